@@ -1,0 +1,6 @@
+"""From client updates to one: one file a rule. Importing this package registers them."""
+
+from fedrobust.aggregation.mean import Mean, RunningMean
+from fedrobust.aggregation.rule import RULES, RunningAggregate
+
+__all__ = ["RULES", "Mean", "RunningAggregate", "RunningMean"]

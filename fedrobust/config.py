@@ -1,0 +1,444 @@
+"""`Experiment`: one typed description of a study, as a TOML file, as keyword arguments, and as Flower's run config.
+
+Keys are kebab-case in files (``batch-size``); ``_`` is accepted for ``-``. Everything is checked here, before
+anything starts.
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import pydantic
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+class ConfigError(ValueError):
+    """A study cannot be run as written; the message names the file, the key, and what is allowed."""
+
+
+def epsilon_value(epsilon: float | str) -> float:
+    """Return the number that an epsilon means, written as a number or as a fraction of 255.
+
+    Example:
+        >>> epsilon_value("8/255") == 8 / 255, epsilon_value(0.001)
+        (True, 0.001)
+    """
+    return float(Fraction(str(epsilon)) if isinstance(epsilon, str) else epsilon)
+
+
+def _checked_epsilon(value: Any) -> Any:
+    try:
+        number = epsilon_value(value)
+    except (ValueError, ZeroDivisionError, TypeError) as error:
+        raise ValueError('an epsilon is a number or a fraction such as "8/255"') from error
+    if not 0 < number <= 1:
+        raise ValueError("an epsilon lies in (0, 1]: pixels do")
+    return value
+
+
+Epsilon = Annotated[float | str, BeforeValidator(_checked_epsilon)]
+
+
+class Section(BaseModel):
+    """A table of the study file."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=lambda name: name.replace("_", "-"),
+        populate_by_name=True,
+        validate_default=True,
+        strict=True,
+    )
+
+
+class Data(Section):
+    """Which images, and how the training split is divided among clients."""
+
+    name: str = Field("phantom", description="a MedMNIST 2-D set, phantom, or the path of an .npz file")
+    size: Literal[28, 64, 128, 224] = Field(28, description="side of MedMNIST and phantom images in pixels")
+    root: str = Field("", description="folder to look in first; then $FEDROBUST_DATA, then ~/.medmnist")
+    partition: Literal["iid", "dirichlet", "shards", "pathological", "quantity"] = Field(
+        "iid", description="how the training split is divided"
+    )
+    alpha: float = Field(0.5, gt=0, description="dirichlet: small values give clients few classes")
+    min_size: int = Field(10, ge=1, description="dirichlet: fewest images of a client")
+    shards_per_client: int = Field(2, ge=1, description="shards: label-sorted pieces a client gets")
+    classes_per_client: int = Field(2, ge=1, description="pathological: classes a client has")
+    skew: Literal["linear", "square", "exponential"] = Field("linear", description="quantity: growth of shards")
+    classes: int = Field(2, ge=2, le=8, description="phantom: number of classes")
+    channels: Literal[1, 3] = Field(1, description="phantom: grey or colour")
+    samples: int = Field(2000, ge=50, description="phantom: training images")
+
+
+class Model(Section):
+    """The global model."""
+
+    name: str = Field("mobilenetv2", description="mobilenetv2, densenet121, resnet50, edge-cnn, or a dotted path")
+    weights: str = Field("random", description="random, imagenet, or a weights file")
+    image_size: int = Field(32, ge=16, le=1024, description="side that images are resized to inside the model")
+    batchnorm_momentum: float = Field(0.9, ge=0, lt=1, description="share of the old statistics a step keeps")
+    batchnorm_policy: Literal["average"] = Field("average", description="what the server does with statistics")
+
+
+class Federation(Section):
+    """Who takes part, and how updates become one."""
+
+    clients: int = Field(10, ge=1, description="number of simulated hospitals")
+    rounds: int = Field(5, ge=1, description="federated rounds")
+    participation: float = Field(1.0, gt=0, le=1, description="share of the clients sampled in a round")
+    aggregator: str = Field("mean", description="aggregation rule")
+    min_replies: float = Field(0.5, ge=0, le=1, description="share of the sampled clients below which a round fails")
+
+
+class Training(Section):
+    """What a client does with its images in a round."""
+
+    epochs: int = Field(1, ge=1, description="passes over the shard in a round")
+    batch_size: int = Field(32, ge=1, description="largest batch")
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="local optimiser, fresh in every round")
+    learning_rate: float = Field(0.001, gt=0, description="at the first step of the study")
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant", description="how the learning rate falls over all rounds"
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="sgd: momentum")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: n / (classes * n_class)")
+    recipe: str = Field("plain", description="plain, fgsm, pgd, or a dotted path")
+    epsilon: Epsilon | None = Field(None, description="adversarial recipes: largest change of a pixel")
+    steps: int | None = Field(None, ge=1, description="pgd: gradient steps")
+    step_size: float | None = Field(None, ge=0, description="adversarial recipes: 0 for the recipe's own choice")
+    random_start: bool | None = Field(None, description="adversarial recipes: begin at a random point")
+    share: float | None = Field(None, gt=0, le=1, description="adversarial recipes: share of a batch attacked")
+    space: Literal["native", "prepared"] = Field("native", description="which pixels a recipe perturbs")
+
+    @property
+    def recipe_settings(self) -> dict[str, Any]:
+        """The settings of the recipe that the study gives; the recipe's own defaults hold for the others."""
+        names = ("epsilon", "steps", "step_size", "random_start", "share")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if "epsilon" in given:
+            given["epsilon"] = epsilon_value(given["epsilon"])
+        return given
+
+    @model_validator(mode="after")
+    def _settings_fit_the_recipe(self) -> Self:
+        allowed: dict[str, set[str]] = {
+            "plain": set(),
+            "fgsm": {"epsilon", "step_size", "random_start", "share"},
+            "pgd": {"epsilon", "steps", "step_size", "random_start", "share"},
+        }
+        if ":" in self.recipe:
+            return self
+        if self.recipe not in allowed:
+            raise ValueError(
+                f'training.recipe = "{self.recipe}": choose one of: {", ".join(allowed)}; or give a dotted path'
+            )
+        for name in self.recipe_settings:
+            if name not in allowed[self.recipe]:
+                raise ValueError(
+                    f'training.{name.replace("_", "-")} does nothing with training.recipe = "{self.recipe}": '
+                    "take it out, or choose another recipe"
+                )
+        return self
+
+
+class Poisoning(Section):
+    """Who attacks the learning, and how."""
+
+    attack: Literal["none"] = Field("none", description="poisoning attack")
+    malicious: float = Field(0.0, ge=0, le=0, description="share of the clients that attack")
+
+
+PAPER_EPSILONS: tuple[Epsilon, ...] = (0.001, 0.002, 0.003, 0.004, 0.005)
+GREY_LEVEL_EPSILONS: tuple[Epsilon, ...] = ("1/255", "2/255", "4/255", "8/255")
+
+
+class Evaluation(Section):
+    """What the server measures of the global model."""
+
+    every: int = Field(1, ge=1, description="rounds between evaluations; the last round is always evaluated")
+    attacks: tuple[Literal["fgsm"], ...] = Field(("fgsm",), description="attacks on the global model")
+    epsilons: tuple[Epsilon, ...] = Field(
+        PAPER_EPSILONS + GREY_LEVEL_EPSILONS, description="strengths of the attacks"
+    )
+    space: Literal["native", "prepared"] = Field("native", description="which pixels the attacks perturb")
+    select: Literal["last", "best"] = Field(
+        "last", description="which round's model is kept: the last, or the best validation AUC"
+    )
+    batch_size: int = Field(128, ge=1, description="images evaluated at once")
+    examples: int = Field(6, ge=0, le=64, description="test images shown under attack in the report")
+
+    @model_validator(mode="after")
+    def _epsilons_differ(self) -> Self:
+        values = [epsilon_value(epsilon) for epsilon in self.epsilons]
+        if len(set(values)) != len(values):
+            raise ValueError(f"evaluation.epsilons = {list(self.epsilons)}: one value stands twice")
+        return self
+
+
+class Distillation(Section):
+    """The student that learns from the global model on the server."""
+
+    enabled: bool = Field(True, description="train a student")
+    student: str = Field("edge-cnn", description="the student's architecture")
+    image_size: int = Field(0, ge=0, le=1024, description="side the student sees; 0 keeps the native size")
+    temperature: float = Field(4.0, gt=0, description="softens both distributions")
+    public: str = Field("", description="own .npz or set whose training images are used; empty: validation split")
+    epochs: int = Field(0, ge=0, description="passes over the transfer images; 0 chooses by their number")
+    batch_size: int = Field(32, ge=1, description="largest batch")
+    learning_rate: float = Field(0.002, gt=0, description="of Adam, falling to 0 along a cosine")
+
+
+class Export(Section):
+    """The student as a file for edge devices."""
+
+    enabled: bool = Field(True, description="write LiteRT files of the student")
+    formats: tuple[Literal["float32", "dynamic", "int8"], ...] = Field(
+        ("float32", "int8"), description="number formats"
+    )
+
+
+class Engine(Section):
+    """What carries messages between server and clients."""
+
+    name: Literal["threads"] = Field("threads", description="threads: all clients in this process")
+    workers: int = Field(0, ge=0, description="clients trained at a time; 0: one a core")
+    address: str = Field("", description="a cluster to join; the threads engine has none")
+
+    @model_validator(mode="after")
+    def _threads_stay_here(self) -> Self:
+        if self.address:
+            raise ValueError(
+                f'engine.address = "{self.address}": the threads engine runs in this process; leave it empty'
+            )
+        return self
+
+
+class Output(Section):
+    """Where results go."""
+
+    root: str = Field("runs", description="folder of run folders")
+    dir: str = Field("", description="this run's folder; empty: a new one below root")
+
+
+class Experiment(Section):
+    """A study.
+
+    Example:
+        >>> experiment = Experiment.of(federation__clients=20)
+        >>> experiment.federation.clients, experiment.data.name
+        (20, 'phantom')
+    """
+
+    name: str = Field("quickstart", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the study")
+    seed: int = Field(0, ge=0, description="everything random derives from it")
+    data: Data = Data()
+    model: Model = Model()
+    federation: Federation = Federation()
+    training: Training = Training()
+    poisoning: Poisoning = Poisoning()
+    evaluation: Evaluation = Evaluation()
+    distillation: Distillation = Distillation()
+    export: Export = Export()
+    engine: Engine = Engine()
+    output: Output = Output()
+
+    base: str = Field("", exclude=True, description="folder that relative paths are resolved against first")
+
+    @model_validator(mode="after")
+    def _combinations(self) -> Self:
+        if self.export.enabled and not self.distillation.enabled:
+            raise ValueError(
+                "export.enabled = true with distillation.enabled = false: it is the student that is exported; "
+                "set export.enabled = false"
+            )
+        if self.federation.aggregator != "mean" and ":" not in self.federation.aggregator:
+            raise ValueError(
+                f'federation.aggregator = "{self.federation.aggregator}": choose one of: mean; or a dotted path'
+            )
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Iterable[str] = (), **settings: Any) -> Self:
+        """Read a study file, then apply ``key=value`` overrides and ``section__key=value`` settings.
+
+        Raises:
+            ConfigError: the file cannot be read, or a key, a type or a combination is wrong.
+        """
+        path = Path(path)
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not a TOML file: {error}") from error
+        return cls._checked(values, str(path), overrides, settings, base=str(path.resolve().parent))
+
+    @classmethod
+    def of(cls, overrides: Iterable[str] = (), **settings: Any) -> Self:
+        """Return the defaults with ``key=value`` overrides and ``section__key=value`` settings applied.
+
+        Raises:
+            ConfigError: a key, a type or a combination is wrong.
+        """
+        return cls._checked({}, "", overrides, settings)
+
+    @classmethod
+    def from_run_config(cls, run_config: Mapping[str, Any]) -> Self:
+        """Return the experiment that Flower's flat run config describes (the inverse of `to_run_config`).
+
+        Raises:
+            ConfigError: a key, a type or a combination is wrong.
+        """
+        values: dict[str, Any] = {}
+        base = str(run_config.get("base", ""))
+        for key, value in run_config.items():
+            if key != "base":
+                _set(values, key, _unflattened(key, value), "run config")
+        return cls._checked(values, "run config", (), {}, base=base)
+
+    def to_run_config(self) -> dict[str, bool | int | float | str]:
+        """Return the study as Flower's flat run config: dotted kebab-case keys, lists as TOML text.
+
+        Settings that are not given are left out; Flower knows no null.
+        """
+        flat: dict[str, bool | int | float | str] = {"base": self.base}
+        for key, value in self.to_dict().items():
+            for name, item in value.items() if isinstance(value, dict) else [("", value)]:
+                dotted = f"{key}.{name}" if name else key
+                flat[dotted] = json.dumps(item) if isinstance(item, list) else item
+        return flat
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the study as nested plain data with kebab-case keys; settings not given are left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def to_toml(self) -> str:
+        """Return the study as the text of a study file."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+    @classmethod
+    def _checked(
+        cls,
+        values: dict[str, Any],
+        source: str,
+        overrides: Iterable[str],
+        settings: Mapping[str, Any],
+        base: str = "",
+    ) -> Self:
+        where = f"{source}: " if source else ""
+        for override in overrides:
+            key, separator, text = override.partition("=")
+            if not separator:
+                raise ConfigError(f"{override!r}: an override is written key=value, as federation.clients=20")
+            _set(values, key.strip(), _parsed(text.strip()), where)
+        for name, value in settings.items():
+            _set(values, name.replace("__", "."), value, where)
+        if "base" in values:
+            raise ConfigError(f"{where}base: unknown key")
+        try:
+            return cls.model_validate({**_kebab(values, where), "base": base})
+        except pydantic.ValidationError as error:
+            raise ConfigError("\n".join(where + _explained(cls, item) for item in error.errors())) from None
+
+
+def keys() -> list[str]:
+    """Return every key of a study, dotted, in the order of the study file."""
+    return [
+        f"{name}.{alias(inner)}" if inner else name
+        for name, field in Experiment.model_fields.items()
+        if name != "base"
+        for inner in (getattr(field.annotation, "model_fields", {}) or [""])
+    ]
+
+
+def alias(name: str) -> str:
+    """Return the kebab-case form of a field's name."""
+    return name.replace("_", "-")
+
+
+def _parsed(text: str) -> Any:
+    """Return a TOML value; what is not one is a string, so that quotes may be left out."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _unflattened(key: str, value: Any) -> Any:
+    is_list = isinstance(value, str) and value.startswith("[") and key in _list_keys()
+    return _parsed(value) if is_list else value
+
+
+def _list_keys() -> set[str]:
+    return {"evaluation.attacks", "evaluation.epsilons", "export.formats"}
+
+
+def _set(values: dict[str, Any], dotted: str, value: Any, where: str) -> None:
+    *path, last = dotted.replace("_", "-").split(".")
+    table = values
+    for name in path:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{where}{dotted}: {name} is a value, not a table")
+    table[last] = value
+
+
+def _kebab(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return `values` with kebab-case keys and, as strict fields want them, lists as tuples."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("_", "-")
+        if name in result:
+            raise ConfigError(f"{where}{name}: given twice, with - and with _")
+        if isinstance(value, Mapping):
+            result[name] = _kebab(value, where)
+        else:
+            result[name] = tuple(value) if isinstance(value, list) else value
+    return result
+
+
+def _explained(cls: type[BaseModel], item: Any) -> str:
+    """Return one pydantic error as a sentence: the key, the value, what is allowed."""
+    place = [part for part in item["loc"] if isinstance(part, str) and not part.startswith("function-")]
+    known = keys()
+    dotted = ".".join(place[:2]).replace("_", "-")
+    if item["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(dotted, known, n=1, cutoff=0.6)
+        table = place[0] if len(place) > 1 else ""
+        allowed = [key.removeprefix(f"{table}.") for key in known if key.startswith(f"{table}.")] if table else sorted(
+            {key.split(".")[0] for key in known}
+        )
+        hint = f", did you mean {close[0]}?" if close else ";"
+        return f"{dotted}: unknown key{hint} Allowed here: {', '.join(allowed)}"
+    message = item["msg"].removeprefix("Value error, ")
+    if not place or item["type"] == "value_error" and len(place) == 1:
+        return message
+    value = item["input"]
+    return f"{dotted} = {_shown(value)}: {message}{_about(cls, place)}"
+
+
+def _shown(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _about(cls: type[BaseModel], place: list[str]) -> str:
+    model: Any = cls
+    description = ""
+    for name in place:
+        field = getattr(model, "model_fields", {}).get(name.replace("-", "_"))
+        if field is None:
+            break
+        description = field.description or description
+        model = field.annotation
+        choices = get_args(model) if getattr(model, "__origin__", None) is Literal else ()
+        if choices:
+            description += f": {', '.join(map(str, choices))}"
+    return f" ({description})" if description else ""

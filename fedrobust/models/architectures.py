@@ -1,0 +1,210 @@
+"""The networks: from prepared images in [0, 1] to logits, each with the input scaling that it was made for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from fedrobust.models.batchnorm import FusedBatchNormalization
+from fedrobust.models.preparation import Shape
+from fedrobust.registry import Registry
+
+ARCHITECTURES = Registry("model")
+
+
+class ModelError(ValueError):
+    """A model cannot be built as asked."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How one network is built.
+
+    Attributes:
+        features: ``(prepared shape) -> keras.Model`` from scaled images to one vector an image.
+        scale: ``(images in [0, 1]) -> scaled images``, as layers of the graph.
+        smallest: the smallest image side it takes.
+        channels: 3 where only colour will do, "native" where the network follows the data.
+        imagenet: Keras' name of the ImageNet weights file, "" where there is none.
+        summary: one line for `fedrobust list`.
+    """
+
+    features: Callable[[Shape], keras.Model]
+    scale: Callable[[Any], Any]
+    smallest: int
+    channels: Literal[3, "native"]
+    imagenet: str
+    summary: str
+
+
+def _keras_application(name: str) -> Callable[[Shape], keras.Model]:
+    def features(shape: Shape) -> keras.Model:
+        build = getattr(keras.applications, name)
+        return build(include_top=False, weights=None, input_shape=shape, pooling="avg")
+
+    return features
+
+
+def _to_minus_one_and_one(images: Any) -> Any:
+    """Scale as the TensorFlow-trained networks want it: x / 127.5 - 1 of 8-bit values."""
+    return keras.layers.Rescaling(2.0, -1.0, name="scale")(images)
+
+
+def _to_imagenet_unit(images: Any) -> Any:
+    """Scale as the Torch-trained networks want it: minus ImageNet's mean, over its deviation, per channel."""
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    layer = keras.layers.Rescaling((1.0 / deviation).tolist(), (-mean / deviation).tolist(), name="scale")
+    return layer(images)
+
+
+def _to_imagenet_bgr(images: Any) -> Any:
+    """Scale as the Caffe-trained networks want it: 8-bit blue, green, red minus ImageNet's means."""
+    blue_green_red = keras.ops.flip(images, axis=-1)
+    return keras.layers.Rescaling(255.0, [-103.939, -116.779, -123.68], name="scale")(blue_green_red)
+
+
+def _edge_cnn_features(shape: Shape) -> keras.Model:
+    inputs = x = keras.Input(shape)
+    for stage, filters in enumerate((32, 64, 128), start=1):
+        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"stage{stage}_convolution")(x)
+        x = keras.layers.BatchNormalization(name=f"stage{stage}_batchnorm")(x)
+        x = keras.layers.ReLU(name=f"stage{stage}_relu")(x)
+        if stage < 3:
+            x = keras.layers.MaxPooling2D(name=f"stage{stage}_pool")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(inputs, x, name="edge-cnn")
+
+
+ARCHITECTURES.register("mobilenetv2")(
+    Architecture(
+        features=_keras_application("MobileNetV2"),
+        scale=_to_minus_one_and_one,
+        smallest=32,
+        channels=3,
+        imagenet="MobileNetV2",
+        summary="MobileNetV2, 2.3 M parameters (Sandler et al., 2018, arXiv:1801.04381)",
+    )
+)
+ARCHITECTURES.register("densenet121")(
+    Architecture(
+        features=_keras_application("DenseNet121"),
+        scale=_to_imagenet_unit,
+        smallest=32,
+        channels=3,
+        imagenet="DenseNet121",
+        summary="DenseNet121, 7.0 M parameters (Huang et al., 2017, arXiv:1608.06993)",
+    )
+)
+ARCHITECTURES.register("resnet50")(
+    Architecture(
+        features=_keras_application("ResNet50"),
+        scale=_to_imagenet_bgr,
+        smallest=32,
+        channels=3,
+        imagenet="ResNet50",
+        summary="ResNet50, 23.6 M parameters (He et al., 2015, arXiv:1512.03385)",
+    )
+)
+ARCHITECTURES.register("edge-cnn")(
+    Architecture(
+        features=_edge_cnn_features,
+        scale=_to_minus_one_and_one,
+        smallest=16,
+        channels="native",
+        imagenet="",
+        summary="student for edge devices: three 3 x 3 convolutions, 94 k parameters",
+    )
+)
+
+
+def build_network(name: str, prepared: Shape, classes: int, seed: int, momentum: float) -> keras.Model:
+    """Build the network `name` from prepared images to logits, with seeded random weights.
+
+    Args:
+        name: a registered architecture.
+        prepared: (height, width, channels) of its input.
+        classes: how many logits, at least 2.
+        seed: seeds every initializer, each with a number of its own.
+        momentum: of every BatchNorm layer: the share of the old moving statistics that a step keeps.
+
+    Raises:
+        ModelError: an image side is too small, or there are fewer than two classes.
+    """
+    architecture: Architecture = ARCHITECTURES[name]
+    if min(prepared[:2]) < architecture.smallest:
+        raise ModelError(
+            f"model.image-size = {min(prepared[:2])}: {name} takes images from {architecture.smallest} pixels up; "
+            f"set model.image-size to {architecture.smallest} or more (images are resized inside the model)"
+        )
+    if classes < 2:
+        raise ModelError(f"{classes} classes: a model has one logit a class, never fewer than two")
+    inputs = keras.Input(prepared, name="prepared")
+    features = architecture.features(prepared)
+    draw = np.random.default_rng(seed)
+
+    def rebuilt(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = seeded_config(layer.get_config(), draw)
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return FusedBatchNormalization.from_config({**config, "momentum": momentum})
+        return layer.__class__.from_config(config)
+
+    # Keras' own models draw from a global generator and fix the momentum: rebuild their layers with ours.
+    backbone = keras.models.clone_model(features, clone_function=rebuilt)
+    head = keras.layers.Dense.from_config(
+        seeded_config(keras.layers.Dense(classes, name="logits").get_config(), draw)
+    )
+    return keras.Model(inputs, head(backbone(architecture.scale(inputs))), name=name)
+
+
+def seeded_config(config: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    """Return a layer's configuration with a seed of its own in every initializer that has one."""
+    seeded = dict(config)
+    for key, value in config.items():
+        if key.endswith("_initializer") and isinstance(value, dict) and "seed" in value.get("config", {}):
+            seeded[key] = {**value, "config": {**value["config"], "seed": int(draw.integers(2**31))}}
+    return seeded
+
+
+def load_backbone_weights(network: keras.Model, name: str, weights: str, path: Path | None) -> None:
+    """Put pretrained weights into the backbone of `network`; its head keeps its random ones.
+
+    Args:
+        network: from `build_network`.
+        name: its architecture.
+        weights: "imagenet" or the path as the user wrote it, for messages.
+        path: the file for anything but "imagenet": Keras 3 weights of the backbone without its top.
+
+    Raises:
+        ModelError: there are no such weights, they cannot be had, or they do not fit.
+    """
+    architecture: Architecture = ARCHITECTURES[name]
+    backbone = next(layer for layer in network.layers if isinstance(layer, keras.Model))
+    if weights == "imagenet":
+        pretrained = _download_imagenet(name, architecture)
+    else:
+        # A weights file names Keras' own layer classes, which the rebuilt backbone no longer has.
+        pretrained = architecture.features(backbone.input_shape[1:])
+        try:
+            pretrained.load_weights(path)
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise ModelError(
+                f"model.weights = {weights!r}: {path} does not hold weights of {name} without its top: {reason}"
+            ) from error
+    backbone.set_weights(pretrained.get_weights())
+
+
+def _download_imagenet(name: str, architecture: Architecture) -> keras.Model:
+    if not architecture.imagenet:
+        raise ModelError(f'model.weights = "imagenet": {name} has none; choose "random" or a file')
+    build = getattr(keras.applications, architecture.imagenet)
+    try:
+        return build(include_top=False, weights="imagenet", input_shape=(224, 224, 3), pooling="avg")
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise ModelError(
+            f'model.weights = "imagenet": the weights of {name} could not be downloaded ({error}). '
+            "Offline, give the path of a weights file, or put Keras' file into ~/.keras/models"
+        ) from error

@@ -1,0 +1,137 @@
+"""A classifier: the network, the way into it, and the layout of its weights, without the weights themselves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fedrobust.models.architectures import ARCHITECTURES, Architecture, build_network, load_backbone_weights
+from fedrobust.models.batchnorm import FusedBatchNormalization
+from fedrobust.models.layout import Entry, Layout, Weights
+from fedrobust.models.preparation import Preparation, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A model as a function of its weights.
+
+    Attributes:
+        name: the architecture's registered name.
+        preparation: from native images to prepared ones.
+        network: Keras model from prepared images in [0, 1] to logits; its own variables are never read in training.
+        layout: the order of its arrays in the two vectors of `Weights`.
+    """
+
+    name: str
+    preparation: Preparation
+    network: keras.Model
+    layout: Layout
+
+    @property
+    def classes(self) -> int:
+        """How many logits an image gets."""
+        return int(self.network.output_shape[-1])
+
+    def arrays(self, weights: Weights) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Return `weights` as (trainable, statistics) tensors in Keras' order."""
+        trainable, statistics = [], []
+        for entry, array in zip(self.layout.entries, self.layout.unflatten(weights), strict=True):
+            (trainable if entry.kind == "trainable" else statistics).append(tf.constant(array, tf.float32))
+        return trainable, statistics
+
+    def logits(
+        self,
+        trainable: Sequence[tf.Tensor],
+        statistics: Sequence[tf.Tensor],
+        prepared: tf.Tensor,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Return logits (n, classes) of `prepared` images, and the statistics after the pass."""
+        logits, after = self.network.stateless_call(
+            list(trainable), list(statistics), prepared, training=training
+        )
+        return logits, list(after)
+
+    def initial_weights(self) -> Weights:
+        """Return the weights that the network was built with."""
+        return self.layout.flatten([variable.numpy() for variable in _variables(self.network)])
+
+    def deployable(self, weights: Weights) -> keras.Model:
+        """Return a Keras model from native images in [0, 1] to logits that holds `weights`.
+
+        It is made of Keras' own layers only, so that its file opens without this project.
+        """
+        arrays = self.layout.unflatten(weights)
+        network = keras.models.clone_model(self.network, clone_function=_stock, recursive=True)
+        for variable, array in zip(_variables(network), arrays, strict=True):
+            variable.assign(array)
+        inputs = keras.Input(self.preparation.native, name="images")
+        x = inputs
+        if self.preparation.replicates:
+            x = keras.layers.Concatenate(name="grey_to_colour")([x, x, x])
+        if self.preparation.resizes:
+            height, width, _ = self.preparation.prepared
+            # Not keras.layers.Resizing: its call defaults to training=True, which puts the whole model into
+            # training mode wherever the caller does not say (Keras 3.15).
+            x = keras.ops.image.resize(x, (height, width), antialias=self.preparation.shrinks)
+        return keras.Model(inputs, network(x), name=f"{self.name}_classifier")
+
+
+def build_classifier(
+    name: str,
+    native: Shape,
+    classes: int,
+    image_size: int = 32,
+    momentum: float = 0.9,
+    weights: str = "random",
+    weights_file: Path | None = None,
+    seed: int = 0,
+) -> Classifier:
+    """Build a classifier for native images of one shape.
+
+    Args:
+        name: a registered architecture (`fedrobust list models`).
+        native: (height, width, channels) of the stored images.
+        classes: at least 2.
+        image_size: side in pixels that images are resized to inside the model; 0 keeps the native size.
+        momentum: of every BatchNorm layer. Keras' applications use 0.99 and 0.999, which leaves moving statistics
+            near their start for the few steps of a federated round, and the model then predicts one class.
+        weights: "random", "imagenet", or the path behind `weights_file` as the user wrote it.
+        weights_file: Keras 3 weights of the backbone without its top.
+        seed: of the random weights.
+
+    Raises:
+        ModelError: the size, the number of classes, or the weights do not fit the architecture.
+        UnknownNameError: there is no such architecture.
+
+    Example:
+        >>> student = build_classifier("edge-cnn", native=(28, 28, 1), classes=2, image_size=0)
+        >>> student.layout.parameters
+        93090
+    """
+    architecture: Architecture = ARCHITECTURES[name]
+    channels = native[2] if architecture.channels == "native" else architecture.channels
+    height, width = (image_size, image_size) if image_size else native[:2]
+    prepared = (height, width, channels)
+    network = build_network(name, prepared, classes, seed, momentum)
+    if weights != "random":
+        load_backbone_weights(network, name, weights, weights_file)
+    entries = tuple(
+        Entry(variable.path, tuple(variable.shape), "trainable" if variable.trainable else "statistic")
+        for variable in _variables(network)
+    )
+    return Classifier(name, Preparation(native, prepared), network, Layout(entries))
+
+
+def _variables(network: keras.Model) -> list[keras.Variable]:
+    """Return the trainable variables, then the others: the order in which `stateless_call` takes them."""
+    return [*network.trainable_variables, *network.non_trainable_variables]
+
+
+def _stock(layer: keras.layers.Layer) -> keras.layers.Layer:
+    if isinstance(layer, FusedBatchNormalization):
+        return keras.layers.BatchNormalization.from_config(layer.get_config())
+    return layer.__class__.from_config(layer.get_config())

@@ -1,0 +1,134 @@
+"""Where each of a model's arrays lies in the two vectors that travel between server and clients."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+Kind = Literal["trainable", "statistic"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model's numbers as two float32 vectors.
+
+    Attributes:
+        trainable: what gradients change, shape (parameters,). Distances between clients use these only.
+        statistics: what is measured while training, BatchNorm's moving means and variances, shape (statistics,).
+    """
+
+    trainable: np.ndarray
+    statistics: np.ndarray
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the bits, in hexadecimal."""
+        sha = hashlib.sha256()
+        for vector in (self.trainable, self.statistics):
+            sha.update(np.ascontiguousarray(vector, dtype="<f4").tobytes())
+        return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One array of a model: its path (``block_1/kernel``), shape and kind."""
+
+    path: str
+    shape: tuple[int, ...]
+    kind: Kind
+
+    @property
+    def size(self) -> int:
+        """How many numbers the array holds."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+class LayoutError(ValueError):
+    """Arrays or vectors do not fit a layout."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The order and shapes of a model's arrays.
+
+    Example:
+        >>> layout = Layout((Entry("dense/kernel", (2, 3), "trainable"), Entry("dense/bias", (3,), "trainable")))
+        >>> layout.parameters
+        9
+        >>> weights = layout.flatten([np.ones((2, 3)), np.zeros(3)])
+        >>> [array.shape for array in layout.unflatten(weights)]
+        [(2, 3), (3,)]
+    """
+
+    entries: tuple[Entry, ...]
+
+    def of(self, kind: Kind) -> tuple[Entry, ...]:
+        """Return the entries of one kind, in order."""
+        return tuple(entry for entry in self.entries if entry.kind == kind)
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many trainable numbers there are."""
+        return sum(entry.size for entry in self.of("trainable"))
+
+    @cached_property
+    def statistics(self) -> int:
+        """How many measured numbers there are."""
+        return sum(entry.size for entry in self.of("statistic"))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of paths, shapes and kinds: two parties with the same digest mean the same by a vector."""
+        listing = [[entry.path, list(entry.shape), entry.kind] for entry in self.entries]
+        return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+    def flatten(self, arrays: Sequence[np.ndarray]) -> Weights:
+        """Return `arrays`, one for each entry and in its shape, as two vectors.
+
+        Raises:
+            LayoutError: the number of arrays or a shape differs.
+        """
+        if len(arrays) != len(self.entries):
+            raise LayoutError(f"{len(arrays)} arrays for a layout of {len(self.entries)}")
+        vectors: dict[Kind, list[np.ndarray]] = {"trainable": [], "statistic": []}
+        for entry, array in zip(self.entries, arrays, strict=True):
+            if tuple(array.shape) != entry.shape:
+                raise LayoutError(f"{entry.path}: shape {tuple(array.shape)}, the layout has {entry.shape}")
+            vectors[entry.kind].append(np.asarray(array, np.float32).ravel())
+        return Weights(_joined(vectors["trainable"]), _joined(vectors["statistic"]))
+
+    def unflatten(self, weights: Weights) -> list[np.ndarray]:
+        """Return the arrays of `weights`, one for each entry; they are views where the vectors allow it.
+
+        Raises:
+            LayoutError: a vector has another length.
+        """
+        expected = (self.parameters, self.statistics)
+        found = (weights.trainable.size, weights.statistics.size)
+        if found != expected:
+            raise LayoutError(f"vectors of {found} numbers for a layout of {expected} (trainable, statistics)")
+        vectors = {"trainable": weights.trainable, "statistic": weights.statistics}
+        offsets = {"trainable": 0, "statistic": 0}
+        arrays = []
+        for entry in self.entries:
+            start = offsets[entry.kind]
+            arrays.append(vectors[entry.kind][start : start + entry.size].reshape(entry.shape))
+            offsets[entry.kind] = start + entry.size
+        return arrays
+
+    def split(self, vector: Any, kind: Kind) -> list[Any]:
+        """Return the tensors of one kind that lie in `vector`, a TensorFlow tensor, inside a graph."""
+        import tensorflow as tf
+
+        entries = self.of(kind)
+        if not entries:
+            return []
+        pieces = tf.split(vector, [entry.size for entry in entries])
+        return [tf.reshape(piece, entry.shape) for piece, entry in zip(pieces, entries, strict=True)]
+
+
+def _joined(vectors: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(vectors) if vectors else np.zeros(0, np.float32)

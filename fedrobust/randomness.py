@@ -1,0 +1,52 @@
+"""Every random number of a study, derived from its seed and from what it is for.
+
+There is no global generator: who draws what does not depend on who drew before, so a study gives the same numbers
+with any number of workers and after a resume.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Purpose(IntEnum):
+    """What a generator is for. The values enter seeds: never renumber one."""
+
+    PHANTOM = 1
+    PARTITION = 2
+    WEIGHTS = 3
+    SAMPLING = 4
+    TRAINING = 5
+    EVALUATION = 6
+    DISTILLATION = 7
+    EXPORT = 8
+    POISONING = 9
+
+
+def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:
+    """Return the seed sequence of (seed, round, partition, purpose)."""
+    return np.random.SeedSequence([seed, round, partition, int(purpose)])
+
+
+def generator(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.Generator:
+    """Return a NumPy generator of its own for one purpose.
+
+    Args:
+        seed: the study's seed, not negative.
+        purpose: what the numbers are for.
+        round: federated round, 0 outside of rounds.
+        partition: client's partition, 0 where there is none.
+
+    Example:
+        >>> a = generator(0, Purpose.SAMPLING, round=1).random()
+        >>> a == generator(0, Purpose.SAMPLING, round=1).random()
+        True
+        >>> a == generator(0, Purpose.SAMPLING, round=2).random()
+        False
+    """
+    return np.random.default_rng(sequence(seed, purpose, round, partition))
+
+
+def graph_seed(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.ndarray:
+    """Return two int32 numbers that seed TensorFlow's stateless generators, shape (2,)."""
+    return sequence(seed, purpose, round, partition).generate_state(2, np.uint32).view(np.int32)

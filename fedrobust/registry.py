@@ -1,0 +1,82 @@
+"""Names that users type, mapped to the classes and functions behind them.
+
+One `Registry` per family (rules, recipes, attacks, ...). Wherever a registered name is accepted, a dotted path
+`my_package.my_module:MyThing` works as well.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class UnknownNameError(LookupError):
+    """A name is neither registered nor a dotted path that can be imported."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A family of named things.
+
+    Args:
+        family: what one member is called in messages, such as ``"aggregation rule"``.
+
+    Example:
+        >>> shapes = Registry("shape")
+        >>> @shapes.register("square")
+        ... class Square: ...
+        >>> shapes["square"].__name__
+        'Square'
+        >>> shapes["circle"]
+        Traceback (most recent call last):
+        fedrobust.registry.UnknownNameError: 'circle' is no shape; choose one of: square; or give a dotted path \
+"package.module:name"
+    """
+
+    family: str
+    members: dict[str, Any] = field(default_factory=dict)
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that files a class or function under `name`."""
+
+        def file(member: T) -> T:
+            if name in self.members:
+                raise ValueError(f"{self.family} {name!r} is registered twice")
+            self.members[name] = member
+            return member
+
+        return file
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.members:
+            return self.members[name]
+        if ":" in name:
+            return import_dotted(name)
+        raise UnknownNameError(
+            f"{name!r} is no {self.family}; choose one of: {', '.join(sorted(self.members))}; "
+            'or give a dotted path "package.module:name"'
+        )
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.members
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.members))
+
+
+def import_dotted(path: str) -> Any:
+    """Import the object at `path`, written ``package.module:name``.
+
+    Raises:
+        UnknownNameError: the module cannot be imported, or it has no such name.
+    """
+    module_name, _, name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UnknownNameError(f"{path!r}: cannot import {module_name!r}: {error}") from error
+    if not hasattr(module, name):
+        raise UnknownNameError(f"{path!r}: module {module_name!r} has no {name!r}")
+    return getattr(module, name)

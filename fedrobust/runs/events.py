@@ -1,0 +1,88 @@
+"""What happens in a run, told to whoever listens. No part of the engine prints.
+
+Listeners are functions of one event. They are held in a context variable, so that the Flower apps, whose signatures
+are Flower's, need not carry them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class StudyStarted:
+    """A study begins: its name, the run folder, and one line about data, model and federation."""
+
+    name: str
+    folder: str
+    rounds: int
+    summary: str
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage without rounds begins: "loading data", "compiling", "distilling", ..."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class RoundStarted:
+    """Round `round` begins with `clients` sampled clients."""
+
+    round: int
+    clients: int
+
+
+@dataclass(frozen=True)
+class ClientReplied:
+    """One client's reply arrived; `failure` is empty where it trained."""
+
+    node: int
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class RoundFinished:
+    """Round `record["round"]` is over; the record is the one in ``result.json``."""
+
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StudyFinished:
+    """The study is over; `result` is the content of ``result.json``."""
+
+    result: Mapping[str, Any]
+
+
+Event = StudyStarted | StageStarted | RoundStarted | ClientReplied | RoundFinished | StudyFinished
+Listener = Callable[[Event], None]
+
+_listeners: ContextVar[Sequence[Listener]] = ContextVar("fedrobust_listeners", default=())
+
+
+def emit(event: Event) -> None:
+    """Tell every listener of this context about `event`."""
+    for listener in _listeners.get():
+        listener(event)
+
+
+@contextmanager
+def listening(*listeners: Listener) -> Iterator[None]:
+    """Have `listeners` told about the events of the block, beside those that listen already.
+
+    Example:
+        >>> heard = []
+        >>> with listening(heard.append):
+        ...     emit(StageStarted("distilling"))
+        >>> heard
+        [StageStarted(stage='distilling')]
+    """
+    token = _listeners.set((*_listeners.get(), *listeners))
+    try:
+        yield
+    finally:
+        _listeners.reset(token)

@@ -1,0 +1,137 @@
+"""The run folder: everything that a run leaves behind, each file written whole or not at all."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+
+class RunFolderError(ValueError):
+    """A folder cannot be used for a run, or holds none."""
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to, then put it in its place: write, fsync, rename.
+
+    If the block raises, `path` stays as it was and nothing is left behind.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder.
+
+    Holds ``experiment.toml``, ``partition.json``, ``metrics.jsonl`` (a line a round), ``result.json``,
+    ``model.keras``, ``student.keras``, ``*.tflite``, ``examples.npz``, ``environment.json`` and ``report.html``.
+
+    Attributes:
+        path: of the folder.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, name: str, root: str, directory: str = "") -> "RunFolder":
+        """Make an empty folder: `directory` if given, else a new one below `root` named after the study and the time.
+
+        Raises:
+            RunFolderError: `directory` holds something already, or a folder cannot be made.
+        """
+        try:
+            if directory:
+                path = Path(directory).expanduser().resolve()
+                path.mkdir(parents=True, exist_ok=True)
+                if any(path.iterdir()):
+                    raise RunFolderError(
+                        f'output.dir = "{directory}": the folder is not empty; a run starts in an empty or a new one'
+                    )
+                return cls(path)
+            parent = Path(root).expanduser().resolve()
+            parent.mkdir(parents=True, exist_ok=True)
+            return cls(_new_folder(parent, f"{name}-{datetime.now():%Y%m%d-%H%M%S}"))
+        except OSError as error:
+            raise RunFolderError(
+                f"output: a run folder cannot be made at {error.filename}: {error.strerror}; choose another --out"
+            ) from error
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """Return the folder of a run that was made before.
+
+        Raises:
+            RunFolderError: there is no ``experiment.toml`` in it.
+        """
+        folder = cls(Path(path).expanduser().resolve())
+        if not folder.file("experiment.toml").exists():
+            raise RunFolderError(f"{path}: not a run folder (it has no experiment.toml)")
+        return folder
+
+    def file(self, name: str) -> Path:
+        """Return the path of one file of the run."""
+        return self.path / name
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a text file atomically."""
+        with atomic(self.file(name)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        return self.file(name)
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> Path:
+        """Write plain data as indented JSON, atomically; NaN and infinities are refused."""
+        return self.write_text(name, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+    def write_with(self, name: str, write: Callable[[Path], None]) -> Path:
+        """Write a file atomically by calling `write` with a temporary path of the same suffix."""
+        with atomic(self.file(name)) as temporary:
+            write(temporary)
+        return self.file(name)
+
+    def read_json(self, name: str) -> Any:
+        """Return the content of a JSON file.
+
+        Raises:
+            RunFolderError: it is missing or broken.
+        """
+        try:
+            return json.loads(self.file(name).read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise RunFolderError(f"{self.file(name)}: {error}") from error
+
+    def append_line(self, name: str, value: Mapping[str, Any]) -> None:
+        """Append `value` as one line of JSON and flush it to the disk."""
+        with self.file(name).open("a", encoding="utf-8") as file:
+            _write_line(file, value)
+
+
+def _write_line(file: IO[str], value: Mapping[str, Any]) -> None:
+    file.write(json.dumps(value, allow_nan=False) + "\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    for attempt in range(1, 1000):
+        path = parent / (name if attempt == 1 else f"{name}-{attempt}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+    raise RunFolderError(f"{parent}: a thousand runs named {name}; choose another --out")

@@ -1,0 +1,46 @@
+"""Which images make up which batch: drawn outside the graph, so that a client's order is its own generator's."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of one local update.
+
+    Attributes:
+        rows: (steps, batch) int32: places of images in the training split; a short row is filled with zeros.
+        sizes: (steps,) int32: how many entries of each row count.
+    """
+
+    rows: np.ndarray
+    sizes: np.ndarray
+
+
+def draw_batches(shard: np.ndarray, epochs: int, batch_size: int, generator: np.random.Generator) -> Batches:
+    """Shuffle `shard` anew for each epoch and cut it into ceil(n / batch_size) batches of nearly equal size.
+
+    Keras leaves the remainder for the last batch; a last batch of one or two images would wreck BatchNorm, and
+    small hospitals have little else. Each image is seen exactly once an epoch, and the number of steps is Keras'.
+
+    Args:
+        shard: (n,) places of the client's images in the training split.
+        epochs: passes over the shard.
+        batch_size: largest number of images in a batch.
+        generator: draws the order.
+
+    Example:
+        >>> batches = draw_batches(np.arange(65), epochs=1, batch_size=32, generator=np.random.default_rng(0))
+        >>> batches.sizes.tolist()
+        [22, 22, 21]
+    """
+    steps = -(-len(shard) // batch_size)
+    cut = [
+        part for _ in range(epochs) for part in np.array_split(generator.permutation(np.asarray(shard)), steps)
+    ]
+    sizes = np.array([len(part) for part in cut], np.int32)
+    rows = np.zeros((len(cut), batch_size), np.int32)
+    for row, part in zip(rows, cut, strict=True):
+        row[: len(part)] = part
+    return Batches(rows, sizes)

@@ -1,0 +1,220 @@
+"""The pure local update: new weights from weights, images and a seed, and from nothing else.
+
+One compiled function serves every client of a study. A loop inside the graph gathers each batch, asks the recipe for
+a loss, and steps an optimiser whose slots are loop variables. So there is no model to rebuild, no optimiser to reset
+and no state to leak from one client to the next; the call releases Python's lock, so that threads train clients side
+by side in one process; and the result depends on the arguments alone, so the same seed gives the same bits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from fedrobust.models.classifier import Classifier
+from fedrobust.models.layout import Weights
+from fedrobust.training.batches import Batches
+from fedrobust.training.objectives import Objective, cross_entropy
+from fedrobust.training.optimizers import Optimizer
+from fedrobust.training.recipes.recipe import Batch, Recipe
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Images and targets as tensors, shared by all clients of a process.
+
+    Attributes:
+        images: (n, height, width, channels) uint8.
+        targets: (n,) int32 labels, or (n, classes) float32 logits of a teacher.
+    """
+
+    images: tf.Tensor
+    targets: tf.Tensor
+
+    @classmethod
+    def of(cls, images: np.ndarray, targets: np.ndarray) -> "TrainingData":
+        """Copy arrays into tensors."""
+        return cls(tf.constant(images, tf.uint8), tf.constant(targets))
+
+
+class LocalUpdate:
+    """A compiled local update.
+
+    Args:
+        classifier: the model as a function of its weights.
+        recipe: the loss of a batch.
+        optimizer: the step.
+        objective: losses from logits and targets.
+        space: "native" lets the recipe perturb stored pixels, "prepared" what the network takes.
+        targets: the targets' dtype and shape without the first axis; labels unless a teacher's logits are given.
+
+    Example:
+        >>> from fedrobust.models.classifier import build_classifier
+        >>> from fedrobust.training.batches import draw_batches
+        >>> from fedrobust.training.optimizers import SGD
+        >>> from fedrobust.training.recipes import Plain
+        >>> classifier = build_classifier("edge-cnn", native=(16, 16, 1), classes=2, image_size=0)
+        >>> update = LocalUpdate(classifier, Plain(), SGD())
+        >>> draw = np.random.default_rng(0)
+        >>> data = TrainingData.of(draw.integers(0, 256, (8, 16, 16, 1)), np.array([0, 1] * 4, np.int32))
+        >>> batches = draw_batches(np.arange(8), epochs=1, batch_size=4, generator=draw)
+        >>> start = classifier.initial_weights()
+        >>> weights, metrics = update(start, data, batches, learning_rates=[0.01, 0.01], seed=[0, 0])
+        >>> metrics["examples"], weights.digest() != start.digest()
+        (8, True)
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        recipe: Recipe,
+        optimizer: Optimizer,
+        objective: Objective = cross_entropy,
+        space: str = "native",
+        targets: tf.TensorSpec | None = None,
+    ):
+        self.classifier = classifier
+        self.recipe = recipe
+        self.optimizer = optimizer
+        self.objective = objective
+        self.space = space
+        target_spec = tf.TensorSpec([None], tf.int32) if targets is None else targets
+        self._compiled = tf.function(
+            self._run,
+            input_signature=[
+                tf.TensorSpec([classifier.layout.parameters], tf.float32),
+                tf.TensorSpec([classifier.layout.statistics], tf.float32),
+                tf.TensorSpec([None, *classifier.preparation.native], tf.uint8),
+                target_spec,
+                tf.TensorSpec([classifier.classes], tf.float32),
+                tf.TensorSpec([None, None], tf.int32),
+                tf.TensorSpec([None], tf.int32),
+                tf.TensorSpec([None], tf.float32),
+                tf.TensorSpec([2], tf.int32),
+            ],
+            autograph=False,
+        )
+
+    def __call__(
+        self,
+        weights: Weights,
+        data: TrainingData,
+        batches: Batches,
+        learning_rates: Any,
+        seed: Any,
+        class_weights: Any = None,
+    ) -> tuple[Weights, Mapping[str, Any]]:
+        """Return the weights after training on `batches`, and metrics.
+
+        Args:
+            weights: where to start.
+            data: the images that the batches point into.
+            batches: (steps, batch) rows and their sizes.
+            learning_rates: (steps,) one a step.
+            seed: (2,) int32, for whatever the recipe draws.
+            class_weights: (classes,) factors of the losses by label; all 1 if None.
+
+        Returns:
+            The new weights, and ``examples`` (images seen), ``steps``, ``loss`` (mean over images and steps) and
+            ``accuracy`` (share of images given their label while training).
+        """
+        if class_weights is None:
+            class_weights = np.ones(self.classifier.classes)
+        trainable, statistics, loss, correct = self._compiled(
+            tf.constant(weights.trainable, tf.float32),
+            tf.constant(weights.statistics, tf.float32),
+            data.images,
+            data.targets,
+            tf.constant(class_weights, tf.float32),
+            tf.constant(batches.rows, tf.int32),
+            tf.constant(batches.sizes, tf.int32),
+            tf.constant(learning_rates, tf.float32),
+            tf.constant(seed, tf.int32),
+        )
+        seen = int(batches.sizes.sum())
+        metrics = {
+            "examples": seen,
+            "steps": len(batches.sizes),
+            "loss": float(loss) / seen,
+            "accuracy": float(correct) / seen,
+        }
+        return Weights(trainable.numpy(), statistics.numpy()), metrics
+
+    def _run(
+        self,
+        trainable: tf.Tensor,
+        statistics: tf.Tensor,
+        images: tf.Tensor,
+        targets: tf.Tensor,
+        class_weights: tf.Tensor,
+        rows: tf.Tensor,
+        sizes: tf.Tensor,
+        learning_rates: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        layout = self.classifier.layout
+        weights = layout.split(trainable, "trainable")
+        moving = layout.split(statistics, "statistic")
+        slots = self.optimizer.start(weights)
+
+        def body(
+            step: tf.Tensor,
+            weights: list[tf.Tensor],
+            moving: list[tf.Tensor],
+            slots: list[tf.Tensor],
+            loss: tf.Tensor,
+            correct: tf.Tensor,
+        ) -> tuple[Any, ...]:
+            row = rows[step, : sizes[step]]
+            batch_targets = tf.gather(targets, row)
+            labels = batch_targets if targets.shape.rank == 1 else tf.argmax(batch_targets, -1, tf.int32)
+            batch = self._batch(
+                tf.gather(images, row), batch_targets, tf.gather(class_weights, labels), seed + [0, step], weights, moving
+            )
+            with tf.GradientTape() as tape:
+                tape.watch(weights)
+                outcome = self.recipe(batch)
+            gradients = tape.gradient(outcome.loss, weights)
+            weights, slots = self.optimizer.step(step + 1, learning_rates[step], weights, gradients, slots)
+            hits = tf.reduce_sum(tf.cast(tf.argmax(outcome.logits, -1, tf.int32) == labels, tf.float32))
+            seen = tf.cast(sizes[step], tf.float32)
+            return step + 1, weights, outcome.statistics, slots, loss + seen * outcome.loss, correct + hits
+
+        _, weights, moving, _, loss, correct = tf.while_loop(
+            lambda step, *_: step < tf.shape(rows)[0],
+            body,
+            (tf.constant(0), weights, moving, slots, tf.constant(0.0), tf.constant(0.0)),
+            parallel_iterations=1,
+        )
+        return _join(weights), _join(moving), loss, correct
+
+    def _batch(
+        self,
+        stored: tf.Tensor,
+        targets: tf.Tensor,
+        example_weights: tf.Tensor,
+        seed: tf.Tensor,
+        weights: list[tf.Tensor],
+        moving: list[tf.Tensor],
+    ) -> Batch:
+        prepare = self.classifier.preparation
+        images = tf.cast(stored, tf.float32) / 255.0
+        if self.space == "prepared":
+            images, prepare = prepare(images), tf.identity
+        return Batch(
+            images=images,
+            targets=targets,
+            example_weights=example_weights,
+            seed=seed,
+            objective=self.objective,
+            infer=lambda x: self.classifier.logits(weights, moving, prepare(x))[0],
+            train=lambda x: self.classifier.logits(weights, moving, prepare(x), training=True),
+        )
+
+
+def _join(tensors: list[tf.Tensor]) -> tf.Tensor:
+    if not tensors:
+        return tf.zeros([0])
+    return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)

@@ -1,0 +1,84 @@
+"""Adversarial training: part of each batch is replaced by adversarial images crafted on the spot."""
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from fedrobust.evasion.steps import ascend, random_start
+from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
+
+
+@RECIPES.register("pgd")
+@dataclass(frozen=True, kw_only=True)
+class PGDTraining:
+    """Train on images moved by projected gradient ascent of the loss (Madry et al., 2017, arXiv:1706.06083).
+
+    The images are crafted in inference mode: with BatchNorm in training mode they would leave their mark on the
+    moving statistics, and each image's perturbation would depend on its neighbours in the batch.
+
+    Attributes:
+        epsilon: largest change of a pixel, in units of [0, 1].
+        steps: gradient steps.
+        step_size: in units of [0, 1]; 0 stands for 2.5 epsilon / steps, Madry's choice.
+        random_start: begin at a uniformly random point of the epsilon box.
+        share: share of each batch that is replaced, in (0, 1]; the rest stays clean (the paper of Kurakin et al.,
+            2016, arXiv:1611.01236, takes half).
+    """
+
+    epsilon: float = 8 / 255
+    steps: int = 7
+    step_size: float = 0.0
+    random_start: bool = True
+    share: float = 1.0
+
+    def __call__(self, batch: Batch) -> StepLoss:
+        """Return the mean loss of `batch` with a share of its images replaced."""
+        attacked = tf.cast(tf.math.ceil(self.share * tf.cast(tf.shape(batch.images)[0], tf.float32)), tf.int32)
+        images = tf.concat([self._crafted(batch, attacked), batch.images[attacked:]], 0)
+        logits, statistics = batch.train(images)
+        losses = batch.objective(logits, batch.targets)
+        return StepLoss(weighted_mean(losses, batch.example_weights), logits, statistics)
+
+    def _crafted(self, batch: Batch, attacked: tf.Tensor) -> tf.Tensor:
+        clean, targets = batch.images[:attacked], batch.targets[:attacked]
+        step_size = self.step_size or 2.5 * self.epsilon / self.steps
+
+        def losses(images: tf.Tensor) -> tf.Tensor:
+            return batch.objective(batch.infer(images), targets)
+
+        images = random_start(clean, self.epsilon, batch.seed) if self.random_start else clean
+        if self.steps == 1:
+            return tf.stop_gradient(ascend(losses, images, clean, step_size, self.epsilon))
+        (images,) = tf.while_loop(
+            lambda step, _: step < self.steps,
+            lambda step, images: (step + 1, ascend(losses, images, clean, step_size, self.epsilon)),
+            [tf.constant(0), images],
+            shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, *clean.shape[1:]])],
+            parallel_iterations=1,
+        )[1:]
+        return tf.stop_gradient(images)
+
+
+@RECIPES.register("fgsm")
+@dataclass(frozen=True, kw_only=True)
+class FGSMTraining(PGDTraining):
+    """Train on images moved by one signed gradient step (Goodfellow et al., 2014, arXiv:1412.6572, section 6).
+
+    With `random_start` the fast form of Wong et al. (2020, arXiv:2001.03994), whose step is 1.25 epsilon.
+    The defaults are the paper's: epsilon 0.001 and no random start; half of each batch stays clean.
+
+    Attributes:
+        epsilon: largest change of a pixel, in units of [0, 1].
+        step_size: in units of [0, 1]; 0 stands for epsilon, or 1.25 epsilon with a random start.
+        random_start: begin at a uniformly random point of the epsilon box.
+        share: share of each batch that is replaced, in (0, 1].
+    """
+
+    epsilon: float = 0.001
+    steps: int = 1
+    random_start: bool = False
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.step_size:
+            object.__setattr__(self, "step_size", self.epsilon * (1.25 if self.random_start else 1.0))

@@ -1,0 +1,17 @@
+"""Training on the images as they are."""
+
+from dataclasses import dataclass
+
+from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
+
+
+@RECIPES.register("plain")
+@dataclass(frozen=True)
+class Plain:
+    """Minimise the objective on clean images."""
+
+    def __call__(self, batch: Batch) -> StepLoss:
+        """Return the mean loss of `batch`."""
+        logits, statistics = batch.train(batch.images)
+        losses = batch.objective(logits, batch.targets)
+        return StepLoss(weighted_mean(losses, batch.example_weights), logits, statistics)

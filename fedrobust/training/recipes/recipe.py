@@ -1,0 +1,54 @@
+"""The contract between the local update and a recipe."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import tensorflow as tf
+
+from fedrobust.registry import Registry
+from fedrobust.training.objectives import Objective
+
+RECIPES = Registry("training recipe")
+
+
+class Batch(NamedTuple):
+    """One batch and the model it meets; everything is inside the graph.
+
+    Attributes:
+        images: (n, height, width, channels) float32 in [0, 1], in the space that the recipe perturbs.
+        targets: (n,) int32 labels, or whatever the objective compares logits with.
+        example_weights: (n,) factors of the images' losses.
+        seed: (2,) int32, this step's own, for TensorFlow's stateless generators.
+        objective: losses of the images.
+        infer: images to logits in inference mode: nothing is recorded. Attacks are crafted with it.
+        train: images to (logits, statistics) in training mode: BatchNorm uses and records the batch.
+    """
+
+    images: tf.Tensor
+    targets: tf.Tensor
+    example_weights: tf.Tensor
+    seed: tf.Tensor
+    objective: Objective
+    infer: Callable[[tf.Tensor], tf.Tensor]
+    train: Callable[[tf.Tensor], tuple[tf.Tensor, list[tf.Tensor]]]
+
+
+class StepLoss(NamedTuple):
+    """What a step minimises, and what it saw on the way: loss (), logits (n, classes), the new statistics."""
+
+    loss: tf.Tensor
+    logits: tf.Tensor
+    statistics: list[tf.Tensor]
+
+
+class Recipe(Protocol):
+    """A frozen dataclass of settings with one method, called under a gradient tape that watches the weights."""
+
+    def __call__(self, batch: Batch) -> StepLoss:
+        """Return the loss of `batch`."""
+        ...
+
+
+def weighted_mean(losses: tf.Tensor, example_weights: tf.Tensor) -> tf.Tensor:
+    """Return sum(weight * loss) / n, as Keras reduces weighted losses."""
+    return tf.reduce_mean(losses * example_weights)
