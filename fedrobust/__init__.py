@@ -1,0 +1,51 @@
+"""Simulate federated learning on medical images, attack it, and say honestly whether what looks robust is robust.
+
+Example:
+    >>> import fedrobust
+    >>> run = fedrobust.run("experiments/breast.toml", federation__clients=20)  # doctest: +SKIP
+    >>> run.rounds  # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fedrobust.api import (
+        Dataset,
+        Experiment,
+        Run,
+        describe_dataset,
+        list_datasets,
+        load_dataset,
+        members,
+        open_run,
+        run,
+        write_report,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Dataset",
+    "Experiment",
+    "Run",
+    "describe_dataset",
+    "list_datasets",
+    "load_dataset",
+    "members",
+    "open_run",
+    "run",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use, so that importing the package, and the command line's help, stay instant.
+    if name not in __all__:
+        raise AttributeError(f"module 'fedrobust' has no attribute {name!r}")
+    from fedrobust import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

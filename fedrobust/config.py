@@ -15,8 +15,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from fedrobust.errors import FedrobustError
 
-class ConfigError(ValueError):
+
+class ConfigError(FedrobustError, ValueError):
     """A study cannot be run as written; the message names the file, the key, and what is allowed."""
 
 
@@ -82,7 +84,9 @@ class Model(Section):
     weights: str = Field("random", description="random, imagenet, or a weights file")
     image_size: int = Field(32, ge=16, le=1024, description="side that images are resized to inside the model")
     batchnorm_momentum: float = Field(0.9, ge=0, lt=1, description="share of the old statistics a step keeps")
-    batchnorm_policy: Literal["average"] = Field("average", description="what the server does with statistics")
+    batchnorm_policy: Literal["average", "recalibrate"] = Field(
+        "average", description="statistics of a new global model: the clients' mean, or measured on validation images"
+    )
 
 
 class Federation(Section):
@@ -288,6 +292,14 @@ class Experiment(Section):
         """
         return cls._checked({}, "", overrides, settings)
 
+    def changed(self, overrides: Iterable[str] = (), **settings: Any) -> Self:
+        """Return this study with ``key=value`` overrides and ``section__key=value`` settings applied.
+
+        Raises:
+            ConfigError: a key, a type or a combination is wrong.
+        """
+        return self._checked(self.to_dict(), "", overrides, settings, base=self.base)
+
     @classmethod
     def from_run_config(cls, run_config: Mapping[str, Any]) -> Self:
         """Return the experiment that Flower's flat run config describes (the inverse of `to_run_config`).
@@ -357,6 +369,27 @@ def keys() -> list[str]:
         if name != "base"
         for inner in (getattr(field.annotation, "model_fields", {}) or [""])
     ]
+
+
+def template() -> str:
+    """Return a study file with every key, its default and what it means."""
+    lines: list[str] = []
+    for name, field in Experiment.model_fields.items():
+        if name == "base":
+            continue
+        inner = getattr(field.annotation, "model_fields", None)
+        if inner is None:
+            lines.append(_template_line(name, field))
+            continue
+        about = (field.annotation.__doc__ or "").strip().splitlines()[0] if field.annotation else ""
+        lines += ["", f"[{alias(name)}]  # {about}", *(_template_line(key, item) for key, item in inner.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _template_line(name: str, field: Any) -> str:
+    default = list(field.default) if isinstance(field.default, tuple) else field.default
+    key = f"{alias(name)} = {json.dumps(default)}" if default is not None else f"# {alias(name)} ="
+    return f"{key:<34} # {field.description}"
 
 
 def alias(name: str) -> str:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from fedrobust.errors import FedrobustError
+
 T = TypeVar("T")
 
 
-class UnknownNameError(LookupError):
+class UnknownNameError(FedrobustError, LookupError):
     """A name is neither registered nor a dotted path that can be imported."""
 
 

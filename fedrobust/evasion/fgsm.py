@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from fedrobust.evasion.attack import ATTACKS
 from fedrobust.evasion.steps import project
 from fedrobust.evasion.victim import HeldWeights, Victim
 
 
+@ATTACKS.register("fgsm")
 @dataclass(frozen=True)
 class FGSM:
     """One signed step up the loss: x + epsilon sign(grad_x J(x, y)) (Goodfellow et al., 2014, arXiv:1412.6572, eq. 1).

@@ -1,5 +1,6 @@
 """The networks: from prepared images in [0, 1] to logits, each with the input scaling that it was made for."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from fedrobust.errors import FedrobustError
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.preparation import Shape
 from fedrobust.registry import Registry
@@ -15,7 +17,7 @@ from fedrobust.registry import Registry
 ARCHITECTURES = Registry("model")
 
 
-class ModelError(ValueError):
+class ModelError(FedrobustError, ValueError):
     """A model cannot be built as asked."""
 
 
@@ -188,7 +190,9 @@ def load_backbone_weights(network: keras.Model, name: str, weights: str, path: P
         # A weights file names Keras' own layer classes, which the rebuilt backbone no longer has.
         pretrained = architecture.features(backbone.input_shape[1:])
         try:
-            pretrained.load_weights(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a line for every layer that is missing; the error says it in one
+                pretrained.load_weights(path)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ModelError(

@@ -110,7 +110,7 @@ def build_classifier(
     Example:
         >>> student = build_classifier("edge-cnn", native=(28, 28, 1), classes=2, image_size=0)
         >>> student.layout.parameters
-        93090
+        93154
     """
     architecture: Architecture = ARCHITECTURES[name]
     channels = native[2] if architecture.channels == "native" else architecture.channels

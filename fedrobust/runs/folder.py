@@ -10,8 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+from fedrobust.errors import FedrobustError
 
-class RunFolderError(ValueError):
+
+class RunFolderError(FedrobustError, ValueError):
     """A folder cannot be used for a run, or holds none."""
 
 

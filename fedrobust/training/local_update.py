@@ -81,7 +81,7 @@ class LocalUpdate:
         self.objective = objective
         self.space = space
         target_spec = tf.TensorSpec([None], tf.int32) if targets is None else targets
-        self._compiled = tf.function(
+        self._function = tf.function(
             self._run,
             input_signature=[
                 tf.TensorSpec([classifier.layout.parameters], tf.float32),
@@ -96,6 +96,11 @@ class LocalUpdate:
             ],
             autograph=False,
         )
+
+    def compiled(self) -> "LocalUpdate":
+        """Trace the graph now rather than at the first call, and return this update."""
+        self._function.get_concrete_function()
+        return self
 
     def __call__(
         self,
@@ -122,7 +127,7 @@ class LocalUpdate:
         """
         if class_weights is None:
             class_weights = np.ones(self.classifier.classes)
-        trainable, statistics, loss, correct = self._compiled(
+        trainable, statistics, loss, correct = self._function(
             tf.constant(weights.trainable, tf.float32),
             tf.constant(weights.statistics, tf.float32),
             data.images,

@@ -38,8 +38,8 @@ def balanced_class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     """Return n / (present classes * n_class) for every class, (classes,) float32; 0 for a class that is absent.
 
     Example:
-        >>> balanced_class_weights(np.array([0, 0, 0, 1]), classes=3).round(3).tolist()
-        [0.667, 2.0, 0.0]
+        >>> balanced_class_weights(np.array([0, 0, 1, 1]), classes=3).tolist()
+        [1.0, 1.0, 0.0]
     """
     counts = np.bincount(labels, minlength=classes)
     present = np.count_nonzero(counts)

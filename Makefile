@@ -1,0 +1,31 @@
+# Everything runs from a fresh checkout: uv is brought in where it is missing, and builds the environment in .venv.
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := $(UV) run --no-sync
+
+.PHONY: install run test lint format clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml
+	@command -v $(UV) >/dev/null 2>&1 || { $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet uv; }
+	$(UV) sync --quiet --no-progress
+	@touch $@
+
+run: install
+	$(RUN) fedrobust run $(STUDY) $(ARGS)
+
+test: install
+	$(RUN) pytest $(ARGS)
+
+lint: install
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+format: install
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+clean:
+	rm -rf .venv .uv build dist .mypy_cache .pytest_cache .ruff_cache

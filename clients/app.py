@@ -1,0 +1,50 @@
+"""The Flower ClientApp: every hospital of a study, simulated or real."""
+
+from typing import Any
+
+from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from clients.hospital import Hospital
+from fedrobust.config import Experiment
+from fedrobust.once import once
+from fedrobust.runtime import start_tensorflow
+from fedrobust.simulation.records import weights_of, weights_record
+from fedrobust.study import classifier_of, local_update_of
+
+app = ClientApp()
+
+
+@app.query()
+def introduce(message: Message, context: Context) -> Message:
+    """Answer who this node is, once everything that training needs is built."""
+    hospital = _hospital(context)
+    local_update_of(hospital.experiment)
+    answer = {
+        "partition": hospital.partition,
+        "num-examples": len(hospital.shard),
+        "parameters": classifier_of(hospital.experiment).layout.parameters,
+    }
+    return Message(RecordDict({"hospital": MetricRecord(answer)}), reply_to=message)
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Answer with the weights after one local update, and its metrics."""
+    weights = weights_of(message.content["weights"])
+    trained, metrics = _hospital(context).train(weights, int(message.content["config"]["round"]))
+    return Message(
+        RecordDict({"weights": weights_record(trained), "metrics": MetricRecord(dict(metrics))}), reply_to=message
+    )
+
+
+@once(keep=4)
+def _experiment(items: tuple[tuple[str, Any], ...]) -> Experiment:
+    experiment = Experiment.from_run_config(dict(items))
+    start_tensorflow(experiment.engine.workers)
+    return experiment
+
+
+def _hospital(context: Context) -> Hospital:
+    experiment = _experiment(tuple(sorted(context.run_config.items())))
+    return Hospital(experiment, int(context.node_config["partition-id"]))

@@ -1,0 +1,115 @@
+"""The Python interface: everything that the command line does, as functions."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from fedrobust.config import Experiment
+from fedrobust.data.dataset import Dataset
+from fedrobust.data.load import available, describe, load
+from fedrobust.registry import Registry
+from fedrobust.runs.events import Listener
+from fedrobust.runs.run import Run
+from fedrobust.simulation.simulate import simulate
+
+FAMILIES = {
+    "models": ("fedrobust.models.architectures", "ARCHITECTURES"),
+    "recipes": ("fedrobust.training.recipes", "RECIPES"),
+    "optimizers": ("fedrobust.training.optimizers", "OPTIMIZERS"),
+    "attacks": ("fedrobust.evasion", "ATTACKS"),
+    "rules": ("fedrobust.aggregation", "RULES"),
+}
+
+
+def experiment(
+    study: str | Path | Experiment | None = None, overrides: Iterable[str] = (), **settings: Any
+) -> Experiment:
+    """Return a study from a TOML file, an `Experiment`, or nothing (the quickstart), with settings applied.
+
+    Args:
+        study: path of a study file, an experiment, or None.
+        overrides: ``"federation.clients=20"``, as on the command line.
+        settings: ``federation__clients=20``.
+
+    Raises:
+        ConfigError: a key, a type or a combination is wrong; the message names it and what is allowed.
+    """
+    if isinstance(study, Experiment):
+        return study.changed(overrides, **settings)
+    return Experiment.of(overrides, **settings) if study is None else Experiment.load(study, overrides, **settings)
+
+
+def run(
+    study: str | Path | Experiment | None = None,
+    *listeners: Listener,
+    out: str | Path = "",
+    overrides: Iterable[str] = (),
+    **settings: Any,
+) -> Run:
+    """Run a study: federate, attack, distil, export, report.
+
+    Args:
+        study: path of a study file, an experiment, or None for the quickstart on phantoms.
+        listeners: called with every event (see `fedrobust.runs.events`); nothing is printed by itself.
+        out: the run folder; a new one below ``output.root`` if empty.
+        overrides: ``"federation.clients=20"``, as on the command line.
+        settings: ``federation__clients=20``.
+
+    Raises:
+        ConfigError, DataError, ModelError: the study cannot be run as written; nothing was trained.
+        RoundError: a round had too few replies. The run folder is kept.
+    """
+    if out:
+        settings["output__dir"] = str(out)
+    return simulate(experiment(study, overrides, **settings), *listeners)
+
+
+def open_run(path: str | Path) -> Run:
+    """Return the run in a folder."""
+    return Run.open(path)
+
+
+def write_report(path: str | Path) -> Path:
+    """Write ``report.html`` of a run folder anew and return its path."""
+    from fedrobust.report.page import write
+
+    return write(Run.open(path).path)
+
+
+def load_dataset(name: str, size: int = 28, root: str | Path = "", **settings: Any) -> Dataset:
+    """Return a data set by name or path; see `fedrobust.data.load.load`."""
+    return load(name, size, root, **settings)
+
+
+def list_datasets(root: str | Path = "") -> list[dict[str, Any]]:
+    """Return what is known of every MedMNIST set and the phantom, and which files are on the disk."""
+    return [asdict(row) for row in available(root)]
+
+
+def describe_dataset(name: str, size: int = 28, root: str | Path = "", **settings: Any) -> dict[str, Any]:
+    """Return counts, shapes, source, licence and digest of a data set."""
+    return describe(load(name, size, root, **settings))
+
+
+def members(family: str) -> dict[str, str]:
+    """Return the names of a family ("models", "recipes", "optimizers", "attacks", "rules") with one line each.
+
+    Raises:
+        KeyError: there is no such family.
+    """
+    if family not in FAMILIES:
+        raise KeyError(f"{family!r}: choose one of {', '.join(FAMILIES)}")
+    from fedrobust.runtime import start_tensorflow
+
+    module, name = FAMILIES[family]
+    if family != "rules":
+        start_tensorflow()
+    registry: Registry = getattr(import_module(module), name)
+    return {member: _summary(registry[member]) for member in registry}
+
+
+def _summary(member: Any) -> str:
+    text = getattr(member, "summary", None) or (member.__doc__ or "").strip().splitlines()[0]
+    return str(text)

@@ -1,0 +1,137 @@
+"""The command line: thin, every command is one call of `fedrobust.api`."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="fedrobust",
+    help="Simulate federated learning on medical images, attack it, and say honestly whether what looks robust is "
+    "robust.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(help="List data sets and show what is in one.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+DataRoot = Annotated[
+    str, typer.Option("--data-root", help="Folder looked in first; then $FEDROBUST_DATA, then ~/.medmnist.")
+]
+
+
+@app.command()
+def run(
+    study: Annotated[Path | None, typer.Argument(help="Study file; without one, the quickstart on phantoms.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a key: --set federation.clients=20. Repeatable.")
+    ] = None,
+    out: Annotated[str, typer.Option(help="Run folder, new or empty; by default a new one below runs/.")] = "",
+    data_root: DataRoot = "",
+) -> None:
+    """Run a study: federate, attack, distil, export, report."""
+    from fedrobust import api
+    from fedrobust.runs.console import ConsoleListener
+
+    settings = {"data__root": data_root} if data_root else {}
+    with complaints():
+        experiment = api.experiment(study, set_ or (), **settings)
+        with ConsoleListener() as listener:
+            finished = api.run(experiment, listener, out=out)
+    typer.echo(f"report: {finished.report}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+    """Write the report of a run folder anew."""
+    from fedrobust import api
+
+    with complaints():
+        typer.echo(api.write_report(folder))
+
+
+@app.command(name="list")
+def list_(
+    family: Annotated[str, typer.Argument(help="models, recipes, optimizers, attacks or rules; all without one.")] = "",
+) -> None:
+    """List what a study file may name, with a line and the source of each."""
+    from fedrobust import api
+
+    if family and family not in api.FAMILIES:
+        fail(f"{family!r}: choose one of {', '.join(api.FAMILIES)}")
+    for name in [family] if family else api.FAMILIES:
+        members = api.members(name)
+        typer.secho(name, bold=True)
+        for member, summary in members.items():
+            typer.echo(f"  {member:<14} {summary}")
+
+
+@app.command()
+def init(path: Annotated[Path, typer.Argument(help="Where to write the study file.")] = Path("study.toml")) -> None:
+    """Write a study file with every key and its default, to start from."""
+    from fedrobust.config import template
+
+    if path.exists():
+        fail(f"{path}: exists already; name another file")
+    path.write_text(template(), encoding="utf-8")
+    typer.echo(f"{path}: every key with its default; run it with: fedrobust run {path}")
+
+
+@data.command(name="list")
+def data_list(data_root: DataRoot = "") -> None:
+    """List the data sets and which of them are on this machine."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from fedrobust import api
+
+    table = Table("name", "task", "classes", "channels", "train / val / test", "on this machine", "licence")
+    for row in api.list_datasets(data_root):
+        counts = row["counts"]
+        table.add_row(
+            row["name"],
+            row["task"],
+            str(row["classes"]),
+            str(row["channels"]),
+            " / ".join(map(str, counts)) if counts else "",
+            ", ".join(f"{size} px" for size in row["sizes"]) or "-",
+            row["licence"],
+        )
+    Console().print(table)
+
+
+@data.command(name="show")
+def data_show(
+    name: Annotated[str, typer.Argument(help="A MedMNIST name, phantom, or the path of an .npz file.")],
+    size: Annotated[int, typer.Option(help="28, 64, 128 or 224 pixels.")] = 28,
+    data_root: DataRoot = "",
+) -> None:
+    """Show what is in a data set: counts, classes, shapes, source, licence, digest."""
+    from fedrobust import api
+
+    with complaints():
+        typer.echo(json.dumps(api.describe_dataset(name, size, data_root), indent=2))
+
+
+@contextmanager
+def complaints() -> Iterator[None]:
+    """Turn the errors that users can mend into one message: exit code 2, or 1 for a run that failed on its way."""
+    from fedrobust.errors import FedrobustError
+
+    try:
+        yield
+    except FedrobustError as error:
+        fail(str(error), code=1 if isinstance(error, RuntimeError) else 2)
+    except KeyboardInterrupt:
+        fail("stopped by the keyboard", code=130)
+
+
+def fail(message: str, code: int = 2) -> NoReturn:
+    """Print `message` on standard error and exit."""
+    typer.secho(f"error: {message}", fg="red", err=True)
+    sys.exit(code)

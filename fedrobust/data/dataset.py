@@ -1,0 +1,173 @@
+"""What a data set is here: three checked splits and what is known about them."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.errors import FedrobustError
+
+
+class DataError(FedrobustError, ValueError):
+    """Data, a file or a setting of `[data]` cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images and their labels.
+
+    Args:
+        images: uint8 (n, height, width, channels), channels 1 (grey) or 3 (colour), native grey levels 0 to
+            255.
+        labels: int32 (n,), not negative.
+
+    Raises:
+        DataError: an array has another shape or dtype, there is no image, or a label is negative.
+
+    Example:
+        >>> import numpy as np
+        >>> len(Split(np.zeros((4, 28, 28, 1), np.uint8), np.zeros(4, np.int32)))
+        4
+        >>> Split(np.zeros((4, 28, 28), np.uint8), np.zeros(4, np.int32))
+        Traceback (most recent call last):
+        fedrobust.data.dataset.DataError: images has shape (4, 28, 28); allowed: (n, height, width, \
+channels) with 1 or 3 channels
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:3]:
+            raise DataError(
+                f"images has shape {images.shape}; allowed: (n, height, width, channels) with 1 or 3 channels"
+            )
+        if images.dtype != np.uint8:
+            raise DataError(f"images has dtype {images.dtype}; allowed: uint8, grey levels 0 to 255")
+        if labels.ndim != 1:
+            raise DataError(f"labels has shape {labels.shape}; allowed: (n,), one class an image")
+        if labels.dtype != np.int32:
+            raise DataError(f"labels has dtype {labels.dtype}; allowed: int32")
+        if len(images) == 0:
+            raise DataError("images has 0 images; allowed: at least 1")
+        if len(images) != len(labels):
+            raise DataError(f"labels has {len(labels)} entries; allowed: {len(images)}, one an image")
+        if labels.min() < 0:
+            raise DataError(f"labels has the value {labels.min()}; allowed: 0 and above")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def counts(self, classes: int) -> NDArray[np.int64]:
+        """Return how many images each class has, int64 (classes,)."""
+        return np.bincount(self.labels, minlength=classes).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Three splits of one data set, and what a report must say about it.
+
+    Args:
+        name: what the set is called.
+        train: what the clients share out among themselves.
+        validation: for decisions.
+        test: for the figures that are reported.
+        label_names: one name a class, in the order of the labels.
+        task: such as ``"binary-class"``, in MedMNIST's words.
+        disease: labels that mean disease, for sensitivity and specificity; empty where that is not known.
+        source: a file, an address or a description of where the images come from.
+        licence: the images' licence; empty where that is not known.
+        digest: SHA-256 of the contents as hex, see `digest`; the same images give the same digest from any
+            file.
+
+    Raises:
+        DataError: fewer than two classes, a label without a name, a class that train lacks, or splits whose
+            images differ in shape.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    label_names: tuple[str, ...]
+    task: str
+    disease: tuple[int, ...]
+    source: str
+    licence: str
+    digest: str
+
+    def __post_init__(self) -> None:
+        if self.classes < 2:
+            raise DataError(f"label_names has {self.classes} names; allowed: at least 2 classes")
+        for name, split in self.splits.items():
+            if split.images.shape[1:] != self.image_shape:
+                raise DataError(
+                    f"{name} images have shape {split.images.shape[1:]}; allowed: {self.image_shape}, as in "
+                    "train"
+                )
+            if split.labels.max() >= self.classes:
+                raise DataError(
+                    f"{name} labels has the value {split.labels.max()}; allowed: 0 to {self.classes - 1}"
+                )
+        missing = np.flatnonzero(self.train.counts(self.classes) == 0).tolist()
+        if missing:
+            raise DataError(
+                f"train labels has no image of class {listed(missing)}; allowed: every class from 0 to "
+                f"{self.classes - 1} at least once"
+            )
+        strangers = [label for label in self.disease if not 0 <= label < self.classes]
+        if strangers:
+            raise DataError(f"disease has the label {strangers[0]}; allowed: 0 to {self.classes - 1}")
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The three splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return len(self.label_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of every image."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+
+def digest(*splits: Split) -> str:
+    """Return the SHA-256 of splits as hex: every array's dtype, shape and bytes, in order.
+
+    Example:
+        >>> import numpy as np
+        >>> split = Split(np.zeros((1, 2, 2, 1), np.uint8), np.zeros(1, np.int32))
+        >>> digest(split) == digest(split), digest(split) == digest(split, split)
+        (True, False)
+    """
+    sha = hashlib.sha256()
+    for split in splits:
+        for array in (split.images, split.labels):
+            feed(sha, array)
+    return sha.hexdigest()
+
+
+def feed(sha: Any, array: NDArray[Any]) -> None:
+    """Feed an array to a hash: its dtype and shape, then its bytes, little-endian on every machine."""
+    portable = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    sha.update(f"{portable.dtype.str}{portable.shape}".encode())
+    sha.update(portable.data)
+
+
+def listed(values: list[int]) -> str:
+    """Return numbers as words, the first five of many.
+
+    Example:
+        >>> listed([1, 2]), listed(list(range(9)))
+        ('1, 2', '0, 1, 2, 3, 4 and 4 more')
+    """
+    shown = ", ".join(str(value) for value in values[:5])
+    return shown if len(values) <= 5 else f"{shown} and {len(values) - 5} more"

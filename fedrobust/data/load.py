@@ -1,0 +1,155 @@
+"""Load a data set by the name a study gives it, list what there is, and describe what was loaded."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from fedrobust.data import medmnist
+from fedrobust.data import phantom as drawn
+from fedrobust.data.dataset import DataError, Dataset
+from fedrobust.data.npz import read_npz
+from fedrobust.data.roots import resolve
+
+
+def load(
+    name: str,
+    size: int = 28,
+    root: str | Path = "",
+    *,
+    seed: int = 0,
+    base: Path | None = None,
+    classes: int = 2,
+    channels: int = 1,
+    samples: int = 2000,
+) -> Dataset:
+    """Load ``"phantom"``, a 2-D MedMNIST set by name, or an own `.npz` file by path.
+
+    Args:
+        name: ``"phantom"``, a name such as ``"breastmnist"`` (in any case), or a path that ends in ``.npz``;
+            a relative path is looked for in `base`, the current folder and the data roots.
+        size: height and width for MedMNIST and the phantom set, in pixels. An own file has the size it has:
+            `size` is not used for it.
+        root: a folder asked before `$FEDROBUST_DATA` and `~/.medmnist`.
+        seed: the study's seed, for the phantom set.
+        base: the study file's folder.
+        classes: of the phantom set, 2 to 8.
+        channels: of the phantom set, 1 or 3.
+        samples: training images of the phantom set; its 300 for validation and 500 for the test stay.
+
+    Raises:
+        DataError: the name is unknown, or the set cannot be had or used.
+
+    Example:
+        >>> load("phantom", samples=50).train.images.shape
+        (50, 28, 28, 1)
+        >>> load("brestmnist")
+        Traceback (most recent call last):
+        fedrobust.data.dataset.DataError: data.name = "brestmnist": unknown, did you mean "breastmnist"? \
+Allowed: phantom, pathmnist, dermamnist, octmnist, pneumoniamnist, retinamnist, breastmnist, bloodmnist, \
+tissuemnist, organamnist, organcmnist, organsmnist, or a path that ends in .npz
+    """
+    if name.lower().endswith(".npz"):
+        return read_npz(resolve(name, base, root))
+    known = name.lower()
+    if known == "phantom":
+        return drawn.phantom(classes, channels, size, train=samples, seed=seed)
+    if known in medmnist.NAMES:
+        return medmnist.load_medmnist(known, size, root)
+    raise DataError(f'data.name = "{name}": {unknown(known)}')
+
+
+def unknown(name: str) -> str:
+    """Return why a name is refused, the closest name and all that are allowed."""
+    allowed = ["phantom", *(known for known in medmnist.NAMES if known not in medmnist.REFUSED)]
+    choice = f"Allowed: {', '.join(allowed)}, or a path that ends in .npz"
+    if name.endswith("mnist3d"):
+        return f"3-D sets are not offered. {choice}"
+    # "breast" and "oct" are what people type: a name without its ending is the closest match there is.
+    close = (
+        [f"{name}mnist"] if f"{name}mnist" in allowed else get_close_matches(name, allowed, n=1, cutoff=0.6)
+    )
+    return f'unknown, did you mean "{close[0]}"? {choice}' if close else f"unknown. {choice}"
+
+
+@dataclass(frozen=True)
+class Available:
+    """One line of the list of data sets.
+
+    Args:
+        name: what a study calls it.
+        sizes: sizes found on disk, in pixels; the phantom set has any.
+        classes: number of classes.
+        channels: 1 (grey) or 3 (colour).
+        task: such as ``"binary-class"``.
+        counts: images in train, validation and test.
+        licence: the images' licence.
+        present: whether it can be loaded without a download.
+        refused: why it is not offered; empty for all that are.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    classes: int
+    channels: int
+    task: str
+    counts: tuple[int, int, int]
+    licence: str
+    present: bool
+    refused: str = ""
+
+
+def available(root: str | Path = "") -> list[Available]:
+    """List the phantom set and the twelve 2-D MedMNIST sets, and which of them are on disk.
+
+    Args:
+        root: a folder asked before `$FEDROBUST_DATA` and `~/.medmnist`.
+    """
+    first = Available("phantom", (), 2, 1, "binary-class", drawn.NUMBERS, drawn.LICENCE, present=True)
+    return [first, *(on_disk(medmnist.published(name), root) for name in medmnist.NAMES)]
+
+
+def on_disk(about: medmnist.Published, root: str | Path) -> Available:
+    """Return the line of one MedMNIST set."""
+    sizes = tuple(size for size in medmnist.SIZES if medmnist.find(about.name, size, root))
+    return Available(
+        name=about.name,
+        sizes=sizes,
+        classes=len(about.label_names),
+        channels=about.channels,
+        task=about.task,
+        counts=about.counts,
+        licence=about.licence,
+        present=bool(sizes),
+        refused=medmnist.REFUSED.get(about.name, ""),
+    )
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """Return what a reader must know about a set as plain data, ready for JSON.
+
+    `test_majority` is the accuracy of a model that always answers the test split's commonest class: what
+    every accuracy has to be read against.
+
+    Example:
+        >>> about = describe(load("phantom", samples=50))
+        >>> about["counts"]["train"], about["test_majority"]
+        ({'benign': 30, 'malignant': 20}, 0.6)
+    """
+    counts = {name: split.counts(dataset.classes).tolist() for name, split in dataset.splits.items()}
+    return {
+        "name": dataset.name,
+        "task": dataset.task,
+        "classes": dataset.classes,
+        "label_names": list(dataset.label_names),
+        "disease": [dataset.label_names[label] for label in dataset.disease],
+        "image_shape": list(dataset.image_shape),
+        "images": {name: len(split) for name, split in dataset.splits.items()},
+        "counts": {
+            name: dict(zip(dataset.label_names, numbers, strict=True)) for name, numbers in counts.items()
+        },
+        "test_majority": max(counts["test"]) / len(dataset.test),
+        "source": dataset.source,
+        "licence": dataset.licence,
+        "digest": dataset.digest,
+    }

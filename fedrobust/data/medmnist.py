@@ -1,0 +1,277 @@
+"""The 2-D sets of MedMNIST v2: found on disk or downloaded, and always checked against their published MD5.
+
+Yang et al., 2023, MedMNIST v2 - A large-scale lightweight benchmark for 2D and 3D biomedical image
+classification, Scientific Data 10:41, arXiv:2110.14795.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import tempfile
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO, Any
+
+from fedrobust.data.dataset import DataError, Dataset, digest
+from fedrobust.data.npz import read_splits
+from fedrobust.data.roots import folders, roots, searched
+
+SIZES = (28, 64, 128, 224)
+SECONDS = 30.0
+"""How long a download may stand still."""
+CHUNK = 1 << 20
+
+NAMES = (
+    "pathmnist",
+    "chestmnist",
+    "dermamnist",
+    "octmnist",
+    "pneumoniamnist",
+    "retinamnist",
+    "breastmnist",
+    "bloodmnist",
+    "tissuemnist",
+    "organamnist",
+    "organcmnist",
+    "organsmnist",
+)
+"""The twelve 2-D sets. ChestMNIST is listed and refused: see `REFUSED`."""
+
+REFUSED = {
+    "chestmnist": "it is multi-label (14 findings an image), and everything here decides for one class an "
+    "image; save one finding against the rest as an own .npz",
+}
+
+DISEASE: dict[str, tuple[int, ...]] = {
+    "pathmnist": (7, 8),  # cancer-associated stroma, adenocarcinoma epithelium
+    "dermamnist": (
+        0,
+        1,
+        4,
+    ),  # actinic keratoses and intraepithelial carcinoma, basal cell carcinoma, melanoma
+    "octmnist": (0, 1, 2),  # all but normal
+    "pneumoniamnist": (1,),
+    "retinamnist": (1, 2, 3, 4),  # grade 0 is no retinopathy
+    "breastmnist": (0,),  # malignant is label 0
+}
+"""Labels that mean disease. The other sets tell healthy cells or organs apart."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What MedMNIST publishes about one set.
+
+    Args:
+        name: in small letters, such as ``"breastmnist"``.
+        label_names: in the order of the labels.
+        task: ``"binary-class"``, ``"multi-class"``, or an ordinal task and how it is treated here.
+        channels: 1 or 3.
+        counts: images in train, validation and test.
+        licence: the images' licence.
+        files: size in pixels to (address, MD5).
+    """
+
+    name: str
+    label_names: tuple[str, ...]
+    task: str
+    channels: int
+    counts: tuple[int, int, int]
+    licence: str
+    files: Mapping[int, tuple[str, str]]
+
+
+def published(name: str) -> Published:
+    """Return what MedMNIST publishes about one of `NAMES`, taken from the `medmnist` package."""
+    info = table()[name]
+    samples, task = info["n_samples"], str(info["task"])
+    return Published(
+        name=name,
+        label_names=tuple(info["label"][str(label)] for label in range(len(info["label"]))),
+        task="ordinal-regression, treated as multi-class" if task == "ordinal-regression" else task,
+        channels=int(info["n_channels"]),
+        counts=(samples["train"], samples["val"], samples["test"]),
+        licence=str(info["license"]),
+        files={size: (info[f"url{suffix(size)}"], info[f"MD5{suffix(size)}"]) for size in SIZES},
+    )
+
+
+def table() -> Mapping[str, Mapping[str, Any]]:
+    """Return `medmnist.INFO`.
+
+    The package prints a line where torch is missing; torch is not needed here, so nobody has to read it.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        import medmnist
+    info: Mapping[str, Mapping[str, Any]] = medmnist.INFO
+    return info
+
+
+def suffix(size: int) -> str:
+    """Return what MedMNIST appends to names for a size.
+
+    Example:
+        >>> suffix(28), suffix(64)
+        ('', '_64')
+    """
+    return "" if size == 28 else f"_{size}"
+
+
+def file_name(name: str, size: int) -> str:
+    """Return the name of a set's file.
+
+    Example:
+        >>> file_name("breastmnist", 28), file_name("breastmnist", 224)
+        ('breastmnist.npz', 'breastmnist_224.npz')
+    """
+    return f"{name}{suffix(size)}.npz"
+
+
+def find(name: str, size: int = 28, root: str | Path = "") -> Path | None:
+    """Return the first file of a set in the data roots, or None; its contents are not looked at."""
+    candidates = (folder / file_name(name, size) for folder in folders(root))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def load_medmnist(name: str, size: int = 28, root: str | Path = "") -> Dataset:
+    """Load a 2-D MedMNIST set, downloading it where no data root has it.
+
+    Args:
+        name: one of `NAMES`.
+        size: height and width: 28, 64, 128 or 224.
+        root: a folder asked before the others, see `fedrobust.data.roots.roots`.
+
+    Raises:
+        DataError: the set is multi-label, the size is not published, the file's MD5 is not the published one,
+            or the file is missing and cannot be downloaded.
+    """
+    if name in REFUSED:
+        raise DataError(f'data.name = "{name}": {REFUSED[name]}')
+    if size not in SIZES:
+        raise DataError(f"data.size = {size}: MedMNIST has {', '.join(map(str, SIZES))}")
+    about = published(name)
+    found = find(name, size, root)
+    if found is None:
+        path = fetch(about, size, root)
+    else:
+        path = found
+        verify(path, about.files[size][1])
+    splits = read_splits(path)
+    return Dataset(
+        name=name,
+        train=splits[0],
+        validation=splits[1],
+        test=splits[2],
+        label_names=about.label_names,
+        task=about.task,
+        disease=DISEASE.get(name, ()),
+        source=about.files[size][0],
+        licence=about.licence,
+        digest=digest(*splits),
+    )
+
+
+def verify(path: Path, expected: str) -> None:
+    """Compare a file's MD5 with the published one.
+
+    Raises:
+        DataError: they differ.
+    """
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != expected:
+        raise DataError(
+            f"{path}: MD5 {found}, expected {expected}: not the published file. Delete it to download it "
+            f'again, or use it as your own set by its path: data.name = "{path}"'
+        )
+
+
+def fetch(about: Published, size: int, root: str | Path = "") -> Path:
+    """Download a set into the first data root that can be written, and return its path.
+
+    Raises:
+        DataError: no root can be written, the download failed, or its MD5 is wrong; the message says how to
+            fetch the file by hand.
+    """
+    name, (url, expected) = file_name(about.name, size), about.files[size]
+    by_hand = f"fetch it by hand from {url} (MD5 {expected}) into one of them"
+    folder = writable(root)
+    if folder is None:
+        raise DataError(
+            f"{name}: not in {searched(folders(root))}, and none of {searched(roots(root))} can be written; "
+            f"{by_hand}"
+        )
+    try:
+        return download(url, folder / name, expected)
+    except (OSError, HTTPException) as error:
+        raise DataError(
+            f"{name}: not in {searched(folders(root))}, and the download failed ({error}); {by_hand}"
+        ) from error
+
+
+def writable(root: str | Path = "") -> Path | None:
+    """Return the first data root that can be written, made where it is missing, or None."""
+    for folder in roots(root):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    return None
+
+
+def download(url: str, target: Path, expected: str) -> Path:
+    """Download `url` to `target`, which appears whole and with the right MD5 or not at all.
+
+    Args:
+        url: where from.
+        target: the file to make, in an existing folder.
+        expected: its MD5 as hex.
+
+    Raises:
+        DataError: what came has another MD5.
+        OSError: the address cannot be reached, or the folder cannot be written.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            found = receive(url, file, target.name)
+            file.flush()
+            os.fsync(file.fileno())
+        if found != expected:
+            raise DataError(
+                f"{url}: MD5 {found}, expected {expected}: the download is damaged or the published file "
+                "has changed; nothing was kept, try again"
+            )
+        # mkstemp makes files that only their owner can read; data roots are often shared.
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def receive(url: str, file: IO[bytes], title: str) -> str:
+    """Write what `url` sends to `file`, show progress on a terminal, and return the MD5 as hex."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    md5 = hashlib.md5(usedforsecurity=False)
+    with (
+        urllib.request.urlopen(url, timeout=SECONDS) as response,
+        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+    ):
+        length = response.headers.get("Content-Length")
+        task = progress.add_task(title, total=int(length) if length else None)
+        while chunk := response.read(CHUNK):
+            file.write(chunk)
+            md5.update(chunk)
+            progress.advance(task, len(chunk))
+    return md5.hexdigest()

@@ -1,0 +1,322 @@
+"""The built-in data set: small synthetic lesions on speckled tissue, drawn from a seed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.data.dataset import DataError, Dataset, Split, digest
+from fedrobust.randomness import Purpose, generator
+
+Field = NDArray[np.float32]
+
+NUMBERS = (2000, 300, 500)
+"""Images for training, validation and test where nothing else is asked for."""
+LICENCE = "CC0 1.0"
+PIXELS_AT_ONCE = 2_000_000
+"""Bounds the memory of drawing: large images are drawn a few at a time."""
+GRID = 28.0
+"""Lengths below are pixels of a 28-pixel image; larger images show the same scene more finely."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a batch of lesions lies, seen from each lesion's own axes.
+
+    Args:
+        x: distance along the long axis, in pixels of the 28-pixel grid, (n, size, size).
+        y: distance along the short axis, stretched so that the plain lesion is a disc, (n, size, size).
+        radius: the lesion's radius on that grid, (n, 1, 1).
+        severity: how marked the finding is, 0 to 1, (n, 1, 1).
+    """
+
+    x: Field
+    y: Field
+    radius: Field
+    severity: Field
+
+    @property
+    def rho(self) -> Field:
+        """Distance from the lesion's centre."""
+        return np.hypot(self.x, self.y, dtype=np.float32)
+
+
+Shape = Callable[[Frame, np.random.Generator], Field]
+
+
+def phantom(
+    classes: int = 2,
+    channels: int = 1,
+    size: int = 28,
+    train: int = NUMBERS[0],
+    validation: int = NUMBERS[1],
+    test: int = NUMBERS[2],
+    seed: int = 0,
+) -> Dataset:
+    """Draw the phantom set: one lesion an image, whose margin and texture tell its class.
+
+    Tissue is smooth noise under multiplicative speckle; a dark lesion lies anywhere in it, and every image is
+    brought to a mean and a contrast drawn without regard to its class. So neither position nor brightness
+    helps, and a linear model on pixels learns little. Class 0 is a smooth benign lesion; it and the malignant
+    one shade into each other, so that no model is right on every image. Classes are slightly unbalanced, as
+    3 to 2 from the first to the last.
+
+    What to expect on the test split with the default settings: 60 % from always answering "benign", some 70 %
+    from logistic regression on pixels, some 95 % from a network of 100,000 parameters after ten epochs.
+
+    Args:
+        classes: 2 to 8 kinds of lesion.
+        channels: 1 (grey, like ultrasound) or 3 (colour, like a skin photograph).
+        size: height and width in pixels, 16 or more.
+        train: number of training images, at least `classes`.
+        validation: number of validation images, at least `classes`.
+        test: number of test images, at least `classes`.
+        seed: the study's seed.
+
+    Raises:
+        DataError: an argument is outside of what is allowed.
+
+    Example:
+        >>> dataset = phantom(train=60, validation=10, test=10)
+        >>> dataset.train.images.shape, dataset.train.counts(2).tolist(), dataset.label_names
+        ((60, 28, 28, 1), [36, 24], ('benign', 'malignant'))
+    """
+    check(classes, channels, size, {"train": train, "validation": validation, "test": test})
+    rng = generator(seed, Purpose.PHANTOM)
+    splits = [draw_split(rng, number, classes, channels, size) for number in (train, validation, test)]
+    return Dataset(
+        name="phantom",
+        train=splits[0],
+        validation=splits[1],
+        test=splits[2],
+        label_names=tuple(KINDS)[:classes],
+        task="binary-class" if classes == 2 else "multi-class",
+        disease=tuple(range(1, classes)),
+        source=f"drawn by fedrobust from seed {seed}",
+        licence=LICENCE,
+        digest=digest(*splits),
+    )
+
+
+def check(classes: int, channels: int, size: int, numbers: dict[str, int]) -> None:
+    """Raise a DataError where a setting of the phantom set is not allowed."""
+    if not 2 <= classes <= len(KINDS):
+        raise DataError(f"data.classes = {classes}: the phantom set has 2 to {len(KINDS)} classes")
+    if channels not in (1, 3):
+        raise DataError(
+            f"data.channels = {channels}: the phantom set is drawn in 1 (grey) or 3 (colour) channels"
+        )
+    if size < 16:
+        raise DataError(
+            f"data.size = {size}: the phantom set needs 16 pixels or more to show a lesion's margin"
+        )
+    for split, number in numbers.items():
+        if number < classes:
+            raise DataError(
+                f"{number} phantom images for {split}: {classes} classes need at least {classes}, one a class"
+            )
+
+
+def draw_split(rng: np.random.Generator, number: int, classes: int, channels: int, size: int) -> Split:
+    """Draw `number` images in random order of classes."""
+    labels = rng.permutation(np.repeat(np.arange(classes, dtype=np.int32), shares(number, classes)))
+    images = np.empty((number, size, size, channels), np.uint8)
+    step = max(1, PIXELS_AT_ONCE // size**2)
+    for start in range(0, number, step):
+        images[start : start + step] = draw(rng, labels[start : start + step], channels, size)
+    return Split(images, labels)
+
+
+def shares(number: int, classes: int) -> NDArray[np.int64]:
+    """Return how many of `number` images each class gets: at least one, falling evenly as 3 to 2.
+
+    Example:
+        >>> shares(2000, 2).tolist(), shares(10, 3).tolist()
+        ([1200, 800], [4, 3, 3])
+    """
+    weights = np.linspace(3.0, 2.0, classes)
+    spare = number - classes
+    ends = np.rint(np.cumsum(weights) / weights.sum() * spare)
+    spread: NDArray[np.int64] = np.diff(ends, prepend=0.0).astype(np.int64)
+    return spread + 1
+
+
+def draw(rng: np.random.Generator, labels: NDArray[np.int32], channels: int, size: int) -> NDArray[np.uint8]:
+    """Draw one image a label, uint8 (n, size, size, channels)."""
+    number, scale = len(labels), size / GRID
+    frame = place(rng, labels, size)
+    lesion = np.empty((number, size, size), np.float32)
+    for label, shape in enumerate(KINDS.values()):
+        chosen = labels == label
+        if chosen.any():
+            part = Frame(frame.x[chosen], frame.y[chosen], frame.radius[chosen], frame.severity[chosen])
+            lesion[chosen] = shape(part, rng)
+    contrast = -uniform(rng, 0.45, 0.7, number)
+    tissue = 1 + 0.09 * smooth(rng, number, size, 3.0 * scale)
+    speckle = 1 + 0.09 * smooth(rng, number, size, 0.55 * scale)
+    grey = normalised((tissue + contrast * lesion) * speckle, rng)
+    return quantised(grey[..., None] if channels == 1 else tinted(grey, lesion, rng))
+
+
+def place(rng: np.random.Generator, labels: NDArray[np.int32], size: int) -> Frame:
+    """Choose centre, radius, elongation and direction of every lesion, without regard to its class."""
+    number = len(labels)
+    pixels = ((np.arange(size) + 0.5) / size * GRID).astype(np.float32)
+    x = pixels[None, None, :] - uniform(rng, 9, GRID - 9, number)
+    y = pixels[None, :, None] - uniform(rng, 9, GRID - 9, number)
+    turn = uniform(rng, 0, np.pi, number)
+    stretch = uniform(rng, 1.0, 1.2, number)
+    return Frame(
+        x=np.asarray((x * np.cos(turn) + y * np.sin(turn)) / stretch, np.float32),
+        y=np.asarray((y * np.cos(turn) - x * np.sin(turn)) * stretch, np.float32),
+        radius=uniform(rng, 5.4, 7.6, number),
+        severity=severities(rng, labels),
+    )
+
+
+def severities(rng: np.random.Generator, labels: NDArray[np.int32]) -> Field:
+    """Draw how marked each finding is: low for benign, high for the others, Beta(2, 7) and Beta(7, 2).
+
+    Benign and malignant are the two ends of one scale and overlap: 3.5 % of either lie beyond its middle.
+    """
+    marked = rng.beta(7, 2, len(labels))
+    return np.where(labels == 0, 1 - marked, marked).astype(np.float32)[:, None, None]
+
+
+def uniform(rng: np.random.Generator, low: float, high: float, number: int) -> Field:
+    """Draw one number an image, shaped (number, 1, 1) to meet fields of pixels."""
+    return rng.uniform(low, high, (number, 1, 1)).astype(np.float32)
+
+
+def smooth(rng: np.random.Generator, number: int, size: int, sigma: float) -> Field:
+    """Return Gaussian noise smoothed over `sigma` pixels, brought back to unit variance."""
+    from scipy.ndimage import gaussian_filter
+
+    noise = rng.standard_normal((number, size, size), np.float32)
+    blurred: Field = gaussian_filter(noise, (0, sigma, sigma), mode="wrap", truncate=3.0)
+    return np.asarray(blurred / blurred.std(), np.float32)
+
+
+def normalised(grey: Field, rng: np.random.Generator) -> Field:
+    """Give every image a mean and a contrast that do not depend on what it shows.
+
+    Highlights are saturated first: clipped later, they would give bright specks away by a lower contrast.
+    """
+    saturated = standardised(np.clip(standardised(grey), -2.5, 2.5))
+    mean, contrast = uniform(rng, 0.44, 0.54, len(grey)), uniform(rng, 0.16, 0.20, len(grey))
+    return np.asarray(mean + contrast * saturated, np.float32)
+
+
+def standardised(grey: Field) -> Field:
+    """Return images with mean 0 and standard deviation 1 each."""
+    centred = grey - grey.mean(axis=(1, 2), keepdims=True)
+    return np.asarray(centred / centred.std(axis=(1, 2), keepdims=True), np.float32)
+
+
+def tinted(grey: Field, lesion: Field, rng: np.random.Generator) -> Field:
+    """Return grey images as skin: a tone an image, a pigment where the lesion is, (n, size, size, 3)."""
+    number = len(grey)
+    tone = np.array([1.45, 1.05, 0.9]) + rng.normal(0, 0.04, (number, 1, 1, 3))
+    pigment = rng.uniform(-0.1, 0.16, (number, 1, 1, 1)) * np.array([1.0, -0.2, -0.8])
+    return np.asarray(grey[..., None] * tone + pigment * lesion[..., None], np.float32)
+
+
+def quantised(images: Field) -> NDArray[np.uint8]:
+    """Return images in [0, 1] as uint8; what lies outside is clipped, as a detector would."""
+    return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+
+
+def inside(distance: Field, softness: float = 0.45) -> Field:
+    """Return 1 well inside (positive distance to the margin), 0 well outside, a soft edge between."""
+    return np.asarray(0.5 + 0.5 * np.tanh(distance / (2 * softness)), np.float32)
+
+
+def solid(frame: Frame, rng: np.random.Generator) -> Field:
+    """Return a solid nodule, from an even one in a bright capsule to a spiked one with fine calcium.
+
+    The margin is a star in polar coordinates, r(angle) = radius (1 - 0.25 s + 0.9 s cos^4(k angle / 2)) with
+    k = 6 to 9 spikes and severity s.
+    """
+    number, severity = len(frame.radius), frame.severity
+    spikes = rng.integers(6, 10, (number, 1, 1))
+    angle = np.arctan2(frame.y, frame.x) + uniform(rng, 0, 2 * np.pi, number)
+    margin = frame.radius * (1 - 0.25 * severity + 0.9 * severity * np.cos(spikes * angle / 2) ** 4)
+    capsule = np.exp(-(((frame.rho - margin - 0.9) / 0.7) ** 2))
+    calcium = specks(frame, rng, number=7, reach=0.75)
+    nodule = inside(margin - frame.rho) - 0.6 * (1 - severity) * capsule - 2.2 * severity * calcium
+    return np.asarray(nodule, np.float32)
+
+
+def specks(frame: Frame, rng: np.random.Generator, number: int, reach: float) -> Field:
+    """Return `number` small round specks strewn over the lesion up to `reach` radii from its centre."""
+    images = len(frame.radius)
+    field = np.zeros_like(frame.x)
+    for _ in range(number):
+        radius = reach * frame.radius * np.sqrt(uniform(rng, 0, 1, images))
+        turn = uniform(rng, 0, 2 * np.pi, images)
+        squared = (frame.x - radius * np.cos(turn)) ** 2 + (frame.y - radius * np.sin(turn)) ** 2
+        field = np.maximum(field, np.exp(-squared / 0.64))
+    return field
+
+
+def waved(frame: Frame, rng: np.random.Generator, low: int, high: int, depth: Field) -> Field:
+    """Return a lesion whose radius swings `low` to `high` times around it, by `depth` of itself."""
+    number = len(frame.radius)
+    waves = rng.integers(low, high + 1, (number, 1, 1))
+    angle = np.arctan2(frame.y, frame.x) + uniform(rng, 0, 2 * np.pi, number)
+    return inside(frame.radius * (1 + depth * np.cos(waves * angle)) - frame.rho)
+
+
+def ring(frame: Frame, rng: np.random.Generator) -> Field:
+    """Return a lesion with a wall around a core like the tissue outside."""
+    wall = 0.35 + 0.2 * (1 - frame.severity)
+    return inside(frame.radius - frame.rho) - inside(frame.radius * (1 - wall) - frame.rho)
+
+
+def calcified(frame: Frame, rng: np.random.Generator) -> Field:
+    """Return a faint lesion strewn with coarse calcium."""
+    strewn = specks(frame, rng, number=9, reach=0.95)
+    return 0.5 * inside(frame.radius - frame.rho) - (1.4 + 0.5 * frame.severity) * strewn
+
+
+def double(frame: Frame, rng: np.random.Generator) -> Field:
+    """Return two nodules side by side with tissue between."""
+    apart = frame.radius * (0.85 + 0.15 * frame.severity)
+    half = 0.68 * frame.radius
+    left = inside(half - np.hypot(frame.x - apart, frame.y))
+    right = inside(half - np.hypot(frame.x + apart, frame.y))
+    return np.maximum(left, right)
+
+
+def septated(frame: Frame, rng: np.random.Generator) -> Field:
+    """Return a lesion crossed by parallel walls."""
+    number = len(frame.radius)
+    walls = np.cos(2 * np.pi * frame.x / 4.2 + uniform(rng, 0, 2 * np.pi, number))
+    return np.asarray(
+        inside(frame.radius - frame.rho) * (0.5 + (0.5 + 0.3 * frame.severity) * walls), np.float32
+    )
+
+
+def lobulated(frame: Frame, rng: np.random.Generator) -> Field:
+    """Return a lesion of three or four deep lobes."""
+    return waved(frame, rng, low=3, high=4, depth=0.3 + 0.15 * frame.severity)
+
+
+def target(frame: Frame, rng: np.random.Generator) -> Field:
+    """Return a lesion with a core of the opposite contrast."""
+    core = inside((0.4 + 0.1 * frame.severity) * frame.radius - frame.rho)
+    return inside(frame.radius - frame.rho) - 1.9 * core
+
+
+KINDS: dict[str, Shape] = {
+    "benign": solid,
+    "malignant": solid,
+    "abscess": ring,
+    "calcified": calcified,
+    "multifocal": double,
+    "septated": septated,
+    "lobulated": lobulated,
+    "target": target,
+}
+"""Kinds of lesion in the order of their labels: a label's name and how it is drawn."""

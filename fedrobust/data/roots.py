@@ -1,0 +1,61 @@
+"""Where data are looked for: the folders, in order, and a file within them."""
+
+import os
+from pathlib import Path
+
+from fedrobust.data.dataset import DataError
+
+VARIABLE = "FEDROBUST_DATA"
+
+
+def roots(root: str | Path = "") -> tuple[Path, ...]:
+    """Return the data roots in search order: `root`, then `$FEDROBUST_DATA`, then `~/.medmnist`.
+
+    Args:
+        root: a folder that is asked first; empty for none.
+
+    Example:
+        >>> roots("/srv/images")[0].as_posix(), roots()[-1].name
+        ('/srv/images', '.medmnist')
+    """
+    given = [Path(folder).expanduser() for folder in (root, os.environ.get(VARIABLE, "")) if str(folder)]
+    return tuple(dict.fromkeys([*given, Path.home() / ".medmnist"]))
+
+
+def folders(root: str | Path = "") -> tuple[Path, ...]:
+    """Return every folder that is searched: each data root, and `medmnist/` below it."""
+    return tuple(folder for top in roots(root) for folder in (top, top / "medmnist"))
+
+
+def resolve(path: str | Path, base: Path | None = None, root: str | Path = "") -> Path:
+    """Find a file that a study names: images or weights.
+
+    An absolute path, or one that begins with ``~``, is taken as it is. A relative one is looked for in
+    `base`, then in the current folder, then in every data root.
+
+    Args:
+        path: the file as the study names it.
+        base: the study file's folder.
+        root: the setting `data.root`, see `roots`.
+
+    Raises:
+        DataError: there is no such file; the message lists every folder searched.
+    """
+    wanted = Path(path).expanduser()
+    places = [Path()] if wanted.is_absolute() else [*([base] if base else []), Path.cwd(), *folders(root)]
+    for place in places:
+        if (place / wanted).is_file():
+            return place / wanted
+    if wanted.is_absolute():
+        raise DataError(f"{wanted}: no such file")
+    raise DataError(f"{wanted}: no such file; searched {searched(places)}")
+
+
+def searched(places: list[Path] | tuple[Path, ...]) -> str:
+    """Return folders as words for a message, each once.
+
+    Example:
+        >>> searched([Path("a"), Path("b"), Path("a")])
+        'a, b'
+    """
+    return ", ".join(dict.fromkeys(str(place) for place in places))

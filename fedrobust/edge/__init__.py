@@ -1,0 +1,1 @@
+"""Models on devices: LiteRT files, what they answer, and how fast."""

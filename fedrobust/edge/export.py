@@ -1,0 +1,233 @@
+"""Turn a Keras model into LiteRT files for devices, and check that they are what their names say."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedrobust.edge.interpreter import Images, unit_images
+from fedrobust.edge.noise import without_noise
+from fedrobust.edge.rescaling import convolve_rescalings
+
+if TYPE_CHECKING:
+    import keras
+
+
+class ExportError(RuntimeError):
+    """A model cannot be exported, or what came out is not what was asked for."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """What the tensors of an exported file are made of.
+
+    Args:
+        name: as in its file name, ``<stem>.<name>.tflite``.
+        interface: type of its input and of its output.
+        foreign: types that no tensor of the file may have.
+    """
+
+    name: str
+    interface: str
+    foreign: frozenset[str] = frozenset()
+
+
+FORMATS = {
+    "float32": Format("float32", interface="float32", foreign=frozenset({"int8", "float16"})),
+    # Which weights are worth quantising is the converter's choice: in a tiny model, none.
+    "dynamic": Format("dynamic", interface="float32"),
+    "int8": Format("int8", interface="int8", foreign=frozenset({"float32", "float16"})),
+}
+
+
+def export(
+    model: "keras.Model",
+    folder: Path,
+    formats: Sequence[str] = ("float32", "int8"),
+    calibration: Images | None = None,
+    *,
+    stem: str = "model",
+) -> dict[str, Path]:
+    """Write `model` as ``<stem>.<format>.tflite`` files that need LiteRT's built-in operations only.
+
+    "float32" keeps the weights; "dynamic" stores large weights in int8 and computes activations in float32;
+    "int8" computes in int8 from input to output, with ranges seen on the calibration images. The batch is
+    dynamic. A file appears whole and checked, or not at all; an older one of the same name is replaced.
+
+    Args:
+        model: takes float32 images (n, height, width, channels) in [0, 1], returns logits (n, classes).
+        folder: where to write; made if missing.
+        formats: names from "float32", "dynamic", "int8".
+        calibration: training images for "int8", shape (n, height, width, channels), floats in [0, 1]; one to
+        five
+            hundred are enough.
+        stem: first part of the file names.
+
+    Returns:
+        The path of each format, in the order asked for.
+
+    Raises:
+        ValueError: a format is unknown, or the calibration images are missing or unfit.
+        ExportError: the model has another interface, LiteRT lacks one of its operations, or the file's
+        tensors are
+            not of the type asked for.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise ValueError(f"formats = {list(formats)}: choose from {', '.join(FORMATS)}")
+    shape = image_shape(model)
+    samples = None
+    if "int8" in formats:
+        if calibration is None:
+            raise ValueError('calibration = None: the format "int8" needs training images to find its ranges')
+        samples = spanning(unit_images(calibration, shape))
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {}
+    with without_noise():
+        inference = traced(convolve_rescalings(model), shape)
+        for name in dict.fromkeys(formats):
+            content = converted(inference, FORMATS[name], samples)
+            check_tensors(content, FORMATS[name])
+            paths[name] = folder / f"{stem}.{name}.tflite"
+            write_atomically(paths[name], content)
+    return paths
+
+
+def image_shape(model: "keras.Model") -> tuple[int, ...]:
+    """Return the (height, width, channels) that `model` takes.
+
+    Raises:
+        ExportError: it does not take one batch of images of a fixed shape, or does not return one batch of
+        logits.
+    """
+    inputs = [tuple(tensor.shape) for tensor in model.inputs]
+    outputs = [tuple(tensor.shape) for tensor in model.outputs]
+    if len(inputs) != 1 or len(inputs[0]) != 4 or None in inputs[0][1:]:
+        raise ExportError(
+            f"the model takes {inputs}: only one input (None, height, width, channels) can be exported"
+        )
+    if len(outputs) != 1 or len(outputs[0]) != 2:
+        raise ExportError(f"the model returns {outputs}: only one output (None, classes) can be exported")
+    return inputs[0][1:]
+
+
+def spanning(calibration: Images) -> Images:
+    """Return a copy of the calibration images whose range is exactly [0, 1].
+
+    One corner of the first image becomes 0 and another 1. The input's scale is then 1 / 255 with zero point
+    -128, so that every 8-bit image has exact codes, and no brighter image is clipped than those seen in
+    calibration.
+    """
+    copy = calibration.copy()
+    copy[0, 0, 0, 0] = 0.0
+    copy[0, -1, -1, -1] = 1.0
+    return copy
+
+
+def traced(model: "keras.Model", shape: tuple[int, ...]) -> Any:
+    """Return `model` in inference mode as a concrete TensorFlow function of images (None, *shape).
+
+    The weights are constants of its graph. A graph that reads variables would have to pass through a
+    SavedModel with a restore step (five times slower here) or would fail, or answer NaN, in LiteRT.
+    """
+    import tensorflow as tf
+
+    trainable = [tf.constant(variable.numpy()) for variable in model.trainable_variables]
+    others = [tf.constant(variable.numpy()) for variable in model.non_trainable_variables]
+
+    def logits(images: Any) -> Any:
+        return model.stateless_call(trainable, others, images, training=False)[0]
+
+    signature = tf.TensorSpec((None, *shape), tf.float32, name="images")
+    return tf.function(logits, autograph=False).get_concrete_function(signature)
+
+
+def converted(inference: Any, form: Format, calibration: Images | None) -> bytes:
+    """Return the file content of the concrete function `inference` in the format `form`.
+
+    Raises:
+        ExportError: the converter refuses it; the cause tells all it said.
+    """
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([inference], tf.Module())
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if form.name != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if form.name == "int8" and calibration is not None:
+        converter.representative_dataset = one_by_one(calibration)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+    try:
+        return bytes(converter.convert())
+    except Exception as error:
+        raise ExportError(f"the model cannot be exported as {form.name}: {reason(str(error))}") from error
+
+
+def one_by_one(images: Images) -> Callable[[], Iterator[list[Images]]]:
+    """Return a function that yields `images` as the converter's calibration takes them: batches of one."""
+    return lambda: ([image[None]] for image in images)
+
+
+def reason(message: str) -> str:
+    r"""Return the line of the converter's `message` that names the operations at fault, or its first line.
+
+    Example:
+        >>> reason("Could not translate MLIR to FlatBuffer.\nCustom ops: Betainc\nDetails: ...")
+        'LiteRT has no built-in operation for: Betainc'
+    """
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    for line in lines:
+        for kind in ("Custom ops: ", "Flex ops: "):
+            if line.startswith(kind):
+                return f"LiteRT has no built-in operation for: {line.removeprefix(kind)}"
+    return lines[0] if lines else "the converter gave no reason"
+
+
+def check_tensors(content: bytes, form: Format) -> None:
+    """Compare the tensor types in a file's `content` with those of `form`.
+
+    Raises:
+        ExportError: an input, an output or a tensor between them is of another type.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    # Delegates would add tensors of their own to the list.
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    runtime = Interpreter(model_content=content, experimental_op_resolver_type=plain)
+    interface = [
+        (role, details["dtype"].__name__)
+        for role, tensors in (
+            ("input", runtime.get_input_details()),
+            ("output", runtime.get_output_details()),
+        )
+        for details in tensors
+    ]
+    if interface != [("input", form.interface), ("output", form.interface)]:
+        found = ", ".join(f"{role} {kind}" for role, kind in interface)
+        raise ExportError(f"{form.name} came out with {found}; its input and output must be {form.interface}")
+    foreign = [
+        f"{details['name']} ({details['dtype'].__name__})"
+        for details in runtime.get_tensor_details()
+        if details["dtype"].__name__ in form.foreign
+    ]
+    if foreign:
+        raise ExportError(
+            f"{form.name} came out with {len(foreign)} foreign tensors, the first: {foreign[0]}"
+        )
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a reader sees the old file or the new one, never a part."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

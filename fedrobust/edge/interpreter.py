@@ -1,0 +1,160 @@
+"""Run an exported file as a device would, on images in [0, 1], whatever its tensors are made of."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.edge.noise import without_noise
+
+Images = NDArray[np.float32]
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """An affine code of real numbers in int8: real = scale * (code - zero_point).
+
+    Args:
+        scale: real distance of two neighbouring codes, positive.
+        zero_point: the code of 0, in -128 .. 127.
+
+    Source: Jacob et al. (2018), Quantization and training of neural networks for efficient
+    integer-arithmetic-only inference, arXiv:1712.05877, equation 1.
+
+    Example:
+        >>> pixels = Quantisation(scale=1 / 255, zero_point=-128)
+        >>> pixels.quantise(np.array([0.0, 0.2, 1.0]))
+        array([-128,  -77,  127], dtype=int8)
+    """
+
+    scale: float
+    zero_point: int
+
+    def quantise(self, values: NDArray[np.floating]) -> NDArray[np.int8]:
+        """Return the nearest codes of `values`; what lies beyond the code's range takes its ends."""
+        codes = np.rint(values / np.float32(self.scale)) + np.float32(self.zero_point)
+        clipped: NDArray[np.int8] = np.clip(codes, -128, 127).astype(np.int8)
+        return clipped
+
+    def dequantise(self, codes: NDArray[np.int8]) -> NDArray[np.float32]:
+        """Return the real numbers that `codes` stand for."""
+        return np.float32(self.scale) * (codes.astype(np.float32) - np.float32(self.zero_point))
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """An exported file, opened by LiteRT; make it with `Interpreter.open`. For one thread at a time.
+
+    Args:
+        path: the ``.tflite`` file.
+        threads: threads of one inference.
+        batch: how many images run at once.
+        image_shape: (height, width, channels) of its input.
+        input_code: how its input is quantised; None for float32.
+        output_code: how its output is quantised; None for float32.
+        runtime: LiteRT's own interpreter, which holds the working memory.
+    """
+
+    path: Path
+    threads: int
+    batch: int
+    image_shape: tuple[int, ...]
+    input_code: Quantisation | None
+    output_code: Quantisation | None
+    runtime: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def open(cls, path: Path, threads: int = 1, batch: int = 64) -> "Interpreter":
+        """Open the file at `path`.
+
+        Raises:
+            ValueError: `threads` or `batch` is not positive, or the file is no LiteRT model.
+        """
+        from ai_edge_litert.interpreter import Interpreter as Runtime
+
+        if threads < 1 or batch < 1:
+            raise ValueError(f"threads = {threads}, batch = {batch}: choose 1 or more")
+        with without_noise():
+            runtime = Runtime(model_path=str(path), num_threads=threads)
+            runtime.allocate_tensors()
+        source, sink = runtime.get_input_details()[0], runtime.get_output_details()[0]
+        return cls(
+            path=path,
+            threads=threads,
+            batch=batch,
+            image_shape=tuple(int(side) for side in source["shape"][1:]),
+            input_code=code_of(source),
+            output_code=code_of(sink),
+            runtime=runtime,
+        )
+
+    def logits(self, images: Images) -> Logits:
+        """Return the logits of `images`, shape (n, classes) float32.
+
+        Args:
+            images: shape (n, height, width, channels), in [0, 1].
+
+        Raises:
+            ValueError: `images` have another shape, are not floats, or leave [0, 1].
+        """
+        checked = unit_images(images, self.image_shape)
+        parts = []
+        for start in range(0, len(checked), self.batch):
+            self.load(checked[start : start + self.batch])
+            self.invoke()
+            parts.append(self.read())
+        return np.concatenate(parts)
+
+    def load(self, images: Images) -> None:
+        """Put `images` (n, height, width, channels) in [0, 1] into the input, quantised if it is int8."""
+        source = self.runtime.get_input_details()[0]
+        if tuple(source["shape"]) != images.shape:
+            self.runtime.resize_tensor_input(source["index"], images.shape)
+            self.runtime.allocate_tensors()
+        codes = images if self.input_code is None else self.input_code.quantise(images)
+        self.runtime.set_tensor(source["index"], codes)
+
+    def invoke(self) -> None:
+        """Run the loaded batch: the step that a latency measures."""
+        self.runtime.invoke()
+
+    def read(self) -> Logits:
+        """Return the logits of the batch last run, shape (n, classes) float32."""
+        codes = self.runtime.get_tensor(self.runtime.get_output_details()[0]["index"])
+        logits: Logits = codes if self.output_code is None else self.output_code.dequantise(codes)
+        return logits
+
+
+def code_of(details: dict[str, Any]) -> Quantisation | None:
+    """Return the quantisation in a tensor's `details` as LiteRT gives them; None for float32.
+
+    Raises:
+        ValueError: the tensor is neither float32 nor int8.
+    """
+    if details["dtype"] is np.float32:
+        return None
+    if details["dtype"] is not np.int8:
+        raise ValueError(
+            f"tensor {details['name']!r} is {details['dtype'].__name__}: only float32 and int8 are read"
+        )
+    scale, zero_point = details["quantization"]
+    return Quantisation(float(scale), int(zero_point))
+
+
+def unit_images(images: NDArray[np.floating], shape: tuple[int, ...]) -> Images:
+    """Return `images` as float32, known to be (n, *shape), n >= 1, and within [0, 1].
+
+    Raises:
+        ValueError: they are not; stored uint8 images have to be divided by 255 first.
+    """
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"images are {images.dtype}: give floats in [0, 1], such as images / 255")
+    if images.shape[1:] != shape or len(images) == 0:
+        raise ValueError(f"images have shape {images.shape}: give (n, {', '.join(map(str, shape))}), n >= 1")
+    # Written so that NaN fails too.
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(f"images run from {images.min()} to {images.max()}: give images in [0, 1]")
+    return images.astype(np.float32, copy=False)

@@ -1,0 +1,192 @@
+"""What a classifier's logits are worth on labelled images, with an interval for every figure."""
+
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fedrobust.evaluation.intervals import (
+    Floats,
+    Integers,
+    Interval,
+    area_under_roc,
+    mean_of_proportions,
+    wilson,
+)
+
+
+class Intervals(TypedDict):
+    """The intervals of the figures of the same names in `Metrics`."""
+
+    accuracy: Interval
+    balanced_accuracy: Interval
+    auc: Interval | None
+    recall: tuple[Interval | None, ...]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The figures of one evaluation; make it with `measure`.
+
+    Args:
+        n: number of images.
+        correct: number of images whose largest logit is the true class's.
+        accuracy: correct / n.
+        balanced_accuracy: mean recall over the classes present in the labels.
+        auc: as MedMNIST defines it, over the classes present; None if the labels hold one class only.
+        recall: share of each class's images classified right; None for a class with no images.
+        predicted: number of images given to each class: a constant classifier shows here.
+        majority_rate: accuracy of always answering the most frequent class of these labels.
+        loss: mean cross-entropy in nats.
+        interval: limits of accuracy, balanced accuracy, auc and recall.
+    """
+
+    n: int
+    correct: int
+    accuracy: float
+    balanced_accuracy: float
+    auc: float | None
+    recall: tuple[float | None, ...]
+    predicted: tuple[int, ...]
+    majority_rate: float
+    loss: float
+    interval: Intervals
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain numbers, lists and dictionaries; what does not exist is None."""
+        auc_limits = self.interval["auc"]
+        return {
+            "n": self.n,
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
+            "auc": self.auc,
+            "recall": list(self.recall),
+            "predicted": list(self.predicted),
+            "majority_rate": self.majority_rate,
+            "loss": self.loss,
+            "interval": {
+                "accuracy": list(self.interval["accuracy"]),
+                "balanced_accuracy": list(self.interval["balanced_accuracy"]),
+                "auc": None if auc_limits is None else list(auc_limits),
+                "recall": [None if limits is None else list(limits) for limits in self.interval["recall"]],
+            },
+        }
+
+
+def measure(labels: ArrayLike, logits: ArrayLike, confidence: float = 0.95) -> Metrics:
+    """Return the metrics of `logits` against `labels`.
+
+    Accuracy and recalls have Wilson intervals, balanced accuracy combines those of the recalls, AUC has
+    DeLong's (see `fedrobust.evaluation.intervals`).
+
+    Args:
+        labels: true classes, integers, shape (n,), in 0 .. C - 1.
+        logits: shape (n, C), C >= 2, finite. Logits, not probabilities: the loss takes their softmax.
+        confidence: of every interval.
+
+    Raises:
+        ValueError: shapes do not fit, labels are not classes, or logits are not finite.
+
+    Example:
+        >>> always_benign = np.tile([0.0, 1.0], (156, 1))
+        >>> metrics = measure(np.repeat([0, 1], [42, 114]), always_benign)
+        >>> round(metrics.accuracy, 4), metrics.balanced_accuracy, metrics.auc
+        (0.7308, 0.5, 0.5)
+        >>> metrics.predicted, metrics.accuracy == metrics.majority_rate
+        ((0, 156), True)
+    """
+    truth, outputs = checked(labels, logits)
+    log_probabilities = log_softmax(outputs)
+    classes = outputs.shape[1]
+    predictions = np.argmax(outputs, axis=1)
+    images = np.bincount(truth, minlength=classes)
+    hits = np.bincount(truth[predictions == truth], minlength=classes)
+    present = images > 0
+    correct = int(hits.sum())
+    area = area_under_roc(truth, log_odds(outputs), confidence)
+    counts = [(int(hit), int(total)) for hit, total in zip(hits, images, strict=True)]
+    return Metrics(
+        n=truth.size,
+        correct=correct,
+        accuracy=correct / truth.size,
+        balanced_accuracy=float(np.mean(hits[present] / images[present])),
+        auc=None if area is None else area.value,
+        recall=tuple(hit / total if total else None for hit, total in counts),
+        predicted=tuple(np.bincount(predictions, minlength=classes).tolist()),
+        majority_rate=int(images.max()) / truth.size,
+        loss=float(-np.mean(log_probabilities[np.arange(truth.size), truth])),
+        interval=Intervals(
+            accuracy=wilson(correct, truth.size, confidence),
+            balanced_accuracy=mean_of_proportions(hits[present], images[present], confidence),
+            auc=None if area is None else area.interval,
+            recall=tuple(wilson(hit, total, confidence) if total else None for hit, total in counts),
+        ),
+    )
+
+
+def checked(labels: ArrayLike, logits: ArrayLike) -> tuple[Integers, Floats]:
+    """Return labels and logits as integer and float64 arrays that fit each other.
+
+    Raises:
+        ValueError: they do not; the message says why.
+    """
+    truth = np.asarray(labels)
+    outputs = np.asarray(logits, np.float64)
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        raise ValueError(f"logits have shape {outputs.shape}: give (images, classes), classes >= 2")
+    if truth.shape != outputs.shape[:1]:
+        raise ValueError(f"labels have shape {truth.shape}: give {outputs.shape[:1]}, one per row of logits")
+    if truth.size == 0:
+        raise ValueError("no images to measure on: give at least one")
+    if not np.issubdtype(truth.dtype, np.integer):
+        raise ValueError(f"labels are {truth.dtype}: give integers")
+    if truth.min() < 0 or truth.max() >= outputs.shape[1]:
+        raise ValueError(
+            f"labels run from {truth.min()} to {truth.max()}: logits of {outputs.shape[1]} classes allow "
+            f"0 to {outputs.shape[1] - 1}"
+        )
+    broken = int(np.count_nonzero(~np.isfinite(outputs).all(axis=1)))
+    if broken:
+        raise ValueError(
+            f"{broken} of {truth.size} rows of logits hold NaN or infinity: the model has diverged, or its "
+            "input was not finite; look for the round in which its weights became so"
+        )
+    return truth.astype(np.intp), outputs
+
+
+def log_softmax(logits: Floats) -> Floats:
+    """Return log softmax of every row, (n, C), without overflow: the largest logit is subtracted first.
+
+    Example:
+        >>> log_softmax(np.array([[1000.0, 1000.0]])).round(4)
+        array([[-0.6931, -0.6931]])
+    """
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result
+
+
+def log_odds(logits: Floats) -> Floats:
+    """Return log(p_c / (1 - p_c)) of every row's softmax p, (n, C).
+
+    That is z_c - log of the sum of exp(z) over the other classes. It has the order of p also where p rounds
+    to 0 or 1: attacked models are often so sure that softmax makes ties of their scores, which would move the
+    AUC.
+
+    Example:
+        >>> log_odds(np.array([[0.0, 40.0], [0.0, 50.0]]))[:, 1]
+        array([40., 50.])
+    """
+    rows = np.arange(logits.shape[0])
+    largest = np.argmax(logits, axis=1)
+    shifted = logits - logits[rows, largest][:, None]
+    without_largest = shifted.copy()
+    without_largest[rows, largest] = -np.inf
+    second = without_largest.max(axis=1, keepdims=True)
+    relative = np.exp(without_largest - second).sum(axis=1)
+    rest = np.exp(without_largest).sum(axis=1, keepdims=True)
+    odds: Floats = shifted - np.log1p(rest - np.exp(without_largest))
+    odds[rows, largest] = -(second[:, 0] + np.log(relative))
+    return odds

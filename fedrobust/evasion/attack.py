@@ -1,0 +1,5 @@
+"""The registry of evasion attacks."""
+
+from fedrobust.registry import Registry
+
+ATTACKS = Registry("evasion attack")

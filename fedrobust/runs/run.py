@@ -1,0 +1,116 @@
+"""A finished run, read from its folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedrobust.config import Experiment
+from fedrobust.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    import keras
+    import pandas
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left behind.
+
+    Attributes:
+        folder: its folder.
+        result: the content of ``result.json``.
+
+    Example:
+        >>> run = fedrobust.run("experiments/breast.toml", federation__clients=20)  # doctest: +SKIP
+        >>> run.rounds[["round", "accuracy", "auc", "fgsm 0.005 accuracy"]]  # doctest: +SKIP
+    """
+
+    folder: RunFolder
+    result: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """Read the run in the folder `path`.
+
+        Raises:
+            RunFolderError: it is no run folder, or the run has no result.
+        """
+        folder = RunFolder.open(path)
+        return cls(folder, folder.read_json("result.json"))
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def status(self) -> str:
+        """``finished`` or ``failed``."""
+        return str(self.result["status"])
+
+    @property
+    def report(self) -> Path:
+        """The report's page."""
+        return self.folder.file("report.html")
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The study as it was run."""
+        return Experiment.load(self.folder.file("experiment.toml"))
+
+    @cached_property
+    def rounds(self) -> "pandas.DataFrame":
+        """A row a round: ``round``, ``accuracy``, ``accuracy low``, ``accuracy high``, ``balanced_accuracy``,
+        ``auc`` (each with its interval), ``majority_rate``, ``loss``, ``trained``, ``failed``, ``seconds``, and for
+        every attack and epsilon ``fgsm 0.005 accuracy`` and its companions. What was not measured is NaN.
+        """  # noqa: D205
+        import pandas
+
+        return pandas.DataFrame([_row(entry) for entry in self.result["rounds"]])
+
+    @property
+    def student(self) -> Mapping[str, Any] | None:
+        """The student's entry in ``result.json``, None if none was distilled."""
+        student: Mapping[str, Any] | None = self.result["student"]
+        return student
+
+    @property
+    def export(self) -> list[Mapping[str, Any]]:
+        """The entries of the exported files."""
+        return list(self.result["export"])
+
+    def model(self) -> "keras.Model":
+        """Return the global model: native images in [0, 1] to logits."""
+        from fedrobust.runtime import start_tensorflow
+
+        start_tensorflow()
+        import keras
+
+        return keras.models.load_model(self.folder.file("model.keras"))
+
+
+def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
+    row = {"round": entry["round"], **_figures(entry["clean"])}
+    clients = entry.get("clients") or {}
+    row.update(
+        {name: clients.get(name) for name in ("trained", "failed")},
+        loss=clients.get("loss"),
+        seconds=entry["seconds"],
+    )
+    for attack, curve in entry["robust"].items():
+        for epsilon, metrics in curve.items():
+            row.update({f"{attack} {epsilon} {name}": value for name, value in _figures(metrics).items()})
+    return row
+
+
+def _figures(metrics: Mapping[str, Any] | None) -> dict[str, Any]:
+    if metrics is None:
+        return {"accuracy": None, "balanced_accuracy": None, "auc": None}
+    row: dict[str, Any] = {}
+    for name in ("accuracy", "balanced_accuracy", "auc"):
+        low, high = metrics["interval"][name] or (None, None)
+        row.update({name: metrics[name], f"{name} low": low, f"{name} high": high})
+    row["majority_rate"] = metrics["majority_rate"]
+    return row

@@ -1,0 +1,74 @@
+"""Teach a small student what a large model answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from fedrobust.models.classifier import Classifier
+from fedrobust.models.layout import Weights
+from fedrobust.randomness import Purpose, generator, graph_seed
+from fedrobust.training.batches import draw_batches
+from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.objectives import distillation
+from fedrobust.training.optimizers import Adam
+from fedrobust.training.recipes import Plain
+from fedrobust.training.schedule import learning_rates
+
+TARGET_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A student after its lessons: its weights, how many passes it took, and the last loss."""
+
+    weights: Weights
+    epochs: int
+    metrics: Mapping[str, Any]
+
+
+def distil(
+    student: Classifier,
+    images: np.ndarray,
+    teacher_logits: np.ndarray,
+    temperature: float = 4.0,
+    epochs: int = 0,
+    batch_size: int = 32,
+    learning_rate: float = 0.002,
+    seed: int = 0,
+) -> Distilled:
+    """Train `student` to answer `images` as its teacher did (Hinton et al., 2015, arXiv:1503.02531).
+
+    Minimises T^2 KL(teacher || student) on logits divided by T with Adam, its rate falling to 0 along a cosine. No
+    label is used.
+
+    Args:
+        student: starts from its initial weights.
+        images: transfer images, uint8 (n, height, width, channels).
+        teacher_logits: (n, classes) float32, the teacher's on `images`.
+        temperature: T, positive.
+        epochs: passes over the images; 0 takes as many as make about 1,000 steps, between 5 and 200.
+        batch_size: largest batch.
+        learning_rate: at the first step.
+        seed: of the order of images.
+    """
+    steps_per_epoch = -(-len(images) // batch_size)
+    epochs = epochs or int(np.clip(round(TARGET_STEPS / steps_per_epoch), 5, 200))
+    update = LocalUpdate(
+        student,
+        Plain(),
+        Adam(),
+        objective=distillation(temperature),
+        targets=tf.TensorSpec([None, student.classes], tf.float32),
+    )
+    batches = draw_batches(np.arange(len(images)), epochs, batch_size, generator(seed, Purpose.DISTILLATION))
+    weights, metrics = update(
+        student.initial_weights(),
+        TrainingData.of(images, np.asarray(teacher_logits, np.float32)),
+        batches,
+        learning_rates(learning_rate, "cosine", len(batches.sizes)),
+        graph_seed(seed, Purpose.DISTILLATION),
+    )
+    return Distilled(weights, epochs, metrics)

@@ -1,0 +1,99 @@
+"""The server's distiller: a student of the global model, on images that the server may hold."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedrobust.config import ConfigError, Experiment
+from fedrobust.data.dataset import Dataset
+from fedrobust.data.load import load
+from fedrobust.evaluation.robustness import clean_logits
+from fedrobust.models.classifier import Classifier, build_classifier
+from fedrobust.models.layout import Weights
+from fedrobust.study import weights_seed
+from fedrobust.training.distillation import distil
+from server.evaluator import Evaluator
+
+
+@dataclass(frozen=True)
+class Student:
+    """A distilled student.
+
+    Attributes:
+        classifier: its architecture.
+        weights: after distillation.
+        record: how it was taught, for ``result.json``.
+    """
+
+    classifier: Classifier
+    weights: Weights
+    record: dict[str, Any]
+
+
+def distil_student(experiment: Experiment, dataset: Dataset, teacher: Evaluator, weights: Weights) -> Student:
+    """Teach the study's student what the global model with `weights` answers.
+
+    The lessons are the validation split, or a public set where the study names one: the hospitals' images never
+    leave them, and the test split stays unseen.
+
+    Raises:
+        ConfigError: the public set does not have the shape of the study's images.
+    """
+    started = time.perf_counter()
+    settings = experiment.distillation
+    images, source = transfer_images(experiment, dataset)
+    student = build_classifier(
+        settings.student,
+        dataset.image_shape,
+        dataset.classes,
+        image_size=settings.image_size,
+        momentum=experiment.model.batchnorm_momentum,
+        seed=weights_seed(experiment, model=1),
+    )
+    logits = clean_logits(teacher.victim, weights, images, experiment.evaluation.batch_size, teacher.map)
+    distilled = distil(
+        student,
+        images,
+        logits,
+        settings.temperature,
+        settings.epochs,
+        settings.batch_size,
+        settings.learning_rate,
+        experiment.seed,
+    )
+    record = {
+        "images": len(images),
+        "source": source,
+        "epochs": distilled.epochs,
+        "steps": distilled.metrics["steps"],
+        "temperature": settings.temperature,
+        "loss": distilled.metrics["loss"],
+        "seconds": time.perf_counter() - started,
+    }
+    return Student(student, distilled.weights, record)
+
+
+def transfer_images(experiment: Experiment, dataset: Dataset) -> tuple[np.ndarray, str]:
+    """Return the images that the student learns from, and what to call them."""
+    public = experiment.distillation.public
+    if not public:
+        return dataset.validation.images, "validation split"
+    data = experiment.data
+    other = load(
+        public,
+        data.size,
+        data.root,
+        seed=experiment.seed,
+        base=Path(experiment.base) if experiment.base else None,
+        classes=data.classes,
+        channels=data.channels,
+        samples=data.samples,
+    )
+    if other.image_shape != dataset.image_shape:
+        raise ConfigError(
+            f'distillation.public = "{public}": images of {other.image_shape}, the study\'s are {dataset.image_shape}'
+        )
+    return other.train.images, f"{other.name}, training split"

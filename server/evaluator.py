@@ -1,0 +1,62 @@
+"""The server's evaluator: what the global model is worth, clean and attacked."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from fedrobust.config import Experiment
+from fedrobust.data.dataset import Dataset
+from fedrobust.evaluation.metrics import Metrics, measure
+from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits, examples, robustness
+from fedrobust.evasion.victim import Victim
+from fedrobust.models.classifier import Classifier
+from fedrobust.models.layout import Weights
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Evaluates weights of one classifier on one data set.
+
+    Attributes:
+        experiment: the study.
+        dataset: its images; the test split is reported, the validation split chooses a round.
+        victim: the classifier's compiled functions.
+        pool: runs batches side by side.
+    """
+
+    experiment: Experiment
+    dataset: Dataset
+    victim: Victim
+    pool: ThreadPoolExecutor
+
+    @classmethod
+    def of(
+        cls, experiment: Experiment, dataset: Dataset, classifier: Classifier, pool: ThreadPoolExecutor
+    ) -> "Evaluator":
+        """Return an evaluator of `classifier`."""
+        return cls(experiment, dataset, Victim(classifier, experiment.evaluation.space), pool)
+
+    def test(self, weights: Weights) -> Robustness:
+        """Return the metrics on the test split, clean and attacked."""
+        settings = self.experiment.evaluation
+        return robustness(
+            self.victim, weights, self.dataset.test, settings.epsilons, settings.batch_size, self.map
+        )
+
+    def validate(self, weights: Weights) -> Metrics:
+        """Return the clean metrics on the validation split."""
+        split = self.dataset.validation
+        logits = clean_logits(
+            self.victim, weights, split.images, self.experiment.evaluation.batch_size, self.map
+        )
+        return measure(split.labels, logits)
+
+    def examples(self, weights: Weights) -> Examples:
+        """Return a few test images under attack, for the report."""
+        settings = self.experiment.evaluation
+        return examples(self.victim, weights, self.dataset.test, settings.epsilons, settings.examples)
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+        """Call `function` on every item, side by side; the results keep the order of the items."""
+        return self.pool.map(function, items)

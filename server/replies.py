@@ -1,0 +1,90 @@
+"""Read the replies of a round: each one is a client's word and may be anything."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import ArrayRecord, Message, MetricRecord
+
+from fedrobust.models.layout import Layout, Weights
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One client's honest-looking answer.
+
+    Attributes:
+        partition: the client.
+        weights: its weights after training.
+        examples: how many images it says it has.
+        loss: its mean training loss.
+        seconds: its local update took.
+    """
+
+    partition: int
+    weights: Weights
+    examples: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One client that is left out of a round, and why."""
+
+    partition: int
+    reason: str
+
+
+class ReplyError(ValueError):
+    """A reply is not what was asked for."""
+
+
+def read_reply(message: Message, partition: int, layout: Layout) -> Reply | Failure:
+    """Return the checked content of `message`, or why its client is left out.
+
+    Records, keys, shapes, dtypes, finiteness and the number of examples are checked.
+    """
+    if message.has_error():
+        lines = (message.error.reason or f"error {message.error.code}").strip().splitlines()
+        return Failure(partition, lines[-1])
+    try:
+        return _checked(message, partition, layout)
+    except ReplyError as error:
+        return Failure(partition, str(error))
+
+
+def _checked(message: Message, partition: int, layout: Layout) -> Reply:
+    arrays = message.content.get("weights")
+    metrics = message.content.get("metrics")
+    if not isinstance(arrays, ArrayRecord) or not isinstance(metrics, MetricRecord):
+        raise ReplyError(f"records {sorted(message.content)}: a reply has weights and metrics")
+    weights = Weights(
+        _vector(arrays, "trainable", layout.parameters), _vector(arrays, "statistics", layout.statistics)
+    )
+    examples = metrics.get("num-examples")
+    if not isinstance(examples, int) or examples < 1:
+        raise ReplyError(f"num-examples = {examples}: a whole number from 1 up")
+    return Reply(partition, weights, examples, _number(metrics, "loss"), _number(metrics, "seconds"))
+
+
+def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:
+    if name not in record:
+        raise ReplyError(f"weights have no {name}, only {sorted(record)}")
+    array = record[name]
+    if array.dtype != "float32" or tuple(array.shape) != (size,):
+        raise ReplyError(f"{name} is {array.dtype} {tuple(array.shape)}: float32 ({size},) is expected")
+    try:
+        vector = array.numpy()
+    except (ValueError, TypeError, OSError, EOFError) as error:
+        raise ReplyError(f"{name} cannot be decoded: {error}") from error
+    if vector.dtype != np.float32 or vector.shape != (size,):
+        raise ReplyError(f"{name} holds {vector.dtype} {vector.shape}: float32 ({size},) is expected")
+    broken = vector.size - np.count_nonzero(np.isfinite(vector))
+    if broken:
+        raise ReplyError(f"{name} has {broken} numbers that are not finite")
+    return vector
+
+
+def _number(metrics: MetricRecord, name: str) -> float:
+    value = metrics.get(name)
+    return float(value) if isinstance(value, int | float) else float("nan")

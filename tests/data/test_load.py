@@ -1,0 +1,99 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fedrobust.data.dataset import DataError
+from fedrobust.data.load import available, describe, load
+from fedrobust.data.medmnist import NAMES
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("FEDROBUST_DATA", raising=False)
+    arrays = {}
+    for name, number in (("train", 6), ("val", 2), ("test", 4)):
+        arrays[f"{name}_images"] = np.full((number, 9, 9), number, np.uint8)
+        arrays[f"{name}_labels"] = np.arange(number) % 3 % 2
+    (tmp_path / "study").mkdir()
+    np.savez(tmp_path / "study" / "mine.npz", **arrays)
+    return tmp_path / "study"
+
+
+def test_an_own_file_is_found_beside_the_study_and_keeps_its_size(own):
+    dataset = load("mine.npz", size=224, base=own)
+    assert (dataset.name, dataset.image_shape) == ("mine", (9, 9, 1))
+
+
+def test_an_own_file_that_is_nowhere(own):
+    with pytest.raises(DataError, match=r"mine\.npz: no such file; searched"):
+        load("mine.npz")
+
+
+def test_phantom_settings_reach_the_phantom():
+    dataset = load("Phantom", 20, seed=3, classes=4, channels=3, samples=40)
+    assert (dataset.image_shape, dataset.classes, len(dataset.train)) == ((20, 20, 3), 4, 40)
+    assert "seed 3" in dataset.source
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("brestmnist", ['"brestmnist"', 'did you mean "breastmnist"?', "phantom", ".npz"]),
+        ("Breast", ['did you mean "breastmnist"?']),
+        ("organ-a-mnist", ['did you mean "organamnist"?']),
+        ("imagenet21k", ["unknown. Allowed: phantom"]),
+        ("organmnist3d", ["3-D sets are not offered"]),
+        ("", ["unknown"]),
+    ],
+)
+def test_an_unknown_name_gets_the_list_and_the_closest(name, words):
+    with pytest.raises(DataError) as refusal:
+        load(name)
+    for word in words:
+        assert word in str(refusal.value)
+    assert "chestmnist" not in str(refusal.value)
+
+
+def test_available_lists_every_set_and_what_is_on_disk(own):
+    (own / "breastmnist.npz").touch()
+    (own / "medmnist").mkdir()
+    (own / "medmnist" / "breastmnist_128.npz").touch()
+    rows = {row.name: row for row in available(own)}
+    assert list(rows) == ["phantom", *NAMES]
+    assert rows["phantom"].present
+    breast = rows["breastmnist"]
+    assert (breast.sizes, breast.present, breast.counts) == ((28, 128), True, (546, 78, 156))
+    assert not rows["pathmnist"].present
+    assert "multi-label" in rows["chestmnist"].refused
+    assert [row.refused for row in rows.values()].count("") == 12
+
+
+def test_the_phantoms_row_is_true():
+    row, dataset = available()[0], load("phantom")
+    assert row.counts == tuple(len(split) for split in dataset.splits.values())
+    assert (row.classes, row.channels, row.task) == (dataset.classes, dataset.image_shape[2], dataset.task)
+
+
+def test_describe_counts_and_gives_the_majority_rate(own):
+    about = describe(load("mine.npz", base=own))
+    assert about["counts"] == {
+        "train": {"0": 4, "1": 2},
+        "validation": {"0": 1, "1": 1},
+        "test": {"0": 3, "1": 1},
+    }
+    assert about["test_majority"] == 0.75
+    assert json.loads(json.dumps(about)) == about
+
+
+def test_importing_loads_nothing_heavy():
+    code = (
+        "import sys, fedrobust.data.load, fedrobust.data.partition;"
+        "print([name for name in ('tensorflow', 'keras', 'flwr', 'ray', 'medmnist', 'torch', 'scipy')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

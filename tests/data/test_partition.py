@@ -1,0 +1,286 @@
+import json
+
+import numpy as np
+import pytest
+
+from fedrobust.data.dataset import DataError
+from fedrobust.data.partition import Partition, dirichlet_counts, partition, quantities
+
+METHODS = {
+    "iid": {},
+    "dirichlet": {"min_size": 1},
+    "shards": {},
+    "pathological": {},
+    "quantity": {},
+}
+
+
+def labels(number=900, classes=5, seed=0):
+    """Unbalanced labels in random order, every class there."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(classes, number, p=np.arange(1, classes + 1) / np.arange(1, classes + 1).sum())
+    drawn[:classes] = np.arange(classes)
+    return rng.permutation(drawn).astype(np.int32)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("clients", [1, 3, 10, 30])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_image_goes_to_exactly_one_client(method, clients, seed):
+    images = labels()
+    settings = METHODS[method] | ({"classes_per_client": 5} if clients == 1 else {})
+    shared = partition(images, clients, method, seed=seed, **settings)
+    assert shared.clients == clients
+    np.testing.assert_array_equal(np.sort(np.concatenate(shared.shards)), np.arange(900))
+    assert shared.sizes.min() >= 1
+    for shard, counts in zip(shared.shards, shared.counts, strict=True):
+        assert shard.dtype == np.int64
+        assert (np.diff(shard) > 0).all()
+        np.testing.assert_array_equal(counts, np.bincount(images[shard], minlength=5))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_seed_gives_the_same_partition_and_another_seed_another(method):
+    again = [partition(labels(), 10, method, seed=seed, **METHODS[method]).hash for seed in (0, 0, 1)]
+    assert again[0] == again[1] != again[2]
+
+
+def test_only_the_settings_of_the_method_count():
+    plain = partition(labels(), 10, "dirichlet", alpha=1, shards_per_client=2)
+    other = partition(labels(), 10, "dirichlet", alpha=1.0, shards_per_client=9)
+    assert plain.settings == {"alpha": 1.0, "min_size": 10, "self_balancing": False}
+    assert plain.hash == other.hash
+
+
+def test_iid_sizes_differ_by_one_at_most():
+    assert sorted(partition(labels(103), 10).sizes.tolist()) == [10] * 7 + [11] * 3
+
+
+def test_dirichlet_shares_have_the_moments_of_the_distribution():
+    # For p ~ Dirichlet(a, ..., a) over K clients, E[sum p^2] = (a + 1) / (K a + 1).
+    rng = np.random.default_rng(0)
+    for alpha in (0.1, 0.5, 5.0):
+        counts = dirichlet_counts(np.full(2000, 10_000), 10, rng, alpha, self_balancing=False)
+        assert counts.sum(axis=1).tolist() == [10_000] * 2000
+        found = ((counts / 10_000) ** 2).sum(axis=1).mean()
+        assert found == pytest.approx((alpha + 1) / (10 * alpha + 1), rel=0.03)
+
+
+def test_dirichlet_with_a_large_alpha_is_nearly_iid_and_with_a_small_one_concentrates():
+    images = labels(5000)
+    even = partition(images, 10, "dirichlet", alpha=1e5).counts
+    assert np.abs(even / even.sum(axis=0) - 0.1).max() < 0.01
+    skewed = partition(images, 10, "dirichlet", alpha=0.05, min_size=1, seed=1).counts
+    # Expected largest share is far above the even 0.1: most of a class sits with one or two clients.
+    assert np.sort(skewed / skewed.sum(axis=0), axis=0)[-2:].sum(axis=0).mean() > 0.8
+
+
+@pytest.mark.parametrize("min_size", [1, 10, 40])
+def test_dirichlet_keeps_the_least_size(min_size):
+    assert partition(labels(), 10, "dirichlet", alpha=1.0, min_size=min_size).sizes.min() >= min_size
+
+
+def test_self_balancing_gives_nothing_more_to_clients_above_their_fair_share():
+    rng = np.random.default_rng(0)
+    per_class = np.full(10, 1000)
+    free, balanced = (
+        dirichlet_counts(per_class, 10, rng, 0.3, self_balancing=choice) for choice in (False, True)
+    )
+    before = np.cumsum(balanced, axis=0) - balanced
+    assert (before > 1000).any()
+    assert (balanced[before > 1000] == 0).all()
+    assert balanced.sum(axis=1).tolist() == per_class.tolist()
+    freely_before = np.cumsum(free, axis=0) - free
+    assert (free[freely_before > 1000] > 0).any()
+
+
+def test_dirichlet_serves_thousands_of_clients():
+    shared = partition(labels(60_000, 10), 3000, "dirichlet", alpha=5.0, min_size=1)
+    assert shared.clients == 3000
+    assert shared.counts.sum() == 60_000
+
+
+def test_dirichlet_says_how_close_it_came():
+    with pytest.raises(DataError) as refusal:
+        partition(labels(200), 20, "dirichlet", alpha=0.05)
+    for word in (
+        "dirichlet",
+        "1000 draws",
+        "data.alpha = 0.05",
+        "20 clients 10 of 200",
+        "smallest client had",
+    ):
+        assert word in str(refusal.value)
+
+
+def test_shards_hold_few_classes_and_even_numbers():
+    # 10 classes of 100 in 20 blocks of 50: no block spans two classes, so two blocks show one or two.
+    shared = partition(np.tile(np.arange(10), 100), 10, "shards", shards_per_client=2)
+    assert shared.sizes.tolist() == [100] * 10
+    assert set((shared.counts > 0).sum(axis=1).tolist()) <= {1, 2}
+    assert set(shared.counts.ravel().tolist()) <= {0, 50, 100}
+
+
+@pytest.mark.parametrize("assignment", ["random", "deterministic", "first-deterministic"])
+@pytest.mark.parametrize("classes_per_client", [1, 2, 5])
+def test_pathological_clients_hold_exactly_their_number_of_classes(assignment, classes_per_client):
+    settings = {"classes_per_client": classes_per_client, "class_assignment": assignment}
+    shared = partition(labels(), 15, "pathological", **settings)
+    assert ((shared.counts > 0).sum(axis=1) == classes_per_client).all()
+
+
+def test_pathological_holders_share_a_class_evenly():
+    counts = partition(labels(), 12, "pathological", classes_per_client=3).counts
+    for of_class in counts.T:
+        held = of_class[of_class > 0]
+        assert held.max() - held.min() <= 1
+
+
+def test_deterministic_pathological_takes_classes_in_turn():
+    shared = partition(labels(), 7, "pathological", classes_per_client=2, class_assignment="deterministic")
+    for client, counts in enumerate(shared.counts):
+        assert set(np.flatnonzero(counts)) == {client % 5, (client + 1) % 5}
+
+
+def test_first_deterministic_pathological_takes_the_first_class_in_turn():
+    settings = {"classes_per_client": 2, "class_assignment": "first-deterministic"}
+    counts = partition(labels(), 10, "pathological", **settings).counts
+    assert all(of_client[client % 5] > 0 for client, of_client in enumerate(counts))
+
+
+@pytest.mark.parametrize(
+    ("skew", "images", "expected"),
+    [
+        ("linear", 55 * 4, [4 * k for k in range(1, 11)]),
+        ("square", 385 * 2, [2 * k * k for k in range(1, 11)]),
+        # floor(1000 e^k / (e + e^2 + e^3 + e^4)) = 32, 87, 236, 643; the 2 left over go to the last.
+        ("exponential", 1000, [32, 87, 236, 645]),
+    ],
+)
+def test_quantity_sizes_are_exact(skew, images, expected):
+    assert partition(labels(images), len(expected), "quantity", skew=skew).sizes.tolist() == expected
+
+
+def test_exponential_skew_does_not_overflow():
+    assert quantities(1000, 2000, "exponential").sum() == 1000
+
+
+IMPOSSIBLE = [
+    (546, 100, "dirichlet", {"min_size": 10}, ["546 images", "100 clients", "1000 needed", "to 5", "to 54"]),
+    (546, 600, "iid", {}, ["546 images", "600 clients", "federation.clients to 546"]),
+    (546, 0, "iid", {}, ["federation.clients = 0"]),
+    (546, 300, "shards", {}, ["600 shards", "shards-per-client to 1", "to 273"]),
+    (546, 5, "shards", {"shards_per_client": 0}, ["data.shards-per-client = 0"]),
+    (546, 5, "dirichlet", {"alpha": 0.0}, ["data.alpha = 0.0", "above 0"]),
+    (546, 5, "dirichlet", {"alpha": float("nan")}, ["data.alpha = nan"]),
+    (546, 5, "dirichlet", {"min_size": 0}, ["data.min-size = 0", "1 or more"]),
+    (546, 5, "pathological", {"classes_per_client": 6}, ["data.classes-per-client = 6", "1 to 5"]),
+    (546, 2, "pathological", {"classes_per_client": 2}, ["2 clients", "all 5 classes", "to 3", "to 3"]),
+    (546, 5, "pathological", {"class_assignment": "fair"}, ['"fair"', "first-deterministic"]),
+    (
+        546,
+        3,
+        "pathological",
+        {"classes_per_client": 2, "class_assignment": "deterministic"},
+        ["class 4 to nobody", "raise data.classes-per-client"],
+    ),
+    (100, 90, "pathological", {"classes_per_client": 5}, ["class 0 has", "90 of 90 clients", "lower"]),
+    (546, 10, "quantity", {"skew": "exponential"}, ["546 images", "first of 10", "clients to 6", '"linear"']),
+    (546, 10, "quantity", {"skew": "cubic"}, ['data.skew = "cubic"', "linear, square, exponential"]),
+    (546, 10, "sorted", {}, ["data.partition", "'sorted'", "dirichlet", "pathological"]),
+]
+
+
+@pytest.mark.parametrize(("images", "clients", "method", "settings", "words"), IMPOSSIBLE)
+def test_an_impossible_request_is_refused_with_the_numbers(images, clients, method, settings, words):
+    with pytest.raises(DataError) as refusal:
+        partition(labels(images), clients, method, **settings)
+    for word in words:
+        assert word in str(refusal.value)
+
+
+def test_advice_of_a_refusal_works():
+    images = labels(546)
+    assert partition(images, 6, "quantity", skew="exponential").sizes.min() >= 1
+    assert partition(images, 273, "shards").sizes.min() >= 1
+    with pytest.raises(DataError):
+        partition(images, 7, "quantity", skew="exponential")
+
+
+def test_json_brings_the_same_partition_back(tmp_path):
+    shared = partition(labels(), 10, "dirichlet", alpha=0.5, seed=4)
+    path = tmp_path / "partition.json"
+    shared.write(path)
+    read = Partition.from_json(path.read_text())
+    assert (read.method, read.settings, read.seed, read.hash) == (
+        "dirichlet",
+        shared.settings,
+        4,
+        shared.hash,
+    )
+    np.testing.assert_array_equal(read.counts, shared.counts)
+    for mine, theirs in zip(shared.shards, read.shards, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+        assert theirs.dtype == np.int64
+    assert [entry.name for entry in tmp_path.iterdir()] == ["partition.json"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "partition.json"
+    path.write_text("old")
+    shared = partition(labels(), 3)
+
+    def full(descriptor):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        shared.write(path)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["partition.json"]
+
+
+@pytest.mark.parametrize("key", ["method", "settings", "seed", "counts", "indices"])
+def test_a_record_changed_after_it_was_written_is_refused(key):
+    record = json.loads(partition(labels(), 3, "quantity").to_json())
+    changed = {
+        "method": "iid",
+        "settings": {},
+        "seed": 1,
+        "counts": [[1]],
+        "indices": record["indices"][::-1],
+    }
+    with pytest.raises(DataError, match="changed after it was written"):
+        Partition.from_json(json.dumps(record | {key: changed[key]}))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1, "method": "iid"}'])
+def test_text_that_is_no_partition_is_refused(text):
+    with pytest.raises(DataError, match="partition"):
+        Partition.from_json(text)
+
+
+def halves(labels, clients, rng):
+    return np.array_split(np.arange(len(labels)), clients)
+
+
+def overlapping(labels, clients, rng):
+    return [np.arange(len(labels))] * clients
+
+
+def test_a_method_of_ones_own_works_and_is_checked(monkeypatch):
+    import sys
+    import types
+
+    module = types.ModuleType("own_partitions")
+    module.halves, module.overlapping = halves, overlapping
+    monkeypatch.setitem(sys.modules, "own_partitions", module)
+    assert partition(labels(10), 2, "own_partitions:halves").shards[0].tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(DataError, match="each of 10 images into one shard"):
+        partition(labels(10), 2, "own_partitions:overlapping")
+
+
+@pytest.mark.parametrize("bad", [np.zeros((3, 1), int), np.zeros(3), np.array([-1, 0]), np.zeros(0, int)])
+def test_labels_that_are_no_labels_are_refused(bad):
+    with pytest.raises(DataError, match="labels has"):
+        partition(bad, 1)

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from fedrobust.data.dataset import DataError
+from fedrobust.data.roots import folders, resolve, roots
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """A folder each for the study, the working directory, the explicit root, the variable and the home."""
+    made = {name: tmp_path / name for name in ("base", "cwd", "root", "variable", "home")}
+    for folder in made.values():
+        (folder / "medmnist").mkdir(parents=True)
+    monkeypatch.setenv("FEDROBUST_DATA", str(made["variable"]))
+    monkeypatch.setenv("HOME", str(made["home"]))
+    monkeypatch.chdir(made["cwd"])
+    return made
+
+
+def test_roots_are_searched_in_order(places):
+    home = places["home"] / ".medmnist"
+    assert roots(places["root"]) == (places["root"], places["variable"], home)
+    assert roots() == (places["variable"], home)
+    assert folders()[:2] == (places["variable"], places["variable"] / "medmnist")
+
+
+def test_roots_without_the_variable(places, monkeypatch):
+    monkeypatch.delenv("FEDROBUST_DATA")
+    assert roots() == (places["home"] / ".medmnist",)
+
+
+def test_a_relative_path_is_found_in_the_first_place_that_has_it(places):
+    order = [
+        places["base"],
+        places["cwd"],
+        places["root"],
+        places["root"] / "medmnist",
+        places["variable"],
+        places["variable"] / "medmnist",
+    ]
+    for folder in reversed(order):
+        (folder / "a.npz").touch()
+        assert resolve("a.npz", places["base"], places["root"]) == folder / "a.npz"
+
+
+def test_an_absolute_path_and_one_from_home_are_taken_as_they_are(places):
+    (places["home"] / "mine.npz").touch()
+    assert resolve(places["home"] / "mine.npz") == places["home"] / "mine.npz"
+    assert resolve("~/mine.npz") == places["home"] / "mine.npz"
+    with pytest.raises(DataError, match="no such file"):
+        resolve(places["home"] / "other.npz", places["base"])
+
+
+def test_a_missing_file_names_every_place(places):
+    with pytest.raises(DataError) as refusal:
+        resolve(Path("weights/x.h5"), places["base"], places["root"])
+    for place in (places["base"], places["cwd"], *folders(places["root"])):
+        assert str(place) in str(refusal.value)
+    assert "weights/x.h5" in str(refusal.value)

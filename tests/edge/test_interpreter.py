@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from fedrobust.edge.interpreter import Interpreter, Quantisation, code_of
+
+
+def test_quantising_rounds_to_the_nearest_code_and_clips():
+    code = Quantisation(scale=0.5, zero_point=3)
+    values = np.array([0.0, 0.5, -0.5, 0.6, 0.8, 62.0, 63.0, -65.5, -70.0], np.float32)
+    assert code.quantise(values).tolist() == [3, 4, 2, 4, 5, 127, 127, -128, -128]
+    assert code.dequantise(np.array([3, 4, -128, 127], np.int8)).tolist() == [0.0, 0.5, -65.5, 62.0]
+
+
+@pytest.mark.parametrize(("scale", "zero_point"), [(1 / 255, -128), (0.037, 5), (2.5, 127)])
+def test_the_round_trip_errs_by_half_a_step_at_most(scale, zero_point):
+    code = Quantisation(scale, zero_point)
+    low, high = scale * (-128 - zero_point), scale * (127 - zero_point)
+    values = np.random.default_rng(0).uniform(low, high, 5000).astype(np.float32)
+    error = np.abs(code.dequantise(code.quantise(values)) - values)
+    assert error.max() <= scale / 2 * (1 + 1e-4)
+    assert error.max() > scale / 2 * 0.98
+
+
+def test_every_code_survives_the_way_back():
+    codes = np.arange(-128, 128).astype(np.int8)
+    code = Quantisation(0.037, 5)
+    assert np.array_equal(code.quantise(code.dequantise(codes)), codes)
+
+
+def test_other_types_are_not_guessed_at():
+    with pytest.raises(ValueError, match="uint8"):
+        code_of({"name": "x", "dtype": np.uint8, "quantization": (1.0, 0)})
+
+
+@pytest.mark.parametrize("format", ["float32", "dynamic", "int8"])
+@pytest.mark.parametrize("batch", [1, 64])
+def test_an_image_gets_the_same_logits_in_any_batch(study, exported, format, batch):
+    # 70 images in batches of 64 leave a tail of 6; afterwards the interpreter goes back to a full batch.
+    interpreter = Interpreter.open(exported[format], batch=batch)
+    first, again = interpreter.logits(study.images[:70]), interpreter.logits(study.images[:70])
+    whole = Interpreter.open(exported[format], batch=70).logits(study.images[:70])
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first, again)
+    # Dynamic quantisation takes a scale from the batch, so its last bits may differ with it.
+    np.testing.assert_allclose(first, whole, atol=0 if format == "int8" else 1e-5)
+
+
+def test_the_number_of_threads_does_not_change_int8(study, exported):
+    one, two = (Interpreter.open(exported["int8"], threads).logits(study.images[:9]) for threads in (1, 2))
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda images: images[..., 0], "shape"),
+        (lambda images: images[:0], "n >= 1"),
+        (lambda images: images - 0.5, r"in \[0, 1\]"),
+        (lambda images: np.full_like(images, np.nan), r"in \[0, 1\]"),
+        (lambda images: (255 * images).astype(np.uint8), "images / 255"),
+    ],
+)
+def test_unfit_images_are_refused(study, exported, spoil, message):
+    with pytest.raises(ValueError, match=message):
+        Interpreter.open(exported["int8"]).logits(spoil(study.images[:3]))
+
+
+@pytest.mark.parametrize("setting", [{"threads": 0}, {"batch": 0}])
+def test_no_thread_and_no_batch_are_refused(exported, setting):
+    with pytest.raises(ValueError, match="1 or more"):
+        Interpreter.open(exported["int8"], **setting)
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    path = tmp_path / "model.int8.tflite"
+    path.write_bytes(b"not a model")
+    with pytest.raises(ValueError, match="model"):
+        Interpreter.open(path)

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from fedrobust.edge.rescaling import convolve_rescalings
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(2.0, -1.0), ([4.4, 4.5, 4.6], [-2.1, -2.0, -1.8])])
+def test_the_convolution_computes_the_rescaling(scale, offset):
+    import keras
+
+    images = np.random.default_rng(0).random((2, 5, 4, 3)).astype(np.float32)
+    inputs = keras.Input((5, 4, 3))
+    model = convolve_rescalings(keras.Model(inputs, keras.layers.Rescaling(scale, offset)(inputs)))
+    assert not any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers)
+    np.testing.assert_allclose(
+        model(images), images * np.array(scale) + np.array(offset), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_rescaling_inside_a_nested_model_is_found_and_the_weights_are_kept(study):
+    import keras
+
+    inputs = keras.Input((28, 28, 1))
+    nested = convolve_rescalings(keras.Model(inputs, study.model(inputs)))
+    np.testing.assert_allclose(nested(study.images[:50], training=False), study.logits[:50], atol=1e-4)
+    assert not any(isinstance(layer, keras.layers.Rescaling) for layer in nested._flatten_layers())
+
+
+def test_a_model_without_rescaling_is_passed_on():
+    import keras
+
+    inputs = keras.Input((5, 4, 3))
+    model = keras.Model(inputs, keras.layers.Flatten()(inputs))
+    assert convolve_rescalings(model) is model

@@ -1,0 +1,104 @@
+import math
+
+import pytest
+
+from fedrobust.report import figures
+from fedrobust.report.folder import Evaluation, read
+
+
+@pytest.fixture
+def run(folder):
+    return read(folder())
+
+
+def trace(figure, name, metric="accuracy"):
+    found = [one for one in figure.data if one.name == name and one.meta["metric"] == metric]
+    assert len(found) == 1, [one.name for one in figure.data]
+    return found[0]
+
+
+def test_scores_by_round_are_the_runs_own(run, result):
+    figure = figures.by_round(run.rounds, selected=2)
+    clean = [one["clean"] for one in result["rounds"]]
+    for name, metric in (
+        ("Accuracy", "accuracy"),
+        ("Balanced accuracy", "balanced_accuracy"),
+        ("AUC × 100", "auc"),
+    ):
+        line = trace(figure, name, metric)
+        assert line.x == (0, 1, 2)
+        assert line.y == tuple(one[metric] for one in clean)
+        band = trace(figure, f"{name}, 95 % interval", metric)
+        assert band.x == (0, 1, 2, 2, 1, 0)
+        bounds = [one["interval"][metric] for one in clean]
+        assert band.y == tuple([high for _, high in bounds] + [low for low, _ in reversed(bounds)])
+    assert trace(figure, "always the largest class").y == (114 / 156, 114 / 156)
+
+
+def test_attacked_accuracy_by_round_is_shown_at_the_papers_and_the_largest_epsilon(run):
+    figure = figures.by_round(run.rounds)
+    assert trace(figure, "Accuracy under FGSM 0.005").y == (80 / 156,) * 3
+    assert trace(figure, "Accuracy under FGSM 8/255").y == (3 / 156,) * 3
+    assert not any(one.name.endswith("0.001") for one in figure.data)
+
+
+def test_scores_by_epsilon_start_clean_and_stand_at_the_root_of_the_grey_level(run, result):
+    figure = figures.by_epsilon({"Global model": run.teacher, "Student": run.student}, classes=2)
+    evaluations = {"Global model": result["model-evaluation"], "Student": result["student"]}
+    for name, evaluation in evaluations.items():
+        for metric in figures.NAMES:
+            line = trace(figure, f"{name}, FGSM", metric)
+            points = [evaluation["clean"], *evaluation["robust"]["fgsm"].values()]
+            assert line.y == tuple(one[metric] for one in points)
+            assert line.meta["epsilon"] == [0.0, 0.001, 0.005, 8 / 255]
+            assert line.x == pytest.approx([0, math.sqrt(0.255), math.sqrt(1.275), math.sqrt(8)])
+            assert line.visible == (metric == "accuracy")
+    text = trace(figure, "Global model, FGSM").customdata[2]
+    assert "ε 0.005 = 1.3/255" in text
+    assert "80 of 156" in text
+
+
+def test_each_score_has_its_own_constant_answer(run):
+    figure = figures.by_epsilon({"Global model": run.teacher}, classes=4)
+    assert trace(figure, "always the largest class").y == (114 / 156,) * 2
+    assert trace(figure, "chance", "balanced_accuracy").y == (0.25,) * 2
+    assert trace(figure, "chance", "auc").y == (0.5,) * 2
+
+
+def test_epsilons_are_drawn_in_order_of_size(result):
+    table = result["model-evaluation"]["robust"]["fgsm"]
+    shuffled = {name: table[name] for name in ("8/255", "0.001", "0.005")}
+    evaluation = Evaluation.read({"clean": None, "robust": {"fgsm": shuffled}})
+    figure = figures.by_epsilon({"Global model": evaluation}, classes=2)
+    assert trace(figure, "Global model, FGSM").meta["epsilon"] == [0.001, 0.005, 8 / 255]
+
+
+def test_without_an_auc_there_is_no_auc_line(result):
+    evaluation = result["model-evaluation"]
+    for one in (evaluation["clean"], *evaluation["robust"]["fgsm"].values()):
+        one["auc"] = one["interval"]["auc"] = None
+    figure = figures.by_epsilon({"Global model": Evaluation.read(evaluation)}, classes=2)
+    assert not any("FGSM" in one.name and one.meta["metric"] == "auc" for one in figure.data)
+
+
+def test_few_clients_are_stacked_bars(partition):
+    figure = figures.by_client(partition["counts"], ["malignant", "<b>benign</b>"])
+    assert figure.layout.barmode == "stack"
+    assert [one.name for one in figure.data] == ["malignant", "&lt;b&gt;benign&lt;/b&gt;"]
+    assert figure.data[0].y == (40, 37, 70, 0)
+    assert figure.data[1].y == (100, 99, 100, 100)
+
+
+def test_many_clients_are_a_heat_map_that_loses_no_image():
+    counts = [[client % 3, client % 7] for client in range(1000)]
+    figure = figures.by_client(counts, ["ill", "well"])
+    (heat,) = figure.data
+    assert heat.type == "heatmap"
+    told = {entry[0]: [entry[1]] for entry in heat.customdata[0]}
+    for entry in heat.customdata[1]:
+        told[entry[0]].append(entry[1])
+    assert [told[client] for client in range(1000)] == counts
+    sizes = [sum(told[entry[0]]) for entry in heat.customdata[0]]
+    assert sizes == sorted(sizes, reverse=True)
+    for row, entries in zip(heat.z, heat.customdata, strict=True):
+        assert [0 if root is None else round(root**2) for root in row] == [entry[1] for entry in entries]

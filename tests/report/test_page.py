@@ -1,0 +1,278 @@
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from fedrobust.report.folder import ReportError
+from fedrobust.report.page import write
+
+HOSTILE = '</script><script>alert("owned")</script><img src=https://evil.example/x onerror=alert(1)>'
+
+
+class Page(HTMLParser):
+    """The page as a browser sees it: its elements, the text of its scripts, and the text a reader sees."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.scripts, self.words = [], [], []
+        self.inside = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag in ("script", "style"):
+            self.inside.append(tag)
+            self.scripts += [[dict(attributes), ""]] if tag == "script" else []
+
+    def handle_endtag(self, tag):
+        if self.inside and self.inside[-1] == tag:
+            self.inside.pop()
+
+    def handle_data(self, data):
+        if not self.inside:
+            self.words.append(data)
+        elif self.inside[-1] == "script":
+            self.scripts[-1][1] += data
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    @property
+    def figures(self):
+        return {
+            attributes["id"].removesuffix("-data"): json.loads(text)
+            for attributes, text in self.scripts
+            if attributes.get("type") == "application/json"
+        }
+
+    def named(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def page_of(folder):
+    return Page(write(folder).read_text(encoding="utf-8"))
+
+
+def test_a_full_run_has_every_section(folder):
+    page = page_of(folder())
+    assert set(page.figures) == {"by-round", "by-epsilon", "by-client"}
+    for words in (
+        "4 hospitals, 2 rounds: 89.7 % of 156 test images right",
+        "140 / 156",
+        "Recall of “malignant” disease",
+        "71.4 %",  # 30 of 42 malignant images found
+        "2,260,546",
+        "400 kB",
+        "0.20 ms",
+        "The student learnt from 78 images of the validation split: 60 epochs, temperature 4, 5.1 s.",
+        "loss is not finite",
+        "3 of 4",
+        "sha256:0123abcd",
+        "CC BY 4.0",
+        "9b1c",
+        "rounds = 2",
+        "1 of them has no “malignant”.",
+    ):
+        assert words in page.text, words
+    assert "This run failed" not in page.text
+
+
+def test_the_images_carry_answer_confidence_and_whether_it_is_right(folder):
+    page = page_of(folder())
+    cells = [cell["class"] for cell in page.named("td") if cell.get("class") in ("right", "wrong")]
+    assert cells == ["right"] * 6 + ["wrong"] * 2
+    assert "✓ normal, benign 98 %" in page.text
+    assert "✗ malignant 91 %" in page.text
+    shown = [image for image in page.named("img") if image["class"] == "image"]
+    assert len(shown) == 8
+    assert len([image for image in page.named("img") if image["class"] == "change"]) == 6
+
+
+def test_a_failed_run_says_why_and_what_is_missing(folder, failed_result):
+    page = page_of(folder(failed_result))
+    assert page.figures == {}
+    assert page.text.index("Krum needs n >= 2f + 3 = 13") < page.text.index("4 hospitals, 0 rounds")
+    for words in (
+        "no model was evaluated on the test images",
+        "The run failed: no round was completed.",
+        "The run failed: no model was attacked.",
+        "The run failed: no attacked images were kept.",
+        "The run failed: partition.json is absent",
+    ):
+        assert words in page.text, words
+
+
+def test_a_run_cut_short_shows_its_last_evaluated_round(folder, result, partition):
+    cut = {"status": "failed", "error": "killed", "model-evaluation": None, "student": None, "export": []}
+    page = page_of(folder(result | cut, partition=partition))
+    assert "89.7 % of 156 test images right after round 2" in page.text
+    assert "Global model after round 2" in page.text
+    assert "by-epsilon" in page.figures
+
+
+def test_a_run_without_student_and_examples(folder, result, partition):
+    page = page_of(folder(result | {"student": None, "export": []}, partition=partition))
+    for words in (
+        "No student was distilled.",
+        "No file was exported for the edge.",
+        "No attacked images were kept.",
+    ):
+        assert words in page.text, words
+    names = {trace["name"] for trace in page.figures["by-epsilon"]["data"]}
+    assert not any("Student" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    "part", ["dataset", "model", "experiment", "environment", "rounds", "export", "student"]
+)
+def test_any_part_may_be_absent(folder, result, part, partition, examples):
+    del result[part]
+    page = page_of(folder(result, partition=partition, examples=examples))
+    assert "89.7" in page.text
+
+
+def test_almost_nothing_is_enough(folder):
+    assert "gone" in page_of(folder({"schema": 1, "status": "failed", "error": "gone"})).text
+
+
+def test_a_round_without_evaluation_leaves_a_gap(folder, result):
+    result["rounds"][1] |= {"clean": None, "validation": None, "robust": {}}
+    trace = next(t for t in page_of(folder(result)).figures["by-round"]["data"] if t["name"] == "Accuracy")
+    assert trace["x"] == [0, 2]
+
+
+def test_a_column_without_numbers_is_left_out(folder, result):
+    assert "Accuracy validation" in page_of(folder(result)).text
+    for one in result["rounds"]:
+        one["validation"] = None
+    assert "Accuracy validation" not in page_of(folder(result)).text
+
+
+def test_unreadable_files_are_named(folder, result):
+    run = folder(result)
+    (run / "partition.json").write_text("{")
+    (run / "examples.npz").write_bytes(b"no zip")
+    text = page_of(run).text
+    assert "partition.json cannot be read" in text
+    assert "examples.npz cannot be read" in text
+
+
+def test_a_diverged_loss_is_no_obstacle(folder, result):
+    result["rounds"][1]["clients"]["loss"] = float("nan")
+    run = folder(result)
+    assert "NaN" in (run / "result.json").read_text()
+    assert "by-round" in page_of(run).figures
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"result\.json is missing"),
+        ("{", "not valid JSON"),
+        ("[]", "no JSON object"),
+        ('{"schema": 2}', "schema = 2, but this version reads 1"),
+    ],
+)
+def test_a_folder_that_is_no_run_is_refused(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "result.json").write_text(content)
+    with pytest.raises(ReportError, match=message):
+        write(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_nothing_is_loaded_from_elsewhere(folder):
+    run = folder()
+    page = page_of(run)
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "srcset", "action", "data", "poster", "background"):
+            value = attributes.get(name)
+            assert value is None or value.startswith("data:image/png;base64,"), (tag, name, value)
+    assert {"link", "iframe", "object", "embed", "base"}.isdisjoint(tag for tag, _ in page.elements)
+    styles = re.findall(r"<style>.*?</style>", (run / "report.html").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(styles) == 1
+    assert "url(" not in styles[0]
+    assert "@import" not in styles[0]
+
+
+def test_only_the_two_scripts_of_the_page_may_run(folder):
+    page = page_of(folder())
+    policy = next(meta["content"] for meta in page.named("meta") if "http-equiv" in meta)
+    assert "default-src 'none'" in policy
+    code = [text for attributes, text in page.scripts if "type" not in attributes]
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in code]
+    assert re.findall(r"'sha256-([^']+)'", policy) == hashes
+    assert len(hashes) == 2
+
+
+def test_hostile_text_stays_text(folder, result, partition, examples):
+    result["name"] = result["error"] = result["environment"][HOSTILE] = result["student"]["name"] = HOSTILE
+    result["status"] = "failed"
+    result["dataset"]["labels"] = [HOSTILE, f"b{HOSTILE}"]
+    result["rounds"][2]["clients"]["failures"][0]["reason"] = HOSTILE
+    result["experiment"][HOSTILE] = {HOSTILE: HOSTILE}
+    result["export"][0]["format"] = HOSTILE
+    partition["method"] = HOSTILE
+    page = page_of(folder(result, partition=partition, examples=examples))
+    assert len(page.scripts) == 5  # three figures, Plotly, the page's own
+    assert all(image["src"].startswith("data:") for image in page.named("img"))
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert page.text.count(HOSTILE) > 8
+    # Plotly reads HTML in names, so they reach it escaped.
+    names = [trace["name"] for trace in page.figures["by-client"]["data"]]
+    assert names[0] == HOSTILE.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def test_lone_surrogates_do_not_stop_the_writing(folder, result):
+    result["name"] = "breast \ud800"
+    assert "breast ?" in page_of(folder(result)).text
+
+
+def test_writing_again_replaces_the_report_and_leaves_nothing_else(folder):
+    run = folder()
+    before = sorted(path.name for path in run.iterdir())
+    first = write(run).read_bytes()
+    assert write(run).read_bytes() == first
+    assert sorted(path.name for path in run.iterdir()) == sorted([*before, "report.html"])
+
+
+def test_many_classes_and_several_diseases(folder, result):
+    labels = [f"kind {index}" for index in range(9)]
+    clean = result["model-evaluation"]["clean"] | {"recall": [0.5] * 8 + [None], "predicted": [20] * 9}
+    result["dataset"] |= {"labels": labels, "disease": [2, 4, 8]}
+    result["model-evaluation"] = {"clean": clean, "robust": {}}
+    images = {
+        "images": np.zeros((1, 1, 4, 4, 3), np.float32),
+        "probabilities": np.eye(9, dtype=np.float32)[None, :1],
+        "labels": np.zeros(1, int),
+        "epsilons": np.zeros(1),
+        "epsilon_names": np.asarray(["0"]),
+    }
+    counts = {
+        "method": "iid",
+        "settings": {},
+        "seed": 1,
+        "hash": "h",
+        "counts": [[1] * 9] * 70,
+        "indices": [],
+    }
+    page = page_of(folder(result, partition=counts, examples=images))
+    assert "Lowest sensitivity 50.0 % recall of “kind 2”" in page.text
+    assert page.figures["by-client"]["data"][0]["type"] == "heatmap"
+    assert "70 hospitals hold 9 images each." in page.text
+
+
+def test_importing_the_page_loads_neither_plotly_nor_a_framework():
+    code = (
+        "import sys, fedrobust.report.page\n"
+        "print({'plotly', 'jinja2', 'tensorflow', 'flwr', 'ray'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

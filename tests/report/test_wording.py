@@ -1,0 +1,104 @@
+import pytest
+
+from fedrobust.report import wording
+from fedrobust.report.folder import Epsilon, Metrics, ReportError, read
+
+
+def plain(text):
+    return text.replace(wording.JOINER, "").replace(wording.THIN, " ")
+
+
+def test_the_summary_holds_the_runs_numbers(folder):
+    assert plain(wording.summary(read(folder()))) == (
+        "4 hospitals, 2 rounds: 89.7 % of 156 test images right (84.0–93.6), AUC 0.911; "
+        "always saying “normal, benign” scores 73.1 %; FGSM at 0.005 leaves 51.3 %."
+    )
+
+
+def test_the_summary_quotes_the_largest_epsilon_where_the_papers_is_absent(folder, result):
+    del result["model-evaluation"]["robust"]["fgsm"]["0.005"]
+    assert plain(wording.summary(read(folder(result)))).endswith("FGSM at 8/255 leaves 1.9 %.")
+
+
+def test_the_summary_leaves_out_what_was_not_measured(folder, result):
+    result["model-evaluation"]["clean"] |= {"auc": None, "interval": {}}
+    result["model-evaluation"]["robust"] = {}
+    assert plain(wording.summary(read(folder(result)))) == (
+        "4 hospitals, 2 rounds: 89.7 % of 156 test images right; "
+        "always saying “normal, benign” scores 73.1 %."
+    )
+
+
+def score(correct, predicted, interval):
+    return {
+        "n": 156,
+        "correct": correct,
+        "accuracy": correct / 156,
+        "predicted": predicted,
+        "majority_rate": 114 / 156,
+        "interval": {"accuracy": interval},
+    }
+
+
+def warnings_of(folder, result, clean, attacked):
+    result |= {"student": None, "export": []}
+    result["model-evaluation"] = {"clean": clean, "robust": {"fgsm": attacked}}
+    return [plain(one) for one in wording.warnings(read(folder(result)))]
+
+
+def test_a_constant_model_is_called_one(folder, result):
+    # The paper's Breast MobileNetV2 after adversarial training: 112 of 156, where always "benign" scores 114.
+    clean = score(112, [2, 154], [0.643, 0.783])
+    assert warnings_of(folder, result, clean, {"0.005": clean, "8/255": clean}) == [
+        "The global model answers “normal, benign” for 154 of 156 test images (98.7 %): "
+        "it is close to a constant.",
+        "The global model under FGSM at every ε answers “normal, benign” for more than 95 % of the images.",
+    ]
+
+
+def test_an_interval_that_holds_the_majority_rate_is_told(folder, result):
+    clean = score(120, [50, 106], [0.697, 0.830])
+    good = score(140, [50, 106], [0.84, 0.936])
+    low = score(60, [50, 106], [0.311, 0.463])
+    assert warnings_of(folder, result, clean, {"0.001": good, "0.005": clean, "8/255": low}) == [
+        "The global model scores 76.9 % (69.7–83.0), which is not told apart from the 73.1 % "
+        "of a constant answer.",
+        "The global model under FGSM at ε = 0.005 is not told apart from the 73.1 % of a constant answer.",
+    ]
+
+
+def test_a_good_model_is_not_warned_about(folder, result):
+    good = score(140, [50, 106], [0.84, 0.936])
+    assert warnings_of(folder, result, good, {"0.005": good}) == []
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [([0.74, 0.9], "above"), ([0.70, 0.9], "level"), ([0.1, 0.7], "below"), (None, wording.NONE)],
+)
+def test_an_accuracy_is_held_against_the_majority(bounds, words):
+    assert wording.versus_majority(Metrics.read(score(120, [50, 106], bounds))) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("0.001", "0.001 = 0.26/255"),
+        ("0.5/255", "0.5/255 = 0.00196"),
+        ("0.05", "0.05 = 12.8/255"),
+        ("51/255", "51/255 = 0.2"),
+    ],
+)
+def test_epsilon_is_written_both_ways(name, words):
+    assert wording.epsilon(Epsilon.read(name)) == words
+
+
+@pytest.mark.parametrize("name", ["", "a", "1/0", "1/2/3", "nan"])
+def test_an_epsilon_that_is_no_number_is_refused(name):
+    with pytest.raises(ReportError, match="epsilon"):
+        Epsilon.read(name)
+
+
+def test_file_sizes():
+    sizes = [wording.size_in_bytes(number) for number in (0, 999, 118_000, 999_700, 2_260_546)]
+    assert [plain(size) for size in sizes] == ["0 bytes", "999 bytes", "118 kB", "1 MB", "2.26 MB"]

@@ -1,0 +1,133 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from fedrobust.config import ConfigError, Experiment, epsilon_value, keys, template
+
+STUDIES = sorted((Path(__file__).parents[1] / "experiments").glob("*.toml"))
+
+
+def test_defaults_survive_every_form():
+    experiment = Experiment.of()
+    assert Experiment.from_run_config(experiment.to_run_config()) == experiment
+    assert Experiment.of().changed(["seed=3"]).seed == 3
+
+
+def test_a_changed_study_survives_every_form(tmp_path):
+    experiment = Experiment.of(
+        ["training.recipe=pgd", "training.epsilon=8/255", "evaluation.epsilons=[0.001, '4/255']"],
+        federation__clients=20,
+        federation__participation=0.25,
+        data__name="own/file.npz",
+        distillation__enabled=False,
+        export__enabled=False,
+    )
+    path = tmp_path / "study.toml"
+    path.write_text(experiment.to_toml())
+    loaded = Experiment.load(path)
+    assert loaded.to_dict() == experiment.to_dict()
+    assert loaded.base == str(tmp_path)
+    assert Experiment.from_run_config(loaded.to_run_config()) == loaded
+    assert all(isinstance(value, bool | int | float | str) for value in loaded.to_run_config().values())
+
+
+def test_underscores_stand_for_dashes(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text("[training]\nbatch_size = 16\n[data]\nmin-size = 3\n")
+    experiment = Experiment.load(path, ["model.image_size=48"], training__learning_rate=0.01)
+    assert (experiment.training.batch_size, experiment.data.min_size) == (16, 3)
+    assert (experiment.model.image_size, experiment.training.learning_rate) == (48, 0.01)
+
+
+def test_settings_win_over_overrides_and_those_over_the_file(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text("seed = 1\n[federation]\nclients = 3\nrounds = 3\n")
+    experiment = Experiment.load(path, ["federation.clients=4", "federation.rounds=4"], federation__rounds=5)
+    assert (experiment.seed, experiment.federation.clients, experiment.federation.rounds) == (1, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("federation.client=3", r"federation\.client: unknown key, did you mean federation\.clients\?"),
+        ("sede=3", r"sede: unknown key, did you mean seed\?"),
+        ("federation.clients=0", r"federation\.clients = 0: .*greater than or equal to 1"),
+        ("federation.clients=2.5", r"federation\.clients = 2\.5: .*integer"),
+        ("federation.clients='20'", r'federation\.clients = "20": .*integer'),
+        ("federation.participation=1.5", r"federation\.participation = 1\.5: .*less than or equal to 1"),
+        ("data.size=30", r"data\.size = 30: .*28, 64, 128 or 224"),
+        ("data=3", r"data = 3: "),
+        ("training.recipe=trades", r'training\.recipe = "trades": choose one of: plain, fgsm, pgd'),
+        ("training.epsilon=0.1", r"training\.epsilon does nothing with training\.recipe = \"plain\""),
+        ("federation.aggregator=krum", r'federation\.aggregator = "krum": choose one of: mean'),
+        ("evaluation.epsilons=[0.1, 2]", r"evaluation\.epsilons = 2: an epsilon lies in \(0, 1\]"),
+        ("evaluation.epsilons=['1/0']", r"an epsilon is a number or a fraction"),
+        ("evaluation.epsilons=[0.1, 0.1]", r"one value stands twice"),
+        ("export.formats=['onnx']", r'export\.formats = "onnx": .*float32'),
+        ("distillation.enabled=false", r"it is the student that is exported; set export\.enabled = false"),
+        ("engine.address=auto", r"the threads engine runs in this process"),
+        ("poisoning.attack=alie", r'poisoning\.attack = "alie"'),
+        ("name=a/b", r'name = "a/b"'),
+        ("base=/tmp", r"base: unknown key"),
+        ("seed", r"an override is written key=value"),
+        ("seed.x=1", r"seed"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_the_key_and_what_is_allowed(override, message):
+    with pytest.raises(ConfigError, match=message):
+        Experiment.of([override])
+
+
+def test_errors_name_the_file(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text("[federation]\nrounds = 'five'\nclient = 3\n")
+    with pytest.raises(ConfigError) as error:
+        Experiment.load(path)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 2, "all mistakes are told at once"
+    assert all(line.startswith(f"{path}: federation.") for line in lines)
+    path.write_text("[federation\n")
+    with pytest.raises(ConfigError, match="not a TOML file"):
+        Experiment.load(path)
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        Experiment.load(tmp_path / "none.toml")
+    path.write_text("[data]\nmin-size = 1\nmin_size = 2\n")
+    with pytest.raises(ConfigError, match="given twice"):
+        Experiment.load(path)
+
+
+def test_recipes_settings_reach_the_recipe_as_numbers():
+    training = Experiment.of(["training.recipe=pgd", "training.epsilon=8/255", "training.steps=3"]).training
+    assert training.recipe_settings == {"epsilon": 8 / 255, "steps": 3}
+
+
+def test_template_has_every_key_and_is_the_defaults(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(template())
+    assert Experiment.load(path).to_dict() == Experiment.of().to_dict()
+    for key in keys():
+        assert key.rpartition(".")[2] in template()
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_of_the_project_is_valid(path):
+    experiment = Experiment.load(path)
+    assert experiment.name == path.stem
+
+
+def test_run_config_defaults_of_the_flower_app_are_the_quickstart():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    app = project["tool"]["flwr"]["app"]
+    assert app["components"] == {"serverapp": "server.app:app", "clientapp": "clients.app:app"}
+    flat = {
+        f"{table}.{key}" if isinstance(value, dict) else table: item
+        for table, value in app["config"].items()
+        for key, item in (value.items() if isinstance(value, dict) else [("", value)])
+    }
+    assert flat == Experiment.quickstart().to_run_config()
+
+
+def test_epsilons():
+    assert epsilon_value("1/255") == 1 / 255
+    assert epsilon_value(0.005) == 0.005
