@@ -1,0 +1,1 @@
+"""What a hospital runs: its Flower ClientApp and what stands behind it."""

@@ -20,7 +20,7 @@ def introduce(message: Message, context: Context) -> Message:
     """Answer who this node is, once everything that training needs is built."""
     hospital = _hospital(context)
     local_update_of(hospital.experiment)
-    answer = {
+    answer: dict[str, int | float | list[int] | list[float]] = {
         "partition": hospital.partition,
         "num-examples": len(hospital.shard),
         "parameters": classifier_of(hospital.experiment).layout.parameters,
@@ -31,10 +31,14 @@ def introduce(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Answer with the weights after one local update, and its metrics."""
-    weights = weights_of(message.content["weights"])
-    trained, metrics = _hospital(context).train(weights, int(message.content["config"]["round"]))
+    weights = weights_of(message.content.array_records["weights"])
+    number = message.content.config_records["config"]["round"]
+    if not isinstance(number, int):
+        raise TypeError(f"round = {number!r}: a whole number")
+    trained, metrics = _hospital(context).train(weights, number)
     return Message(
-        RecordDict({"weights": weights_record(trained), "metrics": MetricRecord(dict(metrics))}), reply_to=message
+        RecordDict({"weights": weights_record(trained), "metrics": MetricRecord(dict(metrics))}),
+        reply_to=message,
     )
 
 

@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fedrobust.api import (
-        Dataset,
-        Experiment,
-        Run,
         describe_dataset,
         list_datasets,
         load_dataset,
@@ -21,6 +18,9 @@ if TYPE_CHECKING:
         run,
         write_report,
     )
+    from fedrobust.config import Experiment
+    from fedrobust.data.dataset import Dataset
+    from fedrobust.runs.run import Run
 
 __version__ = "0.1.0"
 

@@ -38,7 +38,11 @@ def experiment(
     """
     if isinstance(study, Experiment):
         return study.changed(overrides, **settings)
-    return Experiment.of(overrides, **settings) if study is None else Experiment.load(study, overrides, **settings)
+    return (
+        Experiment.of(overrides, **settings)
+        if study is None
+        else Experiment.load(study, overrides, **settings)
+    )
 
 
 def run(

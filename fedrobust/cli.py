@@ -27,11 +27,15 @@ DataRoot = Annotated[
 
 @app.command()
 def run(
-    study: Annotated[Path | None, typer.Argument(help="Study file; without one, the quickstart on phantoms.")] = None,
+    study: Annotated[
+        Path | None, typer.Argument(help="Study file; without one, the quickstart on phantoms.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a key: --set federation.clients=20. Repeatable.")
     ] = None,
-    out: Annotated[str, typer.Option(help="Run folder, new or empty; by default a new one below runs/.")] = "",
+    out: Annotated[
+        str, typer.Option(help="Run folder, new or empty; by default a new one below runs/.")
+    ] = "",
     data_root: DataRoot = "",
 ) -> None:
     """Run a study: federate, attack, distil, export, report."""
@@ -57,7 +61,9 @@ def report(folder: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
 
 @app.command(name="list")
 def list_(
-    family: Annotated[str, typer.Argument(help="models, recipes, optimizers, attacks or rules; all without one.")] = "",
+    family: Annotated[
+        str, typer.Argument(help="models, recipes, optimizers, attacks or rules; all without one.")
+    ] = "",
 ) -> None:
     """List what a study file may name, with a line and the source of each."""
     from fedrobust import api
@@ -72,7 +78,9 @@ def list_(
 
 
 @app.command()
-def init(path: Annotated[Path, typer.Argument(help="Where to write the study file.")] = Path("study.toml")) -> None:
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write the study file.")] = Path("study.toml"),
+) -> None:
     """Write a study file with every key and its default, to start from."""
     from fedrobust.config import template
 

@@ -71,7 +71,9 @@ class Data(Section):
     min_size: int = Field(10, ge=1, description="dirichlet: fewest images of a client")
     shards_per_client: int = Field(2, ge=1, description="shards: label-sorted pieces a client gets")
     classes_per_client: int = Field(2, ge=1, description="pathological: classes a client has")
-    skew: Literal["linear", "square", "exponential"] = Field("linear", description="quantity: growth of shards")
+    skew: Literal["linear", "square", "exponential"] = Field(
+        "linear", description="quantity: growth of shards"
+    )
     classes: int = Field(2, ge=2, le=8, description="phantom: number of classes")
     channels: Literal[1, 3] = Field(1, description="phantom: grey or colour")
     samples: int = Field(2000, ge=50, description="phantom: training images")
@@ -80,12 +82,17 @@ class Data(Section):
 class Model(Section):
     """The global model."""
 
-    name: str = Field("mobilenetv2", description="mobilenetv2, densenet121, resnet50, edge-cnn, or a dotted path")
+    name: str = Field(
+        "mobilenetv2", description="mobilenetv2, densenet121, resnet50, edge-cnn, or a dotted path"
+    )
     weights: str = Field("random", description="random, imagenet, or a weights file")
-    image_size: int = Field(32, ge=16, le=1024, description="side that images are resized to inside the model")
+    image_size: int = Field(
+        32, ge=16, le=1024, description="side that images are resized to inside the model"
+    )
     batchnorm_momentum: float = Field(0.9, ge=0, lt=1, description="share of the old statistics a step keeps")
     batchnorm_policy: Literal["average", "recalibrate"] = Field(
-        "average", description="statistics of a new global model: the clients' mean, or measured on validation images"
+        "average",
+        description="statistics of a new global model: the clients' mean, or measured on validation images",
     )
 
 
@@ -96,7 +103,9 @@ class Federation(Section):
     rounds: int = Field(5, ge=1, description="federated rounds")
     participation: float = Field(1.0, gt=0, le=1, description="share of the clients sampled in a round")
     aggregator: str = Field("mean", description="aggregation rule")
-    min_replies: float = Field(0.5, ge=0, le=1, description="share of the sampled clients below which a round fails")
+    min_replies: float = Field(
+        0.5, ge=0, le=1, description="share of the sampled clients below which a round fails"
+    )
 
 
 class Training(Section):
@@ -111,13 +120,19 @@ class Training(Section):
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd: momentum")
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
-    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: n / (classes * n_class)")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: n / (classes * n_class)"
+    )
     recipe: str = Field("plain", description="plain, fgsm, pgd, or a dotted path")
     epsilon: Epsilon | None = Field(None, description="adversarial recipes: largest change of a pixel")
     steps: int | None = Field(None, ge=1, description="pgd: gradient steps")
-    step_size: float | None = Field(None, ge=0, description="adversarial recipes: 0 for the recipe's own choice")
+    step_size: float | None = Field(
+        None, ge=0, description="adversarial recipes: 0 for the recipe's own choice"
+    )
     random_start: bool | None = Field(None, description="adversarial recipes: begin at a random point")
-    share: float | None = Field(None, gt=0, le=1, description="adversarial recipes: share of a batch attacked")
+    share: float | None = Field(
+        None, gt=0, le=1, description="adversarial recipes: share of a batch attacked"
+    )
     space: Literal["native", "prepared"] = Field("native", description="which pixels a recipe perturbs")
 
     @property
@@ -192,7 +207,9 @@ class Distillation(Section):
     student: str = Field("edge-cnn", description="the student's architecture")
     image_size: int = Field(0, ge=0, le=1024, description="side the student sees; 0 keeps the native size")
     temperature: float = Field(4.0, gt=0, description="softens both distributions")
-    public: str = Field("", description="own .npz or set whose training images are used; empty: validation split")
+    public: str = Field(
+        "", description="own .npz or set whose training images are used; empty: validation split"
+    )
     epochs: int = Field(0, ge=0, description="passes over the transfer images; 0 chooses by their number")
     batch_size: int = Field(32, ge=1, description="largest batch")
     learning_rate: float = Field(0.002, gt=0, description="of Adam, falling to 0 along a cosine")
@@ -382,7 +399,11 @@ def template() -> str:
             lines.append(_template_line(name, field))
             continue
         about = (field.annotation.__doc__ or "").strip().splitlines()[0] if field.annotation else ""
-        lines += ["", f"[{alias(name)}]  # {about}", *(_template_line(key, item) for key, item in inner.items())]
+        lines += [
+            "",
+            f"[{alias(name)}]  # {about}",
+            *(_template_line(key, item) for key, item in inner.items()),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -446,13 +467,15 @@ def _explained(cls: type[BaseModel], item: Any) -> str:
     if item["type"] == "extra_forbidden":
         close = difflib.get_close_matches(dotted, known, n=1, cutoff=0.6)
         table = place[0] if len(place) > 1 else ""
-        allowed = [key.removeprefix(f"{table}.") for key in known if key.startswith(f"{table}.")] if table else sorted(
-            {key.split(".")[0] for key in known}
+        allowed = (
+            [key.removeprefix(f"{table}.") for key in known if key.startswith(f"{table}.")]
+            if table
+            else sorted({key.split(".")[0] for key in known})
         )
         hint = f", did you mean {close[0]}?" if close else ";"
         return f"{dotted}: unknown key{hint} Allowed here: {', '.join(allowed)}"
-    message = item["msg"].removeprefix("Value error, ")
-    if not place or item["type"] == "value_error" and len(place) == 1:
+    message: str = item["msg"].removeprefix("Value error, ")
+    if not place or (item["type"] == "value_error" and len(place) == 1):
         return message
     value = item["input"]
     return f"{dotted} = {_shown(value)}: {message}{_about(cls, place)}"

@@ -1,0 +1,1 @@
+"""What the coordinator runs: its Flower ServerApp, strategy, evaluator and distiller."""

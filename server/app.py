@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
-from fedrobust.config import ConfigError, Experiment
+from fedrobust.config import Experiment
 from fedrobust.data.dataset import Dataset
 from fedrobust.edge.export import export
 from fedrobust.edge.result import measure_export
@@ -26,6 +26,7 @@ from fedrobust.simulation.records import weights_of, weights_record
 from fedrobust.study import classifier_of, dataset_of, partition_of
 from server.distiller import Student, distil_student
 from server.evaluator import Evaluator
+from server.replies import read_introduction
 from server.strategy import FederatedStrategy, RoundError
 
 app = ServerApp()
@@ -97,7 +98,11 @@ class Study:
             "weights": experiment.model.weights,
             "image-size": experiment.model.image_size,
         }
-        emit(StudyStarted(experiment.name, str(folder.path), experiment.federation.rounds, self.summary(dataset)))
+        emit(
+            StudyStarted(
+                experiment.name, str(folder.path), experiment.federation.rounds, self.summary(dataset)
+            )
+        )
         try:
             evaluator = Evaluator.of(experiment, dataset, classifier, self.pool)
             weights = self.federate(folder, evaluator, classifier.layout, weights)
@@ -160,7 +165,11 @@ class Study:
         return -np.inf if validation is None or validation["auc"] is None else float(validation["auc"])
 
     def round_record(
-        self, number: int, strategy: FederatedStrategy, began: float, measured: Mapping[str, Any] | None = None
+        self,
+        number: int,
+        strategy: FederatedStrategy,
+        began: float,
+        measured: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Return the entry of one round in ``result.json``."""
         measured = measured or {"clean": None, "robust": {}, "validation": None}
@@ -244,7 +253,9 @@ class Study:
 
 def native_space(experiment: Experiment) -> Experiment:
     """Return `experiment` with the evaluation in native pixels."""
-    return experiment.model_copy(update={"evaluation": experiment.evaluation.model_copy(update={"space": "native"})})
+    return experiment.model_copy(
+        update={"evaluation": experiment.evaluation.model_copy(update={"space": "native"})}
+    )
 
 
 def introduced(grid: Grid, layout: Layout, clients: int) -> dict[int, int]:
@@ -252,7 +263,6 @@ def introduced(grid: Grid, layout: Layout, clients: int) -> dict[int, int]:
 
     Raises:
         RoundError: no node answers properly.
-        ConfigError: a node has another model than the server.
     """
     messages = [
         Message(RecordDict(), node, MessageType.QUERY, group_id="0") for node in sorted(grid.get_node_ids())
@@ -260,18 +270,14 @@ def introduced(grid: Grid, layout: Layout, clients: int) -> dict[int, int]:
     nodes: dict[int, int] = {}
     reasons: list[str] = []
     for reply in grid.send_and_receive(messages):
-        if reply.has_error():
-            reasons.append((reply.error.reason or f"error {reply.error.code}").strip().splitlines()[-1])
-            continue
-        hospital = reply.content["hospital"]
-        if hospital["parameters"] != layout.parameters:
-            raise ConfigError(
-                f"client {hospital['partition']} has a model of {hospital['parameters']} parameters, the server one "
-                f"of {layout.parameters}: they must run the same study"
-            )
-        nodes[int(hospital["partition"])] = reply.metadata.src_node_id
+        partition = read_introduction(reply, layout, clients)
+        if isinstance(partition, str):
+            reasons.append(partition)
+        else:
+            nodes.setdefault(partition, reply.metadata.src_node_id)
     if not nodes:
-        raise RoundError(f"none of {len(messages)} nodes is ready; first reason: {reasons[0] if reasons else 'none'}")
+        why = f"; first reason: {reasons[0]}" if reasons else ""
+        raise RoundError(f"none of {len(messages)} nodes is ready{why}")
     return nodes
 
 
@@ -289,7 +295,8 @@ def described(dataset: Dataset) -> dict[str, Any]:
         "image-shape": list(dataset.image_shape),
         "samples": {name: len(split.labels) for name, split in splits.items()},
         "counts": {
-            name: np.bincount(split.labels, minlength=dataset.classes).tolist() for name, split in splits.items()
+            name: np.bincount(split.labels, minlength=dataset.classes).tolist()
+            for name, split in splits.items()
         },
     }
 

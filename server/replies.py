@@ -53,6 +53,21 @@ def read_reply(message: Message, partition: int, layout: Layout) -> Reply | Fail
         return Failure(partition, str(error))
 
 
+def read_introduction(message: Message, layout: Layout, clients: int) -> int | str:
+    """Return the partition that a node says it has, or why it cannot take part."""
+    if message.has_error():
+        return (message.error.reason or f"error {message.error.code}").strip().splitlines()[-1]
+    hospital = message.content.get("hospital")
+    if not isinstance(hospital, MetricRecord):
+        return f"records {sorted(message.content)}: a node introduces itself with hospital"
+    partition, parameters = hospital.get("partition"), hospital.get("parameters")
+    if not isinstance(partition, int) or not 0 <= partition < clients:
+        return f"partition = {partition}: the study has 0 to {clients - 1}"
+    if parameters != layout.parameters:
+        return f"a model of {parameters} parameters, the server's has {layout.parameters}: not the same study"
+    return partition
+
+
 def _checked(message: Message, partition: int, layout: Layout) -> Reply:
     arrays = message.content.get("weights")
     metrics = message.content.get("metrics")

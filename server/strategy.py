@@ -156,9 +156,7 @@ def outcome_of(sampled: int, counted: list[Reply], failures: list[Failure]) -> R
     """Return the figures of a round; the loss weights clients by their images."""
     images = sum(reply.examples for reply in counted)
     loss = sum(reply.loss * reply.examples for reply in counted) / images if images else math.nan
-    return RoundOutcome(
-        sampled, len(counted), tuple(failures), loss, sum(reply.seconds for reply in counted)
-    )
+    return RoundOutcome(sampled, len(counted), tuple(failures), loss, sum(reply.seconds for reply in counted))
 
 
 def round_half_up(value: float) -> int:

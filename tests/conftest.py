@@ -37,7 +37,5 @@ def linear_classifier():
     inputs = keras.Input((4, 4, 1))
     dense = keras.layers.Dense(2, kernel_initializer=keras.initializers.RandomNormal(seed=1), name="logits")
     network = keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
-    layout = Layout(
-        (Entry("logits/kernel", (16, 2), "trainable"), Entry("logits/bias", (2,), "trainable"))
-    )
+    layout = Layout((Entry("logits/kernel", (16, 2), "trainable"), Entry("logits/bias", (2,), "trainable")))
     return Classifier("linear", Preparation((4, 4, 1), (4, 4, 1)), network, layout)

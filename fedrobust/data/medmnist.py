@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import io
 import os
-import tempfile
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 
+from fedrobust.atomic import atomic
 from fedrobust.data.dataset import DataError, Dataset, digest
 from fedrobust.data.npz import read_splits
 from fedrobust.data.roots import folders, roots, searched
@@ -236,23 +236,14 @@ def download(url: str, target: Path, expected: str) -> Path:
         DataError: what came has another MD5.
         OSError: the address cannot be reached, or the folder cannot be written.
     """
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    with atomic(target) as draft:
+        with draft.open("wb") as file:
             found = receive(url, file, target.name)
-            file.flush()
-            os.fsync(file.fileno())
         if found != expected:
             raise DataError(
                 f"{url}: MD5 {found}, expected {expected}: the download is damaged or the published file "
                 "has changed; nothing was kept, try again"
             )
-        # mkstemp makes files that only their owner can read; data roots are often shared.
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
     return target
 
 

@@ -8,8 +8,6 @@ refused with the numbers. The methods are registered in `PARTITIONS`; a method o
 import hashlib
 import inspect
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.atomic import atomic
 from fedrobust.data.dataset import DataError, feed, listed
 from fedrobust.randomness import Purpose, generator
 from fedrobust.registry import Registry, UnknownNameError
@@ -122,17 +121,8 @@ class Partition:
 
     def write(self, path: Path) -> None:
         """Write the partition as JSON; the file appears whole or not at all."""
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(self.to_json())
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with atomic(path) as draft:
+            draft.write_text(self.to_json(), encoding="utf-8")
 
 
 def partition(

@@ -1,12 +1,11 @@
 """Turn a Keras model into LiteRT files for devices, and check that they are what their names say."""
 
-import os
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedrobust.atomic import atomic
 from fedrobust.edge.interpreter import Images, unit_images
 from fedrobust.edge.noise import without_noise
 from fedrobust.edge.rescaling import convolve_rescalings
@@ -91,7 +90,8 @@ def export(
             content = converted(inference, FORMATS[name], samples)
             check_tensors(content, FORMATS[name])
             paths[name] = folder / f"{stem}.{name}.tflite"
-            write_atomically(paths[name], content)
+            with atomic(paths[name]) as draft:
+                draft.write_bytes(content)
     return paths
 
 
@@ -218,16 +218,3 @@ def check_tensors(content: bytes, form: Format) -> None:
         raise ExportError(
             f"{form.name} came out with {len(foreign)} foreign tensors, the first: {foreign[0]}"
         )
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader sees the old file or the new one, never a part."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

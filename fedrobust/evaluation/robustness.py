@@ -102,7 +102,9 @@ def robustness(
     return Robustness(
         clean=measure(split.labels, logits[0]),
         attacked={
-            "fgsm": {str(name): measure(split.labels, row) for name, row in zip(epsilons, logits[1:], strict=True)}
+            "fgsm": {
+                str(name): measure(split.labels, row) for name, row in zip(epsilons, logits[1:], strict=True)
+            }
         },
     )
 
@@ -136,7 +138,9 @@ def first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
         [2, 0, 1]
     """
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    turns = [(turn, label, place) for label, places in enumerate(members) for turn, place in enumerate(places)]
+    turns = [
+        (turn, label, place) for label, places in enumerate(members) for turn, place in enumerate(places)
+    ]
     return np.array([place for *_, place in sorted(turns)[:count]], np.int64)
 
 

@@ -19,7 +19,12 @@ class FGSM:
     """
 
     def curve(
-        self, victim: Victim, weights: HeldWeights, images: tf.Tensor, labels: tf.Tensor, epsilons: Sequence[float]
+        self,
+        victim: Victim,
+        weights: HeldWeights,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        epsilons: Sequence[float],
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Return clean logits (n, classes), and the adversarial images of every epsilon, clipped to [0, 1].
 

@@ -40,7 +40,9 @@ class Victim:
         images = tf.TensorSpec([None, *shape], tf.float32)
         self._logits = tf.function(self._forward, input_signature=[*vectors, images], autograph=False)
         self._gradient = tf.function(
-            self._backward, input_signature=[*vectors, images, tf.TensorSpec([None], tf.int32)], autograph=False
+            self._backward,
+            input_signature=[*vectors, images, tf.TensorSpec([None], tf.int32)],
+            autograph=False,
         )
 
     def hold(self, weights: Weights) -> HeldWeights:
@@ -56,9 +58,12 @@ class Victim:
         """Return logits (n, classes) of `images` in the attack's space."""
         return self._logits(weights.trainable, weights.statistics, images)
 
-    def gradient(self, weights: HeldWeights, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def gradient(
+        self, weights: HeldWeights, images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return (logits, gradient of each image's cross-entropy with respect to its pixels)."""
-        return self._gradient(weights.trainable, weights.statistics, images, labels)
+        logits, gradient = self._gradient(weights.trainable, weights.statistics, images, labels)
+        return logits, gradient
 
     def _forward(self, trainable: tf.Tensor, statistics: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         prepared = images if self.space == "prepared" else self.classifier.preparation(images)

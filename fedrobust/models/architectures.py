@@ -71,7 +71,9 @@ def _to_imagenet_bgr(images: Any) -> Any:
 def _edge_cnn_features(shape: Shape) -> keras.Model:
     inputs = x = keras.Input(shape)
     for stage, filters in enumerate((32, 64, 128), start=1):
-        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"stage{stage}_convolution")(x)
+        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"stage{stage}_convolution")(
+            x
+        )
         x = keras.layers.BatchNormalization(name=f"stage{stage}_batchnorm")(x)
         x = keras.layers.ReLU(name=f"stage{stage}_relu")(x)
         if stage < 3:
@@ -191,7 +193,9 @@ def load_backbone_weights(network: keras.Model, name: str, weights: str, path: P
         pretrained = architecture.features(backbone.input_shape[1:])
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a line for every layer that is missing; the error says it in one
+                warnings.simplefilter(
+                    "ignore"
+                )  # a line for every layer that is missing; the error says it in one
                 pretrained.load_weights(path)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]

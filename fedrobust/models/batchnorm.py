@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable(package="fedrobust")
-class FusedBatchNormalization(keras.layers.BatchNormalization):
+class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     """Keras' `BatchNormalization` over the last axis of images, computed by TensorFlow's fused kernel.
 
     Same variables, same configuration and, up to rounding, same outputs and moving statistics as the Keras layer;

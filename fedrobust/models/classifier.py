@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from fedrobust.models.architectures import ARCHITECTURES, Architecture, build_network, load_backbone_weights
@@ -37,7 +36,8 @@ class Classifier:
 
     def arrays(self, weights: Weights) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Return `weights` as (trainable, statistics) tensors in Keras' order."""
-        trainable, statistics = [], []
+        trainable: list[tf.Tensor] = []
+        statistics: list[tf.Tensor] = []
         for entry, array in zip(self.layout.entries, self.layout.unflatten(weights), strict=True):
             (trainable if entry.kind == "trainable" else statistics).append(tf.constant(array, tf.float32))
         return trainable, statistics

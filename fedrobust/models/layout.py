@@ -109,7 +109,9 @@ class Layout:
         expected = (self.parameters, self.statistics)
         found = (weights.trainable.size, weights.statistics.size)
         if found != expected:
-            raise LayoutError(f"vectors of {found} numbers for a layout of {expected} (trainable, statistics)")
+            raise LayoutError(
+                f"vectors of {found} numbers for a layout of {expected} (trainable, statistics)"
+            )
         vectors = {"trainable": weights.trainable, "statistic": weights.statistics}
         offsets = {"trainable": 0, "statistic": 0}
         arrays = []
@@ -121,13 +123,17 @@ class Layout:
 
     def split(self, vector: Any, kind: Kind) -> list[Any]:
         """Return the tensors of one kind that lie in `vector`, a TensorFlow tensor, inside a graph."""
-        import tensorflow as tf
+        return cut(vector, self.of(kind))
 
-        entries = self.of(kind)
-        if not entries:
-            return []
-        pieces = tf.split(vector, [entry.size for entry in entries])
-        return [tf.reshape(piece, entry.shape) for piece, entry in zip(pieces, entries, strict=True)]
+
+def cut(vector: Any, entries: Sequence[Entry]) -> list[Any]:
+    """Return one tensor an entry from `vector`, a TensorFlow tensor that holds them one after another."""
+    import tensorflow as tf
+
+    if not entries:
+        return []
+    pieces = tf.split(vector, [entry.size for entry in entries])
+    return [tf.reshape(piece, entry.shape) for piece, entry in zip(pieces, entries, strict=True)]
 
 
 def _joined(vectors: list[np.ndarray]) -> np.ndarray:

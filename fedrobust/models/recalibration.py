@@ -52,7 +52,9 @@ class Recalibration:
         images = self.classifier.preparation(tf.cast(stored, tf.float32) / 255.0)
         # From statistics of zero, one training step leaves (1 - momentum) times what it measured.
         nothing = [tf.zeros(entry.shape) for entry in layout.of("statistic")]
-        _, measured = self.classifier.logits(layout.split(trainable, "trainable"), nothing, images, training=True)
+        _, measured = self.classifier.logits(
+            layout.split(trainable, "trainable"), nothing, images, training=True
+        )
         return tf.concat([tf.reshape(value, [-1]) / (1.0 - self.momentum) for value in measured], 0)
 
 

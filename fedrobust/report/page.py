@@ -9,9 +9,9 @@ import hashlib
 import importlib.resources
 from pathlib import Path
 
+from fedrobust.atomic import atomic
 from fedrobust.report.folder import Run, read
 from fedrobust.report.sections import sections
-from fedrobust.runs.folder import atomic
 
 TEMPLATE = "page.html.j2"
 SCRIPT = "page.js"

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from fedrobust.runs.events import (
@@ -67,7 +74,9 @@ class ConsoleListener:
             case RoundFinished():
                 self._say(round_line(event.record, self.rounds))
                 for failure in event.record["clients"].get("failures", [])[:3]:
-                    self._say(f"    client {failure['partition']} left out: {failure['reason']}", style="yellow")
+                    self._say(
+                        f"    client {failure['partition']} left out: {failure['reason']}", style="yellow"
+                    )
             case StudyFinished():
                 self.progress.stop()
                 if event.result["status"] == "finished":

@@ -6,7 +6,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("fedrobust", "flwr", "tensorflow", "keras", "numpy", "ai-edge-litert", "medmnist", "ray", "scikit-learn")
+PACKAGES = (
+    "fedrobust",
+    "flwr",
+    "tensorflow",
+    "keras",
+    "numpy",
+    "ai-edge-litert",
+    "medmnist",
+    "ray",
+    "scikit-learn",
+)
 
 
 def environment(workers: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from concurrent.futures import TimeoutError as FuturesTimeout
+from copy import copy
 from itertools import count
 from typing import Any
 
@@ -65,7 +66,12 @@ class ThreadsGrid(Grid):
         return Run.create_empty(RUN_ID)
 
     def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
     ) -> Message:
         """Return a message from the server to one node."""
         return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
@@ -112,7 +118,8 @@ class ThreadsGrid(Grid):
         message.metadata.__dict__["_message_id"] = key
         # Flower's strategies put one record dictionary into all messages of a round: a client that adds to it must
         # not be seen by its neighbours.
-        own = Message(metadata=message.metadata, content=RecordDict(dict(message.content)))
+        own = copy(message)
+        own.content = RecordDict(dict(message.content))
         self._pending[key] = self._pool.submit(self._answer, own, self._contexts[node])
         return key
 

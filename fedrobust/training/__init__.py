@@ -1,0 +1,1 @@
+"""How a client learns: the pure local update, its recipes and optimisers, and distillation."""

@@ -37,7 +37,9 @@ def draw_batches(shard: np.ndarray, epochs: int, batch_size: int, generator: np.
     """
     steps = -(-len(shard) // batch_size)
     cut = [
-        part for _ in range(epochs) for part in np.array_split(generator.permutation(np.asarray(shard)), steps)
+        part
+        for _ in range(epochs)
+        for part in np.array_split(generator.permutation(np.asarray(shard)), steps)
     ]
     sizes = np.array([len(part) for part in cut], np.int32)
     rows = np.zeros((len(cut), batch_size), np.int32)

@@ -16,6 +16,7 @@ import tensorflow as tf
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.training.batches import Batches
+from fedrobust.training.buckets import Buckets, joined
 from fedrobust.training.objectives import Objective, cross_entropy
 from fedrobust.training.optimizers import Optimizer
 from fedrobust.training.recipes.recipe import Batch, Recipe
@@ -159,15 +160,12 @@ class LocalUpdate:
         learning_rates: tf.Tensor,
         seed: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        layout = self.classifier.layout
-        weights = layout.split(trainable, "trainable")
-        moving = layout.split(statistics, "statistic")
-        slots = self.optimizer.start(weights)
+        buckets = Buckets(self.classifier.layout.of("trainable"))
 
         def body(
             step: tf.Tensor,
             weights: list[tf.Tensor],
-            moving: list[tf.Tensor],
+            statistics: tf.Tensor,
             slots: list[tf.Tensor],
             loss: tf.Tensor,
             correct: tf.Tensor,
@@ -175,25 +173,33 @@ class LocalUpdate:
             row = rows[step, : sizes[step]]
             batch_targets = tf.gather(targets, row)
             labels = batch_targets if targets.shape.rank == 1 else tf.argmax(batch_targets, -1, tf.int32)
-            batch = self._batch(
-                tf.gather(images, row), batch_targets, tf.gather(class_weights, labels), seed + [0, step], weights, moving
-            )
             with tf.GradientTape() as tape:
                 tape.watch(weights)
+                batch = self._batch(
+                    tf.gather(images, row),
+                    batch_targets,
+                    tf.gather(class_weights, labels),
+                    seed + tf.stack([0, step]),
+                    buckets.arrays(weights),
+                    statistics,
+                )
                 outcome = self.recipe(batch)
-            gradients = tape.gradient(outcome.loss, weights)
+            gradients = tape.gradient(outcome.loss, weights, unconnected_gradients="zero")
             weights, slots = self.optimizer.step(step + 1, learning_rates[step], weights, gradients, slots)
             hits = tf.reduce_sum(tf.cast(tf.argmax(outcome.logits, -1, tf.int32) == labels, tf.float32))
             seen = tf.cast(sizes[step], tf.float32)
-            return step + 1, weights, outcome.statistics, slots, loss + seen * outcome.loss, correct + hits
+            statistics = joined(outcome.statistics)
+            return step + 1, weights, statistics, slots, loss + seen * outcome.loss, correct + hits
 
-        _, weights, moving, _, loss, correct = tf.while_loop(
+        weights = buckets.split(trainable)
+        slots = self.optimizer.start(weights)
+        _, weights, statistics, _, loss, correct = tf.while_loop(
             lambda step, *_: step < tf.shape(rows)[0],
             body,
-            (tf.constant(0), weights, moving, slots, tf.constant(0.0), tf.constant(0.0)),
+            (tf.constant(0), weights, statistics, slots, tf.constant(0.0), tf.constant(0.0)),
             parallel_iterations=1,
         )
-        return _join(weights), _join(moving), loss, correct
+        return buckets.join(weights), statistics, loss, correct
 
     def _batch(
         self,
@@ -202,8 +208,9 @@ class LocalUpdate:
         example_weights: tf.Tensor,
         seed: tf.Tensor,
         weights: list[tf.Tensor],
-        moving: list[tf.Tensor],
+        statistics: tf.Tensor,
     ) -> Batch:
+        moving = self.classifier.layout.split(statistics, "statistic")
         prepare = self.classifier.preparation
         images = tf.cast(stored, tf.float32) / 255.0
         if self.space == "prepared":
@@ -217,9 +224,3 @@ class LocalUpdate:
             infer=lambda x: self.classifier.logits(weights, moving, prepare(x))[0],
             train=lambda x: self.classifier.logits(weights, moving, prepare(x), training=True),
         )
-
-
-def _join(tensors: list[tf.Tensor]) -> tf.Tensor:
-    if not tensors:
-        return tf.zeros([0])
-    return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)

@@ -73,7 +73,9 @@ class SGD:
         velocities = [self.momentum * v - learning_rate * g for v, g in zip(slots, gradients, strict=True)]
         moves = velocities
         if self.nesterov:
-            moves = [self.momentum * v - learning_rate * g for v, g in zip(velocities, gradients, strict=True)]
+            moves = [
+                self.momentum * v - learning_rate * g for v, g in zip(velocities, gradients, strict=True)
+            ]
         return [w + move for w, move in zip(weights, moves, strict=True)], velocities
 
 

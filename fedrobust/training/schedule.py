@@ -11,9 +11,7 @@ SCHEDULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def learning_rates(
-    initial: float, schedule: str, steps: int, round: int = 1, rounds: int = 1
-) -> np.ndarray:
+def learning_rates(initial: float, schedule: str, steps: int, round: int = 1, rounds: int = 1) -> np.ndarray:
     """Return the learning rate of every local step of one round, shape (steps,) float32.
 
     The rate falls with the share of the study that is over: round `round` of `rounds` (counted from 1), and within
@@ -43,4 +41,6 @@ def balanced_class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     """
     counts = np.bincount(labels, minlength=classes)
     present = np.count_nonzero(counts)
-    return np.divide(len(labels), present * counts, out=np.zeros(classes), where=counts > 0).astype(np.float32)
+    weights = np.zeros(classes, np.float32)
+    weights[counts > 0] = len(labels) / (present * counts[counts > 0])
+    return weights

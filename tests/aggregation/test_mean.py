@@ -20,7 +20,9 @@ def test_is_numpys_weighted_average_in_float64(draw, scale):
 
 
 def test_the_mean_of_one_client_is_that_client_to_the_bit(draw):
-    vector = (draw.normal(size=(1, 100_000)) * 10.0 ** draw.integers(-20, 10, (1, 100_000))).astype(np.float32)
+    vector = (draw.normal(size=(1, 100_000)) * 10.0 ** draw.integers(-20, 10, (1, 100_000))).astype(
+        np.float32
+    )
     for examples in (1, 3, 4708, 109_309):
         assert mean_of(vector, [examples]).tobytes() == vector.tobytes()
 

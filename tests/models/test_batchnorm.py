@@ -8,7 +8,9 @@ from fedrobust.models.batchnorm import FusedBatchNormalization
 
 def pair(**settings):
     """Keras' layer and ours with the same random variables."""
-    layers = [cls(momentum=0.9, **settings) for cls in (keras.layers.BatchNormalization, FusedBatchNormalization)]
+    layers = [
+        cls(momentum=0.9, **settings) for cls in (keras.layers.BatchNormalization, FusedBatchNormalization)
+    ]
     draw = np.random.default_rng(3)
     values = None
     for layer in layers:

@@ -83,7 +83,9 @@ def test_model_file_opens_without_this_project(mobilenet, tmp_path, draw):
 
 def test_weights_file_fills_the_backbone_and_leaves_the_head(tmp_path, draw):
     keras.utils.set_random_seed(5)
-    stock = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg")
+    stock = keras.applications.MobileNetV2(
+        include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg"
+    )
     path = tmp_path / "stock.weights.h5"
     stock.save_weights(path)
     classifier = build_classifier(

@@ -117,7 +117,9 @@ def linear_step(classifier, recipe, images, labels, seed=(0, 0)):
     return after
 
 
-@pytest.mark.parametrize("recipe", [FGSMTraining(epsilon=0.1), PGDTraining(epsilon=0.1, steps=3, share=0.5, random_start=False)])
+@pytest.mark.parametrize(
+    "recipe", [FGSMTraining(epsilon=0.1), PGDTraining(epsilon=0.1, steps=3, share=0.5, random_start=False)]
+)
 def test_adversarial_step_trains_on_the_closed_form_adversary(linear_classifier, draw, recipe):
     """For a linear model every gradient method ends in x + epsilon sign(w_other - w_label)."""
     images = draw.integers(80, 170, (6, 4, 4, 1)).astype(np.uint8)

@@ -34,7 +34,10 @@ def test_every_step_equals_keras(name, draw):
     weights = [tf.constant(value) for value in start]
     slots = ours.start(weights)
     for step in range(1, 21):
-        gradients = [tf.constant(draw.normal(size=value.shape) * 10.0 ** draw.integers(-4, 2), tf.float32) for value in start]
+        gradients = [
+            tf.constant(draw.normal(size=value.shape) * 10.0 ** draw.integers(-4, 2), tf.float32)
+            for value in start
+        ]
         theirs.apply(gradients, variables)
         weights, slots = ours.step(tf.constant(step), tf.constant(0.01), weights, gradients, slots)
         for weight, variable in zip(weights, variables, strict=True):

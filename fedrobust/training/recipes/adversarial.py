@@ -33,7 +33,9 @@ class PGDTraining:
 
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the mean loss of `batch` with a share of its images replaced."""
-        attacked = tf.cast(tf.math.ceil(self.share * tf.cast(tf.shape(batch.images)[0], tf.float32)), tf.int32)
+        attacked = tf.cast(
+            tf.math.ceil(self.share * tf.cast(tf.shape(batch.images)[0], tf.float32)), tf.int32
+        )
         images = tf.concat([self._crafted(batch, attacked), batch.images[attacked:]], 0)
         logits, statistics = batch.train(images)
         losses = batch.objective(logits, batch.targets)
