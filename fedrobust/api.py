@@ -38,11 +38,9 @@ def experiment(
     """
     if isinstance(study, Experiment):
         return study.changed(overrides, **settings)
-    return (
-        Experiment.of(overrides, **settings)
-        if study is None
-        else Experiment.load(study, overrides, **settings)
-    )
+    if study is None:
+        return Experiment.quickstart(overrides, **settings)
+    return Experiment.load(study, overrides, **settings)
 
 
 def run(

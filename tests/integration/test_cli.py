@@ -1,0 +1,154 @@
+"""The command line as a user types it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+def fedrobust(*arguments, folder, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "fedrobust", *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=None,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_run_prints_plain_lines_and_a_table_into_a_pipe(tmp_path):
+    done = fedrobust(
+        "run",
+        PROJECT / "experiments/quickstart.toml",
+        "--out",
+        "out",
+        *("--set", "model.name=edge-cnn"),
+        *("--set", "data.samples=100"),
+        *("--set", "federation.clients=2"),
+        *("--set", "federation.rounds=1"),
+        *("--set", "distillation.epochs=1"),
+        *("--set", "evaluation.epsilons=[0.005, '1/255']"),
+        folder=tmp_path,
+    )
+    assert "round 1/1" in done.stdout
+    assert "fgsm 0.005" in done.stdout
+    assert "always answering the most frequent class" in done.stdout
+    assert "\x1b[" not in done.stdout, "no control codes in a pipe"
+    assert done.stdout.rstrip().endswith("report.html")
+    assert done.stderr == ""
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    assert result["experiment"]["federation"]["clients"] == 2
+    again = fedrobust("report", "out", folder=tmp_path)
+    assert again.stdout.strip().endswith("report.html")
+    used = fedrobust("run", "--out", "out", folder=tmp_path, code=2)
+    assert 'output.dir = "out"' in used.stderr
+    assert "not empty" in used.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "none.toml"], "none.toml: cannot be read"),
+        (
+            ["run", "--set", "federation.cleints=3"],
+            "federation.cleints: unknown key, did you mean federation.clients?",
+        ),
+        (["run", "--set", "data.name=nothing"], 'data.name = "nothing": unknown'),
+        (["run", "--set", "data.name=chestmnist"], "multi-label"),
+        (["run", "--set", "model.weights=none.h5"], "none.h5"),
+        (["run", "--set", "model.name=vgg"], "'vgg' is no model"),
+        (["run", "--set", "model.image-size=28"], "model.image-size = 28"),
+        (["run", "--set", "data.min-size=500", "--set", "data.partition=dirichlet"], "cannot give"),
+        (["report", "."], "not a run folder"),
+        (["list", "spells"], "'spells': choose one of"),
+        (["data", "show", "breatsmnist"], 'did you mean "breastmnist"?'),
+    ],
+)
+def test_mistakes_are_one_message_and_exit_code_2(tmp_path, arguments, message):
+    done = fedrobust(*arguments, folder=tmp_path, code=2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_and_lists(tmp_path):
+    assert "breastmnist" in fedrobust("data", "list", folder=tmp_path).stdout
+    shown = json.loads(fedrobust("data", "show", "phantom", folder=tmp_path).stdout)
+    assert shown["classes"] == 2
+    listed = fedrobust("list", folder=tmp_path).stdout
+    for name in (
+        "mobilenetv2",
+        "densenet121",
+        "resnet50",
+        "edge-cnn",
+        "plain",
+        "fgsm",
+        "pgd",
+        "adam",
+        "mean",
+    ):
+        assert name in listed
+
+
+def test_init_writes_a_study_that_is_valid(tmp_path):
+    fedrobust("init", "mine.toml", folder=tmp_path)
+    from fedrobust.config import Experiment
+
+    assert Experiment.load(tmp_path / "mine.toml").to_dict() == Experiment.of().to_dict()
+    assert "exists already" in fedrobust("init", "mine.toml", folder=tmp_path, code=2).stderr
+
+
+def test_help_imports_nothing_heavy(tmp_path):
+    code = (
+        "import sys\n"
+        "from fedrobust.cli import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'tensorflow', 'keras', 'flwr', 'ray', 'medmnist', 'pandas', 'sklearn', 'plotly', 'pydantic'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+
+
+def test_no_room_imports_what_it_must_not(tmp_path):
+    """The plan of the house: who may know whom."""
+    code = (
+        "import sys, importlib\n"
+        "for name in sys.argv[2].split(','): importlib.import_module(name)\n"
+        "bad = set(sys.argv[1].split(',')) & set(sys.modules)\n"
+        "assert not bad, bad"
+    )
+    for forbidden, rooms in [
+        (
+            "tensorflow,keras,flwr,ray",
+            "fedrobust.config,fedrobust.data.load,fedrobust.data.partition,fedrobust.report.page",
+        ),
+        (
+            "tensorflow,keras,flwr,ray",
+            "fedrobust.aggregation,fedrobust.runs.folder,fedrobust.runs.run,fedrobust.runs.console",
+        ),
+        (
+            "flwr,ray,clients,server",
+            "fedrobust.study,fedrobust.training.local_update,fedrobust.evaluation.robustness",
+        ),
+        (
+            "clients,server,ray",
+            "fedrobust.simulation.simulate,fedrobust.simulation.threads,fedrobust.api,fedrobust.cli",
+        ),
+    ]:
+        done = subprocess.run(
+            [sys.executable, "-c", code, forbidden, rooms],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr

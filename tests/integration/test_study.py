@@ -1,0 +1,287 @@
+"""Whole runs, small and real."""
+
+import json
+
+import numpy as np
+import pytest
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+import fedrobust
+from clients.app import app as honest
+from clients.hospital import Hospital
+from fedrobust.config import ConfigError, Experiment
+from fedrobust.randomness import Purpose, generator, graph_seed
+from fedrobust.runs.events import RoundFinished, StudyStarted
+from fedrobust.runs.run import Run
+from fedrobust.simulation.simulate import simulate
+from fedrobust.study import classifier_of, dataset_of, local_update_of, partition_of, training_data_of
+from fedrobust.training.batches import draw_batches
+from server.strategy import RoundError
+
+SMALL = {
+    "data__samples": 200,
+    "data__min_size": 1,
+    "model__name": "edge-cnn",
+    "model__image_size": 28,
+    "federation__clients": 4,
+    "federation__rounds": 2,
+    "training__batch_size": 16,
+    "evaluation__epsilons": [0.005, "8/255"],
+    "evaluation__examples": 3,
+    "distillation__enabled": False,
+    "export__enabled": False,
+}
+
+
+def small(tmp_path, **settings) -> Experiment:
+    return Experiment.quickstart(**{**SMALL, "output__root": str(tmp_path), **settings})
+
+
+def test_a_whole_study_leaves_everything_behind(tmp_path):
+    events = []
+    run = fedrobust.run(
+        small(
+            tmp_path,
+            federation__rounds=5,
+            data__samples=600,
+            distillation__enabled=True,
+            export__enabled=True,
+        ),
+        events.append,
+        out=tmp_path / "here",
+    )
+    names = {path.name for path in run.path.iterdir()}
+    assert names == {
+        "experiment.toml",
+        "environment.json",
+        "partition.json",
+        "metrics.jsonl",
+        "result.json",
+        "examples.npz",
+        "model.keras",
+        "student.keras",
+        "student.float32.tflite",
+        "student.int8.tflite",
+        "report.html",
+    }
+    result = run.result
+    assert result["status"] == "finished"
+    assert [entry["round"] for entry in result["rounds"]] == [1, 2, 3, 4, 5]
+    assert [event.record["round"] for event in events if isinstance(event, RoundFinished)] == [1, 2, 3, 4, 5]
+    last = result["rounds"][-1]
+    assert last["clients"]["trained"] == 4
+    assert last["clients"]["failed"] == 0
+    assert set(last["robust"]["fgsm"]) == {"0.005", "8/255"}
+    assert last["clean"]["n"] == 500
+    assert last["clean"]["majority_rate"] == 0.6
+    # It learns, its interval excludes the majority class, FGSM hurts, and the student has learnt from it.
+    assert last["clean"]["interval"]["accuracy"][0] > 0.6
+    assert last["clean"]["balanced_accuracy"] > 0.7
+    assert last["robust"]["fgsm"]["8/255"]["accuracy"] < last["clean"]["accuracy"] - 0.1
+    assert result["student"]["clean"]["balanced_accuracy"] > 0.65
+    assert result["student"]["distillation"]["images"] == 300
+    float32, int8 = result["export"]
+    assert float32["agreement"] == 1.0
+    assert int8["agreement"] > 0.95
+    assert int8["bytes"] < 0.5 * float32["bytes"]
+    lines = [json.loads(line) for line in run.folder.file("metrics.jsonl").read_text().splitlines()]
+    assert lines == result["rounds"]
+    table = run.rounds
+    assert list(table["round"]) == [1, 2, 3, 4, 5]
+    assert table["fgsm 8/255 accuracy"].iloc[-1] == last["robust"]["fgsm"]["8/255"]["accuracy"]
+    partition = run.folder.read_json("partition.json")
+    assert sorted(place for shard in partition["indices"] for place in shard) == list(range(600))
+    # The saved model is the one that was measured.
+    dataset = fedrobust.load_dataset("phantom", samples=600)
+    logits = run.model()(dataset.test.images.astype(np.float32) / 255.0).numpy()
+    assert (
+        int((logits.argmax(1) == dataset.test.labels).sum()) == result["model-evaluation"]["clean"]["correct"]
+    )
+    assert Run.open(run.path).experiment.to_dict() == run.experiment.to_dict()
+
+
+def digest(experiment: Experiment, **apps: str) -> str:
+    return simulate(experiment, **apps).result["model"]["digest"]
+
+
+def test_same_seed_same_bits_with_any_number_of_workers(tmp_path):
+    settings = {"data__partition": "dirichlet", "federation__participation": 0.6, "training__recipe": "pgd"}
+    digests = [digest(small(tmp_path, engine__workers=workers, **settings)) for workers in (1, 2, 4)]
+    assert digests[0] == digests[1] == digests[2]
+    assert digest(small(tmp_path, seed=1, engine__workers=2, **settings)) != digests[0]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_federation_of_one_is_local_training_to_the_bit(tmp_path, optimizer):
+    experiment = small(
+        tmp_path,
+        federation__clients=1,
+        federation__rounds=1,
+        training__optimizer=optimizer,
+        model__batchnorm_policy="average",
+    )
+    shard = partition_of(experiment).shards[0]
+    assert len(shard) == 200
+    batches = draw_batches(shard, 1, 16, generator(0, Purpose.TRAINING, round=1, partition=0))
+    weights, _ = local_update_of(experiment)(
+        classifier_of(experiment).initial_weights(),
+        training_data_of(experiment),
+        batches,
+        [0.001] * len(batches.sizes),
+        graph_seed(0, Purpose.TRAINING, round=1, partition=0),
+    )
+    assert digest(experiment) == weights.digest()
+
+
+def test_hospitals_with_class_weights_train_otherwise(tmp_path):
+    experiment = small(tmp_path, data__partition="dirichlet")
+    balanced = small(tmp_path, data__partition="dirichlet", training__class_weights="balanced")
+    weights = classifier_of(experiment).initial_weights()
+    plain, metrics = Hospital(experiment, 0).train(weights, round=1)
+    other, _ = Hospital(balanced, 0).train(weights, round=1)
+    assert plain.digest() != other.digest()
+    assert metrics["num-examples"] == len(partition_of(experiment).shards[0])
+
+
+def wrapped(behaviour) -> ClientApp:
+    """The project's client app with `behaviour(message, context)` in front of its training."""
+    app = ClientApp()
+
+    @app.query()
+    def introduce(message: Message, context: Context) -> Message:
+        return honest(message, context)
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        return behaviour(message, context)
+
+    return app
+
+
+def two_clients_fail(message: Message, context: Context) -> Message:
+    partition = context.node_config["partition-id"]
+    if partition == 1:
+        raise MemoryError("out of memory")
+    reply = honest(message, context)
+    if partition == 3:
+        from flwr.app import Array
+
+        record = reply.content["weights"]
+        broken = record["trainable"].numpy().copy()
+        broken[7] = np.nan
+        record["trainable"] = Array(broken)
+    return reply
+
+
+failing_app = wrapped(two_clients_fail)
+
+
+def test_clients_that_fail_are_reported_and_left_out(tmp_path):
+    experiment = small(tmp_path, federation__rounds=1)
+    run = simulate(experiment, client_app=f"{__name__}:failing_app")
+    clients = run.result["rounds"][0]["clients"]
+    assert (clients["sampled"], clients["trained"], clients["failed"]) == (4, 2, 2)
+    assert clients["failures"] == [
+        {"partition": 1, "reason": "MemoryError: out of memory"},
+        {"partition": 3, "reason": "trainable has 1 numbers that are not finite"},
+    ]
+    assert run.status == "finished"
+    assert "out of memory" in run.report.read_text()
+
+
+def test_too_few_clients_end_the_run_and_keep_its_folder(tmp_path):
+    experiment = small(tmp_path, federation__min_replies=0.75)
+    folders = []
+    with pytest.raises(
+        RoundError, match=r"round 1: 2 of 4 sampled clients are left.*asks for 3.*out of memory"
+    ):
+        simulate(
+            experiment,
+            lambda event: folders.append(event.folder) if isinstance(event, StudyStarted) else None,
+            client_app=f"{__name__}:failing_app",
+        )
+    run = Run.open(folders[0])
+    assert run.status == "failed"
+    assert "2 of 4 sampled clients" in run.result["error"]
+    assert run.result["rounds"][0]["clients"]["failed"] == 2
+    assert run.report.exists()
+
+
+def test_the_best_round_is_kept_if_asked_for(tmp_path):
+    run = simulate(small(tmp_path, federation__rounds=3, evaluation__select="best"))
+    scores = [entry["validation"]["auc"] for entry in run.result["rounds"]]
+    chosen = run.result["model"]["selected-round"]
+    assert scores[chosen - 1] == max(scores)
+    assert run.result["model-evaluation"]["clean"] == run.result["rounds"][chosen - 1]["clean"]
+
+
+def test_rounds_between_evaluations_are_not_measured(tmp_path):
+    run = simulate(small(tmp_path, federation__rounds=3, evaluation__every=2))
+    assert [entry["clean"] is not None for entry in run.result["rounds"]] == [False, True, True]
+    assert run.rounds["accuracy"].isna().tolist() == [True, False, False]
+
+
+def test_prepared_space_runs_to_the_end(tmp_path):
+    run = simulate(
+        small(
+            tmp_path,
+            model__image_size=32,
+            federation__rounds=1,
+            evaluation__space="prepared",
+            training__space="prepared",
+            training__recipe="fgsm",
+            distillation__enabled=True,
+            distillation__epochs=1,
+            export__enabled=True,
+            export__formats=["float32"],
+        )
+    )
+    assert run.result["export"][0]["agreement"] == 1.0
+
+
+def test_what_cannot_be_is_refused_before_a_folder_is_made(tmp_path):
+    with pytest.raises(ConfigError, match=r"images of \(28, 28, 1\)"):
+        fedrobust.run(
+            small(tmp_path, data__channels=3, distillation__enabled=True),
+            distillation__public=str(own_set(tmp_path)),
+        )
+    with pytest.raises(ValueError, match="201 clients"):
+        fedrobust.run(small(tmp_path / "runs", federation__clients=201))
+    assert not (tmp_path / "runs").exists()
+
+
+def own_set(tmp_path):
+    dataset = dataset_of(Experiment.quickstart(data__samples=60))
+    path = tmp_path / "own.npz"
+    arrays = {}
+    for name, split in [("train", dataset.train), ("val", dataset.validation), ("test", dataset.test)]:
+        arrays[f"{name}_images"], arrays[f"{name}_labels"] = split.images[..., 0], split.labels[:, None]
+    np.savez(path, **arrays)
+    return path
+
+
+def test_an_own_file_is_the_set_it_was_written_from(tmp_path):
+    path = own_set(tmp_path)
+    settings = {"data__samples": 60, "federation__rounds": 1}
+    assert digest(small(tmp_path, **settings)) == digest(small(tmp_path, data__name=str(path), **settings))
+
+
+def test_a_public_set_teaches_the_student(tmp_path):
+    run = simulate(
+        small(
+            tmp_path,
+            federation__rounds=1,
+            distillation__enabled=True,
+            distillation__epochs=1,
+            distillation__public=str(own_set(tmp_path)),
+        )
+    )
+    assert run.result["student"]["distillation"]["images"] == 60
+    assert run.result["student"]["distillation"]["source"] == "own, training split"
+
+
+def test_real_data_by_name(tmp_path, real_data):
+    run = simulate(small(tmp_path, data__name="breastmnist", data__root=str(real_data), federation__rounds=1))
+    assert run.result["dataset"]["counts"]["test"] == [42, 114]
+    assert run.result["rounds"][0]["clean"]["majority_rate"] == pytest.approx(114 / 156)
