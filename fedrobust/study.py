@@ -10,10 +10,13 @@ from fedrobust.data.partition import Partition, partition
 from fedrobust.data.roots import resolve
 from fedrobust.once import once
 from fedrobust.randomness import Purpose, sequence
+from fedrobust.registry import UnknownNameError
 
 if TYPE_CHECKING:
+    from fedrobust.aggregation.rule import Rule
     from fedrobust.models.classifier import Classifier
     from fedrobust.training.local_update import LocalUpdate, TrainingData
+    from fedrobust.training.recipes import Recipe
 
 
 @once()
@@ -85,13 +88,43 @@ def weights_seed(experiment: Experiment, model: int = 0) -> int:
     return int(sequence(experiment.seed, Purpose.WEIGHTS, partition=model).generate_state(1)[0])
 
 
+def recipe_of(experiment: Experiment) -> "Recipe":
+    """Return the clients' training recipe.
+
+    Raises:
+        ConfigError: there is no such recipe, or it does not take the settings given.
+    """
+    from fedrobust.training.recipes import RECIPES
+
+    training = experiment.training
+    try:
+        recipe: Recipe = RECIPES[training.recipe](**training.recipe_settings)
+    except (UnknownNameError, TypeError) as error:
+        raise ConfigError(f'training.recipe = "{training.recipe}": {error}') from error
+    return recipe
+
+
+def rule_of(experiment: Experiment) -> "Rule":
+    """Return the server's aggregation rule.
+
+    Raises:
+        ConfigError: there is no such rule, or it wants settings that it has not got.
+    """
+    from fedrobust.aggregation import RULES
+
+    name = experiment.federation.aggregator
+    try:
+        rule: Rule = RULES[name]()
+    except (UnknownNameError, TypeError) as error:
+        raise ConfigError(f'federation.aggregator = "{name}": {error}') from error
+    return rule
+
+
 @once()
 def local_update_of(experiment: Experiment) -> "LocalUpdate":
     """Return the compiled local update of the study's clients."""
-    from fedrobust.registry import UnknownNameError
     from fedrobust.training.local_update import LocalUpdate
     from fedrobust.training.optimizers import SGD, Adam
-    from fedrobust.training.recipes import RECIPES
 
     training = experiment.training
     optimizer = (
@@ -99,10 +132,7 @@ def local_update_of(experiment: Experiment) -> "LocalUpdate":
         if training.optimizer == "sgd"
         else Adam(weight_decay=training.weight_decay)
     )
-    try:
-        recipe = RECIPES[training.recipe](**training.recipe_settings)
-    except (UnknownNameError, TypeError) as error:
-        raise ConfigError(f'training.recipe = "{training.recipe}": {error}') from error
+    recipe = recipe_of(experiment)
     return LocalUpdate(classifier_of(experiment), recipe, optimizer, space=training.space).compiled()
 
 

@@ -23,8 +23,8 @@ from fedrobust.runs.events import RoundFinished, RoundStarted, StageStarted, Stu
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runtime import start_tensorflow
 from fedrobust.simulation.records import weights_of, weights_record
-from fedrobust.study import classifier_of, dataset_of, partition_of
-from server.distiller import Student, distil_student
+from fedrobust.study import classifier_of, dataset_of, partition_of, recipe_of, rule_of
+from server.distiller import Lesson, Student, distil_student, plan_lesson
 from server.evaluator import Evaluator
 from server.replies import read_introduction
 from server.strategy import FederatedStrategy, RoundError
@@ -79,12 +79,15 @@ class Study:
         """Run every stage in turn."""
         experiment = self.experiment
         start_tensorflow(workers_of(experiment))
+        rule_of(experiment)
+        recipe_of(experiment)
         emit(StageStarted("loading the data"))
         dataset = dataset_of(experiment)
         partition = partition_of(experiment)
         emit(StageStarted("building the model"))
         classifier = classifier_of(experiment)
         weights = classifier.initial_weights()
+        lesson = plan_lesson(experiment, dataset) if experiment.distillation.enabled else None
 
         folder = RunFolder.create(experiment.name, experiment.output.root, experiment.output.dir)
         folder.write_text("experiment.toml", experiment.to_toml())
@@ -106,7 +109,7 @@ class Study:
         try:
             evaluator = Evaluator.of(experiment, dataset, classifier, self.pool)
             weights = self.federate(folder, evaluator, classifier.layout, weights)
-            self.conclude(folder, evaluator, weights)
+            self.conclude(folder, evaluator, weights, lesson)
         except BaseException as error:
             self.finish(folder, "failed", f"{type(error).__name__}: {error}")
             raise
@@ -182,7 +185,9 @@ class Study:
         folder.append_line("metrics.jsonl", entry)
         emit(RoundFinished(entry))
 
-    def conclude(self, folder: RunFolder, evaluator: Evaluator, weights: Weights) -> None:
+    def conclude(
+        self, folder: RunFolder, evaluator: Evaluator, weights: Weights, lesson: Lesson | None
+    ) -> None:
         """Evaluate the selected model, distil its student, export it."""
         experiment = self.experiment
         emit(StageStarted("measuring the global model"))
@@ -191,10 +196,10 @@ class Study:
             save_examples(folder, evaluator.examples(weights))
         deployable = evaluator.victim.classifier.deployable(weights)
         folder.write_with("model.keras", deployable.save)
-        if not experiment.distillation.enabled:
+        if lesson is None:
             return
         emit(StageStarted("distilling the student"))
-        student = distil_student(experiment, evaluator.dataset, evaluator, weights)
+        student = distil_student(experiment, lesson, evaluator, weights)
         taught = Evaluator.of(experiment, evaluator.dataset, student.classifier, self.pool)
         emit(StageStarted("measuring the student"))
         self.result["student"] = {

@@ -19,6 +19,21 @@ from server.evaluator import Evaluator
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What a student will be taught with, put together before anything is trained.
+
+    Attributes:
+        student: its architecture and initial weights.
+        images: transfer images, uint8 (n, height, width, channels); their labels are not used.
+        source: what to call them.
+    """
+
+    student: Classifier
+    images: np.ndarray
+    source: str
+
+
+@dataclass(frozen=True)
 class Student:
     """A distilled student.
 
@@ -33,30 +48,39 @@ class Student:
     record: dict[str, Any]
 
 
-def distil_student(experiment: Experiment, dataset: Dataset, teacher: Evaluator, weights: Weights) -> Student:
-    """Teach the study's student what the global model with `weights` answers.
+def plan_lesson(experiment: Experiment, dataset: Dataset) -> Lesson:
+    """Build the study's student and find the images that will teach it.
 
-    The lessons are the validation split, or a public set where the study names one: the hospitals' images never
-    leave them, and the test split stays unseen.
+    These are the validation split, or a public set where the study names one: the hospitals' images never leave
+    them, and the test split stays unseen.
 
     Raises:
         ConfigError: the public set does not have the shape of the study's images.
+        DataError: there is no such set.
+        ModelError: the student cannot be built as asked.
     """
-    started = time.perf_counter()
-    settings = experiment.distillation
     images, source = transfer_images(experiment, dataset)
     student = build_classifier(
-        settings.student,
+        experiment.distillation.student,
         dataset.image_shape,
         dataset.classes,
-        image_size=settings.image_size,
+        image_size=experiment.distillation.image_size,
         momentum=experiment.model.batchnorm_momentum,
         seed=weights_seed(experiment, model=1),
     )
-    logits = clean_logits(teacher.victim, weights, images, experiment.evaluation.batch_size, teacher.map)
+    return Lesson(student, images, source)
+
+
+def distil_student(experiment: Experiment, lesson: Lesson, teacher: Evaluator, weights: Weights) -> Student:
+    """Teach the student of `lesson` what the global model with `weights` answers."""
+    started = time.perf_counter()
+    settings = experiment.distillation
+    logits = clean_logits(
+        teacher.victim, weights, lesson.images, experiment.evaluation.batch_size, teacher.map
+    )
     distilled = distil(
-        student,
-        images,
+        lesson.student,
+        lesson.images,
         logits,
         settings.temperature,
         settings.epochs,
@@ -65,15 +89,15 @@ def distil_student(experiment: Experiment, dataset: Dataset, teacher: Evaluator,
         experiment.seed,
     )
     record = {
-        "images": len(images),
-        "source": source,
+        "images": len(lesson.images),
+        "source": lesson.source,
         "epochs": distilled.epochs,
         "steps": distilled.metrics["steps"],
         "temperature": settings.temperature,
         "loss": distilled.metrics["loss"],
         "seconds": time.perf_counter() - started,
     }
-    return Student(student, distilled.weights, record)
+    return Student(lesson.student, distilled.weights, record)
 
 
 def transfer_images(experiment: Experiment, dataset: Dataset) -> tuple[np.ndarray, str]:

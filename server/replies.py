@@ -7,6 +7,9 @@ from flwr.app import ArrayRecord, Message, MetricRecord
 
 from fedrobust.models.layout import Layout, Weights
 
+MOST_EXAMPLES = 2**31
+"""More images than any hospital has; beyond it a claim is an attack or a fault."""
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -77,8 +80,8 @@ def _checked(message: Message, partition: int, layout: Layout) -> Reply:
         _vector(arrays, "trainable", layout.parameters), _vector(arrays, "statistics", layout.statistics)
     )
     examples = metrics.get("num-examples")
-    if not isinstance(examples, int) or examples < 1:
-        raise ReplyError(f"num-examples = {examples}: a whole number from 1 up")
+    if not isinstance(examples, int) or not 1 <= examples <= MOST_EXAMPLES:
+        raise ReplyError(f"num-examples = {examples}: a whole number from 1 to {MOST_EXAMPLES}")
     return Reply(partition, weights, examples, _number(metrics, "loss"), _number(metrics, "seconds"))
 
 

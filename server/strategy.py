@@ -10,13 +10,12 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fedrobust.aggregation import RULES
-from fedrobust.config import ConfigError, Experiment
+from fedrobust.config import Experiment
 from fedrobust.errors import FedrobustError
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.randomness import Purpose, generator
-from fedrobust.registry import UnknownNameError
 from fedrobust.simulation.records import weights_record
+from fedrobust.study import rule_of
 from server.replies import Failure, Reply, read_reply
 
 
@@ -30,9 +29,10 @@ class RoundOutcome:
 
     Attributes:
         sampled: how many clients were asked.
-        replies: of those that count, in the order of their partitions, without their weights.
+        trained: how many replies count.
         failures: clients left out, with reasons.
         loss: mean training loss over the images of the clients that count.
+        client_seconds: sum of the clients' own seconds of training.
     """
 
     sampled: int
@@ -74,10 +74,7 @@ class FederatedStrategy(Strategy):
         self.partitions = {node: partition for partition, node in self.nodes.items()}
         self.outcome: RoundOutcome | None = None
         self._sampled: list[int] = []
-        try:
-            self.rule = RULES[experiment.federation.aggregator]()
-        except (UnknownNameError, TypeError) as error:
-            raise ConfigError(f"federation.aggregator: {error}") from error
+        self.rule = rule_of(experiment)
 
     def summary(self) -> None:
         """Say nothing: events do."""
@@ -156,7 +153,13 @@ def outcome_of(sampled: int, counted: list[Reply], failures: list[Failure]) -> R
     """Return the figures of a round; the loss weights clients by their images."""
     images = sum(reply.examples for reply in counted)
     loss = sum(reply.loss * reply.examples for reply in counted) / images if images else math.nan
-    return RoundOutcome(sampled, len(counted), tuple(failures), loss, sum(reply.seconds for reply in counted))
+    return RoundOutcome(
+        sampled,
+        len(counted),
+        tuple(failures),
+        loss,
+        sum(reply.seconds for reply in counted if math.isfinite(reply.seconds)),
+    )
 
 
 def round_half_up(value: float) -> int:

@@ -19,3 +19,11 @@ class RunningAggregate(Protocol):
     def result(self) -> np.ndarray:
         """Return the aggregate (d,) float32."""
         ...
+
+
+class Rule(Protocol):
+    """An aggregation rule: a frozen dataclass of settings."""
+
+    def start(self, size: int) -> RunningAggregate:
+        """Return an empty aggregate of vectors of `size` numbers."""
+        ...

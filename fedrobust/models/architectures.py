@@ -140,8 +140,8 @@ def build_network(name: str, prepared: Shape, classes: int, seed: int, momentum:
     architecture: Architecture = ARCHITECTURES[name]
     if min(prepared[:2]) < architecture.smallest:
         raise ModelError(
-            f"model.image-size = {min(prepared[:2])}: {name} takes images from {architecture.smallest} pixels up; "
-            f"set model.image-size to {architecture.smallest} or more (images are resized inside the model)"
+            f"image-size = {min(prepared[:2])}: {name} takes images from {architecture.smallest} pixels up; "
+            f"set image-size to {architecture.smallest} or more (images are resized inside the model)"
         )
     if classes < 2:
         raise ModelError(f"{classes} classes: a model has one logit a class, never fewer than two")

@@ -72,11 +72,12 @@ class Classifier:
         x = inputs
         if self.preparation.replicates:
             x = keras.layers.Concatenate(name="grey_to_colour")([x, x, x])
-        if self.preparation.resizes:
-            height, width, _ = self.preparation.prepared
+        if self.preparation.shrinks:
+            x = _shrunk(x, self.preparation)
+        elif self.preparation.resizes:
             # Not keras.layers.Resizing: its call defaults to training=True, which puts the whole model into
             # training mode wherever the caller does not say (Keras 3.15).
-            x = keras.ops.image.resize(x, (height, width), antialias=self.preparation.shrinks)
+            x = keras.ops.image.resize(x, self.preparation.prepared[:2])
         return keras.Model(inputs, network(x), name=f"{self.name}_classifier")
 
 
@@ -135,3 +136,20 @@ def _stock(layer: keras.layers.Layer) -> keras.layers.Layer:
     if isinstance(layer, FusedBatchNormalization):
         return keras.layers.BatchNormalization.from_config(layer.get_config())
     return layer.__class__.from_config(layer.get_config())
+
+
+def _shrunk(x: keras.KerasTensor, preparation: Preparation) -> keras.KerasTensor:
+    """Return `x` made smaller with smoothing, by one fixed matrix over rows and one over columns.
+
+    The same numbers as TensorFlow's antialiased resize, which LiteRT does not have.
+    """
+    for axis, name in ((1, "rows"), (2, "columns")):
+        before, after = preparation.native[axis - 1], preparation.prepared[axis - 1]
+        each_alone = tf.reshape(tf.eye(before), (before, before, 1, 1))
+        matrix = tf.image.resize(each_alone, (after, 1), antialias=True)[:, :, 0, 0]
+        resize = keras.layers.Dense(after, use_bias=False, trainable=False, name=f"resize_{name}")
+        order = (3, 2, 1) if axis == 1 else (1, 3, 2)
+        x = resize(keras.layers.Permute(order)(x))
+        resize.kernel.assign(matrix)
+        x = keras.layers.Permute(order)(x)
+    return x

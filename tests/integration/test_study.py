@@ -10,7 +10,8 @@ from flwr.clientapp import ClientApp
 import fedrobust
 from clients.app import app as honest
 from clients.hospital import Hospital
-from fedrobust.config import ConfigError, Experiment
+from fedrobust.config import Experiment
+from fedrobust.errors import FedrobustError
 from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.runs.events import RoundFinished, StudyStarted
 from fedrobust.runs.run import Run
@@ -240,14 +241,24 @@ def test_prepared_space_runs_to_the_end(tmp_path):
     assert run.result["export"][0]["agreement"] == 1.0
 
 
-def test_what_cannot_be_is_refused_before_a_folder_is_made(tmp_path):
-    with pytest.raises(ConfigError, match=r"images of \(28, 28, 1\)"):
-        fedrobust.run(
-            small(tmp_path, data__channels=3, distillation__enabled=True),
-            distillation__public=str(own_set(tmp_path)),
-        )
-    with pytest.raises(ValueError, match="201 clients"):
-        fedrobust.run(small(tmp_path / "runs", federation__clients=201))
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"federation__clients": 201}, "201 clients"),
+        ({"distillation__enabled": True, "distillation__public": "OWN"}, r"images of \(28, 28, 1\)"),
+        (
+            {"distillation__enabled": True, "distillation__student": "mobilenetv2"},
+            "image-size = 28: mobilenetv2",
+        ),
+        ({"model__name": "resnet50"}, "image-size = 28: resnet50"),
+        ({"federation__aggregator": "tests.none:Rule"}, "cannot import"),
+        ({"training__recipe": "json:loads"}, "training.recipe"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_folder_is_made(tmp_path, settings, message):
+    settings = {key: str(own_set(tmp_path)) if value == "OWN" else value for key, value in settings.items()}
+    with pytest.raises(FedrobustError, match=message):
+        fedrobust.run(small(tmp_path / "runs", data__channels=3, **settings))
     assert not (tmp_path / "runs").exists()
 
 

@@ -123,7 +123,7 @@ def test_imagenet_weights_offline_say_what_to_do(monkeypatch):
 
 
 def test_too_small_images_and_too_few_classes_are_refused():
-    with pytest.raises(ModelError, match=r"model\.image-size = 28: mobilenetv2 takes images from 32"):
+    with pytest.raises(ModelError, match=r"image-size = 28: mobilenetv2 takes images from 32"):
         build_classifier("mobilenetv2", native=(28, 28, 1), classes=2, image_size=28)
     with pytest.raises(ModelError, match="never fewer than two"):
         build_classifier("edge-cnn", native=(28, 28, 1), classes=1)
@@ -140,3 +140,18 @@ def test_preparation_is_the_resize_of_tensorflow(native, draw):
     np.testing.assert_allclose(prepared, expected, atol=1e-6)
     assert prepared.numpy().min() >= 0
     assert prepared.numpy().max() <= 1
+
+
+@pytest.mark.parametrize("native", [(64, 64, 1), (64, 64, 3), (40, 28, 1)])
+def test_deployable_models_that_shrink_images_answer_alike_and_can_be_exported(native, draw, tmp_path):
+    from fedrobust.edge.export import export
+    from fedrobust.edge.interpreter import Interpreter
+
+    classifier = build_classifier("edge-cnn", native=native, classes=3, image_size=20)
+    images = draw.random((4, *native)).astype(np.float32)
+    weights = classifier.initial_weights()
+    expected, _ = classifier.logits(*classifier.arrays(weights), classifier.preparation(tf.constant(images)))
+    model = classifier.deployable(weights)
+    np.testing.assert_allclose(model(images), expected, atol=1e-5)
+    (path,) = export(model, tmp_path, ["float32"]).values()
+    np.testing.assert_allclose(Interpreter.open(path).logits(images), expected, atol=1e-4)

@@ -1,0 +1,155 @@
+"""Every reply is hostile until checked."""
+
+import re
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, Error, Message, MessageType, MetricRecord, RecordDict
+
+from fedrobust.config import Experiment
+from fedrobust.models.layout import Entry, Layout, Weights
+from fedrobust.simulation.identity import server_identity
+from fedrobust.simulation.records import weights_record
+from server.replies import Failure, Reply, read_introduction, read_reply
+from server.strategy import FederatedStrategy, RoundError, round_half_up
+
+LAYOUT = Layout((Entry("kernel", (3,), "trainable"), Entry("mean", (2,), "statistic")))
+
+
+@pytest.fixture(autouse=True)
+def identity():
+    with server_identity():
+        yield
+
+
+def message(records=None, node=1):
+    asked = Message(RecordDict(), node, MessageType.TRAIN)
+    return Message(RecordDict(records or {}), reply_to=asked)
+
+
+def honest(value=1.0, examples=10, **metrics):
+    weights = Weights(np.full(3, value, np.float32), np.full(2, value, np.float32))
+    return {
+        "weights": weights_record(weights),
+        "metrics": MetricRecord({"num-examples": examples, "loss": 0.5, "seconds": 1.0, **metrics}),
+    }
+
+
+def with_arrays(**arrays):
+    return {**honest(), "weights": ArrayRecord({name: Array(array) for name, array in arrays.items()})}
+
+
+def test_an_honest_reply_is_read():
+    reply = read_reply(message(honest(2.0)), 4, LAYOUT)
+    assert isinstance(reply, Reply)
+    assert (reply.partition, reply.examples, reply.loss) == (4, 10, 0.5)
+    assert reply.weights.trainable.tolist() == [2.0] * 3
+
+
+ONES, TWO = np.ones(3, np.float32), np.ones(2, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        ({}, r"records \[\]: a reply has weights and metrics"),
+        (
+            {"weights": MetricRecord({"x": 1}), "metrics": MetricRecord({"x": 1})},
+            "a reply has weights and metrics",
+        ),
+        (with_arrays(trainable=ONES), "weights have no statistics"),
+        (with_arrays(trainable=np.ones(4, np.float32), statistics=TWO), r"trainable is float32 \(4,\)"),
+        (with_arrays(trainable=np.ones(3), statistics=TWO), "trainable is float64"),
+        (with_arrays(trainable=ONES[:, None], statistics=TWO), r"\(3, 1\)"),
+        (with_arrays(trainable=ONES * np.nan, statistics=TWO), "trainable has 3 numbers that are not finite"),
+        (
+            with_arrays(trainable=ONES, statistics=TWO * np.inf),
+            "statistics has 2 numbers that are not finite",
+        ),
+        (honest(examples=0), "num-examples = 0"),
+        (honest(examples=-5), "num-examples = -5"),
+        (honest(examples=10**30), "num-examples = 1000"),
+        (honest(examples=0.5), "num-examples = 0.5"),
+        ({**honest(), "metrics": MetricRecord({"loss": 1.0})}, "num-examples = None"),
+    ],
+)
+def test_what_is_not_an_honest_reply_is_refused_with_a_reason(records, reason):
+    answer = read_reply(message(records), 4, LAYOUT)
+    assert isinstance(answer, Failure)
+    assert re.search(reason, answer.reason)
+
+
+def test_bytes_that_are_not_an_array_are_refused():
+    records = honest()
+    records["weights"]["trainable"] = Array("float32", (3,), "numpy.ndarray", b"not an array")
+    answer = read_reply(message(records), 4, LAYOUT)
+    assert isinstance(answer, Failure)
+    assert "cannot be decoded" in answer.reason
+    lying = honest()
+    big = Array(np.ones(1000, np.float32))
+    lying["weights"]["trainable"] = Array("float32", (3,), big.stype, big.data)
+    assert "trainable holds float32 (1000,)" in read_reply(message(lying), 4, LAYOUT).reason
+
+
+def test_errors_are_reported_by_their_last_line():
+    asked = Message(RecordDict(), 1, MessageType.TRAIN)
+    error = Message(Error(2, "Traceback ...\n  file\nOSError: disk full"), reply_to=asked)
+    assert read_reply(error, 4, LAYOUT) == Failure(4, "OSError: disk full")
+    assert read_reply(Message(Error(7), reply_to=asked), 4, LAYOUT) == Failure(4, "error 7")
+    assert read_introduction(error, LAYOUT, 5) == "OSError: disk full"
+
+
+@pytest.mark.parametrize(
+    ("record", "answer"),
+    [
+        ({"partition": 2, "parameters": 3}, 2),
+        ({"partition": 5, "parameters": 3}, "partition = 5: the study has 0 to 4"),
+        ({"partition": 2, "parameters": 4}, "a model of 4 parameters"),
+        ({"parameters": 3}, "partition = None"),
+    ],
+)
+def test_introductions(record, answer):
+    found = read_introduction(message({"hospital": MetricRecord(record)}), LAYOUT, 5)
+    assert found == answer if isinstance(answer, int) else found.startswith(answer)
+
+
+def strategy(clients=4, **settings):
+    experiment = Experiment.of(federation__clients=clients, **settings)
+    return FederatedStrategy(experiment, LAYOUT, {partition: partition + 100 for partition in range(clients)})
+
+
+def test_mean_weights_clients_by_their_images_whatever_the_order():
+    server = strategy()
+    global_weights = weights_record(Weights(np.zeros(3, np.float32), np.zeros(2, np.float32)))
+    sent = server.configure_train(1, global_weights, None or {}, None)
+    assert [item.metadata.dst_node_id for item in sent] == [100, 101, 102, 103]
+    replies = [message(honest(float(node), examples=node - 99), node) for node in (103, 100, 102, 101)]
+    record, metrics = server.aggregate_train(1, replies)
+    expected = (100 * 1 + 101 * 2 + 102 * 3 + 103 * 4) / 10
+    np.testing.assert_allclose(record["trainable"].numpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(record["statistics"].numpy(), expected, rtol=1e-6)
+    assert metrics["clients"] == 4
+
+
+def test_a_silent_client_is_a_failure_and_too_many_end_the_round():
+    server = strategy(federation__min_replies=0.5)
+    sample = weights_record(Weights(np.zeros(3, np.float32), np.zeros(2, np.float32)))
+    server.configure_train(1, sample, {}, None)
+    server.aggregate_train(1, [message(honest(), node) for node in (100, 101)])
+    assert [failure.reason for failure in server.outcome.failures] == ["no reply in time"] * 2
+    with pytest.raises(RoundError, match="1 of 4 sampled clients are left"):
+        server.aggregate_train(1, [message(honest(), 100)])
+
+
+def test_sampling_is_seeded_by_round_and_goes_by_partition():
+    server = strategy(clients=20, federation__participation=0.3)
+    assert server.sample(1) == strategy(clients=20, federation__participation=0.3).sample(1)
+    assert len(server.sample(1)) == 6
+    assert len({tuple(server.sample(round)) for round in range(1, 20)}) > 15
+    counts = np.bincount([p for round in range(400) for p in server.sample(round)], minlength=20)
+    assert counts.min() > 80, "every client's turn comes"
+    assert strategy(clients=20, federation__participation=0.01).sample(1) != []
+
+
+def test_halves_go_up():
+    assert [round_half_up(value) for value in (0.5, 1.5, 2.5, 2.4)] == [1, 2, 3, 2]
