@@ -26,7 +26,7 @@ def start_tensorflow(workers: int = 1) -> ModuleType:
             bits of a result may differ from those of a run of its own.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters is raised in Python too
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     tensorflow = _import_quietly("tensorflow")
     threading = tensorflow.config.threading

@@ -70,13 +70,13 @@ def _to_imagenet_bgr(images: Any) -> Any:
 
 def _edge_cnn_features(shape: Shape) -> keras.Model:
     inputs = x = keras.Input(shape)
-    for stage, filters in enumerate((32, 64, 128), start=1):
-        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"stage{stage}_convolution")(
-            x
-        )
+    for stage, (filters, strides) in enumerate(((32, 1), (64, 2), (128, 2)), start=1):
+        x = keras.layers.Conv2D(
+            filters, 3, strides, padding="same", use_bias=False, name=f"stage{stage}_convolution"
+        )(x)
         x = keras.layers.BatchNormalization(name=f"stage{stage}_batchnorm")(x)
         x = keras.layers.ReLU(name=f"stage{stage}_relu")(x)
-        if stage < 3:
+        if stage == 1:
             x = keras.layers.MaxPooling2D(name=f"stage{stage}_pool")(x)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(inputs, x, name="edge-cnn")

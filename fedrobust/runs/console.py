@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -24,6 +25,9 @@ from fedrobust.runs.events import (
     StudyStarted,
 )
 
+PIPE_WIDTH = 120
+"""Columns where the output is no terminal and has no width of its own."""
+
 
 class ConsoleListener:
     """Shows the events of a run; use it as a context manager.
@@ -35,6 +39,8 @@ class ConsoleListener:
     def __init__(self, console: Console | None = None):
         self.console = console or Console(highlight=False)
         self.live = self.console.is_terminal
+        if not self.live:
+            self.console.width = PIPE_WIDTH
         self.progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -61,7 +67,7 @@ class ConsoleListener:
             case StudyStarted():
                 self.rounds = event.rounds
                 self._say(f"[bold]{event.name}[/]  {event.summary}")
-                self._say(f"run folder: {event.folder}", soft_wrap=True)
+                self._say(f"run folder: {event.folder}")
             case StageStarted():
                 self.progress.reset(self.task, total=None, description=event.stage)
                 if not self.live:
@@ -80,10 +86,12 @@ class ConsoleListener:
             case StudyFinished():
                 self.progress.stop()
                 if event.result["status"] == "finished":
-                    self.console.print(summary_table(event.result))
+                    for table in summary_tables(event.result):
+                        self.console.print()
+                        self.console.print(table)
 
     def _say(self, text: str, **style: Any) -> None:
-        self.console.print(text, **style)
+        self.console.print(text, soft_wrap=True, **style)
 
 
 def round_line(record: Mapping[str, Any], rounds: int) -> str:
@@ -103,55 +111,81 @@ def round_line(record: Mapping[str, Any], rounds: int) -> str:
     return "  ".join(parts)
 
 
-def summary_table(result: Mapping[str, Any]) -> Table:
-    """Return the table that ends a run: global model, student and exported files."""
+def summary_tables(result: Mapping[str, Any]) -> list[Table]:
+    """Return the tables that end a run: global model and student under attack, and the exported files."""
     dataset = result["dataset"]
     samples = dataset["samples"]["test"]
     majority = result["model-evaluation"]["clean"]["majority_rate"]
-    table = Table(
+    scores = Table(
         title=f"{result['name']}: {dataset['name']}, {samples} test images, seed {result['experiment']['seed']}",
-        caption=f"always answering the most frequent class: accuracy {majority:.1%}, balanced accuracy "
-        f"{1 / len(dataset['labels']):.1%}, AUC 0.500",
-        title_justify="left",
-        caption_justify="left",
+        caption=f"Always answering the most frequent class: accuracy {majority:.1%}, "
+        f"balanced accuracy {1 / len(dataset['labels']):.1%}, AUC 0.500.",
+        **PLAIN,
     )
-    for column in ("model", "images", "accuracy (95 %)", "balanced acc.", "AUC", "size / latency p50, p95"):
-        table.add_column(column, justify="left" if column == "model" else "right")
-    _add_model(table, f"{result['model']['name']} (global)", result["model-evaluation"])
-    student = result["student"]
-    if student:
-        table.add_section()
-        _add_model(table, f"{student['name']} (student)", student)
+    _columns(scores, "", "right", "accuracy", "95 %", "balanced", "AUC")
+    _add_model(scores, f"{result['model']['name']}, global", result["model-evaluation"])
+    if result["student"]:
+        _add_model(scores, f"{result['student']['name']}, student", result["student"])
+    tables = [scores]
     if result["export"]:
-        table.add_section()
-    for export in result["export"]:
-        latency = export["latency_ms"]
-        table.add_row(
-            export["file"],
-            f"clean, agrees {export['agreement']:.1%}",
-            *_cells(export["metrics"]),
-            f"{export['bytes'] / 1000:.0f} kB / {latency['p50']:.2f}, {latency['p95']:.2f} ms",
+        files = Table(
+            title="exported student", caption="Agreement is with Keras; latency at batch 1.", **PLAIN
         )
-    return table
+        _columns(files, "file", "size", "accuracy", "AUC", "agreement", "p50", "p95", "threads")
+        for export in result["export"]:
+            _add_file(files, export)
+        tables.append(files)
+    return tables
+
+
+PLAIN: dict[str, Any] = {"box": SIMPLE_HEAD, "title_justify": "left", "caption_justify": "left"}
+
+
+def _columns(table: Table, first: str, *others: str) -> None:
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
 
 
 def _add_model(table: Table, name: str, evaluation: Mapping[str, Any]) -> None:
-    table.add_row(name, "clean", *_cells(evaluation["clean"]), "")
+    table.add_section()
+    table.add_row(name, *_cells(evaluation["clean"]))
     for attack, curve in evaluation["robust"].items():
         for epsilon, metrics in curve.items():
-            table.add_row("", f"{attack} {epsilon}", *_cells(metrics), "")
+            table.add_row(f"  {attack} {epsilon}", *_cells(metrics))
 
 
-def _cells(metrics: Mapping[str, Any]) -> tuple[str, str, str]:
+def _add_file(table: Table, export: Mapping[str, Any]) -> None:
+    latency, metrics = export["latency_ms"], export["metrics"]
+    table.add_row(
+        export["file"],
+        f"{export['bytes'] / 1000:.0f} kB",
+        f"{metrics['accuracy']:.1%}",
+        _auc(metrics),
+        f"{export['agreement']:.1%}",
+        f"{latency['p50']:.2f} ms",
+        f"{latency['p95']:.2f} ms",
+        str(latency["threads"]),
+    )
+
+
+def _cells(metrics: Mapping[str, Any]) -> tuple[str, ...]:
     low, high = metrics["interval"]["accuracy"]
-    auc = "-" if metrics["auc"] is None else f"{metrics['auc']:.3f}"
-    accuracy = f"{metrics['accuracy']:.1%} ({low:.1%}-{high:.1%})"
-    return accuracy, f"{metrics['balanced_accuracy']:.1%}", auc
+    return (
+        f"{metrics['correct']}/{metrics['n']}",
+        f"{metrics['accuracy']:.1%}",
+        f"{100 * low:.1f}-{100 * high:.1f}",
+        f"{metrics['balanced_accuracy']:.1%}",
+        _auc(metrics),
+    )
+
+
+def _auc(metrics: Mapping[str, Any]) -> str:
+    return "-" if metrics["auc"] is None else f"{metrics['auc']:.3f}"
 
 
 def _scores(metrics: Mapping[str, Any]) -> str:
-    auc = "-" if metrics["auc"] is None else f"{metrics['auc']:.3f}"
     return (
         f"accuracy {metrics['accuracy']:.1%} (majority {metrics['majority_rate']:.1%})  "
-        f"balanced {metrics['balanced_accuracy']:.1%}  AUC {auc}"
+        f"balanced {metrics['balanced_accuracy']:.1%}  AUC {_auc(metrics)}"
     )

@@ -7,6 +7,8 @@ from fedrobust.config import Experiment
 from fedrobust.registry import import_dotted
 from fedrobust.runs.events import Event, Listener, StudyStarted, listening
 from fedrobust.runs.run import Run
+from fedrobust.runtime import start_tensorflow
+from fedrobust.study import partition_of
 
 SERVER_APP = "server.app:app"
 CLIENT_APP = "clients.app:app"
@@ -30,6 +32,10 @@ def simulate(
         ConfigError, DataError, ModelError: the study cannot be run as written; nothing was trained.
         RoundError: a round had too few replies. The run folder is kept.
     """
+    # What is wrong with the data is told before TensorFlow takes its ten seconds to start.
+    partition_of(experiment)
+    workers = experiment.engine.workers or os.cpu_count() or 1
+    start_tensorflow(workers)
     # Flower reports usage to its makers when imported, unless told not to.
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     from flwr.app import Context, RecordDict
@@ -44,7 +50,6 @@ def simulate(
             folders.append(event.folder)
 
     run_config = experiment.to_run_config()
-    workers = experiment.engine.workers or os.cpu_count() or 1
     context = Context(RUN_ID, SERVER_NODE_ID, {}, RecordDict(), run_config)
     with (
         listening(remember, *listeners),
