@@ -41,7 +41,9 @@ def run(
     """Run a study: federate, attack, distil, export, report."""
     from fedrobust import api
     from fedrobust.runs.console import ConsoleListener
+    from fedrobust.runtime import claim_process
 
+    claim_process()
     settings = {"data__root": data_root} if data_root else {}
     with complaints():
         experiment = api.experiment(study, set_ or (), **settings)

@@ -1,14 +1,33 @@
-"""TensorFlow as this project runs it: quiet, on Keras' TensorFlow backend, one thread an operation."""
+"""TensorFlow as this project runs it: quiet, quick to start, on Keras' backend for it, one thread an operation."""
 
+import gc
 import importlib
 import os
 import sys
 import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
+
+SOUGHT_BY_KERAS = ("sklearn", "pandas", "scipy")
+"""Packages that Keras imports if it finds them, to take their objects. They make up two fifths of the time it takes to
+import TensorFlow, and fedrobust hands Keras none of their objects."""
+
+_own_process = False
 
 
 class RuntimeNotice(UserWarning):
     """TensorFlow was already running with other threads than asked for."""
+
+
+def claim_process() -> None:
+    """Say that this process runs fedrobust and nothing else, so that Keras may be imported without extras.
+
+    The command line does; a notebook's process is its user's, who may want Keras' scikit-learn wrappers.
+    """
+    global _own_process
+    _own_process = True
 
 
 def start_tensorflow(workers: int = 1) -> ModuleType:
@@ -26,42 +45,66 @@ def start_tensorflow(workers: int = 1) -> ModuleType:
             bits of a result may differ from those of a run of its own.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters is raised in Python too
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters is raised in Python, too
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    tensorflow = _import_quietly("tensorflow")
+    tensorflow = sys.modules.get("tensorflow") or _import_tensorflow()
     threading = tensorflow.config.threading
     try:
         threading.set_intra_op_parallelism_threads(1)
         threading.set_inter_op_parallelism_threads(max(2, workers))
     except RuntimeError:
-        if threading.get_intra_op_parallelism_threads() != 1:
-            import warnings
-
+        threads = threading.get_intra_op_parallelism_threads()
+        if threads != 1:
             warnings.warn(
-                "TensorFlow was already running with "
-                f"{threading.get_intra_op_parallelism_threads() or 'all'} threads an operation: results may differ "
-                "in their last bits from those of `fedrobust run`; call fedrobust before other TensorFlow code",
+                f"TensorFlow was already running with {threads or 'all'} threads an operation: results may differ in "
+                "their last bits from those of `fedrobust run`; call fedrobust before other TensorFlow code",
                 RuntimeNotice,
                 stacklevel=2,
             )
     return tensorflow
 
 
-def _import_quietly(name: str) -> ModuleType:
-    """Import `name` with the messages that its C++ side writes before logging is set up kept back.
+def _import_tensorflow() -> ModuleType:
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with _errors_kept_back(), _without(SOUGHT_BY_KERAS if _own_process else ()):
+            tensorflow = importlib.import_module("tensorflow")
+            # Finding the devices has its own say on the error stream.
+            tensorflow.config.list_physical_devices()
+    finally:
+        if collecting:
+            gc.enable()
+    # A million objects that live as long as the process: the collector need not look at them again.
+    gc.freeze()
+    return tensorflow
 
-    They are written straight to file descriptor 2 and no setting stops them; an import that fails shows them.
+
+@contextmanager
+def _without(packages: tuple[str, ...]) -> Iterator[None]:
+    """Have the import of `packages` fail within the block, unless they are imported already."""
+    hidden = [name for name in packages if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+@contextmanager
+def _errors_kept_back() -> Iterator[None]:
+    """Keep back what is written to file descriptor 2; show it if the block raises.
+
+    TensorFlow's C++ side writes there before its logging is set up, and no setting stops it.
     """
-    if name in sys.modules:
-        return sys.modules[name]
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as spool:
         os.dup2(spool.fileno(), 2)
         try:
-            module = importlib.import_module(name)
-            # the first operation makes the device, which has its own say
-            module.config.list_physical_devices()
+            yield
         except BaseException:
             os.dup2(kept, 2)
             spool.seek(0)
@@ -70,4 +113,3 @@ def _import_quietly(name: str) -> ModuleType:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-    return module

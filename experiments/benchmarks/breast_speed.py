@@ -22,9 +22,6 @@ HERE = Path(__file__).parent
 def arms(rounds: int, folder: Path) -> dict[str, list[str]]:
     """Return the command of every arm."""
     settings = {
-        "name": "breast-speed",
-        "data.name": "breastmnist",
-        "model.name": "mobilenetv2",
         "model.weights": "random",
         "federation.clients": 10,
         "federation.rounds": rounds,
@@ -35,7 +32,16 @@ def arms(rounds: int, folder: Path) -> dict[str, list[str]]:
     overrides = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     example = str(HERE / "flower_tensorflow.py")
     return {
-        "fedrobust run": [sys.executable, "-m", "fedrobust", "run", *overrides, "--out", str(folder / "run")],
+        "fedrobust run": [
+            sys.executable,
+            "-m",
+            "fedrobust",
+            "run",
+            str(HERE.parent / "breast.toml"),
+            *overrides,
+            "--out",
+            str(folder / "run"),
+        ],
         "Flower, model cached per actor": [sys.executable, example, "cached", str(rounds)],
         "Flower, model built in every message": [sys.executable, example, "rebuild", str(rounds)],
     }

@@ -36,6 +36,5 @@ class FGSM:
             epsilons: in units of [0, 1].
         """
         logits, gradient = victim.gradient(weights, images, labels)
-        # The flush-to-zero of denormals would turn tiny gradients into a sign of 0, a pixel left alone.
         sign = tf.sign(gradient)
         return logits, [project(images + epsilon * sign, images, epsilon) for epsilon in epsilons]

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from fedrobust.evasion.steps import input_gradient
+from fedrobust.evasion.steps import cross_entropy_direction, input_gradient
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
-from fedrobust.training.objectives import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,10 @@ class Victim:
     def gradient(
         self, weights: HeldWeights, images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return (logits, gradient of each image's cross-entropy with respect to its pixels)."""
+        """Return logits, and the direction of each image's cross-entropy gradient with respect to its pixels.
+
+        The direction is scaled so that it does not vanish where the model is sure; see `cross_entropy_direction`.
+        """
         logits, gradient = self._gradient(weights.trainable, weights.statistics, images, labels)
         return logits, gradient
 
@@ -80,7 +82,7 @@ class Victim:
 
         def losses(x: tf.Tensor) -> tf.Tensor:
             seen.append(self._forward(trainable, statistics, x))
-            return cross_entropy(seen[0], labels)
+            return cross_entropy_direction(seen[0], labels)
 
         gradient = input_gradient(losses, images)
         return seen[0], gradient

@@ -124,6 +124,29 @@ ARCHITECTURES.register("edge-cnn")(
 )
 
 
+def architecture_named(name: str) -> Architecture:
+    """Return a registered architecture, or the one behind a dotted path.
+
+    The path may lead to an `Architecture`, or to a function ``(height, width, channels) -> keras.Model`` from images
+    in [0, 1] to one vector an image; the logits are put on top of it. Such a model follows the data's channels.
+
+    Raises:
+        UnknownNameError: there is no such name or path.
+        ModelError: the path leads to something else.
+    """
+    found = ARCHITECTURES[name]
+    if isinstance(found, Architecture):
+        return found
+    if not callable(found):
+        raise ModelError(
+            f'model.name = "{name}": neither an Architecture nor a function that builds a Keras model'
+        )
+    about = (found.__doc__ or name).strip().splitlines()[0]
+    return Architecture(
+        found, lambda images: images, smallest=1, channels="native", imagenet="", summary=about
+    )
+
+
 def build_network(name: str, prepared: Shape, classes: int, seed: int, momentum: float) -> keras.Model:
     """Build the network `name` from prepared images to logits, with seeded random weights.
 
@@ -137,7 +160,7 @@ def build_network(name: str, prepared: Shape, classes: int, seed: int, momentum:
     Raises:
         ModelError: an image side is too small, or there are fewer than two classes.
     """
-    architecture: Architecture = ARCHITECTURES[name]
+    architecture = architecture_named(name)
     if min(prepared[:2]) < architecture.smallest:
         raise ModelError(
             f"image-size = {min(prepared[:2])}: {name} takes images from {architecture.smallest} pixels up; "
@@ -184,7 +207,7 @@ def load_backbone_weights(network: keras.Model, name: str, weights: str, path: P
     Raises:
         ModelError: there are no such weights, they cannot be had, or they do not fit.
     """
-    architecture: Architecture = ARCHITECTURES[name]
+    architecture = architecture_named(name)
     backbone = next(layer for layer in network.layers if isinstance(layer, keras.Model))
     if weights == "imagenet":
         pretrained = _download_imagenet(name, architecture)

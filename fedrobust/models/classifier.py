@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from fedrobust.models.architectures import ARCHITECTURES, Architecture, build_network, load_backbone_weights
+from fedrobust.models.architectures import architecture_named, build_network, load_backbone_weights
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.models.preparation import Preparation, Shape
@@ -113,7 +113,7 @@ def build_classifier(
         >>> student.layout.parameters
         93154
     """
-    architecture: Architecture = ARCHITECTURES[name]
+    architecture = architecture_named(name)
     channels = native[2] if architecture.channels == "native" else architecture.channels
     height, width = (image_size, image_size) if image_size else native[:2]
     prepared = (height, width, channels)

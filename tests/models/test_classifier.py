@@ -155,3 +155,25 @@ def test_deployable_models_that_shrink_images_answer_alike_and_can_be_exported(n
     np.testing.assert_allclose(model(images), expected, atol=1e-5)
     (path,) = export(model, tmp_path, ["float32"]).values()
     np.testing.assert_allclose(Interpreter.open(path).logits(images), expected, atol=1e-4)
+
+
+def own_features(shape):
+    """One small convolution."""
+    inputs = keras.Input(shape)
+    x = keras.layers.Conv2D(4, 3, activation="relu")(inputs)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(keras.layers.BatchNormalization()(x)))
+
+
+def test_an_own_architecture_goes_by_its_dotted_path(monkeypatch, draw):
+    import sys
+    from types import ModuleType
+
+    module = ModuleType("my_package_of_models")
+    module.build, module.nonsense = own_features, 3
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    classifier = build_classifier("my_package_of_models:build", native=(12, 12, 1), classes=3, image_size=0)
+    assert classifier.layout.parameters == 9 * 4 + 4 + 8 + 4 * 3 + 3
+    model = classifier.deployable(classifier.initial_weights())
+    assert model(draw.random((2, 12, 12, 1))).shape == (2, 3)
+    with pytest.raises(ModelError, match="neither an Architecture nor a function"):
+        build_classifier("my_package_of_models:nonsense", native=(12, 12, 1), classes=3)

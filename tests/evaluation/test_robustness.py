@@ -1,0 +1,64 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from fedrobust.data.dataset import Split
+from fedrobust.evaluation.robustness import clean_logits, even_batches, examples, robustness
+from fedrobust.evasion.victim import Victim
+
+
+def split(draw, n=50):
+    return Split(
+        draw.integers(0, 256, (n, 4, 4, 1)).astype(np.uint8), draw.integers(0, 2, n).astype(np.int32)
+    )
+
+
+def test_a_linear_models_robust_accuracy_is_its_margins(linear_classifier, draw):
+    """Without clipping, epsilon breaks an image exactly if the margin is under epsilon |w_other - w_label|_1."""
+    weights, images = linear_classifier.initial_weights(), split(draw)
+    images.images[:] = images.images // 2 + 64
+    kernel, bias = linear_classifier.layout.unflatten(weights)
+    x = images.images.reshape(50, 16) / 255.0
+    logits = x @ kernel + bias
+    rows = np.arange(50)
+    margin = logits[rows, images.labels] - logits[rows, 1 - images.labels]
+    reach = np.abs(kernel[:, 0] - kernel[:, 1]).sum()
+    measured = robustness(Victim(linear_classifier), weights, images, [0.01, "8/255", 0.2], batch_size=7)
+    assert measured.clean.correct == np.sum(margin > 0)
+    for epsilon, name in [(0.01, "0.01"), (8 / 255, "8/255"), (0.2, "0.2")]:
+        assert measured.attacked["fgsm"][name].correct == np.sum(margin > epsilon * reach)
+    assert 0 < measured.attacked["fgsm"]["0.2"].correct < measured.clean.correct
+
+
+def test_workers_and_batches_do_not_change_the_result(linear_classifier, draw):
+    weights, images = linear_classifier.initial_weights(), split(draw)
+    victim = Victim(linear_classifier)
+    alone = robustness(victim, weights, images, [0.01])
+    with ThreadPoolExecutor(3) as pool:
+        together = robustness(victim, weights, images, [0.01], map=pool.map)
+    assert alone.to_json() == together.to_json()
+    assert clean_logits(victim, weights, images.images, batch_size=3).shape == (50, 2)
+
+
+def test_batches_cover_everything_once():
+    for n in (1, 3, 4, 5, 156, 624, 2005):
+        batches = even_batches(n, 128)
+        np.testing.assert_array_equal(np.concatenate(batches), np.arange(n))
+        assert max(map(len, batches)) <= 128
+
+
+def test_examples_grow_with_epsilon_and_start_clean(linear_classifier, draw):
+    images = split(draw)
+    shown = examples(
+        Victim(linear_classifier), linear_classifier.initial_weights(), images, ["8/255", 0.01, 0.2], 5
+    )
+    assert shown.images.shape == (5, 4, 4, 4, 1)
+    assert shown.epsilon_names.tolist() == ["0", "0.01", "8/255", "0.2"]
+    first_class_0, first_class_1 = (np.flatnonzero(images.labels == label)[0] for label in (0, 1))
+    np.testing.assert_allclose(shown.images[0, 0], images.images[first_class_0] / np.float32(255), atol=1e-6)
+    np.testing.assert_allclose(shown.images[1, 0], images.images[first_class_1] / np.float32(255), atol=1e-6)
+    sizes = np.abs(shown.images - shown.images[:, :1]).max(axis=(0, 2, 3, 4))
+    np.testing.assert_allclose(sizes, shown.epsilons, atol=1e-6)
+    np.testing.assert_allclose(shown.probabilities.sum(-1), 1, atol=1e-5)
+    right = shown.probabilities[np.arange(5), :, shown.labels]
+    assert (np.diff(right, axis=1) <= 1e-6).all(), "a linear model's confidence only falls"

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fedrobust.evasion.fgsm import FGSM
+from fedrobust.evasion.steps import cross_entropy_direction, input_gradient, project
+from fedrobust.evasion.victim import Victim
+from fedrobust.models.classifier import build_classifier
+from fedrobust.models.layout import Weights
+from fedrobust.training.objectives import cross_entropy
+
+
+def test_linear_models_adversary_is_the_formula(linear_classifier, draw):
+    """x + epsilon sign(w_other - w_label), clipped to [0, 1]."""
+    victim, weights = Victim(linear_classifier), linear_classifier.initial_weights()
+    kernel, bias = linear_classifier.layout.unflatten(weights)
+    stored = draw.integers(0, 256, (20, 4, 4, 1)).astype(np.uint8)
+    labels = draw.integers(0, 2, 20).astype(np.int32)
+    held = victim.hold(weights)
+    logits, images = FGSM().curve(victim, held, victim.images(stored), tf.constant(labels), [0.01, 0.2])
+    x = stored.reshape(20, 16) / np.float32(255)
+    np.testing.assert_allclose(logits, x @ kernel + bias, atol=1e-5)
+    direction = np.sign(kernel[:, 1 - labels] - kernel[:, labels]).T
+    for epsilon, adversary in zip([0.01, 0.2], images, strict=True):
+        expected = np.clip(x + epsilon * direction, 0, 1)
+        np.testing.assert_allclose(adversary.numpy().reshape(20, 16), expected, atol=1e-6)
+
+
+def test_a_model_that_is_sure_is_attacked_all_the_same(linear_classifier, draw):
+    """At a logit gap in the hundreds cross-entropy has no gradient left; the attack must not notice."""
+    weights = linear_classifier.initial_weights()
+    sure = Weights(weights.trainable * 1e4, weights.statistics)
+    victim = Victim(linear_classifier)
+    stored = draw.integers(0, 256, (20, 4, 4, 1)).astype(np.uint8)
+    images = victim.images(stored)
+    logits = victim.logits(victim.hold(sure), images).numpy()
+    labels = tf.constant(logits.argmax(1), tf.int32)
+    assert np.abs(logits[:, 0] - logits[:, 1]).min() > 90
+    vanished = input_gradient(lambda x: cross_entropy(victim.logits(victim.hold(sure), x), labels), images)
+    assert not vanished.numpy().any(), "this is the trap"
+    _, (adversary,) = FGSM().curve(victim, victim.hold(sure), images, labels, [0.1])
+    _, (expected,) = FGSM().curve(victim, victim.hold(weights), images, labels, [0.1])
+    np.testing.assert_array_equal(adversary, expected)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_direction_is_cross_entropys_gradient_up_to_a_positive_factor(draw, classes):
+    logits = tf.constant(draw.normal(size=(50, classes)) * 3, tf.float32)
+    labels = tf.constant(draw.integers(0, classes, 50), tf.int32)
+    ours = input_gradient(lambda z: cross_entropy_direction(z, labels), logits).numpy()
+    theirs = input_gradient(lambda z: cross_entropy(z, labels), logits).numpy()
+    scale = np.linalg.norm(theirs, axis=1, keepdims=True) / np.linalg.norm(ours, axis=1, keepdims=True)
+    np.testing.assert_allclose(ours * scale, theirs, atol=1e-5)
+
+
+def test_space_decides_which_pixels_move(draw):
+    classifier = build_classifier("mobilenetv2", native=(28, 28, 1), classes=2)
+    weights = classifier.initial_weights()
+    stored = draw.integers(0, 256, (2, 28, 28, 1)).astype(np.uint8)
+    labels = tf.constant([0, 1])
+    shapes = {}
+    for space in ("native", "prepared"):
+        victim = Victim(classifier, space)
+        images = victim.images(stored)
+        _, (adversary,) = FGSM().curve(victim, victim.hold(weights), images, labels, [0.01])
+        shapes[space] = tuple(adversary.shape)
+        assert np.abs(adversary - images).max() <= 0.01 + 1e-6
+        assert np.abs(adversary - images).mean() > 0.005
+    assert shapes == {"native": (2, 28, 28, 1), "prepared": (2, 32, 32, 3)}
+
+
+def test_projection_stays_in_the_box_and_in_the_pixel_range(draw):
+    clean = tf.constant(draw.random((3, 4, 4, 1)), tf.float32)
+    moved = project(clean + tf.constant(draw.normal(size=(3, 4, 4, 1)), tf.float32), clean, 0.05).numpy()
+    assert np.abs(moved - clean).max() <= 0.05 + 1e-6
+    assert moved.min() >= 0
+    assert moved.max() <= 1
