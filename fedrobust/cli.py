@@ -95,24 +95,27 @@ def init(
 @data.command(name="list")
 def data_list(data_root: DataRoot = "") -> None:
     """List the data sets and which of them are on this machine."""
-    from rich.console import Console
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from fedrobust import api
+    from fedrobust.runs.console import standard_output
 
-    table = Table("name", "task", "classes", "channels", "train / val / test", "on this machine", "licence")
+    table = Table(
+        "name", "task", "classes", "channels", "train / val / test", "here", "licence", box=SIMPLE_HEAD
+    )
     for row in api.list_datasets(data_root):
-        counts = row["counts"]
+        here = ", ".join(f"{size} px" for size in row["sizes"]) or ("built in" if row["present"] else "-")
         table.add_row(
             row["name"],
             row["task"],
             str(row["classes"]),
             str(row["channels"]),
-            " / ".join(map(str, counts)) if counts else "",
-            ", ".join(f"{size} px" for size in row["sizes"]) or "-",
+            " / ".join(map(str, row["counts"])),
+            "refused" if row["refused"] else here,
             row["licence"],
         )
-    Console().print(table)
+    standard_output().print(table)
 
 
 @data.command(name="show")

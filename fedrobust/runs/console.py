@@ -29,6 +29,14 @@ PIPE_WIDTH = 120
 """Columns where the output is no terminal and has no width of its own."""
 
 
+def standard_output() -> Console:
+    """Return a console on standard output, as wide as the terminal, or wide enough for tables in a pipe."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
+
+
 class ConsoleListener:
     """Shows the events of a run; use it as a context manager.
 
@@ -37,10 +45,8 @@ class ConsoleListener:
     """
 
     def __init__(self, console: Console | None = None):
-        self.console = console or Console(highlight=False)
+        self.console = console or standard_output()
         self.live = self.console.is_terminal
-        if not self.live:
-            self.console.width = PIPE_WIDTH
         self.progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),

@@ -40,7 +40,7 @@ def test_run_prints_plain_lines_and_a_table_into_a_pipe(tmp_path):
     )
     assert "round 1/1" in done.stdout
     assert "fgsm 0.005" in done.stdout
-    assert "always answering the most frequent class" in done.stdout
+    assert "Always answering the most frequent class" in done.stdout
     assert "\x1b[" not in done.stdout, "no control codes in a pipe"
     assert done.stdout.rstrip().endswith("report.html")
     assert done.stderr == ""
@@ -65,7 +65,7 @@ def test_run_prints_plain_lines_and_a_table_into_a_pipe(tmp_path):
         (["run", "--set", "data.name=chestmnist"], "multi-label"),
         (["run", "--set", "model.weights=none.h5"], "none.h5"),
         (["run", "--set", "model.name=vgg"], "'vgg' is no model"),
-        (["run", "--set", "model.image-size=28"], "model.image-size = 28"),
+        (["run", "--set", "model.name=resnet50"], "image-size = 28: resnet50"),
         (["run", "--set", "data.min-size=500", "--set", "data.partition=dirichlet"], "cannot give"),
         (["report", "."], "not a run folder"),
         (["list", "spells"], "'spells': choose one of"),
