@@ -16,6 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 data = typer.Typer(help="List data sets and show what is in one.", no_args_is_help=True)
 app.add_typer(data, name="data")

@@ -23,6 +23,10 @@ def arms(rounds: int, folder: Path) -> dict[str, list[str]]:
     """Return the command of every arm."""
     settings = {
         "model.weights": "random",
+        "model.batchnorm-policy": "average",
+        "training.batch-size": 32,
+        "training.learning-rate": 0.001,
+        "training.schedule": "constant",
         "federation.clients": 10,
         "federation.rounds": rounds,
         "evaluation.every": rounds,
