@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -72,8 +73,8 @@ class ConsoleListener:
         match event:
             case StudyStarted():
                 self.rounds = event.rounds
-                self._say(f"[bold]{event.name}[/]  {event.summary}")
-                self._say(f"run folder: {event.folder}")
+                self._say(f"[bold]{event.name}[/]  {escape(event.summary)}")
+                self._say(f"run folder: {escape(event.folder)}")
             case StageStarted():
                 self.progress.reset(self.task, total=None, description=event.stage)
                 if not self.live:
@@ -87,7 +88,8 @@ class ConsoleListener:
                 self._say(round_line(event.record, self.rounds))
                 for failure in event.record["clients"].get("failures", [])[:3]:
                     self._say(
-                        f"    client {failure['partition']} left out: {failure['reason']}", style="yellow"
+                        f"    client {failure['partition']} left out: {escape(failure['reason'])}",
+                        style="yellow",
                     )
             case StudyFinished():
                 self.progress.stop()
