@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
@@ -52,14 +51,15 @@ class ConsoleListener:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
             disable=not self.live,
         )
         self.rounds = 0
-        self.task = self.progress.add_task("starting", total=None)
+        self.clients = 0
+        self.task = self.progress.add_task("starting", total=None, count="")
 
     def __enter__(self) -> "ConsoleListener":
         self.progress.start()
@@ -76,14 +76,14 @@ class ConsoleListener:
                 self._say(f"[bold]{event.name}[/]  {escape(event.summary)}")
                 self._say(f"run folder: {escape(event.folder)}")
             case StageStarted():
-                self.progress.reset(self.task, total=None, description=event.stage)
+                self._begin(event.stage, None)
                 if not self.live:
                     self._say(f"{event.stage} ...")
             case RoundStarted():
-                description = f"round {event.round}/{self.rounds}, clients"
-                self.progress.reset(self.task, total=event.clients, description=description)
+                self._begin(f"round {event.round}/{self.rounds}", event.clients)
             case ClientReplied():
-                self.progress.advance(self.task)
+                self.clients += 1
+                self.progress.update(self.task, advance=1, count=f"{self.clients} clients")
             case RoundFinished():
                 self._say(round_line(event.record, self.rounds))
                 for failure in event.record["clients"].get("failures", [])[:3]:
@@ -97,6 +97,11 @@ class ConsoleListener:
                     for table in summary_tables(event.result):
                         self.console.print()
                         self.console.print(table)
+
+    def _begin(self, description: str, clients: int | None) -> None:
+        self.progress.remove_task(self.task)
+        self.clients = 0
+        self.task = self.progress.add_task(description, total=clients, count="")
 
     def _say(self, text: str, **style: Any) -> None:
         self.console.print(text, soft_wrap=True, **style)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fedrobust.config import Experiment
 from fedrobust.registry import import_dotted
-from fedrobust.runs.events import Event, Listener, StudyStarted, listening
+from fedrobust.runs.events import Event, Listener, StageStarted, StudyStarted, emit, listening
 from fedrobust.runs.run import Run
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import partition_of
@@ -35,6 +35,8 @@ def simulate(
     # What is wrong with the data is told before TensorFlow takes its ten seconds to start.
     partition_of(experiment)
     workers = experiment.engine.workers or os.cpu_count() or 1
+    with listening(*listeners):
+        emit(StageStarted("starting TensorFlow"))
     start_tensorflow(workers)
     # Flower reports usage to its makers when imported, unless told not to.
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
