@@ -6,24 +6,31 @@ from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.hospital import Hospital
+from clients.shard import partition_id, shard
 from fedrobust.config import Experiment
 from fedrobust.once import once
 from fedrobust.runtime import start_tensorflow
-from fedrobust.simulation.records import weights_of, weights_record
+from fedrobust.simulation.records import problem_of, weights_of, weights_record
 from fedrobust.study import classifier_of, local_update_of
+from fedrobust.training.calibration import calibrate
 
 app = ClientApp()
 
 
 @app.query()
 def introduce(message: Message, context: Context) -> Message:
-    """Answer who this node is, once everything that training needs is built."""
-    hospital = _hospital(context)
-    local_update_of(hospital.experiment)
+    """Answer who this node is and how fast, once everything that training needs is built."""
+    hospital = _hospital(message, context)
+    experiment, problem = hospital.experiment, hospital.problem
+    calibration = calibrate(
+        local_update_of(experiment, problem), hospital.shard, experiment.training.batch_size
+    )
     answer: dict[str, int | float | list[int] | list[float]] = {
         "partition": hospital.partition,
         "num-examples": len(hospital.shard),
-        "parameters": classifier_of(hospital.experiment).layout.parameters,
+        "parameters": classifier_of(experiment, problem).layout.parameters,
+        "step-seconds": calibration.step_seconds,
+        "memory-bytes": calibration.memory_bytes,
     }
     return Message(RecordDict({"hospital": MetricRecord(answer)}), reply_to=message)
 
@@ -35,7 +42,7 @@ def train(message: Message, context: Context) -> Message:
     number = message.content.config_records["config"]["round"]
     if not isinstance(number, int):
         raise TypeError(f"round = {number!r}: a whole number")
-    trained, metrics = _hospital(context).train(weights, number)
+    trained, metrics = _hospital(message, context).train(weights, number)
     return Message(
         RecordDict({"weights": weights_record(trained), "metrics": MetricRecord(dict(metrics))}),
         reply_to=message,
@@ -49,6 +56,12 @@ def _experiment(items: tuple[tuple[str, Any], ...]) -> Experiment:
     return experiment
 
 
-def _hospital(context: Context) -> Hospital:
+def _hospital(message: Message, context: Context) -> Hospital:
     experiment = _experiment(tuple(sorted(context.run_config.items())))
-    return Hospital(experiment, int(context.node_config["partition-id"]))
+    problem = problem_of(message.content.config_records["config"])
+    return Hospital(
+        experiment,
+        partition_id(context.node_config),
+        shard(experiment, context.node_config, problem),
+        problem,
+    )

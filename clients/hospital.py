@@ -1,4 +1,4 @@
-"""What one hospital has and does: its shard of the training images, and one local update in a round."""
+"""What one hospital does: one local update on its images in a round."""
 
 import time
 from collections.abc import Mapping
@@ -8,29 +8,30 @@ from typing import Any
 import numpy as np
 
 from fedrobust.config import Experiment
+from fedrobust.data.dataset import Split
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
-from fedrobust.study import dataset_of, local_update_of, partition_of, training_data_of
+from fedrobust.study import Problem, local_update_of
 from fedrobust.training.batches import draw_batches
+from fedrobust.training.local_update import TrainingData
 from fedrobust.training.schedule import balanced_class_weights, learning_rates
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hospital:
     """One client of a study.
 
     Attributes:
         experiment: the study.
-        partition: which shard of the training split is this hospital's.
+        partition: which client it is.
+        shard: its training images.
+        problem: the shape of the study's images, and its classes.
     """
 
     experiment: Experiment
     partition: int
-
-    @property
-    def shard(self) -> np.ndarray:
-        """Places of this hospital's images in the training split, shape (n,)."""
-        return partition_of(self.experiment).shards[self.partition]
+    shard: Split
+    problem: Problem
 
     def train(self, weights: Weights, round: int) -> tuple[Weights, Mapping[str, Any]]:
         """Return the weights after one local update in `round` (from 1), and its metrics.
@@ -40,12 +41,16 @@ class Hospital:
         training, seed = self.experiment.training, self.experiment.seed
         where = {"round": round, "partition": self.partition}
         batches = draw_batches(
-            self.shard, training.epochs, training.batch_size, generator(seed, Purpose.TRAINING, **where)
+            np.arange(len(self.shard)),
+            training.epochs,
+            training.batch_size,
+            generator(seed, Purpose.TRAINING, **where),
         )
+        update = local_update_of(self.experiment, self.problem)
         started = time.perf_counter()
-        trained, metrics = local_update_of(self.experiment)(
+        trained, metrics = update(
             weights,
-            training_data_of(self.experiment),
+            TrainingData.of(self.shard.images, self.shard.labels),
             batches,
             learning_rates=learning_rates(
                 training.learning_rate,
@@ -63,5 +68,4 @@ class Hospital:
     def _class_weights(self) -> np.ndarray | None:
         if self.experiment.training.class_weights == "none":
             return None
-        dataset = dataset_of(self.experiment)
-        return balanced_class_weights(dataset.train.labels[self.shard], dataset.classes)
+        return balanced_class_weights(self.shard.labels, self.problem.classes)

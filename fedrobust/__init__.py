@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         load_dataset,
         members,
         open_run,
+        resume,
         run,
         write_report,
     )
@@ -33,6 +34,7 @@ __all__ = [
     "load_dataset",
     "members",
     "open_run",
+    "resume",
     "run",
     "write_report",
 ]

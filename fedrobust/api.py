@@ -10,7 +10,9 @@ from fedrobust.config import Experiment
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.load import available, describe, load
 from fedrobust.registry import Registry
+from fedrobust.runs.checkpoint import resumable
 from fedrobust.runs.events import Listener
+from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.run import Run
 from fedrobust.simulation.simulate import simulate
 
@@ -66,6 +68,27 @@ def run(
     if out:
         settings["output__dir"] = str(out)
     return simulate(experiment(study, overrides, **settings), *listeners)
+
+
+def resume(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = (), **settings: Any) -> Run:
+    """Go on with an unfinished run where its last checkpoint stands, and return it.
+
+    It ends with the same bits as if it had never stopped. A finished run is returned as it is.
+
+    Args:
+        folder: the run folder.
+        listeners: called with every event.
+        overrides: ``"engine.workers=4"``; other sections than ``[engine]`` are the run's own.
+        settings: ``engine__name="ray"``.
+
+    Raises:
+        RunFolderError: it is no run folder, it has no checkpoint, or another process is running in it.
+        ConfigError: a setting is wrong or not one of ``[engine]``.
+    """
+    run_folder = RunFolder.open(folder)
+    if run_folder.file("result.json").exists() and (finished := Run.open(folder)).status == "finished":
+        return finished
+    return simulate(resumable(run_folder).changed(overrides, **settings), *listeners)
 
 
 def open_run(path: str | Path) -> Run:

@@ -1,8 +1,9 @@
 """The command line: thin, every command is one call of `fedrobust.api`."""
 
 import json
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -38,6 +39,11 @@ def run(
         str, typer.Option(help="Run folder, new or empty; by default a new one below runs/.")
     ] = "",
     data_root: DataRoot = "",
+    engine: Annotated[str, typer.Option(help="threads or ray; the same as --set engine.name=...")] = "",
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with the unfinished run in this folder; only engine.* may be --set."),
+    ] = None,
 ) -> None:
     """Run a study: federate, attack, distil, export, report."""
     from fedrobust import api
@@ -46,10 +52,15 @@ def run(
 
     claim_process()
     settings = {"data__root": data_root} if data_root else {}
-    with complaints():
-        experiment = api.experiment(study, set_ or (), **settings)
-        with ConsoleListener() as listener:
-            finished = api.run(experiment, listener, out=out)
+    if engine:
+        settings["engine__name"] = engine
+    if resume is not None and (study is not None or out or data_root):
+        fail("--resume DIR goes on with the study in DIR: leave out the study file, --out and --data-root")
+    with ConsoleListener() as listener, complaints(lambda: listener.folder):
+        if resume is not None:
+            finished = api.resume(resume, listener, overrides=set_ or (), **settings)
+        else:
+            finished = api.run(api.experiment(study, set_ or (), **settings), listener, out=out)
     typer.echo(f"report: {finished.report}")
 
 
@@ -133,16 +144,22 @@ def data_show(
 
 
 @contextmanager
-def complaints() -> Iterator[None]:
-    """Turn the errors that users can mend into one message: exit code 2, or 1 for a run that failed on its way."""
+def complaints(folder: Callable[[], str] = str) -> Iterator[None]:
+    """Turn the errors that users can mend into one message: exit code 2, or 1 for a run that failed on its way.
+
+    Args:
+        folder: returns the run folder as far as there is one, to be told how to go on from.
+    """
     from fedrobust.errors import FedrobustError
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except FedrobustError as error:
         fail(str(error), code=1 if isinstance(error, RuntimeError) else 2)
     except KeyboardInterrupt:
-        fail("stopped by the keyboard", code=130)
+        how = f"; go on with: fedrobust run --resume {folder()}" if folder() else ""
+        fail(f"stopped{how}", code=130)
 
 
 def fail(message: str, code: int = 2) -> NoReturn:

@@ -228,16 +228,28 @@ class Export(Section):
 class Engine(Section):
     """What carries messages between server and clients."""
 
-    name: Literal["threads"] = Field("threads", description="threads: all clients in this process")
-    workers: int = Field(0, ge=0, description="clients trained at a time; 0: one a core")
-    address: str = Field("", description="a cluster to join; the threads engine has none")
+    name: Literal["threads", "ray"] = Field(
+        "threads", description="threads: all clients in this process; ray: in processes of a Ray cluster"
+    )
+    workers: int = Field(
+        0, ge=0, description="clients trained at a time; 0: one a core of the machine or cluster"
+    )
+    address: str = Field(
+        "", description="ray: a running cluster (auto, ray://host:port); empty starts one here"
+    )
+    gpus_per_worker: float = Field(0.0, ge=0, description="ray: share of a GPU that each worker gets")
+    client_timeout: float = Field(
+        0.0, ge=0, description="seconds after which a client is left out of a round; 0: no limit"
+    )
 
     @model_validator(mode="after")
     def _threads_stay_here(self) -> Self:
-        if self.address:
-            raise ValueError(
-                f'engine.address = "{self.address}": the threads engine runs in this process; leave it empty'
-            )
+        for key, value in (("address", self.address), ("gpus-per-worker", self.gpus_per_worker)):
+            if self.name == "threads" and value:
+                raise ValueError(
+                    f"engine.{key} = {_shown(value)}: the threads engine runs in this process; leave it out, or "
+                    'choose engine.name = "ray"'
+                )
         return self
 
 
@@ -246,6 +258,13 @@ class Output(Section):
 
     root: str = Field("runs", description="folder of run folders")
     dir: str = Field("", description="this run's folder; empty: a new one below root")
+    resume: bool = Field(False, description="go on with the unfinished run in dir")
+
+    @model_validator(mode="after")
+    def _resumes_somewhere(self) -> Self:
+        if self.resume and not self.dir:
+            raise ValueError("output.resume = true: output.dir must name the run's folder")
+        return self
 
 
 QUICKSTART: dict[str, Any] = {
@@ -287,9 +306,11 @@ class Experiment(Section):
                 "export.enabled = true with distillation.enabled = false: it is the student that is exported; "
                 "set export.enabled = false"
             )
-        if self.federation.aggregator != "mean" and ":" not in self.federation.aggregator:
+        rules = ("mean", "median")
+        if self.federation.aggregator not in rules and ":" not in self.federation.aggregator:
             raise ValueError(
-                f'federation.aggregator = "{self.federation.aggregator}": choose one of: mean; or a dotted path'
+                f'federation.aggregator = "{self.federation.aggregator}": choose one of: {", ".join(rules)}; '
+                "or a dotted path"
             )
         return self
 

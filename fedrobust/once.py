@@ -3,37 +3,66 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from functools import wraps
-from typing import ParamSpec, TypeVar
+from functools import update_wrapper
+from typing import Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def once(keep: int = 2) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Return a decorator that remembers a function's results by its arguments, which must be hashable.
+class Once(Generic[P, T]):
+    """A function that remembers its results.
 
     Unlike `functools.lru_cache`, threads that ask for the same thing at once wait for one of them to build it.
 
     Args:
+        function: builds a result.
         keep: how many results are kept; the least recently used goes first.
+        key: what results are remembered by, from the function's arguments; the arguments themselves if None.
     """
 
-    def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        results: OrderedDict[Hashable, T] = OrderedDict()
-        lock = threading.RLock()
+    def __init__(self, function: Callable[P, T], keep: int, key: Callable[..., Hashable] | None):
+        self._function = function
+        self._keep = keep
+        self._key = key or _arguments
+        self._results: OrderedDict[Hashable, T] = OrderedDict()
+        self._lock = threading.RLock()
+        update_wrapper(self, function)
 
-        @wraps(function)
-        def built(*args: P.args, **kwargs: P.kwargs) -> T:
-            key = (args, tuple(sorted(kwargs.items())))
-            with lock:
-                if key not in results:
-                    results[key] = function(*args, **kwargs)
-                results.move_to_end(key)
-                while len(results) > keep:
-                    results.popitem(last=False)
-                return results[key]
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the remembered result, or build it."""
+        key = self._key(*args, **kwargs)
+        with self._lock:
+            if key not in self._results:
+                self._results[key] = self._function(*args, **kwargs)
+            return self._used(key)
 
-        return built
+    def offer(self, result: T, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Remember `result` as the one for these arguments, unless there is one; return the one remembered."""
+        key = self._key(*args, **kwargs)
+        with self._lock:
+            self._results.setdefault(key, result)
+            return self._used(key)
 
-    return decorate
+    def _used(self, key: Hashable) -> T:
+        self._results.move_to_end(key)
+        while len(self._results) > self._keep:
+            self._results.popitem(last=False)
+        return self._results[key]
+
+
+def once(keep: int = 2, key: Callable[..., Hashable] | None = None) -> Callable[[Callable[P, T]], Once[P, T]]:
+    """Return a decorator that makes a function a `Once`.
+
+    Example:
+        >>> @once(key=lambda number, note: number)
+        ... def square(number: int, note: str) -> str:
+        ...     return f"{number * number}, {note}"
+        >>> square(3, "first"), square(3, "second")
+        ('9, first', '9, first')
+    """
+    return lambda function: Once(function, keep, key)
+
+
+def _arguments(*args: object, **kwargs: object) -> Hashable:
+    return args, tuple(sorted(kwargs.items()))

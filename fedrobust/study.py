@@ -1,10 +1,12 @@
 """From an experiment to the things it names. Server and clients of one process share what is built here."""
 
+from collections.abc import Hashable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedrobust.config import ConfigError, Experiment
-from fedrobust.data.dataset import Dataset
+from fedrobust.data.dataset import Dataset, Split
 from fedrobust.data.load import load
 from fedrobust.data.partition import Partition, partition
 from fedrobust.data.roots import resolve
@@ -15,11 +17,34 @@ from fedrobust.registry import UnknownNameError
 if TYPE_CHECKING:
     from fedrobust.aggregation.rule import Rule
     from fedrobust.models.classifier import Classifier
-    from fedrobust.training.local_update import LocalUpdate, TrainingData
+    from fedrobust.models.layout import Weights
+    from fedrobust.training.local_update import LocalUpdate
     from fedrobust.training.recipes import Recipe
 
 
-@once()
+@dataclass(frozen=True)
+class Problem:
+    """What a model of a study answers: all that a hospital needs to know of the server's data set.
+
+    Attributes:
+        image_shape: (height, width, channels) of every stored image.
+        classes: how many classes there are.
+    """
+
+    image_shape: tuple[int, int, int]
+    classes: int
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Problem":
+        """Return the problem that `dataset` poses."""
+        return cls(dataset.image_shape, dataset.classes)
+
+
+def _source(experiment: Experiment) -> Hashable:
+    return experiment.data, experiment.seed, experiment.base
+
+
+@once(key=_source)
 def dataset_of(experiment: Experiment) -> Dataset:
     """Return the study's data set.
 
@@ -32,14 +57,14 @@ def dataset_of(experiment: Experiment) -> Dataset:
         data.size,
         data.root,
         seed=experiment.seed,
-        base=_base(experiment),
+        base=base_of(experiment),
         classes=data.classes,
         channels=data.channels,
         samples=data.samples,
     )
 
 
-@once()
+@once(key=lambda experiment: (_source(experiment), experiment.federation.clients))
 def partition_of(experiment: Experiment) -> Partition:
     """Return which client has which training images.
 
@@ -60,27 +85,66 @@ def partition_of(experiment: Experiment) -> Partition:
     )
 
 
-@once()
-def classifier_of(experiment: Experiment) -> "Classifier":
-    """Return the global model as a function of its weights.
+def shard_of(experiment: Experiment, client: int) -> Split:
+    """Return the training images of one simulated client: copies of its rows of the shared array.
+
+    Raises:
+        DataError: there is no such client.
+    """
+    shards = partition_of(experiment).shards
+    if not 0 <= client < len(shards):
+        raise ConfigError(f"partition-id = {client}: the study has clients 0 to {len(shards) - 1}")
+    train, rows = dataset_of(experiment).train, shards[client]
+    return Split(train.images[rows], train.labels[rows])
+
+
+def _network(experiment: Experiment, problem: Problem) -> Hashable:
+    model = experiment.model
+    return model.name, model.image_size, model.batchnorm_momentum, problem
+
+
+@once(keep=4, key=_network)
+def classifier_of(experiment: Experiment, problem: Problem) -> "Classifier":
+    """Return the study's model as a function of its weights; the weights it was built with are nobody's.
+
+    Raises:
+        ModelError: the architecture or the image size does not fit.
+    """
+    from fedrobust.models.classifier import build_classifier
+
+    model = experiment.model
+    return build_classifier(
+        model.name,
+        problem.image_shape,
+        problem.classes,
+        image_size=model.image_size,
+        momentum=model.batchnorm_momentum,
+        seed=weights_seed(experiment),
+    )
+
+
+def initial_model(experiment: Experiment) -> "tuple[Classifier, Weights]":
+    """Return the global model and the weights that it starts from.
 
     Raises:
         ModelError: the architecture, its weights or the image size do not fit.
     """
     from fedrobust.models.classifier import build_classifier
 
-    model, dataset = experiment.model, dataset_of(experiment)
+    model, problem = experiment.model, Problem.of(dataset_of(experiment))
     is_file = model.weights not in ("random", "imagenet")
-    return build_classifier(
+    built = build_classifier(
         model.name,
-        dataset.image_shape,
-        dataset.classes,
+        problem.image_shape,
+        problem.classes,
         image_size=model.image_size,
         momentum=model.batchnorm_momentum,
         weights=model.weights,
-        weights_file=resolve(model.weights, _base(experiment), experiment.data.root) if is_file else None,
+        weights_file=resolve(model.weights, base_of(experiment), experiment.data.root) if is_file else None,
         seed=weights_seed(experiment),
     )
+    # Clients of this process, and later studies that differ in their seed alone, need not build it again.
+    return classifier_of.offer(built, experiment, problem), built.initial_weights()
 
 
 def weights_seed(experiment: Experiment, model: int = 0) -> int:
@@ -120,8 +184,16 @@ def rule_of(experiment: Experiment) -> "Rule":
     return rule
 
 
-@once()
-def local_update_of(experiment: Experiment) -> "LocalUpdate":
+def _graph(experiment: Experiment, problem: Problem) -> Hashable:
+    """Return what the compiled update depends on: not the seed, the learning rate or the number of epochs."""
+    training = experiment.training
+    settings = tuple(sorted(training.recipe_settings.items()))
+    optimizer = (training.optimizer, training.momentum, training.weight_decay)
+    return _network(experiment, problem), training.recipe, settings, training.space, optimizer
+
+
+@once(key=_graph)
+def local_update_of(experiment: Experiment, problem: Problem) -> "LocalUpdate":
     """Return the compiled local update of the study's clients."""
     from fedrobust.training.local_update import LocalUpdate
     from fedrobust.training.optimizers import SGD, Adam
@@ -133,17 +205,10 @@ def local_update_of(experiment: Experiment) -> "LocalUpdate":
         else Adam(weight_decay=training.weight_decay)
     )
     recipe = recipe_of(experiment)
-    return LocalUpdate(classifier_of(experiment), recipe, optimizer, space=training.space).compiled()
+    classifier = classifier_of(experiment, problem)
+    return LocalUpdate(classifier, recipe, optimizer, space=training.space).compiled()
 
 
-@once()
-def training_data_of(experiment: Experiment) -> "TrainingData":
-    """Return the training split as tensors, shared by all clients of this process."""
-    from fedrobust.training.local_update import TrainingData
-
-    train = dataset_of(experiment).train
-    return TrainingData.of(train.images, train.labels)
-
-
-def _base(experiment: Experiment) -> Path | None:
+def base_of(experiment: Experiment) -> Path | None:
+    """Return the folder that relative paths are resolved against first."""
     return Path(experiment.base) if experiment.base else None

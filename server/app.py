@@ -4,29 +4,49 @@ import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.app import ConfigRecord, Context
 from flwr.serverapp import Grid, ServerApp
 
-from fedrobust.config import Experiment
+from fedrobust.aggregation.rule import StreamingRule
+from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Dataset
+from fedrobust.data.partition import Partition
 from fedrobust.edge.export import export
 from fedrobust.edge.result import measure_export
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.models.recalibration import Recalibration
 from fedrobust.report.page import write as write_report
+from fedrobust.runs.checkpoint import Checkpoint, differences, discard_checkpoints
+from fedrobust.runs.console import ConsoleListener
 from fedrobust.runs.environment import environment
-from fedrobust.runs.events import RoundFinished, RoundStarted, StageStarted, StudyFinished, StudyStarted, emit
+from fedrobust.runs.events import (
+    ForecastMade,
+    RoundFinished,
+    RoundStarted,
+    StageStarted,
+    StudyFinished,
+    StudyResumed,
+    StudyStarted,
+    anybody_listens,
+    emit,
+    listening,
+)
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.forecast import Forecast, aggregation_bytes, available_memory, makespan
 from fedrobust.runtime import start_tensorflow
+from fedrobust.simulation.exchange import exchange
+from fedrobust.simulation.grid import SimulatedGrid
 from fedrobust.simulation.records import weights_of, weights_record
-from fedrobust.study import classifier_of, dataset_of, partition_of, recipe_of, rule_of
+from fedrobust.study import Problem, dataset_of, initial_model, partition_of, recipe_of, rule_of
+from fedrobust.training.calibration import peak_memory
 from server.distiller import Lesson, Student, distil_student, plan_lesson
 from server.evaluator import Evaluator
-from server.replies import read_introduction
+from server.population import population_of
 from server.strategy import FederatedStrategy, RoundError
 
 app = ServerApp()
@@ -34,20 +54,27 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the study that the run config describes, and leave its run folder behind.
+    """Run the study that the run config describes, or go on with it, and leave its run folder behind.
 
     Raises:
-        ConfigError, DataError, ModelError: the study cannot be run as written; nothing was trained.
+        ConfigError, DataError, ModelError, DoesNotFitError: the study cannot be run as written; nothing was trained.
         RoundError: a round had too few replies; the run folder is kept, with what was finished.
     """
     experiment = Experiment.from_run_config(context.run_config)
-    with ThreadPoolExecutor(workers_of(experiment), thread_name_prefix="evaluation") as pool:
+    # On Flower's own carriers nobody listens yet: what the server's process prints is what its user sees.
+    console = nullcontext() if anybody_listens() else ConsoleListener()
+    with (
+        console as listener,
+        listening(*[listener] if listener else []),
+        ThreadPoolExecutor(evaluation_threads(experiment), thread_name_prefix="evaluation") as pool,
+    ):
         Study(experiment, grid, pool).run()
 
 
-def workers_of(experiment: Experiment) -> int:
-    """Return how many clients are trained at a time: as asked, or one a core."""
-    return experiment.engine.workers or os.cpu_count() or 1
+def evaluation_threads(experiment: Experiment) -> int:
+    """Return how many batches the server evaluates at a time: as many as clients train here, or one a core."""
+    cores = os.cpu_count() or 1
+    return experiment.engine.workers or cores if experiment.engine.name == "threads" else cores
 
 
 class Study:
@@ -71,29 +98,25 @@ class Study:
             "name": experiment.name,
             "experiment": experiment.to_dict(),
             "rounds": [],
+            "resumed-after": [],
             "student": None,
             "export": [],
+            "seconds": 0.0,
         }
 
     def run(self) -> None:
         """Run every stage in turn."""
         experiment = self.experiment
-        start_tensorflow(workers_of(experiment))
+        start_tensorflow(evaluation_threads(experiment))
         rule_of(experiment)
         recipe_of(experiment)
         emit(StageStarted("loading the data"))
         dataset = dataset_of(experiment)
         partition = partition_of(experiment)
         emit(StageStarted("building the model"))
-        classifier = classifier_of(experiment)
-        weights = classifier.initial_weights()
+        classifier, weights = initial_model(experiment)
         lesson = plan_lesson(experiment, dataset) if experiment.distillation.enabled else None
-
-        folder = RunFolder.create(experiment.name, experiment.output.root, experiment.output.dir)
-        folder.write_text("experiment.toml", experiment.to_toml())
-        partition.write(folder.file("partition.json"))
-        self.result["environment"] = environment(workers_of(experiment))
-        folder.write_json("environment.json", self.result["environment"])
+        self.result["environment"] = environment(self.workers)
         self.result["dataset"] = described(dataset)
         self.result["model"] = {
             "name": classifier.name,
@@ -101,54 +124,154 @@ class Study:
             "weights": experiment.model.weights,
             "image-size": experiment.model.image_size,
         }
-        emit(
-            StudyStarted(
-                experiment.name, str(folder.path), experiment.federation.rounds, self.summary(dataset)
-            )
-        )
+        output = experiment.output
+        if output.resume:
+            folder = RunFolder.open(output.dir)
+        else:
+            folder = RunFolder.create(experiment.name, output.root, output.dir)
+        with folder.locked():
+            if output.resume:
+                state = self.restored(folder, dataset, partition)
+            else:
+                state = Checkpoint(0, weights, weights, -np.inf, experiment.base, self.result)
+                folder.write_text("experiment.toml", experiment.to_toml())
+                partition.write(folder.file("partition.json"))
+                folder.write_json("environment.json", self.result["environment"])
+            self.announce(folder, dataset, state)
+            self.run_in(folder, Evaluator.of(experiment, dataset, classifier, self.pool), state, lesson)
+
+    def run_in(
+        self, folder: RunFolder, evaluator: Evaluator, state: Checkpoint, lesson: Lesson | None
+    ) -> None:
+        """Run what is left of the study in its folder."""
         try:
-            evaluator = Evaluator.of(experiment, dataset, classifier, self.pool)
-            weights = self.federate(folder, evaluator, classifier.layout, weights)
+            state.save(folder)
+            weights = self.federate(folder, evaluator, state)
             self.conclude(folder, evaluator, weights, lesson)
+        except KeyboardInterrupt:
+            # The report waits for a finished run: whoever pressed a key wants to be gone.
+            self.note_status(folder, "stopped", f"stopped after {len(self.result['rounds'])} rounds")
+            raise
         except BaseException as error:
             self.finish(folder, "failed", f"{type(error).__name__}: {error}")
             raise
         self.finish(folder, "finished")
+        discard_checkpoints(folder)
 
-    def federate(self, folder: RunFolder, evaluator: Evaluator, layout: Layout, weights: Weights) -> Weights:
-        """Run all rounds and return the weights of the selected one."""
+    @property
+    def workers(self) -> int:
+        """How many clients are trained at a time, as far as the server knows."""
+        return self.grid.workers if isinstance(self.grid, SimulatedGrid) else 0
+
+    def restored(self, folder: RunFolder, dataset: Dataset, partition: Partition) -> Checkpoint:
+        """Return where the run in `folder` stopped, having checked that it is this study's.
+
+        Raises:
+            ConfigError: the study, the data or the partition is another than the run's.
+        """
+        checkpoint = Checkpoint.latest(folder)
+        changed = differences(checkpoint, self.experiment)
+        if changed:
+            raise ConfigError(
+                f"{folder.path}: the run was started with other values of {', '.join(changed)}: a resumed run may "
+                "change [engine] and [output] only"
+            )
+        before = checkpoint.result
+        if before["dataset"]["digest"] != dataset.digest:
+            raise ConfigError(
+                f"{folder.path}: {dataset.name} has digest {dataset.digest[:12]}, the run was started on "
+                f"{before['dataset']['digest'][:12]}: the data changed"
+            )
+        if folder.read_json("partition.json")["hash"] != partition.hash:
+            raise ConfigError(f"{folder.path}: partition.json is not the partition of this study")
+        now = self.result["environment"]
+        moved = [
+            name for name in ("tensorflow", "keras", "numpy") if before["environment"][name] != now[name]
+        ]
+        if moved:
+            versions = ", ".join(f"{name} {before['environment'][name]} -> {now[name]}" for name in moved)
+            emit(StageStarted(f"resuming with other packages, so the bits may differ: {versions}"))
+        self.started -= before["seconds"]
+        self.result = {**dict(before), "status": "running", "error": None, "environment": now}
+        self.result["resumed-after"] = [*before["resumed-after"], checkpoint.round]
+        # A round that was noted but not checkpointed is run again.
+        folder.write_lines("metrics.jsonl", self.result["rounds"])
+        return checkpoint
+
+    def announce(self, folder: RunFolder, dataset: Dataset, state: Checkpoint) -> None:
+        """Tell the listeners that the study begins or goes on."""
         experiment = self.experiment
+        rounds = experiment.federation.rounds
+        emit(StudyStarted(experiment.name, str(folder.path), rounds, self.summary(dataset)))
+        if experiment.output.resume:
+            emit(StudyResumed(state.round))
+
+    def federate(self, folder: RunFolder, evaluator: Evaluator, state: Checkpoint) -> Weights:
+        """Run the rounds that are left and return the weights of the selected one."""
+        experiment = self.experiment
+        rounds = experiment.federation.rounds
+        if state.round < rounds:
+            strategy = self.prepared(evaluator)
+            policy = experiment.model.batchnorm_policy
+            recalibrate = Recalibration(evaluator.victim.classifier) if policy == "recalibrate" else None
+            for number in range(state.round + 1, rounds + 1):
+                state = self.round(number, state, strategy, evaluator, recalibrate, folder)
+                state.save(folder)
+        self.result["model"]["digest"] = state.selected.digest()
+        return state.selected
+
+    def prepared(self, evaluator: Evaluator) -> FederatedStrategy:
+        """Have the clients get ready, and tell what a round will cost.
+
+        Raises:
+            DoesNotFitError: a round needs more memory than there is.
+        """
+        experiment, layout = self.experiment, evaluator.victim.classifier.layout
+        problem = Problem.of(evaluator.dataset)
         emit(StageStarted("preparing the clients"))
-        nodes = introduced(self.grid, layout, experiment.federation.clients)
-        strategy = FederatedStrategy(experiment, layout, nodes)
-        record = weights_record(weights)
-        policy = experiment.model.batchnorm_policy
-        recalibrate = Recalibration(evaluator.victim.classifier) if policy == "recalibrate" else None
-        best = -np.inf
-        for number in range(1, experiment.federation.rounds + 1):
-            began = time.perf_counter()
-            messages = strategy.configure_train(number, record, ConfigRecord(), self.grid)
-            emit(RoundStarted(number, len(messages)))
-            replies = self.grid.send_and_receive(messages)
-            try:
-                record, _ = strategy.aggregate_train(number, replies)
-            except RoundError:
-                self.note_round(folder, self.round_record(number, strategy, began))
-                raise
-            current = weights_of(record)
-            if recalibrate:
-                current = recalibrate(current, evaluator.dataset.validation.images)
-                record = weights_record(current)
-            trained = time.perf_counter()
-            entry = self.round_record(number, strategy, began, self.evaluated(number, evaluator, current))
-            entry["training-seconds"] = trained - began
-            score = self.score(number, entry)
-            if score >= best:
-                best, weights = score, current
-                self.result["model"]["selected-round"] = number
-            self.note_round(folder, entry)
-        self.result["model"]["digest"] = weights.digest()
-        return weights
+        population = population_of(self.grid, experiment, problem, layout)
+        for reason in population.refused:
+            emit(StageStarted(f"a node is left out: {reason}"))
+        strategy = FederatedStrategy(experiment, layout, problem, population)
+        forecast = forecast_of(experiment, evaluator.dataset, layout, strategy, self.workers)
+        self.result["forecast"] = forecast.to_json()
+        emit(ForecastMade(forecast.line(), forecast.to_json()))
+        forecast.check()
+        return strategy
+
+    def round(
+        self,
+        number: int,
+        state: Checkpoint,
+        strategy: FederatedStrategy,
+        evaluator: Evaluator,
+        recalibrate: Recalibration | None,
+        folder: RunFolder,
+    ) -> Checkpoint:
+        """Run one round from where `state` is, and return where it ends."""
+        began = time.perf_counter()
+        record = weights_record(state.weights)
+        messages = strategy.configure_train(number, record, ConfigRecord(), self.grid)
+        emit(RoundStarted(number, len(messages)))
+        replies = exchange(self.grid, messages, self.experiment.engine.client_timeout)
+        try:
+            record, _ = strategy.aggregate_train(number, replies)
+        except RoundError:
+            self.note_round(folder, self.round_record(number, strategy, began))
+            raise
+        training_seconds = time.perf_counter() - began
+        weights = weights_of(record)
+        if recalibrate:
+            weights = recalibrate(weights, evaluator.dataset.validation.images)
+        entry = self.round_record(number, strategy, began, self.evaluated(number, evaluator, weights))
+        entry["training-seconds"] = training_seconds
+        score, selected, best = self.score(number, entry), state.selected, state.score
+        if score >= best:
+            selected, best = weights, score
+            self.result["model"]["selected-round"] = number
+        self.note_round(folder, entry)
+        self.result["seconds"] = time.perf_counter() - self.started
+        return Checkpoint(number, weights, selected, best, state.base, self.result)
 
     def evaluated(self, number: int, evaluator: Evaluator, weights: Weights) -> dict[str, Any]:
         """Return what is measured after round `number`; every ``evaluation.every`` rounds and after the last."""
@@ -242,10 +365,14 @@ class Study:
 
     def finish(self, folder: RunFolder, status: str, error: str | None = None) -> None:
         """Write ``result.json`` and the report, and tell the listeners."""
-        self.result.update(status=status, error=error, seconds=time.perf_counter() - self.started)
-        folder.write_json("result.json", self.result)
+        self.note_status(folder, status, error)
         write_report(folder.path)
         emit(StudyFinished(self.result))
+
+    def note_status(self, folder: RunFolder, status: str, error: str | None = None) -> None:
+        """Write ``result.json``."""
+        self.result.update(status=status, error=error, seconds=time.perf_counter() - self.started)
+        folder.write_json("result.json", self.result)
 
     def summary(self, dataset: Dataset) -> str:
         """Return the study in one line."""
@@ -263,27 +390,41 @@ def native_space(experiment: Experiment) -> Experiment:
     )
 
 
-def introduced(grid: Grid, layout: Layout, clients: int) -> dict[int, int]:
-    """Ask every node who it is; return partition -> node id.
+def forecast_of(
+    experiment: Experiment, dataset: Dataset, layout: Layout, strategy: FederatedStrategy, workers: int
+) -> Forecast:
+    """Return what a round of the study will cost, from the trial steps of its clients.
 
-    Raises:
-        RoundError: no node answers properly.
+    Args:
+        experiment: the study.
+        dataset: what is evaluated on.
+        layout: of the global model.
+        strategy: with the clients that have introduced themselves.
+        workers: clients trained at a time; 0 for all of them, each on a machine of its own.
     """
-    messages = [
-        Message(RecordDict(), node, MessageType.QUERY, group_id="0") for node in sorted(grid.get_node_ids())
-    ]
-    nodes: dict[int, int] = {}
-    reasons: list[str] = []
-    for reply in grid.send_and_receive(messages):
-        partition = read_introduction(reply, layout, clients)
-        if isinstance(partition, str):
-            reasons.append(partition)
-        else:
-            nodes.setdefault(partition, reply.metadata.src_node_id)
-    if not nodes:
-        why = f"; first reason: {reasons[0]}" if reasons else ""
-        raise RoundError(f"none of {len(messages)} nodes is ready{why}")
-    return nodes
+    population, training = strategy.population, experiment.training
+    sampled = population.largest_first(strategy.sample(1))
+    sizes = population.sizes[np.searchsorted(population.partitions, sampled)]
+    steps = training.epochs * -(-sizes // training.batch_size)
+    numbers = layout.parameters + layout.statistics
+    matrix = aggregation_bytes(numbers, len(sampled), isinstance(strategy.rule, StreamingRule))
+    # A forward pass is about a third of a step; the sweep over epsilons takes one each, the clean one, and a gradient.
+    forwards = 1 + 3 + len(experiment.evaluation.epsilons)
+    image_seconds = population.step_seconds / training.batch_size / 3
+    threads = evaluation_threads(experiment)
+    processes = workers if experiment.engine.name == "ray" and not experiment.engine.address else 0
+    # Replies on their way: two a worker at most.
+    messages = 2 * (workers or len(sampled)) * 4 * numbers
+    return Forecast(
+        message_bytes=4 * numbers,
+        clients=len(sampled),
+        steps=int(steps.sum()),
+        training_seconds=makespan(steps * population.step_seconds, workers or len(sampled)),
+        evaluation_seconds=len(dataset.test) * forwards * image_seconds / threads,
+        memory_bytes=peak_memory() + processes * population.memory_bytes + matrix + messages,
+        matrix_bytes=matrix,
+        available_bytes=available_memory(),
+    )
 
 
 def described(dataset: Dataset) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord
 
 from fedrobust.models.layout import Layout, Weights
+from fedrobust.simulation.exchange import last_line
+from fedrobust.simulation.records import vector_of
 
 MOST_EXAMPLES = 2**31
 """More images than any hospital has; beyond it a claim is an attack or a fault."""
@@ -31,6 +33,25 @@ class Reply:
 
 
 @dataclass(frozen=True)
+class Introduction:
+    """Who a node says it is.
+
+    Attributes:
+        partition: the client it stands for.
+        node: Flower's id.
+        examples: how many images it has.
+        step_seconds: what a trial step took it.
+        memory_bytes: the most that its process held.
+    """
+
+    partition: int
+    node: int
+    examples: int
+    step_seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
 class Failure:
     """One client that is left out of a round, and why."""
 
@@ -48,27 +69,40 @@ def read_reply(message: Message, partition: int, layout: Layout) -> Reply | Fail
     Records, keys, shapes, dtypes, finiteness and the number of examples are checked.
     """
     if message.has_error():
-        lines = (message.error.reason or f"error {message.error.code}").strip().splitlines()
-        return Failure(partition, lines[-1])
+        return Failure(partition, last_line(message))
     try:
         return _checked(message, partition, layout)
     except ReplyError as error:
         return Failure(partition, str(error))
 
 
-def read_introduction(message: Message, layout: Layout, clients: int) -> int | str:
-    """Return the partition that a node says it has, or why it cannot take part."""
+def read_introduction(message: Message, layout: Layout, clients: int) -> Introduction | Failure:
+    """Return who a node says it is, or why it cannot take part."""
+    node = message.metadata.src_node_id
     if message.has_error():
-        return (message.error.reason or f"error {message.error.code}").strip().splitlines()[-1]
+        return Failure(node, last_line(message))
     hospital = message.content.get("hospital")
     if not isinstance(hospital, MetricRecord):
-        return f"records {sorted(message.content)}: a node introduces itself with hospital"
+        return Failure(node, f"records {sorted(message.content)}: a node introduces itself with hospital")
     partition, parameters = hospital.get("partition"), hospital.get("parameters")
     if not isinstance(partition, int) or not 0 <= partition < clients:
-        return f"partition = {partition}: the study has 0 to {clients - 1}"
+        return Failure(node, f"partition = {partition}: the study has 0 to {clients - 1}")
     if parameters != layout.parameters:
-        return f"a model of {parameters} parameters, the server's has {layout.parameters}: not the same study"
-    return partition
+        return Failure(
+            node,
+            f"a model of {parameters} parameters, the server's has {layout.parameters}: not the same study",
+        )
+    examples = hospital.get("num-examples")
+    if not isinstance(examples, int) or not 1 <= examples <= MOST_EXAMPLES:
+        return Failure(node, f"num-examples = {examples}: a whole number from 1 to {MOST_EXAMPLES}")
+    memory = hospital.get("memory-bytes")
+    return Introduction(
+        partition,
+        node,
+        examples,
+        _number(hospital, "step-seconds"),
+        memory if isinstance(memory, int) else 0,
+    )
 
 
 def _checked(message: Message, partition: int, layout: Layout) -> Reply:
@@ -92,15 +126,29 @@ def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:
     if array.dtype != "float32" or tuple(array.shape) != (size,):
         raise ReplyError(f"{name} is {array.dtype} {tuple(array.shape)}: float32 ({size},) is expected")
     try:
-        vector = array.numpy()
-    except (ValueError, TypeError, OSError, EOFError) as error:
+        vector = vector_of(array)
+    except (ValueError, TypeError, OSError, EOFError, SyntaxError) as error:
         raise ReplyError(f"{name} cannot be decoded: {error}") from error
     if vector.dtype != np.float32 or vector.shape != (size,):
         raise ReplyError(f"{name} holds {vector.dtype} {vector.shape}: float32 ({size},) is expected")
-    broken = vector.size - np.count_nonzero(np.isfinite(vector))
-    if broken:
+    if not all_finite(vector):
+        broken = vector.size - np.count_nonzero(np.isfinite(vector))
         raise ReplyError(f"{name} has {broken} numbers that are not finite")
     return vector
+
+
+def all_finite(vector: np.ndarray) -> bool:
+    """Return whether every number of `vector` is finite, without an array of answers.
+
+    Example:
+        >>> all_finite(np.ones(3, np.float32)), all_finite(np.array([1, np.nan, np.inf], np.float32))
+        (True, False)
+    """
+    blocks = (vector[start : start + BLOCK] for start in range(0, vector.size, BLOCK))
+    return all(np.isfinite(block).all() for block in blocks)
+
+
+BLOCK = 65536
 
 
 def _number(metrics: MetricRecord, name: str) -> float:

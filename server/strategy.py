@@ -1,11 +1,10 @@
 """The Flower strategy: who is sampled, what is sent, which replies count, and how they become the next model."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
@@ -14,9 +13,13 @@ from fedrobust.config import Experiment
 from fedrobust.errors import FedrobustError
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.randomness import Purpose, generator
-from fedrobust.simulation.records import weights_record
-from fedrobust.study import rule_of
-from server.replies import Failure, Reply, read_reply
+from fedrobust.simulation.records import problem_config, weights_of, weights_record
+from fedrobust.study import Problem, rule_of
+from server.collector import collector_for
+from server.replies import Failure, read_reply
+
+if TYPE_CHECKING:
+    from server.population import Population
 
 
 class RoundError(FedrobustError, RuntimeError):
@@ -64,24 +67,26 @@ class FederatedStrategy(Strategy):
     Args:
         experiment: the study.
         layout: of the global model.
-        nodes: partition -> Flower's node id.
+        problem: what its images look like.
+        population: its clients.
     """
 
-    def __init__(self, experiment: Experiment, layout: Layout, nodes: Mapping[int, int]):
+    def __init__(self, experiment: Experiment, layout: Layout, problem: Problem, population: "Population"):
         self.experiment = experiment
         self.layout = layout
-        self.nodes = dict(sorted(nodes.items()))
-        self.partitions = {node: partition for partition, node in self.nodes.items()}
+        self.problem = problem
+        self.population = population
         self.outcome: RoundOutcome | None = None
         self._sampled: list[int] = []
+        self._current: Weights | None = None
         self.rule = rule_of(experiment)
 
     def summary(self) -> None:
         """Say nothing: events do."""
 
     def sample(self, round: int) -> list[int]:
-        """Return the partitions that take part in `round`, sorted."""
-        available = np.array(list(self.nodes))
+        """Return the partitions that take part in `round`, ascending."""
+        available = self.population.partitions
         wanted = max(1, round_half_up(self.experiment.federation.participation * len(available)))
         draw = generator(self.experiment.seed, Purpose.SAMPLING, round)
         return sorted(int(partition) for partition in draw.choice(available, wanted, replace=False))
@@ -89,12 +94,17 @@ class FederatedStrategy(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
-        """Return one message to every sampled client: the global weights and the number of the round."""
+        """Return one message to every sampled client, clients with many images first.
+
+        A message holds the global weights, the number of the round, and what the study's images look like.
+        """
         self._sampled = self.sample(server_round)
-        content = RecordDict({"weights": arrays, "config": ConfigRecord({**config, "round": server_round})})
+        self._current = weights_of(arrays)
+        settings = {**config, "round": server_round, **problem_config(self.problem)}
+        content = RecordDict({"weights": arrays, "config": ConfigRecord(settings)})
         return [
-            Message(content, self.nodes[partition], MessageType.TRAIN, group_id=str(server_round))
-            for partition in self._sampled
+            Message(content, self.population.node(partition), MessageType.TRAIN, group_id=str(server_round))
+            for partition in self.population.largest_first(self._sampled)
         ]
 
     def aggregate_train(
@@ -102,37 +112,39 @@ class FederatedStrategy(Strategy):
     ) -> tuple[ArrayRecord, MetricRecord]:
         """Return the next global weights from the replies that pass the checks.
 
+        Replies may come in any order and be an iterator that is still waiting for them: each is read when it comes
+        and not kept.
+
         Raises:
             RoundError: fewer than ``federation.min-replies`` of the sampled clients are left.
         """
-        by_partition = {self.partitions[message.metadata.src_node_id]: message for message in replies}
-        trainable = self.rule.start(self.layout.parameters)
-        statistics = self.rule.start(self.layout.statistics)
-        counted: list[Reply] = []
+        assert self._current is not None
+        collector = collector_for(self.rule, self.layout, self._current, self._sampled)
+        expected = set(self._sampled)
+        counted: list[ReplyNote] = []
         failures: list[Failure] = []
-        # The order of the sums is the order of the partitions, whoever answered first.
-        for partition in self._sampled:
-            message = by_partition.pop(partition, None)
-            answer = (
-                Failure(partition, "no reply in time")
-                if message is None
-                else read_reply(message, partition, self.layout)
-            )
+        for message in replies:
+            partition = self.population.partition(message.metadata.src_node_id)
+            if partition is None or partition not in expected:
+                continue
+            expected.remove(partition)
+            answer = read_reply(message, partition, self.layout)
             if isinstance(answer, Failure):
                 failures.append(answer)
                 continue
-            trainable.add(answer.weights.trainable, answer.examples)
-            statistics.add(answer.weights.statistics, answer.examples)
-            counted.append(Reply(partition, NO_WEIGHTS, answer.examples, answer.loss, answer.seconds))
+            collector.add(partition, answer.weights, answer.examples)
+            counted.append(ReplyNote(partition, answer.examples, answer.loss, answer.seconds))
+        failures += [Failure(partition, "no reply in time") for partition in expected]
         self.outcome = outcome_of(len(self._sampled), counted, failures)
         needed = max(1, math.ceil(self.experiment.federation.min_replies * len(self._sampled)))
         if len(counted) < needed:
+            first = self.outcome.failures[0]
             raise RoundError(
                 f"round {server_round}: {len(counted)} of {len(self._sampled)} sampled clients are left, "
                 f"federation.min-replies = {self.experiment.federation.min_replies} asks for {needed}; first reason: "
-                f"client {failures[0].partition}: {failures[0].reason}"
+                f"client {first.partition}: {first.reason}"
             )
-        record = weights_record(Weights(trainable.result(), statistics.result()))
+        record = weights_record(collector.result())
         return record, MetricRecord({"loss": self.outcome.loss, "clients": len(counted)})
 
     def configure_evaluate(
@@ -146,11 +158,20 @@ class FederatedStrategy(Strategy):
         return None
 
 
-NO_WEIGHTS = Weights(np.zeros(0, np.float32), np.zeros(0, np.float32))
+@dataclass(frozen=True)
+class ReplyNote:
+    """What is kept of a reply that counted: everything but its weights."""
+
+    partition: int
+    examples: int
+    loss: float
+    seconds: float
 
 
-def outcome_of(sampled: int, counted: list[Reply], failures: list[Failure]) -> RoundOutcome:
-    """Return the figures of a round; the loss weights clients by their images."""
+def outcome_of(sampled: int, counted: list[ReplyNote], failures: list[Failure]) -> RoundOutcome:
+    """Return the figures of a round, whoever answered first; the loss weights clients by their images."""
+    counted = sorted(counted, key=lambda note: note.partition)
+    failures = sorted(failures, key=lambda failure: failure.partition)
     images = sum(reply.examples for reply in counted)
     loss = sum(reply.loss * reply.examples for reply in counted) / images if images else math.nan
     return RoundOutcome(

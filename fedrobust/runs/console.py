@@ -18,10 +18,12 @@ from rich.table import Table
 from fedrobust.runs.events import (
     ClientReplied,
     Event,
+    ForecastMade,
     RoundFinished,
     RoundStarted,
     StageStarted,
     StudyFinished,
+    StudyResumed,
     StudyStarted,
 )
 
@@ -58,6 +60,7 @@ class ConsoleListener:
             disable=not self.live,
         )
         self.rounds = 0
+        self.folder = ""
         self.clients = 0
         self.task = self.progress.add_task("starting", total=None, count="")
 
@@ -75,10 +78,15 @@ class ConsoleListener:
                 self.rounds = event.rounds
                 self._say(f"[bold]{event.name}[/]  {escape(event.summary)}")
                 self._say(f"run folder: {escape(event.folder)}")
+                self.folder = event.folder
             case StageStarted():
                 self._begin(event.stage, None)
                 if not self.live:
                     self._say(f"{event.stage} ...")
+            case ForecastMade():
+                self._say(escape(event.line), style="dim")
+            case StudyResumed():
+                self._say(f"resumed after round {event.rounds}")
             case RoundStarted():
                 self._begin(f"round {event.round}/{self.rounds}", event.clients)
             case ClientReplied():

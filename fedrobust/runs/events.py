@@ -29,6 +29,21 @@ class StageStarted:
 
 
 @dataclass(frozen=True)
+class ForecastMade:
+    """What a round will cost, before the first one: one line, and the figures as in ``result.json``."""
+
+    line: str
+    figures: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StudyResumed:
+    """A study goes on after `rounds` finished rounds."""
+
+    rounds: int
+
+
+@dataclass(frozen=True)
 class RoundStarted:
     """Round `round` begins with `clients` sampled clients."""
 
@@ -58,7 +73,16 @@ class StudyFinished:
     result: Mapping[str, Any]
 
 
-Event = StudyStarted | StageStarted | RoundStarted | ClientReplied | RoundFinished | StudyFinished
+Event = (
+    StudyStarted
+    | StageStarted
+    | ForecastMade
+    | StudyResumed
+    | RoundStarted
+    | ClientReplied
+    | RoundFinished
+    | StudyFinished
+)
 Listener = Callable[[Event], None]
 
 _listeners: ContextVar[Sequence[Listener]] = ContextVar("fedrobust_listeners", default=())
@@ -68,6 +92,11 @@ def emit(event: Event) -> None:
     """Tell every listener of this context about `event`."""
     for listener in _listeners.get():
         listener(event)
+
+
+def anybody_listens() -> bool:
+    """Return whether this context has a listener."""
+    return bool(_listeners.get())
 
 
 @contextmanager

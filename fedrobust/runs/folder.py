@@ -1,8 +1,10 @@
 """The run folder: everything that a run leaves behind, each file written whole or not at all."""
 
+import fcntl
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +23,8 @@ class RunFolder:
     """A run's folder.
 
     Holds ``experiment.toml``, ``partition.json``, ``metrics.jsonl`` (a line a round), ``result.json``,
-    ``model.keras``, ``student.keras``, ``*.tflite``, ``examples.npz``, ``environment.json`` and ``report.html``.
+    ``checkpoints/`` (until the run is finished), ``model.keras``, ``student.keras``, ``*.tflite``, ``examples.npz``,
+    ``environment.json`` and ``report.html``.
 
     Attributes:
         path: of the folder.
@@ -65,6 +68,22 @@ class RunFolder:
             raise RunFolderError(f"{path}: not a run folder (it has no experiment.toml)")
         return folder
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from running in this folder during the block; a killed one's lock goes with it.
+
+        Raises:
+            RunFolderError: another process is running in it.
+        """
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise RunFolderError(f"{self.path}: another process is running in this folder") from error
+        finally:
+            os.close(handle)
+
     def file(self, name: str) -> Path:
         """Return the path of one file of the run."""
         return self.path / name
@@ -95,6 +114,10 @@ class RunFolder:
             return json.loads(self.file(name).read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:
             raise RunFolderError(f"{self.file(name)}: {error}") from error
+
+    def write_lines(self, name: str, values: Iterable[Mapping[str, Any]]) -> Path:
+        """Write a file of one JSON line a value, atomically."""
+        return self.write_text(name, "".join(json.dumps(value, allow_nan=False) + "\n" for value in values))
 
     def append_line(self, name: str, value: Mapping[str, Any]) -> None:
         """Append `value` as one line of JSON and flush it to the disk."""

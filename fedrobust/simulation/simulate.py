@@ -1,14 +1,20 @@
-"""Run a study on this machine: the two Flower apps, and the engine that carries their messages."""
+"""Run a study: the two Flower apps, and the engine that carries their messages."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fedrobust.config import Experiment
 from fedrobust.registry import import_dotted
 from fedrobust.runs.events import Event, Listener, StageStarted, StudyStarted, emit, listening
 from fedrobust.runs.run import Run
 from fedrobust.runtime import start_tensorflow
-from fedrobust.study import partition_of
+from fedrobust.study import dataset_of, partition_of
+
+if TYPE_CHECKING:
+    from fedrobust.simulation.grid import SimulatedGrid
 
 SERVER_APP = "server.app:app"
 CLIENT_APP = "clients.app:app"
@@ -29,21 +35,20 @@ def simulate(
         client_app: dotted path of a Flower ClientApp.
 
     Raises:
-        ConfigError, DataError, ModelError: the study cannot be run as written; nothing was trained.
+        ConfigError, DataError, ModelError, DoesNotFitError: the study cannot be run as written; nothing was trained.
+        EngineError: the engine cannot start or go on.
         RoundError: a round had too few replies. The run folder is kept.
     """
     # What is wrong with the data is told before TensorFlow takes its ten seconds to start.
     partition_of(experiment)
-    workers = experiment.engine.workers or os.cpu_count() or 1
     with listening(*listeners):
         emit(StageStarted("starting TensorFlow"))
-    start_tensorflow(workers)
+    start_tensorflow(experiment.engine.workers or os.cpu_count() or 1)
     # Flower reports usage to its makers when imported, unless told not to.
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     from flwr.app import Context, RecordDict
 
     from fedrobust.simulation.identity import RUN_ID, SERVER_NODE_ID, server_identity
-    from fedrobust.simulation.threads import ThreadsGrid
 
     folders: list[str] = []
 
@@ -53,10 +58,41 @@ def simulate(
 
     run_config = experiment.to_run_config()
     context = Context(RUN_ID, SERVER_NODE_ID, {}, RecordDict(), run_config)
+    # `server_identity` comes first, so that it is put back after the last worker is gone.
     with (
         listening(remember, *listeners),
         server_identity(),
-        ThreadsGrid(import_dotted(client_app), run_config, experiment.federation.clients, workers) as grid,
+        grid_of(experiment, client_app, run_config) as grid,
     ):
         import_dotted(server_app)(grid, context)
     return Run.open(Path(folders[-1]))
+
+
+@contextmanager
+def grid_of(experiment: Experiment, client_app: str, run_config: dict[str, Any]) -> "Iterator[SimulatedGrid]":
+    """Start the study's engine.
+
+    Raises:
+        EngineError: it cannot start.
+    """
+    from fedrobust.simulation.grid import SimulatedGrid
+
+    engine, clients = experiment.engine, experiment.federation.clients
+    if engine.name == "threads":
+        from fedrobust.simulation.threads import ThreadWorker
+
+        app = import_dotted(client_app)
+        workers = engine.workers or os.cpu_count() or 1
+        with SimulatedGrid(
+            lambda _: ThreadWorker(app), run_config, clients, workers, engine.client_timeout
+        ) as grid:
+            yield grid
+        return
+    from fedrobust.simulation.ray_engine import ray_engine
+
+    emit(StageStarted("joining Ray" if engine.address else "starting Ray"))
+    with (
+        ray_engine(engine, client_app, run_config, dataset_of(experiment).digest) as cluster,
+        SimulatedGrid(cluster.hire, run_config, clients, cluster.workers, engine.client_timeout) as grid,
+    ):
+        yield grid

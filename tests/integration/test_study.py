@@ -16,8 +16,9 @@ from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.runs.events import RoundFinished, StudyStarted
 from fedrobust.runs.run import Run
 from fedrobust.simulation.simulate import simulate
-from fedrobust.study import classifier_of, dataset_of, local_update_of, partition_of, training_data_of
+from fedrobust.study import Problem, dataset_of, initial_model, local_update_of, partition_of, shard_of
 from fedrobust.training.batches import draw_batches
+from fedrobust.training.local_update import TrainingData
 from server.strategy import RoundError
 
 SMALL = {
@@ -122,12 +123,13 @@ def test_a_federation_of_one_is_local_training_to_the_bit(tmp_path, optimizer):
         training__optimizer=optimizer,
         model__batchnorm_policy="average",
     )
-    shard = partition_of(experiment).shards[0]
+    shard = shard_of(experiment, 0)
     assert len(shard) == 200
-    batches = draw_batches(shard, 1, 16, generator(0, Purpose.TRAINING, round=1, partition=0))
-    weights, _ = local_update_of(experiment)(
-        classifier_of(experiment).initial_weights(),
-        training_data_of(experiment),
+    batches = draw_batches(np.arange(200), 1, 16, generator(0, Purpose.TRAINING, round=1, partition=0))
+    _, start = initial_model(experiment)
+    weights, _ = local_update_of(experiment, Problem.of(dataset_of(experiment)))(
+        start,
+        TrainingData.of(shard.images, shard.labels),
         batches,
         [0.001] * len(batches.sizes),
         graph_seed(0, Purpose.TRAINING, round=1, partition=0),
@@ -138,9 +140,11 @@ def test_a_federation_of_one_is_local_training_to_the_bit(tmp_path, optimizer):
 def test_hospitals_with_class_weights_train_otherwise(tmp_path):
     experiment = small(tmp_path, data__partition="dirichlet")
     balanced = small(tmp_path, data__partition="dirichlet", training__class_weights="balanced")
-    weights = classifier_of(experiment).initial_weights()
-    plain, metrics = Hospital(experiment, 0).train(weights, round=1)
-    other, _ = Hospital(balanced, 0).train(weights, round=1)
+    _, weights = initial_model(experiment)
+    problem = Problem.of(dataset_of(experiment))
+    shard = shard_of(experiment, 0)
+    plain, metrics = Hospital(experiment, 0, shard, problem).train(weights, round=1)
+    other, _ = Hospital(balanced, 0, shard, problem).train(weights, round=1)
     assert plain.digest() != other.digest()
     assert metrics["num-examples"] == len(partition_of(experiment).shards[0])
 

@@ -1,6 +1,7 @@
 """Every reply is hostile until checked."""
 
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from fedrobust.config import Experiment
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.simulation.identity import server_identity
 from fedrobust.simulation.records import weights_record
-from server.replies import Failure, Reply, read_introduction, read_reply
+from fedrobust.study import Problem
+from server.population import Population
+from server.replies import Failure, Introduction, Reply, read_introduction, read_reply
 from server.strategy import FederatedStrategy, RoundError, round_half_up
 
 LAYOUT = Layout((Entry("kernel", (3,), "trainable"), Entry("mean", (2,), "statistic")))
@@ -96,33 +99,60 @@ def test_errors_are_reported_by_their_last_line():
     error = Message(Error(2, "Traceback ...\n  file\nOSError: disk full"), reply_to=asked)
     assert read_reply(error, 4, LAYOUT) == Failure(4, "OSError: disk full")
     assert read_reply(Message(Error(7), reply_to=asked), 4, LAYOUT) == Failure(4, "error 7")
-    assert read_introduction(error, LAYOUT, 5) == "OSError: disk full"
+    assert read_introduction(error, LAYOUT, 5) == Failure(1, "OSError: disk full")
+
+
+INTRODUCTION = {
+    "partition": 2,
+    "parameters": 3,
+    "num-examples": 7,
+    "step-seconds": 0.5,
+    "memory-bytes": 10**9,
+}
 
 
 @pytest.mark.parametrize(
-    ("record", "answer"),
+    ("changes", "reason"),
     [
-        ({"partition": 2, "parameters": 3}, 2),
-        ({"partition": 5, "parameters": 3}, "partition = 5: the study has 0 to 4"),
-        ({"partition": 2, "parameters": 4}, "a model of 4 parameters"),
-        ({"parameters": 3}, "partition = None"),
+        ({"partition": 5}, "partition = 5: the study has 0 to 4"),
+        ({"parameters": 4}, "a model of 4 parameters"),
+        ({"partition": None}, "partition = None"),
+        ({"num-examples": 0}, "num-examples = 0"),
+        ({"num-examples": None}, "num-examples = None"),
     ],
 )
-def test_introductions(record, answer):
-    found = read_introduction(message({"hospital": MetricRecord(record)}), LAYOUT, 5)
-    assert found == answer if isinstance(answer, int) else found.startswith(answer)
+def test_introductions(changes, reason):
+    def read(record):
+        given = {key: value for key, value in record.items() if value is not None}
+        return read_introduction(message({"hospital": MetricRecord(given)}), LAYOUT, 5)
+
+    assert read(INTRODUCTION) == Introduction(2, 1, 7, 0.5, 10**9)
+    assert read({**INTRODUCTION, **changes}).reason.startswith(reason)
 
 
-def strategy(clients=4, **settings):
+def population(sizes):
+    clients = len(sizes)
+    nodes = {partition: partition + 100 for partition in range(clients)}
+    return Population(np.arange(clients), nodes, np.array(sizes), 0.1, 10**9)
+
+
+def strategy(clients=4, sizes=None, **settings):
     experiment = Experiment.of(federation__clients=clients, **settings)
-    return FederatedStrategy(experiment, LAYOUT, {partition: partition + 100 for partition in range(clients)})
+    return FederatedStrategy(experiment, LAYOUT, Problem((4, 4, 1), 2), population(sizes or [10] * clients))
+
+
+def sent(server, value=0.0):
+    current = weights_record(Weights(np.full(3, value, np.float32), np.full(2, value, np.float32)))
+    return [item.metadata.dst_node_id for item in server.configure_train(1, current, {}, None)]
+
+
+def test_clients_with_many_images_are_sent_theirs_first():
+    assert sent(strategy(sizes=[10, 30, 20, 30])) == [101, 103, 102, 100]
 
 
 def test_mean_weights_clients_by_their_images_whatever_the_order():
     server = strategy()
-    global_weights = weights_record(Weights(np.zeros(3, np.float32), np.zeros(2, np.float32)))
-    sent = server.configure_train(1, global_weights, None or {}, None)
-    assert [item.metadata.dst_node_id for item in sent] == [100, 101, 102, 103]
+    assert sent(server) == [100, 101, 102, 103]
     replies = [message(honest(float(node), examples=node - 99), node) for node in (103, 100, 102, 101)]
     record, metrics = server.aggregate_train(1, replies)
     expected = (100 * 1 + 101 * 2 + 102 * 3 + 103 * 4) / 10
@@ -133,12 +163,47 @@ def test_mean_weights_clients_by_their_images_whatever_the_order():
 
 def test_a_silent_client_is_a_failure_and_too_many_end_the_round():
     server = strategy(federation__min_replies=0.5)
-    sample = weights_record(Weights(np.zeros(3, np.float32), np.zeros(2, np.float32)))
-    server.configure_train(1, sample, {}, None)
+    sent(server)
     server.aggregate_train(1, [message(honest(), node) for node in (100, 101)])
     assert [failure.reason for failure in server.outcome.failures] == ["no reply in time"] * 2
     with pytest.raises(RoundError, match="1 of 4 sampled clients are left"):
         server.aggregate_train(1, [message(honest(), 100)])
+
+
+def test_replies_are_read_when_they_come_and_not_kept():
+    server = strategy()
+    sent(server)
+    alive = []
+
+    def arriving():
+        for node in (102, 100, 103, 101):
+            reply = message(honest(float(node)), node)
+            alive.append(weakref.ref(reply))
+            yield reply
+            del reply
+            assert sum(item() is not None for item in alive) <= 1
+
+    server.aggregate_train(1, arriving())
+
+
+def test_strangers_and_second_replies_are_not_heard():
+    server = strategy(federation__min_replies=0)
+    sent(server)
+    replies = [message(honest(1.0), 100), message(honest(9.0), 100), message(honest(9.0), 555)]
+    record, _ = server.aggregate_train(1, replies)
+    assert record["trainable"].numpy().tolist() == [1.0] * 3
+
+
+def test_a_rule_that_compares_clients_gets_one_row_for_each_that_answered():
+    server = strategy(federation__aggregator="median", clients=5)
+    sent(server, value=1.0)
+    # Client 2 fails, client 4 is an attacker: of 2, 3, 4 and 1e9 the median is 3.5.
+    replies = [
+        message(honest(value), node) for node, value in ((104, 1e9), (100, 2.0), (103, 4.0), (101, 3.0))
+    ]
+    record, _ = server.aggregate_train(1, replies)
+    assert record["trainable"].numpy().tolist() == [3.5] * 3
+    assert record["statistics"].numpy().tolist() == [3.5] * 2
 
 
 def test_sampling_is_seeded_by_round_and_goes_by_partition():

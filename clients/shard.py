@@ -1,0 +1,72 @@
+"""Where a hospital's images come from: the study's partition in a simulation, its own file in a real federation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedrobust.config import ConfigError, Experiment
+from fedrobust.data.dataset import DataError, Split
+from fedrobust.data.npz import read_array, read_split
+from fedrobust.once import once
+from fedrobust.study import Problem, shard_of
+
+
+def partition_id(node_config: Mapping[str, Any]) -> int:
+    """Return which client of the study a node is.
+
+    Raises:
+        ConfigError: the node's configuration does not say, or not with a whole number.
+    """
+    number = node_config.get("partition-id")
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise ConfigError(
+            f"node config partition-id = {number!r}: a whole number from 0, such as --node-config "
+            "\"partition-id=0 data-path='/data/mine.npz'\""
+        )
+    return number
+
+
+def shard(experiment: Experiment, node_config: Mapping[str, Any], problem: Problem) -> Split:
+    """Return a node's training images: those of ``data-path`` in its configuration, else its part of the study's.
+
+    Raises:
+        DataError: the file cannot be read, or its images and labels are not those of the study.
+        ConfigError: the study has no such client.
+    """
+    path = node_config.get("data-path")
+    if path is None:
+        return shard_of(experiment, partition_id(node_config))
+    own = own_shard(Path(str(path)).expanduser())
+    if own.images.shape[1:] != problem.image_shape:
+        raise DataError(
+            f"{path}: train_images are {own.images.shape[1:]}, the study's are {problem.image_shape}: resize them"
+        )
+    if own.labels.max() >= problem.classes:
+        raise DataError(
+            f"{path}: train_labels go up to {own.labels.max()}, the study has classes 0 to {problem.classes - 1}"
+        )
+    return own
+
+
+@once()
+def own_shard(path: Path) -> Split:
+    """Read ``train_images`` and ``train_labels`` from a hospital's own ``.npz`` file; nothing else in it is read.
+
+    Raises:
+        DataError: there is no such file, an array is missing, or has a wrong shape or dtype.
+    """
+    names = ("train_images", "train_labels")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in names if name not in archive]
+            if missing:
+                raise DataError(
+                    f"{path}: no {' and no '.join(missing)}; it has {', '.join(archive) or 'nothing'}"
+                )
+            return read_split(path, "train", *(read_array(path, archive, name) for name in names))
+    except DataError:
+        raise
+    except (OSError, EOFError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: cannot be read as an .npz file: {error}") from error

@@ -1,0 +1,122 @@
+"""What a round will cost in time, memory and messages, before the first one is run."""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from fedrobust.errors import FedrobustError
+
+HEADROOM = 0.9
+"""Share of the free memory that a study may plan with."""
+
+
+class DoesNotFitError(FedrobustError, ValueError):
+    """A study needs more memory than there is; nothing was trained."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a round will cost.
+
+    Attributes:
+        message_bytes: of one message, in either direction.
+        clients: how many are trained in a round.
+        steps: optimisation steps of all of them together.
+        training_seconds: from the first message to the new global model.
+        evaluation_seconds: of one evaluation.
+        memory_bytes: the most that the server's process and its workers hold at once, on this machine.
+        matrix_bytes: the part of it that the aggregation rule needs.
+        available_bytes: what the machine has free for it, including what these processes already hold.
+    """
+
+    message_bytes: int
+    clients: int
+    steps: int
+    training_seconds: float
+    evaluation_seconds: float
+    memory_bytes: int
+    matrix_bytes: int
+    available_bytes: int
+
+    def line(self) -> str:
+        """Return the forecast as one line."""
+        return (
+            f"a round: {self.clients} clients, {self.steps} steps, about {_duration(self.training_seconds)} of "
+            f"training; {2 * self.clients} messages of {size(self.message_bytes)}; "
+            f"memory {size(self.memory_bytes)} of {size(self.available_bytes)}; "
+            f"an evaluation: about {_duration(self.evaluation_seconds)}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for ``result.json``."""
+        return {name.replace("_", "-"): getattr(self, name) for name in self.__dataclass_fields__}
+
+    def check(self) -> None:
+        """Refuse what cannot fit.
+
+        Raises:
+            DoesNotFitError: more memory is needed than there is.
+        """
+        if self.memory_bytes <= HEADROOM * self.available_bytes:
+            return
+        raise DoesNotFitError(
+            f"the study needs {size(self.memory_bytes)} of memory, {size(self.matrix_bytes)} of it for aggregating "
+            f"{self.clients} clients, and {size(self.available_bytes)} are free: lower federation.participation, "
+            'engine.workers or training.batch-size, or choose federation.aggregator = "mean", which needs no '
+            "matrix of clients"
+        )
+
+
+def aggregation_bytes(numbers: int, clients: int, streams: bool) -> int:
+    """Return the memory that a rule needs for `clients` vectors of `numbers` float32.
+
+    Example:
+        >>> aggregation_bytes(1000, clients=1_000_000, streams=True)
+        20000
+    """
+    # Two float64 sums and the result; or one float32 row a client and the result.
+    return numbers * (8 + 8 + 4) if streams else numbers * 4 * (clients + 1)
+
+
+def makespan(durations: Iterable[float], workers: int) -> float:
+    """Return how long `workers` take for tasks handed out in the given order, each to the first who is free.
+
+    Example:
+        >>> makespan([4.0, 3.0, 2.0, 1.0], workers=2)
+        5.0
+    """
+    free_at = [0.0] * workers
+    for duration in durations:
+        heapq.heapreplace(free_at, free_at[0] + duration)
+    return max(free_at)
+
+
+def available_memory() -> int:
+    """Return the bytes that are free on this machine, with what this process and its children hold."""
+    process = psutil.Process()
+    own = sum(int(each.memory_info().rss) for each in [process, *process.children(recursive=True)])
+    return int(psutil.virtual_memory().available) + own
+
+
+def size(count: float) -> str:
+    """Return bytes in words.
+
+    Example:
+        >>> size(950), size(9_021_000), size(13.25e9)
+        ('950 B', '9.0 MB', '13.2 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

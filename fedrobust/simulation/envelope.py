@@ -1,0 +1,48 @@
+"""A Flower message taken apart into a small skeleton and its arrays, so that arrays can travel by themselves."""
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Message, RecordDict
+
+from fedrobust.simulation.records import LiveArray, vector_of
+
+
+@dataclass(frozen=True, eq=False)
+class Envelope:
+    """A message without its arrays.
+
+    Attributes:
+        message: with empty array records.
+        names: (record, array) of each array, in the order in which they travel.
+    """
+
+    message: Message
+    names: tuple[tuple[str, str], ...]
+
+
+def pack(message: Message) -> tuple[Envelope, list[Array]]:
+    """Return `message` without its arrays, and the arrays."""
+    if message.has_error():
+        return Envelope(message, ()), []
+    content = message.content
+    names = [(record, name) for record, arrays in content.array_records.items() for name in arrays]
+    light = copy(message)
+    light.content = RecordDict(
+        {key: ArrayRecord() if isinstance(record, ArrayRecord) else record for key, record in content.items()}
+    )
+    return Envelope(light, tuple(names)), [content.array_records[record][name] for record, name in names]
+
+
+def unpack(envelope: Envelope, values: Sequence[np.ndarray]) -> Message:
+    """Return the message of `envelope` with `values` as its arrays; they are not copied."""
+    for (record, name), array in zip(envelope.names, values, strict=True):
+        envelope.message.content.array_records[record][name] = LiveArray(array)
+    return envelope.message
+
+
+def values_of(array: Array) -> np.ndarray:
+    """Return the numbers of `array`, without a copy where its encoding allows that."""
+    return vector_of(array)

@@ -1,0 +1,226 @@
+"""The Ray engine: workers are processes of a Ray cluster, on this machine or on many.
+
+Each worker is one actor with one compiled local update and the data loaded once. The global weights are put into the
+object store once a round, whoever reads them; replies come back as arrays in shared memory, without a copy.
+"""
+
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import ray
+from flwr.app import Array, Context, Message, RecordDict
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from fedrobust.config import Engine, Experiment
+from fedrobust.registry import import_dotted
+from fedrobust.runs.environment import code_digest
+from fedrobust.runtime import claim_process, start_tensorflow
+from fedrobust.simulation.envelope import Envelope, pack, unpack, values_of
+from fedrobust.simulation.grid import EngineError, WorkerDiedError
+from fedrobust.simulation.identity import server_identity
+
+MOST_BIRTHS = 3
+"""How often a worker that does not come up is started anew."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a worker says of where it runs: it must be what the driver runs."""
+
+    node: str
+    process: int
+    code: str
+    data: str
+
+
+class Actor:
+    """The process of one worker.
+
+    Args:
+        client_app: dotted path of the Flower app that every node runs.
+        run_config: Flower's flat run config.
+        path: folders that the driver imports from.
+    """
+
+    def __init__(self, client_app: str, run_config: Mapping[str, Any], path: list[str]):
+        sys.path += [folder for folder in path if folder not in sys.path]
+        # The process is this worker's alone, for as long as it lives.
+        claim_process()
+        start_tensorflow(workers=1)
+        self._identity = server_identity()
+        self._identity.__enter__()
+        self._app = import_dotted(client_app)
+        self._run_config = dict(run_config)
+
+    def credentials(self) -> Credentials:
+        """Return where this worker runs, and digests of its code and data."""
+        from fedrobust.study import dataset_of
+
+        data = dataset_of(Experiment.from_run_config(self._run_config)).digest
+        return Credentials(ray.get_runtime_context().get_node_id(), os.getpid(), code_digest(), data)
+
+    def answer(
+        self, envelope: Envelope, node_config: Mapping[str, Any], state: RecordDict, *values: np.ndarray
+    ) -> tuple[Envelope, RecordDict, list[np.ndarray]]:
+        """Answer one message in the name of one node."""
+        message = unpack(envelope, values)
+        context = Context(
+            run_id=message.metadata.run_id,
+            node_id=message.metadata.dst_node_id,
+            node_config=dict(node_config),
+            state=state,
+            run_config=self._run_config,
+        )
+        reply, arrays = pack(self._app(message, context))
+        return reply, context.state, [values_of(array) for array in arrays]
+
+
+class RayWorker:
+    """One actor, as the grid's worker.
+
+    Args:
+        actor: handle of an `Actor`.
+        shelf: where arrays are put for all workers.
+    """
+
+    def __init__(self, actor: Any, shelf: "Shelf"):
+        self._actor = actor
+        self._shelf = shelf
+
+    def answer(self, message: Message, context: Context) -> Message:
+        """Return what the node's app answers.
+
+        Raises:
+            WorkerDiedError: the process is gone.
+        """
+        envelope, arrays = pack(message)
+        references = [self._shelf.reference(array) for array in arrays]
+        try:
+            reply, state, values = ray.get(
+                self._actor.answer.remote(envelope, dict(context.node_config), context.state, *references)
+            )
+        except RayActorError as error:
+            raise WorkerDiedError(str(error).strip().splitlines()[0]) from error
+        except RayTaskError as error:
+            raise RuntimeError(str(error.cause if error.cause is not None else error)) from error
+        context.state = state
+        return unpack(reply, values)
+
+    def close(self) -> None:
+        """Kill the process."""
+        try:
+            ray.kill(self._actor)
+        except (RayError, ValueError, RuntimeError, ConnectionError):
+            return
+
+
+@dataclass
+class Shelf:
+    """The arrays of the newest messages in Ray's object store: each is put there once, however many workers read it."""
+
+    keep: int = 8
+    _items: deque[tuple[Array, Any]] = field(default_factory=deque)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def reference(self, array: Array) -> Any:
+        """Return the reference of `array` in the object store."""
+        with self._lock:
+            for known, reference in self._items:
+                if known is array:
+                    return reference
+            reference = ray.put(values_of(array))
+            self._items.append((array, reference))
+            if len(self._items) > self.keep:
+                self._items.popleft()
+            return reference
+
+
+@dataclass
+class RayEngine:
+    """A running cluster and what its workers are made of.
+
+    Attributes:
+        workers: how many there are to be.
+        client_app: dotted path of the client app.
+        run_config: Flower's flat run config.
+        gpus: share of a GPU for each worker.
+        data: digest of the study's data set as the driver has it.
+    """
+
+    workers: int
+    client_app: str
+    run_config: Mapping[str, Any]
+    gpus: float
+    data: str
+    shelf: Shelf = field(default_factory=Shelf)
+
+    def hire(self, seat: int) -> RayWorker:
+        """Start a worker and check that it runs the same code on the same data.
+
+        Raises:
+            EngineError: it does not, or does not come up.
+        """
+        remote: Any = ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=0)(Actor)
+        for attempt in range(1, MOST_BIRTHS + 1):
+            actor = remote.remote(self.client_app, self.run_config, sys.path)
+            try:
+                self._check(ray.get(actor.credentials.remote()))
+            except RayActorError as error:
+                if attempt == MOST_BIRTHS:
+                    raise EngineError(f'engine.name = "ray": a worker does not come up: {error}') from error
+                continue
+            except RayTaskError as error:
+                raise EngineError(
+                    f'engine.name = "ray": a worker cannot start: {error.cause or error}'
+                ) from error
+            return RayWorker(actor, self.shelf)
+        raise AssertionError("unreachable")
+
+    def _check(self, found: Credentials) -> None:
+        for what, theirs, ours in (("code", found.code, code_digest()), ("data", found.data, self.data)):
+            if theirs != ours:
+                raise EngineError(
+                    f"engine.address: node {found.node} has other {what} than this machine (digest {theirs[:12]}, "
+                    f"here {ours[:12]}): install the same version and the same data set on every node"
+                )
+
+
+@contextmanager
+def ray_engine(
+    settings: Engine, client_app: str, run_config: Mapping[str, Any], data: str
+) -> Iterator[RayEngine]:
+    """Start Ray on this machine, or join a running cluster, and leave it as it was found.
+
+    Raises:
+        EngineError: the cluster cannot be reached, or has fewer cores or GPUs than asked for.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    cores = settings.workers or os.cpu_count() or 1
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    try:
+        if settings.address:
+            ray.init(address=settings.address, **quiet)
+        else:
+            ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        raise EngineError(f'engine.address = "{settings.address}": no Ray cluster: {error}') from error
+    try:
+        found: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        workers = settings.workers or int(found.get("CPU", 0))
+        for name, needed in (("CPU", workers), ("GPU", workers * settings.gpus_per_worker)):
+            if needed > found.get(name, 0) or not workers:
+                raise EngineError(
+                    f"engine.workers = {settings.workers}: the cluster has {found.get(name, 0):g} {name}s, "
+                    f"{needed:g} are needed"
+                )
+        yield RayEngine(workers, client_app, run_config, settings.gpus_per_worker, data)
+    finally:
+        ray.shutdown()

@@ -1,0 +1,58 @@
+"""How long a local step takes on this machine, and what it costs in memory, measured rather than guessed."""
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.data.dataset import Split
+from fedrobust.models.layout import Weights
+from fedrobust.training.batches import draw_batches
+from fedrobust.training.local_update import LocalUpdate, TrainingData
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a trial step came to.
+
+    Attributes:
+        step_seconds: one optimisation step on a full batch, with everything compiled.
+        memory_bytes: most memory that the process has held so far, the trial step's included.
+    """
+
+    step_seconds: float
+    memory_bytes: int
+
+
+STEPS = 3
+
+
+def calibrate(update: LocalUpdate, shard: Split, batch_size: int) -> Calibration:
+    """Run `update` on images of `shard` from weights that mean nothing, and throw the result away.
+
+    The first call, which compiles, is not timed. A shard smaller than a batch is repeated to fill one.
+
+    Args:
+        update: a compiled local update.
+        shard: images and labels.
+        batch_size: images in a batch.
+    """
+    rows = np.resize(np.arange(len(shard)), batch_size)
+    data = TrainingData.of(shard.images[rows], shard.labels[rows])
+    layout = update.classifier.layout
+    start = Weights(np.full(layout.parameters, 0.01, np.float32), np.ones(layout.statistics, np.float32))
+    seconds = 0.0
+    for steps in (1, STEPS):
+        batches = draw_batches(np.arange(batch_size), steps, batch_size, np.random.default_rng(0))
+        began = time.perf_counter()
+        update(start, data, batches, np.zeros(steps, np.float32), seed=[0, 0])
+        seconds = (time.perf_counter() - began) / steps
+    return Calibration(seconds, peak_memory())
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has held, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,210 @@
+import threading
+
+import pytest
+from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.supercore.task_identity import TaskIdentity
+
+from fedrobust.runs.events import ClientReplied, listening
+from fedrobust.simulation.exchange import exchange
+from fedrobust.simulation.grid import EngineError, SimulatedGrid, WorkerDiedError
+from fedrobust.simulation.identity import server_identity
+from fedrobust.simulation.threads import ThreadWorker
+
+
+def echo_app():
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        if message.content["config"]["round"] == context.node_config["partition-id"]:
+            raise OSError("the disk of this hospital is full")
+        message.content["config"]["mine"] = context.node_id
+        context.state["seen"] = MetricRecord({"n": context.state.get("seen", {"n": 0})["n"] + 1})
+        return Message(
+            RecordDict({"answer": MetricRecord({"node": context.node_id, "n": context.state["seen"]["n"]})}),
+            reply_to=message,
+        )
+
+    return app
+
+
+def threads(app, clients, workers, **settings):
+    return SimulatedGrid(lambda _: ThreadWorker(app), {"seed": 0}, clients, workers, **settings)
+
+
+@pytest.fixture
+def grid():
+    with server_identity(), threads(echo_app(), clients=5, workers=3) as grid:
+        yield grid
+
+
+def ask(grid, round=99):
+    content = RecordDict({"config": ConfigRecord({"round": round})})
+    return [grid.create_message(content, MessageType.TRAIN, node, "1") for node in grid.get_node_ids()]
+
+
+def test_replies_come_in_the_order_of_the_messages_and_state_stays_with_its_node(grid):
+    for turn in (1, 2):
+        replies = grid.send_and_receive(ask(grid))
+        assert [reply.metadata.src_node_id for reply in replies] == [1, 2, 3, 4, 5]
+        assert [dict(reply.content["answer"]) for reply in replies] == [
+            {"node": node, "n": turn} for node in range(1, 6)
+        ]
+
+
+def test_a_client_that_raises_is_an_error_reply_and_an_event(grid):
+    heard = []
+    with listening(heard.append):
+        replies = sorted(exchange(grid, ask(grid, round=2)), key=lambda reply: reply.metadata.src_node_id)
+    assert [reply.has_error() for reply in replies] == [False, False, True, False, False]
+    assert "the disk of this hospital is full" in replies[2].error.reason
+    failures = {event.node: event.failure for event in heard if isinstance(event, ClientReplied)}
+    assert failures == {1: "", 2: "", 3: "OSError: the disk of this hospital is full", 4: "", 5: ""}
+
+
+def test_clients_do_not_see_what_neighbours_write_into_a_shared_message(grid):
+    content = RecordDict({"config": ConfigRecord({"round": 99})})
+    messages = [Message(content, node, MessageType.TRAIN) for node in grid.get_node_ids()]
+    grid.send_and_receive(messages)
+    assert "answer" not in content
+
+
+def test_push_and_pull(grid):
+    keys = grid.push_messages(ask(grid))
+    replies = []
+    while len(replies) < 5:
+        replies += grid.pull_messages(keys)
+    assert {reply.metadata.src_node_id for reply in replies} == {1, 2, 3, 4, 5}
+    assert grid.pull_messages(keys) == []
+
+
+def hanging_app(release):
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        if context.node_id == 2:
+            release.wait(30)
+        return Message(RecordDict(), reply_to=message)
+
+    return app
+
+
+def to_nodes(*nodes):
+    return [Message(RecordDict(), node, MessageType.TRAIN) for node in nodes]
+
+
+def test_replies_that_take_too_long_are_left_out():
+    release = threading.Event()
+    with server_identity(), threads(hanging_app(release), clients=3, workers=2) as grid:
+        replies = grid.send_and_receive(to_nodes(1, 2, 3), timeout=0.5)
+        release.set()
+    assert [reply.metadata.src_node_id for reply in replies] == [1, 3]
+
+
+def test_a_client_over_its_time_is_an_error_reply_and_its_seat_is_filled_anew():
+    release = threading.Event()
+    with server_identity(), threads(hanging_app(release), 3, workers=1, client_timeout=0.3) as grid:
+        for _ in range(2):
+            replies = grid.send_and_receive(to_nodes(1, 2, 3))
+            assert [reply.has_error() for reply in replies] == [False, True, False]
+            assert "engine.client-timeout = 0.3" in replies[1].error.reason
+        release.set()
+
+
+def test_no_more_than_two_messages_a_worker_are_under_way():
+    begun = []
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        begun.append(context.node_id)
+        return Message(RecordDict(), reply_to=message)
+
+    with server_identity(), threads(app, clients=50, workers=2) as grid:
+        for taken, _ in enumerate(grid.stream(to_nodes(*range(1, 51)))):
+            assert len(begun) <= taken + 4
+    assert begun == list(range(1, 51)), "workers take messages in the order in which they are sent"
+
+
+class Mortal:
+    """A worker that dies of node 2 as often as `deaths` says."""
+
+    def __init__(self, seat, deaths, hired):
+        self.deaths = deaths
+        hired.append(seat)
+
+    def answer(self, message, context):
+        if context.node_id == 2 and self.deaths:
+            self.deaths.pop()
+            raise WorkerDiedError("killed")
+        return Message(RecordDict(), reply_to=message)
+
+    def close(self):
+        pass
+
+
+def test_the_client_of_a_dead_worker_is_run_again():
+    hired, deaths = [], [1, 1]
+    with server_identity(), SimulatedGrid(lambda seat: Mortal(seat, deaths, hired), {}, 3, 1) as grid:
+        replies = grid.send_and_receive(to_nodes(1, 2, 3))
+    assert [reply.has_error() for reply in replies] == [False, False, False]
+    assert hired == [0, 0, 0]
+
+
+def test_a_client_that_takes_three_workers_with_it_is_left_out():
+    hired, deaths = [], [1] * 5
+    with server_identity(), SimulatedGrid(lambda seat: Mortal(seat, deaths, hired), {}, 3, 2) as grid:
+        replies = grid.send_and_receive(to_nodes(1, 2, 3))
+    assert [reply.has_error() for reply in replies] == [False, True, False]
+    assert "its worker died 3 times: killed" in replies[1].error.reason
+
+
+def test_a_worker_that_cannot_be_hired_ends_the_run():
+    def hire(seat):
+        raise EngineError("no such cluster")
+
+    with (
+        server_identity(),
+        SimulatedGrid(hire, {}, 3, 1) as grid,
+        pytest.raises(EngineError, match="no such cluster"),
+    ):
+        grid.send_and_receive(to_nodes(1))
+
+
+def test_every_worker_is_asked_and_so_is_one_that_comes_later():
+    asked, deaths = [], [1]
+
+    class Asked(Mortal):
+        def answer(self, message, context):
+            if message.metadata.message_type == MessageType.QUERY:
+                asked.append(self)
+                return Message(RecordDict(), reply_to=message)
+            return super().answer(message, context)
+
+    with server_identity(), SimulatedGrid(lambda seat: Asked(seat, deaths, []), {}, 3, 2) as grid:
+        first = grid.ask_every_worker(MessageType.QUERY, RecordDict())
+        assert len(first) == len(set(map(id, asked))) == 2
+        grid.send_and_receive(to_nodes(1, 2, 3))
+    assert len(set(map(id, asked))) == 3
+
+
+def test_a_large_population_costs_only_the_nodes_that_keep_something():
+    with server_identity(), threads(echo_app(), clients=100_000, workers=2) as grid:
+        content = RecordDict({"config": ConfigRecord({"round": -1})})
+        replies = grid.send_and_receive([Message(content, node, MessageType.TRAIN) for node in (7, 99_999)])
+        assert [reply.metadata.src_node_id for reply in replies] == [7, 99_999]
+        assert set(grid._states) == {7, 99_999}
+
+
+def test_unknown_nodes_are_refused(grid):
+    with pytest.raises(KeyError, match="node 6"):
+        grid.send_and_receive([Message(RecordDict(), 6, MessageType.TRAIN)])
+
+
+def test_identity_is_put_back():
+    with server_identity():
+        assert TaskIdentity.run_id == 1
+    with pytest.raises(RuntimeError, match="not set"):
+        _ = TaskIdentity.run_id
