@@ -18,8 +18,10 @@ from fedrobust.data.partition import Partition
 from fedrobust.edge.export import export
 from fedrobust.edge.result import measure_export
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits
+from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.models.recalibration import Recalibration
+from fedrobust.once import once
 from fedrobust.report.page import write as write_report
 from fedrobust.runs.checkpoint import Checkpoint, differences, discard_checkpoints
 from fedrobust.runs.console import ConsoleListener
@@ -91,6 +93,7 @@ class Study:
         self.grid = grid
         self.pool = pool
         self.started = time.perf_counter()
+        self.saved = 0
         self.result: dict[str, Any] = {
             "schema": 1,
             "status": "running",
@@ -146,11 +149,13 @@ class Study:
         """Run what is left of the study in its folder."""
         try:
             state.save(folder)
+            self.saved = state.round
             weights = self.federate(folder, evaluator, state)
             self.conclude(folder, evaluator, weights, lesson)
         except KeyboardInterrupt:
             # The report waits for a finished run: whoever pressed a key wants to be gone.
-            self.note_status(folder, "stopped", f"stopped after {len(self.result['rounds'])} rounds")
+            self.result["rounds"] = self.result["rounds"][: self.saved]
+            self.note_status(folder, "stopped", f"stopped after {self.saved} rounds")
             raise
         except BaseException as error:
             self.finish(folder, "failed", f"{type(error).__name__}: {error}")
@@ -213,10 +218,9 @@ class Study:
         if state.round < rounds:
             strategy = self.prepared(evaluator)
             policy = experiment.model.batchnorm_policy
-            recalibrate = Recalibration(evaluator.victim.classifier) if policy == "recalibrate" else None
+            recalibrate = recalibration_of(evaluator.victim.classifier) if policy == "recalibrate" else None
             for number in range(state.round + 1, rounds + 1):
                 state = self.round(number, state, strategy, evaluator, recalibrate, folder)
-                state.save(folder)
         self.result["model"]["digest"] = state.selected.digest()
         return state.selected
 
@@ -257,7 +261,10 @@ class Study:
         try:
             record, _ = strategy.aggregate_train(number, replies)
         except RoundError:
-            self.note_round(folder, self.round_record(number, strategy, began))
+            entry = self.round_record(number, strategy, began)
+            self.result["rounds"].append(entry)
+            folder.append_line("metrics.jsonl", entry)
+            emit(RoundFinished(entry))
             raise
         training_seconds = time.perf_counter() - began
         weights = weights_of(record)
@@ -269,9 +276,15 @@ class Study:
         if score >= best:
             selected, best = weights, score
             self.result["model"]["selected-round"] = number
-        self.note_round(folder, entry)
+        self.result["rounds"].append(entry)
         self.result["seconds"] = time.perf_counter() - self.started
-        return Checkpoint(number, weights, selected, best, state.base, self.result)
+        reached = Checkpoint(number, weights, selected, best, state.base, self.result)
+        # What is told is kept: a round that anyone has heard of is not run again.
+        reached.save(folder)
+        self.saved = number
+        folder.append_line("metrics.jsonl", entry)
+        emit(RoundFinished(entry))
+        return reached
 
     def evaluated(self, number: int, evaluator: Evaluator, weights: Weights) -> dict[str, Any]:
         """Return what is measured after round `number`; every ``evaluation.every`` rounds and after the last."""
@@ -301,12 +314,6 @@ class Study:
         measured = measured or {"clean": None, "robust": {}, "validation": None}
         clients = strategy.outcome.to_json() if strategy.outcome else {}
         return {"round": number, **measured, "clients": clients, "seconds": time.perf_counter() - began}
-
-    def note_round(self, folder: RunFolder, entry: dict[str, Any]) -> None:
-        """Keep the entry of a round on the disk and tell the listeners."""
-        self.result["rounds"].append(entry)
-        folder.append_line("metrics.jsonl", entry)
-        emit(RoundFinished(entry))
 
     def conclude(
         self, folder: RunFolder, evaluator: Evaluator, weights: Weights, lesson: Lesson | None
@@ -381,6 +388,12 @@ class Study:
             f"{dataset.name}: {len(dataset.train.labels)} images over {experiment.federation.clients} clients "
             f"({experiment.data.partition}), {experiment.model.name} from {experiment.model.weights} weights"
         )
+
+
+@once()
+def recalibration_of(classifier: Classifier) -> Recalibration:
+    """Return what measures BatchNorm's statistics, shared by the studies of a process."""
+    return Recalibration(classifier)
 
 
 def native_space(experiment: Experiment) -> Experiment:

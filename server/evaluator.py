@@ -12,6 +12,13 @@ from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits, 
 from fedrobust.evasion.victim import Victim
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
+from fedrobust.once import once
+
+
+@once(keep=4)
+def victim_of(classifier: Classifier, space: str) -> Victim:
+    """Return the compiled functions that measure `classifier`, shared by the studies of a process."""
+    return Victim(classifier, space)
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Evaluator:
         cls, experiment: Experiment, dataset: Dataset, classifier: Classifier, pool: ThreadPoolExecutor
     ) -> "Evaluator":
         """Return an evaluator of `classifier`."""
-        return cls(experiment, dataset, Victim(classifier, experiment.evaluation.space), pool)
+        return cls(experiment, dataset, victim_of(classifier, experiment.evaluation.space), pool)
 
     def test(self, weights: Weights) -> Robustness:
         """Return the metrics on the test split, clean and attacked."""
