@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.hospital import Hospital
 from clients.shard import partition_id, shard
 from fedrobust.config import Experiment
 from fedrobust.once import once
+from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import start_tensorflow
 from fedrobust.simulation.records import problem_of, weights_of, weights_record
 from fedrobust.study import classifier_of, local_update_of
@@ -32,7 +33,8 @@ def introduce(message: Message, context: Context) -> Message:
         "step-seconds": calibration.step_seconds,
         "memory-bytes": calibration.memory_bytes,
     }
-    return Message(RecordDict({"hospital": MetricRecord(answer)}), reply_to=message)
+    software = ConfigRecord({"code": code_digest()})
+    return Message(RecordDict({"hospital": MetricRecord(answer), "software": software}), reply_to=message)
 
 
 @app.train()

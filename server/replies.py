@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from flwr.app import ArrayRecord, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
 from fedrobust.models.layout import Layout, Weights
+from fedrobust.runs.environment import code_digest
 from fedrobust.simulation.exchange import last_line
 from fedrobust.simulation.records import vector_of
 
@@ -84,6 +85,13 @@ def read_introduction(message: Message, layout: Layout, clients: int) -> Introdu
     hospital = message.content.get("hospital")
     if not isinstance(hospital, MetricRecord):
         return Failure(node, f"records {sorted(message.content)}: a node introduces itself with hospital")
+    software = message.content.get("software")
+    code = software.get("code") if isinstance(software, ConfigRecord) else None
+    if code != code_digest():
+        return Failure(
+            node,
+            f"fedrobust's code there has digest {str(code)[:12]}, here {code_digest()[:12]}: install the same version",
+        )
     partition, parameters = hospital.get("partition"), hospital.get("parameters")
     if not isinstance(partition, int) or not 0 <= partition < clients:
         return Failure(node, f"partition = {partition}: the study has 0 to {clients - 1}")

@@ -30,11 +30,17 @@ def exchange(grid: Grid, messages: Iterable[Message], timeout: float = 0.0) -> I
 
 def _polled(grid: Grid, messages: Iterable[Message], timeout: float) -> Iterator[Message]:
     began = time.monotonic()
-    missing = set(grid.push_messages(messages))
+    messages = list(messages)
+    keys = grid.push_messages(messages)
+    missing = {key: message.metadata.dst_node_id for key, message in zip(keys, messages, strict=True)}
     while missing:
         arrived = list(grid.pull_messages(missing))
-        missing -= {reply.metadata.reply_to_message_id for reply in arrived}
-        yield from arrived
+        for reply in arrived:
+            node = missing.pop(reply.metadata.reply_to_message_id, None)
+            if node is not None:
+                # A reply that Flower writes for a node that is gone comes from the SuperLink: say whose it is.
+                reply.metadata.__dict__["_src_node_id"] = node
+                yield reply
         if timeout and time.monotonic() - began > timeout:
             return
         if missing and not arrived:

@@ -5,6 +5,7 @@ object store once a round, whoever reads them; replies come back as arrays in sh
 """
 
 import os
+import socket
 import sys
 import threading
 from collections import deque
@@ -192,6 +193,24 @@ class RayEngine:
                 )
 
 
+def _reach(address: str) -> None:
+    """Refuse a cluster that does not answer at all; Ray would try for minutes.
+
+    Raises:
+        EngineError: nobody listens at `address`.
+    """
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise EngineError(
+            f'engine.address = "{address}": nobody answers there ({error}); start a cluster with '
+            "`ray start --head`, or leave the address empty for one on this machine"
+        ) from error
+
+
 @contextmanager
 def ray_engine(
     settings: Engine, client_app: str, run_config: Mapping[str, Any], data: str
@@ -204,6 +223,7 @@ def ray_engine(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     cores = settings.workers or os.cpu_count() or 1
+    _reach(settings.address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
         if settings.address:

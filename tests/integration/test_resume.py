@@ -174,7 +174,12 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path, study, undisturbed
     (tmp_path / "study.toml").write_text(study.changed(federation__rounds=500).to_toml())
     command = [sys.executable, "-m", "fedrobust", "run", "study.toml", "--out", "run"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     for line in process.stdout:
         if line.startswith("round   2/500"):

@@ -5,10 +5,11 @@ import weakref
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, Error, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MessageType, MetricRecord, RecordDict
 
 from fedrobust.config import Experiment
 from fedrobust.models.layout import Entry, Layout, Weights
+from fedrobust.runs.environment import code_digest
 from fedrobust.simulation.identity import server_identity
 from fedrobust.simulation.records import weights_record
 from fedrobust.study import Problem
@@ -124,10 +125,14 @@ INTRODUCTION = {
 def test_introductions(changes, reason):
     def read(record):
         given = {key: value for key, value in record.items() if value is not None}
-        return read_introduction(message({"hospital": MetricRecord(given)}), LAYOUT, 5)
+        records = {"hospital": MetricRecord(given), "software": ConfigRecord({"code": code})}
+        return read_introduction(message(records), LAYOUT, 5)
 
+    code = code_digest()
     assert read(INTRODUCTION) == Introduction(2, 1, 7, 0.5, 10**9)
     assert read({**INTRODUCTION, **changes}).reason.startswith(reason)
+    code = "0" * 64
+    assert read(INTRODUCTION).reason.startswith("fedrobust's code there has digest 000000000000")
 
 
 def population(sizes):
