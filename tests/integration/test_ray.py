@@ -1,10 +1,12 @@
 """The Ray engine: the same bits as threads, also when its processes are killed."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -139,6 +141,8 @@ def cluster():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    # Not below pytest's folder: the names of sockets must be short.
+    folder = tempfile.mkdtemp(prefix="ray-")
     ray = str(Path(sys.executable).with_name("ray"))
     head = subprocess.Popen(
         [
@@ -155,6 +159,8 @@ def cluster():
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # Ray notes the newest cluster of a machine in its folder, and forgets to take a stopped one out.
+        env={**os.environ, "RAY_TMPDIR": folder},
     )
     for line in head.stdout:
         if "Ray runtime started" in line:
@@ -162,6 +168,7 @@ def cluster():
     yield f"127.0.0.1:{port}"
     head.send_signal(signal.SIGTERM)
     head.communicate(timeout=60)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_joins_a_running_cluster_and_leaves_it_running(tmp_path, threads_digest, cluster, monkeypatch):
