@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fedrobust.api import (
         describe_dataset,
+        doctor,
         list_datasets,
         load_dataset,
         members,
@@ -30,6 +31,7 @@ __all__ = [
     "Experiment",
     "Run",
     "describe_dataset",
+    "doctor",
     "list_datasets",
     "load_dataset",
     "members",

@@ -1,6 +1,6 @@
 """The Python interface: everything that the command line does, as functions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ from fedrobust.runs.checkpoint import resumable
 from fedrobust.runs.events import Listener
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.run import Run
-from fedrobust.simulation.simulate import simulate
+from fedrobust.simulation.simulate import diagnose, simulate
 
 FAMILIES = {
     "models": ("fedrobust.models.architectures", "ARCHITECTURES"),
@@ -68,6 +68,26 @@ def run(
     if out:
         settings["output__dir"] = str(out)
     return simulate(experiment(study, overrides, **settings), *listeners)
+
+
+def doctor(
+    study: str | Path | Experiment | None = None,
+    *listeners: Listener,
+    overrides: Iterable[str] = (),
+    **settings: Any,
+) -> Mapping[str, Any]:
+    """Return what a study will cost in time, memory and messages, from trial steps on this machine; train nothing.
+
+    Args:
+        study: path of a study file, an experiment, or None for the quickstart on phantoms.
+        listeners: called with every event.
+        overrides: ``"federation.clients=20"``, as on the command line.
+        settings: ``federation__clients=20``.
+
+    Raises:
+        ConfigError, DataError, ModelError, DoesNotFitError: the study cannot be run as written.
+    """
+    return diagnose(experiment(study, overrides, **settings), *listeners).figures
 
 
 def resume(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = (), **settings: Any) -> Run:

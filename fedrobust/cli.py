@@ -65,6 +65,42 @@ def run(
 
 
 @app.command()
+def doctor(
+    study: Annotated[
+        Path | None, typer.Argument(help="Study file; without one, the quickstart on phantoms.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a key: --set federation.clients=20. Repeatable.")
+    ] = None,
+    data_root: DataRoot = "",
+) -> None:
+    """Say what a study will cost in time, memory and messages, and refuse what cannot fit; train nothing."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from fedrobust import api
+    from fedrobust.runs.console import ConsoleListener, standard_output
+    from fedrobust.runs.events import Event, ForecastMade
+    from fedrobust.runtime import claim_process
+
+    claim_process()
+    settings = {"data__root": data_root} if data_root else {}
+
+    def show(event: Event) -> None:
+        if not isinstance(event, ForecastMade):
+            listener(event)
+            return
+        table = Table("", "forecast", box=SIMPLE_HEAD)
+        for name, value in event.rows:
+            table.add_row(name, value)
+        standard_output().print(table)
+
+    with ConsoleListener() as listener, complaints():
+        api.doctor(api.experiment(study, set_ or (), **settings), show)
+        typer.echo("it fits")
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     """Write the report of a run folder anew."""
     from fedrobust import api

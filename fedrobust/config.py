@@ -10,6 +10,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -366,16 +367,17 @@ class Experiment(Section):
         values: dict[str, Any] = {}
         base = str(run_config.get("base", ""))
         for key, value in run_config.items():
-            if key != "base":
+            unset = value == "" and key in _optional_keys()
+            if key != "base" and not unset:
                 _set(values, key, _unflattened(key, value), "run config")
         return cls._checked(values, "run config", (), {}, base=base)
 
     def to_run_config(self) -> dict[str, bool | int | float | str]:
         """Return the study as Flower's flat run config: dotted kebab-case keys, lists as TOML text.
 
-        Settings that are not given are left out; Flower knows no null.
+        Settings that are not given are empty strings: Flower knows no null, and no key that an app does not declare.
         """
-        flat: dict[str, bool | int | float | str] = {"base": self.base}
+        flat: dict[str, bool | int | float | str] = {"base": self.base, **dict.fromkeys(_optional_keys(), "")}
         for key, value in self.to_dict().items():
             for name, item in value.items() if isinstance(value, dict) else [("", value)]:
                 dotted = f"{key}.{name}" if name else key
@@ -468,6 +470,16 @@ def _parsed(text: str) -> Any:
 def _unflattened(key: str, value: Any) -> Any:
     is_list = isinstance(value, str) and value.startswith("[") and key in _list_keys()
     return _parsed(value) if is_list else value
+
+
+@cache
+def _optional_keys() -> tuple[str, ...]:
+    return tuple(
+        f"{name}.{alias(key)}"
+        for name, field in Experiment.model_fields.items()
+        for key, item in (getattr(field.annotation, "model_fields", None) or {}).items()
+        if item.default is None
+    )
 
 
 def _list_keys() -> set[str]:

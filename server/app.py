@@ -1,6 +1,5 @@
 """The Flower ServerApp: from a study to a run folder."""
 
-import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,6 @@ import numpy as np
 from flwr.app import ConfigRecord, Context
 from flwr.serverapp import Grid, ServerApp
 
-from fedrobust.aggregation.rule import StreamingRule
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.partition import Partition
@@ -19,7 +17,7 @@ from fedrobust.edge.export import export
 from fedrobust.edge.result import measure_export
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits
 from fedrobust.models.classifier import Classifier
-from fedrobust.models.layout import Layout, Weights
+from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import Recalibration
 from fedrobust.once import once
 from fedrobust.report.page import write as write_report
@@ -39,15 +37,14 @@ from fedrobust.runs.events import (
     listening,
 )
 from fedrobust.runs.folder import RunFolder
-from fedrobust.runs.forecast import Forecast, aggregation_bytes, available_memory, makespan
 from fedrobust.runtime import start_tensorflow
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
 from fedrobust.simulation.records import weights_of, weights_record
 from fedrobust.study import Problem, dataset_of, initial_model, partition_of, recipe_of, rule_of
-from fedrobust.training.calibration import peak_memory
 from server.distiller import Lesson, Student, distil_student, plan_lesson
 from server.evaluator import Evaluator
+from server.forecaster import check_aggregation, evaluation_threads, forecast_of
 from server.population import population_of
 from server.strategy import FederatedStrategy, RoundError
 
@@ -71,12 +68,6 @@ def main(grid: Grid, context: Context) -> None:
         ThreadPoolExecutor(evaluation_threads(experiment), thread_name_prefix="evaluation") as pool,
     ):
         Study(experiment, grid, pool).run()
-
-
-def evaluation_threads(experiment: Experiment) -> int:
-    """Return how many batches the server evaluates at a time: as many as clients train here, or one a core."""
-    cores = os.cpu_count() or 1
-    return experiment.engine.workers or cores if experiment.engine.name == "threads" else cores
 
 
 class Study:
@@ -118,6 +109,7 @@ class Study:
         partition = partition_of(experiment)
         emit(StageStarted("building the model"))
         classifier, weights = initial_model(experiment)
+        check_aggregation(experiment, classifier.layout)
         lesson = plan_lesson(experiment, dataset) if experiment.distillation.enabled else None
         self.result["environment"] = environment(self.workers)
         self.result["dataset"] = described(dataset)
@@ -239,7 +231,7 @@ class Study:
         strategy = FederatedStrategy(experiment, layout, problem, population)
         forecast = forecast_of(experiment, evaluator.dataset, layout, strategy, self.workers)
         self.result["forecast"] = forecast.to_json()
-        emit(ForecastMade(forecast.line(), forecast.to_json()))
+        emit(ForecastMade(forecast.line(), forecast.to_json(), forecast.rows()))
         forecast.check()
         return strategy
 
@@ -400,43 +392,6 @@ def native_space(experiment: Experiment) -> Experiment:
     """Return `experiment` with the evaluation in native pixels."""
     return experiment.model_copy(
         update={"evaluation": experiment.evaluation.model_copy(update={"space": "native"})}
-    )
-
-
-def forecast_of(
-    experiment: Experiment, dataset: Dataset, layout: Layout, strategy: FederatedStrategy, workers: int
-) -> Forecast:
-    """Return what a round of the study will cost, from the trial steps of its clients.
-
-    Args:
-        experiment: the study.
-        dataset: what is evaluated on.
-        layout: of the global model.
-        strategy: with the clients that have introduced themselves.
-        workers: clients trained at a time; 0 for all of them, each on a machine of its own.
-    """
-    population, training = strategy.population, experiment.training
-    sampled = population.largest_first(strategy.sample(1))
-    sizes = population.sizes[np.searchsorted(population.partitions, sampled)]
-    steps = training.epochs * -(-sizes // training.batch_size)
-    numbers = layout.parameters + layout.statistics
-    matrix = aggregation_bytes(numbers, len(sampled), isinstance(strategy.rule, StreamingRule))
-    # A forward pass is about a third of a step; the sweep over epsilons takes one each, the clean one, and a gradient.
-    forwards = 1 + 3 + len(experiment.evaluation.epsilons)
-    image_seconds = population.step_seconds / training.batch_size / 3
-    threads = evaluation_threads(experiment)
-    processes = workers if experiment.engine.name == "ray" and not experiment.engine.address else 0
-    # Replies on their way: two a worker at most.
-    messages = 2 * (workers or len(sampled)) * 4 * numbers
-    return Forecast(
-        message_bytes=4 * numbers,
-        clients=len(sampled),
-        steps=int(steps.sum()),
-        training_seconds=makespan(steps * population.step_seconds, workers or len(sampled)),
-        evaluation_seconds=len(dataset.test) * forwards * image_seconds / threads,
-        memory_bytes=peak_memory() + processes * population.memory_bytes + matrix + messages,
-        matrix_bytes=matrix,
-        available_bytes=available_memory(),
     )
 
 

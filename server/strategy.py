@@ -87,7 +87,7 @@ class FederatedStrategy(Strategy):
     def sample(self, round: int) -> list[int]:
         """Return the partitions that take part in `round`, ascending."""
         available = self.population.partitions
-        wanted = max(1, round_half_up(self.experiment.federation.participation * len(available)))
+        wanted = sample_size(self.experiment.federation.participation, len(available))
         draw = generator(self.experiment.seed, Purpose.SAMPLING, round)
         return sorted(int(partition) for partition in draw.choice(available, wanted, replace=False))
 
@@ -181,6 +181,11 @@ def outcome_of(sampled: int, counted: list[ReplyNote], failures: list[Failure]) 
         loss,
         sum(reply.seconds for reply in counted if math.isfinite(reply.seconds)),
     )
+
+
+def sample_size(participation: float, clients: int) -> int:
+    """Return how many of `clients` take part in a round: at least one."""
+    return max(1, round_half_up(participation * clients))
 
 
 def round_half_up(value: float) -> int:

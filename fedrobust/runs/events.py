@@ -30,10 +30,11 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class ForecastMade:
-    """What a round will cost, before the first one: one line, and the figures as in ``result.json``."""
+    """What a study will cost, before its first round: a line, the figures as in ``result.json``, and a table."""
 
     line: str
     figures: Mapping[str, Any]
+    rows: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)

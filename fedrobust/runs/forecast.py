@@ -19,9 +19,14 @@ class DoesNotFitError(FedrobustError, ValueError):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a round will cost.
+    """What a study will cost.
 
     Attributes:
+        rounds: of the study.
+        evaluations: how many of them are evaluated.
+        workers: clients trained at a time.
+        step_seconds: one optimisation step on a full batch, with as many at a time as workers.
+        parameters: trainable numbers of the model.
         message_bytes: of one message, in either direction.
         clients: how many are trained in a round.
         steps: optimisation steps of all of them together.
@@ -32,6 +37,11 @@ class Forecast:
         available_bytes: what the machine has free for it, including what these processes already hold.
     """
 
+    rounds: int
+    evaluations: int
+    workers: int
+    step_seconds: float
+    parameters: int
     message_bytes: int
     clients: int
     steps: int
@@ -44,10 +54,10 @@ class Forecast:
     def line(self) -> str:
         """Return the forecast as one line."""
         return (
-            f"a round: {self.clients} clients, {self.steps} steps, about {_duration(self.training_seconds)} of "
+            f"a round: {self.clients} clients, {self.steps} steps, about {duration(self.training_seconds)} of "
             f"training; {2 * self.clients} messages of {size(self.message_bytes)}; "
             f"memory {size(self.memory_bytes)} of {size(self.available_bytes)}; "
-            f"an evaluation: about {_duration(self.evaluation_seconds)}"
+            f"an evaluation: about {duration(self.evaluation_seconds)}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -60,14 +70,49 @@ class Forecast:
         Raises:
             DoesNotFitError: more memory is needed than there is.
         """
-        if self.memory_bytes <= HEADROOM * self.available_bytes:
-            return
-        raise DoesNotFitError(
-            f"the study needs {size(self.memory_bytes)} of memory, {size(self.matrix_bytes)} of it for aggregating "
-            f"{self.clients} clients, and {size(self.available_bytes)} are free: lower federation.participation, "
-            'engine.workers or training.batch-size, or choose federation.aggregator = "mean", which needs no '
-            "matrix of clients"
-        )
+        check_memory(self.memory_bytes, self.matrix_bytes, self.available_bytes, self.clients)
+
+    @property
+    def study_seconds(self) -> float:
+        """All rounds with their evaluations; what comes before and after them is not in it."""
+        return self.rounds * self.training_seconds + self.evaluations * self.evaluation_seconds
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the forecast as a table of names and values."""
+        return [
+            ("model", f"{self.parameters:,} parameters"),
+            ("message", f"{size(self.message_bytes)}, {2 * self.clients} of them a round"),
+            ("step", f"{1000 * self.step_seconds:.1f} ms, {self.workers} clients at a time"),
+            (
+                "training a round",
+                f"{duration(self.training_seconds)}: {self.clients} clients, {self.steps} steps",
+            ),
+            ("an evaluation", f"{duration(self.evaluation_seconds)}, {self.evaluations} times"),
+            ("all rounds", f"{duration(self.study_seconds)}: {self.rounds} rounds"),
+            ("memory", f"{size(self.memory_bytes)}, of it {size(self.matrix_bytes)} for aggregation"),
+            ("free memory", size(self.available_bytes)),
+        ]
+
+
+def check_memory(needed: int, matrix: int, available: int, clients: int) -> None:
+    """Refuse what cannot fit.
+
+    Args:
+        needed: bytes that a study needs.
+        matrix: how many of them its aggregation rule needs.
+        available: bytes that are free.
+        clients: trained in a round.
+
+    Raises:
+        DoesNotFitError: more is needed than there is.
+    """
+    if needed <= HEADROOM * available:
+        return
+    raise DoesNotFitError(
+        f"the study needs {size(needed)} of memory, {size(matrix)} of it for aggregating {clients} clients, and "
+        f"{size(available)} are free: lower federation.participation, engine.workers or training.batch-size, or "
+        'choose federation.aggregator = "mean", which needs no matrix of clients'
+    )
 
 
 def aggregation_bytes(numbers: int, clients: int, streams: bool) -> int:
@@ -115,7 +160,13 @@ def size(count: float) -> str:
     return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    Example:
+        >>> duration(0.25), duration(600), duration(86400)
+        ('0.2 s', '10 min', '24.0 h')
+    """
     if seconds < 120:
         return f"{seconds:.1f} s"
     minutes = seconds / 60

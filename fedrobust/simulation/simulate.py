@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedrobust.config import Experiment
 from fedrobust.registry import import_dotted
-from fedrobust.runs.events import Event, Listener, StageStarted, StudyStarted, emit, listening
+from fedrobust.runs.events import Event, ForecastMade, Listener, StageStarted, StudyStarted, emit, listening
 from fedrobust.runs.run import Run
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import dataset_of, partition_of
@@ -39,6 +39,43 @@ def simulate(
         EngineError: the engine cannot start or go on.
         RoundError: a round had too few replies. The run folder is kept.
     """
+    folders: list[str] = []
+
+    def remember(event: Event) -> None:
+        if isinstance(event, StudyStarted):
+            folders.append(event.folder)
+
+    carry(experiment, remember, *listeners, server_app=server_app, client_app=client_app)
+    return Run.open(Path(folders[-1]))
+
+
+DOCTOR_APP = "server.doctor:app"
+
+
+def diagnose(experiment: Experiment, *listeners: Listener, client_app: str = CLIENT_APP) -> ForecastMade:
+    """Make everything ready for `experiment`, train nothing, and return what it will cost.
+
+    Args:
+        experiment: the study.
+        listeners: called with every event.
+        client_app: dotted path of a Flower ClientApp.
+
+    Raises:
+        ConfigError, DataError, ModelError, DoesNotFitError: the study cannot be run as written.
+        EngineError: the engine cannot start.
+    """
+    forecasts: list[ForecastMade] = []
+
+    def remember(event: Event) -> None:
+        if isinstance(event, ForecastMade):
+            forecasts.append(event)
+
+    carry(experiment, remember, *listeners, server_app=DOCTOR_APP, client_app=client_app)
+    return forecasts[-1]
+
+
+def carry(experiment: Experiment, *listeners: Listener, server_app: str, client_app: str) -> None:
+    """Start the study's engine and run a ServerApp on it; see `simulate`."""
     # What is wrong with the data is told before TensorFlow takes its ten seconds to start.
     partition_of(experiment)
     with listening(*listeners):
@@ -50,22 +87,15 @@ def simulate(
 
     from fedrobust.simulation.identity import RUN_ID, SERVER_NODE_ID, server_identity
 
-    folders: list[str] = []
-
-    def remember(event: Event) -> None:
-        if isinstance(event, StudyStarted):
-            folders.append(event.folder)
-
     run_config = experiment.to_run_config()
     context = Context(RUN_ID, SERVER_NODE_ID, {}, RecordDict(), run_config)
     # `server_identity` comes first, so that it is put back after the last worker is gone.
     with (
-        listening(remember, *listeners),
+        listening(*listeners),
         server_identity(),
         grid_of(experiment, client_app, run_config) as grid,
     ):
         import_dotted(server_app)(grid, context)
-    return Run.open(Path(folders[-1]))
 
 
 @contextmanager

@@ -1,0 +1,280 @@
+"""A real federation on one machine: a SuperLink and SuperNodes as separate processes, with TLS and authenticated nodes.
+
+    python one_machine.py ../quickstart.toml --nodes 3 --out here
+
+Every node has a data file of its own, as a hospital has: `hospital-i.npz` with its part of the study's training images.
+The study runs to its end, everything is shut down, and the exit code is 0 if the study finished. With `--kill 1` the
+SuperNode of client 1 is killed in the second round: the run goes on without it.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+from certificates import make
+
+from fedrobust.config import Experiment
+from fedrobust.study import shard_of
+
+PROJECT = Path(__file__).resolve().parents[2]
+CONNECTION = "federation"
+
+
+@dataclass(frozen=True)
+class Federation:
+    """Where a federation on this machine lives.
+
+    Attributes:
+        folder: of certificates, data files, logs and Flower's own files.
+        port: of the SuperLink on 127.0.0.1.
+    """
+
+    folder: Path
+    port: int
+
+    @property
+    def address(self) -> str:
+        """The SuperLink's address."""
+        return f"127.0.0.1:{self.port}"
+
+    def environment(self, who: str) -> dict[str, str]:
+        """Return the environment of one party; each has a home of its own, as it would have a host."""
+        home = self.folder / f"home-{who}"
+        home.mkdir(parents=True, exist_ok=True)
+        programs = str(Path(sys.executable).parent)
+        return {
+            **os.environ,
+            "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
+            "FLWR_HOME": str(home),
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    @contextmanager
+    def process(self, who: str, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a program in a process group of its own for as long as the block runs; its output goes to a log."""
+        place = self.folder / f"cwd-{who}"
+        place.mkdir(exist_ok=True)
+        with (self.folder / f"{who}.log").open("wb") as log:
+            started = subprocess.Popen(
+                command,
+                cwd=place,
+                env=self.environment(who),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            yield started
+        finally:
+            stop(started)
+
+    def flwr(self, *arguments: str) -> str:
+        """Run the `flwr` command as the researcher who steers the federation, and return what it prints."""
+        done = subprocess.run(
+            ["flwr", *arguments],
+            env=self.environment("researcher"),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"flwr {arguments[0]} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process and whatever it started."""
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=30)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def superlink(federation: Federation) -> list[str]:
+    """Return the command of the SuperLink."""
+    keys = federation.folder / "keys"
+    return [
+        "flower-superlink",
+        *("--host", "127.0.0.1", "--port", str(federation.port)),
+        *("--ssl-ca-certfile", str(keys / "ca.crt")),
+        *("--ssl-certfile", str(keys / "server.pem"), "--ssl-keyfile", str(keys / "server.key")),
+        "--enable-supernode-auth",
+        # fedrobust and what it needs are installed on every host.
+        "--disable-runtime-dependency-installation",
+    ]
+
+
+def supernode(federation: Federation, node: int) -> list[str]:
+    """Return the command of one SuperNode."""
+    keys = federation.folder / "keys"
+    return [
+        "flower-supernode",
+        *("--superlink", federation.address, "--root-certificates", str(keys / "ca.crt")),
+        *("--auth-supernode-private-key", str(keys / f"node-{node}")),
+        *("--host", "127.0.0.1", "--port", str(free_port())),
+        "--node-config",
+        f"partition-id={node} data-path='{federation.folder / f'hospital-{node}.npz'}'",
+    ]
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody uses."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def write_shards(experiment: Experiment, folder: Path) -> None:
+    """Write each client's training images as a file of its own."""
+    for client in range(experiment.federation.clients):
+        shard = shard_of(experiment, client)
+        path = folder / f"hospital-{client}.npz"
+        np.savez_compressed(path, train_images=shard.images, train_labels=shard.labels)
+
+
+def write_run_config(experiment: Experiment, path: Path) -> None:
+    """Write the study as the file that `flwr run --run-config` takes."""
+    nested: dict[str, object] = {}
+    for key, value in experiment.to_run_config().items():
+        table, _, name = key.rpartition(".")
+        section = nested.setdefault(table, {}) if table else nested
+        assert isinstance(section, dict)
+        section[name] = value
+    path.write_text(tomli_w.dumps(nested))
+
+
+def wait_until(what: str, ready: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait until `ready()`.
+
+    Raises:
+        SystemExit: it takes more than `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{what}: not ready after {seconds:.0f} s")
+        time.sleep(0.5)
+
+
+def answers(federation: Federation) -> bool:
+    """Return whether the SuperLink is up, and has the certificate that it should have."""
+    context = ssl.create_default_context(cafile=federation.folder / "keys" / "ca.crt")
+    try:
+        with urllib.request.urlopen(f"https://{federation.address}/health", context=context, timeout=5):
+            return True
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def online(federation: Federation) -> int:
+    """Return how many SuperNodes are online."""
+    listed = json.loads(federation.flwr("supernode", "list", CONNECTION, "--format", "json"))
+    return sum(node["status"] == "online" for node in listed["nodes"])
+
+
+def status(federation: Federation, run: str) -> tuple[str, str]:
+    """Return the state of a run, and what there is to say about it."""
+    listed = json.loads(federation.flwr("list", CONNECTION, "--run-id", run, "--format", "json"))
+    found = listed["runs"][0]
+    return found["status"], found["status-details"]
+
+
+def rounds_done(run_folder: Path) -> int:
+    """Return how many rounds a run has finished."""
+    lines = run_folder / "metrics.jsonl"
+    return len(lines.read_text().splitlines()) if lines.exists() else 0
+
+
+def run(experiment: Experiment, folder: Path, kill: int | None) -> int:
+    """Bring a federation up, run the study on it, shut it down; return the exit code."""
+    folder.mkdir(parents=True)
+    federation = Federation(folder.resolve(), free_port())
+    clients = experiment.federation.clients
+    make(folder / "keys", ["localhost", "127.0.0.1"], clients)
+    write_shards(experiment, folder)
+    write_run_config(experiment, folder / "run.toml")
+    (folder / "home-researcher").mkdir()
+    connection = {"address": federation.address, "root-certificates": str(federation.folder / "keys/ca.crt")}
+    (folder / "home-researcher" / "config.toml").write_text(
+        tomli_w.dumps({"superlink": {"default": CONNECTION, CONNECTION: connection}})
+    )
+    with ExitStack() as processes:
+        processes.enter_context(federation.process("superlink", *superlink(federation)))
+        wait_until("SuperLink", lambda: answers(federation))
+        nodes = []
+        for node in range(clients):
+            key = str(federation.folder / "keys" / f"node-{node}.pub")
+            federation.flwr("supernode", "register", key, CONNECTION, "--name", f"hospital-{node}")
+            command = supernode(federation, node)
+            nodes.append(processes.enter_context(federation.process(f"node-{node}", *command)))
+        wait_until("SuperNodes", lambda: online(federation) == clients)
+        print(f"{clients} authenticated nodes are online at https://{federation.address}", flush=True)
+        config = str(federation.folder / "run.toml")
+        said = federation.flwr("run", str(PROJECT), CONNECTION, "--run-config", config, "--format", "json")
+        identity = str(json.loads(said)["run-id"])
+        watch(federation, identity, Path(experiment.output.dir), nodes[kill] if kill is not None else None)
+        state, details = status(federation, identity)
+        print(federation.flwr("log", identity, CONNECTION, "--show"))
+    print(f"run {identity}: {state} {details}")
+    return 0 if state == "finished:completed" else 1
+
+
+def watch(
+    federation: Federation, identity: str, run_folder: Path, victim: "subprocess.Popen[bytes] | None"
+) -> None:
+    """Wait for the end of a run; tell each round; kill `victim` when one round is finished."""
+    told = 0
+    while not status(federation, identity)[0].startswith("finished"):
+        done = rounds_done(run_folder)
+        if done > told:
+            told = done
+            print(f"{done} rounds are finished", flush=True)
+        if done and victim is not None:
+            os.killpg(victim.pid, signal.SIGKILL)
+            victim = None
+            print("a SuperNode was killed", flush=True)
+        time.sleep(1.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True, help="new folder for everything")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key")
+    parser.add_argument("--kill", type=int, metavar="CLIENT", help="kill this client's SuperNode mid-run")
+    options = parser.parse_args()
+    if options.out.exists():
+        parser.error(f"--out {options.out}: exists already")
+    experiment = Experiment.load(options.study, options.set).changed(
+        federation__clients=options.nodes, output__dir=str(options.out.resolve() / "run")
+    )
+    sys.exit(run(experiment, options.out, options.kill))
+
+
+if __name__ == "__main__":
+    main()

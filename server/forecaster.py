@@ -1,0 +1,76 @@
+"""What a study will cost, from its settings and from trial steps of its clients."""
+
+import os
+
+import numpy as np
+
+from fedrobust.aggregation.rule import StreamingRule
+from fedrobust.config import Experiment
+from fedrobust.data.dataset import Dataset
+from fedrobust.models.layout import Layout
+from fedrobust.runs.forecast import Forecast, aggregation_bytes, available_memory, check_memory, makespan
+from fedrobust.study import rule_of
+from fedrobust.training.calibration import peak_memory
+from server.strategy import FederatedStrategy, sample_size
+
+
+def evaluation_threads(experiment: Experiment) -> int:
+    """Return how many batches the server evaluates at a time: as many as clients train here, or one a core."""
+    cores = os.cpu_count() or 1
+    return experiment.engine.workers or cores if experiment.engine.name == "threads" else cores
+
+
+def check_aggregation(experiment: Experiment, layout: Layout) -> None:
+    """Refuse a rule whose matrix of clients cannot fit, before anything is compiled.
+
+    Raises:
+        DoesNotFitError: it cannot.
+    """
+    federation = experiment.federation
+    clients = sample_size(federation.participation, federation.clients)
+    numbers = layout.parameters + layout.statistics
+    matrix = aggregation_bytes(numbers, clients, isinstance(rule_of(experiment), StreamingRule))
+    check_memory(matrix, matrix, available_memory(), clients)
+
+
+def forecast_of(
+    experiment: Experiment, dataset: Dataset, layout: Layout, strategy: FederatedStrategy, workers: int
+) -> Forecast:
+    """Return what a round of the study will cost, from the trial steps of its clients.
+
+    Args:
+        experiment: the study.
+        dataset: what is evaluated on.
+        layout: of the global model.
+        strategy: with the clients that have introduced themselves.
+        workers: clients trained at a time; 0 for all of them, each on a machine of its own.
+    """
+    population, training = strategy.population, experiment.training
+    sampled = population.largest_first(strategy.sample(1))
+    sizes = population.sizes[np.searchsorted(population.partitions, sampled)]
+    steps = training.epochs * -(-sizes // training.batch_size)
+    numbers = layout.parameters + layout.statistics
+    matrix = aggregation_bytes(numbers, len(sampled), isinstance(strategy.rule, StreamingRule))
+    # A forward pass is about a third of a step; the sweep over epsilons takes one each, the clean one, and a gradient.
+    forwards = 1 + 3 + len(experiment.evaluation.epsilons)
+    image_seconds = population.step_seconds / training.batch_size / 3
+    threads = evaluation_threads(experiment)
+    processes = workers if experiment.engine.name == "ray" and not experiment.engine.address else 0
+    # Replies on their way: two a worker at most.
+    messages = 2 * (workers or len(sampled)) * 4 * numbers
+    settings, rounds = experiment.evaluation, experiment.federation.rounds
+    return Forecast(
+        rounds=rounds,
+        evaluations=-(-rounds // settings.every),
+        workers=workers or len(sampled),
+        step_seconds=population.step_seconds,
+        parameters=layout.parameters,
+        message_bytes=4 * numbers,
+        clients=len(sampled),
+        steps=int(steps.sum()),
+        training_seconds=makespan(steps * population.step_seconds, workers or len(sampled)),
+        evaluation_seconds=len(dataset.test) * forwards * image_seconds / threads,
+        memory_bytes=peak_memory() + processes * population.memory_bytes + matrix + messages,
+        matrix_bytes=matrix,
+        available_bytes=available_memory(),
+    )
