@@ -66,13 +66,16 @@ class Data(Section):
     name: str = Field("phantom", description="a MedMNIST 2-D set, phantom, or the path of an .npz file")
     size: Literal[28, 64, 128, 224] = Field(28, description="side of MedMNIST and phantom images in pixels")
     root: str = Field("", description="folder to look in first; then $FEDROBUST_DATA, then ~/.medmnist")
-    partition: Literal["iid", "dirichlet", "shards", "pathological", "quantity"] = Field(
+    partition: Literal["iid", "dirichlet", "shards", "pathological", "quantity", "draw"] = Field(
         "iid", description="how the training split is divided"
     )
-    alpha: float = Field(0.5, gt=0, description="dirichlet: small values give clients few classes")
+    alpha: float = Field(0.5, gt=0, description="dirichlet, draw: small values give clients few classes")
     min_size: int = Field(10, ge=1, description="dirichlet: fewest images of a client")
     shards_per_client: int = Field(2, ge=1, description="shards: label-sorted pieces a client gets")
     classes_per_client: int = Field(2, ge=1, description="pathological: classes a client has")
+    images_per_client: int = Field(
+        40, ge=1, description="draw: images a client draws; others may draw them, too"
+    )
     skew: Literal["linear", "square", "exponential"] = Field(
         "linear", description="quantity: growth of shards"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Dataset, Split
+from fedrobust.data.drawing import Drawing
 from fedrobust.data.load import load
 from fedrobust.data.partition import Partition, partition
 from fedrobust.data.roots import resolve
@@ -65,7 +66,7 @@ def dataset_of(experiment: Experiment) -> Dataset:
 
 
 @once(key=lambda experiment: (_source(experiment), experiment.federation.clients))
-def partition_of(experiment: Experiment) -> Partition:
+def partition_of(experiment: Experiment) -> Partition | Drawing:
     """Return which client has which training images.
 
     Raises:
@@ -82,6 +83,7 @@ def partition_of(experiment: Experiment) -> Partition:
         classes_per_client=data.classes_per_client,
         shards_per_client=data.shards_per_client,
         skew=data.skew,
+        images_per_client=data.images_per_client,
     )
 
 

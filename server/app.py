@@ -12,6 +12,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Dataset
+from fedrobust.data.drawing import Drawing
 from fedrobust.data.partition import Partition
 from fedrobust.edge.export import export
 from fedrobust.edge.result import measure_export
@@ -160,7 +161,7 @@ class Study:
         """How many clients are trained at a time, as far as the server knows."""
         return self.grid.workers if isinstance(self.grid, SimulatedGrid) else 0
 
-    def restored(self, folder: RunFolder, dataset: Dataset, partition: Partition) -> Checkpoint:
+    def restored(self, folder: RunFolder, dataset: Dataset, partition: Partition | Drawing) -> Checkpoint:
         """Return where the run in `folder` stopped, having checked that it is this study's.
 
         Raises:

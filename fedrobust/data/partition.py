@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fedrobust.atomic import atomic
 from fedrobust.data.dataset import DataError, feed, listed
+from fedrobust.data.drawing import METHOD, Drawing, draw
 from fedrobust.randomness import Purpose, generator
 from fedrobust.registry import Registry, UnknownNameError
 
@@ -138,7 +139,8 @@ def partition(
     class_assignment: str = "random",
     shards_per_client: int = 2,
     skew: str = "linear",
-) -> Partition:
+    images_per_client: int = 40,
+) -> Partition | Drawing:
     """Divide the training images among clients.
 
     Names, meaning and defaults are those of flwr-datasets; only the settings of the chosen method are used
@@ -149,7 +151,8 @@ def partition(
     Args:
         labels: labels of the training images, whole numbers (n,).
         clients: number of clients.
-        method: ``"iid"``, ``"dirichlet"``, ``"shards"``, ``"pathological"``, ``"quantity"`` or a dotted path.
+        method: ``"iid"``, ``"dirichlet"``, ``"shards"``, ``"pathological"``, ``"quantity"`` or a dotted path;
+            or ``"draw"``, where clients draw their images and may share them (see `Drawing`).
         seed: the study's seed.
         alpha: dirichlet: concentration; small: each class sits with few clients; large: alike everywhere.
         min_size: dirichlet: images that every client has at least.
@@ -160,6 +163,7 @@ def partition(
         shards_per_client: shards: blocks of label-sorted images a client.
         skew: quantity: size of client k = 1 to K in proportion to k (``"linear"``), k² (``"square"``) or
             e^k (``"exponential"``).
+        images_per_client: draw: images that every client draws.
 
     Raises:
         DataError: the request cannot be met.
@@ -174,10 +178,12 @@ def partition(
     check_labels(labels)
     if clients < 1:
         raise DataError(f"federation.clients = {clients}: at least 1 is needed")
+    if method == METHOD:
+        return draw(labels, clients, seed, alpha, images_per_client)
     if clients > len(labels):
         raise DataError(
             f'data.partition = "{method}": {len(labels)} images cannot give {clients} clients at least 1 '
-            f"each; lower federation.clients to {len(labels)}"
+            f"each; lower federation.clients to {len(labels)}, or choose data.partition = 'draw'"
         )
     given = {
         "alpha": float(alpha),

@@ -218,13 +218,14 @@ class Examples:
 
 @dataclass(frozen=True)
 class Partition:
-    """How the training images were dealt to clients; ``counts[client][class]``."""
+    """How the training images were dealt to clients; ``counts[client][class]``, of the first of many clients."""
 
     method: str
     settings: Mapping[str, Any]
     seed: Any
     hash: str
     counts: Sequence[Sequence[int]]
+    clients: int
 
     @classmethod
     def read(cls, path: Path) -> "Partition":
@@ -243,6 +244,7 @@ class Partition:
             seed=data.get("seed"),
             hash=str(data.get("hash", "")),
             counts=[[int(count) for count in row] for row in counts],
+            clients=int(data.get("clients", len(counts))),
         )
 
 

@@ -513,7 +513,7 @@ def _partition(run: Run) -> dict[str, Any]:
     facts += [("Hash", run.partition.hash)] if run.partition.hash else []
     return {
         "figure": figures.by_client(full, labels).to_plotly_json(),
-        "sentence": wording.dealt(full, labels),
+        "sentence": wording.of_first(len(full), run.partition.clients) + wording.dealt(full, labels),
         "facts": facts,
     }
 

@@ -127,7 +127,7 @@ def summary(run: Run) -> str:
     """Say in one sentence what the run found, with its numbers; a failed run says how far it came."""
     rounds = max((one.number for one in run.rounds), default=0)
     federation = run.part("experiment").get("federation") or {}
-    clients = len(run.partition.counts) if run.partition else federation.get("clients")
+    clients = run.partition.clients if run.partition else federation.get("clients")
     size = (
         f"{count(int(clients), 'hospital')}, {count(rounds, 'round')}" if clients else count(rounds, "round")
     )
@@ -275,6 +275,16 @@ def dealt(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
         if number and len(sizes) > 1
     ]
     return f"{text} {enumerate_words(parts)}." if parts and len(parts) <= 3 else text
+
+
+def of_first(shown: int, clients: int) -> str:
+    """Say that only the first of many clients are shown; nothing if they all are.
+
+    Example:
+        >>> of_first(1000, 100_000), of_first(5, 5)
+        ('Of 100,000 hospitals, the first 1,000 are shown. ', '')
+    """
+    return f"Of {clients:,} hospitals, the first {shown:,} are shown. " if shown < clients else ""
 
 
 def missing(run: Run, statement: str) -> str:

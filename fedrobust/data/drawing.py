@@ -1,0 +1,180 @@
+"""Populations larger than the data: every client draws images of its own, and only when somebody asks for them."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, SupportsIndex, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.atomic import atomic
+from fedrobust.data.dataset import DataError, feed
+from fedrobust.randomness import Purpose, generator
+
+Indices = NDArray[np.int64]
+
+COUNTED = 1000
+"""Clients whose images are counted for the report."""
+
+METHOD = "draw"
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnShards(Sequence[Indices]):
+    """The shards of a population, each drawn anew when it is asked for.
+
+    Client k's images depend on the seed, on k and on the labels, not on how many clients there are.
+
+    Args:
+        labels: of the training images, whole numbers from 0 (n,).
+        clients: number of clients.
+        seed: the study's seed.
+        alpha: concentration of each client's classes.
+        images: of each client.
+    """
+
+    labels: NDArray[np.integer[Any]]
+    clients: int
+    seed: int
+    alpha: float
+    images: int
+    _members: tuple[Indices, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        members = tuple(np.flatnonzero(self.labels == label) for label in range(int(self.labels.max()) + 1))
+        object.__setattr__(self, "_members", members)
+
+    def __len__(self) -> int:
+        return self.clients
+
+    @overload
+    def __getitem__(self, client: SupportsIndex) -> Indices: ...
+
+    @overload
+    def __getitem__(self, client: slice) -> Sequence[Indices]: ...
+
+    def __getitem__(self, client: SupportsIndex | slice) -> Indices | Sequence[Indices]:
+        if isinstance(client, slice):
+            return [self[number] for number in range(*client.indices(self.clients))]
+        number = client.__index__()
+        if not 0 <= number < self.clients:
+            raise IndexError(f"client {number}: there are clients 0 to {self.clients - 1}")
+        draw = generator(self.seed, Purpose.PARTITION, partition=number)
+        sizes = np.array([len(members) for members in self._members])
+        held = np.flatnonzero(sizes)
+        # NumPy refuses a concentration that underflows to 0.
+        concentration = np.maximum(self.alpha * sizes[held] / sizes.sum(), np.finfo(np.float64).tiny)
+        counts = draw.multinomial(self.images, draw.dirichlet(concentration))
+        drawn = [
+            draw.choice(self._members[label], count, replace=bool(count > sizes[label]))
+            for label, count in zip(held, counts, strict=True)
+        ]
+        return np.sort(np.concatenate(drawn)).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """Which training images each client of a large population draws.
+
+    Each client draws its proportions of the classes from Dirichlet(alpha p), where p are the classes' shares of all
+    images, and then its images (Hsu et al., 2019, arXiv:1909.06335, section 3): a large alpha gives everybody the
+    shares of the whole, a small one few classes each. Two clients may draw the same image; one client draws an image
+    twice only if it draws more of a class than there are. Nothing is held for a client that nobody asks for.
+
+    Args:
+        shards: places in the training split of each client, int64, ascending.
+
+    Example:
+        >>> import numpy as np
+        >>> drawing = draw(np.repeat([0, 1], 500), clients=100_000, seed=0, alpha=1000.0, images_per_client=40)
+        >>> drawing.clients, len(drawing.shards[99_999])
+        (100000, 40)
+    """
+
+    shards: DrawnShards
+
+    @property
+    def method(self) -> str:
+        """The name of the method."""
+        return METHOD
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the method by name."""
+        return {"alpha": self.shards.alpha, "images_per_client": self.shards.images}
+
+    @property
+    def clients(self) -> int:
+        """The number of clients."""
+        return self.shards.clients
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Images a client, int64 (clients,): all the same, in the memory of one number."""
+        return np.broadcast_to(np.int64(self.shards.images), self.clients)
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """Images of each class at each of the first 1,000 clients, int64 (clients, classes)."""
+        labels, classes = self.shards.labels, int(self.shards.labels.max()) + 1
+        first = range(min(COUNTED, self.clients))
+        return np.stack(
+            [np.bincount(labels[self.shards[client]], minlength=classes) for client in first]
+        ).astype(np.int64)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 as hex over method, settings, seed, number of clients and labels: all that shards depend on."""
+        head = {
+            "method": METHOD,
+            "settings": self.settings,
+            "seed": self.shards.seed,
+            "clients": self.clients,
+        }
+        sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+        feed(sha, self.shards.labels.astype(np.int64))
+        return sha.hexdigest()
+
+    def to_json(self) -> str:
+        """Return how the shards are drawn, with the hash, and the counts of the first 1,000 clients."""
+        record = {
+            "format": 1,
+            "method": METHOD,
+            "settings": self.settings,
+            "seed": self.shards.seed,
+            "clients": self.clients,
+            "hash": self.hash,
+            "counts": self.counts.tolist(),
+        }
+        return json.dumps(record, separators=(",", ":"))
+
+    def write(self, path: Path) -> None:
+        """Write `to_json`; the file appears whole or not at all."""
+        with atomic(path) as draft:
+            draft.write_text(self.to_json(), encoding="utf-8")
+
+
+def draw(
+    labels: NDArray[np.integer[Any]], clients: int, seed: int, alpha: float, images_per_client: int
+) -> Drawing:
+    """Return a population of clients that draw their images.
+
+    Args:
+        labels: of the training images, whole numbers from 0 (n,).
+        clients: number of clients.
+        seed: the study's seed.
+        alpha: concentration, positive.
+        images_per_client: images that each client draws.
+
+    Raises:
+        DataError: a setting is out of range.
+    """
+    if not 0 < alpha < np.inf:
+        raise DataError(f"data.alpha = {alpha}: allowed: above 0 and finite")
+    if images_per_client < 1:
+        raise DataError(f"data.images-per-client = {images_per_client}: allowed: 1 or more")
+    return Drawing(DrawnShards(labels, clients, seed, float(alpha), images_per_client))
