@@ -11,6 +11,12 @@ from fedrobust.runtime import start_tensorflow
 start_tensorflow(workers=2)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_tests(tmp_path_factory):
+    """Large files are not unpacked in the home of whoever runs the tests."""
+    os.environ["FEDROBUST_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets; the test is skipped without one."""

@@ -19,6 +19,7 @@ from fedrobust.atomic import atomic
 from fedrobust.data.dataset import DataError, Dataset, digest
 from fedrobust.data.npz import read_splits
 from fedrobust.data.roots import folders, roots, searched
+from fedrobust.data.unpacked import remembered
 
 SIZES = (28, 64, 128, 224)
 SECONDS = 30.0
@@ -170,8 +171,14 @@ def load_medmnist(name: str, size: int = 28, root: str | Path = "") -> Dataset:
         disease=DISEASE.get(name, ()),
         source=about.files[size][0],
         licence=about.licence,
-        digest=digest(*splits),
+        digest=remembered(path, "sha256", lambda: digest(*splits)),
     )
+
+
+def md5_of(path: Path) -> str:
+    """Return the MD5 of a file as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def verify(path: Path, expected: str) -> None:
@@ -180,8 +187,7 @@ def verify(path: Path, expected: str) -> None:
     Raises:
         DataError: they differ.
     """
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    found = remembered(path, "md5", lambda: md5_of(path))
     if found != expected:
         raise DataError(
             f"{path}: MD5 {found}, expected {expected}: not the published file. Delete it to download it "

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.data.dataset import DataError, Dataset, Split, digest, listed
+from fedrobust.data.unpacked import is_large, remembered, unpacked
 
 KEYS = tuple(f"{split}_{part}" for split in ("train", "val", "test") for part in ("images", "labels"))
 
@@ -40,7 +41,7 @@ def read_npz(path: Path) -> Dataset:
         disease=(),
         source=str(path),
         licence="",
-        digest=digest(*splits),
+        digest=remembered(path, "sha256", lambda: digest(*splits)),
     )
 
 
@@ -83,7 +84,8 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
                     f"{path}: no {', '.join(missing)}; found {', '.join(archive) or 'nothing'}; allowed: "
                     f"{', '.join(KEYS)}"
                 )
-            return {key: read_array(path, archive, key) for key in KEYS}
+            source = (unpacked(path, KEYS) if is_large(path) else None) or archive
+            return {key: read_array(path, source, key) for key in KEYS}
     except DataError:
         raise
     # RuntimeError: encrypted, or compressed in a way that zipfile does not know.
@@ -100,7 +102,7 @@ def read_array(path: Path, archive: Any, key: str) -> NDArray[Any]:
     try:
         array: NDArray[Any] = archive[key]
     except ValueError as error:
-        if "allow_pickle" in str(error):
+        if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise DataError(
                 f"{path}: {key} holds pickled objects; allowed: plain integer arrays. Pickles could run "
                 "code and are never loaded; save numbers of one shape"

@@ -1,0 +1,160 @@
+"""Large data files unpacked once on disk, so that processes share their images instead of holding a copy each.
+
+The members of an `.npz` file are `.npy` files in a zip. Those of a large file are extracted into a cache folder, as
+a stream, and mapped into memory: a process pays for the images that it looks at, and processes on one machine share
+them. What was found out about the file, such as its checksum, is remembered beside them.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+import warnings
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.atomic import atomic
+
+LARGE = 32 * 2**20
+"""Bytes from which arrays are mapped; below, a copy a process costs less than a file."""
+
+DAY = 86_400.0
+
+
+class CacheNotice(UserWarning):
+    """The cache folder cannot be used: each process holds the images itself."""
+
+
+def is_large(path: Path) -> bool:
+    """Return whether a zip file holds at least `LARGE` bytes."""
+    with zipfile.ZipFile(path) as archive:
+        return sum(member.file_size for member in archive.infolist()) >= LARGE
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """Arrays as files in a folder; asking for one maps it.
+
+    Attributes:
+        folder: holds ``name.npy`` for each.
+    """
+
+    folder: Path
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        array: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        return array
+
+
+def unpacked(path: Path, names: Sequence[str]) -> Unpacked | None:
+    """Return the arrays of a large `.npz` file in the cache; None, with a warning, where there can be no cache.
+
+    Args:
+        path: the file.
+        names: of the arrays.
+
+    Raises:
+        KeyError, zipfile.BadZipFile, zlib.error: an array is missing or damaged.
+
+    Warns:
+        CacheNotice: the cache cannot be written.
+    """
+    folder = cache_folder(path)
+    if not folder.is_dir():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(folder.parent)
+            temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder.parent))
+        except OSError as error:
+            _warn(folder.parent, error)
+            return None
+        try:
+            for name in names:
+                _extract(path, name, temporary)
+            _take_place(temporary, folder)
+        except OSError as error:
+            _warn(folder.parent, error)
+            return None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return Unpacked(folder)
+
+
+def remembered(path: Path, what: str, find_out: Callable[[], str]) -> str:
+    """Return what is known of a large file, and find it out where it is not known yet.
+
+    Args:
+        path: the file; of a small one nothing is remembered.
+        what: name of the fact, such as "md5".
+        find_out: called where the fact is not known for the file as it is now.
+    """
+    try:
+        large = is_large(path)
+    except (OSError, zipfile.BadZipFile):
+        large = False
+    if not large:
+        return find_out()
+    note = cache_folder(path).with_suffix(f".{what}")
+    try:
+        return note.read_text(encoding="utf-8")
+    except OSError:
+        found = find_out()
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(note) as draft:
+            draft.write_text(found, encoding="utf-8")
+    except OSError as error:
+        _warn(note.parent, error)
+    return found
+
+
+def cache_folder(path: Path) -> Path:
+    """Return where a file is unpacked: another place for every version of it.
+
+    Below ``$FEDROBUST_CACHE``, else ``$XDG_CACHE_HOME/fedrobust``, else ``~/.cache/fedrobust``.
+    """
+    about = path.stat()
+    version = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}"
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = os.environ.get("FEDROBUST_CACHE") or Path(home) / "fedrobust"
+    return Path(root).expanduser() / f"{path.stem}-{hashlib.sha256(version.encode()).hexdigest()[:24]}"
+
+
+def _extract(path: Path, name: str, folder: Path) -> None:
+    target = folder / f"{name}.npy"
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member, target.open("wb") as file:
+        shutil.copyfileobj(member, file, 2**20)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _take_place(temporary: Path, folder: Path) -> None:
+    """Give the unpacked files their name; another process may have been first, with the same content."""
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+
+
+def _sweep(root: Path) -> None:
+    """Remove what processes that were killed while unpacking left behind."""
+    for leftover in root.glob(".unpacking-*"):
+        if time.time() - leftover.stat().st_mtime > DAY:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _warn(root: Path, error: OSError) -> None:
+    warnings.warn(
+        f"{root}: large data cannot be unpacked there ({error.strerror or error}); every process holds it in memory. "
+        "Set FEDROBUST_CACHE to a folder with room",
+        CacheNotice,
+        stacklevel=3,
+    )

@@ -1,0 +1,134 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedrobust.data import unpacked
+from fedrobust.data.dataset import DataError, Dataset
+from fedrobust.data.npz import read_npz
+from fedrobust.data.unpacked import CacheNotice, cache_folder, remembered
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """A cache of its own, and a size from which the test's files are large."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("FEDROBUST_CACHE", str(folder))
+    monkeypatch.setattr(unpacked, "LARGE", 10_000)
+    return folder
+
+
+@pytest.fixture
+def own(tmp_path, draw) -> Path:
+    path = tmp_path / "own.npz"
+    write(path, draw)
+    return path
+
+
+def write(path, draw, **changes):
+    arrays = {}
+    for split, number in (("train", 40), ("val", 10), ("test", 10)):
+        arrays[f"{split}_images"] = draw.integers(0, 256, (number, 16, 16), np.uint8)
+        arrays[f"{split}_labels"] = np.arange(number, dtype=np.uint8)[:, None] % 2
+    np.savez_compressed(path, **{**arrays, **changes})
+
+
+def is_mapped(array: np.ndarray) -> bool:
+    while array is not None and not isinstance(array, np.memmap):
+        array = array.base
+    return isinstance(array, np.memmap)
+
+
+def test_a_large_file_is_mapped_and_is_the_same_data_set(own, cache, monkeypatch):
+    large = read_npz(own)
+    assert is_mapped(large.train.images)
+    assert large.train.images.shape == (40, 16, 16, 1)
+    again = read_npz(own)
+    monkeypatch.setattr(unpacked, "LARGE", 10**9)
+    small = read_npz(own)
+    assert not is_mapped(small.train.images)
+    for name, split in small.splits.items():
+        np.testing.assert_array_equal(split.images, large.splits[name].images)
+        np.testing.assert_array_equal(split.labels, again.splits[name].labels)
+    assert small.digest == large.digest == again.digest
+    rows = large.train.images[np.array([3, 1])]
+    assert not is_mapped(rows)
+    assert not list(cache.glob(".unpacking-*"))
+
+
+def test_what_is_known_of_a_file_is_found_out_once_for_each_version_of_it(own, cache, draw):
+    asked = []
+
+    def find_out():
+        asked.append(1)
+        return "fact"
+
+    assert [remembered(own, "fact", find_out) for _ in range(3)] == ["fact"] * 3
+    assert len(asked) == 1
+    first = read_npz(own)
+    write(own, draw)
+    os.utime(own, ns=(1, 1))
+    assert remembered(own, "fact", find_out) == "fact"
+    assert len(asked) == 2
+    assert read_npz(own).digest != first.digest
+
+
+def test_of_a_small_file_nothing_is_kept(own, cache, monkeypatch):
+    monkeypatch.setattr(unpacked, "LARGE", 10**9)
+    read_npz(own)
+    assert remembered(own, "fact", lambda: "fact") == "fact"
+    assert not cache.exists()
+
+
+UNPACK = """
+import sys
+from pathlib import Path
+from fedrobust.data import unpacked
+from fedrobust.data.npz import read_npz
+unpacked.LARGE = 10_000
+print(read_npz(Path(sys.argv[1])).digest)
+"""
+
+
+def test_processes_that_unpack_at_once_end_well(own, cache):
+    command = [sys.executable, "-c", UNPACK, str(own)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    digests = {process.communicate(timeout=120)[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert digests == {read_npz(own).digest + "\n"}
+    assert not list(cache.glob(".unpacking-*"))
+
+
+def test_leftovers_of_a_killed_process_are_not_taken_for_a_whole(own, cache):
+    old, new = cache / ".unpacking-old", cache / ".unpacking-new"
+    for leftover in (old, new):
+        leftover.mkdir(parents=True)
+        (leftover / "train_images.npy").write_bytes(b"half")
+    os.utime(old, (time.time() - 2 * 86_400,) * 2)
+    assert isinstance(read_npz(own), Dataset)
+    assert not old.exists()
+    assert new.exists(), "a process may still be at it"
+
+
+def test_without_a_cache_the_images_are_held_in_memory_and_it_is_said(own, cache, monkeypatch):
+    cache.write_text("a file where the folder should be")
+    with pytest.warns(CacheNotice, match="every process holds it in memory. Set FEDROBUST_CACHE"):
+        dataset = read_npz(own)
+    assert not is_mapped(dataset.train.images)
+
+
+def test_damage_and_pickles_are_refused_as_in_a_small_file(own, cache, draw):
+    write(own, draw, train_images=np.array([None] * 40))
+    with pytest.raises(DataError, match="train_images holds pickled objects"):
+        read_npz(own)
+    write(own, draw)
+    content = bytearray(own.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    own.write_bytes(content)
+    with pytest.raises(DataError, match="truncated or damaged"):
+        read_npz(own)
+    assert not cache_folder(own).exists()
