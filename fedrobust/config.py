@@ -69,7 +69,11 @@ class Data(Section):
     partition: Literal["iid", "dirichlet", "shards", "pathological", "quantity", "draw"] = Field(
         "iid", description="how the training split is divided"
     )
-    alpha: float = Field(0.5, gt=0, description="dirichlet, draw: small values give clients few classes")
+    alpha: float = Field(
+        0.5,
+        gt=0,
+        description="dirichlet: concentration of each class over clients; draw: of each client over classes",
+    )
     min_size: int = Field(10, ge=1, description="dirichlet: fewest images of a client")
     shards_per_client: int = Field(2, ge=1, description="shards: label-sorted pieces a client gets")
     classes_per_client: int = Field(2, ge=1, description="pathological: classes a client has")

@@ -20,6 +20,9 @@ Indices = NDArray[np.int64]
 COUNTED = 1000
 """Clients whose images are counted for the report."""
 
+SAMPLED = 10
+"""Clients whose shards go into the hash."""
+
 METHOD = "draw"
 
 
@@ -128,7 +131,11 @@ class Drawing:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 as hex over method, settings, seed, number of clients and labels: all that shards depend on."""
+        """SHA-256 as hex over all that shards depend on, and over the first few of them.
+
+        These are method, settings, seed, number of clients and labels. The shards themselves show if another version
+        of NumPy draws other numbers.
+        """
         head = {
             "method": METHOD,
             "settings": self.settings,
@@ -137,6 +144,8 @@ class Drawing:
         }
         sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
         feed(sha, self.shards.labels.astype(np.int64))
+        for client in range(min(SAMPLED, self.clients)):
+            feed(sha, self.shards[client])
         return sha.hexdigest()
 
     def to_json(self) -> str:

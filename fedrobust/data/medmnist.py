@@ -19,7 +19,7 @@ from fedrobust.atomic import atomic
 from fedrobust.data.dataset import DataError, Dataset, digest
 from fedrobust.data.npz import read_splits
 from fedrobust.data.roots import folders, roots, searched
-from fedrobust.data.unpacked import remembered
+from fedrobust.data.unpacked import cache_folder, remembered
 
 SIZES = (28, 64, 128, 224)
 SECONDS = 30.0
@@ -160,6 +160,7 @@ def load_medmnist(name: str, size: int = 28, root: str | Path = "") -> Dataset:
     else:
         path = found
         verify(path, about.files[size][1])
+    place = cache_folder(path)
     splits = read_splits(path)
     return Dataset(
         name=name,
@@ -171,7 +172,7 @@ def load_medmnist(name: str, size: int = 28, root: str | Path = "") -> Dataset:
         disease=DISEASE.get(name, ()),
         source=about.files[size][0],
         licence=about.licence,
-        digest=remembered(path, "sha256", lambda: digest(*splits)),
+        digest=remembered(path, "sha256", lambda: digest(*splits), place),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.data.dataset import DataError, Dataset, Split, digest, listed
-from fedrobust.data.unpacked import is_large, remembered, unpacked
+from fedrobust.data.unpacked import cache_folder, is_large, remembered, unpacked
 
 KEYS = tuple(f"{split}_{part}" for split in ("train", "val", "test") for part in ("images", "labels"))
 
@@ -29,6 +29,7 @@ def read_npz(path: Path) -> Dataset:
         DataError: the file cannot be used; the message names the file, the key, what was found and what is
             allowed.
     """
+    place = cache_folder(path)
     splits = read_splits(path)
     classes = class_count(path, splits)
     return Dataset(
@@ -41,7 +42,7 @@ def read_npz(path: Path) -> Dataset:
         disease=(),
         source=str(path),
         licence="",
-        digest=remembered(path, "sha256", lambda: digest(*splits)),
+        digest=remembered(path, "sha256", lambda: digest(*splits), place),
     )
 
 

@@ -2,7 +2,8 @@
 
 Every image goes to exactly one client and every client gets at least one; a request that cannot be met is
 refused with the numbers. The methods are registered in `PARTITIONS`; a method of one's own is a function
-``(labels, clients, rng, *, its settings) -> shards`` named by a dotted path.
+``(labels, clients, rng, *, its settings) -> shards`` named by a dotted path. One method, ``"draw"``, is of another kind
+and stands in `fedrobust.data.drawing`: there are more clients than the images would go round for.
 """
 
 import hashlib
@@ -155,6 +156,7 @@ def partition(
             or ``"draw"``, where clients draw their images and may share them (see `Drawing`).
         seed: the study's seed.
         alpha: dirichlet: concentration; small: each class sits with few clients; large: alike everywhere.
+            draw: concentration of one client's classes, times their shares: the same number is more skewed there.
         min_size: dirichlet: images that every client has at least.
         self_balancing: dirichlet: a client with more than its fair share gets nothing of the classes that
             follow.

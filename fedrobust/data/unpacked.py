@@ -13,6 +13,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.atomic import atomic
+from fedrobust.data.dataset import DataError
 
 LARGE = 32 * 2**20
 """Bytes from which arrays are mapped; below, a copy a process costs less than a file."""
@@ -54,46 +56,45 @@ class Unpacked:
 
 
 def unpacked(path: Path, names: Sequence[str]) -> Unpacked | None:
-    """Return the arrays of a large `.npz` file in the cache; None, with a warning, where there can be no cache.
+    """Return the arrays of a large `.npz` file in the cache.
+
+    None, with a warning, where there can be no cache; None, too, where an array is no `.npy` member of the archive.
 
     Args:
         path: the file.
         names: of the arrays.
 
     Raises:
-        KeyError, zipfile.BadZipFile, zlib.error: an array is missing or damaged.
+        zipfile.BadZipFile, zlib.error: an array is damaged.
 
     Warns:
         CacheNotice: the cache cannot be written.
     """
     folder = cache_folder(path)
-    if not folder.is_dir():
+    # Opened once: a file that is replaced meanwhile must not give its new images to the old labels.
+    with zipfile.ZipFile(path) as archive:
+        listed = {member.filename: member for member in archive.infolist()}
+        members = [listed[f"{name}.npy"] for name in names if f"{name}.npy" in listed]
+        if len(members) < len(names):
+            return None
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(folder.parent)
-            temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder.parent))
+            if not _is_whole(folder, members):
+                _unpack(archive, members, folder)
         except OSError as error:
             _warn(folder.parent, error)
             return None
-        try:
-            for name in names:
-                _extract(path, name, temporary)
-            _take_place(temporary, folder)
-        except OSError as error:
-            _warn(folder.parent, error)
-            return None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     return Unpacked(folder)
 
 
-def remembered(path: Path, what: str, find_out: Callable[[], str]) -> str:
+def remembered(path: Path, what: str, find_out: Callable[[], str], place: Path | None = None) -> str:
     """Return what is known of a large file, and find it out where it is not known yet.
 
     Args:
         path: the file; of a small one nothing is remembered.
         what: name of the fact, such as "md5".
-        find_out: called where the fact is not known for the file as it is now.
+        find_out: called where the fact is not known.
+        place: the file's `cache_folder` when it was read, if `find_out` looks at what was read: the file may have
+            been replaced since. None: the file as it is now.
     """
     try:
         large = is_large(path)
@@ -101,7 +102,9 @@ def remembered(path: Path, what: str, find_out: Callable[[], str]) -> str:
         large = False
     if not large:
         return find_out()
-    note = cache_folder(path).with_suffix(f".{what}")
+    place = place or cache_folder(path)
+    # Not with_suffix: a file's name may hold dots, and what follows the last one here tells its version.
+    note = place.parent / f"{place.name}.{what}"
     try:
         return note.read_text(encoding="utf-8")
     except OSError:
@@ -119,36 +122,65 @@ def cache_folder(path: Path) -> Path:
     """Return where a file is unpacked: another place for every version of it.
 
     Below ``$FEDROBUST_CACHE``, else ``$XDG_CACHE_HOME/fedrobust``, else ``~/.cache/fedrobust``.
+
+    Raises:
+        DataError: there is no such file.
     """
-    about = path.stat()
+    try:
+        about = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{path}: no such file") from error
     version = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}"
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     root = os.environ.get("FEDROBUST_CACHE") or Path(home) / "fedrobust"
     return Path(root).expanduser() / f"{path.stem}-{hashlib.sha256(version.encode()).hexdigest()[:24]}"
 
 
-def _extract(path: Path, name: str, folder: Path) -> None:
-    target = folder / f"{name}.npy"
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member, target.open("wb") as file:
-        shutil.copyfileobj(member, file, 2**20)
+def _is_whole(folder: Path, members: Sequence[zipfile.ZipInfo]) -> bool:
+    """Return whether a folder has every member in its full length: caches are tidied by hand, and disks fail."""
+    files = [(folder / member.filename, member.file_size) for member in members]
+    return all(file.is_file() and file.stat().st_size == size for file, size in files)
+
+
+def _unpack(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder.parent))
+    try:
+        for member in members:
+            _extract(archive, member, temporary)
+        # A cache may be shared by users, and mkdtemp keeps all others out.
+        temporary.chmod(0o755)
+        _take_place(temporary, folder, members)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
+    with archive.open(member) as packed, (folder / member.filename).open("wb") as file:
+        shutil.copyfileobj(packed, file, 2**20)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _take_place(temporary: Path, folder: Path) -> None:
+def _take_place(temporary: Path, folder: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     """Give the unpacked files their name; another process may have been first, with the same content."""
+    if folder.is_dir() and not _is_whole(folder, members):
+        shutil.rmtree(folder, ignore_errors=True)
     try:
         temporary.rename(folder)
     except OSError:
-        if not folder.is_dir():
+        if not _is_whole(folder, members):
             raise
 
 
 def _sweep(root: Path) -> None:
     """Remove what processes that were killed while unpacking left behind."""
     for leftover in root.glob(".unpacking-*"):
-        if time.time() - leftover.stat().st_mtime > DAY:
-            shutil.rmtree(leftover, ignore_errors=True)
+        # Another process may end its work, or sweep, at the same time.
+        with suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime > DAY:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _warn(root: Path, error: OSError) -> None:

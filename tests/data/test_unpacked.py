@@ -2,12 +2,13 @@ import os
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fedrobust.data import unpacked
+from fedrobust.data import npz, unpacked
 from fedrobust.data.dataset import DataError, Dataset
 from fedrobust.data.npz import read_npz
 from fedrobust.data.unpacked import CacheNotice, cache_folder, remembered
@@ -132,3 +133,49 @@ def test_damage_and_pickles_are_refused_as_in_a_small_file(own, cache, draw):
     with pytest.raises(DataError, match="truncated or damaged"):
         read_npz(own)
     assert not cache_folder(own).exists()
+
+
+def test_files_whose_names_hold_dots_are_told_apart(tmp_path, cache, draw):
+    first, second = tmp_path / "set.v1.npz", tmp_path / "set.v2.npz"
+    write(first, draw)
+    write(second, draw)
+    assert read_npz(first).digest != read_npz(second).digest
+
+
+def test_a_file_replaced_while_it_is_read_does_not_get_the_old_ones_digest(own, cache, draw, monkeypatch):
+    count = npz.class_count
+
+    def replaced(path, splits):
+        write(path, draw)
+        return count(path, splits)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(npz, "class_count", replaced)
+        old = read_npz(own)
+    new = read_npz(own)
+    assert not np.array_equal(old.train.images, new.train.images)
+    assert old.digest != new.digest
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:500])])
+def test_a_damaged_cache_is_unpacked_anew(own, cache, spoil):
+    digest = read_npz(own).digest
+    spoil(cache_folder(own) / "train_images.npy")
+    again = read_npz(own)
+    assert is_mapped(again.train.images)
+    assert unpacked.remembered(own, "afresh", lambda: npz.digest(*again.splits.values())) == digest
+
+
+def test_an_unpacked_file_is_open_to_other_users_of_the_cache(own, cache):
+    read_npz(own)
+    assert cache_folder(own).stat().st_mode & 0o777 == 0o755
+
+
+def test_a_member_that_is_not_named_npy_is_read_as_in_a_small_file(own, cache, tmp_path):
+    other = tmp_path / "other.npz"
+    with zipfile.ZipFile(own) as archive, zipfile.ZipFile(other, "w") as changed:
+        for name in archive.namelist():
+            changed.writestr(
+                name.removesuffix(".npy") if name.startswith("train") else name, archive.read(name)
+            )
+    assert read_npz(other).digest == read_npz(own).digest
