@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from fedrobust.models.architectures import architecture_named, build_network, load_backbone_weights
 from fedrobust.models.batchnorm import FusedBatchNormalization
+from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.models.preparation import Preparation, Shape
 
@@ -132,9 +133,18 @@ def _variables(network: keras.Model) -> list[keras.Variable]:
     return [*network.trainable_variables, *network.non_trainable_variables]
 
 
+STOCK = (
+    (keras.layers.BatchNormalization, FusedBatchNormalization),
+    (keras.layers.Conv2D, DirectConv2D),
+    (keras.layers.DepthwiseConv2D, DirectDepthwiseConv2D),
+)
+"""Keras' layers, and what stands in for them here."""
+
+
 def _stock(layer: keras.layers.Layer) -> keras.layers.Layer:
-    if isinstance(layer, FusedBatchNormalization):
-        return keras.layers.BatchNormalization.from_config(layer.get_config())
+    for stock, ours in STOCK:
+        if isinstance(layer, ours):
+            return stock.from_config(layer.get_config())
     return layer.__class__.from_config(layer.get_config())
 
 
