@@ -23,7 +23,8 @@ class DirectConv2D(keras.layers.Conv2D):  # type: ignore[misc]
             return super().call(inputs)
         if tuple(self.kernel_size) == (1, 1):
             down, across = self.strides
-            inputs = inputs[:, ::down, ::across, :]
+            if (down, across) != (1, 1):
+                inputs = inputs[:, ::down, ::across, :]
             taps = self.kernel[0, 0]
         elif self.padding == "same" and tuple(inputs.shape[1:3]) == (1, 1):
             taps = self.kernel[middle(self.kernel_size[0]), middle(self.kernel_size[1])]

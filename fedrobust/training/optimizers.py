@@ -86,6 +86,8 @@ class Adam:
 
     w <- w - lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon).
 
+    Kept are m / (1 - b1) and v / (1 - b2), the plain decaying sums: the same steps with fewer passes over the weights.
+
     Attributes:
         beta_1: decay of the mean of gradients.
         beta_2: decay of the mean of squared gradients.
@@ -99,7 +101,7 @@ class Adam:
     weight_decay: float = 0.0
 
     def start(self, weights: Sequence[tf.Tensor]) -> Tensors:
-        """Return the first moments of all weights, then the second."""
+        """Return the decaying sums of gradients of all weights, then those of their squares."""
         return [tf.zeros_like(weight) for weight in [*weights, *weights]]
 
     def step(
@@ -110,15 +112,17 @@ class Adam:
         gradients: Sequence[tf.Tensor],
         slots: Tensors,
     ) -> tuple[Tensors, Tensors]:
-        """Return weights and both moments after one step."""
+        """Return weights and both sums after one step."""
         t = tf.cast(count, tf.float32)
-        rate = learning_rate * tf.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
+        root = (1.0 - self.beta_2) ** 0.5
+        rate = learning_rate * tf.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t) * (1.0 - self.beta_1) / root
         weights = decayed(weights, learning_rate, self.weight_decay)
         first, second = slots[: len(slots) // 2], slots[len(slots) // 2 :]
-        first = [m + (g - m) * (1.0 - self.beta_1) for m, g in zip(first, gradients, strict=True)]
-        second = [v + (g * g - v) * (1.0 - self.beta_2) for v, g in zip(second, gradients, strict=True)]
+        first = [self.beta_1 * m + g for m, g in zip(first, gradients, strict=True)]
+        second = [self.beta_2 * v + g * g for v, g in zip(second, gradients, strict=True)]
         moved = [
-            w - rate * m / (tf.sqrt(v) + self.epsilon) for w, m, v in zip(weights, first, second, strict=True)
+            w - m / (tf.sqrt(v) + self.epsilon / root) * rate
+            for w, m, v in zip(weights, first, second, strict=True)
         ]
         return moved, [*first, *second]
 
