@@ -2,13 +2,14 @@
 
     python echo.py --out echo.json
 
-The same ClientApp (`echo_app.py`, written against Flower's public interface: it decodes every array and encodes it again)
-answers 1,000 messages of 0.1 MB, 100 of 9 MB, and 10 of 94 MB a round. A round ends when the server has decoded every
-reply, and, for fedrobust's engines, has also summed it exactly. One round warms up, the median of three is told. Flower
-1.41's simulation is timed inside its ServerApp, after its workers are up.
+A ClientApp answers 1,000 messages of 0.1 MB, 100 of 9 MB, and 10 of 94 MB a round; it decodes every array and encodes
+it again. It is written against Flower's public interface alone ("Flower's arrays"), or, in fedrobust's engines, as this
+project's own clients are ("own arrays": see `fedrobust/simulation/records.py`). A round ends when the server has decoded
+every reply and, where it says "summed", added it to an exact sum. One round warms up, the median of three is told.
+Flower's simulation is timed inside its ServerApp, after its workers are up.
 
-Then the engines' own way of carrying weights is timed by itself: encode, carry and decode, both ways, for 2.3 and 23.6
-million parameters.
+Then the threads engine's overhead is timed by itself: encode, carry and decode, both ways, for 2.3 and 23.6 million
+parameters.
 """
 
 import argparse
@@ -87,7 +88,7 @@ def threads(app: ClientApp, clients: int) -> Iterator[Grid]:
 
 
 @contextmanager
-def ray(clients: int) -> Iterator[Grid]:
+def ray(app: str, clients: int) -> Iterator[Grid]:
     """Start the Ray engine."""
     from fedrobust.simulation.ray_engine import ray_engine
 
@@ -95,7 +96,7 @@ def ray(clients: int) -> Iterator[Grid]:
     config, settings = study.to_run_config(), Engine(name="ray", workers=WORKERS)
     with (
         server_identity(),
-        ray_engine(settings, "echo_app:app", config, dataset_of(study).digest) as cluster,
+        ray_engine(settings, app, config, dataset_of(study).digest) as cluster,
         SimulatedGrid(cluster.hire, config, clients, WORKERS) as grid,
     ):
         grid.ask_every_worker(MessageType.QUERY, RecordDict())
@@ -103,16 +104,22 @@ def ray(clients: int) -> Iterator[Grid]:
 
 
 def ours(engine: str) -> list[dict[str, object]]:
-    """Return a row for each size, with and without the sum."""
-    from echo_app import app
+    """Return a row for each kind of client and each size, with and without the sum."""
+    import echo_app
 
     rows: list[dict[str, object]] = []
-    with threads(app, 1000) if engine == "threads" else ray(1000) as grid:
-        for name, (clients, numbers) in SIZES.items():
-            for summed in (False, True):
-                seconds = timed(lambda round, c=clients, n=numbers, s=summed: carried(grid, c, n, round, s))
-                what = f"fedrobust, {engine}" + (", replies summed" if summed else "")
-                rows.append({"messages": name, "carrier": what, "seconds": seconds, "clients": clients})
+    for kind, whose in (("app", "Flower's arrays"), ("own_app", "own arrays")):
+        started = (
+            threads(getattr(echo_app, kind), 1000) if engine == "threads" else ray(f"echo_app:{kind}", 1000)
+        )
+        with started as grid:
+            for name, (clients, numbers) in SIZES.items():
+                for summed in (False, True):
+                    seconds = timed(
+                        lambda round, c=clients, n=numbers, s=summed: carried(grid, c, n, round, s)
+                    )
+                    what = f"fedrobust, {engine}, {whose}" + (", summed" if summed else "")
+                    rows.append({"messages": name, "carrier": what, "seconds": seconds, "clients": clients})
     return rows
 
 
@@ -223,7 +230,7 @@ def main() -> None:
     for row in sorted(rows, key=lambda row: list(SIZES).index(str(row["messages"]))):
         each = 1000 * float(str(row["seconds"])) / int(str(row["clients"]))
         print(
-            f"{row['messages']:>16}  {row['carrier']:<36} {row['seconds']:7.2f} s a round  {each:7.1f} ms each"
+            f"{row['messages']:>16}  {row['carrier']:<46} {row['seconds']:7.2f} s a round  {each:7.1f} ms each"
         )
     costs = [overhead(parameters) for parameters in (2_300_000, 23_600_000)]
     for cost in costs:

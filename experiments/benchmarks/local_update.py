@@ -2,11 +2,11 @@
 
     python local_update.py --out local_update.json
 
-MobileNetV2, DenseNet121 and ResNet50 from random weights, 32 x 32 x 3 images, batch 32, Adam 1e-3. `fit` is stock Keras:
-`keras.applications` with a dense head of two logits, compiled without XLA, fed a cached `tf.data` set, with TensorFlow's own
-threads (all cores). The local update trains as many clients at a time as there are cores, one thread each, which is how a
-simulation uses it; one client alone is told, too. Each arm is a process of its own. Told are seconds to the first step
-(build, trace and first call) and milliseconds a step after that.
+MobileNetV2, DenseNet121 and ResNet50 from random weights, 32 x 32 x 3 images, batch 32, Adam 1e-3. `fit` is stock
+Keras: `keras.applications` with a dense head of two logits, compiled without XLA, fed a cached `tf.data` set, with
+TensorFlow's own threads (all cores). The local update trains as many clients at a time as there are cores, one thread
+each, which is how a simulation uses it; one client alone is told, too. Each arm is a process of its own. Told are
+seconds to the first step (build, trace and first call) and milliseconds a step after that.
 """
 
 import argparse

@@ -115,7 +115,13 @@ class Adam:
         """Return weights and both sums after one step."""
         t = tf.cast(count, tf.float32)
         root = (1.0 - self.beta_2) ** 0.5
-        rate = learning_rate * tf.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t) * (1.0 - self.beta_1) / root
+        rate = (
+            learning_rate
+            * tf.sqrt(1.0 - self.beta_2**t)
+            / (1.0 - self.beta_1**t)
+            * (1.0 - self.beta_1)
+            / root
+        )
         weights = decayed(weights, learning_rate, self.weight_decay)
         first, second = slots[: len(slots) // 2], slots[len(slots) // 2 :]
         first = [self.beta_1 * m + g for m, g in zip(first, gradients, strict=True)]
