@@ -2,8 +2,8 @@
 
     FEDROBUST_DATA=... python population.py --out population.json
 
-MedNIST (28 px), every client draws 40 images of its own (`data.partition = "draw"`), edge-cnn, one local epoch. Each arm
-is a process of its own; peak memory is the process', seconds are those of training rounds without the first one.
+MedNIST (28 px), every client draws 40 images of its own (`data.partition = "draw"`), edge-cnn, one local epoch. Each
+arm is a process of its own; peak memory is the process', seconds are those of training rounds without the first one.
 """
 
 import argparse

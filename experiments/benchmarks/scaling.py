@@ -3,7 +3,8 @@
     FEDROBUST_DATA=... python scaling.py --out scaling.json
 
 Efficiency is the sum of the clients' pure local-update seconds over (workers x wall seconds of the training phase),
-from the first message of a round to the new global weights. Each study is a process of its own; the first round warms up.
+from the first message of a round to the new global weights. Each study is a process of its own; the first round
+warms up.
 """
 
 import argparse
