@@ -229,6 +229,9 @@ class Study:
         population = population_of(self.grid, experiment, problem, layout)
         for reason in population.refused:
             emit(StageStarted(f"a node is left out: {reason}"))
+        known, wanted = len(population.partitions), experiment.federation.clients
+        if known < wanted:
+            emit(StageStarted(f"{known} of {wanted} clients have a node: the others take no part"))
         strategy = FederatedStrategy(experiment, layout, problem, population)
         forecast = forecast_of(experiment, evaluator.dataset, layout, strategy, self.workers)
         self.result["forecast"] = forecast.to_json()

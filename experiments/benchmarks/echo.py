@@ -5,8 +5,8 @@
 A ClientApp answers 1,000 messages of 0.1 MB, 100 of 9 MB, and 10 of 94 MB a round; it decodes every array and encodes
 it again. It is written against Flower's public interface alone ("Flower's arrays"), or, in fedrobust's engines, as this
 project's own clients are ("own arrays": see `fedrobust/simulation/records.py`). A round ends when the server has
-decoded every reply and, where it says "summed", added it to an exact sum. One round warms up, the median of three is told.
-Flower's simulation is timed inside its ServerApp, after its workers are up.
+decoded every reply and, where it says "summed", added it to an exact sum. One round warms up, the median of three is
+told. Flower's simulation is timed inside its ServerApp, after its workers are up.
 
 Then the threads engine's overhead is timed by itself: encode, carry and decode, both ways, for 2.3 and 23.6 million
 parameters.
