@@ -14,10 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+# A driver that `uv run` started would have every worker started by `uv run`, too, in a folder of its own.
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
 import numpy as np
 import ray
 from flwr.app import Array, Context, Message, RecordDict
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from fedrobust.config import Engine, Experiment
 from fedrobust.registry import import_dotted
@@ -28,7 +32,10 @@ from fedrobust.simulation.grid import EngineError, WorkerDiedError
 from fedrobust.simulation.identity import server_identity
 
 MOST_BIRTHS = 3
-"""How often a worker that does not come up is started anew."""
+"""How often a worker that dies while it comes up is started anew."""
+
+BIRTH_SECONDS = 300.0
+"""A worker imports TensorFlow and reads the data; one that takes longer will not come up."""
 
 
 @dataclass(frozen=True)
@@ -172,11 +179,16 @@ class RayEngine:
         for attempt in range(1, MOST_BIRTHS + 1):
             actor = remote.remote(self.client_app, self.run_config, sys.path)
             try:
-                self._check(ray.get(actor.credentials.remote()))
+                self._check(ray.get(actor.credentials.remote(), timeout=BIRTH_SECONDS))
             except RayActorError as error:
                 if attempt == MOST_BIRTHS:
                     raise EngineError(f'engine.name = "ray": a worker does not come up: {error}') from error
                 continue
+            except GetTimeoutError as error:
+                raise EngineError(
+                    f'engine.name = "ray": a worker did not come up within {BIRTH_SECONDS:.0f} s; the logs of Ray\'s '
+                    "session say why (/tmp/ray/session_latest/logs)"
+                ) from error
             except RayTaskError as error:
                 raise EngineError(
                     f'engine.name = "ray": a worker cannot start: {error.cause or error}'
@@ -220,7 +232,6 @@ def ray_engine(
     Raises:
         EngineError: the cluster cannot be reached, or has fewer cores or GPUs than asked for.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     cores = settings.workers or os.cpu_count() or 1
     _reach(settings.address)

@@ -47,6 +47,8 @@ def home(tmp_path):
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        # Where the tests are started by `uv run`, Ray would start Flower's workers by it, too.
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(port),
     }
     for process in psutil.process_iter():
