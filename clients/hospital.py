@@ -1,20 +1,22 @@
-"""What one hospital does: one local update on its images in a round."""
+"""What one hospital does in a round: one local update on its images, or what its attacker makes of that."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Split
+from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
-from fedrobust.randomness import Purpose, generator, graph_seed
-from fedrobust.study import Problem, local_update_of
-from fedrobust.training.batches import draw_batches
-from fedrobust.training.local_update import TrainingData
-from fedrobust.training.schedule import balanced_class_weights, learning_rates
+from fedrobust.once import once
+from fedrobust.poisoning import Scene, attacks_in
+from fedrobust.randomness import Purpose, generator
+from fedrobust.study import Problem, attack_of, classifier_of, malicious_of, sample_size
+from fedrobust.training.crafting import Crafting
+from fedrobust.training.local_training import train_locally
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,36 +38,56 @@ class Hospital:
     def train(self, weights: Weights, round: int) -> tuple[Weights, Mapping[str, Any]]:
         """Return the weights after one local update in `round` (from 1), and its metrics.
 
-        Metrics are those of `LocalUpdate`, with ``num-examples``, the images of the shard, and ``seconds``.
+        A malicious client does what the study's poisoning attack says, in the rounds in which it attacks.
         """
-        training, seed = self.experiment.training, self.experiment.seed
-        where = {"round": round, "partition": self.partition}
-        batches = draw_batches(
-            np.arange(len(self.shard)),
-            training.epochs,
-            training.batch_size,
-            generator(seed, Purpose.TRAINING, **where),
-        )
-        update = local_update_of(self.experiment, self.problem)
-        started = time.perf_counter()
-        trained, metrics = update(
-            weights,
-            TrainingData.of(self.shard.images, self.shard.labels),
-            batches,
-            learning_rates=learning_rates(
-                training.learning_rate,
-                training.schedule,
-                len(batches.sizes),
-                round,
-                self.experiment.federation.rounds,
-            ),
-            seed=graph_seed(seed, Purpose.TRAINING, **where),
-            class_weights=self._class_weights(),
-        )
-        seconds = time.perf_counter() - started
-        return trained, {**metrics, "num-examples": len(self.shard), "seconds": seconds}
+        malicious = malicious_of(self.experiment)
+        if self.partition in malicious and attacks_in(self.experiment.poisoning, round):
+            return self._attacked(weights, round, malicious)
+        return train_locally(self.experiment, self.problem, self.shard, weights, round, self.partition)
 
-    def _class_weights(self) -> np.ndarray | None:
-        if self.experiment.training.class_weights == "none":
-            return None
-        return balanced_class_weights(self.shard.labels, self.problem.classes)
+    def _attacked(
+        self, weights: Weights, round: int, malicious: tuple[int, ...]
+    ) -> tuple[Weights, Mapping[str, Any]]:
+        attack, scene = attack_of(self.experiment), self._scene(weights, round, malicious)
+        metrics: Mapping[str, Any] = {"loss": float("nan"), "seconds": 0.0, "round": round}
+        trained = weights
+        if attack.trains:
+            settings = {"training": self.experiment.training.model_copy(update=dict(attack.training(scene)))}
+            images, labels = attack.data(self.shard.images, self.shard.labels, scene)
+            trained, metrics = train_locally(
+                self.experiment.model_copy(update=settings),
+                self.problem,
+                Split(images, labels),
+                weights,
+                round,
+                self.partition,
+            )
+        update = attack.update(trained.trainable - weights.trainable, scene)
+        sent = Weights(weights.trainable + update, trained.statistics)
+        return sent, {**metrics, "num-examples": attack.claim(len(self.shard))}
+
+    def _scene(self, weights: Weights, round: int, malicious: tuple[int, ...]) -> Scene:
+        federation, seed = self.experiment.federation, self.experiment.seed
+        return Scene(
+            partition=self.partition,
+            rank=malicious.index(self.partition),
+            malicious=len(malicious),
+            clients=sample_size(federation.participation, federation.clients),
+            classes=self.problem.classes,
+            round=round,
+            seed=seed,
+            # Rounds count from 1: no round's numbers are those that stay.
+            fixed=generator(seed, Purpose.POISONING, 0, self.partition + 1),
+            generator=generator(seed, Purpose.POISONING, round, self.partition + 1),
+            current=weights.trainable,
+            perturb=partial(self._perturb, weights),
+        )
+
+    def _perturb(self, weights: Weights, images: np.ndarray, labels: np.ndarray, **how: Any) -> np.ndarray:
+        return crafting_of(classifier_of(self.experiment, self.problem))(weights, images, labels, **how)
+
+
+@once(keep=4)
+def crafting_of(classifier: Classifier) -> Crafting:
+    """Return what moves images by a model's gradient, shared by the clients of a process."""
+    return Crafting(classifier)

@@ -111,7 +111,21 @@ class Federation(Section):
     clients: int = Field(10, ge=1, description="number of simulated hospitals")
     rounds: int = Field(5, ge=1, description="federated rounds")
     participation: float = Field(1.0, gt=0, le=1, description="share of the clients sampled in a round")
-    aggregator: str = Field("mean", description="aggregation rule")
+    aggregator: str = Field(
+        "mean", description="aggregation rule, as in median, krum(f=2), flower:FedMedian, or a dotted path"
+    )
+    pre_aggregators: tuple[str, ...] = Field(
+        (), description="what updates go through before the rule, in order"
+    )
+    server_optimizer: str = Field("none", description="none, fedavgm, fedadam, fedyogi, or a dotted path")
+    tolerate: int | float | None = Field(
+        None,
+        ge=0,
+        description="malicious clients of a round (or their share) that rules reckon with; all if not given",
+    )
+    claims: Literal["checked", "trusted"] = Field(
+        "checked", description="checked: no client may claim more images than it introduced itself with"
+    )
     min_replies: float = Field(
         0.5, ge=0, le=1, description="share of the sampled clients below which a round fails"
     )
@@ -131,6 +145,9 @@ class Training(Section):
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced: n / (classes * n_class)"
+    )
+    proximal: float = Field(
+        0.0, ge=0, description="FedProx: weight of the squared distance to the global model, halved"
     )
     recipe: str = Field("plain", description="plain, fgsm, pgd, or a dotted path")
     epsilon: Epsilon | None = Field(None, description="adversarial recipes: largest change of a pixel")
@@ -178,8 +195,31 @@ class Training(Section):
 class Poisoning(Section):
     """Who attacks the learning, and how."""
 
-    attack: Literal["none"] = Field("none", description="poisoning attack")
-    malicious: float = Field(0.0, ge=0, le=0, description="share of the clients that attack")
+    attack: str = Field(
+        "none", description="poisoning attack, or several as in pixel-backdoor + scaling(factor=5)"
+    )
+    malicious: int | float | tuple[int, ...] = Field(
+        0.0, description="share, number, or list of the clients that attack"
+    )
+    first_round: int = Field(1, ge=1, description="round in which the attack begins")
+    last_round: int = Field(0, ge=0, description="round in which it ends; 0: never")
+    every: int = Field(1, ge=1, description="rounds between two attacks")
+
+    @model_validator(mode="after")
+    def _somebody_attacks(self) -> Self:
+        wanted = self.malicious
+        if isinstance(wanted, tuple):
+            if any(partition < 0 for partition in wanted) or len(set(wanted)) != len(wanted):
+                raise ValueError(f"poisoning.malicious = {list(wanted)}: partitions from 0, each once")
+        elif wanted < 0 or (isinstance(wanted, float) and wanted > 1):
+            raise ValueError(
+                f"poisoning.malicious = {wanted}: a share from 0.0 to 1.0, a whole number, or a list of partitions"
+            )
+        if self.last_round and self.last_round < self.first_round:
+            raise ValueError(
+                f"poisoning.last-round = {self.last_round} before poisoning.first-round = {self.first_round}"
+            )
+        return self
 
 
 PAPER_EPSILONS: tuple[Epsilon, ...] = (0.001, 0.002, 0.003, 0.004, 0.005)
@@ -267,6 +307,7 @@ class Output(Section):
     root: str = Field("runs", description="folder of run folders")
     dir: str = Field("", description="this run's folder; empty: a new one below root")
     resume: bool = Field(False, description="go on with the unfinished run in dir")
+    report: bool = Field(True, description="write report.html when the run ends")
 
     @model_validator(mode="after")
     def _resumes_somewhere(self) -> Self:
@@ -314,12 +355,7 @@ class Experiment(Section):
                 "export.enabled = true with distillation.enabled = false: it is the student that is exported; "
                 "set export.enabled = false"
             )
-        rules = ("mean", "median")
-        if self.federation.aggregator not in rules and ":" not in self.federation.aggregator:
-            raise ValueError(
-                f'federation.aggregator = "{self.federation.aggregator}": choose one of: {", ".join(rules)}; '
-                "or a dotted path"
-            )
+        _check_names(self)
         return self
 
     @classmethod
@@ -426,6 +462,27 @@ class Experiment(Section):
             raise ConfigError("\n".join(where + _explained(cls, item) for item in error.errors())) from None
 
 
+def _check_names(experiment: Experiment) -> None:
+    """Have everything that a study names with settings made once, so that what is wrong is said before it starts."""
+    from fedrobust.study import attack_of, defence_of, malicious_of, server_optimizer_of
+
+    def is_own(*names: str) -> bool:
+        # A user's own module is imported when the study starts: its folder need not be known here.
+        return any(":" in name and not name.startswith("flower:") for name in names)
+
+    federation = experiment.federation
+    try:
+        malicious_of(experiment)
+        if not is_own(experiment.poisoning.attack):
+            attack_of(experiment)
+        if not is_own(federation.aggregator, *federation.pre_aggregators):
+            defence_of(experiment)
+        if not is_own(federation.server_optimizer):
+            server_optimizer_of(experiment)
+    except FedrobustError as error:
+        raise ValueError(str(error)) from error
+
+
 def keys() -> list[str]:
     """Return every key of a study, dotted, in the order of the study file."""
     return [
@@ -490,7 +547,13 @@ def _optional_keys() -> tuple[str, ...]:
 
 
 def _list_keys() -> set[str]:
-    return {"evaluation.attacks", "evaluation.epsilons", "export.formats"}
+    return {
+        "evaluation.attacks",
+        "evaluation.epsilons",
+        "export.formats",
+        "federation.pre-aggregators",
+        "poisoning.malicious",
+    }
 
 
 def _set(values: dict[str, Any], dotted: str, value: Any, where: str) -> None:

@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     DISTILLATION = 7
     EXPORT = 8
     POISONING = 9
+    AGGREGATION = 10
 
 
 def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:

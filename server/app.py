@@ -21,6 +21,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import Recalibration
 from fedrobust.once import once
+from fedrobust.poisoning import Goal, Scene
 from fedrobust.report.page import write as write_report
 from fedrobust.runs.checkpoint import Checkpoint, differences, discard_checkpoints
 from fedrobust.runs.console import ConsoleListener
@@ -42,11 +43,23 @@ from fedrobust.runtime import start_tensorflow
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
 from fedrobust.simulation.records import weights_of, weights_record
-from fedrobust.study import Problem, dataset_of, initial_model, partition_of, recipe_of, rule_of
+from fedrobust.study import (
+    Problem,
+    attack_of,
+    dataset_of,
+    defence_of,
+    initial_model,
+    malicious_of,
+    partition_of,
+    recipe_of,
+    server_optimizer_of,
+)
+from server.defender import Defender
 from server.distiller import Lesson, Student, distil_student, plan_lesson
 from server.evaluator import Evaluator
 from server.forecaster import check_aggregation, evaluation_threads, forecast_of
 from server.population import population_of
+from server.root import root_of
 from server.strategy import FederatedStrategy, RoundError
 
 app = ServerApp()
@@ -103,7 +116,9 @@ class Study:
         """Run every stage in turn."""
         experiment = self.experiment
         start_tensorflow(evaluation_threads(experiment))
-        rule_of(experiment)
+        defence_of(experiment)
+        server_optimizer_of(experiment)
+        attack_of(experiment)
         recipe_of(experiment)
         emit(StageStarted("loading the data"))
         dataset = dataset_of(experiment)
@@ -210,6 +225,7 @@ class Study:
         rounds = experiment.federation.rounds
         if state.round < rounds:
             strategy = self.prepared(evaluator)
+            strategy.defender.memory = state.memory
             policy = experiment.model.batchnorm_policy
             recalibrate = recalibration_of(evaluator.victim.classifier) if policy == "recalibrate" else None
             for number in range(state.round + 1, rounds + 1):
@@ -232,7 +248,9 @@ class Study:
         known, wanted = len(population.partitions), experiment.federation.clients
         if known < wanted:
             emit(StageStarted(f"{known} of {wanted} clients have a node: the others take no part"))
-        strategy = FederatedStrategy(experiment, layout, problem, population)
+        rare = rare_hospitals(experiment) if malicious_of(experiment) else ()
+        defender = Defender(experiment, root_of(experiment, evaluator.dataset), rare)
+        strategy = FederatedStrategy(experiment, layout, problem, population, defender)
         forecast = forecast_of(experiment, evaluator.dataset, layout, strategy, self.workers)
         self.result["forecast"] = forecast.to_json()
         emit(ForecastMade(forecast.line(), forecast.to_json(), forecast.rows()))
@@ -266,7 +284,14 @@ class Study:
         weights = weights_of(record)
         if recalibrate:
             weights = recalibrate(weights, evaluator.dataset.validation.images)
+        kept = strategy.outcome.kept if strategy.outcome else ""
+        if strategy.defender.malicious and not kept and not evaluator.is_sound(weights):
+            kept = f"round {number}: the new model answers with numbers that are not finite"
+        if kept:
+            emit(StageStarted(f"the global model stays as it was: {kept}"))
+            weights = state.weights
         entry = self.round_record(number, strategy, began, self.evaluated(number, evaluator, weights))
+        entry["kept"] = kept or None
         entry["training-seconds"] = training_seconds
         score, selected, best = self.score(number, entry), state.selected, state.score
         if score >= best:
@@ -274,7 +299,9 @@ class Study:
             self.result["model"]["selected-round"] = number
         self.result["rounds"].append(entry)
         self.result["seconds"] = time.perf_counter() - self.started
-        reached = Checkpoint(number, weights, selected, best, state.base, self.result)
+        reached = Checkpoint(
+            number, weights, selected, best, state.base, self.result, strategy.defender.memory
+        )
         # What is told is kept: a round that anyone has heard of is not run again.
         reached.save(folder)
         self.saved = number
@@ -290,7 +317,12 @@ class Study:
             return measured
         if settings.select == "best":
             measured["validation"] = evaluator.validate(weights).to_json()
-        return {**measured, **evaluator.test(weights).to_json()}
+        goal = goal_of(self.experiment, evaluator.dataset)
+        return {
+            **measured,
+            **evaluator.test(weights).to_json(),
+            "attack-success": None if goal is None else evaluator.success(weights, goal),
+        }
 
     def score(self, number: int, entry: Mapping[str, Any]) -> float:
         """Return what decides which round is kept: its number, or its validation AUC."""
@@ -308,8 +340,14 @@ class Study:
     ) -> dict[str, Any]:
         """Return the entry of one round in ``result.json``."""
         measured = measured or {"clean": None, "robust": {}, "validation": None}
-        clients = strategy.outcome.to_json() if strategy.outcome else {}
-        return {"round": number, **measured, "clients": clients, "seconds": time.perf_counter() - began}
+        outcome = strategy.outcome
+        return {
+            "round": number,
+            **measured,
+            "clients": outcome.to_json() if outcome else {},
+            "defence": outcome.defence if outcome else None,
+            "seconds": time.perf_counter() - began,
+        }
 
     def conclude(
         self, folder: RunFolder, evaluator: Evaluator, weights: Weights, lesson: Lesson | None
@@ -342,9 +380,11 @@ class Study:
         """Return the evaluation of the selected round: the round's own, where it was measured."""
         chosen = self.result["rounds"][self.result["model"]["selected-round"] - 1]
         if chosen["clean"] is not None:
-            return {"clean": chosen["clean"], "robust": chosen["robust"]}
+            return {key: chosen.get(key) for key in ("clean", "robust", "attack-success")}
         measured: Robustness = evaluator.test(weights)
-        return measured.to_json()
+        goal = goal_of(self.experiment, evaluator.dataset)
+        success = None if goal is None else evaluator.success(weights, goal)
+        return {**measured.to_json(), "attack-success": success}
 
     def deploy(self, folder: RunFolder, evaluator: Evaluator, student: Student) -> None:
         """Write the student's Keras file and, if asked for, its LiteRT files with what they are worth."""
@@ -369,7 +409,8 @@ class Study:
     def finish(self, folder: RunFolder, status: str, error: str | None = None) -> None:
         """Write ``result.json`` and the report, and tell the listeners."""
         self.note_status(folder, status, error)
-        write_report(folder.path)
+        if self.experiment.output.report:
+            write_report(folder.path)
         emit(StudyFinished(self.result))
 
     def note_status(self, folder: RunFolder, status: str, error: str | None = None) -> None:
@@ -390,6 +431,33 @@ class Study:
 def recalibration_of(classifier: Classifier) -> Recalibration:
     """Return what measures BatchNorm's statistics, shared by the studies of a process."""
     return Recalibration(classifier)
+
+
+RARE = 0.3
+"""Total variation distance to everybody's labels from which on a hospital's patients are unlike the others'."""
+
+MOST_COMPARED = 10_000
+
+
+def rare_hospitals(experiment: Experiment) -> list[int]:
+    """Return the honest clients whose share of each class is far from the whole federation's.
+
+    A rule that looks for outliers finds them, too: what it does to them is told apart.
+    """
+    if experiment.federation.clients > MOST_COMPARED:
+        return []
+    shards, labels = partition_of(experiment).shards, dataset_of(experiment).train.labels
+    classes = dataset_of(experiment).classes
+    counts = np.array([np.bincount(labels[shard], minlength=classes) for shard in shards], np.float64)
+    apart = np.abs(counts / counts.sum(1, keepdims=True) - counts.sum(0) / counts.sum()).sum(1) / 2
+    malicious = set(malicious_of(experiment))
+    return [int(client) for client in np.flatnonzero(apart >= RARE) if client not in malicious]
+
+
+def goal_of(experiment: Experiment, dataset: Dataset) -> Goal | None:
+    """Return the test images by which the study's poisoning attack is judged, None where it has no aim."""
+    scene = Scene(classes=dataset.classes, seed=experiment.seed)
+    return attack_of(experiment).goal(dataset.test, scene)
 
 
 def native_space(experiment: Experiment) -> Experiment:

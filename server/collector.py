@@ -1,12 +1,29 @@
-"""From the replies of a round to the next global weights, in memory that does not grow with what can be summed."""
+"""Takes the replies of a round as they arrive, in memory that does not grow with what can be summed."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from fedrobust.aggregation.median import coordinate_median
-from fedrobust.aggregation.rule import MatrixRule, Rule, StreamingRule
+from fedrobust.aggregation import Defence, StreamingRule
 from fedrobust.models.layout import Layout, Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """The clients of a round that count, side by side.
+
+    Attributes:
+        partitions: which clients they are, ascending (n,).
+        updates: (n, parameters) float32, their weights less the global ones.
+        statistics: (n, statistics) float32, their BatchNorm statistics.
+        examples: (n,) int64, how many images each claims.
+    """
+
+    partitions: np.ndarray
+    updates: np.ndarray
+    statistics: np.ndarray
+    examples: np.ndarray
 
 
 class Collector(Protocol):
@@ -16,53 +33,55 @@ class Collector(Protocol):
         """Take in one client's weights and the number of images it claims."""
         ...
 
-    def result(self) -> Weights:
-        """Return the next global weights."""
+    def result(self) -> Weights | Collected:
+        """Return the clients' mean weights, or the clients."""
         ...
 
 
-def collector_for(rule: Rule, layout: Layout, current: Weights, sampled: list[int]) -> Collector:
-    """Return what a round with `rule` needs.
+def collector_for(
+    defence: Defence, layout: Layout, current: Weights, sampled: list[int], typical: float, measured: bool
+) -> Collector:
+    """Return what a round with `defence` needs.
 
     Args:
-        rule: the study's aggregation rule.
+        defence: the study's.
         layout: of the global model.
         current: the global weights that the clients were sent.
         sampled: their partitions.
+        typical: the median of their numbers of images.
+        measured: whether what the clients sent is looked at beside the rule: all of it is kept then.
     """
-    if isinstance(rule, StreamingRule):
-        return Sums(rule, layout)
-    return Matrix(rule, current, sampled)
+    if isinstance(defence.rule, StreamingRule) and not defence.before and not measured:
+        return Sums(defence.rule, layout, typical)
+    return Matrix(current, sampled)
 
 
 class Sums:
     """Trainable weights and statistics by a rule that needs no client twice."""
 
-    def __init__(self, rule: StreamingRule, layout: Layout):
+    def __init__(self, rule: StreamingRule, layout: Layout, typical: float):
+        self._rule, self._typical = rule, typical
         self._trainable = rule.start(layout.parameters)
         self._statistics = rule.start(layout.statistics)
 
     def add(self, partition: int, weights: Weights, examples: int) -> None:
         """Take in one client."""
-        self._trainable.add(weights.trainable, examples)
-        self._statistics.add(weights.statistics, examples)
+        weight = self._rule.weight(examples, self._typical)
+        self._trainable.add(weights.trainable, weight)
+        self._statistics.add(weights.statistics, weight)
 
     def result(self) -> Weights:
-        """Return the next global weights."""
+        """Return the mean weights."""
         return Weights(self._trainable.result(), self._statistics.result())
 
 
 class Matrix:
-    """One float32 row a client for rules that compare clients, allocated once and filled as replies arrive.
+    """One float32 row a client for rules that compare clients, allocated once and filled as replies arrive."""
 
-    Distances between clients use trainable weights alone. Statistics follow the rule's choice of clients; among those
-    the median of each is taken, for a rule that tolerates an attacker is of no use with statistics that do not.
-    """
-
-    def __init__(self, rule: MatrixRule, current: Weights, sampled: list[int]):
-        self._rule = rule
+    def __init__(self, current: Weights, sampled: list[int]):
         self._current = current
-        self._rows = {partition: row for row, partition in enumerate(sorted(sampled))}
+        self._partitions = np.array(sorted(sampled), np.int64)
+        self._rows = {int(partition): row for row, partition in enumerate(self._partitions)}
         self._updates = np.empty((len(sampled), current.trainable.size), np.float32)
         self._statistics = np.empty((len(sampled), current.statistics.size), np.float32)
         self._examples = np.zeros(len(sampled), np.int64)
@@ -74,14 +93,15 @@ class Matrix:
         self._statistics[row] = weights.statistics
         self._examples[row] = examples
 
-    def result(self) -> Weights:
-        """Return the next global weights."""
+    def result(self) -> Collected:
+        """Return the clients that answered."""
         rows = np.flatnonzero(self._examples)
         # Rows of clients that did not answer are closed up, one after another: no second matrix is needed.
         for place, row in enumerate(rows):
             if place != row:
                 self._updates[place] = self._updates[row]
                 self._statistics[place] = self._statistics[row]
-        aggregation = self._rule(self._updates[: len(rows)], self._examples[rows])
-        accepted = self._statistics[: len(rows)][aggregation.accepted]
-        return Weights(self._current.trainable + aggregation.update, coordinate_median(accepted))
+        n = len(rows)
+        return Collected(
+            self._partitions[rows], self._updates[:n], self._statistics[:n], self._examples[rows]
+        )

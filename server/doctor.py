@@ -5,10 +5,12 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedrobust.config import Experiment
 from fedrobust.runs.events import ForecastMade, StageStarted, emit
-from fedrobust.study import Problem, dataset_of, initial_model, recipe_of, rule_of
+from fedrobust.study import Problem, attack_of, dataset_of, defence_of, initial_model, recipe_of
+from server.defender import Defender
 from server.distiller import plan_lesson
 from server.forecaster import check_aggregation, forecast_of
 from server.population import population_of
+from server.root import root_of
 from server.strategy import FederatedStrategy
 
 app = ServerApp()
@@ -23,7 +25,8 @@ def main(grid: Grid, context: Context) -> None:
         RoundError: no client gets ready.
     """
     experiment = Experiment.from_run_config(context.run_config)
-    rule_of(experiment)
+    defence_of(experiment)
+    attack_of(experiment)
     recipe_of(experiment)
     emit(StageStarted("loading the data"))
     dataset = dataset_of(experiment)
@@ -35,7 +38,8 @@ def main(grid: Grid, context: Context) -> None:
     problem = Problem.of(dataset)
     emit(StageStarted("preparing the clients"))
     population = population_of(grid, experiment, problem, classifier.layout)
-    strategy = FederatedStrategy(experiment, classifier.layout, problem, population)
+    defender = Defender(experiment, root_of(experiment, dataset))
+    strategy = FederatedStrategy(experiment, classifier.layout, problem, population, defender)
     forecast = forecast_of(experiment, dataset, classifier.layout, strategy, getattr(grid, "workers", 0))
     emit(ForecastMade(forecast.line(), forecast.to_json(), forecast.rows()))
     forecast.check()

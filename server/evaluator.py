@@ -5,14 +5,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Dataset
+from fedrobust.evaluation.intervals import wilson
 from fedrobust.evaluation.metrics import Metrics, measure
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits, examples, robustness
 from fedrobust.evasion.victim import Victim
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.once import once
+from fedrobust.poisoning import Goal
 
 
 @once(keep=4)
@@ -58,6 +62,34 @@ class Evaluator:
             self.victim, weights, split.images, self.experiment.evaluation.batch_size, self.map
         )
         return measure(split.labels, logits)
+
+    def is_sound(self, weights: Weights) -> bool:
+        """Return whether the model answers with finite numbers, on a batch of validation images."""
+        images = self.dataset.validation.images[: self.experiment.evaluation.batch_size]
+        logits = clean_logits(self.victim, weights, images, self.experiment.evaluation.batch_size, self.map)
+        return bool(np.isfinite(logits).all())
+
+    def success(self, weights: Weights, goal: Goal) -> dict[str, Any]:
+        """Return how often the model gives the answer that an attacker wants.
+
+        Returns:
+            ``n`` images, ``successes`` among them, their ``rate`` with its 95 % ``interval`` (Wilson), and
+            ``without-trigger``, the rate on the same images without what the attacker adds.
+        """
+        size = self.experiment.evaluation.batch_size
+
+        def hits(images: np.ndarray) -> int:
+            answers = clean_logits(self.victim, weights, images, size, self.map).argmax(1)
+            return int((answers == goal.wanted).sum())
+
+        n, successes = len(goal.wanted), hits(goal.images)
+        return {
+            "n": n,
+            "successes": successes,
+            "rate": successes / n,
+            "interval": list(wilson(successes, n)),
+            "without-trigger": hits(goal.plain) / n,
+        }
 
     def examples(self, weights: Weights) -> Examples:
         """Return a few test images under attack, for the report."""

@@ -4,14 +4,14 @@ import os
 
 import numpy as np
 
-from fedrobust.aggregation.rule import StreamingRule
+from fedrobust.aggregation import StreamingRule
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Dataset
 from fedrobust.models.layout import Layout
 from fedrobust.runs.forecast import Forecast, aggregation_bytes, available_memory, check_memory, makespan
-from fedrobust.study import rule_of
+from fedrobust.study import defence_of, malicious_of, sample_size
 from fedrobust.training.calibration import peak_memory
-from server.strategy import FederatedStrategy, sample_size
+from server.strategy import FederatedStrategy
 
 
 def evaluation_threads(experiment: Experiment) -> int:
@@ -29,8 +29,14 @@ def check_aggregation(experiment: Experiment, layout: Layout) -> None:
     federation = experiment.federation
     clients = sample_size(federation.participation, federation.clients)
     numbers = layout.parameters + layout.statistics
-    matrix = aggregation_bytes(numbers, clients, isinstance(rule_of(experiment), StreamingRule))
+    matrix = aggregation_bytes(numbers, clients, sums_only(experiment))
     check_memory(matrix, matrix, available_memory(), clients)
+
+
+def sums_only(experiment: Experiment) -> bool:
+    """Return whether updates are summed as they arrive, so that they are never all held."""
+    defence = defence_of(experiment)
+    return isinstance(defence.rule, StreamingRule) and not defence.before and not malicious_of(experiment)
 
 
 def forecast_of(
@@ -50,7 +56,7 @@ def forecast_of(
     sizes = population.sizes[np.searchsorted(population.partitions, sampled)]
     steps = training.epochs * -(-sizes // training.batch_size)
     numbers = layout.parameters + layout.statistics
-    matrix = aggregation_bytes(numbers, len(sampled), isinstance(strategy.rule, StreamingRule))
+    matrix = aggregation_bytes(numbers, len(sampled), sums_only(experiment))
     # A forward pass is about a third of a step; the sweep over epsilons takes one each, the clean one, and a gradient.
     forwards = 1 + 3 + len(experiment.evaluation.epsilons)
     image_seconds = population.step_seconds / training.batch_size / 3

@@ -47,6 +47,10 @@ class Population:
             return node - 1
         return next((partition for partition, known in self.nodes.items() if known == node), None)
 
+    def size(self, partition: int) -> int:
+        """Return how many images a client introduced itself with."""
+        return int(self.sizes[np.searchsorted(self.partitions, partition)])
+
     def largest_first(self, partitions: list[int]) -> list[int]:
         """Return `partitions` in the order in which they should be trained: no long one is left to the end."""
         sizes = dict(zip(partitions, self.sizes[np.searchsorted(self.partitions, partitions)], strict=True))

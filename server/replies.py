@@ -1,6 +1,8 @@
 """Read the replies of a round: each one is a client's word and may be anything."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -31,6 +33,10 @@ class Reply:
     examples: int
     loss: float
     seconds: float
+
+
+CLAIMED = frozenset(("examples", "num-examples", "steps", "loss", "accuracy", "seconds", "round"))
+"""The metrics that a client sends."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +70,24 @@ class ReplyError(ValueError):
     """A reply is not what was asked for."""
 
 
-def read_reply(message: Message, partition: int, layout: Layout) -> Reply | Failure:
+def read_reply(
+    message: Message, partition: int, layout: Layout, round: int, most_examples: int = MOST_EXAMPLES
+) -> Reply | Failure:
     """Return the checked content of `message`, or why its client is left out.
 
-    Records, keys, shapes, dtypes, finiteness and the number of examples are checked.
+    Records, keys, shapes, dtypes, finiteness, the round and the number of examples are checked.
+
+    Args:
+        message: a reply.
+        partition: the client that it is from.
+        layout: of the global model.
+        round: that was asked for.
+        most_examples: more than that it may not claim.
     """
     if message.has_error():
         return Failure(partition, last_line(message))
     try:
-        return _checked(message, partition, layout)
+        return _checked(message, partition, layout, round, most_examples)
     except ReplyError as error:
         return Failure(partition, str(error))
 
@@ -113,23 +128,38 @@ def read_introduction(message: Message, layout: Layout, clients: int) -> Introdu
     )
 
 
-def _checked(message: Message, partition: int, layout: Layout) -> Reply:
+def _checked(message: Message, partition: int, layout: Layout, round: int, most_examples: int) -> Reply:
     arrays = message.content.get("weights")
     metrics = message.content.get("metrics")
     if not isinstance(arrays, ArrayRecord) or not isinstance(metrics, MetricRecord):
-        raise ReplyError(f"records {sorted(message.content)}: a reply has weights and metrics")
+        raise ReplyError(f"records {_few(message.content)}: a reply has weights and metrics")
+    if len(message.content) > 2:
+        raise ReplyError(
+            f"records {_few(message.content)}: a reply has weights and metrics, and nothing else"
+        )
+    strange = set(metrics) - CLAIMED
+    if strange:
+        raise ReplyError(f"metrics {_few(strange)} were not asked for")
+    if metrics.get("round") != round:
+        raise ReplyError(f"a reply to round {metrics.get('round')}: this is round {round}")
     weights = Weights(
         _vector(arrays, "trainable", layout.parameters), _vector(arrays, "statistics", layout.statistics)
     )
+    if len(arrays) > 2:
+        raise ReplyError(
+            f"weights hold {_few(arrays)}: trainable and statistics are expected, and nothing else"
+        )
     examples = metrics.get("num-examples")
     if not isinstance(examples, int) or not 1 <= examples <= MOST_EXAMPLES:
         raise ReplyError(f"num-examples = {examples}: a whole number from 1 to {MOST_EXAMPLES}")
+    if examples > most_examples:
+        raise ReplyError(f"num-examples = {examples}: it introduced itself with {most_examples} images")
     return Reply(partition, weights, examples, _number(metrics, "loss"), _number(metrics, "seconds"))
 
 
 def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:
     if name not in record:
-        raise ReplyError(f"weights have no {name}, only {sorted(record)}")
+        raise ReplyError(f"weights have no {name}, only {_few(record)}")
     array = record[name]
     if array.dtype != "float32" or tuple(array.shape) != (size,):
         raise ReplyError(f"{name} is {array.dtype} {tuple(array.shape)}: float32 ({size},) is expected")
@@ -143,6 +173,11 @@ def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:
         broken = vector.size - np.count_nonzero(np.isfinite(vector))
         raise ReplyError(f"{name} has {broken} numbers that are not finite")
     return vector
+
+
+def _few(names: Iterable[str]) -> list[str]:
+    """Return the first names in short: what a hostile reply is called must not fill the run's record."""
+    return [name[:40] for name in islice(sorted(names), 5)]
 
 
 def all_finite(vector: np.ndarray) -> bool:

@@ -1,10 +1,11 @@
 """The Flower strategy: who is sampled, what is sent, which replies count, and how they become the next model."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
@@ -14,9 +15,10 @@ from fedrobust.errors import FedrobustError
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.randomness import Purpose, generator
 from fedrobust.simulation.records import problem_config, weights_of, weights_record
-from fedrobust.study import Problem, rule_of
+from fedrobust.study import Problem, sample_size
 from server.collector import collector_for
-from server.replies import Failure, read_reply
+from server.defender import Defender
+from server.replies import MOST_EXAMPLES, Failure, read_reply
 
 if TYPE_CHECKING:
     from server.population import Population
@@ -36,6 +38,8 @@ class RoundOutcome:
         failures: clients left out, with reasons.
         loss: mean training loss over the images of the clients that count.
         client_seconds: sum of the clients' own seconds of training.
+        defence: what the defence did, None for a mean of honest clients.
+        kept: why the global model stays as it was, "" where it does not.
     """
 
     sampled: int
@@ -43,6 +47,8 @@ class RoundOutcome:
     failures: tuple[Failure, ...]
     loss: float
     client_seconds: float
+    defence: Mapping[str, Any] | None = None
+    kept: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for ``result.json``."""
@@ -69,9 +75,17 @@ class FederatedStrategy(Strategy):
         layout: of the global model.
         problem: what its images look like.
         population: its clients.
+        defender: turns replies into the next global weights.
     """
 
-    def __init__(self, experiment: Experiment, layout: Layout, problem: Problem, population: "Population"):
+    def __init__(
+        self,
+        experiment: Experiment,
+        layout: Layout,
+        problem: Problem,
+        population: "Population",
+        defender: Defender,
+    ):
         self.experiment = experiment
         self.layout = layout
         self.problem = problem
@@ -79,7 +93,7 @@ class FederatedStrategy(Strategy):
         self.outcome: RoundOutcome | None = None
         self._sampled: list[int] = []
         self._current: Weights | None = None
-        self.rule = rule_of(experiment)
+        self.defender = defender
 
     def summary(self) -> None:
         """Say nothing: events do."""
@@ -113,24 +127,41 @@ class FederatedStrategy(Strategy):
         """Return the next global weights from the replies that pass the checks.
 
         Replies may come in any order and be an iterator that is still waiting for them: each is read when it comes
-        and not kept.
+        and not kept. Where there are attackers, a round in which too few replies are left leaves the global model as it
+        was: who can spoil replies must not be able to stop the study.
 
         Raises:
-            RoundError: fewer than ``federation.min-replies`` of the sampled clients are left.
+            RoundError: fewer than ``federation.min-replies`` of the sampled clients are left, and nobody attacks.
         """
         assert self._current is not None
-        collector = collector_for(self.rule, self.layout, self._current, self._sampled)
+        defender, population = self.defender, self.population
+        collector = collector_for(
+            defender.defence,
+            self.layout,
+            self._current,
+            self._sampled,
+            float(np.median(population.sizes)),
+            defender.measured,
+        )
         expected = set(self._sampled)
         counted: list[ReplyNote] = []
         failures: list[Failure] = []
+        refused: list[int] = []
         for message in replies:
-            partition = self.population.partition(message.metadata.src_node_id)
+            partition = population.partition(message.metadata.src_node_id)
             if partition is None or partition not in expected:
+                failures.append(Failure(-1 if partition is None else partition, "it answered unasked"))
                 continue
             expected.remove(partition)
-            answer = read_reply(message, partition, self.layout)
+            most = (
+                population.size(partition)
+                if self.experiment.federation.claims == "checked"
+                else MOST_EXAMPLES
+            )
+            answer = read_reply(message, partition, self.layout, server_round, most)
             if isinstance(answer, Failure):
                 failures.append(answer)
+                refused += [] if message.has_error() else [partition]
                 continue
             collector.add(partition, answer.weights, answer.examples)
             counted.append(ReplyNote(partition, answer.examples, answer.loss, answer.seconds))
@@ -139,12 +170,18 @@ class FederatedStrategy(Strategy):
         needed = max(1, math.ceil(self.experiment.federation.min_replies * len(self._sampled)))
         if len(counted) < needed:
             first = self.outcome.failures[0]
-            raise RoundError(
+            reason = (
                 f"round {server_round}: {len(counted)} of {len(self._sampled)} sampled clients are left, "
                 f"federation.min-replies = {self.experiment.federation.min_replies} asks for {needed}; first reason: "
                 f"client {first.partition}: {first.reason}"
             )
-        record = weights_record(collector.result())
+            if not defender.malicious:
+                raise RoundError(reason)
+            self.outcome = replace(self.outcome, kept=reason)
+            return weights_record(self._current), MetricRecord({"clients": len(counted)})
+        defended = defender.next_weights(server_round, self._current, collector.result(), refused)
+        self.outcome = replace(self.outcome, defence=defended.record)
+        record = weights_record(defended.weights)
         return record, MetricRecord({"loss": self.outcome.loss, "clients": len(counted)})
 
     def configure_evaluate(
@@ -172,8 +209,9 @@ def outcome_of(sampled: int, counted: list[ReplyNote], failures: list[Failure]) 
     """Return the figures of a round, whoever answered first; the loss weights clients by their images."""
     counted = sorted(counted, key=lambda note: note.partition)
     failures = sorted(failures, key=lambda failure: failure.partition)
-    images = sum(reply.examples for reply in counted)
-    loss = sum(reply.loss * reply.examples for reply in counted) / images if images else math.nan
+    told = [reply for reply in counted if math.isfinite(reply.loss)]
+    images = sum(reply.examples for reply in told)
+    loss = sum(reply.loss * reply.examples for reply in told) / images if images else math.nan
     return RoundOutcome(
         sampled,
         len(counted),
@@ -181,13 +219,3 @@ def outcome_of(sampled: int, counted: list[ReplyNote], failures: list[Failure]) 
         loss,
         sum(reply.seconds for reply in counted if math.isfinite(reply.seconds)),
     )
-
-
-def sample_size(participation: float, clients: int) -> int:
-    """Return how many of `clients` take part in a round: at least one."""
-    return max(1, round_half_up(participation * clients))
-
-
-def round_half_up(value: float) -> int:
-    """Return the nearest whole number; halves go up, unlike Python's `round`."""
-    return math.floor(value + 0.5)

@@ -1,10 +1,12 @@
 """Federated averaging."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from fedrobust.aggregation.rule import RULES
+from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
+from fedrobust.aggregation.updates import Updates
 
 BLOCK = 16384
 """Numbers summed at a time: the scratch arrays then stay in the processor's cache."""
@@ -65,15 +67,47 @@ class RunningMean:
 
 
 @RULES.register("mean")
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mean:
     """Average clients by the number of their images (McMahan et al., 2016, arXiv:1602.05629, Algorithm 1).
 
     The average of weights is the global model plus the average of updates; taken on the weights themselves it loses
     no bit: the mean of one client is that client's weights. It tolerates no malicious client: one update can move
     it anywhere.
+
+    Attributes:
+        weighting: ``examples``: by the number of images that a client claims; ``capped``: by that number, but no
+            more than `cap` times the median claim; ``uniform``: all alike.
+        cap: for ``capped``.
     """
+
+    weighting: Literal["examples", "capped", "uniform"] = "examples"
+    cap: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.weighting not in ("examples", "capped", "uniform"):
+            raise ValueError(f"weighting = {self.weighting!r}: choose examples, capped or uniform")
+        if self.cap <= 0:
+            raise ValueError(f"cap = {self.cap}: a positive number")
 
     def start(self, size: int) -> RunningMean:
         """Return an empty mean of vectors of `size` numbers."""
         return RunningMean(size)
+
+    def weight(self, examples: int, typical: float) -> int:
+        """Return the weight of a client that claims `examples` images, where the median claim is `typical`."""
+        if self.weighting == "uniform":
+            return 1
+        if self.weighting == "capped":
+            return max(1, min(examples, int(self.cap * typical)))
+        return examples
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+        """Return the weighted mean of `updates`."""
+        if len(cohort.examples) == len(updates):
+            typical = float(np.median(cohort.examples))
+            weights = np.array([self.weight(int(claim), typical) for claim in cohort.examples], np.float64)
+        else:  # a pre-aggregator put others in the clients' place, which claim nothing
+            weights = np.ones(len(updates))
+        shares = weights / weights.sum()
+        return Aggregation(updates.combined(shares), shares)

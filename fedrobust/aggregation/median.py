@@ -4,24 +4,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.rule import RULES, Aggregation
-
-BLOCK = 65536
-"""Coordinates handled at a time, so that memory stays near one matrix of updates."""
+from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
+from fedrobust.aggregation.updates import Updates
 
 
-def coordinate_median(matrix: np.ndarray) -> np.ndarray:
-    """Return the median of every column of `matrix` (n, d) float32 as (d,) float32.
+def middle(values: np.ndarray) -> np.ndarray:
+    """Return the median of every row of `values` (b, n), which is ascending, as float64 (b,).
+
+    Example:
+        >>> middle(np.array([[1.0, 2, 9], [0, 1, 5]])).tolist(), middle(np.array([[1.0, 2]])).tolist()
+        ([2.0, 1.0], [1.5])
+    """
+    n = values.shape[1]
+    return (values[:, (n - 1) // 2].astype(np.float64) + values[:, n // 2]) / 2
+
+
+def coordinate_median(matrix: "np.ndarray | Updates", rows: np.ndarray | None = None) -> np.ndarray:
+    """Return the median of every column of `matrix` (n, d) float32, or of some of its rows, as (d,) float32.
 
     Example:
         >>> coordinate_median(np.array([[1, 9], [2, -9], [9, 0]], np.float32)).tolist()
         [2.0, 0.0]
     """
-    result = np.empty(matrix.shape[1], np.float32)
-    for start in range(0, matrix.shape[1], BLOCK):
-        block = slice(start, start + BLOCK)
-        result[block] = np.median(matrix[:, block].astype(np.float64), axis=0)
-    return result
+
+    def reduce(values: np.ndarray) -> np.ndarray:
+        values.sort(axis=1)
+        return middle(values)
+
+    return Updates.of(matrix).by_coordinate(reduce, rows)
 
 
 @RULES.register("median")
@@ -32,6 +42,6 @@ class CoordinateMedian:
     Tolerates f < n / 2 malicious clients; claimed sizes are not used, since an attacker chooses its own.
     """
 
-    def __call__(self, updates: np.ndarray, weights: np.ndarray) -> Aggregation:
-        """Aggregate `updates` (n, d) float32."""
-        return Aggregation(coordinate_median(updates), np.ones(len(updates), np.bool_))
+    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+        """Return the median of `updates`."""
+        return Aggregation(coordinate_median(updates))

@@ -1,23 +1,84 @@
-"""The contracts of aggregation rules, and their registry.
+"""The contracts of aggregation, and the registries of rules and of what may stand in front of them.
 
 A rule either takes one client at a time (`StreamingRule`), or needs all of them side by side (`MatrixRule`).
 """
 
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from fedrobust.aggregation.updates import Updates
+from fedrobust.errors import FedrobustError
 from fedrobust.registry import Registry
 
 RULES = Registry("aggregation rule")
+PRE_AGGREGATORS = Registry("pre-aggregator")
+
+Memory: TypeAlias = Mapping[str, np.ndarray]
+"""What a rule wants to find again in the next round: arrays by name. It is part of the run's checkpoints."""
+
+
+class InfeasibleError(FedrobustError, ValueError):
+    """A rule cannot tolerate as many malicious clients among as many as there are."""
+
+
+def _no_root(images: int) -> np.ndarray:
+    raise InfeasibleError(f"there is no server with {images} images of its own here: give Cohort a root")
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """The clients of a round, and what a rule may know besides their updates.
+
+    Attributes:
+        partitions: which clients they are, ascending (n,) int64.
+        examples: how many images each claims to have, (n,) int64; a claim is the client's own word.
+        round: number of the round, from 1.
+        generator: draws for this round.
+        seed: the study's, for what has to be the same in every round.
+        memory: what the rule returned in the round before; empty in the first.
+        current: the global weights that the clients were sent, (d,) float32; None where nobody needs them.
+        root: returns the update (d,) that the server computes on so many images of its own.
+    """
+
+    partitions: np.ndarray
+    examples: np.ndarray
+    round: int = 1
+    generator: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    seed: int = 0
+    memory: Memory = field(default_factory=dict)
+    current: np.ndarray | None = None
+    root: Callable[[int], np.ndarray] = _no_root
+
+    @classmethod
+    def of(cls, updates: Updates) -> "Cohort":
+        """Return `len(updates)` clients of one image each, in a first round."""
+        return cls(np.arange(len(updates)), np.ones(len(updates), np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Aggregation:
+    """What a rule makes of the updates.
+
+    Attributes:
+        update: (d,) float32, to be added to the global weights.
+        influence: (n,) float64, not negative: each update's weight in it, 0 for those that the rule left out. None
+            for rules that mix coordinate by coordinate, where nobody is left out as a whole.
+        memory: what the rule wants to find in the next round.
+    """
+
+    update: np.ndarray
+    influence: np.ndarray | None = None
+    memory: Memory = field(default_factory=dict)
 
 
 class RunningAggregate(Protocol):
     """An aggregate that takes one client at a time, so that memory does not grow with their number."""
 
     def add(self, vector: np.ndarray, weight: int) -> None:
-        """Take in one client's float32 `vector` (d,) with its claimed `weight`, in any order of the clients."""
+        """Take in one client's float32 `vector` (d,) with its `weight`, in any order of the clients."""
         ...
 
     def result(self) -> np.ndarray:
@@ -26,34 +87,69 @@ class RunningAggregate(Protocol):
 
 
 @runtime_checkable
-class StreamingRule(Protocol):
-    """A rule on clients' weights that takes them as they arrive. A frozen dataclass of settings."""
+class MatrixRule(Protocol):
+    """A rule on the updates of all clients at once. A frozen dataclass of settings."""
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+        """Return one update; ``np.asarray(updates)`` is the (n, d) float32 matrix of the clients'."""
+        ...
+
+
+@runtime_checkable
+class StreamingRule(MatrixRule, Protocol):
+    """A rule on clients' weights that takes them as they arrive, too."""
 
     def start(self, size: int) -> RunningAggregate:
         """Return an empty aggregate of vectors of `size` numbers."""
         ...
 
-
-@dataclass(frozen=True, eq=False)
-class Aggregation:
-    """What a rule makes of the clients' updates.
-
-    Attributes:
-        update: (d,) float32, to be added to the global weights.
-        accepted: (n,) bool, the clients whose updates went into it.
-    """
-
-    update: np.ndarray
-    accepted: np.ndarray
+    def weight(self, examples: int, typical: float) -> int:
+        """Return a client's weight from the images it claims; `typical` is the median of all clients' claims."""
+        ...
 
 
-@runtime_checkable
-class MatrixRule(Protocol):
-    """A rule on the updates of all clients at once. A frozen dataclass of settings."""
+class PreAggregator(Protocol):
+    """What stands in front of a rule. A frozen dataclass of settings."""
 
-    def __call__(self, updates: np.ndarray, weights: np.ndarray) -> Aggregation:
-        """Return one update from `updates` (n, d) float32 and the clients' claimed sizes (n,)."""
+    def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
+        """Return the updates that the rule is given; `Updates.mixed` makes them of the clients'."""
         ...
 
 
 Rule: TypeAlias = StreamingRule | MatrixRule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerant:
+    """A rule or pre-aggregator that is told how many malicious clients it has to reckon with.
+
+    Attributes:
+        f: that number, in a round.
+    """
+
+    f: int = 0
+
+    NEEDS: ClassVar[str] = "n > 2f"
+
+    @classmethod
+    def fewest(cls, f: int) -> int:
+        """Return how many clients it takes to tolerate `f` malicious ones."""
+        return 2 * f + 1
+
+    @classmethod
+    def most(cls, n: int) -> int:
+        """Return how many malicious clients are tolerated among `n`; -1 if `n` is too small for any."""
+        return max((f for f in range(n) if cls.fewest(f) <= n), default=-1)
+
+    def require(self, n: int) -> None:
+        """Refuse to work on `n` updates if they are too few.
+
+        Raises:
+            InfeasibleError: they are.
+        """
+        if self.f < 0 or self.fewest(self.f) > n:
+            name = type(self).__name__
+            raise InfeasibleError(
+                f"{name} with f = {self.f} of {n} clients: {self.NEEDS} means at least {self.fewest(max(0, self.f))} "
+                f"clients; with {n} it tolerates {max(0, self.most(n))}"
+            )

@@ -4,7 +4,7 @@ import json
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from fedrobust.runs.folder import RunFolder, RunFolderError
 
 KEPT = 2
 """Newest checkpoints that stay: if the disk damages the last one, the one before it is still there."""
+
+
+_MEMORY = "memory/"
 
 
 class CheckpointNotice(UserWarning):
@@ -33,6 +36,7 @@ class Checkpoint:
         score: what they were chosen by.
         base: folder that the study's relative paths are resolved against.
         result: ``result.json`` so far.
+        memory: what the aggregation wants to find in the next round.
     """
 
     round: int
@@ -41,6 +45,7 @@ class Checkpoint:
     score: float
     base: str
     result: Mapping[str, Any]
+    memory: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def save(self, folder: RunFolder) -> Path:
         """Write the checkpoint into the run folder, then drop the ones that it makes superfluous."""
@@ -58,6 +63,7 @@ class Checkpoint:
             "head": np.frombuffer(json.dumps(head, allow_nan=False).encode(), np.uint8),
             "trainable": self.weights.trainable,
             "statistics": self.weights.statistics,
+            **{f"{_MEMORY}{name}": array for name, array in self.memory.items()},
         }
         if self.selected is not self.weights:
             arrays.update(
@@ -99,10 +105,13 @@ class Checkpoint:
             selected = weights
             if "selected_trainable" in archive:
                 selected = Weights(archive["selected_trainable"], archive["selected_statistics"])
+            memory = {
+                name.removeprefix(_MEMORY): archive[name] for name in archive if name.startswith(_MEMORY)
+            }
         if (weights.digest(), selected.digest()) != (head["digest"], head["selected-digest"]):
             raise ValueError("its weights are not those it names")
         score = -np.inf if head["score"] is None else head["score"]
-        return cls(head["round"], weights, selected, score, head["base"], head["result"])
+        return cls(head["round"], weights, selected, score, head["base"], head["result"], memory)
 
 
 def discard_checkpoints(folder: RunFolder) -> None:

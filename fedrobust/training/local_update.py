@@ -50,6 +50,8 @@ class LocalUpdate:
         objective: losses from logits and targets.
         space: "native" lets the recipe perturb stored pixels, "prepared" what the network takes.
         targets: the targets' dtype and shape without the first axis; labels unless a teacher's logits are given.
+        proximal: mu of FedProx: mu / 2 times the squared distance to where the weights came from is added to the
+            objective (Li et al., 2018, arXiv:1812.06127, equation 2). The reported loss is without it.
 
     Example:
         >>> from fedrobust.models.classifier import build_classifier
@@ -75,12 +77,14 @@ class LocalUpdate:
         objective: Objective = cross_entropy,
         space: str = "native",
         targets: tf.TensorSpec | None = None,
+        proximal: float = 0.0,
     ):
         self.classifier = classifier
         self.recipe = recipe
         self.optimizer = optimizer
         self.objective = objective
         self.space = space
+        self.proximal = proximal
         target_spec = tf.TensorSpec([None], tf.int32) if targets is None else targets
         self._function = tf.function(
             self._run,
@@ -185,13 +189,16 @@ class LocalUpdate:
                 )
                 outcome = self.recipe(batch)
             gradients = tape.gradient(outcome.loss, weights, unconnected_gradients="zero")
+            if self.proximal:
+                pulls = zip(gradients, weights, start, strict=True)
+                gradients = [gradient + self.proximal * (here - there) for gradient, here, there in pulls]
             weights, slots = self.optimizer.step(step + 1, learning_rates[step], weights, gradients, slots)
             hits = tf.reduce_sum(tf.cast(tf.argmax(outcome.logits, -1, tf.int32) == labels, tf.float32))
             seen = tf.cast(sizes[step], tf.float32)
             statistics = joined(outcome.statistics)
             return step + 1, weights, statistics, slots, loss + seen * outcome.loss, correct + hits
 
-        weights = buckets.split(trainable)
+        start = weights = buckets.split(trainable)
         slots = self.optimizer.start(weights)
         _, weights, statistics, _, loss, correct = tf.while_loop(
             lambda step, *_: step < tf.shape(rows)[0],

@@ -1,6 +1,6 @@
 import numpy as np
 
-from fedrobust.aggregation import RULES, CoordinateMedian, coordinate_median
+from fedrobust.aggregation import RULES, CoordinateMedian, coordinate_median, defence
 
 
 def test_is_numpys_median_in_float64(draw):
@@ -13,7 +13,7 @@ def test_is_numpys_median_in_float64(draw):
 def test_stays_within_the_honest_clients_with_fewer_than_half_attackers(draw):
     honest = draw.normal(size=(6, 50)).astype(np.float32)
     attackers = np.full((5, 50), 1e9, np.float32)
-    update = CoordinateMedian()(np.concatenate([attackers, honest]), np.ones(11)).update
+    update = defence("median")(np.concatenate([attackers, honest])).update
     assert (update <= honest.max(0)).all()
     assert (update >= honest.min(0)).all()
 

@@ -12,10 +12,11 @@ from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.runs.environment import code_digest
 from fedrobust.simulation.identity import server_identity
 from fedrobust.simulation.records import weights_record
-from fedrobust.study import Problem
+from fedrobust.study import Problem, round_half_up
+from server.defender import Defender
 from server.population import Population
 from server.replies import Failure, Introduction, Reply, read_introduction, read_reply
-from server.strategy import FederatedStrategy, RoundError, round_half_up
+from server.strategy import FederatedStrategy, RoundError
 
 LAYOUT = Layout((Entry("kernel", (3,), "trainable"), Entry("mean", (2,), "statistic")))
 
@@ -35,7 +36,9 @@ def honest(value=1.0, examples=10, **metrics):
     weights = Weights(np.full(3, value, np.float32), np.full(2, value, np.float32))
     return {
         "weights": weights_record(weights),
-        "metrics": MetricRecord({"num-examples": examples, "loss": 0.5, "seconds": 1.0, **metrics}),
+        "metrics": MetricRecord(
+            {"num-examples": examples, "loss": 0.5, "seconds": 1.0, "round": 1, **metrics}
+        ),
     }
 
 
@@ -44,7 +47,7 @@ def with_arrays(**arrays):
 
 
 def test_an_honest_reply_is_read():
-    reply = read_reply(message(honest(2.0)), 4, LAYOUT)
+    reply = read_reply(message(honest(2.0)), 4, LAYOUT, 1)
     assert isinstance(reply, Reply)
     assert (reply.partition, reply.examples, reply.loss) == (4, 10, 0.5)
     assert reply.weights.trainable.tolist() == [2.0] * 3
@@ -74,11 +77,16 @@ ONES, TWO = np.ones(3, np.float32), np.ones(2, np.float32)
         (honest(examples=-5), "num-examples = -5"),
         (honest(examples=10**30), "num-examples = 1000"),
         (honest(examples=0.5), "num-examples = 0.5"),
-        ({**honest(), "metrics": MetricRecord({"loss": 1.0})}, "num-examples = None"),
+        ({**honest(), "metrics": MetricRecord({"loss": 1.0, "round": 1})}, "num-examples = None"),
+        ({**honest(), "more": MetricRecord({"x": 1})}, "and nothing else"),
+        (with_arrays(trainable=ONES, statistics=TWO, more=TWO), "weights hold .*more"),
+        (honest(gift=1), r"metrics \['gift'\] were not asked for"),
+        (honest(round=2), "a reply to round 2: this is round 1"),
+        (honest(**{"x" * 10**6: 1}), r"^metrics \['x{40}'\] were not asked for$"),
     ],
 )
 def test_what_is_not_an_honest_reply_is_refused_with_a_reason(records, reason):
-    answer = read_reply(message(records), 4, LAYOUT)
+    answer = read_reply(message(records), 4, LAYOUT, 1)
     assert isinstance(answer, Failure)
     assert re.search(reason, answer.reason)
 
@@ -86,20 +94,20 @@ def test_what_is_not_an_honest_reply_is_refused_with_a_reason(records, reason):
 def test_bytes_that_are_not_an_array_are_refused():
     records = honest()
     records["weights"]["trainable"] = Array("float32", (3,), "numpy.ndarray", b"not an array")
-    answer = read_reply(message(records), 4, LAYOUT)
+    answer = read_reply(message(records), 4, LAYOUT, 1)
     assert isinstance(answer, Failure)
     assert "cannot be decoded" in answer.reason
     lying = honest()
     big = Array(np.ones(1000, np.float32))
     lying["weights"]["trainable"] = Array("float32", (3,), big.stype, big.data)
-    assert "trainable holds float32 (1000,)" in read_reply(message(lying), 4, LAYOUT).reason
+    assert "trainable holds float32 (1000,)" in read_reply(message(lying), 4, LAYOUT, 1).reason
 
 
 def test_errors_are_reported_by_their_last_line():
     asked = Message(RecordDict(), 1, MessageType.TRAIN)
     error = Message(Error(2, "Traceback ...\n  file\nOSError: disk full"), reply_to=asked)
-    assert read_reply(error, 4, LAYOUT) == Failure(4, "OSError: disk full")
-    assert read_reply(Message(Error(7), reply_to=asked), 4, LAYOUT) == Failure(4, "error 7")
+    assert read_reply(error, 4, LAYOUT, 1) == Failure(4, "OSError: disk full")
+    assert read_reply(Message(Error(7), reply_to=asked), 4, LAYOUT, 1) == Failure(4, "error 7")
     assert read_introduction(error, LAYOUT, 5) == Failure(1, "OSError: disk full")
 
 
@@ -143,7 +151,13 @@ def population(sizes):
 
 def strategy(clients=4, sizes=None, **settings):
     experiment = Experiment.of(federation__clients=clients, **settings)
-    return FederatedStrategy(experiment, LAYOUT, Problem((4, 4, 1), 2), population(sizes or [10] * clients))
+    return FederatedStrategy(
+        experiment,
+        LAYOUT,
+        Problem((4, 4, 1), 2),
+        population(sizes or [10**6] * clients),
+        Defender(experiment, lambda current, images, round: np.ones(3, np.float32)),
+    )
 
 
 def sent(server, value=0.0):
@@ -197,6 +211,51 @@ def test_strangers_and_second_replies_are_not_heard():
     replies = [message(honest(1.0), 100), message(honest(9.0), 100), message(honest(9.0), 555)]
     record, _ = server.aggregate_train(1, replies)
     assert record["trainable"].numpy().tolist() == [1.0] * 3
+    unasked = [(failure.partition, failure.reason) for failure in server.outcome.failures[:2]]
+    assert unasked == [(-1, "it answered unasked"), (0, "it answered unasked")]
+
+
+def test_a_client_may_not_claim_more_images_than_it_introduced_itself_with():
+    server = strategy(sizes=[20, 20, 20, 20])
+    sent(server)
+    replies = [message(honest(1.0, examples=20), node) for node in (100, 101, 102)]
+    liar = message(honest(1e9, examples=21), 103)
+    record, _ = server.aggregate_train(1, [*replies, liar])
+    assert record["trainable"].numpy().tolist() == [1.0] * 3
+    assert server.outcome.failures[0].reason == "num-examples = 21: it introduced itself with 20 images"
+    trusting = strategy(sizes=[20, 20, 20, 20], federation__claims="trusted")
+    sent(trusting)
+    record, _ = trusting.aggregate_train(1, [*replies, liar])
+    assert record["trainable"].numpy()[0] > 1e8
+
+
+def test_attackers_cannot_stop_a_study_with_replies_that_are_refused():
+    server = strategy(poisoning__attack="not-finite", poisoning__malicious=3)
+    sent(server, value=7.0)
+    replies = [message(honest(np.nan), node) for node in (100, 101, 102)]
+    record, _ = server.aggregate_train(1, [*replies, message(honest(9.0), 103)])
+    assert record["trainable"].numpy().tolist() == [7.0] * 3, "the model stays"
+    assert "1 of 4 sampled clients are left" in server.outcome.kept
+
+
+def test_what_a_defended_round_tells():
+    server = strategy(
+        clients=6,
+        federation__aggregator="multi-krum",
+        poisoning__attack="sign-flip",
+        poisoning__malicious=[1],
+    )
+    sent(server)
+    server.aggregate_train(
+        1, [message(honest(value), 100 + i) for i, value in enumerate((1.0, -50.0, 1.1, 0.9, 1.2, 1.0))]
+    )
+    told = server.outcome.defence
+    assert (told["malicious"], told["accepted"], told["tolerated"]) == ([1], [0, 2, 3, 4, 5], 1)
+    assert (told["true-positive-rate"], told["false-positive-rate"]) == (1.0, 0.0)
+    assert told["malicious-influence"] == 0.0
+    assert told["distance"] < 1e-6
+    assert np.isclose(told["honest-norm"], 1.04 * np.sqrt(3))
+    assert told["bytes"] == 6 * 3 * 4
 
 
 def test_a_rule_that_compares_clients_gets_one_row_for_each_that_answered():

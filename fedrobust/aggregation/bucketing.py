@@ -1,0 +1,37 @@
+"""Put means of random groups in the clients' place."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.aggregation.rule import PRE_AGGREGATORS, Cohort
+from fedrobust.aggregation.updates import Updates
+
+
+@PRE_AGGREGATORS.register("bucketing")
+@dataclass(frozen=True, kw_only=True)
+class Bucketing:
+    """Average random groups of clients (Karimireddy et al., 2020, arXiv:2006.09365, Algorithm 1).
+
+    The rule behind it sees n / size updates that are more alike; as many are bad as there are malicious clients.
+
+    Attributes:
+        size: clients of a group (the paper's s).
+    """
+
+    size: int = 2
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size = {self.size}: at least 1")
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
+        """Return one update a group."""
+        n = len(updates)
+        order = cohort.generator.permutation(n)
+        groups = -(-n // self.size)
+        mixture = np.zeros((groups, n))
+        for group in range(groups):
+            members = order[group * self.size : (group + 1) * self.size]
+            mixture[group, members] = 1 / len(members)
+        return updates.mixed(mixture)

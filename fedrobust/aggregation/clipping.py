@@ -1,0 +1,43 @@
+"""Shorten long updates before a rule sees them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.aggregation.centred_clipping import clip_factors
+from fedrobust.aggregation.rule import PRE_AGGREGATORS, Cohort, Tolerant
+from fedrobust.aggregation.updates import Updates
+
+
+@PRE_AGGREGATORS.register("clipping")
+@dataclass(frozen=True, kw_only=True)
+class Clipping:
+    """Shorten updates to a threshold.
+
+    Attributes:
+        threshold: longest update, in the units of updates; 0 for the median of the clients' lengths.
+    """
+
+    threshold: float = 0.0
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
+        """Return the clipped updates."""
+        threshold = self.threshold or float(np.median(updates.norms))
+        return updates.mixed(np.diag(clip_factors(updates.norms, threshold)))
+
+
+@PRE_AGGREGATORS.register("arc")
+@dataclass(frozen=True, kw_only=True)
+class AdaptiveRobustClipping(Tolerant):
+    """Shorten the 2 f (n - f) / n longest updates to the next one's length (Allouah et al., 2024, arXiv:2405.14432).
+
+    Algorithm 2. Tolerates f < n / 2.
+    """
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
+        """Return the clipped updates."""
+        n = len(updates)
+        self.require(n)
+        longest = int(2 * self.f * (n - self.f) / n)
+        threshold = float(np.sort(updates.norms)[n - longest - 1])
+        return updates.mixed(np.diag(clip_factors(updates.norms, threshold)))

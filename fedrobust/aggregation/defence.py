@@ -1,0 +1,110 @@
+"""What stands between replies and the global model: pre-aggregators, one rule, and how many attackers they expect."""
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fedrobust.aggregation.bucketing import Bucketing
+from fedrobust.aggregation.rule import (
+    PRE_AGGREGATORS,
+    RULES,
+    Aggregation,
+    Cohort,
+    MatrixRule,
+    PreAggregator,
+    Tolerant,
+)
+from fedrobust.aggregation.updates import Updates
+from fedrobust.spec import build
+
+
+@dataclass(frozen=True)
+class Defence:
+    """Pre-aggregators, one after another, then a rule.
+
+    Attributes:
+        rule: makes one update of many.
+        before: what the updates go through first.
+
+    Example:
+        >>> updates = np.array([[1, 0], [1.1, 0], [0.9, 0], [1, 0.1], [-50, 9]], np.float32)
+        >>> defence("krum", "nnm", f=1)(updates).update.round(1).tolist()
+        [1.0, 0.0]
+    """
+
+    rule: MatrixRule
+    before: tuple[PreAggregator, ...] = ()
+
+    def __call__(self, updates: "np.ndarray | Updates", cohort: Cohort | None = None) -> Aggregation:
+        """Return one update from those of a round; `influence` is that of the clients.
+
+        Args:
+            updates: (n, d) float32, finite.
+            cohort: whose they are; clients of one image each if None.
+
+        Raises:
+            InfeasibleError: there are too few of them for the malicious clients that are to be tolerated.
+        """
+        sent = Updates.of(updates)
+        cohort = cohort or Cohort.of(sent)
+        seen = sent
+        for stage in self.before:
+            seen = Updates.of(stage(seen, cohort))
+        aggregation = self.rule(seen, cohort)
+        if seen.mixture is None or seen.matrix is not sent.matrix or aggregation.influence is None:
+            known = seen.matrix is sent.matrix
+            return aggregation if known else dataclasses.replace(aggregation, influence=None)
+        influence = aggregation.influence @ seen.mixture
+        total = influence.sum()
+        return dataclasses.replace(aggregation, influence=influence / total if total else influence)
+
+    def check(self, n: int) -> None:
+        """Refuse a defence that cannot do what it is asked to among `n` clients.
+
+        Raises:
+            InfeasibleError: it cannot; the message has the numbers.
+        """
+        for stage, seen in self._seen(n):
+            if isinstance(stage, Tolerant):
+                stage.require(seen)
+
+    def among(self, n: int) -> "Defence":
+        """Return this defence for a round in which only `n` updates are left: it tolerates what it then can."""
+
+        def capped(stage: Any, seen: int) -> Any:
+            if not isinstance(stage, Tolerant) or stage.f <= stage.most(seen):
+                return stage
+            return dataclasses.replace(stage, f=max(0, stage.most(seen)))
+
+        *before, rule = (capped(stage, seen) for stage, seen in self._seen(n))
+        return Defence(rule, tuple(before))
+
+    @property
+    def tolerated(self) -> int | None:
+        """How many malicious clients the stages are told to reckon with, the fewest; None where nobody asks."""
+        numbers = [stage.f for stage in (*self.before, self.rule) if isinstance(stage, Tolerant)]
+        return min(numbers, default=None)
+
+    def _seen(self, n: int) -> Iterable[tuple[Any, int]]:
+        for stage in (*self.before, self.rule):
+            yield stage, n
+            if isinstance(stage, Bucketing):
+                n = -(-n // stage.size)
+
+
+def defence(rule: str, *before: str, f: int = 0) -> Defence:
+    """Return a defence from names with settings.
+
+    Args:
+        rule: such as ``"multi-krum(m=3)"``, or a dotted path.
+        before: pre-aggregators, such as ``"nnm"``.
+        f: malicious clients to tolerate, for the stages that ask and do not say themselves.
+
+    Raises:
+        SpecError, UnknownNameError: a name or a setting is wrong.
+    """
+    stages = tuple(build(PRE_AGGREGATORS, each, f=f) for each in before)
+    return Defence(build(RULES, rule, f=f), stages)

@@ -1,0 +1,55 @@
+"""Leave out the updates that stand out along the direction of largest spread."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.aggregation.krum import chosen_only
+from fedrobust.aggregation.rule import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.updates import Updates
+
+
+@RULES.register("dnc")
+@dataclass(frozen=True, kw_only=True)
+class DivideAndConquer(Tolerant):
+    """Drop outliers along the top singular vector (Shejwalkar and Houmansadr, NDSS 2021, Algorithm 2).
+
+    In every step some coordinates are drawn, the updates are centred on them, and the `share` * f clients with the
+    largest squared projections are dropped; those that no step drops are averaged.
+
+    Attributes:
+        coordinates: how many are drawn (the paper's b).
+        steps: how often (its niters).
+        share: of f that is dropped in a step (its c).
+    """
+
+    coordinates: int = 10_000
+    steps: int = 1
+    share: float = 1.0
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+        """Return the mean of the `updates` that stay."""
+        n = len(updates)
+        self.require(n)
+        kept = np.ones(n, np.bool_)
+        dropped = min(n - 1, int(self.share * self.f))
+        for _ in range(self.steps):
+            drawn = drawn_coordinates(updates, self.coordinates, cohort)
+            centred = drawn - drawn.mean(0)
+            # The top right singular vector's projections are the top left one's entries times the singular value.
+            _, vectors = np.linalg.eigh(centred @ centred.T)
+            scores = vectors[:, -1] ** 2
+            kept[np.argsort(-scores, kind="stable")[:dropped]] = False
+        if not kept.any():
+            kept[:] = True
+        shares = chosen_only(n, np.flatnonzero(kept))
+        return Aggregation(updates.combined(shares), shares)
+
+
+def drawn_coordinates(updates: Updates, count: int, cohort: Cohort) -> np.ndarray:
+    """Return `count` coordinates of all updates, drawn without repetition, (n, count) float64."""
+    chosen = np.arange(updates.size)
+    if count < updates.size:
+        chosen = np.sort(cohort.generator.choice(updates.size, count, replace=False, shuffle=False))
+    part = updates.matrix[:, chosen].astype(np.float64)
+    return part if updates.mixture is None else updates.mixture @ part

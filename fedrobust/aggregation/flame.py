@@ -1,0 +1,52 @@
+"""Cluster by direction, clip to the median length, add a little noise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.aggregation.centred_clipping import clip_factors
+from fedrobust.aggregation.norm_clipping import with_noise
+from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
+from fedrobust.aggregation.updates import Updates
+
+
+@RULES.register("flame")
+@dataclass(frozen=True, kw_only=True)
+class Flame:
+    """Keep the majority cluster of directions, clip to the median length, add noise (Nguyen et al., arXiv:2101.02281).
+
+    Algorithm 1, with HDBSCAN on cosine distances, clusters of more than half of the clients. Directions are those of
+    updates. Tolerates f < n / 2 malicious clients.
+
+    Attributes:
+        noise: standard deviation of the noise as a share of the median length, the paper's lambda (0.001 for
+            images).
+    """
+
+    noise: float = 0.001
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+        """Return the mean of the clipped majority of `updates`."""
+        n = len(updates)
+        accepted = majority_cluster(1 - updates.cosines) if n > 2 else np.ones(n, np.bool_)
+        typical = float(np.median(updates.norms))
+        factors = clip_factors(updates.norms, typical) * accepted
+        update = updates.combined(factors / accepted.sum())
+        return Aggregation(with_noise(update, self.noise * typical, cohort), factors / factors.sum())
+
+
+def majority_cluster(distances: np.ndarray) -> np.ndarray:
+    """Return who belongs to the cluster of more than half of the points, (n,) bool; everybody where there is none."""
+    from sklearn.cluster import HDBSCAN
+
+    n = len(distances)
+    distances = np.maximum((distances + distances.T) / 2, 0)
+    np.fill_diagonal(distances, 0)
+    labels = HDBSCAN(
+        min_cluster_size=n // 2 + 1, min_samples=1, metric="precomputed", allow_single_cluster=True, copy=True
+    ).fit_predict(distances)
+    found = labels[labels >= 0]
+    if not len(found):
+        return np.ones(n, np.bool_)
+    accepted: np.ndarray = labels == np.argmax(np.bincount(found))
+    return accepted

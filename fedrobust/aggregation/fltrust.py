@@ -1,0 +1,36 @@
+"""Trust clients as far as they go the server's way."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
+from fedrobust.aggregation.updates import Updates
+
+
+@RULES.register("fltrust")
+@dataclass(frozen=True, kw_only=True)
+class FLTrust:
+    """Weight clients by the cosine to an update that the server computes itself (Cao et al., 2020, arXiv:2012.13995).
+
+    Algorithm 2: trust ReLU(cos), lengths set to the server's. The server's root images come from the validation
+    split. Tolerates any number of malicious clients as far as the root images speak for the task.
+
+    Attributes:
+        images: of the server's root set.
+    """
+
+    images: int = 100
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+        """Return the trusted mean of `updates`."""
+        root = cohort.root(self.images).astype(np.float64)
+        length = float(np.linalg.norm(root))
+        scale = updates.norms * length
+        cosines = np.divide(updates.inner_with(root), scale, out=np.zeros_like(scale), where=scale > 0)
+        trust = np.maximum(cosines, 0)
+        if not trust.any():
+            return Aggregation(np.zeros(updates.size, np.float32), np.zeros(len(updates)))
+        shares = trust / trust.sum()
+        lengths = np.divide(length, updates.norms, out=np.zeros_like(scale), where=updates.norms > 0)
+        return Aggregation(updates.combined(shares * lengths), shares)

@@ -1,0 +1,60 @@
+"""Distrust clients that are too much alike."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
+from fedrobust.aggregation.sketch import sketch
+from fedrobust.aggregation.updates import Updates
+
+CONFIDENCE = 1.0
+"""The kappa of the paper."""
+
+
+def foolsgold_weights(cosines: np.ndarray) -> np.ndarray:
+    """Return the weights (n,) in [0, 1] of clients from the cosines (n, n) of what they have sent so far."""
+    n = len(cosines)
+    alike = cosines - np.eye(n) * 2  # nobody is compared with itself
+    largest = np.maximum(alike.max(1), 1e-12) if n > 1 else np.zeros(1)
+    # Pardoning: an honest client that is like a sybil is less like the others than the sybil is.
+    pardon = np.where(largest[None, :] > largest[:, None], largest[:, None] / largest[None, :], 1.0)
+    weights = np.clip(1 - (alike * pardon).max(1), 0, 1) if n > 1 else np.ones(1)
+    if not weights.any():
+        return np.zeros(n)
+    weights = np.clip(weights / weights.max(), 1e-12, 0.99)
+    return np.clip(CONFIDENCE * (np.log(weights / (1 - weights)) + 0.5), 0, 1)
+
+
+@RULES.register("foolsgold")
+@dataclass(frozen=True, kw_only=True)
+class FoolsGold:
+    """Take weight from clients whose summed updates point the same way (Fung et al., 2018, arXiv:1808.04866, Alg. 1).
+
+    Made for sybils of one attacker and honest clients with different data: where honest clients are alike (iid), it
+    distrusts them. Weights are divided by their sum, so that the model moves by an average update. Histories are kept
+    as sketches.
+    """
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+        """Return the weighted mean of `updates`."""
+        if len(cohort.partitions) != len(updates):
+            raise ValueError(
+                "foolsgold remembers clients: no pre-aggregator that mixes them can stand before it"
+            )
+        known = cohort.memory.get("partitions", np.zeros(0, np.int64))
+        latest = sketch(updates, cohort.seed)
+        sums = cohort.memory.get("sums", np.zeros((0, latest.shape[1])))
+        partitions = np.union1d(known, cohort.partitions)
+        history = np.zeros((len(partitions), latest.shape[1]))
+        history[np.searchsorted(partitions, known)] = sums
+        places = np.searchsorted(partitions, cohort.partitions)
+        history[places] += latest
+        mine = history[places]
+        lengths = np.linalg.norm(mine, axis=1)
+        scale = lengths[:, None] * lengths[None, :]
+        cosines = np.divide(mine @ mine.T, scale, out=np.zeros_like(scale), where=scale > 0)
+        weights = foolsgold_weights(cosines)
+        shares = weights / weights.sum() if weights.any() else weights
+        memory = {"partitions": partitions, "sums": history}
+        return Aggregation(updates.combined(shares), shares, memory)

@@ -1,0 +1,77 @@
+"""Choose the updates that have the nearest neighbours."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fedrobust.aggregation.rule import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.updates import Updates
+
+
+def krum_scores(squared: np.ndarray, f: int) -> np.ndarray:
+    """Return the sum of squared distances from every update to its n - f - 2 nearest others, (n,) float64.
+
+    Args:
+        squared: (n, n) squared distances.
+        f: number of malicious clients; at least one neighbour counts.
+    """
+    n = len(squared)
+    neighbours = max(1, min(n - 1, n - f - 2))
+    others = np.where(np.eye(n, dtype=bool), np.inf, squared)
+    scores: np.ndarray = np.sort(others, axis=1)[:, :neighbours].sum(1) if n > 1 else np.zeros(1)
+    return scores
+
+
+def chosen_only(n: int, chosen: np.ndarray) -> np.ndarray:
+    """Return equal shares (n,) for the `chosen` places and 0 for the others."""
+    shares = np.zeros(n)
+    shares[chosen] = 1 / len(chosen)
+    return shares
+
+
+class _Krum(Tolerant):
+    NEEDS: ClassVar[str] = "n >= 2f + 3"
+
+    @classmethod
+    def fewest(cls, f: int) -> int:
+        """Return how many clients it takes to tolerate `f` malicious ones."""
+        return 2 * f + 3
+
+
+@RULES.register("krum")
+@dataclass(frozen=True, kw_only=True)
+class Krum(_Krum):
+    """Take the one update that is nearest to its n - f - 2 nearest others (Blanchard et al., NeurIPS 2017, section 4).
+
+    Tolerates f malicious clients of n >= 2f + 3.
+    """
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+        """Return the chosen update."""
+        self.require(len(updates))
+        best = np.argmin(krum_scores(updates.squared[:-1, :-1], self.f))
+        shares = chosen_only(len(updates), np.array([best]))
+        return Aggregation(updates.combined(shares), shares)
+
+
+@RULES.register("multi-krum")
+@dataclass(frozen=True, kw_only=True)
+class MultiKrum(_Krum):
+    """Average the m updates with the best Krum scores (Blanchard et al., NeurIPS 2017, section 6).
+
+    Tolerates f malicious clients of n >= 2f + 3.
+
+    Attributes:
+        m: how many are averaged; 0 for n - f.
+    """
+
+    m: int = 0
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+        """Return the mean of the chosen updates."""
+        n = len(updates)
+        self.require(n)
+        scores = krum_scores(updates.squared[:-1, :-1], self.f)
+        shares = chosen_only(n, np.argsort(scores, kind="stable")[: min(n, self.m or n - self.f)])
+        return Aggregation(updates.combined(shares), shares)

@@ -1,0 +1,27 @@
+"""Put the mean of its nearest neighbours in every update's place."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.aggregation.rule import PRE_AGGREGATORS, Cohort, Tolerant
+from fedrobust.aggregation.updates import Updates
+
+
+@PRE_AGGREGATORS.register("nnm")
+@dataclass(frozen=True, kw_only=True)
+class NearestNeighbourMixing(Tolerant):
+    """Replace each update by the mean of the n - f nearest, itself among them (Allouah et al., 2023, arXiv:2302.01772).
+
+    Algorithm 2. Makes honest updates alike before a rule has to choose among them. Tolerates f < n / 2.
+    """
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
+        """Return the mixed updates."""
+        n = len(updates)
+        self.require(n)
+        kept = n - self.f
+        nearest = np.argsort(updates.squared[:-1, :-1], axis=1, kind="stable")[:, :kept]
+        mixture = np.zeros((n, n))
+        np.put_along_axis(mixture, nearest, 1 / kept, axis=1)
+        return updates.mixed(mixture)

@@ -1,0 +1,38 @@
+"""The mean of updates that are cut to a length."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.aggregation.centred_clipping import clip_factors
+from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
+from fedrobust.aggregation.updates import Updates
+
+
+@RULES.register("norm-clipping")
+@dataclass(frozen=True, kw_only=True)
+class NormClipping:
+    """Average updates cut to a length, with noise if asked for (Sun et al., 2019, arXiv:1911.07963, section 4).
+
+    Attributes:
+        threshold: longest update, in the units of updates; 0 for the median of the clients' lengths.
+        noise: standard deviation of the Gaussian noise added to every coordinate, as a share of the threshold.
+    """
+
+    threshold: float = 0.0
+    noise: float = 0.0
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+        """Return the mean of the clipped `updates`."""
+        threshold = self.threshold or float(np.median(updates.norms))
+        factors = clip_factors(updates.norms, threshold)
+        update = updates.combined(factors / len(updates))
+        return Aggregation(with_noise(update, self.noise * threshold, cohort), factors / factors.sum())
+
+
+def with_noise(update: np.ndarray, deviation: float, cohort: Cohort) -> np.ndarray:
+    """Return `update` (d,) with Gaussian noise of a standard `deviation` on every coordinate."""
+    if not deviation:
+        return update
+    noise = cohort.generator.standard_normal(len(update), dtype=np.float32)
+    return update + noise * np.float32(deviation)

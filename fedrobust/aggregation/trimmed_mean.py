@@ -1,0 +1,35 @@
+"""The mean of every coordinate without its extremes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.aggregation.rule import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.updates import Updates
+
+
+def row_means(values: np.ndarray) -> np.ndarray:
+    """Return the mean of every row of `values` (b, n) in float64; a product, which is faster than short sums."""
+    n = values.shape[1]
+    means: np.ndarray = values.astype(np.float64) @ np.full(n, 1.0 / n)
+    return means
+
+
+@RULES.register("trimmed-mean")
+@dataclass(frozen=True, kw_only=True)
+class TrimmedMean(Tolerant):
+    """Leave out the f largest and f smallest values of every coordinate (Yin et al., 2018, arXiv:1803.01498, Def. 2).
+
+    Tolerates f < n / 2 malicious clients.
+    """
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+        """Return the trimmed mean of `updates`."""
+        n = len(updates)
+        self.require(n)
+
+        def reduce(values: np.ndarray) -> np.ndarray:
+            values.sort(axis=1)
+            return row_means(values[:, self.f : n - self.f])
+
+        return Aggregation(updates.by_coordinate(reduce))

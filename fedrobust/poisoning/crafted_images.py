@@ -1,0 +1,90 @@
+"""Poison the training phase with adversarial images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from fedrobust.config import epsilon_value
+from fedrobust.poisoning.attack import POISONING, Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Crafted:
+    epsilon: float | str = "8/255"
+    kind: Literal["adversarial", "targeted", "unlearnable"] = "adversarial"
+    share: float = 1.0
+
+    steps = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < epsilon_value(self.epsilon) <= 1:
+            raise ValueError(f"epsilon = {self.epsilon}: it lies in (0, 1]")
+        if self.kind not in ("adversarial", "targeted", "unlearnable"):
+            raise ValueError(f"kind = {self.kind!r}: choose adversarial, targeted or unlearnable")
+
+    def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+        """Return images moved along the global model's gradient, rounded to 8 bits, with their labels."""
+        epsilon = epsilon_value(self.epsilon)
+        count = int(np.ceil(self.share * len(images)))
+        chosen = scene.fixed.permutation(len(images))[:count]
+        images = images.copy()
+        images[chosen] = scene.perturb(
+            images[chosen],
+            (labels[chosen] + (self.kind == "targeted")) % scene.classes,
+            epsilon=epsilon,
+            steps=self.steps,
+            step_size=epsilon if self.steps == 1 else 2.5 * epsilon / self.steps,
+            ascend=self.kind == "adversarial",
+        )
+        return images, labels
+
+
+@POISONING.register("fgsm-images")
+@dataclass(frozen=True, kw_only=True)
+class FGSMImages(_Crafted):
+    """Submit images that FGSM made against the current global model: the paper's poisoning of the training phase.
+
+    They are 8-bit images, as a hospital's archive holds them: an epsilon under half a grey level vanishes.
+
+    Attributes:
+        epsilon: largest change of a pixel, a number or a fraction of 255.
+        kind: ``adversarial``: the loss of the label grows; ``targeted``: the image is moved towards the next class
+            and keeps its label (Fowl et al., 2021, arXiv:2106.10807); ``unlearnable``: the loss falls, so that nothing
+            is left to learn (Huang et al., 2021, arXiv:2101.04898).
+        share: of the images that are replaced.
+    """
+
+
+@POISONING.register("pgd-images")
+@dataclass(frozen=True, kw_only=True)
+class PGDImages(_Crafted):
+    """Submit images that PGD made against the current global model.
+
+    Attributes:
+        epsilon: largest change of a pixel, a number or a fraction of 255.
+        kind: see fgsm-images.
+        share: of the images that are replaced.
+        steps: of the gradient.
+    """
+
+    steps: int = 10
+
+
+@POISONING.register("fgsm-training")
+@dataclass(frozen=True, kw_only=True)
+class FGSMTraining:
+    """Train on nothing but FGSM images, crafted anew in every step and not rounded.
+
+    With true labels this is adversarial training, which the paper calls poisoning when a client does it unasked.
+
+    Attributes:
+        epsilon: largest change of a pixel, a number or a fraction of 255.
+    """
+
+    epsilon: float | str = "8/255"
+
+    def training(self, scene: Scene) -> Mapping[str, Any]:
+        """Return the recipe of a malicious client."""
+        return {"recipe": "fgsm", "epsilon": epsilon_value(self.epsilon), "share": 1.0, "steps": None}

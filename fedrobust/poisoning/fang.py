@@ -1,0 +1,77 @@
+"""Attacks made for one rule (Fang et al., 2019, arXiv:1911.11815)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.aggregation.blocks import each_block
+from fedrobust.aggregation.krum import krum_scores
+from fedrobust.aggregation.updates import Updates
+from fedrobust.poisoning.attack import POISONING, Conspiracy
+
+
+@POISONING.register("fang-krum")
+@dataclass(frozen=True, kw_only=True)
+class FangKrum:
+    """Send the largest step against the honest direction that Krum still chooses (section 3.2, full knowledge).
+
+    All malicious clients send -lambda s, s being the signs of the honest mean; lambda starts at the paper's upper bound
+    and is halved until Krum chooses one of them.
+
+    Attributes:
+        smallest: lambda at which the search gives up, in the units of updates.
+    """
+
+    smallest: float = 1e-9
+
+    def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
+        """Return what all malicious clients send (d,)."""
+        n, bad, size = scene.clients, scene.malicious, honest.size
+        mean = honest.combined(np.full(len(honest), 1 / len(honest)))
+        signs = np.sign(mean)
+        own, between = honest.norms**2, honest.squared[:-1, :-1]
+        along, square = honest.inner_with(signs), float(np.count_nonzero(signs))
+        neighbours = max(1, n - 2 * bad - 1)
+        nearest = np.sort(between, axis=1)[:, 1 : neighbours + 1].sum(1).min() if len(honest) > 1 else 0.0
+        step = float(np.sqrt(nearest / (neighbours * size)) + honest.norms.max() / np.sqrt(size))
+        while step > self.smallest:
+            apart = own + 2 * step * along + step**2 * square
+            whole = np.zeros((n, n))
+            whole[bad:, bad:] = between
+            whole[:bad, bad:], whole[bad:, :bad] = apart[None, :], apart[:, None]
+            if np.argmin(krum_scores(whole, scene.tolerated)) < bad:
+                break
+            step /= 2
+        return -np.float32(step) * signs
+
+
+@POISONING.register("fang-trimmed-mean")
+@dataclass(frozen=True, kw_only=True)
+class FangTrimmedMean:
+    """Send values just beyond the honest ones, against the honest direction (section 3.3, full knowledge).
+
+    Where the honest mean grows, values are drawn below the honest minimum: from [min / b, min] if that is positive and
+    from [b min, min] if not; and the other way round where it falls. Also against the median.
+
+    Attributes:
+        b: how far beyond; the paper takes 2.
+    """
+
+    b: float = 2.0
+
+    def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
+        """Return what each malicious client sends (malicious, d)."""
+        sent = np.empty((scene.malicious, honest.size), np.float32)
+        seed = int(scene.generator.integers(2**63))
+
+        def fill(block: slice) -> None:
+            part = honest.block(block)
+            grows = part.mean(0) > 0
+            edge = np.where(grows, part.min(0), part.max(0))
+            inwards = (edge > 0) == grows
+            far = np.where(inwards, edge / self.b, edge * self.b)
+            draw = np.random.default_rng([seed, block.start]).random((scene.malicious, part.shape[1]))
+            sent[:, block] = edge + (far - edge) * draw
+
+        each_block(honest.size, scene.clients, fill)
+        return sent

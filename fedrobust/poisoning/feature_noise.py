@@ -1,0 +1,29 @@
+"""Train on noisy images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.poisoning.attack import POISONING, Scene
+
+
+@POISONING.register("feature-noise")
+@dataclass(frozen=True, kw_only=True)
+class FeatureNoise:
+    """Add Gaussian noise to training images, as a broken scanner would.
+
+    Attributes:
+        deviation: standard deviation of the noise, in units of [0, 1].
+        share: of the images that become noisy.
+    """
+
+    deviation: float = 0.5
+    share: float = 1.0
+
+    def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+        """Return the noisy images with their labels."""
+        noisy = images.astype(np.float32) + 255 * self.deviation * scene.fixed.standard_normal(
+            images.shape, dtype=np.float32
+        )
+        chosen = (scene.fixed.random(len(images)) < self.share)[:, None, None, None]
+        return np.where(chosen, np.clip(np.rint(noisy), 0, 255), images).astype(np.uint8), labels

@@ -1,0 +1,24 @@
+"""Claim more images than there are."""
+
+from dataclasses import dataclass
+
+from fedrobust.poisoning.attack import POISONING
+
+
+@POISONING.register("inflated-claim")
+@dataclass(frozen=True, kw_only=True)
+class InflatedClaim:
+    """Claim a multiple of the images, to weigh more in a mean.
+
+    A server that remembers what clients said of themselves before the first round refuses it:
+    ``federation.claims = "trusted"`` lets it through.
+
+    Attributes:
+        factor: what the number is multiplied by.
+    """
+
+    factor: float = 100.0
+
+    def claim(self, examples: int) -> int:
+        """Return the number of images that the client says it has."""
+        return int(self.factor * examples)

@@ -1,0 +1,47 @@
+"""Turn the inner product with the honest direction negative."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.aggregation.updates import Updates
+from fedrobust.poisoning.attack import POISONING, Conspiracy
+from fedrobust.poisoning.strength import strongest
+
+
+@POISONING.register("ipm")
+@dataclass(frozen=True, kw_only=True)
+class IPM:
+    """Send the honest mean times a negative number (inner product manipulation: Xie et al., 2019, arXiv:1903.03936).
+
+    Attributes:
+        epsilon: the size of that number; small ones deceive distances, large ones the mean.
+    """
+
+    epsilon: float = 0.5
+
+    def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
+        """Return what all malicious clients send (d,)."""
+        return -np.float32(self.epsilon) * honest.combined(np.full(len(honest), 1 / len(honest)))
+
+
+@POISONING.register("optimised-ipm")
+@dataclass(frozen=True, kw_only=True)
+class OptimisedIPM:
+    """IPM with the epsilon that moves the server's aggregate farthest from the honest mean, whatever its defence.
+
+    Attributes:
+        most: largest epsilon that is tried.
+    """
+
+    most: float = 20.0
+
+    def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
+        """Return what all malicious clients send (d,)."""
+        mean = honest.combined(np.full(len(honest), 1 / len(honest)))
+
+        def sent(epsilon: float) -> np.ndarray:
+            return -np.float32(epsilon) * mean
+
+        candidates = [IPM().epsilon, *np.geomspace(0.1, self.most, 8)]
+        return sent(strongest(candidates, sent, scene.outcome, mean))

@@ -1,0 +1,52 @@
+"""Train on wrong labels."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from fedrobust.data.dataset import Split
+from fedrobust.poisoning.attack import POISONING, Goal, Scene
+
+
+@POISONING.register("label-flip")
+@dataclass(frozen=True, kw_only=True)
+class LabelFlip:
+    """Change the labels of training images (Tolpegin et al., 2020, arXiv:2007.08432).
+
+    Attributes:
+        kind: ``all``: class c becomes C - 1 - c (the middle one of an odd number stays); ``targeted``: images of
+            `source` are called `target`; ``random``: every changed label is another one, drawn.
+        source: for ``targeted``.
+        target: for ``targeted``.
+        share: of the images concerned that get a wrong label.
+    """
+
+    kind: Literal["all", "targeted", "random"] = "all"
+    source: int = 0
+    target: int = 1
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("all", "targeted", "random"):
+            raise ValueError(f"kind = {self.kind!r}: choose all, targeted or random")
+        if self.kind == "targeted" and self.source == self.target:
+            raise ValueError(f"source = target = {self.source}: nothing would change")
+
+    def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+        """Return the images with their new labels."""
+        if self.kind == "all":
+            wrong = scene.classes - 1 - labels
+        elif self.kind == "targeted":
+            wrong = np.where(labels == self.source, self.target, labels)
+        else:
+            wrong = (labels + scene.fixed.integers(1, scene.classes, len(labels))) % scene.classes
+        chosen = scene.fixed.random(len(labels)) < self.share
+        return images, np.where(chosen, wrong, labels).astype(np.int32)
+
+    def goal(self, split: Split, scene: Scene) -> Goal | None:
+        """Return the images of the source class, wanted as the target class; None where there is no such class."""
+        rows = split.labels == self.source
+        if self.kind != "targeted" or not rows.any():
+            return None
+        return Goal(split.images[rows], split.images[rows], np.full(rows.sum(), self.target))

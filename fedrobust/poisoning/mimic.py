@@ -1,0 +1,26 @@
+"""All send what one honest client sent."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.aggregation.updates import Updates
+from fedrobust.poisoning.attack import POISONING, Conspiracy
+
+
+@POISONING.register("mimic")
+@dataclass(frozen=True, kw_only=True)
+class Mimic:
+    """Copy the honest client that stands out most (Karimireddy et al., 2020, arXiv:2006.09365, section 3.2).
+
+    It is the one with the largest projection on the direction of largest variance, so that a rule that trusts the many
+    over-represents it. The paper follows that direction over rounds; here it is each round's own.
+    """
+
+    def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
+        """Return the copied update (d,)."""
+        n = len(honest)
+        centring = np.eye(n) - 1 / n
+        _, vectors = np.linalg.eigh(centring @ honest.inner @ centring)
+        chosen = int(np.argmax(np.abs(vectors[:, -1])))
+        return honest.combined(np.eye(n)[chosen])

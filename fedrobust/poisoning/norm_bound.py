@@ -1,0 +1,31 @@
+"""Stay within the length that a defence allows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.poisoning.attack import POISONING, Scene
+
+
+@POISONING.register("norm-bound")
+@dataclass(frozen=True, kw_only=True)
+class NormBound:
+    """Shorten or stretch the update to a length (Sun et al., 2019, arXiv:1911.07963, section 3).
+
+    Behind a backdoor it makes the norm-bounded backdoor: ``"pixel-backdoor + norm-bound(norm=2.0)"``. What honest
+    clients send is as long as the round's record says.
+
+    Attributes:
+        norm: that length, in the units of updates.
+        stretch: also lengthen shorter updates.
+    """
+
+    norm: float = 1.0
+    stretch: bool = False
+
+    def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
+        """Return the update with its new length."""
+        length = float(np.linalg.norm(update.astype(np.float64)))
+        if not length or (length <= self.norm and not self.stretch):
+            return update
+        return update * np.float32(self.norm / length)

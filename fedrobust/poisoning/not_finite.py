@@ -1,0 +1,33 @@
+"""Send numbers that are none."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from fedrobust.poisoning.attack import POISONING, Scene
+
+
+@POISONING.register("not-finite")
+@dataclass(frozen=True, kw_only=True)
+class NotFinite:
+    """Send NaN or infinity, which a mean would pass on to everybody.
+
+    Attributes:
+        value: ``nan`` or ``inf``.
+        share: of the coordinates, at least one.
+    """
+
+    value: Literal["nan", "inf"] = "nan"
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.value not in ("nan", "inf"):
+            raise ValueError(f"value = {self.value!r}: choose nan or inf")
+
+    def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
+        """Return the update with the value in it."""
+        update = update.copy()
+        count = max(1, int(self.share * len(update)))
+        update[:count] = np.float32(self.value)
+        return update

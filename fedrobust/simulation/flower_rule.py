@@ -1,0 +1,89 @@
+"""Flower's own strategies as aggregation rules, to compare with."""
+
+import importlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp.strategy import Strategy
+
+from fedrobust.aggregation import Aggregation, Cohort, Updates
+from fedrobust.registry import UnknownNameError
+from fedrobust.simulation.records import LiveArray
+from fedrobust.spec import Spec, SpecError
+
+STRATEGIES = ("FedAvg", "FedMedian", "FedTrimmedAvg", "Krum", "MultiKrum", "Bulyan")
+
+
+@dataclass(frozen=True)
+class FlowerRule:
+    """A strategy of Flower, given the clients' weights as it would get them from its own server.
+
+    Attributes:
+        strategy: from flwr.serverapp.strategy.
+    """
+
+    strategy: Strategy
+
+    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+        """Return what the strategy makes of `updates`, as an update."""
+        current = cohort.current if cohort.current is not None else np.zeros(updates.size, np.float32)
+        matrix = np.asarray(updates)
+        whole = len(cohort.examples) == len(updates)
+        replies = [
+            _reply(current + row, int(cohort.examples[place]) if whole else 1)
+            for place, row in enumerate(matrix)
+        ]
+        with _quiet():
+            arrays, _ = self.strategy.aggregate_train(cohort.round, replies)
+        if arrays is None:
+            raise RuntimeError(f"{type(self.strategy).__name__} returned no weights")
+        weights = next(iter(arrays.values())).numpy()
+        return Aggregation((weights - current).astype(np.float32))
+
+
+def flower_rule(text: str, f: int) -> FlowerRule:
+    """Return the rule that ``flower:MultiKrum(num_nodes_to_select=5)`` names.
+
+    Args:
+        text: the spec.
+        f: given to strategies that ask for a number of malicious nodes, if the spec does not.
+
+    Raises:
+        UnknownNameError, SpecError: there is no such strategy, or it does not take the settings.
+    """
+    spec = Spec.parse(text.removeprefix("flower:"))
+    if spec.name not in STRATEGIES:
+        raise UnknownNameError(f"{text!r}: of Flower's strategies choose one of: {', '.join(STRATEGIES)}")
+    settings: dict[str, Any] = dict(spec.settings)
+    if spec.name in ("Krum", "MultiKrum", "Bulyan"):
+        settings.setdefault("num_malicious_nodes", f)
+    make = getattr(importlib.import_module("flwr.serverapp.strategy"), spec.name)
+    try:
+        return FlowerRule(make(**settings))
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"{text!r}: {error}") from error
+
+
+def _reply(weights: np.ndarray, examples: int) -> Message:
+    record = ArrayRecord()
+    record["weights"] = LiveArray(weights)
+    content = RecordDict({"arrays": record, "metrics": MetricRecord({"num-examples": examples})})
+    question = Message(RecordDict(), 0, "train")
+    return Message(content, reply_to=question)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Strategies log every round; a library does not."""
+    logger = logging.getLogger("flwr")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

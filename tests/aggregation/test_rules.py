@@ -1,0 +1,171 @@
+"""What every rule keeps to: order, translation, breakdown, scale."""
+
+import numpy as np
+import pytest
+
+from fedrobust.aggregation import (
+    PRE_AGGREGATORS,
+    RULES,
+    Cohort,
+    InfeasibleError,
+    Updates,
+    defence,
+)
+
+F = 2
+N = 12
+WITH_MEMORY = {"foolsgold", "fldetector"}
+TOLERANT = [
+    "median",
+    "trimmed-mean",
+    "meamed",
+    "geometric-median",
+    "krum",
+    "multi-krum",
+    "bulyan",
+    "mda",
+    "dnc(coordinates=300)",
+    "flame(noise=0)",
+    "signguard(coordinates=1.0)",
+]
+CLIPPED = ["centred-clipping", "norm-clipping"]
+EQUIVARIANT = ["mean", *TOLERANT[:8], "dnc(coordinates=300)"]
+DEFENCES = [(rule, ()) for rule in RULES] + [
+    (rule, (before,))
+    for before in PRE_AGGREGATORS
+    if before != "bucketing"
+    for rule in ("trimmed-mean", "multi-krum")
+]
+
+
+def cohort(n=N, root=None, **settings):
+    own = np.ones(300, np.float32) if root is None else root
+    return Cohort(np.arange(n), np.full(n, 10), root=lambda images: own, **settings)
+
+
+def run(rule, matrix, *before, **settings):
+    return defence(rule, *before, f=F)(matrix, cohort(len(matrix), **settings))
+
+
+@pytest.mark.parametrize(("rule", "before"), DEFENCES)
+def test_the_order_of_clients_does_not_matter(rule, before, honest, draw):
+    order = draw.permutation(N)
+    one = run(rule, honest, *before)
+    other = run(rule, honest[order], *before)
+    np.testing.assert_allclose(other.update, one.update, rtol=1e-5, atol=1e-6)
+    if one.influence is not None:
+        np.testing.assert_allclose(other.influence, one.influence[order], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("before", [(), ("nnm",)])
+@pytest.mark.parametrize("rule", EQUIVARIANT)
+def test_translation(rule, before, honest, draw):
+    if (rule, before) == ("bulyan", ("nnm",)):
+        pytest.skip("mixing makes some updates equal: Krum's choice among them is rounding's")
+    shift = draw.standard_normal(300).astype(np.float32)
+    one, other = run(rule, honest, *before), run(rule, honest + shift, *before)
+    np.testing.assert_allclose(other.update, one.update + shift, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-5, 1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(("rule", "before"), DEFENCES)
+def test_scale(rule, before, scale, honest):
+    # The server's own update is of the clients' scale, too; powers of two would be exact, these are not.
+    one = run(rule, honest, *before)
+    other = run(rule, honest * np.float32(scale), *before, root=np.full(300, scale, np.float32))
+    np.testing.assert_allclose(other.update / scale, one.update, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("attack", [1e9, -1e9, "both"])
+@pytest.mark.parametrize("rule", TOLERANT)
+def test_breakdown(rule, attack, honest):
+    bad = np.full((F, 300), 1e9 if attack == "both" else attack, np.float32)
+    if attack == "both":
+        bad[1] = -1e9
+    result = run(rule, np.concatenate([bad, honest[F:]])).update
+    low, high = honest[F:].min(0), honest[F:].max(0)
+    assert np.all((result >= low - 1e-5) & (result <= high + 1e-5))
+
+
+@pytest.mark.parametrize("rule", CLIPPED)
+def test_clipping_bounds_what_attackers_move(rule, honest):
+    bad = np.full((F, 300), 1e9, np.float32)
+    result = run(rule, np.concatenate([bad, honest[F:]])).update
+    assert np.linalg.norm(result) <= np.linalg.norm(honest, axis=1).max()
+    assert np.linalg.norm(result - honest[F:].mean(0)) < 0.5 * np.linalg.norm(honest[F:].mean(0))
+
+
+@pytest.mark.parametrize("before", ["nnm", "clipping", "arc", "bucketing"])
+def test_breakdown_behind_a_pre_aggregator(before, honest):
+    bad = np.full((F, 300), -1e9, np.float32)
+    result = run("median", np.concatenate([bad, honest[F:]]), before).update
+    assert np.linalg.norm(result - honest[F:].mean(0)) < 0.5 * np.linalg.norm(honest[F:].mean(0))
+
+
+def test_the_mean_breaks_down(honest):
+    bad = np.full((1, 300), 1e9, np.float32)
+    assert np.abs(run("mean", np.concatenate([bad, honest])).update).min() > 1e7
+
+
+@pytest.mark.parametrize(("rule", "before"), DEFENCES)
+def test_equal_updates_give_that_update(rule, before, honest):
+    if rule in ("foolsgold", "fltrust", "flame"):
+        pytest.skip("alike is suspicious, another's direction counts, or noise is added")
+    same = np.repeat(honest[:1], N, axis=0)
+    np.testing.assert_allclose(run(rule, same, *before).update, honest[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rule", "fewest"),
+    [("trimmed-mean", 5), ("meamed", 5), ("mda", 5), ("krum", 7), ("multi-krum", 7), ("bulyan", 11)],
+)
+def test_too_few_clients_are_refused_with_the_numbers(rule, fewest, honest):
+    asked = defence(rule, f=2)
+    asked.check(fewest)
+    asked(honest[:fewest])
+    with pytest.raises(InfeasibleError, match=rf"f = 2 of {fewest - 1} clients.*at least {fewest}"):
+        asked.check(fewest - 1)
+    with pytest.raises(InfeasibleError, match=r"it tolerates 1"):
+        asked(honest[: fewest - 1])
+    assert asked.among(fewest - 1).tolerated == 1, "a round that lost clients goes on with what is possible"
+    assert asked.among(fewest).tolerated == 2
+
+
+def test_buckets_leave_fewer_updates_to_the_rule(honest):
+    asked = defence("krum", "bucketing(size=3)", f=1)
+    with pytest.raises(InfeasibleError, match="f = 1 of 4 clients"):
+        asked.check(12)
+    assert asked.among(12).tolerated == 0
+    assert len(np.unique(defence("mean", "bucketing(size=12)")(honest).update - honest.mean(0) < 1e-6)) == 1
+
+
+def test_influence_is_told_in_clients_behind_a_mixture(honest):
+    bad = np.full((F, 300), 1e3, np.float32)
+    result = defence("multi-krum", "nnm", f=F)(np.concatenate([honest[F:], bad]))
+    assert np.all(result.influence[-F:] == 0), "nobody mixes with attackers that far away"
+    assert np.isclose(result.influence.sum(), 1)
+    assert np.all(result.influence[:-F] > 0)
+
+
+def test_a_rule_may_work_on_the_plain_matrix(honest):
+    class Own:
+        def __call__(self, updates, cohort):
+            from fedrobust.aggregation import Aggregation
+
+            return Aggregation(np.asarray(updates).max(0))
+
+    from fedrobust.aggregation import Defence
+
+    np.testing.assert_array_equal(Defence(Own())(honest).update, honest.max(0))
+
+
+def test_memory_finds_clients_again_when_others_take_part(draw):
+    base = draw.standard_normal((6, 50)).astype(np.float32)
+    rule = RULES["foolsgold"]()
+    first = rule(Updates.of(base[:4]), Cohort(np.arange(4), np.ones(4, int)))
+    second = rule(
+        Updates.of(base[[1, 3, 5]]), Cohort(np.array([1, 3, 5]), np.ones(3, int), memory=first.memory)
+    )
+    assert second.memory["partitions"].tolist() == [0, 1, 2, 3, 5]
+    np.testing.assert_allclose(second.memory["sums"][1], 2 * base[1], rtol=1e-6)
+    np.testing.assert_allclose(second.memory["sums"][0], base[0], rtol=1e-6)
