@@ -53,7 +53,7 @@ class Defence:
         seen = sent
         for stage in self.before:
             seen = Updates.of(stage(seen, cohort))
-        aggregation = self.rule(seen, cohort)
+        aggregation = checked(self.rule(seen, cohort), seen, type(self.rule).__name__)
         if seen.mixture is None or seen.matrix is not sent.matrix or aggregation.influence is None:
             known = seen.matrix is sent.matrix
             return aggregation if known else dataclasses.replace(aggregation, influence=None)
@@ -93,6 +93,25 @@ class Defence:
             yield stage, n
             if isinstance(stage, Bucketing):
                 n = -(-n // stage.size)
+
+
+def checked(aggregation: Aggregation, updates: Updates, name: str) -> Aggregation:
+    """Return what a rule made of `updates`, as float32: a rule of one's own may have computed in float64.
+
+    Raises:
+        ValueError: it is not one update, or not one weight an update.
+    """
+    update = np.asarray(aggregation.update, np.float32)
+    if update.shape != (updates.size,):
+        raise ValueError(f"{name} returned an update of shape {update.shape}: ({updates.size},) is expected")
+    influence = aggregation.influence
+    if influence is not None:
+        influence = np.asarray(influence, np.float64)
+        if influence.shape != (len(updates),) or not (influence >= 0).all():
+            raise ValueError(
+                f"{name} returned influence of shape {influence.shape}: ({len(updates)},) numbers from 0 are expected"
+            )
+    return dataclasses.replace(aggregation, update=update, influence=influence)
 
 
 def defence(rule: str, *before: str, f: int = 0) -> Defence:

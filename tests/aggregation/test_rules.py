@@ -159,6 +159,25 @@ def test_a_rule_may_work_on_the_plain_matrix(honest):
     np.testing.assert_array_equal(Defence(Own())(honest).update, honest.max(0))
 
 
+@pytest.mark.parametrize(
+    ("update", "influence", "message"),
+    [
+        (np.zeros((1, 300)), None, r"Broken returned an update of shape \(1, 300\)"),
+        (np.zeros(300), np.ones(5), r"influence of shape \(5,\)"),
+        (np.zeros(300), -np.ones(N), "numbers from 0"),
+    ],
+)
+def test_what_an_own_rule_returns_is_checked(update, influence, message, honest):
+    from fedrobust.aggregation import Aggregation, Defence
+
+    class Broken:
+        def __call__(self, updates, cohort):
+            return Aggregation(update, influence)
+
+    with pytest.raises(ValueError, match=message):
+        Defence(Broken())(honest)
+
+
 def test_memory_finds_clients_again_when_others_take_part(draw):
     base = draw.standard_normal((6, 50)).astype(np.float32)
     rule = RULES["foolsgold"]()

@@ -1,0 +1,195 @@
+"""Whole studies with malicious clients."""
+
+import numpy as np
+import pytest
+
+import fedrobust
+from fedrobust.config import Experiment
+from fedrobust.runs.events import RoundFinished
+
+SETTINGS = {
+    "data__samples": 900,
+    "federation__clients": 10,
+    "federation__rounds": 3,
+    "poisoning__malicious": 3,
+    "evaluation__epsilons": [0.005],
+    "evaluation__examples": 0,
+    "evaluation__every": 3,
+    "distillation__enabled": False,
+    "export__enabled": False,
+    "output__report": False,
+}
+
+
+def run(folder, **settings):
+    return fedrobust.run(out=folder, **{**SETTINGS, **settings})
+
+
+def last(folder, **settings):
+    return run(folder, **settings).result["rounds"][-1]
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    return last(tmp_path_factory.mktemp("clean") / "run", poisoning__attack="none")
+
+
+@pytest.mark.parametrize("attack", ["sign-flip", "scaling(factor=100)"])
+def test_the_mean_collapses_and_robust_rules_do_not(tmp_path, clean, attack):
+    good = clean["clean"]["balanced_accuracy"]
+    assert good > 0.8
+    assert last(tmp_path / "mean", poisoning__attack=attack)["clean"]["balanced_accuracy"] < 0.6
+    for rule, before in (("median", []), ("trimmed-mean", ["clipping"]), ("multi-krum", [])):
+        settings = {"federation__aggregator": rule, "federation__pre_aggregators": before}
+        defended = last(tmp_path / rule, poisoning__attack=attack, **settings)
+        assert defended["clean"]["balanced_accuracy"] > good - 0.1, rule
+        told = defended["defence"]
+        assert len(told["malicious"]) == 3
+        if rule == "multi-krum":
+            assert (told["true-positive-rate"], told["false-positive-rate"]) == (1.0, 0.0)
+            assert not set(told["accepted"]) & set(told["malicious"])
+
+
+def test_a_backdoor_gets_in_through_the_mean_and_not_past_a_defence(tmp_path):
+    attack = {"poisoning__attack": "pixel-backdoor(target=0) + model-replacement"}
+    success = last(tmp_path / "mean", **attack)["attack-success"]
+    assert success["rate"] > 0.8
+    assert success["without-trigger"] < 0.6
+    assert success["interval"][0] < success["rate"] < success["interval"][1]
+    assert success["successes"] == round(success["rate"] * success["n"])
+    guarded = last(tmp_path / "guard", federation__aggregator="multi-krum", **attack)
+    assert guarded["attack-success"]["rate"] < 0.3
+    assert guarded["defence"]["true-positive-rate"] == 1.0
+
+
+def test_clients_that_send_nonsense_are_refused_and_the_run_goes_on(tmp_path, clean):
+    finished = run(tmp_path / "run", poisoning__attack="not-finite(value='inf', share=0.001)")
+    entry = finished.result["rounds"][-1]
+    assert entry["clients"]["failed"] == 3
+    assert all("not finite" in failure["reason"] for failure in entry["clients"]["failures"])
+    assert entry["defence"]["true-positive-rate"] == 1.0
+    assert entry["clean"]["balanced_accuracy"] > clean["clean"]["balanced_accuracy"] - 0.1
+
+
+def test_a_model_that_answers_nonsense_is_not_taken_over(tmp_path):
+    entry = last(tmp_path / "run", poisoning__attack="scaling(factor=1e30)", federation__rounds=2)
+    assert "not finite" in entry["kept"]
+    assert entry["clean"]["n"] > 0
+
+
+def test_attackers_come_and_go_by_the_calendar(tmp_path):
+    settings = {"poisoning__first_round": 2, "poisoning__last_round": 2, "poisoning__attack": "free-rider"}
+    rounds = run(tmp_path / "run", **settings).result["rounds"]
+    assert [entry["defence"]["attacked"] for entry in rounds] == [False, True, False]
+    assert [entry["defence"]["distance"] < 1e-3 for entry in rounds].count(True) == 0, (
+        "the mean is of all clients"
+    )
+
+
+@pytest.mark.parametrize("attack", ["fgsm-images(epsilon='16/255')", "fgsm-training", "pgd-images(steps=3)"])
+def test_adversarial_images_reach_the_training(tmp_path, attack):
+    settings = {"federation__rounds": 1, "evaluation__every": 1}
+    poisoned = run(tmp_path / "one", poisoning__attack=attack, **settings).result
+    honest = run(tmp_path / "two", poisoning__attack="none", **settings).result
+    assert poisoned["model"]["digest"] != honest["model"]["digest"]
+    assert poisoned["rounds"][0]["clients"]["failed"] == 0
+
+
+def test_same_bits_with_any_number_of_workers_and_after_a_stop(tmp_path):
+    """Under attack, with a rule and a server optimiser that remember earlier rounds, and one that draws."""
+    settings = {
+        "poisoning__attack": "optimised-alie",
+        "federation__aggregator": "centred-clipping",
+        "federation__pre_aggregators": ["bucketing"],
+        "federation__server_optimizer": "fedadam(eta=0.01)",
+        "federation__participation": 0.8,
+    }
+    whole = run(tmp_path / "one", engine__workers=1, **settings)
+    digest = whole.result["model"]["digest"]
+
+    def stopping(event):
+        if isinstance(event, RoundFinished) and event.record["round"] == 2:
+            raise KeyboardInterrupt
+
+    study = Experiment.quickstart(**{**SETTINGS, **settings, "engine__workers": 2})
+    with pytest.raises(KeyboardInterrupt):
+        fedrobust.run(study, stopping, out=tmp_path / "two")
+    resumed = fedrobust.resume(tmp_path / "two")
+    assert resumed.result["model"]["digest"] == digest
+    assert resumed.result["resumed-after"] == [2]
+
+
+@pytest.mark.parametrize("rule", ["fldetector", "foolsgold", "fltrust(images=50)"])
+def test_rules_that_remember_or_ask_the_server_go_on_after_a_stop(tmp_path, rule):
+    settings = {"poisoning__attack": "gaussian", "federation__aggregator": rule}
+    digest = run(tmp_path / "one", **settings).result["model"]["digest"]
+
+    def stopping(event):
+        if isinstance(event, RoundFinished) and event.record["round"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fedrobust.run(Experiment.quickstart(**{**SETTINGS, **settings}), stopping, out=tmp_path / "two")
+    assert fedrobust.resume(tmp_path / "two").result["model"]["digest"] == digest
+
+
+def test_a_proximal_term_keeps_clients_near_the_global_model(tmp_path):
+    settings = {"poisoning__attack": "none", "federation__aggregator": "median", "federation__rounds": 1}
+    free = last(tmp_path / "free", **settings)["defence"]["honest-norm"]
+    held = last(tmp_path / "held", training__proximal=10.0, **settings)["defence"]["honest-norm"]
+    assert held < 0.9 * free
+
+
+OWN = '''
+from dataclasses import dataclass
+import numpy as np
+from fedrobust.aggregation import Aggregation
+
+@dataclass(frozen=True)
+class Whisper:
+    """Send a hundredth of the update."""
+
+    share: float = 0.01
+
+    def update(self, update, scene):
+        return np.float32(self.share) * update
+
+@dataclass(frozen=True)
+class Loudest:
+    """Take the longest update."""
+
+    def __call__(self, updates, cohort):
+        lengths = np.linalg.norm(np.asarray(updates), axis=1)
+        chosen = np.eye(len(lengths))[np.argmax(lengths)]
+        return Aggregation(chosen @ np.asarray(updates), influence=chosen)
+'''
+
+
+def test_own_attacks_and_rules_work_by_dotted_path(tmp_path):
+    (tmp_path / "my_defences.py").write_text(OWN)
+    study = tmp_path / "study.toml"
+    study.write_text(
+        "[model]\nname = 'edge-cnn'\nimage-size = 28\n"
+        "[federation]\naggregator = 'my_defences:Loudest'\n"
+        "[poisoning]\nattack = 'my_defences:Whisper(share=0.1)'\n"
+    )
+    settings = {**SETTINGS, "federation__rounds": 1, "evaluation__every": 1}
+    entry = fedrobust.run(study, out=tmp_path / "run", **settings).result["rounds"][0]
+    assert len(entry["defence"]["accepted"]) == 1
+    assert entry["defence"]["true-positive-rate"] == 1.0
+
+
+def test_hospitals_unlike_the_others_are_told_apart(tmp_path):
+    entry = last(
+        tmp_path / "run",
+        data__partition="pathological",
+        data__classes=4,
+        data__classes_per_client=1,
+        poisoning__attack="sign-flip",
+        federation__aggregator="krum",
+        federation__rounds=1,
+    )
+    told = entry["defence"]
+    assert len(told["rare"]) == 7, "with one class each, everybody is"
+    assert told["rare-false-positive-rate"] == told["false-positive-rate"]
+    assert np.isfinite(told["distance"])

@@ -1,0 +1,160 @@
+"""Attacks on what malicious clients train on."""
+
+import numpy as np
+import pytest
+
+from fedrobust.data.dataset import Split
+from fedrobust.poisoning import Attack, Scene
+from fedrobust.poisoning.edge_case import rare_images
+from fedrobust.spec import SpecError
+
+
+def scene(**settings):
+    return Scene(**{"classes": 3, "fixed": np.random.default_rng(1), **settings})
+
+
+@pytest.fixture
+def split(draw):
+    images = draw.integers(0, 256, (60, 12, 12, 1)).astype(np.uint8)
+    return Split(images, np.repeat(np.arange(3), 20).astype(np.int32))
+
+
+def poisoned(text, split, **settings):
+    return Attack.parse(text).data(split.images, split.labels, scene(**settings))
+
+
+def test_label_flips(split):
+    images, labels = poisoned("label-flip", split)
+    assert images is split.images or np.array_equal(images, split.images)
+    assert labels.tolist() == [2] * 20 + [1] * 20 + [0] * 20
+    _, labels = poisoned('label-flip(kind="targeted", source=2, target=0)', split)
+    assert labels.tolist() == [0] * 20 + [1] * 20 + [0] * 20
+    _, labels = poisoned('label-flip(kind="random")', split)
+    assert np.all(labels != split.labels)
+    assert len(set(zip(labels.tolist(), split.labels.tolist(), strict=True))) == 6, (
+        "every wrong label comes up"
+    )
+    _, labels = poisoned("label-flip(share=0.5)", split, classes=2)
+    assert 0.25 < np.mean(labels != split.labels) < 0.75
+
+
+def test_only_a_targeted_flip_has_a_goal(split):
+    attack = Attack.parse('label-flip(kind="targeted", source=2, target=0)')
+    goal = attack.goal(split, scene())
+    np.testing.assert_array_equal(goal.images, split.images[40:])
+    assert set(goal.wanted) == {0}
+    assert Attack.parse("label-flip").goal(split, scene()) is None
+    assert Attack.parse("sign-flip").goal(split, scene()) is None
+    assert Attack.parse('label-flip(kind="targeted", source=9, target=0)').goal(split, scene()) is None
+
+
+@pytest.mark.parametrize("name", ["pixel-backdoor", "blended-backdoor", "distributed-backdoor"])
+def test_backdoors_stamp_a_share_of_other_classes_and_call_it_the_target(name, split):
+    images, labels = poisoned(f"{name}(target=1, share=0.25)", split)
+    changed = np.flatnonzero((images != split.images).any((1, 2, 3)))
+    assert len(changed) == 10
+    assert np.all(split.labels[changed] != 1)
+    assert np.all(labels[changed] == 1)
+    untouched = np.setdiff1d(np.arange(60), changed)
+    np.testing.assert_array_equal(labels[untouched], split.labels[untouched])
+    goal = Attack.parse(f"{name}(target=1)").goal(split, scene())
+    assert len(goal.wanted) == 40
+    np.testing.assert_array_equal(goal.plain, split.images[split.labels != 1])
+    if name != "distributed-backdoor":
+        np.testing.assert_array_equal(goal.images[0], images[0] if 0 in changed else goal.images[0])
+    assert (goal.images != goal.plain).any((1, 2, 3)).all()
+
+
+def test_parts_of_a_distributed_trigger_make_the_whole(split):
+    black = Split(np.zeros((4, 28, 28, 1), np.uint8), np.array([0, 0, 1, 1], np.int32))
+    attack = Attack.parse("distributed-backdoor(target=1, share=1.0)")
+    parts = [attack.data(black.images, black.labels, scene(rank=rank))[0][0] for rank in range(4)]
+    whole = attack.goal(black, scene()).images[0]
+    np.testing.assert_array_equal(np.maximum.reduce(parts), whole)
+    assert len({part.tobytes() for part in parts}) == 4
+    assert sum(int((part > 0).sum()) for part in parts) == int((whole > 0).sum()), "no two parts overlap"
+
+
+def test_the_blended_pattern_is_the_same_for_everybody_and_faint(split):
+    attack = Attack.parse("blended-backdoor(strength=0.1, target=1)")
+    one, other = (attack.goal(split, scene(partition=p, seed=5)).images for p in (0, 7))
+    np.testing.assert_array_equal(one, other)
+    assert np.abs(one.astype(int) - split.images[split.labels != 1]).max() <= 26
+    another = attack.goal(split, scene(seed=6)).images
+    assert (one != another).any()
+
+
+def test_edge_cases_are_the_images_farthest_from_their_class(draw):
+    images = np.full((20, 4, 4, 1), 100, np.uint8)
+    images[[3, 11]] = 250
+    labels = np.zeros(20, np.int32)
+    assert rare_images(images, labels, 0, 0.1).tolist() == [3, 11]
+    assert rare_images(images, labels, 1, 0.1).tolist() == []
+    attack = Attack.parse("edge-case(source=0, target=2, share=0.1, repeats=3)")
+    shown, called = attack.data(images, labels, scene())
+    assert len(shown) == 24
+    assert (shown[20:] == 250).all()
+    assert called[[3, 11]].tolist() == [2, 2]
+    assert called.sum() == 2 * 6
+    assert len(attack.goal(Split(images, labels), scene()).wanted) == 2
+
+
+def test_feature_noise(split):
+    images, labels = poisoned(
+        "feature-noise(deviation=0.1)", Split(np.full((50, 28, 28, 1), 128, np.uint8), split.labels[:50])
+    )
+    assert np.array_equal(labels, split.labels[:50])
+    assert abs(images.astype(float).std() - 25.5) < 1
+    assert abs(images.mean() - 128) < 1
+
+
+def test_crafted_images_ask_for_the_gradient_they_need(split):
+    asked = []
+
+    def perturb(images, labels, **how):
+        asked.append((labels.copy(), how))
+        return images ^ 1
+
+    for kind, up in (("adversarial", True), ("targeted", False), ("unlearnable", False)):
+        images, labels = poisoned(
+            f'fgsm-images(kind="{kind}", epsilon="4/255", share=0.5)', split, perturb=perturb
+        )
+        np.testing.assert_array_equal(labels, split.labels)
+        aims, how = asked.pop()
+        assert how == {"epsilon": 4 / 255, "steps": 1, "step_size": 4 / 255, "ascend": up}
+        moved = np.flatnonzero((images != split.images).any((1, 2, 3)))
+        assert len(moved) == 30
+        expected = (split.labels[moved] + (kind == "targeted")) % 3
+        assert sorted(aims.tolist()) == sorted(expected.tolist())
+    poisoned("pgd-images(steps=5)", split, perturb=perturb)
+    assert asked.pop()[1]["step_size"] == 2.5 * 8 / 255 / 5
+
+
+def test_gradients_are_to_be_had_in_a_study_only(split):
+    with pytest.raises(SpecError, match="it runs in a study only"):
+        poisoned("fgsm-images", split)
+
+
+def test_the_same_images_are_poisoned_in_every_round(split):
+    attack = Attack.parse('label-flip(kind="random", share=0.5) + pixel-backdoor')
+    one, other = (attack.data(split.images, split.labels, scene(round=round)) for round in (1, 2))
+    np.testing.assert_array_equal(one[0], other[0])
+    np.testing.assert_array_equal(one[1], other[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("label-flip(kind='some')", "choose all, targeted or random"),
+        ("label-flip(kind='targeted', source=1, target=1)", "nothing would change"),
+        ("fgsm-images(epsilon=2)", r"lies in \(0, 1\]"),
+        ("fgsm-images(kind='x')", "choose adversarial, targeted or unlearnable"),
+        ("min-max(direction='up')", "choose deviation, mean or sign"),
+        ("not-finite(value='one')", "choose nan or inf"),
+        ("fedrobust.data.dataset:Split", "missing"),
+        ("fedrobust.runs.run:Run(folder=1, result=2)", "has one of the methods data, update, coalition"),
+    ],
+)
+def test_wrong_settings_are_refused(text, message):
+    with pytest.raises(SpecError, match=message):
+        Attack.parse(text)

@@ -1,0 +1,50 @@
+"""Attacks on what malicious clients send."""
+
+import numpy as np
+import pytest
+
+from fedrobust.poisoning import Attack, Scene
+
+UPDATE = np.array([3.0, -4.0, 0.0], np.float32)
+
+
+def sent(text, **settings):
+    return Attack.parse(text).update(UPDATE, Scene(generator=np.random.default_rng(3), **settings))
+
+
+def test_closed_forms():
+    assert sent("sign-flip").tolist() == [-12, 16, 0]
+    assert sent("sign-flip(scale=1)").tolist() == [-3, 4, 0]
+    assert sent("scaling(factor=2)").tolist() == [6, -8, 0]
+    assert sent("model-replacement", clients=12, malicious=3).tolist() == [12, -16, 0]
+    assert sent("free-rider").tolist() == [0, 0, 0]
+    assert sent("zero", current=np.array([1, 2, 3], np.float32)).tolist() == [-1, -2, -3]
+    assert np.isnan(sent("not-finite")).all()
+    assert np.isinf(sent("not-finite(value='inf', share=0.4)")).tolist() == [True, False, False]
+    assert sent("norm-bound(norm=1)").tolist() == pytest.approx([0.6, -0.8, 0])
+    assert sent("norm-bound(norm=10)").tolist() == UPDATE.tolist()
+    assert sent("norm-bound(norm=10, stretch=True)").tolist() == [6, -8, 0]
+    assert sent("sign-flip(scale=1) + scaling(factor=3)").tolist() == [-9, 12, 0]
+
+
+def test_noise_is_as_long_as_asked_and_new_in_every_round():
+    assert np.linalg.norm(sent("gaussian(scale=2)")) == pytest.approx(10, rel=1e-5)
+    assert np.linalg.norm(sent("gaussian(scale=2)") - 2 * UPDATE) > 1
+    scene = Scene(generator=np.random.default_rng(3), round=4)
+    large = np.zeros(100_000, np.float32)
+    noise = Attack.parse("free-rider(noise=0.1, decay=0.5)").update(large, scene)
+    assert noise.std() == pytest.approx(0.05, rel=0.02)
+
+
+def test_free_riders_do_not_train_and_others_do():
+    assert not Attack.parse("free-rider").trains
+    assert not Attack.parse("free-rider(noise=0.1) + inflated-claim").trains
+    assert Attack.parse("sign-flip").trains
+
+
+def test_claims_and_recipes():
+    assert Attack.parse("inflated-claim(factor=7)").claim(10) == 70
+    assert Attack.parse("sign-flip").claim(10) == 10
+    recipe = Attack.parse("fgsm-training(epsilon='2/255')").training(Scene())
+    assert recipe == {"recipe": "fgsm", "epsilon": 2 / 255, "share": 1.0, "steps": None}
+    assert not Attack.parse("none")
