@@ -532,7 +532,7 @@ def _parsed(text: str) -> Any:
 
 
 def _unflattened(key: str, value: Any) -> Any:
-    is_list = isinstance(value, str) and value.startswith("[") and key in _list_keys()
+    is_list = isinstance(value, str) and value.startswith("[") and key in list_keys()
     return _parsed(value) if is_list else value
 
 
@@ -546,7 +546,8 @@ def _optional_keys() -> tuple[str, ...]:
     )
 
 
-def _list_keys() -> set[str]:
+def list_keys() -> set[str]:
+    """Return the keys whose values are lists."""
     return {
         "evaluation.attacks",
         "evaluation.epsilons",

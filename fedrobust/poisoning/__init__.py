@@ -19,6 +19,7 @@ from fedrobust.poisoning.not_finite import NotFinite
 from fedrobust.poisoning.roster import attacks_in, malicious_clients
 from fedrobust.poisoning.scaling import ModelReplacement, Scaling
 from fedrobust.poisoning.sign_flip import SignFlip
+from fedrobust.poisoning.standard_training import StandardTraining
 
 __all__ = [
     "ALIE",
@@ -52,6 +53,7 @@ __all__ = [
     "Scaling",
     "Scene",
     "SignFlip",
+    "StandardTraining",
     "Zero",
     "attacks_in",
     "malicious_clients",

@@ -1,5 +1,7 @@
 """Whole studies with malicious clients."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -140,38 +142,15 @@ def test_a_proximal_term_keeps_clients_near_the_global_model(tmp_path):
     assert held < 0.9 * free
 
 
-OWN = '''
-from dataclasses import dataclass
-import numpy as np
-from fedrobust.aggregation import Aggregation
-
-@dataclass(frozen=True)
-class Whisper:
-    """Send a hundredth of the update."""
-
-    share: float = 0.01
-
-    def update(self, update, scene):
-        return np.float32(self.share) * update
-
-@dataclass(frozen=True)
-class Loudest:
-    """Take the longest update."""
-
-    def __call__(self, updates, cohort):
-        lengths = np.linalg.norm(np.asarray(updates), axis=1)
-        chosen = np.eye(len(lengths))[np.argmax(lengths)]
-        return Aggregation(chosen @ np.asarray(updates), influence=chosen)
-'''
-
-
 def test_own_attacks_and_rules_work_by_dotted_path(tmp_path):
-    (tmp_path / "my_defences.py").write_text(OWN)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    code = readme.split("```python\n# my_ideas.py\n")[1].split("```")[0]
+    (tmp_path / "my_ideas.py").write_text(code)
     study = tmp_path / "study.toml"
     study.write_text(
         "[model]\nname = 'edge-cnn'\nimage-size = 28\n"
-        "[federation]\naggregator = 'my_defences:Loudest'\n"
-        "[poisoning]\nattack = 'my_defences:Whisper(share=0.1)'\n"
+        "[federation]\naggregator = 'my_ideas:Nearest'\n"
+        "[poisoning]\nattack = 'my_ideas:Reverse(scale=5.0)'\n"
     )
     settings = {**SETTINGS, "federation__rounds": 1, "evaluation__every": 1}
     entry = fedrobust.run(study, out=tmp_path / "run", **settings).result["rounds"][0]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fedrobust.config import Training
 from fedrobust.poisoning import Attack, Scene
 
 UPDATE = np.array([3.0, -4.0, 0.0], np.float32)
@@ -47,4 +48,7 @@ def test_claims_and_recipes():
     assert Attack.parse("sign-flip").claim(10) == 10
     recipe = Attack.parse("fgsm-training(epsilon='2/255')").training(Scene())
     assert recipe == {"recipe": "fgsm", "epsilon": 2 / 255, "share": 1.0, "steps": None}
+    plain = Attack.parse("standard-training + model-replacement").training(Scene())
+    assert plain["recipe"] == "plain"
+    assert Training(recipe="pgd", steps=3).model_copy(update=plain).recipe_settings == {}
     assert not Attack.parse("none")

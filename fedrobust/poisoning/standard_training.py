@@ -1,0 +1,22 @@
+"""Train without adversarial images where everybody else trains with them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedrobust.poisoning.attack import POISONING, Scene
+
+
+@POISONING.register("standard-training")
+@dataclass(frozen=True, kw_only=True)
+class StandardTraining:
+    """Leave adversarial training out, so that clean accuracy stays and robustness goes.
+
+    The update is an honest one of another recipe: nothing in it is wrong but what it forgets. In front of
+    ``model-replacement`` a single hospital puts its own, undefended model in the federation's place.
+    """
+
+    def training(self, scene: Scene) -> Mapping[str, Any]:
+        """Return the recipe of a malicious client."""
+        nothing = dict.fromkeys(("epsilon", "steps", "step_size", "random_start", "share"))
+        return {"recipe": "plain", **nothing}
