@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fedrobust.api import (
+        bench,
+        compare,
         describe_dataset,
         doctor,
         list_datasets,
@@ -30,6 +32,8 @@ __all__ = [
     "Dataset",
     "Experiment",
     "Run",
+    "bench",
+    "compare",
     "describe_dataset",
     "doctor",
     "list_datasets",

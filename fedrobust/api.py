@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Dataset
@@ -15,6 +15,15 @@ from fedrobust.runs.events import Listener
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.run import Run
 from fedrobust.simulation.simulate import diagnose, simulate
+from fedrobust.spec import settings_of
+
+if TYPE_CHECKING:
+    import pandas
+
+    from fedrobust.sweeps.events import SweepListener
+    from fedrobust.sweeps.results import Results
+
+WITHOUT_TENSORFLOW = ("rules", "pre-aggregators", "server-optimizers", "poisoning")
 
 FAMILIES = {
     "models": ("fedrobust.models.architectures", "ARCHITECTURES"),
@@ -22,6 +31,9 @@ FAMILIES = {
     "optimizers": ("fedrobust.training.optimizers", "OPTIMIZERS"),
     "attacks": ("fedrobust.evasion", "ATTACKS"),
     "rules": ("fedrobust.aggregation", "RULES"),
+    "pre-aggregators": ("fedrobust.aggregation", "PRE_AGGREGATORS"),
+    "server-optimizers": ("fedrobust.aggregation", "SERVER_OPTIMIZERS"),
+    "poisoning": ("fedrobust.poisoning", "POISONING"),
 }
 
 
@@ -123,6 +135,49 @@ def write_report(path: str | Path) -> Path:
     return write(Run.open(path).path)
 
 
+def bench(
+    sweep: str | Path,
+    *listeners: "SweepListener",
+    out: str | Path = "",
+    workers: int = 0,
+    overrides: Iterable[str] = (),
+    data_root: str = "",
+) -> "Results":
+    """Run the cells of a sweep that are not finished yet, several at a time, and return the results.
+
+    Args:
+        sweep: path of a study file in which any value may be a list of values.
+        listeners: called with every event (see `fedrobust.sweeps.events`).
+        out: the sweep's folder; ``runs/NAME-sweep`` if empty.
+        workers: cells run at a time; 0 for one a core.
+        overrides: ``"seed=[0, 1, 2]"``, as on the command line.
+        data_root: folder where data are looked for first.
+
+    Raises:
+        ConfigError, DataError: a cell is no valid study; nothing was run.
+        RunFolderError: another process runs a sweep in `out`.
+    """
+    from fedrobust.sweeps.bench import bench as run_cells
+    from fedrobust.sweeps.sweep import Sweep
+
+    cells = Sweep.load(sweep, overrides, data_root)
+    return run_cells(cells, out or Path("runs") / f"{cells.name}-sweep", *listeners, workers=workers)
+
+
+def compare(paths: Iterable[str | Path]) -> "pandas.DataFrame":
+    """Return a table with a column a run: the settings in which runs differ, then their figures.
+
+    Args:
+        paths: run folders, or folders of sweeps, which stand for their finished cells.
+
+    Raises:
+        RunFolderError, SweepError: a folder holds no run, or there is nothing to compare.
+    """
+    from fedrobust.sweeps.compare import compare as side_by_side
+
+    return side_by_side(list(paths))
+
+
 def load_dataset(name: str, size: int = 28, root: str | Path = "", **settings: Any) -> Dataset:
     """Return a data set by name or path; see `fedrobust.data.load.load`."""
     return load(name, size, root, **settings)
@@ -139,7 +194,7 @@ def describe_dataset(name: str, size: int = 28, root: str | Path = "", **setting
 
 
 def members(family: str) -> dict[str, str]:
-    """Return the names of a family ("models", "recipes", "optimizers", "attacks", "rules") with one line each.
+    """Return the names of a family (a key of `FAMILIES`) with one line each, and the settings that they take.
 
     Raises:
         KeyError: there is no such family.
@@ -149,10 +204,15 @@ def members(family: str) -> dict[str, str]:
     from fedrobust.runtime import start_tensorflow
 
     module, name = FAMILIES[family]
-    if family != "rules":
+    if family not in WITHOUT_TENSORFLOW:
         start_tensorflow()
     registry: Registry = getattr(import_module(module), name)
-    return {member: _summary(registry[member]) for member in registry}
+    return {member: _summary(registry[member]) + _settings(registry[member]) for member in registry}
+
+
+def _settings(member: Any) -> str:
+    known = settings_of(member)
+    return f" [{', '.join(f'{name}={default!r}' for name, default in known.items())}]" if known else ""
 
 
 def _summary(member: Any) -> str:

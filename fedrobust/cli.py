@@ -101,6 +101,56 @@ def doctor(
 
 
 @app.command()
+def bench(
+    sweep: Annotated[Path, typer.Argument(help="Study file in which any value may be a list of values.")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change or sweep a key: --set seed=[0,1,2]. Repeatable.")
+    ] = None,
+    out: Annotated[str, typer.Option(help="Sweep folder; by default runs/NAME-sweep.")] = "",
+    workers: Annotated[int, typer.Option(min=0, help="Cells run at a time; 0: one a core.")] = 0,
+    data_root: DataRoot = "",
+) -> None:
+    """Run every combination of a sweep file's values; finished cells are skipped."""
+    from fedrobust import api
+    from fedrobust.sweeps.console import SweepConsole
+
+    with SweepConsole() as listener, complaints(lambda: listener.folder, f"fedrobust bench {sweep} --out"):
+        api.bench(sweep, listener, out=out, workers=workers, overrides=set_ or (), data_root=data_root)
+    if listener.failed:
+        sys.exit(1)
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders of sweeps.")],
+    csv: Annotated[Path | None, typer.Option(help="Also write the table into this file.")] = None,
+) -> None:
+    """Show runs side by side: the settings in which they differ, and what came out."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from fedrobust import api
+    from fedrobust.runs.console import standard_output
+
+    with complaints():
+        compared = api.compare(folders)
+    table = Table("", *map(str, compared.columns), box=SIMPLE_HEAD)
+    for name, values in compared.iterrows():
+        table.add_row(
+            str(name), *(f"{value:.4g}" if isinstance(value, float) else shown(value) for value in values)
+        )
+    standard_output().print(table)
+    if csv is not None:
+        compared.to_csv(csv)
+        typer.echo(csv)
+
+
+def shown(value: object) -> str:
+    """Return a value for a table; nothing for one that is missing."""
+    return "" if value is None else str(value)
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     """Write the report of a run folder anew."""
     from fedrobust import api
@@ -112,7 +162,7 @@ def report(folder: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
 @app.command(name="list")
 def list_(
     family: Annotated[
-        str, typer.Argument(help="models, recipes, optimizers, attacks or rules; all without one.")
+        str, typer.Argument(help="models, recipes, rules, pre-aggregators, poisoning, ...; all without one.")
     ] = "",
 ) -> None:
     """List what a study file may name, with a line and the source of each."""
@@ -180,11 +230,12 @@ def data_show(
 
 
 @contextmanager
-def complaints(folder: Callable[[], str] = str) -> Iterator[None]:
+def complaints(folder: Callable[[], str] = str, go_on: str = "fedrobust run --resume") -> Iterator[None]:
     """Turn the errors that users can mend into one message: exit code 2, or 1 for a run that failed on its way.
 
     Args:
         folder: returns the run folder as far as there is one, to be told how to go on from.
+        go_on: the command that goes on, the folder following.
     """
     from fedrobust.errors import FedrobustError
 
@@ -194,7 +245,7 @@ def complaints(folder: Callable[[], str] = str) -> Iterator[None]:
     except FedrobustError as error:
         fail(str(error), code=1 if isinstance(error, RuntimeError) else 2)
     except KeyboardInterrupt:
-        how = f"; go on with: fedrobust run --resume {folder()}" if folder() else ""
+        how = f"; go on with: {go_on} {folder()}" if folder() else ""
         fail(f"stopped{how}", code=130)
 
 

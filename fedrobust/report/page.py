@@ -15,6 +15,7 @@ from fedrobust.report.sections import sections
 
 TEMPLATE = "page.html.j2"
 SCRIPT = "page.js"
+STYLE = "style.css"
 
 
 def write(folder: Path) -> Path:
@@ -48,6 +49,7 @@ def render(run: Run) -> str:
 
     here = importlib.resources.files("fedrobust.report")
     script = here.joinpath(SCRIPT).read_text(encoding="utf-8")
+    style = here.joinpath(STYLE).read_text(encoding="utf-8")
     plotly = get_plotlyjs()
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -56,6 +58,7 @@ def render(run: Run) -> str:
     return template.render(
         plotly=Markup(plotly),  # the library's own text; it holds no closing script tag
         script=Markup(script),
+        style=Markup(style),
         script_hashes=Markup(f"'{_hash(plotly)}' '{_hash(script)}'"),
         **sections(run),
     )

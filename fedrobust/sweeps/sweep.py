@@ -156,7 +156,9 @@ def content_hash(experiment: Experiment) -> str:
 def graph_key(experiment: Experiment) -> str:
     """Return what cells have in common that share compiled functions and data."""
     values = experiment.to_dict()
-    training = {key: value for key, value in values["training"].items() if key not in ("learning-rate", "epochs")}
+    training = {
+        key: value for key, value in values["training"].items() if key not in ("learning-rate", "epochs")
+    }
     return json.dumps([values["data"], values["model"], training], sort_keys=True)
 
 

@@ -1,0 +1,225 @@
+"""Run the cells of a sweep in parallel processes, skip what is finished, and write the page."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from fedrobust.runs.folder import RunFolder
+from fedrobust.sweeps.events import (
+    CellFinished,
+    CellStarted,
+    SweepEvent,
+    SweepFinished,
+    SweepListener,
+    SweepStarted,
+    WorkerReplaced,
+)
+from fedrobust.sweeps.figures import final_figures
+from fedrobust.sweeps.results import Results
+from fedrobust.sweeps.sweep import Cell, Sweep, graph_key
+from fedrobust.sweeps.worker import serve
+
+MOST_DEATHS = 3
+"""Workers that a cell may cost before it counts as failed."""
+
+STOP_SECONDS = 30.0
+"""Given to workers to stop cleanly."""
+
+
+def bench(sweep: Sweep, out: str | Path, *listeners: SweepListener, workers: int = 0) -> Results:
+    """Run all cells of `sweep` that are not finished yet, and return the results.
+
+    A cell that fails is noted with its reason, and the others go on. Whatever ends this call, calling it again goes on
+    where it ended: finished cells are known by their contents, unfinished ones go on from their last checkpoint.
+
+    Args:
+        sweep: the cells.
+        out: folder of the sweep, new or that of the same sweep.
+        listeners: called with every event.
+        workers: cells run at a time; 0 for one a core.
+
+    Raises:
+        RunFolderError: another process runs a sweep in `out`.
+    """
+    results = Results.create(Path(out).expanduser())
+    with RunFolder(results.folder).locked():
+        return Bench(sweep, results, listeners, workers or os.cpu_count() or 1).run()
+
+
+@dataclass(eq=False)
+class Seat:
+    """A worker process, this end of its pipe, and the cell that it is busy with."""
+
+    number: int
+    process: Any
+    pipe: Connection
+    cell: Cell | None = None
+    since: float = 0.0
+    last_graph: str = ""
+
+
+class Bench:
+    """A sweep under way.
+
+    Args:
+        sweep: the cells.
+        results: where they are written down.
+        listeners: called with every event.
+        workers: processes.
+    """
+
+    def __init__(self, sweep: Sweep, results: Results, listeners: Sequence[SweepListener], workers: int):
+        self.sweep, self.results, self.listeners = sweep, results, listeners
+        self.places = {cell.hash: place for place, cell in enumerate(sweep.cells)}
+        self.waiting = self._unfinished()
+        self.workers = max(1, min(workers, len(self.waiting)))
+        self.deaths: dict[str, int] = {}
+        self.failed = 0
+        self._context = multiprocessing.get_context("spawn")
+
+    def run(self) -> Results:
+        """Run what is left, and write the page."""
+        finished = len(self.sweep.cells) - len(self.waiting)
+        folder = str(self.results.folder)
+        self._tell(SweepStarted(self.sweep.name, folder, len(self.sweep.cells), finished, self.workers))
+        seats: list[Seat] = []
+        try:
+            if self.waiting:
+                seats = [self._hired(number) for number in range(self.workers)]
+                for seat in seats:
+                    self._hand_out(seat)
+                while any(seat.cell for seat in seats):
+                    self._step(seats)
+        finally:
+            stop(seats)
+            self.write_page()
+        self._tell(SweepFinished(self.failed, str(self.results.page)))
+        return self.results
+
+    def write_page(self) -> None:
+        """Write the page of what is known so far."""
+        from fedrobust.report.sweep_page import write
+
+        write(self.results)
+
+    def _unfinished(self) -> list[Cell]:
+        """Return the cells to run; those whose run is finished but not written down are written down."""
+        known, waiting = self.results.finished(), []
+        for cell in self.sweep.cells:
+            if cell.hash in known:
+                continue
+            result = self._result(cell)
+            if result is not None and result.get("status") == "finished":
+                self.results.add(cell, self.places[cell.hash], result)
+            else:
+                waiting.append(cell)
+        return waiting
+
+    def _result(self, cell: Cell) -> dict[str, Any] | None:
+        try:
+            text = (self._folder(cell) / "result.json").read_text(encoding="utf-8")
+            result: dict[str, Any] = json.loads(text)
+        except (OSError, ValueError):
+            return None
+        return result
+
+    def _folder(self, cell: Cell) -> Path:
+        return self.results.folder / "cells" / cell.hash
+
+    def _hired(self, number: int) -> Seat:
+        ours, theirs = self._context.Pipe()
+        log = str(self.results.folder / f"worker-{number}.log")
+        process = self._context.Process(
+            target=serve, args=(theirs, log), name=f"sweep-{number}", daemon=False
+        )
+        process.start()
+        theirs.close()
+        return Seat(number, process, ours)
+
+    def _hand_out(self, seat: Seat) -> None:
+        """Give `seat` a cell: one like its last, else one that no other worker is busy with the like of."""
+        if not self.waiting:
+            seat.cell = None
+            return
+        place = next(
+            (
+                place
+                for place, cell in enumerate(self.waiting)
+                if graph_key(cell.experiment) == seat.last_graph
+            ),
+            # Those alike stand side by side: the end of the list is farthest from what the others began with.
+            0 if seat.number == 0 else len(self.waiting) - 1,
+        )
+        cell = self.waiting.pop(place)
+        seat.cell, seat.since, seat.last_graph = cell, time.monotonic(), graph_key(cell.experiment)
+        experiment = cell.experiment.changed(engine__workers=1, output__report=False, output__dir="")
+        self._tell(CellStarted(cell, seat.number))
+        seat.pipe.send((experiment.to_run_config(), str(self._folder(cell))))
+
+    def _step(self, seats: list[Seat]) -> None:
+        """Wait until a worker answers or dies, and see to it."""
+        busy = {seat.pipe: seat for seat in seats if seat.cell}
+        for pipe in wait(list(busy)):
+            seat = busy[pipe]  # type: ignore[index]
+            try:
+                error = seat.pipe.recv()
+            except (EOFError, ConnectionResetError):
+                seats[seats.index(seat)] = self._replaced(seat)
+                continue
+            self._note(seat, error)
+            self._hand_out(seat)
+
+    def _note(self, seat: Seat, error: str) -> None:
+        cell = seat.cell
+        assert cell is not None
+        result = self._result(cell)
+        self.results.add(cell, self.places[cell.hash], result, error)
+        self.failed += bool(error)
+        figures = final_figures(result or {})
+        told = [
+            f"{name} {figures[key]:.1%}"
+            for name, key in (("balanced", "balanced_accuracy"), ("success", "attack-success"))
+            if key in figures
+        ]
+        self._tell(CellFinished(cell, "  ".join(told), time.monotonic() - seat.since, error))
+
+    def _replaced(self, seat: Seat) -> Seat:
+        """Return a new worker in the place of a dead one, busy with its cell if that has not cost too many."""
+        cell = seat.cell
+        assert cell is not None
+        seat.process.join()
+        self.deaths[cell.hash] = self.deaths.get(cell.hash, 0) + 1
+        if self.deaths[cell.hash] < MOST_DEATHS:
+            self._tell(WorkerReplaced(cell, self.deaths[cell.hash]))
+            self.waiting.insert(0, cell)
+        else:
+            self._note(seat, f"its worker process died {MOST_DEATHS} times (out of memory?)")
+        other = self._hired(seat.number)
+        other.last_graph = graph_key(cell.experiment)
+        self._hand_out(other)
+        return other
+
+    def _tell(self, event: SweepEvent) -> None:
+        for listener in self.listeners:
+            listener(event)
+
+
+def stop(seats: Sequence[Seat]) -> None:
+    """End workers: idle ones by closing their pipes, busy ones as Ctrl-C would, and by force if they do not listen."""
+    for seat in seats:
+        seat.pipe.close()
+        if seat.cell is not None and seat.process.is_alive():
+            os.kill(seat.process.pid, signal.SIGTERM)
+    until = time.monotonic() + STOP_SECONDS
+    for seat in seats:
+        seat.process.join(max(0.1, until - time.monotonic()))
+        if seat.process.is_alive():
+            seat.process.kill()
+            seat.process.join()

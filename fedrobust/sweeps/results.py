@@ -1,0 +1,185 @@
+"""What a sweep found out, in one SQLite file that anybody can query."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fedrobust
+from fedrobust.errors import FedrobustError
+from fedrobust.runs.environment import code_digest
+from fedrobust.sweeps.figures import final_figures, round_figures
+from fedrobust.sweeps.sweep import Cell
+
+if TYPE_CHECKING:
+    import pandas
+
+FILE = "results.sqlite"
+
+TABLES = """
+create table if not exists cells (
+    hash text primary key, position integer, status text not null, settings text not null, experiment text not null,
+    figures text not null, seconds real, error text, folder text not null, version text not null, code text not null
+);
+create table if not exists rounds (
+    hash text not null, round integer not null, figure text not null, value real not null,
+    primary key (hash, round, figure)
+);
+"""
+
+
+class SweepError(FedrobustError, ValueError):
+    """A folder holds no sweep."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell in the results.
+
+    Attributes:
+        hash: of the cell.
+        status: ``finished`` or ``failed``.
+        settings: its swept values.
+        experiment: the whole study, nested.
+        figures: by name; see `fedrobust.sweeps.figures.final_figures`.
+        error: why it failed.
+        folder: its run folder, relative to the sweep's.
+        code: digest of the code that ran it.
+    """
+
+    hash: str
+    status: str
+    settings: Mapping[str, Any]
+    experiment: Mapping[str, Any]
+    figures: Mapping[str, float]
+    error: str
+    folder: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of a sweep, in its folder.
+
+    Attributes:
+        folder: of the sweep.
+
+    Example:
+        >>> results = fedrobust.bench("sweep.toml", out="here")  # doctest: +SKIP
+        >>> results.table[["poisoning.attack", "federation.aggregator", "balanced_accuracy"]]  # doctest: +SKIP
+    """
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Results":
+        """Return the results in a sweep's folder.
+
+        Raises:
+            SweepError: there are none.
+        """
+        path = Path(folder).expanduser().resolve()
+        if not (path / FILE).is_file():
+            raise SweepError(f"{folder}: not the folder of a sweep (it has no {FILE})")
+        return cls(path)
+
+    @classmethod
+    def create(cls, folder: Path) -> "Results":
+        """Return the results in `folder`, empty where there are none yet."""
+        folder.mkdir(parents=True, exist_ok=True)
+        results = cls(folder.resolve())
+        with results._connected() as database:
+            database.executescript(TABLES)
+        return results
+
+    @property
+    def page(self) -> Path:
+        """The sweep's page."""
+        return self.folder / "sweep.html"
+
+    def finished(self) -> set[str]:
+        """Return the hashes of the cells that are finished."""
+        with self._connected() as database:
+            rows = database.execute("select hash from cells where status = 'finished'").fetchall()
+        return {str(row[0]) for row in rows}
+
+    def add(self, cell: Cell, position: int, result: Mapping[str, Any] | None, error: str = "") -> None:
+        """Write down what came out of a cell.
+
+        Args:
+            cell: it.
+            position: its place in the sweep.
+            result: its ``result.json``, as far as there is one.
+            error: why it failed, "" where it did not.
+        """
+        result = result or {}
+        values = (
+            cell.hash,
+            position,
+            "failed" if error else "finished",
+            json.dumps(dict(cell.settings)),
+            json.dumps(cell.experiment.to_dict()),
+            json.dumps(final_figures(result)),
+            result.get("seconds"),
+            error,
+            f"cells/{cell.hash}",
+            fedrobust.__version__,
+            code_digest(),
+        )
+        rounds = [
+            (cell.hash, entry["round"], name, value)
+            for entry in result.get("rounds") or ()
+            for name, value in round_figures(entry).items()
+        ]
+        with self._connected() as database:
+            database.execute(f"insert or replace into cells values ({', '.join('?' * len(values))})", values)
+            database.execute("delete from rounds where hash = ?", (cell.hash,))
+            database.executemany("insert into rounds values (?, ?, ?, ?)", rounds)
+
+    def rows(self) -> list[Row]:
+        """Return all cells, in the order of the sweep."""
+        wanted = "hash, status, settings, experiment, figures, error, folder, code"
+        with self._connected() as database:
+            found = database.execute(f"select {wanted} from cells order by position, hash").fetchall()
+        return [
+            Row(
+                hash_,
+                status,
+                json.loads(settings),
+                json.loads(experiment),
+                json.loads(figures),
+                error,
+                folder,
+                code,
+            )
+            for hash_, status, settings, experiment, figures, error, folder, code in found
+        ]
+
+    @property
+    def table(self) -> "pandas.DataFrame":
+        """A row a cell: swept keys, figures, status."""
+        import pandas
+
+        return pandas.DataFrame(
+            [{**row.settings, **row.figures, "status": row.status, "hash": row.hash} for row in self.rows()]
+        )
+
+    def _connected(self) -> "_Connection":
+        return _Connection(self.folder / FILE)
+
+
+class _Connection:
+    """A transaction on a SQLite file that is closed at its end."""
+
+    def __init__(self, path: Path):
+        self._database = sqlite3.connect(path)
+
+    def __enter__(self) -> sqlite3.Connection:
+        return self._database
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is None:
+            self._database.commit()
+        self._database.close()
