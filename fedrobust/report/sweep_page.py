@@ -15,6 +15,7 @@ from fedrobust.sweeps.sweep import shown
 
 TEMPLATE = "sweep.html.j2"
 SEED = "seed"
+POISONING = "poisoning."
 ATTACK = "poisoning.attack"
 DEFENCE = ("federation.pre-aggregators", "federation.aggregator", "federation.server-optimizer")
 
@@ -58,10 +59,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Tile:
-    """One field of a heatmap: its text, a note below, and how good it is from 0 to 1 (None: no colour)."""
+    """One field of a heatmap: its text, notes below, and how good it is from 0 to 1 (None: no colour)."""
 
     text: str
-    note: str = ""
+    notes: tuple[str, ...] = ()
     good: float | None = None
 
     @property
@@ -154,10 +155,14 @@ def label(row: Row) -> str:
 
 def facets(rows: Sequence[Row]) -> list[Facet]:
     """Return the heatmaps, one group for each combination of what is neither attack, defence nor seed."""
-    own = {SEED, ATTACK, *DEFENCE}
+    own = {SEED, *DEFENCE}
     groups: dict[tuple[tuple[str, str], ...], list[Row]] = {}
     for row in rows:
-        others = tuple((key, shown(value)) for key, value in row.settings.items() if key not in own)
+        others = tuple(
+            (key, shown(value))
+            for key, value in row.settings.items()
+            if key not in own and not key.startswith(POISONING)
+        )
         groups.setdefault(others, []).append(row)
     return [
         Facet(", ".join(f"{key} = {value}" for key, value in others), tuple(heatmaps(group)))
@@ -270,11 +275,7 @@ def grid(
         if spread.low is not None and spread.high is not None and text is None:
             between = f"{100 * max(0.0, spread.low):.1f}–{100 * min(1.0, spread.high):.1f}"
         notes = [between, note(group) if note and group else ""]
-        return Tile(
-            write_(spread.mean),
-            " · ".join(part for part in notes if part),
-            good(spread.mean) if good else None,
-        )
+        return Tile(write_(spread.mean), tuple(filter(None, notes)), good(spread.mean) if good else None)
 
     lines = []
     for attack in attacks:
@@ -296,8 +297,14 @@ def grid(
 
 
 def attack_of(row: Row) -> str:
-    """Return what a cell's malicious clients do, in one line."""
-    return str(_section(row, "poisoning").get("attack", "none"))
+    """Return what a cell's malicious clients do, in one line, with what else of them is swept."""
+    attack = str(_section(row, "poisoning").get("attack", "none"))
+    others = [
+        f"{key.removeprefix(POISONING)} {shown(value)}"
+        for key, value in row.settings.items()
+        if key.startswith(POISONING) and key != ATTACK
+    ]
+    return ", ".join([attack, *others])
 
 
 def defence_of(row: Row) -> str:

@@ -88,9 +88,9 @@ class Bench:
         """Run what is left, and write the page."""
         finished = len(self.sweep.cells) - len(self.waiting)
         folder = str(self.results.folder)
-        self._tell(SweepStarted(self.sweep.name, folder, len(self.sweep.cells), finished, self.workers))
         seats: list[Seat] = []
         try:
+            self._tell(SweepStarted(self.sweep.name, folder, len(self.sweep.cells), finished, self.workers))
             if self.waiting:
                 seats = [self._hired(number) for number in range(self.workers)]
                 for seat in seats:

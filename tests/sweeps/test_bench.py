@@ -1,0 +1,185 @@
+"""Real small sweeps."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+import fedrobust
+from fedrobust.report.sweep_page import render
+from fedrobust.runs.run import Run
+from fedrobust.sweeps.events import CellFinished, CellStarted, SweepStarted, WorkerReplaced
+from fedrobust.sweeps.results import Results, Row, SweepError
+
+FILE = """
+name = "small"
+seed = [0, 1]
+[data]
+samples = 150
+[model]
+name = "edge-cnn"
+image-size = 28
+[federation]
+clients = 4
+rounds = 1
+aggregator = ["mean", "OTHER"]
+[poisoning]
+attack = "sign-flip"
+malicious = 1
+[evaluation]
+epsilons = [0.005]
+examples = 0
+[distillation]
+enabled = false
+[export]
+enabled = false
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """No process outlives its sweep."""
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    yield
+    after = psutil.Process().children(recursive=True)
+    _, alive = psutil.wait_procs([process for process in after if process.pid not in before], timeout=20)
+    assert not [process for process in alive if "resource_tracker" not in " ".join(process.cmdline())]
+
+
+def file(tmp_path, other="median"):
+    path = tmp_path / "sweep.toml"
+    path.write_text(FILE.replace("OTHER", other))
+    return path
+
+
+def test_a_sweep_is_run_recorded_shown_and_not_run_twice(tmp_path):
+    heard = []
+    results = fedrobust.bench(file(tmp_path), heard.append, out=tmp_path / "out", workers=2)
+    table = results.table
+    assert len(table) == 4
+    assert set(table["status"]) == {"finished"}
+    assert table["accuracy"].between(0, 1).all()
+    assert set(table["federation.aggregator"]) == {"mean", "median"}
+    with sqlite3.connect(tmp_path / "out" / "results.sqlite") as database:
+        query = "select count(*) from rounds where figure = 'balanced_accuracy' and round = 1"
+        assert database.execute(query).fetchone() == (4,)
+    page = results.page.read_text()
+    assert "Balanced accuracy" in page
+    assert page.count("/result.json") == 4
+    # The same bits as the same study run by itself.
+    row = next(
+        row for row in results.rows() if row.settings == {"seed": 1, "federation.aggregator": "median"}
+    )
+    alone = fedrobust.run(
+        fedrobust.Experiment.of(**{f"{k.replace('.', '__')}": v for k, v in row.settings.items()}).changed(
+            data__samples=150,
+            model__name="edge-cnn",
+            model__image_size=28,
+            federation__clients=4,
+            federation__rounds=1,
+            poisoning__attack="sign-flip",
+            poisoning__malicious=1,
+            evaluation__epsilons=[0.005],
+            evaluation__examples=0,
+            distillation__enabled=False,
+            export__enabled=False,
+        ),
+        out=tmp_path / "alone",
+    )
+    cell = Run.open(results.folder / row.folder)
+    assert cell.result["model"]["digest"] == alone.result["model"]["digest"]
+    compared = fedrobust.compare([tmp_path / "out", tmp_path / "alone"])
+    assert compared.shape[1] == 5
+    assert {"seed", "federation.aggregator", "balanced_accuracy"} <= set(compared.index)
+
+    again = []
+    fedrobust.bench(file(tmp_path), again.append, out=tmp_path / "out")
+    assert not [event for event in again if isinstance(event, CellStarted)]
+    # One more value: the cells that are finished stay, also when the file of results was lost.
+    (tmp_path / "out" / "results.sqlite").unlink()
+    more = []
+    path = file(tmp_path)
+    path.write_text(path.read_text().replace("seed = [0, 1]", "seed = [0, 1, 2]"))
+    bigger = fedrobust.bench(path, more.append, out=tmp_path / "out", workers=1)
+    assert len(bigger.table) == 6
+    assert next(event for event in more if isinstance(event, SweepStarted)).finished == 4
+
+
+def test_a_failing_cell_is_recorded_and_a_dead_worker_replaced(tmp_path):
+    # The rule cannot be imported by the study: told in a cell, for a module of one's own is looked for there.
+    heard, killed = [], []
+
+    def listener(event):
+        heard.append(event)
+        if isinstance(event, CellStarted) and event.cell.settings["seed"] == 1 and not killed:
+            workers = [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]
+            killed.append(workers[0].pid)
+            os.kill(workers[0].pid, signal.SIGKILL)
+
+    results = fedrobust.bench(
+        file(tmp_path, "no_such_module:Rule"), listener, out=tmp_path / "out", workers=1
+    )
+    rows = {tuple(row.settings.values()): row for row in results.rows()}
+    assert {row.status for key, row in rows.items() if key[1] == "mean"} == {"finished"}
+    failed = [row for key, row in rows.items() if key[1] != "mean"]
+    assert all(row.status == "failed" and "no_such_module" in row.error for row in failed)
+    assert len([event for event in heard if isinstance(event, WorkerReplaced)]) == 1
+    assert len([event for event in heard if isinstance(event, CellFinished)]) == 4
+    assert "2 cells failed" in results.page.read_text()
+
+
+def test_ctrl_c_stops_a_sweep_and_says_how_to_go_on(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "fedrobust",
+        "bench",
+        str(file(tmp_path)),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("sweep folder"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"fedrobust bench {tmp_path / 'sweep.toml'} --out {tmp_path / 'out'}" in errors
+    assert (tmp_path / "out" / "sweep.html").exists()
+
+
+def test_what_is_no_sweep_is_said(tmp_path):
+    with pytest.raises(SweepError, match="not the folder of a sweep"):
+        Results.open(tmp_path)
+
+
+def test_hostile_text_is_escaped():
+    evil = "<script>alert(1)</script>"
+    row = Row(
+        "0" * 16,
+        "finished",
+        {"poisoning.attack": evil},
+        {"name": evil, "poisoning": {"attack": evil}},
+        {"balanced_accuracy": 0.5},
+        "",
+        "cells/x",
+        "c",
+    )
+    failed = Row("1" * 16, "failed", {"seed": 1}, {}, {}, evil, "cells/y", "d")
+    page = render([row, failed], evil)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "2 versions of the code" in page
+
+
+def test_the_example_is_a_valid_sweep():
+    from fedrobust.sweeps.sweep import Sweep
+
+    experiments = Path(__file__).parents[2] / "experiments"
+    assert len(Sweep.load(experiments / "sweep.toml").cells) == 24

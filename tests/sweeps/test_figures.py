@@ -1,0 +1,48 @@
+from fedrobust.report.sweep_page import Spread
+from fedrobust.sweeps.figures import final_figures, strongest_epsilon
+
+
+def test_figures_of_a_run_are_means_over_the_rounds_that_have_them():
+    def defended(tpr, fpr, attacked):
+        return {
+            "true-positive-rate": tpr,
+            "false-positive-rate": fpr,
+            "attacked": attacked,
+            "distance": 2.0,
+            "honest-norm": 4.0,
+            "seconds": 0.5,
+        }
+
+    rounds = [
+        {"round": 1, "defence": defended(0.5, 0.1, True), "kept": "so"},
+        {"round": 2, "defence": defended(1.0, 0.3, True)},
+        {"round": 3, "defence": defended(0.0, 0.2, False)},
+    ]
+    model = {
+        "clean": {"accuracy": 0.8, "balanced_accuracy": 0.7, "auc": None},
+        "attack-success": {"rate": 0.4},
+    }
+    figures = final_figures(
+        {"rounds": rounds, "model-evaluation": model, "dataset": {"labels": ["a", "b", "c", "d"]}}
+    )
+    assert figures["true-positive-rate"] == 0.75, "attacked rounds alone"
+    assert abs(figures["false-positive-rate"] - 0.2) < 1e-12
+    assert figures["distance"] == 0.5
+    assert figures["chance"] == 0.25
+    assert figures["attack-success"] == 0.4
+    assert figures["rounds-without-change"] == 1
+    assert "auc" not in figures
+    assert final_figures({}) == {"refused": 0, "rounds-without-change": 0}
+
+
+def test_the_epsilon_of_a_heatmap():
+    assert strongest_epsilon(["fgsm 8/255 accuracy", "fgsm 0.1 accuracy"]) == "fgsm 8/255 accuracy"
+    assert strongest_epsilon(["fgsm 4/255 balanced_accuracy", "accuracy"]) is None
+
+
+def test_intervals_over_seeds_are_students():
+    # n = 3: t = 4.3027, s = 0.1.
+    spread = Spread.of([0.5, 0.6, 0.7])
+    assert abs(spread.high - (0.6 + 4.3027 * 0.1 / 3**0.5)) < 1e-4
+    assert Spread.of([0.5]).low is None
+    assert Spread.of([]) is None

@@ -1,0 +1,103 @@
+"""From a sweep file to its cells."""
+
+import pytest
+
+from fedrobust.config import ConfigError
+from fedrobust.sweeps.sweep import Sweep, content_hash, matches
+
+FILE = """
+name = "two"
+seed = [0, 1]
+
+[federation]
+aggregator = ["mean", "median"]
+pre-aggregators = [[], ["nnm"]]
+
+[poisoning]
+attack = "sign-flip"
+malicious = [0.1, 2, [3, 4]]
+
+[evaluation]
+epsilons = [0.001, "1/255"]
+"""
+
+
+def written(tmp_path, text=FILE):
+    path = tmp_path / "sweep.toml"
+    path.write_text(text)
+    return path
+
+
+def test_lists_are_multiplied_and_lists_of_lists_for_keys_that_are_lists(tmp_path):
+    sweep = Sweep.load(written(tmp_path))
+    assert len(sweep.cells) == 2 * 2 * 2 * 3
+    assert set(sweep.axes) == {
+        "seed",
+        "federation.aggregator",
+        "federation.pre-aggregators",
+        "poisoning.malicious",
+    }
+    assert {cell.experiment.evaluation.epsilons for cell in sweep.cells} == {(0.001, "1/255")}
+    assert {cell.experiment.poisoning.malicious for cell in sweep.cells} == {0.1, 2, (3, 4)}
+    assert len({cell.hash for cell in sweep.cells}) == 24
+    assert all(cell.experiment.base == str(tmp_path) for cell in sweep.cells)
+
+
+def test_overrides_sweep_too(tmp_path):
+    path = written(tmp_path)
+    sweep = Sweep.load(path, ["seed=5", "poisoning.malicious=1", "federation.rounds=[1, 2, 3]"])
+    assert len(sweep.cells) == 2 * 2 * 3
+    assert {cell.experiment.seed for cell in sweep.cells} == {5}
+
+
+def test_some_keys_vary_together_and_some_combinations_are_left_out(tmp_path):
+    text = (
+        'seed = [0, 1]\n[poisoning]\nattack = ["none", "alie"]\n'
+        '[[sweep.together]]\nfederation.aggregator = "trimmed-mean"\nfederation.pre-aggregators = ["clipping"]\n'
+        '[[sweep.together]]\nfederation.aggregator = "median"\n'
+        '[[sweep.exclude]]\nfederation.aggregator = "median"\nseed = [1, 7]\n'
+    )
+    sweep = Sweep.load(written(tmp_path, text))
+    assert len(sweep.cells) == 4 + 2
+    pairs = {
+        (c.experiment.federation.aggregator, c.experiment.federation.pre_aggregators) for c in sweep.cells
+    }
+    assert pairs == {("trimmed-mean", ("clipping",)), ("median", ())}
+    assert {c.experiment.seed for c in sweep.cells if c.experiment.federation.aggregator == "median"} == {0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed = []", r"seed = \[\]: a sweep needs at least one value"),
+        ('seed = [0, "x"]', r'with seed = x: .*seed = "x"'),
+        (
+            "[federation]\naggregator = ['mean', 'krum(f=4)']",
+            r"with federation.aggregator = krum\(f=4\): .*n >= 2f",
+        ),
+        ("[federation]\nround = [1]", r"federation\.round: unknown key, did you mean federation\.rounds"),
+        ("[sweep]\nexcept = []", r"it may hold \[\[sweep.together\]\] and \[\[sweep.exclude\]\]"),
+        ("[[sweep.exclude]]\nsead = 1", "unknown key sead"),
+        ("seed = [0]\n[[sweep.exclude]]\nseed = 0", "no combination is left"),
+        ("seed = [", "not a TOML file"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        Sweep.load(written(tmp_path, text))
+
+
+def test_a_hash_knows_what_matters_and_nothing_else(tmp_path):
+    base = Sweep.load(written(tmp_path)).cells[0].experiment
+    assert content_hash(base) == content_hash(
+        base.changed(
+            name="other", engine__workers=7, output__dir="x", output__report=False, data__root="/tmp"
+        )
+    )
+    assert content_hash(base) != content_hash(base.changed(seed=9))
+    assert content_hash(base) != content_hash(base.changed(data__samples=999))
+
+
+def test_patterns():
+    assert matches({"seed": 1, "poisoning.attack": "alie"}, {})
+    assert not matches({"seed": 1}, {"federation.rounds": 3})
