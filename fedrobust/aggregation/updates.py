@@ -72,12 +72,23 @@ class Updates:
 
     def block(self, columns: slice, rows: np.ndarray | None = None) -> np.ndarray:
         """Return some columns of all updates, or of some `rows`, as float64 (n, columns)."""
-        if self.mixture is None:
+        if self.mixture is None or self._factors is not None:
             part = self.matrix[:, columns] if rows is None else self.matrix[rows, columns]
-            return part.astype(np.float64)
+            if self._factors is None:
+                return part.astype(np.float64)
+            return part * (self._factors if rows is None else self._factors[rows])[:, None]
         mixture = self.mixture if rows is None else self.mixture[rows]
         product: np.ndarray = mixture @ self.matrix[:, columns].astype(np.float64)
         return product
+
+    @cached_property
+    def _factors(self) -> np.ndarray | None:
+        """What each client's update is multiplied by (n,) float64, where nothing is mixed; else None."""
+        mixture = self.mixture
+        if mixture is None or mixture.shape[0] != mixture.shape[1]:
+            return None
+        factors = np.diag(mixture)
+        return factors.copy() if np.count_nonzero(mixture) == np.count_nonzero(factors) else None
 
     @cached_property
     def squared(self) -> np.ndarray:
@@ -101,8 +112,16 @@ class Updates:
     @cached_property
     def norms(self) -> np.ndarray:
         """Euclidean norms (n,) float64."""
-        norms: np.ndarray = np.sqrt(self.squared[:-1, -1])
-        return norms
+        if self._factors is not None and self.clients is not None:
+            return np.abs(self._factors) * self.clients.norms
+        if "squared" in self.__dict__ or self.mixture is not None:
+            return np.sqrt(self.squared[:-1, -1])
+
+        def squares(block: slice) -> np.ndarray:
+            part = self.matrix[:, block].astype(np.float64)
+            return np.einsum("ij,ij->i", part, part)
+
+        return np.sqrt(np.sum(each_block(self.size, len(self.matrix), squares), axis=0))
 
     @cached_property
     def inner(self) -> np.ndarray:

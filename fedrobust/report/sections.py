@@ -2,25 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from fedrobust.report import pictures, toml, wording
 from fedrobust.report.folder import Epsilon, Evaluation, Examples, Metrics, Round, Run
+from fedrobust.report.poisoning import poisoning
+from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent, score
 
 HALF_A_GREY_LEVEL = 0.5 / 255
 SHOWN_EXAMPLES = 12
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number, and what stands small beneath it."""
-
-    text: str
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,23 +23,6 @@ class Tile:
     name: str
     text: str
     note: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table whose first column names the rows; `groups` are headings, each with the columns it spans."""
-
-    corner: str
-    head: Sequence[Cell]
-    rows: Sequence[tuple[Cell, Sequence[Cell]]]
-    caption: str = ""
-    groups: Sequence[tuple[str, int]] = ()
-
-    @property
-    def starts(self) -> set[int]:
-        """The columns that open a named group."""
-        ends = accumulate(columns for _, columns in self.groups)
-        return {end - columns for end, (name, columns) in zip(ends, self.groups, strict=True) if name}
 
 
 @dataclass(frozen=True)
@@ -74,6 +50,7 @@ def sections(run: Run) -> dict[str, Any]:
         "attacks": _attacks(run),
         "examples": _examples(run),
         "models": _models(run),
+        "poisoning": poisoning(run),
         "clients": _clients(run),
         "study": toml.dumps(run.part("experiment")),
         "data": _data(run),

@@ -276,3 +276,48 @@ def test_importing_the_page_loads_neither_plotly_nor_a_framework():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_malicious_clients_and_the_defence_have_a_section_where_there_are_any(folder):
+    assert "Poisoning and defence" not in page_of(folder()).text
+    path = folder()
+    result = json.loads((path / "result.json").read_text())
+    result["experiment"]["poisoning"] = {"attack": HOSTILE, "malicious": 1}
+    result["experiment"]["federation"] = {"aggregator": "multi-krum", "pre-aggregators": ["nnm"]}
+    for entry in result["rounds"]:
+        entry["defence"] = {
+            "malicious": [3],
+            "accepted": [0, 1],
+            "true-positive-rate": 1.0,
+            "false-positive-rate": 1 / 3,
+            "rare-false-positive-rate": None,
+            "malicious-influence": 0.0,
+            "distance": 0.5,
+            "honest-norm": 2.0,
+            "seconds": 0.01,
+        }
+        entry["attack-success"] = {
+            "n": 42,
+            "successes": 21,
+            "rate": 0.5,
+            "interval": [0.35, 0.65],
+            "without-trigger": 0.1,
+        }
+        entry["kept"] = None
+    result["rounds"][0]["kept"] = "round 1: <b>not finite</b>"
+    result["rounds"][-1]["defence"].update({"accepted": None, "true-positive-rate": None, "distance": None})
+    (path / "result.json").write_text(json.dumps(result))
+    page = page_of(path)
+    for words in (
+        "1 malicious client:",
+        "defence: nnm → multi-krum",
+        "33.3\u202f%",
+        "0.25",
+        "35.0\u202f%–65.0\u202f%",
+        "without 10.0\u202f%",
+        "no choice",
+        "3 malicious",
+        "round 1: <b>not finite</b>",
+    ):
+        assert words.replace("\u202f", " ") in page.text.replace("\u202f", " "), words
+    assert not [1 for _, attributes in page.elements if "onerror" in attributes]
