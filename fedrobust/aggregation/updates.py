@@ -165,7 +165,8 @@ class Updates:
             part = self.matrix[:, block] if every else self.matrix[used, block]
             result[block] = weights @ part.astype(np.float64)
 
-        each_block(self.size, len(used), fill)
+        # One pass over long rows: wider blocks than those that are sorted or multiplied.
+        each_block(self.size, max(1, len(used) // 4), fill)
         return result
 
     def by_coordinate(

@@ -263,8 +263,9 @@ def grid(
     told = [row for row in rows if figure in row.figures]
     if not told:
         return
-    attacks = list(dict.fromkeys(attack_of(row) for row in told))
-    defences = list(dict.fromkeys(defence_of(row) for row in told))
+    known = {attack_of(row) for row in told} | {defence_of(row) for row in told}
+    attacks = [attack for attack in dict.fromkeys(map(attack_of, rows)) if attack in known]
+    defences = [defence for defence in dict.fromkeys(map(defence_of, rows)) if defence in known]
     write_ = text or (lambda value: f"{value:.1%}")
 
     def tile(group: Sequence[Row], values: Sequence[float]) -> Tile:
