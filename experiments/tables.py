@@ -1,7 +1,7 @@
 """Print the heatmaps of a sweep as Markdown tables.
 
-    fedrobust bench experiments/poisoning.toml --out here
-    python experiments/tables.py here
+fedrobust bench experiments/poisoning.toml --out here
+python experiments/tables.py here
 """
 
 import sys
@@ -19,7 +19,9 @@ def main() -> None:
             print(f"| attack | {' | '.join(heatmap.columns)} |")
             print("| --- |" + " --- |" * len(heatmap.columns))
             for attack, tiles in heatmap.rows:
-                cells = (f"{tile.text} ({'; '.join(tile.notes)})" if tile.notes else tile.text for tile in tiles)
+                cells = (
+                    f"{tile.text} ({'; '.join(tile.notes)})" if tile.notes else tile.text for tile in tiles
+                )
                 print(f"| {attack} | {' | '.join(cells)} |")
 
 
