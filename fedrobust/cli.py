@@ -172,9 +172,10 @@ def list_(
         fail(f"{family!r}: choose one of {', '.join(api.FAMILIES)}")
     for name in [family] if family else api.FAMILIES:
         members = api.members(name)
+        width = max(map(len, members), default=0) + 1
         typer.secho(name, bold=True)
         for member, summary in members.items():
-            typer.echo(f"  {member:<14} {summary}")
+            typer.echo(f"  {member:<{width}} {summary}")
 
 
 @app.command()
