@@ -120,7 +120,7 @@ def ours(rule: str, options: argparse.Namespace):
 
         return written
     guard = defence("trimmed-mean", before, f=options.f) if last else defence(rule, f=options.f)
-    return lambda matrix: guard(matrix, cohort).update
+    return lambda matrix: guard(Updates.of(matrix), cohort).update
 
 
 def byzfl(rule: str, options: argparse.Namespace):

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from fedrobust.aggregation.blocks import each_block
 from fedrobust.aggregation.bucketing import Bucketing
 from fedrobust.aggregation.rule import (
     PRE_AGGREGATORS,
     RULES,
     Aggregation,
     Cohort,
+    InfeasibleError,
     MatrixRule,
     PreAggregator,
     Tolerant,
@@ -42,7 +44,8 @@ class Defence:
         """Return one update from those of a round; `influence` is that of the clients.
 
         Args:
-            updates: (n, d) float32, finite.
+            updates: (n, d) float32. Of an array, rows that are not finite are left out, and the others' defence
+                reckons with as many attackers fewer; `Updates` are taken to be checked.
             cohort: whose they are; clients of one image each if None.
 
         Raises:
@@ -50,6 +53,8 @@ class Defence:
         """
         sent = Updates.of(updates)
         cohort = cohort or Cohort.of(sent)
+        if not isinstance(updates, Updates) and not (finite := finite_rows(sent.matrix)).all():
+            return self._without(~finite, sent.matrix, cohort)
         seen = sent
         for stage in self.before:
             seen = Updates.of(stage(seen, cohort))
@@ -60,6 +65,21 @@ class Defence:
         influence = aggregation.influence @ seen.mixture
         total = influence.sum()
         return dataclasses.replace(aggregation, influence=influence / total if total else influence)
+
+    def _without(self, bad: np.ndarray, matrix: np.ndarray, cohort: Cohort) -> Aggregation:
+        """Return what is made of the clients that are not `bad`; the bad ones have no influence."""
+        if bad.all():
+            raise InfeasibleError(f"none of {len(matrix)} updates is finite")
+        left = dataclasses.replace(cohort, partitions=cohort.partitions[~bad], examples=cohort.examples[~bad])
+        fewer = Defence(
+            _caught(self.rule, int(bad.sum())), tuple(_caught(stage, int(bad.sum())) for stage in self.before)
+        )
+        aggregation = fewer(Updates(matrix[~bad]), left)
+        if aggregation.influence is None:
+            return aggregation
+        influence = np.zeros(len(matrix))
+        influence[~bad] = aggregation.influence
+        return dataclasses.replace(aggregation, influence=influence)
 
     def check(self, n: int) -> None:
         """Refuse a defence that cannot do what it is asked to among `n` clients.
@@ -93,6 +113,17 @@ class Defence:
             yield stage, n
             if isinstance(stage, Bucketing):
                 n = -(-n // stage.size)
+
+
+def _caught(stage: Any, count: int) -> Any:
+    """Return `stage` after `count` attackers have given themselves away."""
+    return dataclasses.replace(stage, f=max(0, stage.f - count)) if isinstance(stage, Tolerant) else stage
+
+
+def finite_rows(matrix: np.ndarray) -> np.ndarray:
+    """Return which rows of `matrix` (n, d) hold nothing but finite numbers, (n,) bool."""
+    blocks = each_block(matrix.shape[1], len(matrix), lambda block: np.isfinite(matrix[:, block]).all(1))
+    return np.all(blocks, axis=0)
 
 
 def checked(aggregation: Aggregation, updates: Updates, name: str) -> Aggregation:

@@ -87,6 +87,22 @@ def test_breakdown(rule, attack, honest):
     assert np.all((result >= low - 1e-5) & (result <= high + 1e-5))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("rule", [*TOLERANT, *CLIPPED, "mean", "fltrust"])
+def test_updates_that_are_not_finite_are_left_out(rule, value, honest):
+    bad = honest[:F].copy()
+    bad[:, 7] = value
+    result = run(rule, np.concatenate([honest[F:7], bad, honest[7:]]))
+    assert np.isfinite(result.update).all()
+    if rule not in ("fltrust", *CLIPPED):
+        low, high = honest[F:].min(0), honest[F:].max(0)
+        assert np.all((result.update >= low - 1e-5) & (result.update <= high + 1e-5))
+    if result.influence is not None:
+        assert not result.influence[5:7].any()
+    with pytest.raises(InfeasibleError, match="none of 2 updates is finite"):
+        run(rule, bad)
+
+
 @pytest.mark.parametrize("rule", CLIPPED)
 def test_clipping_bounds_what_attackers_move(rule, honest):
     bad = np.full((F, 300), 1e9, np.float32)
