@@ -59,7 +59,7 @@ from server.distiller import Lesson, Student, distil_student, plan_lesson
 from server.evaluator import Evaluator
 from server.forecaster import check_aggregation, evaluation_threads, forecast_of
 from server.population import population_of
-from server.root import root_of
+from server.root import check_root, root_of
 from server.strategy import FederatedStrategy, RoundError
 
 app = ServerApp()
@@ -123,6 +123,7 @@ class Study:
         emit(StageStarted("loading the data"))
         dataset = dataset_of(experiment)
         partition = partition_of(experiment)
+        check_root(experiment, dataset)
         emit(StageStarted("building the model"))
         classifier, weights = initial_model(experiment)
         check_aggregation(experiment, classifier.layout)
@@ -421,9 +422,11 @@ class Study:
     def summary(self, dataset: Dataset) -> str:
         """Return the study in one line."""
         experiment = self.experiment
+        malicious = malicious_of(experiment)
+        attacked = f"; {len(malicious)} malicious: {experiment.poisoning.attack}" if malicious else ""
         return (
             f"{dataset.name}: {len(dataset.train.labels)} images over {experiment.federation.clients} clients "
-            f"({experiment.data.partition}), {experiment.model.name} from {experiment.model.weights} weights"
+            f"({experiment.data.partition}), {experiment.model.name} from {experiment.model.weights} weights{attacked}"
         )
 
 

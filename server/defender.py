@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,8 @@ class Defender:
             seed,
             self._remembered("rule"),
             current.trainable,
-            lambda images: self._root(current, images, round),
+            # A coalition tries the defence out many times: the server's own update is computed once.
+            cache(lambda images: self._root(current, images, round)),
         )
 
     def _conspire(

@@ -10,7 +10,7 @@ from server.defender import Defender
 from server.distiller import plan_lesson
 from server.forecaster import check_aggregation, forecast_of
 from server.population import population_of
-from server.root import root_of
+from server.root import check_root, root_of
 from server.strategy import FederatedStrategy
 
 app = ServerApp()
@@ -30,6 +30,7 @@ def main(grid: Grid, context: Context) -> None:
     recipe_of(experiment)
     emit(StageStarted("loading the data"))
     dataset = dataset_of(experiment)
+    check_root(experiment, dataset)
     emit(StageStarted("building the model"))
     classifier, _ = initial_model(experiment)
     check_aggregation(experiment, classifier.layout)

@@ -4,12 +4,27 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fedrobust.aggregation import FLTrust
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Dataset, Split
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator
-from fedrobust.study import Problem
+from fedrobust.study import Problem, defence_of
 from fedrobust.training.local_training import train_locally
+
+
+def check_root(experiment: Experiment, dataset: Dataset) -> None:
+    """Refuse a rule that wants more images of the server's own than there are.
+
+    Raises:
+        ConfigError: it does.
+    """
+    rule = defence_of(experiment).rule
+    if isinstance(rule, FLTrust) and not 1 <= rule.images <= len(dataset.validation):
+        raise ConfigError(
+            f'federation.aggregator = "{experiment.federation.aggregator}": images = {rule.images}: the root images '
+            f"come from the validation split, which has {len(dataset.validation)}"
+        )
 
 
 def root_of(experiment: Experiment, dataset: Dataset) -> Callable[[Weights, int, int], np.ndarray]:
@@ -21,10 +36,6 @@ def root_of(experiment: Experiment, dataset: Dataset) -> Callable[[Weights, int,
     validation, problem = dataset.validation, Problem.of(dataset)
 
     def root(current: Weights, images: int, round: int) -> np.ndarray:
-        if not 1 <= images <= len(validation):
-            raise ConfigError(
-                f"federation.aggregator: images = {images}, the validation split has {len(validation)}"
-            )
         draw = generator(experiment.seed, Purpose.AGGREGATION)
         chosen = np.sort(draw.choice(len(validation), images, replace=False))
         shard = Split(validation.images[chosen], validation.labels[chosen])

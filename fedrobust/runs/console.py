@@ -128,6 +128,11 @@ def round_line(record: Mapping[str, Any], rounds: int) -> str:
     for attack, curve in record["robust"].items():
         epsilon, metrics = list(curve.items())[-1]
         parts.append(f"{attack} {epsilon}: {metrics['accuracy']:.1%}")
+    caught = (record.get("defence") or {}).get("true-positive-rate")
+    if caught is not None:
+        parts.append(f"attackers left out: {caught:.0%}")
+    if record.get("attack-success"):
+        parts.append(f"attack success {record['attack-success']['rate']:.1%}")
     parts.append(f"{record['seconds']:.1f} s")
     return "  ".join(parts)
 

@@ -257,6 +257,8 @@ def test_prepared_space_runs_to_the_end(tmp_path):
         ({"model__name": "resnet50"}, "image-size = 28: resnet50"),
         ({"federation__aggregator": "tests.none:Rule"}, "cannot import"),
         ({"training__recipe": "json:loads"}, "training.recipe"),
+        ({"federation__aggregator": "fltrust(images=9999)"}, "images = 9999: the root images come from"),
+        ({"poisoning__attack": "tests.none:Attack", "poisoning__malicious": 1}, "cannot import"),
     ],
 )
 def test_what_cannot_be_is_refused_before_a_folder_is_made(tmp_path, settings, message):
