@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from fedrobust.config import ConfigError, Experiment, epsilon_value, keys, template
+from fedrobust.sweeps.sweep import Sweep
 
-STUDIES = sorted((Path(__file__).parents[1] / "experiments").glob("*.toml"))
+STUDIES = sorted((Path(__file__).parents[1] / "experiments").rglob("*.toml"))
 
 
 def test_defaults_survive_every_form():
@@ -130,8 +131,10 @@ def test_template_has_every_key_and_is_the_defaults(tmp_path):
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_study_of_the_project_is_valid(path):
-    experiment = Experiment.load(path)
-    assert experiment.name == path.stem
+    sweep = Sweep.load(path)
+    assert sweep.name.endswith(path.stem)
+    # A sweep of one combination is a study.
+    assert len(sweep.cells) > 1 or Experiment.load(path).name == path.stem
 
 
 def test_run_config_defaults_of_the_flower_app_are_the_quickstart():
