@@ -22,7 +22,7 @@ from fedrobust.poisoning import Goal
 @once(keep=4)
 def victim_of(classifier: Classifier, space: str) -> Victim:
     """Return the compiled functions that measure `classifier`, shared by the studies of a process."""
-    return Victim(classifier, space)
+    return Victim.of(classifier, space)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Measure a model on images as they are and as an attacker leaves them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,13 +10,9 @@ import tensorflow as tf
 from fedrobust.config import Epsilon, epsilon_value
 from fedrobust.data.dataset import Split
 from fedrobust.evaluation.metrics import Metrics, measure
-from fedrobust.evasion.fgsm import FGSM
-from fedrobust.evasion.victim import HeldWeights, Victim
+from fedrobust.evasion import FGSM, Threat, Victim, WhiteBox, attack, attack_named
+from fedrobust.evasion.attack import Map
 from fedrobust.models.layout import Weights
-
-T = TypeVar("T")
-Map = Callable[[Callable[[T], Any], Iterable[T]], Iterable[Any]]
-"""``map`` or an executor's ``map``: batches are independent of one another."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +58,13 @@ class Examples:
 
 
 def clean_logits(
-    victim: Victim, weights: Weights, images: np.ndarray, batch_size: int = 128, map: Map[Any] = map
+    victim: Victim, weights: Weights, images: np.ndarray, batch_size: int = 128, map: Map = map
 ) -> np.ndarray:
     """Return logits (n, classes) of stored uint8 `images` in inference mode."""
-    held = victim.hold(weights)
+    target = WhiteBox.of(victim, weights, batch_size)
 
     def logits(rows: np.ndarray) -> np.ndarray:
-        return np.asarray(victim.logits(held, victim.images(images[rows])))
+        return target.logits(victim.images(images[rows]))
 
     return np.concatenate(list(map(logits, even_batches(len(images), batch_size))))
 
@@ -79,9 +75,16 @@ def robustness(
     split: Split,
     epsilons: Sequence[Epsilon],
     batch_size: int = 128,
-    map: Map[Any] = map,
+    map: Map = map,
+    *,
+    attacks: Sequence[str] = ("fgsm",),
+    threat: Threat | None = None,
+    seed: int = 0,
 ) -> Robustness:
-    """Return the metrics of a model on `split`, clean and under FGSM at every epsilon.
+    """Return the metrics of a model on `split`, clean and under every attack at every epsilon.
+
+    FGSM is shown as it is, one step from every image at every epsilon. The other attacks keep the best adversary: an
+    image that is broken stays broken.
 
     Args:
         victim: the model, and the space that is perturbed.
@@ -90,41 +93,60 @@ def robustness(
         epsilons: as the study writes them.
         batch_size: most images evaluated at once.
         map: runs batches, one after another or side by side; the result is the same.
+        attacks: as the study writes them.
+        threat: what may be done to an image; by default linf in the victim's space.
+        seed: of the attacks' random choices.
     """
-    held = victim.hold(weights)
+    target = WhiteBox.of(victim, weights, batch_size)
+    images = victim.images(split.images)
     values = [epsilon_value(epsilon) for epsilon in epsilons]
-
-    def curve(rows: np.ndarray) -> np.ndarray:
-        clean, attacked, _ = _attacked(victim, held, split.images[rows], split.labels[rows], values)
-        return np.stack([clean, *attacked])
-
-    logits = np.concatenate(list(map(curve, even_batches(len(split.labels), batch_size))), axis=1)
-    return Robustness(
-        clean=measure(split.labels, logits[0]),
-        attacked={
-            "fgsm": {
-                str(name): measure(split.labels, row) for name, row in zip(epsilons, logits[1:], strict=True)
-            }
-        },
-    )
+    names = [str(name) for _, name in sorted(zip(values, epsilons, strict=True), key=lambda pair: pair[0])]
+    chunk = chunk_size(len(images), batch_size)
+    attacked = {}
+    for spec in attacks:
+        done = attack(
+            target,
+            images,
+            split.labels,
+            spec,
+            threat or Threat(),
+            values,
+            seed,
+            nested=not isinstance(attack_named(spec), FGSM),
+            keep_images=False,
+            map=map,
+            chunk=chunk,
+        )
+        curve = {name: measure(split.labels, row) for name, row in zip(names, done.logits, strict=True)}
+        attacked[spec] = {str(epsilon): curve[str(epsilon)] for epsilon in epsilons}
+    clean = clean_logits(victim, weights, split.images, batch_size, map)
+    return Robustness(measure(split.labels, clean), attacked)
 
 
 def examples(
-    victim: Victim, weights: Weights, split: Split, epsilons: Sequence[Epsilon], count: int
+    victim: Victim,
+    weights: Weights,
+    split: Split,
+    epsilons: Sequence[Epsilon],
+    count: int,
+    threat: Threat | None = None,
 ) -> Examples:
     """Return `count` images of `split` under FGSM at growing epsilon: the first of each class in turn.
 
     They are not picked by how well the attack does on them.
     """
     order = sorted(epsilons, key=epsilon_value)
-    values = [epsilon_value(epsilon) for epsilon in order]
     rows = first_of_each_class(split.labels, count)
-    held = victim.hold(weights)
-    clean, attacked, images = _attacked(victim, held, split.images[rows], split.labels[rows], values)
+    target = WhiteBox.of(victim, weights)
+    images, labels = victim.images(split.images[rows]), split.labels[rows]
+    values = [epsilon_value(epsilon) for epsilon in order]
+    done = attack(target, images, labels, "fgsm", threat or Threat(), values, nested=False)
+    assert done.images is not None
+    logits = np.concatenate([target.logits(images)[None], done.logits]).transpose(1, 0, 2)
     return Examples(
-        images=np.stack([np.asarray(image) for image in images], axis=1),
-        probabilities=np.asarray(tf.nn.softmax(np.stack([clean, *attacked], axis=1))),
-        labels=split.labels[rows],
+        images=np.concatenate([images[None], done.images]).transpose(1, 0, 2, 3, 4),
+        probabilities=np.asarray(tf.nn.softmax(logits)),
+        labels=labels,
         epsilons=np.array([0.0, *values]),
         epsilon_names=np.array(["0", *map(str, order)]),
     )
@@ -157,11 +179,11 @@ def even_batches(n: int, batch_size: int) -> list[np.ndarray]:
     return [rows for rows in np.array_split(np.arange(n), -(-batches // 4) * 4) if len(rows)]
 
 
-def _attacked(
-    victim: Victim, held: HeldWeights, stored: np.ndarray, labels: np.ndarray, epsilons: Sequence[float]
-) -> tuple[np.ndarray, list[np.ndarray], list[tf.Tensor]]:
-    """Return clean logits, logits of every epsilon, and the images behind them, the clean ones first."""
-    images = victim.images(stored)
-    clean, adversarial = FGSM().curve(victim, held, images, tf.constant(labels, tf.int32), epsilons)
-    attacked = [np.asarray(victim.logits(held, image)) for image in adversarial]
-    return np.asarray(clean), attacked, [images, *adversarial]
+def chunk_size(n: int, batch_size: int) -> int:
+    """Return how many images go into a chunk, so that chunks are as `even_batches` cuts them.
+
+    Example:
+        >>> chunk_size(156, 128)
+        39
+    """
+    return max(len(rows) for rows in even_batches(n, batch_size))

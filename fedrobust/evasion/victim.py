@@ -1,88 +1,139 @@
 """A model under attack: its logits and input gradients, compiled once, in the space that the attacker perturbs."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
 
-from fedrobust.evasion.steps import cross_entropy_direction, input_gradient
+from fedrobust.evasion.losses import slopes
+from fedrobust.evasion.threat import Images
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 
+Held = tuple[tf.Tensor, ...]
+"""Weights as tensors, converted once and used for many batches."""
 
-@dataclass(frozen=True)
-class HeldWeights:
-    """Weights as tensors, converted once and used for many batches."""
+Forward = Callable[[Held, tf.Tensor], tf.Tensor]
+"""(weights, images (n, height, width, channels) in [0, 1]) -> logits (n, classes), in inference mode."""
 
-    trainable: tf.Tensor
-    statistics: tf.Tensor
+
+class NotDifferentiableError(Exception):
+    """A model has an operation without a gradient: only attacks that ask for answers can be run on it."""
 
 
 class Victim:
-    """The functions of a classifier that evaluation and attacks call, in inference mode.
+    """The compiled functions of a model that evaluation and attacks call.
+
+    The weights are arguments: the same functions serve every round of a study.
 
     Args:
-        classifier: the model as a function of its weights.
-        space: "native": attacks perturb stored pixels and the gradient runs through the preparation;
-            "prepared": they perturb what the network takes, as the paper does.
+        forward: the model.
+        weights: shapes and dtypes of its weights.
+        shape: (height, width, channels) of the images that are perturbed.
+        classes: how many logits, at least 2.
+        view: stored images in [0, 1] to images that are perturbed; nothing in between if None.
     """
 
-    def __init__(self, classifier: Classifier, space: str = "native"):
-        self.classifier = classifier
-        self.space = space
-        preparation = classifier.preparation
-        shape = preparation.prepared if space == "prepared" else preparation.native
-        vectors = [
-            tf.TensorSpec([classifier.layout.parameters], tf.float32),
-            tf.TensorSpec([classifier.layout.statistics], tf.float32),
-        ]
+    def __init__(
+        self,
+        forward: Forward,
+        weights: Sequence[tf.TensorSpec],
+        shape: tuple[int, int, int],
+        classes: int,
+        view: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ):
+        self.shape = shape
+        self.classes = classes
+        self._forward = forward
+        self._view = view
         images = tf.TensorSpec([None, *shape], tf.float32)
-        self._logits = tf.function(self._forward, input_signature=[*vectors, images], autograph=False)
+        ints = tf.TensorSpec([None], tf.int32)
+        held = tuple(weights)
+        self._logits = tf.function(forward, input_signature=[held, images], autograph=False)
         self._gradient = tf.function(
             self._backward,
-            input_signature=[*vectors, images, tf.TensorSpec([None], tf.int32)],
+            input_signature=[held, images, ints, ints, tf.TensorSpec([], tf.int32)],
             autograph=False,
         )
 
-    def hold(self, weights: Weights) -> HeldWeights:
-        """Return `weights` as tensors."""
-        return HeldWeights(tf.constant(weights.trainable), tf.constant(weights.statistics))
+    @classmethod
+    def of(cls, classifier: Classifier, space: str = "native") -> "Victim":
+        """Return the victim that a study's model is.
 
-    def images(self, stored: np.ndarray) -> tf.Tensor:
+        Args:
+            classifier: the model as a function of its weights.
+            space: "native": attacks perturb stored pixels and the gradient runs through the preparation;
+                "prepared": they perturb what the network takes, as the paper does.
+        """
+        layout, preparation = classifier.layout, classifier.preparation
+
+        def forward(weights: Held, images: tf.Tensor) -> tf.Tensor:
+            trainable, statistics = weights
+            prepared = images if space == "prepared" else preparation(images)
+            return classifier.logits(
+                layout.split(trainable, "trainable"), layout.split(statistics, "statistic"), prepared
+            )[0]
+
+        vectors = [
+            tf.TensorSpec([layout.parameters], tf.float32),
+            tf.TensorSpec([layout.statistics], tf.float32),
+        ]
+        if space == "prepared":
+            return cls(forward, vectors, preparation.prepared, classifier.classes, preparation)
+        return cls(forward, vectors, preparation.native, classifier.classes)
+
+    def hold(self, weights: Weights) -> Held:
+        """Return a study's `weights` as tensors."""
+        return tf.constant(weights.trainable), tf.constant(weights.statistics)
+
+    def images(self, stored: np.ndarray) -> Images:
         """Return stored images, uint8 (n, height, width, channels), as float32 in [0, 1] in the attack's space."""
-        native = tf.cast(tf.constant(stored), tf.float32) / 255.0
-        return self.classifier.preparation(native) if self.space == "prepared" else native
+        native = stored.astype(np.float32) / np.float32(255)
+        return native if self._view is None else np.asarray(self._view(tf.constant(native)))
 
-    def logits(self, weights: HeldWeights, images: tf.Tensor) -> tf.Tensor:
+    def logits(self, weights: Held, images: tf.Tensor) -> tf.Tensor:
         """Return logits (n, classes) of `images` in the attack's space."""
-        return self._logits(weights.trainable, weights.statistics, images)
+        return self._logits(weights, images)
 
     def gradient(
-        self, weights: HeldWeights, images: tf.Tensor, labels: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return logits, and the direction of each image's cross-entropy gradient with respect to its pixels.
+        self, weights: Held, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, loss: int
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return logits (n, classes), losses (n,), and each image's own gradient of its loss.
 
-        The direction is scaled so that it does not vanish where the model is sure; see `cross_entropy_direction`.
+        Args:
+            weights: from `hold`.
+            images: (n, height, width, channels) in [0, 1].
+            labels: (n,) int32.
+            targets: (n,) int32, for losses that have a target.
+            loss: its number in `losses.NUMBERS`.
+
+        Raises:
+            NotDifferentiableError: the model has an operation without a gradient.
         """
-        logits, gradient = self._gradient(weights.trainable, weights.statistics, images, labels)
-        return logits, gradient
+        if self.obstacle:
+            raise NotDifferentiableError(self.obstacle)
+        return self._gradient(weights, images, labels, targets, tf.constant(loss, tf.int32))
 
-    def _forward(self, trainable: tf.Tensor, statistics: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-        prepared = images if self.space == "prepared" else self.classifier.preparation(images)
-        layout = self.classifier.layout
-        logits, _ = self.classifier.logits(
-            layout.split(trainable, "trainable"), layout.split(statistics, "statistic"), prepared
-        )
-        return logits
+    @cached_property
+    def obstacle(self) -> str:
+        """Why the model has no gradient; empty if it has one."""
+        try:
+            self._gradient.get_concrete_function()
+        except LookupError as error:  # what TensorFlow raises where no gradient is registered
+            return str(error).splitlines()[0]
+        return ""
 
     def _backward(
-        self, trainable: tf.Tensor, statistics: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        seen: list[tf.Tensor] = []
-
-        def losses(x: tf.Tensor) -> tf.Tensor:
-            seen.append(self._forward(trainable, statistics, x))
-            return cross_entropy_direction(seen[0], labels)
-
-        gradient = input_gradient(losses, images)
-        return seen[0], gradient
+        self, weights: Held, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, number: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            logits = tf.ensure_shape(self._forward(weights, images), [None, self.classes])
+        losses, directions = slopes(number, logits, labels, targets)
+        # Each image's loss depends on its own logits alone: no mean, which would only scale small gradients away.
+        # What is cut off from the pixels (a rounding, an argmax) has gradient zero, and an audit says so.
+        gradient = tape.gradient(
+            logits, images, output_gradients=directions, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        return logits, losses, gradient

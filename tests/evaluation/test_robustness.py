@@ -26,7 +26,7 @@ def test_a_linear_models_robust_accuracy_is_its_margins(linear_classifier, draw)
     rows = np.arange(50)
     margin = logits[rows, images.labels] - logits[rows, 1 - images.labels]
     reach = np.abs(kernel[:, 0] - kernel[:, 1]).sum()
-    measured = robustness(Victim(linear_classifier), weights, images, [0.01, "8/255", 0.2], batch_size=7)
+    measured = robustness(Victim.of(linear_classifier), weights, images, [0.01, "8/255", 0.2], batch_size=7)
     assert measured.clean.correct == np.sum(margin > 0)
     for epsilon, name in [(0.01, "0.01"), (8 / 255, "8/255"), (0.2, "0.2")]:
         assert measured.attacked["fgsm"][name].correct == np.sum(margin > epsilon * reach)
@@ -35,7 +35,7 @@ def test_a_linear_models_robust_accuracy_is_its_margins(linear_classifier, draw)
 
 def test_workers_and_batches_do_not_change_the_result(linear_classifier, draw):
     weights, images = linear_classifier.initial_weights(), split(draw)
-    victim = Victim(linear_classifier)
+    victim = Victim.of(linear_classifier)
     alone = robustness(victim, weights, images, [0.01])
     with ThreadPoolExecutor(3) as pool:
         together = robustness(victim, weights, images, [0.01], map=pool.map)
@@ -53,7 +53,7 @@ def test_batches_cover_everything_once():
 def test_examples_grow_with_epsilon_and_start_clean(linear_classifier, draw):
     images = split(draw)
     shown = examples(
-        Victim(linear_classifier), linear_classifier.initial_weights(), images, ["8/255", 0.01, 0.2], 5
+        Victim.of(linear_classifier), linear_classifier.initial_weights(), images, ["8/255", 0.01, 0.2], 5
     )
     assert shown.images.shape == (5, 4, 4, 4, 1)
     assert shown.epsilon_names.tolist() == ["0", "0.01", "8/255", "0.2"]

@@ -2,45 +2,48 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedrobust.evasion.fgsm import FGSM
+from fedrobust.evasion import FGSM, Threat, Victim, WhiteBox, attack
 from fedrobust.evasion.steps import cross_entropy_direction, input_gradient, project
-from fedrobust.evasion.victim import Victim
 from fedrobust.models.classifier import build_classifier
 from fedrobust.models.layout import Weights
 from fedrobust.training.objectives import cross_entropy
 
 
+def plain(target, images, labels, epsilons, **settings):
+    """FGSM from every image at every epsilon, as a plain implementation shows it."""
+    return attack(target, images, labels, FGSM(**settings), Threat(), epsilons, nested=False)
+
+
 def test_linear_models_adversary_is_the_formula(linear_classifier, draw):
     """x + epsilon sign(w_other - w_label), clipped to [0, 1]."""
-    victim, weights = Victim(linear_classifier), linear_classifier.initial_weights()
-    kernel, bias = linear_classifier.layout.unflatten(weights)
+    victim, weights = Victim.of(linear_classifier), linear_classifier.initial_weights()
+    kernel, _ = linear_classifier.layout.unflatten(weights)
     stored = draw.integers(0, 256, (20, 4, 4, 1)).astype(np.uint8)
     labels = draw.integers(0, 2, 20).astype(np.int32)
-    held = victim.hold(weights)
-    logits, images = FGSM().curve(victim, held, victim.images(stored), tf.constant(labels), [0.01, 0.2])
+    done = plain(WhiteBox.of(victim, weights), victim.images(stored), labels, [0.01, 0.2])
     x = stored.reshape(20, 16) / np.float32(255)
-    np.testing.assert_allclose(logits, x @ kernel + bias, atol=1e-5)
     direction = np.sign(kernel[:, 1 - labels] - kernel[:, labels]).T
-    for epsilon, adversary in zip([0.01, 0.2], images, strict=True):
+    for epsilon, adversary in zip([0.01, 0.2], done.images, strict=True):
         expected = np.clip(x + epsilon * direction, 0, 1)
-        np.testing.assert_allclose(adversary.numpy().reshape(20, 16), expected, atol=1e-6)
+        np.testing.assert_allclose(adversary.reshape(20, 16), expected, atol=1e-6)
 
 
 def test_a_model_that_is_sure_is_attacked_all_the_same(linear_classifier, draw):
     """At a logit gap in the hundreds cross-entropy has no gradient left; the attack must not notice."""
     weights = linear_classifier.initial_weights()
-    sure = Weights(weights.trainable * 1e4, weights.statistics)
-    victim = Victim(linear_classifier)
-    stored = draw.integers(0, 256, (20, 4, 4, 1)).astype(np.uint8)
-    images = victim.images(stored)
-    logits = victim.logits(victim.hold(sure), images).numpy()
-    labels = tf.constant(logits.argmax(1), tf.int32)
+    victim = Victim.of(linear_classifier)
+    sure = WhiteBox.of(victim, Weights(weights.trainable * 1e4, weights.statistics))
+    images = victim.images(draw.integers(0, 256, (20, 4, 4, 1)).astype(np.uint8))
+    logits = sure.logits(images)
+    labels = logits.argmax(1).astype(np.int32)
     assert np.abs(logits[:, 0] - logits[:, 1]).min() > 90
-    vanished = input_gradient(lambda x: cross_entropy(victim.logits(victim.hold(sure), x), labels), images)
-    assert not vanished.numpy().any(), "this is the trap"
-    _, (adversary,) = FGSM().curve(victim, victim.hold(sure), images, labels, [0.1])
-    _, (expected,) = FGSM().curve(victim, victim.hold(weights), images, labels, [0.1])
-    np.testing.assert_array_equal(adversary, expected)
+    assert not sure.gradient(images, labels, "cross-entropy").gradients.any(), "this is the trap"
+    stopped = plain(sure, images, labels, [0.1], loss="cross-entropy")
+    np.testing.assert_array_equal(stopped.images[0], images)
+    adversary = plain(sure, images, labels, [0.1]).images
+    np.testing.assert_array_equal(
+        adversary, plain(WhiteBox.of(victim, weights), images, labels, [0.1]).images
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
@@ -57,15 +60,14 @@ def test_space_decides_which_pixels_move(draw):
     classifier = build_classifier("mobilenetv2", native=(28, 28, 1), classes=2)
     weights = classifier.initial_weights()
     stored = draw.integers(0, 256, (2, 28, 28, 1)).astype(np.uint8)
-    labels = tf.constant([0, 1])
     shapes = {}
     for space in ("native", "prepared"):
-        victim = Victim(classifier, space)
+        victim = Victim.of(classifier, space)
         images = victim.images(stored)
-        _, (adversary,) = FGSM().curve(victim, victim.hold(weights), images, labels, [0.01])
-        shapes[space] = tuple(adversary.shape)
-        assert np.abs(adversary - images).max() <= 0.01 + 1e-6
-        assert np.abs(adversary - images).mean() > 0.005
+        done = plain(WhiteBox.of(victim, weights), images, np.array([0, 1]), [0.01])
+        shapes[space] = done.images.shape[1:]
+        assert np.abs(done.images[0] - images).max() <= 0.01 + 1e-6
+        assert np.abs(done.images[0] - images).mean() > 0.005
     assert shapes == {"native": (2, 28, 28, 1), "prepared": (2, 32, 32, 3)}
 
 

@@ -163,7 +163,7 @@ def test_adversarial_training_makes_a_model_harder_to_attack(edge):
         weights, _ = LocalUpdate(edge, recipe, Adam())(
             edge.initial_weights(), data, batches, rates(batches, 0.002), [0, 0]
         )
-        scores[name] = robustness(Victim(edge), weights, dataset.test, ["8/255"])
+        scores[name] = robustness(Victim.of(edge), weights, dataset.test, ["8/255"])
     for score in scores.values():
         assert score.clean.balanced_accuracy > 0.6
     attacked = {name: score.attacked["fgsm"]["8/255"].balanced_accuracy for name, score in scores.items()}

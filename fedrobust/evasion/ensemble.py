@@ -1,0 +1,62 @@
+"""Several attacks in turn, each on what the ones before left standing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fedrobust.evasion.apgd import AutoPGDCrossEntropy, AutoPGDRatio, AutoPGDTargeted
+from fedrobust.evasion.attack import ATTACKS, Attack
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.square import Square
+from fedrobust.evasion.threat import Norm
+
+
+@ATTACKS.register("ensemble")
+@dataclass(frozen=True, kw_only=True)
+class Ensemble(Attack):
+    """Auto-PGD on cross-entropy, on DLR and towards targets, then Square: the parts of AutoAttack, for any classes.
+
+    Croce and Hein (2020), arXiv:2003.01690. Where DLR is undefined (below three classes; its targeted form below
+    four) the margin takes its place, and there are never more targets than wrong classes. Instead of FAB, which their
+    later work drops for targeted Auto-PGD, there is none. With two classes the targeted search would repeat the one
+    on the margin: it is left out.
+
+    Attributes:
+        steps: of every gradient attack.
+        targets: most classes aimed at.
+        queries: of Square.
+        restarts: of every part.
+    """
+
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+
+    steps: int = 100
+    targets: int = 9
+    queries: int = 5000
+    restarts: int = 1
+
+    def parts(self, classes: int) -> Sequence[Attack]:
+        """Return the attacks that are run on a model with so many classes, in order."""
+        again = {"steps": self.steps, "restarts": self.restarts}
+        towards = [AutoPGDTargeted(targets=min(self.targets, classes - 1), **again)] if classes > 2 else []
+        return [
+            AutoPGDCrossEntropy(**again),
+            AutoPGDRatio(**again),
+            *towards,
+            Square(queries=self.queries, restarts=self.restarts),
+        ]
+
+    @property
+    def passes(self) -> int:
+        """All parts' together."""
+        return sum(part.passes for part in self.parts(self.targets + 1))
+
+    def run(self, hunt: Hunt) -> None:
+        """Run one part after another."""
+        for part in self.parts(hunt.target.classes):
+            hunt.stand()
+            if not len(hunt):
+                return
+            part.run(hunt)
+
+

@@ -1,0 +1,114 @@
+"""What gradient attacks climb: functions of the logits, each for every image alone.
+
+All of them grow as the model errs. They are chosen by number inside one compiled graph, so that a model is traced once
+for all of them.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+"""(logits (n, C), labels (n,) int32, targets (n,) int32) -> losses (n,)."""
+
+
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy of the label, as in textbooks. Its gradient underflows where the model is sure."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+def stable_cross_entropy(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """The log-odds of being wrong: log of the sum of the wrong classes' exp(logit), minus the right logit.
+
+    It grows with cross-entropy, H = log(1 + exp(odds)), so both have the same maxima and gradients in the same
+    direction; but where H and its gradient are 0 to the last bit, this one still tells up from down.
+    """
+    right = tf.one_hot(labels, logits.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
+    return tf.reduce_logsumexp(tf.where(right, -float("inf"), logits), axis=-1) - _of(logits, labels)
+
+
+def margin(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """The largest wrong logit minus the right one (Carlini and Wagner, 2016, arXiv:1608.04644, f6)."""
+    return _largest_wrong(logits, labels) - _of(logits, labels)
+
+
+def dlr(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """The difference of logits ratio (Croce and Hein, 2020, arXiv:2003.01690, eq. 6); the margin for two classes.
+
+    It does not change when all logits are scaled or shifted. It needs three classes.
+    """
+    if logits.shape[-1] < 3:
+        return margin(logits, labels, targets)
+    ordered = tf.math.top_k(logits, 3).values
+    return margin(logits, labels, targets) / (ordered[:, 0] - ordered[:, 2] + 1e-12)
+
+
+def targeted_cross_entropy(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """The log-odds of the target class, which grow with its probability."""
+    return -stable_cross_entropy(logits, targets, targets)
+
+
+def difference(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """The target's logit minus the label's."""
+    return _of(logits, targets) - _of(logits, labels)
+
+
+def targeted_dlr(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """The targeted difference of logits ratio (Croce and Hein, 2020, eq. 7); the difference below four classes."""
+    if logits.shape[-1] < 4:
+        return difference(logits, labels, targets)
+    ordered = tf.math.top_k(logits, 4).values
+    scale = ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2 + 1e-12
+    return difference(logits, labels, targets) / scale
+
+
+def logit(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """The target's logit alone: one row of the Jacobian."""
+    return _of(logits, targets)
+
+
+LOSSES: dict[str, Loss] = {
+    "cross-entropy": cross_entropy,
+    "stable-cross-entropy": stable_cross_entropy,
+    "margin": margin,
+    "dlr": dlr,
+    "targeted-cross-entropy": targeted_cross_entropy,
+    "difference": difference,
+    "targeted-dlr": targeted_dlr,
+    "logit": logit,
+}
+
+NUMBERS = {name: number for number, name in enumerate(LOSSES)}
+
+
+def slopes(
+    number: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the losses (n,) of one kind and their derivatives by the logits (n, C).
+
+    Args:
+        number: of the loss, from `NUMBERS`, () int32.
+        logits: (n, C) with a known C.
+        labels: (n,) int32.
+        targets: (n,) int32.
+    """
+
+    def branch(loss: Loss) -> Callable[[], tuple[tf.Tensor, tf.Tensor]]:
+        def losses_and_slopes() -> tuple[tf.Tensor, tf.Tensor]:
+            with tf.GradientTape() as tape:
+                tape.watch(logits)
+                losses = loss(logits, labels, targets)
+            return losses, tape.gradient(losses, logits)
+
+        return losses_and_slopes
+
+    return tf.switch_case(number, [branch(loss) for loss in LOSSES.values()])
+
+
+def _of(logits: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    return tf.gather(logits, classes, batch_dims=1)
+
+
+def _largest_wrong(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    right = tf.one_hot(labels, logits.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
+    return tf.reduce_max(tf.where(right, -float("inf"), logits), axis=-1)

@@ -1,0 +1,182 @@
+"""A Keras file under attack: any model that takes images and answers with logits or probabilities."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fedrobust.errors import FedrobustError
+from fedrobust.evasion.target import WhiteBox
+from fedrobust.evasion.threat import Images
+from fedrobust.evasion.victim import Held, Victim
+from fedrobust.models.preparation import Preparation, Shape
+
+
+class ModelFileError(FedrobustError, ValueError):
+    """A model file cannot be attacked; the message says why and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedModel:
+    """A model from a file, ready to be attacked.
+
+    Attributes:
+        name: the file's, or the model's own.
+        target: takes images of the data's shape (or of the model's own, in the prepared space); gives logits.
+        output: what the file's model answers with: "logits", "probabilities" (nothing could be taken off them), or
+            "unwrapped" (a softmax or sigmoid at its end was taken off).
+        keras: the file's model, for what only it can tell.
+        preparation: from the data's images to the model's.
+        single: whether its output is one unit, the score of class 1.
+    """
+
+    name: str
+    target: WhiteBox
+    output: str
+    keras: Any
+    preparation: Preparation
+    single: bool
+
+    def answers(self, images: Images, training: bool = False) -> np.ndarray:
+        """Return the logits of native `images`, as in training (BatchNorm on the batch, dropout on) if asked."""
+        if not training:
+            return self.target.logits(images)
+        prepared = self.preparation(tf.constant(images))
+        values = [variable.value for variable in self.keras.trainable_variables]
+        others = [variable.value for variable in self.keras.non_trainable_variables]
+        outputs, _ = self.keras.stateless_call(values, others, prepared, training=True)
+        return np.asarray(_two_or_more(tf.cast(outputs, tf.float32), self.single))
+
+
+def open_model(
+    path: str | Path | Any, native: Shape, classes: int, space: str = "native", batch_size: int = 128
+) -> OpenedModel:
+    """Open a Keras 3 model and put it behind the way in and out that an attack needs.
+
+    A softmax or sigmoid at its end is taken off: from probabilities the gradients of a sure model are 0. Grey images
+    are copied to three channels, and resized, where the model wants it. Inputs are images in [0, 1].
+
+    Args:
+        path: a ``.keras`` or ``.h5`` file, or a Keras model.
+        native: (height, width, channels) of the data's images.
+        classes: of the data.
+        space: "native" perturbs the data's images, "prepared" the model's.
+        batch_size: most images in one call.
+
+    Raises:
+        ModelFileError: there is no such file, it holds no model of images, or its classes are not the data's.
+    """
+    model = path if isinstance(path, keras.Model) else _loaded(Path(path))
+    name = model.name if path is model else Path(path).name
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise ModelFileError(f"{name}: its input is {shape}; one batch of images is wanted, (n, height, width, channels)")
+    preparation = Preparation(native, _prepared(name, shape[1:], native))
+    outputs = model.output_shape
+    if not isinstance(outputs, tuple) or len(outputs) != 2 or outputs[1] is None:
+        raise ModelFileError(f"{name}: its output is {outputs}; one row of logits or probabilities an image is wanted")
+    single = outputs[1] == 1
+    if (2 if single else outputs[1]) != classes:
+        raise ModelFileError(
+            f"{name}: it answers with {outputs[1]} numbers, the data have {classes} classes; name the data it was trained for"
+        )
+    bare, taken_off = _without_activation(model)
+    output = "unwrapped" if taken_off else "logits"
+    if not taken_off and _looks_like_probabilities(bare, preparation):
+        output = "probabilities"
+
+    infer = _frozen(bare)
+
+    def forward(weights: Held, images: tf.Tensor) -> tf.Tensor:
+        prepared = images if space == "prepared" else preparation(images)
+        answers = tf.cast(infer(prepared), tf.float32)
+        if output == "probabilities":
+            # The logarithm is what is left to do; where a probability is 0 to the last bit, nothing is.
+            answers = tf.math.log(tf.maximum(answers, 1e-38))
+            return tf.concat([tf.math.log1p(-tf.exp(answers)), answers], 1) if single else answers
+        return _two_or_more(answers, single)
+
+    perturbed, view = (preparation.native, None)
+    if space == "prepared":
+        perturbed, view = preparation.prepared, preparation
+    victim = Victim(forward, [], perturbed, classes, view)
+    return OpenedModel(name, WhiteBox(victim, (), batch_size), output, bare, preparation, single)
+
+
+def _frozen(model: Any) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the model in inference mode with its weights as constants: BatchNorm is then folded into convolutions.
+
+    A layer with a random state of its own has to keep it, or its noise would be the same in every call.
+    """
+    if len(model.variables) != len(model.weights):
+        return lambda images: model(images, training=False)
+    trainable = [variable.numpy() for variable in model.trainable_variables]
+    others = [variable.numpy() for variable in model.non_trainable_variables]
+
+    def infer(images: tf.Tensor) -> tf.Tensor:
+        constants = [tf.constant(array) for array in trainable], [tf.constant(array) for array in others]
+        return model.stateless_call(*constants, images, training=False)[0]
+
+    return infer
+
+
+def _loaded(path: Path) -> Any:
+    if not path.is_file():
+        raise ModelFileError(f"{path}: there is no such file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return keras.models.load_model(path, compile=False)
+        except Exception as error:  # Keras raises many kinds: no archive, a layer it does not know, another version
+            raise ModelFileError(
+                f"{path}: Keras cannot open it: {str(error).splitlines()[0]}; a .keras file of Keras 3 without custom "
+                "layers is wanted"
+            ) from error
+
+
+def _prepared(name: str, shape: tuple[Any, ...], native: Shape) -> Shape:
+    height, width = (shape[0] or native[0]), (shape[1] or native[1])
+    channels = shape[2] or native[2]
+    if channels not in (1, 3) or (native[2], channels) == (3, 1):
+        raise ModelFileError(
+            f"{name}: it takes images of {channels} channels, the data have {native[2]}: grey can be copied to colour, "
+            "not the other way round"
+        )
+    return height, width, channels
+
+
+def _without_activation(model: Any) -> tuple[Any, bool]:
+    """Return the model up to its logits, and whether a softmax or sigmoid was taken off its end."""
+    last = model.layers[-1] if model.layers else None
+    if last is None:
+        return model, False
+    ends = (keras.activations.softmax, keras.activations.sigmoid)
+    if isinstance(last, keras.layers.Softmax) or (
+        isinstance(last, keras.layers.Activation) and last.activation in ends
+    ):
+        return keras.Model(model.inputs, last.input), True
+    if getattr(last, "activation", None) in ends:
+        last.activation = keras.activations.linear
+        # A model that was called before has its graph already: a new one is made of the same layers.
+        return keras.models.clone_model(model, clone_function=lambda layer: layer), True
+    return model, False
+
+
+def _looks_like_probabilities(model: Any, preparation: Preparation) -> bool:
+    """Whether the answers to random images are rows in [0, 1] that sum to one (or one number in (0, 1))."""
+    draw = np.random.default_rng(0)
+    images = draw.random((16, *preparation.native)).astype(np.float32)
+    answers = np.asarray(model(preparation(tf.constant(images)), training=False), np.float64)
+    if not ((answers >= 0) & (answers <= 1)).all():
+        return False
+    return answers.shape[1] == 1 or bool(np.allclose(answers.sum(axis=1), 1.0, atol=1e-3))
+
+
+def _two_or_more(answers: tf.Tensor, single: bool) -> tf.Tensor:
+    """Return logits of two classes where the model has one unit: class 0 gets 0."""
+    return tf.concat([tf.zeros_like(answers), answers], axis=1) if single else answers

@@ -1,0 +1,112 @@
+"""Projected gradient ascent, and its forms with other names."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fedrobust.evasion.attack import ATTACKS
+from fedrobust.evasion.chance import apart
+from fedrobust.evasion.gradient_attack import GradientAttack, kept, random_start
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.threat import Images, column
+
+
+@ATTACKS.register("pgd")
+@dataclass(frozen=True, kw_only=True)
+class PGD(GradientAttack):
+    """Many small steps up the loss, each brought back into the threat (Madry et al., 2017, arXiv:1706.06083).
+
+    Attributes:
+        steps: gradient steps.
+        step_size: of one step, as a share of epsilon; 0 stands for 2.5 / steps, Madry's choice.
+        random_start: begin at a random point of the threat.
+        restarts: searches, each from another random point, on the images that still stand.
+    """
+
+    steps: int = 20
+    step_size: float = 0.0
+    random_start: bool = True
+    restarts: int = 1
+
+    momentum: ClassVar[float] = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps < 1 or self.restarts < 1 or self.step_size < 0:
+            raise ValueError(
+                f"steps = {self.steps}, restarts = {self.restarts}, step_size = {self.step_size}: "
+                "choose at least 1, 1 and 0"
+            )
+        if self.restarts > 1 and not self.random_start:
+            raise ValueError(f"restarts = {self.restarts} without random_start: all would find the same")
+
+    @property
+    def passes(self) -> int:
+        """A gradient a step, and a look at the end."""
+        return self.restarts * (2 * self.steps + 1)
+
+    @property
+    def share(self) -> float:
+        """Step size in units of epsilon."""
+        return self.step_size or 2.5 / self.steps
+
+    def run(self, hunt: Hunt) -> None:
+        """Climb from the clean image or from random points."""
+        for restart in range(self.restarts):
+            hunt.stand()
+            start = random_start(hunt, apart(hunt.keys, restart)) if self.random_start else hunt.clean
+            self.climb(hunt, start)
+
+    def climb(self, hunt: Hunt, images: Images) -> None:
+        """Climb from `images`."""
+        aims, speed = self.aims(hunt), np.zeros_like(images)
+        for _ in hunt.steps(self.steps):
+            seen = hunt.gradient(images, self.climbed, aims)
+            images, aims, speed, gradient = kept(hunt.keep(), images, aims, speed, seen.gradients)
+            if self.momentum:
+                mean = np.abs(gradient).mean(axis=(1, 2, 3))
+                speed = self.momentum * speed + gradient / column(np.maximum(mean, 1e-30))
+                gradient = speed
+            moved = images + np.float32(self.share * hunt.epsilon) * hunt.threat.steepest(gradient)
+            images = hunt.threat.project(moved, hunt.clean, hunt.epsilon)
+        if len(hunt):
+            hunt.look(images)
+            hunt.keep()
+
+
+@ATTACKS.register("bim")
+@dataclass(frozen=True, kw_only=True)
+class BIM(PGD):
+    """The basic iterative method: FGSM in steps, from the clean image (Kurakin et al., 2016, arXiv:1607.02533).
+
+    Attributes:
+        steps: gradient steps.
+        step_size: of one step, as a share of epsilon; 0 stands for 1 / steps.
+    """
+
+    steps: int = 10
+    random_start: bool = False
+    starts_clean: ClassVar[bool] = True
+
+    @property
+    def share(self) -> float:
+        """Step size in units of epsilon."""
+        return self.step_size or 1.0 / self.steps
+
+
+@ATTACKS.register("mi-fgsm")
+@dataclass(frozen=True, kw_only=True)
+class MomentumFGSM(BIM):
+    """BIM along a running mean of gradients; its images transfer better (Dong et al., 2017, arXiv:1710.06081).
+
+    Attributes:
+        decay: share of the running mean that a step keeps.
+    """
+
+    decay: float = 1.0
+
+    @property
+    def momentum(self) -> float:  # type: ignore[override]
+        """Share of the running mean that a step keeps."""
+        return self.decay

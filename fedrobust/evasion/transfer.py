@@ -1,0 +1,132 @@
+"""Adversaries of one model, tried on another."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fedrobust.evasion.attack import ATTACKS, Attack, attack_named
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.target import Labels, Logits, Target, WhiteBox
+from fedrobust.evasion.threat import Images, Norm, Threat, ThreatError
+from fedrobust.evasion.victim import Victim
+from fedrobust.models.classifier import build_classifier
+from fedrobust.training.distillation import distil
+
+SURE = 20.0
+"""The logit that a queried label gets, the other classes having 0."""
+
+
+@ATTACKS.register("transfer")
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Attack):
+    """Attack a surrogate, and show the result to the model: who does not know the model can do that.
+
+    Papernot et al. (2016), arXiv:1602.02697. The surrogate is a model of the attacker's own, or is trained here on
+    the model's answers to the images under attack and to others made from them by steps along the surrogate's own
+    gradient (their Jacobian-based augmentation): the exploratory attack of medical imaging's literature.
+
+    Attributes:
+        surrogate: "query" to train one by asking, the path of a Keras file, or a `Target`.
+        attack: what the surrogate is attacked with, to the end of its steps: an adversary that only just fools it
+            would fool nobody else.
+        rounds: times that the surrogate is trained anew; before each but the first the images are doubled.
+        queries: most answers that are asked for.
+        student: the surrogate's architecture.
+        answers: "labels" or "logits": what the model lets out.
+    """
+
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    white_box: ClassVar[bool] = False
+
+    surrogate: Any = "query"
+    attack: str = "mi-fgsm(steps=20)"
+    rounds: int = 2
+    queries: int = 4000
+    student: str = "edge-cnn"
+    answers: str = "labels"
+    asked: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.answers not in ("labels", "logits"):
+            raise ValueError(f"answers = {self.answers!r}: choose labels or logits")
+        if self.rounds < 1 or self.queries < 1:
+            raise ValueError(f"rounds = {self.rounds}, queries = {self.queries}: choose at least 1")
+        if attack_named(self.attack).nearest:
+            raise ValueError(f"attack = {self.attack!r}: choose one that stays within epsilon, such as pgd")
+
+    @property
+    def passes(self) -> int:
+        """The surrogate's, which count as none of the model's, and one look."""
+        return 1
+
+    def prepared(
+        self, target: Target, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
+    ) -> "Transfer":
+        """Return the attack with its surrogate."""
+        if not isinstance(self.surrogate, str):
+            return self
+        if self.surrogate == "query":
+            surrogate, asked = self.queried(target, images, seed)
+        else:
+            surrogate, asked = opened(Path(self.surrogate), target), 0
+        bound = replace(self, surrogate=surrogate)
+        object.__setattr__(bound, "asked", asked)
+        return bound
+
+    def run(self, hunt: Hunt) -> None:
+        """Attack the surrogate, and ask the model once."""
+        crafting = Hunt(
+            self.surrogate, hunt.threat, hunt.clean, hunt.labels, hunt.keys, hunt.goal, patient=True
+        )
+        crafting.at(hunt.epsilon)
+        attack_named(self.attack).run(crafting)
+        hunt.look(crafting.images)
+        hunt.keep()
+
+    def queried(self, target: Target, images: Images, seed: int) -> tuple[Target, int]:
+        """Return a surrogate trained on the model's answers, and how many were asked for."""
+        classifier = build_classifier(self.student, target.shape, target.classes, image_size=0, seed=seed)
+        victim = Victim.of(classifier)
+        known = grey_levels(images[: self.queries])
+        said = self.told(target, known)
+        for turn in range(self.rounds):
+            taught = distil(classifier, known, said, 1.0, seed=seed)
+            surrogate = WhiteBox.of(victim, taught.weights)
+            left = self.queries - len(known)
+            if turn == self.rounds - 1 or left <= 0:
+                break
+            shown = known.astype(np.float32) / np.float32(255)
+            slope = surrogate.gradient(shown, said.argmax(axis=1).astype(np.int32), "logit").gradients
+            more = grey_levels(np.clip(shown + 0.1 * np.sign(slope), 0.0, 1.0))[:left]
+            known, said = np.concatenate([known, more]), np.concatenate([said, self.told(target, more)])
+        return surrogate, len(known)
+
+    def told(self, target: Target, stored: np.ndarray) -> Logits:
+        """Return what the model says of 8-bit images, as logits."""
+        logits = target.logits(stored.astype(np.float32) / np.float32(255))
+        if self.answers == "logits":
+            return logits
+        return np.eye(target.classes, dtype=np.float32)[logits.argmax(axis=1)] * np.float32(SURE)
+
+
+def grey_levels(images: Images) -> np.ndarray:
+    """Return images in [0, 1] as 8-bit ones."""
+    return np.rint(images * 255).astype(np.uint8)
+
+
+def opened(path: Path, target: Target) -> Target:
+    """Return the model in a Keras file as a surrogate of `target`.
+
+    Raises:
+        ThreatError: it takes other images, or answers with other classes.
+    """
+    from fedrobust.evasion.model_file import open_model
+
+    surrogate = open_model(path, target.shape, target.classes).target
+    if surrogate.classes != target.classes:
+        raise ThreatError(
+            f"surrogate = {str(path)!r}: it knows {surrogate.classes} classes, the model {target.classes}"
+        )
+    return surrogate
