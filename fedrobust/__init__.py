@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fedrobust.api import (
+        attack_model,
+        audit_model,
         bench,
         compare,
         describe_dataset,
@@ -32,6 +34,8 @@ __all__ = [
     "Dataset",
     "Experiment",
     "Run",
+    "attack_model",
+    "audit_model",
     "bench",
     "compare",
     "describe_dataset",

@@ -1,23 +1,29 @@
 """The Python interface: everything that the command line does, as functions."""
 
+import json
+import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedrobust.config import Experiment
+from fedrobust.atomic import atomic
+from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.load import available, describe, load
 from fedrobust.registry import Registry
 from fedrobust.runs.checkpoint import resumable
-from fedrobust.runs.events import Listener
+from fedrobust.runs.environment import environment
+from fedrobust.runs.events import AttackProgressed, CheckFinished, Listener, emit, listening
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.run import Run
 from fedrobust.simulation.simulate import diagnose, simulate
 from fedrobust.spec import settings_of
 
 if TYPE_CHECKING:
+    import keras
     import pandas
 
     from fedrobust.sweeps.events import SweepListener
@@ -178,6 +184,157 @@ def compare(paths: Iterable[str | Path]) -> "pandas.DataFrame":
     return side_by_side(list(paths))
 
 
+def attack_model(
+    model: "str | Path | keras.Model",
+    data: str = "",
+    attacks: Iterable[str] = ("fgsm", "pgd"),
+    epsilons: Iterable[float | str] = (),
+    *listeners: Listener,
+    norm: str = "linf",
+    space: str = "native",
+    bits: int = 0,
+    tied: bool = False,
+    split: str = "test",
+    images: int = 0,
+    seed: int = 0,
+    data_root: str | Path = "",
+    out: str | Path = "",
+) -> dict[str, Any]:
+    """Attack a Keras model, and return what is left of it; the result is written to ``attack.json``.
+
+    Args:
+        model: a ``.keras`` file, a run folder, or a Keras model.
+        data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
+        attacks: such as "pgd(steps=40)"; `fedrobust list attacks` names them.
+        epsilons: numbers or fractions of 255; usual ones for the norm if empty.
+        listeners: called with every event.
+        norm: "linf", "l2" or "l0".
+        space: "native" or "prepared".
+        bits: 8 for images that a file can hold.
+        tied: the colour channels change together.
+        split: of the data set.
+        images: the first so many; 0 for all.
+        seed: of everything random.
+        data_root: folder where data are looked for first.
+        out: folder of results; ``runs/NAME-attack`` if empty. What is finished there is not run again.
+
+    Raises:
+        ModelFileError, DataError, ConfigError, ThreatError, SpecError: something given cannot be used.
+    """
+    from fedrobust.runtime import start_tensorflow
+
+    start_tensorflow(_cores())
+    from fedrobust.audit.plan import Plan
+    from fedrobust.audit.table import attack_table
+    from fedrobust.evasion import Threat
+
+    threat = Threat(norm=norm, space=space, bits=bits, tied=tied)  # type: ignore[arg-type]
+    plan = Plan(threat=threat, curve=tuple(epsilons), seed=seed, epsilon=next(iter(epsilons), _usual(norm)))
+    folder = _result_folder(model, out, "attack")
+    dataset = _data_of(model, data, data_root)
+    with listening(*listeners), ThreadPoolExecutor(_cores()) as pool:
+        table = attack_table(
+            model,
+            dataset,
+            plan,
+            tuple(attacks),
+            split=split,
+            images=images,
+            folder=folder / "attacks",
+            map=workers_map(pool),
+            report=_tell,
+            environment=environment(_cores()),
+        )
+    write_json(folder / "attack.json", table)
+    return {**table, "folder": str(folder)}
+
+
+def audit_model(
+    model: "str | Path | keras.Model",
+    data: str = "",
+    *listeners: Listener,
+    epsilon: float | str = "2/255",
+    norm: str = "linf",
+    space: str = "native",
+    bits: int = 0,
+    tied: bool = False,
+    effort: str = "standard",
+    split: str = "test",
+    images: int = 0,
+    control: str | Path = "",
+    teacher: str | Path = "",
+    edge: str | Path = "",
+    trained_on: Iterable[str] = (),
+    seed: int = 0,
+    data_root: str | Path = "",
+    out: str | Path = "",
+) -> dict[str, Any]:
+    """Say whether a Keras model's robustness is real; return the card, which is also written to ``card.json``.
+
+    Args:
+        model: a ``.keras`` file, a run folder, or a Keras model.
+        data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
+        listeners: called with every event.
+        epsilon: what the verdict is about.
+        norm: "linf" or "l2".
+        space: "native" or "prepared".
+        bits: 8 for images that a file can hold.
+        tied: the colour channels change together.
+        effort: "quick", "standard" or "full".
+        split: of the data set.
+        images: the first so many; 0 for all.
+        control: the same model without its defence: a file or a run folder.
+        teacher: the model that it was distilled from.
+        edge: its exported LiteRT file.
+        trained_on: names of the attacks that its training used, such as "fgsm".
+        seed: of everything random.
+        data_root: folder where data are looked for first.
+        out: folder of the card; ``runs/NAME-audit`` if empty. What is finished there is not run again.
+
+    Raises:
+        ModelFileError, DataError, ConfigError, ThreatError: something given cannot be used.
+
+    Example:
+        >>> card = fedrobust.audit_model("model.keras", "breastmnist")  # doctest: +SKIP
+        >>> card["verdict"]["word"]  # doctest: +SKIP
+        'not robust'
+    """
+    from fedrobust.runtime import start_tensorflow
+
+    start_tensorflow(_cores())
+    from fedrobust.audit.file import audit_file
+    from fedrobust.audit.plan import Plan
+    from fedrobust.evasion import Threat
+    from fedrobust.report.card import write as write_card
+
+    threat = Threat(norm=norm, space=space, bits=bits, tied=tied)  # type: ignore[arg-type]
+    plan = Plan(epsilon=epsilon, threat=threat, effort=effort, seed=seed)  # type: ignore[arg-type]
+    folder = _result_folder(model, out, "audit")
+    dataset = _data_of(model, data, data_root)
+    used, history = _training_of(model)
+    with listening(*listeners), ThreadPoolExecutor(_cores()) as pool:
+        card = audit_file(
+            model,
+            dataset,
+            plan,
+            split=split,
+            images=images,
+            control=control,
+            teacher=teacher,
+            edge=edge,
+            trained_on=tuple(trained_on) or used,
+            history=history,
+            folder=folder / "attacks",
+            map=workers_map(pool),
+            report=_tell,
+            note=lambda finding: emit(CheckFinished(finding.to_json())),
+            environment=environment(_cores()),
+        )
+    write_json(folder / "card.json", card.content)
+    write_card(folder)
+    return {**card.content, "folder": str(folder)}
+
+
 def load_dataset(name: str, size: int = 28, root: str | Path = "", **settings: Any) -> Dataset:
     """Return a data set by name or path; see `fedrobust.data.load.load`."""
     return load(name, size, root, **settings)
@@ -208,6 +365,65 @@ def members(family: str) -> dict[str, str]:
         start_tensorflow()
     registry: Registry = getattr(import_module(module), name)
     return {member: _summary(registry[member]) + _settings(registry[member]) for member in registry}
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write plain data as indented JSON, atomically."""
+    with atomic(path) as draft:
+        draft.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def workers_map(pool: Executor) -> Any:
+    """Return the `map` of an executor, for attacks."""
+    return lambda function, items: pool.map(function, items)
+
+
+def _usual(norm: str) -> float | str:
+    return {"l2": 0.5, "l0": 1}.get(norm, "2/255")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _tell(name: str, progress: Any) -> None:
+    emit(AttackProgressed(name, progress.done, progress.left))
+
+
+def _run_of(model: Any) -> Run | None:
+    """Return the run whose folder `model` is, None for anything else."""
+    if isinstance(model, str | Path) and (Path(model).expanduser() / "experiment.toml").is_file():
+        return Run.open(model)
+    return None
+
+
+def _data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
+    run = _run_of(model)
+    if data or run is None:
+        if not data:
+            raise ConfigError("data: name the images, such as breastmnist or the path of an .npz file")
+        return load(data, root=data_root)
+    from fedrobust.study import dataset_of
+
+    settings = {"data__root": str(data_root)} if data_root else {}
+    return dataset_of(run.experiment.changed(**settings))
+
+
+def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Return the attacks that a run's clients trained on, and how its accuracy under PGD-5 went."""
+    run = _run_of(model)
+    if run is None:
+        return (), ()
+    recipe = run.experiment.training.recipe
+    probes = [entry.get("pgd-probe") for entry in run.result["rounds"]]
+    return (recipe,) if recipe != "plain" else (), tuple(probe for probe in probes if probe is not None)
+
+
+def _result_folder(model: Any, out: str | Path, what: str) -> Path:
+    name = Path(model).name if isinstance(model, str | Path) else model.name
+    folder = Path(out) if str(out) else Path("runs") / f"{name}-{what}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
 
 
 def _settings(member: Any) -> str:

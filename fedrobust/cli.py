@@ -100,6 +100,123 @@ def doctor(
         typer.echo("it fits")
 
 
+Model = Annotated[Path, typer.Argument(help="A .keras file of Keras 3, or a run folder.")]
+Data = Annotated[
+    str, typer.Option("--data", help="A MedMNIST name, phantom, or an .npz file; a run folder has its own.")
+]
+Norm = Annotated[str, typer.Option(help="linf, l2, or (attack only) l0.")]
+Space = Annotated[str, typer.Option(help="native: the stored pixels; prepared: what the network takes.")]
+Bits = Annotated[int, typer.Option(help="8: only images that an 8-bit file can hold.")]
+Tied = Annotated[bool, typer.Option("--tied", help="The colour channels change together.")]
+SplitName = Annotated[str, typer.Option("--split", help="train, validation or test.")]
+Count = Annotated[int, typer.Option("--images", min=0, help="The first so many images; 0: all.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+Out = Annotated[str, typer.Option(help="Folder of results; what is finished there is not run again.")]
+
+
+@app.command()
+def attack(
+    model: Model,
+    data: Data = "",
+    attacks: Annotated[
+        list[str] | None, typer.Option("--attack", help='Such as "pgd(steps=40)"; repeatable; `list attacks`.')
+    ] = None,
+    epsilons: Annotated[
+        list[str] | None, typer.Option("--epsilon", help="Such as 0.005 or 2/255; repeatable.")
+    ] = None,
+    norm: Norm = "linf",
+    space: Space = "native",
+    bits: Bits = 0,
+    tied: Tied = False,
+    split: SplitName = "test",
+    images: Count = 0,
+    seed: Seed = 0,
+    out: Out = "",
+    data_root: DataRoot = "",
+) -> None:
+    """Attack a model and show what is left of it, beside a constant classifier."""
+    from fedrobust import api
+    from fedrobust.runs.console import ConsoleListener, attack_table, standard_output
+    from fedrobust.runtime import claim_process
+
+    claim_process()
+    with ConsoleListener() as listener, complaints(lambda: out, "fedrobust attack ... --out"):
+        result = api.attack_model(
+            model,
+            data,
+            attacks or ("fgsm", "pgd"),
+            epsilons or (),
+            listener,
+            norm=norm,
+            space=space,
+            bits=bits,
+            tied=tied,
+            split=split,
+            images=images,
+            seed=seed,
+            data_root=data_root,
+            out=out,
+        )
+    standard_output().print(attack_table(result))
+    typer.echo(f"{result['folder']}/attack.json")
+
+
+@app.command()
+def audit(
+    model: Model,
+    data: Data = "",
+    epsilon: Annotated[str, typer.Option(help="What the verdict is about.")] = "2/255",
+    control: Annotated[str, typer.Option(help="The same model without its defence: a file or a run folder.")] = "",
+    teacher: Annotated[str, typer.Option(help="The model that it was distilled from.")] = "",
+    edge: Annotated[str, typer.Option(help="Its exported .tflite file.")] = "",
+    trained_on: Annotated[
+        list[str] | None, typer.Option(help="An attack that its training used, such as fgsm; repeatable.")
+    ] = None,
+    effort: Annotated[str, typer.Option(help="quick, standard, or full: AutoAttack's steps and queries.")] = "standard",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless the verdict is robust.")] = False,
+    norm: Norm = "linf",
+    space: Space = "native",
+    bits: Bits = 0,
+    tied: Tied = False,
+    split: SplitName = "test",
+    images: Count = 0,
+    seed: Seed = 0,
+    out: Out = "",
+    data_root: DataRoot = "",
+) -> None:
+    """Say whether a model's robustness is real: robust, not robust, not proven, or degenerate."""
+    from fedrobust import api
+    from fedrobust.runs.console import ConsoleListener, standard_output, verdict_line
+    from fedrobust.runtime import claim_process
+
+    claim_process()
+    with ConsoleListener() as listener, complaints(lambda: out, "fedrobust audit ... --out"):
+        card = api.audit_model(
+            model,
+            data,
+            listener,
+            epsilon=epsilon,
+            norm=norm,
+            space=space,
+            bits=bits,
+            tied=tied,
+            effort=effort,
+            split=split,
+            images=images,
+            control=control,
+            teacher=teacher,
+            edge=edge,
+            trained_on=trained_on or (),
+            seed=seed,
+            data_root=data_root,
+            out=out,
+        )
+    standard_output().print(verdict_line(card), soft_wrap=True)
+    typer.echo(f"{card['folder']}/card.html")
+    if strict and card["verdict"]["word"] != "robust":
+        sys.exit(3)
+
+
 @app.command()
 def bench(
     sweep: Annotated[Path, typer.Argument(help="Study file in which any value may be a list of values.")],

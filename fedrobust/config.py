@@ -18,6 +18,7 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from fedrobust.errors import FedrobustError
+from fedrobust.spec import Spec
 
 
 class ConfigError(FedrobustError, ValueError):
@@ -28,10 +29,13 @@ def epsilon_value(epsilon: float | str) -> float:
     """Return the number that an epsilon means, written as a number or as a fraction of 255.
 
     Example:
-        >>> epsilon_value("8/255") == 8 / 255, epsilon_value(0.001)
-        (True, 0.001)
+        >>> epsilon_value("8/255") == 8 / 255, epsilon_value("0.5/255") == 0.5 / 255, epsilon_value(0.001)
+        (True, True, 0.001)
     """
-    return float(Fraction(str(epsilon)) if isinstance(epsilon, str) else epsilon)
+    if not isinstance(epsilon, str):
+        return float(epsilon)
+    above, _, below = epsilon.partition("/")
+    return float(Fraction(above.strip()) / Fraction(below.strip() or 1))
 
 
 def _checked_epsilon(value: Any) -> Any:
@@ -222,6 +226,25 @@ class Poisoning(Section):
         return self
 
 
+EVASION_ATTACKS = (
+    "apgd-ce",
+    "apgd-dlr",
+    "apgd-t",
+    "bim",
+    "deepfool",
+    "ensemble",
+    "fgsm",
+    "mi-fgsm",
+    "noise",
+    "pgd",
+    "square",
+    "transfer",
+    "universal",
+    "carlini-wagner",
+    "lbfgs",
+)
+"""The attacks that search in linf or l2; the family itself needs TensorFlow, which a study's file does not."""
+
 PAPER_EPSILONS: tuple[Epsilon, ...] = (0.001, 0.002, 0.003, 0.004, 0.005)
 GREY_LEVEL_EPSILONS: tuple[Epsilon, ...] = ("1/255", "2/255", "4/255", "8/255")
 
@@ -230,11 +253,18 @@ class Evaluation(Section):
     """What the server measures of the global model."""
 
     every: int = Field(1, ge=1, description="rounds between evaluations; the last round is always evaluated")
-    attacks: tuple[Literal["fgsm"], ...] = Field(("fgsm",), description="attacks on the global model")
+    attacks: tuple[str, ...] = Field(
+        ("fgsm",), description="attacks on the global model, as in pgd(steps=20), or a dotted path"
+    )
+    attack_every: int = Field(
+        0, ge=0, description="rounds between attacks; 0: in every evaluation; the last round is always attacked"
+    )
     epsilons: tuple[Epsilon, ...] = Field(
         PAPER_EPSILONS + GREY_LEVEL_EPSILONS, description="strengths of the attacks"
     )
+    norm: Literal["linf", "l2"] = Field("linf", description="distance that epsilon bounds")
     space: Literal["native", "prepared"] = Field("native", description="which pixels the attacks perturb")
+    bits: Literal[0, 8] = Field(0, description="8: only images that an 8-bit file can hold")
     select: Literal["last", "best"] = Field(
         "last", description="which round's model is kept: the last, or the best validation AUC"
     )
@@ -246,7 +276,28 @@ class Evaluation(Section):
         values = [epsilon_value(epsilon) for epsilon in self.epsilons]
         if len(set(values)) != len(values):
             raise ValueError(f"evaluation.epsilons = {list(self.epsilons)}: one value stands twice")
+        names = [Spec.parse(attack).name for attack in self.attacks]
+        unknown = [name for name in names if name not in EVASION_ATTACKS and ":" not in name]
+        if unknown:
+            raise ValueError(
+                f'evaluation.attacks: "{unknown[0]}" is no evasion attack; choose among '
+                f"{', '.join(EVASION_ATTACKS)}; or give a dotted path"
+            )
+        if len(set(self.attacks)) != len(self.attacks):
+            raise ValueError(f"evaluation.attacks = {list(self.attacks)}: one attack stands twice")
+        if self.bits and self.space == "prepared":
+            raise ValueError('evaluation.bits = 8: prepared images lie between grey levels; take space = "native"')
         return self
+
+
+class Audit(Section):
+    """Whether what looks robust is robust: the checks that end a study."""
+
+    enabled: bool = Field(True, description="audit the global model when the last round is over")
+    epsilon: Epsilon = Field("2/255", description="strength that the verdict is about")
+    effort: Literal["quick", "standard", "full"] = Field("quick", description="how hard the attacks try")
+    images: int = Field(0, ge=0, description="test images audited; 0: all")
+    control: str = Field("", description="Keras file or run folder of the same model without its defence")
 
 
 class Distillation(Section):
@@ -341,6 +392,7 @@ class Experiment(Section):
     training: Training = Training()
     poisoning: Poisoning = Poisoning()
     evaluation: Evaluation = Evaluation()
+    audit: Audit = Audit()
     distillation: Distillation = Distillation()
     export: Export = Export()
     engine: Engine = Engine()

@@ -23,6 +23,7 @@ from fedrobust.spec import build
 
 if TYPE_CHECKING:
     from fedrobust.aggregation import Defence, ServerOptimizer
+    from fedrobust.evasion import Threat
     from fedrobust.models.classifier import Classifier
     from fedrobust.models.layout import Weights
     from fedrobust.poisoning import Attack
@@ -327,3 +328,26 @@ def local_update_of(experiment: Experiment, problem: Problem) -> "LocalUpdate":
 def base_of(experiment: Experiment) -> Path | None:
     """Return the folder that relative paths are resolved against first."""
     return Path(experiment.base) if experiment.base else None
+
+
+def evasion_of(experiment: Experiment) -> "Threat":
+    """Return the study's threat, having made each of its attacks once.
+
+    Raises:
+        SpecError, UnknownNameError: an attack cannot be made.
+        ConfigError: an attack does not search in the study's norm.
+    """
+    from fedrobust.evasion import Threat, attack_named
+
+    settings = experiment.evaluation
+    threat = Threat(norm=settings.norm, space=settings.space, bits=settings.bits)
+    make_importable(experiment)
+    for spec in settings.attacks:
+        with _naming("evaluation.attacks", spec):
+            attack = attack_named(spec)
+        if threat.norm not in attack.norms:
+            raise ConfigError(
+                f'evaluation.attacks = "{spec}": it searches in {", ".join(attack.norms)}, evaluation.norm = '
+                f'"{threat.norm}"'
+            )
+    return threat

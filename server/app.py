@@ -48,12 +48,14 @@ from fedrobust.study import (
     attack_of,
     dataset_of,
     defence_of,
+    evasion_of,
     initial_model,
     malicious_of,
     partition_of,
     recipe_of,
     server_optimizer_of,
 )
+from server.auditor import audited
 from server.defender import Defender
 from server.distiller import Lesson, Student, distil_student, plan_lesson
 from server.evaluator import Evaluator
@@ -107,6 +109,7 @@ class Study:
             "experiment": experiment.to_dict(),
             "rounds": [],
             "resumed-after": [],
+            "audit": None,
             "student": None,
             "export": [],
             "seconds": 0.0,
@@ -120,6 +123,7 @@ class Study:
         server_optimizer_of(experiment)
         attack_of(experiment)
         recipe_of(experiment)
+        evasion_of(experiment)
         emit(StageStarted("loading the data"))
         dataset = dataset_of(experiment)
         partition = partition_of(experiment)
@@ -228,7 +232,7 @@ class Study:
             strategy = self.prepared(evaluator)
             strategy.defender.memory = state.memory
             policy = experiment.model.batchnorm_policy
-            recalibrate = recalibration_of(evaluator.victim.classifier) if policy == "recalibrate" else None
+            recalibrate = recalibration_of(evaluator.classifier) if policy == "recalibrate" else None
             for number in range(state.round + 1, rounds + 1):
                 state = self.round(number, state, strategy, evaluator, recalibrate, folder)
         self.result["model"]["digest"] = state.selected.digest()
@@ -240,7 +244,7 @@ class Study:
         Raises:
             DoesNotFitError: a round needs more memory than there is.
         """
-        experiment, layout = self.experiment, evaluator.victim.classifier.layout
+        experiment, layout = self.experiment, evaluator.classifier.layout
         problem = Problem.of(evaluator.dataset)
         emit(StageStarted("preparing the clients"))
         population = population_of(self.grid, experiment, problem, layout)
@@ -314,14 +318,19 @@ class Study:
         """Return what is measured after round `number`; every ``evaluation.every`` rounds and after the last."""
         settings, rounds = self.experiment.evaluation, self.experiment.federation.rounds
         measured: dict[str, Any] = {"clean": None, "robust": {}, "validation": None}
-        if number % settings.every and number != rounds:
+        last = number == rounds
+        if number % settings.every and not last:
             return measured
+        attacked = last or not settings.attack_every or number % settings.attack_every == 0
         if settings.select == "best":
             measured["validation"] = evaluator.validate(weights).to_json()
         goal = goal_of(self.experiment, evaluator.dataset)
+        found = evaluator.test(weights, attacked).to_json()
         return {
             **measured,
-            **evaluator.test(weights).to_json(),
+            **found,
+            "worst-client": worst_clients(self.experiment, evaluator.dataset, found),
+            "pgd-probe": evaluator.probe(weights),
             "attack-success": None if goal is None else evaluator.success(weights, goal),
         }
 
@@ -359,8 +368,13 @@ class Study:
         self.result["model-evaluation"] = self.selected_evaluation(evaluator, weights)
         if experiment.evaluation.examples:
             save_examples(folder, evaluator.examples(weights))
-        deployable = evaluator.victim.classifier.deployable(weights)
+        deployable = evaluator.classifier.deployable(weights)
         folder.write_with("model.keras", deployable.save)
+        if experiment.audit.enabled:
+            emit(StageStarted("auditing the global model"))
+            card = audited(experiment, evaluator, weights, self.result, folder)
+            folder.write_json("card.json", card.content)
+            self.result["audit"] = card.content
         if lesson is None:
             return
         emit(StageStarted("distilling the student"))
@@ -380,7 +394,7 @@ class Study:
     def selected_evaluation(self, evaluator: Evaluator, weights: Weights) -> dict[str, Any]:
         """Return the evaluation of the selected round: the round's own, where it was measured."""
         chosen = self.result["rounds"][self.result["model"]["selected-round"] - 1]
-        if chosen["clean"] is not None:
+        if chosen["clean"] is not None and (chosen["robust"] or not self.experiment.evaluation.attacks):
             return {key: chosen.get(key) for key in ("clean", "robust", "attack-success")}
         measured: Robustness = evaluator.test(weights)
         goal = goal_of(self.experiment, evaluator.dataset)
@@ -455,6 +469,36 @@ def rare_hospitals(experiment: Experiment) -> list[int]:
     apart = np.abs(counts / counts.sum(1, keepdims=True) - counts.sum(0) / counts.sum()).sum(1) / 2
     malicious = set(malicious_of(experiment))
     return [int(client) for client in np.flatnonzero(apart >= RARE) if client not in malicious]
+
+
+def worst_clients(
+    experiment: Experiment, dataset: Dataset, measured: Mapping[str, Any]
+) -> dict[str, dict[str, Any]] | None:
+    """Return the client whose mix of classes the model serves worst, clean and at every attack's largest epsilon.
+
+    A client's figure is the recall of each class on the test split, weighted by its share of the client's training
+    images: the accuracy that it may expect among its own patients, if they come as they came. None for populations
+    that are drawn on demand.
+    """
+    if experiment.federation.clients > MOST_COMPARED:
+        return None
+    shards, labels = partition_of(experiment).shards, dataset.train.labels
+    counts = np.array([np.bincount(labels[shard], minlength=dataset.classes) for shard in shards], np.float64)
+    mixes = counts / counts.sum(axis=1, keepdims=True)
+    last = {attack: list(curve.items())[-1] for attack, curve in measured["robust"].items() if curve}
+    tables = {
+        "clean": measured["clean"],
+        **{f"{attack} {name}": metrics for attack, (name, metrics) in last.items()},
+    }
+    worst = {}
+    for name, metrics in tables.items():
+        recall = np.array([np.nan if value is None else value for value in metrics["recall"]])
+        known = np.where(np.isnan(recall), 0.0, mixes)
+        weight = known.sum(axis=1)
+        expected = np.divide(np.nan_to_num(recall) @ known.T, weight, out=np.ones_like(weight), where=weight > 0)
+        client = int(expected.argmin())
+        worst[name] = {"client": client, "accuracy": float(expected[client]), "mean": float(expected.mean())}
+    return worst
 
 
 def goal_of(experiment: Experiment, dataset: Dataset) -> Goal | None:

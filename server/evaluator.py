@@ -12,11 +12,16 @@ from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.intervals import wilson
 from fedrobust.evaluation.metrics import Metrics, measure
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits, examples, robustness
-from fedrobust.evasion.victim import Victim
+from fedrobust.evasion import Threat, Victim, WhiteBox, attack
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.once import once
 from fedrobust.poisoning import Goal
+from fedrobust.study import evasion_of
+
+
+PROBED = 128
+"""Validation images by which the training is watched."""
 
 
 @once(keep=4)
@@ -32,12 +37,14 @@ class Evaluator:
     Attributes:
         experiment: the study.
         dataset: its images; the test split is reported, the validation split chooses a round.
-        victim: the classifier's compiled functions.
+        classifier: the model as a function of its weights.
+        victim: its compiled functions.
         pool: runs batches side by side.
     """
 
     experiment: Experiment
     dataset: Dataset
+    classifier: Classifier
     victim: Victim
     pool: ThreadPoolExecutor
 
@@ -46,14 +53,48 @@ class Evaluator:
         cls, experiment: Experiment, dataset: Dataset, classifier: Classifier, pool: ThreadPoolExecutor
     ) -> "Evaluator":
         """Return an evaluator of `classifier`."""
-        return cls(experiment, dataset, victim_of(classifier, experiment.evaluation.space), pool)
+        victim = victim_of(classifier, experiment.evaluation.space)
+        return cls(experiment, dataset, classifier, victim, pool)
 
-    def test(self, weights: Weights) -> Robustness:
+    def test(self, weights: Weights, attacked: bool = True) -> Robustness:
         """Return the metrics on the test split, clean and attacked."""
         settings = self.experiment.evaluation
         return robustness(
-            self.victim, weights, self.dataset.test, settings.epsilons, settings.batch_size, self.map
+            self.victim,
+            weights,
+            self.dataset.test,
+            settings.epsilons,
+            settings.batch_size,
+            self.map,
+            attacks=settings.attacks if attacked else (),
+            threat=evasion_of(self.experiment),
+            seed=self.experiment.seed,
         )
+
+    def probe(self, weights: Weights) -> float | None:
+        """Return the accuracy under PGD-5 of some validation images; None where clients do not train adversarially.
+
+        Training on one step can lose all robustness against several from one round to the next (Wong et al., 2020,
+        arXiv:2001.03994): an audit looks back at this figure.
+        """
+        epsilon = self.experiment.training.recipe_settings.get("epsilon")
+        if epsilon is None or self.experiment.training.space != self.experiment.evaluation.space:
+            return None
+        split = self.dataset.validation
+        labels = split.labels[:PROBED]
+        done = attack(
+            WhiteBox.of(self.victim, weights),
+            self.victim.images(split.images[:PROBED]),
+            labels,
+            "pgd(steps=5)",
+            Threat(space=self.experiment.evaluation.space),
+            [epsilon],
+            self.experiment.seed,
+            keep_images=False,
+            map=self.map,
+            chunk=PROBED // 2,
+        )
+        return float((~done.success[0]).mean())
 
     def validate(self, weights: Weights) -> Metrics:
         """Return the clean metrics on the validation split."""
@@ -94,7 +135,14 @@ class Evaluator:
     def examples(self, weights: Weights) -> Examples:
         """Return a few test images under attack, for the report."""
         settings = self.experiment.evaluation
-        return examples(self.victim, weights, self.dataset.test, settings.epsilons, settings.examples)
+        return examples(
+            self.victim,
+            weights,
+            self.dataset.test,
+            settings.epsilons,
+            settings.examples,
+            evasion_of(self.experiment),
+        )
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
         """Call `function` on every item, side by side; the results keep the order of the items."""

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -231,11 +230,6 @@ def attack(
         gradients=np.concatenate(gradients),
         seconds=time.perf_counter() - began,
     )
-
-
-def workers_map(pool: Executor) -> Map:
-    """Return the `map` of an executor as one that can be given to `attack`."""
-    return lambda function, items: pool.map(function, items)
 
 
 def _within(

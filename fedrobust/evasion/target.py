@@ -59,6 +59,7 @@ class WhiteBox:
         victim: its compiled functions.
         weights: what they are called with.
         batch_size: most images in one call.
+        scale: what logits are multiplied with: answers stay the same, and softmax gradients vanish where it is large.
 
     Example:
         >>> from fedrobust.models.classifier import build_classifier
@@ -71,6 +72,7 @@ class WhiteBox:
     victim: Victim
     weights: Held
     batch_size: int = 128
+    scale: float = 1.0
 
     @classmethod
     def of(cls, victim: Victim, weights: Weights, batch_size: int = 128) -> "WhiteBox":
@@ -90,7 +92,7 @@ class WhiteBox:
     def logits(self, images: Images) -> Logits:
         """Return the logits of `images`."""
         parts = [
-            np.asarray(self.victim.logits(self.weights, tf.constant(images[rows])))[:real]
+            np.asarray(self.victim.logits(self.weights, tf.constant(images[rows])))[:real] * np.float32(self.scale)
             for rows, real in batches(len(images), self.batch_size)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
@@ -107,6 +109,7 @@ class WhiteBox:
                     tf.constant(labels[rows], tf.int32),
                     tf.constant(aims[rows], tf.int32),
                     NUMBERS[loss],
+                    self.scale,
                 )
             ]
             for rows, real in batches(len(images), self.batch_size)

@@ -53,7 +53,14 @@ class Victim:
         self._logits = tf.function(forward, input_signature=[held, images], autograph=False)
         self._gradient = tf.function(
             self._backward,
-            input_signature=[held, images, ints, ints, tf.TensorSpec([], tf.int32)],
+            input_signature=[
+                held,
+                images,
+                ints,
+                ints,
+                tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([], tf.float32),
+            ],
             autograph=False,
         )
 
@@ -97,7 +104,13 @@ class Victim:
         return self._logits(weights, images)
 
     def gradient(
-        self, weights: Held, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, loss: int
+        self,
+        weights: Held,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        targets: tf.Tensor,
+        loss: int,
+        scale: float = 1.0,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return logits (n, classes), losses (n,), and each image's own gradient of its loss.
 
@@ -107,13 +120,15 @@ class Victim:
             labels: (n,) int32.
             targets: (n,) int32, for losses that have a target.
             loss: its number in `losses.NUMBERS`.
+            scale: what logits are multiplied with before the loss sees them.
 
         Raises:
             NotDifferentiableError: the model has an operation without a gradient.
         """
         if self.obstacle:
             raise NotDifferentiableError(self.obstacle)
-        return self._gradient(weights, images, labels, targets, tf.constant(loss, tf.int32))
+        number, factor = tf.constant(loss, tf.int32), tf.constant(scale, tf.float32)
+        return self._gradient(weights, images, labels, targets, number, factor)
 
     @cached_property
     def obstacle(self) -> str:
@@ -125,11 +140,17 @@ class Victim:
         return ""
 
     def _backward(
-        self, weights: Held, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, number: tf.Tensor
+        self,
+        weights: Held,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        targets: tf.Tensor,
+        number: tf.Tensor,
+        scale: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(images)
-            logits = tf.ensure_shape(self._forward(weights, images), [None, self.classes])
+            logits = scale * tf.ensure_shape(self._forward(weights, images), [None, self.classes])
         losses, directions = slopes(number, logits, labels, targets)
         # Each image's loss depends on its own logits alone: no mean, which would only scale small gradients away.
         # What is cut off from the pixels (a rounding, an argmax) has gradient zero, and an audit says so.

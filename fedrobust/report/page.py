@@ -52,9 +52,13 @@ def render(run: Run) -> str:
     style = here.joinpath(STYLE).read_text(encoding="utf-8")
     plotly = get_plotlyjs()
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("fedrobust", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    template = environment.from_string(here.joinpath(TEMPLATE).read_text(encoding="utf-8"))
+    template = environment.get_template(TEMPLATE)
     return template.render(
         plotly=Markup(plotly),  # the library's own text; it holds no closing script tag
         script=Markup(script),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.report import pictures, toml, wording
+from fedrobust.report import card, pictures, toml, wording
 from fedrobust.report.folder import Epsilon, Evaluation, Examples, Metrics, Round, Run
 from fedrobust.report.poisoning import poisoning
 from fedrobust.report.tables import Cell, Table
@@ -51,6 +51,7 @@ def sections(run: Run) -> dict[str, Any]:
         "examples": _examples(run),
         "models": _models(run),
         "poisoning": poisoning(run),
+        "audit": card.section(run.result.get("audit")),
         "clients": _clients(run),
         "study": toml.dumps(run.part("experiment")),
         "data": _data(run),

@@ -12,10 +12,13 @@ from rich.progress import (
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.table import Table
 
 from fedrobust.runs.events import (
+    AttackProgressed,
+    CheckFinished,
     ClientReplied,
     Event,
     ForecastMade,
@@ -55,6 +58,7 @@ class ConsoleListener:
             BarColumn(bar_width=24),
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
             console=self.console,
             transient=True,
             disable=not self.live,
@@ -92,6 +96,15 @@ class ConsoleListener:
             case ClientReplied():
                 self.clients += 1
                 self.progress.update(self.task, advance=1, count=f"{self.clients} clients")
+            case AttackProgressed():
+                passes = f"{event.done:,} passes"
+                total = event.done + event.left
+                name = escape(event.attack)
+                self.progress.update(
+                    self.task, description=name, completed=event.done, total=total, count=passes
+                )
+            case CheckFinished():
+                self._say(check_line(event.finding))
             case RoundFinished():
                 self._say(round_line(event.record, self.rounds))
                 for failure in event.record["clients"].get("failures", [])[:3]:
@@ -105,6 +118,8 @@ class ConsoleListener:
                     for table in summary_tables(event.result):
                         self.console.print()
                         self.console.print(table)
+                    if event.result.get("audit"):
+                        self._say(f"\naudit: {verdict_line(event.result['audit'])}")
 
     def _begin(self, description: str, clients: int | None) -> None:
         self.progress.remove_task(self.task)
@@ -135,6 +150,58 @@ def round_line(record: Mapping[str, Any], rounds: int) -> str:
         parts.append(f"attack success {record['attack-success']['rate']:.1%}")
     parts.append(f"{record['seconds']:.1f} s")
     return "  ".join(parts)
+
+
+MARKS = {"passed": "[green]passed[/]", "failed": "[red]failed[/]", "not applicable": "[dim]-     [/]"}
+
+
+def check_line(finding: Mapping[str, Any]) -> str:
+    """Return one check of an audit as one line, in Rich's markup."""
+    mark = MARKS.get(finding["outcome"], escape(str(finding["outcome"])))
+    return f"  {mark}  {escape(finding['check']):<32} {escape(finding['figure'])}"
+
+
+def verdict_line(card: Mapping[str, Any]) -> str:
+    """Return an audit's verdict as one line, in Rich's markup."""
+    verdict, threat = card["verdict"], card["threat"]
+    colour = {"robust": "green", "not proven": "yellow"}.get(verdict["word"], "red")
+    because = f" ({', '.join(verdict['deciding'])})" if verdict["deciding"] else ""
+    within = f"{threat['norm']}, epsilon {threat['epsilon']}"
+    return f"[bold {colour}]{verdict['word']}[/] at {within}: {verdict['sentence']}{escape(because)}"
+
+
+def attack_table(result: Mapping[str, Any]) -> Table:
+    """Return what is left of a model under attack, as a table."""
+    data, threat = result["data"], result["threat"]
+    table = Table(
+        title=f"{result['model']['name']}: {data['n']} images of {data['name']}, {threat['norm']}, {threat['space']}",
+        caption=f"Always answering the most frequent class: accuracy {result['clean']['accuracy']['constant']:.1%}, "
+        f"balanced accuracy {result['clean']['balanced accuracy']['constant']:.1%}, AUC 0.500.",
+        **PLAIN,
+    )
+    _columns(table, "", "right", "accuracy", "95 %", "balanced", "AUC", "disease missed", "queries", "seconds")
+    table.add_row("clean", *_left(result["clean"]), "", "")
+    name = ""
+    for row in result["attacked"]:
+        if row["attack"] != name:
+            table.add_section()
+        shown = (f"{row['queries']:.0f}", f"{row['seconds']:.1f}") if row["attack"] != name else ("", "")
+        name = row["attack"]
+        table.add_row(f"{name} {row['epsilon']}", *_left(row), *shown)
+    return table
+
+
+def _left(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    accuracy, missed = figures["accuracy"], figures.get("disease missed")
+    low, high = accuracy["interval"]
+    return (
+        f"{accuracy['counts'][0]}/{accuracy['counts'][1]}",
+        f"{accuracy['value']:.1%}",
+        f"{100 * low:.1f}-{100 * high:.1f}",
+        f"{figures['balanced accuracy']['value']:.1%}",
+        "-" if figures["auc"]["value"] is None else f"{figures['auc']['value']:.3f}",
+        f"{missed['counts'][0]}/{missed['counts'][1]}" if missed else "-",
+    )
 
 
 def summary_tables(result: Mapping[str, Any]) -> list[Table]:

@@ -61,6 +61,22 @@ class ClientReplied:
 
 
 @dataclass(frozen=True)
+class AttackProgressed:
+    """An attack has made `done` passes of one image through a model, and has at most `left` to make."""
+
+    attack: str
+    done: int
+    left: int
+
+
+@dataclass(frozen=True)
+class CheckFinished:
+    """One check of an audit is over; `finding` is its entry in ``card.json``."""
+
+    finding: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class RoundFinished:
     """Round `record["round"]` is over; the record is the one in ``result.json``."""
 
@@ -81,6 +97,8 @@ Event = (
     | StudyResumed
     | RoundStarted
     | ClientReplied
+    | AttackProgressed
+    | CheckFinished
     | RoundFinished
     | StudyFinished
 )

@@ -1,0 +1,23 @@
+"""The audit: is what looks robust robust?"""
+
+from fedrobust.audit.card import CHECKS, Card, audit
+from fedrobust.audit.evidence import Evidence
+from fedrobust.audit.finding import Finding, Outcome, Weight
+from fedrobust.audit.plan import Plan
+from fedrobust.audit.search import Search
+from fedrobust.audit.subject import Subject
+from fedrobust.audit.verdict import Verdict
+
+__all__ = [
+    "CHECKS",
+    "Card",
+    "Evidence",
+    "Finding",
+    "Outcome",
+    "Plan",
+    "Search",
+    "Subject",
+    "Verdict",
+    "Weight",
+    "audit",
+]

@@ -1,0 +1,190 @@
+"""The audit: every check of a model, the verdict, and the card that says so."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fedrobust.audit import answers, outputs, strength
+from fedrobust.audit.evidence import Evidence
+from fedrobust.audit.finding import Finding
+from fedrobust.audit.search import Search
+from fedrobust.audit.verdict import Verdict
+from fedrobust.config import ConfigError
+from fedrobust.evaluation.clinical import Figure, figures
+from fedrobust.evaluation.intervals import wilson
+
+Check = Callable[[Search], Finding]
+
+
+def of_model(check: Callable[[Evidence], Finding]) -> Check:
+    """Return a check of the model as one of the search that looks at it."""
+    return lambda search: check(search.evidence)
+
+
+CHECKS: tuple[Check, ...] = (
+    of_model(outputs.outputs_are_logits),
+    of_model(outputs.deterministic),
+    answers.split_and_n,
+    answers.collapse_clean,
+    of_model(outputs.batchnorm_gap),
+    of_model(outputs.gradient_health),
+    strength.loss_swap,
+    strength.iterative_beats_single_step,
+    strength.monotone,
+    strength.large_epsilon,
+    strength.converged,
+    strength.restarts,
+    strength.black_box,
+    strength.transfer,
+    strength.label_leaking,
+    strength.attack_validated,
+    answers.catastrophic_overfitting,
+    answers.collapse_attacked,
+    answers.keeps_its_lead,
+    answers.control,
+    answers.unseen_attack,
+    answers.realisable,
+    answers.int8_twin,
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What an audit says of a model: the content of ``card.json``.
+
+    Attributes:
+        verdict: the word and what decided it.
+        findings: of every check.
+        content: everything, as plain data.
+    """
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    content: dict[str, Any]
+
+
+def audit(
+    evidence: Evidence, note: Callable[[Finding], None] = lambda finding: None, **about: Any
+) -> Card:
+    """Run every check on the evidence, and return the card.
+
+    Args:
+        evidence: the model, its images, the threat.
+        note: called with every finding as it comes.
+        about: further entries of the card, such as ``environment``.
+
+    Raises:
+        ConfigError: the threat's norm is l0.
+    """
+    if evidence.plan.threat.norm == "l0":
+        raise ConfigError(
+            'norm = "l0": an audit is made in linf or l2; run attacks on few pixels with `fedrobust attack`'
+        )
+    search, findings = Search(evidence), []
+    for check in CHECKS:
+        finding = check(search)
+        findings.append(finding)
+        note(finding)
+    return made(search, findings, **about)
+
+
+def made(search: Search, findings: Sequence[Finding], **about: Any) -> Card:
+    """Return the card of a search whose checks are done."""
+    evidence = search.evidence
+    subject, plan, n = evidence.subject, evidence.plan, len(evidence.subject)
+    verdict = Verdict.of(findings)
+    standing = int(search.standing.sum())
+    present = np.unique(subject.labels)
+    content = {
+        "schema": 1,
+        "model": {"name": subject.name, "digest": subject.digest, "output": subject.output},
+        "data": {**subject.data, "n": n},
+        "threat": {
+            "norm": plan.threat.norm,
+            "epsilon": plan.epsilon,
+            "epsilon-value": plan.value,
+            "space": plan.threat.space,
+            "bits": plan.threat.bits,
+            "tied": plan.threat.tied,
+        },
+        "settings": {"effort": plan.effort, "seed": plan.seed, "steps": plan.steps, "queries": plan.queries},
+        "verdict": verdict.to_json(),
+        "notes": list(subject.notes),
+        "checks": [finding.to_json() for finding in findings],
+        "clean": _json(figures(subject.labels, evidence.clean, subject.disease, plan.seed)),
+        "attacked": {
+            **_json(figures(subject.labels, search.worst_logits, subject.disease, plan.seed)),
+            "standing": {
+                "value": standing / n,
+                "interval": list(wilson(standing, n)),
+                "constant": subject.majority_rate,
+                "method": "Wilson",
+                "counts": [standing, n],
+            },
+        },
+        "classes": [
+            {
+                "label": int(label),
+                "name": str(_label_name(subject.data, int(label))),
+                "disease": int(label) in subject.disease,
+                "n": int((subject.labels == label).sum()),
+                "right": int((evidence.right & (subject.labels == label)).sum()),
+                "standing": int((search.standing & (subject.labels == label)).sum()),
+            }
+            for label in present
+        ],
+        "curve": _curve(search),
+        "broken-by": {str(name): int(count) for name, count in _counts(search.broken_by)},
+        "attacks": [
+            {
+                "name": result.name,
+                "epsilons": list(result.epsilons),
+                "n": len(result.rows),
+                "broken": [int(count) for count in result.success.sum(axis=1)],
+                "queries": result.queries,
+                "gradients": result.gradients,
+                "seconds": result.seconds,
+            }
+            for result in evidence.results
+        ],
+        **about,
+    }
+    return Card(verdict, tuple(findings), content)
+
+
+def _json(found: dict[str, Figure]) -> dict[str, Any]:
+    return {name: figure.to_json() for name, figure in found.items()}
+
+
+def _label_name(data: dict[str, Any], label: int) -> str:
+    names = data.get("labels", ())
+    return str(names[label]) if label < len(names) else f"class {label}"
+
+
+def _counts(values: np.ndarray) -> list[tuple[str, int]]:
+    names, counts = np.unique(values, return_counts=True)
+    return sorted(zip(names.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1])
+
+
+def _curve(search: Search) -> list[dict[str, Any]]:
+    """Return accuracy along epsilon, for FGSM and PGD."""
+    evidence, rows = search.evidence, []
+    if not evidence.differentiable:
+        return []
+    n = len(evidence.subject)
+    for name, result in (("fgsm", search.single_step), ("pgd", search.curve)):
+        for epsilon, success in zip(evidence.plan.curve, result.success, strict=True):
+            right = int((~success).sum())
+            rows.append(
+                {
+                    "attack": name,
+                    "epsilon": epsilon,
+                    "right": right,
+                    "n": n,
+                    "accuracy": right / n,
+                    "interval": list(wilson(right, n)),
+                }
+            )
+    return rows

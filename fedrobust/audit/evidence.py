@@ -1,0 +1,208 @@
+"""The attacks that an audit runs, each once, kept on the disk so that an interrupted audit goes on."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.atomic import atomic
+from fedrobust.audit.plan import Plan
+from fedrobust.audit.subject import Subject
+from fedrobust.evasion import Attacked, Progress, Target, Threat, attack, attack_named
+from fedrobust.evasion.attack import Attack, Map
+from fedrobust.evasion.target import Logits
+
+PIECE = 512
+"""Images whose attack is finished before it is written down."""
+
+Report = Callable[[str, Progress], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one attack did to some of the images.
+
+    Attributes:
+        name: of the attack.
+        epsilons: ascending.
+        rows: places of the images that it was run on.
+        success: (E, rows) whether each was broken.
+        logits: (E, rows, classes) of the best image.
+        queries: mean number of images that the model was asked about.
+        gradients: mean number of gradients.
+        seconds: it took.
+    """
+
+    name: str
+    epsilons: tuple[float, ...]
+    rows: NDArray[np.int64]
+    success: NDArray[np.bool_]
+    logits: Logits
+    queries: float
+    gradients: float
+    seconds: float
+
+    def broken(self, epsilon: float, n: int) -> NDArray[np.bool_]:
+        """Return which of all n images were broken within `epsilon`, (n,)."""
+        found = np.zeros(n, bool)
+        found[self.rows] = self.success[self.epsilons.index(epsilon)]
+        return found
+
+
+class Evidence:
+    """Runs attacks on a subject and remembers what they did.
+
+    Args:
+        subject: the model and its images.
+        plan: the audit's settings.
+        folder: where finished attacks are kept; nowhere if None.
+        map: runs chunks of images side by side.
+        report: called with an attack's name and progress.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        plan: Plan,
+        folder: Path | None = None,
+        map: Map = map,
+        report: Report = lambda name, progress: None,
+    ):
+        self.subject, self.plan = subject, plan
+        self._folder, self._map, self._report = folder, map, report
+        self._results: dict[str, Result] = {}
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def clean(self) -> Logits:
+        """Logits of the clean images."""
+        return self.subject.target.logits(self.subject.images)
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """Which clean images are classified right."""
+        return self.clean.argmax(axis=1) == self.subject.labels
+
+    @cached_property
+    def differentiable(self) -> bool:
+        """Whether the model shows gradients at all."""
+        from fedrobust.evasion import NotDifferentiableError
+
+        try:
+            self.subject.target.gradient(self.subject.images[:1], self.subject.labels[:1], "margin")
+        except NotDifferentiableError:
+            return False
+        return True
+
+    def run(
+        self,
+        spec: str | Attack,
+        epsilons: Sequence[float] | None = None,
+        *,
+        target: Target | None = None,
+        of: str = "",
+        rows: NDArray[np.bool_] | None = None,
+        nested: bool = True,
+        threat: Threat | None = None,
+    ) -> Result:
+        """Return what an attack does; it is run once, however often it is asked for.
+
+        Args:
+            spec: the attack.
+            epsilons: the plan's if None.
+            target: another model than the subject's.
+            of: what to call that model.
+            rows: (n,) images to attack; all if None.
+            nested: see `attack`.
+            threat: another than the plan's.
+        """
+        wanted = tuple(sorted(epsilons or (self.plan.value,)))
+        chosen = np.arange(len(self.subject)) if rows is None else np.flatnonzero(rows)
+        name = f"{of}: {spec}" if of else str(spec)
+        key = json.dumps([name, wanted, nested, str(threat or self.plan.threat), _digest(chosen)])
+        if key not in self._results:
+            self._results[key] = self._run(name, key, spec, wanted, target, chosen, nested, threat)
+        return self._results[key]
+
+    @property
+    def results(self) -> list[Result]:
+        """Everything that was run, in order."""
+        return list(self._results.values())
+
+    def _run(
+        self,
+        name: str,
+        key: str,
+        spec: str | Attack,
+        epsilons: tuple[float, ...],
+        target: Target | None,
+        rows: NDArray[np.int64],
+        nested: bool,
+        threat: Threat | None,
+    ) -> Result:
+        subject, model = self.subject, target or self.subject.target
+        if not len(rows):
+            none = np.zeros((len(epsilons), 0, model.classes), np.float32)
+            return Result(name, epsilons, rows, none[:, :, 0] > 0, none, 0.0, 0.0, 0.0)
+        # What learns from all images at once is not cut into pieces.
+        whole = type(attack_named(spec)).prepared is not Attack.prepared
+        count = 1 if whole else -(-len(rows) // PIECE)
+        pieces = []
+        for number, part in enumerate(np.array_split(rows, count)):
+
+            def run(part: NDArray[np.int64] = part) -> Attacked:
+                return attack(
+                    model,
+                    subject.images[part],
+                    subject.labels[part],
+                    spec,
+                    threat or self.plan.threat,
+                    epsilons,
+                    self.plan.seed,
+                    nested=nested,
+                    keep_images=False,
+                    places=part,
+                    map=self._map,
+                    chunk=max(32, min(256, -(-len(part) // 2))),
+                    report=lambda progress: self._report(name, progress),
+                )
+
+            pieces.append(self._kept(f"{key}:{number}", run))
+        self._report(name, Progress(1, 0))
+        return Result(
+            name,
+            epsilons,
+            rows,
+            np.concatenate([piece["success"] for piece in pieces], axis=1),
+            np.concatenate([piece["logits"] for piece in pieces], axis=1),
+            float(np.concatenate([piece["queries"] for piece in pieces]).mean()),
+            float(np.concatenate([piece["gradients"] for piece in pieces]).mean()),
+            float(sum(piece["seconds"] for piece in pieces)),
+        )
+
+    def _kept(self, key: str, run: Callable[[], Attacked]) -> dict[str, np.ndarray]:
+        """Return an attack's arrays from the disk, or run it and write them there."""
+        names = ("success", "logits", "queries", "gradients", "seconds")
+        path = None
+        if self._folder is not None:
+            mark = [self.subject.digest, self.subject.data.get("digest", ""), self.plan.seed, key]
+            path = self._folder / f"{hashlib.sha256(json.dumps(mark).encode()).hexdigest()[:16]}.npz"
+            if path.exists():
+                with np.load(path, allow_pickle=False) as arrays:
+                    return {name: arrays[name] for name in names}
+        done = run()
+        arrays = {name: np.asarray(getattr(done, name)) for name in names}
+        if path is not None:
+            with atomic(path) as draft:
+                np.savez_compressed(draft, **arrays)
+        return arrays
+
+
+def _digest(rows: NDArray[np.int64]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(rows, "<i8").tobytes()).hexdigest()[:16]

@@ -1,0 +1,79 @@
+"""What a check found."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """How a check ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_APPLICABLE = "not applicable"
+
+
+class Weight(StrEnum):
+    """What follows from a check that failed."""
+
+    DEGENERATE = "degenerate"
+    """The model does not do its task: no accuracy of it means anything."""
+    NOT_ROBUST = "not robust"
+    """Adversaries were found that show it."""
+    NOT_PROVEN = "not proven"
+    """The attacks cannot be trusted to have found the adversaries that there are."""
+    REPORT = "report"
+    """Nothing; the figure is there to be read."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check.
+
+    Attributes:
+        check: its name.
+        outcome: passed, failed, or not applicable.
+        weight: what follows if it failed.
+        figure: what was measured, as text with its counts.
+        rule: what would have passed.
+        sentence: what it means, for somebody who is not of the field.
+        source: where the check comes from.
+        details: the numbers behind the figure.
+    """
+
+    check: str
+    outcome: Outcome
+    weight: Weight
+    figure: str
+    rule: str
+    sentence: str
+    source: str
+    details: dict[str, Any]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it failed."""
+        return self.outcome is Outcome.FAILED
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding as plain data."""
+        return {
+            "check": self.check,
+            "outcome": str(self.outcome),
+            "weight": str(self.weight),
+            "figure": self.figure,
+            "rule": self.rule,
+            "sentence": self.sentence,
+            "source": self.source,
+            "details": self.details,
+        }
+
+
+def share(k: int, n: int) -> str:
+    """Return a count as text.
+
+    Example:
+        >>> share(3, 156)
+        '3 of 156 (1.9 %)'
+    """
+    return f"{k} of {n} ({100 * k / n:.1f} %)"

@@ -1,0 +1,129 @@
+"""Checks of what a model gives away: its outputs, and the gradients behind them."""
+
+import numpy as np
+
+from fedrobust.audit.evidence import Evidence
+from fedrobust.audit.finding import Finding, Outcome, Weight, share
+
+SAMPLE = 256
+"""Images that suffice to see a property of the model itself."""
+
+
+def outputs_are_logits(evidence: Evidence) -> Finding:
+    """The model answers with logits, or its softmax could be taken off."""
+    output = evidence.subject.output
+    clean = evidence.clean
+    rows = bool((clean >= 0).all() and (clean <= 1).all() and np.allclose(clean.sum(axis=1), 1, atol=1e-3))
+    hidden = output == "probabilities" or rows
+    sentence = {
+        "logits": "The attacks see the model's raw scores.",
+        "unwrapped": "The file ends in a softmax or sigmoid; it was taken off, so that the attacks see raw scores.",
+        "probabilities": "The model gives probabilities and nothing behind them: where it is sure their gradient is "
+        "zero, and gradient attacks look weaker than they are.",
+    }[output]
+    return Finding(
+        "outputs are logits",
+        Outcome.FAILED if hidden else Outcome.PASSED,
+        Weight.NOT_PROVEN,
+        output,
+        "rows do not lie in [0, 1] with sum 1",
+        sentence,
+        "Croce and Hein (2020), AutoAttack's flags",
+        {"output": output},
+    )
+
+
+def deterministic(evidence: Evidence) -> Finding:
+    """Five passes over the same images agree."""
+    images = evidence.subject.images[:SAMPLE]
+    passes = np.stack([evidence.subject.target.logits(images) for _ in range(5)])
+    scale = np.maximum(1.0, np.abs(passes[0]).max(axis=1))
+    apart = (np.abs(passes - passes[0]).max(axis=(0, 2)) / scale) > 1e-3
+    return Finding(
+        "deterministic",
+        Outcome.FAILED if apart.any() else Outcome.PASSED,
+        Weight.NOT_PROVEN,
+        f"answers differ on {share(int(apart.sum()), len(images))}",
+        "five passes agree to a thousandth of the largest logit",
+        "The model answers the same question differently each time: attacks are measured against its mood, and an "
+        "attacker who averages its answers does better."
+        if apart.any()
+        else "The model answers the same question the same way.",
+        "Croce and Hein (2020), AutoAttack's flags; Athalye et al. (2018), arXiv:1802.00420",
+        {"differing": int(apart.sum()), "n": len(images)},
+    )
+
+
+def gradient_health(evidence: Evidence) -> Finding:
+    """The loss has a gradient at the images."""
+    rule = "at most 1 % of the images have a gradient that is zero or not finite, for cross-entropy and for the margin"
+    source = "Croce and Hein (2020), AutoAttack's flags; Pintor et al. (2021), arXiv:2106.09947"
+    if not evidence.differentiable:
+        return Finding(
+            "gradient health",
+            Outcome.FAILED,
+            Weight.NOT_PROVEN,
+            "no gradient at all",
+            rule,
+            "The model contains an operation without a gradient: only attacks that ask for answers could be run, and "
+            "they find less.",
+            source,
+            {},
+        )
+    images, labels = evidence.subject.images, evidence.subject.labels
+    bad = {}
+    for loss in ("cross-entropy", "margin"):
+        gradients = evidence.subject.target.gradient(images, labels, loss).gradients
+        finite = np.isfinite(gradients).all(axis=(1, 2, 3))
+        bad[loss] = int((~finite | (gradients == 0).all(axis=(1, 2, 3))).sum())
+    failed = max(bad.values()) > 0.01 * len(labels)
+    return Finding(
+        "gradient health",
+        Outcome.FAILED if failed else Outcome.PASSED,
+        Weight.NOT_PROVEN,
+        "no gradient on "
+        + " and ".join(f"{share(count, len(labels))} for {loss}" for loss, count in bad.items()),
+        rule,
+        "The model hides the direction in which its errors lie: that hinders the test, and not an attacker who goes "
+        "another way."
+        if failed
+        else "Attacks by gradient can see where the model's errors lie.",
+        source,
+        {**bad, "n": len(labels)},
+    )
+
+
+def batchnorm_gap(evidence: Evidence) -> Finding:
+    """The model is as good with its own statistics as with those of the batch."""
+    rule = "accuracy in training mode and in inference mode differ by at most 5 points"
+    source = "measured in this project: moving statistics that lag behind the weights make one class of everything"
+    if evidence.subject.in_training_mode is None:
+        return Finding(
+            "BatchNorm gap",
+            Outcome.NOT_APPLICABLE,
+            Weight.DEGENERATE,
+            "-",
+            rule,
+            "The model cannot be run in training mode.",
+            source,
+            {},
+        )
+    training = evidence.subject.in_training_mode()
+    labels = evidence.subject.labels
+    there, here = int((training.argmax(axis=1) == labels).sum()), int(evidence.right.sum())
+    gap = (there - here) / len(labels)
+    # Better in inference mode is as it should be where dropout or small batches disturb the other.
+    failed = gap > 0.05
+    return Finding(
+        "BatchNorm gap",
+        Outcome.FAILED if failed else Outcome.PASSED,
+        Weight.DEGENERATE,
+        f"{share(there, len(labels))} right in training mode, {share(here, len(labels))} in inference mode",
+        rule,
+        "The model learnt, but its BatchNorm statistics did not keep up: as it is deployed it does not use what it "
+        "learnt. Recalibrate the statistics, or lower the momentum."
+        if failed
+        else "The BatchNorm statistics fit the weights.",
+        source,
+        {"training": there, "inference": here, "n": len(labels)},
+    )

@@ -1,0 +1,85 @@
+"""How an audit goes about it: the threat, and how hard the attacks try."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from fedrobust.config import ConfigError, Epsilon, epsilon_value
+from fedrobust.evasion import Threat
+
+Effort = Literal["quick", "standard", "full"]
+
+SHORT: dict[str, tuple[Epsilon, ...]] = {
+    "linf": ("0.5/255", "1/255", "2/255", "4/255", "8/255"),
+    "l2": (0.1, 0.5, 2.0),
+    "l0": (1, 5),
+}
+"""Epsilons of the accuracy curve at the quick effort."""
+
+CURVES: dict[str, tuple[Epsilon, ...]] = {
+    "linf": (0.001, 0.002, 0.003, 0.004, 0.005, "0.5/255", "1/255", "2/255", "4/255", "8/255"),
+    "l2": (0.1, 0.25, 0.5, 1.0, 2.0),
+    "l0": (1, 3, 5, 10),
+}
+"""Epsilons of the accuracy curve: the paper's five and whole grey levels; for l2, usual values for small images; for l0, pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The settings of an audit.
+
+    Attributes:
+        epsilon: the verdict is about this one.
+        threat: what may be done to an image.
+        effort: "quick" for a look in between, "standard", or "full": AutoAttack's own steps and queries.
+        seed: of everything random.
+        curve: epsilons at which accuracy is reported, the verdict's among them.
+
+    Raises:
+        ConfigError: a setting is not one of these.
+    """
+
+    epsilon: Epsilon = "2/255"
+    threat: Threat = Threat()
+    effort: Effort = "standard"
+    seed: int = 0
+    curve: tuple[Epsilon, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.effort not in ("quick", "standard", "full"):
+            raise ConfigError(f"effort = {self.effort!r}: choose quick, standard or full")
+        if not self.value > 0:
+            raise ConfigError(f"epsilon = {self.epsilon}: choose a number above 0")
+        curves = SHORT if self.effort == "quick" else CURVES
+        chosen = {epsilon_value(one): one for one in (self.curve or curves[self.threat.norm])}
+        chosen.setdefault(self.value, self.epsilon)
+        object.__setattr__(self, "curve", tuple(chosen[value] for value in sorted(chosen)))
+
+    @property
+    def value(self) -> float:
+        """Epsilon as a number."""
+        return epsilon_value(self.epsilon)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The curve's epsilons as numbers, ascending."""
+        return tuple(epsilon_value(one) for one in self.curve)
+
+    @property
+    def pgd_steps(self) -> int:
+        """Steps of PGD, from which the other searches are doubled and restarted."""
+        return {"quick": 10, "standard": 20, "full": 40}[self.effort]
+
+    @property
+    def steps(self) -> int:
+        """Steps of the ensemble's gradient attacks."""
+        return {"quick": 20, "standard": 50, "full": 100}[self.effort]
+
+    @property
+    def queries(self) -> int:
+        """Square's queries."""
+        return {"quick": 150, "standard": 1000, "full": 5000}[self.effort]
+
+    def large(self, shape: tuple[int, int, int]) -> float:
+        """Return an epsilon at which no model can be right: every pixel may become grey."""
+        return 0.5 if self.threat.norm == "linf" else 0.5 * math.sqrt(math.prod(shape))

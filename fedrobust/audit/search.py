@@ -1,0 +1,174 @@
+"""The attacks of an audit, put together: which images stand at epsilon after all of them, and what broke the others."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.audit.evidence import Evidence, Result
+from fedrobust.evasion import Threat
+from fedrobust.evasion.target import Logits
+
+NOBODY = "standing"
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """Every attack that an audit runs within its threat, and the worst case over them.
+
+    Attributes:
+        evidence: runs the attacks.
+    """
+
+    evidence: Evidence
+
+    @property
+    def epsilon(self) -> float:
+        """The epsilon that the verdict is about."""
+        return self.evidence.plan.value
+
+    @property
+    def steps(self) -> int:
+        """Steps of PGD."""
+        return self.evidence.plan.pgd_steps
+
+    @property
+    def plain(self) -> str:
+        """PGD as it is run on other models, too."""
+        return f"pgd(steps={self.steps})"
+
+    @cached_property
+    def single_step(self) -> Result:
+        """FGSM from every image, as it is, along the curve."""
+        return self.evidence.run("fgsm", self.evidence.plan.values, nested=False)
+
+    @cached_property
+    def textbook(self) -> Result:
+        """PGD on cross-entropy, whose gradient underflows."""
+        return self.evidence.run(f"pgd(steps={self.steps}, loss='cross-entropy')")
+
+    @cached_property
+    def margin(self) -> Result:
+        """PGD on the margin, whose gradient does not."""
+        return self.evidence.run(f"pgd(steps={self.steps}, loss='margin')")
+
+    @cached_property
+    def pgd(self) -> Result:
+        """PGD on stable cross-entropy."""
+        return self.evidence.run(self.plain)
+
+    @cached_property
+    def longer(self) -> Result:
+        """The same with twice the steps."""
+        return self.evidence.run(f"pgd(steps={2 * self.steps})")
+
+    @cached_property
+    def restarted(self) -> Result:
+        """The same with five more restarts."""
+        return self.evidence.run(f"pgd(steps={self.steps}, restarts=6)")
+
+    @cached_property
+    def curve(self) -> Result:
+        """PGD along the curve, every epsilon from the start."""
+        return self.evidence.run(self.plain, self.evidence.plan.values, nested=False)
+
+    @cached_property
+    def unbounded(self) -> Result:
+        """PGD where every pixel may become grey."""
+        return self.evidence.run(self.plain, [self.evidence.plan.large(self.evidence.subject.target.shape)])
+
+    @cached_property
+    def gradient_attacks(self) -> list[Result]:
+        """What looks at gradients, the parts of the ensemble on what the others left standing."""
+        if not self.evidence.differentiable:
+            return []
+        found = [self.single_step, self.textbook, self.margin, self.pgd, self.longer, self.restarted]
+        steps = self.evidence.plan.steps
+        parts = [f"apgd-ce(steps={steps})", f"apgd-dlr(steps={steps})"]
+        if self.evidence.subject.target.classes > 2:
+            parts.append(f"apgd-t(steps={steps})")
+        for part in parts:
+            found.append(self.evidence.run(part, rows=self._standing(found)))
+        return found
+
+    @cached_property
+    def after_gradients(self) -> NDArray[np.bool_]:
+        """Which images stand after the gradient attacks, (n,)."""
+        return self._standing(self.gradient_attacks)
+
+    @cached_property
+    def black_box(self) -> list[Result]:
+        """What only asks, on the images that stand after the gradient attacks."""
+        queries = self.evidence.plan.queries
+        return [
+            self.evidence.run(spec, rows=self.after_gradients) for spec in ("noise", f"square(queries={queries})")
+        ]
+
+    @cached_property
+    def transferred(self) -> list[Result]:
+        """Adversaries of other models, tried on the images that stand after the gradient attacks."""
+        from fedrobust.evasion import Transfer
+
+        subject = self.evidence.subject
+        others = [one for one in (subject.control, subject.teacher) if one is not None]
+        found = [
+            self.evidence.run(
+                Transfer(surrogate=target), of=f"transfer from {name}", rows=self.after_gradients
+            )
+            for name, target in others
+        ]
+        if self.evidence.plan.effort != "quick" or not self.evidence.differentiable:
+            found.append(self.evidence.run("transfer", rows=self.after_gradients))
+        return found
+
+    @cached_property
+    def broken_by(self) -> NDArray[np.str_]:
+        """The first attack that broke each image, (n,); "clean" where it is wrong as it is, "standing" where none did."""
+        n = len(self.evidence.subject)
+        by = np.where(self.evidence.right, NOBODY, "clean").astype("<U120")
+        for result in [*self.gradient_attacks, *self.black_box, *self.transferred]:
+            new = result.broken(self.epsilon, n) & (by == NOBODY)
+            by[new] = result.name
+        return by
+
+    @cached_property
+    def standing(self) -> NDArray[np.bool_]:
+        """Which images are right after everything, (n,)."""
+        return self.broken_by == NOBODY
+
+    @cached_property
+    def worst_logits(self) -> Logits:
+        """The model's answers to the worst image found of each, (n, classes)."""
+        logits = self.evidence.clean.copy()
+        undecided = np.ones(len(logits), bool)
+        for result in [*self.gradient_attacks, *self.black_box, *self.transferred]:
+            place = result.epsilons.index(self.epsilon)
+            rows, answers = result.rows, result.logits[place]
+            broken = result.success[place]
+            gap = _margins(answers, self.evidence.subject.labels[rows])
+            old = _margins(logits[rows], self.evidence.subject.labels[rows])
+            better = undecided[rows] & (broken | (gap > old))
+            logits[rows[better]] = answers[better]
+            undecided[rows[broken]] = False
+        return logits
+
+    def eight_bit(self) -> Result:
+        """PGD on images that a file can hold."""
+        threat = self.evidence.plan.threat
+        stored = Threat(norm=threat.norm, space=threat.space, bits=8, tied=threat.tied)
+        return self.evidence.run(self.plain, of="8-bit", threat=stored)
+
+    def _standing(self, results: list[Result]) -> NDArray[np.bool_]:
+        standing = self.evidence.right.copy()
+        for result in results:
+            standing &= ~result.broken(self.epsilon, len(standing))
+        return standing
+
+
+def _margins(logits: Logits, labels: NDArray[np.int32]) -> NDArray[np.float64]:
+    others = logits.astype(np.float64)
+    rows = np.arange(len(labels))
+    own = others[rows, labels].copy()
+    others[rows, labels] = -np.inf
+    return others.max(axis=1) - own

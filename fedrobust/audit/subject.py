@@ -1,0 +1,67 @@
+"""What is audited: a model, the images it is judged on, and the models that it is compared with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fedrobust.evasion import Target
+from fedrobust.evasion.target import Labels, Logits
+from fedrobust.evasion.threat import Images
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model under audit.
+
+    Attributes:
+        name: of the model.
+        target: the model.
+        images: (n, height, width, channels) float32 in [0, 1], in the target's space.
+        labels: (n,) int32.
+        digest: SHA-256 of the model, by which finished attacks are found again.
+        data: what to say of the images: ``name``, ``digest``, ``split``, ``labels``, ``disease``, and ``official``,
+            how many images the set's own test split has (None where there is no official one).
+        output: "logits", "probabilities", or "unwrapped"; see `OpenedModel`.
+        in_training_mode: logits of the images with BatchNorm on the batch; None where that cannot be had.
+        control: the same architecture without the defence, and its name.
+        teacher: the model that this one was distilled from, and its name.
+        edge: the exported int8 file as a target that only answers, and its name.
+        trained_on: names of the attacks that the training used, such as "fgsm".
+        history: accuracy under PGD-5 of a batch, round by round, where the training was watched.
+        notes: what the reader should know before anything else.
+    """
+
+    name: str
+    target: Target
+    images: Images
+    labels: Labels
+    digest: str
+    data: dict[str, Any]
+    output: str = "logits"
+    in_training_mode: Callable[[], Logits] | None = None
+    control: tuple[str, Target] | None = None
+    teacher: tuple[str, Target] | None = None
+    edge: tuple[str, Target] | None = None
+    trained_on: tuple[str, ...] = ()
+    history: tuple[float, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def disease(self) -> tuple[int, ...]:
+        """The labels that mean disease."""
+        return tuple(self.data.get("disease", ()))
+
+    @property
+    def majority(self) -> int:
+        """The most frequent label."""
+        return int(np.bincount(self.labels).argmax())
+
+    @property
+    def majority_rate(self) -> float:
+        """What always answering the most frequent label scores."""
+        return float((self.labels == self.majority).mean())

@@ -1,0 +1,89 @@
+"""Attacks on a model in a file, without a verdict: what is left of it at every epsilon."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedrobust.audit.evidence import Evidence, Report
+from fedrobust.audit.file import chosen_split, opened_with_digest
+from fedrobust.audit.plan import Plan
+from fedrobust.audit.subject import Subject
+from fedrobust.data.dataset import Dataset
+from fedrobust.evaluation.clinical import figures
+from fedrobust.evasion.attack import Map
+
+
+def attack_table(
+    model: str | Path | Any,
+    dataset: Dataset,
+    plan: Plan,
+    attacks: Sequence[str],
+    *,
+    split: str = "test",
+    images: int = 0,
+    folder: Path | None = None,
+    map: Map = map,
+    report: Report = lambda name, progress: None,
+    **about: Any,
+) -> dict[str, Any]:
+    """Return the figures of a model, clean and under every attack at every epsilon of the plan's curve.
+
+    Args:
+        model: a ``.keras`` file, a run folder, or a Keras model.
+        dataset: its images.
+        plan: threat, curve and seed.
+        attacks: names with settings.
+        split: of the data set.
+        images: of the split, the first so many; 0 for all.
+        folder: where finished attacks are kept.
+        map: runs chunks of images side by side.
+        report: called with an attack's name and progress.
+        about: further entries.
+
+    Raises:
+        ModelFileError, ConfigError, ThreatError, SpecError: something given does not fit.
+    """
+    opened, digest = opened_with_digest(model, dataset, plan.threat.space)
+    stored, labels, described = chosen_split(dataset, split, images)
+    subject = Subject(
+        opened.name, opened.target, opened.target.victim.images(stored), labels, digest, described, opened.output
+    )
+    evidence = Evidence(subject, plan, folder, map, report)
+
+    def shown(logits: np.ndarray) -> dict[str, Any]:
+        found = figures(labels, logits, subject.disease, plan.seed)
+        return {name: figure.to_json() for name, figure in found.items()}
+
+    rows = []
+    for spec in attacks:
+        result = evidence.run(spec, plan.values)
+        for place, epsilon in enumerate(plan.curve):
+            rows.append(
+                {
+                    "attack": spec,
+                    "epsilon": epsilon,
+                    "epsilon-value": result.epsilons[place],
+                    "broken": int((result.success[place] & evidence.right).sum()),
+                    **shown(result.logits[place]),
+                    "queries": result.queries,
+                    "gradients": result.gradients,
+                    "seconds": result.seconds,
+                }
+            )
+    return {
+        "schema": 1,
+        "model": {"name": subject.name, "digest": digest, "output": opened.output},
+        "data": {**described, "n": len(labels)},
+        "threat": {
+            "norm": plan.threat.norm,
+            "space": plan.threat.space,
+            "bits": plan.threat.bits,
+            "tied": plan.threat.tied,
+        },
+        "seed": plan.seed,
+        "clean": shown(evidence.clean),
+        "attacked": rows,
+        **about,
+    }
