@@ -119,7 +119,8 @@ def attack(
     model: Model,
     data: Data = "",
     attacks: Annotated[
-        list[str] | None, typer.Option("--attack", help='Such as "pgd(steps=40)"; repeatable; `list attacks`.')
+        list[str] | None,
+        typer.Option("--attack", help='Such as "pgd(steps=40)"; repeatable; `list attacks`.'),
     ] = None,
     epsilons: Annotated[
         list[str] | None, typer.Option("--epsilon", help="Such as 0.005 or 2/255; repeatable.")
@@ -166,14 +167,20 @@ def audit(
     model: Model,
     data: Data = "",
     epsilon: Annotated[str, typer.Option(help="What the verdict is about.")] = "2/255",
-    control: Annotated[str, typer.Option(help="The same model without its defence: a file or a run folder.")] = "",
+    control: Annotated[
+        str, typer.Option(help="The same model without its defence: a file or a run folder.")
+    ] = "",
     teacher: Annotated[str, typer.Option(help="The model that it was distilled from.")] = "",
     edge: Annotated[str, typer.Option(help="Its exported .tflite file.")] = "",
     trained_on: Annotated[
         list[str] | None, typer.Option(help="An attack that its training used, such as fgsm; repeatable.")
     ] = None,
-    effort: Annotated[str, typer.Option(help="quick, standard, or full: AutoAttack's steps and queries.")] = "standard",
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless the verdict is robust.")] = False,
+    effort: Annotated[
+        str, typer.Option(help="quick, standard, or full: AutoAttack's steps and queries.")
+    ] = "standard",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 unless the verdict is robust.")
+    ] = False,
     norm: Norm = "linf",
     space: Space = "native",
     bits: Bits = 0,

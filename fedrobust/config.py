@@ -257,7 +257,9 @@ class Evaluation(Section):
         ("fgsm",), description="attacks on the global model, as in pgd(steps=20), or a dotted path"
     )
     attack_every: int = Field(
-        0, ge=0, description="rounds between attacks; 0: in every evaluation; the last round is always attacked"
+        0,
+        ge=0,
+        description="rounds between attacks; 0: in every evaluation; the last round is always attacked",
     )
     epsilons: tuple[Epsilon, ...] = Field(
         PAPER_EPSILONS + GREY_LEVEL_EPSILONS, description="strengths of the attacks"
@@ -286,7 +288,9 @@ class Evaluation(Section):
         if len(set(self.attacks)) != len(self.attacks):
             raise ValueError(f"evaluation.attacks = {list(self.attacks)}: one attack stands twice")
         if self.bits and self.space == "prepared":
-            raise ValueError('evaluation.bits = 8: prepared images lie between grey levels; take space = "native"')
+            raise ValueError(
+                'evaluation.bits = 8: prepared images lie between grey levels; take space = "native"'
+            )
         return self
 
 

@@ -495,7 +495,9 @@ def worst_clients(
         recall = np.array([np.nan if value is None else value for value in metrics["recall"]])
         known = np.where(np.isnan(recall), 0.0, mixes)
         weight = known.sum(axis=1)
-        expected = np.divide(np.nan_to_num(recall) @ known.T, weight, out=np.ones_like(weight), where=weight > 0)
+        expected = np.divide(
+            np.nan_to_num(recall) @ known.T, weight, out=np.ones_like(weight), where=weight > 0
+        )
         client = int(expected.argmin())
         worst[name] = {"client": client, "accuracy": float(expected[client]), "mean": float(expected.mean())}
     return worst

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from fedrobust.audit import Card, Evidence, Plan, Subject, audit
 from fedrobust.audit.file import companion
 from fedrobust.config import Experiment
+from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.evasion import WhiteBox
 from fedrobust.evasion.target import Logits
-from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.models.layout import Weights
 from fedrobust.runs.events import AttackProgressed, CheckFinished, emit
 from fedrobust.runs.folder import RunFolder
@@ -46,9 +46,7 @@ def audited(
         in_training_mode=lambda: training_logits(evaluator, weights, images),
         control=companion(settings.control, evaluator.dataset, threat.space, base_of(experiment)),
         trained_on=(experiment.training.recipe,) if experiment.training.recipe != "plain" else (),
-        history=tuple(
-            entry["pgd-probe"] for entry in result["rounds"] if entry.get("pgd-probe") is not None
-        ),
+        history=tuple(entry["pgd-probe"] for entry in result["rounds"] if entry.get("pgd-probe") is not None),
     )
     plan = Plan(
         epsilon=settings.epsilon,

@@ -19,7 +19,6 @@ from fedrobust.once import once
 from fedrobust.poisoning import Goal
 from fedrobust.study import evasion_of
 
-
 PROBED = 128
 """Validation images by which the training is watched."""
 

@@ -41,7 +41,9 @@ def main() -> None:
         images = dataset.test.images.astype(np.float32) / np.float32(255)
         labels = dataset.test.labels
         run = CONTESTANTS[arguments.only]
-        arguments.out.write_text(json.dumps(run(arguments.model, images, labels, dataset.classes, arguments.repeat)))
+        arguments.out.write_text(
+            json.dumps(run(arguments.model, images, labels, dataset.classes, arguments.repeat))
+        )
         return
     results = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +56,10 @@ def main() -> None:
             results[name] = json.loads(out.read_text())
             for job, (seconds, right) in results[name].items():
                 shown = ", ".join(f"{second:.2f}" for second in seconds)
-                print(f"{name:8} {job:36} {shown:>14} s   right: {np.mean(right, axis=1).round(4).tolist()}", flush=True)
+                print(
+                    f"{name:8} {job:36} {shown:>14} s   right: {np.mean(right, axis=1).round(4).tolist()}",
+                    flush=True,
+                )
     compare(results)
     if arguments.out:
         arguments.out.write_text(json.dumps(results))
@@ -127,7 +132,9 @@ def art(path: str, images: np.ndarray, labels: np.ndarray, classes: int, repeat:
         return classifier.predict(adversaries, batch_size=128).argmax(1) == labels
 
     def fgsm() -> np.ndarray:
-        attackers = [FastGradientMethod(classifier, eps=epsilon, batch_size=128) for epsilon in sorted(EPSILONS)]
+        attackers = [
+            FastGradientMethod(classifier, eps=epsilon, batch_size=128) for epsilon in sorted(EPSILONS)
+        ]
         return np.array([right(attacker.generate(images, y=truth)) for attacker in attackers])
 
     def pgd(starts: int) -> np.ndarray:
@@ -187,8 +194,8 @@ def compare(results: dict) -> None:
             more = (np.array(right) & ~np.array(stood)).sum(axis=1).tolist()
             fewer = (~np.array(right) & np.array(stood)).sum(axis=1).tolist()
             print(
-                f"{job}: {theirs[0] / seconds[0]:.1f}x {name} with compilation, {theirs[-1] / seconds[-1]:.1f}x without; "
-                f"of {len(right[0])} images {more} are right here and broken by {name}, {fewer} the other way round"
+                f"{job}: {theirs[0] / seconds[0]:.1f}x {name} with compilation, {theirs[-1] / seconds[-1]:.1f}x "
+                f"without; of {len(right[0])} images {more} are right here and broken by {name}, {fewer} the other way round"
             )
 
 

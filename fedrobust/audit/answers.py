@@ -25,8 +25,8 @@ A choice, and a lenient one: a model that is right on 90 % of two equal classes 
 def collapse_of_counts(correct: int, n: int, majority_rate: float) -> bool:
     """Return whether so many correct answers can be a constant classifier's.
 
-    For tables that print nothing but accuracies: the accuracy's 95 % interval (Wilson) is not above the majority rate, or lies
-    below it.
+    For tables that print nothing but accuracies: the 95 % interval of the accuracy (Wilson) does not lie above the
+    majority rate.
 
     Example:
         >>> collapse_of_counts(117, 156, 114 / 156), collapse_of_counts(541, 624, 390 / 624)
@@ -44,10 +44,14 @@ def signs_of_collapse(labels: np.ndarray, logits: Logits) -> list[str]:
     if most / n > ONE_CLASS:
         signs.append(f"class {int(answers.argmax())} is the answer to {share(most, n)}")
     accuracy, balanced, mcc = found["accuracy"], found["balanced accuracy"], found["mcc"]
-    assert accuracy.interval and balanced.interval and mcc.interval
+    assert accuracy.interval is not None
+    assert balanced.interval is not None
+    assert mcc.interval is not None
     # A set of equal classes has no majority to hide behind; balanced accuracy says the same there.
     if accuracy.constant is not None and accuracy.interval[0] <= accuracy.constant:
-        signs.append(f"accuracy {_limits(accuracy.interval)} is not above the majority rate {100 * accuracy.constant:.1f} %")
+        signs.append(
+            f"accuracy {_limits(accuracy.interval)} is not above the majority rate {100 * accuracy.constant:.1f} %"
+        )
     if balanced.constant is not None and balanced.interval[0] <= balanced.constant:
         signs.append(
             f"balanced accuracy {_limits(balanced.interval)} is not above a constant's {100 * balanced.constant:.1f} %"
@@ -84,8 +88,8 @@ def collapse_attacked(search: Search) -> Finding:
         Outcome.FAILED if signs else Outcome.PASSED,
         Weight.NOT_ROBUST,
         "; ".join(signs) or "no sign of it",
-        "under the worst case of all attacks: no class is over 95 % of the answers; the intervals of accuracy, balanced "
-        "accuracy and Matthews' correlation lie above those of a constant classifier",
+        "under the worst case of all attacks: no class is over 95 % of the answers; the intervals of accuracy, "
+        "balanced accuracy and Matthews' correlation lie above those of a constant classifier",
         "Under attack the model is worth no more than one that always gives the same answer."
         if signs
         else "Under attack the model is still better than one that always gives the same answer.",
@@ -114,10 +118,10 @@ def keeps_its_lead(search: Search) -> Finding:
         "keeps its lead",
         Outcome.FAILED if failed else Outcome.PASSED,
         Weight.NOT_ROBUST,
-        f"{share(int(search.standing.sum()), n)} right under the worst case, {share(int(search.evidence.right.sum()), n)} "
-        f"clean; balanced {100 * attacked:.1f} % ({_limits((low, high))}) of {100 * clean:.1f} %",
-        "under the worst case of all attacks at least three quarters of the lead in balanced accuracy over a constant classifier "
-        "is left",
+        f"{share(int(search.standing.sum()), n)} right under the worst case, "
+        f"{share(int(search.evidence.right.sum()), n)} clean; balanced {100 * attacked:.1f} % ({_limits((low, high))}) of {100 * clean:.1f} %",
+        "under the worst case of all attacks at least three quarters of the lead in balanced accuracy over a "
+        "constant classifier is left",
         f"An attacker takes {100 * (1 - kept):.0f} % of what the model knows beyond a constant answer.",
         "this project",
         {"kept": float(kept), "clean": float(clean), "attacked": float(attacked), "n": n},
@@ -126,7 +130,9 @@ def keeps_its_lead(search: Search) -> Finding:
 
 def control(search: Search) -> Finding:
     """The defence does better than the same model without it."""
-    rule = "more images stand than of the same architecture without the defence, attacked alike (McNemar, 5 %)"
+    rule = (
+        "more images stand than of the same architecture without the defence, attacked alike (McNemar, 5 %)"
+    )
     source = "Carlini et al. (2019), arXiv:1902.06705"
     subject = search.evidence.subject
     if subject.control is None:
@@ -283,8 +289,12 @@ def int8_twin(search: Search) -> Finding:
     queries = min(300, search.evidence.plan.queries)
     through = StraightThrough(edge, subject.target)
     runs: dict[str, Any] = {
-        "float transfer": search.evidence.run(Transfer(surrogate=subject.target), target=edge, of=f"int8 {name}"),
-        "straight-through PGD": search.evidence.run(search.plain, target=through, of=f"int8 {name}, straight through"),
+        "float transfer": search.evidence.run(
+            Transfer(surrogate=subject.target), target=edge, of=f"int8 {name}"
+        ),
+        "straight-through PGD": search.evidence.run(
+            search.plain, target=through, of=f"int8 {name}, straight through"
+        ),
         "Square": search.evidence.run(f"square(queries={queries})", target=edge, of=f"int8 {name}"),
     }
     right = {attack: int((~result.success[0]).sum()) for attack, result in runs.items()}

@@ -65,9 +65,7 @@ class Card:
     content: dict[str, Any]
 
 
-def audit(
-    evidence: Evidence, note: Callable[[Finding], None] = lambda finding: None, **about: Any
-) -> Card:
+def audit(evidence: Evidence, note: Callable[[Finding], None] = lambda finding: None, **about: Any) -> Card:
     """Run every check on the evidence, and return the card.
 
     Args:

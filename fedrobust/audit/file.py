@@ -172,8 +172,8 @@ def audit_file(
     notes = []
     if opened.preparation.replicates or opened.preparation.resizes:
         notes.append(
-            f"the model takes images of {opened.preparation.prepared}; those of {opened.preparation.native} are made to fit "
-            "before it"
+            f"the model takes images of {opened.preparation.prepared}; those of {opened.preparation.native} are made "
+            "to fit before it"
         )
     subject = Subject(
         name=opened.name,

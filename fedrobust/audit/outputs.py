@@ -96,7 +96,9 @@ def gradient_health(evidence: Evidence) -> Finding:
 def batchnorm_gap(evidence: Evidence) -> Finding:
     """The model is as good with its own statistics as with those of the batch."""
     rule = "accuracy in training mode and in inference mode differ by at most 5 points"
-    source = "measured in this project: moving statistics that lag behind the weights make one class of everything"
+    source = (
+        "measured in this project: moving statistics that lag behind the weights make one class of everything"
+    )
     if evidence.subject.in_training_mode is None:
         return Finding(
             "BatchNorm gap",

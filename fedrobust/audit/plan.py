@@ -1,7 +1,7 @@
 """How an audit goes about it: the threat, and how hard the attacks try."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from fedrobust.config import ConfigError, Epsilon, epsilon_value
@@ -21,7 +21,7 @@ CURVES: dict[str, tuple[Epsilon, ...]] = {
     "l2": (0.1, 0.25, 0.5, 1.0, 2.0),
     "l0": (1, 3, 5, 10),
 }
-"""Epsilons of the accuracy curve: the paper's five and whole grey levels; for l2, usual values for small images; for l0, pixels."""
+"""Epsilons of the accuracy curve: the paper's five and whole grey levels; usual values in l2; pixels in l0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Plan:
     """
 
     epsilon: Epsilon = "2/255"
-    threat: Threat = Threat()
+    threat: Threat = field(default_factory=Threat)
     effort: Effort = "standard"
     seed: int = 0
     curve: tuple[Epsilon, ...] = ()

@@ -102,7 +102,8 @@ class Search:
         """What only asks, on the images that stand after the gradient attacks."""
         queries = self.evidence.plan.queries
         return [
-            self.evidence.run(spec, rows=self.after_gradients) for spec in ("noise", f"square(queries={queries})")
+            self.evidence.run(spec, rows=self.after_gradients)
+            for spec in ("noise", f"square(queries={queries})")
         ]
 
     @cached_property
@@ -124,7 +125,7 @@ class Search:
 
     @cached_property
     def broken_by(self) -> NDArray[np.str_]:
-        """The first attack that broke each image, (n,); "clean" where it is wrong as it is, "standing" where none did."""
+        """What broke each image first, (n,): an attack, "clean" if it is wrong as it is, "standing" if nothing did."""
         n = len(self.evidence.subject)
         by = np.where(self.evidence.right, NOBODY, "clean").astype("<U120")
         for result in [*self.gradient_attacks, *self.black_box, *self.transferred]:

@@ -17,7 +17,9 @@ SURE = 0.05
 
 def loss_swap(search: Search) -> Finding:
     """PGD finds no more with the margin than with cross-entropy."""
-    rule = "PGD on the margin breaks at most 1 point more than on cross-entropy, or no more than chance explains"
+    rule = (
+        "PGD on the margin breaks at most 1 point more than on cross-entropy, or no more than chance explains"
+    )
     source = "Carlini and Wagner (2016), arXiv:1608.04644"
     if (skipped := _without_gradient(search, "loss swap", rule, source)) is not None:
         return skipped
@@ -32,8 +34,8 @@ def loss_swap(search: Search) -> Finding:
         Weight.NOT_PROVEN,
         f"the margin breaks {100 * gain:+.1f} points of {n} images against cross-entropy",
         rule,
-        "Another loss breaks images that cross-entropy cannot: an evaluation by cross-entropy alone, as in most papers, "
-        "would overrate this model."
+        "Another loss breaks images that cross-entropy cannot: an evaluation by cross-entropy alone, as in most "
+        "papers, would overrate this model."
         if failed
         else "It does not matter which loss is attacked.",
         source,
@@ -154,7 +156,10 @@ def black_box(search: Search) -> Finding:
 
 def transfer(search: Search) -> Finding:
     """Adversaries of other models find nothing that attacks by gradient did not."""
-    rule = "adversaries of other models break at most 0.2 points (at least one image) of what gradient attacks left standing"
+    rule = (
+        "adversaries of other models break at most 0.2 points (at least one image) of what gradient attacks left "
+        "standing"
+    )
     source = "Papernot et al. (2016), arXiv:1602.02697; Carlini et al. (2019), arXiv:1902.06705"
     if not search.transferred:
         return Finding(
@@ -217,14 +222,16 @@ def attack_validated(search: Search) -> Finding:
         "the attack breaks as many images when the model's logits are multiplied by 1,000 (a known way to hide "
         "gradients), and leaves at most 5 % of the undefended control at epsilon 0.1"
     )
-    source = "Carlini et al. (2019), arXiv:1902.06705; the fixture is Papernot's distillation as broken in arXiv:1608.04644"
+    source = "Carlini et al. (2019), arXiv:1902.06705; the hiding is that of arXiv:1511.04508, broken in 1608.04644"
     if (skipped := _without_gradient(search, "attack validated", rule, source)) is not None:
         return skipped
     subject, n = search.evidence.subject, len(search.evidence.subject)
     plain, failed, figure = int(search.pgd.success[0].sum()), False, f"{n} images"
     details: dict[str, object] = {"plain": plain, "n": n}
     if isinstance(subject.target, WhiteBox):
-        hidden = search.evidence.run(search.plain, target=replace(subject.target, scale=1000.0), of="logits x 1000")
+        hidden = search.evidence.run(
+            search.plain, target=replace(subject.target, scale=1000.0), of="logits x 1000"
+        )
         sharp = int(hidden.success[0].sum())
         failed = plain - sharp > max(1, 0.01 * n)
         figure = f"{sharp} of {n} broken through hidden gradients, {plain} without"
@@ -232,7 +239,9 @@ def attack_validated(search: Search) -> Finding:
     if subject.control is not None:
         name, control = subject.control
         far = 0.1 if search.evidence.plan.threat.norm == "linf" else search.epsilon * 10
-        left = int((~search.evidence.run(search.plain, [far], target=control, of=f"control {name}").success[0]).sum())
+        left = int(
+            (~search.evidence.run(search.plain, [far], target=control, of=f"control {name}").success[0]).sum()
+        )
         failed |= left > 0.05 * n
         figure += f"; {share(left, n)} of the control left at {far:.3g}"
         details["control left"] = left

@@ -48,7 +48,13 @@ def attack_table(
     opened, digest = opened_with_digest(model, dataset, plan.threat.space)
     stored, labels, described = chosen_split(dataset, split, images)
     subject = Subject(
-        opened.name, opened.target, opened.target.victim.images(stored), labels, digest, described, opened.output
+        opened.name,
+        opened.target,
+        opened.target.victim.images(stored),
+        labels,
+        digest,
+        described,
+        opened.output,
     )
     evidence = Evidence(subject, plan, folder, map, report)
 

@@ -1,4 +1,4 @@
-"""What a classifier's answers mean at the bedside, each figure with an interval and a constant classifier's beside it."""
+"""What a classifier's answers mean at the bedside, each figure with its interval and a constant classifier's."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def figures(
 
     ``accuracy``, ``balanced accuracy``, ``auc``; ``mcc``, Matthews' correlation of answers and truth (Gorodkin, 2004,
     for more than two classes); ``recall CLASS``; ``calibration error``, the expected one over 15 bins of equal width
-    (Guo et al., 2017, arXiv:1706.04599, eq. 5); and, where labels mean disease, ``sensitivity at 90 % specificity``
+    (Guo et al., 2017, arXiv:1706.04599, eq. 5); and, where labels mean disease, ``sensitivity at 90% specificity``
     and ``disease missed``, the share of the diseased who are given a healthy class.
 
     Args:

@@ -249,8 +249,9 @@ def _within(
         success.append(hunt.broken.copy())
         logits.append(hunt.logits.copy())
         distance.append(hunt.distance.copy())
-        images.append(hunt.images.copy() if keep_images else None)
-    return np.stack(success), np.stack(logits), np.stack(distance), np.stack(images) if keep_images else None
+        if keep_images:
+            images.append(hunt.images.copy())
+    return np.stack(success), np.stack(logits), np.stack(distance), np.stack(images) if images else None
 
 
 def _nearest(chosen: Attack, hunt: Hunt, bounds: list[float]) -> tuple[Any, ...]:
@@ -277,9 +278,13 @@ def _tied(target: Target, images: Images, threat: Threat) -> tuple[Target, Image
     if not threat.tied:
         return target, images, 1.0
     if target.shape[2] != 3:
-        raise ThreatError(f"tied = True: images have {target.shape[2]} channel; only colour channels can be tied")
+        raise ThreatError(
+            f"tied = True: images have {target.shape[2]} channel; only colour channels can be tied"
+        )
     if not (images == images[..., :1]).all():
-        raise ThreatError("tied = True: the channels of these images differ: they are no copies of a grey one")
+        raise ThreatError(
+            "tied = True: the channels of these images differ: they are no copies of a grey one"
+        )
     return Tied(target), images[..., :1], math.sqrt(3.0) if threat.norm == "l2" else 1.0
 
 

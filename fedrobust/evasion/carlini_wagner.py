@@ -9,7 +9,6 @@ from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.nearest import Nearest, approach
 from fedrobust.evasion.threat import column
 
-
 SETTLING = 0.005
 """What is left of the learning rate at the last step."""
 

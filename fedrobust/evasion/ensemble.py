@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from fedrobust.evasion.apgd import AutoPGDCrossEntropy, AutoPGDRatio, AutoPGDTargeted
 from fedrobust.evasion.attack import ATTACKS, Attack
@@ -37,7 +37,7 @@ class Ensemble(Attack):
 
     def parts(self, classes: int) -> Sequence[Attack]:
         """Return the attacks that are run on a model with so many classes, in order."""
-        again = {"steps": self.steps, "restarts": self.restarts}
+        again: dict[str, Any] = {"steps": self.steps, "restarts": self.restarts}
         towards = [AutoPGDTargeted(targets=min(self.targets, classes - 1), **again)] if classes > 2 else []
         return [
             AutoPGDCrossEntropy(**again),
@@ -58,5 +58,3 @@ class Ensemble(Attack):
             if not len(hunt):
                 return
             part.run(hunt)
-
-

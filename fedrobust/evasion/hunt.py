@@ -57,7 +57,13 @@ class Hunt:
         report: Report = lambda hunt: None,
     ):
         n = len(clean)
-        self.target, self.threat, self.goal, self.nearest, self._report = target, threat, goal, nearest, report
+        self.target, self.threat, self.goal, self.nearest, self._report = (
+            target,
+            threat,
+            goal,
+            nearest,
+            report,
+        )
         self._patient = patient
         self._clean, self._labels, self._keys = clean, labels, keys
         self.images = clean.copy()
@@ -211,9 +217,7 @@ class Hunt:
         had = self.broken[rows]
         if self.nearest:
             far = self.threat.distance(shown, self._clean[rows])
-            better = np.where(
-                fooled, ~had | (far < self.distance[rows]), ~had & (score > self._score[rows])
-            )
+            better = np.where(fooled, ~had | (far < self.distance[rows]), ~had & (score > self._score[rows]))
         else:
             first = np.isneginf(self._score[rows])
             better = ~had & (fooled | (score > self._score[rows]) | first) | np.bool_(self._patient)
@@ -222,7 +226,7 @@ class Hunt:
         self.images[at], self.logits[at] = shown[better], logits[better]
         self.broken[at] |= fooled[better]
         self._score[at] = score[better]
-        self.distance[at] = far[better] if self.nearest else self.threat.distance(
-            shown[better], self._clean[at]
+        self.distance[at] = (
+            far[better] if self.nearest else self.threat.distance(shown[better], self._clean[at])
         )
         self._report(self)

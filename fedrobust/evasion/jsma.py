@@ -67,7 +67,10 @@ class JSMA(Nearest):
 
 
 def _best_pairs(
-    towards: NDArray[np.float32], away: NDArray[np.float32], images: NDArray[np.float32], free: NDArray[np.bool_]
+    towards: NDArray[np.float32],
+    away: NDArray[np.float32],
+    images: NDArray[np.float32],
+    free: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
     """Return the pair of each image (n, 2), up or down (n,), and its saliency (n,): 0 where there is no such pair."""
     n, size = towards.shape
@@ -89,7 +92,9 @@ def _best_pairs(
         a, b = alpha[rows, short], beta[rows, short]
         together, against = a[:, :, None] + a[:, None, :], b[:, :, None] + b[:, None, :]
         different = short[:, :, None] != short[:, None, :]
-        fits = upper & different & (together > 0) & (against < 0) & np.isfinite(together) & np.isfinite(against)
+        fits = (
+            upper & different & (together > 0) & (against < 0) & np.isfinite(together) & np.isfinite(against)
+        )
         saliency = np.where(fits, -np.where(fits, together, 0.0) * np.where(fits, against, 0.0), 0.0)
         best = saliency.reshape(n, -1).argmax(axis=1)
         gain = saliency.reshape(n, -1)[np.arange(n), best]

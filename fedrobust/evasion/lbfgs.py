@@ -58,7 +58,9 @@ class LBFGS(Nearest):
         n, shape = len(hunt), hunt.clean.shape[1:]
         clean = hunt.clean.reshape(n, -1).astype(np.float64)
 
-        def objective(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        def objective(
+            x: NDArray[np.float64],
+        ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
             seen = hunt.gradient(x.reshape(n, *shape).astype(np.float32), "targeted-cross-entropy", aims)
             odds = seen.losses.astype(np.float64)
             slope = seen.gradients.reshape(n, -1).astype(np.float64)
@@ -118,5 +120,3 @@ def _two_loops(
     for (step, turn), (rho, alpha) in zip(pairs, reversed(factors), strict=True):
         q += (alpha - rho * (turn * q).sum(axis=1))[:, None] * step
     return -q
-
-

@@ -72,18 +72,23 @@ def open_model(
         ModelFileError: there is no such file, it holds no model of images, or its classes are not the data's.
     """
     model = path if isinstance(path, keras.Model) else _loaded(Path(path))
-    name = model.name if path is model else Path(path).name
+    name = str(getattr(model, "name", "")) if path is model else Path(str(path)).name
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4:
-        raise ModelFileError(f"{name}: its input is {shape}; one batch of images is wanted, (n, height, width, channels)")
+        raise ModelFileError(
+            f"{name}: its input is {shape}; one batch of images is wanted, (n, height, width, channels)"
+        )
     preparation = Preparation(native, _prepared(name, shape[1:], native))
     outputs = model.output_shape
     if not isinstance(outputs, tuple) or len(outputs) != 2 or outputs[1] is None:
-        raise ModelFileError(f"{name}: its output is {outputs}; one row of logits or probabilities an image is wanted")
+        raise ModelFileError(
+            f"{name}: its output is {outputs}; one row of logits or probabilities an image is wanted"
+        )
     single = outputs[1] == 1
     if (2 if single else outputs[1]) != classes:
         raise ModelFileError(
-            f"{name}: it answers with {outputs[1]} numbers, the data have {classes} classes; name the data it was trained for"
+            f"{name}: it answers with {outputs[1]} numbers, the data have {classes} classes; name the data it was "
+            "trained for"
         )
     bare, taken_off = _without_activation(model)
     output = "unwrapped" if taken_off else "logits"
@@ -132,7 +137,9 @@ def _loaded(path: Path) -> Any:
         warnings.simplefilter("ignore")
         try:
             return keras.models.load_model(path, compile=False)
-        except Exception as error:  # Keras raises many kinds: no archive, a layer it does not know, another version
+        except (
+            Exception
+        ) as error:  # Keras raises many kinds: no archive, a layer it does not know, another version
             raise ModelFileError(
                 f"{path}: Keras cannot open it: {str(error).splitlines()[0]}; a .keras file of Keras 3 without custom "
                 "layers is wanted"

@@ -9,7 +9,6 @@ from fedrobust.evasion.attack import Attack
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.threat import Norm, column
 
-
 MOST_CLASSES = 5
 """Boundaries that an adversary's clean image is projected onto: those of the likeliest wrong classes."""
 

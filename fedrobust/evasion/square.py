@@ -136,9 +136,7 @@ def _pyramid(height: int, width: int) -> NDArray[np.float32]:
     """Return concentric rectangles, the inner ones higher."""
     values = np.zeros((height, width), np.float32)
     rows, columns = np.indices((height, width))
-    depth = np.minimum(
-        np.minimum(rows, height - 1 - rows), np.minimum(columns, width - 1 - columns)
-    )
+    depth = np.minimum(np.minimum(rows, height - 1 - rows), np.minimum(columns, width - 1 - columns))
     for ring in range(int(depth.max()) + 1):
         values += (depth >= ring) / np.float32((depth.max() - ring + 1) ** 2)
     return values

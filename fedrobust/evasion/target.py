@@ -92,7 +92,8 @@ class WhiteBox:
     def logits(self, images: Images) -> Logits:
         """Return the logits of `images`."""
         parts = [
-            np.asarray(self.victim.logits(self.weights, tf.constant(images[rows])))[:real] * np.float32(self.scale)
+            np.asarray(self.victim.logits(self.weights, tf.constant(images[rows])))[:real]
+            * np.float32(self.scale)
             for rows, real in batches(len(images), self.batch_size)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)

@@ -55,7 +55,10 @@ def section(card: Mapping[str, Any] | None) -> dict[str, Any]:
     if not card:
         return {}
     threat, data, settings = card["threat"], card["data"], card["settings"]
-    extras = [f"{threat['bits']}-bit images" if threat["bits"] else "", "tied channels" if threat["tied"] else ""]
+    extras = [
+        f"{threat['bits']}-bit images" if threat["bits"] else "",
+        "tied channels" if threat["tied"] else "",
+    ]
     return {
         "name": card["model"]["name"],
         "word": card["verdict"]["word"],
@@ -95,7 +98,7 @@ def _shown(figure: Mapping[str, Any] | None, share: bool = True) -> Cell:
         return Cell(NONE)
     text = percent(figure["value"]) if share else f"{figure['value']:.3f}"
     low, high = figure["interval"] or (None, None)
-    limits = "" if low is None else f"{percent(low)}–{percent(high)}" if share else f"{low:.2f}–{high:.2f}"
+    limits = "" if low is None else f"{percent(low)}–{percent(high)}" if share else f"{low:.2f} to {high:.2f}"
     counts = figure.get("counts")
     return Cell(text, " · ".join(filter(None, [f"{counts[0]}/{counts[1]}" if counts else "", limits])))
 
@@ -110,7 +113,9 @@ def _figures(card: Mapping[str, Any]) -> Table:
         constant = clean["constant"]
         always = NONE if constant is None else percent(constant) if share else f"{constant:.3f}"
         shown = name.upper() if name in ("auc", "mcc") else name.capitalize()
-        rows.append((Cell(shown, clean["method"]), (_shown(clean, share), _shown(attacked, share), Cell(always))))
+        rows.append(
+            (Cell(shown, clean["method"]), (_shown(clean, share), _shown(attacked, share), Cell(always)))
+        )
     standing = card["attacked"]["standing"]
     rows.append(
         (
@@ -160,14 +165,21 @@ def _curve(card: Mapping[str, Any]) -> Table | None:
 
 
 def _attacks(card: Mapping[str, Any]) -> Table:
-    head = (Cell("Images", "attacked"), Cell("Broken", "at its epsilons"), Cell("Queries", "an image"), Cell("Seconds"))
+    head = (
+        Cell("Images", "attacked"),
+        Cell("Broken", "at its epsilons"),
+        Cell("Queries", "an image"),
+        Cell("Seconds"),
+    )
     rows = []
     for one in card["attacks"]:
         broken = [str(count) for count in one["broken"]]
         epsilons = ", ".join(f"{epsilon:.3g}" for epsilon in one["epsilons"])
         rows.append(
             (
-                Cell(one["name"], epsilons if len(one["epsilons"]) < 4 else f"{len(one['epsilons'])} epsilons"),
+                Cell(
+                    one["name"], epsilons if len(one["epsilons"]) < 4 else f"{len(one['epsilons'])} epsilons"
+                ),
                 (
                     Cell(str(one["n"])),
                     Cell(", ".join(broken)),

@@ -179,7 +179,9 @@ def attack_table(result: Mapping[str, Any]) -> Table:
         f"balanced accuracy {result['clean']['balanced accuracy']['constant']:.1%}, AUC 0.500.",
         **PLAIN,
     )
-    _columns(table, "", "right", "accuracy", "95 %", "balanced", "AUC", "disease missed", "queries", "seconds")
+    _columns(
+        table, "", "right", "accuracy", "95 %", "balanced", "AUC", "disease missed", "queries", "seconds"
+    )
     table.add_row("clean", *_left(result["clean"]), "", "")
     name = ""
     for row in result["attacked"]:

@@ -110,6 +110,7 @@ def test_a_population_larger_than_the_data_is_run_and_reported(tmp_path):
         federation__participation=0.001,
         federation__rounds=2,
         evaluation__epsilons=[0.005],
+        audit__enabled=False,
         distillation__enabled=False,
         export__enabled=False,
     )

@@ -17,6 +17,7 @@ SMALL = {
     "training__batch_size": 16,
     "training__epochs": 2,
     "evaluation__epsilons": [0.005],
+    "audit__enabled": False,
     "distillation__enabled": False,
     "export__enabled": False,
 }

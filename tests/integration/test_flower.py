@@ -24,6 +24,7 @@ SETTINGS = {
     "evaluation.epsilons": "[0.005]",
     "evaluation.examples": "0",
     "evaluation.every": "2",
+    "audit.enabled": "false",
     "distillation.enabled": "false",
     "export.enabled": "false",
 }

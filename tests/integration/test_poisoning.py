@@ -17,6 +17,7 @@ SETTINGS = {
     "evaluation__epsilons": [0.005],
     "evaluation__examples": 0,
     "evaluation__every": 3,
+    "audit__enabled": False,
     "distillation__enabled": False,
     "export__enabled": False,
     "output__report": False,

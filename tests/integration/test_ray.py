@@ -38,6 +38,7 @@ SETTINGS = {
     "evaluation__epsilons": [0.005],
     "evaluation__examples": 0,
     "evaluation__every": 2,
+    "audit__enabled": False,
     "distillation__enabled": False,
     "export__enabled": False,
 }

@@ -27,6 +27,7 @@ SETTINGS = {
     "evaluation__epsilons": [0.005],
     "evaluation__examples": 0,
     "evaluation__select": "best",
+    "audit__enabled": False,
     "distillation__enabled": False,
     "export__enabled": False,
 }

@@ -31,6 +31,7 @@ SMALL = {
     "training__batch_size": 16,
     "evaluation__epsilons": [0.005, "8/255"],
     "evaluation__examples": 3,
+    "audit__enabled": False,
     "distillation__enabled": False,
     "export__enabled": False,
 }
@@ -47,6 +48,7 @@ def test_a_whole_study_leaves_everything_behind(tmp_path):
             tmp_path,
             federation__rounds=5,
             data__samples=600,
+            audit__enabled=True,
             distillation__enabled=True,
             export__enabled=True,
         ),
@@ -57,6 +59,8 @@ def test_a_whole_study_leaves_everything_behind(tmp_path):
     assert names == {
         "experiment.toml",
         "environment.json",
+        "card.json",
+        "audit",
         "partition.json",
         "metrics.jsonl",
         "result.json",

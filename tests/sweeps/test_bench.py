@@ -34,6 +34,8 @@ malicious = 1
 [evaluation]
 epsilons = [0.005]
 examples = 0
+[audit]
+enabled = false
 [distillation]
 enabled = false
 [export]
@@ -86,6 +88,7 @@ def test_a_sweep_is_run_recorded_shown_and_not_run_twice(tmp_path):
             poisoning__malicious=1,
             evaluation__epsilons=[0.005],
             evaluation__examples=0,
+            audit__enabled=False,
             distillation__enabled=False,
             export__enabled=False,
         ),

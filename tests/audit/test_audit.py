@@ -1,0 +1,193 @@
+import json
+from functools import cache
+
+import numpy as np
+import pytest
+
+from fedrobust.audit import CHECKS, Outcome, Verdict, Weight
+from fedrobust.audit.finding import Finding
+from fedrobust.audit.strength import mcnemar
+from fedrobust.evasion import WhiteBox
+from fedrobust.evasion.model_file import open_model
+
+
+@pytest.fixture(scope="session")
+def of_undefended(audited, undefended):
+    return audited(undefended)
+
+
+@pytest.fixture(scope="session")
+def kept_of_defended(tmp_path_factory):
+    """Where the attacks on the defended model are kept, so that they are run once."""
+    return tmp_path_factory.mktemp("defended")
+
+
+@pytest.fixture(scope="session")
+def of_broken(audited, broken):
+    return cache(lambda name: audited(broken[name]))
+
+
+@pytest.fixture(scope="session")
+def of_defended(audited, defended, undefended, phantom, kept_of_defended):
+    control = open_model(undefended, phantom.image_shape, phantom.classes).target
+    return audited(defended, kept_of_defended, control=("undefended", control), trained_on=("pgd",))
+
+
+def test_an_undefended_model_is_not_robust(of_undefended):
+    assert of_undefended.word == "not robust"
+    assert "keeps its lead" in of_undefended.failed
+    assert of_undefended.card.content["broken-by"].get("standing", 0) < 140
+
+
+def test_adversarial_training_at_a_larger_epsilon_is_robust(of_defended):
+    assert of_defended.word == "robust", of_defended.failed
+    assert of_defended.checks["control"].outcome is Outcome.PASSED
+    assert of_defended.checks["unseen attack"].details["unseen"]
+    standing = of_defended.card.content["attacked"]["standing"]
+    assert standing["interval"][0] > standing["constant"] + 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "reasons"),
+    [
+        ("temperature", {"not robust", "not proven"}, {"gradient health", "loss swap"}),
+        ("step activation", {"not robust", "not proven"}, {"gradient health"}),
+        ("jpeg", {"not robust", "not proven"}, {"gradient health"}),
+        ("constant", {"degenerate"}, {"collapse, clean"}),
+        ("random logits", {"degenerate"}, {"deterministic", "collapse, clean"}),
+        ("batchnorm", {"degenerate"}, {"BatchNorm gap"}),
+        ("noise", {"not robust", "not proven"}, {"deterministic"}),
+    ],
+)
+def test_what_only_looks_robust_is_found_out_for_its_reason(of_broken, name, words, reasons):
+    found = of_broken(name)
+    assert found.word in words, found.card.verdict
+    assert reasons <= found.failed, found.failed
+
+
+def test_a_stronger_look_at_the_temperature_sees_through_it(of_broken, of_undefended):
+    """The textbook gradient is gone; the attacks that count do not need it."""
+    found = of_broken("temperature")
+    hidden = found.card.content["broken-by"].get("standing", 0)
+    plain = of_undefended.card.content["broken-by"].get("standing", 0)
+    assert abs(hidden - plain) <= 4
+
+
+def test_the_card_says_everything(of_undefended):
+    content = of_undefended.card.content
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert len(content["checks"]) == len(CHECKS)
+    assert sum(content["broken-by"].values()) == content["data"]["n"] == 200
+    assert content["clean"]["accuracy"]["counts"][1] == 200
+    assert content["attacked"]["standing"]["counts"][0] == content["broken-by"].get("standing", 0)
+    assert {row["attack"] for row in content["curve"]} == {"fgsm", "pgd"}
+    for check in content["checks"]:
+        assert check["sentence"].endswith(".")
+        assert check["rule"]
+        assert check["source"]
+    for one in content["classes"]:
+        assert one["standing"] <= one["right"] <= one["n"]
+
+
+def test_an_interrupted_audit_goes_on_where_it_was(audited, undefended, of_undefended, tmp_path):
+    class StoppedError(Exception):
+        pass
+
+    calls = []
+
+    def stopping(function, items):
+        calls.append(1)
+        if len(calls) == 6:
+            raise StoppedError
+        return map(function, items)
+
+    with pytest.raises(StoppedError):
+        audited(undefended, folder=tmp_path, map=stopping)
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
+    assert len(written) == 5
+    calls.clear()
+
+    def counting(function, items):
+        calls.append(1)
+        return map(function, items)
+
+    again = audited(undefended, folder=tmp_path, map=counting)
+    total = len(list(tmp_path.glob("*.npz")))
+    assert len(calls) == total - 5
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert again.card.content["broken-by"] == of_undefended.card.content["broken-by"]
+
+
+def test_part_of_an_official_set_proves_nothing(audited, defended, kept_of_defended):
+    data = {"name": "breastmnist", "digest": "", "labels": ["a", "b"], "disease": (0,), "official": 500}
+    found = audited(defended, kept_of_defended, data=data)
+    assert found.word == "not proven"
+    assert found.card.verdict.deciding == ("split and n",)
+
+
+def test_a_fall_in_training_is_remembered(audited, defended, kept_of_defended):
+    found = audited(defended, kept_of_defended, history=(0.8, 0.85, 0.5, 0.6))
+    assert found.word == "not proven"
+    assert found.card.verdict.deciding == ("catastrophic overfitting",)
+
+
+def test_the_gravest_failure_decides():
+    def failed(name, weight):
+        return Finding(name, Outcome.FAILED, weight, "", "", "", "", {})
+
+    masked, broken_, empty = (
+        failed("masked", Weight.NOT_PROVEN),
+        failed("broken", Weight.NOT_ROBUST),
+        failed("empty", Weight.DEGENERATE),
+    )
+    reported = failed("reported", Weight.REPORT)
+    assert Verdict.of([reported]).word == "robust"
+    assert Verdict.of([masked, reported]).word == "not proven"
+    assert Verdict.of([masked, broken_]).word == "not robust"
+    assert Verdict.of([masked, broken_, empty]).deciding == ("empty",)
+
+
+def test_mcnemar_is_the_sign_test():
+    assert mcnemar(0, 0) == 1.0
+    assert mcnemar(8, 0) == pytest.approx(0.5**8)
+    assert mcnemar(5, 5) > 0.5
+
+
+def test_probabilities_are_unwrapped_or_fail_loudly(phantom, undefended, audited):
+    import keras
+
+    inputs = keras.Input((28, 28, 1))
+    logits = undefended(inputs)
+    images = phantom.test.images[:20].astype(np.float32) / np.float32(255)
+    expected = np.asarray(undefended(images))
+    softmax = keras.Model(inputs, keras.layers.Softmax()(logits))
+    opened = open_model(softmax, phantom.image_shape, 2)
+    assert opened.output == "unwrapped"
+    np.testing.assert_allclose(opened.target.logits(images), expected, atol=1e-4)
+    hidden = keras.Model(inputs, keras.layers.Lambda(lambda z: keras.ops.softmax(z))(logits))
+    opened = open_model(hidden, phantom.image_shape, 2)
+    assert opened.output == "probabilities"
+    found = audited(hidden)
+    assert "outputs are logits" in found.failed
+    assert found.word != "robust"
+
+
+def test_a_black_box_is_audited_by_asking(audited, undefended, phantom):
+    from fedrobust.evasion import NotDifferentiableError
+
+    target = open_model(undefended, phantom.image_shape, 2).target
+
+    class Asked:
+        shape, classes = target.shape, target.classes
+
+        def logits(self, images):
+            return target.logits(images)
+
+        def gradient(self, *_):
+            raise NotDifferentiableError("answers only")
+
+    assert isinstance(target, WhiteBox)
+    found = audited(undefended, target=Asked())
+    assert "gradient health" in found.failed
+    assert found.checks["loss swap"].outcome is Outcome.NOT_APPLICABLE
+    assert found.word in ("not robust", "not proven")
