@@ -369,6 +369,7 @@ def members(family: str) -> dict[str, str]:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write plain data as indented JSON, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as draft:
         draft.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -421,9 +422,7 @@ def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
 
 def _result_folder(model: Any, out: str | Path, what: str) -> Path:
     name = Path(model).name if isinstance(model, str | Path) else model.name
-    folder = Path(out) if str(out) else Path("runs") / f"{name}-{what}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder.resolve()
+    return (Path(out) if str(out) else Path("runs") / f"{name}-{what}").expanduser().resolve()
 
 
 def _settings(member: Any) -> str:

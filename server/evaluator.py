@@ -17,7 +17,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.once import once
 from fedrobust.poisoning import Goal
-from fedrobust.study import evasion_of
+from fedrobust.study import evasion_of, recipe_of
 
 PROBED = 128
 """Validation images by which the training is watched."""
@@ -76,7 +76,7 @@ class Evaluator:
         Training on one step can lose all robustness against several from one round to the next (Wong et al., 2020,
         arXiv:2001.03994): an audit looks back at this figure.
         """
-        epsilon = self.experiment.training.recipe_settings.get("epsilon")
+        epsilon = getattr(recipe_of(self.experiment), "epsilon", None)
         if epsilon is None or self.experiment.training.space != self.experiment.evaluation.space:
             return None
         split = self.dataset.validation

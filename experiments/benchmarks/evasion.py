@@ -195,7 +195,8 @@ def compare(results: dict) -> None:
             fewer = (~np.array(right) & np.array(stood)).sum(axis=1).tolist()
             print(
                 f"{job}: {theirs[0] / seconds[0]:.1f}x {name} with compilation, {theirs[-1] / seconds[-1]:.1f}x "
-                f"without; of {len(right[0])} images {more} are right here and broken by {name}, {fewer} the other way round"
+                f"without; of {len(right[0])} images {more} are right here and broken by {name}, "
+                f"{fewer} the other way round"
             )
 
 

@@ -119,7 +119,8 @@ def keeps_its_lead(search: Search) -> Finding:
         Outcome.FAILED if failed else Outcome.PASSED,
         Weight.NOT_ROBUST,
         f"{share(int(search.standing.sum()), n)} right under the worst case, "
-        f"{share(int(search.evidence.right.sum()), n)} clean; balanced {100 * attacked:.1f} % ({_limits((low, high))}) of {100 * clean:.1f} %",
+        f"{share(int(search.evidence.right.sum()), n)} clean; "
+        f"balanced {100 * attacked:.1f} % ({_limits((low, high))}) of {100 * clean:.1f} %",
         "under the worst case of all attacks at least three quarters of the lead in balanced accuracy over a "
         "constant classifier is left",
         f"An attacker takes {100 * (1 - kept):.0f} % of what the model knows beyond a constant answer.",

@@ -16,9 +16,10 @@ SETTLING = 0.005
 @ATTACKS.register("carlini-wagner")
 @dataclass(frozen=True, kw_only=True)
 class CarliniWagner(Nearest):
-    """Minimise |x' - x|^2 + c max(z_y - max z_other, -confidence) with Adam, over w with x' = (tanh w + 1) / 2.
+    """Look for the nearest adversary by gradient descent (Carlini and Wagner, 2016, arXiv:1608.04644, section V).
 
-    Carlini and Wagner (2016), arXiv:1608.04644, section V: c is searched for by halving, on a logarithmic scale.
+    Minimises |x' - x|^2 + c max(z_y - max z_other, -confidence) with Adam, over w with x' = (tanh w + 1) / 2; c is
+    searched for by halving, on a logarithmic scale.
 
     Attributes:
         steps: of each descent.

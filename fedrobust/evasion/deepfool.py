@@ -15,9 +15,9 @@ from fedrobust.evasion.threat import Norm, column, lengths
 @ATTACKS.register("deepfool")
 @dataclass(frozen=True, kw_only=True)
 class DeepFool(Nearest):
-    """Step onto the nearest class boundary of the model's linearisation, until the answer is wrong.
+    """Step onto the nearest boundary of the model's linearisation (Moosavi-Dezfooli et al., 2015, arXiv:1511.04599).
 
-    Moosavi-Dezfooli et al. (2015), arXiv:1511.04599, Algorithm 2; in the norm linf with the dual norm's step (their
+    Their Algorithm 2, until the answer is wrong; in the norm linf with the dual norm's step (their
     section 3.3). The adversary found is then brought nearer along the line to the clean image.
 
     Attributes:

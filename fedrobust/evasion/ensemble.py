@@ -14,9 +14,9 @@ from fedrobust.evasion.threat import Norm
 @ATTACKS.register("ensemble")
 @dataclass(frozen=True, kw_only=True)
 class Ensemble(Attack):
-    """Auto-PGD on cross-entropy, on DLR and towards targets, then Square: the parts of AutoAttack, for any classes.
+    """Auto-PGD on three losses, then Square: AutoAttack's parts, for any classes (Croce and Hein, 2020, arXiv:2003.01690).
 
-    Croce and Hein (2020), arXiv:2003.01690. Where DLR is undefined (below three classes; its targeted form below
+    On cross-entropy, on DLR and towards targets. Where DLR is undefined (below three classes; its targeted form below
     four) the margin takes its place, and there are never more targets than wrong classes. Instead of FAB, which their
     later work drops for targeted Auto-PGD, there is none. With two classes the targeted search would repeat the one
     on the margin: it is left out.

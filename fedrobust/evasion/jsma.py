@@ -19,9 +19,9 @@ SHORTLIST = 64
 @ATTACKS.register("jsma")
 @dataclass(frozen=True, kw_only=True)
 class JSMA(Nearest):
-    """Move the pair of values that raises a wrong class most and lowers the others, to the end of its range; repeat.
+    """Move the two values that favour a wrong class most, again and again (Papernot et al., 2015, arXiv:1511.07528).
 
-    Papernot et al. (2015), arXiv:1511.07528, Algorithms 2 and 3, towards the likeliest wrong class. Values are raised
+    Their Algorithms 2 and 3, each value to the end of its range, towards the likeliest wrong class. Values are raised
     or lowered, whichever the saliency map favours. The pair is the best of a shortlist, not of all pairs.
 
     Attributes:

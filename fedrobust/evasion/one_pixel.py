@@ -16,9 +16,9 @@ from fedrobust.evasion.threat import Images, Norm
 @ATTACKS.register("one-pixel")
 @dataclass(frozen=True, kw_only=True)
 class OnePixel(Attack):
-    """Evolve the places and values of epsilon pixels, asking the model for answers only.
+    """Evolve the places and values of a few pixels, asking for answers only (Su et al., 2017, arXiv:1710.08864).
 
-    Su et al. (2017), arXiv:1710.08864: a child is r1 + 0.5 (r2 - r3) of three others and replaces its parent if the
+    A child is r1 + 0.5 (r2 - r3) of three others and replaces its parent if the
     model is nearer to an error. Their population is 400 and they breed 100 generations.
 
     Attributes:

@@ -19,9 +19,9 @@ SHRINKS_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 @ATTACKS.register("square")
 @dataclass(frozen=True, kw_only=True)
 class Square(Attack):
-    """Random squares at the edge of the threat, kept where they bring the model nearer to an error.
+    """Random squares, kept where the model comes nearer to an error (Andriushchenko et al., 2019, arXiv:1912.00049).
 
-    Andriushchenko et al. (2019), arXiv:1912.00049, Algorithms 1 to 3. It needs no gradient, so a model that only hides
+    Their Algorithms 1 to 3, at the edge of the threat. It needs no gradient, so a model that only hides
     its gradient does not resist it.
 
     Attributes:

@@ -12,7 +12,6 @@ from fedrobust.evasion.target import Labels, Logits, Target, WhiteBox
 from fedrobust.evasion.threat import Images, Norm, Threat, ThreatError
 from fedrobust.evasion.victim import Victim
 from fedrobust.models.classifier import build_classifier
-from fedrobust.training.distillation import distil
 
 SURE = 20.0
 """The logit that a queried label gets, the other classes having 0."""
@@ -21,9 +20,9 @@ SURE = 20.0
 @ATTACKS.register("transfer")
 @dataclass(frozen=True, kw_only=True)
 class Transfer(Attack):
-    """Attack a surrogate, and show the result to the model: who does not know the model can do that.
+    """Attack a surrogate, and show the result to the model (Papernot et al., 2016, arXiv:1602.02697).
 
-    Papernot et al. (2016), arXiv:1602.02697. The surrogate is a model of the attacker's own, or is trained here on
+    Who does not know the model can do that. The surrogate is a model of the attacker's own, or is trained here on
     the model's answers to the images under attack and to others made from them by steps along the surrogate's own
     gradient (their Jacobian-based augmentation): the exploratory attack of medical imaging's literature.
 
@@ -87,6 +86,9 @@ class Transfer(Attack):
 
     def queried(self, target: Target, images: Images, seed: int) -> tuple[Target, int]:
         """Return a surrogate trained on the model's answers, and how many were asked for."""
+        # Training knows the moves of attacks: imported on use, the two do not go round in a circle.
+        from fedrobust.training.distillation import distil
+
         classifier = build_classifier(self.student, target.shape, target.classes, image_size=0, seed=seed)
         victim = Victim.of(classifier)
         known = grey_levels(images[: self.queries])

@@ -53,9 +53,64 @@ def test_run_prints_plain_lines_and_a_table_into_a_pipe(tmp_path):
     assert "not empty" in used.stderr
 
 
+def test_attack_and_audit_of_a_run_and_of_a_file(tmp_path):
+    fedrobust(
+        "run",
+        *("--set", "data.samples=100"),
+        *("--set", "federation.clients=2"),
+        *("--set", "federation.rounds=2"),
+        *("--set", "training.recipe=fgsm"),
+        *("--set", "evaluation.attacks=['fgsm', 'pgd(steps=2)']"),
+        *("--set", "evaluation.attack-every=2"),
+        *("--set", "evaluation.epsilons=['2/255']"),
+        *("--set", "distillation.enabled=false"),
+        *("--set", "export.enabled=false"),
+        *("--out", "run"),
+        folder=tmp_path,
+    )
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    first, last = result["rounds"]
+    assert first["robust"] == {}, "attacks are made every second round"
+    assert set(last["robust"]) == {"fgsm", "pgd(steps=2)"}
+    assert last["robust"]["pgd(steps=2)"]["2/255"]["recall"]
+    assert 0 <= first["pgd-probe"] <= 1
+    assert set(last["worst-client"]) == {"clean", "fgsm 2/255", "pgd(steps=2) 2/255"}
+    assert last["worst-client"]["clean"]["accuracy"] <= last["worst-client"]["clean"]["mean"]
+    card = json.loads((tmp_path / "run/card.json").read_text())
+    assert result["audit"] == card
+    assert "Is it robust?" in (tmp_path / "run/report.html").read_text()
+
+    attacked = fedrobust(
+        "attack", "run", "--attack", "pgd(steps=3)", "--epsilon", "2/255", "--out", "here", folder=tmp_path
+    )
+    assert "pgd(steps=3) 2/255" in attacked.stdout
+    assert "Always answering the most frequent class" in attacked.stdout
+    assert json.loads((tmp_path / "here/attack.json").read_text())["attacked"][0]["epsilon"] == "2/255"
+
+    # A network of two rounds of two small hospitals is not robust, and strict says so.
+    strict = fedrobust(
+        "audit",
+        "run/model.keras",
+        *("--data", "phantom", "--effort", "quick", "--images", 60, "--epsilon", "8/255"),
+        "--strict",
+        folder=tmp_path,
+        code=3,
+    )
+    assert "keeps its lead" in strict.stdout
+    assert strict.stdout.rstrip().endswith("card.html")
+    assert "Is it robust?" in (tmp_path / "runs/model.keras-audit/card.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["audit", "none.keras", "--data", "phantom"], "there is no such file"),
+        (["audit", "none.keras"], "name the images"),
+        (["attack", "none.keras", "--data", "phantom", "--norm", "l3"], "choose one of linf, l2, l0"),
+        (["audit", "none.keras", "--data", "phantom", "--effort", "huge"], "quick, standard or full"),
+        (["run", "--set", "evaluation.attacks=['fast']"], "is no evasion attack"),
+        (["run", "--set", "evaluation.attacks=['pgd(stepz=2)']"], "has no setting 'stepz'"),
+        (["run", "--set", "evaluation.attacks=['lbfgs']"], "it searches in l2"),
         (["run", "none.toml"], "none.toml: cannot be read"),
         (
             ["run", "--set", "federation.cleints=3"],
