@@ -14,9 +14,9 @@ from fedrobust.evasion.threat import Norm
 @ATTACKS.register("ensemble")
 @dataclass(frozen=True, kw_only=True)
 class Ensemble(Attack):
-    """Auto-PGD on three losses, then Square: AutoAttack's parts, for any classes (Croce and Hein, 2020, arXiv:2003.01690).
+    """Auto-PGD on three losses, then Square, for any number of classes (Croce and Hein, 2020, arXiv:2003.01690).
 
-    On cross-entropy, on DLR and towards targets. Where DLR is undefined (below three classes; its targeted form below
+    AutoAttack's parts: cross-entropy, DLR and targets. Where DLR is undefined (below three classes; its targeted form below
     four) the margin takes its place, and there are never more targets than wrong classes. Instead of FAB, which their
     later work drops for targeted Auto-PGD, there is none. With two classes the targeted search would repeat the one
     on the margin: it is left out.
