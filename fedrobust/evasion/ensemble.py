@@ -16,10 +16,10 @@ from fedrobust.evasion.threat import Norm
 class Ensemble(Attack):
     """Auto-PGD on three losses, then Square, for any number of classes (Croce and Hein, 2020, arXiv:2003.01690).
 
-    AutoAttack's parts: cross-entropy, DLR and targets. Where DLR is undefined (below three classes; its targeted form below
-    four) the margin takes its place, and there are never more targets than wrong classes. Instead of FAB, which their
-    later work drops for targeted Auto-PGD, there is none. With two classes the targeted search would repeat the one
-    on the margin: it is left out.
+    AutoAttack's parts: cross-entropy, DLR and targets. Where DLR is undefined (below three classes; its targeted form
+    below four) the margin takes its place, and there are never more targets than wrong classes. Instead of FAB, which
+    their later work drops for targeted Auto-PGD, there is none. With two classes the targeted search would repeat the
+    one on the margin: it is left out.
 
     Attributes:
         steps: of every gradient attack.

@@ -18,9 +18,9 @@ ENOUGH = 1e-4
 class LBFGS(Nearest):
     """Look for the nearest adversary by limited-memory BFGS (Szegedy et al., 2013, arXiv:1312.6199, section 4.1).
 
-    Minimises |r|^2 + c loss(x + r, target) within [0, 1]; c by a search on a log scale.
-    The target is the likeliest wrong class, the loss its
-    cross-entropy; steps are projected onto the box, and shortened until they decrease the objective (Armijo).
+    Minimises |r|^2 + c loss(x + r, target) within [0, 1]; c by a search on a log scale. The target is the likeliest
+    wrong class, the loss its cross-entropy; steps are projected onto the box, and shortened until they decrease the
+    objective (Armijo).
 
     Attributes:
         steps: function values of each descent.
