@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def byzfl():
     """The modules ``aggregators`` and ``preaggregators`` of ByzFL; the test is skipped where it is not installed."""
     found = importlib.util.find_spec("byzfl")
