@@ -223,6 +223,7 @@ def attack_model(
     """
     from fedrobust.runtime import start_tensorflow
 
+    _check_named(model, data)
     start_tensorflow(_cores())
     from fedrobust.audit.plan import Plan
     from fedrobust.audit.table import attack_table
@@ -301,6 +302,7 @@ def audit_model(
     """
     from fedrobust.runtime import start_tensorflow
 
+    _check_named(model, data)
     start_tensorflow(_cores())
     from fedrobust.audit.file import audit_file
     from fedrobust.audit.plan import Plan
@@ -398,11 +400,15 @@ def _run_of(model: Any) -> Run | None:
     return None
 
 
+def _check_named(model: Any, data: str) -> None:
+    """Refuse what needs no TensorFlow to be refused."""
+    if not data and _run_of(model) is None:
+        raise ConfigError("data: name the images, such as breastmnist or the path of an .npz file")
+
+
 def _data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
     run = _run_of(model)
     if data or run is None:
-        if not data:
-            raise ConfigError("data: name the images, such as breastmnist or the path of an .npz file")
         return load(data, root=data_root)
     from fedrobust.study import dataset_of
 

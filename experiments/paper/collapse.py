@@ -5,7 +5,7 @@
 A cell is marked where the 95 % interval of its accuracy holds the rate of the most frequent class, or lies below it.
 """
 
-import tomllib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from rich.table import Table
 
 from fedrobust.audit.answers import collapse_of_counts
 
-COUNTS = Path(__file__).with_name("table3.toml")
+COUNTS = Path(__file__).with_name("table3.json")
 
 
 def marked(path: Path = COUNTS) -> list[dict[str, Any]]:
     """Return the rows of the table, each with ``marks``: whether a cell may be a constant classifier's."""
-    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    table = json.loads(path.read_text(encoding="utf-8"))
     rows = []
     for row in table["rows"]:
         images = table["test-sets"][row["dataset"]]

@@ -1,6 +1,7 @@
 """The command line as a user types it."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ def test_run_prints_plain_lines_and_a_table_into_a_pipe(tmp_path):
         "--out",
         "out",
         *("--set", "model.name=edge-cnn"),
+        *("--set", "audit.enabled=false"),
         *("--set", "data.samples=100"),
         *("--set", "federation.clients=2"),
         *("--set", "federation.rounds=1"),
@@ -62,6 +64,7 @@ def test_attack_and_audit_of_a_run_and_of_a_file(tmp_path):
         *("--set", "training.recipe=fgsm"),
         *("--set", "evaluation.attacks=['fgsm', 'pgd(steps=2)']"),
         *("--set", "evaluation.attack-every=2"),
+        *("--set", "audit.images=30"),
         *("--set", "evaluation.epsilons=['2/255']"),
         *("--set", "distillation.enabled=false"),
         *("--set", "export.enabled=false"),
@@ -91,7 +94,7 @@ def test_attack_and_audit_of_a_run_and_of_a_file(tmp_path):
     strict = fedrobust(
         "audit",
         "run/model.keras",
-        *("--data", "phantom", "--effort", "quick", "--images", 60, "--epsilon", "8/255"),
+        *("--data", "phantom", "--effort", "quick", "--images", 40, "--epsilon", "8/255"),
         "--strict",
         folder=tmp_path,
         code=3,
@@ -127,11 +130,30 @@ def test_attack_and_audit_of_a_run_and_of_a_file(tmp_path):
         (["data", "show", "breatsmnist"], 'did you mean "breastmnist"?'),
     ],
 )
-def test_mistakes_are_one_message_and_exit_code_2(tmp_path, arguments, message):
-    done = fedrobust(*arguments, folder=tmp_path, code=2)
+def test_mistakes_are_one_message_and_exit_code_2(tmp_path, monkeypatch, arguments, message):
+    """In this process, where TensorFlow is running already."""
+    from typer.testing import CliRunner
+
+    from fedrobust import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fedrobust.runtime.claim_process", lambda: None)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        done = CliRunner().invoke(cli.app, list(map(str, arguments)))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done.exit_code == 2, done.output
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_mistake_is_one_message_in_a_process_of_its_own(tmp_path):
+    done = fedrobust("run", "--set", "model.weights=none.h5", folder=tmp_path, code=2)
+    assert done.stderr.startswith("error: ")
+    assert "none.h5" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_data_and_lists(tmp_path):

@@ -49,6 +49,7 @@ def test_a_whole_study_leaves_everything_behind(tmp_path):
             federation__rounds=5,
             data__samples=600,
             audit__enabled=True,
+            audit__images=40,
             distillation__enabled=True,
             export__enabled=True,
         ),
