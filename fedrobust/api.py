@@ -16,7 +16,7 @@ from fedrobust.data.load import available, describe, load
 from fedrobust.registry import Registry
 from fedrobust.runs.checkpoint import resumable
 from fedrobust.runs.environment import environment
-from fedrobust.runs.events import AttackProgressed, CheckFinished, Listener, emit, listening
+from fedrobust.runs.events import AttackProgressed, CheckFinished, Listener, emit, listening, teller
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.run import Run
 from fedrobust.simulation.simulate import diagnose, simulate
@@ -243,7 +243,7 @@ def attack_model(
             images=images,
             folder=folder / "attacks",
             map=workers_map(pool),
-            report=_tell,
+            report=_teller(),
             environment=environment(_cores()),
         )
     write_json(folder / "attack.json", table)
@@ -328,7 +328,7 @@ def audit_model(
             history=history,
             folder=folder / "attacks",
             map=workers_map(pool),
-            report=_tell,
+            report=_teller(),
             note=lambda finding: emit(CheckFinished(finding.to_json())),
             environment=environment(_cores()),
         )
@@ -389,8 +389,10 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _tell(name: str, progress: Any) -> None:
-    emit(AttackProgressed(name, progress.done, progress.left))
+def _teller() -> Any:
+    """Return what tells the listeners how far an attack is, from any thread."""
+    tell = teller()
+    return lambda name, progress: tell(AttackProgressed(name, progress.done, progress.left))
 
 
 def _run_of(model: Any) -> Run | None:

@@ -13,7 +13,7 @@ from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.evasion import WhiteBox
 from fedrobust.evasion.target import Logits
 from fedrobust.models.layout import Weights
-from fedrobust.runs.events import AttackProgressed, CheckFinished, emit
+from fedrobust.runs.events import AttackProgressed, CheckFinished, emit, teller
 from fedrobust.runs.folder import RunFolder
 from fedrobust.study import base_of, evasion_of
 from server.evaluator import Evaluator
@@ -54,12 +54,13 @@ def audited(
         effort=settings.effort,
         seed=experiment.seed,
     )
+    tell = teller()  # attacks report from the evaluation's threads
     evidence = Evidence(
         subject,
         plan,
         Path(folder.file("audit")),
         evaluator.map,
-        lambda name, progress: emit(AttackProgressed(name, progress.done, progress.left)),
+        lambda name, progress: tell(AttackProgressed(name, progress.done, progress.left)),
     )
     return audit(
         evidence,

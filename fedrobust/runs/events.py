@@ -113,6 +113,26 @@ def emit(event: Event) -> None:
         listener(event)
 
 
+def teller() -> Listener:
+    """Return what tells this context's listeners, for worker threads, which do not share its variables.
+
+    Example:
+        >>> heard = []
+        >>> with listening(heard.append):
+        ...     tell = teller()
+        >>> tell(StageStarted("attacking"))
+        >>> len(heard)
+        1
+    """
+    listeners = _listeners.get()
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell
+
+
 def anybody_listens() -> bool:
     """Return whether this context has a listener."""
     return bool(_listeners.get())

@@ -85,3 +85,16 @@ def test_the_table_names_the_constant_classifier():
     assert "73.1%" in table.caption
     assert "AUC 0.500" in table.caption
     assert table.row_count == 2
+
+
+def test_attacks_report_from_their_threads():
+    """Worker threads have no listeners of their own: they are told whose study they work for."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from fedrobust.runs.events import AttackProgressed, emit, listening, teller
+
+    heard = []
+    with listening(heard.append), ThreadPoolExecutor(1) as pool:
+        pool.submit(emit, AttackProgressed("lost", 1, 0)).result()
+        pool.submit(teller(), AttackProgressed("pgd", 1, 9)).result()
+    assert heard == [AttackProgressed("pgd", 1, 9)]
