@@ -180,10 +180,8 @@ def attack_table(result: Mapping[str, Any]) -> Table:
         "that are given a healthy class.",
         **PLAIN,
     )
-    _columns(
-        table, "", "right", "accuracy", "95 %", "balanced", "AUC", "disease missed", "queries", "seconds"
-    )
-    table.add_row("clean", *_left(result["clean"]), "", "")
+    _columns(table, "", "right", "acc.", "95 %", "bal.", "AUC", "missed")
+    table.add_row("clean", *_left(result["clean"]))
     name = ""
     for row in result["attacked"]:
         if row["attack"] != name:
