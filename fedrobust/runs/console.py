@@ -181,6 +181,7 @@ def attack_table(result: Mapping[str, Any]) -> Table:
         **PLAIN,
     )
     _columns(table, "", "right", "acc.", "95 %", "bal.", "AUC", "missed")
+    table.columns[0].no_wrap = False  # settings may be long; numbers are not cut for them
     table.add_row("clean", *_left(result["clean"]))
     name = ""
     for row in result["attacked"]:
