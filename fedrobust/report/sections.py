@@ -83,6 +83,11 @@ def _tiles(run: Run) -> list[Tile]:
     if attacked:
         name, size, metrics = attacked
         tiles.append(_tile(f"Under {wording.attack_name(name)} at {size.name}", metrics, "accuracy"))
+    audit = run.part("audit")
+    if audit:
+        standing = audit["attacked"]["standing"]["counts"]
+        note = f"{audit['threat']['norm']} {audit['threat']['epsilon']}; {standing[0]:,} of {standing[1]:,} stand"
+        tiles.append(Tile("Audit’s verdict", str(audit["verdict"]["word"]), note))
     if run.student and run.student.clean:
         parameters = run.part("student").get("parameters")
         note = f"{parameters:,} parameters" if parameters else ""
