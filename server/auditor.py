@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.audit import Card, Evidence, Plan, Subject, audit
-from fedrobust.audit.file import companion
+from fedrobust.audit.file import companion, is_official
 from fedrobust.config import Experiment
 from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.evasion import WhiteBox
@@ -42,7 +42,7 @@ def audited(
         images=evaluator.victim.images(images),
         labels=labels,
         digest=weights.digest(),
-        data=described_split(result["dataset"], len(test)),
+        data=described_split(result["dataset"], len(test) if is_official(evaluator.dataset) else None),
         in_training_mode=lambda: training_logits(evaluator, weights, images),
         control=companion(settings.control, evaluator.dataset, threat.space, base_of(experiment)),
         trained_on=(experiment.training.recipe,) if experiment.training.recipe != "plain" else (),
@@ -69,15 +69,15 @@ def audited(
     )
 
 
-def described_split(dataset: dict[str, Any], images: int) -> dict[str, Any]:
-    """Return what a card says of the images: the test split of the study's data."""
+def described_split(dataset: dict[str, Any], official: int | None) -> dict[str, Any]:
+    """Return what a card says of the images: the test split of the study's data, and its size if it is official."""
     return {
         "name": dataset["name"],
         "digest": dataset["digest"],
         "split": "test",
         "labels": dataset["labels"],
         "disease": dataset["disease"],
-        "official": images if dataset["source"] and dataset["name"] != "phantom" else None,
+        "official": official,
     }
 
 
