@@ -147,6 +147,7 @@ def bench(
     out: str | Path = "",
     workers: int = 0,
     overrides: Iterable[str] = (),
+    only: Iterable[str] = (),
     data_root: str = "",
 ) -> "Results":
     """Run the cells of a sweep that are not finished yet, several at a time, and return the results.
@@ -157,6 +158,7 @@ def bench(
         out: the sweep's folder; ``runs/NAME-sweep`` if empty.
         workers: cells run at a time; 0 for one a core.
         overrides: ``"seed=[0, 1, 2]"``, as on the command line.
+        only: ``"data.name=breastmnist"``: cells that differ from it are left out.
         data_root: folder where data are looked for first.
 
     Raises:
@@ -167,6 +169,8 @@ def bench(
     from fedrobust.sweeps.sweep import Sweep
 
     cells = Sweep.load(sweep, overrides, data_root)
+    if only:
+        cells = cells.only(only)
     return run_cells(cells, out or Path("runs") / f"{cells.name}-sweep", *listeners, workers=workers)
 
 

@@ -232,6 +232,9 @@ def bench(
     ] = None,
     out: Annotated[str, typer.Option(help="Sweep folder; by default runs/NAME-sweep.")] = "",
     workers: Annotated[int, typer.Option(min=0, help="Cells run at a time; 0: one a core.")] = 0,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Run the cells with this key=value alone. Repeatable.")
+    ] = None,
     data_root: DataRoot = "",
 ) -> None:
     """Run every combination of a sweep file's values; finished cells are skipped."""
@@ -239,8 +242,16 @@ def bench(
     from fedrobust.sweeps.console import SweepConsole
 
     with SweepConsole() as listener, complaints(lambda: listener.folder, f"fedrobust bench {sweep} --out"):
-        api.bench(sweep, listener, out=out, workers=workers, overrides=set_ or (), data_root=data_root)
-    if listener.failed:
+        api.bench(
+            sweep,
+            listener,
+            out=out,
+            workers=workers,
+            overrides=set_ or (),
+            only=only or (),
+            data_root=data_root,
+        )
+    if listener.failed or listener.missing:
         sys.exit(1)
 
 

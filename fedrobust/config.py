@@ -87,6 +87,15 @@ class Data(Section):
     skew: Literal["linear", "square", "exponential"] = Field(
         "linear", description="quantity: growth of shards"
     )
+    undersample: bool = Field(
+        False, description="leave images of frequent classes out, until a client has as many of each"
+    )
+    augment: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="turned, shifted, sheared, zoomed and flipped copies added of every image",
+    )
     classes: int = Field(2, ge=2, le=8, description="phantom: number of classes")
     channels: Literal[1, 3] = Field(1, description="phantom: grey or colour")
     samples: int = Field(2000, ge=50, description="phantom: training images")
@@ -101,6 +110,10 @@ class Model(Section):
     weights: str = Field("random", description="random, imagenet, or a weights file")
     image_size: int = Field(
         32, ge=16, le=1024, description="side that images are resized to inside the model"
+    )
+    scaling: Literal["backbone", "unit"] = Field(
+        "backbone",
+        description="what the network sees: backbone, as its pretrained weights expect; unit, pixels in [0, 1]",
     )
     batchnorm_momentum: float = Field(0.9, ge=0, lt=1, description="share of the old statistics a step keeps")
     batchnorm_policy: Literal["average", "recalibrate"] = Field(
@@ -164,6 +177,7 @@ class Training(Section):
         None, gt=0, le=1, description="adversarial recipes: share of a batch attacked"
     )
     space: Literal["native", "prepared"] = Field("native", description="which pixels a recipe perturbs")
+    recipe_from: int = Field(1, ge=1, description="round in which the recipe begins; plain training before")
 
     @property
     def recipe_settings(self) -> dict[str, Any]:
@@ -193,7 +207,19 @@ class Training(Section):
                     f'training.{name.replace("_", "-")} does nothing with training.recipe = "{self.recipe}": '
                     "take it out, or choose another recipe"
                 )
+        if self.recipe == "plain" and self.recipe_from > 1:
+            raise ValueError(
+                f'training.recipe-from = {self.recipe_from} does nothing with training.recipe = "plain": take it out, '
+                "or choose another recipe"
+            )
         return self
+
+    def in_round(self, round: int) -> "Training":
+        """Return the training of a round: plain before the recipe begins."""
+        if round >= self.recipe_from:
+            return self
+        nothing = dict.fromkeys(("epsilon", "steps", "step_size", "random_start", "share"))
+        return self.model_copy(update={"recipe": "plain", **nothing})
 
 
 class Poisoning(Section):
@@ -300,8 +326,14 @@ class Audit(Section):
     enabled: bool = Field(True, description="audit the global model when the last round is over")
     epsilon: Epsilon = Field("2/255", description="strength that the verdict is about")
     effort: Literal["quick", "standard", "full"] = Field("quick", description="how hard the attacks try")
+    epsilons: tuple[Epsilon, ...] = Field(
+        (), description="strengths of the card's accuracy curves; usual ones if empty"
+    )
     images: int = Field(0, ge=0, description="test images audited; 0: all")
     control: str = Field("", description="Keras file or run folder of the same model without its defence")
+    student: bool = Field(
+        False, description="audit the student, too, beside its twin that learns from labels"
+    )
 
 
 class Distillation(Section):
@@ -410,6 +442,16 @@ class Experiment(Section):
             raise ValueError(
                 "export.enabled = true with distillation.enabled = false: it is the student that is exported; "
                 "set export.enabled = false"
+            )
+        if self.audit.student and not (self.audit.enabled and self.distillation.enabled):
+            raise ValueError(
+                "audit.student = true: there is no student or no audit; set distillation.enabled and audit.enabled to "
+                "true, or audit.student to false"
+            )
+        first, rounds = self.training.recipe_from, self.federation.rounds
+        if first > rounds:
+            raise ValueError(
+                f"training.recipe-from = {first}: the study ends after round {rounds}; choose 1 to {rounds}"
             )
         _check_names(self)
         return self
@@ -605,6 +647,7 @@ def _optional_keys() -> tuple[str, ...]:
 def list_keys() -> set[str]:
     """Return the keys whose values are lists."""
     return {
+        "audit.epsilons",
         "evaluation.attacks",
         "evaluation.epsilons",
         "export.formats",

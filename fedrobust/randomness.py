@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     EXPORT = 8
     POISONING = 9
     AGGREGATION = 10
+    RESAMPLING = 11
 
 
 def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:

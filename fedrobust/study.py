@@ -110,7 +110,7 @@ def shard_of(experiment: Experiment, client: int) -> Split:
 
 def _network(experiment: Experiment, problem: Problem) -> Hashable:
     model = experiment.model
-    return model.name, model.image_size, model.batchnorm_momentum, problem
+    return model.name, model.image_size, model.scaling, model.batchnorm_momentum, problem
 
 
 @once(keep=4, key=_network)
@@ -129,6 +129,7 @@ def classifier_of(experiment: Experiment, problem: Problem) -> "Classifier":
         problem.classes,
         image_size=model.image_size,
         momentum=model.batchnorm_momentum,
+        scaling=model.scaling,
         seed=weights_seed(experiment),
     )
 
@@ -149,6 +150,7 @@ def initial_model(experiment: Experiment) -> "tuple[Classifier, Weights]":
         problem.classes,
         image_size=model.image_size,
         momentum=model.batchnorm_momentum,
+        scaling=model.scaling,
         weights=model.weights,
         weights_file=resolve(model.weights, base_of(experiment), experiment.data.root) if is_file else None,
         seed=weights_seed(experiment),

@@ -17,6 +17,7 @@ from fedrobust.data.partition import Partition
 from fedrobust.edge.export import export
 from fedrobust.edge.result import measure_export
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits
+from fedrobust.evasion import WhiteBox
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import Recalibration
@@ -55,9 +56,9 @@ from fedrobust.study import (
     recipe_of,
     server_optimizer_of,
 )
-from server.auditor import audited
+from server.auditor import UNDEFENDED, audited, audited_student
 from server.defender import Defender
-from server.distiller import Lesson, Student, distil_student, plan_lesson
+from server.distiller import Lesson, Student, distil_student, plan_lesson, twin_of
 from server.evaluator import Evaluator
 from server.forecaster import check_aggregation, evaluation_threads, forecast_of
 from server.population import population_of
@@ -307,6 +308,8 @@ class Study:
         reached = Checkpoint(
             number, weights, selected, best, state.base, self.result, strategy.defender.memory
         )
+        if number + 1 == self.experiment.training.recipe_from:
+            folder.write_with(UNDEFENDED, evaluator.classifier.deployable(weights).save)
         # What is told is kept: a round that anyone has heard of is not run again.
         reached.save(folder)
         self.saved = number
@@ -386,7 +389,15 @@ class Study:
             "parameters": student.classifier.layout.parameters,
             **taught.test(student.weights).to_json(),
             "distillation": student.record,
+            "audit": None,
         }
+        if experiment.audit.student:
+            emit(StageStarted("auditing the student"))
+            twin = twin_of(experiment, lesson)
+            teacher = WhiteBox.of(evaluator.victim, weights, experiment.evaluation.batch_size)
+            card = audited_student(experiment, taught, student.weights, twin, teacher, self.result, folder)
+            folder.write_json("card-student.json", card.content)
+            self.result["student"]["audit"] = card.content
         if experiment.export.enabled:
             emit(StageStarted("exporting the student"))
         self.deploy(folder, taught, student)

@@ -14,7 +14,7 @@ from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.models.classifier import Classifier, build_classifier
 from fedrobust.models.layout import Weights
 from fedrobust.study import weights_seed
-from fedrobust.training.distillation import distil
+from fedrobust.training.distillation import distil, teach_labels
 from server.evaluator import Evaluator
 
 
@@ -24,12 +24,14 @@ class Lesson:
 
     Attributes:
         student: its architecture and initial weights.
-        images: transfer images, uint8 (n, height, width, channels); their labels are not used.
+        images: transfer images, uint8 (n, height, width, channels).
+        labels: theirs, (n,) int32, of which distillation makes no use; None where they answer another question.
         source: what to call them.
     """
 
     student: Classifier
     images: np.ndarray
+    labels: np.ndarray | None
     source: str
 
 
@@ -59,7 +61,7 @@ def plan_lesson(experiment: Experiment, dataset: Dataset) -> Lesson:
         DataError: there is no such set.
         ModelError: the student cannot be built as asked.
     """
-    images, source = transfer_images(experiment, dataset)
+    images, labels, source = transfer_images(experiment, dataset)
     student = build_classifier(
         experiment.distillation.student,
         dataset.image_shape,
@@ -68,7 +70,7 @@ def plan_lesson(experiment: Experiment, dataset: Dataset) -> Lesson:
         momentum=experiment.model.batchnorm_momentum,
         seed=weights_seed(experiment, model=1),
     )
-    return Lesson(student, images, source)
+    return Lesson(student, images, labels, source)
 
 
 def distil_student(experiment: Experiment, lesson: Lesson, teacher: Evaluator, weights: Weights) -> Student:
@@ -100,11 +102,27 @@ def distil_student(experiment: Experiment, lesson: Lesson, teacher: Evaluator, w
     return Student(lesson.student, distilled.weights, record)
 
 
-def transfer_images(experiment: Experiment, dataset: Dataset) -> tuple[np.ndarray, str]:
-    """Return the images that the student learns from, and what to call them."""
+def twin_of(experiment: Experiment, lesson: Lesson) -> Weights | None:
+    """Return the weights of the student's twin, taught by labels; None where the transfer images have none."""
+    if lesson.labels is None:
+        return None
+    settings = experiment.distillation
+    return teach_labels(
+        lesson.student,
+        lesson.images,
+        lesson.labels,
+        settings.epochs,
+        settings.batch_size,
+        settings.learning_rate,
+        experiment.seed,
+    ).weights
+
+
+def transfer_images(experiment: Experiment, dataset: Dataset) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """Return the images that the student learns from, their labels if they are the study's, and what to call them."""
     public = experiment.distillation.public
     if not public:
-        return dataset.validation.images, "validation split"
+        return dataset.validation.images, dataset.validation.labels, "validation split"
     data = experiment.data
     other = load(
         public,
@@ -120,4 +138,5 @@ def transfer_images(experiment: Experiment, dataset: Dataset) -> tuple[np.ndarra
         raise ConfigError(
             f'distillation.public = "{public}": images of {other.image_shape}, the study\'s are {dataset.image_shape}'
         )
-    return other.train.images, f"{other.name}, training split"
+    labels = other.train.labels if other.label_names == dataset.label_names else None
+    return other.train.images, labels, f"{other.name}, training split"

@@ -14,6 +14,10 @@ class DataError(FedrobustError, ValueError):
     """Data, a file or a setting of `[data]` cannot be used; the message says why and what to do."""
 
 
+class NotHereError(DataError):
+    """A published set is not on this machine and could not be downloaded."""
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images and their labels.

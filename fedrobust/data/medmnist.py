@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fedrobust.atomic import atomic
-from fedrobust.data.dataset import DataError, Dataset, digest
+from fedrobust.data.dataset import DataError, Dataset, NotHereError, digest
 from fedrobust.data.npz import read_splits
 from fedrobust.data.roots import folders, roots, searched
 from fedrobust.data.unpacked import cache_folder, remembered
@@ -207,14 +207,14 @@ def fetch(about: Published, size: int, root: str | Path = "") -> Path:
     by_hand = f"fetch it by hand from {url} (MD5 {expected}) into one of them"
     folder = writable(root)
     if folder is None:
-        raise DataError(
+        raise NotHereError(
             f"{name}: not in {searched(folders(root))}, and none of {searched(roots(root))} can be written; "
             f"{by_hand}"
         )
     try:
         return download(url, folder / name, expected)
     except (OSError, HTTPException) as error:
-        raise DataError(
+        raise NotHereError(
             f"{name}: not in {searched(folders(root))}, and the download failed ({error}); {by_hand}"
         ) from error
 

@@ -17,6 +17,8 @@ from fedrobust.registry import Registry
 
 ARCHITECTURES = Registry("model")
 
+Scaling = Literal["backbone", "unit"]
+
 
 class ModelError(FedrobustError, ValueError):
     """A model cannot be built as asked."""
@@ -155,7 +157,9 @@ FASTER = {
 """Keras' layers, and what computes the same numbers in less time."""
 
 
-def build_network(name: str, prepared: Shape, classes: int, seed: int, momentum: float) -> keras.Model:
+def build_network(
+    name: str, prepared: Shape, classes: int, seed: int, momentum: float, scaling: Scaling = "backbone"
+) -> keras.Model:
     """Build the network `name` from prepared images to logits, with seeded random weights.
 
     Args:
@@ -164,6 +168,7 @@ def build_network(name: str, prepared: Shape, classes: int, seed: int, momentum:
         classes: how many logits, at least 2.
         seed: seeds every initializer, each with a number of its own.
         momentum: of every BatchNorm layer: the share of the old moving statistics that a step keeps.
+        scaling: "backbone" scales images as the network's pretrained weights expect; "unit" leaves them in [0, 1].
 
     Raises:
         ModelError: an image side is too small, or there are fewer than two classes.
@@ -192,7 +197,8 @@ def build_network(name: str, prepared: Shape, classes: int, seed: int, momentum:
     head = keras.layers.Dense.from_config(
         seeded_config(keras.layers.Dense(classes, name="logits").get_config(), draw)
     )
-    return keras.Model(inputs, head(backbone(architecture.scale(inputs))), name=name)
+    scaled = architecture.scale(inputs) if scaling == "backbone" else inputs
+    return keras.Model(inputs, head(backbone(scaled)), name=name)
 
 
 def seeded_config(config: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from fedrobust.models.architectures import architecture_named, build_network, load_backbone_weights
+from fedrobust.models.architectures import Scaling, architecture_named, build_network, load_backbone_weights
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
 from fedrobust.models.layout import Entry, Layout, Weights
@@ -88,6 +88,7 @@ def build_classifier(
     classes: int,
     image_size: int = 32,
     momentum: float = 0.9,
+    scaling: Scaling = "backbone",
     weights: str = "random",
     weights_file: Path | None = None,
     seed: int = 0,
@@ -101,6 +102,7 @@ def build_classifier(
         image_size: side in pixels that images are resized to inside the model; 0 keeps the native size.
         momentum: of every BatchNorm layer. Keras' applications use 0.99 and 0.999, which leaves moving statistics
             near their start for the few steps of a federated round, and the model then predicts one class.
+        scaling: "backbone" scales images as the network's pretrained weights expect; "unit" leaves them in [0, 1].
         weights: "random", "imagenet", or the path behind `weights_file` as the user wrote it.
         weights_file: Keras 3 weights of the backbone without its top.
         seed: of the random weights.
@@ -118,7 +120,7 @@ def build_classifier(
     channels = native[2] if architecture.channels == "native" else architecture.channels
     height, width = (image_size, image_size) if image_size else native[:2]
     prepared = (height, width, channels)
-    network = build_network(name, prepared, classes, seed, momentum)
+    network = build_network(name, prepared, classes, seed, momentum, scaling)
     if weights != "random":
         load_backbone_weights(network, name, weights, weights_file)
     entries = tuple(

@@ -11,9 +11,12 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from fedrobust.data.dataset import NotHereError
 from fedrobust.runs.folder import RunFolder
+from fedrobust.study import dataset_of
 from fedrobust.sweeps.events import (
     CellFinished,
+    CellMissing,
     CellStarted,
     SweepEvent,
     SweepFinished,
@@ -77,8 +80,10 @@ class Bench:
 
     def __init__(self, sweep: Sweep, results: Results, listeners: Sequence[SweepListener], workers: int):
         self.sweep, self.results, self.listeners = sweep, results, listeners
-        self.places = {cell.hash: place for place, cell in enumerate(sweep.cells)}
-        self.waiting = self._unfinished()
+        self.missing = self._missing()
+        here = [cell for cell in sweep.cells if id(cell) not in self.missing]
+        self.places = {cell.hash: place for place, cell in enumerate(here)}
+        self.waiting = self._unfinished(here)
         self.workers = max(1, min(workers, len(self.waiting)))
         self.deaths: dict[str, int] = {}
         self.failed = 0
@@ -86,10 +91,13 @@ class Bench:
 
     def run(self) -> Results:
         """Run what is left, and write the page."""
-        finished = len(self.sweep.cells) - len(self.waiting)
+        finished = len(self.places) - len(self.waiting)
         folder = str(self.results.folder)
         seats: list[Seat] = []
         try:
+            for cell in self.sweep.cells:
+                if id(cell) in self.missing:
+                    self._tell(CellMissing(cell, self.missing[id(cell)]))
             self._tell(SweepStarted(self.sweep.name, folder, len(self.sweep.cells), finished, self.workers))
             if self.waiting:
                 seats = [self._hired(number) for number in range(self.workers)]
@@ -100,7 +108,7 @@ class Bench:
         finally:
             stop(seats)
             self.write_page()
-        self._tell(SweepFinished(self.failed, str(self.results.page)))
+        self._tell(SweepFinished(self.failed, len(self.missing), str(self.results.page)))
         return self.results
 
     def write_page(self) -> None:
@@ -109,10 +117,25 @@ class Bench:
 
         write(self.results)
 
-    def _unfinished(self) -> list[Cell]:
+    def _missing(self) -> dict[int, str]:
+        """Return why cells cannot be run here, by the cell's identity; their names are noted for the page.
+
+        What a cell is called depends on its data, so a missing one has no hash by which it could be found again.
+        """
+        self.results.forget_missing()
+        reasons = {}
+        for place, cell in enumerate(self.sweep.cells):
+            try:
+                dataset_of(cell.experiment)
+            except NotHereError as error:
+                reasons[id(cell)] = str(error)
+                self.results.add_missing(cell, place, str(error))
+        return reasons
+
+    def _unfinished(self, here: Sequence[Cell]) -> list[Cell]:
         """Return the cells to run; those whose run is finished but not written down are written down."""
         known, waiting = self.results.finished(), []
-        for cell in self.sweep.cells:
+        for cell in here:
             if cell.hash in known:
                 continue
             result = self._result(cell)

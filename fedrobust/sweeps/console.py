@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from fedrobust.runs.console import standard_output
 from fedrobust.sweeps.events import (
     CellFinished,
+    CellMissing,
     SweepEvent,
     SweepFinished,
     SweepStarted,
@@ -27,7 +28,7 @@ class SweepConsole:
     def __init__(self, console: Console | None = None):
         self.console = console or standard_output()
         self.folder = ""
-        self.left = self.done = self.failed = 0
+        self.left = self.done = self.failed = self.missing = 0
         self.began = time.monotonic()
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -51,7 +52,7 @@ class SweepConsole:
         """Show one event."""
         match event:
             case SweepStarted():
-                self.folder, self.left = event.folder, event.cells - event.finished
+                self.folder, self.left = event.folder, event.cells - event.finished - self.missing
                 self.began = time.monotonic()
                 done = f", {event.finished} of them finished already" if event.finished else ""
                 self._say(
@@ -59,6 +60,11 @@ class SweepConsole:
                 )
                 self._say(f"sweep folder: {escape(event.folder)}")
                 self.progress.update(self.task, total=event.cells, completed=event.finished)
+            case CellMissing():
+                self.missing += 1
+                self._say(
+                    f"[yellow]cannot be run here[/]  {escape(event.cell.label)}:  {escape(event.reason)}"
+                )
             case CellFinished():
                 self.left -= 1
                 self.done += 1

@@ -18,6 +18,14 @@ class SweepStarted:
 
 
 @dataclass(frozen=True)
+class CellMissing:
+    """A cell cannot be run here: its data set is not on this machine and cannot be downloaded."""
+
+    cell: Cell
+    reason: str
+
+
+@dataclass(frozen=True)
 class CellStarted:
     """A worker begins with a cell, or goes on with it."""
 
@@ -45,11 +53,12 @@ class WorkerReplaced:
 
 @dataclass(frozen=True)
 class SweepFinished:
-    """The sweep is over: how many cells failed, and where its page is."""
+    """The sweep is over: how many cells failed, how many could not be run here, and where its page is."""
 
     failed: int
+    missing: int
     page: str
 
 
-SweepEvent = SweepStarted | CellStarted | CellFinished | WorkerReplaced | SweepFinished
+SweepEvent = SweepStarted | CellMissing | CellStarted | CellFinished | WorkerReplaced | SweepFinished
 SweepListener = Callable[[SweepEvent], None]

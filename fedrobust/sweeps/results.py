@@ -40,7 +40,7 @@ class Row:
 
     Attributes:
         hash: of the cell.
-        status: ``finished`` or ``failed``.
+        status: ``finished``, ``failed``, or ``missing`` where it cannot be run here.
         settings: its swept values.
         experiment: the whole study, nested.
         figures: by name; see `fedrobust.sweeps.figures.final_figures`.
@@ -137,6 +137,29 @@ class Results:
             database.execute(f"insert or replace into cells values ({', '.join('?' * len(values))})", values)
             database.execute("delete from rounds where hash = ?", (cell.hash,))
             database.executemany("insert into rounds values (?, ?, ?, ?)", rounds)
+
+    def add_missing(self, cell: Cell, position: int, reason: str) -> None:
+        """Write down that a cell cannot be run here; it has no folder, and no hash but its place."""
+        values = (
+            f"missing-{position}",
+            position,
+            "missing",
+            json.dumps(dict(cell.settings)),
+            json.dumps(cell.experiment.to_dict()),
+            "{}",
+            None,
+            reason,
+            "",
+            fedrobust.__version__,
+            code_digest(),
+        )
+        with self._connected() as database:
+            database.execute(f"insert or replace into cells values ({', '.join('?' * len(values))})", values)
+
+    def forget_missing(self) -> None:
+        """Remove what was written down of cells that could not be run: they may have become possible."""
+        with self._connected() as database:
+            database.execute("delete from cells where status = 'missing'")
 
     def rows(self) -> list[Row]:
         """Return all cells, in the order of the sweep."""

@@ -5,7 +5,7 @@ import itertools
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -113,11 +113,35 @@ class Sweep:
             cells.append(Cell(settings, study(name, {**fixed, **settings}, settings, base)))
         if not cells:
             raise ConfigError(f"{name}: no combination is left after [[sweep.exclude]]")
-        # The model, the recipe and the data decide what is compiled and loaded: those alike stand side by side.
-        alike = sorted(cells, key=lambda cell: graph_key(cell.experiment))
+        # The model, the recipe and the data decide what is compiled and loaded: those alike stand side by side, in the
+        # order of the file, so that whoever writes it says what is run first.
+        first: dict[str, int] = {}
+        for place, cell in enumerate(cells):
+            first.setdefault(graph_key(cell.experiment), place)
+        alike = sorted(cells, key=lambda cell: first[graph_key(cell.experiment)])
         swept = dict.fromkeys(key for cell in alike for key in cell.settings)
         values_of = {key: tuple(distinct(cell.settings.get(key) for cell in cells)) for key in swept}
         return cls(name, values_of, tuple(alike))
+
+    def only(self, wanted: Iterable[str]) -> "Sweep":
+        """Return the sweep without the cells that differ from any ``key=value`` in `wanted`.
+
+        Raises:
+            ConfigError: a key is none of a study's, or no cell is left.
+        """
+        patterns = {}
+        for item in wanted:
+            key, _, text = item.partition("=")
+            patterns[key.strip().replace("_", "-")] = parsed(text.strip())
+        unknown = sorted(set(patterns) - set(keys()))
+        if unknown:
+            raise ConfigError(f"--only {unknown[0]}: unknown key")
+        cells = tuple(cell for cell in self.cells if matches(flattened(cell.experiment.to_dict()), patterns))
+        if not cells:
+            axes = "; ".join(f"{key}: {', '.join(map(shown, values))}" for key, values in self.axes.items())
+            asked = ", ".join(f"{key} = {shown(value)}" for key, value in patterns.items())
+            raise ConfigError(f"{self.name}: no cell has {asked}; the sweep has {axes}")
+        return replace(self, cells=cells)
 
 
 def is_axis(key: str, value: Any) -> bool:

@@ -54,8 +54,6 @@ def distil(
         learning_rate: at the first step.
         seed: of the order of images.
     """
-    steps_per_epoch = -(-len(images) // batch_size)
-    epochs = epochs or int(np.clip(round(TARGET_STEPS / steps_per_epoch), 5, 200))
     update = LocalUpdate(
         student,
         Plain(),
@@ -63,10 +61,53 @@ def distil(
         objective=distillation(temperature),
         targets=tf.TensorSpec([None, student.classes], tf.float32),
     )
+    targets = np.asarray(teacher_logits, np.float32)
+    return _taught(update, images, targets, epochs, batch_size, learning_rate, seed)
+
+
+def teach_labels(
+    student: Classifier,
+    images: np.ndarray,
+    labels: np.ndarray,
+    epochs: int = 0,
+    batch_size: int = 32,
+    learning_rate: float = 0.002,
+    seed: int = 0,
+) -> Distilled:
+    """Train `student` as `distil` does, on the same images in the same order, by their labels instead of a teacher.
+
+    It is what distillation has to be compared with: whatever this twin withstands, too, the teacher did not teach
+    (Carlini et al., 2019, arXiv:1902.06705, section 5.9).
+
+    Args:
+        student: starts from its initial weights.
+        images: uint8 (n, height, width, channels).
+        labels: (n,) int32.
+        epochs: passes over the images; 0 chooses as `distil` does.
+        batch_size: largest batch.
+        learning_rate: at the first step.
+        seed: of the order of images.
+    """
+    update = LocalUpdate(student, Plain(), Adam())
+    targets = np.asarray(labels, np.int32)
+    return _taught(update, images, targets, epochs, batch_size, learning_rate, seed)
+
+
+def _taught(
+    update: LocalUpdate,
+    images: np.ndarray,
+    targets: np.ndarray,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+) -> Distilled:
+    steps_per_epoch = -(-len(images) // batch_size)
+    epochs = epochs or int(np.clip(round(TARGET_STEPS / steps_per_epoch), 5, 200))
     batches = draw_batches(np.arange(len(images)), epochs, batch_size, generator(seed, Purpose.DISTILLATION))
     weights, metrics = update(
-        student.initial_weights(),
-        TrainingData.of(images, np.asarray(teacher_logits, np.float32)),
+        update.classifier.initial_weights(),
+        TrainingData.of(images, targets),
         batches,
         learning_rates(learning_rate, "cosine", len(batches.sizes)),
         graph_seed(seed, Purpose.DISTILLATION),

@@ -31,7 +31,8 @@ def train_locally(
         round: from 1.
         partition: whose draws are used.
     """
-    training, seed = experiment.training, experiment.seed
+    training, seed = experiment.training.in_round(round), experiment.seed
+    experiment = experiment.model_copy(update={"training": training})
     batches = draw_batches(
         np.arange(len(shard)),
         training.epochs,
