@@ -1,0 +1,159 @@
+"""From run folders to the records that are kept: one JSON file a study file, in ``results/``.
+
+    python experiments/paper/collect.py runs/paper
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cells import FILES, HERE, name_of, paper
+
+from fedrobust.sweeps.results import Results
+from fedrobust.sweeps.sweep import Cell, Sweep
+
+RESULTS = HERE / "results"
+
+DOWNLOAD = "could not be downloaded"
+"""What a cell's error says where its weights are neither here nor to be had."""
+
+
+def collect(sweep: Sweep, folder: Path, into: Path = RESULTS) -> None:
+    """Write down what came out of the cells of `sweep` so far.
+
+    A cell that this folder has not run keeps the record that is there.
+    """
+    results = Results.open(folder)
+    errors = {row.hash: row.error for row in results.rows()}
+    missing = {
+        name_of(cell.experiment): row.error
+        for row in results.rows()
+        if row.status == "missing"
+        for cell in sweep.cells
+        if cell.experiment.to_dict() == dict(row.experiment)
+    }
+    for file in FILES:
+        known = {one["cell"]: one for one in read(file, into)}
+        records = []
+        for cell in sweep.cells:
+            if cell.experiment.name != file:
+                continue
+            name = name_of(cell.experiment)
+            if name in missing:
+                found = waiting(name, cell, "needs download")
+            else:
+                found = record(name, cell, folder, errors.get(cell.hash, ""))
+            if found["status"] == "not run" and name in known:
+                found = known[name]
+            records.append(found)
+        text = ",\n".join(json.dumps(one, sort_keys=True) for one in sorted(records, key=lambda r: r["cell"]))
+        into.mkdir(exist_ok=True)
+        (into / f"{file}.json").write_text(f"[\n{text}\n]\n", encoding="utf-8")
+
+
+def read(file: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """Return the records of a study file; none where it has not been run."""
+    path = folder / f"{file}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def waiting(name: str, cell: Cell, status: str) -> dict[str, Any]:
+    """Return the record of a cell without figures."""
+    return {"cell": name, "status": status, **settings(cell)}
+
+
+def settings(cell: Cell) -> dict[str, Any]:
+    """Return what tables sort cells by."""
+    experiment = cell.experiment
+    return {
+        "dataset": experiment.data.name,
+        "model": experiment.model.name,
+        "weights": experiment.model.weights if experiment.model.weights in ("random", "imagenet") else "file",
+        "seed": experiment.seed,
+    }
+
+
+def record(name: str, cell: Cell, folder: Path, error: str) -> dict[str, Any]:
+    """Return the record of one cell."""
+    path = folder / "cells" / cell.hash / "result.json"
+    if DOWNLOAD in error:
+        return waiting(name, cell, "needs download")
+    if error:
+        return {**waiting(name, cell, "failed"), "reason": error.strip().splitlines()[-1]}
+    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if result.get("status") != "finished":
+        return waiting(name, cell, "not run")
+    test = result["dataset"]["counts"]["test"]
+    found = {
+        **waiting(name, cell, "finished"),
+        "hash": cell.hash,
+        "digest": result["model"]["digest"],
+        "n": sum(test),
+        "constant": max(test),
+        "classes": len(test),
+        "disease": result["dataset"]["disease"],
+        **figures(result["model-evaluation"]),
+        "audit": verdict(result["audit"]),
+        "seconds": round(result["seconds"]),
+        "environment": {
+            key: result["environment"][key] for key in ("tensorflow", "keras", "numpy", "flwr", "processor")
+        },
+    }
+    student = result["student"]
+    if student is not None:
+        found["student"] = {**figures(student), "audit": verdict(student.get("audit"))}
+    return found
+
+
+def figures(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of one model that are kept, rounded where they are no counts."""
+    clean = evaluation["clean"]
+    return {
+        "clean": {
+            "correct": clean["correct"],
+            "predicted": clean["predicted"],
+            "balanced": shortened(clean["balanced_accuracy"]),
+            "balanced-interval": shortened(clean["interval"]["balanced_accuracy"]),
+            "auc": shortened(clean["auc"]),
+            "auc-interval": shortened(clean["interval"]["auc"]),
+        },
+        "fgsm": {
+            epsilon: {"correct": metrics["correct"], "balanced": shortened(metrics["balanced_accuracy"])}
+            for epsilon, metrics in evaluation["robust"].get("fgsm", {}).items()
+        },
+    }
+
+
+def verdict(card: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return of an audit's card what a table shows; None where there was no audit."""
+    if card is None:
+        return None
+    standing, n = card["attacked"]["standing"]["counts"]
+    checks = {check["check"]: check for check in card["checks"]}
+    return {
+        "n": n,
+        "epsilon": card["threat"]["epsilon"],
+        "space": card["threat"]["space"],
+        "word": card["verdict"]["word"],
+        "deciding": card["verdict"]["deciding"],
+        "right": card["clean"]["accuracy"]["counts"][0],
+        "standing": standing,
+        "pgd": {str(row["epsilon"]): row["right"] for row in card["curve"] if row["attack"] == "pgd"},
+        "failed": [name for name, check in checks.items() if check["outcome"] == "failed"],
+        "control": checks["control"]["sentence"] if "control" in checks else "",
+    }
+
+
+def shortened(value: Any) -> Any:
+    """Return a number, or a list of them, with four decimals."""
+    if isinstance(value, list | tuple):
+        return [shortened(one) for one in value]
+    return None if value is None else round(value, 4)
+
+
+if __name__ == "__main__":
+    collect(paper(), Path(sys.argv[1]))
