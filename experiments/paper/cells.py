@@ -43,7 +43,9 @@ def name_of(experiment: Experiment) -> str:
     data, model, training = experiment.data, experiment.model, experiment.training
     weights = model.weights if model.weights in ("random", "imagenet") else "file"
     parts = [experiment.name, data.name.removesuffix(".npz"), f"{model.name}-{weights}"]
-    defence = "plain" if training.recipe == "plain" else f"{training.recipe}-{training.epsilon}".replace("/", "of")
+    defence = (
+        "plain" if training.recipe == "plain" else f"{training.recipe}-{training.epsilon}".replace("/", "of")
+    )
     parts.append(defence)
     if experiment.name == "distillation":
         parts.append("as-the-paper" if model.scaling == "unit" else "done-right")

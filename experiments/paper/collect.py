@@ -1,6 +1,6 @@
 """From run folders to the records that are kept: one JSON file a study file, in ``results/``.
 
-    python experiments/paper/collect.py runs/paper
+python experiments/paper/collect.py runs/paper
 """
 
 import json

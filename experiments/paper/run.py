@@ -1,6 +1,6 @@
 """Run the paper's cells, cheapest first, several at a time; whatever ends it, the same command goes on where it ended.
 
-    python experiments/paper/run.py
+python experiments/paper/run.py
 """
 
 import argparse

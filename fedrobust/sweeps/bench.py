@@ -102,7 +102,7 @@ class Bench:
             if self.waiting:
                 seats = [self._hired(number) for number in range(self.workers)]
                 for seat in seats:
-                    self._hand_out(seat)
+                    self._hand_out(seat, seats)
                 while any(seat.cell for seat in seats):
                     self._step(seats)
         finally:
@@ -166,20 +166,16 @@ class Bench:
         theirs.close()
         return Seat(number, process, ours)
 
-    def _hand_out(self, seat: Seat) -> None:
+    def _hand_out(self, seat: Seat, seats: Sequence[Seat]) -> None:
         """Give `seat` a cell: one like its last, else one that no other worker is busy with the like of."""
         if not self.waiting:
             seat.cell = None
             return
-        place = next(
-            (
-                place
-                for place, cell in enumerate(self.waiting)
-                if graph_key(cell.experiment) == seat.last_graph
-            ),
-            # Those alike stand side by side: the end of the list is farthest from what the others began with.
-            0 if seat.number == 0 else len(self.waiting) - 1,
-        )
+        graphs = [graph_key(cell.experiment) for cell in self.waiting]
+        busy = {other.last_graph for other in seats if other is not seat and other.cell}
+        alike = (place for place, graph in enumerate(graphs) if graph == seat.last_graph)
+        others = (place for place, graph in enumerate(graphs) if graph not in busy)
+        place = next(alike, next(others, 0))
         cell = self.waiting.pop(place)
         seat.cell, seat.since, seat.last_graph = cell, time.monotonic(), graph_key(cell.experiment)
         experiment = cell.experiment.changed(engine__workers=1, output__report=False, output__dir="")
@@ -194,10 +190,10 @@ class Bench:
             try:
                 error = seat.pipe.recv()
             except (EOFError, ConnectionResetError):
-                seats[seats.index(seat)] = self._replaced(seat)
+                seats[seats.index(seat)] = self._replaced(seat, seats)
                 continue
             self._note(seat, error)
-            self._hand_out(seat)
+            self._hand_out(seat, seats)
 
     def _note(self, seat: Seat, error: str) -> None:
         cell = seat.cell
@@ -213,7 +209,7 @@ class Bench:
         ]
         self._tell(CellFinished(cell, "  ".join(told), time.monotonic() - seat.since, error))
 
-    def _replaced(self, seat: Seat) -> Seat:
+    def _replaced(self, seat: Seat, seats: Sequence[Seat]) -> Seat:
         """Return a new worker in the place of a dead one, busy with its cell if that has not cost too many."""
         cell = seat.cell
         assert cell is not None
@@ -226,7 +222,7 @@ class Bench:
             self._note(seat, f"its worker process died {MOST_DEATHS} times (out of memory?)")
         other = self._hired(seat.number)
         other.last_graph = graph_key(cell.experiment)
-        self._hand_out(other)
+        self._hand_out(other, seats)
         return other
 
     def _tell(self, event: SweepEvent) -> None:

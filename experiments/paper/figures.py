@@ -1,0 +1,91 @@
+"""What a table says of a record: counts with intervals, marks, verdicts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scipy import stats
+
+from fedrobust.evaluation.intervals import wilson
+
+Record = Mapping[str, Any]
+
+INSIDE, ABOVE, BELOW = "●", "▲", "▼"
+NONE = "–"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a share as a number of percent, without the sign.
+
+    Example:
+        >>> percent(0.7885)
+        '78.8'
+    """
+    return NONE if value is None else f"{100 * value:.{digits}f}"
+
+
+def counted(correct: int, n: int) -> str:
+    """Return a count with its share and its 95 % interval (Wilson).
+
+    Example:
+        >>> counted(114, 156)
+        '114/156 = 73.1 (65.6–79.4)'
+    """
+    low, high = wilson(correct, n)
+    return f"{correct}/{n} = {percent(correct / n)} ({percent(low)}–{percent(high)})"
+
+
+def ranged(value: float | None, interval: Sequence[float] | None, digits: int = 1) -> str:
+    """Return a share with its interval."""
+    if value is None or interval is None:
+        return percent(value, digits)
+    return f"{percent(value, digits)} ({percent(interval[0], digits)}–{percent(interval[1], digits)})"
+
+
+def mark(correct: int, n: int, printed: float) -> str:
+    """Return where ours stands: the paper's share inside our interval, ours above it, or below.
+
+    Example:
+        >>> mark(123, 156, 0.7885), mark(150, 156, 0.7885), mark(100, 156, 0.7885)
+        ('●', '▲', '▼')
+    """
+    low, high = wilson(correct, n)
+    return INSIDE if low <= printed <= high else ABOVE if printed < low else BELOW
+
+
+def verdict(audit: Mapping[str, Any] | None) -> str:
+    """Return the word of an audit with the checks that decided it."""
+    if audit is None:
+        return NONE
+    deciding = f": {', '.join(audit['deciding'])}" if audit["deciding"] else ""
+    return f"**{audit['word']}**{deciding}"
+
+
+def falls(counts: Sequence[int]) -> bool:
+    """Return whether right answers become fewer, or at least not more, from every epsilon to the next.
+
+    Example:
+        >>> falls([131, 111, 88]), falls([112, 114, 117]), falls([114, 114, 114])
+        (True, False, False)
+    """
+    pairs = list(zip(counts, counts[1:], strict=False))
+    return all(after <= before for before, after in pairs) and counts[-1] < counts[0]
+
+
+def over_seeds(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean and its 95 % interval (Student's t); the interval of one value is the value.
+
+    Example:
+        >>> [round(x, 3) for x in over_seeds([0.8, 0.9, 1.0])]
+        [0.9, 0.652, 1.148]
+    """
+    mean = sum(values) / len(values)
+    if len(values) < 2:
+        return mean, mean, mean
+    half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
+    return mean, mean - half, mean + half
+
+
+def seeds(values: Sequence[float]) -> str:
+    """Return shares of several seeds as mean and interval, cut at 0 and 1."""
+    mean, low, high = over_seeds(values)
+    return f"{percent(mean)} ({percent(max(low, 0))}–{percent(min(high, 1))})"

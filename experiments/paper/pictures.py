@@ -1,0 +1,201 @@
+"""The pictures of RESULTS.md: Vega-Lite descriptions in, SVG files out."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from figures import Record
+from tables import EPSILONS, MODELS, SETS, Printed, is_plain, ordered
+
+from fedrobust.evaluation.intervals import wilson
+
+COLOURS = {
+    "paper, undefended": "#999999",
+    "paper, defended": "#555555",
+    "as the paper": "#D55E00",
+    "as the paper, defended": "#E69F00",
+    "done right": "#1F7FC0",
+    "done right, defended": "#009E73",
+    "constant classifier": "#000000",
+}
+"""After Okabe and Ito (2008)."""
+
+CONFIG = {
+    "background": "white",
+    "font": "Liberation Sans, Arial, sans-serif",
+    "axis": {"labelFontSize": 11, "titleFontSize": 12, "gridColor": "#e6e6e6"},
+    "header": {"labelFontSize": 12, "titleFontSize": 12},
+    "legend": {"labelFontSize": 11, "labelLimit": 260, "title": None, "orient": "bottom", "columns": 4},
+    "view": {"stroke": "#cccccc"},
+}
+
+
+def save(spec: Mapping[str, Any], path: Path) -> None:
+    """Write a picture."""
+    whole = {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", "config": CONFIG, **spec}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(vl_convert.vegalite_to_svg(whole, vl_version="5.20") + "\n", encoding="utf-8")
+
+
+def scale() -> dict[str, Any]:
+    """Return the colours of the series."""
+    return {"domain": list(COLOURS), "range": list(COLOURS.values())}
+
+
+def clean_picture(arms: Mapping[str, Iterable[Record]], printed: Printed, path: Path) -> None:
+    """Draw Table I: the paper's accuracy, ours with intervals, and the constant classifier's."""
+    rows = []
+    for arm, records in arms.items():
+        for one in ordered(record for record in records if is_plain(record)):
+            if one["status"] != "finished" or one["weights"] == "imagenet":
+                continue
+            n, right = one["n"], one["clean"]["correct"]
+            low, high = wilson(right, n)
+            where = {"set": SETS[one["dataset"]], "model": MODELS[one["model"]]}
+            rows.append({**where, "series": arm, "value": right / n, "low": low, "high": high})
+            rows.append({**where, "series": "constant classifier", "value": one["constant"] / n})
+            paper = printed.row(one)
+            if paper:
+                rows.append({**where, "series": "paper, undefended", "value": paper[0]})
+    y = {"field": "series", "type": "nominal", "title": None, "sort": list(COLOURS), "axis": None}
+    colour = {"field": "series", "type": "nominal", "scale": scale()}
+    x = {"field": "value", "type": "quantitative", "title": "accuracy", "axis": {"format": "%"}}
+    x["scale"] = {"zero": False}
+    save(
+        {
+            "data": {"values": distinct(rows)},
+            "facet": {
+                "row": {"field": "set", "type": "nominal", "title": None, "sort": list(SETS.values())},
+                "column": {"field": "model", "type": "nominal", "title": None},
+            },
+            "spec": {
+                "width": 220,
+                "height": 70,
+                "layer": [
+                    {
+                        "mark": {"type": "rule", "strokeWidth": 2},
+                        "encoding": {
+                            "x": {**x, "field": "low"},
+                            "x2": {"field": "high"},
+                            "y": y,
+                            "color": colour,
+                        },
+                        "transform": [{"filter": "isValid(datum.low)"}],
+                    },
+                    {
+                        "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+                        "encoding": {"x": x, "y": y, "color": colour},
+                    },
+                ],
+            },
+        },
+        path,
+    )
+
+
+def epsilon_picture(
+    undefended: Mapping[str, Iterable[Record]],
+    defended: Mapping[str, Iterable[Record]],
+    printed: Printed,
+    path: Path,
+) -> None:
+    """Draw Tables II and III: accuracy under FGSM along epsilon, ours and the paper's."""
+    rows = []
+    for records, defence, suffix in (
+        (undefended, "none", ""),
+        (defended, "adversarial training", ", defended"),
+    ):
+        for arm, found in records.items():
+            for one in ordered(found):
+                is_other = one["weights"] == "imagenet" or "2of255" in one["cell"]
+                if one["status"] != "finished" or is_other:
+                    continue
+                n = one["n"]
+                counts = [one["clean"]["correct"], *(one["fgsm"][name]["correct"] for name in EPSILONS)]
+                where = {"set": SETS[one["dataset"]], "model": MODELS[one["model"]]}
+                paper = printed.row(one, defence)
+                for place, epsilon in enumerate((0.0, *map(float, EPSILONS))):
+                    at = {**where, "epsilon": epsilon}
+                    rows.append({**at, "series": arm + suffix, "value": counts[place] / n})
+                    rows.append({**at, "series": "constant classifier", "value": one["constant"] / n})
+                    if paper:
+                        name = "paper, defended" if suffix else "paper, undefended"
+                        rows.append({**at, "series": name, "value": paper[place]})
+    dashed = {
+        "condition": {
+            "test": "indexof(datum.series, 'paper') == 0 || datum.series == 'constant classifier'",
+            "value": [4, 3],
+        },
+        "value": [1, 0],
+    }
+    save(
+        {
+            "data": {"values": distinct(rows)},
+            "facet": {
+                "row": {"field": "set", "type": "nominal", "title": None, "sort": list(SETS.values())},
+                "column": {"field": "model", "type": "nominal", "title": None},
+            },
+            "spec": {
+                "width": 220,
+                "height": 150,
+                "mark": {"type": "line", "point": {"size": 22}, "strokeWidth": 1.8},
+                "encoding": {
+                    "x": {
+                        "field": "epsilon",
+                        "type": "quantitative",
+                        "title": "epsilon",
+                        "axis": {"values": [0, 0.001, 0.002, 0.003, 0.004, 0.005], "format": ".3f"},
+                    },
+                    "y": {
+                        "field": "value",
+                        "type": "quantitative",
+                        "title": "accuracy under FGSM",
+                        "axis": {"format": "%"},
+                        "scale": {"domain": [0, 1]},
+                    },
+                    "color": {"field": "series", "type": "nominal", "scale": scale()},
+                    "strokeDash": dashed,
+                },
+            },
+        },
+        path,
+    )
+
+
+def confidence_picture(points: Mapping[str, Any], path: Path) -> None:
+    """Draw Figure 1: what a model makes of one chest X-ray as epsilon grows."""
+    save(
+        {
+            "width": 460,
+            "height": 200,
+            "data": {"values": points["points"]},
+            "layer": [
+                {
+                    "mark": {"type": "line", "point": True},
+                    "encoding": {
+                        "x": {"field": "epsilon", "type": "quantitative", "title": "epsilon"},
+                        "y": {
+                            "field": "pneumonia",
+                            "type": "quantitative",
+                            "title": "probability of pneumonia",
+                            "axis": {"format": "%"},
+                            "scale": {"domain": [0, 1]},
+                        },
+                        "color": {"field": "model", "type": "nominal"},
+                    },
+                },
+                {
+                    "mark": {"type": "rule", "strokeDash": [4, 3], "color": "#808080"},
+                    "encoding": {"y": {"datum": 0.5}},
+                },
+            ],
+        },
+        path,
+    )
+
+
+def distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows without repetitions, in their order."""
+    return list({json.dumps(row, sort_keys=True): row for row in rows}.values())

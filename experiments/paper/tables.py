@@ -1,0 +1,303 @@
+"""The tables of RESULTS.md, as Markdown, from the records in ``results/``."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from figures import NONE, Record, counted, falls, mark, percent, ranged, seeds, verdict
+
+HERE = Path(__file__).parent
+EPSILONS = ("0.001", "0.002", "0.003", "0.004", "0.005")
+
+SETS = {
+    "breastmnist": "BreastMNIST",
+    "pneumoniamnist": "PneumoniaMNIST",
+    "dermamnist_rebuilt.npz": "DermaMNIST (rebuilt)",
+    "octmnist": "OCTMNIST",
+    "mednist28.npz": "MedNIST",
+}
+MODELS = {"densenet121": "DenseNet121", "mobilenetv2": "MobileNetV2", "resnet50": "ResNet50"}
+WEIGHTS = {"file": "ImageNet, unfolded", "imagenet": "ImageNet", "random": "random"}
+
+
+class Printed:
+    """The paper's own numbers, as shares.
+
+    Args:
+        path: of the file that holds them.
+    """
+
+    def __init__(self, path: Path = HERE / "table3.json"):
+        table = json.loads(path.read_text(encoding="utf-8"))
+        self.rows: dict[tuple[str, str, str], list[float]] = {}
+        for row in table["rows"]:
+            n = table["test-sets"][row["dataset"]]["n"]
+            self.rows[row["dataset"], row["model"], row["defence"]] = [k / n for k in row["correct"]]
+        for row in table["octmnist-percent"]:
+            self.rows[row["dataset"], row["model"], row["defence"]] = [p / 100 for p in row["percent"]]
+
+    def row(self, record: Record, defence: str = "none") -> list[float] | None:
+        """Return the shares of a record's data set and model, clean and along epsilon; None where there are none."""
+        name = SETS[record["dataset"]].removesuffix(" (rebuilt)")
+        return self.rows.get((name, MODELS[record["model"]], defence))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def ordered(records: Iterable[Record]) -> list[Record]:
+    """Return records by data set, model and weights, in the paper's order."""
+    sets, models = list(SETS), list(MODELS)
+    weights = ["file", "random", "imagenet"]
+    return sorted(
+        records,
+        key=lambda one: (
+            sets.index(one["dataset"]),
+            models.index(one["model"]),
+            weights.index(one["weights"]),
+            one["cell"],
+        ),
+    )
+
+
+def heading(record: Record) -> list[str]:
+    """Return the cells that say which record a row is."""
+    return [SETS[record["dataset"]], MODELS[record["model"]], WEIGHTS[record["weights"]]]
+
+
+def is_plain(record: Record) -> bool:
+    """Return whether nothing defends the record's model."""
+    return "/plain/" in record["cell"]
+
+
+def clean_table(records: Iterable[Record], printed: Printed) -> str:
+    """Return Table I: clean test images."""
+    head = (
+        "data set",
+        "model",
+        "weights",
+        "constant",
+        "paper",
+        "ours: right answers",
+        "",
+        "balanced accuracy",
+        "AUC",
+        "audit",
+        "cell",
+    )
+    rows = []
+    for one in ordered(record for record in records if is_plain(record)):
+        row = printed.row(one)
+        paper = NONE if row is None else percent(row[0], 2)
+        if one["status"] != "finished":
+            rows.append([*heading(one), NONE, paper, one["status"], "", NONE, NONE, NONE, f"`{one['cell']}`"])
+            continue
+        n, clean = one["n"], one["clean"]
+        rows.append(
+            [
+                *heading(one),
+                percent(one["constant"] / n),
+                paper,
+                counted(clean["correct"], n),
+                "" if row is None else mark(clean["correct"], n, row[0]),
+                ranged(clean["balanced"], clean["balanced-interval"]),
+                ranged(clean["auc"], clean["auc-interval"]),
+                verdict(one["audit"]),
+                f"`{one['cell']}`",
+            ]
+        )
+    return table(head, rows)
+
+
+def attacked_table(records: Iterable[Record], printed: Printed, defence: str) -> str:
+    """Return Tables II and III: accuracy along epsilon, beside the paper's, and what the audit found.
+
+    Args:
+        records: of one study file.
+        printed: the paper's numbers.
+        defence: as in the paper's Table III; "none" for Table II.
+    """
+    head = (
+        "data set",
+        "model",
+        "weights",
+        "constant",
+        "clean",
+        *EPSILONS,
+        "audited images",
+        "PGD-10",
+        "all attacks",
+        "audit",
+        "cell",
+    )
+    rows = []
+    for one in ordered(records):
+        paper = printed.row(one, defence)
+        if one["status"] != "finished":
+            theirs = [f"{one['status']} ({percent(paper[0])})" if paper else one["status"]]
+            theirs += [f"({percent(share)})" if paper else "" for share in (paper or [0.0] * 6)[1:]]
+            rows.append([*heading(one), NONE, *theirs, NONE, NONE, NONE, NONE, f"`{one['cell']}`"])
+            continue
+        rows.append([*heading(one), *attacked_row(one, one["n"], one["constant"], paper), f"`{one['cell']}`"])
+    return table(head, rows)
+
+
+def attacked_row(figures: Mapping[str, Any], n: int, constant: int, paper: list[float] | None) -> list[str]:
+    """Return the cells of one model along epsilon, from the constant classifier's to the verdict."""
+    counts = [figures["clean"]["correct"], *(figures["fgsm"][epsilon]["correct"] for epsilon in EPSILONS)]
+    shown = [
+        f"{percent(count / n)}" + (f" ({percent(share)}) {mark(count, n, share)}" if paper else "")
+        for count, share in zip(counts, paper or [0.0] * 6, strict=True)
+    ]
+    audit = figures.get("audit")
+    if audit is None:
+        return [percent(constant / n), *shown, NONE, NONE, NONE, NONE]
+    said = verdict(audit) if falls(counts) else f"{verdict(audit)}; does not fall with epsilon"
+    return [
+        percent(constant / n),
+        *shown,
+        f"{audit['right']}/{audit['n']} right",
+        percent(audit["pgd"]["0.005"] / audit["n"]),
+        percent(audit["standing"] / audit["n"]),
+        said,
+    ]
+
+
+def distilled_table(records: Iterable[Record], printed: Printed) -> str:
+    """Return the students of Table III, each under its teacher."""
+    head = (
+        "data set",
+        "teacher's weights",
+        "how",
+        "who",
+        "constant",
+        "clean",
+        *EPSILONS,
+        "audited images",
+        "PGD-10",
+        "all attacks",
+        "audit",
+    )
+    rows = []
+    for one in ordered(record for record in records if "student" in record or record["status"] != "finished"):
+        how = "done right" if "done-right" in one["cell"] else "as the paper"
+        first = [SETS[one["dataset"]], WEIGHTS[one["weights"]], how]
+        if one["status"] != "finished":
+            rows.append([*first, one["status"], *[NONE] * 11])
+            continue
+        teacher, student = printed.row(one), printed.row(one, "distillation")
+        rows.append([*first, "teacher", *attacked_row(one, one["n"], one["constant"], teacher)])
+        row = attacked_row(one["student"], one["n"], one["constant"], student)
+        rows.append([*first, "student", *row])
+    return table(head, rows)
+
+
+def batchnorm_table(records: Iterable[Record]) -> str:
+    """Return ResNet50 on BreastMNIST by its BatchNorm setting and by what is done to the images."""
+    settings = {
+        "momentum-0.99-average": "momentum 0.99 (Keras')",
+        "momentum-0.9-average": "momentum 0.9",
+        "momentum-0.99-recalibrate": "momentum 0.99, then measured anew",
+    }
+    images = {
+        "undersample-false-augment-0": "as they are",
+        "undersample-false-augment-2": "with two moved copies of each",
+        "undersample-true-augment-0": "benign ones undersampled",
+        "undersample-true-augment-4": "undersampled, four moved copies of each",
+    }
+    found: dict[tuple[str, str], dict[int, Record]] = {}
+    for one in records:
+        _, _, _, _, setting, resampling, _ = one["cell"].split("/")
+        found.setdefault((setting, resampling), {})[one["seed"]] = one
+    rows = []
+    for resampling, what in images.items():
+        for setting, name in settings.items():
+            by_seed = found.get((setting, resampling))
+            if by_seed is None:
+                continue
+            rows.append([what, name, *(batchnorm_cell(by_seed[seed]) for seed in sorted(by_seed))])
+    count = len(rows[0]) - 2 if rows else 0
+    return table(("training images", "BatchNorm", *(f"seed {seed}" for seed in range(count))), rows)
+
+
+def batchnorm_cell(one: Record) -> str:
+    """Return accuracy, balanced accuracy, and how many images are called malignant."""
+    if one["status"] != "finished":
+        return str(one["status"])
+    clean, n = one["clean"], one["n"]
+    return f"{percent(clean['correct'] / n)} / {percent(clean['balanced'])} / {clean['predicted'][0]} of {n} malignant"
+
+
+def federated_table(records: Iterable[Record]) -> str:
+    """Return the columns of the federation, over seeds."""
+    head = (
+        "data set",
+        "partition",
+        "what",
+        "accuracy",
+        "constant",
+        "balanced accuracy",
+        "AUC",
+        "FGSM 0.001",
+        "FGSM 0.005",
+        "FGSM 4/255",
+        "all attacks 0.005",
+        "audit",
+    )
+    groups: dict[tuple[str, str, str], list[tuple[Mapping[str, Any], Record]]] = {}
+    for one in ordered(records):
+        if one["status"] != "finished":
+            continue
+        parts = one["cell"].split("/")
+        partition = "Dirichlet(0.5)" if parts[4] == "dirichlet" else "iid"
+        key = (SETS[one["dataset"]], partition)
+        if "poisoned" in parts:
+            groups.setdefault((*key, f"one poisoned hospital, {parts[6]}"), []).append((one, one))
+            continue
+        what = "plain" if is_plain(one) else "adversarial training"
+        groups.setdefault((*key, what), []).append((one, one))
+        if "student" in one:
+            groups.setdefault((*key, "distillation"), []).append((one["student"], one))
+    rows = []
+    order = ["plain", "adversarial training", "distillation"]
+    places = {name: place for place, name in enumerate(SETS.values())}
+
+    def place(key: tuple[str, str, str]) -> tuple[int, bool, int, str]:
+        dataset, partition, what = key
+        return places[dataset], partition != "iid", order.index(what) if what in order else 3, what
+
+    for key in sorted(groups, key=place):
+        figures = groups[key]
+        n, constant = figures[0][1]["n"], figures[0][1]["constant"]
+        audits = [one["audit"] for one, _ in figures if one.get("audit")]
+        rows.append(
+            [
+                *key,
+                seeds([one["clean"]["correct"] / n for one, _ in figures]),
+                percent(constant / n),
+                seeds([one["clean"]["balanced"] for one, _ in figures]),
+                seeds([one["clean"]["auc"] for one, _ in figures]),
+                *(
+                    seeds([one["fgsm"][epsilon]["correct"] / n for one, _ in figures])
+                    for epsilon in ("0.001", "0.005", "4/255")
+                ),
+                seeds([audit["standing"] / audit["n"] for audit in audits]) if audits else NONE,
+                words(audits),
+            ]
+        )
+    return table(head, rows)
+
+
+def words(audits: Sequence[Mapping[str, Any]]) -> str:
+    """Return how often each verdict was given, and what decided."""
+    if not audits:
+        return NONE
+    counts = Counter(audit["word"] for audit in audits)
+    deciding = Counter(check for audit in audits for check in audit["deciding"])
+    said = ", ".join(f"**{word}** {count} of {len(audits)}" for word, count in counts.most_common())
+    return said + (f" ({', '.join(check for check, _ in deciding.most_common(3))})" if deciding else "")

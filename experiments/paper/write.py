@@ -1,0 +1,112 @@
+"""Write RESULTS.md and its pictures from the records in ``results/``; nothing is run.
+
+python experiments/paper/write.py
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import jinja2
+from cells import FILES, HERE
+from collect import read
+from figures import counted, percent, ranged, seeds
+from tables import (
+    Printed,
+    attacked_table,
+    batchnorm_table,
+    clean_table,
+    distilled_table,
+    federated_table,
+)
+
+Records = dict[str, list[dict[str, Any]]]
+
+
+def records() -> Records:
+    """Return all records by study file."""
+    return {name: read(name) for name in FILES}
+
+
+def page(found: Records) -> str:
+    """Return the text of RESULTS.md."""
+    printed = Printed()
+    by_name = {one["cell"]: one for each in found.values() for one in each}
+    right = found["done-right"]
+    at = [one for one in right if "/fgsm-0.001/" in one["cell"]]
+    strong = [one for one in right if "/fgsm-2of255/" in one["cell"]]
+    plain = [one for one in right if "/plain/" in one["cell"]]
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True).from_string(
+        (HERE / "RESULTS.md.j2").read_text(encoding="utf-8")
+    )
+    return template.render(
+        tables={
+            "table1": clean_table(found["table1"], printed),
+            "table1_right": clean_table(plain, printed),
+            "table2": attacked_table(found["table1"], printed, "none"),
+            "table2_right": attacked_table(plain, printed, "none"),
+            "table3": attacked_table(found["table3"], printed, "adversarial training"),
+            "table3_right": attacked_table(at, printed, "adversarial training"),
+            "strong": attacked_table(strong, printed, "none of the paper's"),
+            "distillation": distilled_table(found["distillation"], printed),
+            "mednist": attacked_table(found["mednist"], printed, "none of the paper's"),
+            "mednist_student": distilled_table(
+                [one for one in found["mednist"] if "student" in one], printed
+            ),
+            "batchnorm": batchnorm_table(found["batchnorm"]),
+            "federated": federated_table(found["federated"]),
+        },
+        cells=by_name,
+        status=status(found),
+        counted=counted,
+        percent=percent,
+        ranged=ranged,
+        seeds=seeds,
+    )
+
+
+def status(found: Records) -> dict[str, int]:
+    """Return how many cells are finished, wait for a download, were not run, or failed."""
+    counts: dict[str, int] = {"finished": 0, "needs download": 0, "not run": 0, "failed": 0}
+    for each in found.values():
+        for one in each:
+            counts[one["status"]] += 1
+    return counts
+
+
+def pictures(found: Records, folder: Path) -> None:
+    """Write the pictures."""
+    import json
+
+    from pictures import clean_picture, confidence_picture, epsilon_picture
+
+    printed, right = Printed(), found["done-right"]
+    clean_picture({"as the paper": found["table1"], "done right": right}, printed, folder / "table1.svg")
+    epsilon_picture(
+        {
+            "as the paper": found["table1"],
+            "done right": [one for one in right if "/plain/" in one["cell"]],
+        },
+        {
+            "as the paper": found["table3"],
+            "done right": [one for one in right if "/fgsm-0.001/" in one["cell"]],
+        },
+        printed,
+        folder / "epsilon.svg",
+    )
+    figure = HERE / "results" / "figure1.json"
+    if figure.exists():
+        confidence_picture(json.loads(figure.read_text(encoding="utf-8")), folder / "figure1.svg")
+
+
+def write() -> None:
+    """Write everything."""
+    found = records()
+    (HERE / "RESULTS.md").write_text(page(found), encoding="utf-8")
+    pictures(found, HERE / "pictures")
+
+
+if __name__ == "__main__":
+    write()
