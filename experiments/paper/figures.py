@@ -1,6 +1,7 @@
 """What a table says of a record: counts with intervals, marks, verdicts."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from scipy import stats
@@ -67,7 +68,7 @@ def falls(counts: Sequence[int]) -> bool:
         >>> falls([131, 111, 88]), falls([112, 114, 117]), falls([114, 114, 114])
         (True, False, False)
     """
-    pairs = list(zip(counts, counts[1:], strict=False))
+    pairs = list(pairwise(counts))
     return all(after <= before for before, after in pairs) and counts[-1] < counts[0]
 
 

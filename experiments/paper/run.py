@@ -5,6 +5,7 @@ python experiments/paper/run.py
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def main() -> None:
     parser.add_argument("--out", default="runs/paper", help="folder of the runs")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="cells run at a time")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with SweepConsole() as console:
         bench(paper(), arguments.out, console, workers=arguments.workers)
 
