@@ -9,9 +9,7 @@ import numpy as np
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import DataError, Split
 from fedrobust.data.npz import read_array, read_split
-from fedrobust.data.resampling import augmented, undersampled
 from fedrobust.once import once
-from fedrobust.randomness import Purpose, generator
 from fedrobust.study import Problem, shard_of
 
 
@@ -39,7 +37,7 @@ def shard(experiment: Experiment, node_config: Mapping[str, Any], problem: Probl
     """
     path = node_config.get("data-path")
     if path is None:
-        return _simulated(experiment, partition_id(node_config))
+        return shard_of(experiment, partition_id(node_config))
     own = own_shard(Path(str(path)).expanduser())
     if own.images.shape[1:] != problem.image_shape:
         raise DataError(
@@ -49,29 +47,7 @@ def shard(experiment: Experiment, node_config: Mapping[str, Any], problem: Probl
         raise DataError(
             f"{path}: train_labels go up to {own.labels.max()}, the study has classes 0 to {problem.classes - 1}"
         )
-    return resampled(own, experiment, partition_id(node_config))
-
-
-@once(
-    keep=16,
-    key=lambda experiment, partition: (
-        experiment.data,
-        experiment.federation.clients,
-        experiment.seed,
-        experiment.base,
-        partition,
-    ),
-)
-def _simulated(experiment: Experiment, partition: int) -> Split:
-    return resampled(shard_of(experiment, partition), experiment, partition)
-
-
-def resampled(split: Split, experiment: Experiment, partition: int) -> Split:
-    """Return a client's images after what the study says of them: undersampling first, then augmentation."""
-    draw = generator(experiment.seed, Purpose.RESAMPLING, partition=partition)
-    if experiment.data.undersample:
-        split = undersampled(split, draw)
-    return augmented(split, experiment.data.augment, draw) if experiment.data.augment else split
+    return own
 
 
 @once()

@@ -56,7 +56,7 @@ from fedrobust.study import (
     recipe_of,
     server_optimizer_of,
 )
-from server.auditor import UNDEFENDED, audited, audited_student
+from server.auditor import UNDEFENDED, audited, audited_student, check_control
 from server.defender import Defender
 from server.distiller import Lesson, Student, distil_student, plan_lesson, twin_of
 from server.evaluator import Evaluator
@@ -129,6 +129,7 @@ class Study:
         dataset = dataset_of(experiment)
         partition = partition_of(experiment)
         check_root(experiment, dataset)
+        check_control(experiment, dataset)
         emit(StageStarted("building the model"))
         classifier, weights = initial_model(experiment)
         check_aggregation(experiment, classifier.layout)

@@ -4,12 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.audit import Card, Evidence, Plan, Subject, audit
-from fedrobust.audit.file import companion, is_official
+from fedrobust.audit.file import companion, file_digest, is_official, model_path
 from fedrobust.config import Experiment
+from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.evasion import Target, WhiteBox
 from fedrobust.evasion.target import Logits
@@ -39,11 +41,12 @@ def audited(
     """
     settings = experiment.audit
     before = folder.file(UNDEFENDED)
-    control = settings.control or (str(before) if before.is_file() else "")
-    space = evasion_of(experiment).space
+    control = control_of(experiment, evaluator, before if not settings.control and before.is_file() else None)
+    alike = control is None or control[1].shape == evaluator.victim.shape
     subject = replace(
         subject_of(experiment, "global model", evaluator, weights, result),
-        control=companion(control, evaluator.dataset, space, base_of(experiment)),
+        control=control if alike else None,
+        notes=() if alike else ("the control sees images of another shape: it was left out",),
         trained_on=(experiment.training.recipe,) if experiment.training.recipe != "plain" else (),
         history=tuple(entry["pgd-probe"] for entry in result["rounds"] if entry.get("pgd-probe") is not None),
     )
@@ -81,6 +84,40 @@ def audited_student(
         else ("the global model sees images of another shape: none were transferred from it",),
     )
     return card_of(experiment, subject, student, result, Path(folder.file("audit-student")))
+
+
+def check_control(experiment: Experiment, dataset: Dataset) -> None:
+    """Refuse a control that cannot be used, before anything is trained.
+
+    Raises:
+        ModelFileError: there is no such model, or it does not fit the data.
+    """
+    if experiment.audit.enabled:
+        companion(experiment.audit.control, dataset, evasion_of(experiment).space, base_of(experiment))
+
+
+def control_of(
+    experiment: Experiment, evaluator: Evaluator, before: Path | None
+) -> tuple[str, Target] | None:
+    """Return the model that the study's is compared with, and its name; None where there is none.
+
+    A model of the study's own kind is attacked in the study's space; any other sees the images that its file takes.
+
+    Args:
+        experiment: the study.
+        evaluator: of the global model.
+        before: the file of the model before the recipe began, where that is the control.
+    """
+    given = experiment.audit.control
+    if before is None and not given:
+        return None
+    file = before or model_path(given, base_of(experiment))
+    own = evaluator.classifier.weights_of(keras.models.load_model(file, compile=False))
+    if own is None:
+        space = evasion_of(experiment).space
+        return companion(file, evaluator.dataset, space, base_of(experiment))
+    target = WhiteBox.of(evaluator.victim, own, experiment.evaluation.batch_size)
+    return f"{file.name} {file_digest(file)[:8]}", target
 
 
 def subject_of(

@@ -54,7 +54,8 @@ def forecast_of(
     population, training = strategy.population, experiment.training
     sampled = population.largest_first(strategy.sample(1))
     sizes = population.sizes[np.searchsorted(population.partitions, sampled)]
-    steps = training.epochs * -(-sizes // training.batch_size)
+    images = sizes * (1 + experiment.data.augment)
+    steps = training.epochs * -(-images // training.batch_size)
     numbers = layout.parameters + layout.statistics
     matrix = aggregation_bytes(numbers, len(sampled), sums_only(experiment))
     # A forward pass is about a third of a step; the sweep over epsilons takes one each, the clean one, and a gradient.

@@ -152,3 +152,35 @@ def test_run_config_defaults_of_the_flower_app_are_the_quickstart():
 def test_epsilons():
     assert epsilon_value("1/255") == 1 / 255
     assert epsilon_value(0.005) == 0.005
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"training__recipe_from": 2}, 'recipe-from = 2 does nothing with training.recipe = "plain"'),
+        (
+            {"training__recipe": "fgsm", "training__recipe_from": 9},
+            "recipe-from = 9: the study ends after round 5",
+        ),
+        (
+            {"audit__student": True, "distillation__enabled": False, "export__enabled": False},
+            "there is no student",
+        ),
+        ({"model__scaling": "none"}, "model.scaling"),
+        ({"data__augment": -1}, "data.augment = -1"),
+    ],
+)
+def test_mistakes_in_when_a_recipe_begins_and_what_is_audited(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Experiment.of(**settings)
+
+
+def test_training_is_plain_before_its_recipe_begins():
+    training = Experiment.of(
+        training__recipe="pgd", training__epsilon=0.01, training__steps=3, training__recipe_from=3
+    ).training
+    assert training.in_round(3) is training
+    before = training.in_round(2)
+    assert before.recipe == "plain"
+    assert before.recipe_settings == {}
+    assert before.learning_rate == training.learning_rate

@@ -46,7 +46,7 @@ def collect(sweep: Sweep, folder: Path, into: Path = RESULTS) -> None:
             if name in missing:
                 found = waiting(name, cell, "needs download")
             else:
-                found = record(name, cell, folder, errors.get(cell.hash, ""))
+                found = record(name, cell, folder / "cells" / cell.hash, errors.get(cell.hash, ""))
             if found["status"] == "not run" and name in known:
                 found = known[name]
             records.append(found)
@@ -78,8 +78,8 @@ def settings(cell: Cell) -> dict[str, Any]:
 
 
 def record(name: str, cell: Cell, folder: Path, error: str) -> dict[str, Any]:
-    """Return the record of one cell."""
-    path = folder / "cells" / cell.hash / "result.json"
+    """Return the record of one cell from its run folder, or from why it failed."""
+    path = folder / "result.json"
     if DOWNLOAD in error:
         return waiting(name, cell, "needs download")
     if error:
@@ -90,7 +90,7 @@ def record(name: str, cell: Cell, folder: Path, error: str) -> dict[str, Any]:
     test = result["dataset"]["counts"]["test"]
     found = {
         **waiting(name, cell, "finished"),
-        "hash": cell.hash,
+        "hash": folder.name,
         "digest": result["model"]["digest"],
         "n": sum(test),
         "constant": max(test),

@@ -2,8 +2,8 @@
 
     python experiments/paper/rerun.py table1/breastmnist/mobilenetv2-file/plain/seed-0
 
-The model's digest is that of its weights. On another processor, or with other packages, sums are taken in another order and
-bits may differ: then the figures are compared, and the difference is told.
+The model's digest is that of its weights. On another processor, or with other packages, sums are taken in another
+order and bits may differ: then the figures are compared, and the difference is told.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main() -> None:
         # As in a grid: one worker, so that the same order of sums is taken.
         run = folder / "cells" / cell.hash
         fedrobust.run(cell.experiment, listener, out=run, engine__workers=1, output__report=False)
-        found = record(arguments.cell, cell, folder, "")
+        found = record(arguments.cell, cell, run, "")
     known = {one["cell"]: one for one in read(cell.experiment.name)}[arguments.cell]
     if known["status"] != "finished":
         sys.exit(f"{arguments.cell} is {known['status']} in results/: there is nothing to compare with")

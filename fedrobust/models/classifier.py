@@ -81,6 +81,16 @@ class Classifier:
             x = keras.ops.image.resize(x, self.preparation.prepared[:2])
         return keras.Model(inputs, network(x), name=f"{self.name}_classifier")
 
+    def weights_of(self, model: keras.Model) -> Weights | None:
+        """Return the weights that a `deployable` model of this classifier holds; None where it is not one."""
+        networks = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+        if len(networks) != 1:
+            return None
+        arrays = [variable.numpy() for variable in _variables(networks[0])]
+        if [array.shape for array in arrays] != [entry.shape for entry in self.layout.entries]:
+            return None
+        return self.layout.flatten(arrays)
+
 
 def build_classifier(
     name: str,

@@ -8,6 +8,7 @@ import numpy as np
 
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Split
+from fedrobust.data.resampling import augmented, undersampled
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.study import Problem, local_update_of
@@ -21,7 +22,9 @@ def train_locally(
 ) -> tuple[Weights, Mapping[str, Any]]:
     """Return the weights after one local update on `shard`, and its metrics.
 
-    Metrics are those of `LocalUpdate`, with ``num-examples``, the images of the shard, ``seconds`` and ``round``.
+    Metrics are those of `LocalUpdate`, with ``num-examples``, the images of the shard, ``seconds`` and ``round``. What
+    undersampling leaves out and augmentation adds is drawn anew in every round, and changes no claim: a copy is no
+    patient.
 
     Args:
         experiment: the study.
@@ -33,6 +36,7 @@ def train_locally(
     """
     training, seed = experiment.training.in_round(round), experiment.seed
     experiment = experiment.model_copy(update={"training": training})
+    claimed, shard = len(shard), resampled(shard, experiment, round, partition)
     batches = draw_batches(
         np.arange(len(shard)),
         training.epochs,
@@ -57,4 +61,12 @@ def train_locally(
         class_weights=balanced_class_weights(shard.labels, problem.classes) if balanced else None,
     )
     seconds = time.perf_counter() - started
-    return trained, {**metrics, "num-examples": len(shard), "seconds": seconds, "round": round}
+    return trained, {**metrics, "num-examples": claimed, "seconds": seconds, "round": round}
+
+
+def resampled(shard: Split, experiment: Experiment, round: int, partition: int) -> Split:
+    """Return a client's images of a round after what the study says of them: undersampling first, then augmentation."""
+    draw = generator(experiment.seed, Purpose.RESAMPLING, round, partition)
+    if experiment.data.undersample:
+        shard = undersampled(shard, draw)
+    return augmented(shard, experiment.data.augment, draw) if experiment.data.augment else shard

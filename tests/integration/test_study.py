@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 from flwr.app import Context, Message
@@ -307,3 +308,71 @@ def test_real_data_by_name(tmp_path, real_data):
     run = simulate(small(tmp_path, data__name="breastmnist", data__root=str(real_data), federation__rounds=1))
     assert run.result["dataset"]["counts"]["test"] == [42, 114]
     assert run.result["rounds"][0]["clean"]["majority_rate"] == pytest.approx(114 / 156)
+
+
+def test_a_recipe_may_begin_later_and_what_was_before_is_the_audits_control(tmp_path):
+    settings = {"federation__clients": 1, "audit__enabled": True, "audit__images": 40}
+    plain = fedrobust.run(small(tmp_path, **settings, federation__rounds=1), out=tmp_path / "plain")
+    run = fedrobust.run(
+        small(
+            tmp_path,
+            **settings,
+            federation__rounds=2,
+            training__recipe="fgsm",
+            training__epsilon="2/255",
+            training__recipe_from=2,
+            evaluation__every=2,
+        ),
+        out=tmp_path / "later",
+    )
+    before = keras.models.load_model(run.path / "undefended.keras").get_weights()
+    alone = keras.models.load_model(plain.path / "model.keras").get_weights()
+    assert all((one == other).all() for one, other in zip(before, alone, strict=True))
+    after = keras.models.load_model(run.path / "model.keras").get_weights()
+    assert any((one != other).any() for one, other in zip(before, after, strict=True))
+    outcomes = {check["check"]: check["outcome"] for check in run.result["audit"]["checks"]}
+    assert outcomes["control"] in ("passed", "failed")
+    assert {check["check"]: check["outcome"] for check in plain.result["audit"]["checks"]}[
+        "control"
+    ] == "not applicable"
+
+
+def test_a_student_is_audited_beside_its_twin_that_learnt_from_labels(tmp_path):
+    run = fedrobust.run(
+        small(
+            tmp_path,
+            audit__enabled=True,
+            audit__images=40,
+            audit__student=True,
+            distillation__enabled=True,
+            distillation__epochs=3,
+        ),
+        out=tmp_path / "here",
+    )
+    card = run.result["student"]["audit"]
+    assert card == json.loads((run.path / "card-student.json").read_text())
+    assert card["model"]["name"].endswith("student")
+    assert card["model"]["digest"] != run.result["audit"]["model"]["digest"]
+    outcomes = {check["check"]: check["outcome"] for check in card["checks"]}
+    assert outcomes["control"] in ("passed", "failed")
+    assert outcomes["white box >= transfer"] in ("passed", "failed")
+
+
+def test_images_are_resampled_on_the_client_and_no_copy_counts_as_a_patient(tmp_path):
+    settings = {
+        "federation__rounds": 1,
+        "federation__clients": 2,
+        "data__undersample": True,
+        "data__augment": 2,
+    }
+    experiment = small(tmp_path, **settings)
+    shard, problem = shard_of(experiment, 0), Problem.of(dataset_of(experiment))
+    _, start = initial_model(experiment)
+    hospital = Hospital(experiment, 0, shard, problem)
+    weights, metrics = hospital.train(start, 1)
+    assert metrics["examples"] == 3 * 2 * min(shard.counts(2))
+    assert metrics["num-examples"] == len(shard)
+    assert weights.digest() == hospital.train(start, 1)[0].digest()
+    run = fedrobust.run(experiment, out=tmp_path / "here")
+    assert run.result["rounds"][0]["clients"]["trained"] == 2
+    assert run.result["forecast"]["steps"] >= 2 * metrics["steps"]

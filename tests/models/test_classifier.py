@@ -177,3 +177,16 @@ def test_an_own_architecture_goes_by_its_dotted_path(monkeypatch, draw):
     assert model(draw.random((2, 12, 12, 1))).shape == (2, 3)
     with pytest.raises(ModelError, match="neither an Architecture nor a function"):
         build_classifier("my_package_of_models:nonsense", native=(12, 12, 1), classes=3)
+
+
+def test_unit_scaling_is_the_network_without_its_input_scaling():
+    scaled = build_classifier("edge-cnn", native=(16, 16, 1), classes=2, image_size=0)
+    unit = build_classifier("edge-cnn", native=(16, 16, 1), classes=2, image_size=0, scaling="unit")
+    images = np.random.default_rng(0).random((3, 16, 16, 1), np.float32)
+    weights = scaled.initial_weights()
+    assert unit.initial_weights().digest() == weights.digest()
+    expected, _ = scaled.logits(*scaled.arrays(weights), tf.constant(images))
+    found, _ = unit.logits(*unit.arrays(weights), tf.constant(2 * images - 1))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    deployed = unit.deployable(weights)
+    np.testing.assert_allclose(deployed(2 * images - 1), expected, atol=1e-6)

@@ -13,7 +13,7 @@ import pytest
 import fedrobust
 from fedrobust.report.sweep_page import render
 from fedrobust.runs.run import Run
-from fedrobust.sweeps.events import CellFinished, CellStarted, SweepStarted, WorkerReplaced
+from fedrobust.sweeps.events import CellFinished, CellMissing, CellStarted, SweepStarted, WorkerReplaced
 from fedrobust.sweeps.results import Results, Row, SweepError
 
 FILE = """
@@ -186,3 +186,25 @@ def test_the_example_is_a_valid_sweep():
 
     experiments = Path(__file__).parents[2] / "experiments"
     assert len(Sweep.load(experiments / "sweep.toml").cells) == 24
+
+
+def test_a_cell_whose_data_cannot_be_had_is_told_and_the_others_are_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDROBUST_DATA", str(tmp_path))
+    monkeypatch.setattr("fedrobust.data.medmnist.writable", lambda root="": None)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = file(tmp_path)
+    path.write_text(
+        path.read_text().replace("samples = 150", 'samples = 150\nname = ["phantom", "octmnist"]')
+    )
+    heard = []
+    results = fedrobust.bench(
+        path, heard.append, out=tmp_path / "out", workers=1, only=["seed=0", "federation.aggregator=mean"]
+    )
+    missing = [event for event in heard if isinstance(event, CellMissing)]
+    assert [event.cell.experiment.data.name for event in missing] == ["octmnist"]
+    assert "by hand" in missing[0].reason
+    assert [(row.status, row.experiment["data"]["name"]) for row in results.rows()] == [
+        ("finished", "phantom"),
+        ("missing", "octmnist"),
+    ]
+    assert "could not be run here" in results.page.read_text()

@@ -101,3 +101,26 @@ def test_a_hash_knows_what_matters_and_nothing_else(tmp_path):
 def test_patterns():
     assert matches({"seed": 1, "poisoning.attack": "alie"}, {})
     assert not matches({"seed": 1}, {"federation.rounds": 3})
+
+
+def test_the_file_says_what_is_run_first_and_those_alike_stand_side_by_side(tmp_path):
+    text = 'seed = [0, 1]\n[data]\nsamples = [300, 200]\n[model]\nname = ["resnet50", "mobilenetv2"]\n'
+    cells = Sweep.load(written(tmp_path, text)).cells
+    found = [(c.experiment.data.samples, c.experiment.model.name, c.experiment.seed) for c in cells]
+    assert found == [
+        (samples, model, seed)
+        for samples in (300, 200)
+        for model in ("resnet50", "mobilenetv2")
+        for seed in (0, 1)
+    ]
+
+
+def test_some_cells_alone_can_be_asked_for(tmp_path):
+    sweep = Sweep.load(written(tmp_path))
+    some = sweep.only(["seed=1", "federation.aggregator=median", "poisoning.malicious=[3, 4]"])
+    assert len(some.cells) == 2
+    assert set(some.cells) <= set(sweep.cells)
+    with pytest.raises(ConfigError, match=r"no cell has seed = 7; the sweep has .*seed: 0, 1"):
+        sweep.only(["seed=7"])
+    with pytest.raises(ConfigError, match="--only sead: unknown key"):
+        sweep.only(["sead=1"])

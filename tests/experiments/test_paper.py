@@ -1,0 +1,83 @@
+"""The paper's tables: that they are written from the records, and from nothing else."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parents[2] / "experiments/paper"
+NAMES = ("cells", "collect", "figures", "pictures", "tables", "write")
+
+
+@pytest.fixture(scope="module")
+def write():
+    sys.path.insert(0, str(HERE))
+    import write
+
+    yield write
+    sys.path.remove(str(HERE))
+    for name in NAMES:
+        sys.modules.pop(name, None)
+
+
+def test_the_page_is_what_the_program_writes_from_the_records(write):
+    assert (HERE / "RESULTS.md").read_text(encoding="utf-8") == write.page(write.records()), (
+        "run python experiments/paper/write.py"
+    )
+
+
+def test_the_pictures_can_be_drawn_from_the_records(write, tmp_path):
+    write.pictures(write.records(), tmp_path)
+    for path in (HERE / "pictures").glob("*.svg"):
+        drawn = (tmp_path / path.name).read_text(encoding="utf-8")
+        assert drawn.startswith("<svg")
+        assert drawn.count("<path") > 20
+
+
+def test_every_cell_has_a_name_and_a_record(write):
+    from cells import FILES, name_of, named, paper
+
+    sweep = paper()
+    assert set(named(sweep)) == {one["cell"] for each in write.records().values() for one in each}
+    assert {name.split("/")[0] for name in named(sweep)} == set(FILES)
+    assert all(cell.experiment.name == name_of(cell.experiment).split("/")[0] for cell in sweep.cells)
+
+
+def test_cheap_cells_come_first(write):
+    from cells import cost, paper
+
+    costs = [cost(cell.experiment) for cell in paper().cells]
+    assert costs == sorted(costs)
+
+
+def test_counts_and_intervals_are_consistent(write):
+    for one in (one for each in write.records().values() for one in each if one["status"] == "finished"):
+        assert sum(one["clean"]["predicted"]) == one["n"]
+        assert 0 <= one["clean"]["correct"] <= one["n"]
+        low, high = one["clean"]["balanced-interval"]
+        assert low <= one["clean"]["balanced"] <= high
+        if one["audit"]:
+            # What stands against every attack stands against PGD alone.
+            assert one["audit"]["standing"] <= one["audit"]["pgd"]["0.005"] <= one["audit"]["right"]
+
+
+def test_a_mark_says_on_which_side_the_paper_is(write):
+    from figures import falls, mark, seeds
+
+    assert [mark(k, 156, 0.7885) for k in (123, 150, 100)] == ["●", "▲", "▼"]
+    assert [falls(counts) for counts in ([131, 111, 88], [112, 114, 117], [5, 5, 5])] == [True, False, False]
+    assert seeds([0.8, 0.9, 1.0]) == "90.0 (65.2–100.0)"
+
+
+def test_records_are_made_of_a_run_folder(write, tmp_path):
+    from cells import paper
+    from collect import record
+
+    cell = next(cell for cell in paper().cells if cell.experiment.name == "batchnorm")
+    assert record("x", cell, tmp_path, "")["status"] == "not run"
+    assert record("x", cell, tmp_path, "... could not be downloaded ...")["status"] == "needs download"
+    assert record("x", cell, tmp_path, "Traceback\nBoom")["reason"] == "Boom"
+    printed = json.loads((HERE / "table3.json").read_text(encoding="utf-8"))
+    assert len(printed["rows"]) == 16
+    assert all(len(row["percent"]) == 6 for row in printed["octmnist-percent"])
