@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: install run test lint format clean
+.PHONY: install run paper test lint format clean
 
 install: .venv/installed
 
@@ -14,6 +14,9 @@ install: .venv/installed
 
 run: install
 	$(RUN) fedrobust run $(STUDY) $(ARGS)
+
+paper: install
+	$(RUN) python experiments/paper/run.py $(ARGS)
 
 test: install
 	$(RUN) pytest $(ARGS)

@@ -1,6 +1,9 @@
-"""Run the paper's cells, cheapest first, several at a time; whatever ends it, the same command goes on where it ended.
+"""Run the paper's cells, cheapest first, several at a time, and write RESULTS.md.
 
-python experiments/paper/run.py
+    python experiments/paper/run.py
+
+Whatever ends it, the same command goes on where it ended. Cells whose data or weights are neither here nor to be had are
+told, and marked in the tables.
 """
 
 import argparse
@@ -12,6 +15,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cells import paper
+from collect import collect
+from write import write
 
 from fedrobust.sweeps.bench import bench
 from fedrobust.sweeps.console import SweepConsole
@@ -23,8 +28,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="cells run at a time")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with SweepConsole() as console:
-        bench(paper(), arguments.out, console, workers=arguments.workers)
+    sweep = paper()
+    try:
+        with SweepConsole() as console:
+            bench(sweep, arguments.out, console, workers=arguments.workers)
+    except KeyboardInterrupt:
+        sys.exit(f"stopped; the same command goes on, with --out {arguments.out}")
+    finally:
+        collect(sweep, Path(arguments.out))
+        write()
 
 
 if __name__ == "__main__":

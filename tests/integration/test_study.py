@@ -355,7 +355,7 @@ def test_a_student_is_audited_beside_its_twin_that_learnt_from_labels(tmp_path):
     assert card["model"]["digest"] != run.result["audit"]["model"]["digest"]
     outcomes = {check["check"]: check["outcome"] for check in card["checks"]}
     assert outcomes["control"] in ("passed", "failed")
-    assert outcomes["white box >= transfer"] in ("passed", "failed")
+    assert outcomes["transfer at most white box"] in ("passed", "failed")
 
 
 def test_images_are_resampled_on_the_client_and_no_copy_counts_as_a_patient(tmp_path):
