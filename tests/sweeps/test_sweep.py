@@ -119,7 +119,7 @@ def test_some_cells_alone_can_be_asked_for(tmp_path):
     sweep = Sweep.load(written(tmp_path))
     some = sweep.only(["seed=1", "federation.aggregator=median", "poisoning.malicious=[3, 4]"])
     assert len(some.cells) == 2
-    assert set(some.cells) <= set(sweep.cells)
+    assert all(cell in sweep.cells for cell in some.cells)
     with pytest.raises(ConfigError, match=r"no cell has seed = 7; the sweep has .*seed: 0, 1"):
         sweep.only(["seed=7"])
     with pytest.raises(ConfigError, match="--only sead: unknown key"):
