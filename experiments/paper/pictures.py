@@ -39,9 +39,11 @@ def save(spec: Mapping[str, Any], path: Path) -> None:
     path.write_text(vl_convert.vegalite_to_svg(whole, vl_version="5.20") + "\n", encoding="utf-8")
 
 
-def scale() -> dict[str, Any]:
-    """Return the colours of the series."""
-    return {"domain": list(COLOURS), "range": list(COLOURS.values())}
+def scale(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the colours of the series in `rows`."""
+    present = {row["series"] for row in rows}
+    shown = {name: colour for name, colour in COLOURS.items() if name in present}
+    return {"domain": list(shown), "range": list(shown.values())}
 
 
 def clean_picture(arms: Mapping[str, Iterable[Record]], printed: Printed, path: Path) -> None:
@@ -60,7 +62,7 @@ def clean_picture(arms: Mapping[str, Iterable[Record]], printed: Printed, path: 
             if paper:
                 rows.append({**where, "series": "paper, undefended", "value": paper[0]})
     y = {"field": "series", "type": "nominal", "title": None, "sort": list(COLOURS), "axis": None}
-    colour = {"field": "series", "type": "nominal", "scale": scale()}
+    colour = {"field": "series", "type": "nominal", "scale": scale(rows)}
     x = {"field": "value", "type": "quantitative", "title": "accuracy", "axis": {"format": "%"}}
     x["scale"] = {"zero": False}
     save(
@@ -117,7 +119,7 @@ def epsilon_picture(
                 where = {"set": SETS[one["dataset"]], "model": MODELS[one["model"]]}
                 paper = printed.row(one, defence)
                 for place, epsilon in enumerate((0.0, *map(float, EPSILONS))):
-                    at = {**where, "epsilon": epsilon}
+                    at = {**where, "epsilon": 1000 * epsilon}
                     rows.append({**at, "series": arm + suffix, "value": counts[place] / n})
                     rows.append({**at, "series": "constant classifier", "value": one["constant"] / n})
                     if paper:
@@ -145,8 +147,8 @@ def epsilon_picture(
                     "x": {
                         "field": "epsilon",
                         "type": "quantitative",
-                        "title": "epsilon",
-                        "axis": {"values": [0, 0.001, 0.002, 0.003, 0.004, 0.005], "format": ".3f"},
+                        "title": "epsilon in thousandths",
+                        "axis": {"tickCount": 6},
                     },
                     "y": {
                         "field": "value",
@@ -155,7 +157,7 @@ def epsilon_picture(
                         "axis": {"format": "%"},
                         "scale": {"domain": [0, 1]},
                     },
-                    "color": {"field": "series", "type": "nominal", "scale": scale()},
+                    "color": {"field": "series", "type": "nominal", "scale": scale(rows)},
                     "strokeDash": dashed,
                 },
             },

@@ -376,3 +376,10 @@ def test_images_are_resampled_on_the_client_and_no_copy_counts_as_a_patient(tmp_
     run = fedrobust.run(experiment, out=tmp_path / "here")
     assert run.result["rounds"][0]["clients"]["trained"] == 2
     assert run.result["forecast"]["steps"] >= 2 * metrics["steps"]
+
+
+def test_a_control_that_cannot_be_used_is_refused_before_anything_is_trained(tmp_path):
+    experiment = small(tmp_path, audit__enabled=True, audit__control="nowhere.keras")
+    with pytest.raises(FedrobustError, match=r"nowhere\.keras"):
+        fedrobust.run(experiment, out=tmp_path / "here")
+    assert not (tmp_path / "here").exists()

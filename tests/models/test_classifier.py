@@ -190,3 +190,16 @@ def test_unit_scaling_is_the_network_without_its_input_scaling():
     np.testing.assert_allclose(found, expected, atol=1e-6)
     deployed = unit.deployable(weights)
     np.testing.assert_allclose(deployed(2 * images - 1), expected, atol=1e-6)
+
+
+def test_weights_come_back_out_of_a_deployed_model_of_the_same_network(tmp_path):
+    classifier = build_classifier("edge-cnn", native=(20, 20, 1), classes=2, image_size=16)
+    weights = classifier.initial_weights()
+    classifier.deployable(weights).save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    found = classifier.weights_of(loaded)
+    assert found is not None
+    assert found.digest() == weights.digest()
+    other = build_classifier("edge-cnn", native=(20, 20, 1), classes=3, image_size=16)
+    assert other.weights_of(loaded) is None
+    assert classifier.weights_of(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])) is None
