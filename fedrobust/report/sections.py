@@ -52,6 +52,7 @@ def sections(run: Run) -> dict[str, Any]:
         "models": _models(run),
         "poisoning": poisoning(run),
         "audit": card.section(run.result.get("audit")),
+        "student_audit": card.section(run.part("student").get("audit")),
         "clients": _clients(run),
         "study": toml.dumps(run.part("experiment")),
         "data": _data(run),

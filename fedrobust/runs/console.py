@@ -120,6 +120,8 @@ class ConsoleListener:
                         self.console.print(table)
                     if event.result.get("audit"):
                         self._say(f"\naudit: {verdict_line(event.result['audit'])}")
+                    if (event.result.get("student") or {}).get("audit"):
+                        self._say(f"audit of the student: {verdict_line(event.result['student']['audit'])}")
 
     def _begin(self, description: str, clients: int | None) -> None:
         self.progress.remove_task(self.task)

@@ -352,6 +352,7 @@ def test_a_student_is_audited_beside_its_twin_that_learnt_from_labels(tmp_path):
     card = run.result["student"]["audit"]
     assert card == json.loads((run.path / "card-student.json").read_text())
     assert card["model"]["name"].endswith("student")
+    assert "Is the student robust?" in run.report.read_text()
     assert card["model"]["digest"] != run.result["audit"]["model"]["digest"]
     outcomes = {check["check"]: check["outcome"] for check in card["checks"]}
     assert outcomes["control"] in ("passed", "failed")
