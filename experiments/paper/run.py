@@ -10,32 +10,43 @@ import argparse
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cells import paper
-from collect import collect
+from cells import FILES, name_of, paper
+from collect import collect, read
 from write import write
 
 from fedrobust.sweeps.bench import bench
 from fedrobust.sweeps.console import SweepConsole
+from fedrobust.sweeps.sweep import Sweep
+
+
+def missing(sweep: Sweep) -> Sweep:
+    """Return the cells of `sweep` that have no finished record."""
+    known = {one["cell"] for file in FILES for one in read(file) if one["status"] == "finished"}
+    return replace(sweep, cells=tuple(c for c in sweep.cells if name_of(c.experiment) not in known))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", default="runs/paper", help="folder of the runs")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="cells run at a time")
+    parser.add_argument(
+        "--missing", action="store_true", help="only cells that have no finished record in results/"
+    )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sweep = paper()
+    sweep = missing(paper()) if arguments.missing else paper()
     try:
         with SweepConsole() as console:
             bench(sweep, arguments.out, console, workers=arguments.workers)
     except KeyboardInterrupt:
         sys.exit(f"stopped; the same command goes on, with --out {arguments.out}")
     finally:
-        collect(sweep, Path(arguments.out))
+        collect(paper(), Path(arguments.out))
         write()
 
 
