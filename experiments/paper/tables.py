@@ -214,15 +214,16 @@ def batchnorm_table(records: Iterable[Record]) -> str:
     for one in records:
         _, _, _, _, setting, resampling, _ = one["cell"].split("/")
         found.setdefault((setting, resampling), {})[one["seed"]] = one
+    seeds_seen = sorted({seed for by_seed in found.values() for seed in by_seed})
     rows = []
     for resampling, what in images.items():
         for setting, name in settings.items():
             by_seed = found.get((setting, resampling))
             if by_seed is None:
                 continue
-            rows.append([what, name, *(batchnorm_cell(by_seed[seed]) for seed in sorted(by_seed))])
-    count = len(rows[0]) - 2 if rows else 0
-    return table(("training images", "BatchNorm", *(f"seed {seed}" for seed in range(count))), rows)
+            shown = [batchnorm_cell(by_seed[seed]) if seed in by_seed else NONE for seed in seeds_seen]
+            rows.append([what, name, *shown])
+    return table(("training images", "BatchNorm", *(f"seed {seed}" for seed in seeds_seen)), rows)
 
 
 def batchnorm_cell(one: Record) -> str:

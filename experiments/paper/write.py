@@ -59,12 +59,34 @@ def page(found: Records) -> str:
             "federated": federated_table(found["federated"]),
         },
         cells=by_name,
+        federation=lambda what, *keys: column(found["federated"], what, *keys),
         status=status(found),
         counted=counted,
         percent=percent,
         ranged=ranged,
         seeds=seeds,
     )
+
+
+def column(records: list[dict[str, Any]], what: str, *keys: str) -> str:
+    """Return a figure of the federation's finished cells over seeds, as mean and interval.
+
+    Args:
+        records: of the federated study file.
+        what: the cells' names between the model and the seed, such as ``breastmnist/plain/iid``.
+        keys: where the figure stands in a record; a last ``share`` divides a count by the test images.
+    """
+    dataset, _, rest = what.partition("/")
+    values = []
+    for one in records:
+        parts = one["cell"].split("/")
+        if one["status"] != "finished" or parts[1] != dataset or "/".join(parts[3:-1]) != rest:
+            continue
+        value: Any = one
+        for key in keys:
+            value = value / one["n"] if key == "share" else value[key]
+        values.append(value)
+    return seeds(values)
 
 
 def status(found: Records) -> dict[str, int]:
