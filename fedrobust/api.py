@@ -217,7 +217,7 @@ def attack_model(
         bits: 8 for images that a file can hold.
         tied: the colour channels change together.
         split: of the data set.
-        images: the first so many; 0 for all.
+        images: so many of the split, of every class its share; 0 for all.
         seed: of everything random.
         data_root: folder where data are looked for first.
         out: folder of results; ``runs/NAME-attack`` if empty. What is finished there is not run again.
@@ -287,7 +287,7 @@ def audit_model(
         tied: the colour channels change together.
         effort: "quick", "standard" or "full".
         split: of the data set.
-        images: the first so many; 0 for all.
+        images: so many of the split, of every class its share; 0 for all.
         control: the same model without its defence: a file or a run folder.
         teacher: the model that it was distilled from.
         edge: its exported LiteRT file.

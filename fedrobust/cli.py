@@ -109,7 +109,9 @@ Space = Annotated[str, typer.Option(help="native: the stored pixels; prepared: w
 Bits = Annotated[int, typer.Option(help="8: only images that an 8-bit file can hold.")]
 Tied = Annotated[bool, typer.Option("--tied", help="The colour channels change together.")]
 SplitName = Annotated[str, typer.Option("--split", help="train, validation or test.")]
-Count = Annotated[int, typer.Option("--images", min=0, help="The first so many images; 0: all.")]
+Count = Annotated[
+    int, typer.Option("--images", min=0, help="So many images, of every class its share; 0: all.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 Out = Annotated[str, typer.Option(help="Folder of results; what is finished there is not run again.")]
 

@@ -329,7 +329,7 @@ class Audit(Section):
     epsilons: tuple[Epsilon, ...] = Field(
         (), description="strengths of the card's accuracy curves; usual ones if empty"
     )
-    images: int = Field(0, ge=0, description="test images audited; 0: all")
+    images: int = Field(0, ge=0, description="test images audited, of every class its share; 0: all")
     control: str = Field("", description="Keras file or run folder of the same model without its defence")
     student: bool = Field(
         False, description="audit the student, too, beside its twin that learns from labels"

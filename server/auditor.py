@@ -123,18 +123,17 @@ def control_of(
 def subject_of(
     experiment: Experiment, what: str, evaluator: Evaluator, weights: Weights, result: dict[str, Any]
 ) -> Subject:
-    """Return a model of the study as the subject of an audit, on the first images of the test split."""
+    """Return a model of the study as the subject of an audit, on a sample of the test split."""
     test = evaluator.dataset.test
-    count = min(experiment.audit.images or len(test), len(test))
-    images, labels = test.images[:count], test.labels[:count]
+    sample = test.sample(experiment.audit.images)
     return Subject(
         name=f"{experiment.name}, {what}",
         target=WhiteBox.of(evaluator.victim, weights, experiment.evaluation.batch_size),
-        images=evaluator.victim.images(images),
-        labels=labels,
+        images=evaluator.victim.images(sample.images),
+        labels=sample.labels,
         digest=weights.digest(),
         data=described_split(result["dataset"], len(test) if is_official(evaluator.dataset) else None),
-        in_training_mode=lambda: training_logits(evaluator, weights, images),
+        in_training_mode=lambda: training_logits(evaluator, weights, sample.images),
     )
 
 

@@ -79,12 +79,11 @@ class Evaluator:
         epsilon = getattr(recipe_of(self.experiment), "epsilon", None)
         if epsilon is None or self.experiment.training.space != self.experiment.evaluation.space:
             return None
-        split = self.dataset.validation
-        labels = split.labels[:PROBED]
+        sample = self.dataset.validation.sample(PROBED)
         done = attack(
             WhiteBox.of(self.victim, weights),
-            self.victim.images(split.images[:PROBED]),
-            labels,
+            self.victim.images(sample.images),
+            sample.labels,
             "pgd(steps=5)",
             Threat(space=self.experiment.evaluation.space),
             [epsilon],

@@ -98,7 +98,7 @@ def edge_companion(path: str | Path, dataset: Dataset) -> tuple[str, Target] | N
 
 
 def chosen_split(dataset: Dataset, split: str, images: int) -> tuple[np.ndarray, Labels, dict[str, Any]]:
-    """Return stored images and labels of a split, the first `images` of it, and what a card says of them.
+    """Return stored images and labels of a split, `images` of them (0: all), and what a card says of them.
 
     Raises:
         ConfigError: there is no such split.
@@ -106,7 +106,7 @@ def chosen_split(dataset: Dataset, split: str, images: int) -> tuple[np.ndarray,
     if split not in dataset.splits:
         raise ConfigError(f"split = {split!r}: choose one of {', '.join(dataset.splits)}")
     part = dataset.splits[split]
-    count = min(images or len(part), len(part))
+    chosen = part.sample(images)
     described = {
         "name": dataset.name,
         "digest": dataset.digest,
@@ -115,7 +115,7 @@ def chosen_split(dataset: Dataset, split: str, images: int) -> tuple[np.ndarray,
         "disease": list(dataset.disease),
         "official": len(part) if is_official(dataset) else None,
     }
-    return part.images[:count], part.labels[:count], described
+    return chosen.images, chosen.labels, described
 
 
 def is_official(dataset: Dataset) -> bool:
@@ -150,7 +150,7 @@ def audit_file(
         dataset: its images.
         plan: threat and effort.
         split: of the data set.
-        images: of the split, the first so many; 0 for all.
+        images: so many of the split, of every class its share; 0 for all.
         control: the same model without its defence.
         teacher: the model that it was distilled from.
         edge: its exported LiteRT file.

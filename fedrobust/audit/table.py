@@ -36,7 +36,7 @@ def attack_table(
         plan: threat, curve and seed.
         attacks: names with settings.
         split: of the data set.
-        images: of the split, the first so many; 0 for all.
+        images: so many of the split, of every class its share; 0 for all.
         folder: where finished attacks are kept.
         map: runs chunks of images side by side.
         report: called with an attack's name and progress.

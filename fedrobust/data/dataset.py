@@ -65,6 +65,29 @@ channels) with 1 or 3 channels
     def __len__(self) -> int:
         return len(self.labels)
 
+    def sample(self, count: int) -> "Split":
+        """Return `count` images, of every class its share: the first ones of each, in their order; 0 for all.
+
+        Splits may be sorted by class: their first images need not look like the others. Shares are rounded by the
+        largest remainder, and what is left over goes to the lower label.
+
+        Example:
+            >>> import numpy as np
+            >>> images = np.zeros((6, 8, 8, 1), np.uint8)
+            >>> Split(images, np.array([0, 0, 0, 0, 1, 1], np.int32)).sample(3).labels.tolist()
+            [0, 0, 1]
+        """
+        n = len(self)
+        if not 0 < count < n:
+            return self
+        counts = np.bincount(self.labels)
+        wanted, left = np.divmod(counts * count, n)
+        more = np.lexsort((np.arange(len(counts)), -left))[: count - wanted.sum()]
+        wanted[more] += 1
+        rows = [np.flatnonzero(self.labels == label)[:some] for label, some in enumerate(wanted)]
+        chosen = np.sort(np.concatenate(rows))
+        return Split(self.images[chosen], self.labels[chosen])
+
     def counts(self, classes: int) -> NDArray[np.int64]:
         """Return how many images each class has, int64 (classes,)."""
         return np.bincount(self.labels, minlength=classes).astype(np.int64)

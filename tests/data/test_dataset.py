@@ -93,3 +93,21 @@ def test_digest_sees_one_pixel_one_label_and_the_shape():
     assert len({plain, *map(digest, changed)}) == 4
     # A view with other strides holds the same contents.
     assert digest(Split(np.asfortranarray(images), labels)) == plain
+
+
+@pytest.mark.parametrize("count", [1, 7, 50, 99])
+def test_a_sample_has_every_class_by_its_share_even_if_a_split_is_sorted(count):
+    labels = np.repeat(np.arange(3, dtype=np.int32), [60, 30, 10])
+    images = np.arange(100, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
+    sample = Split(images, labels).sample(count)
+    assert len(sample) == count
+    assert (np.abs(sample.counts(3) - count * np.array([0.6, 0.3, 0.1])) < 1).all()
+    rows = sample.images[:, 0, 0, 0]
+    assert (np.diff(rows.astype(int)) > 0).all()
+    assert (labels[rows] == sample.labels).all()
+
+
+@pytest.mark.parametrize("count", [0, 4, 9])
+def test_a_sample_of_none_or_of_more_than_there_are_is_the_whole_split(count):
+    split = Split(np.zeros((4, 2, 2, 1), np.uint8), np.array([1, 0, 1, 0], np.int32))
+    assert split.sample(count) is split
