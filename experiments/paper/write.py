@@ -59,6 +59,7 @@ def page(found: Records) -> str:
             "federated": federated_table(found["federated"]),
         },
         cells=by_name,
+        spread=lambda *parts: spread(found["batchnorm"], parts),
         federation=lambda what, *keys: column(found["federated"], what, *keys),
         status=status(found),
         counted=counted,
@@ -87,6 +88,16 @@ def column(records: list[dict[str, Any]], what: str, *keys: str) -> str:
             value = value / one["n"] if key == "share" else value[key]
         values.append(value)
     return seeds(values)
+
+
+def spread(records: list[dict[str, Any]], parts: tuple[str, ...]) -> str:
+    """Return the smallest and the largest accuracy of the finished cells whose names have one of `parts`."""
+    found = [
+        one["clean"]["correct"] / one["n"]
+        for one in records
+        if one["status"] == "finished" and any(f"/{part}/" in one["cell"] for part in parts)
+    ]
+    return f"{percent(min(found))} to {percent(max(found))}"
 
 
 def status(found: Records) -> dict[str, int]:
