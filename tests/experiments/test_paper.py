@@ -35,6 +35,17 @@ def test_the_pictures_can_be_drawn_from_the_records(write, tmp_path):
         assert drawn.count("<path") > 20
 
 
+def test_a_panel_holds_what_its_name_says_even_if_pairs_are_missing(write):
+    from pictures import panels
+
+    pairs = [("BreastMNIST", "ResNet50"), ("PneumoniaMNIST", "DenseNet121"), ("OCTMNIST", "MobileNetV2")]
+    rows = [{"set": one, "model": other, "value": place} for place, (one, other) in enumerate(pairs)]
+    drawn = panels(rows, {"mark": "point"})["concat"]
+    assert [(one["title"], one["data"]["values"]) for one in drawn] == [
+        (", ".join(pair), [row]) for pair, row in zip(pairs, rows, strict=True)
+    ]
+
+
 def test_every_cell_has_a_name_and_a_record(write):
     from cells import FILES, name_of, named, paper
 
