@@ -84,7 +84,7 @@ class Evaluator:
             WhiteBox.of(self.victim, weights),
             self.victim.images(sample.images),
             sample.labels,
-            "pgd(steps=5)",
+            "pgd(steps=5, step_size=0.5)",
             Threat(space=self.experiment.evaluation.space),
             [epsilon],
             self.experiment.seed,

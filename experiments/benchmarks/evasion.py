@@ -4,7 +4,9 @@
 
 Every library gets the model once, attacks all test images, and is timed from the call to the attacked accuracy, the
 compilation of its graphs included (a second, warmed-up time is printed beside it). What is compared image by image is
-whether the image is still classified right.
+whether the image is still classified right: by this project's attacks as they come, and by the same attack as theirs
+(cross-entropy, equal steps, from the image, every epsilon on its own). Attacks with random starts are compared with
+themselves: what two seeds of one library differ by, two libraries cannot but differ by.
 """
 
 import argparse
@@ -25,7 +27,12 @@ from fedrobust.data.load import load
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 EPSILONS = [0.001, 0.002, 0.003, 0.004, 0.005, 1 / 255, 2 / 255, 4 / 255, 8 / 255]
 STEPS, PGD_EPSILON = 20, 4 / 255
-STEP_SIZE = 2.5 * PGD_EPSILON / STEPS
+SHARE = 2.5 / STEPS
+STEP_SIZE = SHARE * PGD_EPSILON
+FGSM, PGD, STILL = "fgsm, 9 epsilons", "pgd-20 at 4/255", "pgd-20 at 4/255, from the image"
+TEXTBOOK = "loss='cross-entropy'"
+SAME = {"fgsm, the same attack": FGSM, "pgd-20 from the image, the same attack": STILL}
+"""Jobs of this project alone that are compared with a job of the others."""
 
 
 def main() -> None:
@@ -56,22 +63,21 @@ def main() -> None:
             results[name] = json.loads(out.read_text())
             for job, (seconds, right) in results[name].items():
                 shown = ", ".join(f"{second:.2f}" for second in seconds)
-                print(
-                    f"{name:8} {job:36} {shown:>14} s   right: {np.mean(right, axis=1).round(4).tolist()}",
-                    flush=True,
-                )
+                share = np.mean(right[-1], axis=1).round(4).tolist()
+                print(f"{name:8} {job:40} {shown:>14} s   right: {share}", flush=True)
     compare(results)
     if arguments.out:
         arguments.out.write_text(json.dumps(results))
 
 
-def timed(repeat: int, job: Callable[[], np.ndarray]) -> tuple[list[float], list]:
-    seconds = []
-    for _ in range(repeat):
+def timed(repeat: int, job: Callable[[int], np.ndarray]) -> tuple[list[float], list]:
+    """Return seconds and results (repeat, E, n) of a job that is called with seed 0, 1, ..."""
+    seconds, rights = [], []
+    for seed in range(repeat):
         began = time.perf_counter()
-        right = job()
+        rights.append(np.asarray(job(seed)).tolist())
         seconds.append(time.perf_counter() - began)
-    return seconds, np.asarray(right).tolist()
+    return seconds, rights
 
 
 def ours(path: str, images: np.ndarray, labels: np.ndarray, classes: int, repeat: int) -> dict:
@@ -86,7 +92,7 @@ def ours(path: str, images: np.ndarray, labels: np.ndarray, classes: int, repeat
     target = open_model(path, images.shape[1:], classes).target
     with ThreadPoolExecutor(2) as pool:
 
-        def right(spec: str, epsilons: list[float], nested: bool = True) -> np.ndarray:
+        def right(spec: str, epsilons: list[float], seed: int = 0, nested: bool = True) -> np.ndarray:
             done = attack(
                 target,
                 images,
@@ -94,6 +100,7 @@ def ours(path: str, images: np.ndarray, labels: np.ndarray, classes: int, repeat
                 spec,
                 Threat(),
                 epsilons,
+                seed,
                 nested=nested,
                 keep_images=False,
                 map=pool.map,
@@ -101,12 +108,15 @@ def ours(path: str, images: np.ndarray, labels: np.ndarray, classes: int, repeat
             )
             return ~done.success
 
+        at, still = [PGD_EPSILON], f"steps={STEPS}, random_start=False"
+        same_pgd = f"pgd({still}, step_size={SHARE}, {TEXTBOOK})"
+        same_fgsm, same_pgd_job = SAME
         return {
-            "fgsm, 9 epsilons": timed(repeat, lambda: right("fgsm", EPSILONS)),
-            "pgd-20 at 4/255": timed(repeat, lambda: right(f"pgd(steps={STEPS})", [PGD_EPSILON])),
-            "pgd-20 at 4/255, from the image": timed(
-                1, lambda: right(f"pgd(steps={STEPS}, random_start=False)", [PGD_EPSILON])
-            ),
+            FGSM: timed(repeat, lambda seed: right("fgsm", EPSILONS)),
+            PGD: timed(repeat, lambda seed: right(f"pgd(steps={STEPS})", at, seed)),
+            STILL: timed(1, lambda seed: right(f"pgd({still})", at)),
+            same_fgsm: timed(1, lambda seed: right(f"fgsm({TEXTBOOK})", EPSILONS, nested=False)),
+            same_pgd_job: timed(1, lambda seed: right(same_pgd, at)),
         }
 
 
@@ -131,13 +141,14 @@ def art(path: str, images: np.ndarray, labels: np.ndarray, classes: int, repeat:
     def right(adversaries: np.ndarray) -> np.ndarray:
         return classifier.predict(adversaries, batch_size=128).argmax(1) == labels
 
-    def fgsm() -> np.ndarray:
+    def fgsm(seed: int) -> np.ndarray:
         attackers = [
             FastGradientMethod(classifier, eps=epsilon, batch_size=128) for epsilon in sorted(EPSILONS)
         ]
         return np.array([right(attacker.generate(images, y=truth)) for attacker in attackers])
 
-    def pgd(starts: int) -> np.ndarray:
+    def pgd(starts: int, seed: int = 0) -> np.ndarray:
+        np.random.seed(seed)  # noqa: NPY002 (what ART draws from)
         attacker = ProjectedGradientDescent(
             classifier,
             eps=PGD_EPSILON,
@@ -150,9 +161,9 @@ def art(path: str, images: np.ndarray, labels: np.ndarray, classes: int, repeat:
         return right(attacker.generate(images, y=truth))[None]
 
     return {
-        "fgsm, 9 epsilons": timed(repeat, fgsm),
-        "pgd-20 at 4/255": timed(repeat, lambda: pgd(1)),
-        "pgd-20 at 4/255, from the image": timed(1, lambda: pgd(0)),
+        FGSM: timed(repeat, fgsm),
+        PGD: timed(repeat, lambda seed: pgd(1, seed)),
+        STILL: timed(1, lambda seed: pgd(0)),
     }
 
 
@@ -173,14 +184,15 @@ def foolbox(path: str, images: np.ndarray, labels: np.ndarray, classes: int, rep
             rows.append(~np.asarray(success))
         return np.concatenate(rows, axis=1)
 
-    def pgd(random_start: bool) -> np.ndarray:
+    def pgd(random_start: bool, seed: int = 0) -> np.ndarray:
+        tf.random.set_seed(seed)
         attacker = fb.attacks.LinfPGD(steps=STEPS, abs_stepsize=STEP_SIZE, random_start=random_start)
         return right(attacker, [PGD_EPSILON])
 
     return {
-        "fgsm, 9 epsilons": timed(repeat, lambda: right(fb.attacks.FGSM(), sorted(EPSILONS))),
-        "pgd-20 at 4/255": timed(repeat, lambda: pgd(True)),
-        "pgd-20 at 4/255, from the image": timed(1, lambda: pgd(False)),
+        FGSM: timed(repeat, lambda seed: right(fb.attacks.FGSM(), sorted(EPSILONS))),
+        PGD: timed(repeat, lambda seed: pgd(True, seed)),
+        STILL: timed(1, lambda seed: pgd(False)),
     }
 
 
@@ -188,16 +200,23 @@ CONTESTANTS = {"ours": ours, "art": art, "foolbox": foolbox}
 
 
 def compare(results: dict) -> None:
-    for job, (seconds, right) in results["ours"].items():
+    for job, (seconds, rights) in results["ours"].items():
         for name in ("art", "foolbox"):
-            theirs, stood = results[name][job]
-            more = (np.array(right) & ~np.array(stood)).sum(axis=1).tolist()
-            fewer = (~np.array(right) & np.array(stood)).sum(axis=1).tolist()
+            theirs, stood = results[name][SAME.get(job, job)]
             print(
                 f"{job}: {theirs[0] / seconds[0]:.1f}x {name} with compilation, {theirs[-1] / seconds[-1]:.1f}x "
-                f"without; of {len(right[0])} images {more} are right here and broken by {name}, "
-                f"{fewer} the other way round"
+                f"without; {apart(rights[-1], stood[-1], 'here', name)}"
             )
+    for name in results:
+        first, second = results[name][PGD][1][:2]
+        print(f"{PGD}, two seeds of {name}: {apart(first, second, 'with one', 'the other')}")
+
+
+def apart(right: list, other: list, here: str, there: str) -> str:
+    """Return in words on how many images (E, n) two results differ, at each epsilon."""
+    one, two = np.array(right), np.array(other)
+    more, fewer = (one & ~two).sum(axis=1).tolist(), (~one & two).sum(axis=1).tolist()
+    return f"of {one.shape[1]} images {more} stand {here} and fall with {there}, {fewer} the other way round"
 
 
 if __name__ == "__main__":

@@ -83,3 +83,16 @@ class Plan:
     def large(self, shape: tuple[int, int, int]) -> float:
         """Return an epsilon at which no model can be right: every pixel may become grey."""
         return 0.5 if self.threat.norm == "linf" else 0.5 * math.sqrt(math.prod(shape))
+
+
+def madry(steps: int, *settings: str) -> str:
+    """Return PGD with so many equal steps of 2.5 epsilon / steps (Madry et al., 2017, arXiv:1706.06083).
+
+    An audit's checks compare it with itself (twice the steps, restarts, other losses), and its figure beside a paper's
+    has to be the same attack; Auto-PGD, whose steps fall, does the breaking beside it.
+
+    Example:
+        >>> madry(20, "restarts=6")
+        'pgd(steps=20, step_size=0.125, restarts=6)'
+    """
+    return f"pgd({', '.join([f'steps={steps}', f'step_size={2.5 / steps}', *settings])})"

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.audit.evidence import Evidence, Result
+from fedrobust.audit.plan import madry
 from fedrobust.evasion import Threat
 from fedrobust.evasion.target import Logits
 
@@ -36,7 +37,7 @@ class Search:
     @property
     def plain(self) -> str:
         """PGD as it is run on other models, too."""
-        return f"pgd(steps={self.steps})"
+        return madry(self.steps)
 
     @cached_property
     def single_step(self) -> Result:
@@ -46,12 +47,12 @@ class Search:
     @cached_property
     def textbook(self) -> Result:
         """PGD on cross-entropy, whose gradient underflows."""
-        return self.evidence.run(f"pgd(steps={self.steps}, loss='cross-entropy')")
+        return self.evidence.run(madry(self.steps, "loss='cross-entropy'"))
 
     @cached_property
     def margin(self) -> Result:
         """PGD on the margin, whose gradient does not."""
-        return self.evidence.run(f"pgd(steps={self.steps}, loss='margin')")
+        return self.evidence.run(madry(self.steps, "loss='margin'"))
 
     @cached_property
     def pgd(self) -> Result:
@@ -61,12 +62,12 @@ class Search:
     @cached_property
     def longer(self) -> Result:
         """The same with twice the steps."""
-        return self.evidence.run(f"pgd(steps={2 * self.steps})")
+        return self.evidence.run(madry(2 * self.steps))
 
     @cached_property
     def restarted(self) -> Result:
         """The same with five more restarts."""
-        return self.evidence.run(f"pgd(steps={self.steps}, restarts=6)")
+        return self.evidence.run(madry(self.steps, "restarts=6"))
 
     @cached_property
     def curve(self) -> Result:

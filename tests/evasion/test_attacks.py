@@ -5,7 +5,17 @@ import pytest
 
 from fedrobust.config import EVASION_ATTACKS
 from fedrobust.errors import FedrobustError
-from fedrobust.evasion import ATTACKS, Ensemble, NotDifferentiableError, Threat, Tied, attack, attack_named
+from fedrobust.evasion import (
+    ATTACKS,
+    BIM,
+    PGD,
+    Ensemble,
+    NotDifferentiableError,
+    Threat,
+    Tied,
+    attack,
+    attack_named,
+)
 from fedrobust.evasion.target import Slopes, batches
 
 CHEAP = {
@@ -57,6 +67,12 @@ def test_two_linear_classes_are_broken_exactly_from_their_distance_on(two_classe
         broken = done.success[0]
         assert broken[far < epsilon / 1.03].all()
         assert not broken[far > epsilon * 1.001].any()
+
+
+def test_pgds_steps_fall_from_epsilon_and_bims_add_up_to_it():
+    assert [PGD(steps=4).share(step) for step in range(4)] == [1.0, 0.75, 0.5, 0.25]
+    assert [BIM(steps=4).share(step) for step in range(4)] == [0.25] * 4
+    assert PGD(steps=4, step_size=0.1).share(3) == 0.1
 
 
 @pytest.mark.parametrize("name", ["pgd(steps=60, loss='margin')", "apgd-dlr(steps=100)", "apgd-t"])
