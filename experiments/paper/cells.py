@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from fedrobust.config import Experiment
+from fedrobust.data.dataset import NotHereError
 from fedrobust.sweeps.sweep import Cell, Sweep
 
 HERE = Path(__file__).parent
 
-FILES = ("table1", "table3", "distillation", "mednist", "batchnorm", "done-right", "federated")
+FILES = ("table1", "table3", "distillation", "mednist", "batchnorm", "done-right", "whole", "federated")
 
 TRAINING_IMAGES = {
     "breastmnist": 546,
@@ -46,6 +47,8 @@ def name_of(experiment: Experiment) -> str:
     defence = (
         "plain" if training.recipe == "plain" else f"{training.recipe}-{training.epsilon}".replace("/", "of")
     )
+    if experiment.name == "done-right" and training.recipe == "plain" and experiment.federation.rounds > 1:
+        defence = f"plain-{training.epochs * experiment.federation.rounds}-epochs"
     parts.append(defence)
     if experiment.name == "distillation":
         parts.append("as-the-paper" if model.scaling == "unit" else "done-right")
@@ -71,3 +74,11 @@ def named(sweep: Sweep) -> dict[str, Cell]:
     if len(cells) != len(sweep.cells):
         raise ValueError("two cells have one name")
     return cells
+
+
+def hash_of(cell: Cell) -> str:
+    """Return a cell's hash; "" where its data, which it depends on, are neither here nor to be had."""
+    try:
+        return cell.hash
+    except NotHereError:
+        return ""

@@ -11,48 +11,52 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cells import FILES, HERE, name_of, paper
+from cells import FILES, HERE, hash_of, name_of, paper
 
 from fedrobust.sweeps.results import Results
 from fedrobust.sweeps.sweep import Cell, Sweep
 
 RESULTS = HERE / "results"
 
-DOWNLOAD = "could not be downloaded"
+NOT_HERE = ("could not be downloaded", "no such file; searched")
 """What a cell's error says where its weights are neither here nor to be had."""
 
 
 def collect(sweep: Sweep, folder: Path, into: Path = RESULTS) -> None:
     """Write down what came out of the cells of `sweep` so far.
 
-    A cell that this folder has not run keeps the record that is there.
+    A cell that this folder has not finished keeps a finished record of the same settings and data.
     """
-    results = Results.open(folder)
-    errors = {row.hash: row.error for row in results.rows()}
-    missing = {
-        name_of(cell.experiment): row.error
-        for row in results.rows()
-        if row.status == "missing"
-        for cell in sweep.cells
-        if cell.experiment.to_dict() == dict(row.experiment)
-    }
+    errors = {row.hash: row.error for row in Results.open(folder).rows()}
     for file in FILES:
         known = {one["cell"]: one for one in read(file, into)}
         records = []
-        for cell in sweep.cells:
-            if cell.experiment.name != file:
-                continue
-            name = name_of(cell.experiment)
-            if name in missing:
-                found = waiting(name, cell, "needs download")
-            else:
-                found = record(name, cell, folder / "cells" / cell.hash, errors.get(cell.hash, ""))
-            if found["status"] == "not run" and name in known:
-                found = known[name]
-            records.append(found)
+        for cell in (cell for cell in sweep.cells if cell.experiment.name == file):
+            name, digest = name_of(cell.experiment), hash_of(cell)
+            found = (
+                record(name, cell, folder / "cells" / digest, errors.get(digest, ""))
+                if digest
+                else waiting(name, cell, "needs download")
+            )
+            records.append(kept(found, known.get(name), digest))
         text = ",\n".join(json.dumps(one, sort_keys=True) for one in sorted(records, key=lambda r: r["cell"]))
         into.mkdir(exist_ok=True)
         (into / f"{file}.json").write_text(f"[\n{text}\n]\n", encoding="utf-8")
+
+
+def kept(found: dict[str, Any], known: dict[str, Any] | None, digest: str) -> dict[str, Any]:
+    """Return the record of a cell: the one found, unless it says nothing and the one known says something.
+
+    Args:
+        found: in a run folder.
+        known: the record so far.
+        digest: the cell's hash; "" where its data are not here, so that nobody can tell what has changed.
+    """
+    if known is None or found["status"] == "finished":
+        return found
+    if known["status"] == "finished":
+        return known if digest in ("", known["hash"]) else found
+    return known if found["status"] == "not run" else found
 
 
 def read(file: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
@@ -80,7 +84,7 @@ def settings(cell: Cell) -> dict[str, Any]:
 def record(name: str, cell: Cell, folder: Path, error: str) -> dict[str, Any]:
     """Return the record of one cell from its run folder, or from why it failed."""
     path = folder / "result.json"
-    if DOWNLOAD in error:
+    if any(sign in error for sign in NOT_HERE):
         return waiting(name, cell, "needs download")
     if error:
         return {**waiting(name, cell, "failed"), "reason": error.strip().splitlines()[-1]}

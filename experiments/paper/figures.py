@@ -61,15 +61,33 @@ def verdict(audit: Mapping[str, Any] | None) -> str:
     return f"**{audit['word']}**{deciding}"
 
 
-def falls(counts: Sequence[int]) -> bool:
-    """Return whether right answers become fewer, or at least not more, from every epsilon to the next.
+def course(counts: Sequence[int], epsilons: Sequence[str], n: int) -> str:
+    """Return what is odd about right answers along epsilon; "" where they fall as they should.
+
+    They rise where one step overshoots, or gives the label away. They hardly fall where the last count lies within the
+    first one's interval: then the model is robust, or constant, or the attack is blind, and an audit has to say which.
+
+    Args:
+        counts: clean first, then one an epsilon.
+        epsilons: their names.
+        n: images.
 
     Example:
-        >>> falls([131, 111, 88]), falls([112, 114, 117]), falls([114, 114, 114])
-        (True, False, False)
+        >>> course([131, 111, 88], ["0.001", "0.002"], 156), course([112, 114, 117], ["0.001", "0.002"], 156)
+        ('', 'rises at 0.001, 0.002; hardly falls')
     """
-    pairs = list(pairwise(counts))
-    return all(after <= before for before, after in pairs) and counts[-1] < counts[0]
+    rises = [name for (before, after), name in zip(pairwise(counts), epsilons, strict=True) if after > before]
+    said = [f"rises at {', '.join(rises)}"] if rises else []
+    if counts[-1] / n >= wilson(counts[0], n)[0]:
+        said.append("hardly falls")
+    return "; ".join(said)
+
+
+def control(audit: Mapping[str, Any] | None) -> str:
+    """Return whether an audited model stands more than its control did; a dash where it had none."""
+    if audit is None or not audit["control"] or "No control" in audit["control"]:
+        return NONE
+    return "no" if "control" in audit["failed"] else "yes"
 
 
 def over_seeds(values: Sequence[float]) -> tuple[float, float, float]:

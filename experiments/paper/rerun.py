@@ -30,6 +30,9 @@ def main() -> None:
     if arguments.cell not in cells:
         sys.exit(f"{arguments.cell}: no such cell; their names are in the last columns of RESULTS.md")
     cell = cells[arguments.cell]
+    known = {one["cell"]: one for one in read(cell.experiment.name)}[arguments.cell]
+    if known["status"] != "finished":
+        sys.exit(f"{arguments.cell} is {known['status']} in results/: there is nothing to compare with")
     claim_process()
     with tempfile.TemporaryDirectory() as scratch, ConsoleListener() as listener:
         folder = Path(arguments.out or scratch)
@@ -37,9 +40,6 @@ def main() -> None:
         run = folder / "cells" / cell.hash
         fedrobust.run(cell.experiment, listener, out=run, engine__workers=1, output__report=False)
         found = record(arguments.cell, cell, run, "")
-    known = {one["cell"]: one for one in read(cell.experiment.name)}[arguments.cell]
-    if known["status"] != "finished":
-        sys.exit(f"{arguments.cell} is {known['status']} in results/: there is nothing to compare with")
     differ = [key for key in known if key not in ("seconds", "environment") and known[key] != found[key]]
     if not differ:
         print(f"the same bits: weights {found['digest'][:16]}, and every figure")

@@ -15,19 +15,24 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cells import FILES, name_of, paper
+from cells import FILES, hash_of, name_of, paper
 from collect import collect, read
 from write import write
 
 from fedrobust.sweeps.bench import bench
 from fedrobust.sweeps.console import SweepConsole
-from fedrobust.sweeps.sweep import Sweep
+from fedrobust.sweeps.sweep import Cell, Sweep
 
 
 def missing(sweep: Sweep) -> Sweep:
     """Return the cells of `sweep` that have no finished record."""
-    known = {one["cell"] for file in FILES for one in read(file) if one["status"] == "finished"}
-    return replace(sweep, cells=tuple(c for c in sweep.cells if name_of(c.experiment) not in known))
+    known = {one["cell"]: one["hash"] for file in FILES for one in read(file) if one["status"] == "finished"}
+
+    def is_known(cell: Cell) -> bool:
+        name = name_of(cell.experiment)
+        return name in known and hash_of(cell) in ("", known[name])
+
+    return replace(sweep, cells=tuple(cell for cell in sweep.cells if not is_known(cell)))
 
 
 def main() -> None:

@@ -82,14 +82,19 @@ def collapse_clean(search: Search) -> Finding:
 
 def collapse_attacked(search: Search) -> Finding:
     """Under the worst attack the model still knows more than the most frequent class."""
-    signs = signs_of_collapse(search.evidence.subject.labels, search.worst_logits)
+    labels = search.evidence.subject.labels
+    before = signs_of_collapse(labels, search.evidence.clean)
+    signs = signs_of_collapse(labels, search.worst_logits)
+    if before != _serious(before):
+        # Its accuracy was not above the majority rate before the attack, either: that is not the attack's doing.
+        signs = _serious(signs)
     return Finding(
         "collapse, attacked",
         Outcome.FAILED if signs else Outcome.PASSED,
         Weight.NOT_ROBUST,
         "; ".join(signs) or "no sign of it",
-        "under the worst case of all attacks: no class is over 95 % of the answers; the intervals of accuracy, "
-        "balanced accuracy and Matthews' correlation lie above those of a constant classifier",
+        "under the worst case of all attacks: no class is over 95 % of the answers; the intervals of accuracy (where "
+        "the clean one does), balanced accuracy and Matthews' correlation lie above those of a constant classifier",
         "Under attack the model is worth no more than one that always gives the same answer."
         if signs
         else "Under attack the model is still better than one that always gives the same answer.",

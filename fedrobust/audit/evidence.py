@@ -48,9 +48,12 @@ class Result:
     seconds: float
 
     def broken(self, epsilon: float, n: int) -> NDArray[np.bool_]:
-        """Return which of all n images were broken within `epsilon`, (n,)."""
+        """Return which of all n images were broken within `epsilon`, (n,).
+
+        What was found at a smaller epsilon counts: it is within this one, even if the attack does not find it again.
+        """
         found = np.zeros(n, bool)
-        found[self.rows] = self.success[self.epsilons.index(epsilon)]
+        found[self.rows] = self.success[: self.epsilons.index(epsilon) + 1].any(axis=0)
         return found
 
 

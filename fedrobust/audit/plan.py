@@ -70,6 +70,19 @@ class Plan:
         """Steps of PGD, from which the other searches are doubled and restarted."""
         return {"quick": 10, "standard": 20, "full": 40}[self.effort]
 
+    def pgd(self, steps: int, *settings: str) -> str:
+        """Return this effort's PGD with so many steps, which the checks compare with itself.
+
+        The quick one takes Madry's equal steps of 2.5 epsilon / steps (2017, arXiv:1706.06083), the PGD-k of papers, to
+        have a figure beside theirs; the others let their steps fall, which breaks more.
+
+        Example:
+            >>> Plan(effort="quick").pgd(20, "restarts=6"), Plan().pgd(20)
+            ('pgd(steps=20, step_size=0.125, restarts=6)', 'pgd(steps=20)')
+        """
+        equal = [f"step_size={2.5 / steps}"] if self.effort == "quick" else []
+        return f"pgd({', '.join([f'steps={steps}', *equal, *settings])})"
+
     @property
     def steps(self) -> int:
         """Steps of the ensemble's gradient attacks."""
@@ -83,16 +96,3 @@ class Plan:
     def large(self, shape: tuple[int, int, int]) -> float:
         """Return an epsilon at which no model can be right: every pixel may become grey."""
         return 0.5 if self.threat.norm == "linf" else 0.5 * math.sqrt(math.prod(shape))
-
-
-def madry(steps: int, *settings: str) -> str:
-    """Return PGD with so many equal steps of 2.5 epsilon / steps (Madry et al., 2017, arXiv:1706.06083).
-
-    An audit's checks compare it with itself (twice the steps, restarts, other losses), and its figure beside a paper's
-    has to be the same attack; Auto-PGD, whose steps fall, does the breaking beside it.
-
-    Example:
-        >>> madry(20, "restarts=6")
-        'pgd(steps=20, step_size=0.125, restarts=6)'
-    """
-    return f"pgd({', '.join([f'steps={steps}', f'step_size={2.5 / steps}', *settings])})"

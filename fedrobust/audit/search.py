@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.audit.evidence import Evidence, Result
-from fedrobust.audit.plan import madry
 from fedrobust.evasion import Threat
 from fedrobust.evasion.target import Logits
 
@@ -37,7 +36,7 @@ class Search:
     @property
     def plain(self) -> str:
         """PGD as it is run on other models, too."""
-        return madry(self.steps)
+        return self.evidence.plan.pgd(self.steps)
 
     @cached_property
     def single_step(self) -> Result:
@@ -47,12 +46,12 @@ class Search:
     @cached_property
     def textbook(self) -> Result:
         """PGD on cross-entropy, whose gradient underflows."""
-        return self.evidence.run(madry(self.steps, "loss='cross-entropy'"))
+        return self.evidence.run(self.evidence.plan.pgd(self.steps, "loss='cross-entropy'"))
 
     @cached_property
     def margin(self) -> Result:
         """PGD on the margin, whose gradient does not."""
-        return self.evidence.run(madry(self.steps, "loss='margin'"))
+        return self.evidence.run(self.evidence.plan.pgd(self.steps, "loss='margin'"))
 
     @cached_property
     def pgd(self) -> Result:
@@ -62,12 +61,12 @@ class Search:
     @cached_property
     def longer(self) -> Result:
         """The same with twice the steps."""
-        return self.evidence.run(madry(2 * self.steps))
+        return self.evidence.run(self.evidence.plan.pgd(2 * self.steps))
 
     @cached_property
     def restarted(self) -> Result:
         """The same with five more restarts."""
-        return self.evidence.run(madry(self.steps, "restarts=6"))
+        return self.evidence.run(self.evidence.plan.pgd(self.steps, "restarts=6"))
 
     @cached_property
     def curve(self) -> Result:
@@ -84,7 +83,15 @@ class Search:
         """What looks at gradients, the parts of the ensemble on what the others left standing."""
         if not self.evidence.differentiable:
             return []
-        found = [self.single_step, self.textbook, self.margin, self.pgd, self.longer, self.restarted]
+        found = [
+            self.single_step,
+            self.textbook,
+            self.margin,
+            self.pgd,
+            self.curve,
+            self.longer,
+            self.restarted,
+        ]
         steps = self.evidence.plan.steps
         parts = [f"apgd-ce(steps={steps})", f"apgd-dlr(steps={steps})"]
         if self.evidence.subject.target.classes > 2:
@@ -145,14 +152,14 @@ class Search:
         logits = self.evidence.clean.copy()
         undecided = np.ones(len(logits), bool)
         for result in [*self.gradient_attacks, *self.black_box, *self.transferred]:
-            place = result.epsilons.index(self.epsilon)
-            rows, answers = result.rows, result.logits[place]
-            broken = result.success[place]
-            gap = _margins(answers, self.evidence.subject.labels[rows])
-            old = _margins(logits[rows], self.evidence.subject.labels[rows])
-            better = undecided[rows] & (broken | (gap > old))
-            logits[rows[better]] = answers[better]
-            undecided[rows[broken]] = False
+            rows = result.rows
+            for place in range(result.epsilons.index(self.epsilon) + 1):
+                answers, broken = result.logits[place], result.success[place]
+                gap = _margins(answers, self.evidence.subject.labels[rows])
+                old = _margins(logits[rows], self.evidence.subject.labels[rows])
+                better = undecided[rows] & (broken | (gap > old))
+                logits[rows[better]] = answers[better]
+                undecided[rows[broken]] = False
         return logits
 
     def eight_bit(self) -> Result:

@@ -219,21 +219,28 @@ def label_leaking(search: Search) -> Finding:
 def attack_validated(search: Search) -> Finding:
     """The attack works on models that are known to be weak."""
     rule = (
-        "the attack breaks as many images when the model's logits are multiplied by 1,000 (a known way to hide "
-        "gradients), and leaves at most 5 % of the undefended control at epsilon 0.1"
+        "the attack breaks as many images (McNemar, 5 %) when the model's logits are multiplied by 1,024 (a known way "
+        "to hide gradients), and leaves at most 5 % of the undefended control at epsilon 0.1"
     )
     source = "Carlini et al. (2019), arXiv:1902.06705; the hiding is that of arXiv:1511.04508, broken in 1608.04644"
     if (skipped := _without_gradient(search, "attack validated", rule, source)) is not None:
         return skipped
     subject, n = search.evidence.subject, len(search.evidence.subject)
-    plain, failed, figure = int(search.pgd.success[0].sum()), False, f"{n} images"
+    broken = search.pgd.success[0]
+    plain, failed, figure = int(broken.sum()), False, f"{n} images"
     details: dict[str, object] = {"plain": plain, "n": n}
-    if isinstance(subject.target, WhiteBox):
-        hidden = search.evidence.run(
-            search.plain, target=replace(subject.target, scale=1000.0), of="logits x 1000"
+    if subject.control is None and not plain:
+        sentence = "Nothing was broken, and no control was given: there is nothing to try the attack on."
+        return Finding(
+            "attack validated", Outcome.NOT_APPLICABLE, Weight.NOT_PROVEN, "-", rule, sentence, source, {}
         )
-        sharp = int(hidden.success[0].sum())
-        failed = plain - sharp > max(1, 0.01 * n)
+    if isinstance(subject.target, WhiteBox):
+        # A power of two: the products are exact, and only what the scale does to the attack can differ.
+        hidden = search.evidence.run(
+            search.plain, target=replace(subject.target, scale=1024.0), of="logits x 1024"
+        ).success[0]
+        sharp, lost, won = int(hidden.sum()), int((broken & ~hidden).sum()), int((hidden & ~broken).sum())
+        failed = lost - won > max(1, 0.01 * n) and mcnemar(lost, won) < SURE
         figure = f"{sharp} of {n} broken through hidden gradients, {plain} without"
         details["hidden"] = sharp
     if subject.control is not None:
