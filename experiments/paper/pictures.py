@@ -7,8 +7,9 @@ from typing import Any
 
 import vl_convert
 from figures import Record
-from tables import EPSILONS, MODELS, SETS, Printed, is_plain, ordered
+from tables import EPSILONS, MODELS, SETS, Printed, federated, is_plain, ordered
 
+from fedrobust.config import epsilon_value
 from fedrobust.evaluation.intervals import wilson
 
 COLOURS = {
@@ -19,8 +20,13 @@ COLOURS = {
     "done right": "#1F7FC0",
     "done right, defended": "#009E73",
     "constant classifier": "#000000",
+    "plain": "#D55E00",
+    "adversarial training": "#1F7FC0",
+    "distillation": "#009E73",
 }
 """After Okabe and Ito (2008)."""
+
+PARTITIONS = ("iid", "Dirichlet(0.5)")
 
 CONFIG = {
     "background": "white",
@@ -46,15 +52,15 @@ def scale(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {"domain": list(shown), "range": list(shown.values())}
 
 
-def panels(rows: list[dict[str, Any]], view: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a view for every data set and model that there is, three in a line, each named on itself.
+def panels(rows: list[dict[str, Any]], view: Mapping[str, Any], columns: int = 3) -> dict[str, Any]:
+    """Return a view for every data set and model or partition that there is, each named on itself.
 
     Not Vega-Lite's facets: with a pair missing they draw rows under the names of others.
     """
-    pairs = [(one, other) for one in SETS.values() for other in MODELS.values()]
+    pairs = [(one, other) for one in SETS.values() for other in (*MODELS.values(), *PARTITIONS)]
     found = {pair: [row for row in rows if (row["set"], row["model"]) == pair] for pair in pairs}
     return {
-        "columns": 3,
+        "columns": columns,
         "concat": [
             {**view, "title": ", ".join(pair), "data": {"values": distinct(found[pair])}}
             for pair in pairs
@@ -177,6 +183,46 @@ def epsilon_picture(
         },
         path,
     )
+
+
+def federation_picture(records: Iterable[Record], path: Path) -> None:
+    """Draw accuracy under FGSM along epsilon of the ten hospitals' models: every seed, and the mean of the seeds."""
+    rows = []
+    for (dataset, partition, what), figures in federated(records).items():
+        if what not in COLOURS:
+            continue
+        n, constant = figures[0][1]["n"], figures[0][1]["constant"]
+        where = {"set": dataset, "model": partition}
+        for epsilon in ("0", *figures[0][0]["fgsm"]):
+            levels = round(255 * epsilon_value(epsilon), 4)
+            values = [
+                (one["fgsm"][epsilon] if epsilon != "0" else one["clean"])["correct"] / n
+                for one, _ in figures
+            ]
+            at = {**where, "levels": levels}
+            mean = sum(values) / len(values)
+            rows.append({**at, "series": what, "mean": mean, "low": min(values), "high": max(values)})
+            rows.append({**at, "series": "constant classifier", "mean": constant / n})
+    colour = {"field": "series", "type": "nominal", "scale": scale(rows)}
+    x = {"field": "levels", "type": "quantitative", "title": "epsilon in grey levels (of 255)"}
+    x["scale"], x["axis"] = {"type": "sqrt"}, {"values": [0, 0.5, 1, 2, 4, 8], "format": "~g"}
+    y = {"type": "quantitative", "title": "accuracy under FGSM", "axis": {"format": "%"}}
+    y["scale"] = {"domain": [0, 1]}
+    dashed = {
+        "condition": {"test": "datum.series == 'constant classifier'", "value": [4, 3]},
+        "value": [1, 0],
+    }
+    band = {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour}
+    line = {"x": x, "y": {**y, "field": "mean"}, "color": colour, "strokeDash": dashed}
+    layers = [
+        {
+            "mark": {"type": "area", "opacity": 0.18},
+            "encoding": band,
+            "transform": [{"filter": "isValid(datum.low)"}],
+        },
+        {"mark": {"type": "line", "strokeWidth": 1.8}, "encoding": line},
+    ]
+    save(panels(rows, {"width": 330, "height": 170, "layer": layers}, columns=2), path)
 
 
 def confidence_picture(points: Mapping[str, Any], path: Path) -> None:

@@ -6,10 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from figures import NONE, Record, counted, falls, mark, percent, ranged, seeds, verdict
+from figures import NONE, Record, control, counted, course, mark, percent, ranged, seeds, verdict
 
 HERE = Path(__file__).parent
 EPSILONS = ("0.001", "0.002", "0.003", "0.004", "0.005")
+ALONG = (
+    "clean",
+    *EPSILONS,
+    "balanced: clean → 0.005",
+    "AUC",
+    "audited images",
+    "PGD",
+    "all attacks",
+    "audit",
+    "better than its control",
+)
+"""The heads of `attacked_row`, but for the constant classifier's."""
 
 SETS = {
     "breastmnist": "BreastMNIST",
@@ -20,6 +32,10 @@ SETS = {
 }
 MODELS = {"densenet121": "DenseNet121", "mobilenetv2": "MobileNetV2", "resnet50": "ResNet50"}
 WEIGHTS = {"file": "ImageNet, unfolded", "imagenet": "ImageNet", "random": "random"}
+
+
+Federation = dict[tuple[str, str, str], list[tuple[Mapping[str, Any], Record]]]
+"""(data set, partition, what was done) -> (figures of the model, its record), one a seed."""
 
 
 class Printed:
@@ -127,12 +143,7 @@ def attacked_table(records: Iterable[Record], printed: Printed, defence: str) ->
         "model",
         "weights",
         "constant",
-        "clean",
-        *EPSILONS,
-        "audited images",
-        "PGD-10",
-        "all attacks",
-        "audit",
+        *ALONG,
         "cell",
     )
     rows = []
@@ -141,59 +152,77 @@ def attacked_table(records: Iterable[Record], printed: Printed, defence: str) ->
         if one["status"] != "finished":
             theirs = [f"{one['status']} ({percent(paper[0])})" if paper else one["status"]]
             theirs += [f"({percent(share)})" if paper else "" for share in (paper or [0.0] * 6)[1:]]
-            rows.append([*heading(one), NONE, *theirs, NONE, NONE, NONE, NONE, f"`{one['cell']}`"])
+            rows.append([*heading(one), NONE, *theirs, *[NONE] * (len(ALONG) - 6), f"`{one['cell']}`"])
             continue
         rows.append([*heading(one), *attacked_row(one, one["n"], one["constant"], paper), f"`{one['cell']}`"])
     return table(head, rows)
 
 
 def attacked_row(figures: Mapping[str, Any], n: int, constant: int, paper: list[float] | None) -> list[str]:
-    """Return the cells of one model along epsilon, from the constant classifier's to the verdict."""
-    counts = [figures["clean"]["correct"], *(figures["fgsm"][epsilon]["correct"] for epsilon in EPSILONS)]
+    """Return the cells of one model along epsilon, from the constant classifier's to the control's."""
+    clean, fgsm = figures["clean"], figures["fgsm"]
+    counts = [clean["correct"], *(fgsm[epsilon]["correct"] for epsilon in EPSILONS)]
     shown = [
         f"{percent(count / n)}" + (f" ({percent(share)}) {mark(count, n, share)}" if paper else "")
         for count, share in zip(counts, paper or [0.0] * 6, strict=True)
     ]
+    know = [f"{percent(clean['balanced'])} → {percent(fgsm['0.005']['balanced'])}", percent(clean["auc"])]
+    first = [f"{percent(constant / n)} of {n}", *shown, *know]
     audit = figures.get("audit")
     if audit is None:
-        return [percent(constant / n), *shown, NONE, NONE, NONE, NONE]
-    said = verdict(audit) if falls(counts) else f"{verdict(audit)}; does not fall with epsilon"
+        return [*first, NONE, NONE, NONE, NONE, NONE]
+    odd = course(counts, EPSILONS, n)
     return [
-        percent(constant / n),
-        *shown,
+        *first,
         f"{audit['right']}/{audit['n']} right",
         percent(audit["pgd"]["0.005"] / audit["n"]),
         percent(audit["standing"] / audit["n"]),
-        said,
+        f"{verdict(audit)}; {odd}" if odd else verdict(audit),
+        control(audit),
     ]
 
 
 def distilled_table(records: Iterable[Record], printed: Printed) -> str:
     """Return the students of Table III, each under its teacher."""
-    head = (
-        "data set",
-        "teacher's weights",
-        "how",
-        "who",
-        "constant",
-        "clean",
-        *EPSILONS,
-        "audited images",
-        "PGD-10",
-        "all attacks",
-        "audit",
-    )
+    head = ("data set", "teacher's weights", "how", "who", "constant", *ALONG, "cell")
     rows = []
     for one in ordered(record for record in records if "student" in record or record["status"] != "finished"):
         how = "done right" if "done-right" in one["cell"] else "as the paper"
-        first = [SETS[one["dataset"]], WEIGHTS[one["weights"]], how]
+        first, cell = [SETS[one["dataset"]], WEIGHTS[one["weights"]], how], f"`{one['cell']}`"
         if one["status"] != "finished":
-            rows.append([*first, one["status"], *[NONE] * 11])
+            rows.append([*first, one["status"], *[NONE] * (len(ALONG) + 1), cell])
             continue
+        n, constant = one["n"], one["constant"]
         teacher, student = printed.row(one), printed.row(one, "distillation")
-        rows.append([*first, "teacher", *attacked_row(one, one["n"], one["constant"], teacher)])
-        row = attacked_row(one["student"], one["n"], one["constant"], student)
-        rows.append([*first, "student", *row])
+        rows.append([*first, "teacher", *attacked_row(one, n, constant, teacher), cell])
+        rows.append([*first, "student", *attacked_row(one["student"], n, constant, student), cell])
+    return table(head, rows)
+
+
+def longer_table(records: Iterable[Record]) -> str:
+    """Return adversarial training beside as many epochs without an attack, network by network."""
+    head = ("data set", "model", "weights", "constant", "training", *ALONG, "cell")
+    ways = {
+        "/plain/": "five epochs",
+        "/plain-10-epochs/": "ten epochs",
+        "/fgsm-0.001/": "five epochs, five with FGSM at 0.001",
+        "/fgsm-2of255/": "five epochs, five with FGSM at 2/255",
+    }
+    pairs: dict[tuple[str, str], dict[str, Record]] = {}
+    for one in ordered(records):
+        way = next(name for part, name in ways.items() if part in one["cell"])
+        pairs.setdefault((one["dataset"], one["model"]), {})[way] = one
+    rows = []
+    for by_way in pairs.values():
+        longer = by_way.get("ten epochs")
+        if longer is None or longer["status"] != "finished":
+            continue
+        for way in ways.values():
+            one = by_way.get(way)
+            if one is None or one["status"] != "finished":
+                continue
+            constant, *figures = attacked_row(one, one["n"], one["constant"], None)
+            rows.append([*heading(one), constant, way, *figures, f"`{one['cell']}`"])
     return table(head, rows)
 
 
@@ -208,30 +237,50 @@ def batchnorm_table(records: Iterable[Record]) -> str:
         "undersample-false-augment-0": "as they are",
         "undersample-false-augment-2": "with two moved copies of each",
         "undersample-true-augment-0": "benign ones undersampled",
-        "undersample-true-augment-4": "undersampled, four moved copies of each",
+        "undersample-true-augment-2": "undersampled, with two moved copies of each",
     }
-    found: dict[tuple[str, str], dict[int, Record]] = {}
+    orders = [["random", "imagenet"], list(images), list(settings)]
+    found: dict[tuple[str, str, str], dict[int, Record]] = {}
     for one in records:
-        _, _, _, _, setting, resampling, _ = one["cell"].split("/")
-        found.setdefault((setting, resampling), {})[one["seed"]] = one
-    seeds_seen = sorted({seed for by_seed in found.values() for seed in by_seed})
+        *_, setting, resampling, _ = one["cell"].split("/")
+        found.setdefault((one["weights"], resampling, setting), {})[one["seed"]] = one
+    numbers = sorted({seed for by_seed in found.values() for seed in by_seed})
     rows = []
-    for resampling, what in images.items():
-        for setting, name in settings.items():
-            by_seed = found.get((setting, resampling))
-            if by_seed is None:
-                continue
-            shown = [batchnorm_cell(by_seed[seed]) if seed in by_seed else NONE for seed in seeds_seen]
-            rows.append([what, name, *shown])
-    return table(("training images", "BatchNorm", *(f"seed {seed}" for seed in seeds_seen)), rows)
+    for key in sorted(
+        found, key=lambda key: [order.index(part) for order, part in zip(orders, key, strict=True)]
+    ):
+        weights, resampling, setting = key
+        shown = [batchnorm_cell(found[key][seed]) if seed in found[key] else NONE for seed in numbers]
+        rows.append([WEIGHTS[weights], images[resampling], settings[setting], *shown])
+    return table(("weights", "training images", "BatchNorm", *(f"seed {seed}" for seed in numbers)), rows)
 
 
 def batchnorm_cell(one: Record) -> str:
-    """Return accuracy, balanced accuracy, and how many images are called malignant."""
+    """Return accuracy, balanced accuracy, AUC, and how many images are called malignant."""
     if one["status"] != "finished":
         return str(one["status"])
     clean, n = one["clean"], one["n"]
-    return f"{percent(clean['correct'] / n)} / {percent(clean['balanced'])} / {clean['predicted'][0]} of {n} malignant"
+    shares = (clean["correct"] / n, clean["balanced"], clean["auc"])
+    return f"{' / '.join(map(percent, shares))} / {clean['predicted'][0]}"
+
+
+def federated(records: Iterable[Record]) -> Federation:
+    """Return the federation's finished models by data set, partition and what was done, one a seed, with its record."""
+    groups: Federation = {}
+    for one in ordered(records):
+        if one["status"] != "finished":
+            continue
+        parts = one["cell"].split("/")
+        partition = "Dirichlet(0.5)" if parts[4] == "dirichlet" else "iid"
+        key = (SETS[one["dataset"]], partition)
+        if "poisoned" in parts:
+            groups.setdefault((*key, f"one poisoned hospital, {parts[6]}"), []).append((one, one))
+            continue
+        what = "plain" if is_plain(one) else "adversarial training"
+        groups.setdefault((*key, what), []).append((one, one))
+        if "student" in one:
+            groups.setdefault((*key, "distillation"), []).append((one["student"], one))
+    return groups
 
 
 def federated_table(records: Iterable[Record]) -> str:
@@ -247,23 +296,12 @@ def federated_table(records: Iterable[Record]) -> str:
         "FGSM 0.001",
         "FGSM 0.005",
         "FGSM 4/255",
+        "PGD 0.005",
         "all attacks 0.005",
         "audit",
+        "better than its control",
+        "cells",
     )
-    groups: dict[tuple[str, str, str], list[tuple[Mapping[str, Any], Record]]] = {}
-    for one in ordered(records):
-        if one["status"] != "finished":
-            continue
-        parts = one["cell"].split("/")
-        partition = "Dirichlet(0.5)" if parts[4] == "dirichlet" else "iid"
-        key = (SETS[one["dataset"]], partition)
-        if "poisoned" in parts:
-            groups.setdefault((*key, f"one poisoned hospital, {parts[6]}"), []).append((one, one))
-            continue
-        what = "plain" if is_plain(one) else "adversarial training"
-        groups.setdefault((*key, what), []).append((one, one))
-        if "student" in one:
-            groups.setdefault((*key, "distillation"), []).append((one["student"], one))
     rows = []
     order = ["plain", "adversarial training", "distillation"]
     places = {name: place for place, name in enumerate(SETS.values())}
@@ -272,6 +310,7 @@ def federated_table(records: Iterable[Record]) -> str:
         dataset, partition, what = key
         return places[dataset], partition != "iid", order.index(what) if what in order else 3, what
 
+    groups = federated(records)
     for key in sorted(groups, key=place):
         figures = groups[key]
         n, constant = figures[0][1]["n"], figures[0][1]["constant"]
@@ -280,15 +319,18 @@ def federated_table(records: Iterable[Record]) -> str:
             [
                 *key,
                 seeds([one["clean"]["correct"] / n for one, _ in figures]),
-                percent(constant / n),
+                f"{percent(constant / n)} of {n}",
                 seeds([one["clean"]["balanced"] for one, _ in figures]),
                 seeds([one["clean"]["auc"] for one, _ in figures]),
                 *(
                     seeds([one["fgsm"][epsilon]["correct"] / n for one, _ in figures])
                     for epsilon in ("0.001", "0.005", "4/255")
                 ),
+                seeds([audit["pgd"]["0.005"] / audit["n"] for audit in audits]) if audits else NONE,
                 seeds([audit["standing"] / audit["n"] for audit in audits]) if audits else NONE,
                 words(audits),
+                controls(audits),
+                f"`{figures[0][1]['cell'].rpartition('-')[0]}-*`",
             ]
         )
     return table(head, rows)
@@ -302,3 +344,9 @@ def words(audits: Sequence[Mapping[str, Any]]) -> str:
     deciding = Counter(check for audit in audits for check in audit["deciding"])
     said = ", ".join(f"**{word}** {count} of {len(audits)}" for word, count in counts.most_common())
     return said + (f" ({', '.join(check for check, _ in deciding.most_common(3))})" if deciding else "")
+
+
+def controls(audits: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many of several audited models stand more than their controls."""
+    found = [said for said in map(control, audits) if said != NONE]
+    return f"{found.count('yes')} of {len(found)}" if found else NONE

@@ -13,6 +13,7 @@ import jinja2
 from cells import FILES, HERE
 from collect import read
 from figures import counted, percent, ranged, seeds
+from ledger import ledger
 from tables import (
     Printed,
     attacked_table,
@@ -20,9 +21,12 @@ from tables import (
     clean_table,
     distilled_table,
     federated_table,
+    longer_table,
 )
 
 Records = dict[str, list[dict[str, Any]]]
+
+FIGURES = HERE / "results" / "figures.csv"
 
 
 def records() -> Records:
@@ -49,6 +53,8 @@ def page(found: Records) -> str:
             "table2_right": attacked_table(plain, printed, "none"),
             "table3": attacked_table(found["table3"], printed, "adversarial training"),
             "table3_right": attacked_table(at, printed, "adversarial training"),
+            "longer": longer_table(right),
+            "whole": attacked_table(found["whole"], printed, "none of the paper's"),
             "strong": attacked_table(strong, printed, "none of the paper's"),
             "distillation": distilled_table(found["distillation"], printed),
             "mednist": attacked_table(found["mednist"], printed, "none of the paper's"),
@@ -113,7 +119,7 @@ def pictures(found: Records, folder: Path) -> None:
     """Write the pictures."""
     import json
 
-    from pictures import clean_picture, confidence_picture, epsilon_picture
+    from pictures import clean_picture, confidence_picture, epsilon_picture, federation_picture
 
     printed, right = Printed(), found["done-right"]
     clean_picture({"as the paper": found["table1"], "done right": right}, printed, folder / "table1.svg")
@@ -129,6 +135,7 @@ def pictures(found: Records, folder: Path) -> None:
         printed,
         folder / "epsilon.svg",
     )
+    federation_picture(found["federated"], folder / "federation.svg")
     figure = HERE / "results" / "figure1.json"
     if figure.exists():
         confidence_picture(json.loads(figure.read_text(encoding="utf-8")), folder / "figure1.svg")
@@ -138,6 +145,7 @@ def write() -> None:
     """Write everything."""
     found = records()
     (HERE / "RESULTS.md").write_text(page(found), encoding="utf-8")
+    FIGURES.write_text(ledger(found, Printed()), encoding="utf-8")
     pictures(found, HERE / "pictures")
 
 

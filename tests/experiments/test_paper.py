@@ -1,5 +1,6 @@
 """The paper's tables: that they are written from the records, and from nothing else."""
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parents[2] / "experiments/paper"
-NAMES = ("cells", "collect", "figures", "pictures", "tables", "write")
+NAMES = ("cells", "collect", "figures", "ledger", "pictures", "tables", "write")
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,30 @@ def test_the_page_is_what_the_program_writes_from_the_records(write):
     assert (HERE / "RESULTS.md").read_text(encoding="utf-8") == write.page(write.records()), (
         "run python experiments/paper/write.py"
     )
+
+
+def test_the_lines_of_figures_are_what_the_program_writes(write):
+    text = write.ledger(write.records(), write.Printed())
+    assert write.FIGURES.read_text(encoding="utf-8") == text, "run python experiments/paper/write.py"
+    lines = list(csv.DictReader(text.splitlines()))
+    finished = {
+        one["cell"] for each in write.records().values() for one in each if one["status"] == "finished"
+    }
+    assert {line["cell"] for line in lines} == finished
+    assert all(float(line["low"]) <= float(line["accuracy"]) <= float(line["high"]) for line in lines)
+
+
+def test_every_finished_cell_stands_in_a_table(write):
+    page = write.page(write.records())
+    for one in (one for each in write.records().values() for one in each if one["status"] == "finished"):
+        name = one["cell"]
+        if name.startswith("batchnorm/"):
+            continue
+        shown = f"{name.rpartition('-')[0]}-*" if name.startswith("federated/") else name
+        assert f"`{shown}`" in page
+    table = write.batchnorm_table(write.records()["batchnorm"])
+    cells = [one for one in write.records()["batchnorm"] if one["status"] == "finished"]
+    assert sum(row.count(" / ") // 3 for row in table.splitlines()) == len(cells)
 
 
 def test_the_pictures_can_be_drawn_from_the_records(write, tmp_path):
@@ -74,10 +99,15 @@ def test_counts_and_intervals_are_consistent(write):
 
 
 def test_a_mark_says_on_which_side_the_paper_is(write):
-    from figures import falls, mark, seeds
+    from figures import course, mark, seeds
 
     assert [mark(k, 156, 0.7885) for k in (123, 150, 100)] == ["●", "▲", "▼"]
-    assert [falls(counts) for counts in ([131, 111, 88], [112, 114, 117], [5, 5, 5])] == [True, False, False]
+    names = ["0.001", "0.002"]
+    assert [course(counts, names, 156) for counts in ([131, 111, 88], [123, 92, 93], [88, 87, 87])] == [
+        "",
+        "rises at 0.002",
+        "hardly falls",
+    ]
     assert seeds([0.8, 0.9, 1.0]) == "90.0 (65.2–100.0)"
 
 
@@ -88,7 +118,33 @@ def test_records_are_made_of_a_run_folder(write, tmp_path):
     cell = next(cell for cell in paper().cells if cell.experiment.name == "batchnorm")
     assert record("x", cell, tmp_path, "")["status"] == "not run"
     assert record("x", cell, tmp_path, "... could not be downloaded ...")["status"] == "needs download"
+    assert record("x", cell, tmp_path, "w.h5: no such file; searched /")["status"] == "needs download"
     assert record("x", cell, tmp_path, "Traceback\nBoom")["reason"] == "Boom"
     printed = json.loads((HERE / "table3.json").read_text(encoding="utf-8"))
     assert len(printed["rows"]) == 16
     assert all(len(row["percent"]) == 6 for row in printed["octmnist-percent"])
+
+
+def test_a_finished_record_stays_unless_its_cell_has_changed(write):
+    from collect import kept
+
+    known = {"cell": "x", "status": "finished", "hash": "a"}
+    for found in ({"status": "failed"}, {"status": "needs download"}, {"status": "not run"}):
+        assert kept(found, known, "a") is known
+        assert kept(found, known, "") is known, "its data are not here: nobody can tell"
+        assert kept(found, known, "b") is found
+    finished = {"status": "finished", "hash": "b"}
+    assert kept(finished, known, "b") is finished
+    waiting = {"status": "needs download"}
+    assert kept({"status": "not run"}, waiting, "a") is waiting
+    assert kept(finished, None, "b") is finished
+
+
+def test_records_are_of_the_cells_as_the_study_files_have_them(write, real_data):
+    from cells import hash_of, named, paper
+
+    cells = named(paper())
+    for one in (one for each in write.records().values() for one in each if one["status"] == "finished"):
+        assert hash_of(cells[one["cell"]]) == one["hash"], (
+            f"{one['cell']}: its study has changed since it was run"
+        )
