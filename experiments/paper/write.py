@@ -4,6 +4,7 @@ python experiments/paper/write.py
 """
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ def page(found: Records) -> str:
         cells=by_name,
         spread=lambda *parts: spread(found["batchnorm"], parts),
         federation=lambda what, *keys: column(found["federated"], what, *keys),
+        degenerate=lambda dataset: degenerate(found["federated"], dataset),
+        processors=processors(found),
         status=status(found),
         counted=counted,
         percent=percent,
@@ -104,6 +107,27 @@ def spread(records: list[dict[str, Any]], parts: tuple[str, ...]) -> str:
         if one["status"] == "finished" and any(f"/{part}/" in one["cell"] for part in parts)
     ]
     return f"{percent(min(found))} to {percent(max(found))}"
+
+
+def degenerate(records: list[dict[str, Any]], dataset: str) -> str:
+    """Return how many of a data set's distilled students an audit calls degenerate, as "4 of 6"."""
+    words = [
+        one["student"]["audit"]["word"]
+        for one in records
+        if one["cell"].split("/")[1] == dataset and one.get("student", {}).get("audit")
+    ]
+    return f"{words.count('degenerate')} of {len(words)}"
+
+
+def processors(found: Records) -> str:
+    """Return on which processors how many of the finished cells were computed."""
+    counts = Counter(
+        one["environment"]["processor"]
+        for each in found.values()
+        for one in each
+        if one["status"] == "finished"
+    )
+    return ", ".join(f"{name}: {count}" for name, count in counts.most_common())
 
 
 def status(found: Records) -> dict[str, int]:
