@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.audit import Card, Evidence, Plan, Subject, audit
-from fedrobust.audit.file import companion, file_digest, is_official, model_path
+from fedrobust.audit.file import companion, file_digest, model_path, official
+from fedrobust.audit.outputs import SAMPLE
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.robustness import clean_logits
@@ -124,16 +125,15 @@ def subject_of(
     experiment: Experiment, what: str, evaluator: Evaluator, weights: Weights, result: dict[str, Any]
 ) -> Subject:
     """Return a model of the study as the subject of an audit, on a sample of the test split."""
-    test = evaluator.dataset.test
-    sample = test.sample(experiment.audit.images)
+    sample = evaluator.dataset.test.sample(experiment.audit.images)
     return Subject(
         name=f"{experiment.name}, {what}",
         target=WhiteBox.of(evaluator.victim, weights, experiment.evaluation.batch_size),
         images=evaluator.victim.images(sample.images),
         labels=sample.labels,
         digest=weights.digest(),
-        data=described_split(result["dataset"], len(test) if is_official(evaluator.dataset) else None),
-        in_training_mode=lambda: training_logits(evaluator, weights, sample.images),
+        data=described_split(result["dataset"], official(evaluator.dataset)),
+        in_training_mode=lambda: training_logits(evaluator, weights, sample.images[:SAMPLE]),
     )
 
 

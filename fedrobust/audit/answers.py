@@ -152,6 +152,9 @@ def control(search: Search) -> Finding:
             source,
             {},
         )
+    if not search.evidence.differentiable:
+        sentence = "The model has no gradient to attack by, its control has: they cannot be attacked alike."
+        return Finding("control", Outcome.NOT_APPLICABLE, Weight.NOT_PROVEN, "-", rule, sentence, source, {})
     name, target = subject.control
     stands, n = ~search.pgd.success[0], len(subject)
     theirs = ~search.evidence.run(search.plain, target=target, of=f"control {name}").success[0]
@@ -174,7 +177,8 @@ def control(search: Search) -> Finding:
 def unseen_attack(search: Search) -> Finding:
     """At least one attack was made that the training did not use."""
     used = search.evidence.subject.trained_on
-    run = [result.name for result in [*search.gradient_attacks, *search.black_box, *search.transferred]]
+    everything = [*search.gradient_attacks, *search.black_box, *search.transferred]
+    run = [result.name for result in everything if len(result.rows)]
     unseen = [name for name in run if not any(name.startswith(one) for one in used)]
     n, broken = len(search.evidence.subject), 0
     for name in unseen:
@@ -230,16 +234,19 @@ def realisable(search: Search) -> Finding:
 def split_and_n(search: Search) -> Finding:
     """The figures are about the whole official test set."""
     subject = search.evidence.subject
-    official, n = subject.data.get("official"), len(subject)
-    failed = official is not None and n != official
+    official, n, split = subject.data.get("official"), len(subject), subject.data.get("split", "test")
+    seen = split != "test"
+    failed = seen or (official is not None and n != official)
     return Finding(
         "split and n",
         Outcome.FAILED if failed else Outcome.PASSED,
         Weight.NOT_PROVEN,
-        f"{n} images of {subject.data.get('name', 'own data')}, {subject.data.get('split', 'test')} split"
+        f"{n} images of {subject.data.get('name', 'own data')}, {split} split"
         + (f"; the official test set has {official}" if official else ""),
-        "all images of the official test split, where there is one",
-        "Part of the test set was used: the figures cannot be compared with anybody's."
+        "images of the test split; all of them, where it is an official one",
+        "These images may have been used in training, or in choosing among models."
+        if seen
+        else "Part of the test set was used: the figures cannot be compared with anybody's."
         if failed
         else "The images are those that others report on."
         if official
@@ -288,6 +295,9 @@ def int8_twin(search: Search) -> Finding:
     source = "Bernhard et al. (2019), arXiv:1909.12741"
     if subject.edge is None:
         sentence = "No exported file was given."
+        return Finding("int8 twin", Outcome.NOT_APPLICABLE, Weight.REPORT, "-", rule, sentence, source, {})
+    if not search.evidence.differentiable:
+        sentence = "The model has no gradient, so that nothing guides an attack on its exported file."
         return Finding("int8 twin", Outcome.NOT_APPLICABLE, Weight.REPORT, "-", rule, sentence, source, {})
     from fedrobust.evasion import Transfer
 

@@ -10,10 +10,12 @@ from fedrobust.audit import answers, outputs, strength
 from fedrobust.audit.evidence import Evidence
 from fedrobust.audit.finding import Finding
 from fedrobust.audit.search import Search
+from fedrobust.audit.subject import Subject
 from fedrobust.audit.verdict import Verdict
 from fedrobust.config import ConfigError
 from fedrobust.evaluation.clinical import Figure, figures
 from fedrobust.evaluation.intervals import wilson
+from fedrobust.evasion import NotDifferentiableError
 
 Check = Callable[[Search], Finding]
 
@@ -74,18 +76,42 @@ def audit(evidence: Evidence, note: Callable[[Finding], None] = lambda finding: 
         about: further entries of the card, such as ``environment``.
 
     Raises:
-        ConfigError: the threat's norm is l0.
+        ConfigError: the threat's norm is l0, or a model to compare with cannot be.
     """
     if evidence.plan.threat.norm == "l0":
         raise ConfigError(
             'norm = "l0": an audit is made in linf or l2; run attacks on few pixels with `fedrobust attack`'
         )
+    _check_companions(evidence.subject)
     search, findings = Search(evidence), []
     for check in CHECKS:
         finding = check(search)
         findings.append(finding)
         note(finding)
     return made(search, findings, **about)
+
+
+def _check_companions(subject: Subject) -> None:
+    """Refuse models to compare with that see other images, know other classes, or have no gradient."""
+    target = subject.target
+    for what in ("control", "teacher", "edge"):
+        companion = getattr(subject, what)
+        if companion is None:
+            continue
+        name, other = companion
+        if (other.shape, other.classes) != (target.shape, target.classes):
+            raise ConfigError(
+                f"{what} = {name!r}: it takes images of {other.shape} and knows {other.classes} classes, the model "
+                f"under audit {target.shape} and {target.classes}: leave it out, or audit in the space that both share"
+            )
+        if what == "edge":
+            continue
+        try:
+            other.gradient(subject.images[:1], subject.labels[:1], "margin")
+        except NotDifferentiableError as error:
+            raise ConfigError(
+                f"{what} = {name!r}: it has no gradient ({error}); give a model that has one, or leave it out"
+            ) from error
 
 
 def made(search: Search, findings: Sequence[Finding], **about: Any) -> Card:

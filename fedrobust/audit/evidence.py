@@ -15,7 +15,8 @@ from fedrobust.audit.plan import Plan
 from fedrobust.audit.subject import Subject
 from fedrobust.evasion import Attacked, Progress, Target, Threat, attack, attack_named
 from fedrobust.evasion.attack import Attack, Map
-from fedrobust.evasion.target import Logits
+from fedrobust.evasion.target import Logits, decided
+from fedrobust.runs.environment import code_digest
 
 PIECE = 512
 """Images whose attack is finished before it is written down."""
@@ -79,12 +80,19 @@ class Evidence:
         self.subject, self.plan = subject, plan
         self._folder, self._map, self._report = folder, map, report
         self._results: dict[str, Result] = {}
+        # Whatever an attack depends on: code that changed, or other images, must not find its result.
+        self._mark = [code_digest(), subject.digest, _images_digest(subject), plan.seed]
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
     @cached_property
     def clean(self) -> Logits:
-        """Logits of the clean images."""
+        """Logits of the clean images; a wrong answer where the model gives no number."""
+        return decided(self.silent_or_said, self.subject.labels)
+
+    @cached_property
+    def silent_or_said(self) -> Logits:
+        """Logits of the clean images as they come."""
         return self.subject.target.logits(self.subject.images)
 
     @cached_property
@@ -194,8 +202,8 @@ class Evidence:
         names = ("success", "logits", "queries", "gradients", "seconds")
         path = None
         if self._folder is not None:
-            mark = [self.subject.digest, self.subject.data.get("digest", ""), self.plan.seed, key]
-            path = self._folder / f"{hashlib.sha256(json.dumps(mark).encode()).hexdigest()[:16]}.npz"
+            mark = json.dumps([*self._mark, key]).encode()
+            path = self._folder / f"{hashlib.sha256(mark).hexdigest()[:16]}.npz"
             if path.exists():
                 with np.load(path, allow_pickle=False) as arrays:
                     return {name: arrays[name] for name in names}
@@ -205,6 +213,12 @@ class Evidence:
             with atomic(path) as draft:
                 np.savez_compressed(draft, **arrays)
         return arrays
+
+
+def _images_digest(subject: Subject) -> str:
+    sha = hashlib.sha256(np.ascontiguousarray(subject.images).tobytes())
+    sha.update(np.ascontiguousarray(subject.labels, "<i4").tobytes())
+    return sha.hexdigest()
 
 
 def _digest(rows: NDArray[np.int64]) -> str:

@@ -12,9 +12,23 @@ SAMPLE = 256
 def outputs_are_logits(evidence: Evidence) -> Finding:
     """The model answers with logits, or its softmax could be taken off."""
     output = evidence.subject.output
-    clean = evidence.clean
+    clean = evidence.silent_or_said
+    silent = int((~np.isfinite(clean).all(axis=1)).sum())
     rows = bool((clean >= 0).all() and (clean <= 1).all() and np.allclose(clean.sum(axis=1), 1, atol=1e-3))
     hidden = output == "probabilities" or rows
+    rule = "finite rows that do not lie in [0, 1] with sum 1"
+    source = "Croce and Hein (2020), AutoAttack's flags"
+    if silent:
+        return Finding(
+            "outputs are logits",
+            Outcome.FAILED,
+            Weight.NOT_PROVEN,
+            f"no number for {share(silent, len(clean))}",
+            rule,
+            "The model answers some clean images with NaN or infinity; they count as wrong.",
+            source,
+            {"output": output, "silent": silent},
+        )
     sentence = {
         "logits": "The attacks see the model's raw scores.",
         "unwrapped": "The file ends in a softmax or sigmoid; it was taken off, so that the attacks see raw scores.",
@@ -26,9 +40,9 @@ def outputs_are_logits(evidence: Evidence) -> Finding:
         Outcome.FAILED if hidden else Outcome.PASSED,
         Weight.NOT_PROVEN,
         output,
-        "rows do not lie in [0, 1] with sum 1",
+        rule,
         sentence,
-        "Croce and Hein (2020), AutoAttack's flags",
+        source,
         {"output": output},
     )
 
@@ -38,7 +52,7 @@ def deterministic(evidence: Evidence) -> Finding:
     images = evidence.subject.images[:SAMPLE]
     passes = np.stack([evidence.subject.target.logits(images) for _ in range(5)])
     scale = np.maximum(1.0, np.abs(passes[0]).max(axis=1))
-    apart = (np.abs(passes - passes[0]).max(axis=(0, 2)) / scale) > 1e-3
+    apart = ~((np.abs(passes - passes[0]).max(axis=(0, 2)) / scale) <= 1e-3)  # what is no number is apart
     return Finding(
         "deterministic",
         Outcome.FAILED if apart.any() else Outcome.PASSED,
@@ -111,8 +125,9 @@ def batchnorm_gap(evidence: Evidence) -> Finding:
             {},
         )
     training = evidence.subject.in_training_mode()
-    labels = evidence.subject.labels
-    there, here = int((training.argmax(axis=1) == labels).sum()), int(evidence.right.sum())
+    labels = evidence.subject.labels[: len(training)]
+    there = int((training.argmax(axis=1) == labels).sum())
+    here = int(evidence.right[: len(training)].sum())
     gap = (there - here) / len(labels)
     # Better in inference mode is as it should be where dropout or small batches disturb the other.
     failed = gap > 0.05

@@ -24,7 +24,8 @@ class Subject:
         data: what to say of the images: ``name``, ``digest``, ``split``, ``labels``, ``disease``, and ``official``,
             how many images the set's own test split has (None where there is no official one).
         output: "logits", "probabilities", or "unwrapped"; see `OpenedModel`.
-        in_training_mode: logits of the images with BatchNorm on the batch; None where that cannot be had.
+        in_training_mode: logits of the first images, as one batch, with BatchNorm on the batch; None where that cannot
+            be had.
         control: the same architecture without the defence, and its name.
         teacher: the model that this one was distilled from, and its name.
         edge: the exported int8 file as a target that only answers, and its name.

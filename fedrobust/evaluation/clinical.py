@@ -160,12 +160,19 @@ def _mcc_figure(
 
     value = float(matthews(confusion(np.arange(len(truth))[None]))[0])
 
-    def fisher() -> Interval:
+    extreme = abs(value) > 1 - 1e-9
+
+    def where_nothing_varies() -> Interval:
+        if extreme:  # no error, or nothing but errors: as far as so many images can tell
+            floor = (wilson(len(truth), len(truth))[0] - 1 / classes) / (1 - 1 / classes)
+            return (floor, 1.0) if value > 0 else (-1.0, -floor)
         reach = two_sided_quantile(0.95) / np.sqrt(max(len(truth) - 3, 1))
         centre = np.arctanh(np.clip(value, -0.999999, 0.999999))
         return float(np.tanh(centre - reach)), float(np.tanh(centre + reach))
 
-    interval, method = _bootstrap(matthews(confusion(draws)), fisher, "Fisher")
+    interval, method = _bootstrap(
+        matthews(confusion(draws)), where_nothing_varies, "Wilson" if extreme else "Fisher"
+    )
     return Figure(value, interval, 0.0, method)
 
 

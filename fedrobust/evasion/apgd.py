@@ -53,7 +53,8 @@ class AutoPGD(GradientAttack):
         """Climb from `images`, towards `aims` where there are any."""
         seen = hunt.gradient(images, self.climbed, aims)
         stay = hunt.keep()
-        images, aims, slope, losses = kept(stay, images, aims, seen.gradients, seen.losses.astype(np.float64))
+        first = np.nan_to_num(seen.losses.astype(np.float64), nan=-np.inf)
+        images, aims, slope, losses = kept(stay, images, aims, seen.gradients, first)
         before, top, top_slope, best = images, images, slope, losses
         size = np.full(len(images), 2.0 * hunt.epsilon)
         rises, halved, best_then = np.zeros(len(images)), np.zeros(len(images), bool), losses

@@ -35,8 +35,8 @@ class Attack:
     """It minimises the distance; any epsilon can then be read off its result."""
     white_box: ClassVar[bool] = True
     """It needs gradients."""
-    starts_clean: ClassVar[bool] = False
-    """The first thing it does is to ask about the clean images."""
+    prepares_per_epsilon: ClassVar[bool] = True
+    """What it learns from all images together depends on epsilon."""
 
     @property
     def passes(self) -> int:
@@ -47,6 +47,16 @@ class Attack:
     def goal(self) -> int | None:
         """The class that it wants; None where any wrong class will do."""
         return None
+
+    @property
+    def starts_clean(self) -> bool:
+        """Whether the first thing it does is to ask about the clean images."""
+        return False
+
+    @property
+    def spent(self) -> tuple[int, int]:
+        """Queries and gradients that `prepared` took, for all images together."""
+        return 0, 0
 
     def prepared(
         self, target: Target, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
@@ -75,6 +85,7 @@ class Attacked:
         images: (E, n, height, width, channels) float32, these images; None where they were not kept.
         queries: (n,) how many images the model was asked about, all epsilons together.
         gradients: (n,) how many gradients were taken.
+        shared: queries and gradients that all images cost together: a surrogate's, a universal perturbation's.
         seconds: it took.
     """
 
@@ -88,6 +99,7 @@ class Attacked:
     images: Images | None
     queries: NDArray[np.int64]
     gradients: NDArray[np.int64]
+    shared: tuple[int, int]
     seconds: float
 
     @property
@@ -189,7 +201,14 @@ def attack(
     _check(target, images, labels, chosen, threat, order)
     keys = keys_of(seed, np.arange(len(labels)) if places is None else places)
     bounds = [epsilon / scale for epsilon in order]
-    prepared = {bound: chosen.prepared(target, images, labels, threat, bound, seed) for bound in bounds}
+    prepared = {bounds[0]: chosen.prepared(target, images, labels, threat, bounds[0], seed)}
+    for bound in bounds[1:]:
+        prepared[bound] = (
+            chosen.prepared(target, images, labels, threat, bound, seed)
+            if chosen.prepares_per_epsilon
+            else prepared[bounds[0]]
+        )
+    costs = {id(one): one.spent for one in prepared.values()}.values()
     parts = np.array_split(np.arange(len(labels)), max(1, math.ceil(len(labels) / chunk)))
     most = chosen.passes * (1 if chosen.nearest else len(bounds)) + 1
     tally = _Tally(report, {number: most * len(rows) for number, rows in enumerate(parts)})
@@ -228,6 +247,7 @@ def attack(
         images=shown,
         queries=np.concatenate(queries),
         gradients=np.concatenate(gradients),
+        shared=(sum(cost[0] for cost in costs), sum(cost[1] for cost in costs)),
         seconds=time.perf_counter() - began,
     )
 

@@ -1,7 +1,6 @@
 """The fast gradient sign method."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from fedrobust.evasion.attack import ATTACKS
 from fedrobust.evasion.gradient_attack import GradientAttack, random_start
@@ -22,7 +21,11 @@ class FGSM(GradientAttack):
     """
 
     random_start: bool = False
-    starts_clean: ClassVar[bool] = True
+
+    @property
+    def starts_clean(self) -> bool:
+        """Its gradient is taken at the clean image, which it judges."""
+        return not self.random_start
 
     @property
     def passes(self) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.evasion.chance import Keys
-from fedrobust.evasion.target import Labels, Logits, Slopes, Target
+from fedrobust.evasion.target import Labels, Logits, Slopes, Target, decided
 from fedrobust.evasion.threat import Images, Threat
 
 Report = Callable[["Hunt"], None]
@@ -211,9 +211,11 @@ class Hunt:
     def _judge(self, shown: Images, logits: Logits) -> None:
         rows = self._rows
         self.queries[rows] += 1
+        unwanted = self._labels[rows] if self.goal is None else np.full(len(rows), self.goal)
+        logits = decided(logits, unwanted)
         answers = logits.argmax(axis=1)
         fooled = answers != self._labels[rows] if self.goal is None else answers == self.goal
-        score = np.nan_to_num(self.margins(logits, self._labels[rows]), nan=-np.inf)
+        score = self.margins(logits, self._labels[rows])
         had = self.broken[rows]
         if self.nearest:
             far = self.threat.distance(shown, self._clean[rows])

@@ -22,7 +22,8 @@ class JSMA(Nearest):
     """Move the two values that favour a wrong class most, again and again (Papernot et al., 2015, arXiv:1511.07528).
 
     Their Algorithms 2 and 3, each value to the end of its range, towards the likeliest wrong class. Values are raised
-    or lowered, whichever the saliency map favours. The pair is the best of a shortlist, not of all pairs.
+    or lowered, whichever the saliency map favours. The pair is the best of a shortlist, not of all pairs, and of the
+    other classes' derivatives only the label's counts: with two classes that is their sum.
 
     Attributes:
         share: of an image's values that may change.

@@ -74,13 +74,13 @@ class LBFGS(Nearest):
         value, slope, won = objective(x)
         pairs: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
         direction = -slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-12)
-        length = np.ones(n)
+        length, stuck = np.ones(n), np.zeros(n, bool)
         for _ in hunt.steps(self.steps):
             trial = np.clip(x + length[:, None] * direction, 0.0, 1.0)
             now, there, wrong = objective(trial)
             won |= wrong
             promised = (slope * (trial - x)).sum(axis=1)
-            taken = now <= value + ENOUGH * promised
+            taken = (now <= value + ENOUGH * promised) & ~stuck
             step = np.where(taken[:, None], trial - x, 0.0)
             turn = np.where(taken[:, None], there - slope, 0.0)
             x, value = x + step, np.where(taken, now, value)
@@ -91,7 +91,9 @@ class LBFGS(Nearest):
             newer = np.where(downhill[:, None], newer, -slope)
             direction = np.where(taken[:, None], newer, direction)
             length = np.where(taken, 1.0, length / 2)
-            if (length < 1e-6).all():
+            # Each image by itself: what its neighbours do does not lengthen its search.
+            stuck |= length < 1e-6
+            if stuck.all():
                 break
         return won
 

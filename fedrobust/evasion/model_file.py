@@ -50,7 +50,7 @@ class OpenedModel:
         values = [variable.value for variable in self.keras.trainable_variables]
         others = [variable.value for variable in self.keras.non_trainable_variables]
         outputs, _ = self.keras.stateless_call(values, others, prepared, training=True)
-        return np.asarray(_two_or_more(tf.cast(outputs, tf.float32), self.single))
+        return np.asarray(_logits(tf.cast(outputs, tf.float32), self.output, self.single))
 
 
 def open_model(
@@ -99,12 +99,7 @@ def open_model(
 
     def forward(weights: Held, images: tf.Tensor) -> tf.Tensor:
         prepared = images if space == "prepared" else preparation(images)
-        answers = tf.cast(infer(prepared), tf.float32)
-        if output == "probabilities":
-            # The logarithm is what is left to do; where a probability is 0 to the last bit, nothing is.
-            answers = tf.math.log(tf.maximum(answers, 1e-38))
-            return tf.concat([tf.math.log1p(-tf.exp(answers)), answers], 1) if single else answers
-        return _two_or_more(answers, single)
+        return _logits(tf.cast(infer(prepared), tf.float32), output, single)
 
     perturbed, view = (preparation.native, None)
     if space == "prepared":
@@ -158,32 +153,52 @@ def _prepared(name: str, shape: tuple[Any, ...], native: Shape) -> Shape:
 
 
 def _without_activation(model: Any) -> tuple[Any, bool]:
-    """Return the model up to its logits, and whether a softmax or sigmoid was taken off its end."""
-    last = model.layers[-1] if model.layers else None
-    if last is None:
+    """Return the model up to its logits, and whether a softmax or sigmoid was taken off its end.
+
+    The model given stays as it is. Only what computes the output is looked at, not the last layer that was made.
+    """
+    history = getattr(next(iter(getattr(model, "outputs", None) or ()), None), "_keras_history", None)
+    if history is None:  # a subclassed model shows nothing of what it does
         return model, False
+    last = history.operation
+    before = last._inbound_nodes[history.node_index].input_tensors
+    if isinstance(last, keras.Model):
+        inner, taken_off = _without_activation(last)
+        return (keras.Model(model.inputs, inner(before[0])), True) if taken_off else (model, False)
     ends = (keras.activations.softmax, keras.activations.sigmoid)
-    if isinstance(last, keras.layers.Softmax) or (
-        isinstance(last, keras.layers.Activation) and last.activation in ends
-    ):
-        return keras.Model(model.inputs, last.input), True
-    if getattr(last, "activation", None) in ends:
-        last.activation = keras.activations.linear
-        # A model that was called before has its graph already: a new one is made of the same layers.
-        return keras.models.clone_model(model, clone_function=lambda layer: layer), True
-    return model, False
+    is_function = type(last).__name__ in ("Softmax", "Sigmoid")  # the layer, or the operation of keras.ops
+    if is_function or (isinstance(last, keras.layers.Activation) and last.activation in ends):
+        return keras.Model(model.inputs, before[0]), True
+    if getattr(last, "activation", None) not in ends:
+        return model, False
+    bare = type(last).from_config({**last.get_config(), "activation": "linear"})
+    outputs = bare(before[0])
+    bare.set_weights(last.get_weights())
+    return keras.Model(model.inputs, outputs), True
 
 
 def _looks_like_probabilities(model: Any, preparation: Preparation) -> bool:
-    """Whether the answers to random images are rows in [0, 1] that sum to one (or one number in (0, 1))."""
+    """Whether the answers to noise and to plain images are rows in [0, 1] that sum to one (or one number in [0, 1])."""
     draw = np.random.default_rng(0)
-    images = draw.random((16, *preparation.native)).astype(np.float32)
+    noise = draw.random((16, *preparation.native))
+    plain = np.ones((8, *preparation.native)) * np.linspace(0, 1, 8)[:, None, None, None]
+    halves = np.where(np.arange(preparation.native[0])[:, None, None] % 8 < 4, noise[:8], plain)
+    images = np.concatenate([noise, plain, halves]).astype(np.float32)
     answers = np.asarray(model(preparation(tf.constant(images)), training=False), np.float64)
     if not ((answers >= 0) & (answers <= 1)).all():
         return False
     return answers.shape[1] == 1 or bool(np.allclose(answers.sum(axis=1), 1.0, atol=1e-3))
 
 
-def _two_or_more(answers: tf.Tensor, single: bool) -> tf.Tensor:
-    """Return logits of two classes where the model has one unit: class 0 gets 0."""
-    return tf.concat([tf.zeros_like(answers), answers], axis=1) if single else answers
+def _logits(answers: tf.Tensor, output: str, single: bool) -> tf.Tensor:
+    """Return logits (n, two classes or more) of what a model answers; of one unit, class 0 gets 0.
+
+    Of probabilities it is the logarithm, cut off where a probability is 0 or 1 to the last bit: behind that is nothing.
+    """
+    if output != "probabilities":
+        return tf.concat([tf.zeros_like(answers), answers], axis=1) if single else answers
+    # Anything smaller is flushed to 0, whose logarithm is infinite.
+    answers = tf.clip_by_value(answers, float(np.finfo(np.float32).tiny), 1.0)
+    if not single:
+        return tf.math.log(answers)
+    return tf.concat([tf.math.log1p(-tf.minimum(answers, 1.0 - 2.0**-24)), tf.math.log(answers)], axis=1)

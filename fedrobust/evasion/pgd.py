@@ -46,6 +46,11 @@ class PGD(GradientAttack):
             raise ValueError(f"restarts = {self.restarts} without random_start: all would find the same")
 
     @property
+    def starts_clean(self) -> bool:
+        """Its first gradient is taken at the clean image, which it judges."""
+        return not self.random_start
+
+    @property
     def passes(self) -> int:
         """A gradient a step, and a look at the end."""
         return self.restarts * (2 * self.steps + 1)
@@ -90,7 +95,6 @@ class BIM(PGD):
 
     steps: int = 10
     random_start: bool = False
-    starts_clean: ClassVar[bool] = True
 
     def share(self, step: int) -> float:
         """Return the size of every step in units of epsilon."""

@@ -61,7 +61,7 @@ class Square(Attack):
         start, propose = (_stripes, _square) if hunt.threat.norm == "linf" else (_bumps, _bump)
         keys = apart(hunt.keys, restart)
         images = hunt.threat.project(start(hunt, keys), hunt.clean, hunt.epsilon)
-        margin = hunt.margins(hunt.look(images), hunt.labels)
+        margin = np.nan_to_num(hunt.margins(hunt.look(images), hunt.labels), nan=-np.inf)
         keys, images, margin = kept(hunt.keep(), keys, images, margin)
         for step in hunt.steps(self.queries):
             side = side_of(self.share_at(step), *hunt.clean.shape[1:3])
@@ -71,7 +71,7 @@ class Square(Attack):
             now = hunt.margins(hunt.look(proposed), hunt.labels)
             better = now > margin
             images = np.where(column(better) > 0, proposed, images)
-            margin = np.maximum(margin, now)
+            margin = np.where(better, now, margin)
             keys, images, margin = kept(hunt.keep(), keys, images, margin)
 
     def share_at(self, step: int) -> float:
@@ -170,14 +170,14 @@ def _bump(hunt: Hunt, images: Images, keys: NDArray[np.uint64], step: int, side:
     in_either[here] = in_either[there] = True
     # What both squares hold, and what the whole budget leaves unused (clipping to [0, 1] took it), is spent here.
     held = np.where(in_either[..., None], change, 0.0)
-    spent = np.sqrt((held**2).sum(axis=(1, 2, 3)))
-    unused = np.maximum(hunt.epsilon**2 - (change**2).sum(axis=(1, 2, 3)), 0.0)
-    budget = np.sqrt((spent**2 + unused) / channels)
+    spent = (held**2).sum(axis=(1, 2), keepdims=True)
+    unused = np.maximum(hunt.epsilon**2 - (change**2).sum(axis=(1, 2, 3), keepdims=True), 0.0)
+    budget = np.sqrt(spent + unused / channels)
     window = change[here]
     length = np.sqrt((window**2).sum(axis=(1, 2), keepdims=True))
     old = window / np.maximum(length, 1e-12)
     new = bump(side, side)[None, :, :, None] * _signs(keys, 5_000_000 + step, (1, 1, channels)) + old
     new = new / np.maximum(np.sqrt((new**2).sum(axis=(1, 2), keepdims=True)), 1e-12)
     moved = np.where(in_either[..., None], 0.0, change)
-    moved[here] = new * column(budget)
+    moved[here] = new * budget.astype(np.float32)
     return (hunt.clean + moved).astype(np.float32)

@@ -185,6 +185,22 @@ class StraightThrough:
         return self.guide.gradient(images, labels, loss, targets)._replace(logits=self.logits(images))
 
 
+def decided(logits: Logits, labels: Labels) -> Logits:
+    """Return logits with the label last in every row that holds a number that is not finite: no answer is a wrong one.
+
+    Example:
+        >>> decided(np.array([[np.nan, 1.0], [2.0, 1.0]], np.float32), np.array([0, 0])).tolist()
+        [[-1.0, 0.0], [2.0, 1.0]]
+    """
+    silent = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if not len(silent):
+        return logits
+    answers = logits.copy()
+    answers[silent] = 0.0
+    answers[silent, labels[silent]] = -1.0
+    return answers
+
+
 def batches(n: int, size: int) -> Iterator[tuple[NDArray[np.int64], int]]:
     """Yield the rows of each batch and how many of them count.
 
@@ -211,4 +227,5 @@ __all__ = [
     "Tied",
     "WhiteBox",
     "batches",
+    "decided",
 ]

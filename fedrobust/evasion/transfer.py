@@ -8,7 +8,7 @@ import numpy as np
 
 from fedrobust.evasion.attack import ATTACKS, Attack, attack_named
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.target import Labels, Logits, Target, WhiteBox
+from fedrobust.evasion.target import Labels, Logits, Target, Tied, WhiteBox
 from fedrobust.evasion.threat import Images, Norm, Threat, ThreatError
 from fedrobust.evasion.victim import Victim
 from fedrobust.models.classifier import build_classifier
@@ -38,8 +38,9 @@ class Transfer(Attack):
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
     white_box: ClassVar[bool] = False
+    prepares_per_epsilon: ClassVar[bool] = False
 
-    surrogate: Any = "query"
+    surrogate: Any = field(default="query", repr=False)
     attack: str = "mi-fgsm(steps=20)"
     rounds: int = 2
     queries: int = 4000
@@ -60,6 +61,11 @@ class Transfer(Attack):
         """The surrogate's, which count as none of the model's, and one look."""
         return 1
 
+    @property
+    def spent(self) -> tuple[int, int]:
+        """Answers that the surrogate was made from; no gradients of the model."""
+        return self.asked, 0
+
     def prepared(
         self, target: Target, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
     ) -> "Transfer":
@@ -76,9 +82,10 @@ class Transfer(Attack):
 
     def run(self, hunt: Hunt) -> None:
         """Attack the surrogate, and ask the model once."""
-        crafting = Hunt(
-            self.surrogate, hunt.threat, hunt.clean, hunt.labels, hunt.keys, hunt.goal, patient=True
-        )
+        surrogate = self.surrogate
+        if hunt.threat.tied and surrogate.shape[2] != hunt.clean.shape[3]:
+            surrogate = Tied(surrogate)
+        crafting = Hunt(surrogate, hunt.threat, hunt.clean, hunt.labels, hunt.keys, hunt.goal, patient=True)
         crafting.at(hunt.epsilon)
         attack_named(self.attack).run(crafting)
         hunt.look(crafting.images)

@@ -30,6 +30,12 @@ class Universal(Attack):
     epochs: int = 10
     batch_size: int = 64
     perturbation: Images | None = field(default=None, repr=False, init=False)
+    seen: int = field(default=0, repr=False, init=False)
+
+    @property
+    def spent(self) -> tuple[int, int]:
+        """Images that the perturbation was made from, each as often as it was seen, with a gradient every time."""
+        return self.seen, self.seen
 
     @property
     def passes(self) -> int:
@@ -56,6 +62,7 @@ class Universal(Attack):
                 shift = _within(shift + size * threat.steepest(slope.astype(np.float32)), epsilon, threat)
         found = Universal(epochs=self.epochs, batch_size=self.batch_size)
         object.__setattr__(found, "perturbation", shift)
+        object.__setattr__(found, "seen", self.epochs * len(images))
         return found
 
     def run(self, hunt: Hunt) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import tensorflow as tf
 
+from fedrobust.errors import FedrobustError
 from fedrobust.evasion.losses import slopes
 from fedrobust.evasion.threat import Images
 from fedrobust.models.classifier import Classifier
@@ -18,7 +19,7 @@ Forward = Callable[[Held, tf.Tensor], tf.Tensor]
 """(weights, images (n, height, width, channels) in [0, 1]) -> logits (n, classes), in inference mode."""
 
 
-class NotDifferentiableError(Exception):
+class NotDifferentiableError(FedrobustError):
     """A model has an operation without a gradient: only attacks that ask for answers can be run on it."""
 
 

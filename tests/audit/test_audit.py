@@ -1,13 +1,18 @@
 import json
+from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from fedrobust.audit import CHECKS, Outcome, Verdict, Weight
+from fedrobust.audit import CHECKS, Evidence, Outcome, Plan, Subject, Verdict, Weight
+from fedrobust.audit.answers import collapse_attacked, signs_of_collapse
+from fedrobust.audit.evidence import Result
 from fedrobust.audit.finding import Finding
 from fedrobust.audit.strength import mcnemar
-from fedrobust.evasion import WhiteBox
+from fedrobust.config import ConfigError
+from fedrobust.evasion import NotDifferentiableError
 from fedrobust.evasion.model_file import open_model
 
 
@@ -31,6 +36,30 @@ def of_broken(audited, broken):
 def of_defended(audited, defended, undefended, phantom, kept_of_defended):
     control = open_model(undefended, phantom.image_shape, phantom.classes).target
     return audited(defended, kept_of_defended, control=("undefended", control), trained_on=("pgd",))
+
+
+@pytest.fixture(scope="session")
+def two_hundred(undefended, phantom):
+    """The undefended model and the images that it is audited on."""
+    opened = open_model(undefended, phantom.image_shape, phantom.classes)
+    images = phantom.test.images[:200].astype(np.float32) / np.float32(255)
+    return Subject("model", opened.target, images, phantom.test.labels[:200], "digest", {})
+
+
+@pytest.fixture(scope="session")
+def asked(two_hundred):
+    """The undefended model as one that answers and shows nothing else."""
+
+    class Asked:
+        shape, classes = two_hundred.target.shape, two_hundred.target.classes
+
+        def logits(self, images):
+            return two_hundred.target.logits(images)
+
+        def gradient(self, *_):
+            raise NotDifferentiableError("answers only")
+
+    return Asked()
 
 
 def test_an_undefended_model_is_not_robust(of_undefended):
@@ -125,6 +154,91 @@ def test_part_of_an_official_set_proves_nothing(audited, defended, kept_of_defen
     assert found.card.verdict.deciding == ("split and n",)
 
 
+def test_images_of_training_prove_nothing(audited, defended, kept_of_defended):
+    data = {
+        "name": "own",
+        "digest": "",
+        "labels": ["a", "b"],
+        "disease": (0,),
+        "split": "train",
+        "official": None,
+    }
+    found = audited(defended, kept_of_defended, data=data)
+    assert found.card.verdict.deciding == ("split and n",)
+    assert "training" in found.checks["split and n"].sentence
+
+
+def test_other_images_do_not_find_what_attacks_found(two_hundred, tmp_path):
+    def run(images, labels):
+        subject = replace(two_hundred, images=images, labels=labels)
+        Evidence(subject, Plan(epsilon="4/255", effort="quick"), tmp_path).run("fgsm")
+        return len(list(tmp_path.glob("*.npz")))
+
+    images, labels = two_hundred.images, two_hundred.labels
+    assert run(images[:50], labels[:50]) == 1
+    assert run(images[:50], labels[:50]) == 1, "the same again: it is kept"
+    assert run(images[50:100], labels[50:100]) == 2, "as many others, of the same model"
+    assert run(images[:50], 1 - labels[:50]) == 3
+
+
+def test_companions_that_cannot_be_compared_are_refused_before_any_attack(audited, undefended, asked):
+    small = SimpleNamespace(shape=(14, 14, 1), classes=2)
+    for what, one, message in (
+        ("control", asked, "has no gradient"),
+        ("teacher", asked, "has no gradient"),
+        ("control", small, r"images of \(14, 14, 1\)"),
+        ("edge", small, r"images of \(14, 14, 1\)"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            audited(undefended, **{what: ("it", one)})
+
+
+def test_an_image_that_gets_no_number_counts_as_wrong(audited, undefended, two_hundred):
+    silent = np.arange(200) % 10 == 0
+    quiet = {image.tobytes() for image in two_hundred.images[silent]}
+
+    class Silent:
+        shape, classes = two_hundred.target.shape, 2
+
+        def hushed(self, images, logits):
+            mute = [image.tobytes() in quiet for image in images]
+            return np.where(np.array(mute, bool)[:, None], np.float32(np.nan), logits)
+
+        def logits(self, images):
+            return self.hushed(images, two_hundred.target.logits(images))
+
+        def gradient(self, images, *rest):
+            seen = two_hundred.target.gradient(images, *rest)
+            return seen._replace(logits=self.hushed(images, seen.logits))
+
+    found = audited(undefended, target=Silent())
+    assert found.checks["outputs are logits"].details["silent"] == 20
+    assert {"outputs are logits", "deterministic"} <= found.failed
+    right = two_hundred.target.logits(two_hundred.images).argmax(1) == two_hundred.labels
+    assert found.card.content["clean"]["accuracy"]["counts"] == [int((right & ~silent).sum()), 200]
+
+
+def test_what_falls_at_a_smaller_epsilon_falls():
+    success = np.array([[True, False, False], [False, True, False], [False, False, True]])
+    result = Result("x", (0.1, 0.2, 0.3), np.array([0, 2, 3]), success, np.zeros((3, 3, 2)), 0.0, 0.0, 0.0)
+    assert result.broken(0.2, 5).tolist() == [True, False, True, False, False]
+
+
+def test_an_accuracy_that_was_low_before_is_not_the_attacks_doing():
+    """All answers right but those of the frequent class: no better than the majority rate, and no constant."""
+    labels = np.repeat([0, 1], [30, 170])
+    logits = np.eye(2)[labels] * 4.0
+    logits[30:90] = logits[30:90, ::-1]
+
+    def under(worst):
+        evidence = SimpleNamespace(clean=logits, subject=SimpleNamespace(labels=labels))
+        return collapse_attacked(SimpleNamespace(evidence=evidence, worst_logits=worst))
+
+    assert signs_of_collapse(labels, logits)[0].startswith("accuracy")
+    assert under(logits).outcome is Outcome.PASSED
+    assert under(-logits).outcome is Outcome.FAILED
+
+
 def test_a_fall_in_training_is_remembered(audited, defended, kept_of_defended):
     found = audited(defended, kept_of_defended, history=(0.8, 0.85, 0.5, 0.6))
     assert found.word == "not proven"
@@ -172,22 +286,10 @@ def test_probabilities_are_unwrapped_or_fail_loudly(phantom, undefended, audited
     assert found.word != "robust"
 
 
-def test_a_black_box_is_audited_by_asking(audited, undefended, phantom):
-    from fedrobust.evasion import NotDifferentiableError
-
-    target = open_model(undefended, phantom.image_shape, 2).target
-
-    class Asked:
-        shape, classes = target.shape, target.classes
-
-        def logits(self, images):
-            return target.logits(images)
-
-        def gradient(self, *_):
-            raise NotDifferentiableError("answers only")
-
-    assert isinstance(target, WhiteBox)
-    found = audited(undefended, target=Asked())
+def test_a_black_box_is_audited_by_asking(audited, undefended, asked, two_hundred):
+    found = audited(undefended, target=asked, control=("undefended", two_hundred.target))
     assert "gradient health" in found.failed
     assert found.checks["loss swap"].outcome is Outcome.NOT_APPLICABLE
+    assert found.checks["control"].outcome is Outcome.NOT_APPLICABLE
+    assert "attacked alike" in found.checks["control"].sentence
     assert found.word in ("not robust", "not proven")

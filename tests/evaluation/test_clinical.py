@@ -70,6 +70,17 @@ def test_a_constant_classifier_is_told_by_every_figure():
         assert low - 1e-9 <= figure.value <= high + 1e-9, name
 
 
+def test_a_model_without_an_error_may_still_make_one():
+    labels = np.repeat([0, 1], 10)
+    found = figures(labels, np.eye(2)[labels] * 5.0)["mcc"]
+    low, high = found.interval
+    assert (found.value, high) == (1.0, 1.0)
+    assert low < 0.75, "twenty right answers do not prove a thousand"
+    low, high = figures(labels, -np.eye(2)[labels] * 5.0)["mcc"].interval
+    assert low == -1.0
+    assert high > -0.75
+
+
 def test_figures_do_not_change_from_call_to_call(draw):
     labels, logits = drawn(draw)
     assert figures(labels, logits, (1,)) == figures(labels, logits, (1,))

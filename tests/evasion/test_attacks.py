@@ -157,10 +157,19 @@ def test_less_than_a_grey_level_is_nothing(two_classes):
 
 
 @pytest.mark.parametrize(
-    "name", ["pgd(restarts=2)", "square(queries=40)", "noise(draws=5)", "apgd-ce(steps=9)"]
+    ("name", "norm"),
+    [
+        ("pgd(restarts=2)", "linf"),
+        ("square(queries=40)", "linf"),
+        ("square(queries=40)", "l2"),
+        ("noise(draws=5)", "linf"),
+        ("apgd-ce(steps=9)", "linf"),
+        ("carlini-wagner(steps=20, searches=3)", "l2"),
+        ("lbfgs(steps=20, searches=3)", "l2"),
+    ],
 )
-def test_an_images_result_does_not_depend_on_its_neighbours(two_classes, name):
-    epsilon = float(np.quantile(two_classes.nearest["linf"], 0.5))
+def test_an_images_result_does_not_depend_on_its_neighbours(two_classes, name, norm):
+    epsilon = float(np.quantile(two_classes.nearest[norm], 0.5))
 
     def done(rows, **settings):
         return attack(
@@ -168,7 +177,7 @@ def test_an_images_result_does_not_depend_on_its_neighbours(two_classes, name):
             two_classes.images[rows],
             two_classes.labels[rows],
             name,
-            Threat(),
+            Threat(norm=norm),
             [epsilon],
             seed=3,
             places=rows,
@@ -259,6 +268,27 @@ def test_a_universal_perturbation_is_one(two_classes):
     assert done.success.mean() > 0.3
 
 
+@pytest.mark.parametrize("name", ["fgsm", "bim", "mi-fgsm", "pgd", "apgd-ce"])
+@pytest.mark.parametrize("start", [False, True])
+def test_an_image_that_is_wrong_as_it_is_stays_wrong(two_classes, name, start):
+    if name != "apgd-ce":
+        name = f"{name}(random_start={start})"
+    wrong = 1 - two_classes.labels
+    done = attack(two_classes.target, two_classes.images, wrong, name, Threat(), [1e-6])
+    assert done.success.all()
+    np.testing.assert_array_equal(done.images[0], two_classes.images)
+
+
+def test_what_all_images_cost_together_is_counted_once(two_classes):
+    problem, epsilons = two_classes, [0.01, 0.02]
+
+    def shared(name):
+        return attack(problem.target, problem.images, problem.labels, name, Threat(), epsilons).shared
+
+    assert shared("pgd") == (0, 0)
+    assert shared("universal(epochs=3)") == (2 * 3 * 40, 2 * 3 * 40), "one perturbation an epsilon"
+
+
 def test_transfer_from_the_model_itself_is_a_white_box_attack(two_classes):
     from fedrobust.evasion import Transfer
 
@@ -295,10 +325,11 @@ def test_a_surrogate_is_trained_by_asking(draw):
     images = np.clip(shade + 0.1 * draw.normal(size=(200, 16, 16, 1)), 0, 1).astype(np.float32)
     labels = target.logits(images).argmax(1).astype(np.int32)
     target.asked = 0
-    done = attack(target, images, labels, "transfer(queries=300)", Threat(), [0.15])
-    assert target.asked <= 300 + 2 * 200
+    done = attack(target, images, labels, "transfer(queries=300)", Threat(), [0.1, 0.15])
+    assert done.shared == (300, 0), "one surrogate for all epsilons"
+    assert target.asked <= 300 + 3 * 200
     noise = attack(target, images, labels, "noise(draws=1)", Threat(), [0.15])
-    assert done.success.mean() > noise.success.mean() + 0.3
+    assert done.success[1].mean() > noise.success.mean() + 0.3
     with pytest.raises(NotDifferentiableError):
         attack(target, images, labels, "pgd", Threat(), [0.1])
 

@@ -58,6 +58,55 @@ def test_a_sequential_model_and_an_activation_layer(images):
     assert open_model(model, GREY, 2).target.logits(images).shape == (9, 2)
 
 
+def test_a_softmax_of_keras_operations_and_one_in_a_model_inside_are_taken_off(images):
+    bare, closed = network(), network(activation="softmax")
+    expected = np.asarray(bare(images))
+    inputs = keras.Input(GREY)
+    inside = keras.Sequential([keras.Input(GREY), keras.layers.Rescaling(1.0), closed])
+    for model in (keras.Model(inputs, keras.ops.softmax(bare(inputs))), inside):
+        opened = open_model(model, GREY, 2)
+        assert opened.output == "unwrapped"
+        np.testing.assert_allclose(opened.target.logits(images), expected, atol=1e-5)
+
+
+def test_what_follows_a_softmax_stays(images):
+    """The mean of two networks' probabilities is no network's softmax."""
+    inputs = keras.Input(GREY)
+    x = keras.layers.Flatten()(inputs)
+    heads = [keras.layers.Dense(2, activation="softmax")(x) for _ in range(2)]
+    model = keras.Model(inputs, (heads[0] + heads[1]) / 2)
+    opened = open_model(model, GREY, 2)
+    assert opened.output == "probabilities"
+    np.testing.assert_allclose(opened.target.logits(images), np.log(model(images)), atol=1e-5)
+
+
+def test_a_model_in_memory_stays_as_it_is(images):
+    model = network(3, activation="softmax")
+    before = np.asarray(model(images))
+    assert open_model(model, GREY, 3).output == "unwrapped"
+    np.testing.assert_array_equal(model(images), before)
+
+
+def test_a_hidden_sigmoid_that_is_sure_has_finite_logits(images):
+    inputs = keras.Input(GREY)
+    sure = keras.layers.Lambda(lambda z: keras.ops.sigmoid(1000 * z))(network(1)(inputs))
+    opened = open_model(keras.Model(inputs, sure), GREY, 2)
+    assert opened.output == "probabilities"
+    logits = opened.target.logits(images)
+    assert np.isfinite(logits).all()
+    np.testing.assert_array_equal(logits.argmax(1), np.asarray(opened.keras(images))[:, 0] > 0.5)
+    in_training = opened.answers(images, training=True).argmax(1)
+    np.testing.assert_array_equal(in_training, np.asarray(opened.keras(images, training=True))[:, 0] > 0.5)
+
+
+def test_one_logit_that_is_small_on_noise_is_no_probability():
+    """All noise looks alike: its mean is 0.5, and so is this model's logit; of a white image it is 3."""
+    inputs = keras.Input(GREY)
+    mean = keras.layers.GlobalAveragePooling2D()(inputs)
+    model = keras.Model(inputs, keras.layers.Rescaling(5.0, offset=-2.0)(mean))
+    assert open_model(model, GREY, 2).output == "logits"
+
+
 def test_grey_data_fit_a_colour_model(draw):
     model = network(shape=(16, 16, 3))
     stored = draw.integers(0, 256, (5, *GREY)).astype(np.uint8)
