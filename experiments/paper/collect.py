@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cells import FILES, HERE, hash_of, name_of, paper
 
-from fedrobust.sweeps.results import Results
+from fedrobust.sweeps.results import FILE, Results
 from fedrobust.sweeps.sweep import Cell, Sweep
 
 RESULTS = HERE / "results"
@@ -27,7 +27,9 @@ def collect(sweep: Sweep, folder: Path, into: Path = RESULTS) -> None:
 
     A cell that this folder has not finished keeps a finished record of the same settings and data.
     """
-    errors = {row.hash: row.error for row in Results.open(folder).rows()}
+    # What `rerun.py` leaves is no sweep: it has runs, and no list of those that failed.
+    rows = Results.open(folder).rows() if (folder / FILE).is_file() else ()
+    errors = {row.hash: row.error for row in rows}
     for file in FILES:
         known = {one["cell"]: one for one in read(file, into)}
         records = []
