@@ -88,10 +88,10 @@ class Evidence:
     @cached_property
     def clean(self) -> Logits:
         """Logits of the clean images; a wrong answer where the model gives no number."""
-        return decided(self.silent_or_said, self.subject.labels)
+        return decided(self.said, self.subject.labels)
 
     @cached_property
-    def silent_or_said(self) -> Logits:
+    def said(self) -> Logits:
         """Logits of the clean images as they come."""
         return self.subject.target.logits(self.subject.images)
 

@@ -12,7 +12,7 @@ SAMPLE = 256
 def outputs_are_logits(evidence: Evidence) -> Finding:
     """The model answers with logits, or its softmax could be taken off."""
     output = evidence.subject.output
-    clean = evidence.silent_or_said
+    clean = evidence.said
     silent = int((~np.isfinite(clean).all(axis=1)).sum())
     rows = bool((clean >= 0).all() and (clean <= 1).all() and np.allclose(clean.sum(axis=1), 1, atol=1e-3))
     hidden = output == "probabilities" or rows
