@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: install run paper test lint format clean
+.PHONY: install run paper test test-all lint format clean
 
 install: .venv/installed
 
@@ -19,6 +19,9 @@ paper: install
 	$(RUN) python experiments/paper/run.py $(ARGS)
 
 test: install
+	$(RUN) pytest -m "not slow" $(ARGS)
+
+test-all: install
 	$(RUN) pytest $(ARGS)
 
 lint: install
