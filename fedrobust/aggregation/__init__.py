@@ -31,6 +31,7 @@ from fedrobust.aggregation.rule import (
     Rule,
     RunningAggregate,
     StreamingRule,
+    selects,
 )
 from fedrobust.aggregation.server_optimizer import (
     SERVER_OPTIMIZERS,
@@ -87,4 +88,5 @@ __all__ = [
     "Updates",
     "coordinate_median",
     "defence",
+    "selects",
 ]

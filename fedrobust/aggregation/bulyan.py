@@ -31,6 +31,7 @@ class Bulyan(Tolerant):
     """
 
     NEEDS: ClassVar[str] = "n >= 4f + 3"
+    SELECTS: ClassVar[bool] = True
 
     @classmethod
     def fewest(cls, f: int) -> int:

@@ -18,6 +18,7 @@ from fedrobust.aggregation.rule import (
     MatrixRule,
     PreAggregator,
     Tolerant,
+    selects,
 )
 from fedrobust.aggregation.updates import Updates
 from fedrobust.spec import build
@@ -107,6 +108,11 @@ class Defence:
         """How many malicious clients the stages are told to reckon with, the fewest; None where nobody asks."""
         numbers = [stage.f for stage in (*self.before, self.rule) if isinstance(stage, Tolerant)]
         return min(numbers, default=None)
+
+    @property
+    def selects(self) -> bool:
+        """Whether an influence of exactly 0 says that a client was left out; see `fedrobust.aggregation.selects`."""
+        return any(selects(stage) for stage in (*self.before, self.rule))
 
     def _seen(self, n: int) -> Iterable[tuple[Any, int]]:
         for stage in (*self.before, self.rule):

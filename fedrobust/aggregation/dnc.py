@@ -1,6 +1,7 @@
 """Leave out the updates that stand out along the direction of largest spread."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ class DivideAndConquer(Tolerant):
         steps: how often (its niters).
         share: of f that is dropped in a step (its c).
     """
+
+    SELECTS: ClassVar[bool] = True
 
     coordinates: int = 10_000
     steps: int = 1

@@ -1,6 +1,7 @@
 """Cluster by direction, clip to the median length, add a little noise."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ class Flame:
         noise: standard deviation of the noise as a share of the median length, the paper's lambda (0.001 for
             images).
     """
+
+    SELECTS: ClassVar[bool] = True
 
     noise: float = 0.001
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ class FLDetector:
     Attributes:
         window: rounds that are averaged and that L-BFGS looks back on (the paper's N).
     """
+
+    SELECTS: ClassVar[bool] = True
 
     window: int = 10
 

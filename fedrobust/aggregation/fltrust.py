@@ -1,6 +1,7 @@
 """Trust clients as far as they go the server's way."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ class FLTrust:
     Attributes:
         images: of the server's root set.
     """
+
+    SELECTS: ClassVar[bool] = True
 
     images: int = 100
 

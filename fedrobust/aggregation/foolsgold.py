@@ -1,6 +1,7 @@
 """Distrust clients that are too much alike."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class FoolsGold:
     distrusts them. Weights are divided by their sum, so that the model moves by an average update. Histories are kept
     as sketches.
     """
+
+    SELECTS: ClassVar[bool] = True
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the weighted mean of `updates`."""

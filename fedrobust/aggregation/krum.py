@@ -32,6 +32,7 @@ def chosen_only(n: int, chosen: np.ndarray) -> np.ndarray:
 
 class _Krum(Tolerant):
     NEEDS: ClassVar[str] = "n >= 2f + 3"
+    SELECTS: ClassVar[bool] = True
 
     @classmethod
     def fewest(cls, f: int) -> int:

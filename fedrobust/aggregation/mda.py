@@ -1,6 +1,7 @@
 """The mean of the updates that lie closest together."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -80,6 +81,8 @@ class MinimumDiameter(Tolerant):
 
     Tolerates f < n / 2 malicious clients. The group is the exact one.
     """
+
+    SELECTS: ClassVar[bool] = True
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the mean of the closest group of `updates`."""

@@ -1,6 +1,7 @@
 """Put the mean of its nearest neighbours in every update's place."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ class NearestNeighbourMixing(Tolerant):
 
     Algorithm 2. Makes honest updates alike before a rule has to choose among them. Tolerates f < n / 2.
     """
+
+    SELECTS: ClassVar[bool] = True
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
         """Return the mixed updates."""

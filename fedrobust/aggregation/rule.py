@@ -108,6 +108,15 @@ class StreamingRule(MatrixRule, Protocol):
         ...
 
 
+def selects(stage: object) -> bool:
+    """Return whether `stage`, a rule or a pre-aggregator, leaves clients out as a whole.
+
+    Those that do set ``SELECTS = True``: an influence of exactly 0 is then a verdict on the client. The others weight
+    everybody, however little, or decide coordinate by coordinate: there is nobody whom they left out.
+    """
+    return bool(getattr(stage, "SELECTS", False))
+
+
 class PreAggregator(Protocol):
     """What stands in front of a rule. A frozen dataclass of settings."""
 

@@ -1,6 +1,7 @@
 """Keep updates of usual length whose signs are like most others'."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,6 +24,8 @@ class SignGuard:
         high: longest.
         coordinates: share of the coordinates that is drawn.
     """
+
+    SELECTS: ClassVar[bool] = True
 
     low: float = 0.1
     high: float = 3.0

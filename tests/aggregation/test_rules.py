@@ -204,3 +204,24 @@ def test_memory_finds_clients_again_when_others_take_part(draw):
     assert second.memory["partitions"].tolist() == [0, 1, 2, 3, 5]
     np.testing.assert_allclose(second.memory["sums"][1], 2 * base[1], rtol=1e-6)
     np.testing.assert_allclose(second.memory["sums"][0], base[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rule", "before", "expected"),
+    [
+        ("multi-krum", (), True),
+        ("foolsgold", (), True),
+        ("signguard", ("arc",), True),
+        ("geometric-median", (), False),
+        ("geometric-median", ("nnm",), True),
+        ("centred-clipping", ("clipping",), False),
+        ("median", (), False),
+        ("mean", ("bucketing",), False),
+    ],
+)
+def test_who_is_left_out_is_said_by_rules_that_select(rule, before, expected, honest):
+    asked = defence(rule, *before, f=F)
+    assert asked.selects is expected
+    influence = asked(np.concatenate([honest[F:], np.full((F, 300), 1e9, np.float32)]), cohort()).influence
+    if influence is not None and not expected:
+        assert (influence > 0).all(), "a rule that does not select gives nobody exactly nothing"
