@@ -52,6 +52,8 @@ def name_of(experiment: Experiment) -> str:
     parts.append(defence)
     if experiment.name == "distillation":
         parts.append("as-the-paper" if model.scaling == "unit" else "done-right")
+    if experiment.name == "mednist" and model.scaling == "backbone":
+        parts.append("done-right")
     if experiment.name == "batchnorm":
         parts += [
             f"momentum-{model.batchnorm_momentum}-{model.batchnorm_policy}",
