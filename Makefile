@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: install run paper test test-all lint format clean
+.PHONY: install run paper test test-all mutation lint format clean
 
 install: .venv/installed
 
@@ -19,10 +19,13 @@ paper: install
 	$(RUN) python experiments/paper/run.py $(ARGS)
 
 test: install
-	$(RUN) pytest -m "not slow" $(ARGS)
+	$(RUN) pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-all: install
-	$(RUN) pytest $(ARGS)
+	$(RUN) pytest -n 2 --dist loadfile $(ARGS)
+
+mutation: install
+	$(RUN) python experiments/reliability/mutation.py $(ARGS)
 
 lint: install
 	$(RUN) ruff check .

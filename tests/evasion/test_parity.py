@@ -16,7 +16,9 @@ from fedrobust.training.local_training import train_locally
 EPSILONS = [0.001, 0.005, 2 / 255, 4 / 255]
 
 
-@pytest.fixture(scope="module", params=["breastmnist", "pneumoniamnist"])
+@pytest.fixture(
+    scope="module", params=["breastmnist", pytest.param("pneumoniamnist", marks=pytest.mark.slow)]
+)
 def problem(request, real_data):
     """A MobileNetV2 that learnt something, its test images and labels."""
     experiment = Experiment.quickstart(
@@ -92,7 +94,7 @@ def test_fgsm_is_arts_and_foolboxs(problem):
         no_weaker(worst[place], there)
 
 
-@pytest.mark.parametrize("starts", [0, 1])
+@pytest.mark.parametrize("starts", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_pgd_is_no_weaker_than_arts(problem, starts):
     """As it comes, and as the same attack: equal steps, cross-entropy, from the image."""
     from art.attacks.evasion import ProjectedGradientDescent
@@ -117,6 +119,7 @@ def test_pgd_is_no_weaker_than_arts(problem, starts):
         no_weaker(ours(problem, same, [epsilon])[0], there)
 
 
+@pytest.mark.slow
 def test_the_ensemble_is_no_weaker_than_arts_strongest_that_runs(problem):
     """ART's Auto-PGD on DLR crashes with two classes; on cross-entropy it runs."""
     from art.attacks.evasion import AutoProjectedGradientDescent

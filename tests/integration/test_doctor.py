@@ -27,7 +27,7 @@ def study(tmp_path, **settings) -> Experiment:
     return Experiment.quickstart(**{**SMALL, "output__root": str(tmp_path / "runs"), **settings})
 
 
-@pytest.mark.parametrize("engine", ["threads", "ray"])
+@pytest.mark.parametrize("engine", ["threads", pytest.param("ray", marks=pytest.mark.slow)])
 def test_the_doctor_trains_nothing_and_forecasts_what_a_run_then_does(tmp_path, engine):
     experiment = study(tmp_path, engine__name=engine, engine__workers=2)
     figures = fedrobust.doctor(experiment)

@@ -67,7 +67,7 @@ def nothing_is_left():
     assert not alive
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_same_bits_as_threads_with_any_number_of_workers(tmp_path, threads_digest, workers):
     run = simulate(small(tmp_path, engine__name="ray", engine__workers=workers))
     assert run.result["model"]["digest"] == threads_digest
@@ -120,6 +120,7 @@ def victim(monkeypatch, tmp_path) -> int:
     return chosen
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_every_round_changes_no_bit(tmp_path, threads_digest, victim):
     experiment = small(tmp_path, engine__name="ray", engine__workers=2)
     run = simulate(experiment, client_app=f"{__name__}:killed_app")
@@ -128,6 +129,7 @@ def test_a_worker_killed_in_every_round_changes_no_bit(tmp_path, threads_digest,
     assert run.result["model"]["digest"] == threads_digest
 
 
+@pytest.mark.slow
 def test_a_client_over_its_time_is_left_out(tmp_path, victim):
     experiment = small(
         tmp_path, engine__name="ray", engine__workers=2, engine__client_timeout=4.0, federation__rounds=1
@@ -175,6 +177,7 @@ def cluster():
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_joins_a_running_cluster_and_leaves_it_running(tmp_path, threads_digest, cluster, monkeypatch):
     experiment = small(tmp_path, engine__name="ray", engine__address=cluster)
     run = simulate(experiment)

@@ -99,7 +99,10 @@ def figures(run: Run):
     return {name: result[name] for name in names}
 
 
-@pytest.mark.parametrize(("kind", "when", "after"), [("event", 3, 2), ("fsync", 3, 1), ("fsync", 1, None)])
+@pytest.mark.parametrize(
+    ("kind", "when", "after"),
+    [("event", 3, 2), pytest.param("fsync", 3, 1, marks=pytest.mark.slow), ("fsync", 1, None)],
+)
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, study, undisturbed, kind, when, after):
     folder = doomed(tmp_path, study, kind, when)
     if after is None:

@@ -1,0 +1,109 @@
+"""Change the code in small ways and see whether the tests notice: a mutation score with its interval.
+
+    python experiments/reliability/mutation.py aggregation --sample 300
+    python experiments/reliability/mutation.py aggregation poisoning server runs simulation   # every mutant; hours
+
+mutmut (https://mutmut.readthedocs.io) makes the changes, one at a time, and runs the tests that reach the changed function; its
+settings stand in `[tool.mutmut]` of pyproject.toml. Everything happens in a copy of the project, `mutants/` below `--folder`, which keeps
+results: the same command goes on where it was stopped. `python -m mutmut show NAME` there shows a survivor.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from fedrobust.evaluation.intervals import wilson
+
+PROJECT = Path(__file__).resolve().parents[2]
+COPIED = ("fedrobust", "server", "clients", "tests", "experiments", "pyproject.toml", "README.md", "Makefile")
+PACKAGES = {
+    "aggregation": "fedrobust.aggregation.",
+    "poisoning": "fedrobust.poisoning.",
+    "runs": "fedrobust.runs.",
+    "simulation": "fedrobust.simulation.",
+    "server": "server.",
+}
+NOTICED = ("killed", "timeout", "suspicious", "segfault", "caught by type check")
+
+
+def copied(folder: Path) -> None:
+    """Copy what is tested into `folder`; files that are there and newer stay, so that results stay valid."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        source, target = PROJECT / name, folder / name
+        if source.is_dir():
+            shutil.copytree(
+                source,
+                target,
+                dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns("__pycache__", "results", "pictures"),
+            )
+        else:
+            shutil.copy2(source, target)
+
+
+def mutmut(folder: Path, *arguments: str, children: int = 1) -> str:
+    """Run mutmut in `folder` and return what it prints."""
+    command = [sys.executable, "-m", "mutmut", *arguments]
+    if arguments[0] == "run":
+        command[4:4] = ["--max-children", str(children)]
+    environment = {**os.environ, "PYTHONPATH": str(folder / "mutants")}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if arguments[0] != "run" and done.returncode:
+        raise SystemExit(f"mutmut {arguments[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    """Return the state of every mutant that mutmut has made, by name."""
+    lines = mutmut(folder, "results", "--all", "true").splitlines()
+    pairs = (line.strip().rpartition(": ") for line in lines if "__mutmut_" in line)
+    return {name: state for name, _, state in pairs}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("packages", nargs="+", choices=sorted(PACKAGES))
+    parser.add_argument("--sample", type=int, default=0, help="mutants drawn from each package; 0: all")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--children", type=int, default=1, help="mutants tested at a time")
+    parser.add_argument("--folder", type=Path, default=Path("runs/mutation"))
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    copied(folder)
+    if not (folder / "mutants").exists():
+        # The first run makes the mutants and notes which test reaches which function.
+        mutmut(folder, "run", "fedrobust.aggregation.median.x_middle__mutmut_1")
+    for package in options.packages:
+        names = sorted(name for name in statuses(folder) if name.startswith(PACKAGES[package]))
+        drawn = random.Random(options.seed).sample(names, min(options.sample or len(names), len(names)))
+        mutmut(folder, "run", *drawn, children=options.children)
+        states = statuses(folder)
+        found = Counter(states[name] for name in drawn)
+        noticed = sum(found[state] for state in NOTICED)
+        low, high = wilson(noticed, len(drawn))
+        print(
+            f"{package}: {noticed} of {len(drawn)} mutants noticed = {noticed / len(drawn):.1%} "
+            f"({low:.1%} to {high:.1%}), of {len(names)}; {dict(found)}"
+        )
+        for name in sorted(name for name in drawn if states[name] not in NOTICED):
+            print(f"  {states[name]}: {name}")
+
+
+if __name__ == "__main__":
+    main()
