@@ -1,6 +1,7 @@
 """Shared by all tests: TensorFlow as `fedrobust run` starts it, and small models whose answers are formulas."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 from fedrobust.runtime import start_tensorflow
 
 start_tensorflow(workers=2)
+
+# A shell's background jobs ignore Ctrl-C, and so would the processes that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,9 +3,10 @@
     python experiments/reliability/mutation.py aggregation --sample 300
     python experiments/reliability/mutation.py aggregation poisoning server runs simulation   # every mutant; hours
 
-mutmut (https://mutmut.readthedocs.io) makes the changes, one at a time, and runs the tests that reach the changed function; its
-settings stand in `[tool.mutmut]` of pyproject.toml. Everything happens in a copy of the project, `mutants/` below `--folder`, which keeps
-results: the same command goes on where it was stopped. `python -m mutmut show NAME` there shows a survivor.
+mutmut (https://mutmut.readthedocs.io) makes the changes, one at a time, and runs the tests that reach the changed
+function; its settings stand in `[tool.mutmut]` of pyproject.toml. Everything happens in a copy of the project below
+`--folder`, which keeps results: the same command goes on where it was stopped. `python -m mutmut show NAME` there shows
+a survivor.
 """
 
 import argparse
