@@ -1,6 +1,14 @@
-"""What a run needs to go on where it stopped, written after every round, whole or not at all."""
+"""What a run needs to go on where it stopped, written after every round, whole or not at all.
 
+A checkpoint is an ``.npz`` file whose archive comment ends in the SHA-256 of every byte before it: the head, the names,
+shapes, types and numbers of all arrays, and what the archive says of itself. The digest is compared before anything is
+parsed, so that no damage reaches a parser.
+"""
+
+import hashlib
+import hmac
 import json
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -10,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from fedrobust.atomic import sweep
 from fedrobust.config import Experiment
 from fedrobust.models.layout import Weights
 from fedrobust.runs.folder import RunFolder, RunFolderError
@@ -18,11 +27,20 @@ KEPT = 2
 """Newest checkpoints that stay: if the disk damages the last one, the one before it is still there."""
 
 
+SCHEMA = 2
+"""Of what a checkpoint holds; the first had no digest."""
+
 _MEMORY = "memory/"
+_MARK = b"fedrobust checkpoint, SHA-256 of all bytes before: "
+_DIGITS = 64
 
 
 class CheckpointNotice(UserWarning):
     """A checkpoint cannot be read, and an older one is used."""
+
+
+class DamagedError(ValueError):
+    """A file is not the checkpoint that was written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +70,10 @@ class Checkpoint:
         directory = folder.file("checkpoints")
         directory.mkdir(exist_ok=True)
         head = {
+            "schema": SCHEMA,
             "round": self.round,
             "score": None if np.isinf(self.score) else self.score,
             "base": self.base,
-            "digest": self.weights.digest(),
-            "selected-digest": self.selected.digest(),
             "result": dict(self.result),
         }
         arrays: dict[str, Any] = {
@@ -69,10 +86,14 @@ class Checkpoint:
             arrays.update(
                 selected_trainable=self.selected.trainable, selected_statistics=self.selected.statistics
             )
-        path = folder.write_with(
-            f"checkpoints/round-{self.round:06}.npz", lambda temporary: np.savez(temporary, **arrays)
-        )
-        for old in _newest_first(folder)[KEPT:]:
+
+        def write(temporary: Path) -> None:
+            np.savez(temporary, **arrays)
+            seal(temporary)
+
+        path = folder.write_with(f"checkpoints/{_name(self.round)}", write)
+        # Newer ones are damaged, or this run would have gone on from them; they are no reason to let go of a good one.
+        for old in [each for each in _newest_first(folder) if _round(each) <= self.round][KEPT:]:
             old.unlink(missing_ok=True)
         return path
 
@@ -90,38 +111,89 @@ class Checkpoint:
         for path in paths:
             try:
                 return cls._read(path)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            # Whatever a disk, a copy or another program has made of a file, the one before it is used.
+            except Exception as error:
                 warnings.warn(
-                    f"{path}: damaged ({error}): the one before it is used", CheckpointNotice, stacklevel=2
+                    f"{path}: cannot be used ({error}): the one before it is", CheckpointNotice, stacklevel=2
                 )
-        what = "its checkpoints are damaged" if paths else "it has no checkpoint"
+        what = "none of its checkpoints can be used" if paths else "it has no checkpoint"
         raise RunFolderError(f"{folder.path}: cannot be resumed, {what}; start the study anew")
 
     @classmethod
     def _read(cls, path: Path) -> "Checkpoint":
+        check_seal(path)
         with np.load(path, allow_pickle=False) as archive:
-            head = json.loads(archive["head"].tobytes())
-            weights = Weights(archive["trainable"], archive["statistics"])
-            selected = weights
-            if "selected_trainable" in archive:
-                selected = Weights(archive["selected_trainable"], archive["selected_statistics"])
-            memory = {
-                name.removeprefix(_MEMORY): archive[name] for name in archive if name.startswith(_MEMORY)
-            }
-        if (weights.digest(), selected.digest()) != (head["digest"], head["selected-digest"]):
-            raise ValueError("its weights are not those it names")
+            arrays = {name: archive[name] for name in archive.files}
+        head = json.loads(arrays["head"].tobytes())
+        if head["schema"] != SCHEMA:
+            raise DamagedError(f"schema {head['schema']}, this version of fedrobust reads {SCHEMA}")
+        if path.name != _name(head["round"]):
+            raise DamagedError(f"it is of round {head['round']}")
+        weights = selected = Weights(arrays["trainable"], arrays["statistics"])
+        if "selected_trainable" in arrays:
+            selected = Weights(arrays["selected_trainable"], arrays["selected_statistics"])
+        memory = {
+            name.removeprefix(_MEMORY): array for name, array in arrays.items() if name.startswith(_MEMORY)
+        }
         score = -np.inf if head["score"] is None else head["score"]
         return cls(head["round"], weights, selected, score, head["base"], head["result"], memory)
 
 
+def seal(path: Path) -> None:
+    """Put the SHA-256 of a ``.npz`` file into the comment that ends it; it remains one."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = _MARK + b"0" * _DIGITS
+    with path.open("r+b") as file:
+        digest = _digest(path, path.stat().st_size - _DIGITS)
+        file.seek(-_DIGITS, 2)
+        file.write(digest)
+
+
+def check_seal(path: Path) -> None:
+    """Make sure that a file holds what `seal` saw.
+
+    Raises:
+        DamagedError: it does not, or nothing sealed it.
+        OSError: it cannot be read.
+    """
+    if not path.is_file():
+        raise DamagedError("not a file")
+    size, end = path.stat().st_size, len(_MARK) + _DIGITS
+    with path.open("rb") as file:
+        file.seek(max(0, size - end))
+        mark, written = _halves(file.read(end))
+    if mark != _MARK:
+        raise DamagedError(
+            "it does not end in its digest: it is damaged, or an earlier version of fedrobust wrote it, which can "
+            "still go on with it"
+        )
+    if not hmac.compare_digest(written, _digest(path, size - _DIGITS)):
+        raise DamagedError("damaged: its digest is that of another content")
+
+
+def _halves(end: bytes) -> tuple[bytes, bytes]:
+    return end[:-_DIGITS], end[-_DIGITS:]
+
+
+def _digest(path: Path, size: int) -> bytes:
+    """Return the SHA-256 of the first `size` bytes of a file, in hexadecimal."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while size > 0 and (part := file.read(min(size, 2**20))):
+            sha.update(part)
+            size -= len(part)
+    return sha.hexdigest().encode()
+
+
 def discard_checkpoints(folder: RunFolder) -> None:
-    """Remove all checkpoints of a finished run: its model is in ``model.keras``."""
+    """Remove all checkpoints of a finished run: its model is in ``model.keras``. What is not a run's is left."""
+    directory = folder.file("checkpoints")
+    if not directory.is_dir():
+        return
+    sweep(directory)
     for path in _newest_first(folder):
         path.unlink(missing_ok=True)
-    directory = folder.file("checkpoints")
-    if directory.exists():
-        for leftover in directory.iterdir():
-            leftover.unlink(missing_ok=True)
+    if not any(directory.iterdir()):
         directory.rmdir()
 
 
@@ -155,5 +227,19 @@ def _flat(study: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+_NAMED = re.compile(r"round-([0-9]{6,18})\.npz")
+
+
+def _name(round: int) -> str:
+    return f"round-{round:06}.npz"
+
+
+def _round(path: Path) -> int:
+    """Return the round in a checkpoint's name, -1 where it is no checkpoint's."""
+    match = _NAMED.fullmatch(path.name)
+    return int(match[1]) if match else -1
+
+
 def _newest_first(folder: RunFolder) -> list[Path]:
-    return sorted(folder.file("checkpoints").glob("round-*.npz"), reverse=True)
+    found = [path for path in folder.file("checkpoints").glob("round-*.npz") if _round(path) >= 0]
+    return sorted(found, key=lambda path: (_round(path), path.name), reverse=True)
