@@ -16,8 +16,8 @@ _TEMPORARY = re.compile(re.escape(_PREFIX) + r".+-[a-z0-9_]{8}(\.[^.]*)?", re.DO
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to, then put it in its place: write, fsync, rename.
 
-    If the block raises, `path` stays as it was and nothing is left behind. A process that is killed leaves the temporary
-    file; `sweep` removes it.
+    If the block raises, `path` stays as it was and nothing is left behind. A process that is killed leaves the
+    temporary file; `sweep` removes it.
     """
     handle, name = tempfile.mkstemp(prefix=f"{_PREFIX}{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)

@@ -10,6 +10,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context
 from flwr.serverapp import Grid, ServerApp
 
+from fedrobust.atomic import sweep
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.drawing import Drawing
@@ -189,6 +190,7 @@ class Study:
         Raises:
             ConfigError: the study, the data or the partition is another than the run's.
         """
+        sweep(folder.path)
         checkpoint = Checkpoint.latest(folder)
         changed = differences(checkpoint, self.experiment)
         if changed:

@@ -26,10 +26,11 @@ from fedrobust.runs.folder import RunFolder, RunFolderError
 
 
 def checkpoint(round: int) -> Checkpoint:
-    """Return a checkpoint with everything that one can hold: other selected weights, a rule's and an optimiser's memory."""
+    """Return a checkpoint with all that one can hold: other selected weights, a rule's and an optimiser's memory."""
     draw = np.random.default_rng(round)
     weights, selected = (
-        Weights(draw.standard_normal(500).astype(np.float32), draw.random(60).astype(np.float32)) for _ in range(2)
+        Weights(draw.standard_normal(500).astype(np.float32), draw.random(60).astype(np.float32))
+        for _ in range(2)
     )
     memory = {
         "rule/partitions": np.arange(10),
@@ -92,12 +93,21 @@ def tried(times: int, seed: int, scratch: Path) -> list[dict[str, str]]:
             broken = both or path == newer
             path.write_bytes(harmed(whole[path], kind, draw) if broken else whole[path])
         wanted = "refused" if both else "round 2"
-        rows.append({"kind": kind, "damaged": "both" if both else "the newer", "answer": answer(folder), "wanted": wanted})
+        rows.append(
+            {
+                "kind": kind,
+                "damaged": "both" if both else "the newer",
+                "answer": answer(folder),
+                "wanted": wanted,
+            }
+        )
     return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--times", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("checkpoints.json"))

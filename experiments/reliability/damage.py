@@ -100,7 +100,9 @@ def rebuilt(change: Callable[[dict[str, bytes], random.Random], None], keep_comm
             members, comment = {name: archive.read(name) for name in archive.namelist()}, archive.comment
         change(members, draw)
         with io.BytesIO() as file:
-            with zipfile.ZipFile(file, "w", draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
+            with zipfile.ZipFile(
+                file, "w", draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+            ) as archive:
                 for name, data in members.items():
                     archive.writestr(name, data)
                 archive.comment = comment if keep_comment else b""
@@ -124,7 +126,9 @@ def renamed(members: dict[str, bytes], draw: random.Random) -> None:
     """Change a letter of a member's name."""
     name = draw.choice(sorted(members))
     place = draw.randrange(len(name))
-    members[name[:place] + chr(ord(name[place]) ^ 1 << draw.randrange(5)) + name[place + 1 :]] = members.pop(name)
+    members[name[:place] + chr(ord(name[place]) ^ 1 << draw.randrange(5)) + name[place + 1 :]] = members.pop(
+        name
+    )
 
 
 def edited(members: dict[str, bytes], draw: random.Random) -> None:
@@ -149,7 +153,11 @@ def claimed(content: bytes, draw: random.Random) -> bytes:
     """Return the file with another compression method, flag, size or offset in its directory or a header."""
     broken = bytearray(content)
     signature, fields = draw.choice(
-        ((LOCAL, (4, 6, 8, 14, 18, 22, 26, 28)), (CENTRAL, (6, 8, 10, 16, 20, 24, 28, 30, 32, 42)), (END, (8, 10, 12, 16, 20)))
+        (
+            (LOCAL, (4, 6, 8, 14, 18, 22, 26, 28)),
+            (CENTRAL, (6, 8, 10, 16, 20, 24, 28, 30, 32, 42)),
+            (END, (8, 10, 12, 16, 20)),
+        )
     )
     starts = [place for place in range(len(content) - 4) if content.startswith(signature, place)]
     place = draw.choice(starts) + draw.choice(fields)
@@ -168,6 +176,7 @@ def kinds(content: bytes) -> Iterator[tuple[str, Damage]]:
         yield damage.__name__, damage
     for change in (swapped, dropped, renamed, edited, enlarged):
         for keep_comment in (True, False):
-            yield f"archive with {change.__name__} members{'' if keep_comment else ', no comment'}", rebuilt(
-                change, keep_comment
+            yield (
+                f"archive with {change.__name__} members{'' if keep_comment else ', no comment'}",
+                rebuilt(change, keep_comment),
             )

@@ -61,7 +61,7 @@ def test_damage_of_every_kind_is_seen_and_the_one_before_is_used(trial, tmp_path
 
 
 def test_what_a_digest_protects_is_every_byte(tmp_path):
-    older, newer = saved(tmp_path, 1, 2)
+    _older, newer = saved(tmp_path, 1, 2)
     whole = newer.read_bytes()
     for place in range(0, len(whole), 7):
         newer.write_bytes(whole[:place] + bytes([whole[place] ^ 0x20]) + whole[place + 1 :])
@@ -71,7 +71,7 @@ def test_what_a_digest_protects_is_every_byte(tmp_path):
 
 
 def test_other_things_in_a_checkpoints_place(tmp_path):
-    older, newer = saved(tmp_path, 1, 2)
+    _older, newer = saved(tmp_path, 1, 2)
     newer.unlink()
     newer.mkdir()
     assert round_of(tmp_path) == 1
@@ -122,7 +122,10 @@ def test_damaged_newer_ones_do_not_cost_the_good_one(tmp_path):
 
 def test_of_older_checkpoints_two_stay(tmp_path):
     saved(tmp_path, 9, 10, 11)
-    assert sorted(path.name for path in tmp_path.glob("checkpoints/*")) == ["round-000010.npz", "round-000011.npz"]
+    assert sorted(path.name for path in tmp_path.glob("checkpoints/*")) == [
+        "round-000010.npz",
+        "round-000011.npz",
+    ]
 
 
 def test_leftovers_of_killed_processes_are_swept_and_nothing_else(tmp_path):
@@ -139,7 +142,12 @@ def test_leftovers_of_killed_processes_are_swept_and_nothing_else(tmp_path):
     left = [killed(tmp_path / name) for name in ("result.json", "model.keras", "noending", "audit/a.b.npz")]
     kept = [
         tmp_path / name
-        for name in (".hidden", ".fedrobust-writing-notes.txt", "fedrobust-writing-a-abcdefgh.json", ".result-abcd1234.json")
+        for name in (
+            ".hidden",
+            ".fedrobust-writing-notes.txt",
+            "fedrobust-writing-a-abcdefgh.json",
+            ".result-abcd1234.json",
+        )
     ]
     for path in kept:
         path.write_text("mine")
