@@ -23,6 +23,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import Recalibration
 from fedrobust.once import once
+from fedrobust.plain import MOST_STRING, plain_text
 from fedrobust.poisoning import Goal, Scene
 from fedrobust.report.page import write as write_report
 from fedrobust.runs.checkpoint import Checkpoint, differences, discard_checkpoints
@@ -174,7 +175,14 @@ class Study:
             self.note_status(folder, "stopped", f"stopped after {self.saved} rounds")
             raise
         except BaseException as error:
-            self.finish(folder, "failed", f"{type(error).__name__}: {error}")
+            try:
+                self.finish(folder, "failed", plain_text(f"{type(error).__name__}: {error}", MOST_STRING))
+            except (
+                Exception
+            ) as second:  # what is told is why the study failed, not why that could not be written
+                error.add_note(
+                    f"its record cannot be written: {plain_text(f'{type(second).__name__}: {second}')}"
+                )
             raise
         self.finish(folder, "finished")
         discard_checkpoints(folder)
@@ -445,7 +453,9 @@ class Study:
     def note_status(self, folder: RunFolder, status: str, error: str | None = None) -> None:
         """Write ``result.json``."""
         self.result.update(status=status, error=error, seconds=time.perf_counter() - self.started)
-        folder.write_json("result.json", self.result)
+        # What made a study fail may stand in its record, and must not keep it from being written.
+        write = folder.write_json if status == "finished" else folder.write_whatever
+        write("result.json", self.result)
 
     def summary(self, dataset: Dataset) -> str:
         """Return the study in one line."""

@@ -1,7 +1,8 @@
 """Who can be asked to train: which node stands for which client, and how many images each has."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from statistics import median_low
 
 import numpy as np
 from flwr.app import Message, MessageType, RecordDict
@@ -25,8 +26,9 @@ class Population:
         partitions: of the clients that can be asked, ascending (n,).
         nodes: partition -> Flower's node id; None where it is the partition plus one, as in a simulation.
         sizes: how many images each of `partitions` has, (n,).
-        step_seconds: a local step's, measured at the nodes that introduced themselves, as many at a time as train.
-        memory_bytes: the most that one of their processes holds.
+        step_seconds: a local step's, measured at the nodes that introduced themselves, as many at a time as train:
+            their median.
+        memory_bytes: the most that one of their processes holds: their median.
         refused: nodes that cannot take part, and why.
     """
 
@@ -67,27 +69,29 @@ def population_of(grid: Grid, experiment: Experiment, problem: Problem, layout: 
     """
     content = RecordDict({"config": problem_config(problem)})
     clients = experiment.federation.clients
-    if isinstance(grid, SimulatedGrid):
-        replies = grid.ask_every_worker(MessageType.QUERY, content)
-    else:
-        nodes = sorted(grid.get_node_ids())
-        messages = [Message(content, node, MessageType.QUERY, group_id="0") for node in nodes]
-        replies = list(exchange(grid, messages, experiment.engine.client_timeout))
     introductions: dict[int, Introduction] = {}
-    refused = []
-    for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
-        read = read_introduction(reply, layout, clients)
-        if isinstance(read, Failure):
-            refused.append(read.reason)
-        elif read.partition in introductions:
-            refused.append(f"partition {read.partition} stands for another node already")
-        else:
-            introductions[read.partition] = read
+    refused: list[str] = []
+    asked = 0
+    for replies in _answers(grid, content, clients, experiment.engine.client_timeout):
+        asked += len(replies)
+        for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
+            read = read_introduction(reply, layout, clients)
+            if isinstance(read, Failure):
+                refused.append(read.reason)
+            elif isinstance(grid, SimulatedGrid) and read.partition != read.node - 1:
+                refused.append(f"client {read.node - 1} introduced itself as client {read.partition}")
+            elif read.partition in introductions:
+                refused.append(f"partition {read.partition} stands for another node already")
+            else:
+                introductions[read.partition] = read
+        if introductions:
+            break
     if not introductions:
         why = f"; first reason: {refused[0]}" if refused else ""
-        raise RoundError(f"none of {len(replies)} nodes is ready{why}")
-    steps = float(np.mean([each.step_seconds for each in introductions.values()]))
-    memory = max(each.memory_bytes for each in introductions.values())
+        raise RoundError(f"none of {asked} nodes is ready{why}")
+    # What nodes say of themselves only foretells costs. Of few or hostile ones, the middle one is nearest the truth.
+    steps = median_low(each.step_seconds for each in introductions.values())
+    memory = median_low(each.memory_bytes for each in introductions.values())
     if isinstance(grid, SimulatedGrid):
         sizes = np.asarray(partition_of(experiment).sizes)
         return Population(np.arange(clients), None, sizes, steps, memory, tuple(refused))
@@ -100,3 +104,19 @@ def population_of(grid: Grid, experiment: Experiment, problem: Problem, layout: 
         memory,
         tuple(refused),
     )
+
+
+MOST_ASKED = 32
+"""Clients in whose name a simulation's workers get ready, a few at a time, until one does properly."""
+
+
+def _answers(grid: Grid, content: RecordDict, clients: int, timeout: float) -> Iterator[list[Message]]:
+    """Yield replies to a query: those of all nodes, or in a simulation those of a few clients at a time."""
+    if not isinstance(grid, SimulatedGrid):
+        messages = [
+            Message(content, node, MessageType.QUERY, group_id="0") for node in sorted(grid.get_node_ids())
+        ]
+        yield list(exchange(grid, messages, timeout))
+        return
+    for first in range(1, min(clients, MOST_ASKED) + 1, grid.workers):
+        yield grid.ask_every_worker(MessageType.QUERY, content, first)

@@ -1,19 +1,31 @@
-"""Read the replies of a round: each one is a client's word and may be anything."""
+"""Read the replies of a round: each one is a client's word and may be anything.
+
+Whatever a reply holds, its reader returns a `Failure` at worst: no reply ends a study.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
 from fedrobust.models.layout import Layout, Weights
+from fedrobust.plain import plain_text
 from fedrobust.runs.environment import code_digest
 from fedrobust.simulation.exchange import last_line
 from fedrobust.simulation.records import vector_of
 
 MOST_EXAMPLES = 2**31
 """More images than any hospital has; beyond it a claim is an attack or a fault."""
+
+MOST_LOSS = 1e30
+MOST_SECONDS = 1e8
+"""Three years."""
+MOST_STEP_SECONDS = 1e5
+MOST_MEMORY = 2**46
+"""Bytes; 70 TB."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +36,8 @@ class Reply:
         partition: the client.
         weights: its weights after training.
         examples: how many images it says it has.
-        loss: its mean training loss.
-        seconds: its local update took.
+        loss: its mean training loss; NaN where it says none that can be.
+        seconds: its local update took; NaN where it says none that can be.
     """
 
     partition: int
@@ -60,10 +72,16 @@ class Introduction:
 
 @dataclass(frozen=True)
 class Failure:
-    """One client that is left out of a round, and why."""
+    """One client that is left out of a round, and why.
+
+    The reason goes into records, onto terminals and pages: it is one short line, whoever wrote it.
+    """
 
     partition: int
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", plain_text(self.reason))
 
 
 class ReplyError(ValueError):
@@ -90,6 +108,8 @@ def read_reply(
         return _checked(message, partition, layout, round, most_examples)
     except ReplyError as error:
         return Failure(partition, str(error))
+    except Exception as error:  # a reply is anything: what it makes a reader raise is its own failure
+        return Failure(partition, f"it cannot be read: {type(error).__name__}: {error}")
 
 
 def read_introduction(message: Message, layout: Layout, clients: int) -> Introduction | Failure:
@@ -97,35 +117,41 @@ def read_introduction(message: Message, layout: Layout, clients: int) -> Introdu
     node = message.metadata.src_node_id
     if message.has_error():
         return Failure(node, last_line(message))
+    try:
+        return _introduced(message, node, layout, clients)
+    except ReplyError as error:
+        return Failure(node, str(error))
+    except Exception as error:
+        return Failure(node, f"its introduction cannot be read: {type(error).__name__}: {error}")
+
+
+def _introduced(message: Message, node: int, layout: Layout, clients: int) -> Introduction:
     hospital = message.content.get("hospital")
     if not isinstance(hospital, MetricRecord):
-        return Failure(node, f"records {sorted(message.content)}: a node introduces itself with hospital")
+        raise ReplyError(f"records {_few(message.content)}: a node introduces itself with hospital")
     software = message.content.get("software")
     code = software.get("code") if isinstance(software, ConfigRecord) else None
     if code != code_digest():
-        return Failure(
-            node,
-            f"fedrobust's code there has digest {str(code)[:12]}, here {code_digest()[:12]}: install the same version",
+        raise ReplyError(
+            f"fedrobust's code there has digest {str(code)[:12]}, here {code_digest()[:12]}: install the same version"
         )
     partition, parameters = hospital.get("partition"), hospital.get("parameters")
-    if not isinstance(partition, int) or not 0 <= partition < clients:
-        return Failure(node, f"partition = {partition}: the study has 0 to {clients - 1}")
-    if parameters != layout.parameters:
-        return Failure(
-            node,
-            f"a model of {parameters} parameters, the server's has {layout.parameters}: not the same study",
+    if type(partition) is not int or not 0 <= partition < clients:
+        raise ReplyError(f"partition = {_short(partition)}: the study has 0 to {clients - 1}")
+    if type(parameters) is not int or parameters != layout.parameters:
+        raise ReplyError(
+            f"a model of {_short(parameters)} parameters, the server's has {layout.parameters}: not the same study"
         )
-    examples = hospital.get("num-examples")
-    if not isinstance(examples, int) or not 1 <= examples <= MOST_EXAMPLES:
-        return Failure(node, f"num-examples = {examples}: a whole number from 1 to {MOST_EXAMPLES}")
+    examples = _examples(hospital)
+    seconds = _number(hospital, "step-seconds", 0.0, MOST_STEP_SECONDS)
+    if not seconds > 0:
+        raise ReplyError(
+            f"step-seconds = {_short(hospital.get('step-seconds'))}: a number above 0, up to {MOST_STEP_SECONDS:g}"
+        )
     memory = hospital.get("memory-bytes")
-    return Introduction(
-        partition,
-        node,
-        examples,
-        _number(hospital, "step-seconds"),
-        memory if isinstance(memory, int) else 0,
-    )
+    if type(memory) is not int or not 0 <= memory <= MOST_MEMORY:
+        raise ReplyError(f"memory-bytes = {_short(memory)}: a whole number from 0 to {MOST_MEMORY}")
+    return Introduction(partition, node, examples, seconds, memory)
 
 
 def _checked(message: Message, partition: int, layout: Layout, round: int, most_examples: int) -> Reply:
@@ -140,8 +166,9 @@ def _checked(message: Message, partition: int, layout: Layout, round: int, most_
     strange = set(metrics) - CLAIMED
     if strange:
         raise ReplyError(f"metrics {_few(strange)} were not asked for")
-    if metrics.get("round") != round:
-        raise ReplyError(f"a reply to round {metrics.get('round')}: this is round {round}")
+    number = metrics.get("round")
+    if type(number) is not int or number != round:
+        raise ReplyError(f"a reply to round {_short(number)}: this is round {round}")
     weights = Weights(
         _vector(arrays, "trainable", layout.parameters), _vector(arrays, "statistics", layout.statistics)
     )
@@ -149,12 +176,16 @@ def _checked(message: Message, partition: int, layout: Layout, round: int, most_
         raise ReplyError(
             f"weights hold {_few(arrays)}: trainable and statistics are expected, and nothing else"
         )
-    examples = metrics.get("num-examples")
-    if not isinstance(examples, int) or not 1 <= examples <= MOST_EXAMPLES:
-        raise ReplyError(f"num-examples = {examples}: a whole number from 1 to {MOST_EXAMPLES}")
+    examples = _examples(metrics)
     if examples > most_examples:
         raise ReplyError(f"num-examples = {examples}: it introduced itself with {most_examples} images")
-    return Reply(partition, weights, examples, _number(metrics, "loss"), _number(metrics, "seconds"))
+    return Reply(
+        partition,
+        weights,
+        examples,
+        _number(metrics, "loss", -MOST_LOSS, MOST_LOSS),
+        _number(metrics, "seconds", 0.0, MOST_SECONDS),
+    )
 
 
 def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:
@@ -162,13 +193,15 @@ def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:
         raise ReplyError(f"weights have no {name}, only {_few(record)}")
     array = record[name]
     if array.dtype != "float32" or tuple(array.shape) != (size,):
-        raise ReplyError(f"{name} is {array.dtype} {tuple(array.shape)}: float32 ({size},) is expected")
+        raise ReplyError(
+            f"{name} is {_short(array.dtype)} {_short(tuple(array.shape))}: float32 ({size},) is expected"
+        )
     try:
         vector = vector_of(array)
-    except (ValueError, TypeError, OSError, EOFError, SyntaxError) as error:
+    except Exception as error:  # bytes can make a decoder raise anything
         raise ReplyError(f"{name} cannot be decoded: {error}") from error
     if vector.dtype != np.float32 or vector.shape != (size,):
-        raise ReplyError(f"{name} holds {vector.dtype} {vector.shape}: float32 ({size},) is expected")
+        raise ReplyError(f"{name} holds {vector.dtype} {_short(vector.shape)}: float32 ({size},) is expected")
     if not all_finite(vector):
         broken = vector.size - np.count_nonzero(np.isfinite(vector))
         raise ReplyError(f"{name} has {broken} numbers that are not finite")
@@ -194,6 +227,24 @@ def all_finite(vector: np.ndarray) -> bool:
 BLOCK = 65536
 
 
-def _number(metrics: MetricRecord, name: str) -> float:
+def _examples(metrics: MetricRecord) -> int:
+    examples = metrics.get("num-examples")
+    if type(examples) is not int or not 1 <= examples <= MOST_EXAMPLES:
+        raise ReplyError(f"num-examples = {_short(examples)}: a whole number from 1 to {MOST_EXAMPLES}")
+    return examples
+
+
+def _number(metrics: MetricRecord, name: str, least: float, most: float) -> float:
+    """Return a metric that only tells something; NaN where it is missing, or none that can be."""
     value = metrics.get(name)
-    return float(value) if isinstance(value, int | float) else float("nan")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        return float("nan")
+    return float(value)
+
+
+def _short(value: Any) -> str:
+    """Return a claimed value in few characters."""
+    # Python refuses to write out whole numbers of more than some thousand digits.
+    if isinstance(value, int) and value.bit_length() > 10_000:
+        return f"a whole number of {value.bit_length()} bits"
+    return plain_text(str(value)[:200], 60)

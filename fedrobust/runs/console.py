@@ -84,9 +84,9 @@ class ConsoleListener:
                 self._say(f"run folder: {escape(event.folder)}")
                 self.folder = event.folder
             case StageStarted():
-                self._begin(event.stage, None)
+                self._begin(escape(event.stage), None)
                 if not self.live:
-                    self._say(f"{event.stage} ...")
+                    self._say(f"{escape(event.stage)} ...")
             case ForecastMade():
                 self._say(escape(event.line), style="dim")
             case StudyResumed():

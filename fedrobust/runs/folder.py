@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from fedrobust.atomic import atomic
 from fedrobust.errors import FedrobustError
+from fedrobust.plain import plain
 
 
 class RunFolderError(FedrobustError, ValueError):
@@ -97,6 +98,13 @@ class RunFolder:
     def write_json(self, name: str, value: Mapping[str, Any]) -> Path:
         """Write plain data as indented JSON, atomically; NaN and infinities are refused."""
         return self.write_text(name, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+    def write_whatever(self, name: str, value: Mapping[str, Any]) -> Path:
+        """Write `value` as JSON, atomically, whatever is in it: what is no plain data is made so, see `plain`.
+
+        For the record of a study that failed: what made it fail may be in it.
+        """
+        return self.write_json(name, plain(value))
 
     def write_with(self, name: str, write: Callable[[Path], None]) -> Path:
         """Write a file atomically by calling `write` with a temporary path of the same suffix."""

@@ -8,19 +8,30 @@ from flwr.serverapp import Grid
 
 from fedrobust.runs.events import ClientReplied, emit
 from fedrobust.simulation.grid import SimulatedGrid
+from fedrobust.simulation.guard import summary
+from fedrobust.simulation.wire import Wire
 
 POLL_SECONDS = 0.2
 """Between two looks for replies on Flower's own carriers, which cannot be waited on."""
 
+POLL_SHARE = 4
+"""A look at many nodes takes time itself: the pause after it is at least so many times as long."""
+
 
 def exchange(grid: Grid, messages: Iterable[Message], timeout: float = 0.0) -> Iterator[Message]:
     """Send `messages` and yield each reply when it arrives; an event tells of each.
+
+    A reply is made of Flower's own types, within limits, and answers the message that its node was sent: whatever else
+    a node sends, or its carrier cannot read, is an error reply of that node, and nobody else's loss.
 
     Args:
         grid: an engine of this project, or one of Flower's.
         messages: at most one a node.
         timeout: seconds after which the replies of Flower's carriers that are still missing are left out; 0 for no
             limit. The engines of this project measure each client's time themselves.
+
+    Raises:
+        EngineError: the carrier itself is gone.
     """
     replies = grid.stream(messages) if isinstance(grid, SimulatedGrid) else _polled(grid, messages, timeout)
     for reply in replies:
@@ -30,26 +41,24 @@ def exchange(grid: Grid, messages: Iterable[Message], timeout: float = 0.0) -> I
 
 def _polled(grid: Grid, messages: Iterable[Message], timeout: float) -> Iterator[Message]:
     began = time.monotonic()
-    messages = list(messages)
-    keys = grid.push_messages(messages)
-    missing = {key: message.metadata.dst_node_id for key, message in zip(keys, messages, strict=True)}
-    while missing:
-        arrived = list(grid.pull_messages(missing))
-        for reply in arrived:
-            node = missing.pop(reply.metadata.reply_to_message_id, None)
-            if node is not None:
-                # A reply that Flower writes for a node that is gone comes from the SuperLink: say whose it is.
-                reply.metadata.__dict__["_src_node_id"] = node
+    with Wire(grid, timeout) as wire:
+        yield from wire.push(messages)
+        while wire.missing:
+            # What has arrived by the end of the time counts: the last look is after it.
+            late = bool(timeout) and time.monotonic() - began > timeout
+            looked = time.monotonic()
+            arrived = 0
+            for reply in wire.pull():
+                arrived += 1
                 yield reply
-        if timeout and time.monotonic() - began > timeout:
-            return
-        if missing and not arrived:
-            time.sleep(POLL_SECONDS)
+            if late:
+                return
+            if wire.missing and not arrived:
+                time.sleep(max(POLL_SECONDS, POLL_SHARE * (time.monotonic() - looked)))
 
 
 def last_line(reply: Message) -> str:
-    """Return what went wrong in one line, or "" for a reply with content."""
+    """Return what went wrong in one plain line, or "" for a reply with content."""
     if not reply.has_error():
         return ""
-    lines = (reply.error.reason or "").strip().splitlines()
-    return lines[-1] if lines else f"error {reply.error.code}"
+    return summary(reply.error.reason) if reply.error.reason else f"error {reply.error.code}"

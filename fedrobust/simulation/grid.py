@@ -7,7 +7,6 @@ they arrive; a worker that dies, or takes too long, is replaced.
 
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
@@ -15,16 +14,21 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from flwr.app import Context, Error, Message, RecordDict
-from flwr.common.constant import ErrorCode
+from flwr.app import Context, Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from fedrobust.errors import FedrobustError
+from fedrobust.plain import plain_text
+from fedrobust.simulation.guard import failed_reply, plain_reply, plain_state, told
 from fedrobust.simulation.identity import RUN_ID
 
 MOST_DEATHS = 3
 """A client that takes as many workers with it is left out."""
+
+
+PREPARATION_SECONDS = 900.0
+"""What a worker may take to get ready, where clients have a time limit at all."""
 
 
 class EngineError(FedrobustError, RuntimeError):
@@ -83,9 +87,10 @@ class Seat:
 class SimulatedGrid(Grid):
     """Carry messages to `clients` simulated nodes.
 
-    Node ids are the partitions plus one. A client that raises becomes an error reply, as everywhere in Flower. Use
-    the grid as a context manager: leaving it drops waiting messages, waits for workers that can finish, and closes
-    them.
+    Node ids are the partitions plus one. A client that raises, whatever it raises, or returns what is no reply becomes
+    an error reply: no reply ends a run. (Ctrl-C is heard by the main thread, which never runs a client: in a worker's
+    thread a KeyboardInterrupt is the client's own.) Use the grid as a context manager: leaving it drops waiting
+    messages, waits for workers that can finish, and closes them.
 
     Args:
         hire: makes the worker of a seat; called in the seat's thread, and again when a worker dies.
@@ -114,6 +119,7 @@ class SimulatedGrid(Grid):
         self._closed = False
         self._finished: SimpleQueue[tuple[str, Message | BaseException]] = SimpleQueue()
         self._replies: dict[str, Message] = {}
+        self._forgotten: set[str] = set()
         self._number = 0
         self._seats: list[Seat] = []
         self._preparation: tuple[str, RecordDict] | None = None
@@ -219,15 +225,16 @@ class SimulatedGrid(Grid):
         finally:
             self._drop(mine)
 
-    def ask_every_worker(self, message_type: str, content: RecordDict) -> list[Message]:
-        """Send one message to every worker, as the nodes 1, 2, ..., and return the replies.
+    def ask_every_worker(self, message_type: str, content: RecordDict, first: int = 1) -> list[Message]:
+        """Send one message to every worker, as the nodes `first`, `first` + 1, ..., and return the replies.
 
         A worker that is hired later, in the place of another, is sent it, too, before it answers anything else.
         """
         self._preparation = (message_type, content)
-        seats = range(min(self.workers, self.clients))
+        seats = range(min(self.workers, self.clients - first + 1))
         keys = {
-            self._start(Message(content, seat + 1, message_type, group_id="0"), worker=seat) for seat in seats
+            self._start(Message(content, seat + first, message_type, group_id="0"), worker=seat)
+            for seat in seats
         }
         while keys - set(self._replies):
             self._take(None)
@@ -265,21 +272,31 @@ class SimulatedGrid(Grid):
                 continue
             if isinstance(answer, BaseException):
                 raise answer
+            if key in self._forgotten:
+                self._forgotten.remove(key)
+                continue
             self._replies[key] = answer
             return key
 
     def _drop(self, keys: set[str]) -> None:
         """Forget messages that nobody waits for any more; those that a worker is busy with come to nothing."""
         with self._changed:
+            waiting = {job.key for job in self._waiting}
             self._waiting = deque(job for job in self._waiting if job.key not in keys)
+        self._forgotten |= keys - waiting
 
     def _until_next_timeout(self) -> float | None:
         if not self._timeout:
             return None
         with self._changed:
-            begun = [seat.since for seat in self._seats if seat.job is not None and seat.job.worker is None]
+            ends = [seat.since + self._allowed(seat.job) for seat in self._seats if seat.job is not None]
         # A message that is still waiting may be taken up at any moment: look again after a whole timeout at latest.
-        return max(0.0, min(begun, default=time.monotonic()) + self._timeout - time.monotonic())
+        now = time.monotonic()
+        return max(0.0, min([*ends, now + self._timeout]) - now)
+
+    def _allowed(self, job: Job) -> float:
+        # What goes to one worker only prepares it: compiling is not the client's time.
+        return self._timeout if job.worker is None else max(self._timeout, PREPARATION_SECONDS)
 
     def _give_up_late_workers(self) -> None:
         if not self._timeout:
@@ -292,15 +309,16 @@ class SimulatedGrid(Grid):
         for seat, job in late:
             if job is None:
                 continue
-            reason = f"engine.client-timeout = {self._timeout:g}: no reply after {now - seat.since:.1f} s"
-            self._finished.put((job.key, _error(job.message, reason)))
+            reason = (
+                f"engine.client-timeout = {self._allowed(job):g}: no reply after {now - seat.since:.1f} s"
+            )
+            self._finished.put((job.key, failed_reply(job.message, reason)))
             if seat.worker is not None:
                 seat.worker.close()
             self._seats[seat.number] = self._seated(seat.number, again=True)
 
     def _is_late(self, seat: Seat, now: float) -> bool:
-        # What goes to one worker only prepares it: compiling is not the client's time.
-        return seat.job is not None and seat.job.worker is None and now - seat.since >= self._timeout
+        return seat.job is not None and now - seat.since >= self._allowed(seat.job)
 
     def _seated(self, number: int, again: bool = False) -> Seat:
         seat = Seat(number)
@@ -331,15 +349,20 @@ class SimulatedGrid(Grid):
                 self._finished.put((job.key, reply))
         except BaseException as error:  # the server's thread is the one that must hear of it
             if not self._closed:
-                self._finished.put(("", error))
+                self._finished.put(("", error if isinstance(error, FedrobustError) else _foreign(error)))
 
     def _staff(self, seat: Seat, again: bool) -> None:
         """Hire the seat's worker; one that comes in the place of another prepares as the first ones did."""
         seat.worker = self._hire(seat.number)
         if again and self._preparation is not None:
             message_type, content = self._preparation
-            message = Message(RecordDict(dict(content)), seat.number + 1, message_type, group_id="0")
-            self._answered(seat, Job("", message))
+            node = seat.number % self.clients + 1
+            message = Message(RecordDict(dict(content)), node, message_type, group_id="0")
+            try:
+                self._answered(seat, Job("", message))
+            except WorkerDiedError:
+                # The client in whose name it prepared takes workers with it: go on with one that is not prepared.
+                seat.worker = self._hire(seat.number)
 
     def _next(self, seat: Seat) -> Job | None:
         with self._changed:
@@ -359,19 +382,27 @@ class SimulatedGrid(Grid):
             run_id=RUN_ID,
             node_id=node,
             node_config={"partition-id": node - 1, "num-partitions": self.clients},
-            state=self._states.get(node) or RecordDict(),
+            state=RecordDict(dict(self._states.get(node, {}))),
             run_config=self._run_config,
         )
         try:
-            return seat.worker.answer(job.message, context)
+            reply = plain_reply(seat.worker.answer(job.message, context), job.message)
+            if not seat.given_up:
+                self._remember(node, context)
         except WorkerDiedError:
             raise
-        except Exception:
-            return _error(job.message, traceback.format_exc())
-        finally:
-            # Most clients keep nothing between rounds: a population of phones costs only those that do.
-            if context.state:
-                self._states[node] = context.state
+        except BaseException as error:  # whatever a client raises, or its objects do when they are read
+            reply = failed_reply(job.message, told(error))
+        return reply
+
+    def _remember(self, node: int, context: Context) -> None:
+        """Keep what a client wants to find in its next round; one that failed finds what it found before."""
+        state = plain_state(context.state)
+        # Most clients keep nothing between rounds: a population of phones costs only those that do.
+        if state:
+            self._states[node] = state
+        else:
+            self._states.pop(node, None)
 
     def _mourn(self, seat: Seat, job: Job, death: WorkerDiedError) -> None:
         """Put the message of a dead worker back in front of the others, or give it up."""
@@ -382,11 +413,15 @@ class SimulatedGrid(Grid):
                 self._waiting.appendleft(job)
                 self._changed.notify_all()
                 return
-        self._finished.put((job.key, _error(job.message, f"its worker died {job.deaths} times: {death}")))
+        reason = f"its worker died {job.deaths} times: {plain_text(str(death))}"
+        self._finished.put((job.key, failed_reply(job.message, reason)))
 
 
-def _error(message: Message, reason: str) -> Message:
-    return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
+def _foreign(error: BaseException) -> EngineError:
+    """Return an error that comes from below an engine as the engine's own."""
+    found = EngineError(f"a worker cannot be started: {plain_text(f'{type(error).__name__}: {error}')}")
+    found.__cause__ = error
+    return found
 
 
 def _shorter(a: float | None, b: float | None) -> float | None:

@@ -1,6 +1,7 @@
 """How weights travel: one record with two float32 vectors, encoded only where bytes are needed."""
 
-from io import BytesIO
+import math
+import re
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord
 from flwr.common.constant import SType
 
 from fedrobust.models.layout import Weights
+from fedrobust.plain import plain_text
 from fedrobust.study import Problem
 
 
@@ -61,32 +63,61 @@ def vector_of(array: Array) -> np.ndarray:
         values: np.ndarray = array.__dict__["values"]
         return values
     if array.stype != SType.NUMPY:
-        raise ValueError(f"serialised as {array.stype!r}: {SType.NUMPY!r} is read here")
-    with memoryview(array.data) as view:
-        start, shape, dtype = _header(bytes(view[:_MOST_HEADER]))
-    values = np.frombuffer(array.data, dtype, offset=start)
-    if values.size != int(np.prod(shape, dtype=np.int64)):
-        raise ValueError(f"{values.size} numbers, the header says {shape}")
-    values = values.reshape(shape)
+        raise ValueError(f"serialised as {plain_text(str(array.stype), 40)!r}: {SType.NUMPY!r} is read here")
+    start, shape, dtype = _header(array.data[:_MOST_HEADER])
+    found, wanted = len(array.data) - start, math.prod(shape) * dtype.itemsize
+    if found != wanted:
+        raise ValueError(f"{found / dtype.itemsize:g} numbers, the header says {_few(shape)}")
+    values = np.frombuffer(array.data, dtype, offset=start).reshape(shape)
     values.setflags(write=False)
     return values
 
 
 _MOST_HEADER = 4096
+_MAGIC = b"\x93NUMPY"
+# The header is a Python literal, written by NumPy in one way only. Python's own parser is not made for hostile text.
+_LITERAL = re.compile(
+    rb"\{'descr': '([<>|=]?[biufc][0-9]{1,2})', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:[0-9]{1,19}, ?){0,31}(?:[0-9]{1,19})?)\), \} *\n"
+)
 
 
 def _header(head: bytes) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
-    """Return where the numbers begin, their shape and their dtype."""
-    file = BytesIO(head)
-    version = np.lib.format.read_magic(file)
-    if version != (1, 0):
-        raise ValueError(f"NumPy format {version}: (1, 0) is read here")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    if fortran or dtype.hasobject:
+    """Return where the numbers begin, their shape and their dtype.
+
+    Raises:
+        ValueError: `head` does not begin with a header of NumPy's format 1.0 for plain numbers in C order.
+    """
+    if head[:6] != _MAGIC or len(head) < 10:
+        raise ValueError("the magic string of NumPy's format is missing")
+    if head[6:8] != b"\x01\x00":
+        raise ValueError(f"NumPy format ({head[6]}, {head[7]}): (1, 0) is read here")
+    start = 10 + int.from_bytes(head[8:10], "little")
+    if start > len(head):
+        raise ValueError(f"a header of {start} bytes: it is cut, or longer than {_MOST_HEADER}")
+    literal = _LITERAL.fullmatch(head, 10, start)
+    if literal is None:
         raise ValueError(
-            f"an array of {dtype} in {'Fortran' if fortran else 'C'} order: plain numbers in C order"
+            f"the header {plain_text(repr(head[10:start]), 80)} is not that of an array of numbers"
         )
-    return file.tell(), shape, dtype
+    descr, fortran, sides = literal.groups()
+    try:
+        dtype = np.dtype(descr.decode())
+    except TypeError as error:
+        raise ValueError(f"the header has no dtype of NumPy's: {descr.decode()!r}") from error
+    if fortran == b"True":
+        raise ValueError(f"an array of {dtype} in Fortran order: plain numbers in C order are read here")
+    shape = tuple(int(side) for side in sides.split(b",") if side.strip())
+    if any(side > _MOST_SIDE for side in shape):
+        raise ValueError(f"the header says {_few(shape)}: no array is as long")
+    return start, shape, dtype
+
+
+_MOST_SIDE = 2**48
+
+
+def _few(shape: tuple[int, ...]) -> str:
+    return str(shape) if len(shape) <= 4 else f"{str(shape[:4])[:-1]}, ...)"
 
 
 def weights_record(weights: Weights) -> ArrayRecord:

@@ -6,6 +6,8 @@ The compiled local update releases Python's lock, so threads are enough; nothing
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from fedrobust.simulation.guard import private_copy
+
 
 class ThreadWorker:
     """Answers in the thread that calls it.
@@ -19,7 +21,7 @@ class ThreadWorker:
 
     def answer(self, message: Message, context: Context) -> Message:
         """Return what the node's app answers."""
-        return self._app(message, context)
+        return self._app(private_copy(message), context)
 
     def close(self) -> None:
         """Do nothing: a thread cannot be stopped, it ends with its answer."""

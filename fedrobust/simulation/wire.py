@@ -1,0 +1,235 @@
+"""Flower's own carriers, one reply at a time.
+
+Flower decodes all replies of a look together: one that cannot be decoded takes the others with it, and what was pulled
+is gone from the server by then. Here every reply is pulled and decoded alone. What arrives for one message is the reply
+of the node that the message went to, whatever it says of itself.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from flwr.app import Message
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    ConfirmMessageReceivedResponse,
+    PullObjectRequest,
+    PullObjectResponse,
+)
+from flwr.proto.runtime_pb2 import PullAppMessagesRequest, PullAppMessagesResponse
+from flwr.serverapp import Grid
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+
+from fedrobust.plain import plain_text
+from fedrobust.simulation.grid import EngineError
+from fedrobust.simulation.guard import UnreadableError, content_bytes, failed_reply, plain_reply
+
+GROWTH = 2
+SLACK_BYTES = 2**24
+"""A reply's arrays may hold `GROWTH` times the bytes of the message that it answers, and so much more."""
+
+MOST_HEADS = 2**20
+"""Bytes of everything in a reply that is not an array's: names, metrics, an error's text."""
+
+UPLOAD_SECONDS = 180.0
+"""So long an incomplete reply may stand still; Flower's upload sessions last as long."""
+
+MOST_SECONDS = 7200.0
+"""So long an incomplete reply is waited for where clients have no time limit."""
+
+
+class Wire:
+    """The messages under way on one of Flower's carriers; use it as a context manager.
+
+    Args:
+        grid: of Flower's.
+        timeout: seconds that a reply may be on its way, once it has begun to arrive; 0 for Flower's two hours.
+
+    Attributes:
+        missing: key -> the message that is not yet answered.
+    """
+
+    def __init__(self, grid: Grid, timeout: float = 0.0):
+        self._grid = grid
+        self._timeout = timeout or MOST_SECONDS
+        self._meter: Meter | None = None
+        self.missing: dict[str, Message] = {}
+
+    def __enter__(self) -> "Wire":
+        # Only the grid that speaks to a SuperLink over HTTP has a client; others hold their replies in memory.
+        client = getattr(self._grid, "_runtime_client", None)
+        if client is not None:
+            self._meter = Meter(client)
+            self._grid.__dict__["_client"] = self._meter
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._meter is not None:
+            self._grid.__dict__["_client"] = self._meter.client
+
+    def push(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """Send `messages`, and yield error replies for those that could not be sent.
+
+        Raises:
+            EngineError: the carrier takes none.
+        """
+        messages = list(messages)
+        keys = list(self._grid.push_messages(messages))
+        if len(keys) != len(messages):
+            raise EngineError(
+                f"Flower took {len(keys)} of {len(messages)} messages: they are too large for the SuperLink's limit"
+            )
+        for key, message in zip(keys, messages, strict=True):
+            if not key or key in self.missing:
+                yield failed_reply(message, "its node is gone: the message could not be sent")
+            else:
+                self.missing[key] = message
+
+    def pull(self) -> Iterator[Message]:
+        """Look once for every missing reply, and yield those that are there.
+
+        Raises:
+            EngineError: the carrier itself is gone.
+        """
+        for key, message in list(self.missing.items()):
+            reply = self._pulled(key, message)
+            if reply is not None:
+                del self.missing[key]
+                yield reply
+
+    def _pulled(self, key: str, message: Message) -> Message | None:
+        if self._meter is not None:
+            self._meter.start(GROWTH * content_bytes(message) + SLACK_BYTES, self._timeout)
+        try:
+            found = list(self._grid.pull_messages([key]))
+            return plain_reply(_answer(found, key), message, key) if found else None
+        except Exception as error:
+            # Bytes can make a decoder raise anything. If the carrier is whole, it was the reply.
+            self._check_carrier(error)
+            return failed_reply(
+                message, f"its reply cannot be read: {plain_text(f'{type(error).__name__}: {error}')}"
+            )
+
+    def _check_carrier(self, error: Exception) -> None:
+        try:
+            list(self._grid.get_node_ids())
+            if self._meter is not None:
+                self._meter.drop()
+        except Exception as broken:
+            raise EngineError(
+                f"Flower's server does not answer any more: {plain_text(f'{type(error).__name__}: {error}')}"
+            ) from broken
+
+
+def _answer(found: list[Message], key: str) -> Message:
+    """Return the one of `found` that answers message `key`, else the first: it says something else of itself."""
+    return next((reply for reply in found if reply.metadata.reply_to_message_id == key), found[0])
+
+
+class Meter:
+    """Stands before a grid's client and bounds what one reply may cost: bytes, bytes once decoded, and waiting.
+
+    Messages that are no replies to what was asked for are left out: the SuperLink knows who answered what, whatever a
+    message says of itself.
+
+    Args:
+        client: of the grid.
+    """
+
+    def __init__(self, client: Any):
+        self.client = client
+        self.start(0, 0.0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def start(self, most: int, seconds: float) -> None:
+        """Begin a reply that may hold `most` bytes of arrays and be `seconds` on its way."""
+        self._most = self._left = most
+        self._heads_left = MOST_HEADS
+        self._chunks: dict[str, int] = {}
+        self._arrays: list[bytes] = []
+        self._messages: list[str] = []
+        self._objects: set[str] = set()
+        self._sender: PullObjectRequest | None = None
+        self._end = time.monotonic() + seconds
+        self._patience = time.monotonic() + UPLOAD_SECONDS
+
+    def PullMessages(self, request: PullAppMessagesRequest) -> PullAppMessagesResponse:  # noqa: N802
+        """Return the replies to what `request` asks for, and nothing else."""
+        response: PullAppMessagesResponse = self.client.PullMessages(request)
+        asked = set(request.message_ids)
+        pairs = zip(response.messages_list, response.message_object_trees, strict=True)
+        wanted = [pair for pair in pairs if pair[0].metadata.reply_to_message_id in asked]
+        self._messages = [message.metadata.message_id for message, _ in wanted]
+        self._objects = {each.object_id for _, tree in wanted for each in iterate_object_tree(tree)}
+        return PullAppMessagesResponse(
+            messages_list=[message for message, _ in wanted],
+            message_object_trees=[tree for _, tree in wanted],
+        )
+
+    def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802
+        """Return one object of the reply; one that does not come in time is said to be missing.
+
+        Raises:
+            UnreadableError: the reply has more bytes than it may.
+        """
+        if request.object_id not in self._objects:
+            # Of a reply before this one, which was given up.
+            return PullObjectResponse(object_found=False)
+        self._sender = request
+        response: PullObjectResponse = self.client.PullObject(request)
+        now = time.monotonic()
+        if not response.object_available:
+            late = now > min(self._end, self._patience)
+            return PullObjectResponse(object_found=False) if late else response
+        self._patience = now + UPLOAD_SECONDS
+        content, name = response.object_content, request.object_id
+        if content.startswith(_CHUNK):
+            self._left -= len(content)
+            self._chunks[name] = len(content)
+        else:
+            self._heads_left -= len(content)
+            self._arrays += [content] if content.startswith(_ARRAY) else []
+        if self._left < 0 or self._heads_left < 0:
+            raise UnreadableError(f"it has more than {self._most if self._left < 0 else MOST_HEADS} bytes")
+        return response
+
+    def ConfirmMessageReceived(  # noqa: N802
+        self, request: ConfirmMessageReceivedRequest
+    ) -> ConfirmMessageReceivedResponse:
+        """Tell the SuperLink that the reply is here whole: its objects can go.
+
+        Raises:
+            UnreadableError: decoded, the reply would have more bytes than it may.
+        """
+        response: ConfirmMessageReceivedResponse = self.client.ConfirmMessageReceived(request)
+        self._messages.clear()
+        # An array lists its pieces, and may list one many times: a few bytes could grow without limit.
+        size = sum(self._chunks.get(piece, 0) for array in self._arrays for piece in _pieces(array))
+        if size > self._most:
+            raise UnreadableError(f"decoded, its arrays have {size} bytes: {self._most} are read at most")
+        return response
+
+    def drop(self) -> None:
+        """Tell the SuperLink that what is left of a refused reply can go."""
+        if self._sender is None:
+            return
+        for name in self._messages:
+            self.client.ConfirmMessageReceived(
+                ConfirmMessageReceivedRequest(
+                    node=self._sender.node, run_id=self._sender.run_id, message_object_id=name
+                )
+            )
+
+
+_CHUNK, _ARRAY = b"ArrayChunk ", b"Array "
+
+
+def _pieces(array: bytes) -> Iterator[str]:
+    """Yield the names of the pieces of a deflated array, in their order."""
+    head, _, body = array.partition(b"\x00")
+    children = head.decode().split(" ")[1].split(",")
+    for place in json.loads(body)["arraychunk_ids"]:
+        yield children[place]
