@@ -27,8 +27,8 @@ MOST_NAME = 1_000
 MOST_CONFIG = 1_000_000
 """Characters or bytes of one setting."""
 MOST_DIMENSIONS = 32
-MOST_REASON = 4_000
-"""Characters of an error's text that travel: its end, where the error is."""
+MOST_REASON = 8_000
+"""Characters of an error's text that travel: its beginning and its end."""
 MOST_STATE_BYTES = 2**30
 """Of what one client keeps between rounds."""
 
@@ -67,14 +67,19 @@ def plain_reply(reply: object, asked: Message, key: str | None = None) -> Messag
 
 
 def failed_reply(asked: Message, reason: str) -> Message:
-    """Return the reply that stands for a client that failed; of a long `reason` the end is kept."""
-    return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason[-MOST_REASON:]), reply_to=asked)
+    """Return the reply that stands for a client that failed; the middle of a long `reason` is left out."""
+    return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, _ends(reason)), reply_to=asked)
+
+
+def _ends(text: str) -> str:
+    half = MOST_REASON // 2
+    return text if len(text) <= MOST_REASON else f"{text[:half]}\n...\n{text[-half:]}"
 
 
 def told(error: BaseException) -> str:
     """Return the traceback of a client's error, or what can be said where its own class will not be printed."""
     try:
-        return "".join(traceback.format_exception(error))[-MOST_REASON:]
+        return _ends("".join(traceback.format_exception(error)))
     except BaseException:  # the error is the client's object: its methods may raise
         return "the client app raised an error that cannot be printed"
 
