@@ -1,23 +1,26 @@
 """The Python interface: everything that the command line does, as functions."""
 
 import json
-import os
+import math
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import MISSING, asdict
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedrobust.atomic import atomic
-from fedrobust.config import ConfigError, Experiment
+from fedrobust.atomic import atomic, cannot_write
+from fedrobust.config import ConfigError, Experiment, epsilon_value
+from fedrobust.cores import cores
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.load import available, describe, load
-from fedrobust.registry import Registry
+from fedrobust.paths import check_can_hold, expanded
+from fedrobust.registry import Registry, UnknownNameError, did_you_mean
 from fedrobust.runs.checkpoint import resumable
 from fedrobust.runs.environment import environment
 from fedrobust.runs.events import AttackProgressed, CheckFinished, Listener, emit, listening, teller
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.request import folder_for
 from fedrobust.runs.run import Run
 from fedrobust.simulation.simulate import diagnose, simulate
 from fedrobust.spec import settings_of
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     import keras
     import pandas
 
+    from fedrobust.evasion import Threat
     from fedrobust.sweeps.events import SweepListener
     from fedrobust.sweeps.results import Results
 
@@ -112,6 +116,7 @@ def resume(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = 
     """Go on with an unfinished run where its last checkpoint stands, and return it.
 
     It ends with the same bits as if it had never stopped. A finished run is returned as it is.
+    Of a finished one no setting can be changed.
 
     Args:
         folder: the run folder.
@@ -121,10 +126,16 @@ def resume(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = 
 
     Raises:
         RunFolderError: it is no run folder, it has no checkpoint, or another process is running in it.
-        ConfigError: a setting is wrong or not one of ``[engine]``.
+        ConfigError: a setting is wrong or not one of ``[engine]``, or the run is finished and settings are given.
     """
-    run_folder = RunFolder.open(folder)
+    run_folder, overrides = RunFolder.open(folder), tuple(overrides)
     if run_folder.file("result.json").exists() and (finished := Run.open(folder)).status == "finished":
+        if overrides or settings:
+            given = ", ".join([*overrides, *(name.replace("__", ".") for name in settings)])
+            raise ConfigError(
+                f"{folder}: the run is finished, {given} would change nothing; leave it out, or run the study anew in "
+                "another folder"
+            )
         return finished
     return simulate(resumable(run_folder).changed(overrides, **settings), *listeners)
 
@@ -203,6 +214,7 @@ def attack_model(
     seed: int = 0,
     data_root: str | Path = "",
     out: str | Path = "",
+    force: bool = False,
 ) -> dict[str, Any]:
     """Attack a Keras model, and return what is left of it; the result is written to ``attack.json``.
 
@@ -220,35 +232,48 @@ def attack_model(
         images: so many of the split, of every class its share; 0 for all.
         seed: of everything random.
         data_root: folder where data are looked for first.
-        out: folder of results; ``runs/NAME-attack`` if empty. What is finished there is not run again.
+        out: folder of results; ``runs/NAME-attack`` if empty, with a number where that holds other results. What is
+            finished there of the same request is not run again.
+        force: replace the results of another request in `out`.
 
     Raises:
         ModelFileError, DataError, ConfigError, ThreatError, SpecError: something given cannot be used.
+        OtherResultError: `out` holds other results.
     """
     from fedrobust.runtime import start_tensorflow
 
-    _check_named(model, data)
-    start_tensorflow(_cores())
+    attacks, epsilons = tuple(attacks), tuple(epsilons)
+    for epsilon in epsilons:
+        check_epsilon(epsilon, norm)
+    _check_named(model, data, out, attacks)
+    start_tensorflow(cores())
     from fedrobust.audit.plan import Plan
     from fedrobust.audit.table import attack_table
     from fedrobust.evasion import Threat
 
     threat = Threat(norm=norm, space=space, bits=bits, tied=tied)  # type: ignore[arg-type]
     plan = Plan(threat=threat, curve=tuple(epsilons), seed=seed, epsilon=next(iter(epsilons), _usual(norm)))
-    folder = _result_folder(model, out, "attack")
+    _check_attacks(attacks, threat)
     dataset = _data_of(model, data, data_root)
-    with listening(*listeners), ThreadPoolExecutor(_cores()) as pool:
+    request = _request(
+        model, dataset, threat, split, images, seed, attacks=attacks, epsilons=list(map(str, plan.curve))
+    )
+    with (
+        folder_for(request, out, Path("runs"), f"{_name_of(model)}-attack", force) as folder,
+        listening(*listeners),
+        ThreadPoolExecutor(cores()) as pool,
+    ):
         table = attack_table(
             model,
             dataset,
             plan,
-            tuple(attacks),
+            attacks,
             split=split,
             images=images,
             folder=folder / "attacks",
             map=workers_map(pool),
             report=_teller(),
-            environment=environment(_cores()),
+            environment=environment(cores()),
         )
     write_json(folder / "attack.json", table)
     return {**table, "folder": str(folder)}
@@ -273,6 +298,7 @@ def audit_model(
     seed: int = 0,
     data_root: str | Path = "",
     out: str | Path = "",
+    force: bool = False,
 ) -> dict[str, Any]:
     """Say whether a Keras model's robustness is real; return the card, which is also written to ``card.json``.
 
@@ -294,10 +320,13 @@ def audit_model(
         trained_on: names of the attacks that its training used, such as "fgsm".
         seed: of everything random.
         data_root: folder where data are looked for first.
-        out: folder of the card; ``runs/NAME-audit`` if empty. What is finished there is not run again.
+        out: folder of the card; ``runs/NAME-audit`` if empty, with a number where that holds another card. What is
+            finished there of the same request is not run again.
+        force: replace the card of another request in `out`.
 
     Raises:
         ModelFileError, DataError, ConfigError, ThreatError: something given cannot be used.
+        OtherResultError: `out` holds another card.
 
     Example:
         >>> card = fedrobust.audit_model("model.keras", "breastmnist")  # doctest: +SKIP
@@ -306,19 +335,37 @@ def audit_model(
     """
     from fedrobust.runtime import start_tensorflow
 
-    _check_named(model, data)
-    start_tensorflow(_cores())
-    from fedrobust.audit.file import audit_file
+    check_epsilon(epsilon, norm)
+    trained_on = tuple(trained_on)
+    _check_named(model, data, out)
+    start_tensorflow(cores())
+    from fedrobust.audit.file import audit_file, model_digest
     from fedrobust.audit.plan import Plan
     from fedrobust.evasion import Threat
     from fedrobust.report.card import write as write_card
 
     threat = Threat(norm=norm, space=space, bits=bits, tied=tied)  # type: ignore[arg-type]
     plan = Plan(epsilon=epsilon, threat=threat, effort=effort, seed=seed)  # type: ignore[arg-type]
-    folder = _result_folder(model, out, "audit")
     dataset = _data_of(model, data, data_root)
     used, history = _training_of(model)
-    with listening(*listeners), ThreadPoolExecutor(_cores()) as pool:
+    companions = {"control": control, "teacher": teacher, "edge": edge}
+    request = _request(
+        model,
+        dataset,
+        threat,
+        split,
+        images,
+        seed,
+        epsilon=str(epsilon),
+        effort=effort,
+        **{"trained-on": trained_on or used},
+        **{what: model_digest(path) if str(path) else "" for what, path in companions.items()},
+    )
+    with (
+        folder_for(request, out, Path("runs"), f"{_name_of(model)}-audit", force) as folder,
+        listening(*listeners),
+        ThreadPoolExecutor(cores()) as pool,
+    ):
         card = audit_file(
             model,
             dataset,
@@ -328,13 +375,13 @@ def audit_model(
             control=control,
             teacher=teacher,
             edge=edge,
-            trained_on=tuple(trained_on) or used,
+            trained_on=trained_on or used,
             history=history,
             folder=folder / "attacks",
             map=workers_map(pool),
             report=_teller(),
             note=lambda finding: emit(CheckFinished(finding.to_json())),
-            environment=environment(_cores()),
+            environment=environment(cores()),
         )
     write_json(folder / "card.json", card.content)
     write_card(folder)
@@ -360,10 +407,12 @@ def members(family: str) -> dict[str, str]:
     """Return the names of a family (a key of `FAMILIES`) with one line each, and the settings that they take.
 
     Raises:
-        KeyError: there is no such family.
+        UnknownNameError: there is no such family.
     """
     if family not in FAMILIES:
-        raise KeyError(f"{family!r}: choose one of {', '.join(FAMILIES)}")
+        raise UnknownNameError(
+            f"{family!r}: choose one of {', '.join(FAMILIES)}{did_you_mean(family, FAMILIES)}"
+        )
     from fedrobust.runtime import start_tensorflow
 
     module, name = FAMILIES[family]
@@ -374,8 +423,15 @@ def members(family: str) -> dict[str, str]:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write plain data as indented JSON, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write plain data as indented JSON, atomically.
+
+    Raises:
+        DiskError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
     with atomic(path) as draft:
         draft.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -387,10 +443,6 @@ def workers_map(pool: Executor) -> Any:
 
 def _usual(norm: str) -> float | str:
     return {"l2": 0.5, "l0": 1}.get(norm, "2/255")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _teller() -> Any:
@@ -406,10 +458,68 @@ def _run_of(model: Any) -> Run | None:
     return None
 
 
-def _check_named(model: Any, data: str) -> None:
+def check_epsilon(epsilon: float | str, norm: str) -> None:
+    """Refuse an epsilon that is no number, or that no image can differ by.
+
+    Raises:
+        ConfigError: it is not above 0 and finite, above 1 in linf, or no whole number of pixels in l0.
+    """
+    kinds = {
+        "linf": 'a number in (0, 1] or a fraction such as "8/255": pixels lie in [0, 1], 8 grey levels are 8/255',
+        "l0": "a whole number of pixels, from 1 up",
+    }
+    allowed = kinds.get(norm, "a number above 0")
+    refused = ConfigError(
+        f"epsilon = {epsilon!r} in norm {norm}: allowed: {allowed}; give one for each --epsilon"
+    )
+    try:
+        value = epsilon_value(epsilon)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise refused from error
+    is_whole = norm != "l0" or value == int(value) if math.isfinite(value) else False
+    if not (0 < value < math.inf and is_whole and (norm != "linf" or value <= 1)):
+        raise refused
+
+
+def _check_named(model: Any, data: str, out: str | Path, attacks: tuple[str, ...] = ("",)) -> None:
     """Refuse what needs no TensorFlow to be refused."""
     if not data and _run_of(model) is None:
         raise ConfigError("data: name the images, such as breastmnist or the path of an .npz file")
+    if not attacks:
+        raise ConfigError("attacks: name at least one, such as pgd; `fedrobust list attacks` has them all")
+    if str(out):
+        check_can_hold(expanded(out), "out")
+
+
+def _check_attacks(attacks: tuple[str, ...], threat: "Threat") -> None:
+    """Refuse attacks that cannot be made or do not search in the threat's norm, before the model is opened."""
+    from fedrobust.evasion import attack_named
+
+    for spec in attacks:
+        norms = attack_named(spec).norms
+        if threat.norm not in norms:
+            raise ConfigError(f'attack = "{spec}": it searches in {", ".join(norms)}, norm = "{threat.norm}"')
+        if attacks.count(spec) > 1:
+            raise ConfigError(f'attack = "{spec}": given twice')
+
+
+def _request(
+    model: Any, dataset: Dataset, threat: "Threat", split: str, images: int, seed: int, **settings: Any
+) -> dict[str, Any]:
+    """Return everything that decides the results of an attack or an audit, as plain data."""
+    from fedrobust import __version__
+    from fedrobust.audit.file import model_digest
+
+    return {
+        "version": __version__,
+        "model": model_digest(model),
+        "data": dataset.digest,
+        "split": split,
+        "images": images,
+        "threat": asdict(threat),
+        "seed": seed,
+        **settings,
+    }
 
 
 def _data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
@@ -432,14 +542,15 @@ def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
     return (recipe,) if recipe != "plain" else (), tuple(probe for probe in probes if probe is not None)
 
 
-def _result_folder(model: Any, out: str | Path, what: str) -> Path:
-    name = Path(model).name if isinstance(model, str | Path) else model.name
-    return (Path(out) if str(out) else Path("runs") / f"{name}-{what}").expanduser().resolve()
+def _name_of(model: Any) -> str:
+    return expanded(model).name if isinstance(model, str | Path) else str(model.name)
 
 
 def _settings(member: Any) -> str:
-    known = settings_of(member)
-    return f" [{', '.join(f'{name}={default!r}' for name, default in known.items())}]" if known else ""
+    """Return the settings of a class with their defaults; what is no class is named without settings."""
+    known = settings_of(member) if isinstance(member, type) else None
+    shown = [name if default is MISSING else f"{name}={default!r}" for name, default in (known or {}).items()]
+    return f" [{', '.join(shown)}]" if shown else ""
 
 
 def _summary(member: Any) -> str:

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
 import re
 import tempfile
@@ -7,9 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fedrobust.errors import FedrobustError
+
 _PREFIX = ".fedrobust-writing-"
 _TEMPORARY = re.compile(re.escape(_PREFIX) + r".+-[a-z0-9_]{8}(\.[^.]*)?", re.DOTALL)
 """The names that `atomic` gives, and nothing else: what is called so is not the user's."""
+
+DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG})
+"""What the system says where a disk is full, read-only or broken, or a quota is used up."""
+
+
+class DiskError(FedrobustError, RuntimeError, OSError):
+    """A file cannot be written; the message names it, the reason, and what to do."""
 
 
 @contextmanager
@@ -18,18 +28,22 @@ def atomic(path: Path) -> Iterator[Path]:
 
     If the block raises, `path` stays as it was and nothing is left behind. A process that is killed leaves the
     temporary file; `sweep` removes it.
+
+    Raises:
+        DiskError: the disk is full, read-only or broken, or the folder cannot be written.
     """
-    handle, name = tempfile.mkstemp(prefix=f"{_PREFIX}{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with disk_faults_told(path):
+        handle, name = _temporary(path)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> int:
@@ -49,3 +63,50 @@ def sweep(folder: Path) -> int:
                 path.unlink(missing_ok=True)
                 removed += 1
     return removed
+
+
+@contextmanager
+def disk_faults_told(path: Path) -> Iterator[None]:
+    """Say in words which file could not be written where the disk is at fault; other errors pass.
+
+    Raises:
+        DiskError: the disk is full, read-only or broken.
+    """
+    try:
+        yield
+    except DiskError:
+        raise
+    except Exception as error:  # writers of archives hide the system's error behind one of their own
+        fault = _fault(error)
+        if fault is None:
+            raise
+        raise cannot_write(path, fault) from error
+
+
+def cannot_write(path: Path, error: OSError) -> DiskError:
+    """Return the error that says that `path` cannot be written."""
+    return DiskError(
+        f"{path}: cannot be written: {error.strerror or error}; make room, or choose a folder that can be written"
+    )
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    # A long name leaves no room for what is added to it: the temporary file need not bear it in full.
+    prefix = f"{_PREFIX}{path.stem[:40] or 'file'}-"
+    try:
+        return tempfile.mkstemp(
+            prefix=prefix, suffix=path.suffix if len(path.suffix) <= 20 else "", dir=path.parent
+        )
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _fault(error: BaseException | None) -> OSError | None:
+    """Return the system's error behind `error` where the disk is at fault, however deep."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, OSError) and error.errno in DISK:
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,33 +1,141 @@
 """The command line: thin, every command is one call of `fedrobust.api`."""
 
+import inspect
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any
 
+import click
 import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup
+
+from fedrobust.atomic import atomic
+from fedrobust.complaints import EXIT_CODES, FAILED, NOT_ROBUST, complaints, fail, own_process
+from fedrobust.paths import PathError, check_can_hold, expanded
+from fedrobust.registry import did_you_mean
+from fedrobust.streams import open_standard_streams
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class Plain:
+    """Help as plain text: Typer escapes brackets for Rich, which is not asked here."""
+
+    def get_help(self, context: click.Context) -> str:
+        """Return the text of ``--help``."""
+        text: str = super().get_help(context)  # type: ignore[misc]
+        return text.replace("\\[", "[")
+
+
+class Command(Plain, TyperCommand):
+    """One command; ``-h`` asks for its help, in which every argument is explained."""
+
+    def __init__(self, *args: Any, **settings: Any):
+        settings["context_settings"] = {**HELP, **(settings.get("context_settings") or {})}
+        super().__init__(*args, **settings)
+        for parameter in self.params:
+            # Typer sets this before it calls click's constructor, which since 8.4 sets it to nothing.
+            if isinstance(parameter, TyperArgument) and not parameter.help and self.callback is not None:
+                parameter.help = _help_of(self.callback, parameter.name or "")
+
+
+def _help_of(function: Callable[..., Any], parameter: str) -> str | None:
+    """Return the help that a function's signature gives for a parameter."""
+    annotation = inspect.signature(inspect.unwrap(function)).parameters[parameter].annotation
+    helps = [getattr(each, "help", None) for each in getattr(annotation, "__metadata__", ())]
+    return next(filter(None, helps), None)
+
+
+class Commands(Plain, TyperGroup):
+    """A group of commands, which names the closest one where there is none of a name."""
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that `args` begin with."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            context.fail(
+                f"no such command: {args[0]!r}{did_you_mean(args[0], self.commands)} Choose one of: "
+                f"{', '.join(self.commands)}"
+            )
+        return super().resolve_command(context, args)
+
+
+class Everything(Commands):
+    """All commands, behind the one boundary that no traceback crosses."""
+
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Run what the command line says, and exit."""
+        open_standard_streams()
+        return super().main(*args, **settings)
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Take ``--traceback`` from wherever it stands."""
+        ours = args[: args.index("--")] if "--" in args else args
+        if "--traceback" in ours:
+            args = ["--traceback", *(word for word in args if word != "--traceback")]
+        return super().parse_args(context, args)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command."""
+        with complaints(), own_process():
+            done = super().invoke(context)
+            sys.stdout.flush()  # a full disk is told here, not by the interpreter as it ends
+            return done
+
 
 app = typer.Typer(
     name="fedrobust",
+    cls=Everything,
     help="Simulate federated learning on medical images, attack it, and say honestly whether what looks robust is "
     "robust.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings=HELP,
 )
-data = typer.Typer(help="List data sets and show what is in one.", no_args_is_help=True)
+data = typer.Typer(
+    cls=Commands,
+    help="List data sets and show what is in one.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings=HELP,
+)
 app.add_typer(data, name="data")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from fedrobust import __version__
+
+        typer.echo(f"fedrobust {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    traceback: Annotated[
+        bool,
+        typer.Option(
+            "--traceback", help="Show where in the code an error arose; so does FEDROBUST_TRACEBACK=1."
+        ),
+    ] = False,
+) -> None:
+    """Take what holds for every command; `complaints` reads it."""
+
 
 DataRoot = Annotated[
     str, typer.Option("--data-root", help="Folder looked in first; then $FEDROBUST_DATA, then ~/.medmnist.")
 ]
 
 
-@app.command()
+@app.command(cls=Command)
 def run(
     study: Annotated[
         Path | None, typer.Argument(help="Study file; without one, the quickstart on phantoms.")
@@ -64,7 +172,7 @@ def run(
     typer.echo(f"report: {finished.report}")
 
 
-@app.command()
+@app.command(cls=Command)
 def doctor(
     study: Annotated[
         Path | None, typer.Argument(help="Study file; without one, the quickstart on phantoms.")
@@ -95,7 +203,7 @@ def doctor(
             table.add_row(name, value)
         standard_output().print(table)
 
-    with ConsoleListener() as listener, complaints():
+    with ConsoleListener() as listener:
         api.doctor(api.experiment(study, set_ or (), **settings), show)
         typer.echo("it fits")
 
@@ -113,10 +221,15 @@ Count = Annotated[
     int, typer.Option("--images", min=0, help="So many images, of every class its share; 0: all.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
-Out = Annotated[str, typer.Option(help="Folder of results; what is finished there is not run again.")]
+Out = Annotated[
+    str, typer.Option(help="Folder of results; what is finished there of the same request is not run again.")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace the results of something else that are in --out.")
+]
 
 
-@app.command()
+@app.command(cls=Command)
 def attack(
     model: Model,
     data: Data = "",
@@ -135,6 +248,7 @@ def attack(
     images: Count = 0,
     seed: Seed = 0,
     out: Out = "",
+    force: Force = False,
     data_root: DataRoot = "",
 ) -> None:
     """Attack a model and show what is left of it, beside a constant classifier."""
@@ -159,12 +273,13 @@ def attack(
             seed=seed,
             data_root=data_root,
             out=out,
+            force=force,
         )
     standard_output().print(attack_table(result))
     typer.echo(f"{result['folder']}/attack.json")
 
 
-@app.command()
+@app.command(cls=Command)
 def audit(
     model: Model,
     data: Data = "",
@@ -191,6 +306,7 @@ def audit(
     images: Count = 0,
     seed: Seed = 0,
     out: Out = "",
+    force: Force = False,
     data_root: DataRoot = "",
 ) -> None:
     """Say whether a model's robustness is real: robust, not robust, not proven, or degenerate."""
@@ -219,14 +335,15 @@ def audit(
             seed=seed,
             data_root=data_root,
             out=out,
+            force=force,
         )
     standard_output().print(verdict_line(card), soft_wrap=True)
     typer.echo(f"{card['folder']}/card.html")
     if strict and card["verdict"]["word"] != "robust":
-        sys.exit(3)
+        sys.exit(NOT_ROBUST)
 
 
-@app.command()
+@app.command(cls=Command)
 def bench(
     sweep: Annotated[Path, typer.Argument(help="Study file in which any value may be a list of values.")],
     set_: Annotated[
@@ -254,13 +371,14 @@ def bench(
             data_root=data_root,
         )
     if listener.failed or listener.missing:
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
-@app.command()
+@app.command(cls=Command)
 def compare(
     folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders of sweeps.")],
     csv: Annotated[Path | None, typer.Option(help="Also write the table into this file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file of --csv.")] = False,
 ) -> None:
     """Show runs side by side: the settings in which they differ, and what came out."""
     from rich.box import SIMPLE_HEAD
@@ -269,8 +387,9 @@ def compare(
     from fedrobust import api
     from fedrobust.runs.console import standard_output
 
-    with complaints():
-        compared = api.compare(folders)
+    if csv is not None:
+        check_new_file(csv, "csv", force)
+    compared = api.compare(folders)
     table = Table("", *map(str, compared.columns), box=SIMPLE_HEAD)
     for name, values in compared.iterrows():
         table.add_row(
@@ -278,7 +397,7 @@ def compare(
         )
     standard_output().print(table)
     if csv is not None:
-        compared.to_csv(csv)
+        write_new_file(csv, compared.to_csv())
         typer.echo(csv)
 
 
@@ -287,16 +406,15 @@ def shown(value: object) -> str:
     return "" if value is None else str(value)
 
 
-@app.command()
+@app.command(cls=Command)
 def report(folder: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     """Write the report of a run folder anew."""
     from fedrobust import api
 
-    with complaints():
-        typer.echo(api.write_report(folder))
+    typer.echo(api.write_report(folder))
 
 
-@app.command(name="list")
+@app.command(cls=Command, name="list")
 def list_(
     family: Annotated[
         str, typer.Argument(help="models, recipes, rules, pre-aggregators, poisoning, ...; all without one.")
@@ -305,8 +423,6 @@ def list_(
     """List what a study file may name, with a line and the source of each."""
     from fedrobust import api
 
-    if family and family not in api.FAMILIES:
-        fail(f"{family!r}: choose one of {', '.join(api.FAMILIES)}")
     for name in [family] if family else api.FAMILIES:
         members = api.members(name)
         width = max(map(len, members), default=0) + 1
@@ -315,20 +431,19 @@ def list_(
             typer.echo(f"  {member:<{width}} {summary}")
 
 
-@app.command()
+@app.command(cls=Command)
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write the study file.")] = Path("study.toml"),
 ) -> None:
-    """Write a study file with every key and its default, to start from."""
-    from fedrobust.config import template
+    """Write the quickstart as a study file with every key and what it means, to start from."""
+    from fedrobust.config import QUICKSTART, template
 
-    if path.exists():
-        fail(f"{path}: exists already; name another file")
-    path.write_text(template(), encoding="utf-8")
-    typer.echo(f"{path}: every key with its default; run it with: fedrobust run {path}")
+    check_new_file(path, "PATH")
+    write_new_file(path, template(QUICKSTART))
+    typer.echo(f"{path}: the quickstart, every key with what it means; run it with: fedrobust run {path}")
 
 
-@data.command(name="list")
+@data.command(cls=Command, name="list")
 def data_list(data_root: DataRoot = "") -> None:
     """List the data sets and which of them are on this machine."""
     from rich.box import SIMPLE_HEAD
@@ -354,7 +469,7 @@ def data_list(data_root: DataRoot = "") -> None:
     standard_output().print(table)
 
 
-@data.command(name="show")
+@data.command(cls=Command, name="show")
 def data_show(
     name: Annotated[str, typer.Argument(help="A MedMNIST name, phantom, or the path of an .npz file.")],
     size: Annotated[int, typer.Option(help="28, 64, 128 or 224 pixels.")] = 28,
@@ -363,31 +478,28 @@ def data_show(
     """Show what is in a data set: counts, classes, shapes, source, licence, digest."""
     from fedrobust import api
 
-    with complaints():
-        typer.echo(json.dumps(api.describe_dataset(name, size, data_root), indent=2))
+    typer.echo(json.dumps(api.describe_dataset(name, size, data_root), indent=2))
 
 
-@contextmanager
-def complaints(folder: Callable[[], str] = str, go_on: str = "fedrobust run --resume") -> Iterator[None]:
-    """Turn the errors that users can mend into one message: exit code 2, or 1 for a run that failed on its way.
+def check_new_file(path: Path, setting: str, force: bool = False) -> None:
+    """Refuse a file that cannot be written, or that is there already and may not be replaced.
 
-    Args:
-        folder: returns the run folder as far as there is one, to be told how to go on from.
-        go_on: the command that goes on, the folder following.
+    Raises:
+        PathError: it is there already, or its folder is not.
     """
-    from fedrobust.errors import FedrobustError
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except FedrobustError as error:
-        fail(str(error), code=1 if isinstance(error, RuntimeError) else 2)
-    except KeyboardInterrupt:
-        how = f"; go on with: {go_on} {folder()}" if folder() else ""
-        fail(f"stopped{how}", code=130)
+    file = expanded(path)
+    if file.is_dir() or (file.exists() and not force):
+        raise PathError(f"{setting} = {str(path)!r}: exists already; name another file")
+    if not file.parent.is_dir():
+        raise PathError(f"{setting} = {str(path)!r}: there is no folder {file.parent}; make it first")
+    check_can_hold(file.parent, setting)
 
 
-def fail(message: str, code: int = 2) -> NoReturn:
-    """Print `message` on standard error and exit."""
-    typer.secho(f"error: {message}", fg="red", err=True)
-    sys.exit(code)
+def write_new_file(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        DiskError: it cannot be written.
+    """
+    with atomic(expanded(path)) as draft:
+        draft.write_text(text, encoding="utf-8")

@@ -5,8 +5,9 @@ One `Registry` per family (rules, recipes, attacks, ...). Wherever a registered 
 """
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from fedrobust.errors import FedrobustError
@@ -57,8 +58,9 @@ class Registry:
         if ":" in name:
             return import_dotted(name)
         raise UnknownNameError(
-            f"{name!r} is no {self.family}; choose one of: {', '.join(sorted(self.members))}; "
-            'or give a dotted path "package.module:name"'
+            f"{name!r} is no {self.family}; choose one of: "
+            f'{", ".join(sorted(self.members))}; or give a dotted path "package.module:name"'
+            f"{did_you_mean(name, self.members)}"
         )
 
     def __contains__(self, name: object) -> bool:
@@ -66,6 +68,20 @@ class Registry:
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self.members))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question with the closest of the known names, to put into a message; nothing where none is close.
+
+    Upper and lower case, and - and _, count as the same.
+
+    Example:
+        >>> did_you_mean("Trimmed_Mean", ["median", "trimmed-mean"])
+        ', did you mean "trimmed-mean"?'
+    """
+    folded = {one.lower().replace("_", "-"): one for one in known}
+    close = get_close_matches(name.lower().replace("_", "-"), folded, n=1, cutoff=0.6)
+    return f', did you mean "{folded[close[0]]}"?' if close else ""
 
 
 def import_dotted(path: str) -> Any:
@@ -79,6 +95,10 @@ def import_dotted(path: str) -> Any:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise UnknownNameError(f"{path!r}: cannot import {module_name!r}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever a user's own module does when it is imported
+        raise UnknownNameError(
+            f"{path!r}: importing {module_name!r} ends in {type(error).__name__}: {error}"
+        ) from error
     if not hasattr(module, name):
         raise UnknownNameError(f"{path!r}: module {module_name!r} has no {name!r}")
     return getattr(module, name)

@@ -4,11 +4,12 @@ import gc
 import importlib
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+
+from fedrobust.streams import error_stream_held, open_standard_streams
 
 SOUGHT_BY_KERAS = ("sklearn", "pandas", "scipy")
 """Packages that Keras imports if it finds them, to take their objects. They make up two fifths of the time it takes to
@@ -28,6 +29,7 @@ def claim_process() -> None:
     """
     global _own_process
     _own_process = True
+    open_standard_streams()
 
 
 def start_tensorflow(workers: int = 1) -> ModuleType:
@@ -68,7 +70,8 @@ def _import_tensorflow() -> ModuleType:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with _errors_kept_back(), _without(SOUGHT_BY_KERAS if _own_process else ()):
+        # Its C++ side writes to descriptor 2 before its logging is set up, and no setting stops it.
+        with error_stream_held(lambda written: ""), _without(SOUGHT_BY_KERAS if _own_process else ()):
             tensorflow = importlib.import_module("tensorflow")
             # Finding the devices has its own say on the error stream.
             tensorflow.config.list_physical_devices()
@@ -91,25 +94,3 @@ def _without(packages: tuple[str, ...]) -> Iterator[None]:
     finally:
         for name in hidden:
             del sys.modules[name]
-
-
-@contextmanager
-def _errors_kept_back() -> Iterator[None]:
-    """Keep back what is written to file descriptor 2; show it if the block raises.
-
-    TensorFlow's C++ side writes there before its logging is set up, and no setting stops it.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as spool:
-        os.dup2(spool.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, 2)
-            spool.seek(0)
-            sys.stderr.write(spool.read().decode(errors="replace"))
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

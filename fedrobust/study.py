@@ -1,6 +1,5 @@
 """From an experiment to the things it names. Server and clients of one process share what is built here."""
 
-import math
 import os
 import sys
 from collections.abc import Hashable, Iterator
@@ -19,6 +18,7 @@ from fedrobust.errors import FedrobustError
 from fedrobust.once import once
 from fedrobust.randomness import Purpose, sequence
 from fedrobust.registry import UnknownNameError
+from fedrobust.shares import exact, round_half_up
 from fedrobust.spec import build
 
 if TYPE_CHECKING:
@@ -265,19 +265,14 @@ def tolerated_of(experiment: Experiment) -> int:
     if isinstance(wanted, int):
         return wanted
     if wanted is not None:
-        return round_half_up(wanted * sampled)
+        return round_half_up(exact(wanted) * sampled)
     malicious = len(malicious_clients(experiment.poisoning, federation.clients, experiment.seed))
     return -(-malicious * sampled // federation.clients)
 
 
 def sample_size(participation: float, clients: int) -> int:
     """Return how many of `clients` take part in a round: at least one."""
-    return max(1, round_half_up(participation * clients))
-
-
-def round_half_up(value: float) -> int:
-    """Return the nearest whole number; halves go up, unlike Python's `round`."""
-    return math.floor(value + 0.5)
+    return max(1, round_half_up(exact(participation) * clients))
 
 
 def make_importable(experiment: Experiment) -> None:

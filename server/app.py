@@ -212,7 +212,7 @@ class Study:
                 f"{folder.path}: {dataset.name} has digest {dataset.digest[:12]}, the run was started on "
                 f"{before['dataset']['digest'][:12]}: the data changed"
             )
-        if folder.read_json("partition.json")["hash"] != partition.hash:
+        if folder.read_table("partition.json").get("hash") != partition.hash:
             raise ConfigError(f"{folder.path}: partition.json is not the partition of this study")
         now = self.result["environment"]
         moved = [

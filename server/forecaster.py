@@ -1,11 +1,10 @@
 """What a study will cost, from its settings and from trial steps of its clients."""
 
-import os
-
 import numpy as np
 
 from fedrobust.aggregation import StreamingRule
 from fedrobust.config import Experiment
+from fedrobust.cores import cores
 from fedrobust.data.dataset import Dataset
 from fedrobust.models.layout import Layout
 from fedrobust.runs.forecast import Forecast, aggregation_bytes, available_memory, check_memory, makespan
@@ -16,8 +15,7 @@ from server.strategy import FederatedStrategy
 
 def evaluation_threads(experiment: Experiment) -> int:
     """Return how many batches the server evaluates at a time: as many as clients train here, or one a core."""
-    cores = os.cpu_count() or 1
-    return experiment.engine.workers or cores if experiment.engine.name == "threads" else cores
+    return (experiment.engine.workers if experiment.engine.name == "threads" else 0) or cores()
 
 
 def check_aggregation(experiment: Experiment, layout: Layout) -> None:

@@ -7,7 +7,6 @@ are told, and marked in the tables.
 """
 
 import argparse
-import os
 import signal
 import sys
 from dataclasses import replace
@@ -19,6 +18,7 @@ from cells import FILES, hash_of, name_of, paper
 from collect import collect, read
 from write import write
 
+from fedrobust.cores import cores
 from fedrobust.sweeps.bench import bench
 from fedrobust.sweeps.console import SweepConsole
 from fedrobust.sweeps.sweep import Cell, Sweep
@@ -38,7 +38,7 @@ def missing(sweep: Sweep) -> Sweep:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", default="runs/paper", help="folder of the runs")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="cells run at a time")
+    parser.add_argument("--workers", type=int, default=cores(), help="cells run at a time")
     parser.add_argument(
         "--missing", action="store_true", help="only cells that have no finished record in results/"
     )

@@ -1,12 +1,13 @@
 """Work through a wide matrix in blocks of columns, on all cores, with the same bits on any number of them."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
+
+from fedrobust.cores import cores
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ _NAME = "aggregation"
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix=_NAME)
+    return ThreadPoolExecutor(cores(), thread_name_prefix=_NAME)
 
 
 _limited = threading.RLock()

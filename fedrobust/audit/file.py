@@ -16,12 +16,16 @@ from fedrobust.audit.plan import Plan
 from fedrobust.audit.subject import Subject
 from fedrobust.config import ConfigError
 from fedrobust.data.dataset import Dataset
+from fedrobust.data.medmnist import NAMES, published
+from fedrobust.errors import first_line
 from fedrobust.evasion import Target
 from fedrobust.evasion.attack import Map
 from fedrobust.evasion.model_file import OpenedModel, open_model
 from fedrobust.evasion.target import Labels, Logits, Slopes
 from fedrobust.evasion.threat import Images
 from fedrobust.evasion.victim import NotDifferentiableError
+from fedrobust.models.keras_file import check_readable
+from fedrobust.paths import expanded
 
 
 class ExportedTarget:
@@ -55,17 +59,24 @@ class ExportedTarget:
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file as hex."""
+    """Return the SHA-256 of a file as hex.
+
+    Raises:
+        ModelFileError: it cannot be read.
+    """
+    check_readable(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def model_path(path: str | Path, base: Path | None = None) -> Path:
     """Return the Keras file that a path means: itself, or the global model of a run folder."""
-    found = Path(path).expanduser()
-    if base is not None and not found.is_absolute() and not found.exists():
-        found = base / found
-    return found / "model.keras" if found.is_dir() else found
+    given = Path(path)
+    found = expanded(given)
+    if base is not None and not given.is_absolute() and not found.exists():
+        found = expanded(base / given)
+    is_run = (found / "model.keras").exists() or (found / "experiment.toml").exists()
+    return found / "model.keras" if is_run else found
 
 
 def companion(
@@ -87,10 +98,16 @@ def edge_companion(path: str | Path, dataset: Dataset) -> tuple[str, Target] | N
     """
     if not str(path):
         return None
-    file = Path(path).expanduser()
+    file = expanded(path)
     if not file.is_file():
         raise ConfigError(f"edge = {str(path)!r}: there is no such file")
-    exported = ExportedTarget(file)
+    try:
+        exported = ExportedTarget(file)
+    except Exception as error:  # LiteRT raises many kinds for a file that it cannot read
+        raise ConfigError(
+            f"edge = {str(path)!r}: not a LiteRT file of images with float32 or int8 input and output: "
+            f"{first_line(error)}"
+        ) from error
     if exported.shape != dataset.image_shape or exported.classes != dataset.classes:
         raise ConfigError(
             f"edge = {str(path)!r}: it takes images of {exported.shape} and knows {exported.classes} classes; the data "
@@ -122,9 +139,12 @@ def chosen_split(dataset: Dataset, split: str, images: int) -> tuple[np.ndarray,
 
 def official(dataset: Dataset) -> int | None:
     """Return how many test images the set has that others report on under this name; None for own data."""
-    import medmnist
-
-    return medmnist.INFO[dataset.name]["n_samples"]["test"] if dataset.name in medmnist.INFO else None
+    if dataset.name not in NAMES:
+        return None
+    about = published(dataset.name)
+    # An own file may bear the name of a published set; its images are then not those that others report on.
+    addresses = {address for address, _ in about.files.values()}
+    return about.counts[2] if dataset.source in addresses else None
 
 
 def audit_file(
@@ -202,10 +222,19 @@ def opened_with_digest(model: Any, dataset: Dataset, space: str) -> tuple[Opened
     One in memory is known by its layers and weights; where its layers cannot be written down, by nothing: what attacks
     found is then not found again.
     """
+    file = model_path(model) if isinstance(model, str | Path) else model
+    opened = open_model(file, dataset.image_shape, dataset.classes, space)
+    return opened, model_digest(model)
+
+
+def model_digest(model: Any) -> str:
+    """Return the SHA-256 of a model in a file, a run folder or memory.
+
+    Raises:
+        ModelFileError: there is no such file.
+    """
     if isinstance(model, str | Path):
-        file = model_path(model)
-        opened = open_model(file, dataset.image_shape, dataset.classes, space)
-        return opened, file_digest(file)
+        return file_digest(model_path(model))
     try:
         layers = model.to_json()
     except (NotImplementedError, TypeError, ValueError):
@@ -213,4 +242,4 @@ def opened_with_digest(model: Any, dataset: Dataset, space: str) -> tuple[Opened
     sha = hashlib.sha256(layers.encode())
     for array in model.get_weights():
         sha.update(np.ascontiguousarray(array).tobytes())
-    return open_model(model, dataset.image_shape, dataset.classes, space), sha.hexdigest()
+    return sha.hexdigest()

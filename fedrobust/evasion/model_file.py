@@ -1,6 +1,5 @@
 """A Keras file under attack: any model that takes images and answers with logits or probabilities."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fedrobust.errors import FedrobustError
+from fedrobust.errors import first_line
 from fedrobust.evasion.target import WhiteBox
 from fedrobust.evasion.threat import Images
 from fedrobust.evasion.victim import Held, Victim
+from fedrobust.models.keras_file import ModelFileError, check_finite, load_keras
 from fedrobust.models.preparation import Preparation, Shape
-
-
-class ModelFileError(FedrobustError, ValueError):
-    """A model file cannot be attacked; the message says why and what to do."""
+from fedrobust.paths import expanded
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +68,14 @@ def open_model(
     Raises:
         ModelFileError: there is no such file, it holds no model of images, or its classes are not the data's.
     """
-    model = path if isinstance(path, keras.Model) else _loaded(Path(path))
+    model = path if isinstance(path, keras.Model) else load_keras(expanded(path))
     name = str(getattr(model, "name", "")) if path is model else Path(str(path)).name
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4:
         raise ModelFileError(
             f"{name}: its input is {shape}; one batch of images is wanted, (n, height, width, channels)"
         )
+    model = _with_free_batch(model, name)
     preparation = Preparation(native, _prepared(name, shape[1:], native))
     outputs = model.output_shape
     if not isinstance(outputs, tuple) or len(outputs) != 2 or outputs[1] is None:
@@ -90,6 +88,8 @@ def open_model(
             f"{name}: it answers with {outputs[1]} numbers, the data have {classes} classes; name the data it was "
             "trained for"
         )
+    check_finite(model, name)
+    _check_runs(model, preparation, name)
     bare, taken_off = _without_activation(model)
     output = "unwrapped" if taken_off else "logits"
     if not taken_off and _looks_like_probabilities(bare, preparation):
@@ -125,20 +125,45 @@ def _frozen(model: Any) -> Callable[[tf.Tensor], tf.Tensor]:
     return infer
 
 
-def _loaded(path: Path) -> Any:
-    if not path.is_file():
-        raise ModelFileError(f"{path}: there is no such file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return keras.models.load_model(path, compile=False)
-        except (
-            Exception
-        ) as error:  # Keras raises many kinds: no archive, a layer it does not know, another version
-            raise ModelFileError(
-                f"{path}: Keras cannot open it: {str(error).splitlines()[0]}; a .keras file of Keras 3 without custom "
-                "layers is wanted"
-            ) from error
+def _with_free_batch(model: Any, name: str) -> Any:
+    """Return the model for any number of images at a time, where it was saved for a fixed one.
+
+    Raises:
+        ModelFileError: something in it depends on the number.
+    """
+    if model.input_shape[0] is None:
+        return model
+    inputs = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype)
+    try:
+        free = keras.models.clone_model(model, input_tensors=inputs)
+        free.set_weights(model.get_weights())
+        free(tf.zeros((1, *model.input_shape[1:])), training=False)
+    except Exception as error:  # whatever its layers raise
+        raise ModelFileError(
+            f"{name}: it takes batches of exactly {model.input_shape[0]} images ({first_line(error)}); save it with an "
+            "input whose batch is None"
+        ) from error
+    return free
+
+
+def _check_runs(model: Any, preparation: Preparation, name: str) -> None:
+    """Refuse a model that cannot answer, or whose answers are no numbers.
+
+    Raises:
+        ModelFileError: it raises, or answers with NaN or infinity, on images from black to white.
+    """
+    native = np.ones((5, *preparation.native), np.float32) * np.linspace(0, 1, 5)[:, None, None, None]
+    try:
+        answers = np.asarray(model(preparation(tf.constant(native, tf.float32)), training=False))
+    except Exception as error:  # whatever its layers raise
+        raise ModelFileError(
+            f"{name}: it cannot be run on images of {preparation.native}: {first_line(error)}"
+        ) from error
+    if not np.isfinite(answers).all():
+        raise ModelFileError(
+            f"{name}: it answers with NaN or infinity to plain images: its training went astray, or it wants other "
+            "images"
+        )
 
 
 def _prepared(name: str, shape: tuple[Any, ...], native: Shape) -> Shape:

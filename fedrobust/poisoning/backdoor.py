@@ -7,6 +7,7 @@ import numpy as np
 
 from fedrobust.data.dataset import Split
 from fedrobust.poisoning.attack import POISONING, Goal, Scene
+from fedrobust.shares import part_of
 
 
 class Triggered(Protocol):
@@ -35,7 +36,7 @@ class _Backdoor:
     def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """Return the images, some of them stamped and with the target label."""
         others = np.flatnonzero(labels != self.target)
-        count = int(np.ceil(self.share * len(others)))
+        count = part_of(self.share, len(others))
         chosen = scene.fixed.permutation(others)[:count]
         images, labels = images.copy(), labels.copy()
         images[chosen] = self.contributed(images[chosen], scene)

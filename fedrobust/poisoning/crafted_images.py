@@ -8,6 +8,7 @@ import numpy as np
 
 from fedrobust.config import epsilon_value
 from fedrobust.poisoning.attack import POISONING, Scene
+from fedrobust.shares import part_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class _Crafted:
     def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """Return images moved along the global model's gradient, rounded to 8 bits, with their labels."""
         epsilon = epsilon_value(self.epsilon)
-        count = int(np.ceil(self.share * len(images)))
+        count = part_of(self.share, len(images))
         chosen = scene.fixed.permutation(len(images))[:count]
         images = images.copy()
         images[chosen] = scene.perturb(

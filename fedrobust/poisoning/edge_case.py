@@ -6,6 +6,7 @@ import numpy as np
 
 from fedrobust.data.dataset import Split
 from fedrobust.poisoning.attack import POISONING, Goal, Scene
+from fedrobust.shares import part_of
 
 
 @POISONING.register("edge-case")
@@ -51,5 +52,5 @@ def rare_images(images: np.ndarray, labels: np.ndarray, label: int, share: float
         return rows
     pixels = images[rows].reshape(len(rows), -1).astype(np.float64)
     apart = np.linalg.norm(pixels - pixels.mean(0), axis=1)
-    count = int(np.ceil(share * len(rows)))
+    count = part_of(share, len(rows))
     return np.sort(rows[np.argsort(-apart, kind="stable")[:count]])

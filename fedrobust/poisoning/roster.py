@@ -1,10 +1,10 @@
 """Who is malicious, and in which rounds."""
 
-import math
 from collections.abc import Sequence
 
 from fedrobust.config import ConfigError, Poisoning
 from fedrobust.randomness import Purpose, generator
+from fedrobust.shares import exact, round_half_up
 
 
 def malicious_clients(settings: Poisoning, clients: int, seed: int) -> tuple[int, ...]:
@@ -34,7 +34,7 @@ def malicious_clients(settings: Poisoning, clients: int, seed: int) -> tuple[int
                 f"poisoning.malicious = {list(wanted)}: there is no client {strangers[0]}, only 0 to {clients - 1}"
             )
         return tuple(sorted(wanted))
-    count = wanted if isinstance(wanted, int) else math.floor(wanted * clients + 0.5)
+    count = wanted if isinstance(wanted, int) else round_half_up(exact(wanted) * clients)
     if count > clients:
         raise ConfigError(f"poisoning.malicious = {wanted}: there are {clients} clients")
     order = generator(seed, Purpose.POISONING).permutation(clients)

@@ -29,14 +29,24 @@ from fedrobust.runs.events import (
     StudyResumed,
     StudyStarted,
 )
+from fedrobust.streams import silence_output
 
 PIPE_WIDTH = 120
 """Columns where the output is no terminal and has no width of its own."""
 
 
+class Screen(Console):
+    """A console whose reader may leave: what it would have been shown is dropped, and the run goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more."""
+        self.quiet = True
+        silence_output()
+
+
 def standard_output() -> Console:
     """Return a console on standard output, as wide as the terminal, or wide enough for tables in a pipe."""
-    console = Console(highlight=False)
+    console = Screen(highlight=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console

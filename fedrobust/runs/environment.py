@@ -1,12 +1,13 @@
 """What a run ran on: enough to repeat it, nothing that names a person or a host."""
 
 import hashlib
-import os
 import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from fedrobust.cores import cores
 
 PACKAGES = (
     "fedrobust",
@@ -27,7 +28,7 @@ def environment(workers: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "workers": workers,
         **{name: _version(name) for name in PACKAGES},
     }

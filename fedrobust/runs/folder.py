@@ -10,9 +10,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from fedrobust.atomic import atomic
+from fedrobust.atomic import atomic, cannot_write
 from fedrobust.errors import FedrobustError
+from fedrobust.paths import expanded
 from fedrobust.plain import plain
+
+SCHEMA = 1
+"""Of ``result.json``."""
+
+SHAPE: dict[str, type | tuple[type, ...]] = {
+    "status": str,
+    "rounds": list,
+    "experiment": dict,
+    "student": (dict, type(None)),
+    "export": list,
+}
+"""What every ``result.json`` holds, and of what kind."""
 
 
 class RunFolderError(FedrobustError, ValueError):
@@ -42,14 +55,14 @@ class RunFolder:
         """
         try:
             if directory:
-                path = Path(directory).expanduser().resolve()
+                path = expanded(directory)
                 path.mkdir(parents=True, exist_ok=True)
                 if any(path.iterdir()):
                     raise RunFolderError(
                         f'output.dir = "{directory}": the folder is not empty; a run starts in an empty or a new one'
                     )
                 return cls(path)
-            parent = Path(root).expanduser().resolve()
+            parent = expanded(root)
             parent.mkdir(parents=True, exist_ok=True)
             return cls(_new_folder(parent, f"{name}-{datetime.now():%Y%m%d-%H%M%S}"))
         except OSError as error:
@@ -64,8 +77,8 @@ class RunFolder:
         Raises:
             RunFolderError: there is no ``experiment.toml`` in it.
         """
-        folder = cls(Path(path).expanduser().resolve())
-        if not folder.file("experiment.toml").exists():
+        folder = cls(expanded(path))
+        if not os.path.isfile(folder.file("experiment.toml")):
             raise RunFolderError(f"{path}: not a run folder (it has no experiment.toml)")
         return folder
 
@@ -76,7 +89,10 @@ class RunFolder:
         Raises:
             RunFolderError: another process is running in it.
         """
-        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            handle = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise RunFolderError(f"{self.path}: cannot be opened: {error.strerror}") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
@@ -118,10 +134,43 @@ class RunFolder:
         Raises:
             RunFolderError: it is missing or broken.
         """
+        path = self.file(name)
         try:
-            return json.loads(self.file(name).read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
-            raise RunFolderError(f"{self.file(name)}: {error}") from error
+            return json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RunFolderError(f"{path}: cannot be read: {error.strerror or error}") from error
+        except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
+            raise RunFolderError(f"{path}: damaged, it is no JSON ({error})") from error
+
+    def read_table(self, name: str) -> dict[str, Any]:
+        """Return the content of a JSON file that holds an object.
+
+        Raises:
+            RunFolderError: it is missing, broken, or holds something else.
+        """
+        table = self.read_json(name)
+        if not isinstance(table, dict):
+            raise RunFolderError(f"{self.file(name)}: damaged: it holds no JSON object")
+        return table
+
+    def result(self) -> dict[str, Any]:
+        """Return the content of ``result.json``.
+
+        Raises:
+            RunFolderError: it is missing, damaged, or of a schema that this version does not know.
+        """
+        path, result = self.file("result.json"), self.read_table("result.json")
+        if "schema" not in result:
+            raise RunFolderError(f"{path}: not the result of a run: it names no schema")
+        if result["schema"] != SCHEMA or isinstance(result["schema"], bool):
+            raise RunFolderError(
+                f"{path}: schema = {result['schema']!r}, this version reads {SCHEMA}; open the folder with the version "
+                "that wrote it, or run the study again"
+            )
+        for key, kinds in SHAPE.items():
+            if key not in result or not isinstance(result[key], kinds):
+                raise RunFolderError(f"{path}: damaged: {key!r} is missing or of another kind")
+        return result
 
     def write_lines(self, name: str, values: Iterable[Mapping[str, Any]]) -> Path:
         """Write a file of one JSON line a value, atomically."""
@@ -129,8 +178,12 @@ class RunFolder:
 
     def append_line(self, name: str, value: Mapping[str, Any]) -> None:
         """Append `value` as one line of JSON and flush it to the disk."""
-        with self.file(name).open("a", encoding="utf-8") as file:
-            _write_line(file, value)
+        path = self.file(name)
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                _write_line(file, value)
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
 
 def _write_line(file: IO[str], value: Mapping[str, Any]) -> None:

@@ -35,10 +35,10 @@ class Run:
         """Read the run in the folder `path`.
 
         Raises:
-            RunFolderError: it is no run folder, or the run has no result.
+            RunFolderError: it is no run folder, or the run has no result that can be read.
         """
         folder = RunFolder.open(path)
-        return cls(folder, folder.read_json("result.json"))
+        return cls(folder, folder.result())
 
     @property
     def path(self) -> Path:

@@ -23,8 +23,9 @@ import ray
 from flwr.app import Array, Context, Message, RecordDict
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
+from fedrobust.apps import load_app
 from fedrobust.config import Engine, Experiment
-from fedrobust.registry import import_dotted
+from fedrobust.cores import cores
 from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import claim_process, start_tensorflow
 from fedrobust.simulation.envelope import Envelope, pack, unpack, values_of
@@ -64,7 +65,7 @@ class Actor:
         start_tensorflow(workers=1)
         self._identity = server_identity()
         self._identity.__enter__()
-        self._app = import_dotted(client_app)
+        self._app = load_app(client_app)
         self._run_config = dict(run_config)
 
     def credentials(self) -> Credentials:
@@ -233,14 +234,13 @@ def ray_engine(
         EngineError: the cluster cannot be reached, or has fewer cores or GPUs than asked for.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    cores = settings.workers or os.cpu_count() or 1
     _reach(settings.address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
         if settings.address:
             ray.init(address=settings.address, **quiet)
         else:
-            ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+            ray.init(address="local", num_cpus=settings.workers or cores(), include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise EngineError(f'engine.address = "{settings.address}": no Ray cluster: {error}') from error
     try:

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedrobust.apps import load_app
 from fedrobust.config import Experiment
-from fedrobust.registry import import_dotted
+from fedrobust.cores import cores
 from fedrobust.runs.events import Event, ForecastMade, Listener, StageStarted, StudyStarted, emit, listening
 from fedrobust.runs.run import Run
 from fedrobust.runtime import start_tensorflow
@@ -80,7 +81,7 @@ def carry(experiment: Experiment, *listeners: Listener, server_app: str, client_
     partition_of(experiment)
     with listening(*listeners):
         emit(StageStarted("starting TensorFlow"))
-    start_tensorflow(experiment.engine.workers or os.cpu_count() or 1)
+    start_tensorflow(experiment.engine.workers or cores())
     # Flower reports usage to its makers when imported, unless told not to.
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # see ray_engine.py
@@ -96,7 +97,7 @@ def carry(experiment: Experiment, *listeners: Listener, server_app: str, client_
         server_identity(),
         grid_of(experiment, client_app, run_config) as grid,
     ):
-        import_dotted(server_app)(grid, context)
+        load_app(server_app)(grid, context)
 
 
 @contextmanager
@@ -112,8 +113,8 @@ def grid_of(experiment: Experiment, client_app: str, run_config: dict[str, Any])
     if engine.name == "threads":
         from fedrobust.simulation.threads import ThreadWorker
 
-        app = import_dotted(client_app)
-        workers = engine.workers or os.cpu_count() or 1
+        app = load_app(client_app)
+        workers = engine.workers or cores()
         with SimulatedGrid(
             lambda _: ThreadWorker(app), run_config, clients, workers, engine.client_timeout
         ) as grid:

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from fedrobust.cores import cores
 from fedrobust.data.dataset import NotHereError
 from fedrobust.runs.folder import RunFolder
 from fedrobust.study import dataset_of
@@ -53,7 +54,7 @@ def bench(sweep: Sweep, out: str | Path, *listeners: SweepListener, workers: int
     """
     results = Results.create(Path(out).expanduser())
     with RunFolder(results.folder).locked():
-        return Bench(sweep, results, listeners, workers or os.cpu_count() or 1).run()
+        return Bench(sweep, results, listeners, workers or cores()).run()
 
 
 @dataclass(eq=False)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,8 +23,8 @@ def serve(orders: Connection, log: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
     with Path(log).open("a", encoding="utf-8") as file:
-        os.dup2(file.fileno(), sys.stdout.fileno())
-        os.dup2(file.fileno(), sys.stderr.fileno())
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
     while True:
         try:
             run_config, folder = orders.recv()

@@ -179,7 +179,7 @@ def test_init_writes_a_study_that_is_valid(tmp_path):
     fedrobust("init", "mine.toml", folder=tmp_path)
     from fedrobust.config import Experiment
 
-    assert Experiment.load(tmp_path / "mine.toml").to_dict() == Experiment.of().to_dict()
+    assert Experiment.load(tmp_path / "mine.toml").to_dict() == Experiment.quickstart().to_dict()
     assert "exists already" in fedrobust("init", "mine.toml", folder=tmp_path, code=2).stderr
 
 

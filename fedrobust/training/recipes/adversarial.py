@@ -5,7 +5,15 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from fedrobust.evasion.steps import ascend, random_start
+from fedrobust.shares import exact
 from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
+
+
+def share_of(share: float, images: tf.Tensor) -> tf.Tensor:
+    """Return a share in (0, 1] of a number of images, rounded up, int32; exact, as `fedrobust.shares.part_of` is."""
+    part = exact(share)
+    above = tf.cast(images, tf.int64) * part.numerator + part.denominator - 1
+    return tf.cast(above // part.denominator, tf.int32)
 
 
 @RECIPES.register("pgd")
@@ -33,9 +41,7 @@ class PGDTraining:
 
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the mean loss of `batch` with a share of its images replaced."""
-        attacked = tf.cast(
-            tf.math.ceil(self.share * tf.cast(tf.shape(batch.images)[0], tf.float32)), tf.int32
-        )
+        attacked = share_of(self.share, tf.shape(batch.images)[0])
         images = tf.concat([self._crafted(batch, attacked), batch.images[attacked:]], 0)
         logits, statistics = batch.train(images)
         losses = batch.objective(logits, batch.targets)

@@ -1,0 +1,162 @@
+"""What a terminal sees when something goes wrong: one sentence, and an exit code that says whose turn it is.
+
+Exit codes: 0 done, 1 a run failed on its way (or cells of a sweep did), 2 something given cannot be used and nothing
+was run, 3 the verdict of a strict audit is not "robust", 130 stopped by Ctrl-C or SIGTERM.
+"""
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import typer
+
+from fedrobust.atomic import DISK
+from fedrobust.errors import FedrobustError
+from fedrobust.streams import silence_output
+
+FAILED, REFUSED, NOT_ROBUST, STOPPED = 1, 2, 3, 130
+
+EXIT_CODES = """\b
+Exit codes: 0 done; 1 a run, or cells of a sweep, failed on the way;
+2 something given cannot be used, nothing was run; 3 --strict, and the
+verdict is not "robust"; 130 stopped by Ctrl-C or SIGTERM."""
+
+OURS = ("fedrobust", "server", "clients")
+
+
+@contextmanager
+def complaints(folder: Callable[[], str] = str, go_on: str = "fedrobust run --resume") -> Iterator[None]:
+    """Turn whatever ends a command into one message and an exit code; no traceback reaches the terminal.
+
+    Errors that users can mend carry their own sentence. Of anything unforeseen the traceback is written into a file,
+    which the message names. ``--traceback`` or ``FEDROBUST_TRACEBACK=1`` show it at once.
+
+    Args:
+        folder: returns the folder of results as far as there is one, to be told how to go on from.
+        go_on: the command that goes on, the folder following.
+    """
+    try:
+        yield
+    except FedrobustError as error:
+        fail(str(error), code=FAILED if isinstance(error, RuntimeError) else REFUSED)
+    except KeyboardInterrupt:
+        how = f"; go on with: {go_on} {folder()}" if folder() else ""
+        fail(f"stopped{how}", code=STOPPED)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `head` does.
+        silence_output()
+        sys.exit(0)
+    except MemoryError as error:
+        fail(f"the memory of this machine is used up{_of(error)}; give it less at a time", code=FAILED)
+    except OSError as error:
+        if error.errno not in DISK and error.filename is None:
+            _unforeseen(error, folder())
+        place = f"{error.filename}: " if error.filename is not None else ""
+        fail(f"{place}{error.strerror or error}{_how_on(folder(), go_on)}", code=FAILED)
+    except Exception as error:
+        if isinstance(error, typer.Exit | typer.Abort) or type(error).__module__.startswith("click."):
+            raise
+        _unforeseen(error, folder())
+
+
+def fail(message: str, code: int = REFUSED) -> NoReturn:
+    """Print `message` on standard error, behind a traceback if that was asked for, and exit."""
+    with suppress(
+        OSError, ValueError
+    ):  # an error stream that cannot be written does not change the exit code
+        if _wants_traceback() and sys.exc_info()[0] is not None:
+            traceback.print_exc()
+        typer.secho(f"error: {printable(message)}", fg="red", err=True)
+    sys.exit(code)
+
+
+def _wants_traceback() -> bool:
+    context = click.get_current_context(silent=True)
+    asked = context is not None and context.find_root().params.get("traceback")
+    return bool(asked) or os.environ.get("FEDROBUST_TRACEBACK", "") not in ("", "0")
+
+
+def printable(text: str) -> str:
+    r"""Return `text` without characters that steer a terminal: they may come from a file or from another machine.
+
+    Example:
+        >>> printable("a\x1b[31mb\tc\nd")
+        'a?[31mb c\nd'
+    """
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else " " if letter.isspace() else "?"
+        for letter in text
+    )
+
+
+@contextmanager
+def own_process() -> Iterator[None]:
+    """Behave as the only program of this process: end on SIGTERM as on Ctrl-C, show no warnings of other libraries.
+
+    This project's own warnings are notices to the user: a line each.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = _notice
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _notice(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    if category.__module__.partition(".")[0] in OURS:
+        with suppress(OSError, ValueError):
+            typer.secho(f"notice: {printable(str(message))}", fg="yellow", err=True)
+
+
+def _unforeseen(error: Exception, folder: str) -> NoReturn:
+    text = str(error).strip()
+    said = f"{type(error).__name__}: {text.splitlines()[0][:500]}" if text else type(error).__name__
+    log = _log(folder)
+    where = f"the traceback is in {log}" if log else "set FEDROBUST_TRACEBACK=1 to see the traceback"
+    fail(f"internal error: {said}; {where}; please report it", code=FAILED)
+
+
+def _log(folder: str) -> Path | None:
+    """Write the traceback into the folder of results, else into a temporary file; None where neither can be."""
+    text = traceback.format_exc()
+    if folder and Path(folder).is_dir():
+        path = Path(folder) / f"error-{datetime.now():%Y%m%d-%H%M%S}.log"
+        try:
+            path.write_text(text, encoding="utf-8", errors="replace")
+        except OSError:
+            pass
+        else:
+            return path
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="fedrobust-", suffix=".log", delete=False, encoding="utf-8", errors="replace"
+        ) as file:
+            file.write(text)
+    except OSError:
+        return None
+    return Path(file.name)
+
+
+def _of(error: Exception) -> str:
+    return f" ({error})" if str(error) else ""
+
+
+def _how_on(folder: str, go_on: str) -> str:
+    return f"; go on with: {go_on} {folder}" if folder else ""

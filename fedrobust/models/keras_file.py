@@ -1,0 +1,198 @@
+"""Open a Keras file that may come from anybody, or say in a sentence why it cannot be opened."""
+
+import json
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fedrobust.errors import FedrobustError, first_line
+
+MOST_CONFIG_BYTES = 2**26
+"""Of ``config.json``, which Keras parses as a whole: the largest of Keras' own applications takes 2 MB."""
+
+MOST_UNPACKED = 2**30
+MOST_RATIO = 50
+"""An archive that unpacks to more bytes than the first, and to more than this many times its size, is refused."""
+
+FOREIGN = {
+    ".onnx": "an ONNX model",
+    ".pt": "a PyTorch file",
+    ".pth": "a PyTorch file",
+    ".ckpt": "a checkpoint, which holds weights without their network",
+    ".safetensors": "a file of weights without their network",
+    ".tflite": "a LiteRT file, which has no gradients; give it as --edge beside the Keras model it was made from",
+    ".pb": "a TensorFlow graph",
+    ".json": "a text file",
+    ".pkl": "a pickle, which could run code and is never loaded",
+}
+"""Files that people have models in, by how their names end."""
+
+WANTED = "wanted: a .keras file as model.save() of Keras 3 writes it, or a run folder"
+
+
+class ModelFileError(FedrobustError, ValueError):
+    """A model file cannot be used; the message says why and what to do."""
+
+
+def check_readable(path: Path) -> None:
+    """Refuse what is no file that can be read.
+
+    Raises:
+        ModelFileError: there is none, it is a folder, or it may not be read.
+    """
+    if path.is_dir():
+        if (path / "saved_model.pb").exists():
+            raise ModelFileError(
+                f"{path}: a TensorFlow SavedModel, which Keras 3 does not open; where the model was made, save it with "
+                'model.save("model.keras") and give that file'
+            )
+        raise ModelFileError(f"{path}: a folder, but not a run's; {WANTED}")
+    if not path.exists() and (path.parent / "experiment.toml").exists():
+        raise ModelFileError(
+            f"{path}: there is no such file: the run in this folder has not come to its model"
+        )
+    try:
+        with path.open("rb"):
+            return
+    except FileNotFoundError as error:
+        raise ModelFileError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def load_keras(path: Path) -> Any:
+    """Return the Keras model in a file; code in the file is never run.
+
+    Raises:
+        ModelFileError: there is no such file, or it holds no model that can be opened.
+    """
+    check_readable(path)
+    foreign = FOREIGN.get(path.suffix.lower())
+    if foreign:
+        raise ModelFileError(f"{path}: {foreign}; {WANTED}")
+    if path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
+        raise ModelFileError(f"{path}: a name that ends in {path.suffix or 'nothing'}; {WANTED}")
+    config = _config(path) if path.suffix.lower() == ".keras" else None
+    if config is not None:
+        _refuse_lambda(path, config)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = keras.models.load_model(path, compile=False)
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # no archive, a layer it does not know, another version, no memory
+        raise ModelFileError(f"{path}: {_reason(error, config)}") from error
+    check_finite(model, str(path))
+    return model
+
+
+def check_finite(model: Any, name: str) -> None:
+    """Refuse a model with weights that are no numbers.
+
+    Raises:
+        ModelFileError: a weight is NaN or infinite.
+    """
+    for variable in model.weights:
+        try:
+            array = np.asarray(variable.numpy())
+        except (AttributeError, TypeError, ValueError):
+            continue
+        wrong = int(np.size(array) - np.isfinite(array).sum()) if array.dtype.kind == "f" else 0
+        if wrong:
+            raise ModelFileError(
+                f"{name}: {wrong} of {array.size} numbers of {variable.path} are NaN or infinite: its training went "
+                "astray; give a model with finite weights"
+            )
+
+
+def _config(path: Path) -> Any:
+    """Return the parsed ``config.json`` of a ``.keras`` archive.
+
+    Raises:
+        ModelFileError: it is no such archive, too large, or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            total, packed = sum(member.file_size for member in members), path.stat().st_size
+            if total > MOST_UNPACKED and total > MOST_RATIO * packed:
+                raise ModelFileError(
+                    f"{path}: {packed:,} bytes that unpack to {total:,}: refused, no model is packed as tightly"
+                )
+            about = archive.getinfo("config.json")
+            if about.file_size > MOST_CONFIG_BYTES:
+                raise ModelFileError(
+                    f"{path}: its config.json has {about.file_size:,} bytes; allowed: {MOST_CONFIG_BYTES:,}"
+                )
+            return json.loads(archive.read(about))
+    except KeyError as error:
+        raise ModelFileError(f"{path}: Keras cannot open it: it holds no config.json; {WANTED}") from error
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(
+            f"{path}: Keras cannot open it, it is damaged or of another kind ({first_line(error)}); {WANTED}"
+        ) from error
+    except zlib.error as error:
+        raise ModelFileError(f"{path}: damaged ({error}); copy or save it again") from error
+
+
+def _refuse_lambda(path: Path, config: Any) -> None:
+    for layer in _objects(config):
+        if layer.get("class_name") == "Lambda":
+            inner = layer.get("config")
+            name = inner.get("name", "") if isinstance(inner, dict) else ""
+            raise ModelFileError(
+                f"{path}: its layer {name!r} is a Lambda: Python code in a file, which is not run. Rebuild the model "
+                "with Keras' own layers; or, if you trust the file, open it in Python with safe_mode=False and hand "
+                "the model to fedrobust.attack_model or audit_model"
+            )
+
+
+def _objects(config: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object that a Keras configuration describes, however deep."""
+    waiting = [config]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            if isinstance(item.get("class_name"), str):
+                yield item
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+
+
+def _reason(error: BaseException, config: Any) -> str:
+    unknown = {
+        f"{each['class_name']!r}"
+        for each in _objects(config)
+        if str(each.get("registered_name") or "").count(">") or not _is_keras(each.get("module"))
+    }
+    if unknown:
+        return (
+            f"Keras does not know {', '.join(sorted(unknown))}, of which the file holds no code: rebuild the model "
+            "with Keras' own layers; or register the class in Python (keras.saving.register_keras_serializable), open "
+            "the file there, and hand the model to fedrobust.attack_model or audit_model"
+        )
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return "the model does not fit into this machine's memory"
+    if "No model config found" in str(error) or "No model found in config" in str(error):
+        return f"it holds weights without their network; {WANTED}"
+    return f"Keras cannot open it ({first_line(error)}); {WANTED}"
+
+
+def _is_keras(module: Any) -> bool:
+    return not isinstance(module, str) or module.partition(".")[0] in (
+        "keras",
+        "builtins",
+        "numpy",
+        "tensorflow",
+    )

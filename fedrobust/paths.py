@@ -1,0 +1,45 @@
+"""Paths as users give them."""
+
+import os
+from pathlib import Path
+
+from fedrobust.errors import FedrobustError
+
+
+class PathError(FedrobustError, ValueError):
+    """A path cannot be used; the message says why."""
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path as absolute, with ``~`` and links followed; it need not exist.
+
+    Raises:
+        PathError: there is no such user, links run in a circle, or no file can have this name.
+    """
+    try:
+        return Path(path).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise PathError(f"{str(path)!r}: not a path that can be used: {_reason(error)}") from error
+
+
+def check_can_hold(folder: Path, setting: str) -> None:
+    """Refuse a folder in which nothing can be written; nothing is made.
+
+    Args:
+        folder: absolute; need not exist.
+        setting: what gave it, for the message.
+
+    Raises:
+        PathError: it is a file, lies below one, or may not be written.
+    """
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise PathError(f"{setting} = {str(folder)!r}: {there} is a file; name a folder, new or existing")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PathError(
+            f"{setting} = {str(folder)!r}: nothing can be written in {there}; name another folder"
+        )
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
