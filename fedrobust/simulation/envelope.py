@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 
+from fedrobust.plain import plain_text
+from fedrobust.simulation.guard import UnreadableError, plain_reply
 from fedrobust.simulation.records import LiveArray, vector_of
 
 
@@ -41,6 +43,36 @@ def unpack(envelope: Envelope, values: Sequence[np.ndarray]) -> Message:
     for (record, name), array in zip(envelope.names, values, strict=True):
         envelope.message.content.array_records[record][name] = LiveArray(array)
     return envelope.message
+
+
+def sealed(reply: object, asked: Message) -> tuple[Envelope, list[np.ndarray]]:
+    """Return the envelope and the numbers of what a client's app returned, made plain; see `plain_reply`.
+
+    Raises:
+        UnreadableError: it is no reply to `asked`, or its arrays cannot be read. Reading an object of a client's own
+            class may raise anything else.
+    """
+    envelope, arrays = pack(plain_reply(reply, asked))
+    try:
+        return envelope, [values_of(array) for array in arrays]
+    except ValueError as error:
+        raise UnreadableError(f"an array cannot be decoded: {plain_text(str(error))}") from error
+
+
+def opened(answer: object) -> tuple[Message, RecordDict]:
+    """Return the reply and the client's state in a worker's answer.
+
+    Raises:
+        UnreadableError: it is no such answer.
+    """
+    match answer:
+        case (Envelope() as envelope, RecordDict() as state, list() as values) if (
+            isinstance(envelope.message, Message)
+            and len(values) == len(envelope.names)
+            and all(isinstance(array, np.ndarray) for array in values)
+        ):
+            return unpack(envelope, values), state
+    raise UnreadableError("its worker sent no answer of this project's")
 
 
 def values_of(array: Array) -> np.ndarray:

@@ -8,9 +8,10 @@ import os
 import socket
 import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,15 +22,17 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import numpy as np
 import ray
 from flwr.app import Array, Context, Message, RecordDict
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from fedrobust.apps import load_app
 from fedrobust.config import Engine, Experiment
 from fedrobust.cores import cores
+from fedrobust.plain import plain_text
 from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import claim_process, start_tensorflow
-from fedrobust.simulation.envelope import Envelope, pack, unpack, values_of
+from fedrobust.simulation.envelope import Envelope, opened, pack, sealed, unpack, values_of
 from fedrobust.simulation.grid import EngineError, WorkerDiedError
+from fedrobust.simulation.guard import UnreadableError, failed_reply, plain_state, private_copy, summary, told
 from fedrobust.simulation.identity import server_identity
 
 MOST_BIRTHS = 3
@@ -78,7 +81,10 @@ class Actor:
     def answer(
         self, envelope: Envelope, node_config: Mapping[str, Any], state: RecordDict, *values: np.ndarray
     ) -> tuple[Envelope, RecordDict, list[np.ndarray]]:
-        """Answer one message in the name of one node."""
+        """Answer one message in the name of one node.
+
+        What leaves this process is of Flower's own types and NumPy's, whatever the client's code makes of the message.
+        """
         message = unpack(envelope, values)
         context = Context(
             run_id=message.metadata.run_id,
@@ -87,8 +93,14 @@ class Actor:
             state=state,
             run_config=self._run_config,
         )
-        reply, arrays = pack(self._app(message, context))
-        return reply, context.state, [values_of(array) for array in arrays]
+        try:
+            reply, arrays = sealed(self._app(private_copy(message), context), message)
+            return reply, plain_state(context.state), arrays
+        except UnreadableError as error:
+            failure = failed_reply(message, str(error))
+        except BaseException as error:  # SystemExit, too, is the client's: the worker stays
+            failure = failed_reply(message, told(error))
+        return pack(failure)[0], state, []
 
 
 class RayWorker:
@@ -108,26 +120,26 @@ class RayWorker:
 
         Raises:
             WorkerDiedError: the process is gone.
+            UnreadableError: what it sent is no reply.
         """
         envelope, arrays = pack(message)
         references = [self._shelf.reference(array) for array in arrays]
         try:
-            reply, state, values = ray.get(
+            answer = ray.get(
                 self._actor.answer.remote(envelope, dict(context.node_config), context.state, *references)
             )
         except RayActorError as error:
-            raise WorkerDiedError(str(error).strip().splitlines()[0]) from error
+            raise WorkerDiedError(plain_text(str(error))) from error
         except RayTaskError as error:
             raise RuntimeError(str(error.cause if error.cause is not None else error)) from error
-        context.state = state
-        return unpack(reply, values)
+        reply, context.state = opened(answer)
+        return reply
 
     def close(self) -> None:
         """Kill the process."""
-        try:
+        # Whatever Ray says to it: the process, or all of Ray, is gone already.
+        with suppress(Exception):
             ray.kill(self._actor)
-        except (RayError, ValueError, RuntimeError, ConnectionError):
-            return
 
 
 @dataclass
@@ -178,32 +190,46 @@ class RayEngine:
         """
         remote: Any = ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=0)(Actor)
         for attempt in range(1, MOST_BIRTHS + 1):
-            actor = remote.remote(self.client_app, self.run_config, sys.path)
+            actor = None
             try:
+                actor = remote.remote(self.client_app, self.run_config, sys.path)
                 self._check(ray.get(actor.credentials.remote(), timeout=BIRTH_SECONDS))
+            except EngineError:
+                raise
             except RayActorError as error:
-                if attempt == MOST_BIRTHS:
-                    raise EngineError(f'engine.name = "ray": a worker does not come up: {error}') from error
-                continue
+                if attempt < MOST_BIRTHS:
+                    continue
+                raise EngineError(
+                    f'engine.name = "ray": a worker does not come up: {_said(error)}'
+                ) from error
             except GetTimeoutError as error:
+                RayWorker(actor, self.shelf).close()
                 raise EngineError(
                     f'engine.name = "ray": a worker did not come up within {BIRTH_SECONDS:.0f} s; the logs of Ray\'s '
                     "session say why (/tmp/ray/session_latest/logs)"
                 ) from error
-            except RayTaskError as error:
-                raise EngineError(
-                    f'engine.name = "ray": a worker cannot start: {error.cause or error}'
-                ) from error
+            except Exception as error:
+                raise EngineError(f'engine.name = "ray": a worker cannot start: {_said(error)}') from error
             return RayWorker(actor, self.shelf)
         raise AssertionError("unreachable")
 
     def _check(self, found: Credentials) -> None:
+        if not isinstance(found, Credentials):
+            raise EngineError(
+                f"engine.address: a worker answers with a {type(found).__name__}: not this version"
+            )
         for what, theirs, ours in (("code", found.code, code_digest()), ("data", found.data, self.data)):
             if theirs != ours:
                 raise EngineError(
                     f"engine.address: node {found.node} has other {what} than this machine (digest {theirs[:12]}, "
                     f"here {ours[:12]}): install the same version and the same data set on every node"
                 )
+
+
+def _said(error: Exception) -> str:
+    """Return what Ray's error says, in one line: of an error in a worker, the worker's own."""
+    cause = getattr(error, "cause", None) or error
+    return summary("".join(traceback.format_exception_only(cause)))
 
 
 def _reach(address: str) -> None:
@@ -234,6 +260,8 @@ def ray_engine(
         EngineError: the cluster cannot be reached, or has fewer cores or GPUs than asked for.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if not settings.address:
+        check_folder(os.environ)
     _reach(settings.address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
@@ -241,10 +269,16 @@ def ray_engine(
             ray.init(address=settings.address, **quiet)
         else:
             ray.init(address="local", num_cpus=settings.workers or cores(), include_dashboard=False, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise EngineError(f'engine.address = "{settings.address}": no Ray cluster: {error}') from error
+    except Exception as error:  # Ray raises anything here, also a bare Exception when it takes too long
+        shut_down()
+        where = (
+            f'engine.address = "{settings.address}": no Ray cluster'
+            if settings.address
+            else "Ray does not start"
+        )
+        raise EngineError(f'engine.name = "ray": {where}: {_said(error)}') from error
     try:
-        found: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        found = _resources()
         workers = settings.workers or int(found.get("CPU", 0))
         for name, needed in (("CPU", workers), ("GPU", workers * settings.gpus_per_worker)):
             if needed > found.get(name, 0) or not workers:
@@ -254,4 +288,45 @@ def ray_engine(
                 )
         yield RayEngine(workers, client_app, run_config, settings.gpus_per_worker, data)
     finally:
+        shut_down()
+
+
+def _resources() -> Mapping[str, float]:
+    try:
+        found: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    except Exception as error:
+        raise EngineError(
+            f'engine.name = "ray": the cluster does not say what it has: {_said(error)}'
+        ) from error
+    return found
+
+
+def shut_down() -> None:
+    """Leave Ray; a cluster that is gone cannot be left, and is no reason to lose what a study came to."""
+    with suppress(Exception):
         ray.shutdown()
+
+
+LONGEST_SOCKET = 103
+"""Bytes of a socket's path that every system allows (Linux 107, macOS 103)."""
+
+_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_1000000/sockets/plasma_store"
+
+
+def check_folder(environment: Mapping[str, str]) -> None:
+    """Refuse a folder for Ray's files in which the paths of its sockets would be too long.
+
+    Args:
+        environment: variables of this process.
+
+    Raises:
+        EngineError: it is too long.
+    """
+    name = "RAY_TMPDIR" if "RAY_TMPDIR" in environment or sys.platform == "darwin" else "TMPDIR"
+    folder = environment.get(name, "")
+    size, most = len(os.fsencode(folder)), LONGEST_SOCKET - len(_SOCKET)
+    if size > most:
+        raise EngineError(
+            f"{name} = {plain_text(folder, 60)}: {size} bytes; Ray puts sockets below it, whose paths are limited: set "
+            f"RAY_TMPDIR to a folder of at most {most} bytes, such as /tmp"
+        )
