@@ -307,10 +307,8 @@ def shut_down() -> None:
         ray.shutdown()
 
 
-LONGEST_SOCKET = 103
-"""Bytes of a socket's path that every system allows (Linux 107, macOS 103)."""
-
-_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_1000000/sockets/plasma_store"
+LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
+"""Bytes of a socket's path."""
 
 
 def check_folder(environment: Mapping[str, str]) -> None:
@@ -324,7 +322,8 @@ def check_folder(environment: Mapping[str, str]) -> None:
     """
     name = "RAY_TMPDIR" if "RAY_TMPDIR" in environment or sys.platform == "darwin" else "TMPDIR"
     folder = environment.get(name, "")
-    size, most = len(os.fsencode(folder)), LONGEST_SOCKET - len(_SOCKET)
+    socket_name = f"/ray/session_2026-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"
+    size, most = len(os.fsencode(folder)), LONGEST_SOCKET - len(socket_name)
     if size > most:
         raise EngineError(
             f"{name} = {plain_text(folder, 60)}: {size} bytes; Ray puts sockets below it, whose paths are limited: set "

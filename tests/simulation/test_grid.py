@@ -1,11 +1,13 @@
 import threading
 
+import numpy as np
 import pytest
-from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedrobust.runs.events import ClientReplied, listening
+from fedrobust.simulation import guard
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import EngineError, SimulatedGrid, WorkerDiedError
 from fedrobust.simulation.identity import server_identity
@@ -208,3 +210,145 @@ def test_identity_is_put_back():
         assert TaskIdentity.run_id == 1
     with pytest.raises(RuntimeError, match="not set"):
         _ = TaskIdentity.run_id
+
+
+def answering(answer):
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        return Message(RecordDict(), reply_to=message) if context.node_id != 2 else answer(message, context)
+
+    return app
+
+
+def raising(error):
+    def answer(message, context):
+        raise error
+
+    return answer
+
+
+class Unsayable(BaseException):
+    def __str__(self):
+        raise SystemExit
+
+
+def renamed(message, context):
+    message.metadata.__dict__["_message_id"] = "message-00000001"
+    return Message(RecordDict(), reply_to=message)
+
+
+def keeping(state):
+    def answer(message, context):
+        context.state = state
+        return Message(RecordDict(), reply_to=message)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (raising(SystemExit(4)), "SystemExit: 4"),
+        (raising(KeyboardInterrupt()), "KeyboardInterrupt"),
+        (raising(GeneratorExit()), "GeneratorExit"),
+        (raising(RecursionError("deep")), "RecursionError: deep"),
+        (raising(Unsayable()), "Unsayable"),
+        (raising(OSError("x" * 10**7)), "OSError: xxxx"),
+        (lambda message, context: None, "returned nothing"),
+        (lambda message, context: message, "a reply to another message"),
+        (renamed, "a reply to another message"),
+        (keeping(None), "keeps nothing in its context's state"),
+        (keeping({"weights": 1}), "keeps a dict in its context's state"),
+        (keeping(RecordDict({"x": ConfigRecord({"x": "y" * 2_000_000})})), "2000000 characters"),
+    ],
+)
+def test_whatever_a_client_does_costs_itself_its_place(answer, reason):
+    with server_identity(), threads(answering(answer), clients=3, workers=2) as grid:
+        for _ in range(2):
+            replies = grid.send_and_receive(to_nodes(1, 2, 3))
+            assert [reply.has_error() for reply in replies] == [False, True, False]
+            assert reason in replies[1].error.reason
+            assert len(replies[1].error.reason) <= 2 * guard.MOST_REASON
+
+
+def test_a_client_keeps_no_more_than_it_may(monkeypatch):
+    monkeypatch.setattr(guard, "MOST_STATE_BYTES", 1000)
+    kept = RecordDict({"mine": ArrayRecord([np.zeros(999, np.uint8)])})
+    with server_identity(), threads(answering(keeping(kept)), clients=3, workers=2) as grid:
+        (reply,) = grid.send_and_receive(to_nodes(2))
+    assert "between rounds: 1000 are kept at most" in reply.error.reason
+
+
+def test_what_a_client_does_to_its_message_no_neighbour_sees():
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        value = int(message.content["weights"]["x"].numpy()[0])
+        for record in message.content.values():
+            for name in list(record):
+                del record[name]
+        return Message(RecordDict({"x": MetricRecord({"x": value})}), reply_to=message)
+
+    content = RecordDict({"weights": ArrayRecord([np.full(3, 7.0)]), "more": ConfigRecord({"a": 1})})
+    content["weights"]["x"] = content["weights"].pop("0")
+    with server_identity(), threads(app, clients=5, workers=2) as grid:
+        replies = grid.send_and_receive([Message(content, node, MessageType.TRAIN) for node in range(1, 6)])
+    assert [reply.content["x"]["x"] for reply in replies] == [7] * 5
+    assert list(content["weights"]) == ["x"]
+
+
+def test_a_reply_that_is_changed_after_it_was_sent_is_as_it_was_sent():
+    sent = []
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        sent.append(RecordDict({"x": MetricRecord({"x": 1})}))
+        return Message(sent[-1], reply_to=message)
+
+    with server_identity(), threads(app, clients=1, workers=1) as grid:
+        (reply,) = grid.send_and_receive(to_nodes(1))
+        sent[0]["x"]["x"] = 666
+        sent[0]["more"] = MetricRecord({"x": 1})
+    assert {name: dict(record) for name, record in reply.content.items()} == {"x": {"x": 1}}
+
+
+def test_replies_that_nobody_waits_for_any_more_are_not_kept():
+    release = threading.Event()
+    with server_identity(), threads(hanging_app(release), clients=3, workers=2) as grid:
+        grid.send_and_receive(to_nodes(1, 2, 3), timeout=0.3)
+        release.set()
+        replies = grid.send_and_receive(to_nodes(1, 2, 3))
+        assert [reply.metadata.src_node_id for reply in replies] == [1, 2, 3]
+        assert (grid._replies, grid._forgotten) == ({}, set())
+
+
+def test_a_client_that_kills_whoever_gets_ready_in_its_name_is_left_out():
+    class Victim(Mortal):
+        def answer(self, message, context):
+            if context.node_id == 1:
+                raise WorkerDiedError("killed while it got ready")
+            return super().answer(message, context)
+
+    with server_identity(), SimulatedGrid(lambda seat: Victim(seat, [], []), {}, 3, 1) as grid:
+        (reply,) = grid.ask_every_worker(MessageType.QUERY, RecordDict())
+        assert "its worker died 3 times: killed while it got ready" in reply.error.reason
+        (other,) = grid.ask_every_worker(MessageType.QUERY, RecordDict(), first=2)
+        assert (other.has_error(), other.metadata.src_node_id) == (False, 2)
+        replies = grid.send_and_receive(to_nodes(1, 2, 3))
+    assert [reply.has_error() for reply in replies] == [True, False, False]
+
+
+def test_an_error_from_below_an_engine_is_the_engines_own():
+    def hire(seat):
+        raise OSError("no \x1b[2Jmemory")
+
+    with (
+        server_identity(),
+        SimulatedGrid(hire, {}, 3, 1) as grid,
+        pytest.raises(EngineError, match="a worker cannot be started: OSError: no memory"),
+    ):
+        grid.send_and_receive(to_nodes(1))

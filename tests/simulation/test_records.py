@@ -58,3 +58,61 @@ def test_reads_flowers_encoding_without_a_copy(values):
 def test_refuses_what_it_does_not_read(array, message):
     with pytest.raises(ValueError, match=message):
         vector_of(array)
+
+
+def encoded(header: str, numbers: int = 300, version: bytes = b"\x01\x00") -> Array:
+    raw = header.encode("utf-8", "surrogatepass")
+    data = b"\x93NUMPY" + version + len(raw).to_bytes(2, "little") + raw + bytes(4 * numbers)
+    return Array("float32", (300,), "numpy.ndarray", data)
+
+
+def described(descr="'<f4'", order="False", shape="(300,)", end="\n"):
+    return f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}{end}"
+
+
+def test_reads_the_header_that_numpy_writes():
+    assert vector_of(encoded(described())).shape == (300,)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "((((\n",
+        "{" * 4000,
+        "-" * 3000 + "1\n",
+        "\x00" * 64,
+        "'" * 3,
+        "__import__('os').abort()",
+        described(shape=f"({2**63},)"),
+        described(shape=f"(0, {2**62}, {2**62})"),
+        described(shape="(9" * 300),
+        described(shape="(-300,)"),
+        described(shape="(3_0_0,)"),
+        described(shape="(300.0,)"),
+        described(shape="(True,)"),
+        described(shape="[300]"),
+        described(shape="(" + "1, " * 33 + ")"),
+        described(descr="'|O'"),
+        described(descr="[('a', '<f4')]"),
+        described(descr="'<f3'"),
+        described(descr="'<f99'"),
+        described(descr="'|V0'"),
+        described(descr="'<M8[s]'"),
+        described(descr="'(2,)f4'"),
+        described(order="0"),
+        described(end=""),
+        described(end="\n\n"),
+    ],
+)
+def test_a_header_is_numpys_to_the_letter_or_refused(header):
+    with pytest.raises(ValueError, match=r"header|dtype"):
+        vector_of(encoded(header))
+
+
+@pytest.mark.parametrize("kind", ["f2", "f8", "i1", "u8", "c8", "b1"])
+@pytest.mark.parametrize("shape", [(), (0,), (7,), (2, 3), (1, 1, 1, 5)])
+def test_reads_every_array_of_numbers_that_flower_writes(draw, kind, shape):
+    values = draw.integers(0, 2, shape).astype(kind)
+    found = vector_of(Array(values))
+    assert found.dtype == values.dtype
+    np.testing.assert_array_equal(found, values)
