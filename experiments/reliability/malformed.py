@@ -37,13 +37,17 @@ def one(draw: Draw, *choices: object) -> object:
     return choices[draw.integers(len(choices))]
 
 
+NUMBERS: tuple[object, ...] = (
+    0, -1, 1, 2**31, 2**53, 2**63, 2**64, -(2**63) - 1, 10**400, -(10**5000), True, 1.0, 0.5, -0.0, 1e-320, 1.7e308,
+    -1.7e308, math.nan, math.inf, -math.inf, "7", b"7", None, [], [1], [1.5] * 3, list(range(20_000)), np.float32(1),
+    np.int64(3), 1j,
+)  # fmt: skip
+LONG_TEXT, LONG_BYTES = "y" * 2_000_000, b"z" * 2_000_000
+
+
 def numbers(draw: Draw) -> object:
     """Return a number, or what stands where a number should."""
-    return one(
-        draw, 0, -1, 1, 2**31, 2**53, 2**63, 2**64, -(2**63) - 1, 10**400, -(10**5000), True, 1.0, 0.5, -0.0, 1e-320,
-        1.7e308, -1.7e308, math.nan, math.inf, -math.inf, "7", b"7", None, [], [1], [1.5] * 3, list(range(20_000)),
-        np.float32(1), np.int64(3), 1j,
-    )  # fmt: skip
+    return one(draw, *NUMBERS)
 
 
 def texts(draw: Draw) -> str:
@@ -161,7 +165,9 @@ def arrays(draw: Draw) -> object:
             values[draw.integers(size)] = one(draw, np.nan, np.inf, -np.inf)
             return LiveArray(values)
         case 5:
-            return LiveArray(np.array([SLY()], object))
+            values = np.empty(2, object)
+            values[0] = SLY()
+            return LiveArray(values)
         case 6:
             sly = SLY_ARRAY(np.full(size, np.nan, np.float32))
             sly.__dict__["shape"] = one(draw, SLY(), (size,), None)
@@ -181,11 +187,11 @@ def record(draw: Draw) -> object:
             return ArrayRecord()
         case 1:
             found = MetricRecord()
-            for _ in range(int(one(draw, 1, 3, 11_000))):
-                force(found, texts(draw) + str(draw.integers(10**6)), numbers(draw))
+            for place in range(int(one(draw, 1, 3, 11_000))):
+                force(found, f"{texts(draw)}{place}" if place < 10 else str(place), one(draw, *NUMBERS))
             return found
         case 2:
-            return ConfigRecord({"x": one(draw, "y" * 2_000_000, b"z" * 2_000_000, True, [True], "")})
+            return ConfigRecord({"x": one(draw, LONG_TEXT, LONG_BYTES, True, [True], "")})
         case 3:
             return one(draw, SLY(), None, {}, [], 7, RecordDict())
         case 4:
@@ -240,12 +246,12 @@ def hostile_object(draw: Draw, asked: Message) -> object:
     if kind == 1:
         return one(
             draw, SlyError(), SystemExit(1), KeyboardInterrupt(), GeneratorExit(), MemoryError(), RecursionError(),
-            StopIteration(), OSError(texts(draw)), ValueError("x" * 10**6), OSError("\x1b[2J"), SyntaxError("("),
+            StopIteration(), OSError(texts(draw)), ValueError(LONG_TEXT), OSError("\x1b[2J"), SyntaxError("("),
             UnicodeDecodeError("utf-8", b"\xff", 0, 1, texts(draw)), ExceptionGroup("g", [OSError("a")]),
         )  # fmt: skip
     if kind == 2:
         reply = Message(Error(7, "x"), reply_to=asked)
-        reply.error.__dict__["_reason"] = one(draw, SLY(), None, 3, texts(draw), "y" * 10**6, "\x1b[2J", [])
+        reply.error.__dict__["_reason"] = one(draw, SLY(), None, 3, texts(draw), LONG_TEXT, "\x1b[2J", [])
         return reply
     reply = Message(content, reply_to=asked)
     if kind == 3:
@@ -262,7 +268,7 @@ def hostile_object(draw: Draw, asked: Message) -> object:
     for _ in range(draw.integers(1, 4)):
         try:
             mutate(draw, content)
-        except (TypeError, KeyError, AttributeError):  # an earlier mutation left nothing to mutate
+        except (TypeError, KeyError, AttributeError, SlyError):  # an earlier mutation left nothing to mutate
             break
     if kind == 5:
         return SLY_MESSAGE(content, reply_to=asked)
@@ -396,7 +402,7 @@ def hostile_wire(draw: Draw, asked: Message) -> Deflated:
             content = honest_content(1.0, 1)
     if kind == 5:
         reply = Message(
-            Error(7, one(draw, texts(draw).replace("\ud800", "?"), "e" * 2_000_000, "")), reply_to=asked
+            Error(7, one(draw, texts(draw).replace("\ud800", "?"), LONG_TEXT, "")), reply_to=asked
         )
         return deflated(reply)
     if kind == 6:
