@@ -146,6 +146,7 @@ class Federation(Section):
     min_replies: float = Field(
         0.5, ge=0, le=1, description="share of the sampled clients below which a round fails"
     )
+    patience: int = Field(3, ge=1, description="rounds that fail one after another before the study stops")
 
 
 class Training(Section):
@@ -234,6 +235,9 @@ class Poisoning(Section):
     first_round: int = Field(1, ge=1, description="round in which the attack begins")
     last_round: int = Field(0, ge=0, description="round in which it ends; 0: never")
     every: int = Field(1, ge=1, description="rounds between two attacks")
+    on_failure: Literal["stop", "mark"] = Field(
+        "stop", description="an attacker that fails by a fault stops the study, or its rounds are marked"
+    )
 
     @model_validator(mode="after")
     def _somebody_attacks(self) -> Self:

@@ -1,15 +1,17 @@
 """The Flower ServerApp: from a study to a run folder."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flwr.app import ConfigRecord, Context
+from flwr.app import ConfigRecord, Context, Message
 from flwr.serverapp import Grid, ServerApp
 
+from fedrobust.aggregation import Memory
 from fedrobust.atomic import sweep
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Dataset
@@ -17,6 +19,8 @@ from fedrobust.data.drawing import Drawing
 from fedrobust.data.partition import Partition
 from fedrobust.edge.export import export
 from fedrobust.edge.result import measure_export
+from fedrobust.errors import FedrobustError
+from fedrobust.evaluation.metrics import NotFiniteError
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits
 from fedrobust.evasion import WhiteBox
 from fedrobust.models.classifier import Classifier
@@ -41,7 +45,7 @@ from fedrobust.runs.events import (
     emit,
     listening,
 )
-from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.folder import RunFolder, RunFolderError
 from fedrobust.runtime import start_tensorflow
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
@@ -65,7 +69,9 @@ from server.evaluator import Evaluator
 from server.forecaster import check_aggregation, evaluation_threads, forecast_of
 from server.population import population_of
 from server.root import check_root, root_of
-from server.strategy import FederatedStrategy, RoundError
+from server.soundness import weights_fault
+from server.strategy import AttackFailedError, FederatedStrategy, RoundError
+from server.tolerance import tolerance_of
 
 app = ServerApp()
 
@@ -76,7 +82,8 @@ def main(grid: Grid, context: Context) -> None:
 
     Raises:
         ConfigError, DataError, ModelError, DoesNotFitError: the study cannot be run as written; nothing was trained.
-        RoundError: a round had too few replies; the run folder is kept, with what was finished.
+        RoundError: rounds had too few replies, or an attack failed; the run folder is kept, with what was finished.
+        RunFolderError: the run folder cannot be written.
     """
     experiment = Experiment.from_run_config(context.run_config)
     # On Flower's own carriers nobody listens yet: what the server's process prints is what its user sees.
@@ -87,6 +94,27 @@ def main(grid: Grid, context: Context) -> None:
         ThreadPoolExecutor(evaluation_threads(experiment), thread_name_prefix="evaluation") as pool,
     ):
         Study(experiment, grid, pool).run()
+
+
+class UnmeasurableError(FedrobustError, ValueError):
+    """The model that a study ends with answers with numbers that are not finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What became of a round: the next global model, or the one before.
+
+    Attributes:
+        weights: of the global model from now on.
+        memory: what rules and the server optimiser remember from now on.
+        kept: why both are those of the round before, "" where they are new.
+        failed: no new model could be made at all; see `Study.round`.
+    """
+
+    weights: Weights
+    memory: Memory
+    kept: str = ""
+    failed: bool = False
 
 
 class Study:
@@ -112,6 +140,7 @@ class Study:
             "experiment": experiment.to_dict(),
             "rounds": [],
             "resumed-after": [],
+            "tolerance": None,
             "audit": None,
             "student": None,
             "export": [],
@@ -136,6 +165,7 @@ class Study:
         classifier, weights = initial_model(experiment)
         check_aggregation(experiment, classifier.layout)
         lesson = plan_lesson(experiment, dataset) if experiment.distillation.enabled else None
+        self.result["tolerance"] = tolerance_of(experiment)
         self.result["environment"] = environment(self.workers)
         self.result["dataset"] = described(dataset)
         self.result["model"] = {
@@ -143,13 +173,14 @@ class Study:
             "parameters": classifier.layout.parameters,
             "weights": experiment.model.weights,
             "image-size": experiment.model.image_size,
+            "selected-round": 0,
         }
         output = experiment.output
         if output.resume:
             folder = RunFolder.open(output.dir)
         else:
             folder = RunFolder.create(experiment.name, output.root, output.dir)
-        with folder.locked():
+        with folder.locked(), writing(folder):
             if output.resume:
                 state = self.restored(folder, dataset, partition)
             else:
@@ -165,24 +196,19 @@ class Study:
     ) -> None:
         """Run what is left of the study in its folder."""
         try:
-            state.save(folder)
-            self.saved = state.round
-            weights = self.federate(folder, evaluator, state)
-            self.conclude(folder, evaluator, weights, lesson)
+            with writing(folder):
+                state.save(folder)
+                self.saved = state.round
+                weights = self.federate(folder, evaluator, state)
+                self.conclude(folder, evaluator, weights, lesson)
         except KeyboardInterrupt:
             # The report waits for a finished run: whoever pressed a key wants to be gone.
             self.result["rounds"] = self.result["rounds"][: self.saved]
-            self.note_status(folder, "stopped", f"stopped after {self.saved} rounds")
+            rounds = self.experiment.federation.rounds
+            self.note_status(folder, "stopped", f"stopped after {self.saved} of {rounds} rounds")
             raise
         except BaseException as error:
-            try:
-                self.finish(folder, "failed", plain_text(f"{type(error).__name__}: {error}", MOST_STRING))
-            except (
-                Exception
-            ) as second:  # what is told is why the study failed, not why that could not be written
-                error.add_note(
-                    f"its record cannot be written: {plain_text(f'{type(second).__name__}: {second}')}"
-                )
+            self.give_up(folder, error)
             raise
         self.finish(folder, "finished")
         discard_checkpoints(folder)
@@ -242,7 +268,6 @@ class Study:
         rounds = experiment.federation.rounds
         if state.round < rounds:
             strategy = self.prepared(evaluator)
-            strategy.defender.memory = state.memory
             policy = experiment.model.batchnorm_policy
             recalibrate = recalibration_of(evaluator.classifier) if policy == "recalibrate" else None
             for number in range(state.round + 1, rounds + 1):
@@ -283,44 +308,52 @@ class Study:
         recalibrate: Recalibration | None,
         folder: RunFolder,
     ) -> Checkpoint:
-        """Run one round from where `state` is, and return where it ends."""
+        """Run one round from where `state` is, and return where it ends.
+
+        A round whose model cannot be used leaves everything as it was: weights, statistics, what rules and the server
+        optimiser remember. It is told, and the study goes on: no update may end it.
+
+        A round of which no model could be made at all, because too few good replies are left, has failed. One such
+        round may be chance, or the work of attackers, who must not be able to stop a study; but a study that makes no
+        model any more must not look as if it went on. So ``federation.patience`` failed rounds in a row stop it, or as
+        many as it has rounds. This does not depend on whether the study knows of attackers.
+
+        Raises:
+            RoundError: the study stops for that. The last failed round has no checkpoint: a resumed run tries it again.
+            AttackFailedError: an attack did not run as it was asked to.
+        """
         began = time.perf_counter()
-        record = weights_record(state.weights)
-        messages = strategy.configure_train(number, record, ConfigRecord(), self.grid)
+        strategy.memory = state.memory
+        messages = strategy.configure_train(number, weights_record(state.weights), ConfigRecord(), self.grid)
         emit(RoundStarted(number, len(messages)))
         replies = exchange(self.grid, messages, self.experiment.engine.client_timeout)
         try:
-            record, _ = strategy.aggregate_train(number, replies)
-        except RoundError:
-            entry = self.round_record(number, strategy, began)
-            self.result["rounds"].append(entry)
-            folder.append_line("metrics.jsonl", entry)
-            emit(RoundFinished(entry))
+            made = self.made(number, state, strategy, evaluator, recalibrate, replies)
+        except AttackFailedError as error:
+            self.note_round(
+                folder, self.round_record(number, strategy, began, Made(*_same(state), str(error)))
+            )
             raise
+        if made.failed:
+            self.stop_after_failures(number, folder, self.round_record(number, strategy, began, made))
         training_seconds = time.perf_counter() - began
-        weights = weights_of(record)
-        if recalibrate:
-            weights = recalibrate(weights, evaluator.dataset.validation.images)
-        kept = strategy.outcome.kept if strategy.outcome else ""
-        if strategy.defender.malicious and not kept and not evaluator.is_sound(weights):
-            kept = f"round {number}: the new model answers with numbers that are not finite"
-        if kept:
-            emit(StageStarted(f"the global model stays as it was: {kept}"))
-            weights = state.weights
-        entry = self.round_record(number, strategy, began, self.evaluated(number, evaluator, weights))
-        entry["kept"] = kept or None
+        if made.kept:
+            emit(StageStarted(f"the global model stays as it was: {made.kept}"))
+        entry = self.round_record(
+            number, strategy, began, made, self.evaluated(number, evaluator, made.weights)
+        )
+        if not (entry["defence"] or {}).get("valid", True):
+            entry["attack-success"] = None
         entry["training-seconds"] = training_seconds
         score, selected, best = self.score(number, entry), state.selected, state.score
-        if score >= best:
-            selected, best = weights, score
+        if not made.kept and score >= best:
+            selected, best = made.weights, score
             self.result["model"]["selected-round"] = number
         self.result["rounds"].append(entry)
         self.result["seconds"] = time.perf_counter() - self.started
-        reached = Checkpoint(
-            number, weights, selected, best, state.base, self.result, strategy.defender.memory
-        )
+        reached = Checkpoint(number, made.weights, selected, best, state.base, self.result, made.memory)
         if number + 1 == self.experiment.training.recipe_from:
-            folder.write_with(UNDEFENDED, evaluator.classifier.deployable(weights).save)
+            folder.write_with(UNDEFENDED, evaluator.classifier.deployable(made.weights).save)
         # What is told is kept: a round that anyone has heard of is not run again.
         reached.save(folder)
         self.saved = number
@@ -328,18 +361,76 @@ class Study:
         emit(RoundFinished(entry))
         return reached
 
+    def made(
+        self,
+        number: int,
+        state: Checkpoint,
+        strategy: FederatedStrategy,
+        evaluator: Evaluator,
+        recalibrate: Recalibration | None,
+        replies: Iterable[Message],
+    ) -> Made:
+        """Return what the replies of a round come to: a model that can be used, or the one before and why.
+
+        Raises:
+            AttackFailedError: an attack did not run as it was asked to.
+        """
+        try:
+            record, _ = strategy.aggregate_train(number, replies)
+        except AttackFailedError:
+            raise
+        except RoundError as error:
+            return Made(*_same(state), str(error), failed=True)
+        assert strategy.outcome is not None
+        weights, layout = weights_of(record), evaluator.classifier.layout
+        fault = strategy.outcome.fault or weights_fault(weights, layout)
+        if not fault and recalibrate:
+            weights = recalibrate(weights, evaluator.dataset.validation.images)
+            fault = weights_fault(weights, layout)
+        fault = fault or evaluator.fault(weights)
+        if fault:
+            return Made(*_same(state), f"round {number}: {fault}")
+        return Made(weights, strategy.outcome.memory)
+
+    def stop_after_failures(self, number: int, folder: RunFolder, entry: dict[str, Any]) -> None:
+        """Stop the study if `entry` is one failed round in a row too many.
+
+        Raises:
+            RoundError: it is; the message has the reason of the first of them.
+        """
+        federation = self.experiment.federation
+        row = [entry]
+        for before in reversed(self.result["rounds"]):
+            if not before.get("failed"):
+                break
+            row.append(before)
+        if len(row) < min(federation.patience, federation.rounds):
+            return
+        self.note_round(folder, entry)
+        more = "" if len(row) == 1 else f"; and no better in any round up to {number}"
+        raise RoundError(f"{row[-1]['kept']}{more} (federation.patience = {federation.patience})")
+
+    def note_round(self, folder: RunFolder, entry: dict[str, Any]) -> None:
+        """Tell of a round with which the study stops."""
+        self.result["rounds"].append(entry)
+        folder.append_line("metrics.jsonl", entry)
+        emit(RoundFinished(entry))
+
     def evaluated(self, number: int, evaluator: Evaluator, weights: Weights) -> dict[str, Any]:
         """Return what is measured after round `number`; every ``evaluation.every`` rounds and after the last."""
         settings, rounds = self.experiment.evaluation, self.experiment.federation.rounds
-        measured: dict[str, Any] = {"clean": None, "robust": {}, "validation": None}
+        measured = dict(UNMEASURED)
         last = number == rounds
         if number % settings.every and not last:
             return measured
         attacked = last or not settings.attack_every or number % settings.attack_every == 0
-        if settings.select == "best":
-            measured["validation"] = evaluator.validate(weights).to_json()
         goal = goal_of(self.experiment, evaluator.dataset)
-        found = evaluator.test(weights, attacked).to_json()
+        try:
+            if settings.select == "best":
+                measured["validation"] = evaluator.validate(weights).to_json()
+            found = evaluator.test(weights, attacked).to_json()
+        except NotFiniteError as error:  # weights that pass `Evaluator.fault` and overflow on other images
+            return {**UNMEASURED, "unmeasured": str(error)}
         return {
             **measured,
             **found,
@@ -360,16 +451,18 @@ class Study:
         number: int,
         strategy: FederatedStrategy,
         began: float,
+        made: Made,
         measured: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Return the entry of one round in ``result.json``."""
-        measured = measured or {"clean": None, "robust": {}, "validation": None}
         outcome = strategy.outcome
         return {
             "round": number,
-            **measured,
+            **(UNMEASURED if measured is None else measured),
             "clients": outcome.to_json() if outcome else {},
             "defence": outcome.defence if outcome else None,
+            "kept": made.kept or None,
+            "failed": made.failed,
             "seconds": time.perf_counter() - began,
         }
 
@@ -414,12 +507,24 @@ class Study:
         self.deploy(folder, taught, student)
 
     def selected_evaluation(self, evaluator: Evaluator, weights: Weights) -> dict[str, Any]:
-        """Return the evaluation of the selected round: the round's own, where it was measured."""
-        chosen = self.result["rounds"][self.result["model"]["selected-round"] - 1]
+        """Return the evaluation of the selected round: the round's own, where it was measured.
+
+        The attack's success is None where it did not run as asked in any of the rounds.
+
+        Raises:
+            UnmeasurableError: its model answers with numbers that are not finite.
+        """
+        rounds, selected = self.result["rounds"], self.result["model"]["selected-round"]
+        chosen = rounds[selected - 1] if selected else UNMEASURED
+        ran = all((entry["defence"] or {}).get("valid", True) for entry in rounds)
         if chosen["clean"] is not None and (chosen["robust"] or not self.experiment.evaluation.attacks):
-            return {key: chosen.get(key) for key in ("clean", "robust", "attack-success")}
-        measured: Robustness = evaluator.test(weights)
-        goal = goal_of(self.experiment, evaluator.dataset)
+            found = {key: chosen.get(key) for key in ("clean", "robust", "attack-success")}
+            return found if ran else {**found, "attack-success": None}
+        try:
+            measured: Robustness = evaluator.test(weights)
+        except NotFiniteError as error:
+            raise UnmeasurableError(f"the model of round {selected} cannot be measured: {error}") from error
+        goal = goal_of(self.experiment, evaluator.dataset) if ran else None
         success = None if goal is None else evaluator.success(weights, goal)
         return {**measured.to_json(), "attack-success": success}
 
@@ -450,6 +555,14 @@ class Study:
             write_report(folder.path)
         emit(StudyFinished(self.result))
 
+    def give_up(self, folder: RunFolder, error: BaseException) -> None:
+        """Finish a study that failed, as far as that can be written: what is told is why it failed."""
+        try:
+            self.finish(folder, "failed", plain_text(f"{type(error).__name__}: {error}", MOST_STRING))
+        except Exception as second:
+            error.add_note(f"its record cannot be written: {plain_text(f'{type(second).__name__}: {second}')}")
+            emit(StudyFinished(self.result))
+
     def note_status(self, folder: RunFolder, status: str, error: str | None = None) -> None:
         """Write ``result.json``."""
         self.result.update(status=status, error=error, seconds=time.perf_counter() - self.started)
@@ -466,6 +579,34 @@ class Study:
             f"{dataset.name}: {len(dataset.train.labels)} images over {experiment.federation.clients} clients "
             f"({experiment.data.partition}), {experiment.model.name} from {experiment.model.weights} weights{attacked}"
         )
+
+
+UNMEASURED: Mapping[str, Any] = {"clean": None, "robust": {}, "validation": None}
+"""What a round's entry has where its model was not measured."""
+
+
+def _same(state: Checkpoint) -> tuple[Weights, Memory]:
+    return state.weights, state.memory
+
+
+@contextmanager
+def writing(folder: RunFolder) -> Iterator[None]:
+    """Say in a sentence that a run folder cannot be written, whichever file it was.
+
+    Raises:
+        RunFolderError: a disk is full, read-only or broken.
+    """
+    try:
+        yield
+    except (ConnectionError, TimeoutError):
+        raise
+    except OSError as error:
+        begun = any(folder.file("checkpoints").glob("round-*.npz"))
+        what = f"go on with: fedrobust run --resume {folder.path}" if begun else "start the study anew"
+        raise RunFolderError(
+            f"{folder.path}: a file of the run cannot be written: {error.strerror or error}; what is in the folder is "
+            f"whole: make room, then {what}"
+        ) from error
 
 
 @once()

@@ -1,14 +1,24 @@
 """From the clients of a round to the next global weights: the coalition, the defence, the server's optimiser."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from fedrobust.aggregation import Aggregation, Cohort, Defence, StreamingRule, Updates, coordinate_median
+from fedrobust.aggregation import (
+    RULES,
+    Aggregation,
+    Bucketing,
+    Cohort,
+    Defence,
+    Memory,
+    StreamingRule,
+    Updates,
+    coordinate_median,
+)
 from fedrobust.config import Experiment
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Conspiracy, attacks_in
@@ -21,6 +31,8 @@ from fedrobust.study import (
     tolerated_of,
 )
 from server.collector import Collected
+from server.replies import Failure
+from server.soundness import memory_fault, update_fault
 
 Root = Callable[[Weights, int, int], np.ndarray]
 """``root(current, images, round)``: the update (parameters,) that the server computes on images of its own."""
@@ -28,19 +40,29 @@ Root = Callable[[Weights, int, int], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Defended:
-    """What a round came to.
+    """What a round came to. Nothing of it holds before the round is accepted: the caller keeps it or lets it go.
 
     Attributes:
         weights: the next global weights.
         record: the round's ``defence`` in ``result.json``; None where a plain mean was taken of honest clients.
+        memory: what rules and the server optimiser want to find again.
+        fault: why none of this can be used, "" if it can.
+        attack_failures: malicious clients whose part in a coalition failed.
     """
 
     weights: Weights
     record: Mapping[str, Any] | None
+    memory: Memory = field(default_factory=dict)
+    fault: str = ""
+    attack_failures: tuple[Failure, ...] = ()
+
+
+class RuleError(ValueError):
+    """A rule could make nothing of the updates of a round."""
 
 
 class Defender:
-    """Turns the clients of a round into the next global weights, and remembers what rules want to find again.
+    """Turns the clients of a round into the next global weights. It keeps nothing from one round to the next.
 
     Args:
         experiment: the study.
@@ -54,7 +76,6 @@ class Defender:
         self.attack = attack_of(experiment)
         self.malicious = frozenset(malicious_of(experiment))
         self.optimizer = server_optimizer_of(experiment)
-        self.memory: Mapping[str, np.ndarray] = {}
         self._root = root
         self._rare = frozenset(rare)
 
@@ -63,8 +84,19 @@ class Defender:
         """Whether all of a round's updates are kept to be looked at."""
         return bool(self.malicious)
 
+    def attackers(self, round: int, sampled: Collection[int]) -> frozenset[int]:
+        """Return which of the `sampled` clients attack in `round`; in other rounds they are honest."""
+        active = attacks_in(self.experiment.poisoning, round)
+        return self.malicious.intersection(sampled) if active else frozenset()
+
     def next_weights(
-        self, round: int, current: Weights, collected: Weights | Collected, refused: Collection[int] = ()
+        self,
+        round: int,
+        current: Weights,
+        collected: Weights | Collected,
+        memory: Memory | None = None,
+        refused: Collection[int] = (),
+        failures: Sequence[Failure] = (),
     ) -> Defended:
         """Return the global weights after `round`.
 
@@ -72,37 +104,88 @@ class Defender:
             round: from 1.
             current: the global weights that the clients were sent.
             collected: their mean weights, or the clients.
+            memory: what the last accepted round left to be remembered; it is not changed.
             refused: clients whose replies did not pass the checks.
+            failures: malicious clients that failed by a fault of the study.
         """
+        memory = memory or {}
         if isinstance(collected, Weights):
             if self.optimizer is None:
-                return Defended(collected, None)
-            trainable = self._stepped(round, current, collected.trainable - current.trainable)
-            return Defended(Weights(trainable, collected.statistics), None)
+                return Defended(collected, None, memory)
+            step = collected.trainable - current.trainable
+            trainable, remembered, fault = self._stepped(round, current, step, memory)
+            return Defended(Weights(trainable, collected.statistics), None, remembered, fault)
         defence = self.defence.among(len(collected.partitions))
-        cohort = self._cohort(round, current, collected)
-        bad = np.isin(collected.partitions, sorted(self.malicious))
-        active = attacks_in(self.experiment.poisoning, round)
-        if active and self.attack.conspires and bad.any() and not bad.all():
-            self._conspire(round, defence, cohort, collected.updates, bad)
-        honest_mean = _mean(collected.updates, ~bad)
-        started = time.perf_counter()
-        aggregation = defence(Updates(collected.updates), cohort)
-        seconds = time.perf_counter() - started
-        self._remember("rule", aggregation.memory)
+        cohort = self._cohort(round, current, collected, memory)
+        attackers = self.attackers(round, collected.partitions.tolist())
+        bad = np.isin(collected.partitions, sorted(attackers))
+        conspired: tuple[Failure, ...] = ()
+        if self.attack.conspires and bad.any() and not bad.all():
+            conspired = self._conspire(round, defence, cohort, collected, bad)
+        failures = (*failures, *conspired)
+        honest_mean = _mean(collected.updates, self._claims(defence, collected.examples) * ~bad)
         record = {
+            **self.record(round, [*collected.partitions.tolist(), *refused], refused, failures),
+            "tolerated": defence.tolerated,
+            "bytes": int(collected.updates.nbytes),
+        }
+        started = time.perf_counter()
+        try:
+            aggregation = defence(Updates(collected.updates), cohort)
+        except (ValueError, ArithmeticError) as error:
+            # Numbers that a rule cannot work with are a client's doing, who must not end the study by them.
+            raise RuleError(
+                f"{self.experiment.federation.aggregator}: {type(error).__name__}: {error}"
+            ) from error
+        record["seconds"] = time.perf_counter() - started
+        if not failures:
+            caught = len(self.attackers(round, refused))
+            record |= self._figures(defence, aggregation, collected.partitions, bad, caught, honest_mean)
+        statistics = self._statistics(defence, aggregation, collected)
+        remembered = _with(memory, "rule", aggregation.memory)
+        trainable, remembered, fault = self._stepped(round, current, aggregation.update, remembered)
+        return Defended(Weights(trainable, statistics), record, remembered, fault, conspired)
+
+    def record(
+        self, round: int, sampled: Collection[int], refused: Collection[int], failures: Sequence[Failure]
+    ) -> dict[str, Any]:
+        """Return the round's ``defence`` in ``result.json`` as far as it does not depend on what the rule does.
+
+        What does not apply is None, never 0.
+
+        Args:
+            round: from 1.
+            sampled: who was asked.
+            refused: those whose replies did not pass the checks.
+            failures: malicious clients that failed by a fault of the study: the round says nothing of the defence.
+        """
+        malicious = self.malicious.intersection([*sampled, *(failure.partition for failure in failures)])
+        rare = self._rare.intersection(sampled) - self.malicious - set(refused)
+        return {
             "rule": self.experiment.federation.aggregator,
             "before": list(self.experiment.federation.pre_aggregators),
-            "tolerated": defence.tolerated,
-            "attacked": active and bool(bad.any()),
-            "seconds": seconds,
-            "bytes": int(collected.updates.nbytes),
-            **self._figures(aggregation, collected.partitions, bad, refused, honest_mean),
+            "tolerated": self.defence.tolerated,
+            "attacked": bool(self.attackers(round, malicious)),
+            "valid": not failures,
+            "attack-failures": [
+                {"partition": failure.partition, "reason": failure.reason} for failure in failures
+            ],
+            "seconds": None,
+            "bytes": None,
+            "malicious": sorted(malicious),
+            "refused": sorted(malicious.intersection(refused)),
+            "accepted": None,
+            "influence": None,
+            "malicious-influence": None,
+            "true-positive-rate": None,
+            "false-positive-rate": None,
+            "rare": sorted(rare),
+            "rare-false-positive-rate": None,
+            "distance": None,
+            "honest-norm": None,
         }
-        statistics = self._statistics(defence, aggregation, collected)
-        return Defended(Weights(self._stepped(round, current, aggregation.update), statistics), record)
 
-    def _cohort(self, round: int, current: Weights, collected: Collected) -> Cohort:
+    def _cohort(self, round: int, current: Weights, collected: Collected, memory: Memory) -> Cohort:
         seed = self.experiment.seed
         return Cohort(
             collected.partitions,
@@ -110,16 +193,17 @@ class Defender:
             round,
             generator(seed, Purpose.AGGREGATION, round),
             seed,
-            self._remembered("rule"),
+            _of(memory, "rule"),
             current.trainable,
             # A coalition tries the defence out many times: the server's own update is computed once.
             cache(lambda images: self._root(current, images, round)),
         )
 
     def _conspire(
-        self, round: int, defence: Defence, cohort: Cohort, updates: np.ndarray, bad: np.ndarray
-    ) -> None:
-        """Put what the coalition sends into the rows of its members."""
+        self, round: int, defence: Defence, cohort: Cohort, collected: Collected, bad: np.ndarray
+    ) -> tuple[Failure, ...]:
+        """Put what the coalition sends into the rows of its members; return why it failed, if it did."""
+        updates = collected.updates
         own, honest = updates[bad].copy(), Updates(updates[~bad])
 
         def outcome(sent: np.ndarray) -> np.ndarray:
@@ -136,45 +220,63 @@ class Defender:
             generator(self.experiment.seed, Purpose.POISONING, round),
             outcome,
         )
-        updates[bad] = np.nan_to_num(self.attack.coalition(honest, scene))
+        try:
+            sent = np.nan_to_num(self.attack.coalition(honest, scene))
+        except Exception as error:  # of an attack's own code: it fails as a client's own code does
+            updates[bad] = own
+            reason = f"{type(error).__name__}: {error}"
+            return tuple(Failure(int(partition), reason) for partition in collected.partitions[bad])
+        updates[bad] = sent
+        return ()
+
+    def _claims(self, defence: Defence, examples: np.ndarray) -> np.ndarray:
+        """Return how the rule weights clients that it has nothing against, (n,) float64."""
+        weight = getattr(defence.rule, "weight", None)
+        if weight is None or any(isinstance(stage, Bucketing) for stage in defence.before):
+            return np.ones(len(examples))
+        typical = float(np.median(examples))
+        return np.array([weight(int(claim), typical) for claim in examples], np.float64)
 
     def _figures(
         self,
+        defence: Defence,
         aggregation: Aggregation,
         partitions: np.ndarray,
         bad: np.ndarray,
-        refused: Collection[int],
+        caught: int,
         honest_mean: np.ndarray | None,
     ) -> dict[str, Any]:
-        caught = [partition for partition in refused if partition in self.malicious]
-        shown: dict[str, Any] = {
-            "malicious": sorted({int(partition) for partition in partitions[bad]} | set(caught)),
-            "accepted": None,
-            "influence": None,
-            "malicious-influence": None,
-            "true-positive-rate": None,
-            "false-positive-rate": None,
-            "rare": sorted(set(partitions[~bad].tolist()) & self._rare),
-            "rare-false-positive-rate": None,
-            "distance": None,
-            "honest-norm": None,
-        }
+        """Return what the round shows of the defence.
+
+        Args:
+            defence: of this round.
+            aggregation: what it made of the clients.
+            partitions: of the clients (n,).
+            bad: which of them attack (n,).
+            caught: attackers whose replies were refused.
+            honest_mean: (parameters,) what the others come to, weighted as the rule weights clients.
+        """
+        shown: dict[str, Any] = {}
         if honest_mean is not None:
             apart = aggregation.update.astype(np.float64) - honest_mean
             shown["distance"] = _finite(np.linalg.norm(apart))
             shown["honest-norm"] = _finite(np.linalg.norm(honest_mean.astype(np.float64)))
+        if caught and not bad.any():  # none came as far as the rule
+            shown |= {"true-positive-rate": 1.0, "malicious-influence": 0.0}
         influence = aggregation.influence
         if influence is None:
             return shown
-        accepted = influence > 0
-        rare = np.isin(partitions, shown["rare"])
-        shown["accepted"] = partitions[accepted].tolist()
         shown["influence"] = [round(float(share), 6) for share in influence]
-        if bad.any() or caught:
+        if bad.any():
             shown["malicious-influence"] = float(influence[bad].sum())
-            left_out = int((~accepted & bad).sum()) + len(caught)
-            shown["true-positive-rate"] = left_out / (int(bad.sum()) + len(caught))
+        if not _leaves_out(defence, influence):
+            return shown
+        accepted = influence > 0
+        shown["accepted"] = partitions[accepted].tolist()
+        if bad.any():
+            shown["true-positive-rate"] = (int((~accepted & bad).sum()) + caught) / (int(bad.sum()) + caught)
         shown["false-positive-rate"] = _share(~accepted, ~bad)
+        rare = np.isin(partitions, sorted(self._rare - self.malicious))
         shown["rare-false-positive-rate"] = _share(~accepted, rare)
         return shown
 
@@ -194,26 +296,43 @@ class Defender:
         rows = None if influence is None or not influence.any() else np.flatnonzero(influence > 0)
         return coordinate_median(collected.statistics, rows)
 
-    def _stepped(self, round: int, current: Weights, update: np.ndarray) -> np.ndarray:
+    def _stepped(
+        self, round: int, current: Weights, update: np.ndarray, memory: Memory
+    ) -> tuple[np.ndarray, Memory, str]:
+        """Return the next trainable weights, what is remembered, and why neither can be used."""
         if self.optimizer is not None:
-            update, memory = self.optimizer(update, self._remembered("optimizer"), round)
-            self._remember("optimizer", memory)
-        return current.trainable + update
-
-    def _remembered(self, whose: str) -> dict[str, np.ndarray]:
-        start = f"{whose}/"
-        return {
-            name.removeprefix(start): array for name, array in self.memory.items() if name.startswith(start)
-        }
-
-    def _remember(self, whose: str, memory: Mapping[str, np.ndarray]) -> None:
-        others = {name: array for name, array in self.memory.items() if not name.startswith(f"{whose}/")}
-        self.memory = {**others, **{f"{whose}/{name}": np.asarray(array) for name, array in memory.items()}}
+            if fault := update_fault(update):
+                return current.trainable, memory, fault
+            update, remembered = self.optimizer(update, _of(memory, "optimizer"), round)
+            memory = _with(memory, "optimizer", remembered)
+        return current.trainable + update, memory, memory_fault(memory)
 
 
-def _mean(updates: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
-    count = int(rows.sum())
-    return Updates(updates).combined(rows / count) if count else None
+def _of(memory: Memory, whose: str) -> dict[str, np.ndarray]:
+    """Return copies of what somebody remembers: whatever is done to them, a round that is rejected leaves no trace."""
+    start = f"{whose}/"
+    return {
+        name.removeprefix(start): array.copy() for name, array in memory.items() if name.startswith(start)
+    }
+
+
+def _with(memory: Memory, whose: str, remembered: Memory) -> dict[str, np.ndarray]:
+    others = {name: array for name, array in memory.items() if not name.startswith(f"{whose}/")}
+    return {**others, **{f"{whose}/{name}": np.array(array) for name, array in remembered.items()}}
+
+
+def _leaves_out(defence: Defence, influence: np.ndarray) -> bool:
+    """Return whether an influence of 0 is a verdict on the client.
+
+    A rule of one's own need not say whether it selects: it does where somebody has no influence.
+    """
+    registered = type(defence.rule) in RULES.members.values()
+    return defence.selects or (not registered and not influence.all())
+
+
+def _mean(updates: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    total = weights.sum()
+    return Updates(updates).combined(weights / total) if total else None
 
 
 def _share(left_out: np.ndarray, among: np.ndarray) -> float | None:

@@ -19,6 +19,8 @@ from fedrobust.once import once
 from fedrobust.poisoning import Goal
 from fedrobust.study import evasion_of, recipe_of
 
+NO_CONTROL = "none: the attack adds nothing to an image; compare with a run without it"
+
 PROBED = 128
 """Validation images by which the training is watched."""
 
@@ -102,18 +104,29 @@ class Evaluator:
         )
         return measure(split.labels, logits)
 
-    def is_sound(self, weights: Weights) -> bool:
-        """Return whether the model answers with finite numbers, on a batch of validation images."""
-        images = self.dataset.validation.images[: self.experiment.evaluation.batch_size]
-        logits = clean_logits(self.victim, weights, images, self.experiment.evaluation.batch_size, self.map)
-        return bool(np.isfinite(logits).all())
+    def fault(self, weights: Weights) -> str:
+        """Return why the model of `weights` cannot be used, "" if it can.
+
+        On a batch of validation images its logits must be finite, and so must the gradients that the study's attacks
+        follow: weights of 1e20 may pass the one and not the other.
+        """
+        images = self.victim.images(self.dataset.validation.images[: self.experiment.evaluation.batch_size])
+        target = WhiteBox.of(self.victim, weights)
+        if not np.isfinite(target.logits(images)).all():
+            return "the new model answers with numbers that are not finite"
+        if not self.experiment.evaluation.attacks or self.victim.obstacle:
+            return ""
+        labels = self.dataset.validation.labels[: len(images)].astype(np.int32)
+        finite = np.isfinite(target.gradient(images, labels, "stable-cross-entropy").gradients).all()
+        return "" if finite else "the new model has gradients that are not finite"
 
     def success(self, weights: Weights, goal: Goal) -> dict[str, Any]:
         """Return how often the model gives the answer that an attacker wants.
 
         Returns:
             ``n`` images, ``successes`` among them, their ``rate`` with its 95 % ``interval`` (Wilson), and
-            ``without-trigger``, the rate on the same images without what the attacker adds.
+            ``without-trigger``, the rate on the same images without what the attacker adds. Where it adds nothing,
+            that is None, and ``control`` says so: only a run without the attack can tell what it did.
         """
         size = self.experiment.evaluation.batch_size
 
@@ -122,12 +135,14 @@ class Evaluator:
             return int((answers == goal.wanted).sum())
 
         n, successes = len(goal.wanted), hits(goal.images)
+        triggered = not np.array_equal(goal.plain, goal.images)
         return {
             "n": n,
             "successes": successes,
             "rate": successes / n,
             "interval": list(wilson(successes, n)),
-            "without-trigger": hits(goal.plain) / n,
+            "without-trigger": hits(goal.plain) / n if triggered else None,
+            "control": "the same images without the trigger" if triggered else NO_CONTROL,
         }
 
     def examples(self, weights: Weights) -> Examples:

@@ -11,6 +11,7 @@ from fedrobust.runs.forecast import Forecast, aggregation_bytes, available_memor
 from fedrobust.study import defence_of, malicious_of, sample_size
 from fedrobust.training.calibration import peak_memory
 from server.strategy import FederatedStrategy
+from server.tolerance import tolerance_of
 
 
 def evaluation_threads(experiment: Experiment) -> int:
@@ -78,4 +79,5 @@ def forecast_of(
         memory_bytes=peak_memory() + processes * population.memory_bytes + matrix + messages,
         matrix_bytes=matrix,
         available_bytes=available_memory(),
+        tolerance=tolerance_of(experiment),
     )

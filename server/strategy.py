@@ -1,8 +1,8 @@
 """The Flower strategy: who is sampled, what is sent, which replies count, and how they become the next model."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from fedrobust.aggregation import Memory
 from fedrobust.config import Experiment
 from fedrobust.errors import FedrobustError
 from fedrobust.models.layout import Layout, Weights
@@ -17,15 +18,20 @@ from fedrobust.randomness import Purpose, generator
 from fedrobust.simulation.records import problem_config, weights_of, weights_record
 from fedrobust.study import Problem, sample_size
 from server.collector import collector_for
-from server.defender import Defender
-from server.replies import MOST_EXAMPLES, Failure, read_reply
+from server.defender import Defender, RuleError
+from server.replies import MOST_EXAMPLES, Failure, Reply, read_reply
+from server.soundness import statistics_fault
 
 if TYPE_CHECKING:
     from server.population import Population
 
 
 class RoundError(FedrobustError, RuntimeError):
-    """A round has too few replies to go on."""
+    """No new model could be made of a round: too few replies are left, or the rule can make nothing of them."""
+
+
+class AttackFailedError(RoundError):
+    """A malicious client failed by a fault of the study, so that its round says nothing of the defence."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,8 @@ class RoundOutcome:
         loss: mean training loss over the images of the clients that count.
         client_seconds: sum of the clients' own seconds of training.
         defence: what the defence did, None for a mean of honest clients.
-        kept: why the global model stays as it was, "" where it does not.
+        fault: why the new global model cannot be used, "" if it can.
+        memory: what rules and the server optimiser remember if the round is accepted.
     """
 
     sampled: int
@@ -48,7 +55,8 @@ class RoundOutcome:
     loss: float
     client_seconds: float
     defence: Mapping[str, Any] | None = None
-    kept: str = ""
+    fault: str = ""
+    memory: Memory = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for ``result.json``."""
@@ -76,6 +84,10 @@ class FederatedStrategy(Strategy):
         problem: what its images look like.
         population: its clients.
         defender: turns replies into the next global weights.
+
+    Attributes:
+        memory: what the last accepted round left to be remembered; whoever accepts a round sets it.
+        outcome: of the last round.
     """
 
     def __init__(
@@ -91,6 +103,7 @@ class FederatedStrategy(Strategy):
         self.problem = problem
         self.population = population
         self.outcome: RoundOutcome | None = None
+        self.memory: Memory = {}
         self._sampled: list[int] = []
         self._current: Weights | None = None
         self.defender = defender
@@ -127,62 +140,108 @@ class FederatedStrategy(Strategy):
         """Return the next global weights from the replies that pass the checks.
 
         Replies may come in any order and be an iterator that is still waiting for them: each is read when it comes
-        and not kept. Where there are attackers, a round in which too few replies are left leaves the global model as it
-        was: who can spoil replies must not be able to stop the study.
+        and not kept. `memory` stays as it is: what the round leaves to be remembered is in `outcome`, with the reason
+        why the new weights cannot be used, if there is one.
+
+        What a round needs does not depend on whether the study knows of attackers: in a real federation nobody does.
 
         Raises:
-            RoundError: fewer than ``federation.min-replies`` of the sampled clients are left, and nobody attacks.
+            RoundError: fewer than ``federation.min-replies`` of the sampled clients are left, or one; or the rule can
+                make nothing of them. The model is the same as before.
+            AttackFailedError: a malicious client failed by a fault of the study, and ``poisoning.on-failure`` is
+                "stop".
         """
         assert self._current is not None
-        defender, population = self.defender, self.population
+        defender, settings = self.defender, self.experiment.federation
         collector = collector_for(
             defender.defence,
             self.layout,
             self._current,
             self._sampled,
-            float(np.median(population.sizes)),
+            float(np.median(self.population.sizes)),
             defender.measured,
         )
-        expected = set(self._sampled)
+        unheard = set(self._sampled)
         counted: list[ReplyNote] = []
-        failures: list[Failure] = []
-        refused: list[int] = []
+        strangers: list[Failure] = []
+        refused: list[Failure] = []
+        broken: list[Failure] = []
         for message in replies:
-            partition = population.partition(message.metadata.src_node_id)
-            if partition is None or partition not in expected:
-                failures.append(Failure(-1 if partition is None else partition, "it answered unasked"))
+            partition = self.population.partition(message.metadata.src_node_id)
+            if partition is None or partition not in unheard:
+                strangers.append(Failure(-1 if partition is None else partition, "it answered unasked"))
                 continue
-            expected.remove(partition)
-            most = (
-                population.size(partition)
-                if self.experiment.federation.claims == "checked"
-                else MOST_EXAMPLES
-            )
-            answer = read_reply(message, partition, self.layout, server_round, most)
+            unheard.remove(partition)
+            answer = self._read(message, partition, server_round)
             if isinstance(answer, Failure):
-                failures.append(answer)
-                refused += [] if message.has_error() else [partition]
+                (broken if message.has_error() else refused).append(answer)
                 continue
             collector.add(partition, answer.weights, answer.examples)
             counted.append(ReplyNote(partition, answer.examples, answer.loss, answer.seconds))
-        failures += [Failure(partition, "no reply in time") for partition in expected]
-        self.outcome = outcome_of(len(self._sampled), counted, failures)
-        needed = max(1, math.ceil(self.experiment.federation.min_replies * len(self._sampled)))
+        broken += [Failure(partition, "no reply in time") for partition in unheard]
+        self.outcome = outcome_of(len(self._sampled), counted, [*strangers, *refused, *broken])
+        attackers = defender.attackers(server_round, self._sampled)
+        lost = sorted(
+            (failure for failure in broken if failure.partition in attackers), key=lambda each: each.partition
+        )
+        out = [failure.partition for failure in refused]
+        if defender.measured:
+            self._note_defence(defender.record(server_round, self._sampled, out, lost))
+        self._stop_for(server_round, lost)
+        needed = max(1, math.ceil(settings.min_replies * len(self._sampled)))
         if len(counted) < needed:
             first = self.outcome.failures[0]
-            reason = (
+            raise RoundError(
                 f"round {server_round}: {len(counted)} of {len(self._sampled)} sampled clients are left, "
-                f"federation.min-replies = {self.experiment.federation.min_replies} asks for {needed}; first reason: "
+                f"federation.min-replies = {settings.min_replies} asks for {needed}; first reason: "
                 f"client {first.partition}: {first.reason}"
             )
-            if not defender.malicious:
-                raise RoundError(reason)
-            self.outcome = replace(self.outcome, kept=reason)
-            return weights_record(self._current), MetricRecord({"clients": len(counted)})
-        defended = defender.next_weights(server_round, self._current, collector.result(), refused)
-        self.outcome = replace(self.outcome, defence=defended.record)
+        # Numbers of 3e38 overflow here and there; what comes of them is refused below.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            try:
+                defended = defender.next_weights(
+                    server_round, self._current, collector.result(), self.memory, out, lost
+                )
+            except RuleError as error:
+                raise RoundError(
+                    f"round {server_round}: the rule can make nothing of the replies: {error}"
+                ) from error
+        self._note_defence(defended.record)
+        self._stop_for(server_round, defended.attack_failures)
+        self.outcome = replace(self.outcome, fault=defended.fault, memory=defended.memory)
         record = weights_record(defended.weights)
         return record, MetricRecord({"loss": self.outcome.loss, "clients": len(counted)})
+
+    def _read(self, message: Message, partition: int, round: int) -> Reply | Failure:
+        """Return what a client answers, or why it is left out."""
+        checked = self.experiment.federation.claims == "checked"
+        most = self.population.size(partition) if checked else MOST_EXAMPLES
+        answer = read_reply(message, partition, self.layout, round, most)
+        if isinstance(answer, Failure):
+            return answer
+        fault = statistics_fault(answer.weights.statistics, self.layout)
+        return Failure(partition, fault) if fault else answer
+
+    def _note_defence(self, record: Mapping[str, Any] | None) -> None:
+        assert self.outcome is not None
+        self.outcome = replace(self.outcome, defence=record)
+
+    def _stop_for(self, round: int, failures: Sequence[Failure]) -> None:
+        """Stop the study if an attack did not run as it was asked to: a crash is no success of the defence.
+
+        Raises:
+            AttackFailedError: it did not, and ``poisoning.on-failure`` is "stop".
+        """
+        poisoning = self.experiment.poisoning
+        if not failures or poisoning.on_failure == "mark":
+            return
+        first, others = failures[0], len(failures) - 1
+        more = f" (and {others} more)" if others else ""
+        raise AttackFailedError(
+            f"round {round}: malicious client {first.partition}{more} failed: {first.reason}. Its attack did not run, "
+            f'so that the round says nothing of the defence: mend poisoning.attack = "{poisoning.attack}", or set '
+            'poisoning.on-failure = "mark" to go on and have such rounds marked'
+        )
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

@@ -75,6 +75,10 @@ class Metrics:
         }
 
 
+class NotFiniteError(ValueError):
+    """A model answers with NaN or infinity: nothing can be measured of it."""
+
+
 def measure(labels: ArrayLike, logits: ArrayLike, confidence: float = 0.95) -> Metrics:
     """Return the metrics of `logits` against `labels`.
 
@@ -87,7 +91,8 @@ def measure(labels: ArrayLike, logits: ArrayLike, confidence: float = 0.95) -> M
         confidence: of every interval.
 
     Raises:
-        ValueError: shapes do not fit, labels are not classes, or logits are not finite.
+        ValueError: shapes do not fit, or labels are not classes.
+        NotFiniteError: logits are not finite.
 
     Example:
         >>> always_benign = np.tile([0.0, 1.0], (156, 1))
@@ -131,6 +136,7 @@ def checked(labels: ArrayLike, logits: ArrayLike) -> tuple[Integers, Floats]:
 
     Raises:
         ValueError: they do not; the message says why.
+        NotFiniteError: logits are not finite.
     """
     truth = np.asarray(labels)
     outputs = np.asarray(logits, np.float64)
@@ -149,7 +155,7 @@ def checked(labels: ArrayLike, logits: ArrayLike) -> tuple[Integers, Floats]:
         )
     broken = int(np.count_nonzero(~np.isfinite(outputs).all(axis=1)))
     if broken:
-        raise ValueError(
+        raise NotFiniteError(
             f"{broken} of {truth.size} rows of logits hold NaN or infinity: the model has diverged, or its "
             "input was not finite; look for the round in which its weights became so"
         )

@@ -79,6 +79,25 @@ class Layout:
         """How many measured numbers there are."""
         return sum(entry.size for entry in self.of("statistic"))
 
+    def places(self, name: Literal["moving_mean", "variance"]) -> np.ndarray:
+        """Return where means or variances lie among the statistics, (k,) int64, by the ends of their Keras names.
+
+        Example:
+            >>> names = ("norm/moving_mean", "norm/moving_variance")
+            >>> Layout(tuple(Entry(name, (2,), "statistic") for name in names)).places("variance").tolist()
+            [2, 3]
+        """
+        return self._places[name]
+
+    @cached_property
+    def _places(self) -> dict[str, np.ndarray]:
+        kinds = [(entry.path.rsplit("/", 1)[-1], entry.size) for entry in self.of("statistic")]
+        owners = np.repeat([name for name, _ in kinds], [size for _, size in kinds])
+        return {
+            kind: np.flatnonzero(np.char.endswith(owners, kind)) if len(owners) else np.zeros(0, np.int64)
+            for kind in ("moving_mean", "variance")
+        }
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of paths, shapes and kinds: two parties with the same digest mean the same by a vector."""

@@ -1,7 +1,7 @@
 """What a round will cost in time, memory and messages, before the first one is run."""
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ class Forecast:
         memory_bytes: the most that the server's process and its workers hold at once, on this machine.
         matrix_bytes: the part of it that the aggregation rule needs.
         available_bytes: what the machine has free for it, including what these processes already hold.
+        tolerance: the study's ``tolerance`` in ``result.json``.
     """
 
     rounds: int
@@ -50,6 +51,7 @@ class Forecast:
     memory_bytes: int
     matrix_bytes: int
     available_bytes: int
+    tolerance: Mapping[str, Any] | None = None
 
     def line(self) -> str:
         """Return the forecast as one line."""
@@ -91,7 +93,32 @@ class Forecast:
             ("all rounds", f"{duration(self.study_seconds)}: {self.rounds} rounds"),
             ("memory", f"{size(self.memory_bytes)}, of it {size(self.matrix_bytes)} for aggregation"),
             ("free memory", size(self.available_bytes)),
+            *([] if self.tolerance is None else [("attackers", attackers(self.tolerance))]),
         ]
+
+
+def attackers(tolerance: Mapping[str, Any]) -> str:
+    """Return a study's ``tolerance`` in words.
+
+    Example:
+        >>> attackers({"clients": 2, "source": "truth", "told": True, "sampled": 6, "malicious": 6, "population": 20,
+        ...     "probability-of-more": 0.2571})
+        '6 of 20 clients; the defence reckons with 2 of the 6 in a round (the truth, which no server knows): there are \
+more in 26 % of rounds'
+    """
+    many = tolerance["malicious"]
+    if not many:
+        return "none"
+    start = f"{many} of {tolerance['population']} clients"
+    if not tolerance["told"]:
+        return f"{start}; the defence is not told how many"
+    source = " (the truth, which no server knows)" if tolerance["source"] == "truth" else ""
+    more = tolerance["probability-of-more"]
+    share = f"{100 * more:.2g} % of" if more >= 0.0001 else "hardly any" if more else "no"
+    return (
+        f"{start}; the defence reckons with {tolerance['clients']} of the {tolerance['sampled']} in a round{source}: "
+        f"there are more in {share} rounds"
+    )
 
 
 def check_memory(needed: int, matrix: int, available: int, clients: int) -> None:

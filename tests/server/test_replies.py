@@ -229,13 +229,40 @@ def test_a_client_may_not_claim_more_images_than_it_introduced_itself_with():
     assert record["trainable"].numpy()[0] > 1e8
 
 
-def test_attackers_cannot_stop_a_study_with_replies_that_are_refused():
-    server = strategy(poisoning__attack="not-finite", poisoning__malicious=3)
+@pytest.mark.parametrize(
+    "attackers",
+    [{}, {"poisoning__attack": "not-finite", "poisoning__malicious": 3}],
+    ids=["unknown", "known"],
+)
+def test_what_a_round_needs_does_not_depend_on_whether_attackers_are_known(attackers):
+    server = strategy(**attackers)
     sent(server, value=7.0)
     replies = [message(honest(np.nan), node) for node in (100, 101, 102)]
-    record, _ = server.aggregate_train(1, [*replies, message(honest(9.0), 103)])
-    assert record["trainable"].numpy().tolist() == [7.0] * 3, "the model stays"
-    assert "1 of 4 sampled clients are left" in server.outcome.kept
+    with pytest.raises(
+        RoundError, match=r"1 of 4 sampled clients are left, federation\.min-replies = 0\.5 asks for 2"
+    ):
+        server.aggregate_train(1, [*replies, message(honest(9.0), 103)])
+    assert server.outcome.trained == 1
+
+
+@pytest.mark.parametrize(("share", "clients", "good", "enough"), [
+    (0.0, 4, 0, False),  # of nobody there is no model
+    (0.0, 4, 1, True),
+    (0.5, 5, 2, False),  # half of five is three
+    (0.5, 5, 3, True),
+    (1.0, 3, 2, False),
+    (1.0, 3, 3, True),
+])  # fmt: skip
+def test_how_many_good_replies_a_round_needs(share, clients, good, enough):
+    server = strategy(clients=clients, federation__min_replies=share)
+    sent(server)
+    replies = [message(honest(), 100 + client) for client in range(good)]
+    if enough:
+        server.aggregate_train(1, replies)
+        assert server.outcome.trained == good
+        return
+    with pytest.raises(RoundError, match=f"asks for {max(1, -(-int(share * 10) * clients // 10))}"):
+        server.aggregate_train(1, replies)
 
 
 def test_what_a_defended_round_tells():

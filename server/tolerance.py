@@ -1,0 +1,56 @@
+"""How many attackers a study's defence reckons with, and how often there are more."""
+
+from typing import Any
+
+from scipy.stats import hypergeom
+
+from fedrobust.config import Experiment
+from fedrobust.spec import Spec
+from fedrobust.study import defence_of, malicious_of, sample_size, tolerated_of
+
+
+def tolerance_of(experiment: Experiment) -> dict[str, Any]:
+    """Return the study's ``tolerance`` in ``result.json``.
+
+    With participation below 1, chance decides how many of the m malicious among N clients are among the n of a round:
+    their number is hypergeometric, and more than f of them are sampled with probability
+    P(X > f), X ~ Hypergeometric(N, m, n).
+
+    Returns:
+        ``clients``: f. ``source``: ``given`` by the study, in ``federation.tolerate`` or as a rule's own f; else
+        ``truth``: the expected number of attackers, rounded up, which no server knows. ``told``: whether the rule or a
+        pre-aggregator asks for f at all. ``sampled``: n; ``malicious``: m; ``population``: N;
+        ``probability-of-more``: of any one round; None without attackers.
+    """
+    federation, defence = experiment.federation, defence_of(experiment)
+    own = any(
+        "f" in Spec.parse(each).settings for each in (federation.aggregator, *federation.pre_aggregators)
+    )
+    tolerated = tolerated_of(experiment) if defence.tolerated is None else defence.tolerated
+    sampled, malicious = (
+        sample_size(federation.participation, federation.clients),
+        len(malicious_of(experiment)),
+    )
+    return {
+        "clients": tolerated,
+        "source": "given" if own or federation.tolerate is not None else "truth",
+        "told": defence.tolerated is not None,
+        "sampled": sampled,
+        "malicious": malicious,
+        "population": federation.clients,
+        "probability-of-more": probability_of_more(tolerated, federation.clients, malicious, sampled)
+        if malicious
+        else None,
+    }
+
+
+def probability_of_more(tolerated: int, population: int, malicious: int, sampled: int) -> float:
+    """Return the probability that more than `tolerated` of `sampled` clients, drawn without replacement, are malicious.
+
+    Example:
+        >>> probability_of_more(1, population=4, malicious=2, sampled=2)  # 1 of the 6 pairs
+        0.16666666666666666
+        >>> probability_of_more(2, population=4, malicious=2, sampled=2)
+        0.0
+    """
+    return float(hypergeom.sf(tolerated, population, malicious, sampled))
