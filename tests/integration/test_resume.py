@@ -136,7 +136,7 @@ def interrupted(study, folder, in_round) -> RunFolder:
 def test_an_interrupted_run_says_so_and_goes_on(tmp_path, study, undisturbed):
     folder = interrupted(study, tmp_path / "run", in_round=3)
     stopped = Run.open(folder.path)
-    assert (stopped.status, stopped.result["error"]) == ("stopped", "stopped after 2 rounds")
+    assert (stopped.status, stopped.result["error"]) == ("stopped", "stopped after 2 of 4 rounds")
     assert len(stopped.rounds) == 2
     again = interrupted(resumable(folder), "", in_round=4)
     assert again.path == folder.path

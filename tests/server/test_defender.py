@@ -1,0 +1,396 @@
+"""From clients to the next weights: nothing is kept between rounds, and every figure says what it says it says."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from fedrobust.aggregation import Aggregation, Defence, FedAdam, FedAvgM, FedYogi
+from fedrobust.config import Experiment
+from fedrobust.models.layout import Weights
+from fedrobust.poisoning import Attack
+from fedrobust.simulation.identity import server_identity
+from server.collector import Collected
+from server.defender import Defender, RuleError
+from server.replies import Failure
+
+D = 6
+
+
+def no_root(current, images, round):
+    raise AssertionError("nobody asked the server")
+
+
+def defender(clients=8, **settings) -> Defender:
+    return Defender(Experiment.of(federation__clients=clients, **settings), no_root)
+
+
+def collected(draw, clients=8, examples=None, attackers=(), factor=-20.0) -> Collected:
+    updates = (1 + 0.1 * draw.standard_normal((clients, D))).astype(np.float32)
+    updates[list(attackers)] *= factor
+    statistics = (1 + 0.1 * draw.random((clients, 3))).astype(np.float32)
+    sizes = np.arange(10, 10 + clients) if examples is None else np.asarray(examples)
+    return Collected(np.arange(clients), updates, statistics, sizes)
+
+
+CURRENT = Weights(np.full(D, 0.5, np.float32), np.ones(3, np.float32))
+
+
+def frozen(memory):
+    return {name: (str(array.dtype), array.shape, array.tobytes()) for name, array in memory.items()}
+
+
+# -- Nothing is kept -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", ["none", "fedavgm", "fedadam", "fedyogi"])
+@pytest.mark.parametrize("rule", ["centred-clipping", "fldetector", "foolsgold", "mean"])
+def test_what_is_remembered_is_returned_and_what_was_is_left_alone(rule, optimizer, draw):
+    server = defender(federation__aggregator=rule, federation__server_optimizer=optimizer)
+    first = server.next_weights(1, CURRENT, collected(draw), {})
+    before = frozen(first.memory)
+    assert bool(before) == (rule != "mean" or optimizer != "none")
+    replies = collected(draw, attackers=[2])
+    one = server.next_weights(2, first.weights, replies, first.memory)
+    again = server.next_weights(2, first.weights, replies, first.memory)
+    assert frozen(first.memory) == before, "a round that is rejected leaves no trace"
+    assert one.weights.digest() == again.weights.digest(), "nothing is remembered beside it"
+    assert frozen(one.memory) == frozen(again.memory)
+    if before:
+        assert frozen(one.memory) != before
+
+
+@dataclass(frozen=True)
+class Careless:
+    """A rule that writes into what it is given to remember."""
+
+    def __call__(self, updates, cohort):
+        seen = dict(cohort.memory) or {"seen": np.zeros(1)}
+        seen["seen"] += 1
+        return Aggregation(np.asarray(updates).mean(0), None, seen)
+
+
+def test_a_rule_that_writes_into_its_memory_does_not_reach_the_last_rounds(draw):
+    server = defender()
+    server.defence = Defence(Careless())
+    first = server.next_weights(1, CURRENT, collected(draw), {})
+    second = server.next_weights(2, CURRENT, collected(draw), first.memory)
+    assert (first.memory["rule/seen"].tolist(), second.memory["rule/seen"].tolist()) == ([1.0], [2.0])
+
+
+def test_a_rule_and_an_optimiser_may_remember_the_same_name(draw):
+    @dataclass(frozen=True)
+    class Remembers:
+        def __call__(self, updates, cohort):
+            assert set(cohort.memory) <= {"velocity"}
+            return Aggregation(np.asarray(updates).mean(0), None, {"velocity": np.full(2, 9.0)})
+
+    server = defender(federation__server_optimizer="fedavgm")
+    server.defence = Defence(Remembers())
+    first = server.next_weights(1, CURRENT, collected(draw), {})
+    second = server.next_weights(2, CURRENT, collected(draw), first.memory)
+    assert first.memory["rule/velocity"].tolist() == second.memory["rule/velocity"].tolist() == [9.0, 9.0]
+    assert (second.memory["optimizer/velocity"] > 1.5).all(), "the second step adds to the first"
+
+
+# -- Server optimisers ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("summed", [True, False], ids=["summed", "side by side"])
+@pytest.mark.parametrize("size", [1e7, 1e19, 1e23, 1e30, 3e38, np.inf, np.nan])
+@pytest.mark.parametrize("optimizer", ["fedavgm", "fedadam", "fedyogi"])
+def test_an_optimiser_never_sees_an_absurd_update(optimizer, size, summed, draw):
+    server = defender(clients=3, federation__server_optimizer=optimizer)
+    start = server.next_weights(1, CURRENT, collected(draw, 3), {})
+    assert not start.fault
+    replies = collected(draw, 3)
+    replies.updates[1] = size
+    given = Weights(CURRENT.trainable + replies.updates.mean(0), CURRENT.statistics) if summed else replies
+    with np.errstate(invalid="ignore"):
+        told = server.next_weights(2, start.weights, given, start.memory)
+    assert "the server optimiser would remember them" in told.fault
+    assert frozen(told.memory) == frozen(start.memory)
+    later = server.next_weights(3, start.weights, collected(draw, 3), start.memory)
+    assert not later.fault
+    assert np.abs(later.weights.trainable - start.weights.trainable).max() > 1e-3, "later rounds get out"
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "steps"),
+    [
+        # By hand, for updates 1 and 2. Momentum: v = 1, then 0.5 * 1 + 2; the step is half of v.
+        (FedAvgM(learning_rate=0.5, momentum=0.5), [0.5, 1.25]),
+        # Adam: m = .5, s = .25, corrected with one round more; then m = 1.25, s = .1875 + 1.
+        (
+            FedAdam(eta=1.0, beta_1=0.5, beta_2=0.75, tau=0.0),
+            [np.sqrt(1 - 0.75**2) / (1 - 0.5**2), 1.25 / np.sqrt(1.1875) * np.sqrt(1 - 0.75**3) / (1 - 0.5**3)],
+        ),
+        # Yogi: s = 0 + .25 * 1, then .25 + .25 * 4.
+        (FedYogi(eta=1.0, beta_1=0.5, beta_2=0.75, tau=0.0), [0.5 / 0.5, 1.25 / np.sqrt(1.25)]),
+    ],
+)  # fmt: skip
+def test_the_steps_of_optimisers_by_hand(optimizer, steps):
+    memory = {}
+    for round, (update, wanted) in enumerate(zip((1.0, 2.0), steps, strict=True), start=1):
+        step, memory = optimizer(np.full(2, update, np.float32), memory, round)
+        np.testing.assert_allclose(step, wanted, rtol=1e-6)
+
+
+def test_infinite_memory_is_a_fault_and_marks_of_the_unknown_are_none(draw):
+    @dataclass(frozen=True)
+    class Remembers:
+        what: float
+
+        def __call__(self, updates, cohort):
+            return Aggregation(np.asarray(updates).mean(0), None, {"table": np.array([1.0, self.what])})
+
+    server = defender()
+    for what, wanted in (
+        (np.inf, "what is remembered of it as rule/table is not finite"),
+        (np.nan, ""),
+        (2.0, ""),
+    ):
+        server.defence = Defence(Remembers(what))
+        assert server.next_weights(1, CURRENT, collected(draw), {}).fault == wanted
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("NaN"), OverflowError("1e400"), np.linalg.LinAlgError("singular")]
+)
+def test_a_rule_that_fails_on_numbers_is_no_end_of_the_study_and_a_bug_is(error, draw):
+    @dataclass(frozen=True)
+    class Fails:
+        error: Exception
+
+        def __call__(self, updates, cohort):
+            raise self.error
+
+    server = defender(federation__aggregator="median")
+    server.defence = Defence(Fails(error))
+    with pytest.raises(RuleError, match=f"median: {type(error).__name__}: {error}"):
+        server.next_weights(1, CURRENT, collected(draw), {})
+    server.defence = Defence(Fails(AttributeError("typo")))
+    with pytest.raises(AttributeError, match="typo"):
+        server.next_weights(1, CURRENT, collected(draw), {})
+
+
+# -- Statistics ----------------------------------------------------------------------------------------------------
+
+
+def test_statistics_are_the_median_of_the_accepted_clients(draw):
+    server, replies = defender(), collected(draw)
+    replies.statistics[:] = np.arange(8, dtype=np.float32)[:, None] ** 2
+    for accepted, median in (
+        ((0, 1, 7), 1.0),  # of 0, 1 and 49
+        ((0, 1, 2, 3, 4, 7), 6.5),
+        ((), 12.5),  # nobody is accepted: of all
+    ):
+        server.defence = Defence(Chooses(accepted))
+        assert server.next_weights(1, CURRENT, replies, {}).weights.statistics.tolist() == [median] * 3
+
+
+@dataclass(frozen=True)
+class Chooses:
+    """A rule that takes given rows alike."""
+
+    rows: tuple[int, ...]
+
+    def __call__(self, updates, cohort):
+        shares = np.zeros(len(updates))
+        shares[list(self.rows)] = 1 / max(1, len(self.rows))
+        return Aggregation(updates.combined(shares), shares)
+
+
+def test_statistics_of_a_mean_are_the_mean_weighted_as_the_weights_are(draw):
+    replies = collected(draw, 4, examples=[1, 2, 3, 4])
+    replies.statistics[:] = np.array([1, 2, 3, 4], np.float32)[:, None]
+    server = defender(clients=4, poisoning__attack="sign-flip", poisoning__malicious=1)
+    assert server.next_weights(1, CURRENT, replies, {}).weights.statistics.tolist() == [3.0] * 3
+
+
+# -- The coalition -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A rule that adds what it draws, and notes what it was given."""
+
+    seen: list = field(default_factory=list, hash=False)
+
+    def __call__(self, updates, cohort):
+        drawn = cohort.generator.random()
+        self.seen.append((np.array(updates), drawn))
+        return Aggregation(np.asarray(updates).mean(0) + np.float32(drawn))
+
+
+@dataclass(frozen=True)
+class Plots:
+    """A coalition that tries the defence out once, and then sends sevens."""
+
+    tried: list = field(default_factory=list, hash=False)
+
+    def coalition(self, honest, scene):
+        self.tried.append(scene.outcome(np.zeros(D, np.float32)))
+        return np.full((scene.malicious, D), [[7.0 + row] for row in range(scene.malicious)], np.float32)
+
+
+def conspiring(attack, **settings):
+    server = defender(poisoning__attack="ipm", poisoning__malicious=[3, 6], **settings)
+    server.attack, rule = Attack((attack,)), Draws()
+    server.defence = Defence(rule)
+    return server, rule
+
+
+def test_what_a_coalition_sends_is_what_the_rule_sees(draw):
+    plot = Plots()
+    server, rule = conspiring(plot)
+    replies = collected(draw)
+    honest = replies.updates[[0, 1, 2, 4, 5, 7]].copy()
+    server.next_weights(1, CURRENT, replies, {})
+    (tried, _), (decided, _) = rule.seen
+    assert tried[[3, 6]].tolist() == [[0.0] * D] * 2, "first they try zeros"
+    assert decided[[3, 6]].tolist() == [[7.0] * D, [8.0] * D], "then they send theirs"
+    np.testing.assert_array_equal(decided[[0, 1, 2, 4, 5, 7]], honest)
+
+
+def test_a_coalition_knows_the_defence_and_not_what_it_draws(draw):
+    plot = Plots()
+    server, rule = conspiring(plot)
+    server.next_weights(1, CURRENT, collected(draw), {})
+    (_, guessed), (_, drawn) = rule.seen
+    assert guessed != drawn
+    again, other = conspiring(Plots())
+    again.next_weights(1, CURRENT, collected(np.random.default_rng(0)), {})
+    assert [each[1] for each in other.seen] == [guessed, drawn], "and both are the study's"
+
+
+@dataclass(frozen=True)
+class Crashes:
+    def coalition(self, honest, scene):
+        scene.outcome(np.zeros(D, np.float32))
+        raise KeyError("target")
+
+
+def test_a_coalition_that_crashes_is_a_failure_of_each_of_its_members(draw):
+    server, rule = conspiring(Crashes())
+    replies = collected(draw)
+    own = replies.updates.copy()
+    told = server.next_weights(1, CURRENT, replies, {})
+    assert told.attack_failures == (Failure(3, "KeyError: 'target'"), Failure(6, "KeyError: 'target'"))
+    assert (told.record["valid"], told.record["attacked"]) == (False, True)
+    assert told.record["attack-failures"][1] == {"partition": 6, "reason": "KeyError: 'target'"}
+    np.testing.assert_array_equal(rule.seen[-1][0], own)
+
+
+# -- Figures -------------------------------------------------------------------------------------------------------
+
+RATES = ("true-positive-rate", "false-positive-rate", "rare-false-positive-rate", "accepted")
+
+
+@pytest.mark.parametrize(
+    "rule", ["mean", "mean(weighting='capped', cap=1.1)", "mean(weighting='uniform')", "flower:FedAvg"]
+)
+def test_the_mean_is_at_no_distance_from_the_honest_mean_where_nobody_attacks(rule, draw):
+    settings = {"federation__aggregator": rule, "poisoning__attack": "sign-flip", "poisoning__malicious": 2}
+    calm = defender(**settings, poisoning__first_round=2)
+    examples = [1, 400, 3, 50, 8, 8, 90, 7]
+    with server_identity():
+        record = calm.next_weights(1, CURRENT, collected(draw, examples=examples), {}).record
+    assert record["distance"] <= 1e-6
+    assert record["attacked"] is False
+    assert len(record["malicious"]) == 2
+    assert record["true-positive-rate"] is None
+    attacked = defender(**settings)
+    replies = collected(draw, examples=examples, attackers=sorted(attacked.malicious))
+    with server_identity():
+        assert attacked.next_weights(1, CURRENT, replies, {}).record["distance"] > 0.1
+
+
+def test_the_honest_mean_is_that_of_the_honest_clients_weighted_as_the_rule_weights(draw):
+    server = defender(clients=3, poisoning__attack="sign-flip", poisoning__malicious=[0])
+    replies = collected(draw, 3, examples=[100, 1, 3])
+    replies.updates[:] = np.array([[-9.0], [1.0], [5.0]], np.float32)
+    record = server.next_weights(1, CURRENT, replies, {}).record
+    honest, reached = (1 * 1 + 3 * 5) / 4, (-9 * 100 + 1 * 1 + 3 * 5) / 104
+    assert record["honest-norm"] == pytest.approx(honest * np.sqrt(D))
+    assert record["distance"] == pytest.approx((honest - reached) * np.sqrt(D), rel=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["mean", "geometric-median", "norm-clipping", "centred-clipping"])
+def test_rules_that_only_weight_have_no_rate_of_those_left_out(rule, draw):
+    server = defender(federation__aggregator=rule, poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
+    record = server.next_weights(1, CURRENT, collected(draw, attackers=[1, 2]), {}).record
+    assert [record[name] for name in RATES] == [None] * 4
+    assert 0 < record["malicious-influence"] < 1
+    assert record["attacked"]
+    assert record["valid"]
+
+
+@pytest.mark.parametrize("rule", ["median", "trimmed-mean", "rlr"])
+def test_rules_by_coordinate_have_none_either(rule, draw):
+    server = defender(federation__aggregator=rule, poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
+    record = server.next_weights(1, CURRENT, collected(draw, attackers=[1, 2]), {}).record
+    assert [record[name] for name in (*RATES, "influence", "malicious-influence")] == [None] * 6
+
+
+@pytest.mark.parametrize("rule", ["krum", "multi-krum", "mda"])
+def test_rules_that_choose_have_rates(rule, draw):
+    server = defender(federation__aggregator=rule, poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
+    told = server.next_weights(1, CURRENT, collected(draw, attackers=[1, 2]), {}, refused=[])
+    assert told.record["true-positive-rate"] == 1.0
+    left = 6 - len(told.record["accepted"])
+    assert told.record["false-positive-rate"] == pytest.approx(left / 6)
+
+
+def test_a_choosing_rule_that_lets_everybody_in_left_nobody_out(draw):
+    server = defender(
+        federation__aggregator="multi-krum(m=8)", poisoning__attack="ipm", poisoning__malicious=1
+    )
+    replies = collected(draw)
+    server.attack = Attack(())
+    record = server.next_weights(1, CURRENT, replies, {}).record
+    assert (record["true-positive-rate"], record["false-positive-rate"]) == (0.0, 0.0)
+
+
+def test_a_rule_of_ones_own_need_not_say_that_it_chooses(draw):
+    server = defender(poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
+    server.defence = Defence(Chooses((0, 3, 4)))
+    record = server.next_weights(1, CURRENT, collected(draw, attackers=[1, 2]), {}).record
+    assert (record["true-positive-rate"], record["false-positive-rate"]) == (1.0, 0.5)
+
+
+@pytest.mark.parametrize("rule", ["mean", "median", "multi-krum"])
+def test_attackers_whose_replies_were_refused_attacked_and_were_left_out(rule, draw):
+    server = defender(
+        clients=10, federation__aggregator=rule, poisoning__attack="not-finite", poisoning__malicious=[8, 9]
+    )
+    record = server.next_weights(1, CURRENT, collected(draw), {}, refused=[8, 9]).record
+    assert (record["attacked"], record["malicious"], record["refused"]) == (True, [8, 9], [8, 9])
+    assert (record["true-positive-rate"], record["malicious-influence"]) == (1.0, 0.0)
+    honest = server.next_weights(1, CURRENT, collected(draw), {}, refused=[5, 9]).record
+    assert honest["refused"] == [9], "an honest client that is refused is no attacker caught"
+
+
+def test_of_some_refused_and_some_left_out_both_count(draw):
+    server = defender(clients=10, poisoning__attack="sign-flip", poisoning__malicious=[1, 2, 9])
+    server.defence = Defence(Chooses((0, 2, 3)))
+    record = server.next_weights(1, CURRENT, collected(draw, 9), {}, refused=[9]).record
+    assert record["true-positive-rate"] == pytest.approx(2 / 3), "9 was refused, 1 left out, 2 let in"
+    assert record["false-positive-rate"] == pytest.approx(5 / 7)
+    assert (record["malicious"], record["malicious-influence"]) == ([1, 2, 9], pytest.approx(1 / 3))
+
+
+def test_a_round_in_which_an_attacker_failed_has_no_figures_of_the_defence(draw):
+    server = defender(
+        clients=9,
+        federation__aggregator="multi-krum",
+        poisoning__attack="sign-flip",
+        poisoning__malicious=[1, 8],
+    )
+    failure = Failure(8, "TypeError: part")
+    record = server.next_weights(1, CURRENT, collected(draw, attackers=[1]), {}, failures=[failure]).record
+    assert (record["valid"], record["attacked"], record["malicious"]) == (False, True, [1, 8])
+    assert record["attack-failures"] == [{"partition": 8, "reason": "TypeError: part"}]
+    nothing = (*RATES, "influence", "malicious-influence", "distance", "honest-norm")
+    assert [record[name] for name in nothing] == [None] * len(nothing)
+    assert record["seconds"] > 0
