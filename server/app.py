@@ -560,7 +560,9 @@ class Study:
         try:
             self.finish(folder, "failed", plain_text(f"{type(error).__name__}: {error}", MOST_STRING))
         except Exception as second:
-            error.add_note(f"its record cannot be written: {plain_text(f'{type(second).__name__}: {second}')}")
+            error.add_note(
+                f"its record cannot be written: {plain_text(f'{type(second).__name__}: {second}')}"
+            )
             emit(StudyFinished(self.result))
 
     def note_status(self, folder: RunFolder, status: str, error: str | None = None) -> None:
