@@ -9,6 +9,7 @@ from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
 from fedrobust.config import Experiment
+from fedrobust.deployment.keys import admitted_nodes
 from fedrobust.models.layout import Layout
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
@@ -69,6 +70,8 @@ def population_of(grid: Grid, experiment: Experiment, problem: Problem, layout: 
     """
     content = RecordDict({"config": problem_config(problem)})
     clients = experiment.federation.clients
+    # On a coordinator every key stands for one client of the study, whatever its node says.
+    admitted = None if isinstance(grid, SimulatedGrid) else admitted_nodes()
     introductions: dict[int, Introduction] = {}
     refused: list[str] = []
     asked = 0
@@ -80,6 +83,8 @@ def population_of(grid: Grid, experiment: Experiment, problem: Problem, layout: 
                 refused.append(read.reason)
             elif isinstance(grid, SimulatedGrid) and read.partition != read.node - 1:
                 refused.append(f"client {read.node - 1} introduced itself as client {read.partition}")
+            elif admitted is not None and admitted.get(read.node) != read.partition:
+                refused.append(misnamed(read, admitted))
             elif read.partition in introductions:
                 refused.append(f"partition {read.partition} stands for another node already")
             else:
@@ -120,3 +125,14 @@ def _answers(grid: Grid, content: RecordDict, clients: int, timeout: float) -> I
         return
     for first in range(1, min(clients, MOST_ASKED) + 1, grid.workers):
         yield grid.ask_every_worker(MessageType.QUERY, content, first)
+
+
+def misnamed(introduction: Introduction, admitted: Mapping[int, int]) -> str:
+    """Return why a node is refused that is not the client it says it is."""
+    node, said = introduction.node, introduction.partition
+    if node not in admitted:
+        return f"node {node} says it is partition {said}: its key is not in the coordinator's list"
+    return (
+        f"node {node} says it is partition {said}, but its key is that of partition {admitted[node]}: start it with "
+        f"--partition {admitted[node]}, or name its key's file NAME-{said}.pub"
+    )

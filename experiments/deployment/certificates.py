@@ -1,16 +1,20 @@
-"""Make what a federation over TLS needs: an authority, a server certificate, and a key pair for every node.
+"""Make the keys of a federation: an authority, the coordinator's certificate, the researcher's token.
 
-    python certificates.py FOLDER --host coordinator.example.org --nodes 3
+    python experiments/deployment/certificates.py keys --host coordinator.example.org
 
-The folder then holds `ca.crt` (every host gets it), `server.pem` and `server.key` (the SuperLink's), and for node i
-`node-i` (stays at that hospital) and `node-i.pub` (registered with the SuperLink). A hospital may as well make its own
-pair, `ssh-keygen -t ecdsa -b 384 -N "" -f node-0`, and send the public half.
+The folder then holds `ca.crt` (every host gets it), `server.pem` and `server.key` (the coordinator's), `account.token`
+(the researcher gets it), and `nodes/`, an empty folder for the hospitals' public keys. The certificate is always valid
+for this machine, too: for localhost, 127.0.0.1 and ::1.
+
+A hospital makes its own key pair, `ssh-keygen -t ecdsa -b 384 -N "" -f node`, and sends `node.pub`. With `--nodes 3`,
+for a trial on one machine, the pairs of clients 0 to 2 are made here: `node-i` and `nodes/node-i.pub`.
 """
 
 import argparse
 import datetime
 import ipaddress
 import os
+import secrets
 from pathlib import Path
 
 from cryptography import x509
@@ -19,25 +23,29 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DAYS = 365
+HERE = ("localhost", "127.0.0.1", "::1")
+"""The apps on the coordinator reach the SuperLink by these, and so does the researcher, through SSH."""
 
 
 def make(folder: Path, hosts: list[str], nodes: int) -> None:
     """Write all files of a federation into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "nodes").mkdir(parents=True, exist_ok=True)
     authority = ec.generate_private_key(ec.SECP384R1())
     root = signed("fedrobust authority", authority.public_key(), "fedrobust authority", authority, [])
     server = ec.generate_private_key(ec.SECP384R1())
-    certificate = signed(hosts[0], server.public_key(), "fedrobust authority", authority, hosts)
+    names = list(dict.fromkeys([*hosts, *HERE]))
+    certificate = signed(names[0], server.public_key(), "fedrobust authority", authority, names)
     public(folder / "ca.crt", root.public_bytes(serialization.Encoding.PEM))
     public(folder / "server.pem", certificate.public_bytes(serialization.Encoding.PEM))
-    secret(folder / "server.key", server, serialization.PrivateFormat.PKCS8)
+    private(folder / "server.key", encoded(server, serialization.PrivateFormat.PKCS8))
+    private(folder / "account.token", f"{secrets.token_hex(32)}\n".encode())
     for node in range(nodes):
         key = ec.generate_private_key(ec.SECP384R1())
-        secret(folder / f"node-{node}", key, serialization.PrivateFormat.OpenSSH)
+        private(folder / f"node-{node}", encoded(key, serialization.PrivateFormat.OpenSSH))
         line = key.public_key().public_bytes(
             serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
         )
-        public(folder / f"node-{node}.pub", line + b"\n")
+        public(folder / "nodes" / f"node-{node}.pub", line + b"\n")
 
 
 def signed(
@@ -88,8 +96,8 @@ def usage(is_authority: bool) -> x509.KeyUsage:
 
 
 def named(common_name: str) -> x509.Name:
-    """Return a certificate's name."""
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    """Return a certificate's name; X.509 holds 64 characters of it, and nobody checks it where the host is named."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64])])
 
 
 def host_name(host: str) -> x509.GeneralName:
@@ -100,15 +108,19 @@ def host_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
+def encoded(key: ec.EllipticCurvePrivateKey, private_format: serialization.PrivateFormat) -> bytes:
+    """Return a private key as text, without a passphrase."""
+    return key.private_bytes(serialization.Encoding.PEM, private_format, serialization.NoEncryption())
+
+
 def public(path: Path, content: bytes) -> None:
     """Write a file that anyone may read."""
     path.write_bytes(content)
 
 
-def secret(path: Path, key: ec.EllipticCurvePrivateKey, private_format: serialization.PrivateFormat) -> None:
-    """Write a private key that only its owner may read, from its first byte on."""
-    content = key.private_bytes(serialization.Encoding.PEM, private_format, serialization.NoEncryption())
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+def private(path: Path, content: bytes) -> None:
+    """Write a new file that only its owner may read, from its first byte on."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)
 
 
@@ -116,13 +128,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="a new folder")
     parser.add_argument(
-        "--host", action="append", help="name or address of the SuperLink; repeatable (default: this machine)"
+        "--host", action="append", default=[], help="name or address of the coordinator; repeatable"
     )
-    parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--nodes", type=int, default=0, help="make key pairs for so many nodes, for a trial")
     options = parser.parse_args()
-    make(options.folder, options.host or ["localhost", "127.0.0.1"], options.nodes)
+    if options.nodes < 0:
+        parser.error(f"--nodes {options.nodes}: 0 or more")
+    if options.folder.exists():
+        parser.error(f"{options.folder}: exists already; the keys of a federation are not overwritten")
+    try:
+        make(options.folder, options.host, options.nodes)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     print(f"{options.folder}: {', '.join(sorted(path.name for path in options.folder.iterdir()))}")
 
 

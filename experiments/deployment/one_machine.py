@@ -1,6 +1,6 @@
-"""A real federation on one machine: a SuperLink and SuperNodes as separate processes, with TLS and authenticated nodes.
+"""A real federation on one machine: a SuperLink and SuperNodes as separate processes, closed to everybody else.
 
-    python one_machine.py ../quickstart.toml --nodes 3 --out here
+    python experiments/deployment/one_machine.py experiments/quickstart.toml --nodes 3 --out here
 
 Every node has a data file of its own, as a hospital has: `hospital-i.npz` with its part of the study's training images.
 The study runs to its end, everything is shut down, and the exit code is 0 if the study finished. With `--kill 1` the
@@ -40,16 +40,23 @@ class Federation:
 
     Attributes:
         folder: of certificates, data files, logs and Flower's own files.
-        port: of the SuperLink on 127.0.0.1.
+        port: on 127.0.0.1, for nodes.
+        control_port: on 127.0.0.1, for the researcher.
     """
 
     folder: Path
     port: int
+    control_port: int
 
     @property
     def address(self) -> str:
-        """The SuperLink's address."""
+        """Where nodes reach the SuperLink."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def control_address(self) -> str:
+        """Where the researcher reaches the SuperLink."""
+        return f"127.0.0.1:{self.control_port}"
 
     def environment(self, who: str) -> dict[str, str]:
         """Return the environment of one party; each has a home of its own, as it would have a host."""
@@ -87,8 +94,12 @@ class Federation:
 
     def flwr(self, *arguments: str) -> str:
         """Run the `flwr` command as the researcher who steers the federation, and return what it prints."""
+        return self.researcher("flwr", *arguments)
+
+    def researcher(self, *command: str) -> str:
+        """Run a command as the researcher, and return what it prints."""
         done = subprocess.run(
-            ["flwr", *arguments],
+            command,
             env=self.environment("researcher"),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -97,7 +108,7 @@ class Federation:
             check=False,
         )
         if done.returncode:
-            raise SystemExit(f"flwr {arguments[0]} failed:\n{done.stdout}{done.stderr}")
+            raise SystemExit(f"{' '.join(command[:3])} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
 
 
@@ -113,37 +124,32 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def superlink(federation: Federation) -> list[str]:
-    """Return the command of the SuperLink."""
-    keys = federation.folder / "keys"
+    """Return the command of the coordinator."""
     return [
-        "flower-superlink",
+        *(sys.executable, "-m", "fedrobust.deployment.superlink", str(federation.folder / "keys")),
         *("--host", "127.0.0.1", "--port", str(federation.port)),
-        *("--ssl-ca-certfile", str(keys / "ca.crt")),
-        *("--ssl-certfile", str(keys / "server.pem"), "--ssl-keyfile", str(keys / "server.key")),
-        "--enable-supernode-auth",
-        # fedrobust and what it needs are installed on every host.
-        "--disable-runtime-dependency-installation",
+        *("--control-port", str(federation.control_port)),
     ]
 
 
 def supernode(federation: Federation, node: int) -> list[str]:
-    """Return the command of one SuperNode."""
+    """Return the command of one hospital."""
     keys = federation.folder / "keys"
     return [
-        "flower-supernode",
+        *(sys.executable, "-m", "fedrobust.deployment.supernode"),
         *("--superlink", federation.address, "--root-certificates", str(keys / "ca.crt")),
-        *("--auth-supernode-private-key", str(keys / f"node-{node}")),
-        *("--host", "127.0.0.1", "--port", str(free_port())),
-        "--node-config",
-        f"partition-id={node} data-path='{federation.folder / f'hospital-{node}.npz'}'",
+        *("--key", str(keys / f"node-{node}"), "--partition", str(node)),
+        *("--data", str(federation.folder / f"hospital-{node}.npz")),
     ]
 
 
-def free_port() -> int:
-    """Return a port of this machine that nobody uses."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Return different ports of this machine that nobody uses."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in found:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in found]
 
 
 def write_shards(experiment: Experiment, folder: Path) -> None:
@@ -182,7 +188,8 @@ def answers(federation: Federation) -> bool:
     """Return whether the SuperLink is up, and has the certificate that it should have."""
     context = ssl.create_default_context(cafile=federation.folder / "keys" / "ca.crt")
     try:
-        with urllib.request.urlopen(f"https://{federation.address}/health", context=context, timeout=5):
+        address = f"https://{federation.control_address}/health"
+        with urllib.request.urlopen(address, context=context, timeout=5):
             return True
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
@@ -210,25 +217,28 @@ def rounds_done(run_folder: Path) -> int:
 def run(experiment: Experiment, folder: Path, kill: int | None) -> int:
     """Bring a federation up, run the study on it, shut it down; return the exit code."""
     folder.mkdir(parents=True)
-    federation = Federation(folder.resolve(), free_port())
+    federation = Federation(folder.resolve(), *free_ports(2))
     clients = experiment.federation.clients
-    make(folder / "keys", ["localhost", "127.0.0.1"], clients)
+    make(folder / "keys", [], clients)
     write_shards(experiment, folder)
     write_run_config(experiment, folder / "run.toml")
     (folder / "home-researcher").mkdir()
-    connection = {"address": federation.address, "root-certificates": str(federation.folder / "keys/ca.crt")}
+    connection = {
+        "address": federation.control_address,
+        "root-certificates": str(federation.folder / "keys/ca.crt"),
+    }
     (folder / "home-researcher" / "config.toml").write_text(
         tomli_w.dumps({"superlink": {"default": CONNECTION, CONNECTION: connection}})
     )
     with ExitStack() as processes:
         processes.enter_context(federation.process("superlink", *superlink(federation)))
         wait_until("SuperLink", lambda: answers(federation))
-        nodes = []
-        for node in range(clients):
-            key = str(federation.folder / "keys" / f"node-{node}.pub")
-            federation.flwr("supernode", "register", key, CONNECTION, "--name", f"hospital-{node}")
-            command = supernode(federation, node)
-            nodes.append(processes.enter_context(federation.process(f"node-{node}", *command)))
+        token = str(federation.folder / "keys" / "account.token")
+        federation.researcher(sys.executable, "-m", "fedrobust.deployment.account", CONNECTION, token)
+        nodes = [
+            processes.enter_context(federation.process(f"node-{node}", *supernode(federation, node)))
+            for node in range(clients)
+        ]
         wait_until("SuperNodes", lambda: online(federation) == clients)
         print(f"{clients} authenticated nodes are online at https://{federation.address}", flush=True)
         config = str(federation.folder / "run.toml")

@@ -1,0 +1,93 @@
+"""Whether an app that was sent is the installed one: file by file, before anything of it is unpacked or imported."""
+
+import hashlib
+import tomllib
+import zipfile
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import fedrobust
+from fedrobust.errors import FedrobustError
+
+ROOT = Path(fedrobust.__file__).resolve().parents[1]
+PACKAGES = ("clients", "server")
+CONFIGURATION = "pyproject.toml"
+NOT_CODE = frozenset({"LICENSE", "README.md", ".info/CONTENT"})
+"""What a bundle may carry beside code: nothing imports or reads it."""
+
+MOST = 1 << 20
+"""Bytes of any file that is not code."""
+
+COMPONENTS = {"serverapp": "server.app:app", "clientapp": "clients.app:app"}
+
+REFUSED = f"this host runs the installed fedrobust {fedrobust.__version__} and no other app; refused what it was sent"
+
+
+class ForeignAppError(FedrobustError):
+    """The app that was sent is not the installed one: nothing of it was run."""
+
+
+def installed_files() -> dict[str, bytes]:
+    """Return the installed apps' code: path -> content."""
+    return {
+        path.relative_to(ROOT).as_posix(): path.read_bytes()
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+    }
+
+
+def check_app(bundle: bytes) -> None:
+    """Check that a Flower App Bundle is the installed project's: the same code, the same two apps, nothing else.
+
+    The run's settings, `[tool.flwr.app.config]`, may differ: they are what a researcher chooses.
+
+    Raises:
+        ForeignAppError: it is not, or cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(BytesIO(bundle)) as archive:
+            _check_files(archive, installed_files())
+            _check_configuration(tomllib.loads(archive.read(CONFIGURATION).decode()))
+    except ForeignAppError:
+        raise
+    # Whatever an archive can be made to raise (zlib, struct, recursion, memory): it is not the installed app.
+    except Exception as error:
+        raise ForeignAppError(
+            f"{REFUSED}: it cannot be read: {type(error).__name__}: {error}"[:500]
+        ) from error
+
+
+def _check_files(archive: zipfile.ZipFile, installed: Mapping[str, bytes]) -> None:
+    wanted = {CONFIGURATION, *installed}
+    found = [entry.filename for entry in archive.infolist()]
+    if len(found) != len(set(found)):
+        raise ForeignAppError(f"{REFUSED}: it carries a file twice")
+    strange = sorted(set(found) - wanted - NOT_CODE)
+    if strange:
+        raise ForeignAppError(
+            f"{REFUSED}: it carries {strange[0][:200]!r}, which is not part of the installed one"
+        )
+    missing = sorted(wanted - set(found))
+    if missing:
+        raise ForeignAppError(f"{REFUSED}: it has no {missing[0]}")
+    for entry in archive.infolist():
+        code = installed.get(entry.filename)
+        if entry.file_size > (MOST if code is None else len(code)):
+            raise ForeignAppError(f"{REFUSED}: {entry.filename} is too large")
+        if code is not None and archive.read(entry) != code:
+            sent, own = (hashlib.sha256(each).hexdigest()[:12] for each in (archive.read(entry), code))
+            raise ForeignAppError(
+                f"{REFUSED}: {entry.filename} has SHA-256 {sent}, the installed one {own}: start the run from an "
+                "unchanged checkout of the installed version"
+            )
+
+
+def _check_configuration(settings: Mapping[str, Any]) -> None:
+    project = settings["project"]
+    if (project["name"], project["version"]) != ("fedrobust", fedrobust.__version__):
+        raise ForeignAppError(f"{REFUSED}: it is {project['name']!r} {project['version']!r}"[:300])
+    components = settings["tool"]["flwr"]["app"]["components"]
+    if components != COMPONENTS:
+        raise ForeignAppError(f"{REFUSED}: its components are {components}, not {COMPONENTS}"[:500])

@@ -1,0 +1,105 @@
+"""The admitted nodes: a folder of public keys, and which client of the study each key stands for."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+
+from fedrobust.errors import FedrobustError
+
+ADMITTED = "FEDROBUST_ADMITTED_NODES"
+"""Names the file in which the SuperLink tells the server's app which node stands for which client."""
+
+NAME = re.compile(r"(?:.*[^0-9])?(?P<partition>[0-9]{1,9})")
+
+
+class KeyListError(FedrobustError):
+    """The keys of the nodes cannot be read, or do not say which client each is."""
+
+
+@dataclass(frozen=True)
+class NodeKey:
+    """One admitted node.
+
+    Attributes:
+        partition: the client of the study that the node stands for, from 0.
+        name: of the key's file, without its suffix: what `flwr supernode list` shows.
+        public: the public key as nodes send it, PEM.
+    """
+
+    partition: int
+    name: str
+    public: bytes
+
+
+def read_node_keys(folder: Path) -> tuple[NodeKey, ...]:
+    """Return the admitted nodes: every ``.pub`` file in `folder`, by partition.
+
+    A file's name ends in the client of the study that the node stands for: ``st-elsewhere-0.pub`` is client 0.
+
+    Raises:
+        KeyListError: there is no key; a name has no number; two files have the same number or the same key; a file is
+            not an elliptic-curve key as ``ssh-keygen -t ecdsa`` makes it.
+    """
+    paths = sorted(folder.glob("*.pub"))
+    if not paths:
+        raise KeyListError(
+            f"{folder}: no .pub file: put every hospital's public key there, as NAME-0.pub, NAME-1.pub"
+        )
+    partitions: dict[int, Path] = {}
+    owners: dict[bytes, Path] = {}
+    keys = []
+    for path in paths:
+        key = _node_key(path)
+        other = partitions.get(key.partition) or owners.get(key.public)
+        if other is not None:
+            raise KeyListError(
+                f"{path}: the same client or the same key as {other.name}: every client of the study has one key of "
+                "its own"
+            )
+        partitions[key.partition] = owners[key.public] = path
+        keys.append(key)
+    return tuple(sorted(keys, key=lambda key: key.partition))
+
+
+def _node_key(path: Path) -> NodeKey:
+    matched = NAME.fullmatch(path.stem)
+    if matched is None:
+        raise KeyListError(
+            f"{path}: the name does not end in a number: call it NAME-0.pub if the node is client 0 of the study"
+        )
+    try:
+        public = load_ssh_public_key(path.read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise KeyListError(f"{path}: not a public key as ssh-keygen writes it: {error}") from error
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise KeyListError(
+            f'{path}: not an elliptic-curve key: make one with ssh-keygen -t ecdsa -b 384 -N "" -f node'
+        )
+    return NodeKey(int(matched["partition"]), path.stem, public_key_to_bytes(public))
+
+
+def admitted_nodes() -> Mapping[int, int] | None:
+    """Return which client each admitted node stands for, by Flower's node id.
+
+    None where no SuperLink of this project started this process, as in a simulation.
+
+    Raises:
+        KeyListError: the file that the SuperLink wrote cannot be read.
+    """
+    path = os.environ.get(ADMITTED)
+    if path is None:
+        return None
+    try:
+        return {int(node): int(partition) for node, partition in json.loads(Path(path).read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise KeyListError(
+            f"{ADMITTED} = {path}: the list of admitted nodes cannot be read: {error}"
+        ) from error

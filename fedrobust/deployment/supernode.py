@@ -1,0 +1,108 @@
+r"""A hospital's node: Flower's SuperNode, which runs the installed app and no other.
+
+    python -m fedrobust.deployment.supernode --superlink coordinator.example.org:8000 --root-certificates ca.crt \
+        --key node --partition 0 --data /data/mine.npz
+
+An app that was sent is compared with the installed project, file by file; if anything differs, nothing of it runs, and
+the answer says so.
+"""
+
+import argparse
+import os
+import secrets
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from fedrobust.deployment.executor import executor, when_over
+from fedrobust.errors import FedrobustError
+
+LOCAL = "127.0.0.1"
+
+
+class NodeError(FedrobustError):
+    """The node cannot be started as asked for."""
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody uses."""
+    with socket.socket() as found:
+        found.bind((LOCAL, 0))
+        return int(found.getsockname()[1])
+
+
+def check(options: argparse.Namespace) -> None:
+    """Check the files of a node.
+
+    Raises:
+        NodeError: one is missing, the key is not private, or the data's path cannot be written in Flower's settings.
+    """
+    for path in (options.root_certificates, options.key, options.data):
+        if not path.is_file():
+            raise NodeError(f"{path}: no such file")
+    if options.key.stat().st_mode & 0o077:
+        raise NodeError(f"{options.key}: others than its owner may read it: chmod 600 {options.key}")
+    if {"'", "\n"} & set(str(options.data.resolve())):
+        raise NodeError(f"--data {options.data}: a path without apostrophes and line ends")
+    if options.partition < 0:
+        raise NodeError(f"--partition {options.partition}: the client of the study that this node is, from 0")
+
+
+def flower_options(options: argparse.Namespace, address: str, secret: str) -> list[str]:
+    """Return what Flower's SuperNode is started with."""
+    host, _, port = address.rpartition(":")
+    return [
+        *("--superlink", options.superlink, "--root-certificates", str(options.root_certificates)),
+        *("--auth-supernode-private-key", str(options.key)),
+        *("--host", host, "--port", port),
+        # Apps are not Flower's to start: the executor beside it takes the installed one only.
+        *("--isolation", "process", "--superexec-auth-secret-file", secret),
+        *("--node-config", f"partition-id={options.partition} data-path='{options.data.resolve()}'"),
+    ]
+
+
+def readable(secret: bytes) -> str:
+    """Return a path from which this process can read a secret once; it is never on disk."""
+    read, write = os.pipe()
+    with open(write, "wb") as pipe:
+        pipe.write(secret)
+    return f"/dev/fd/{read}"
+
+
+def main() -> None:
+    """Run a node."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fedrobust.deployment.supernode",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--superlink", required=True, metavar="HOST:PORT", help="the coordinator's port for nodes"
+    )
+    parser.add_argument(
+        "--root-certificates", type=Path, required=True, help="the authority's certificate, ca.crt"
+    )
+    parser.add_argument("--key", type=Path, required=True, help="this node's private key")
+    parser.add_argument(
+        "--partition", type=int, required=True, help="the client of the study that this node is"
+    )
+    parser.add_argument("--data", type=Path, required=True, help="this hospital's images, .npz")
+    options = parser.parse_args()
+    try:
+        check(options)
+    except FedrobustError as error:
+        sys.exit(str(error))
+    from flwr.supernode.cli import flower_supernode
+
+    address = f"{LOCAL}:{free_port()}"
+    secret = secrets.token_bytes(64)
+    with executor("clientapp", address, secret, None, {}) as process:
+        # Without it the node would take messages and never answer.
+        when_over(process, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        sys.argv = ["flower-supernode", *flower_options(options, address, readable(secret))]
+        flower_supernode()
+
+
+if __name__ == "__main__":
+    main()
