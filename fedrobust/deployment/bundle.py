@@ -1,6 +1,7 @@
 """Whether an app that was sent is the installed one: file by file, before anything of it is unpacked or imported."""
 
 import hashlib
+import re
 import tomllib
 import zipfile
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from fedrobust.errors import FedrobustError
 ROOT = Path(fedrobust.__file__).resolve().parents[1]
 PACKAGES = ("clients", "server")
 CONFIGURATION = "pyproject.toml"
-NOT_CODE = frozenset({"LICENSE", "README.md", ".info/CONTENT"})
+NOT_CODE = re.compile(r"LICENSE|[A-Za-z0-9_-]+\.md|\.info/CONTENT")
 """What a bundle may carry beside code: nothing imports or reads it."""
 
 MOST = 1 << 20
@@ -64,7 +65,7 @@ def _check_files(archive: zipfile.ZipFile, installed: Mapping[str, bytes]) -> No
     found = [entry.filename for entry in archive.infolist()]
     if len(found) != len(set(found)):
         raise ForeignAppError(f"{REFUSED}: it carries a file twice")
-    strange = sorted(set(found) - wanted - NOT_CODE)
+    strange = sorted(name for name in set(found) - wanted if not NOT_CODE.fullmatch(name))
     if strange:
         raise ForeignAppError(
             f"{REFUSED}: it carries {strange[0][:200]!r}, which is not part of the installed one"
