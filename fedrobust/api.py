@@ -4,12 +4,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import MISSING, asdict
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.atomic import atomic, cannot_write
+from fedrobust.bounds import annotations_of, described
 from fedrobust.config import ConfigError, Experiment, epsilon_value
 from fedrobust.cores import cores
 from fedrobust.data.dataset import Dataset
@@ -23,7 +24,7 @@ from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.request import folder_for
 from fedrobust.runs.run import Run
 from fedrobust.simulation.simulate import diagnose, simulate
-from fedrobust.spec import settings_of
+from fedrobust.spec import REQUIRED, settings_of
 
 if TYPE_CHECKING:
     import keras
@@ -547,10 +548,16 @@ def _name_of(model: Any) -> str:
 
 
 def _settings(member: Any) -> str:
-    """Return the settings of a class with their defaults; what is no class is named without settings."""
-    known = settings_of(member) if isinstance(member, type) else None
-    shown = [name if default is MISSING else f"{name}={default!r}" for name, default in (known or {}).items()]
-    return f" [{', '.join(shown)}]" if shown else ""
+    """Return the settings of a member with their defaults and what they may be."""
+    known = settings_of(member) or {}
+    annotations = annotations_of(member) if known else {}
+    told = [
+        f"{name}{' (required)' if default is REQUIRED else f'={default!r}'}: {described(annotations[name])}"
+        if name in annotations
+        else f"{name}={default!r}"
+        for name, default in known.items()
+    ]
+    return f" [{'; '.join(told)}]" if told else ""
 
 
 def _summary(member: Any) -> str:

@@ -9,7 +9,6 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -17,25 +16,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from fedrobust.epsilon import epsilon_value as epsilon_value
+from fedrobust.errors import ConfigError as ConfigError
 from fedrobust.errors import FedrobustError
 from fedrobust.spec import Spec
-
-
-class ConfigError(FedrobustError, ValueError):
-    """A study cannot be run as written; the message names the file, the key, and what is allowed."""
-
-
-def epsilon_value(epsilon: float | str) -> float:
-    """Return the number that an epsilon means, written as a number or as a fraction of 255.
-
-    Example:
-        >>> epsilon_value("8/255") == 8 / 255, epsilon_value("0.5/255") == 0.5 / 255, epsilon_value(0.001)
-        (True, True, 0.001)
-    """
-    if not isinstance(epsilon, str):
-        return float(epsilon)
-    above, _, below = epsilon.partition("/")
-    return float(Fraction(above.strip()) / Fraction(below.strip() or 1))
 
 
 def _checked_epsilon(value: Any) -> Any:

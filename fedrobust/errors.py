@@ -14,3 +14,7 @@ def first_line(error: BaseException) -> str:
     """
     lines = str(error).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__
+
+
+class ConfigError(FedrobustError, ValueError):
+    """A study cannot be run as written; the message names the file, the key, and what is allowed."""

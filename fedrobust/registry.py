@@ -4,10 +4,11 @@ One `Registry` per family (rules, recipes, attacks, ...). Wherever a registered 
 `my_package.my_module:MyThing` works as well.
 """
 
+import difflib
 import importlib
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from fedrobust.errors import FedrobustError
@@ -53,52 +54,86 @@ class Registry:
         return file
 
     def __getitem__(self, name: str) -> Any:
-        if name in self.members:
-            return self.members[name]
+        if (known := self.known(name)) is not None:
+            return self.members[known]
         if ":" in name:
             return import_dotted(name)
         raise UnknownNameError(
-            f"{name!r} is no {self.family}; choose one of: "
+            f"{name[:80]!r} is no {self.family}{did_you_mean(name, self.members)}; choose one of: "
             f'{", ".join(sorted(self.members))}; or give a dotted path "package.module:name"'
-            f"{did_you_mean(name, self.members)}"
         )
 
+    def known(self, name: str) -> str | None:
+        """Return the registered form of `name`, with ``-`` for ``_`` and its own case; None if nothing has it."""
+        return known_as(name, self.members)
+
     def __contains__(self, name: object) -> bool:
-        return name in self.members
+        return isinstance(name, str) and self.known(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self.members))
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a question with the closest of the known names, to put into a message; nothing where none is close.
-
-    Upper and lower case, and - and _, count as the same.
+def known_as(name: str, names: Iterable[str]) -> str | None:
+    """Return which of `names` is meant by `name`: case, and ``_`` for ``-``, are forgiven where only one is meant.
 
     Example:
-        >>> did_you_mean("Trimmed_Mean", ["median", "trimmed-mean"])
-        ', did you mean "trimmed-mean"?'
+        >>> known_as("Trimmed_Mean", ["mean", "trimmed-mean"])
+        'trimmed-mean'
     """
-    folded = {one.lower().replace("_", "-"): one for one in known}
-    close = get_close_matches(name.lower().replace("_", "-"), folded, n=1, cutoff=0.6)
+    names = list(names)
+    if name in names:
+        return name
+    alike = [known for known in names if _folded(known) == _folded(name)]
+    return alike[0] if len(alike) == 1 else None
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a question with the nearest of the known `names`, to put into a message; nothing where none is near.
+
+    Example:
+        >>> did_you_mean("meadian", ["median", "krum"])
+        ', did you mean "median"?'
+    """
+    folded = {_folded(known): known for known in names}
+    close = difflib.get_close_matches(_folded(name[:80]), folded, n=1, cutoff=0.6)
     return f', did you mean "{folded[close[0]]}"?' if close else ""
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("_", "-")
 
 
 def import_dotted(path: str) -> Any:
     """Import the object at `path`, written ``package.module:name``.
 
     Raises:
-        UnknownNameError: the module cannot be imported, or it has no such name.
+        UnknownNameError: the module cannot be imported, or it has no such name; the message names the line of a
+            user's own module that failed.
     """
     module_name, _, name = path.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UnknownNameError(f"{path!r}: cannot import {module_name!r}: {error}") from error
-    except (Exception, SystemExit) as error:  # whatever a user's own module does when it is imported
-        raise UnknownNameError(
-            f"{path!r}: importing {module_name!r} ends in {type(error).__name__}: {error}"
-        ) from error
-    if not hasattr(module, name):
-        raise UnknownNameError(f"{path!r}: module {module_name!r} has no {name!r}")
-    return getattr(module, name)
+    except (Exception, SystemExit) as error:  # whatever a user's own module does while it is imported
+        raise UnknownNameError(f"{path!r}: cannot import {module_name!r}: {_told(error)}") from error
+    found = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            hint = did_you_mean(part, [known for known in vars(module) if not known.startswith("_")])
+            raise UnknownNameError(f"{path!r}: module {module_name!r} has no {name!r}{hint}")
+        found = getattr(found, part)
+    return found
+
+
+def _told(error: Exception) -> str:
+    """Return what went wrong in an import, with the file and line of the module that was being imported."""
+    kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+    if isinstance(error, SyntaxError):
+        return f"{kind}{error.msg} ({error.filename}, line {error.lineno})"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<") and frame.filename not in (__file__, importlib.__file__)
+    ]
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{kind}{error}{where}"

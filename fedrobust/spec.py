@@ -7,10 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fedrobust.bounds import annotations_of, described, refusal
+from fedrobust.epsilon import shortened
 from fedrobust.errors import FedrobustError
-from fedrobust.registry import Registry
+from fedrobust.registry import Registry, did_you_mean, known_as
 
 _FORM = re.compile(r"\s*(?P<name>[^()\s]+)\s*(?:\((?P<settings>.*)\))?\s*", re.DOTALL)
+
+
+LONGEST = 4096
+"""Letters of a spec."""
 
 
 class SpecError(FedrobustError, ValueError):
@@ -41,22 +47,28 @@ class Spec:
         Raises:
             SpecError: it cannot be read.
         """
-        form = _FORM.fullmatch(text)
+        form = _FORM.fullmatch(text) if len(text) <= LONGEST else None
         if form is None:
-            raise SpecError(f"{text!r}: write a name, or name(setting=value, ...)")
+            raise SpecError(f"{shortened(text)}: write a name, or name(setting=value, ...)")
         settings = form["settings"]
-        if not settings:
+        if not settings or not settings.strip():
             return cls(form["name"])
         kebab = re.sub(r"([A-Za-z0-9])-(?=[A-Za-z0-9-]*\s*=)", r"\1_", settings)
         try:
             call = ast.parse(f"f({kebab})", mode="eval").body
-            assert isinstance(call, ast.Call)
-            values = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
-        except (SyntaxError, ValueError) as error:
-            raise SpecError(f"{text!r}: a setting's value is a number, a quoted string or a list") from error
-        if call.args or None in values:
-            raise SpecError(f'{text!r}: settings are written name=value, as in "trimmed-mean(f=2)"')
-        return cls(form["name"], {str(key): value for key, value in values.items()})
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+                raise ValueError("parentheses do not match")
+            values = [(keyword.arg, ast.literal_eval(keyword.value)) for keyword in call.keywords]
+        except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+            raise SpecError(
+                f"{shortened(text)}: a setting's value is a number, a quoted string or a list"
+            ) from error
+        names = [name for name, _ in values]
+        if call.args or None in names:
+            raise SpecError(f'{shortened(text)}: settings are written name=value, as in "trimmed-mean(f=2)"')
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise SpecError(f"{shortened(text)}: the setting {twice[0]} is given twice")
+        return cls(form["name"], {str(name): value for name, value in values})
 
     def __str__(self) -> str:
         if not self.settings:
@@ -66,7 +78,7 @@ class Spec:
 
 
 def build(registry: Registry, text: str, **defaults: Any) -> Any:
-    """Return the thing that `text` names, made with its settings.
+    """Return the thing that `text` names, made with its settings, each of which is checked by its type and bounds.
 
     Args:
         registry: the family that it belongs to.
@@ -74,28 +86,71 @@ def build(registry: Registry, text: str, **defaults: Any) -> Any:
         defaults: settings for those things that have them, where the spec does not give them.
 
     Raises:
-        SpecError: it cannot be read, or has a setting that the thing named does not take.
+        SpecError: it cannot be read, has a setting that the thing named does not take or lacks one that it needs, or
+            a setting is not what it may be; the message names the setting, its value and what is allowed.
         UnknownNameError: nothing has that name.
     """
     spec = Spec.parse(text)
     thing = registry[spec.name]
-    known = settings_of(thing)
-    wrong = [name for name in spec.settings if known is not None and name not in known]
-    if wrong:
-        allowed = ", ".join(known or ()) or "none"
-        raise SpecError(f"{text!r}: {spec.name} has no setting {wrong[0]!r}; its settings: {allowed}")
-    given = {name: value for name, value in defaults.items() if known is not None and name in known}
+    if not callable(thing):
+        raise SpecError(f"{shortened(text)}: {spec.name} is no class or function that makes one")
+    known, settings = settings_of(thing), dict(spec.settings)
+    if known is not None:
+        settings = {known_as(name, known) or name: value for name, value in settings.items()}
+        settings = {**{name: value for name, value in defaults.items() if name in known}, **settings}
+        _check_settings(spec, known, settings, annotations_of(thing))
     try:
-        return thing(**{**given, **spec.settings})
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"{text!r}: {error}") from error
+        return thing(**settings)
+    except Exception as error:  # the constructor may be a user's own
+        said = str(error) or type(error).__name__
+        raise SpecError(f"{shortened(text)}: {said}") from error
+
+
+def _check_settings(
+    spec: Spec, known: Mapping[str, Any], values: Mapping[str, Any], annotations: Mapping[str, Any]
+) -> None:
+    for name in values:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            allowed = ", ".join(known) or "none"
+            raise SpecError(
+                f"{shortened(str(spec))}: {spec.name} has no setting {name!r}{hint}; its settings: {allowed}"
+            )
+    for name, default in known.items():
+        if default is REQUIRED and name not in values:
+            raise SpecError(
+                f"{shortened(str(spec))}: {spec.name} needs the setting {name}: "
+                f"{described(annotations.get(name, str))}"
+            )
+    for name, value in values.items():
+        reason = refusal(annotations[name], value) if name in annotations else ""
+        if reason:
+            raise SpecError(f"{shortened(str(spec))}: {name} = {shortened(value)}: {reason}")
+
+
+class _Required:
+    """Stands for the default of a setting that has none."""
+
+    def __repr__(self) -> str:
+        return "required"
+
+
+REQUIRED = _Required()
 
 
 def settings_of(thing: Any) -> dict[str, Any] | None:
-    """Return the settings of a dataclass with their defaults; None for anything else."""
-    if not dataclasses.is_dataclass(thing):
+    """Return the settings of a dataclass with their defaults, `REQUIRED` where one has none; None for anything else."""
+    if not (isinstance(thing, type) and dataclasses.is_dataclass(thing)):
         return None
-    return {field.name: field.default for field in dataclasses.fields(thing) if field.init}
+    return {field.name: _default_of(field) for field in dataclasses.fields(thing) if field.init}
+
+
+def _default_of(field: "dataclasses.Field[Any]") -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return REQUIRED
 
 
 def split_sum(text: str) -> list[str]:

@@ -63,7 +63,7 @@ def test_settings_win_over_overrides_and_those_over_the_file(tmp_path):
         ("training.epsilon=0.1", r"training\.epsilon does nothing with training\.recipe = \"plain\""),
         (
             "federation.aggregator=krumm",
-            r'federation\.aggregator = "krumm": \'krumm\' is no aggregation rule; choose',
+            r'federation\.aggregator = "krumm": \'krumm\' is no aggregation rule, did you mean "krum"\?; choose',
         ),
         ("federation.aggregator=krum(g=2)", r"krum has no setting 'g'; its settings: f"),
         (

@@ -9,7 +9,7 @@ import vl_convert
 from figures import Record
 from tables import EPSILONS, MODELS, SETS, Printed, federated, is_plain, ordered
 
-from fedrobust.config import epsilon_value
+from fedrobust.epsilon import epsilon_value
 from fedrobust.evaluation.intervals import wilson
 
 COLOURS = {

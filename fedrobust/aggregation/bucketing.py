@@ -6,6 +6,7 @@ import numpy as np
 
 from fedrobust.aggregation.rule import PRE_AGGREGATORS, Cohort
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import Count
 
 
 @PRE_AGGREGATORS.register("bucketing")
@@ -19,11 +20,7 @@ class Bucketing:
         size: clients of a group (the paper's s).
     """
 
-    size: int = 2
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"size = {self.size}: at least 1")
+    size: Count = 2
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
         """Return one update a group."""

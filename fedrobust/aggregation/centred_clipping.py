@@ -6,6 +6,7 @@ import numpy as np
 
 from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import Count, NonNegative
 
 
 def clip_factors(lengths: np.ndarray, threshold: float) -> np.ndarray:
@@ -26,8 +27,8 @@ class CentredClipping:
         steps: how often v is moved.
     """
 
-    threshold: float = 0.0
-    steps: int = 3
+    threshold: NonNegative = 0.0
+    steps: Count = 3
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the clipped mean of `updates` around the last one."""

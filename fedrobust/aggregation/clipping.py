@@ -7,6 +7,7 @@ import numpy as np
 from fedrobust.aggregation.centred_clipping import clip_factors
 from fedrobust.aggregation.rule import PRE_AGGREGATORS, Cohort, Tolerant
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import NonNegative
 
 
 @PRE_AGGREGATORS.register("clipping")
@@ -18,7 +19,7 @@ class Clipping:
         threshold: longest update, in the units of updates; 0 for the median of the clients' lengths.
     """
 
-    threshold: float = 0.0
+    threshold: NonNegative = 0.0
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
         """Return the clipped updates."""

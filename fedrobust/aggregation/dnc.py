@@ -8,6 +8,7 @@ import numpy as np
 from fedrobust.aggregation.krum import chosen_only
 from fedrobust.aggregation.rule import RULES, Aggregation, Cohort, Tolerant
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import Count, Positive
 
 
 @RULES.register("dnc")
@@ -26,9 +27,9 @@ class DivideAndConquer(Tolerant):
 
     SELECTS: ClassVar[bool] = True
 
-    coordinates: int = 10_000
-    steps: int = 1
-    share: float = 1.0
+    coordinates: Count = 10_000
+    steps: Count = 1
+    share: Positive = 1.0
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the mean of the `updates` that stay."""

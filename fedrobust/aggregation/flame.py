@@ -9,6 +9,7 @@ from fedrobust.aggregation.centred_clipping import clip_factors
 from fedrobust.aggregation.norm_clipping import with_noise
 from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import NonNegative
 
 
 @RULES.register("flame")
@@ -26,7 +27,7 @@ class Flame:
 
     SELECTS: ClassVar[bool] = True
 
-    noise: float = 0.001
+    noise: NonNegative = 0.001
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the mean of the clipped majority of `updates`."""

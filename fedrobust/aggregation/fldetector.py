@@ -10,6 +10,7 @@ from fedrobust.aggregation.krum import chosen_only
 from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
 from fedrobust.aggregation.sketch import sketch
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import Count
 
 
 @RULES.register("fldetector")
@@ -28,7 +29,7 @@ class FLDetector:
 
     SELECTS: ClassVar[bool] = True
 
-    window: int = 10
+    window: Count = 10
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the mean of the `updates` of clients that are not suspected."""

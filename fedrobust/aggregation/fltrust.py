@@ -7,6 +7,7 @@ import numpy as np
 
 from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import Count
 
 
 @RULES.register("fltrust")
@@ -23,7 +24,7 @@ class FLTrust:
 
     SELECTS: ClassVar[bool] = True
 
-    images: int = 100
+    images: Count = 100
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the trusted mean of `updates`."""

@@ -6,11 +6,12 @@ import numpy as np
 
 from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import PositiveShare, Share
 
 MOST_STEPS = 10_000
 
 
-def weiszfeld(squared: np.ndarray, weights: np.ndarray, smoothing: float, tolerance: float) -> np.ndarray:
+def weiszfeld(squared: np.ndarray, weights: np.ndarray, smoothing: Share, tolerance: float) -> np.ndarray:
     """Return the geometric median of points as weights (n,) of a weighted mean, from their distances alone.
 
     Every iterate is a weighted mean of the points, and with weights w that add up to 1 its squared distance to point i
@@ -56,8 +57,8 @@ class GeometricMedian:
         weighted: count clients by the images that they claim, as the paper does; an attacker chooses its own claim.
     """
 
-    smoothing: float = 1e-6
-    tolerance: float = 1e-6
+    smoothing: Share = 1e-6
+    tolerance: PositiveShare = 1e-6
     weighted: bool = False
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:

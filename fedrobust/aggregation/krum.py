@@ -7,6 +7,7 @@ import numpy as np
 
 from fedrobust.aggregation.rule import RULES, Aggregation, Cohort, Tolerant
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import Whole
 
 
 def krum_scores(squared: np.ndarray, f: int) -> np.ndarray:
@@ -67,7 +68,7 @@ class MultiKrum(_Krum):
         m: how many are averaged; 0 for n - f.
     """
 
-    m: int = 0
+    m: Whole = 0
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the mean of the chosen updates."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import Positive
 
 BLOCK = 16384
 """Numbers summed at a time: the scratch arrays then stay in the processor's cache."""
@@ -82,13 +83,7 @@ class Mean:
     """
 
     weighting: Literal["examples", "capped", "uniform"] = "examples"
-    cap: float = 2.0
-
-    def __post_init__(self) -> None:
-        if self.weighting not in ("examples", "capped", "uniform"):
-            raise ValueError(f"weighting = {self.weighting!r}: choose examples, capped or uniform")
-        if self.cap <= 0:
-            raise ValueError(f"cap = {self.cap}: a positive number")
+    cap: Positive = 2.0
 
     def start(self, size: int) -> RunningMean:
         """Return an empty mean of vectors of `size` numbers."""

@@ -7,6 +7,7 @@ import numpy as np
 from fedrobust.aggregation.centred_clipping import clip_factors
 from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import NonNegative
 
 
 @RULES.register("norm-clipping")
@@ -19,8 +20,8 @@ class NormClipping:
         noise: standard deviation of the Gaussian noise added to every coordinate, as a share of the threshold.
     """
 
-    threshold: float = 0.0
-    noise: float = 0.0
+    threshold: NonNegative = 0.0
+    noise: NonNegative = 0.0
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the mean of the clipped `updates`."""

@@ -7,6 +7,7 @@ import numpy as np
 from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
 from fedrobust.aggregation.trimmed_mean import row_means
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import NonNegative
 
 
 @RULES.register("rlr")
@@ -21,7 +22,7 @@ class RobustLearningRate:
         threshold: in clients; 0 for 0.4 n, the 4 of 10 clients of the paper's experiments.
     """
 
-    threshold: float = 0.0
+    threshold: NonNegative = 0.0
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the mean of `updates` with the signs that agreement gives."""

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import Whole
 from fedrobust.errors import FedrobustError
 from fedrobust.registry import Registry
 
@@ -136,7 +137,7 @@ class Tolerant:
         f: that number, in a round.
     """
 
-    f: int = 0
+    f: Whole = 0
 
     NEEDS: ClassVar[str] = "n > 2f"
 

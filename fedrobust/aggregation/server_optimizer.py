@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from fedrobust.aggregation.rule import Memory
+from fedrobust.bounds import Decay, Positive
 from fedrobust.registry import Registry
 
 SERVER_OPTIMIZERS = Registry("server optimiser")
@@ -29,8 +30,8 @@ class FedAvgM:
         momentum: share of the last step that is kept.
     """
 
-    learning_rate: float = 1.0
-    momentum: float = 0.9
+    learning_rate: Positive = 1.0
+    momentum: Decay = 0.9
 
     def __call__(self, update: np.ndarray, memory: Memory, round: int) -> tuple[np.ndarray, Memory]:
         """Return the step."""
@@ -51,10 +52,10 @@ class FedAdam:
         tau: degree of adaptivity: added to the root of the mean square.
     """
 
-    eta: float = 0.1
-    beta_1: float = 0.9
-    beta_2: float = 0.99
-    tau: float = 1e-3
+    eta: Positive = 0.1
+    beta_1: Decay = 0.9
+    beta_2: Decay = 0.99
+    tau: Positive = 1e-3
 
     def __call__(self, update: np.ndarray, memory: Memory, round: int) -> tuple[np.ndarray, Memory]:
         """Return the step."""
@@ -78,10 +79,10 @@ class FedYogi:
         tau: degree of adaptivity: added to the root of the mean square.
     """
 
-    eta: float = 0.01
-    beta_1: float = 0.9
-    beta_2: float = 0.99
-    tau: float = 1e-3
+    eta: Positive = 0.01
+    beta_1: Decay = 0.9
+    beta_2: Decay = 0.99
+    tau: Positive = 1e-3
 
     def __call__(self, update: np.ndarray, memory: Memory, round: int) -> tuple[np.ndarray, Memory]:
         """Return the step."""

@@ -9,6 +9,7 @@ from fedrobust.aggregation.centred_clipping import clip_factors
 from fedrobust.aggregation.dnc import drawn_coordinates
 from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import NonNegative, Positive, PositiveShare
 
 
 @RULES.register("signguard")
@@ -27,9 +28,9 @@ class SignGuard:
 
     SELECTS: ClassVar[bool] = True
 
-    low: float = 0.1
-    high: float = 3.0
-    coordinates: float = 0.1
+    low: NonNegative = 0.1
+    high: Positive = 3.0
+    coordinates: PositiveShare = 0.1
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the clipped mean of the `updates` that pass."""

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fedrobust.config import ConfigError, Epsilon, epsilon_value
+from fedrobust.config import ConfigError, Epsilon
+from fedrobust.epsilon import epsilon_value
 from fedrobust.evasion import Threat
 
 Effort = Literal["quick", "standard", "full"]

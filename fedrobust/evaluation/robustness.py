@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fedrobust.config import Epsilon, epsilon_value
+from fedrobust.config import Epsilon
 from fedrobust.data.dataset import Split
+from fedrobust.epsilon import epsilon_value
 from fedrobust.evaluation.metrics import Metrics, measure
 from fedrobust.evasion import FGSM, Threat, Victim, WhiteBox, attack, attack_named
 from fedrobust.evasion.attack import Map

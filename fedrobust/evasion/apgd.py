@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from fedrobust.bounds import ClassNumber, Count
 from fedrobust.evasion.attack import ATTACKS
 from fedrobust.evasion.chance import apart
 from fedrobust.evasion.gradient_attack import GradientAttack, kept, random_start
@@ -29,13 +30,8 @@ class AutoPGD(GradientAttack):
         restarts: searches, each from another random point, on the images that still stand.
     """
 
-    steps: int = 100
-    restarts: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.steps < 1 or self.restarts < 1:
-            raise ValueError(f"steps = {self.steps}, restarts = {self.restarts}: choose at least 1")
+    steps: Count = 100
+    restarts: Count = 1
 
     @property
     def passes(self) -> int:
@@ -100,7 +96,7 @@ class AutoPGD(GradientAttack):
             )
 
 
-def checkpoints(steps: int) -> set[int]:
+def checkpoints(steps: Count) -> set[int]:
     """Return the steps after which the step size is reconsidered (Croce and Hein, 2020, section 3.1).
 
     Example:
@@ -125,7 +121,7 @@ class AutoPGDCrossEntropy(AutoPGD):
 class AutoPGDRatio(AutoPGD):
     """Auto-PGD on the difference of logits ratio; on the margin where there are two classes (Croce and Hein, 2020)."""
 
-    loss: str = "dlr"
+    loss: Literal["stable-cross-entropy", "cross-entropy", "margin", "dlr"] = "dlr"
 
 
 @ATTACKS.register("apgd-t")
@@ -140,9 +136,9 @@ class AutoPGDTargeted(AutoPGD):
         targets: most classes that are tried.
     """
 
-    loss: str = "dlr"
-    target: int | str = "second"
-    targets: int = 9
+    loss: Literal["stable-cross-entropy", "cross-entropy", "margin", "dlr"] = "dlr"
+    target: ClassNumber | Literal["none", "least-likely", "second"] = "second"
+    targets: Count = 9
     needs: ClassVar[int] = 2
 
     @property

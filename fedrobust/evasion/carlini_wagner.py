@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedrobust.bounds import Count, Positive
 from fedrobust.evasion.attack import ATTACKS
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.nearest import Nearest, approach
@@ -28,10 +29,10 @@ class CarliniWagner(Nearest):
         learning_rate: of Adam, on w.
     """
 
-    steps: int = 100
-    searches: int = 9
-    constant: float = 1.0
-    learning_rate: float = 0.05
+    steps: Count = 100
+    searches: Count = 9
+    constant: Positive = 1.0
+    learning_rate: Positive = 0.05
 
     @property
     def passes(self) -> int:

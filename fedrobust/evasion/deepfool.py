@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedrobust.bounds import Count, NonNegative
 from fedrobust.evasion.attack import ATTACKS
 from fedrobust.evasion.gradient_attack import kept
 from fedrobust.evasion.hunt import Hunt
@@ -28,9 +29,9 @@ class DeepFool(Nearest):
 
     norms: ClassVar[tuple[Norm, ...]] = ("l2", "linf")
 
-    steps: int = 50
-    overshoot: float = 0.02
-    candidates: int = 10
+    steps: Count = 50
+    overshoot: NonNegative = 0.02
+    candidates: Count = 10
 
     @property
     def passes(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from fedrobust.bounds import Count
 from fedrobust.evasion.apgd import AutoPGDCrossEntropy, AutoPGDRatio, AutoPGDTargeted
 from fedrobust.evasion.attack import ATTACKS, Attack
 from fedrobust.evasion.hunt import Hunt
@@ -30,10 +31,10 @@ class Ensemble(Attack):
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
 
-    steps: int = 100
-    targets: int = 9
-    queries: int = 5000
-    restarts: int = 1
+    steps: Count = 100
+    targets: Count = 9
+    queries: Count = 5000
+    restarts: Count = 1
 
     def parts(self, classes: int) -> Sequence[Attack]:
         """Return the attacks that are run on a model with so many classes, in order."""

@@ -1,10 +1,11 @@
 """What attacks along a gradient have in common: the loss they climb, and the class they aim at."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from fedrobust.bounds import ClassNumber
 from fedrobust.evasion.attack import Attack
 from fedrobust.evasion.chance import Keys, normal, uniform
 from fedrobust.evasion.hunt import Hunt
@@ -32,14 +33,8 @@ class GradientAttack(Attack):
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
 
-    loss: str = "stable-cross-entropy"
-    target: int | str = "none"
-
-    def __post_init__(self) -> None:
-        if self.loss not in TARGETED:
-            raise ValueError(f"loss = {self.loss!r}: choose one of {', '.join(TARGETED)}")
-        if isinstance(self.target, str) and self.target not in ("none", "least-likely", "second"):
-            raise ValueError(f"target = {self.target!r}: choose none, least-likely, second, or a class")
+    loss: Literal["stable-cross-entropy", "cross-entropy", "margin", "dlr"] = "stable-cross-entropy"
+    target: ClassNumber | Literal["none", "least-likely", "second"] = "none"
 
     @property
     def goal(self) -> int | None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.bounds import PositiveShare
 from fedrobust.evasion.attack import ATTACKS
 from fedrobust.evasion.gradient_attack import kept
 from fedrobust.evasion.hunt import Hunt
@@ -32,8 +33,8 @@ class JSMA(Nearest):
 
     norms: ClassVar[tuple[Norm, ...]] = ("l0",)
 
-    share: float = 0.145
-    step: float = 1.0
+    share: PositiveShare = 0.145
+    step: PositiveShare = 1.0
 
     @property
     def passes(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.bounds import Count, Positive
 from fedrobust.evasion.attack import ATTACKS
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.nearest import Nearest, approach
@@ -29,10 +30,10 @@ class LBFGS(Nearest):
         memory: pairs of steps and gradient changes that are remembered.
     """
 
-    steps: int = 50
-    searches: int = 9
-    constant: float = 1.0
-    memory: int = 8
+    steps: Count = 50
+    searches: Count = 9
+    constant: Positive = 1.0
+    memory: Count = 8
 
     @property
     def passes(self) -> int:

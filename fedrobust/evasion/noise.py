@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedrobust.bounds import Count
 from fedrobust.evasion.attack import ATTACKS, Attack
 from fedrobust.evasion.chance import apart, uniform
 from fedrobust.evasion.gradient_attack import random_start
@@ -24,7 +25,7 @@ class Noise(Attack):
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
     white_box: ClassVar[bool] = False
 
-    draws: int = 100
+    draws: Count = 100
 
     @property
     def passes(self) -> int:

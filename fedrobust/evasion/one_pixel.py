@@ -1,11 +1,13 @@
 """One pixel, or a few, found by differential evolution."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from fedrobust.bounds import Count, Whole
 from fedrobust.evasion.attack import ATTACKS, Attack
 from fedrobust.evasion.chance import integers, normal, uniform
 from fedrobust.evasion.gradient_attack import kept
@@ -29,15 +31,10 @@ class OnePixel(Attack):
     norms: ClassVar[tuple[Norm, ...]] = ("l0",)
     white_box: ClassVar[bool] = False
 
-    population: int = 50
-    generations: int = 20
-
-    def __post_init__(self) -> None:
-        if self.population < 4 or self.generations < 0:
-            raise ValueError(
-                f"population = {self.population}, generations = {self.generations}: a child has three parents beside "
-                "its own; choose at least 4 and 0"
-            )
+    population: Annotated[
+        Count, Field(ge=4, description="a whole number from 4: a child has three parents beside its own")
+    ] = 50
+    generations: Whole = 20
 
     @property
     def passes(self) -> int:
@@ -86,7 +83,13 @@ def _drawn(clean: Images, herd: NDArray[np.float32]) -> Images:
     return images
 
 
-def _others(keys: NDArray[np.uint64], generation: int, population: int) -> tuple[NDArray[np.int64], ...]:
+def _others(
+    keys: NDArray[np.uint64],
+    generation: int,
+    population: Annotated[
+        Count, Field(ge=4, description="a whole number from 4: a child has three parents beside its own")
+    ],
+) -> tuple[NDArray[np.int64], ...]:
     """Return three different members of the herd, none the parent, for every child."""
     shifts = [integers(keys, 10 + 3 * generation + turn, population, (population,)) for turn in range(3)]
     parent = np.arange(population)[None, :]

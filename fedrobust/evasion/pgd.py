@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedrobust.bounds import Count, NonNegative
 from fedrobust.evasion.attack import ATTACKS
 from fedrobust.evasion.chance import apart
 from fedrobust.evasion.gradient_attack import GradientAttack, kept, random_start
@@ -28,20 +29,14 @@ class PGD(GradientAttack):
         restarts: searches, each from another random point, on the images that still stand.
     """
 
-    steps: int = 20
-    step_size: float = 0.0
+    steps: Count = 20
+    step_size: NonNegative = 0.0
     random_start: bool = True
-    restarts: int = 1
+    restarts: Count = 1
 
     momentum: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.steps < 1 or self.restarts < 1 or self.step_size < 0:
-            raise ValueError(
-                f"steps = {self.steps}, restarts = {self.restarts}, step_size = {self.step_size}: "
-                "choose at least 1, 1 and 0"
-            )
         if self.restarts > 1 and not self.random_start:
             raise ValueError(f"restarts = {self.restarts} without random_start: all would find the same")
 
@@ -93,7 +88,7 @@ class BIM(PGD):
         step_size: of every step, as a share of epsilon; 0 stands for 1 / steps.
     """
 
-    steps: int = 10
+    steps: Count = 10
     random_start: bool = False
 
     def share(self, step: int) -> float:
@@ -110,7 +105,7 @@ class MomentumFGSM(BIM):
         decay: share of the running mean that a step keeps.
     """
 
-    decay: float = 1.0
+    decay: NonNegative = 1.0
 
     @property
     def momentum(self) -> float:  # type: ignore[override]

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.bounds import Count, PositiveShare
 from fedrobust.evasion.attack import ATTACKS, Attack
 from fedrobust.evasion.chance import apart, integers, uniform
 from fedrobust.evasion.gradient_attack import kept
@@ -33,16 +34,9 @@ class Square(Attack):
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
     white_box: ClassVar[bool] = False
 
-    queries: int = 1000
-    share: float = 0.8
-    restarts: int = 1
-
-    def __post_init__(self) -> None:
-        if self.queries < 1 or self.restarts < 1 or not 0 < self.share <= 1:
-            raise ValueError(
-                f"queries = {self.queries}, restarts = {self.restarts}, share = {self.share}: choose at least 1, "
-                "at least 1, and a share in (0, 1]"
-            )
+    queries: Count = 1000
+    share: PositiveShare = 0.8
+    restarts: Count = 1
 
     @property
     def passes(self) -> int:
@@ -80,7 +74,7 @@ class Square(Attack):
         return self.share / 2 ** sum(scaled > mark for mark in SHRINKS_AT)
 
 
-def side_of(share: float, height: int, width: int) -> int:
+def side_of(share: PositiveShare, height: int, width: int) -> int:
     """Return the side of a square that covers a share of an image.
 
     Example:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from fedrobust.bounds import Count, Text
 from fedrobust.evasion.attack import ATTACKS, Attack, attack_named
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.target import Labels, Logits, Target, Tied, WhiteBox
@@ -41,18 +42,14 @@ class Transfer(Attack):
     prepares_per_epsilon: ClassVar[bool] = False
 
     surrogate: Any = field(default="query", repr=False)
-    attack: str = "mi-fgsm(steps=20)"
-    rounds: int = 2
-    queries: int = 4000
-    student: str = "edge-cnn"
-    answers: str = "labels"
+    attack: Text = "mi-fgsm(steps=20)"
+    rounds: Count = 2
+    queries: Count = 4000
+    student: Text = "edge-cnn"
+    answers: Literal["labels", "logits"] = "labels"
     asked: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        if self.answers not in ("labels", "logits"):
-            raise ValueError(f"answers = {self.answers!r}: choose labels or logits")
-        if self.rounds < 1 or self.queries < 1:
-            raise ValueError(f"rounds = {self.rounds}, queries = {self.queries}: choose at least 1")
         if attack_named(self.attack).nearest:
             raise ValueError(f"attack = {self.attack!r}: choose one that stays within epsilon, such as pgd")
 

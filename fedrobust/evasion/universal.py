@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedrobust.bounds import Count
 from fedrobust.evasion.attack import ATTACKS, Attack
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.target import Labels, Target
@@ -27,8 +28,8 @@ class Universal(Attack):
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
 
-    epochs: int = 10
-    batch_size: int = 64
+    epochs: Count = 10
+    batch_size: Count = 64
     perturbation: Images | None = field(default=None, repr=False, init=False)
     seen: int = field(default=0, repr=False, init=False)
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import norm
 
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import Positive, Real
 from fedrobust.poisoning.attack import POISONING, Conspiracy
 from fedrobust.poisoning.statistics import mean_and_deviation
 from fedrobust.poisoning.strength import strongest
@@ -35,7 +36,7 @@ class ALIE:
         z: how many deviations; 0 for the paper's, from the numbers of clients.
     """
 
-    z: float = 0.0
+    z: Real = 0.0
 
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
@@ -54,7 +55,7 @@ class OptimisedALIE:
         most: largest z that is tried.
     """
 
-    most: float = 8.0
+    most: Positive = 8.0
 
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
         """Return what all malicious clients send (d,)."""

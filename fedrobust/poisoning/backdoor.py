@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from fedrobust.bounds import ClassNumber, Count, GreyLevel, PositiveShare
 from fedrobust.data.dataset import Split
 from fedrobust.poisoning.attack import POISONING, Goal, Scene
 from fedrobust.shares import part_of
@@ -30,8 +31,8 @@ class _Backdoor:
         share: of a malicious client's images of other classes that are stamped.
     """
 
-    target: int = 0
-    share: float = 0.5
+    target: ClassNumber = 0
+    share: PositiveShare = 0.5
 
     def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """Return the images, some of them stamped and with the target label."""
@@ -72,8 +73,8 @@ class PixelBackdoor(_Backdoor):
         value: its grey level; every second pixel is its opposite, so that it is not mistaken for tissue.
     """
 
-    size: int = 4
-    value: int = 255
+    size: Count = 4
+    value: GreyLevel = 255
 
     def stamped(self, images: np.ndarray, scene: Scene) -> np.ndarray:
         """Return `images` with a chequered square in the lower right corner."""
@@ -95,7 +96,7 @@ class BlendedBackdoor(_Backdoor):
         strength: of the pattern, from 0 (absent) to 1 (nothing else).
     """
 
-    strength: float = 0.2
+    strength: PositiveShare = 0.2
 
     def stamped(self, images: np.ndarray, scene: Scene) -> np.ndarray:
         """Return `images` with the pattern."""
@@ -115,8 +116,8 @@ class DistributedBackdoor(_Backdoor):
         length: of a bar in pixels.
     """
 
-    parts: int = 4
-    length: int = 5
+    parts: Count = 4
+    length: Count = 5
 
     def stamped(self, images: np.ndarray, scene: Scene) -> np.ndarray:
         """Return `images` with all bars."""

@@ -6,24 +6,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fedrobust.config import epsilon_value
+from fedrobust.bounds import Count, PixelEpsilon, PositiveShare
+from fedrobust.epsilon import epsilon_value
 from fedrobust.poisoning.attack import POISONING, Scene
 from fedrobust.shares import part_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Crafted:
-    epsilon: float | str = "8/255"
+    epsilon: PixelEpsilon = "8/255"
     kind: Literal["adversarial", "targeted", "unlearnable"] = "adversarial"
-    share: float = 1.0
+    share: PositiveShare = 1.0
 
     steps = 1
-
-    def __post_init__(self) -> None:
-        if not 0 < epsilon_value(self.epsilon) <= 1:
-            raise ValueError(f"epsilon = {self.epsilon}: it lies in (0, 1]")
-        if self.kind not in ("adversarial", "targeted", "unlearnable"):
-            raise ValueError(f"kind = {self.kind!r}: choose adversarial, targeted or unlearnable")
 
     def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """Return images moved along the global model's gradient, rounded to 8 bits, with their labels."""
@@ -70,7 +65,7 @@ class PGDImages(_Crafted):
         steps: of the gradient.
     """
 
-    steps: int = 10
+    steps: Count = 10
 
 
 @POISONING.register("fgsm-training")
@@ -84,7 +79,7 @@ class FGSMTraining:
         epsilon: largest change of a pixel, a number or a fraction of 255.
     """
 
-    epsilon: float | str = "8/255"
+    epsilon: PixelEpsilon = "8/255"
 
     def training(self, scene: Scene) -> Mapping[str, Any]:
         """Return the recipe of a malicious client."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedrobust.bounds import ClassNumber, Count, PositiveShare
 from fedrobust.data.dataset import Split
 from fedrobust.poisoning.attack import POISONING, Goal, Scene
 from fedrobust.shares import part_of
@@ -24,10 +25,10 @@ class EdgeCase:
         repeats: how often each rare image is shown, so that few of them weigh enough.
     """
 
-    source: int = 0
-    target: int = 1
-    share: float = 0.15
-    repeats: int = 5
+    source: ClassNumber = 0
+    target: ClassNumber = 1
+    share: PositiveShare = 0.15
+    repeats: Count = 5
 
     def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """Return the images, the rare ones repeated and mislabelled."""

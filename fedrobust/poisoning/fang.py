@@ -7,6 +7,7 @@ import numpy as np
 from fedrobust.aggregation.blocks import each_block
 from fedrobust.aggregation.krum import krum_scores
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import AboveOne, Positive
 from fedrobust.poisoning.attack import POISONING, Conspiracy
 
 
@@ -22,7 +23,7 @@ class FangKrum:
         smallest: lambda at which the search gives up, in the units of updates.
     """
 
-    smallest: float = 1e-9
+    smallest: Positive = 1e-9
 
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
@@ -57,7 +58,7 @@ class FangTrimmedMean:
         b: how far beyond; the paper takes 2.
     """
 
-    b: float = 2.0
+    b: AboveOne = 2.0
 
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
         """Return what each malicious client sends (malicious, d)."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedrobust.bounds import Positive, PositiveShare
 from fedrobust.poisoning.attack import POISONING, Scene
 
 
@@ -17,8 +18,8 @@ class FeatureNoise:
         share: of the images that become noisy.
     """
 
-    deviation: float = 0.5
-    share: float = 1.0
+    deviation: Positive = 0.5
+    share: PositiveShare = 1.0
 
     def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """Return the noisy images with their labels."""

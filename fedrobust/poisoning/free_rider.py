@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedrobust.bounds import NonNegative
 from fedrobust.poisoning.attack import POISONING, Scene
 
 
@@ -17,8 +18,8 @@ class FreeRider:
         decay: how fast the noise falls over the rounds: it is divided by round ** decay (the paper's gamma).
     """
 
-    noise: float = 0.0
-    decay: float = 1.0
+    noise: NonNegative = 0.0
+    decay: NonNegative = 1.0
 
     trains = False
 

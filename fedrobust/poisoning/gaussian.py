@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedrobust.bounds import Positive
 from fedrobust.poisoning.attack import POISONING, Scene
 
 
@@ -16,7 +17,7 @@ class Gaussian:
         scale: length of the noise, as a multiple of the honest update's.
     """
 
-    scale: float = 10.0
+    scale: Positive = 10.0
 
     def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
         """Return the noise."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fedrobust.bounds import Positive
 from fedrobust.poisoning.attack import POISONING
 
 
@@ -17,7 +18,7 @@ class InflatedClaim:
         factor: what the number is multiplied by.
     """
 
-    factor: float = 100.0
+    factor: Positive = 100.0
 
     def claim(self, examples: int) -> int:
         """Return the number of images that the client says it has."""

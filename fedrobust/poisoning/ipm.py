@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrobust.aggregation.updates import Updates
+from fedrobust.bounds import Positive
 from fedrobust.poisoning.attack import POISONING, Conspiracy
 from fedrobust.poisoning.strength import strongest
 
@@ -18,7 +19,7 @@ class IPM:
         epsilon: the size of that number; small ones deceive distances, large ones the mean.
     """
 
-    epsilon: float = 0.5
+    epsilon: Positive = 0.5
 
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
@@ -34,7 +35,7 @@ class OptimisedIPM:
         most: largest epsilon that is tried.
     """
 
-    most: float = 20.0
+    most: Positive = 20.0
 
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
         """Return what all malicious clients send (d,)."""

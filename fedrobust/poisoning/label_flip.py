@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from fedrobust.bounds import ClassNumber, PositiveShare
 from fedrobust.data.dataset import Split
 from fedrobust.poisoning.attack import POISONING, Goal, Scene
 
@@ -23,13 +24,11 @@ class LabelFlip:
     """
 
     kind: Literal["all", "targeted", "random"] = "all"
-    source: int = 0
-    target: int = 1
-    share: float = 1.0
+    source: ClassNumber = 0
+    target: ClassNumber = 1
+    share: PositiveShare = 1.0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("all", "targeted", "random"):
-            raise ValueError(f"kind = {self.kind!r}: choose all, targeted or random")
         if self.kind == "targeted" and self.source == self.target:
             raise ValueError(f"source = target = {self.source}: nothing would change")
 

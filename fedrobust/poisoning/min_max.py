@@ -15,10 +15,6 @@ from fedrobust.poisoning.statistics import mean_and_deviation
 class _Farthest:
     direction: Literal["deviation", "mean", "sign"] = "deviation"
 
-    def __post_init__(self) -> None:
-        if self.direction not in ("deviation", "mean", "sign"):
-            raise ValueError(f"direction = {self.direction!r}: choose deviation, mean or sign")
-
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         mean, deviation = mean_and_deviation(honest)

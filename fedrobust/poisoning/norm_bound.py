@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedrobust.bounds import Positive
 from fedrobust.poisoning.attack import POISONING, Scene
 
 
@@ -20,7 +21,7 @@ class NormBound:
         stretch: also lengthen shorter updates.
     """
 
-    norm: float = 1.0
+    norm: Positive = 1.0
     stretch: bool = False
 
     def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:

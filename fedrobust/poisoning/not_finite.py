@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from fedrobust.bounds import PositiveShare
 from fedrobust.poisoning.attack import POISONING, Scene
 
 
@@ -19,11 +20,7 @@ class NotFinite:
     """
 
     value: Literal["nan", "inf"] = "nan"
-    share: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.value not in ("nan", "inf"):
-            raise ValueError(f"value = {self.value!r}: choose nan or inf")
+    share: PositiveShare = 1.0
 
     def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
         """Return the update with the value in it."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedrobust.bounds import Real
 from fedrobust.poisoning.attack import POISONING, Scene
 
 
@@ -16,7 +17,7 @@ class Scaling:
         factor: what it is multiplied by.
     """
 
-    factor: float = 10.0
+    factor: Real = 10.0
 
     def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
         """Return the scaled update."""

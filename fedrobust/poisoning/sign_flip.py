@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedrobust.bounds import Positive
 from fedrobust.poisoning.attack import POISONING, Scene
 
 
@@ -16,7 +17,7 @@ class SignFlip:
         scale: the size of that number; the paper's experiments take 4.
     """
 
-    scale: float = 4.0
+    scale: Positive = 4.0
 
     def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
         """Return the flipped update."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from fedrobust.bounds import Decay, NonNegative, Positive
 from fedrobust.registry import Registry
 
 OPTIMIZERS = Registry("optimizer")
@@ -50,9 +51,9 @@ class SGD:
             2017, arXiv:1711.05101).
     """
 
-    momentum: float = 0.9
+    momentum: Decay = 0.9
     nesterov: bool = False
-    weight_decay: float = 0.0
+    weight_decay: NonNegative = 0.0
 
     def start(self, weights: Sequence[tf.Tensor]) -> Tensors:
         """Return one velocity a weight, or none without momentum."""
@@ -95,10 +96,10 @@ class Adam:
         weight_decay: decoupled (AdamW, Loshchilov and Hutter, 2017, arXiv:1711.05101).
     """
 
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-7
-    weight_decay: float = 0.0
+    beta_1: Decay = 0.9
+    beta_2: Decay = 0.999
+    epsilon: Positive = 1e-7
+    weight_decay: NonNegative = 0.0
 
     def start(self, weights: Sequence[tf.Tensor]) -> Tensors:
         """Return the decaying sums of gradients of all weights, then those of their squares."""

@@ -151,8 +151,8 @@ def test_the_same_images_are_poisoned_in_every_round(split):
         ("fgsm-images(kind='x')", "choose adversarial, targeted or unlearnable"),
         ("min-max(direction='up')", "choose deviation, mean or sign"),
         ("not-finite(value='one')", "choose nan or inf"),
-        ("fedrobust.data.dataset:Split", "missing"),
-        ("fedrobust.runs.run:Run(folder=1, result=2)", "has one of the methods data, update, coalition"),
+        ("fedrobust.data.dataset:Split", "needs the setting images"),
+        ("fedrobust.poisoning.attack:Scene", "has one of the methods data, update, coalition"),
     ],
 )
 def test_wrong_settings_are_refused(text, message):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from fedrobust.bounds import Count, NonNegative, PositiveShare
 from fedrobust.evasion.steps import ascend, random_start
 from fedrobust.shares import exact
 from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
@@ -33,11 +34,11 @@ class PGDTraining:
             2016, arXiv:1611.01236, takes half).
     """
 
-    epsilon: float = 8 / 255
-    steps: int = 7
-    step_size: float = 0.0
+    epsilon: PositiveShare = 8 / 255
+    steps: Count = 7
+    step_size: NonNegative = 0.0
     random_start: bool = True
-    share: float = 1.0
+    share: PositiveShare = 1.0
 
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the mean loss of `batch` with a share of its images replaced."""
@@ -82,10 +83,10 @@ class FGSMTraining(PGDTraining):
         share: share of each batch that is replaced, in (0, 1].
     """
 
-    epsilon: float = 0.001
-    steps: int = 1
+    epsilon: PositiveShare = 0.001
+    steps: Count = 1
     random_start: bool = False
-    share: float = 0.5
+    share: PositiveShare = 0.5
 
     def __post_init__(self) -> None:
         if not self.step_size:

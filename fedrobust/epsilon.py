@@ -1,0 +1,56 @@
+"""Epsilons: how far an attacker may go, written as a number or as a fraction of 255."""
+
+import math
+import re
+from fractions import Fraction
+
+from fedrobust.errors import ConfigError
+
+_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
+_FORM = re.compile(rf"\s*(?P<above>{_NUMBER})\s*(?:/\s*(?P<below>{_NUMBER})\s*)?")
+
+LONGEST = 64
+"""Letters of an epsilon: more say nothing that a float could hold."""
+
+
+def epsilon_value(epsilon: float | str) -> float:
+    """Return the number that an epsilon means, written as a number or as one fraction such as ``"8/255"``.
+
+    Raises:
+        ConfigError: it is neither, or no finite number.
+
+    Example:
+        >>> epsilon_value("8/255") == 8 / 255, epsilon_value("0.5/255") == 0.5 / 255, epsilon_value(0.001)
+        (True, True, 0.001)
+        >>> epsilon_value("8/255/3")
+        Traceback (most recent call last):
+        fedrobust.errors.ConfigError: '8/255/3': an epsilon is a finite number or one fraction, such as "8/255"
+    """
+    number = _read(epsilon)
+    if number is None or not math.isfinite(number):
+        raise ConfigError(
+            f'{shortened(epsilon)}: an epsilon is a finite number or one fraction, such as "8/255"'
+        )
+    return number
+
+
+def _read(epsilon: object) -> float | None:
+    """Return the number, None where there is none to read."""
+    try:
+        if not isinstance(epsilon, str):
+            is_number = isinstance(epsilon, int | float) and not isinstance(epsilon, bool)
+            return float(epsilon) if is_number else None  # type: ignore[arg-type]
+        # Only what is short is read: of an exponent with eight digits, a fraction would write out every zero.
+        form = _FORM.fullmatch(epsilon) if len(epsilon) <= LONGEST else None
+        return float(Fraction(form["above"]) / Fraction(form["below"] or 1)) if form else None
+    except (OverflowError, ZeroDivisionError):
+        return None
+
+
+def shortened(value: object, most: int = 80) -> str:
+    """Return how Python writes `value`, cut to about `most` letters."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more than 4,300 digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 4 :]}"
