@@ -125,7 +125,7 @@ def import_dotted(path: str) -> Any:
     return found
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """Return what went wrong in an import, with the file and line of the module that was being imported."""
     kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
     if isinstance(error, SyntaxError):
