@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import DataError, Split
-from fedrobust.data.npz import read_array, read_split
+from fedrobust.data.npz import read_arrays, read_split
+from fedrobust.data.roots import home_of
 from fedrobust.once import once
 from fedrobust.study import Problem, shard_of
 
@@ -38,7 +37,7 @@ def shard(experiment: Experiment, node_config: Mapping[str, Any], problem: Probl
     path = node_config.get("data-path")
     if path is None:
         return shard_of(experiment, partition_id(node_config))
-    own = own_shard(Path(str(path)).expanduser())
+    own = own_shard(home_of(str(path)))
     if own.images.shape[1:] != problem.image_shape:
         raise DataError(
             f"{path}: train_images are {own.images.shape[1:]}, the study's are {problem.image_shape}: resize them"
@@ -58,15 +57,4 @@ def own_shard(path: Path) -> Split:
         DataError: there is no such file, an array is missing, or has a wrong shape or dtype.
     """
     names = ("train_images", "train_labels")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in names if name not in archive]
-            if missing:
-                raise DataError(
-                    f"{path}: no {' and no '.join(missing)}; it has {', '.join(archive) or 'nothing'}"
-                )
-            return read_split(path, "train", *(read_array(path, archive, name) for name in names))
-    except DataError:
-        raise
-    except (OSError, EOFError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: cannot be read as an .npz file: {error}") from error
+    return read_split(path, "train", *read_arrays(path, names).values())

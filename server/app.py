@@ -258,7 +258,11 @@ class Study:
         """Tell the listeners that the study begins or goes on."""
         experiment = self.experiment
         rounds = experiment.federation.rounds
-        emit(StudyStarted(experiment.name, str(folder.path), rounds, self.summary(dataset)))
+        emit(
+            StudyStarted(
+                experiment.name, str(folder.path), rounds, self.summary(dataset, partition_of(experiment))
+            )
+        )
         if experiment.output.resume:
             emit(StudyResumed(state.round))
 
@@ -572,14 +576,15 @@ class Study:
         write = folder.write_json if status == "finished" else folder.write_whatever
         write("result.json", self.result)
 
-    def summary(self, dataset: Dataset) -> str:
+    def summary(self, dataset: Dataset, partition: Partition | Drawing) -> str:
         """Return the study in one line."""
         experiment = self.experiment
         malicious = malicious_of(experiment)
         attacked = f"; {len(malicious)} malicious: {experiment.poisoning.attack}" if malicious else ""
         return (
             f"{dataset.name}: {len(dataset.train.labels)} images over {experiment.federation.clients} clients "
-            f"({experiment.data.partition}), {experiment.model.name} from {experiment.model.weights} weights{attacked}"
+            f"({experiment.data.partition}; {partition.unevenness}), "
+            f"{experiment.model.name} from {experiment.model.weights} weights{attacked}"
         )
 
 

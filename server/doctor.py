@@ -5,7 +5,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedrobust.config import Experiment
 from fedrobust.runs.events import ForecastMade, StageStarted, emit
-from fedrobust.study import Problem, attack_of, dataset_of, defence_of, initial_model, recipe_of
+from fedrobust.study import Problem, attack_of, dataset_of, defence_of, initial_model, partition_of, recipe_of
 from server.defender import Defender
 from server.distiller import plan_lesson
 from server.forecaster import check_aggregation, forecast_of
@@ -42,5 +42,6 @@ def main(grid: Grid, context: Context) -> None:
     defender = Defender(experiment, root_of(experiment, dataset))
     strategy = FederatedStrategy(experiment, classifier.layout, problem, population, defender)
     forecast = forecast_of(experiment, dataset, classifier.layout, strategy, getattr(grid, "workers", 0))
-    emit(ForecastMade(forecast.line(), forecast.to_json(), forecast.rows()))
+    shards = partition_of(experiment).unevenness
+    emit(ForecastMade(forecast.line(), forecast.to_json(), [*forecast.rows(), ("shards", shards)]))
     forecast.check()

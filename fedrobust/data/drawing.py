@@ -120,6 +120,11 @@ class Drawing:
         """Images a client, int64 (clients,): all the same, in the memory of one number."""
         return np.broadcast_to(np.int64(self.shards.images), self.clients)
 
+    @property
+    def unevenness(self) -> str:
+        """How uneven the shards are, in words."""
+        return f"{self.shards.images} images each, which clients may share"
+
     @cached_property
     def counts(self) -> NDArray[np.int64]:
         """Images of each class at each of the first 1,000 clients, int64 (clients, classes)."""

@@ -1,5 +1,6 @@
 """Load a data set by the name a study gives it, list what there is, and describe what was loaded."""
 
+import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -50,12 +51,23 @@ Allowed: phantom, pathmnist, dermamnist, octmnist, pneumoniamnist, retinamnist, 
 tissuemnist, organamnist, organcmnist, organsmnist, or a path that ends in .npz
     """
     if name.lower().endswith(".npz"):
-        return read_npz(resolve(name, base, root))
+        path = resolve(name, base, root)
+        known = medmnist.published_as(path)
+        if known:
+            return medmnist.read_published(path, *known)
+        # An own file may bear a published set's name without being it.
+        return read_npz(path, f"{path.stem} (own file)" if medmnist.has_published_name(path) else "")
     known = name.lower()
     if known == "phantom":
         return drawn.phantom(classes, channels, size, train=samples, seed=seed)
     if known in medmnist.NAMES:
         return medmnist.load_medmnist(known, size, root)
+    if os.path.exists(name):
+        what = "a folder" if os.path.isdir(name) else "a file"
+        raise DataError(
+            f'data.name = "{name}": {what}, but data come as one .npz file with train_images, train_labels, '
+            "val_images, ...: write one with numpy.savez_compressed"
+        )
     raise DataError(f'data.name = "{name}": {unknown(known)}')
 
 

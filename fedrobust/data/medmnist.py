@@ -160,20 +160,48 @@ def load_medmnist(name: str, size: int = 28, root: str | Path = "") -> Dataset:
     else:
         path = found
         verify(path, about.files[size][1])
+    return read_published(path, about, size)
+
+
+def read_published(path: Path, about: Published, size: int) -> Dataset:
+    """Read a file that is known to be a published one.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     place = cache_folder(path)
     splits = read_splits(path)
     return Dataset(
-        name=name,
+        name=about.name,
         train=splits[0],
         validation=splits[1],
         test=splits[2],
         label_names=about.label_names,
         task=about.task,
-        disease=DISEASE.get(name, ()),
+        disease=DISEASE.get(about.name, ()),
         source=about.files[size][0],
         licence=about.licence,
         digest=remembered(path, "sha256", lambda: digest(*splits), place),
     )
+
+
+def has_published_name(path: Path) -> bool:
+    """Return whether a file is called as MedMNIST calls one of its own."""
+    return path.name in {file_name(name, size) for name in NAMES for size in SIZES}
+
+
+def published_as(path: Path) -> tuple[Published, int] | None:
+    """Return which published set a file is, with its size in pixels; None for an own file, whatever its name."""
+    for name in NAMES:
+        for size in SIZES:
+            if path.name == file_name(name, size) and name not in REFUSED and os.path.isfile(path):
+                about = published(name)
+                return (
+                    (about, size)
+                    if remembered(path, "md5", lambda: md5_of(path)) == about.files[size][1]
+                    else None
+                )
+    return None
 
 
 def md5_of(path: Path) -> str:

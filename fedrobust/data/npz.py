@@ -1,20 +1,22 @@
 """Read an own `.npz` file in MedMNIST's layout, or say exactly what is wrong with it."""
 
+import os
 import zipfile
-import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.data.archive import DAMAGE, check_memory, damaged, declared
 from fedrobust.data.dataset import DataError, Dataset, Split, digest, listed
 from fedrobust.data.unpacked import cache_folder, is_large, remembered, unpacked
 
 KEYS = tuple(f"{split}_{part}" for split in ("train", "val", "test") for part in ("images", "labels"))
 
 
-def read_npz(path: Path) -> Dataset:
+def read_npz(path: Path, name: str = "") -> Dataset:
     """Read a user's own data set.
 
     The file holds `train_images`, `val_images`, `test_images`, uint8 (n, height, width) or (n, height, width,
@@ -24,6 +26,7 @@ def read_npz(path: Path) -> Dataset:
 
     Args:
         path: the file.
+        name: what to call the set; the file's name without its ending if empty.
 
     Raises:
         DataError: the file cannot be used; the message names the file, the key, what was found and what is
@@ -33,7 +36,7 @@ def read_npz(path: Path) -> Dataset:
     splits = read_splits(path)
     classes = class_count(path, splits)
     return Dataset(
-        name=path.stem,
+        name=name or path.stem,
         train=splits[0],
         validation=splits[1],
         test=splits[2],
@@ -67,51 +70,72 @@ def read_splits(path: Path) -> tuple[Split, Split, Split]:
     return train, validation, test
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the six arrays of a file; pickled objects are refused, they could run code.
+def read_arrays(path: Path, keys: Sequence[str] = KEYS) -> dict[str, NDArray[Any]]:
+    """Read arrays of a file; pickled objects are refused, they could run code.
+
+    Types, shapes and sizes are known from the headers: what cannot be used is refused before it is unpacked.
+
+    Args:
+        path: the file.
+        keys: names of the arrays.
 
     Raises:
-        DataError: the file is missing, no npz, truncated, lacks a key, or holds pickled objects.
+        DataError: the file is missing, no npz, truncated, lacks a key, is too large, or holds pickled objects.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    if not zipfile.is_zipfile(path):
+    if not os.path.isfile(path):
+        raise DataError(f"{path}: {'a folder; name an .npz file' if os.path.isdir(path) else 'no such file'}")
+    if not is_archive(path):
         raise DataError(f"{path}: not an .npz file, or a truncated one; save it with numpy.savez_compressed")
+    about = declared(path, keys)
+    missing = [key for key in keys if key not in about]
+    if missing:
+        raise DataError(f"{path}: no {', '.join(missing)}; {advice_on_keys(path, missing, keys)}")
+    for key, each in about.items():
+        if key.endswith("images") and each.dtype == np.uint8:
+            check_image_shape(path, key, each.shape)
     try:
+        shared = unpacked(path, keys) if is_large(path) else None
+        if shared is not None:
+            return {key: shared[key] for key in keys}
+        check_memory(path, about)
         with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in KEYS if key not in archive]
-            if missing:
-                raise DataError(
-                    f"{path}: no {', '.join(missing)}; found {', '.join(archive) or 'nothing'}; allowed: "
-                    f"{', '.join(KEYS)}"
-                )
-            source = (unpacked(path, KEYS) if is_large(path) else None) or archive
-            return {key: read_array(path, source, key) for key in KEYS}
+            return {key: archive[key] for key in keys}
     except DataError:
         raise
-    # RuntimeError: encrypted, or compressed in a way that zipfile does not know.
-    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: truncated or damaged ({error}); fetch or save it again") from error
+    except DAMAGE as error:
+        raise damaged(path, error) from error
 
 
-def read_array(path: Path, archive: Any, key: str) -> NDArray[Any]:
-    """Read one array.
+def is_archive(path: Path) -> bool:
+    """Return whether a file is a zip archive.
 
     Raises:
-        DataError: it holds pickled objects, or is damaged; NumPy says both with a ValueError.
+        DataError: it cannot be read.
     """
     try:
-        array: NDArray[Any] = archive[key]
-    except ValueError as error:
-        if "allow_pickle" in str(error) or "Python objects" in str(error):
-            raise DataError(
-                f"{path}: {key} holds pickled objects; allowed: plain integer arrays. Pickles could run "
-                "code and are never loaded; save numbers of one shape"
-            ) from error
-        raise DataError(f"{path}: {key} is truncated or damaged ({error}); fetch or save it again") from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{path}: {key} is no NumPy array; save it with numpy.savez_compressed")
-    return array
+        with path.open("rb"):
+            return zipfile.is_zipfile(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def advice_on_keys(path: Path, missing: Sequence[str], keys: Sequence[str]) -> str:
+    """Return what is in a file that lacks keys, and what to do about it."""
+    with zipfile.ZipFile(path) as archive:
+        found = [name.removesuffix(".npy") for name in archive.namelist()]
+    more = ", ..." if len(found) > 10 else ""
+    shown = f"found {', '.join(found[:10]) or 'nothing'}{more}; allowed: {', '.join(keys)}"
+    if set(missing) == {"val_images", "val_labels"}:
+        shown += (
+            ". Set a tenth of the training images aside: val_images, val_labels = train_images[::10], "
+            "train_labels[::10]; keep = numpy.arange(len(train_labels)) % 10 > 0; train_images, train_labels = "
+            "train_images[keep], train_labels[keep]"
+        )
+    elif set(missing) == {"test_images", "test_labels"}:
+        shown += ". Figures are of images that nobody trained on: set some of the training images aside"
+    elif len(missing) == len(keys) and found:
+        shown += ". Save the arrays under these names: numpy.savez_compressed(file, train_images=..., ...)"
+    return shown
 
 
 def read_split(path: Path, name: str, images: NDArray[Any], labels: NDArray[Any]) -> Split:
@@ -129,25 +153,71 @@ def read_split(path: Path, name: str, images: NDArray[Any], labels: NDArray[Any]
 def read_images(path: Path, key: str, images: NDArray[Any]) -> NDArray[np.uint8]:
     """Return images as uint8 (n, height, width, channels)."""
     if images.dtype != np.uint8:
-        advice = "save grey levels 0 to 255 as uint8"
-        if images.dtype.kind == "f":
-            advice += "; for values in [0, 1]: numpy.rint(images * 255).astype(numpy.uint8)"
-        raise DataError(f"{path}: {key} has dtype {images.dtype}; allowed: uint8; {advice}")
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
         raise DataError(
-            f"{path}: {key} has shape {images.shape}; allowed: (n, height, width), (n, height, width, 1) or "
-            "(n, height, width, 3), with at least one image"
+            f"{path}: {key} has dtype {images.dtype}; allowed: uint8; save grey levels 0 to 255 as uint8"
+            f"{advice_on_values(images)}"
         )
-    return np.ascontiguousarray(images)
+    check_image_shape(path, key, images.shape)
+    return np.ascontiguousarray(images[..., None] if images.ndim == 3 else images)
+
+
+def check_image_shape(path: Path, key: str, shape: tuple[int, ...]) -> None:
+    """Raise a DataError unless images have the shape of images."""
+    shape = (*shape, 1) if len(shape) == 3 else shape
+    if len(shape) == 4 and shape[3] in (1, 3) and 0 not in shape:
+        return
+    advice = ""
+    if len(shape) == 4 and shape[1] in (1, 3) and 0 not in shape:
+        advice = "; the channels come first here: numpy.moveaxis(images, 1, -1) puts them last"
+    elif len(shape) == 4 and shape[3] == 4:
+        advice = "; leave the fourth channel (transparency) out: images[..., :3]"
+    elif len(shape) == 4 and shape[3] == 2:
+        advice = "; leave the second channel (transparency) out: images[..., :1]"
+    elif len(shape) == 5:
+        advice = "; volumes are not offered: save slices of them"
+    elif len(shape) == 2:
+        advice = "; rows of pixels have to be images again: images.reshape(-1, height, width)"
+    raise DataError(
+        f"{path}: {key} has shape {shape}; allowed: (n, height, width), (n, height, width, 1) or "
+        f"(n, height, width, 3), with at least one image{advice}"
+    )
+
+
+def advice_on_values(images: NDArray[Any]) -> str:
+    """Return how images of another type become uint8, from the values that they have."""
+    kind = images.dtype.kind
+    if kind == "b":
+        return ": images.astype(numpy.uint8) * 255"
+    if kind not in "fiu" or not images.size:
+        return ""
+    low, high = images.min(), images.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return "; some values are NaN or infinite: find out why, and leave those images out"
+    found = f"; the values run from {low:g} to {high:g}"
+    if kind == "f" and low >= 0 and high <= 1:
+        return f"{found}; for values in [0, 1]: numpy.rint(images * 255).astype(numpy.uint8)"
+    if kind == "f" and low >= -1 and high <= 1:
+        return f"{found}; for values in [-1, 1]: numpy.rint((images + 1) * 127.5).astype(numpy.uint8)"
+    if low >= 0 and high <= 255:
+        whole = "images" if kind != "f" else "numpy.rint(images)"
+        return f"{found}: {whole}.astype(numpy.uint8)"
+    return (
+        f"{found}; choose the range that shows what matters, the same for all images: "
+        "numpy.rint((numpy.clip(images, low, high) - low) / (high - low) * 255.0).astype(numpy.uint8)"
+    )
 
 
 def read_labels(path: Path, key: str, labels: NDArray[Any]) -> NDArray[np.int32]:
     """Return labels as int32 (n,)."""
+    if is_one_hot(labels):
+        raise DataError(
+            f"{path}: {key} has shape {labels.shape}, one column a class (one-hot); allowed: (n,) or (n, 1), the "
+            "number of the class; save numpy.argmax(labels, axis=1)"
+        )
     if labels.dtype.kind not in "iu":
         raise DataError(
             f"{path}: {key} has dtype {labels.dtype}; allowed: an integer type, classes 0 to C - 1"
+            f"{advice_on_labels(labels)}"
         )
     if labels.ndim == 2 and labels.shape[1] > 1:
         raise DataError(
@@ -162,9 +232,32 @@ def read_labels(path: Path, key: str, labels: NDArray[Any]) -> NDArray[np.int32]
     limit = np.iinfo(np.int32).max
     if int(flat.min()) < 0 or int(flat.max()) > limit:
         raise DataError(
-            f"{path}: {key} has values {flat.min()} to {flat.max()}; allowed: 0 to C - 1 for C classes"
+            f"{path}: {key} has values {flat.min()} to {flat.max()}; allowed: 0 to C - 1 for C classes; leave out "
+            "images without a label, and number the classes from 0: numpy.unique(labels, return_inverse=True)[1]"
         )
     return flat.astype(np.int32)
+
+
+def is_one_hot(labels: NDArray[Any]) -> bool:
+    """Return whether every row of `labels` is 0 but for one 1."""
+    if labels.ndim != 2 or labels.shape[1] < 2 or not len(labels) or labels.dtype.kind not in "biuf":
+        return False
+    numbers = labels.astype(np.float64)
+    return bool(((numbers == 0) | (numbers == 1)).all() and (numbers.sum(axis=1) == 1).all())
+
+
+def advice_on_labels(labels: NDArray[Any]) -> str:
+    """Return how labels of another type become classes."""
+    kind = labels.dtype.kind
+    if kind in "SU":
+        return "; for names: names, labels = numpy.unique(labels, return_inverse=True)"
+    if kind == "b":
+        return ": labels.astype(numpy.uint8)"
+    if kind == "f" and labels.size and not np.isfinite(labels).all():
+        return "; some are NaN or infinite: leave out images without a label"
+    if kind == "f" and labels.size and (labels == np.rint(labels)).all():
+        return ": labels.astype(numpy.int64)"
+    return ""
 
 
 def class_count(path: Path, splits: tuple[Split, Split, Split]) -> int:

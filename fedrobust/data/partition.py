@@ -7,6 +7,7 @@ and stands in `fedrobust.data.drawing`: there are more clients than the images w
 """
 
 import hashlib
+import heapq
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +31,7 @@ Rng = np.random.Generator
 PARTITIONS = Registry("partition")
 
 TRIES = 1000
-"""How often a random division is drawn again before a request is refused."""
+"""How often `pathological` draws again before it exchanges classes."""
 
 FORMAT = 1
 
@@ -79,14 +80,38 @@ class Partition:
             feed(sha, array)
         return sha.hexdigest()
 
+    @property
+    def realised(self) -> dict[str, float]:
+        """How uneven the shards came out: ``smallest``, ``largest`` and ``deviation`` of their sizes in images, and
+        ``label-distance``, the mean total variation distance of a client's share of each class to all images' share, 0
+        for the same mixture everywhere.
+        """  # noqa: D205
+        sizes = self.sizes
+        mixtures = self.counts / self.counts.sum(axis=1, keepdims=True)
+        whole = self.counts.sum(axis=0) / self.counts.sum()
+        return {
+            "smallest": int(sizes.min()),
+            "largest": int(sizes.max()),
+            "deviation": float(sizes.std()),
+            "label-distance": float(np.abs(mixtures - whole).sum(axis=1).mean() / 2),
+        }
+
+    @property
+    def unevenness(self) -> str:
+        """`realised` in words, such as ``5 to 120 images each, labels 0.31 from those of all``."""
+        found = self.realised
+        sizes = f"{found['smallest']} to {found['largest']}" if found["deviation"] else f"{found['smallest']}"
+        return f"{sizes} images each, labels {found['label-distance']:.2f} from those of all"
+
     def to_json(self) -> str:
-        """Return the partition as JSON, with its hash."""
+        """Return the partition as JSON, with its hash and how uneven it came out."""
         record = {
             "format": FORMAT,
             "method": self.method,
             "settings": dict(self.settings),
             "seed": self.seed,
             "hash": self.hash,
+            "realised": self.realised,
             "counts": self.counts.tolist(),
             "indices": [shard.tolist() for shard in self.shards],
         }
@@ -113,7 +138,7 @@ class Partition:
             named, found = record["hash"], read.hash
         except DataError:
             raise
-        except (KeyError, OverflowError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise DataError(f"not a partition ({type(error).__name__}: {error})") from error
         if named != found:
             raise DataError(
@@ -274,7 +299,9 @@ def dirichlet(
 ) -> list[Indices]:
     """Divide each class in proportions drawn from Dirichlet(alpha).
 
-    The draw is repeated until every client has `min_size` images.
+    A draw that leaves a client with fewer than `min_size` images is repaired: the largest clients give up images, and
+    nothing else changes. Drawing again until every client has enough would soften the skew that was asked for, and
+    refuse many seeds.
 
     Yurochkin et al., 2019, Bayesian Nonparametric Federated Learning of Neural Networks, arXiv:1905.12022;
     the lower bound and the balancing as in flwr-datasets.
@@ -293,19 +320,8 @@ def dirichlet(
         )
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     per_class = np.array([len(indices) for indices in members])
-    closest = -1
-    for _ in range(TRIES):
-        counts = dirichlet_counts(per_class, clients, rng, alpha, self_balancing)
-        smallest = int(counts.sum(axis=0).min())
-        if smallest >= min_size:
-            return dealt(members, counts, rng)
-        closest = max(closest, smallest)
-    advice = f"lower data.min-size to {closest}, " if closest > 0 else ""
-    raise DataError(
-        f'data.partition = "dirichlet": {TRIES} draws with data.alpha = {alpha} never gave each of '
-        f"{clients} clients {min_size} of {number} images; in the closest, the smallest client had "
-        f"{max(closest, 0)}; {advice}raise data.alpha or lower federation.clients"
-    )
+    counts = dirichlet_counts(per_class, clients, rng, alpha, self_balancing)
+    return dealt(members, repaired(counts, min_size), rng)
 
 
 def dirichlet_counts(
@@ -313,16 +329,48 @@ def dirichlet_counts(
 ) -> NDArray[np.int64]:
     """Draw how many images of each class every client gets, int64 (classes, clients)."""
     proportions = rng.dirichlet(np.full(clients, alpha), size=len(per_class))
+    # A concentration near the largest float overflows in the draw: all clients get the same in the limit.
+    proportions = np.where(np.isfinite(proportions).all(axis=1, keepdims=True), proportions, 1 / clients)
     if not self_balancing:
         return divided(proportions, per_class[:, None])
     fair = per_class.sum() / clients
     counts = np.zeros((len(per_class), clients), np.int64)
     for label, images in enumerate(per_class):
-        open_to = np.where(counts.sum(axis=0) > fair, 0.0, proportions[label])
-        # With a tiny alpha every open client's proportion may underflow: the draw then counts as missed.
+        is_open = counts.sum(axis=0) <= fair
+        open_to = np.where(is_open, proportions[label], 0.0)
+        # With a tiny alpha every open client's proportion may underflow: they then share alike.
         if open_to.sum() == 0:
-            return np.zeros_like(counts)
+            open_to = is_open.astype(np.float64)
         counts[label] = divided(open_to, images)
+    return counts
+
+
+def repaired(counts: NDArray[np.int64], min_size: int) -> NDArray[np.int64]:
+    """Return `counts` (classes, clients) with images moved until every client has `min_size`.
+
+    One at a time, the client that has most images then (of equals the first) gives one of the class that it has most
+    of to the first client that has too few. As few images move as can, and clients that do not take part keep theirs.
+
+    Args:
+        counts: images of each class at each client; at least ``clients * min_size`` in all.
+        min_size: images that every client has at least.
+
+    Example:
+        >>> import numpy as np
+        >>> repaired(np.array([[9, 0, 1], [2, 0, 4]]), 2).tolist()
+        [[7, 2, 1], [2, 0, 4]]
+    """
+    counts = counts.copy()
+    sizes = counts.sum(axis=0)
+    largest = [(-int(size), client) for client, size in enumerate(sizes)]
+    heapq.heapify(largest)
+    for poor in np.flatnonzero(sizes < min_size):
+        for _ in range(min_size - int(sizes[poor])):
+            size, donor = heapq.heappop(largest)
+            label = int(counts[:, donor].argmax())
+            counts[label, donor] -= 1
+            counts[label, poor] += 1
+            heapq.heappush(largest, (size + 1, donor))
     return counts
 
 
@@ -425,6 +473,8 @@ def held(
         holders = holds.sum(axis=0)
         if holders.min() > 0 and (holders <= per_class).all():
             return holds
+    if assignment != "deterministic" and (rehoused := spread(holds, per_class)) is not None:
+        return rehoused
     if holders.min() == 0:
         raise DataError(
             f'data.partition = "pathological": with data.class-assignment = "{assignment}", {clients} '
@@ -438,6 +488,33 @@ def held(
         f"{holders[crowded]} of {clients} clients would share it; lower federation.clients or "
         "data.classes-per-client"
     )
+
+
+def spread(holds: NDArray[np.bool_], per_class: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+    """Return `holds` with classes exchanged until each is held, by no more clients than it has images.
+
+    One at a time, a holder of the most crowded class takes the emptiest instead. None where that comes to no end.
+
+    Args:
+        holds: which classes each client holds, bool (clients, classes).
+        per_class: images of each class.
+    """
+    holds = holds.copy()
+    for _ in range(holds.size):
+        holders = holds.sum(axis=0)
+        room = per_class - holders
+        if holders.min() > 0 and room.min() >= 0:
+            return holds
+        wanted = int(holders.argmin()) if holders.min() == 0 else int(room.argmax())
+        givers = holders > 1 if holders.min() == 0 else room < 0
+        for crowded in np.argsort(room, kind="stable"):
+            movable = np.flatnonzero(holds[:, crowded] & ~holds[:, wanted])
+            if givers[crowded] and room[wanted] > 0 and len(movable):
+                holds[movable[0], [crowded, wanted]] = False, True
+                break
+        else:
+            return None
+    return None
 
 
 def random_classes(clients: int, classes: int, rng: Rng) -> Indices:

@@ -18,8 +18,20 @@ def roots(root: str | Path = "") -> tuple[Path, ...]:
         >>> roots("/srv/images")[0].as_posix(), roots()[-1].name
         ('/srv/images', '.medmnist')
     """
-    given = [Path(folder).expanduser() for folder in (root, os.environ.get(VARIABLE, "")) if str(folder)]
+    given = [home_of(folder) for folder in (root, os.environ.get(VARIABLE, "")) if str(folder)]
     return tuple(dict.fromkeys([*given, Path.home() / ".medmnist"]))
+
+
+def home_of(path: str | Path) -> Path:
+    """Return a path with ``~`` replaced by the home folder.
+
+    Raises:
+        DataError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{path}: there is no such user") from error
 
 
 def folders(root: str | Path = "") -> tuple[Path, ...]:
@@ -41,11 +53,14 @@ def resolve(path: str | Path, base: Path | None = None, root: str | Path = "") -
     Raises:
         DataError: there is no such file; the message lists every folder searched.
     """
-    wanted = Path(path).expanduser()
+    wanted = home_of(path)
     places = [Path()] if wanted.is_absolute() else [*([base] if base else []), Path.cwd(), *folders(root)]
     for place in places:
-        if (place / wanted).is_file():
+        if os.path.isfile(place / wanted):
             return place / wanted
+    folder = next((place / wanted for place in places if os.path.isdir(place / wanted)), None)
+    if folder is not None:
+        raise DataError(f"{folder}: a folder; name a file")
     if wanted.is_absolute():
         raise DataError(f"{wanted}: no such file")
     raise DataError(f"{wanted}: no such file; searched {searched(places)}")

@@ -98,17 +98,22 @@ def remembered(path: Path, what: str, find_out: Callable[[], str], place: Path |
     """
     try:
         large = is_large(path)
-    except (OSError, zipfile.BadZipFile):
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        zipfile.BadZipFile,
+    ):  # no archive, or none that can be understood
         large = False
     if not large:
-        return find_out()
+        return _told(path, find_out)
     place = place or cache_folder(path)
     # Not with_suffix: a file's name may hold dots, and what follows the last one here tells its version.
     note = place.parent / f"{place.name}.{what}"
     try:
         return note.read_text(encoding="utf-8")
     except OSError:
-        found = find_out()
+        found = _told(path, find_out)
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         with atomic(note) as draft:
@@ -116,6 +121,13 @@ def remembered(path: Path, what: str, find_out: Callable[[], str], place: Path |
     except OSError as error:
         _warn(note.parent, error)
     return found
+
+
+def _told(path: Path, find_out: Callable[[], str]) -> str:
+    try:
+        return find_out()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def cache_folder(path: Path) -> Path:
@@ -130,6 +142,8 @@ def cache_folder(path: Path) -> Path:
         about = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{path}: no such file") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     version = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}"
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     root = os.environ.get("FEDROBUST_CACHE") or Path(home) / "fedrobust"

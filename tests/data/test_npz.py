@@ -165,3 +165,191 @@ def test_refuses_other_kinds_of_files(tmp_path):
         read_npz(single)
     with pytest.raises(DataError, match="no such file"):
         read_npz(tmp_path / "none.npz")
+
+
+ADVICE = {
+    "float in [0, 1]": ({"val_images": np.linspace(0, 1, 120).reshape(4, 6, 5)}, "rint(images * 255)"),
+    "float in [-1, 1]": ({"val_images": np.linspace(-1, 1, 120).reshape(4, 6, 5)}, "(images + 1) * 127.5"),
+    "float to 255": ({"val_images": np.linspace(0, 255, 120).reshape(4, 6, 5)}, "numpy.rint(images).astype"),
+    "float NaN": ({"val_images": np.full((4, 6, 5), np.nan)}, "NaN or infinite"),
+    "Hounsfield units": (
+        {"val_images": np.linspace(-1000, 3000, 120).reshape(4, 6, 5)},
+        "from -1000 to 3000",
+    ),
+    "uint16 beyond 255": ({"test_images": np.full((5, 6, 5), 4095, np.uint16)}, "from 4095 to 4095"),
+    "uint16 to 255": ({"test_images": np.full((5, 6, 5), 200, np.uint16)}, ": images.astype(numpy.uint8)"),
+    "bool images": ({"test_images": np.ones((5, 6, 5), bool)}, "astype(numpy.uint8) * 255"),
+    "channels first": ({"train_images": np.zeros((12, 3, 6, 5), np.uint8)}, "numpy.moveaxis(images, 1, -1)"),
+    "grey channel first": ({"train_images": np.zeros((12, 1, 6, 5), np.uint8)}, "numpy.moveaxis"),
+    "transparency": ({"train_images": np.zeros((12, 6, 5, 4), np.uint8)}, "images[..., :3]"),
+    "volumes": ({"train_images": np.zeros((12, 6, 5, 4, 1), np.uint8)}, "volumes"),
+    "flat rows": ({"train_images": np.zeros((12, 30), np.uint8)}, "images.reshape"),
+    "no validation": ({"val_images": None, "val_labels": None}, "train_images[::10]"),
+    "no test": ({"test_images": None, "test_labels": None}, "nobody trained on"),
+    "other names": (
+        {f"{split}_{part}": None for split in ("train", "val", "test") for part in ("images", "labels")}
+        | {"x_train": np.zeros(3), "y_train": np.zeros(3)},
+        "found x_train, y_train",
+    ),
+    "one-hot": (
+        {"train_labels": np.eye(3, dtype=np.uint8)[np.arange(12) % 3]},
+        "numpy.argmax(labels, axis=1)",
+    ),
+    "one-hot floats": ({"train_labels": np.eye(3)[np.arange(12) % 3]}, "numpy.argmax(labels, axis=1)"),
+    "float labels": ({"train_labels": np.arange(12) % 3 + 0.0}, "labels.astype(numpy.int64)"),
+    "names as labels": ({"train_labels": np.array(["a", "b", "c"] * 4)}, "numpy.unique"),
+    "bool labels": ({"train_labels": np.arange(12) % 2 > 0}, "labels.astype(numpy.uint8)"),
+    "NaN labels": ({"train_labels": np.full(12, np.nan)}, "leave out images without a label"),
+    "no label as -1": ({"train_labels": np.arange(12) % 3 - 1}, "leave out"),
+    "counted from 1": ({"train_labels": np.arange(12) % 3 + 1}, "renumber"),
+}
+
+
+@pytest.mark.parametrize("case", ADVICE)
+def test_the_message_says_what_to_do(save, case):
+    changes, advice = ADVICE[case]
+    with pytest.raises(DataError) as refusal:
+        read_npz(save(**changes))
+    assert advice in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def bomb(path, method, member="train_images", shape=(40_000, 200, 200)):
+    """A file that declares images of one grey level: 1.6 GB in few bytes."""
+    import io
+    import zipfile
+
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path, "w", method, allowZip64=True) as archive:
+        for key, array in arrays().items():
+            if key != member:
+                with archive.open(f"{key}.npy", "w") as file:
+                    np.lib.format.write_array(file, array)
+        with archive.open(f"{member}.npy", "w", force_zip64=True) as file:
+            file.write(head.getvalue())
+            left, zeros = int(np.prod(shape)), bytes(2**24)
+            while left:
+                left -= file.write(zeros[: min(left, len(zeros))])
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    import zipfile
+
+    path = tmp_path / "bomb.npz"
+    monkeypatch.setattr("fedrobust.data.archive.MOST_UNPACKED", 2**24)
+    bomb(path, zipfile.ZIP_DEFLATED, shape=(1000, 200, 200))
+    monkeypatch.setattr("fedrobust.data.npz.unpacked", lambda *_: pytest.fail("unpacked"))
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(DataError, match=r"bytes that unpack to 40,\d{3},\d{3}, \d+ times as many"):
+        read_npz(path)
+
+
+def test_a_large_member_that_is_not_asked_for_costs_nothing(tmp_path, monkeypatch):
+    import zipfile
+
+    path = tmp_path / "more.npz"
+    monkeypatch.setattr("fedrobust.data.archive.MOST_UNPACKED", 2**24)
+    bomb(path, zipfile.ZIP_DEFLATED, member="extra", shape=(1000, 200, 200))
+    assert len(read_npz(path).train) == 12
+
+
+@pytest.mark.parametrize("method", ["ZIP_STORED", "ZIP_DEFLATED", "ZIP_BZIP2", "ZIP_LZMA"])
+@pytest.mark.parametrize("place", [0.1, 0.35, 0.6, 0.97])
+def test_damage_in_every_kind_of_packing_is_one_sentence(tmp_path, method, place):
+    import zipfile
+
+    path = tmp_path / "own.npz"
+    with zipfile.ZipFile(path, "w", getattr(zipfile, method)) as archive:
+        for key, array in arrays(shape=(40, 40)).items():
+            with archive.open(f"{key}.npy", "w") as file:
+                np.lib.format.write_array(file, array)
+    assert len(read_npz(path).train) == 12
+    whole = bytearray(path.read_bytes())
+    for offset in range(7):
+        whole[int(place * len(whole)) + offset] ^= 0xA5
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match=str(path)):
+        read_npz(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "word"),
+    [
+        ("((((", "damaged"),
+        ("{'descr': '|u1', 'fortran_order': False, 'shape': (10**30,)}", "damaged"),
+        ("{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999999999,)}", "declares shape"),
+        ("{'descr': '|u1', 'fortran_order': False, 'shape': (-5, 6, 5)}", "declares shape"),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (12,)}", "pickled"),
+        ("{'descr': [('a', '|O'), ('b', '<f4')], 'fortran_order': False, 'shape': (12,)}", "pickled"),
+        ("{'descr': '|u1', 'fortran_order': False, 'shape': (12, 6, 5), 'more': 1}", "damaged"),
+        ("nonsense", "damaged"),
+        ("[" * 3000, "damaged"),
+    ],
+)
+def test_made_up_headers(tmp_path, header, word):
+    import zipfile
+
+    path = tmp_path / "own.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, array in arrays().items():
+            with archive.open(f"{key}.npy", "w") as file:
+                if key == "train_images":
+                    text = header.encode() + b"\n"
+                    file.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(360))
+                else:
+                    np.lib.format.write_array(file, array)
+    with pytest.raises(DataError, match=word):
+        read_npz(path)
+
+
+def test_images_that_do_not_fit_into_memory_are_refused_with_numbers(save, monkeypatch):
+    class Memory:
+        available = 100
+
+    monkeypatch.setattr("psutil.virtual_memory", Memory)
+    with pytest.raises(DataError, match=r"take [\d,]+ bytes, 100 are free"):
+        read_npz(save())
+
+
+def test_an_own_file_with_a_published_name_is_said_to_be_one(tmp_path, save):
+    from fedrobust.audit.file import official
+    from fedrobust.data.load import load
+
+    own = save(classes=2).rename(tmp_path / "breastmnist.npz")
+    dataset = load(str(own))
+    assert dataset.name == "breastmnist (own file)"
+    assert official(dataset) is None
+    assert load(str(own.rename(tmp_path / "mine.npz"))).name == "mine"
+
+
+def test_a_published_file_by_its_path_is_the_published_set(real_data):
+    from fedrobust.audit.file import official
+    from fedrobust.data.load import load
+    from fedrobust.data.medmnist import find
+
+    path = find("breastmnist", 28, real_data)
+    if path is None:
+        pytest.skip("BreastMNIST is not here")
+    by_path, by_name = load(str(path)), load("breastmnist", root=real_data)
+    assert (by_path.name, by_path.label_names, by_path.disease) == ("breastmnist", by_name.label_names, (0,))
+    assert official(by_path) == 156
+
+
+def test_folders_and_other_files_are_told_apart(tmp_path, monkeypatch):
+    from fedrobust.data.load import load
+
+    (tmp_path / "images").mkdir()
+    (tmp_path / "set.npz").mkdir()
+    (tmp_path / "table.csv").write_text("a,b\n")
+    monkeypatch.chdir(tmp_path)
+    for name, word in (
+        ("images", "a folder, but data come as one .npz file"),
+        ("table.csv", "a file, but data come as one .npz file"),
+        ("set.npz", "a folder; name a file"),
+        ("~nobody-of-this-name/set.npz", "no such user"),
+        ("none.npz", "no such file; searched"),
+        ("a\0b.npz", "no such file"),
+    ):
+        with pytest.raises(DataError, match=word):
+            load(name)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedrobust.data.dataset import DataError
-from fedrobust.data.partition import Partition, dirichlet_counts, partition, quantities
+from fedrobust.data.partition import Partition, dirichlet_counts, partition, quantities, repaired
 
 METHODS = {
     "iid": {},
@@ -100,17 +100,89 @@ def test_dirichlet_serves_thousands_of_clients():
     assert shared.counts.sum() == 60_000
 
 
-def test_dirichlet_says_how_close_it_came():
-    with pytest.raises(DataError) as refusal:
-        partition(labels(200), 20, "dirichlet", alpha=0.05)
-    for word in (
-        "dirichlet",
-        "1000 draws",
-        "data.alpha = 0.05",
-        "20 clients 10 of 200",
-        "smallest client had",
-    ):
-        assert word in str(refusal.value)
+def test_a_draw_that_has_enough_for_everybody_stays_as_it_was_drawn():
+    """The bits of earlier versions: counts drawn once, then every class shuffled and dealt."""
+    from fedrobust.data.partition import dealt
+    from fedrobust.randomness import Purpose, generator
+
+    images = labels(5000)
+    rng = generator(7, Purpose.PARTITION)
+    members = [np.flatnonzero(images == label) for label in np.unique(images)]
+    counts = dirichlet_counts(np.array([len(each) for each in members]), 8, rng, 1.0, self_balancing=False)
+    assert counts.sum(axis=0).min() >= 10
+    found = partition(images, 8, "dirichlet", alpha=1.0, seed=7)
+    for shard, expected in zip(found.shards, dealt(members, counts, rng), strict=True):
+        np.testing.assert_array_equal(shard, np.sort(expected))
+
+
+@pytest.mark.parametrize(
+    ("alpha", "clients", "min_size"), [(0.05, 20, 10), (0.1, 20, 5), (1e-300, 6, 30), (1e300, 7, 1)]
+)
+def test_no_seed_is_refused_that_arithmetic_allows(alpha, clients, min_size):
+    for seed in range(40):
+        shared = partition(labels(200), clients, "dirichlet", alpha=alpha, min_size=min_size, seed=seed)
+        assert shared.sizes.min() >= min_size
+        assert shared.counts.sum() == 200
+
+
+def test_a_repair_moves_as_few_images_as_can_and_from_the_largest_alone():
+    draw = np.random.default_rng(3)
+    for _ in range(50):
+        counts = dirichlet_counts(np.array([300, 240]), 12, draw, 0.3, self_balancing=False)
+        mended, sizes = repaired(counts, 8), counts.sum(axis=0)
+        assert (mended >= 0).all()
+        np.testing.assert_array_equal(mended.sum(axis=1), counts.sum(axis=1))
+        moved = np.abs(mended - counts).sum() // 2
+        assert moved == np.maximum(8 - sizes, 0).sum()
+        givers = mended.sum(axis=0) < sizes
+        if givers.any():
+            # Whoever gave is no smaller now than anybody who did not, but for the one image in hand.
+            assert mended.sum(axis=0)[givers].min() >= sizes[~givers].max() - 1
+
+
+def test_a_repair_keeps_the_skew_that_was_asked_for():
+    """Draws repeated until all clients have enough are less skewed than Dirichlet(alpha)'s own."""
+    rng = np.random.default_rng(0)
+    free, mended, redrawn = [], [], []
+    per_class = np.array([147, 399])
+    while len(free) < 300:
+        counts = dirichlet_counts(per_class, 10, rng, 0.5, self_balancing=False)
+        free.append(counts.sum(axis=0).std())
+        mended.append(repaired(counts, 10).sum(axis=0).std())
+        if counts.sum(axis=0).min() >= 10:
+            redrawn.append(free[-1])
+    assert abs(np.mean(mended) - np.mean(free)) < 0.15 * np.mean(free)
+    assert np.mean(redrawn) < 0.85 * np.mean(free)
+
+
+def test_exactly_as_many_images_as_are_needed():
+    assert partition(labels(200), 20, "dirichlet", alpha=0.05, min_size=10).sizes.tolist() == [10] * 20
+
+
+def test_how_uneven_it_came_out_is_said():
+    even = partition(np.tile([0, 1], 50), 5, "iid").realised
+    assert (even["smallest"], even["largest"], even["deviation"]) == (20, 20, 0.0)
+    # Clients with one class of two alone: each is half of the whole away.
+    apart = partition(np.repeat([0, 1], 50), 2, "pathological", classes_per_client=1)
+    assert apart.realised["label-distance"] == 0.5
+    assert apart.unevenness == "50 images each, labels 0.50 from those of all"
+    assert json.loads(apart.to_json())["realised"] == apart.realised
+    assert Partition.from_json(apart.to_json()).hash == apart.hash
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_few_clients_hold_all_classes_whatever_the_seed(seed):
+    # Five clients with two of ten classes each have to hold every class once: one draw in 1,600 does.
+    shared = partition(np.tile(np.arange(10), 30), 5, "pathological", classes_per_client=2, seed=seed)
+    assert ((shared.counts > 0).sum(axis=0) == 1).all()
+    assert ((shared.counts > 0).sum(axis=1) == 2).all()
+
+
+def test_a_rare_class_goes_to_no_more_clients_than_it_has_images():
+    rare = np.concatenate([np.zeros(2, int), np.repeat(np.arange(1, 4), 100)])
+    shared = partition(rare, 30, "pathological", classes_per_client=2)
+    assert 1 <= (shared.counts[:, 0] > 0).sum() <= 2
+    assert ((shared.counts > 0).sum(axis=1) == 2).all()
 
 
 def test_shards_hold_few_classes_and_even_numbers():
@@ -254,7 +326,20 @@ def test_a_record_changed_after_it_was_written_is_refused(key):
         Partition.from_json(json.dumps(record | {key: changed[key]}))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1, "method": "iid"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "[" * 200_000,
+        "null",
+        '{"format": 1e999}',
+        '{"format": 2}',
+        '{"format": 1, "method": "iid"}',
+    ],
+)
 def test_text_that_is_no_partition_is_refused(text):
     with pytest.raises(DataError, match="partition"):
         Partition.from_json(text)
