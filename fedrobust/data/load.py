@@ -52,9 +52,9 @@ tissuemnist, organamnist, organcmnist, organsmnist, or a path that ends in .npz
     """
     if name.lower().endswith(".npz"):
         path = resolve(name, base, root)
-        known = medmnist.published_as(path)
-        if known:
-            return medmnist.read_published(path, *known)
+        published = medmnist.published_as(path)
+        if published:
+            return medmnist.read_published(path, *published)
         # An own file may bear a published set's name without being it.
         return read_npz(path, f"{path.stem} (own file)" if medmnist.has_published_name(path) else "")
     known = name.lower()
