@@ -42,7 +42,7 @@ def train(message: Message, context: Context) -> Message:
     """Answer with the weights after one local update, and its metrics."""
     weights = weights_of(message.content.array_records["weights"])
     number = message.content.config_records["config"]["round"]
-    if not isinstance(number, int):
+    if type(number) is not int:
         raise TypeError(f"round = {number!r}: a whole number")
     trained, metrics = _hospital(message, context).train(weights, number)
     return Message(

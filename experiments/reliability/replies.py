@@ -150,12 +150,17 @@ def envelopes() -> Iterator[Grid]:
 
 
 class Link:
-    """A SuperLink's side of the wire, in memory: it forgets replies once they are pulled, as the real one does."""
+    """A SuperLink's side of the wire, in memory.
+
+    It forgets replies once they are pulled, and their objects once it is told that they have arrived, as the real one
+    does.
+    """
 
     def __init__(self, answer: Callable[[Message], Deflated]):
         self.answer = answer
         self.replies: dict[str, Any] = {}
-        self.objects: dict[str, bytes] = {}
+        self.held: dict[str, dict[str, bytes]] = {}
+        self.pulled: dict[str, bytes] = {}
 
     def GetNodes(self, request: Any) -> GetNodesResponse:  # noqa: N802
         """Return all nodes."""
@@ -173,7 +178,8 @@ class Link:
                 message_to_proto(remove_content_from_message(reply)),
                 found.tree,
             )
-            self.objects.update(found.objects)
+            # Nobody's objects can take the place of another's: the real one goes by their digests.
+            self.held[found.name] = found.objects
         return PushAppMessagesResponse(message_ids=names, objects_to_push=[], session_id="s")
 
     def PushObject(self, request: Any) -> PushObjectResponse:  # noqa: N802
@@ -183,19 +189,23 @@ class Link:
     def PullMessages(self, request: Any) -> PullAppMessagesResponse:  # noqa: N802
         """Return replies, each once."""
         found = [self.replies.pop(name) for name in request.message_ids if name in self.replies]
+        self.pulled = {}
+        for proto, _ in found:
+            self.pulled.update(self.held[proto.metadata.message_id])
         return PullAppMessagesResponse(
             messages_list=[proto for proto, _ in found], message_object_trees=[tree for _, tree in found]
         )
 
     def PullObject(self, request: Any) -> PullObjectResponse:  # noqa: N802
-        """Return one object."""
-        content = self.objects.get(request.object_id)
+        """Return one object of the replies that were pulled last."""
+        content = self.pulled.get(request.object_id)
         if content is None:
             return PullObjectResponse(object_found=False)
         return PullObjectResponse(object_found=True, object_available=True, object_content=content)
 
     def ConfirmMessageReceived(self, request: Any) -> ConfirmMessageReceivedResponse:  # noqa: N802
-        """Forget a message."""
+        """Forget a message's objects."""
+        self.held.pop(request.message_object_id)
         return ConfirmMessageReceivedResponse()
 
 
@@ -216,6 +226,7 @@ def wire() -> Iterator[Grid]:
     with server_identity():
         yield grid
     assert grid.__dict__["_client"] is link
+    assert not link.held, "what was refused is left at the SuperLink"
 
 
 CARRIERS = {"in process": in_process, "envelope": envelopes, "wire": wire}

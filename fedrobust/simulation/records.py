@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord
@@ -144,7 +144,11 @@ def problem_config(problem: Problem) -> ConfigRecord:
 def problem_of(config: ConfigRecord) -> Problem:
     """Return what `problem_config` wrote into a message's settings."""
     shape, classes = config["image-shape"], config["classes"]
-    if not isinstance(shape, list) or len(shape) != 3 or not isinstance(classes, int):
+    if (
+        not isinstance(shape, list)
+        or len(shape) != 3
+        or [type(side) for side in [*shape, classes]] != [int] * 4
+    ):
         raise TypeError(f"image-shape = {shape!r}, classes = {classes!r}: three whole numbers, and one")
     height, width, channels = (int(side) for side in shape)
-    return Problem((height, width, channels), classes)
+    return Problem((height, width, channels), int(cast(int, classes)))

@@ -103,23 +103,21 @@ class Wire:
             self._meter.start(GROWTH * content_bytes(message) + SLACK_BYTES, self._timeout)
         try:
             found = list(self._grid.pull_messages([key]))
+            self._drop()
             return plain_reply(_answer(found, key), message, key) if found else None
         except Exception as error:
             # Bytes can make a decoder raise anything. If the carrier is whole, it was the reply.
-            self._check_carrier(error)
-            return failed_reply(
-                message, f"its reply cannot be read: {plain_text(f'{type(error).__name__}: {error}')}"
-            )
+            said = plain_text(f"{type(error).__name__}: {error}")
+            try:
+                list(self._grid.get_node_ids())
+                self._drop()
+            except Exception as broken:
+                raise EngineError(f"Flower's server does not answer any more: {said}") from broken
+            return failed_reply(message, f"its reply cannot be read: {said}")
 
-    def _check_carrier(self, error: Exception) -> None:
-        try:
-            list(self._grid.get_node_ids())
-            if self._meter is not None:
-                self._meter.drop()
-        except Exception as broken:
-            raise EngineError(
-                f"Flower's server does not answer any more: {plain_text(f'{type(error).__name__}: {error}')}"
-            ) from broken
+    def _drop(self) -> None:
+        if self._meter is not None:
+            self._meter.drop()
 
 
 def _answer(found: list[Message], key: str) -> Message:
@@ -213,10 +211,11 @@ class Meter:
         return response
 
     def drop(self) -> None:
-        """Tell the SuperLink that what is left of a refused reply can go."""
+        """Tell the SuperLink that what is left of a reply that was not taken can go."""
         if self._sender is None:
             return
-        for name in self._messages:
+        while self._messages:
+            name = self._messages.pop()
             self.client.ConfirmMessageReceived(
                 ConfirmMessageReceivedRequest(
                     node=self._sender.node, run_id=self._sender.run_id, message_object_id=name

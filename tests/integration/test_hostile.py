@@ -275,3 +275,37 @@ def test_workers_get_ready_in_the_name_of_whoever_can(tmp_path):
         assert stage.isprintable()
     assert study.status == "finished"
     assert 0 < study.result["forecast"]["step-seconds"] < 100
+
+
+FAILS = RuntimeError("all is \ud800 lost \x1b[2J" + "!" * 10**6)
+
+
+def failing(study, *arguments):
+    study.result["rounds"].append({"loss": math.inf, "by": {1, 2}, "seconds": np.float32(np.nan)})
+    raise FAILS
+
+
+def test_the_handler_of_an_error_does_not_fail(monkeypatch, tmp_path):
+    """What made a study fail may be in its record: it is written, and what is raised is why the study failed."""
+    monkeypatch.setattr("server.app.Study.round", failing)
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path, "polite_app", output__dir=str(tmp_path / "here"), output__report=False)
+    assert caught.value is FAILS
+    result = json.loads((tmp_path / "here" / "result.json").read_text())
+    assert result["status"] == "failed"
+    assert result["error"].startswith("RuntimeError: all is lost !!!")
+    assert len(result["error"]) == 10_000
+    assert result["rounds"] == [{"loss": None, "by": "a set", "seconds": None}]
+
+
+def test_a_record_that_cannot_be_written_does_not_hide_why_a_study_failed(monkeypatch, tmp_path):
+    def full(*arguments):
+        raise OSError("No space left on device")
+
+    error = RuntimeError("the first reason")
+    monkeypatch.setattr("server.app.Study.round", lambda *arguments: raising(error)(None, None))
+    monkeypatch.setattr("server.app.Study.note_status", full)
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path, "polite_app")
+    assert caught.value is error
+    assert error.__notes__ == ["its record cannot be written: OSError: No space left on device"]

@@ -54,3 +54,20 @@ def test_lines_are_json_and_not_numbers_are_refused(tmp_path):
         folder.write_json("result.json", {"loss": float("nan")})
     with pytest.raises(RunFolderError, match=r"result\.json"):
         folder.read_json("result.json")
+
+
+def test_the_record_of_a_failed_run_is_written_whatever_is_in_it(tmp_path):
+    folder = RunFolder(tmp_path)
+    value = {
+        "seconds": float("inf"),
+        "error": "x" * 10**6 + "\ud800",
+        "rounds": [{"loss": float("nan"), "by": {1}}],
+    }
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folder.write_json("result.json", value)
+    assert not folder.file("result.json").exists()
+    folder.write_whatever("result.json", value)
+    found = folder.read_json("result.json")
+    assert found["seconds"] is None
+    assert found["rounds"] == [{"loss": None, "by": "a set"}]
+    assert len(found["error"]) == 10_000

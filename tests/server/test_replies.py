@@ -1,7 +1,9 @@
 """Every reply is hostile until checked."""
 
+import json
 import re
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,11 +12,12 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MessageTy
 from fedrobust.config import Experiment
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.runs.environment import code_digest
+from fedrobust.simulation.grid import SimulatedGrid
 from fedrobust.simulation.identity import server_identity
 from fedrobust.simulation.records import weights_record
 from fedrobust.study import Problem, round_half_up
 from server.defender import Defender
-from server.population import Population
+from server.population import Population, population_of
 from server.replies import Failure, Introduction, Reply, read_introduction, read_reply
 from server.strategy import FederatedStrategy, RoundError
 
@@ -309,3 +312,169 @@ def test_sampling_is_seeded_by_round_and_goes_by_partition():
 
 def test_halves_go_up():
     assert [round_half_up(value) for value in (0.5, 1.5, 2.5, 2.4)] == [1, 2, 3, 2]
+
+
+def unchecked(**metrics):
+    """Return an honest reply whose metrics are what Flower's records would not let in."""
+    records = honest()
+    records["metrics"].__dict__["_data"].update(metrics)
+    return records
+
+
+@pytest.mark.parametrize(
+    ("metrics", "reason"),
+    [
+        ({"round": 1.0}, "a reply to round 1.0: this is round 1"),
+        ({"round": True}, "a reply to round True: this is round 1"),
+        ({"round": [1]}, r"a reply to round \[1\]: this is round 1"),
+        ({"num-examples": True}, "num-examples = True"),
+        ({"num-examples": 10.0}, "num-examples = 10.0"),
+        ({"num-examples": -(10**400)}, "num-examples = -1000"),
+        ({"num-examples": 10**20_000}, r"num-examples = a whole number of 66439 bits"),
+        ({"num-examples": "\x1b[2J9"}, "num-examples = 9: a whole number"),
+        ({"num-examples": [10] * 10**6}, r"num-examples = \[10, 10"),
+    ],
+)
+def test_claims_are_whole_numbers_of_sense_or_refused(metrics, reason):
+    answer = read_reply(message(unchecked(**metrics)), 4, LAYOUT, 1)
+    assert isinstance(answer, Failure)
+    assert re.search(reason, answer.reason)
+    assert len(answer.reason) <= 300
+
+
+@pytest.mark.parametrize("name", ["loss", "seconds"])
+@pytest.mark.parametrize(
+    "value", [1.7e308, -1.7e308, np.inf, -np.inf, np.nan, 10**400, -(10**400), True, "1", [1.0]]
+)
+def test_what_only_tells_something_is_left_out_where_it_cannot_be(name, value):
+    reply = read_reply(message(unchecked(**{name: value})), 4, LAYOUT, 1)
+    assert isinstance(reply, Reply)
+    assert np.isnan(getattr(reply, name))
+
+
+def test_absurd_seconds_and_losses_reach_no_record():
+    server = strategy()
+    sent(server)
+    claims = ({"seconds": 1.7e308}, {"seconds": -5.0, "loss": 1e308}, {"loss": -np.inf}, {})
+    replies = [message(unchecked(**claim), 100 + node) for node, claim in enumerate(claims)]
+    server.aggregate_train(1, replies)
+    told = server.outcome.to_json()
+    json.dumps(told, allow_nan=False)
+    assert (told["trained"], told["seconds"], told["loss"]) == (4, 2.0, 0.5)
+
+
+class SlyError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error", [SlyError("x"), RecursionError(), MemoryError(), OverflowError(), KeyError("y")]
+)
+def test_whatever_reading_a_reply_raises_is_its_clients_failure(error):
+    class Trap(dict):
+        def __contains__(self, name):
+            raise error
+
+    records = honest()
+    records["weights"].__dict__["_data"] = Trap()
+    for answer in (
+        read_reply(message(records), 4, LAYOUT, 1),
+        read_introduction(message({"hospital": MetricRecord(), "software": ConfigRecord()}), LAYOUT, 5),
+    ):
+        assert isinstance(answer, Failure)
+    assert type(error).__name__ in read_reply(message(records), 4, LAYOUT, 1).reason
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\x04\x00((((", b"\x93NUMPY\x01\x00\xff\xff{", b"PK\x03\x04" * 9],
+)
+def test_bytes_of_every_kind_that_are_no_array_are_refused(data):
+    records = honest()
+    records["weights"]["trainable"] = Array("float32", (3,), "numpy.ndarray", data)
+    assert "trainable cannot be decoded" in read_reply(message(records), 4, LAYOUT, 1).reason
+
+
+def test_a_reason_is_one_short_line_whoever_wrote_it():
+    asked = Message(RecordDict(), 1, MessageType.TRAIN)
+    text = (
+        "Traceback (most recent call last):\n  File x\nOSError: \x1b]0;t\x07\x1b[31mno\u202e\x00 disk"
+        + "!" * 10**6
+    )
+    for answer in (
+        read_reply(Message(Error(2, text), reply_to=asked), 4, LAYOUT, 1),
+        read_introduction(Message(Error(2, text), reply_to=asked), LAYOUT, 5),
+        Failure(4, text),
+    ):
+        assert answer.reason.isprintable()
+        assert len(answer.reason) == 300
+    assert read_reply(Message(Error(2, text), reply_to=asked), 4, LAYOUT, 1).reason.startswith(
+        "OSError: no disk!!"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"step-seconds": np.nan}, "step-seconds = nan: a number above 0"),
+        ({"step-seconds": 1e308}, "step-seconds = 1e+308: a number above 0"),
+        ({"step-seconds": 0.0}, "step-seconds = 0.0: a number above 0"),
+        ({"step-seconds": -np.inf}, "step-seconds = -inf: a number above 0"),
+        ({"step-seconds": [1.0]}, "step-seconds = [1.0]: a number above 0"),
+        ({"step-seconds": 10**400}, "step-seconds = 1000"),
+        ({"memory-bytes": 2**62}, "memory-bytes = 4611686018427387904: a whole number"),
+        ({"memory-bytes": -1}, "memory-bytes = -1: a whole number"),
+        ({"memory-bytes": 1e9}, "memory-bytes = 1000000000.0: a whole number"),
+        ({"partition": True}, "partition = True: the study has 0 to 4"),
+        ({"partition": 2.0}, "partition = 2.0: the study has 0 to 4"),
+        ({"parameters": 3.0}, "a model of 3.0 parameters"),
+        ({"num-examples": 2**40}, "num-examples = 1099511627776"),
+    ],
+)
+def test_an_introduction_of_nonsense_costs_the_node_its_place(changes, reason):
+    hospital = MetricRecord(INTRODUCTION)
+    hospital.__dict__["_data"].update(changes)
+    records = {"hospital": hospital, "software": ConfigRecord({"code": code_digest()})}
+    assert read_introduction(message(records), LAYOUT, 5).reason.startswith(reason)
+
+
+class Introduced(SimulatedGrid):
+    """A simulation whose clients introduce themselves as they are told."""
+
+    def __init__(self, hospitals, workers):
+        def answer(asked):
+            hospital = hospitals[asked.metadata.dst_node_id - 1]
+            software = ConfigRecord({"code": code_digest()})
+            return Message(
+                RecordDict({"hospital": MetricRecord(hospital), "software": software}), reply_to=asked
+            )
+
+        super().__init__(
+            lambda _: SimpleNamespace(answer=lambda asked, context: answer(asked), close=lambda: None),
+            {},
+            len(hospitals),
+            workers,
+        )
+
+
+def introduced(*changes, workers=2):
+    hospitals = [{**INTRODUCTION, "partition": place, **change} for place, change in enumerate(changes)]
+    experiment = Experiment.of(federation__clients=len(changes))
+    with Introduced(hospitals, workers) as grid:
+        return population_of(grid, experiment, Problem((28, 28, 1), 2), LAYOUT)
+
+
+def test_a_liar_among_the_introductions_moves_no_figure_beyond_the_others():
+    found = introduced({"step-seconds": 9e4, "memory-bytes": 2**46}, {}, {"step-seconds": 0.4}, workers=3)
+    assert (found.step_seconds, found.memory_bytes) == (0.5, 10**9)
+    assert introduced({"step-seconds": 9e4}, {}).step_seconds == 0.5
+
+
+def test_workers_get_ready_in_the_name_of_the_next_clients_where_the_first_ones_cannot():
+    lies = ({"step-seconds": np.inf}, {"partition": 0}, {"parameters": 4}, {})
+    found = introduced(*lies, workers=1)
+    assert len(found.refused) == 3
+    assert found.refused[1] == "client 1 introduced itself as client 0"
+    assert len(found.partitions) == 4
+    with pytest.raises(RoundError, match="none of 3 nodes is ready; first reason: step-seconds = inf"):
+        introduced(*lies[:3], workers=1)

@@ -1,0 +1,244 @@
+"""The Ray engine without a cluster: what its processes send, and what Ray itself fails with."""
+
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import ray
+from flwr.app import ArrayRecord, Context, Message, MessageType, MetricRecord, RecordDict
+from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError, RayTaskError
+
+from fedrobust.config import Experiment
+from fedrobust.simulation import ray_engine
+from fedrobust.simulation.envelope import opened, pack, values_of
+from fedrobust.simulation.grid import EngineError, WorkerDiedError
+from fedrobust.simulation.guard import UnreadableError
+from fedrobust.simulation.identity import server_identity
+from fedrobust.simulation.ray_engine import Actor, Credentials, RayEngine, RayWorker, Shelf, check_folder
+
+
+@pytest.fixture(autouse=True)
+def identity():
+    with server_identity():
+        yield
+
+
+def asked():
+    message = Message(RecordDict({"weights": ArrayRecord([np.ones(3, np.float32)])}), 2, MessageType.TRAIN)
+    message.metadata.__dict__["_message_id"] = "message-1"
+    return message
+
+
+def answered(app, state=None):
+    """Return what a worker's process sends when a client's app is `app`, through a pickle."""
+    actor = Actor.__new__(Actor)
+    actor._app, actor._run_config = app, {}
+    envelope, arrays = pack(asked())
+    return pickle.loads(
+        pickle.dumps(actor.answer(envelope, {}, state or RecordDict(), *map(values_of, arrays)))
+    )
+
+
+def echoed(message, context):
+    context.state["seen"] = MetricRecord({"n": 1})
+    return Message(message.content, reply_to=message)
+
+
+def raising(error):
+    def app(message, context):
+        raise error
+
+    return app
+
+
+def unpicklable(message, context):
+    reply = echoed(message, context)
+    reply.__dict__["hidden"] = lambda: None
+    reply.content.__dict__["lock"] = __import__("threading").Lock()
+    return reply
+
+
+def spoiling(message, context):
+    context.state = lambda: None
+    return echoed(message, SimpleNamespace(state={}))
+
+
+def test_a_reply_travels_with_its_arrays_and_the_clients_state():
+    reply, state = opened(answered(echoed))
+    np.testing.assert_array_equal(reply.content["weights"]["0"].numpy(), np.ones(3, np.float32))
+    assert dict(state["seen"]) == {"n": 1}
+
+
+def test_what_a_client_hides_in_its_reply_does_not_travel():
+    reply, _ = opened(answered(unpicklable))
+    assert "hidden" not in reply.__dict__
+    assert list(reply.content) == ["weights"]
+
+
+@pytest.mark.parametrize(
+    ("app", "reason"),
+    [
+        (raising(SystemExit(0)), "SystemExit"),
+        (raising(KeyboardInterrupt()), "KeyboardInterrupt"),
+        (raising(OSError("full")), "OSError: full"),
+        (lambda message, context: None, "returned nothing"),
+        (lambda message, context: Message(RecordDict(), 1, "train"), "a reply to another message"),
+        (spoiling, "keeps a function in its context's state"),
+    ],
+)
+def test_a_worker_outlives_whatever_its_client_does(app, reason):
+    kept = RecordDict({"mine": MetricRecord({"n": 5})})
+    reply, state = opened(answered(app, kept))
+    assert reason in reply.error.reason
+    assert reply.metadata.reply_to_message_id == "message-1"
+    assert dict(state["mine"]) == {"n": 5}, "who failed finds what it found before"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda answer: None,
+        lambda answer: answer[:2],
+        lambda answer: (None, *answer[1:]),
+        lambda answer: (answer[0], None, answer[2]),
+        lambda answer: (*answer[:2], None),
+        lambda answer: (*answer[:2], []),
+        lambda answer: (*answer[:2], [b"bytes"]),
+        lambda answer: (SimpleNamespace(message=None, names=()), *answer[1:]),
+    ],
+)
+def test_what_is_no_answer_of_a_worker_is_refused(spoil):
+    with pytest.raises(UnreadableError, match="no answer of this project's"):
+        opened(spoil(answered(echoed)))
+
+
+class Handle:
+    """Stands for an actor; Ray's calls on it do what a test says."""
+
+    class answer:  # noqa: N801
+        remote = staticmethod(lambda *values: "answer")
+
+    class credentials:  # noqa: N801
+        remote = staticmethod(lambda: "credentials")
+
+
+def failing(error):
+    def get(reference, timeout=None):
+        raise error
+
+    return get
+
+
+@pytest.fixture
+def killed(monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        ray, "remote", lambda **settings: lambda cls: SimpleNamespace(remote=lambda *_: Handle())
+    )
+    monkeypatch.setattr(ray, "put", lambda value: value)
+    monkeypatch.setattr(ray, "kill", found.append)
+    return found
+
+
+DIED = RayActorError(error_msg="the node is out of memory")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (DIED, "a worker does not come up"),
+        (GetTimeoutError("late"), "a worker did not come up within 300 s"),
+        (RaySystemError("object store"), "a worker cannot start: .*object store"),
+        (
+            RayTaskError("credentials", "trace", ValueError("no data")),
+            "a worker cannot start: ValueError: no data",
+        ),
+        (AttributeError("foreign"), "a worker cannot start: AttributeError: foreign"),
+    ],
+)
+def test_a_worker_that_does_not_come_up_ends_the_run_in_words(monkeypatch, killed, error, said):
+    monkeypatch.setattr(ray, "get", failing(error))
+    with pytest.raises(EngineError, match=said) as caught:
+        RayEngine(1, "clients.app:app", {}, 0.0, "digest").hire(0)
+    assert str(caught.value).isprintable()
+    assert len(killed) == isinstance(error, GetTimeoutError), "one that is late is not left behind"
+
+
+def test_a_worker_that_is_not_this_program_is_refused(monkeypatch, killed):
+    engine = RayEngine(1, "clients.app:app", {}, 0.0, "digest")
+    for answer, said in (
+        ("hello", "a worker answers with a str"),
+        (Credentials("n", 1, "other", "d"), "other code"),
+    ):
+        monkeypatch.setattr(ray, "get", lambda reference, timeout, answer=answer: answer)
+        with pytest.raises(EngineError, match=said):
+            engine.hire(0)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "said"),
+    [
+        (DIED, WorkerDiedError, "out of memory"),
+        (RayTaskError("answer", "trace", OSError("disk full")), RuntimeError, "disk full"),
+        (RaySystemError("lost"), RaySystemError, "lost"),
+    ],
+)
+def test_what_ray_raises_for_an_answer_is_the_grids_to_hear(monkeypatch, killed, error, raised, said):
+    monkeypatch.setattr(ray, "get", failing(error))
+    context = Context(1, 2, {}, RecordDict(), {})
+    with pytest.raises(raised, match=said):
+        RayWorker(Handle(), Shelf()).answer(asked(), context)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Exception("The current node timed out during startup."),
+        OSError("AF_UNIX path length cannot exceed 107 bytes"),
+        AssertionError(),
+        TimeoutError("late"),
+    ],
+)
+def test_ray_that_does_not_start_ends_the_run_in_words(monkeypatch, error):
+    def init(**settings):
+        raise error
+
+    monkeypatch.setattr(ray, "init", init)
+    with (
+        pytest.raises(EngineError, match="Ray does not start: ") as caught,
+        ray_engine.ray_engine(Experiment.of(engine__name="ray").engine, "clients.app:app", {}, ""),
+    ):
+        raise AssertionError("it does not start")
+    assert str(error) in str(caught.value)
+
+
+def test_a_cluster_that_is_lost_at_the_end_takes_no_result_with_it(monkeypatch):
+    def gone(*arguments, **settings):
+        raise ConnectionError("the head is gone")
+
+    monkeypatch.setattr(ray, "init", lambda **settings: None)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0})
+    monkeypatch.setattr(ray, "shutdown", gone)
+    settings = Experiment.of(engine__name="ray", engine__workers=2).engine
+    with ray_engine.ray_engine(settings, "clients.app:app", {}, "") as engine:
+        assert engine.workers == 2
+    monkeypatch.setattr(ray, "cluster_resources", gone)
+    with (
+        pytest.raises(
+            EngineError, match="the cluster does not say what it has: ConnectionError: the head is gone"
+        ),
+        ray_engine.ray_engine(settings, "clients.app:app", {}, ""),
+    ):
+        raise AssertionError("it does not start")
+
+
+@pytest.mark.parametrize("name", ["RAY_TMPDIR", "TMPDIR"])
+def test_a_folder_too_long_for_sockets_is_refused_before_ray_is_started(name):
+    check_folder({name: "/tmp"})
+    check_folder({})
+    for folder in ("/tmp/" + "x" * 60, "/" + "ä" * 30):
+        with pytest.raises(
+            EngineError, match=rf"{name} = /.* bytes; .*set RAY_TMPDIR to a folder of at most \d\d bytes"
+        ):
+            check_folder({name: folder})
