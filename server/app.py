@@ -173,7 +173,7 @@ class Study:
             "parameters": classifier.layout.parameters,
             "weights": experiment.model.weights,
             "image-size": experiment.model.image_size,
-            "selected-round": 0,
+            "selected-round": None,
         }
         output = experiment.output
         if output.resume:
@@ -341,8 +341,6 @@ class Study:
         if made.failed:
             self.stop_after_failures(number, folder, self.round_record(number, strategy, began, made))
         training_seconds = time.perf_counter() - began
-        if made.kept:
-            emit(StageStarted(f"the global model stays as it was: {made.kept}"))
         entry = self.round_record(
             number, strategy, began, made, self.evaluated(number, evaluator, made.weights)
         )
@@ -527,7 +525,7 @@ class Study:
         try:
             measured: Robustness = evaluator.test(weights)
         except NotFiniteError as error:
-            raise UnmeasurableError(f"the model of round {selected} cannot be measured: {error}") from error
+            raise UnmeasurableError(f"the selected model cannot be measured: {error}") from error
         goal = goal_of(self.experiment, evaluator.dataset) if ran else None
         success = None if goal is None else evaluator.success(weights, goal)
         return {**measured.to_json(), "attack-success": success}

@@ -117,6 +117,9 @@ class ConsoleListener:
                 self._say(check_line(event.finding))
             case RoundFinished():
                 self._say(round_line(event.record, self.rounds))
+                if event.record.get("kept"):
+                    stays = f"    the global model stays as it was: {escape(str(event.record['kept']))}"
+                    self._say(stays, style="yellow")
                 for failure in event.record["clients"].get("failures", [])[:3]:
                     self._say(
                         f"    client {failure['partition']} left out: {escape(failure['reason'])}",

@@ -1,0 +1,239 @@
+"""Which replies count, in studies that know of attackers and in studies that do not."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from flwr.app import Error, Message, MessageType, MetricRecord, RecordDict
+
+from fedrobust.aggregation import Aggregation, Defence
+from fedrobust.config import Experiment
+from fedrobust.models.layout import Entry, Layout, Weights
+from fedrobust.poisoning import Attack
+from fedrobust.simulation.identity import server_identity
+from fedrobust.simulation.records import weights_of, weights_record
+from fedrobust.study import Problem
+from server.defender import Defender
+from server.population import Population
+from server.soundness import memory_fault, statistics_fault, update_fault, weights_fault
+from server.strategy import AttackFailedError, FederatedStrategy, RoundError
+
+LAYOUT = Layout(
+    (
+        Entry("kernel", (3,), "trainable"),
+        Entry("norm/moving_mean", (2,), "statistic"),
+        Entry("norm/moving_variance", (2,), "statistic"),
+        Entry("dropout/seed_state", (1,), "statistic"),
+    )
+)
+GOOD = (0.5, -0.5, 1.0, 0.0, 4e9)
+"""Means of either sign, a variance of 0 (a channel that is always 0), a counter of an own network."""
+
+KNOWN = {"poisoning__attack": "sign-flip", "poisoning__malicious": [3]}
+
+
+@pytest.fixture(autouse=True)
+def identity():
+    with server_identity():
+        yield
+
+
+def strategy(clients=4, **settings) -> FederatedStrategy:
+    experiment = Experiment.of(federation__clients=clients, **settings)
+    nodes = {partition: partition + 100 for partition in range(clients)}
+    population = Population(np.arange(clients), nodes, np.full(clients, 50), 0.1, 10**9)
+    defender = Defender(experiment, lambda current, images, round: np.ones(3, np.float32))
+    server = FederatedStrategy(experiment, LAYOUT, Problem((4, 4, 1), 2), population, defender)
+    current = Weights(np.full(3, 7.0, np.float32), np.array(GOOD, np.float32))
+    server.configure_train(1, weights_record(current), {}, None)
+    return server
+
+
+def asked(client):
+    return Message(RecordDict(), 100 + client, MessageType.TRAIN)
+
+
+def reply(client, value=1.0, statistics=GOOD, round=1):
+    weights = Weights(np.full(3, value, np.float32), np.array(statistics, np.float32))
+    metrics = {"num-examples": 10, "loss": 0.5, "seconds": 1.0, "round": round}
+    records = {"weights": weights_record(weights), "metrics": MetricRecord(metrics)}
+    return Message(RecordDict(records), reply_to=asked(client))
+
+
+def crash(client, reason="Traceback\nValueError: no class 7"):
+    return Message(Error(2, reason), reply_to=asked(client))
+
+
+def reasons(server):
+    return {failure.partition: failure.reason for failure in server.outcome.failures}
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"federation__aggregator": "median"}, KNOWN], ids=["mean", "median", "known"]
+)
+@pytest.mark.parametrize(
+    ("statistics", "reason"),
+    [
+        ((0.5, -0.5, 1.0, -0.5, 0), "statistics: 1 of 2 moving variances are negative"),
+        ((0.5, -0.5, -1e-30, -3e38, 0), "statistics: 2 of 2 moving variances are negative"),
+        ((1e30, 0, 1, 1, 0), "statistics: a moving mean of 1e+30, no more than 1e+06 either way is believed"),
+        (
+            (0, -1.1e6, 1, 1, 0),
+            "statistics: a moving mean of -1.1e+06, no more than 1e+06 either way is believed",
+        ),
+        ((0, 0, 1, 3e38, 0), "statistics: a moving variance of 3e+38, no more than 1e+12 is believed"),
+        ((0, 0, 1, np.nan, 0), "statistics has 1 numbers that are not finite"),
+    ],
+)
+def test_statistics_that_no_network_measures_cost_their_client_its_place(settings, statistics, reason):
+    server = strategy(**settings)
+    record, _ = server.aggregate_train(1, [reply(0), reply(1), reply(2, 99.0, statistics), reply(3)])
+    assert reasons(server) == {2: reason}
+    assert server.outcome.trained == 3
+    assert weights_of(record).trainable.tolist() == [1.0] * 3
+    assert weights_of(record).statistics.tolist() == list(np.array(GOOD, np.float32))
+
+
+@pytest.mark.parametrize("statistics", [GOOD, (1e6, -1e6, 1e12, 0, -3e38), (-0.0, 0, -0.0, 1e-38, 1)])
+def test_statistics_at_the_border_count(statistics):
+    server = strategy()
+    server.aggregate_train(1, [reply(client, statistics=statistics) for client in range(4)])
+    assert reasons(server) == {}
+
+
+def test_a_model_must_be_of_finite_numbers_and_of_statistics_that_can_be():
+    good = Weights(np.ones(3, np.float32), np.array(GOOD, np.float32))
+    assert weights_fault(good, LAYOUT) == ""
+    for trainable, statistics, fault in (
+        ([1, np.inf, np.nan], GOOD, "2 of its weights are not finite"),
+        ([1, 1, 1], [np.nan, *GOOD[1:]], "1 of its statistics are not finite"),
+        ([1, 1, 1], [*GOOD[:3], -1, 0], "statistics: 1 of 2 moving variances are negative"),
+    ):
+        weights = Weights(np.array(trainable, np.float32), np.array(statistics, np.float32))
+        assert weights_fault(weights, LAYOUT) == fault
+    without = Layout((Entry("kernel", (3,), "trainable"),))
+    assert weights_fault(Weights(np.ones(3, np.float32), np.zeros(0, np.float32)), without) == ""
+    assert statistics_fault(np.zeros(0, np.float32), without) == ""
+
+
+def test_what_may_be_remembered():
+    assert update_fault(np.array([1e6, -1e6], np.float32)) == ""
+    assert update_fault(np.zeros(0, np.float32)) == ""
+    assert "numbers of 1.1e+06" in update_fault(np.array([0, -1.1e6], np.float32))
+    assert "numbers of nan" in update_fault(np.array([0, np.nan], np.float32))
+    assert memory_fault({"a": np.array([1, 2]), "b": np.array([np.nan])}) == ""
+    assert "remembered of it as b" in memory_fault({"a": np.array([1, 2]), "b": np.array([1, -np.inf])})
+
+
+def test_a_round_that_cannot_be_used_says_so_and_touches_no_memory():
+    server = strategy(federation__server_optimizer="fedadam")
+    server.aggregate_train(1, [reply(client, 8.0) for client in range(4)])
+    assert set(server.outcome.memory) == {"optimizer/mean", "optimizer/square"}
+    assert server.memory == {}, "it is for the caller to accept it"
+    server.memory = server.outcome.memory
+    before = {name: array.tobytes() for name, array in server.memory.items()}
+    server = strategy(federation__server_optimizer="fedadam")
+    server.memory = {name: np.frombuffer(array, np.float32) for name, array in before.items()}
+    record, _ = server.aggregate_train(1, [reply(0, 3e38), *[reply(client) for client in (1, 2, 3)]])
+    assert "the server optimiser would remember them" in server.outcome.fault
+    assert {name: array.tobytes() for name, array in server.memory.items()} == before
+    assert weights_of(record).trainable.tolist() == [7.0] * 3
+
+
+@dataclass(frozen=True)
+class Picky:
+    """A rule that cannot work with large numbers."""
+
+    def __call__(self, updates, cohort):
+        if np.abs(np.asarray(updates)).max() > 1e9:
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return Aggregation(np.asarray(updates).mean(0))
+
+
+def test_a_rule_that_can_make_nothing_of_the_replies_has_failed_in_a_sentence():
+    server = strategy()
+    server.defender.defence = Defence(Picky())
+    with pytest.raises(
+        RoundError, match=r"round 1: the rule can make nothing of the replies: .*SVD did not converge"
+    ):
+        server.aggregate_train(1, [reply(0, 1e30), *[reply(client) for client in (1, 2, 3)]])
+    assert server.memory == {}
+
+
+# -- Attackers that fail -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["crash", "silence"])
+def test_an_attacker_that_fails_stops_the_study_in_words(way):
+    server = strategy(**KNOWN, federation__aggregator="median")
+    told = [crash(3)] if way == "crash" else []
+    with pytest.raises(AttackFailedError) as caught:
+        server.aggregate_train(1, [reply(0), reply(1), reply(2), *told])
+    reason = "ValueError: no class 7" if way == "crash" else "no reply in time"
+    assert str(caught.value).startswith(
+        f"round 1: malicious client 3 failed: {reason}. Its attack did not run"
+    )
+    assert 'mend poisoning.attack = "sign-flip", or set poisoning.on-failure = "mark"' in str(caught.value)
+    assert server.outcome.defence["valid"] is False
+    assert server.outcome.defence["attack-failures"] == [{"partition": 3, "reason": reason}]
+
+
+def test_of_several_all_are_noted():
+    settings = {
+        "poisoning__attack": "sign-flip",
+        "poisoning__malicious": [1, 3],
+        "poisoning__on_failure": "mark",
+    }
+    server = strategy(**settings)
+    server.aggregate_train(1, [crash(3, "TypeError: b"), reply(0), reply(2), crash(1, "TypeError: a")])
+    assert server.outcome.defence["attack-failures"] == [
+        {"partition": 1, "reason": "TypeError: a"},
+        {"partition": 3, "reason": "TypeError: b"},
+    ]
+    assert (server.outcome.defence["attacked"], server.outcome.defence["valid"]) == (True, False)
+    assert server.outcome.defence["true-positive-rate"] is None
+    stopping = strategy(**{**settings, "poisoning__on_failure": "stop"})
+    with pytest.raises(AttackFailedError, match=r"malicious client 1 \(and 1 more\) failed: TypeError: a"):
+        stopping.aggregate_train(1, [crash(3, "TypeError: b"), reply(0), reply(2), crash(1, "TypeError: a")])
+
+
+def test_what_is_no_failure_of_an_attack():
+    honest = strategy(**KNOWN)
+    honest.aggregate_train(1, [reply(0), reply(1), crash(2), reply(3)])
+    assert honest.outcome.defence["valid"], "an honest client failed"
+    early = strategy(**KNOWN, poisoning__first_round=2)
+    early.aggregate_train(1, [reply(0), reply(1), reply(2), crash(3)])
+    assert (early.outcome.defence["valid"], early.outcome.defence["attacked"]) == (True, False), (
+        "it does not attack yet"
+    )
+    refused = strategy(**KNOWN)
+    refused.aggregate_train(1, [reply(0), reply(1), reply(2), reply(3, np.nan)])
+    told = refused.outcome.defence
+    assert (told["valid"], told["attacked"], told["refused"]) == (True, True, [3]), "its reply was refused"
+    assert told["true-positive-rate"] == 1.0
+
+
+def test_a_coalition_that_fails_stops_the_study_too():
+    class Crashes:
+        def coalition(self, honest, scene):
+            raise KeyError("target")
+
+    for on_failure in ("stop", "mark"):
+        server = strategy(**{**KNOWN, "poisoning__attack": "ipm", "poisoning__on_failure": on_failure})
+        server.defender.attack = Attack((Crashes(),))
+        replies = [reply(client) for client in range(4)]
+        if on_failure == "stop":
+            with pytest.raises(AttackFailedError, match="malicious client 3 failed: KeyError: 'target'"):
+                server.aggregate_train(1, replies)
+        else:
+            server.aggregate_train(1, replies)
+        assert server.outcome.defence["valid"] is False
+
+
+def test_a_round_that_comes_to_nothing_was_attacked_all_the_same():
+    server = strategy(**{**KNOWN, "poisoning__malicious": [1, 2, 3]})
+    with pytest.raises(RoundError, match="1 of 4 sampled clients are left"):
+        server.aggregate_train(1, [reply(0), *[reply(client, np.inf) for client in (1, 2, 3)]])
+    told = server.outcome.defence
+    assert (told["attacked"], told["valid"], told["refused"]) == (True, True, [1, 2, 3])
+    assert [told[name] for name in ("true-positive-rate", "accepted", "distance")] == [None] * 3

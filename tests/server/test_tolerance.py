@@ -1,0 +1,78 @@
+"""How many attackers a defence reckons with, and how often there are more of them."""
+
+from itertools import combinations
+
+import pytest
+
+from fedrobust.config import Experiment
+from fedrobust.runs.forecast import attackers
+from server.tolerance import probability_of_more, tolerance_of
+
+
+@pytest.mark.parametrize(
+    ("population", "malicious", "sampled"), [(6, 2, 3), (7, 3, 4), (5, 5, 2), (8, 1, 8), (6, 0, 3)]
+)
+def test_the_probability_is_counted(population, malicious, sampled):
+    rounds = list(combinations(range(population), sampled))
+    for tolerated in range(sampled + 1):
+        more = sum(len([client for client in each if client < malicious]) > tolerated for each in rounds)
+        assert probability_of_more(tolerated, population, malicious, sampled) == pytest.approx(
+            more / len(rounds)
+        )
+
+
+def told(**settings):
+    return tolerance_of(Experiment.of(**{"federation__clients": 30, **settings}))
+
+
+ATTACK = {"poisoning__attack": "sign-flip", "poisoning__malicious": 6, "federation__participation": 0.4}
+
+
+def test_what_the_record_says():
+    assert told(**ATTACK, federation__aggregator="krum") == {
+        "clients": 3,  # 6 of 30 are 2.4 of 12
+        "source": "truth",
+        "told": True,
+        "sampled": 12,
+        "malicious": 6,
+        "population": 30,
+        "probability-of-more": pytest.approx(probability_of_more(3, 30, 6, 12)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "clients", "source", "asks"),
+    [
+        ({"federation__aggregator": "krum", "federation__tolerate": 4}, 4, "given", True),
+        ({"federation__aggregator": "krum", "federation__tolerate": 0.25}, 3, "given", True),
+        ({"federation__aggregator": "krum(f=2)"}, 2, "given", True),
+        ({"federation__aggregator": "median"}, 3, "truth", False),
+        ({"federation__aggregator": "median", "federation__pre_aggregators": ["nnm"]}, 3, "truth", True),
+        ({"federation__aggregator": "median", "federation__pre_aggregators": ["nnm(f=1)"]}, 1, "given", True),
+    ],
+)
+def test_whose_word_it_is(settings, clients, source, asks):
+    found = told(**ATTACK, **settings)
+    assert (found["clients"], found["source"], found["told"]) == (clients, source, asks)
+    assert found["probability-of-more"] == pytest.approx(probability_of_more(clients, 30, 6, 12))
+
+
+def test_without_attackers_there_is_no_probability():
+    found = told(federation__aggregator="krum")
+    assert (found["malicious"], found["probability-of-more"]) == (0, None)
+    assert attackers(found) == "none"
+
+
+def test_in_words():
+    assert attackers(told(**ATTACK, federation__aggregator="krum")) == (
+        "6 of 30 clients; the defence reckons with 3 of the 12 in a round (the truth, which no server knows): there "
+        "are more in 15 % of rounds"
+    )
+    assert attackers(told(**ATTACK, federation__aggregator="krum(f=5)")).endswith(
+        "in a round: there are more in 0.16 % of rounds"
+    )
+    everybody = {**ATTACK, "federation__participation": 1.0, "federation__aggregator": "krum"}
+    assert attackers(told(**everybody)).endswith("there are more in no rounds")
+    assert attackers(told(**ATTACK, federation__aggregator="median")).endswith(
+        "the defence is not told how many"
+    )
