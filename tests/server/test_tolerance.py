@@ -68,7 +68,7 @@ def test_in_words():
         "6 of 30 clients; the defence reckons with 3 of the 12 in a round (the truth, which no server knows): there "
         "are more in 15 % of rounds"
     )
-    assert attackers(told(**ATTACK, federation__aggregator="krum(f=5)")).endswith(
+    assert attackers(told(**ATTACK, federation__aggregator="trimmed-mean(f=5)")).endswith(
         "in a round: there are more in 0.16 % of rounds"
     )
     everybody = {**ATTACK, "federation__participation": 1.0, "federation__aggregator": "krum"}
