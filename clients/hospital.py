@@ -63,7 +63,7 @@ class Hospital:
                 self.partition,
             )
         update = attack.update(trained.trainable - weights.trainable, scene)
-        sent = Weights(weights.trainable + update, trained.statistics)
+        sent = Weights(weights.trainable + update, attack.statistics(trained.statistics, scene))
         return sent, {**metrics, "num-examples": attack.claim(len(self.shard))}
 
     def _scene(self, weights: Weights, round: int, malicious: tuple[int, ...]) -> Scene:
@@ -72,7 +72,8 @@ class Hospital:
             partition=self.partition,
             rank=malicious.index(self.partition),
             malicious=len(malicious),
-            clients=sample_size(federation.participation, federation.clients),
+            clients=federation.clients,
+            sampled=sample_size(federation.participation, federation.clients),
             classes=self.problem.classes,
             round=round,
             seed=seed,
@@ -80,6 +81,8 @@ class Hospital:
             fixed=generator(seed, Purpose.POISONING, 0, self.partition + 1),
             generator=generator(seed, Purpose.POISONING, round, self.partition + 1),
             current=weights.trainable,
+            statistics=weights.statistics,
+            variances=classifier_of(self.experiment, self.problem).layout.places("variance"),
             perturb=partial(self._perturb, weights),
         )
 

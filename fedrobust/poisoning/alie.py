@@ -7,7 +7,7 @@ from scipy.stats import norm
 
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Positive, Real
-from fedrobust.poisoning.attack import POISONING, Conspiracy
+from fedrobust.poisoning.attack import POISONING, Conspiracy, Scene
 from fedrobust.poisoning.statistics import mean_and_deviation
 from fedrobust.poisoning.strength import strongest
 
@@ -16,13 +16,17 @@ def largest_z(clients: int, malicious: int) -> float:
     """Return the z of Baruch et al. (2019, arXiv:1902.06156, Algorithm 3).
 
     With s = floor(n / 2 + 1) - m supporters needed, z is where the normal distribution reaches (n - m - s) / (n - m).
+    Few attackers need more supporters than half of the honest clients: z is then negative, and what they send helps
+    the server. Without honest clients z is as large as with the largest share that is computed.
 
     Example:
         >>> round(largest_z(50, 24), 2)
         1.43
+        >>> round(largest_z(10, 1), 2), round(largest_z(10, 2), 2)
+        (-0.14, 0.0)
     """
     supporters = clients // 2 + 1 - malicious
-    honest = clients - malicious
+    honest = max(1, clients - malicious)
     share = np.clip((honest - supporters) / honest, 1e-6, 1 - 1e-6)
     return float(norm.ppf(share))
 
@@ -32,16 +36,46 @@ def largest_z(clients: int, malicious: int) -> float:
 class ALIE:
     """Send mean - z standard deviations: a change that hides in the spread (Baruch et al., 2019, arXiv:1902.06156).
 
+    The paper's z follows from how many clients, and how many malicious ones, there are in the round; the attackers know
+    both. With few of them it is 0 or negative (n = 10: 0 for m = 2, -0.14 for m = 1), and the attack does nothing or
+    helps. Libraries take a constant instead: the authors' code and ByzFL 1.5, Blades the formula as it stands.
+
     Attributes:
         z: how many deviations; 0 for the paper's, from the numbers of clients.
+        least: the paper's z where that is larger, else this; ``alie(least=1.5)`` never helps the server.
     """
 
     z: Real = 0.0
+    least: Real | None = None
 
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         mean, deviation = mean_and_deviation(honest)
-        return mean - np.float32(self.z or largest_z(scene.clients, scene.malicious)) * deviation
+        return mean - np.float32(self.deviations(scene.clients, scene.malicious)) * deviation
+
+    def deviations(self, clients: int, malicious: int) -> float:
+        """Return the z among so many `clients` of a round, so many of them `malicious`.
+
+        Example:
+            >>> ALIE(z=2).deviations(10, 1), ALIE(least=1.5).deviations(10, 1)
+            (2, 1.5)
+        """
+        if self.z:
+            return self.z
+        z = largest_z(clients, malicious)
+        return z if self.least is None else max(z, self.least)
+
+    def remarks(self, scene: Scene) -> list[str]:
+        """Return that the attack does nothing, or helps, where it does."""
+        clients, malicious = scene.participants, max(1, round(scene.expected_malicious))
+        z = round(self.deviations(clients, malicious), 2)
+        if z > 0:
+            return []
+        effect = "helps the server" if z < 0 else "changes nothing on average"
+        return [
+            f"alie with n = {clients}, m = {malicious} has z = {z + 0.0:.2f}: it {effect}; set z or least "
+            "(other libraries take 1.5)"
+        ]
 
 
 @POISONING.register("optimised-alie")

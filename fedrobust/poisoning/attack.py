@@ -13,19 +13,38 @@ An attack is a frozen dataclass of settings. Its traits are the methods that it 
 ``claim(examples)``
     returns the number of images that a malicious client says it has.
 ``goal(split, scene)``
-    returns the images by which success is measured, and the answers that the attacker wants.
+    returns the images by which success is measured, and the answers that the attacker wants; ``aims = False`` where
+    it has none after all.
+``require(problem, image_size)``
+    raises ValueError where the attack does not fit the images, their classes, or the side that the network sees.
+``remarks(scene)``
+    returns sentences that a user should read before the study begins.
 
-An attack whose clients do not train at all has ``trains = False``.
+And what decides whether it can be added to others (``"pixel-backdoor + scaling"``), see `fedrobust.poisoning.sums`:
+
+``trains = False``
+    its clients do not train at all.
+``untaught = True``
+    what they learnt does not reach their update.
+``replaces = True``
+    its ``update`` does not depend on the update that it is given.
+``final = True``
+    no later ``update`` changes what it sends.
+``uses_own = True``
+    its ``coalition`` depends on what its members would have sent (``scene.own``).
+
+An attack with the setting ``statistics = "same"`` does to BatchNorm's statistics what it does to weights.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 
 from fedrobust.aggregation.updates import Updates
 from fedrobust.data.dataset import Split
+from fedrobust.poisoning.sums import check_sum
 from fedrobust.registry import Registry
 from fedrobust.spec import SpecError, build, split_sum
 
@@ -47,14 +66,17 @@ class Scene:
     Attributes:
         partition: which client it is.
         rank: its place among the malicious clients, from 0.
-        malicious: how many of them there are.
-        clients: how many clients take part in a round.
+        malicious: how many of them there are among all clients.
+        clients: how many clients there are.
+        sampled: how many of them take part in a round; 0 for all.
         classes: of the data set.
         round: from 1.
         seed: the study's, for what all malicious clients have to agree on.
         fixed: draws the same in every round.
         generator: draws for this round.
         current: the global weights (d,) float32.
+        statistics: the global model's BatchNorm statistics (s,) float32.
+        variances: where variances lie among the statistics (k,).
         perturb: moves images by the gradient of the global model.
     """
 
@@ -62,13 +84,37 @@ class Scene:
     rank: int = 0
     malicious: int = 1
     clients: int = 1
+    sampled: int = 0
     classes: int = 2
     round: int = 1
     seed: int = 0
     fixed: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     generator: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     current: np.ndarray | None = None
+    statistics: np.ndarray | None = None
+    variances: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     perturb: Perturb = _no_model
+
+    @property
+    def participants(self) -> int:
+        """How many clients take part in a round."""
+        return self.sampled or self.clients
+
+    @property
+    def expected_malicious(self) -> float:
+        """How many malicious clients a round has on average, of the rounds in which this one takes part.
+
+        It is 1 + (m - 1)(n - 1) / (N - 1) for n of N clients drawn without replacement, m of them malicious: a client
+        knows of itself that it was drawn. With full participation it is m.
+
+        Example:
+            >>> Scene(clients=100, sampled=10, malicious=12).expected_malicious
+            2.0
+            >>> Scene(clients=100, sampled=10, malicious=1).expected_malicious
+            1.0
+        """
+        others = max(1, self.clients - 1)
+        return 1 + (max(1, self.malicious) - 1) * (self.participants - 1) / others
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +156,20 @@ class Goal:
     wanted: np.ndarray
 
 
+class Problem(Protocol):
+    """What an attack asks of a data set."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the images."""
+        ...
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        ...
+
+
 @dataclass(frozen=True)
 class Attack:
     """One attack, or several together: ``"pixel-backdoor + scaling(factor=5)"``.
@@ -120,12 +180,16 @@ class Attack:
 
     parts: tuple[Any, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_sum([(name_of(part), part) for part in self.parts])
+
     @classmethod
     def parse(cls, text: str) -> "Attack":
         """Return the attack that a study names; ``none`` has no parts.
 
         Raises:
-            SpecError, UnknownNameError: a name or a setting is wrong, or the thing named is no attack.
+            SpecError, UnknownNameError: a name or a setting is wrong, the thing named is no attack, or one part would
+                undo another.
         """
         names = [] if text.strip() == "none" else split_sum(text)
         parts = tuple(build(POISONING, name) for name in names)
@@ -159,9 +223,25 @@ class Attack:
             update = part.update(update, scene)
         return np.asarray(update, np.float32)
 
+    def statistics(self, own: np.ndarray, scene: Scene) -> np.ndarray:
+        """Return what a malicious client sends as BatchNorm statistics, `own` (s,) float32 being what it measured.
+
+        Parts with ``statistics = "same"`` do to them what they do to weights. A variance that would be negative becomes
+        0: servers refuse others.
+        """
+        acting = [part for part in self._having("update") if getattr(part, "statistics", "honest") == "same"]
+        if not acting or scene.statistics is None or not own.size:
+            return own
+        change, scene = own - scene.statistics, replace(scene, current=scene.statistics)
+        for part in acting:
+            change = np.asarray(part.update(change, scene), np.float32)
+        sent = scene.statistics + change
+        sent[scene.variances] = np.maximum(sent[scene.variances], 0)
+        return sent
+
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
         """Return what malicious clients send that see the `honest` updates: (d,) or (malicious, d)."""
-        (part,) = list(self._having("coalition"))[-1:]
+        (part,) = self._having("coalition")
         sent: np.ndarray = part.coalition(honest, scene)
         return sent
 
@@ -182,8 +262,47 @@ class Attack:
         """Return how to see success on the images of `split`, None where the attacker wants nothing in particular."""
         return next((part.goal(split, scene) for part in self._having("goal")), None)
 
+    def require(self, problem: Problem, image_size: int) -> None:
+        """Refuse images that this attack does not fit.
+
+        Args:
+            problem: the images of the study, as they are stored, and their classes.
+            image_size: side that the network resizes them to; 0 if it takes them as they are.
+
+        Raises:
+            ValueError: a class or a trigger lies outside of them, or nothing of a trigger is left after resizing.
+        """
+        for part in self._having("require"):
+            part.require(problem, image_size)
+
+    def remarks(self, scene: Scene) -> list[str]:
+        """Return what a user should know of this attack among these numbers of clients before the study begins."""
+        return [remark for part in self._having("remarks") for remark in part.remarks(scene)]
+
     def _having(self, trait: str) -> Iterable[Any]:
         return (part for part in self.parts if hasattr(part, trait))
 
 
 TRAITS = ("data", "update", "coalition", "training", "claim")
+
+
+def name_of(part: Any) -> str:
+    """Return what an attack is registered as, else what its class is called."""
+    kind = type(part)
+    return next((name for name, member in POISONING.members.items() if member is kind), kind.__name__)
+
+
+def require_class(part: Any, setting: str, problem: Problem) -> None:
+    """Refuse a class that the data set has not got.
+
+    Args:
+        part: an attack.
+        setting: its setting that holds the number of a class.
+        problem: the study's images and classes.
+
+    Raises:
+        ValueError: that number is none of a class.
+    """
+    number = getattr(part, setting)
+    if not 0 <= number < problem.classes:
+        raise ValueError(f"{setting} = {number}: the data set has classes 0 to {problem.classes - 1}")

@@ -5,9 +5,10 @@ from typing import Protocol
 
 import numpy as np
 
-from fedrobust.bounds import ClassNumber, Count, GreyLevel, PositiveShare
+from fedrobust.bounds import ClassNumber, Count, GreyLevel, PositiveShare, Whole
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning.attack import POISONING, Goal, Scene
+from fedrobust.poisoning.attack import POISONING, Goal, Problem, Scene, require_class
+from fedrobust.poisoning.visibility import require_visible, unit
 from fedrobust.shares import part_of
 
 
@@ -37,8 +38,7 @@ class _Backdoor:
     def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """Return the images, some of them stamped and with the target label."""
         others = np.flatnonzero(labels != self.target)
-        count = part_of(self.share, len(others))
-        chosen = scene.fixed.permutation(others)[:count]
+        chosen = scene.fixed.permutation(others)[: part_of(self.share, len(others))]
         images, labels = images.copy(), labels.copy()
         images[chosen] = self.contributed(images[chosen], scene)
         labels[chosen] = self.target
@@ -51,6 +51,11 @@ class _Backdoor:
             return None
         plain = split.images[rows]
         return Goal(self.stamped(plain, scene), plain, np.full(rows.sum(), self.target))
+
+    def require(self, problem: Problem, image_size: int) -> None:
+        """Refuse a class that there is not, and a trigger that the network does not see."""
+        require_class(self, "target", problem)
+        require_visible(lambda images: self.stamped(images, Scene()), problem.image_shape, image_size)
 
     def stamped(self, images: np.ndarray, scene: Scene) -> np.ndarray:
         """Return `images` with the whole trigger."""
@@ -69,26 +74,40 @@ class PixelBackdoor(_Backdoor):
     Attributes:
         target: the class that the trigger is to mean.
         share: of a malicious client's images of other classes that are stamped.
-        size: side of the square in pixels.
-        value: its grey level; every second pixel is its opposite, so that it is not mistaken for tissue.
+        size: side of the square in stored pixels; 0 for a seventh of the image's, which is 4 of 28.
+        value: its grey level; every second field is its opposite, so that it is not mistaken for tissue. A field is a
+            28th of the image's side, so that it outlives resizing.
     """
 
-    size: Count = 4
+    size: Whole = 0
     value: GreyLevel = 255
 
     def stamped(self, images: np.ndarray, scene: Scene) -> np.ndarray:
         """Return `images` with a chequered square in the lower right corner."""
         images = images.copy()
-        board = np.indices((self.size, self.size)).sum(0) % 2
+        field = unit(*images.shape[1:3])
+        size = self.size or 4 * field
+        board = (np.indices((size, size)) // field).sum(0) % 2
         square = np.where(board, 255 - self.value, self.value).astype(np.uint8)[:, :, None]
-        images[:, -self.size :, -self.size :] = square
+        images[:, -size:, -size:] = square
         return images
+
+    def require(self, problem: Problem, image_size: int) -> None:
+        """Refuse a square that does not fit into the image, and what no backdoor may be."""
+        height, width, _ = problem.image_shape
+        if self.size > min(height, width):
+            raise ValueError(
+                f"size = {self.size}: images are {height} x {width}; choose a side up to {min(height, width)}"
+            )
+        super().require(problem, image_size)
 
 
 @POISONING.register("blended-backdoor")
 @dataclass(frozen=True, kw_only=True)
 class BlendedBackdoor(_Backdoor):
     """Blend a faint random pattern into the whole image (Chen et al., 2017, arXiv:1712.05526).
+
+    Its fields are a 28th of the image's side, so that it outlives resizing.
 
     Attributes:
         target: the class that the trigger is to mean.
@@ -100,7 +119,11 @@ class BlendedBackdoor(_Backdoor):
 
     def stamped(self, images: np.ndarray, scene: Scene) -> np.ndarray:
         """Return `images` with the pattern."""
-        pattern = np.random.default_rng([scene.seed, 1712]).integers(0, 256, images.shape[1:])
+        height, width, channels = images.shape[1:]
+        field = unit(height, width)
+        fields = -(-height // field), -(-width // field), channels
+        pattern = np.random.default_rng([scene.seed, 1712]).integers(0, 256, fields)
+        pattern = pattern.repeat(field, 0).repeat(field, 1)[:height, :width]
         return np.rint((1 - self.strength) * images + self.strength * pattern).astype(np.uint8)
 
 
@@ -109,15 +132,18 @@ class BlendedBackdoor(_Backdoor):
 class DistributedBackdoor(_Backdoor):
     """Give every malicious client a part of the trigger (DBA: Xie et al., ICLR 2020); test images bear the whole.
 
+    Lines and gaps are drawn as in a 28 x 28 image and grow with the stored one. In the paper there are as many
+    attackers as parts; with fewer, some parts are never taught.
+
     Attributes:
         target: the class that the trigger is to mean.
         share: of a malicious client's images of other classes that are stamped.
         parts: bars that the trigger consists of, in two rows at the upper left.
-        length: of a bar in pixels.
+        length: of a bar in stored pixels; 0 for 5 of 28.
     """
 
     parts: Count = 4
-    length: Count = 5
+    length: Whole = 0
 
     def stamped(self, images: np.ndarray, scene: Scene) -> np.ndarray:
         """Return `images` with all bars."""
@@ -129,8 +155,36 @@ class DistributedBackdoor(_Backdoor):
         """Return `images` with this client's bar."""
         return self._bar(images, scene.rank % self.parts)
 
+    def require(self, problem: Problem, image_size: int) -> None:
+        """Refuse bars that run out of the image, and what no backdoor may be."""
+        height, width, _ = problem.image_shape
+        for part in range(self.parts):
+            rows, columns = self._place(part, height, width)
+            if rows.stop > height or columns.stop > width:
+                raise ValueError(
+                    f"parts = {self.parts}, length = {self.length}: bar {part + 1} runs out of an image of {height} x "
+                    f"{width}; choose fewer or shorter ones"
+                )
+        super().require(problem, image_size)
+
+    def remarks(self, scene: Scene) -> list[str]:
+        """Return which parts nobody teaches."""
+        if scene.malicious >= self.parts:
+            return []
+        return [
+            f"distributed-backdoor has {self.parts} parts and {scene.malicious} malicious clients: part "
+            f"{scene.malicious + 1} and later ones are never taught, yet test images bear them; set parts = "
+            f"{scene.malicious}"
+        ]
+
     def _bar(self, images: np.ndarray, part: int) -> np.ndarray:
         images = images.copy()
-        row, column = 1 + 3 * (part // 2), 1 + (self.length + 2) * (part % 2)
-        images[:, row, column : column + self.length] = 255
+        rows, columns = self._place(part, *images.shape[1:3])
+        images[:, rows, columns] = 255
         return images
+
+    def _place(self, part: int, height: int, width: int) -> tuple[slice, slice]:
+        line = unit(height, width)
+        length = self.length or 5 * line
+        row, column = line * (1 + 3 * (part // 2)), line + (length + 2 * line) * (part % 2)
+        return slice(row, row + line), slice(column, column + length)

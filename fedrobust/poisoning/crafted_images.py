@@ -20,11 +20,16 @@ class _Crafted:
 
     steps = 1
 
+    def __post_init__(self) -> None:
+        if epsilon_value(self.epsilon) <= 0.5 / 255:
+            raise ValueError(
+                f"epsilon = {self.epsilon}: images of 8 bits hold no change of half a grey level (0.5/255) or less"
+            )
+
     def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """Return images moved along the global model's gradient, rounded to 8 bits, with their labels."""
         epsilon = epsilon_value(self.epsilon)
-        count = part_of(self.share, len(images))
-        chosen = scene.fixed.permutation(len(images))[:count]
+        chosen = scene.fixed.permutation(len(images))[: part_of(self.share, len(images))]
         images = images.copy()
         images[chosen] = scene.perturb(
             images[chosen],
@@ -42,7 +47,7 @@ class _Crafted:
 class FGSMImages(_Crafted):
     """Submit images that FGSM made against the current global model: the paper's poisoning of the training phase.
 
-    They are 8-bit images, as a hospital's archive holds them: an epsilon under half a grey level vanishes.
+    They are 8-bit images, as a hospital's archive holds them: an epsilon of half a grey level or less is refused.
 
     Attributes:
         epsilon: largest change of a pixel, a number or a fraction of 255.

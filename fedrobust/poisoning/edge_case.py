@@ -6,7 +6,7 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, Count, PositiveShare
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning.attack import POISONING, Goal, Scene
+from fedrobust.poisoning.attack import POISONING, Goal, Problem, Scene, require_class
 from fedrobust.shares import part_of
 
 
@@ -29,6 +29,15 @@ class EdgeCase:
     target: ClassNumber = 1
     share: PositiveShare = 0.15
     repeats: Count = 5
+
+    def __post_init__(self) -> None:
+        if self.source == self.target:
+            raise ValueError(f"source = target = {self.source}: nothing would change")
+
+    def require(self, problem: Problem, image_size: int) -> None:
+        """Refuse classes that there are not."""
+        require_class(self, "source", problem)
+        require_class(self, "target", problem)
 
     def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """Return the images, the rare ones repeated and mislabelled."""
@@ -53,5 +62,4 @@ def rare_images(images: np.ndarray, labels: np.ndarray, label: int, share: float
         return rows
     pixels = images[rows].reshape(len(rows), -1).astype(np.float64)
     apart = np.linalg.norm(pixels - pixels.mean(0), axis=1)
-    count = part_of(share, len(rows))
-    return np.sort(rows[np.argsort(-apart, kind="stable")[:count]])
+    return np.sort(rows[np.argsort(-apart, kind="stable")[: part_of(share, len(rows))]])

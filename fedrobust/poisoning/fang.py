@@ -16,8 +16,8 @@ from fedrobust.poisoning.attack import POISONING, Conspiracy
 class FangKrum:
     """Send the largest step against the honest direction that Krum still chooses (section 3.2, full knowledge).
 
-    All malicious clients send -lambda s, s being the signs of the honest mean; lambda starts at the paper's upper bound
-    and is halved until Krum chooses one of them.
+    All malicious clients send -lambda s, s being the signs of the honest mean; lambda starts at the upper bound of
+    theorem 1 and is halved until Krum chooses one of them.
 
     Attributes:
         smallest: lambda at which the search gives up, in the units of updates.
@@ -27,14 +27,16 @@ class FangKrum:
 
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
-        n, bad, size = scene.clients, scene.malicious, honest.size
+        bad, size = scene.malicious, honest.size
+        n = bad + len(honest)
         mean = honest.combined(np.full(len(honest), 1 / len(honest)))
         signs = np.sign(mean)
         own, between = honest.norms**2, honest.squared[:-1, :-1]
         along, square = honest.inner_with(signs), float(np.count_nonzero(signs))
-        neighbours = max(1, n - 2 * bad - 1)
-        nearest = np.sort(between, axis=1)[:, 1 : neighbours + 1].sum(1).min() if len(honest) > 1 else 0.0
-        step = float(np.sqrt(nearest / (neighbours * size)) + honest.norms.max() / np.sqrt(size))
+        # Krum adds n - m - 2 distances; m - 1 of an attacker's are 0, which leaves n - 2m - 1 to honest clients.
+        nearest = np.sort(between, axis=1)[:, 1 : max(1, n - bad - 1)].sum(1).min()
+        left = max(1, n - 2 * bad - 1)
+        step = float(np.sqrt(nearest / (left * size)) + honest.norms.max() / np.sqrt(size))
         while step > self.smallest:
             apart = own + 2 * step * along + step**2 * square
             whole = np.zeros((n, n))

@@ -7,6 +7,9 @@ import numpy as np
 from fedrobust.bounds import Positive, PositiveShare
 from fedrobust.poisoning.attack import POISONING, Scene
 
+FAINTEST = 0.125
+"""Grey levels; a change is kept from half a level on, which is four of these."""
+
 
 @POISONING.register("feature-noise")
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,13 @@ class FeatureNoise:
 
     deviation: Positive = 0.5
     share: PositiveShare = 1.0
+
+    def __post_init__(self) -> None:
+        if 255 * self.deviation < FAINTEST:
+            raise ValueError(
+                f"deviation = {self.deviation}: in images of 8 bits nothing is left of noise under {FAINTEST} grey "
+                f"levels ({FAINTEST / 255:.1e})"
+            )
 
     def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """Return the noisy images with their labels."""

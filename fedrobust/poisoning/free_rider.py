@@ -1,11 +1,14 @@
 """Take part without training."""
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from fedrobust.bounds import NonNegative
 from fedrobust.poisoning.attack import POISONING, Scene
+from fedrobust.poisoning.finite import scaled
 
 
 @POISONING.register("free-rider")
@@ -22,21 +25,37 @@ class FreeRider:
     decay: NonNegative = 1.0
 
     trains = False
+    untaught = True
+    replaces = True
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing can be made of what it sends."""
+        return not self.noise
 
     def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
         """Return noise, or nothing."""
         if not self.noise:
             return np.zeros_like(update)
         noise = scene.generator.standard_normal(update.shape, dtype=np.float32)
-        return noise * np.float32(self.noise / scene.round**self.decay)
+        return scaled(noise, self.noise * math.exp(-self.decay * math.log(scene.round)))
 
 
 @POISONING.register("zero")
 @dataclass(frozen=True, kw_only=True)
 class Zero:
-    """Send weights that are all zero."""
+    """Send weights that are all zero.
+
+    Attributes:
+        statistics: ``honest``: BatchNorm statistics are sent as they came (FedML's code leaves them out); ``same``:
+            they are zero, too.
+    """
+
+    statistics: Literal["honest", "same"] = "honest"
 
     trains = False
+    untaught = True
+    replaces = True
 
     def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
         """Return what leads from the global weights to zero."""

@@ -1,11 +1,13 @@
 """Send noise."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from fedrobust.bounds import Positive
 from fedrobust.poisoning.attack import POISONING, Scene
+from fedrobust.poisoning.finite import scaled
 
 
 @POISONING.register("gaussian")
@@ -15,12 +17,17 @@ class Gaussian:
 
     Attributes:
         scale: length of the noise, as a multiple of the honest update's.
+        statistics: ``honest``: BatchNorm statistics are sent as they were measured, the paper's noise being one of
+            gradients; ``same``: they, too, become noise.
     """
 
     scale: Positive = 10.0
+    statistics: Literal["honest", "same"] = "honest"
+
+    untaught = True
 
     def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
-        """Return the noise."""
+        """Return the noise; nothing where the honest update is nothing."""
         noise = scene.generator.standard_normal(update.shape, dtype=np.float32)
         wanted = self.scale * float(np.linalg.norm(update.astype(np.float64)))
-        return noise * np.float32(wanted / float(np.linalg.norm(noise.astype(np.float64))))
+        return scaled(noise, wanted / float(np.linalg.norm(noise.astype(np.float64))))

@@ -7,7 +7,7 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, PositiveShare
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning.attack import POISONING, Goal, Scene
+from fedrobust.poisoning.attack import POISONING, Goal, Problem, Scene, require_class
 
 
 @POISONING.register("label-flip")
@@ -31,6 +31,17 @@ class LabelFlip:
     def __post_init__(self) -> None:
         if self.kind == "targeted" and self.source == self.target:
             raise ValueError(f"source = target = {self.source}: nothing would change")
+
+    @property
+    def aims(self) -> bool:
+        """Whether the attacker wants particular answers."""
+        return self.kind == "targeted"
+
+    def require(self, problem: Problem, image_size: int) -> None:
+        """Refuse classes that there are not."""
+        if self.kind == "targeted":
+            require_class(self, "source", problem)
+            require_class(self, "target", problem)
 
     def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         """Return the images with their new labels."""

@@ -13,12 +13,14 @@ from fedrobust.poisoning.attack import POISONING, Conspiracy
 class Mimic:
     """Copy the honest client that stands out most (Karimireddy et al., 2020, arXiv:2006.09365, section 3.2).
 
-    It is the one with the largest projection on the direction of largest variance, so that a rule that trusts the many
-    over-represents it. The paper follows that direction over rounds; here it is each round's own.
+    It is the one whose difference from the mean has the largest projection, in size, on the direction of largest
+    variance about that mean, so that a rule that trusts the many over-represents it. The paper follows that direction
+    over rounds; here it is each round's own, as the clients of a round change where participation is below 1.
     """
 
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
         """Return the copied update (d,)."""
+        # Of the Gram matrix of differences from the mean, the leading eigenvector holds every client's projection.
         n = len(honest)
         centring = np.eye(n) - 1 / n
         _, vectors = np.linalg.eigh(centring @ honest.inner @ centring)

@@ -6,6 +6,7 @@ import numpy as np
 
 from fedrobust.bounds import Positive
 from fedrobust.poisoning.attack import POISONING, Scene
+from fedrobust.poisoning.finite import scaled
 
 
 @POISONING.register("norm-bound")
@@ -19,6 +20,8 @@ class NormBound:
     Attributes:
         norm: that length, in the units of updates.
         stretch: also lengthen shorter updates.
+
+    BatchNorm statistics are sent as they were measured: norms and defences are those of trainable weights.
     """
 
     norm: Positive = 1.0
@@ -29,4 +32,4 @@ class NormBound:
         length = float(np.linalg.norm(update.astype(np.float64)))
         if not length or (length <= self.norm and not self.stretch):
             return update
-        return update * np.float32(self.norm / length)
+        return scaled(update, self.norm / length)

@@ -22,6 +22,10 @@ class NotFinite:
     value: Literal["nan", "inf"] = "nan"
     share: PositiveShare = 1.0
 
+    untaught = True
+    replaces = True
+    final = True
+
     def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
         """Return the update with the value in it."""
         update = update.copy()

@@ -1,27 +1,32 @@
 """Send more of the same."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from fedrobust.bounds import Real
 from fedrobust.poisoning.attack import POISONING, Scene
+from fedrobust.poisoning.finite import scaled
 
 
 @POISONING.register("scaling")
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
-    """Multiply the update.
+    """Multiply the update: explicit boosting (Bhagoji et al., 2018, arXiv:1811.12470, section 3.2).
 
     Attributes:
         factor: what it is multiplied by.
+        statistics: ``honest``: BatchNorm statistics are sent as they were measured, as in the code of Sun et al. (2019,
+            arXiv:1911.07963), which boosts trainable variables; ``same``: they are scaled like weights.
     """
 
     factor: Real = 10.0
+    statistics: Literal["honest", "same"] = "honest"
 
     def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
         """Return the scaled update."""
-        return np.float32(self.factor) * update
+        return scaled(update, self.factor)
 
 
 @POISONING.register("model-replacement")
@@ -29,10 +34,40 @@ class Scaling:
 class ModelReplacement:
     """Scale the update so that the mean becomes the attacker's model (Bagdasaryan et al., 2018, arXiv:1807.00459).
 
-    The factor is the number of clients of a round over that of the malicious ones. Put it behind what the model is to
-    learn: ``"pixel-backdoor + model-replacement"``.
+    The paper's gamma = n / eta for one attacker and weights that are equal (section 4.2; here eta is 1): n is how many
+    clients take part in a round. With several attackers it is divided by how many of them a round has (their code:
+    ``scale_weights / current_number_of_adversaries``). A client does not know who else was drawn: it takes the number
+    expected, given that it was drawn itself, 1 + (m - 1)(n - 1) / (N - 1); that is m with full participation. A mean
+    weighted by images is replaced as far as attackers have as many images as others. Put it behind what the model is
+    to learn: ``"pixel-backdoor + model-replacement"``.
+
+    Attributes:
+        statistics: ``same``: BatchNorm statistics are scaled like weights, as in the code of the paper and of Xie et
+            al. (DBA, ICLR 2020), which scale all of a model's state; ``honest``: they are sent as they were measured.
     """
+
+    statistics: Literal["honest", "same"] = "same"
 
     def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
         """Return the scaled update."""
-        return np.float32(scene.clients / max(1, scene.malicious)) * update
+        return scaled(update, self.factor(scene))
+
+    def factor(self, scene: Scene) -> float:
+        """Return what the update is multiplied by.
+
+        Example:
+            >>> ModelReplacement().factor(Scene(clients=10, malicious=2))
+            5.0
+            >>> round(ModelReplacement().factor(Scene(clients=100, sampled=10, malicious=10)), 2)
+            5.5
+        """
+        return scene.participants / scene.expected_malicious
+
+    def remarks(self, scene: Scene) -> list[str]:
+        """Return the factor where it is an expected one."""
+        if scene.participants == scene.clients:
+            return []
+        return [
+            f"model-replacement scales by {self.factor(scene):.2f}: {scene.participants} clients of a round over "
+            f"{scene.expected_malicious:.2f} malicious ones that are expected in it"
+        ]

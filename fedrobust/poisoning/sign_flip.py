@@ -1,11 +1,13 @@
 """Send the opposite of what was learnt."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from fedrobust.bounds import Positive
 from fedrobust.poisoning.attack import POISONING, Scene
+from fedrobust.poisoning.finite import scaled
 
 
 @POISONING.register("sign-flip")
@@ -15,10 +17,13 @@ class SignFlip:
 
     Attributes:
         scale: the size of that number; the paper's experiments take 4.
+        statistics: ``honest``: BatchNorm statistics are sent as they were measured (FedML's code flips weights only;
+            the paper's models have none); ``same``: they are flipped like weights.
     """
 
     scale: Positive = 4.0
+    statistics: Literal["honest", "same"] = "honest"
 
     def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
         """Return the flipped update."""
-        return -np.float32(self.scale) * update
+        return scaled(update, -self.scale)

@@ -29,7 +29,9 @@ def strongest(
     def harm(strength: float) -> float:
         if strength not in tried:
             apart = outcome(sent(strength)).astype(np.float64) - honest_mean
-            tried[strength] = float(np.linalg.norm(apart))
+            far = float(np.linalg.norm(apart))
+            # A model that is not finite is kept back by the server: nothing was moved.
+            tried[strength] = far if np.isfinite(far) else -1.0
         return tried[strength]
 
     best = max(candidates, key=harm)

@@ -1,0 +1,171 @@
+"""Sums of attacks: refused, or every part of them changes what is sent."""
+
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from fedrobust.aggregation import Updates
+from fedrobust.poisoning import POISONING, Attack, Conspiracy, Scene
+from fedrobust.poisoning.attack import name_of
+from fedrobust.spec import SpecError
+
+VARIANTS = (
+    "free-rider(noise=0.1)",
+    "label-flip(kind='targeted')",
+    "not-finite(share=0.5)",
+    "norm-bound(norm=0.4)",
+)
+ATTACKS = (*POISONING, *VARIANTS)
+RNG = np.random.default_rng(5)
+IMAGES = RNG.integers(0, 256, (24, 8, 8, 1)).astype(np.uint8)
+LABELS = np.repeat(np.arange(3), 8).astype(np.int32)
+HONEST = (0.3 + RNG.standard_normal((4, 192))).astype(np.float32) / 20
+CURRENT = RNG.standard_normal(192).astype(np.float32)
+STATISTICS = np.abs(RNG.standard_normal(6)).astype(np.float32)
+
+
+def perturb(images, labels, *, steps, ascend, **_):
+    return np.clip(images.astype(int) + (7 if ascend else -7) + steps, 0, 255).astype(np.uint8)
+
+
+def learnt(images, labels, recipe, length):
+    """Return an update that depends on every image, every label and the recipe: a linear model's gradient."""
+    targets = np.eye(3)[labels] - 1 / 3
+    gradient = (targets.T @ (images.reshape(len(images), -1) / 255.0 - 0.5) / len(images)).ravel()
+    return (length * gradient * (1 + 0.1 * len(str(recipe)))).astype(np.float32)
+
+
+def sent(attack):
+    """Return all that a malicious client sends where updates are short, and where they are long."""
+    return np.concatenate([sent_after(attack, length) for length in (1, 10)])
+
+
+def sent_after(attack, length):
+    """Return its update, its statistics and its claim."""
+    scene = Scene(
+        classes=3,
+        clients=6,
+        malicious=2,
+        fixed=np.random.default_rng(1),
+        generator=np.random.default_rng(2),
+        current=CURRENT,
+        statistics=STATISTICS,
+        perturb=perturb,
+    )
+    update, statistics = np.zeros(192, np.float32), STATISTICS
+    if attack.trains:
+        images, labels = attack.data(IMAGES, LABELS, scene)
+        update = learnt(images, labels, dict(attack.training(scene)), length)
+        statistics = STATISTICS * np.float32(1.01)
+    update = attack.update(update, scene)
+    statistics = attack.statistics(statistics, replace(scene, generator=np.random.default_rng(3)))
+    if attack.conspires:
+        own = Updates.of(np.stack([update, update]))
+
+        def outcome(everybody):
+            return np.concatenate([HONEST, [everybody, everybody]]).mean(0)
+
+        update = np.broadcast_to(
+            attack.coalition(Updates.of(HONEST), Conspiracy(own, 6, 2, np.random.default_rng(4), outcome)),
+            (2, 192),
+        )
+    return np.concatenate([update.ravel()[:192], statistics, [attack.claim(24)]])
+
+
+def accepted_and_refused():
+    accepted, refused = [], {}
+    for pair in permutations(ATTACKS, 2):
+        try:
+            accepted.append((pair, Attack.parse(" + ".join(pair))))
+        except SpecError as error:
+            refused[pair] = str(error)
+    return accepted, refused
+
+
+def test_both_parts_of_every_sum_change_what_is_sent():
+    accepted, _ = accepted_and_refused()
+    assert len(accepted) > 150
+    for pair, attack in accepted:
+        both = sent(attack)
+        for part in attack.parts:
+            assert not np.array_equal(both, sent(Attack((part,))), equal_nan=True), (
+                f"{pair}: one part does nothing"
+            )
+
+
+def test_what_is_refused_names_both_parts_and_the_reason():
+    _, refused = accepted_and_refused()
+    assert len(refused) > 150
+    for pair, message in refused.items():
+        assert all(name.partition("(")[0] in message for name in pair), message
+        assert message.endswith("choose one of them")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("ipm + alie", '"ipm [+] alie": each says what all malicious clients send'),
+        ("min-max + min-sum", "only one of them can be sent"),
+        ("alie + scaling", "alie sends what it computes .* nothing of scaling is sent"),
+        ("pixel-backdoor + fang-krum", "nothing of pixel-backdoor is sent"),
+        ("free-rider + mimic", "nothing of free-rider is sent"),
+        ("standard-training + ipm", "nothing of standard-training is sent"),
+        ("free-rider + label-flip", "free-rider does not train, so that label-flip changes nothing"),
+        ("standard-training + zero", "zero does not train"),
+        ("label-flip + gaussian", "gaussian sends nothing of what was learnt"),
+        ("edge-case + not-finite", "not-finite sends nothing of what was learnt"),
+        ("scaling + zero", "zero sends the same whatever scaling did before"),
+        ("not-finite + sign-flip", "sign-flip cannot change what not-finite sends"),
+        ("free-rider + norm-bound", "norm-bound cannot change what free-rider sends"),
+        ("fgsm-training + standard-training", "each changes how malicious clients train"),
+        ("pixel-backdoor + blended-backdoor", "success is measured of one"),
+        ("edge-case + label-flip(kind='targeted')", "success is measured of one"),
+        ("sign-flip + sign-flip", "the same attack twice"),
+        ("label-flip + scaling + label-flip", "the same attack twice"),
+    ],
+)
+def test_sums_that_cannot_be_are_refused(text, reason):
+    with pytest.raises(SpecError, match=reason):
+        Attack.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pixel-backdoor + model-replacement + norm-bound(norm=2.0)",
+        "standard-training + model-replacement",
+        "alie + inflated-claim",
+        "free-rider(noise=0.1) + scaling",
+        "zero + sign-flip",
+        "label-flip + edge-case",
+        "fgsm-images + standard-training",
+    ],
+)
+def test_sums_of_the_literature_are_taken(text):
+    assert Attack.parse(text)
+
+
+def test_python_is_refused_what_a_file_is():
+    one, other = Attack.parse("ipm").parts + Attack.parse("alie").parts
+    with pytest.raises(SpecError, match=r'"ipm [+] alie"'):
+        Attack((one, other))
+
+
+class Hides:
+    """An attack of one's own that builds on what its members have learnt."""
+
+    uses_own = True
+
+    def coalition(self, honest, scene):
+        """Return what the members learnt, within the honest range."""
+        return np.clip(np.asarray(scene.own), np.asarray(honest).min(0), np.asarray(honest).max(0))
+
+
+def test_a_coalition_that_builds_on_own_updates_can_be_added_to():
+    backdoor = Attack.parse("pixel-backdoor").parts
+    assert name_of(Hides()) == "Hides"
+    both = sent(Attack((*backdoor, Hides())))
+    assert not np.array_equal(both, sent(Attack((Hides(),))))
+    assert not np.array_equal(both, sent(Attack(backdoor)))
