@@ -120,7 +120,7 @@ class Defender:
         attackers = self.attackers(round, collected.partitions.tolist())
         bad = np.isin(collected.partitions, sorted(attackers))
         conspired: tuple[Failure, ...] = ()
-        if self.attack.conspires and bad.any() and not bad.all():
+        if self.attack.conspires and bad.any():
             conspired = self._conspire(round, defence, cohort, collected, bad)
         failures = (*failures, *conspired)
         honest_mean = _mean(collected.updates, self._claims(defence, collected.examples) * ~bad)
@@ -202,9 +202,13 @@ class Defender:
     def _conspire(
         self, round: int, defence: Defence, cohort: Cohort, collected: Collected, bad: np.ndarray
     ) -> tuple[Failure, ...]:
-        """Put what the coalition sends into the rows of its members; return why it failed, if it did."""
+        """Put what the coalition sends into the rows of its members; return why it failed, if it did.
+
+        Where all clients of a round are malicious, what they would have sent stands for the honest updates.
+        """
         updates = collected.updates
-        own, honest = updates[bad].copy(), Updates(updates[~bad])
+        own = updates[bad].copy()
+        honest = Updates(own if bad.all() else updates[~bad])
 
         def outcome(sent: np.ndarray) -> np.ndarray:
             updates[bad] = sent

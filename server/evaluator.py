@@ -135,14 +135,13 @@ class Evaluator:
             return int((answers == goal.wanted).sum())
 
         n, successes = len(goal.wanted), hits(goal.images)
-        triggered = not np.array_equal(goal.plain, goal.images)
         return {
             "n": n,
             "successes": successes,
             "rate": successes / n,
             "interval": list(wilson(successes, n)),
-            "without-trigger": hits(goal.plain) / n if triggered else None,
-            "control": "the same images without the trigger" if triggered else NO_CONTROL,
+            "without-trigger": None if goal.plain is None else hits(goal.plain) / n,
+            "control": NO_CONTROL if goal.plain is None else "the same images without the trigger",
         }
 
     def examples(self, weights: Weights) -> Examples:

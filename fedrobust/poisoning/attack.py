@@ -147,12 +147,13 @@ class Goal:
 
     Attributes:
         images: uint8 (n, height, width, channels), as the attacker would present them.
-        plain: the same images without what the attacker adds, to see what the model answers anyway.
+        plain: the same images without what the attacker adds, to see what the model answers anyway; None where the
+            attacker adds nothing, so that only a run without the attack can tell.
         wanted: (n,) the answer that the attacker wants for each.
     """
 
     images: np.ndarray
-    plain: np.ndarray
+    plain: np.ndarray | None
     wanted: np.ndarray
 
 

@@ -59,4 +59,4 @@ class LabelFlip:
         rows = split.labels == self.source
         if self.kind != "targeted" or not rows.any():
             return None
-        return Goal(split.images[rows], split.images[rows], np.full(rows.sum(), self.target))
+        return Goal(split.images[rows], None, np.full(rows.sum(), self.target))

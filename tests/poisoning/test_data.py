@@ -43,6 +43,7 @@ def test_only_a_targeted_flip_has_a_goal(split):
     goal = attack.goal(split, scene())
     np.testing.assert_array_equal(goal.images, split.images[40:])
     assert set(goal.wanted) == {0}
+    assert goal.plain is None, "nothing is added to the images: there is no control"
     assert Attack.parse("label-flip").goal(split, scene()) is None
     assert Attack.parse("sign-flip").goal(split, scene()) is None
     assert Attack.parse('label-flip(kind="targeted", source=9, target=0)').goal(split, scene()) is None
@@ -96,7 +97,9 @@ def test_edge_cases_are_the_images_farthest_from_their_class(draw):
     assert (shown[20:] == 250).all()
     assert called[[3, 11]].tolist() == [2, 2]
     assert called.sum() == 2 * 6
-    assert len(attack.goal(Split(images, labels), scene()).wanted) == 2
+    goal = attack.goal(Split(images, labels), scene())
+    assert len(goal.wanted) == 2
+    assert goal.plain is None
 
 
 def test_feature_noise(split):
