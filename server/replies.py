@@ -15,6 +15,7 @@ from fedrobust.models.layout import Layout, Weights
 from fedrobust.plain import plain_text
 from fedrobust.runs.environment import code_digest
 from fedrobust.simulation.exchange import last_line
+from fedrobust.simulation.guard import summary, told
 from fedrobust.simulation.records import vector_of
 
 MOST_EXAMPLES = 2**31
@@ -102,27 +103,27 @@ def read_reply(
         round: that was asked for.
         most_examples: more than that it may not claim.
     """
-    if message.has_error():
-        return Failure(partition, last_line(message))
     try:
+        if message.has_error():
+            return Failure(partition, last_line(message))
         return _checked(message, partition, layout, round, most_examples)
     except ReplyError as error:
         return Failure(partition, str(error))
     except Exception as error:  # a reply is anything: what it makes a reader raise is its own failure
-        return Failure(partition, f"it cannot be read: {type(error).__name__}: {error}")
+        return Failure(partition, f"it cannot be read: {summary(told(error))}")
 
 
 def read_introduction(message: Message, layout: Layout, clients: int) -> Introduction | Failure:
     """Return who a node says it is, or why it cannot take part."""
     node = message.metadata.src_node_id
-    if message.has_error():
-        return Failure(node, last_line(message))
     try:
+        if message.has_error():
+            return Failure(node, last_line(message))
         return _introduced(message, node, layout, clients)
     except ReplyError as error:
         return Failure(node, str(error))
     except Exception as error:
-        return Failure(node, f"its introduction cannot be read: {type(error).__name__}: {error}")
+        return Failure(node, f"its introduction cannot be read: {summary(told(error))}")
 
 
 def _introduced(message: Message, node: int, layout: Layout, clients: int) -> Introduction:
@@ -200,6 +201,7 @@ def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:
         vector = vector_of(array)
     except Exception as error:  # bytes can make a decoder raise anything
         raise ReplyError(f"{name} cannot be decoded: {error}") from error
+    vector = np.asarray(vector)  # of a class of its own, the numbers only
     if vector.dtype != np.float32 or vector.shape != (size,):
         raise ReplyError(f"{name} holds {vector.dtype} {_short(vector.shape)}: float32 ({size},) is expected")
     if not all_finite(vector):

@@ -20,7 +20,7 @@ from flwr.supercore.run import Run
 
 from fedrobust.errors import FedrobustError
 from fedrobust.plain import plain_text
-from fedrobust.simulation.guard import UnreadableError, failed_reply, plain_reply, plain_state, told
+from fedrobust.simulation.guard import failed_reply, plain_reply, plain_state, told
 from fedrobust.simulation.identity import RUN_ID
 
 MOST_DEATHS = 3
@@ -383,7 +383,7 @@ class SimulatedGrid(Grid):
             node_id=node,
             node_config={"partition-id": node - 1, "num-partitions": self.clients},
             state=RecordDict(dict(self._states.get(node, {}))),
-            run_config=self._run_config,
+            run_config=dict(self._run_config),
         )
         try:
             reply = plain_reply(seat.worker.answer(job.message, context), job.message)
@@ -391,8 +391,6 @@ class SimulatedGrid(Grid):
                 self._remember(node, context)
         except WorkerDiedError:
             raise
-        except UnreadableError as error:
-            reply = failed_reply(job.message, str(error))
         except BaseException as error:  # whatever a client raises, or its objects do when they are read
             reply = failed_reply(job.message, told(error))
         return reply

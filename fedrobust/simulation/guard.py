@@ -79,6 +79,8 @@ def _ends(text: str) -> str:
 def told(error: BaseException) -> str:
     """Return the traceback of a client's error, or what can be said where its own class will not be printed."""
     try:
+        if type(error) is UnreadableError:
+            return plain_text(str(error))
         return _ends("".join(traceback.format_exception(error)))
     except BaseException:  # the error is the client's object: its methods may raise
         return "the client app raised an error that cannot be printed"

@@ -32,7 +32,7 @@ from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import claim_process, start_tensorflow
 from fedrobust.simulation.envelope import Envelope, opened, pack, sealed, unpack, values_of
 from fedrobust.simulation.grid import EngineError, WorkerDiedError
-from fedrobust.simulation.guard import UnreadableError, failed_reply, plain_state, private_copy, summary, told
+from fedrobust.simulation.guard import failed_reply, plain_state, private_copy, summary, told
 from fedrobust.simulation.identity import server_identity
 
 MOST_BIRTHS = 3
@@ -91,13 +91,11 @@ class Actor:
             node_id=message.metadata.dst_node_id,
             node_config=dict(node_config),
             state=state,
-            run_config=self._run_config,
+            run_config=dict(self._run_config),
         )
         try:
             reply, arrays = sealed(self._app(private_copy(message), context), message)
             return reply, plain_state(context.state), arrays
-        except UnreadableError as error:
-            failure = failed_reply(message, str(error))
         except BaseException as error:  # SystemExit, too, is the client's: the worker stays
             failure = failed_reply(message, told(error))
         return pack(failure)[0], state, []

@@ -64,6 +64,8 @@ def vector_of(array: Array) -> np.ndarray:
         return values
     if array.stype != SType.NUMPY:
         raise ValueError(f"serialised as {plain_text(str(array.stype), 40)!r}: {SType.NUMPY!r} is read here")
+    if not isinstance(array.data, bytes):
+        raise ValueError(f"its data are a {type(array.data).__name__}: bytes are read here")
     start, shape, dtype = _header(array.data[:_MOST_HEADER])
     found, wanted = len(array.data) - start, math.prod(shape) * dtype.itemsize
     if found != wanted:

@@ -6,6 +6,7 @@ The compiled local update releases Python's lock, so threads are enough; nothing
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from fedrobust.simulation.grid import WorkerDiedError
 from fedrobust.simulation.guard import private_copy
 
 
@@ -21,7 +22,10 @@ class ThreadWorker:
 
     def answer(self, message: Message, context: Context) -> Message:
         """Return what the node's app answers."""
-        return self._app(private_copy(message), context)
+        try:
+            return self._app(private_copy(message), context)
+        except WorkerDiedError as error:
+            raise RuntimeError("the client app says that its worker died, and it did not") from error
 
     def close(self) -> None:
         """Do nothing: a thread cannot be stopped, it ends with its answer."""

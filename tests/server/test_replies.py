@@ -478,3 +478,20 @@ def test_workers_get_ready_in_the_name_of_the_next_clients_where_the_first_ones_
     assert len(found.partitions) == 4
     with pytest.raises(RoundError, match="none of 3 nodes is ready; first reason: step-seconds = inf"):
         introduced(*lies[:3], workers=1)
+
+
+@pytest.mark.parametrize("reason", [3, None, b"bytes", [], "\ud800", object()])
+def test_an_error_whose_reason_is_no_text_is_a_failure(reason):
+    asked = Message(RecordDict(), 1, MessageType.TRAIN)
+    hostile = Message(Error(2, "x"), reply_to=asked)
+    hostile.error.__dict__["_reason"] = reason
+    for answer in (read_reply(hostile, 4, LAYOUT, 1), read_introduction(hostile, LAYOUT, 5)):
+        assert isinstance(answer, Failure)
+        assert answer.reason.isprintable()
+
+
+def test_numbers_that_hide_behind_a_class_of_their_own_are_seen():
+    records = honest()
+    masked = np.ma.array([1, np.nan, 1], np.float32, mask=[0, 1, 0])
+    records["weights"]["trainable"].__dict__["values"] = masked
+    assert "1 numbers that are not finite" in read_reply(message(records), 4, LAYOUT, 1).reason

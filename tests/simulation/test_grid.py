@@ -217,6 +217,7 @@ def answering(answer):
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
+        assert context.run_config == {"seed": 0}
         return Message(RecordDict(), reply_to=message) if context.node_id != 2 else answer(message, context)
 
     return app
@@ -232,6 +233,22 @@ def raising(error):
 class Unsayable(BaseException):
     def __str__(self):
         raise SystemExit
+
+
+class DeadlyError(WorkerDiedError):
+    def __str__(self):
+        raise SystemExit
+
+
+class Pretended(guard.UnreadableError):
+    def __str__(self):
+        raise KeyboardInterrupt
+
+
+def meddling(message, context):
+    context.run_config.clear()
+    context.node_config.clear()
+    raise OSError("done")
 
 
 def renamed(message, context):
@@ -256,6 +273,10 @@ def keeping(state):
         (raising(RecursionError("deep")), "RecursionError: deep"),
         (raising(Unsayable()), "Unsayable"),
         (raising(OSError("x" * 10**7)), "OSError: xxxx"),
+        (raising(DeadlyError()), "says that its worker died, and it did not"),
+        (raising(Pretended()), "Pretended"),
+        (raising(guard.UnreadableError("of its own")), "of its own"),
+        (meddling, "OSError: done"),
         (lambda message, context: None, "returned nothing"),
         (lambda message, context: message, "a reply to another message"),
         (renamed, "a reply to another message"),
@@ -352,3 +373,47 @@ def test_an_error_from_below_an_engine_is_the_engines_own():
         pytest.raises(EngineError, match="a worker cannot be started: OSError: no memory"),
     ):
         grid.send_and_receive(to_nodes(1))
+
+
+def test_a_worker_that_does_not_get_ready_in_time_is_given_up(monkeypatch):
+    monkeypatch.setattr("fedrobust.simulation.grid.PREPARATION_SECONDS", 0.3)
+    release = threading.Event()
+    app = hanging_app(release)
+
+    @app.query()
+    def introduce(message: Message, context: Context) -> Message:
+        if context.node_id == 1:
+            release.wait(30)
+        return Message(RecordDict(), reply_to=message)
+
+    with server_identity(), threads(app, 3, workers=1, client_timeout=0.2) as grid:
+        (late,) = grid.ask_every_worker(MessageType.QUERY, RecordDict())
+        assert "no reply after 0.3 s" in late.error.reason
+        release.set()
+        (ready,) = grid.ask_every_worker(MessageType.QUERY, RecordDict(), first=3)
+        assert (ready.has_error(), ready.metadata.src_node_id) == (False, 3)
+
+
+TRACEBACK = "Traceback (most recent call last):\n  File x, line 1, in f\n    g()\n"
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("", "it does not say why"),
+        ("  \n\x00 ", "it does not say why"),
+        ("Node Unavailable: it is gone", "Node Unavailable: it is gone"),
+        ("first\nlast", "last"),
+        (TRACEBACK + "OSError: full\nsince noon", "OSError: full"),
+        (TRACEBACK + "OSError: full\n\nDuring handling:\n\n" + TRACEBACK + "KeyError: 'x'", "KeyError: 'x'"),
+        (
+            TRACEBACK + "InvalidArgumentError: Graph execution error:\n\nDetected at node x\n  File y\n"
+            "indices[3] = 9 is not in [0, 4)\n\t [[{{node while/Gather}}]] [Op:f]\n",
+            "InvalidArgumentError: Graph execution error: indices[3] = 9 is not in [0, 4)",
+        ),
+        (TRACEBACK + "ValueError: nothing follows:", "ValueError: nothing follows:"),
+        (TRACEBACK, "Traceback (most recent call last): File x, line 1, in f g()"),
+    ],
+)
+def test_what_went_wrong_in_one_line(reason, said):
+    assert guard.summary(reason) == said
