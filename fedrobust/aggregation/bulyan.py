@@ -28,6 +28,7 @@ class Bulyan(Tolerant):
     """Choose n - 2f updates with Krum, average the n - 4f values nearest to their median in every coordinate.
 
     El Mhamdi et al., 2018, arXiv:1802.07927, Algorithm in section 4. Tolerates f malicious clients of n >= 4f + 3.
+    No coordinate is farther from the chosen ones' median than that of the farthest honest client among them.
     """
 
     NEEDS: ClassVar[str] = "n >= 4f + 3"

@@ -20,6 +20,7 @@ class CentredClipping:
     """Move the last aggregate by the mean of clipped differences (Karimireddy et al., 2020, arXiv:2012.10333, eq. 12).
 
     v <- v + mean_i (x_i - v) min(1, threshold / |x_i - v|), from the aggregate of the round before (0 in the first).
+    A step moves v by at most the threshold; what it is attracted to is an attacker's to choose.
 
     Attributes:
         threshold: longest difference, in the units of updates; 0 takes the median distance to v at every step, so

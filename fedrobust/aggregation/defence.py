@@ -60,10 +60,12 @@ class Defence:
         for stage in self.before:
             seen = Updates.of(stage(seen, cohort))
         aggregation = checked(self.rule(seen, cohort), seen, type(self.rule).__name__)
-        if seen.mixture is None or seen.matrix is not sent.matrix or aggregation.influence is None:
-            known = seen.matrix is sent.matrix
-            return aggregation if known else dataclasses.replace(aggregation, influence=None)
-        influence = aggregation.influence @ seen.mixture
+        if seen is sent or aggregation.influence is None:
+            return aggregation
+        shares = seen.shares_of(sent)
+        if shares is None:
+            return dataclasses.replace(aggregation, influence=None)
+        influence = aggregation.influence @ shares
         total = influence.sum()
         return dataclasses.replace(aggregation, influence=influence / total if total else influence)
 

@@ -17,7 +17,10 @@ class DivideAndConquer(Tolerant):
     """Drop outliers along the top singular vector (Shejwalkar and Houmansadr, NDSS 2021, Algorithm 2).
 
     In every step some coordinates are drawn, the updates are centred on them, and the `share` * f clients with the
-    largest squared projections are dropped; those that no step drops are averaged.
+    largest squared projections are dropped; those that no step drops are averaged. Up to f attackers that
+    lie together, apart from the others, are dropped: the paper's analysis has them come from one distribution. Those
+    that differ can hide: beside one at 1e30, one at 1e20 does not stand out. ``clipping`` or ``arc`` before it bound
+    the result by the length of an honest update.
 
     Attributes:
         coordinates: how many are drawn (the paper's b).

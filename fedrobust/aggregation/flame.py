@@ -18,7 +18,7 @@ class Flame:
     """Keep the majority cluster of directions, clip to the median length, add noise (Nguyen et al., arXiv:2101.02281).
 
     Algorithm 1, with HDBSCAN on cosine distances, clusters of more than half of the clients. Directions are those of
-    updates. Tolerates f < n / 2 malicious clients.
+    updates. Tolerates f < n / 2 malicious clients: the result, without noise, is no longer than the median length.
 
     Attributes:
         noise: standard deviation of the noise as a share of the median length, the paper's lambda (0.001 for

@@ -23,6 +23,14 @@ class FLDetector:
     sees more than one cluster of scores, the worse of two is left out. The others are averaged. Histories are
     kept as sketches, which know the same distances.
 
+    The paper has every client in every round. Where only some are drawn, w_last is the global model that a client saw
+    last, its errors are averaged over the rounds that it took part in, the scores of all clients are clustered, and H
+    is made of how the updates of the same clients changed. A client last seen more than `window` rounds ago is not
+    scored anew. With all clients in every round, and nobody left out, this is the paper's.
+
+    It detects, and bounds nothing: in the first rounds there is nothing to compare with, and everybody is averaged.
+    ``clipping`` before it bounds what one client can do until then.
+
     Attributes:
         window: rounds that are averaged and that L-BFGS looks back on (the paper's N).
     """
@@ -39,56 +47,93 @@ class FLDetector:
                 "fldetector remembers clients: no pre-aggregator that mixes them can stand before it"
             )
         latest = sketch(updates, cohort.seed)
-        memory = dict(cohort.memory)
-        scores = self._scores(latest, cohort.partitions, memory)
-        accepted = trusted(scores)
-        shares = chosen_only(n, np.flatnonzero(accepted))
-        update = updates.combined(shares)
-        return Aggregation(update, shares, self._remembered(latest, shares, cohort.partitions, memory))
-
-    def _scores(
-        self, latest: np.ndarray, partitions: np.ndarray, memory: dict[str, np.ndarray]
-    ) -> np.ndarray:
-        """Return the mean normalised errors (n,), and note this round's in `memory`; NaN for those that are new."""
-        known = memory.get("partitions", np.zeros(0, np.int64))
-        errors = np.full(len(partitions), np.nan)
-        seen = np.isin(partitions, known)
-        if seen.any():
-            last = memory["last"][np.searchsorted(known, partitions[seen])]
-            moved = hessian_product(memory["steps"], memory["changes"], memory["steps"][-1])
-            apart = np.linalg.norm(latest[seen] - last - moved, axis=1)
-            errors[seen] = apart / apart.sum() if apart.sum() else 1 / seen.sum()
-        everyone = np.union1d(known, partitions)
-        table = np.full((len(everyone), self.window), np.nan)
-        if len(known):
-            table[np.searchsorted(everyone, known)] = memory["errors"]
-        places = np.searchsorted(everyone, partitions)
+        memory = self._arrived(cohort, latest.shape[1])
+        places = np.searchsorted(memory["partitions"], cohort.partitions)
+        ago, moves, changes = self._since(latest, places, memory)
+        errors = self._errors(ago, moves, changes, memory)
+        table = memory["errors"]
         table[places, :-1], table[places, -1] = table[places, 1:], errors
-        memory["errors"] = table
-        counts = (~np.isnan(table[places])).sum(1)
-        sums = np.nansum(table[places], axis=1)
-        return np.divide(sums, counts, out=np.full(len(places), np.nan), where=counts > 0)
+        shares = chosen_only(n, np.flatnonzero(trusted(averaged(table))[places]))
+        self._remember(latest, places, shares, ago, moves, changes, memory)
+        return Aggregation(updates.combined(shares), shares, memory)
 
-    def _remembered(
-        self, latest: np.ndarray, shares: np.ndarray, partitions: np.ndarray, memory: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    def _arrived(self, cohort: Cohort, size: int) -> dict[str, np.ndarray]:
+        """Return the memory with a row for every client that was ever seen, and where the global weights are now."""
+        memory = dict(cohort.memory) if "positions" in cohort.memory else {}
         known = memory.get("partitions", np.zeros(0, np.int64))
-        everyone = np.union1d(known, partitions)
-        last = np.zeros((len(everyone), latest.shape[1]))
-        if len(known):
-            last[np.searchsorted(everyone, known)] = memory["last"]
-        last[np.searchsorted(everyone, partitions)] = latest
-        step = (shares @ latest)[None]
-        steps = np.concatenate([memory["steps"], step]) if "steps" in memory else step
-        change = step - memory["steps"][-1:] if "steps" in memory else np.zeros((0, latest.shape[1]))
-        changes = np.concatenate([memory["changes"], change]) if "changes" in memory else change
+        everyone = np.union1d(known, cohort.partitions)
+        grown: dict[str, np.ndarray] = {"partitions": everyone}
+        for name, empty in (
+            ("last", np.zeros((len(everyone), size))),
+            ("seen", np.full(len(everyone), -1, np.int64)),
+            ("errors", np.full((len(everyone), self.window), np.nan)),
+        ):
+            if len(known):
+                empty[np.searchsorted(everyone, known)] = memory[name]
+            grown[name] = empty
+        positions = memory.get("positions", np.zeros((0, size)))
+        if cohort.current is not None:
+            here = sketch(cohort.current[None], cohort.seed)
+        else:  # nobody knows better than that the last aggregate was added
+            here = positions[-1:] + memory["step"] if len(positions) else np.zeros((1, size))
+        none = np.zeros((0, size))
         return {
-            "partitions": everyone,
-            "last": last,
-            "errors": memory["errors"],
-            "steps": steps[-self.window - 1 :],
-            "changes": changes[-self.window :],
+            **grown,
+            "positions": np.concatenate([positions, here])[-self.window - 1 :],
+            "rounds": memory.get("rounds", np.zeros(1, np.int64)) + 1,
+            "moves": memory.get("moves", none),
+            "changes": memory.get("changes", none),
         }
+
+    def _since(
+        self, latest: np.ndarray, places: np.ndarray, memory: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return how long ago each client was last there, and how weights and its update changed since, (n, k) each.
+
+        That is 0 rounds ago for those that never were, or longer ago than is remembered.
+        """
+        positions, seen = memory["positions"], memory["seen"][places]
+        ago = np.where(seen >= 0, memory["rounds"] - seen, 0)
+        ago[ago >= len(positions)] = 0
+        return ago, positions[-1] - positions[len(positions) - 1 - ago], latest - memory["last"][places]
+
+    def _errors(
+        self, ago: np.ndarray, moves: np.ndarray, changes: np.ndarray, memory: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """Return how far each update is from its prediction, (n,), as a multiple of the round's mean; NaN if new."""
+        apart = np.full(len(ago), np.nan)
+        for since in np.unique(ago[ago > 0]):
+            same = ago == since
+            move = moves[same][:1]
+            predicted = hessian_product(np.concatenate([memory["moves"], move]), memory["changes"], move[0])
+            apart[same] = np.linalg.norm(changes[same] - predicted, axis=1)
+        typical = np.mean(apart[ago > 0]) if ago.any() else 0.0
+        return apart / typical if typical else np.where(ago > 0, 1.0, np.nan)
+
+    def _remember(
+        self,
+        latest: np.ndarray,
+        places: np.ndarray,
+        shares: np.ndarray,
+        ago: np.ndarray,
+        moves: np.ndarray,
+        changes: np.ndarray,
+        memory: dict[str, np.ndarray],
+    ) -> None:
+        memory["last"][places] = latest
+        memory["seen"][places] = memory["rounds"]
+        memory["step"] = shares @ latest
+        there = (ago > 0) & (shares > 0)
+        if there.any():
+            known = shares[there] / shares[there].sum()
+            for name, rows in (("moves", moves), ("changes", changes)):
+                memory[name] = np.concatenate([memory[name], (known @ rows[there])[None]])[-self.window :]
+
+
+def averaged(errors: np.ndarray) -> np.ndarray:
+    """Return the mean of the numbers in every row (n,); NaN where there are none."""
+    counts = (~np.isnan(errors)).sum(1)
+    return np.divide(np.nansum(errors, axis=1), counts, out=np.full(len(errors), np.nan), where=counts > 0)
 
 
 def hessian_product(steps: np.ndarray, changes: np.ndarray, vector: np.ndarray) -> np.ndarray:
@@ -100,9 +145,14 @@ def hessian_product(steps: np.ndarray, changes: np.ndarray, vector: np.ndarray) 
         vector: (k,).
     """
     m = len(changes)
-    if not m:
+    moves = steps[-m - 1 : -1]
+    told = moves.any(1)  # a step of nothing tells nothing of the Hessian
+    moves, changes = moves[told], changes[told]
+    if not len(moves):
         return np.zeros_like(vector)
-    moves, changed = steps[-m - 1 : -1], changes
+    # In units in which no product of three numbers leaves float64's range.
+    unit, scale = np.abs(moves).max(), np.abs(changes).max() or 1.0
+    moves, changed = moves / unit, changes / scale
     inner = moves @ changed.T
     curvature = inner[-1, -1] / max(float(moves[-1] @ moves[-1]), 1e-300)
     lower = np.tril(inner, -1)
@@ -110,7 +160,7 @@ def hessian_product(steps: np.ndarray, changes: np.ndarray, vector: np.ndarray) 
     middle = np.block([[curvature * moves @ moves.T, lower], [lower.T, -diagonal]])
     basis = np.concatenate([curvature * moves, changed])
     solved = np.linalg.lstsq(middle, basis @ vector, rcond=None)[0]
-    product: np.ndarray = curvature * vector - basis.T @ solved
+    product: np.ndarray = (curvature * vector - basis.T @ solved) * (scale / unit)
     return product
 
 
@@ -173,10 +223,5 @@ def _within(ordered: np.ndarray, k: int) -> float:
     cost = np.where(end > start, np.maximum(cost, 0), np.inf)
     best = cost[0]
     for _ in range(k - 1):
-        best = np.minimum(
-            best,
-            np.array(
-                [min(best[j - 1] + cost[j, e] for j in range(1, e + 1)) if e else best[e] for e in range(n)]
-            ),
-        )
+        best = np.minimum(best, np.min(best[:-1, None] + cost[1:], axis=0))
     return max(float(best[-1]), 1e-12)

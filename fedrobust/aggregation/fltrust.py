@@ -16,7 +16,8 @@ class FLTrust:
     """Weight clients by the cosine to an update that the server computes itself (Cao et al., 2020, arXiv:2012.13995).
 
     Algorithm 2: trust ReLU(cos), lengths set to the server's. The server's root images come from the validation
-    split. Tolerates any number of malicious clients as far as the root images speak for the task.
+    split. Tolerates any number of malicious clients as far as the root images speak for the task: the result is no
+    longer than the server's own update, and leads less than 90° away from it.
 
     Attributes:
         images: of the server's root set.

@@ -34,7 +34,9 @@ class FoolsGold:
 
     Made for sybils of one attacker and honest clients with different data: where honest clients are alike (iid), it
     distrusts them. Weights are divided by their sum, so that the model moves by an average update. Histories are kept
-    as sketches.
+    as sketches. Directions are all that it looks at: a lone attacker, or some that differ, are averaged at whatever
+    length they send (the paper combines it with Multi-Krum for those). ``clipping`` or ``arc`` before it
+    bound the result, and every history, by the length of honest updates.
     """
 
     SELECTS: ClassVar[bool] = True

@@ -41,7 +41,7 @@ def mean_around_median(values: np.ndarray, count: int) -> np.ndarray:
 class MeaMed(Tolerant):
     """Average the n - f values nearest to the median of every coordinate (Xie et al., 2018, arXiv:1802.10116, Def. 9).
 
-    Tolerates f < n / 2 malicious clients.
+    Tolerates f < n / 2 malicious clients: no coordinate is farther from the median than an honest client's is.
     """
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:

@@ -15,6 +15,8 @@ from fedrobust.bounds import NonNegative
 class NormClipping:
     """Average updates cut to a length, with noise if asked for (Sun et al., 2019, arXiv:1911.07963, section 4).
 
+    The result is no longer than the threshold, without noise; each client moves it by at most threshold / n.
+
     Attributes:
         threshold: longest update, in the units of updates; 0 for the median of the clients' lengths.
         noise: standard deviation of the Gaussian noise added to every coordinate, as a share of the threshold.
@@ -32,8 +34,14 @@ class NormClipping:
 
 
 def with_noise(update: np.ndarray, deviation: float, cohort: Cohort) -> np.ndarray:
-    """Return `update` (d,) with Gaussian noise of a standard `deviation` on every coordinate."""
+    """Return `update` (d,) with Gaussian noise of a standard `deviation` on every coordinate.
+
+    Numbers that would leave the range of float32 stay at its end.
+    """
     if not deviation:
         return update
+    most = np.finfo(np.float32).max
     noise = cohort.generator.standard_normal(len(update), dtype=np.float32)
-    return update + noise * np.float32(deviation)
+    with np.errstate(over="ignore"):
+        noisy = update + noise * np.float32(min(deviation, float(most)))
+    return np.clip(noisy, -most, most)

@@ -16,7 +16,9 @@ class RobustLearningRate:
     """Average, but with a negative rate where signs disagree (Ozdayi et al., 2020, arXiv:2007.03767, equation 4).
 
     A coordinate keeps its mean update if the signs' sum is at least the threshold in size, and is moved the other
-    way if not. Made against backdoors in few clients; where honest clients disagree, learning slows down.
+    way if not. Made against backdoors in few clients; where honest clients disagree, learning slows down. Signs are all
+    that it looks at: the mean of lengths is an attacker's to choose, in either direction. ``clipping`` or ``arc``
+    before it bound the result by the length of an honest update.
 
     Attributes:
         threshold: in clients; 0 for 0.4 n, the 4 of 10 clients of the paper's experiments.

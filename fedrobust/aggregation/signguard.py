@@ -18,7 +18,8 @@ class SignGuard:
     """Filter by length and by the shares of signs, then average what is left, clipped (Xu et al., 2021, 2109.05872).
 
     Algorithm 2: lengths between `low` and `high` times the median stay, and so does the largest cluster (mean shift)
-    of the shares of positive, negative and zero numbers among randomly drawn coordinates.
+    of the shares of positive, negative and zero numbers among randomly drawn coordinates. The result is no longer than
+    the median length, which f < n / 2 malicious clients cannot set above all honest ones.
 
     Attributes:
         low: shortest accepted length as a share of the median.

@@ -8,9 +8,15 @@ from typing import Any
 import numpy as np
 
 from fedrobust.aggregation.blocks import each_block
+from fedrobust.aggregation.distances import (
+    inner_products,
+    mixed_products,
+    squared_between_mixtures,
+    squared_distances,
+)
 
-CANCELLED = 1e-7
-"""Share of two squared norms under which their squared distance is computed again, from nearer by."""
+DROWNED = 1e6
+"""So many times what most mixtures are made of, one is written out: other sums would lose their digits in its terms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +30,7 @@ class Updates:
         matrix: (clients, d) float32, one client a row, finite.
         mixture: (n, clients) float64: vector i is ``mixture[i] @ matrix``; None where the vectors are the rows.
         clients: the updates that a mixture is made of, whose distances are known already.
+        written_from: the mixture that `matrix` is, where it had to be written out.
 
     Example:
         >>> updates = Updates.of(np.array([[0, 0], [3, 4], [0, 8]], np.float32))
@@ -36,6 +43,7 @@ class Updates:
     matrix: np.ndarray
     mixture: np.ndarray | None = None
     clients: "Updates | None" = None
+    written_from: "Updates | None" = None
 
     @classmethod
     def of(cls, matrix: "np.ndarray | Updates") -> "Updates":
@@ -94,14 +102,39 @@ class Updates:
     def squared(self) -> np.ndarray:
         """Squared Euclidean distances (n + 1, n + 1) float64; the last row and column are those of the zero update."""
         if self.mixture is None:
-            return squared_distances(self.matrix)
-        # Sums of clients and of zero, with weights that add up to 1: their distances follow from the clients' own.
-        whole = np.zeros((len(self.mixture) + 1, len(self.matrix) + 1))
-        whole[:-1, :-1] = self.mixture
-        whole[:, -1] = 1 - whole[:, :-1].sum(1)
-        cross = whole @ (self.clients or Updates(self.matrix)).squared @ whole.T
-        own = np.diag(cross)
-        return np.maximum(cross - (own[:, None] + own[None, :]) / 2, 0) * (1 - np.eye(len(whole)))
+            return squared_distances(self.matrix, self.inner)
+        between = self._sent.squared
+        if self._written is not None:
+            return self._written.squared
+        return squared_between_mixtures(self.matrix, self.mixture, between)
+
+    @cached_property
+    def _sent(self) -> "Updates":
+        """What a mixture is made of."""
+        return self.clients or Updates(self.matrix)
+
+    @cached_property
+    def _written(self) -> "Updates | None":
+        """A mixture as a matrix of its own, where some of it is made of updates that others would drown in; else None.
+
+        Two attackers' enormous updates in opposite directions make a small sum, whose digits depend on the order of
+        its terms: then all that is computed of it has to be computed of one and the same sum.
+        """
+        if self.mixture is None or self._factors is not None:
+            return None
+        lengths = np.abs(self.mixture) @ self._sent.norms
+        if lengths.max() <= DROWNED * np.median(lengths):
+            return None
+        return Updates(np.asarray(self), written_from=self)
+
+    def shares_of(self, sent: "Updates") -> np.ndarray | None:
+        """Return how much of each of the `sent` updates is in each of these, (n, sent); None if in none of them."""
+        if self.mixture is None:
+            if self.matrix is sent.matrix:
+                return np.eye(len(sent))
+            return None if self.written_from is None else self.written_from.shares_of(sent)
+        shares = self._sent.shares_of(sent)
+        return None if shares is None else self.mixture @ shares
 
     @cached_property
     def distances(self) -> np.ndarray:
@@ -112,10 +145,12 @@ class Updates:
     @cached_property
     def norms(self) -> np.ndarray:
         """Euclidean norms (n,) float64."""
-        if self._factors is not None and self.clients is not None:
-            return np.abs(self._factors) * self.clients.norms
-        if "squared" in self.__dict__ or self.mixture is not None:
+        if self._factors is not None:
+            return np.abs(self._factors) * self._sent.norms
+        if self.mixture is not None:
             return np.sqrt(self.squared[:-1, -1])
+        if "inner" in self.__dict__:
+            return np.sqrt(np.diag(self.inner))
 
         def squares(block: slice) -> np.ndarray:
             part = self.matrix[:, block].astype(np.float64)
@@ -126,9 +161,19 @@ class Updates:
     @cached_property
     def inner(self) -> np.ndarray:
         """Inner products (n, n) float64."""
-        origin = self.squared[:-1, -1]
-        inner: np.ndarray = (origin[:, None] + origin[None, :] - self.squared[:-1, :-1]) / 2
-        return inner
+        if self.mixture is None:
+            return inner_products(self.matrix)
+        if self._written is not None:
+            return self._written.inner
+        return self.mixture @ self._sent.inner @ self.mixture.T
+
+    def inner_from(self, origin: int) -> np.ndarray:
+        """Return the inner products (n, n) float64 of the updates less the one at `origin`; costs n² d."""
+        if self.mixture is None:
+            return inner_products(self.matrix, self.matrix[origin])
+        if self._written is not None:
+            return self._written.inner_from(origin)
+        return mixed_products(self.matrix, self.mixture - self.mixture[origin])
 
     @cached_property
     def cosines(self) -> np.ndarray:
@@ -144,7 +189,9 @@ class Updates:
         mixture = np.asarray(mixture, np.float64)
         if self.mixture is None:
             return Updates(self.matrix, mixture, self)
-        return Updates(self.matrix, mixture @ self.mixture, self.clients)
+        if self._written is not None:
+            return self._written.mixed(mixture)
+        return Updates(self.matrix, mixture @ self.mixture, self._sent)
 
     def rows(self, chosen: np.ndarray) -> "Updates":
         """Return the updates at `chosen` places."""
@@ -153,6 +200,8 @@ class Updates:
     def combined(self, shares: np.ndarray) -> np.ndarray:
         """Return the sum of updates times `shares` (n,) as (d,) float32, summed in float64."""
         own = np.asarray(shares, np.float64)
+        if self._written is not None:
+            return self._written.combined(shares)
         if self.mixture is not None:
             own = own @ self.mixture
         used = np.flatnonzero(own)
@@ -192,6 +241,8 @@ class Updates:
 
     def inner_with(self, vector: np.ndarray) -> np.ndarray:
         """Return the inner products (n,) float64 with `vector` (d,)."""
+        if self._written is not None:
+            return self._written.inner_with(vector)
         parts = each_block(
             self.size, len(self.matrix), lambda block: self._clients_block(block) @ vector[block]
         )
@@ -211,49 +262,3 @@ class Updates:
 
     def _clients_block(self, block: slice) -> np.ndarray:
         return self.matrix[:, block].astype(np.float64)
-
-
-def squared_distances(matrix: np.ndarray) -> np.ndarray:
-    """Return squared Euclidean distances between the rows of `matrix` (n, d) and to zero, (n + 1, n + 1) float64.
-
-    They come from one matrix of inner products, summed in float64. Where two rows are so near to each other that
-    |a|² + |b|² - 2 ab has lost its digits, they are computed again with one of the rows as origin.
-
-    Example:
-        >>> squared_distances(np.array([[3, 4], [3, 4.5]], np.float32)).tolist()
-        [[0.0, 0.25, 25.0], [0.25, 0.0, 29.25], [25.0, 29.25, 0.0]]
-    """
-    n = len(matrix)
-    inner = inner_products(matrix)
-    norms = np.append(np.diag(inner), 0.0)
-    squared = np.zeros((n + 1, n + 1))
-    squared[:-1, :-1] = inner
-    squared = np.maximum(norms[:, None] + norms[None, :] - 2 * squared, 0)
-    np.fill_diagonal(squared, 0)
-    scale = norms[:, None] + norms[None, :]
-    lost = (squared < CANCELLED * scale) & ~np.eye(n + 1, dtype=bool)
-    while lost[:-1, :-1].any():
-        anchor = int(np.argmax(lost[:-1, :-1].sum(1)))
-        near = np.append(np.flatnonzero(lost[anchor, :-1]), anchor)
-        shifted = inner_products(matrix[near], origin=matrix[anchor])
-        own = np.diag(shifted)
-        squared[np.ix_(near, near)] = np.maximum(own[:, None] + own[None, :] - 2 * shifted, 0)
-        lost[np.ix_(near, near)] = False
-    np.fill_diagonal(squared, 0)
-    return squared
-
-
-def inner_products(matrix: np.ndarray, origin: np.ndarray | None = None) -> np.ndarray:
-    """Return the inner products of the rows of `matrix` (n, d), less `origin` (d,), as (n, n) float64."""
-
-    def product(block: slice) -> np.ndarray:
-        part = matrix[:, block].astype(np.float64)
-        if origin is not None:
-            part -= origin[block]
-        return part @ part.T
-
-    parts = each_block(matrix.shape[1], len(matrix), product)
-    total = np.zeros((len(matrix), len(matrix)))
-    for part in parts:
-        total += part
-    return total
