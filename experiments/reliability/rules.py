@@ -79,6 +79,7 @@ class Case:
     seed: int
 
     def cohort(self, memory=None, round: int = 1) -> Cohort:
+        """Return whose updates these are."""
         n = len(self.matrix)
         return Cohort(
             np.arange(n),
@@ -140,7 +141,7 @@ def tolerated(rule: str, before: tuple[str, ...], n: int) -> int | None:
 
 
 def attackers(asked: Defence, n: int) -> int | None:
-    """Return how many attackers `asked` tolerates: less than half of what any stage is given, and no more than its f."""
+    """Return how many attackers `asked` tolerates: fewer than half of what any stage is given, and at most its f."""
     most = n
     for stage, seen in asked._seen(n):
         most = min(most, (seen - 1) // 2)
