@@ -135,13 +135,15 @@ class Evaluator:
             return int((answers == goal.wanted).sum())
 
         n, successes = len(goal.wanted), hits(goal.images)
+        # An own attack may give the same images twice to say that it adds nothing.
+        plain = None if goal.plain is None or np.array_equal(goal.plain, goal.images) else goal.plain
         return {
             "n": n,
             "successes": successes,
             "rate": successes / n,
             "interval": list(wilson(successes, n)),
-            "without-trigger": None if goal.plain is None else hits(goal.plain) / n,
-            "control": NO_CONTROL if goal.plain is None else "the same images without the trigger",
+            "without-trigger": None if plain is None else hits(plain) / n,
+            "control": NO_CONTROL if plain is None else "the same images without the trigger",
         }
 
     def examples(self, weights: Weights) -> Examples:
