@@ -1,13 +1,15 @@
 """Which replies count, in studies that know of attackers and in studies that do not."""
 
+import contextlib
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from flwr.app import Error, Message, MessageType, MetricRecord, RecordDict
 
-from fedrobust.aggregation import Aggregation, Defence
-from fedrobust.config import Experiment
+from fedrobust.aggregation import RULES, Aggregation, Defence
+from fedrobust.config import ConfigError, Experiment
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.poisoning import Attack
 from fedrobust.simulation.identity import server_identity
@@ -54,7 +56,7 @@ def asked(client):
 
 
 def reply(client, value=1.0, statistics=GOOD, round=1):
-    weights = Weights(np.full(3, value, np.float32), np.array(statistics, np.float32))
+    weights = Weights(np.broadcast_to(value, 3).astype(np.float32), np.array(statistics, np.float32))
     metrics = {"num-examples": 10, "loss": 0.5, "seconds": 1.0, "round": round}
     records = {"weights": weights_record(weights), "metrics": MetricRecord(metrics)}
     return Message(RecordDict(records), reply_to=asked(client))
@@ -158,6 +160,46 @@ def test_a_rule_that_can_make_nothing_of_the_replies_has_failed_in_a_sentence():
     ):
         server.aggregate_train(1, [reply(0, 1e30), *[reply(client) for client in (1, 2, 3)]])
     assert server.memory == {}
+
+
+ABSURD = {
+    "large": np.full(3, 1e13),
+    "squares overflow": np.array([1e20, -1e20, 0]),
+    "sums overflow": np.array([3e38, -3e38, 3e38]),
+    "the smallest": np.full(3, 1e-45),
+    "one number": np.array([0, 3.4e38, 0]),
+}
+
+
+@pytest.mark.parametrize(
+    "before", [[], ["nnm"], ["bucketing"], ["clipping"], ["arc"]], ids=lambda names: "".join(names)
+)
+@pytest.mark.parametrize("rule", sorted(RULES))
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_no_finite_update_ends_a_study_whatever_the_rule(rule, before):
+    """Three of fifteen clients send the same absurd weights, or each its own, in two rounds that the rule remembers."""
+    settings = {
+        "federation__aggregator": rule,
+        "federation__pre_aggregators": before,
+        "federation__tolerate": 3,
+    }
+    for name, own in itertools.product(["sums overflow"] if before else ABSURD, (1, -0.5)):
+        try:
+            server = strategy(clients=15, **settings, federation__server_optimizer="fedadam")
+        except ConfigError:
+            pytest.skip("they do not go together")
+        for round in (1, 2):
+            current = Weights(np.full(3, 7.0, np.float32), np.array(GOOD, np.float32))
+            server.configure_train(round, weights_record(current), {}, None)
+            replies = [reply(client, 7 + 0.1 * client, round=round) for client in range(12)]
+            replies += [reply(12 + k, ABSURD[name] * own**k, round=round) for k in range(3)]
+            with contextlib.suppress(
+                RoundError
+            ):  # a round may fail, the study goes on; nothing else is raised
+                server.aggregate_train(round, replies)
+                if not server.outcome.fault:
+                    server.memory = server.outcome.memory
+            assert server.outcome.trained == 15
 
 
 # -- Attackers that fail -------------------------------------------------------------------------------------------
