@@ -60,6 +60,7 @@ from fedrobust.study import (
     malicious_of,
     partition_of,
     recipe_of,
+    sample_size,
     server_optimizer_of,
 )
 from server.auditor import UNDEFENDED, audited, audited_student, check_control
@@ -141,6 +142,7 @@ class Study:
             "rounds": [],
             "resumed-after": [],
             "tolerance": None,
+            "remarks": remarks_of(experiment),
             "audit": None,
             "student": None,
             "export": [],
@@ -260,7 +262,11 @@ class Study:
         rounds = experiment.federation.rounds
         emit(
             StudyStarted(
-                experiment.name, str(folder.path), rounds, self.summary(dataset, partition_of(experiment))
+                experiment.name,
+                str(folder.path),
+                rounds,
+                self.summary(dataset, partition_of(experiment)),
+                tuple(self.result.get("remarks", ())),
             )
         )
         if experiment.output.resume:
@@ -671,6 +677,17 @@ def worst_clients(
         client = int(expected.argmin())
         worst[name] = {"client": client, "accuracy": float(expected[client]), "mean": float(expected.mean())}
     return worst
+
+
+def remarks_of(experiment: Experiment) -> list[str]:
+    """Return what a user should know of the poisoning attack before the first round: that it is weak here, say."""
+    federation, malicious = experiment.federation, malicious_of(experiment)
+    if not malicious:
+        return []
+    sampled = sample_size(federation.participation, federation.clients)
+    return attack_of(experiment).remarks(
+        Scene(malicious=len(malicious), clients=federation.clients, sampled=sampled)
+    )
 
 
 def goal_of(experiment: Experiment, dataset: Dataset) -> Goal | None:

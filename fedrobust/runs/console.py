@@ -92,6 +92,8 @@ class ConsoleListener:
                 self.rounds = event.rounds
                 self._say(f"[bold]{event.name}[/]  {escape(event.summary)}")
                 self._say(f"run folder: {escape(event.folder)}")
+                for remark in event.remarks:
+                    self._say(escape(remark), style="yellow")
                 self.folder = event.folder
             case StageStarted():
                 self._begin(escape(event.stage), None)

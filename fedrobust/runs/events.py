@@ -13,12 +13,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StudyStarted:
-    """A study begins: its name, the run folder, and one line about data, model and federation."""
+    """A study begins: its name, the run folder, one line about data, model and federation, and what to mind."""
 
     name: str
     folder: str
     rounds: int
     summary: str
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
