@@ -243,7 +243,9 @@ class Attack:
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
         """Return what malicious clients send that see the `honest` updates: (d,) or (malicious, d)."""
         (part,) = self._having("coalition")
-        sent: np.ndarray = part.coalition(honest, scene)
+        # What overshoots float32 is sent as its largest number: see `server.defender`.
+        with np.errstate(over="ignore", invalid="ignore"):
+            sent: np.ndarray = part.coalition(honest, scene)
         return sent
 
     def training(self, scene: Scene) -> Mapping[str, Any]:

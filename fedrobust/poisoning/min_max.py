@@ -1,6 +1,6 @@
 """Go as far from the mean as the honest clients' own spread lets one."""
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,20 +28,18 @@ class _Farthest:
         apart = honest.distances_to(mean) ** 2
         along = honest.inner_with(direction) - float(mean.astype(np.float64) @ direction)
         square = float(direction.astype(np.float64) @ direction)
-
-        def squared(gamma: float) -> np.ndarray:
-            return apart - 2 * gamma * along + gamma**2 * square
-
-        limit = self.limit(honest.squared[:-1, :-1])
-        gamma = largest(lambda gamma: self.measure(squared(gamma)) <= limit)
+        gamma = self.strength(apart, along, square, honest.squared[:-1, :-1])
         return mean + np.float32(gamma) * direction
 
-    def limit(self, squared: np.ndarray) -> float:
-        """Return what the honest updates keep to among themselves."""
-        raise NotImplementedError
+    def strength(self, apart: np.ndarray, along: np.ndarray, square: float, between: np.ndarray) -> float:
+        """Return the largest gamma that the honest updates' own spread lets one go.
 
-    def measure(self, squared: np.ndarray) -> float:
-        """Return the same of the malicious update."""
+        Args:
+            apart: their squared distances to the mean (n,).
+            along: inner products of their differences from the mean with the direction (n,).
+            square: squared length of the direction.
+            between: squared distances among them (n, n).
+        """
         raise NotImplementedError
 
 
@@ -55,13 +53,10 @@ class MinMax(_Farthest):
             ``sign``: against its signs.
     """
 
-    def limit(self, squared: np.ndarray) -> float:
-        """Return the largest squared distance between two honest updates."""
-        return float(squared.max())
-
-    def measure(self, squared: np.ndarray) -> float:
-        """Return the largest squared distance to an honest update."""
-        return float(squared.max())
+    def strength(self, apart: np.ndarray, along: np.ndarray, square: float, between: np.ndarray) -> float:
+        """Return the gamma at which the first squared distance to an honest update reaches the largest among them."""
+        limit = float(between.max())
+        return min(largest(float(a), float(b), square, limit) for a, b in zip(apart, along, strict=True))
 
 
 @POISONING.register("min-sum")
@@ -74,27 +69,20 @@ class MinSum(_Farthest):
             ``sign``: against its signs.
     """
 
-    def limit(self, squared: np.ndarray) -> float:
-        """Return the largest sum of squared distances from an honest update to the others."""
-        return float(squared.sum(1).max())
-
-    def measure(self, squared: np.ndarray) -> float:
-        """Return the sum of squared distances to the honest updates."""
-        return float(squared.sum())
+    def strength(self, apart: np.ndarray, along: np.ndarray, square: float, between: np.ndarray) -> float:
+        """Return the gamma at which the sum of squared distances reaches the largest of an honest update."""
+        limit = float(between.sum(1).max())
+        return largest(float(apart.sum()), float(along.sum()), len(apart) * square, limit)
 
 
-def largest(allowed: Callable[[float], bool]) -> float:
-    """Return the largest number that is allowed, where all smaller ones are, to 1e-6 of its size.
+def largest(constant: float, linear: float, square: float, limit: float) -> float:
+    """Return the largest g with ``constant - 2 linear g + square g^2 <= limit``; 0 where none is positive, or all are.
 
     Example:
-        >>> round(largest(lambda gamma: gamma <= 12.5), 3)
-        12.5
+        >>> largest(1.0, 0.0, 4.0, 5.0)
+        1.0
     """
-    high = 1.0
-    while allowed(high) and high < 1e12:
-        high *= 2
-    low = 0.0
-    while high - low > 1e-6 * high and high > 1e-12:
-        middle = (low + high) / 2
-        low, high = (middle, high) if allowed(middle) else (low, middle)
-    return low
+    root = linear**2 - square * (constant - limit)
+    if square <= 0 or root <= 0:
+        return 0.0
+    return max(0.0, (linear + math.sqrt(root)) / square)

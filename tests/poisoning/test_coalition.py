@@ -136,3 +136,83 @@ def test_optimisation_finds_a_known_answer():
 def test_optimised_ipm_finds_the_largest_epsilon_under_the_mean(matrix):
     update = sent("optimised-ipm(most=7.0)", matrix, guard=defence("mean"))
     np.testing.assert_allclose(update, -7 * matrix.mean(0), rtol=1e-3, atol=1e-5)
+
+
+def test_mimic_looks_at_differences_from_the_mean(draw):
+    # All share a large first coordinate. About zero, that is the direction of largest variance, and client 5 has most
+    # of it; about the mean it is the second, in which client 2 stands out.
+    honest = (draw.standard_normal((8, 40)) * 0.01).astype(np.float32)
+    honest[:, 0] += 100
+    honest[5, 0] += 0.5
+    honest[2, 1] -= 3
+    np.testing.assert_allclose(sent("mimic", honest), honest[2], rtol=1e-6)
+    exact = honest.astype(np.float64)
+    centred = exact - exact.mean(0)
+    direction = np.linalg.svd(centred)[2][0]
+    assert np.argmax(np.abs(centred @ direction)) == 2
+    assert np.argmax(np.abs(exact @ np.linalg.svd(exact)[2][0])) == 5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mimic_is_the_literal_largest_projection(seed):
+    exact = np.random.default_rng(seed).standard_normal((7, 30)) + 5
+    centred = exact - exact.mean(0)
+    values, vectors = np.linalg.eigh(centred.T @ centred)
+    chosen = np.argmax(np.abs(centred @ vectors[:, np.argmax(values)]))
+    honest = exact.astype(np.float32)
+    np.testing.assert_array_equal(sent("mimic", honest), honest[chosen])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fang_krum_is_the_literal_algorithm(seed):
+    """Section 3.2 and theorem 1, written out: no sums in common, no distances known in advance."""
+    honest = (np.random.default_rng(seed).standard_normal((9, 20)) + 0.3).astype(np.float32)
+    exact = honest.astype(np.float64)
+    c, benign, d = BAD, *exact.shape
+    m = c + benign
+    signs = np.sign(exact.mean(0))
+    sums = [sorted(((row - exact) ** 2).sum(1))[1 : 1 + m - c - 2] for row in exact]
+    step = np.sqrt(min(map(sum, sums)) / ((m - 2 * c - 1) * d)) + np.linalg.norm(
+        exact, axis=1
+    ).max() / np.sqrt(d)
+
+    def krum_takes(step):
+        everybody = np.concatenate([np.repeat(-step * signs[None], c, 0), exact])
+        scores = [sum(sorted(((row - everybody) ** 2).sum(1))[1 : 1 + m - c - 2]) for row in everybody]
+        return np.argmin(scores) < c
+
+    while not krum_takes(step):
+        step /= 2
+    np.testing.assert_allclose(sent("fang-krum", honest), -step * signs, rtol=1e-5)
+
+
+def test_fang_trimmed_mean_draws_from_the_papers_intervals():
+    # Columns: the mean grows with a positive and a negative minimum, falls with a positive and a negative maximum.
+    honest = np.array([[2, -1, -5, -4], [4, 3, 1, -2], [6, 4, -2, -3]], np.float32)
+    rows = np.concatenate([sent("fang-trimmed-mean(b=3.0)", honest) for _ in range(50)])
+    intervals = [(2 / 3, 2), (-3, -1), (1, 3), (-2, -2 / 3)]
+    for column, (low, high) in enumerate(intervals):
+        assert low - 1e-6 <= rows[:, column].min() < rows[:, column].max() <= high + 1e-6
+
+
+def test_ipm_is_the_papers_formula_and_knows_no_attacker(matrix):
+    literal = -0.7 / len(matrix) * sum(row.astype(np.float64) for row in matrix)
+    np.testing.assert_allclose(sent("ipm(epsilon=0.7)", matrix), literal, rtol=1e-5, atol=1e-7)
+
+
+def test_z_is_the_papers_quantile_for_every_number_of_clients():
+    for n in range(3, 40):
+        for m in range(1, (n - 1) // 2 + 1):
+            s = int(np.floor(n / 2 + 1)) - m
+            share = (n - m - s) / (n - m)
+            if 0 < share < 1:
+                assert largest_z(n, m) == pytest.approx(norm.ppf(share), abs=1e-9)
+
+
+def test_a_defence_that_breaks_is_no_success_of_the_attacker():
+    # Beyond 5 the aggregate is not finite, and a server would keep it back: the most harmful strength is 5.
+    def outcome(update):
+        return update if update[0] <= 5 else update * np.inf
+
+    found = strongest(np.linspace(0, 8, 9), lambda s: np.array([s]), outcome, np.zeros(1), refinements=12)
+    assert 4.9 < found <= 5

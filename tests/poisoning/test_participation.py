@@ -45,8 +45,8 @@ def test_replacement_never_shrinks_an_update():
     ("clients", "sampled", "malicious"), [(100, 10, 1), (100, 10, 10), (40, 20, 4), (9, 9, 3)]
 )
 def test_over_the_rounds_the_mean_is_the_attackers_model(clients, sampled, malicious):
-    # Honest clients have converged (they send nothing); attackers want one model. Over the rounds that an attacker sees,
-    # the mean becomes that model on average: the factor is neither too small nor too large.
+    # Honest clients have converged (they send nothing), attackers want one model. Over the rounds that an attacker
+    # sees, the mean becomes that model on average: the factor is neither too small nor too large.
     draw = np.random.default_rng(1)
     wanted = np.array([0.5, -2.0, 8.0], np.float32)
     attack = Attack.parse("model-replacement")
