@@ -261,7 +261,7 @@ def of_rule(case: Case, r: np.ndarray, x: np.ndarray, honest: np.ndarray, f: int
         yield length(r - m), np.sqrt(k * variance(s)) + rest, "error"
     if case.rule == "geometric-median":
         weights = np.ones(n)
-        if case.defence.rule.weighted and len(case.examples) == n:
+        if getattr(case.defence.rule, "weighted", False) and len(case.examples) == n:
             weights = case.examples.astype(float)
         mine = weights[honest]
         lead = 2 * mine.sum() - weights.sum()
