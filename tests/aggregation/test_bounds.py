@@ -1,4 +1,4 @@
-"""What rules advertise, under attackers of every shape and size; experiments/reliability/rules.py tries thousands more."""
+"""What rules advertise, whatever attackers send; experiments/reliability/rules.py tries thousands of cases more."""
 
 import importlib.util
 import sys

@@ -103,7 +103,9 @@ def test_weighted_it_holds_against_less_than_half_of_the_images(lengths, draw):
     mean = np.average(honest.astype(np.float64), axis=0, weights=claims[2:])
     allowed = 2 / (105 - 95) * (claims[2:] @ np.linalg.norm(honest - mean, axis=1))
     assert np.linalg.norm(found - mean) <= allowed
-    buckets = defence("geometric-median(weighted=True)", "bucketing")(honest, Cohort(np.arange(4), claims[2:]))
+    buckets = defence("geometric-median(weighted=True)", "bucketing")(
+        honest, Cohort(np.arange(4), claims[2:])
+    )
     assert np.isfinite(buckets.update).all(), "buckets claim nothing: they count alike"
 
 
