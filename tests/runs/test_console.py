@@ -73,6 +73,16 @@ def test_a_pipe_gets_plain_lines_with_failures_and_their_reasons():
     assert "114/156" in text
 
 
+def test_what_is_to_be_minded_is_said_before_the_first_round():
+    text = shown(
+        StudyStarted(
+            "breast", "/some/folder", 10, "about it", ("alie has z = -0.14: [it] helps the server",)
+        ),
+        RoundStarted(1, 10),
+    )
+    assert "alie has z = -0.14: [it] helps the server\n" in text
+
+
 def test_a_terminal_gets_a_live_line():
     text = shown(
         RoundStarted(3, 10), ClientReplied(1), ClientReplied(2), RoundFinished(RECORD), terminal=True

@@ -264,6 +264,19 @@ def test_a_coalition_knows_the_defence_and_not_what_it_draws(draw):
     assert [each[1] for each in other.seen] == [guessed, drawn], "and both are the study's"
 
 
+@pytest.mark.parametrize("attack", ["alie", "ipm", "min-max", "mimic", "fang-krum", "optimised-alie"])
+def test_a_round_of_malicious_clients_alone_is_attacked_too(draw, attack):
+    server = defender(clients=4, poisoning__attack=attack, poisoning__malicious=4)
+    replies = collected(draw, 4)
+    own = replies.updates.copy()
+    told = server.next_weights(1, CURRENT, replies, {})
+    assert (told.record["attacked"], told.record["valid"]) == (True, True)
+    assert (replies.updates != own).any(), (
+        "what they would have sent stands for the honest updates, and is not sent"
+    )
+    assert told.record["distance"] is None, "there is no honest mean"
+
+
 @dataclass(frozen=True)
 class Crashes:
     def coalition(self, honest, scene):
