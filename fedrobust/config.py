@@ -7,32 +7,49 @@ anything starts.
 import copy
 import difflib
 import json
-import tomllib
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import pydantic
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from fedrobust.epsilon import epsilon_value as epsilon_value
+from fedrobust.epsilon import shortened
 from fedrobust.errors import ConfigError as ConfigError
 from fedrobust.errors import FedrobustError
-from fedrobust.spec import Spec
+from fedrobust.registry import did_you_mean, known_as
+from fedrobust.spec import Spec, split_sum
+from fedrobust.study_file import read_study_file, toml_value
 
 
 def _checked_epsilon(value: Any) -> Any:
-    try:
-        number = epsilon_value(value)
-    except (ValueError, ZeroDivisionError, TypeError) as error:
-        raise ValueError('an epsilon is a number or a fraction such as "8/255"') from error
-    if not 0 < number <= 1:
-        raise ValueError("an epsilon lies in (0, 1]: pixels do")
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError('an epsilon is a number or a fraction such as "8/255"')
+    if epsilon_value(value) <= 0:
+        raise ValueError("an epsilon is above 0")
     return value
 
 
 Epsilon = Annotated[float | str, BeforeValidator(_checked_epsilon)]
+"""How far an attacker may go; how far there is to go depends on the norm."""
+
+
+def _within_pixels(epsilon: float | str) -> float | str:
+    if epsilon_value(epsilon) > 1:
+        raise ValueError("an epsilon lies in (0, 1]: pixels do")
+    return epsilon
+
+
+PixelEpsilon = Annotated[Epsilon, AfterValidator(_within_pixels)]
+
+MOST_CLIENTS = 1_000_000
+MOST_ROUNDS = 1_000_000
+MOST_BATCH = 65_536
+LARGEST = 3.4028234663852886e38
+"""The largest float32: learning rates and the like are numbers of a graph."""
 
 
 class Section(BaseModel):
@@ -45,6 +62,7 @@ class Section(BaseModel):
         populate_by_name=True,
         validate_default=True,
         strict=True,
+        allow_inf_nan=False,
     )
 
 
@@ -82,7 +100,7 @@ class Data(Section):
     )
     classes: int = Field(2, ge=2, le=8, description="phantom: number of classes")
     channels: Literal[1, 3] = Field(1, description="phantom: grey or colour")
-    samples: int = Field(2000, ge=50, description="phantom: training images")
+    samples: int = Field(2000, ge=50, le=1_000_000, description="phantom: training images")
 
 
 class Model(Section):
@@ -109,8 +127,8 @@ class Model(Section):
 class Federation(Section):
     """Who takes part, and how updates become one."""
 
-    clients: int = Field(10, ge=1, description="number of simulated hospitals")
-    rounds: int = Field(5, ge=1, description="federated rounds")
+    clients: int = Field(10, ge=1, le=MOST_CLIENTS, description="number of simulated hospitals")
+    rounds: int = Field(5, ge=1, le=MOST_ROUNDS, description="federated rounds")
     participation: float = Field(1.0, gt=0, le=1, description="share of the clients sampled in a round")
     aggregator: str = Field(
         "mean", description="aggregation rule, as in median, krum(f=2), flower:FedMedian, or a dotted path"
@@ -133,18 +151,26 @@ class Federation(Section):
     patience: int = Field(3, ge=1, description="rounds that fail one after another before the study stops")
 
 
+RECIPE_SETTINGS: dict[str, set[str]] = {
+    "plain": set(),
+    "fgsm": {"epsilon", "step_size", "random_start", "share"},
+    "pgd": {"epsilon", "steps", "step_size", "random_start", "share"},
+}
+"""The recipes, and the keys of ``[training]`` that each takes; the family itself needs TensorFlow."""
+
+
 class Training(Section):
     """What a client does with its images in a round."""
 
-    epochs: int = Field(1, ge=1, description="passes over the shard in a round")
-    batch_size: int = Field(32, ge=1, description="largest batch")
+    epochs: int = Field(1, ge=1, le=100_000, description="passes over the shard in a round")
+    batch_size: int = Field(32, ge=1, le=MOST_BATCH, description="largest batch")
     optimizer: Literal["adam", "sgd"] = Field("adam", description="local optimiser, fresh in every round")
-    learning_rate: float = Field(0.001, gt=0, description="at the first step of the study")
+    learning_rate: float = Field(0.001, gt=0, le=LARGEST, description="at the first step of the study")
     schedule: Literal["constant", "cosine", "linear"] = Field(
         "constant", description="how the learning rate falls over all rounds"
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd: momentum")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    weight_decay: float = Field(0.0, ge=0, le=LARGEST, description="decoupled weight decay")
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced: n / (classes * n_class)"
     )
@@ -152,8 +178,8 @@ class Training(Section):
         0.0, ge=0, description="FedProx: weight of the squared distance to the global model, halved"
     )
     recipe: str = Field("plain", description="plain, fgsm, pgd, or a dotted path")
-    epsilon: Epsilon | None = Field(None, description="adversarial recipes: largest change of a pixel")
-    steps: int | None = Field(None, ge=1, description="pgd: gradient steps")
+    epsilon: PixelEpsilon | None = Field(None, description="adversarial recipes: largest change of a pixel")
+    steps: int | None = Field(None, ge=1, le=100_000, description="pgd: gradient steps")
     step_size: float | None = Field(
         None, ge=0, description="adversarial recipes: 0 for the recipe's own choice"
     )
@@ -175,16 +201,13 @@ class Training(Section):
 
     @model_validator(mode="after")
     def _settings_fit_the_recipe(self) -> Self:
-        allowed: dict[str, set[str]] = {
-            "plain": set(),
-            "fgsm": {"epsilon", "step_size", "random_start", "share"},
-            "pgd": {"epsilon", "steps", "step_size", "random_start", "share"},
-        }
+        allowed = RECIPE_SETTINGS
         if ":" in self.recipe:
             return self
         if self.recipe not in allowed:
             raise ValueError(
-                f'training.recipe = "{self.recipe}": choose one of: {", ".join(allowed)}; or give a dotted path'
+                f'training.recipe = "{self.recipe}"{did_you_mean(self.recipe, allowed)}: choose one of: '
+                f"{', '.join(allowed)}; or give a dotted path"
             )
         for name in self.recipe_settings:
             if name not in allowed[self.recipe]:
@@ -284,7 +307,7 @@ class Evaluation(Section):
     select: Literal["last", "best"] = Field(
         "last", description="which round's model is kept: the last, or the best validation AUC"
     )
-    batch_size: int = Field(128, ge=1, description="images evaluated at once")
+    batch_size: int = Field(128, ge=1, le=MOST_BATCH, description="images evaluated at once")
     examples: int = Field(6, ge=0, le=64, description="test images shown under attack in the report")
 
     @model_validator(mode="after")
@@ -293,14 +316,22 @@ class Evaluation(Section):
         if len(set(values)) != len(values):
             raise ValueError(f"evaluation.epsilons = {list(self.epsilons)}: one value stands twice")
         names = [Spec.parse(attack).name for attack in self.attacks]
-        unknown = [name for name in names if name not in EVASION_ATTACKS and ":" not in name]
+        unknown = [name for name in names if known_as(name, EVASION_ATTACKS) is None and ":" not in name]
         if unknown:
             raise ValueError(
-                f'evaluation.attacks: "{unknown[0]}" is no evasion attack; choose among '
+                f'evaluation.attacks: "{unknown[0]}" is no evasion attack'
+                f"{did_you_mean(unknown[0], EVASION_ATTACKS)}; choose among "
                 f"{', '.join(EVASION_ATTACKS)}; or give a dotted path"
             )
         if len(set(self.attacks)) != len(self.attacks):
             raise ValueError(f"evaluation.attacks = {list(self.attacks)}: one attack stands twice")
+        far = [
+            epsilon
+            for epsilon, value in zip(self.epsilons, values, strict=True)
+            if value > 1 and self.norm == "linf"
+        ]
+        if far:
+            raise ValueError(f"evaluation.epsilons = {_shown(far[0])}: an epsilon lies in (0, 1]: pixels do")
         if self.bits and self.space == "prepared":
             raise ValueError(
                 'evaluation.bits = 8: prepared images lie between grey levels; take space = "native"'
@@ -334,9 +365,11 @@ class Distillation(Section):
     public: str = Field(
         "", description="own .npz or set whose training images are used; empty: validation split"
     )
-    epochs: int = Field(0, ge=0, description="passes over the transfer images; 0 chooses by their number")
-    batch_size: int = Field(32, ge=1, description="largest batch")
-    learning_rate: float = Field(0.002, gt=0, description="of Adam, falling to 0 along a cosine")
+    epochs: int = Field(
+        0, ge=0, le=100_000, description="passes over the transfer images; 0 chooses by their number"
+    )
+    batch_size: int = Field(32, ge=1, le=MOST_BATCH, description="largest batch")
+    learning_rate: float = Field(0.002, gt=0, le=LARGEST, description="of Adam, falling to 0 along a cosine")
 
 
 class Export(Section):
@@ -409,7 +442,7 @@ class Experiment(Section):
     """
 
     name: str = Field("study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the study")
-    seed: int = Field(0, ge=0, description="everything random derives from it")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="everything random derives from it")
     data: Data = Data()
     model: Model = Model()
     federation: Federation = Federation()
@@ -436,6 +469,15 @@ class Experiment(Section):
                 "audit.student = true: there is no student or no audit; set distillation.enabled and audit.enabled to "
                 "true, or audit.student to false"
             )
+        far = [one for one in (self.audit.epsilon, *self.audit.epsilons) if epsilon_value(one) > 1]
+        if far and self.evaluation.norm == "linf":
+            key = "epsilon" if far[0] == self.audit.epsilon else "epsilons"
+            raise ValueError(f"audit.{key} = {_shown(far[0])}: an epsilon lies in (0, 1]: pixels do")
+        if isinstance(self.federation.tolerate, float) and self.federation.tolerate > 1:
+            raise ValueError(
+                f"federation.tolerate = {self.federation.tolerate}: a share from 0.0 to 1.0, or a whole number of "
+                "clients"
+            )
         first, rounds = self.training.recipe_from, self.federation.rounds
         if first > rounds:
             raise ValueError(
@@ -452,13 +494,9 @@ class Experiment(Section):
             ConfigError: the file cannot be read, or a key, a type or a combination is wrong.
         """
         path = Path(path)
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not a TOML file: {error}") from error
-        return cls._checked(values, str(path), overrides, settings, base=str(path.resolve().parent))
+        return cls._checked(
+            read_study_file(path), str(path), overrides, settings, base=str(path.resolve().parent)
+        )
 
     @classmethod
     def of(cls, overrides: Iterable[str] = (), **settings: Any) -> Self:
@@ -468,6 +506,18 @@ class Experiment(Section):
             ConfigError: a key, a type or a combination is wrong.
         """
         return cls._checked({}, "", overrides, settings)
+
+    @classmethod
+    def from_keys(cls, keys: Mapping[str, Any], base: str = "") -> Self:
+        """Return the defaults with dotted kebab-case `keys` changed; paths are resolved against the folder `base`.
+
+        Raises:
+            ConfigError: a key, a type or a combination is wrong.
+        """
+        values: dict[str, Any] = {}
+        for key, value in keys.items():
+            _set(values, key, value, "")
+        return cls._checked(values, "", (), {}, base=base)
 
     @classmethod
     def quickstart(cls, overrides: Iterable[str] = (), **settings: Any) -> Self:
@@ -537,15 +587,17 @@ class Experiment(Section):
             key, separator, text = override.partition("=")
             if not separator:
                 raise ConfigError(f"{override!r}: an override is written key=value, as federation.clients=20")
-            _set(values, key.strip(), _parsed(text.strip()), where)
+            _set(values, key.strip(), toml_value(text.strip()), where)
         for name, value in settings.items():
             _set(values, name.replace("__", "."), value, where)
         if "base" in values:
             raise ConfigError(f"{where}base: unknown key")
         try:
-            return cls.model_validate({**_kebab(values, where), "base": base})
+            return cls.model_validate({**_known_names(_kebab(values, where)), "base": base})
+        except RecursionError:
+            raise ConfigError(f"{where}a value is nested too deeply") from None
         except pydantic.ValidationError as error:
-            raise ConfigError("\n".join(where + _explained(cls, item) for item in error.errors())) from None
+            raise ConfigError("\n".join(where + line for line in _told(cls, error.errors()))) from None
 
 
 def _check_names(experiment: Experiment) -> None:
@@ -618,17 +670,9 @@ def alias(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _parsed(text: str) -> Any:
-    """Return a TOML value; what is not one is a string, so that quotes may be left out."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
 def _unflattened(key: str, value: Any) -> Any:
     is_list = isinstance(value, str) and value.startswith("[") and key in list_keys()
-    return _parsed(value) if is_list else value
+    return toml_value(value) if is_list else value
 
 
 @cache
@@ -655,6 +699,10 @@ def list_keys() -> set[str]:
 
 def _set(values: dict[str, Any], dotted: str, value: Any, where: str) -> None:
     *path, last = dotted.replace("_", "-").split(".")
+    if len(path) > 1:
+        raise ConfigError(
+            f"{where}{dotted[:80]}: unknown key; a key is written section.key, as federation.clients"
+        )
     table = values
     for name in path:
         table = table.setdefault(name, {})
@@ -677,9 +725,64 @@ def _kebab(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     return result
 
 
+def _known_names(values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with the registered form of names that are written with other case, or ``_`` for ``-``.
+
+    One thing has one name in all records: results of the same study are found again.
+    """
+    from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS
+    from fedrobust.poisoning import POISONING
+
+    families: dict[tuple[str, str], Iterable[str]] = {
+        ("federation", "aggregator"): RULES,
+        ("federation", "pre-aggregators"): PRE_AGGREGATORS,
+        ("federation", "server-optimizer"): ["none", *SERVER_OPTIMIZERS],
+        ("poisoning", "attack"): ["none", *POISONING],
+        ("training", "recipe"): RECIPE_SETTINGS,
+        ("evaluation", "attacks"): EVASION_ATTACKS,
+    }
+    values = dict(values)
+    for (table, key), names in families.items():
+        section = values.get(table)
+        if isinstance(section, Mapping) and key in section:
+            values[table] = {**values[table], key: _renamed(section[key], list(names))}
+    return values
+
+
+def _renamed(value: Any, names: list[str]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_renamed(one, names) for one in value)
+    if not isinstance(value, str):
+        return value
+    parts = []
+    for part in split_sum(value):
+        name = re.match(r"[^()\s]*", part)
+        known = known_as(name[0], names) if name else None
+        parts.append(known + part[len(name[0]) :] if name and known else part)
+    return value if parts == split_sum(value) else " + ".join(parts)
+
+
+def _told(cls: type[BaseModel], errors: Iterable[Any]) -> list[str]:
+    """Return a line for every wrong value; where several types are allowed, what each of them wants."""
+    lines: dict[tuple[str, str], list[Any]] = {}
+    for item in errors:
+        place = ".".join(_place(item)[:2])
+        lines.setdefault((place, shortened(item["input"]) if place else item["msg"]), []).append(item)
+    told = []
+    for items in lines.values():
+        wanted = [str(items[0]["msg"]), *(one["msg"].removeprefix("Input should be ") for one in items[1:])]
+        message = " or ".join(dict.fromkeys(wanted)).replace("valid tuple", "list")
+        told.append(_explained(cls, {**items[0], "msg": message}))
+    return told
+
+
+def _place(item: Any) -> list[str]:
+    return [part for part in item["loc"] if isinstance(part, str) and not part.startswith("function-")]
+
+
 def _explained(cls: type[BaseModel], item: Any) -> str:
     """Return one pydantic error as a sentence: the key, the value, what is allowed."""
-    place = [part for part in item["loc"] if isinstance(part, str) and not part.startswith("function-")]
+    place = _place(item)
     known = keys()
     dotted = ".".join(place[:2]).replace("_", "-")
     if item["type"] == "extra_forbidden":
@@ -700,7 +803,10 @@ def _explained(cls: type[BaseModel], item: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    value = list(value) if isinstance(value, tuple) else value
+    if isinstance(value, float):
+        return f"{value:.17g}" if value.is_integer() else str(value)
+    return f'"{value}"' if isinstance(value, str) and len(value) <= 80 else shortened(value)
 
 
 def _about(cls: type[BaseModel], place: list[str]) -> str:

@@ -3,15 +3,26 @@
 import hashlib
 import itertools
 import json
-import tomllib
-from collections.abc import Iterable, Mapping
+import math
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fedrobust.config import ConfigError, Experiment, keys, list_keys
-from fedrobust.study import dataset_of
+from fedrobust.errors import FedrobustError
+from fedrobust.poisoning import malicious_clients
+from fedrobust.study import dataset_of, tolerated_of
+from fedrobust.study_file import read_study_file, toml_value
+
+MOST_CELLS = 10_000
+"""Combinations of a sweep; a month of short studies."""
+
+MOST_FAULTS = 20
+"""Different faults of cells that are told."""
 
 NOT_CONTENT = ("name", "engine", "output")
 """What a cell's result does not depend on."""
@@ -66,22 +77,19 @@ class Sweep:
             ConfigError: the file cannot be read, or a combination is no valid study; the message names it.
         """
         path = Path(path)
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not a TOML file: {error}") from error
+        values = read_study_file(path)
         sweep = values.pop("sweep", {})
         flat = flattened(values)
         for override in overrides:
             key, separator, text = override.partition("=")
             if not separator:
                 raise ConfigError(f"{override!r}: an override is written key=value, as in seed=[0, 1, 2]")
-            flat[key.strip().replace("_", "-")] = parsed(text.strip())
+            flat[key.strip().replace("_", "-")] = toml_value(text.strip())
         if data_root:
             flat["data.root"] = data_root
-        name = str(flat.pop("name", path.stem))
+        name = flat.pop("name", None) or name_from(path.stem)
+        if not isinstance(name, str):
+            raise ConfigError(f"{path}: name = {shown(name)}: a sweep has one name")
         together, exclude = sweep_tables(sweep, path)
         return cls.of(name, flat, exclude, together, base=path.resolve().parent)
 
@@ -104,13 +112,36 @@ class Sweep:
         for key, choices in axes.items():
             if not choices:
                 raise ConfigError(f"{key} = []: a sweep needs at least one value")
+            if len(distinct(choices)) < len(choices):
+                raise ConfigError(f"{key} = {list(choices)}: one value stands twice")
         exclude, choices_together = tuple(exclude), tuple(together) or ({},)
-        cells = []
+        both = sorted({key for table in choices_together for key in table} & set(axes))
+        if both:
+            raise ConfigError(
+                f"{both[0]}: it is a list, and stands in [[sweep.together]]; leave one of them out"
+            )
+        count = math.prod(map(len, axes.values())) * len(choices_together)
+        if count > MOST_CELLS:
+            raise ConfigError(
+                f"{name}: the lists make {count:,} combinations; a sweep has {MOST_CELLS:,} at most: shorten a "
+                "list, or make several sweeps"
+            )
+        varied = {*axes, *(key for table in choices_together for key in table)}
+        cells: list[Cell] = []
+        faults = Faults(name)
         for *combination, several in itertools.product(*axes.values(), choices_together):
             settings = {**dict(zip(axes, combination, strict=True)), **several}
             if any(matches({**fixed, **settings}, pattern) for pattern in exclude):
                 continue
-            cells.append(Cell(settings, study(name, {**fixed, **settings}, settings, base)))
+            with faults.of(settings):
+                experiment = study(name, {**fixed, **settings}, base)
+                if varied & {"poisoning.attack", "poisoning.malicious"}:
+                    experiment = with_control(experiment)
+                cells.append(Cell(settings, experiment))
+        faults.refuse(count)
+        cells = list(
+            {json.dumps(cell.experiment.to_dict(), sort_keys=True): cell for cell in cells[::-1]}.values()
+        )[::-1]
         if not cells:
             raise ConfigError(f"{name}: no combination is left after [[sweep.exclude]]")
         # The model, the recipe and the data decide what is compiled and loaded: those alike stand side by side, in the
@@ -123,6 +154,23 @@ class Sweep:
         values_of = {key: tuple(distinct(cell.settings.get(key) for cell in cells)) for key in swept}
         return cls(name, values_of, tuple(alike))
 
+    def check(self, one: Callable[[Experiment], None], but: Container[int] = ()) -> None:
+        """Check all cells before the first of them is run; a fault that many have is told once.
+
+        Args:
+            one: refuses a study by raising ConfigError, DataError or another of the project's errors.
+            but: places of cells that are left out.
+
+        Raises:
+            ConfigError: some cells cannot be run.
+        """
+        faults = Faults(self.name)
+        for place, cell in enumerate(self.cells):
+            if place not in but:
+                with faults.of(cell.settings):
+                    one(cell.experiment)
+        faults.refuse(len(self.cells))
+
     def only(self, wanted: Iterable[str]) -> "Sweep":
         """Return the sweep without the cells that differ from any ``key=value`` in `wanted`.
 
@@ -132,11 +180,15 @@ class Sweep:
         patterns = {}
         for item in wanted:
             key, _, text = item.partition("=")
-            patterns[key.strip().replace("_", "-")] = parsed(text.strip())
+            patterns[key.strip().replace("_", "-")] = toml_value(text.strip())
         unknown = sorted(set(patterns) - set(keys()))
         if unknown:
             raise ConfigError(f"--only {unknown[0]}: unknown key")
-        cells = tuple(cell for cell in self.cells if matches(flattened(cell.experiment.to_dict()), patterns))
+        cells = tuple(
+            cell
+            for cell in self.cells
+            if matches({**flattened(cell.experiment.to_dict()), **cell.settings}, patterns)
+        )
         if not cells:
             axes = "; ".join(f"{key}: {', '.join(map(shown, values))}" for key, values in self.axes.items())
             asked = ", ".join(f"{key} = {shown(value)}" for key, value in patterns.items())
@@ -153,19 +205,78 @@ def is_axis(key: str, value: Any) -> bool:
     return True
 
 
-def study(name: str, values: Mapping[str, Any], settings: Mapping[str, Any], base: Path | None) -> Experiment:
-    """Return one combination as a study.
+@dataclass
+class Faults:
+    """What is wrong with cells: each fault once, with the number of cells that have it.
+
+    Attributes:
+        name: of the sweep.
+        cells: fault -> the settings of the cells that have it.
+    """
+
+    name: str
+    cells: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, settings: Mapping[str, Any]) -> Iterator[None]:
+        """Note the fault of the cell with these `settings`, if the block finds one, and go on."""
+        try:
+            yield
+        except FedrobustError as error:
+            self.cells.setdefault(str(error), []).append(settings)
+
+    def refuse(self, count: int) -> None:
+        """Raise what was found among `count` cells.
+
+        Raises:
+            ConfigError: something was.
+        """
+        lines = []
+        for fault, cells in list(self.cells.items())[:MOST_FAULTS]:
+            where = (
+                ", ".join(f"{key} = {shown(value)}" for key, value in cells[0].items()) or "its fixed values"
+            )
+            many = f"{len(cells)} of {count} cells, the first " if len(cells) > 1 else ""
+            lines.append(f"{self.name}: {many}with {where}: {fault}")
+        if len(self.cells) > MOST_FAULTS:
+            lines.append(f"{self.name}: and {len(self.cells) - MOST_FAULTS} other faults")
+        if lines:
+            raise ConfigError("\n".join(lines))
+
+
+def study(name: str, values: Mapping[str, Any], base: Path | None) -> Experiment:
+    """Return one combination of dotted keys as a study.
 
     Raises:
-        ConfigError: it is none; the message names the combination's values.
+        ConfigError: it is none.
     """
-    given = {key.replace("-", "_").replace(".", "__"): value for key, value in values.items()}
-    try:
-        experiment = Experiment.of(name=name, **given)
-    except ConfigError as error:
-        where = ", ".join(f"{key} = {shown(value)}" for key, value in settings.items())
-        raise ConfigError(f"{name}: with {where or 'its fixed values'}: {error}") from error
-    return experiment if base is None else experiment.model_copy(update={"base": str(base)})
+    return Experiment.from_keys({**values, "name": name}, "" if base is None else str(base))
+
+
+def with_control(experiment: Experiment) -> Experiment:
+    """Return a cell without attack as a study that has neither an attack nor attackers; any other as it is.
+
+    Where a sweep varies the attack or the number of attackers, its control is the cell without: "none" beside other
+    attacks, or 0 beside other numbers. What its rule reckons with stays what it is beside the attack.
+    """
+    poisoning, federation = experiment.poisoning, experiment.federation
+    attackers = len(malicious_clients(poisoning, federation.clients, experiment.seed))
+    if (poisoning.attack == "none") == (attackers == 0):
+        return experiment
+    settings: dict[str, Any] = {"poisoning__attack": "none", "poisoning__malicious": 0}
+    if attackers and federation.tolerate is None:
+        settings["federation__tolerate"] = tolerated_of(experiment)
+    return experiment.changed(**settings)
+
+
+def name_from(stem: str) -> str:
+    """Return a sweep's name from its file's: what a name may not hold becomes a dash.
+
+    Example:
+        >>> name_from("my sweep (2)"), name_from("été")
+        ('my-sweep-2', 't')
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "sweep"
 
 
 def content_hash(experiment: Experiment) -> str:
@@ -221,11 +332,19 @@ def sweep_tables(sweep: Mapping[str, Any], path: Path) -> tuple[list[dict[str, A
         ConfigError: there is anything else, or a key that no study has.
     """
     known, found = ("together", "exclude"), []
+    if not isinstance(sweep, Mapping):
+        raise ConfigError(
+            f"{path}: sweep = {shown(sweep)}: [sweep] holds [[sweep.together]] and [[sweep.exclude]] tables"
+        )
     for name in known:
         tables = sweep.get(name, [])
         if set(sweep) - set(known) or not isinstance(tables, list):
             raise ConfigError(
                 f"{path}: [sweep] has {sorted(sweep)}: it may hold [[sweep.together]] and [[sweep.exclude]] tables"
+            )
+        if not all(isinstance(table, Mapping) for table in tables):
+            raise ConfigError(
+                f"{path}: sweep.{name} = {shown(tables)}: write [[sweep.{name}]] tables of keys"
             )
         found.append([flattened(table) for table in tables])
         for table in found[-1]:
@@ -238,14 +357,6 @@ def sweep_tables(sweep: Mapping[str, Any], path: Path) -> tuple[list[dict[str, A
 def distinct(values: Iterable[Any]) -> list[Any]:
     """Return each value once, in the order in which they come; values may be lists."""
     return list({json.dumps(value): value for value in values}.values())
-
-
-def parsed(text: str) -> Any:
-    """Return a TOML value; what is not one is a string, so that quotes may be left out."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def shown(value: Any) -> str:

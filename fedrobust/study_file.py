@@ -1,0 +1,66 @@
+"""Study files as text: TOML within limits, and what is wrong with one that cannot be read."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from fedrobust.errors import ConfigError
+
+MOST_BYTES = 2**20
+"""A study file is a page of text: what is longer is something else."""
+
+MOST_PARTS = 32
+"""Parts of a dotted key: the reader's time grows with their square."""
+
+_DOTTED = re.compile(r"""[\w"'-]+(?:[ \t]*\.[ \t]*[\w"'-]+)*""")
+
+
+def read_study_file(path: str | Path) -> dict[str, Any]:
+    """Return the tables of a TOML file in UTF-8; a byte order mark, as some editors write it, is skipped.
+
+    Raises:
+        ConfigError: it cannot be read, is empty, too long, no UTF-8, or no TOML; the message names the file.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if len(content) > MOST_BYTES:
+        raise ConfigError(f"{path}: longer than {MOST_BYTES // 2**20} MB: that is no study file")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    if not text.strip():
+        raise ConfigError(f"{path}: the file is empty; `fedrobust init` writes one to start from")
+    try:
+        return _read(text)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        if reason.startswith(("Cannot overwrite", "Cannot declare", "Duplicate")):
+            reason = f"a key or a table is given twice: {reason}"
+        raise ConfigError(f"{path}: not a TOML file: {reason}") from error
+
+
+def toml_value(text: str) -> Any:
+    r"""Return the TOML value that `text` is; what is none is a string, so that quotes may be left out.
+
+    Example:
+        >>> toml_value("[1, 2]"), toml_value("0.5"), toml_value("8/255"), toml_value("1\nseed = 2")
+        ([1, 2], 0.5, '8/255', '1\nseed = 2')
+    """
+    try:
+        values = _read(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return values["value"] if list(values) == ["value"] else text
+
+
+def _read(text: str) -> dict[str, Any]:
+    if any(found[0].count(".") > MOST_PARTS for found in _DOTTED.finditer(text)):
+        raise RecursionError
+    # TOML ends lines with \n or \r\n.
+    return tomllib.loads(text.replace("\r\n", "\n"))
