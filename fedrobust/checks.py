@@ -19,9 +19,10 @@ from fedrobust.data.drawing import Drawing
 from fedrobust.data.roots import resolve
 from fedrobust.errors import FedrobustError
 from fedrobust.paths import expanded
-from fedrobust.poisoning import Scene, attacks_in, malicious_clients
+from fedrobust.poisoning import Attack, Scene, attacks_in, malicious_clients
 from fedrobust.randomness import Purpose, generator
 from fedrobust.registry import UnknownNameError
+from fedrobust.spec import SpecError
 from fedrobust.study import (
     Problem,
     attack_of,
@@ -213,21 +214,27 @@ def _control(name: str, base: Path | None) -> None:
 
 
 def _root_images(experiment: Experiment) -> Iterator[str]:
-    """The server has as many images of its own as a rule wants."""
-    rule, there = defence_of(experiment).rule, len(dataset_of(experiment).validation)
+    check_root(experiment, dataset_of(experiment))
+    yield from ()
+
+
+def check_root(experiment: Experiment, dataset: Dataset) -> None:
+    """Refuse a rule that wants more images of the server's own than there are.
+
+    Raises:
+        ConfigError: it does.
+    """
+    rule, there = defence_of(experiment).rule, len(dataset.validation)
     if isinstance(rule, FLTrust) and rule.images > there:
-        yield (
-            f'federation.aggregator = "{experiment.federation.aggregator}": images = {rule.images}: the root '
-            "images come "
-            f"from the validation split, which has {there}"
+        raise ConfigError(
+            f'federation.aggregator = "{experiment.federation.aggregator}": images = {rule.images}: the root images '
+            f"come from the validation split, which has {there}"
         )
 
 
 def _attack_fits(experiment: Experiment) -> Iterator[str]:
     """Classes and triggers of the poisoning attack lie inside the images."""
     attack = attack_of(experiment)
-    if not hasattr(attack, "require"):
-        return
     try:
         attack.require(Problem.of(dataset_of(experiment)), experiment.model.image_size)
     except ValueError as error:
@@ -235,44 +242,53 @@ def _attack_fits(experiment: Experiment) -> Iterator[str]:
 
 
 def _attack_acts(experiment: Experiment) -> Iterator[str]:
-    """An attack on the images changes at least one image or label of one malicious client."""
-    attack, partition = attack_of(experiment), partition_of(experiment)
-    if not attack.parts or not all(_only_data(part) for part in attack.parts):
+    """An attack changes something: images or labels of a malicious client, what it sends, or what it claims."""
+    attack, malicious = attack_of(experiment), malicious_of(experiment)
+    if not malicious or attack.conspires or any(hasattr(part, "training") for part in attack.parts):
         return
-    dataset, malicious = dataset_of(experiment), malicious_of(experiment)
-    looked_at = malicious[:MOST_LOOKED_AT] if isinstance(partition, Drawing) else malicious
-    for rank, client in enumerate(looked_at):
-        shard = shard_of(experiment, client)
-        try:
-            images, labels = attack.data(
-                shard.images, shard.labels, scene_of(experiment, dataset, rank, client)
-            )
-        except FedrobustError:  # it needs the global model, which is not there yet
+    looked_at = malicious[:MOST_LOOKED_AT] if isinstance(partition_of(experiment), Drawing) else malicious
+    try:
+        if _sends_otherwise(attack) or _trains_on_others(experiment, attack, looked_at):
             return
-        except Exception as error:  # an attack of a user's own
-            yield (
-                f'poisoning.attack = "{experiment.poisoning.attack}": it fails on the images of client {client}: '
-                f"{type(error).__name__}: {error}"
-            )
-            return
-        if not (np.array_equal(images, shard.images) and np.array_equal(labels, shard.labels)):
-            return
-    if malicious:
-        yield (
-            f'poisoning.attack = "{experiment.poisoning.attack}": it would change no image and no label of the '
-            "malicious "
-            f"clients {', '.join(map(str, looked_at))}; choose other clients, other classes, or a larger share"
-        )
+    except SpecError:  # it needs the global model, which is not there yet
+        return
+    except Exception as error:  # an attack of a user's own
+        yield f'poisoning.attack = "{experiment.poisoning.attack}": it fails: {type(error).__name__}: {error}'
+        return
+    yield (
+        f'poisoning.attack = "{experiment.poisoning.attack}": it would change nothing: no image and no label of the '
+        f"malicious clients {shown(looked_at)}, nor what they send; choose other settings, or other clients"
+    )
 
 
 MOST_LOOKED_AT = 100
 """Malicious clients whose images are looked at, where clients draw theirs on demand."""
 
+PROBES = tuple(10.0**power for power in range(-3, 13, 3))
+"""Sizes of the updates on which an attack is tried out."""
 
-def _only_data(part: Any) -> bool:
-    return hasattr(part, "data") and not any(
-        hasattr(part, trait) for trait in ("update", "coalition", "training", "claim")
-    )
+
+def _sends_otherwise(attack: Attack) -> bool:
+    """Return whether any update that is tried out, or any claim, is sent as another one."""
+    update = np.random.default_rng(0).standard_normal(64, dtype=np.float32)
+    scene = Scene(malicious=2, clients=10)
+    for size in PROBES if any(hasattr(part, "update") for part in attack.parts) else ():
+        if not np.array_equal(attack.update(update * np.float32(size), scene), update * np.float32(size)):
+            return True
+    return any(attack.claim(examples) != examples for examples in (10, 1000))
+
+
+def _trains_on_others(experiment: Experiment, attack: Attack, clients: Sequence[int]) -> bool:
+    """Return whether any of the `clients` trains on other images or labels than its own."""
+    if not attack.trains:
+        return True
+    dataset = dataset_of(experiment)
+    for rank, client in enumerate(clients):
+        shard = shard_of(experiment, client)
+        images, labels = attack.data(shard.images, shard.labels, scene_of(experiment, dataset, rank, client))
+        if not (np.array_equal(images, shard.images) and np.array_equal(labels, shard.labels)):
+            return True
+    return False
 
 
 def scene_of(experiment: Experiment, dataset: Dataset, rank: int, client: int) -> Scene:

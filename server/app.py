@@ -13,6 +13,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedrobust.aggregation import Memory
 from fedrobust.atomic import sweep
+from fedrobust.checks import check
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.drawing import Drawing
@@ -54,14 +55,10 @@ from fedrobust.study import (
     Problem,
     attack_of,
     dataset_of,
-    defence_of,
-    evasion_of,
     initial_model,
     malicious_of,
     partition_of,
-    recipe_of,
     sample_size,
-    server_optimizer_of,
 )
 from server.auditor import UNDEFENDED, audited, audited_student, check_control
 from server.defender import Defender
@@ -69,7 +66,7 @@ from server.distiller import Lesson, Student, distil_student, plan_lesson, twin_
 from server.evaluator import Evaluator
 from server.forecaster import check_aggregation, evaluation_threads, forecast_of
 from server.population import population_of
-from server.root import check_root, root_of
+from server.root import root_of
 from server.soundness import weights_fault
 from server.strategy import AttackFailedError, FederatedStrategy, RoundError
 from server.tolerance import tolerance_of
@@ -153,15 +150,10 @@ class Study:
         """Run every stage in turn."""
         experiment = self.experiment
         start_tensorflow(evaluation_threads(experiment))
-        defence_of(experiment)
-        server_optimizer_of(experiment)
-        attack_of(experiment)
-        recipe_of(experiment)
-        evasion_of(experiment)
         emit(StageStarted("loading the data"))
+        check(experiment)
         dataset = dataset_of(experiment)
         partition = partition_of(experiment)
-        check_root(experiment, dataset)
         check_control(experiment, dataset)
         emit(StageStarted("building the model"))
         classifier, weights = initial_model(experiment)

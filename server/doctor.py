@@ -3,14 +3,16 @@
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from fedrobust.checks import check
 from fedrobust.config import Experiment
 from fedrobust.runs.events import ForecastMade, StageStarted, emit
-from fedrobust.study import Problem, attack_of, dataset_of, defence_of, initial_model, partition_of, recipe_of
+from fedrobust.study import Problem, dataset_of, initial_model, partition_of
+from server.auditor import check_control
 from server.defender import Defender
 from server.distiller import plan_lesson
 from server.forecaster import check_aggregation, forecast_of
 from server.population import population_of
-from server.root import check_root, root_of
+from server.root import root_of
 from server.strategy import FederatedStrategy
 
 app = ServerApp()
@@ -25,12 +27,10 @@ def main(grid: Grid, context: Context) -> None:
         RoundError: no client gets ready.
     """
     experiment = Experiment.from_run_config(context.run_config)
-    defence_of(experiment)
-    attack_of(experiment)
-    recipe_of(experiment)
     emit(StageStarted("loading the data"))
+    check(experiment)
     dataset = dataset_of(experiment)
-    check_root(experiment, dataset)
+    check_control(experiment, dataset)
     emit(StageStarted("building the model"))
     classifier, _ = initial_model(experiment)
     check_aggregation(experiment, classifier.layout)

@@ -4,27 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fedrobust.aggregation import FLTrust
-from fedrobust.config import ConfigError, Experiment
+from fedrobust.config import Experiment
 from fedrobust.data.dataset import Dataset, Split
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator
-from fedrobust.study import Problem, defence_of
+from fedrobust.study import Problem
 from fedrobust.training.local_training import train_locally
-
-
-def check_root(experiment: Experiment, dataset: Dataset) -> None:
-    """Refuse a rule that wants more images of the server's own than there are.
-
-    Raises:
-        ConfigError: it does.
-    """
-    rule = defence_of(experiment).rule
-    if isinstance(rule, FLTrust) and not 1 <= rule.images <= len(dataset.validation):
-        raise ConfigError(
-            f'federation.aggregator = "{experiment.federation.aggregator}": images = {rule.images}: the root images '
-            f"come from the validation split, which has {len(dataset.validation)}"
-        )
 
 
 def root_of(experiment: Experiment, dataset: Dataset) -> Callable[[Weights, int, int], np.ndarray]:

@@ -7,11 +7,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from fedrobust.bounds import Count, Text
+from fedrobust.errors import FedrobustError
 from fedrobust.evasion.attack import ATTACKS, Attack, attack_named
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.target import Labels, Logits, Target, Tied, WhiteBox
 from fedrobust.evasion.threat import Images, Norm, Threat, ThreatError
 from fedrobust.evasion.victim import Victim
+from fedrobust.models.architectures import architecture_named
 from fedrobust.models.classifier import build_classifier
 
 SURE = 20.0
@@ -52,6 +54,28 @@ class Transfer(Attack):
     def __post_init__(self) -> None:
         if attack_named(self.attack).nearest:
             raise ValueError(f"attack = {self.attack!r}: choose one that stays within epsilon, such as pgd")
+
+    def require(self, problem: Any) -> None:
+        """Refuse a surrogate that is not there, or a network that does not take images of the problem.
+
+        Args:
+            problem: with the `image_shape` of stored images.
+
+        Raises:
+            ValueError: the file or the network is wrong.
+        """
+        if not isinstance(self.surrogate, str):
+            return
+        if self.surrogate != "query":
+            if not Path(self.surrogate).is_file():
+                raise ValueError(f"surrogate = {self.surrogate!r}: there is no such file")
+            return
+        try:
+            smallest = architecture_named(self.student).smallest
+        except FedrobustError as error:
+            raise ValueError(f"student = {self.student!r}: {error}") from error
+        if min(problem.image_shape[:2]) < smallest:
+            raise ValueError(f"student = {self.student!r}: it takes images from {smallest} pixels up")
 
     @property
     def passes(self) -> int:

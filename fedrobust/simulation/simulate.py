@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.apps import load_app
+from fedrobust.checks import check_data
 from fedrobust.config import Experiment
 from fedrobust.cores import cores
 from fedrobust.runs.events import Event, ForecastMade, Listener, StageStarted, StudyStarted, emit, listening
 from fedrobust.runs.run import Run
 from fedrobust.runtime import start_tensorflow
-from fedrobust.study import dataset_of, partition_of
+from fedrobust.study import dataset_of
 
 if TYPE_CHECKING:
     from fedrobust.simulation.grid import SimulatedGrid
@@ -78,7 +79,7 @@ def diagnose(experiment: Experiment, *listeners: Listener, client_app: str = CLI
 def carry(experiment: Experiment, *listeners: Listener, server_app: str, client_app: str) -> None:
     """Start the study's engine and run a ServerApp on it; see `simulate`."""
     # What is wrong with the data is told before TensorFlow takes its ten seconds to start.
-    partition_of(experiment)
+    check_data(experiment)
     with listening(*listeners):
         emit(StageStarted("starting TensorFlow"))
     start_tensorflow(experiment.engine.workers or cores())

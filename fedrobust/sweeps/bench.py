@@ -6,14 +6,16 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from fedrobust.checks import check
 from fedrobust.cores import cores
 from fedrobust.data.dataset import NotHereError
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runtime import start_tensorflow
 from fedrobust.study import dataset_of
 from fedrobust.sweeps.events import (
     CellFinished,
@@ -90,8 +92,20 @@ class Bench:
         self.failed = 0
         self._context = multiprocessing.get_context("spawn")
 
+    def check(self) -> None:
+        """Refuse cells that cannot be run, all of them before the first worker starts.
+
+        Raises:
+            ConfigError: there are some; a fault that many cells have is told once.
+        """
+        if not self.waiting:
+            return
+        start_tensorflow()
+        replace(self.sweep, cells=tuple(self.waiting)).check(check)
+
     def run(self) -> Results:
         """Run what is left, and write the page."""
+        self.check()
         finished = len(self.places) - len(self.waiting)
         folder = str(self.results.folder)
         seats: list[Seat] = []

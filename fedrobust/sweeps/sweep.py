@@ -5,7 +5,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -154,21 +154,19 @@ class Sweep:
         values_of = {key: tuple(distinct(cell.settings.get(key) for cell in cells)) for key in swept}
         return cls(name, values_of, tuple(alike))
 
-    def check(self, one: Callable[[Experiment], None], but: Container[int] = ()) -> None:
+    def check(self, one: Callable[[Experiment], None]) -> None:
         """Check all cells before the first of them is run; a fault that many have is told once.
 
         Args:
-            one: refuses a study by raising ConfigError, DataError or another of the project's errors.
-            but: places of cells that are left out.
+            one: refuses a study by raising one of the project's errors.
 
         Raises:
             ConfigError: some cells cannot be run.
         """
         faults = Faults(self.name)
-        for place, cell in enumerate(self.cells):
-            if place not in but:
-                with faults.of(cell.settings):
-                    one(cell.experiment)
+        for cell in self.cells:
+            with faults.of(cell.settings):
+                one(cell.experiment)
         faults.refuse(len(self.cells))
 
     def only(self, wanted: Iterable[str]) -> "Sweep":

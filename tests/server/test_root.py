@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import fedrobust
+from fedrobust.checks import check_root
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Dataset, Split
 from fedrobust.models.layout import Weights
 from server import root as module
-from server.root import check_root, root_of
+from server.root import root_of
 
 
 def split(first, count) -> Split:

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 import fedrobust
+from fedrobust.config import ConfigError
 from fedrobust.report.sweep_page import render
 from fedrobust.runs.run import Run
 from fedrobust.sweeps.events import CellFinished, CellMissing, CellStarted, SweepStarted, WorkerReplaced
@@ -114,7 +115,10 @@ def test_a_sweep_is_run_recorded_shown_and_not_run_twice(tmp_path):
 
 
 def test_a_failing_cell_is_recorded_and_a_dead_worker_replaced(tmp_path):
-    # The rule cannot be imported by the study: told in a cell, for a module of one's own is looked for there.
+    # A rule of one's own that fails in the round: nothing could have told so before.
+    (tmp_path / "failing_in_a_cell.py").write_text(
+        "class Rule:\n    def __call__(self, updates, cohort):\n        raise ValueError('no rule at all')\n"
+    )
     heard, killed = [], []
 
     def listener(event):
@@ -125,15 +129,25 @@ def test_a_failing_cell_is_recorded_and_a_dead_worker_replaced(tmp_path):
             os.kill(workers[0].pid, signal.SIGKILL)
 
     results = fedrobust.bench(
-        file(tmp_path, "no_such_module:Rule"), listener, out=tmp_path / "out", workers=1
+        file(tmp_path, "failing_in_a_cell:Rule"), listener, out=tmp_path / "out", workers=1
     )
     rows = {tuple(row.settings.values()): row for row in results.rows()}
     assert {row.status for key, row in rows.items() if key[1] == "mean"} == {"finished"}
     failed = [row for key, row in rows.items() if key[1] != "mean"]
-    assert all(row.status == "failed" and "no_such_module" in row.error for row in failed)
+    assert all(row.status == "failed" and "no rule at all" in row.error for row in failed)
     assert len([event for event in heard if isinstance(event, WorkerReplaced)]) == 1
     assert len([event for event in heard if isinstance(event, CellFinished)]) == 4
     assert "2 cells failed" in results.page.read_text()
+
+
+def test_cells_that_cannot_be_run_are_told_once_and_before_the_first_worker_starts(tmp_path):
+    path, heard = file(tmp_path, "no_such_module:Rule"), []
+    with pytest.raises(
+        ConfigError, match=r"2 of 4 cells, the first with seed = 0, .*no_such_module"
+    ) as error:
+        fedrobust.bench(path, heard.append, out=tmp_path / "out", workers=1)
+    assert len(str(error.value).splitlines()) == 1
+    assert not [event for event in heard if isinstance(event, CellStarted)]
 
 
 def test_ctrl_c_stops_a_sweep_and_says_how_to_go_on(tmp_path):

@@ -1,0 +1,203 @@
+"""What a study names is checked against its data and against everything else before its first round."""
+
+import numpy as np
+import pytest
+
+from fedrobust.checks import check_data, check_models, check_reach
+from fedrobust.config import ConfigError, Experiment
+from fedrobust.data.dataset import DataError
+from fedrobust.errors import FedrobustError
+
+SMALL = {"data__samples": 200, "model__name": "edge-cnn", "model__image_size": 28}
+ATTACKED = {**SMALL, "poisoning__malicious": 2}
+
+
+def study(**settings):
+    return Experiment.of(**{**SMALL, **settings})
+
+
+def test_studies_that_fit_pass():
+    check_data(study())
+    check_data(study(poisoning__attack="pixel-backdoor + scaling(factor=5)", poisoning__malicious=2))
+    check_data(study(poisoning__attack="fgsm-images", poisoning__malicious=0.2))
+    check_data(study(poisoning__attack="free-rider", poisoning__malicious=1))
+    check_data(study(poisoning__attack="fgsm-training", poisoning__malicious=1))
+    check_data(study(poisoning__attack="inflated-claim", poisoning__malicious=1))
+    check_data(study(poisoning__attack="norm-bound(norm=2.0)", poisoning__malicious=1))
+    check_data(study(poisoning__attack="standard-training", poisoning__malicious=1, training__recipe="fgsm"))
+    check_data(study(evaluation__norm="l2", evaluation__epsilons=[0.5, 20], audit__epsilon=2.0))
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        ("pixel-backdoor(target=7)", "target = 7.*classes 0 to 1"),
+        ("blended-backdoor(target=2)", "target = 2.*classes 0 to 1"),
+        ("edge-case(source=5)", "source = 5.*classes 0 to 1"),
+        ("label-flip(kind='targeted', source=3)", "source = 3.*classes 0 to 1"),
+        ("label-flip(kind='targeted', target=9) + scaling(factor=2)", "target = 9.*classes 0 to 1"),
+        ("pixel-backdoor(size=40)", "40"),
+        ("distributed-backdoor(length=30)", "30"),
+        ("distributed-backdoor(parts=40)", "40"),
+    ],
+)
+def test_classes_and_triggers_outside_the_images_are_refused(attack, message):
+    with pytest.raises(ConfigError, match=rf"poisoning\.attack = .*{message}"):
+        check_data(study(poisoning__attack=attack, poisoning__malicious=2))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"poisoning__malicious": 0.3}, 'malicious = 0.3 with poisoning.attack = "none": nobody'),
+        ({"poisoning__malicious": [2, 3]}, r"malicious = \[2, 3\].*federation.tolerate = 2"),
+        ({"poisoning__attack": "sign-flip"}, "none of 10 clients"),
+        ({"poisoning__attack": "sign-flip", "poisoning__malicious": 0.04}, "none of 10 clients"),
+        ({"poisoning__attack": "sign-flip", "poisoning__malicious": []}, "none of 10 clients"),
+        ({"poisoning__attack": "sign-flip", "poisoning__malicious": 10}, "all 10 clients"),
+        ({"poisoning__attack": "sign-flip", "poisoning__malicious": 1.0}, "all 10 clients"),
+        (
+            {"poisoning__attack": "sign-flip", "poisoning__malicious": 1, "poisoning__first_round": 6},
+            "first-round = 6: the study ends after round 5",
+        ),
+        (
+            {"poisoning__attack": "standard-training", "poisoning__malicious": 1},
+            'training.recipe = "plain": malicious clients would train as all others',
+        ),
+        (
+            {
+                "poisoning__attack": "standard-training",
+                "poisoning__malicious": 1,
+                "training__recipe": "fgsm",
+                "training__recipe_from": 4,
+                "poisoning__last_round": 3,
+            },
+            "from round 4: malicious clients would train as all others",
+        ),
+        (
+            {"poisoning__attack": "scaling(factor=1)", "poisoning__malicious": 1},
+            "it would change nothing",
+        ),
+        (
+            {"poisoning__attack": "inflated-claim(factor=1)", "poisoning__malicious": 1},
+            "it would change nothing",
+        ),
+    ],
+)
+def test_a_study_that_names_an_attack_is_attacked_and_no_other_is(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        check_data(study(**settings))
+
+
+def test_an_attack_on_a_class_that_its_clients_have_not_got_is_refused(tmp_path):
+    # Sorted into two blocks a client: the first clients hold nothing but the first classes.
+    from fedrobust.study import partition_of
+
+    settings = {
+        "data__classes": 5,
+        "data__partition": "pathological",
+        "data__classes_per_client": 1,
+        "federation__clients": 5,
+        "poisoning__attack": "label-flip(kind='targeted', source=2, target=0)",
+    }
+    counts = partition_of(study(**settings)).counts
+    without, having = int(np.argmin(counts[:, 2])), int(np.argmax(counts[:, 2]))
+    check_data(study(poisoning__malicious=[having], **settings))
+    with pytest.raises(ConfigError, match=rf"no image and no label of the malicious clients \[{without}\]"):
+        check_data(study(poisoning__malicious=[without], **settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"evaluation__epsilons": []}, r"evaluation\.epsilons = \[\] with evaluation\.attacks"),
+        (
+            {"evaluation__norm": "l2", "evaluation__epsilons": [28.1], "evaluation__attacks": ["pgd"]},
+            r"evaluation\.epsilons = 28\.1: .*up to 28",
+        ),
+        ({"evaluation__norm": "l2", "audit__epsilon": 29}, r"audit\.epsilon = 29.*: .*up to 28"),
+        ({"evaluation__norm": "l2", "audit__epsilons": [1, 30]}, r"audit\.epsilons = 30.*: .*up to 28"),
+        ({"model__weights": "none.h5"}, r'model\.weights = "none\.h5": .*no such file'),
+        ({"audit__control": "none.keras"}, r'audit\.control = "none\.keras": there is no such file'),
+        ({"federation__aggregator": "fltrust(images=100000)"}, "images = 100000: the root images"),
+        ({"federation__aggregator": "nowhere:Rule"}, r'aggregator = "nowhere:Rule".*nowhere'),
+        ({"poisoning__attack": "nowhere:A", "poisoning__malicious": 1}, r"cannot import 'nowhere'"),
+        ({"federation__server_optimizer": "nowhere:A"}, r"cannot import 'nowhere'"),
+        ({"federation__aggregator": "bucketing"}, "bucketing"),
+    ],
+)
+def test_strengths_files_and_modules_are_checked(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        check_data(study(**settings))
+
+
+def test_everything_wrong_is_told_at_once():
+    with pytest.raises(ConfigError) as error:
+        check_data(study(poisoning__malicious=0.3, evaluation__epsilons=[], model__weights="none.h5"))
+    assert [line.split(" ")[0] for line in str(error.value).splitlines()] == [
+        "poisoning.malicious",
+        "evaluation.epsilons",
+        "model.weights",
+    ]
+
+
+def test_an_own_attack_that_fails_on_the_clients_images_is_told_before_the_study(tmp_path, monkeypatch):
+    (tmp_path / "failing_attack.py").write_text(
+        "class Failing:\n    def data(self, images, labels, scene):\n        return images[:, 1000], labels\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"failing_attack:Failing.*it fails: IndexError"):
+        check_data(study(poisoning__attack="failing_attack:Failing", poisoning__malicious=1))
+
+
+def test_images_that_do_not_go_round_are_told_by_the_same_check():
+    with pytest.raises(DataError, match="clients"):
+        check_data(study(federation__clients=1000))
+
+
+@pytest.mark.parametrize(
+    ("epsilons", "norm", "message"),
+    [
+        ([1.01], "linf", "up to 1"),
+        (["256/255"], "linf", "up to 1"),
+        ([0], "l2", "above 0"),
+        ([17], "l0", "up to 16"),
+        ([1.5], "l0", "whole number"),
+        ([7], "l2", "up to 6.928"),
+        (["8/255/3"], "linf", "one fraction"),
+    ],
+)
+def test_an_epsilon_is_within_what_two_images_can_differ_by(epsilons, norm, message):
+    check_reach([1], norm, (4, 4, 3))
+    with pytest.raises(FedrobustError, match=message):
+        check_reach(epsilons, norm, (4, 4, 3))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model__name": "resnet50"}, r"model\.image-size = 28: resnet50 takes images from 32 pixels"),
+        (
+            {"distillation__student": "densenet121"},
+            r"distillation\.image-size = 28: densenet121 takes images from 32",
+        ),
+        ({"distillation__image_size": 8}, r"distillation\.image-size = 8: edge-cnn takes images from 16"),
+        ({"model__name": "edgecnn"}, r'model\.name = "edgecnn": .*did you mean "edge-cnn"'),
+        ({"distillation__student": "nowhere:build"}, r"distillation\.student.*cannot import 'nowhere'"),
+        ({"model__weights": "imagenet"}, "edge-cnn has none"),
+        ({"evaluation__attacks": ["pgd(target=3)"]}, r"target = 3: the data set has classes 0 to 1"),
+        ({"evaluation__attacks": ["pgd(steps=0)"]}, r"steps = 0: choose"),
+        ({"evaluation__attacks": ["carlini-wagner"]}, "searches in l2"),
+        ({"evaluation__attacks": ["transfer(student='none')"]}, "student"),
+        ({"evaluation__attacks": ["transfer(surrogate='none.keras')"]}, "surrogate"),
+        ({"training__recipe": "nowhere:R"}, "cannot import 'nowhere'"),
+    ],
+)
+def test_networks_recipes_and_attacks_fit_the_images(settings, message):
+    experiment = study(**settings)
+    with pytest.raises(ConfigError, match=message):
+        check_models(experiment)
+
+
+def test_models_that_fit_pass():
+    check_models(study(evaluation__attacks=["pgd(target=1)", "fgsm", "square(queries=5)", "transfer"]))
