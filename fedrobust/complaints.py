@@ -22,7 +22,7 @@ import typer
 
 from fedrobust.atomic import DISK
 from fedrobust.errors import FedrobustError
-from fedrobust.streams import silence_output
+from fedrobust.streams import own_words_only, silence_output
 
 FAILED, REFUSED, NOT_ROBUST, STOPPED = 1, 2, 3, 130
 
@@ -105,7 +105,7 @@ def own_process() -> Iterator[None]:
 
     This project's own warnings are notices to the user: a line each.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), own_words_only():
         warnings.simplefilter("ignore")
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _notice

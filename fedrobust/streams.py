@@ -7,8 +7,23 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from fedrobust.errors import FedrobustError
+
 # There is one file descriptor 2 in a process: two threads must not swap it at once.
 _descriptor = threading.RLock()
+
+_speaks_for_itself = False
+
+
+@contextmanager
+def own_words_only() -> Iterator[None]:
+    """Keep what libraries write about an error off the terminal where this project says it in a sentence."""
+    global _speaks_for_itself
+    before, _speaks_for_itself = _speaks_for_itself, True
+    try:
+        yield
+    finally:
+        _speaks_for_itself = before
 
 
 def open_standard_streams() -> None:
@@ -43,7 +58,8 @@ def error_stream_held(passed_on: Callable[[str], str]) -> Iterator[None]:
     """Hold back what is written to file descriptor 2 in the block, then write what `passed_on` makes of it.
 
     C++ libraries write there past Python's `sys.stderr` and past its log levels, so only the descriptor itself can be
-    filtered. What other threads write meanwhile is late, not lost. After an exception all of it is written.
+    filtered. What other threads write meanwhile is late, not lost. After an exception all of it is written; on
+    the command line, where this project's own errors say what there is to say, it becomes a note of such an error.
     Where descriptor 2 is closed, or nothing can be spooled (a full disk), nothing is held back.
     """
     with _descriptor:
@@ -52,13 +68,18 @@ def error_stream_held(passed_on: Callable[[str], str]) -> Iterator[None]:
         except OSError:
             yield
             return
-        failed = True
+        keep: Callable[[str], str] = passed_on
         with spool:
             _flush()
             os.dup2(spool.fileno(), 2)
             try:
                 yield
-                failed = False
+            except FedrobustError as error:
+                keep = error_note(error) if _speaks_for_itself else str
+                raise
+            except BaseException:
+                keep = str
+                raise
             finally:
                 _flush()
                 os.dup2(kept, 2)
@@ -66,7 +87,18 @@ def error_stream_held(passed_on: Callable[[str], str]) -> Iterator[None]:
                 spool.seek(0)
                 written = spool.read().decode(errors="replace")
                 with suppress(OSError):
-                    os.write(2, (written if failed else passed_on(written)).encode())
+                    os.write(2, keep(written).encode())
+
+
+def error_note(error: BaseException) -> Callable[[str], str]:
+    """Return a function that puts a text into the notes of an error, which tracebacks show, and returns nothing."""
+
+    def note(text: str) -> str:
+        if text.strip():
+            error.add_note(text)
+        return ""
+
+    return note
 
 
 def _flush() -> None:

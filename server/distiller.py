@@ -10,6 +10,7 @@ import numpy as np
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.load import load
+from fedrobust.edge.export import ExportError, check_exportable
 from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.models.classifier import Classifier, build_classifier
 from fedrobust.models.layout import Weights
@@ -70,6 +71,15 @@ def plan_lesson(experiment: Experiment, dataset: Dataset) -> Lesson:
         momentum=experiment.model.batchnorm_momentum,
         seed=weights_seed(experiment, model=1),
     )
+    if experiment.export.enabled and ":" in experiment.distillation.student:
+        # Of a network that nobody has exported yet this is found out before anything is trained.
+        try:
+            check_exportable(student.deployable(student.initial_weights()), experiment.export.formats)
+        except ExportError as error:
+            raise ConfigError(
+                f'distillation.student = "{experiment.distillation.student}": {error}; choose another network, or set '
+                "export.enabled = false"
+            ) from error
     return Lesson(student, images, labels, source)
 
 

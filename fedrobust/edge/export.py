@@ -1,5 +1,6 @@
 """Turn a Keras model into LiteRT files for devices, and check that they are what their names say."""
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ from fedrobust.atomic import atomic
 from fedrobust.edge.interpreter import Images, unit_images
 from fedrobust.edge.noise import without_noise
 from fedrobust.edge.rescaling import convolve_rescalings
+from fedrobust.errors import FedrobustError, first_line
 
 if TYPE_CHECKING:
     import keras
 
 
-class ExportError(RuntimeError):
+class ExportError(FedrobustError, RuntimeError):
     """A model cannot be exported, or what came out is not what was asked for."""
 
 
@@ -85,7 +87,10 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}
     with without_noise():
-        inference = traced(convolve_rescalings(model), shape)
+        try:
+            inference = traced(convolve_rescalings(model), shape)
+        except Exception as error:  # whatever the layers of a user's own network raise
+            raise ExportError(f"the model cannot be exported: {first_line(error)}") from error
         for name in dict.fromkeys(formats):
             content = converted(inference, FORMATS[name], samples)
             check_tensors(content, FORMATS[name])
@@ -93,6 +98,19 @@ def export(
             with atomic(paths[name]) as draft:
                 draft.write_bytes(content)
     return paths
+
+
+def check_exportable(model: "keras.Model", formats: Sequence[str]) -> None:
+    """Refuse a model that cannot be exported, whatever its weights: it is exported once, and the files are dropped.
+
+    Raises:
+        ExportError: it cannot.
+    """
+    import numpy as np
+
+    ramp = np.linspace(0, 1, 4, dtype=np.float32)[:, None, None, None]
+    with tempfile.TemporaryDirectory(prefix="fedrobust-") as folder:
+        export(model, Path(folder), formats, np.ones((4, *image_shape(model)), np.float32) * ramp)
 
 
 def image_shape(model: "keras.Model") -> tuple[int, ...]:

@@ -8,9 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.edge.noise import without_noise
+from fedrobust.errors import FedrobustError, first_line
 
 Images = NDArray[np.float32]
 Logits = NDArray[np.float32]
+
+
+class LiteRTFileError(FedrobustError, ValueError):
+    """A LiteRT file cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +76,27 @@ class Interpreter:
         """Open the file at `path`.
 
         Raises:
-            ValueError: `threads` or `batch` is not positive, or the file is no LiteRT model.
+            ValueError: `threads` or `batch` is not positive.
+            LiteRTFileError: the file is no LiteRT model of images, or not one of float32 or int8.
         """
         from ai_edge_litert.interpreter import Interpreter as Runtime
 
         if threads < 1 or batch < 1:
             raise ValueError(f"threads = {threads}, batch = {batch}: choose 1 or more")
         with without_noise():
-            runtime = Runtime(model_path=str(path), num_threads=threads)
-            runtime.allocate_tensors()
-        source, sink = runtime.get_input_details()[0], runtime.get_output_details()[0]
+            try:
+                runtime = Runtime(model_path=str(path), num_threads=threads)
+                runtime.allocate_tensors()
+            except Exception as error:  # LiteRT raises many kinds
+                raise LiteRTFileError(f"{path}: LiteRT cannot open it: {first_line(error)}") from error
+        source, sink = runtime.get_input_details(), runtime.get_output_details()
+        if len(source) != 1 or len(sink) != 1 or len(source[0]["shape"]) != 4 or len(sink[0]["shape"]) != 2:
+            shapes = [[tuple(map(int, each["shape"])) for each in details] for details in (source, sink)]
+            raise LiteRTFileError(
+                f"{path}: it takes {shapes[0]} and returns {shapes[1]}; wanted: one batch of images, "
+                "(n, height, width, channels), to one row of logits an image"
+            )
+        source, sink = source[0], sink[0]
         return cls(
             path=path,
             threads=threads,
@@ -137,7 +153,7 @@ def code_of(details: dict[str, Any]) -> Quantisation | None:
     if details["dtype"] is np.float32:
         return None
     if details["dtype"] is not np.int8:
-        raise ValueError(
+        raise LiteRTFileError(
             f"tensor {details['name']!r} is {details['dtype'].__name__}: only float32 and int8 are read"
         )
     scale, zero_point = details["quantization"]

@@ -13,6 +13,7 @@ from fedrobust.errors import first_line
 from fedrobust.evasion.target import WhiteBox
 from fedrobust.evasion.threat import Images
 from fedrobust.evasion.victim import Held, Victim
+from fedrobust.models.ending import ending
 from fedrobust.models.keras_file import ModelFileError, check_finite, load_keras
 from fedrobust.models.preparation import Preparation, Shape
 from fedrobust.paths import expanded
@@ -180,22 +181,19 @@ def _prepared(name: str, shape: tuple[Any, ...], native: Shape) -> Shape:
 def _without_activation(model: Any) -> tuple[Any, bool]:
     """Return the model up to its logits, and whether a softmax or sigmoid was taken off its end.
 
-    The model given stays as it is. Only what computes the output is looked at, not the last layer that was made.
+    The model given stays as it is.
     """
-    history = getattr(next(iter(getattr(model, "outputs", None) or ()), None), "_keras_history", None)
-    if history is None:  # a subclassed model shows nothing of what it does
+    if not ending(model):
         return model, False
+    history = model.outputs[0]._keras_history
     last = history.operation
     before = last._inbound_nodes[history.node_index].input_tensors
     if isinstance(last, keras.Model):
-        inner, taken_off = _without_activation(last)
-        return (keras.Model(model.inputs, inner(before[0])), True) if taken_off else (model, False)
-    ends = (keras.activations.softmax, keras.activations.sigmoid)
-    is_function = type(last).__name__ in ("Softmax", "Sigmoid")  # the layer, or the operation of keras.ops
-    if is_function or (isinstance(last, keras.layers.Activation) and last.activation in ends):
+        inner, _ = _without_activation(last)
+        return keras.Model(model.inputs, inner(before[0])), True
+    is_nothing_else = type(last).__name__ in ("Softmax", "Sigmoid", "Activation")
+    if is_nothing_else:
         return keras.Model(model.inputs, before[0]), True
-    if getattr(last, "activation", None) not in ends:
-        return model, False
     bare = type(last).from_config({**last.get_config(), "activation": "linear"})
     outputs = bare(before[0])
     bare.set_weights(last.get_weights())

@@ -1,5 +1,7 @@
 """The networks: from prepared images in [0, 1] to logits, each with the input scaling that it was made for."""
 
+import inspect
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +11,11 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from fedrobust.errors import FedrobustError
+from fedrobust.errors import FedrobustError, first_line
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
+from fedrobust.models.ending import ending
+from fedrobust.models.keras_file import ModelFileError, check_finite
 from fedrobust.models.preparation import Shape
 from fedrobust.registry import Registry
 
@@ -131,7 +135,8 @@ def architecture_named(name: str) -> Architecture:
     """Return a registered architecture, or the one behind a dotted path.
 
     The path may lead to an `Architecture`, or to a function ``(height, width, channels) -> keras.Model`` from images
-    in [0, 1] to one vector an image; the logits are put on top of it. Such a model follows the data's channels.
+    in [0, 1] to one vector an image; the logits are put on top of it. A function of one argument gets the three in a
+    tuple. Such a model follows the data's channels.
 
     Raises:
         UnknownNameError: there is no such name or path.
@@ -146,8 +151,111 @@ def architecture_named(name: str) -> Architecture:
         )
     about = (found.__doc__ or name).strip().splitlines()[0]
     return Architecture(
-        found, lambda images: images, smallest=1, channels="native", imagenet="", summary=about
+        own_features(name, found),
+        lambda images: images,
+        smallest=1,
+        channels="native",
+        imagenet="",
+        summary=about,
     )
+
+
+def own_features(name: str, build: Callable[..., Any]) -> Callable[[Shape], keras.Model]:
+    """Return a user's function as one that takes a prepared shape, and whose model is known to be one of features.
+
+    Args:
+        name: its dotted path, for messages.
+        build: ``(height, width, channels) -> keras.Model``, or ``((height, width, channels)) -> keras.Model``.
+    """
+
+    def features(shape: Shape) -> keras.Model:
+        arguments = shape if takes_three(build) else (shape,)
+        try:
+            model = build(*arguments)
+        except (Exception, SystemExit) as error:  # whatever a user's own code does
+            raise ModelError(
+                f'model "{name}": building it for images of {shape} ends in {type(error).__name__}: '
+                f"{first_line(error)}; it is called as build(height, width, channels)"
+            ) from error
+        return checked_features(name, model, shape)
+
+    return features
+
+
+def takes_three(build: Callable[..., Any]) -> bool:
+    """Return whether a function is to be called with height, width and channels, and not with a tuple of them.
+
+    Example:
+        >>> takes_three(lambda height, width, channels: None), takes_three(lambda shape, filters=8, depth=2: None)
+        (True, False)
+    """
+    try:
+        parameters = list(inspect.signature(build).parameters.values())
+    except (TypeError, ValueError):  # written in C, or no function at all
+        return True
+    places = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    if any(each.kind == each.VAR_POSITIONAL for each in parameters):
+        return len(places) != 1
+    needed = [each for each in places if each.default is each.empty]
+    return len(needed) > 1 or (len(places) >= 3 and places[0].name == "height")
+
+
+def checked_features(name: str, model: Any, shape: Shape) -> keras.Model:
+    """Return a user's model, known to go from one batch of images to one vector an image.
+
+    Raises:
+        ModelError: it does not, or ends in probabilities.
+    """
+    wanted = f"wanted: a keras.Model from images {(None, *shape)} to one vector an image"
+    if not isinstance(model, keras.Model):
+        raise ModelError(f'model "{name}": it returned {type(model).__name__}; {wanted}')
+    try:
+        inputs, outputs = model.inputs, model.outputs
+        taken, given = [tuple(each.shape) for each in inputs], [tuple(each.shape) for each in outputs]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ModelError(
+            f'model "{name}": a model that shows nothing of its layers; build it with keras.Input and keras.Model'
+        ) from error
+    if len(taken) != 1 or taken[0][1:] != tuple(shape):
+        raise ModelError(f'model "{name}": it takes {taken}; {wanted}')
+    if len(given) != 1 or len(given[0]) != 2 or given[0][1] is None:
+        raise ModelError(
+            f'model "{name}": it returns {given}; {wanted}: end it with keras.layers.GlobalAveragePooling2D or Flatten'
+        )
+    end = ending(model)
+    if end == "softmax" or (end == "sigmoid" and given[0][1] == 1):
+        raise ModelError(
+            f'model "{name}": it ends in {end}, in probabilities of classes; {wanted}: leave the classification layer '
+            "out, the logits are put on top of the features"
+        )
+    states = [variable for variable in model.variables if str(variable.dtype) != "float32"]
+    if states:
+        raise ModelError(
+            f'model "{name}": {states[0].path} is a state of {states[0].dtype} numbers, such as the random generator '
+            "of a Dropout layer: clients exchange float32 weights and statistics alone; leave that layer out"
+        )
+    return _with_free_batch(name, model, shape) if taken[0][0] is not None else model
+
+
+def _with_free_batch(name: str, model: keras.Model, shape: Shape) -> keras.Model:
+    """Return a model that was built for a fixed number of images as one for any number."""
+    try:
+        return keras.models.clone_model(model, input_tensors=keras.Input(shape))
+    except Exception as error:  # whatever its layers raise
+        raise ModelError(
+            f'model "{name}": it takes exactly {model.inputs[0].shape[0]} images at a time ({first_line(error)}); '
+            "build it with keras.Input((height, width, channels))"
+        ) from error
+
+
+def keras_name(name: str) -> str:
+    """Return a name that Keras and TensorFlow's graphs take, for a registered one or a dotted path.
+
+    Example:
+        >>> keras_name("edge-cnn"), keras_name("my.models:build")
+        ('edge-cnn', 'my.models_build')
+    """
+    return re.sub(r"^[^A-Za-z0-9.]", "x", re.sub(r"[^A-Za-z0-9_.-]", "_", name)) or "model"
 
 
 FASTER = {
@@ -187,18 +295,31 @@ def build_network(
 
     def rebuilt(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = seeded_config(layer.get_config(), draw)
+        # TensorFlow's graphs, which the export goes through, refuse names that Keras takes.
+        config["name"] = keras_name(str(config["name"]))
         if isinstance(layer, keras.layers.BatchNormalization):
             return FusedBatchNormalization.from_config({**config, "momentum": momentum})
         # Exactly Keras' layers: what inherits from them may compute something else.
         return FASTER.get(layer.__class__, layer.__class__).from_config(config)
 
     # Keras' own models draw from a global generator and fix the momentum: rebuild their layers with ours.
-    backbone = keras.models.clone_model(features, clone_function=rebuilt)
+    backbone = _rebuilt(name, features, rebuilt)
     head = keras.layers.Dense.from_config(
         seeded_config(keras.layers.Dense(classes, name="logits").get_config(), draw)
     )
     scaled = architecture.scale(inputs) if scaling == "backbone" else inputs
-    return keras.Model(inputs, head(backbone(scaled)), name=name)
+    return keras.Model(inputs, head(backbone(scaled)), name=keras_name(name))
+
+
+def _rebuilt(
+    name: str, features: keras.Model, rebuilt: Callable[[keras.layers.Layer], keras.layers.Layer]
+) -> keras.Model:
+    try:
+        return keras.models.clone_model(features, clone_function=rebuilt)
+    except Exception as error:  # whatever a user's own layers raise
+        raise ModelError(
+            f'model "{name}": its layers cannot be built anew from what get_config returns: {first_line(error)}'
+        ) from error
 
 
 def seeded_config(config: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
@@ -235,10 +356,13 @@ def load_backbone_weights(network: keras.Model, name: str, weights: str, path: P
                     "ignore"
                 )  # a line for every layer that is missing; the error says it in one
                 pretrained.load_weights(path)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+            check_finite(pretrained, f"model.weights = {weights!r}: {path}")
+        except ModelFileError:
+            raise
+        except Exception as error:  # no weights, others, damaged ones: Keras raises many kinds
             raise ModelError(
-                f"model.weights = {weights!r}: {path} does not hold weights of {name} without its top: {reason}"
+                f"model.weights = {weights!r}: {path} does not hold weights of {name} without its top: "
+                f"{first_line(error)}"
             ) from error
     backbone.set_weights(pretrained.get_weights())
 

@@ -7,7 +7,13 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from fedrobust.models.architectures import Scaling, architecture_named, build_network, load_backbone_weights
+from fedrobust.models.architectures import (
+    Scaling,
+    architecture_named,
+    build_network,
+    keras_name,
+    load_backbone_weights,
+)
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
 from fedrobust.models.layout import Entry, Layout, Weights
@@ -79,7 +85,7 @@ class Classifier:
             # Not keras.layers.Resizing: its call defaults to training=True, which puts the whole model into
             # training mode wherever the caller does not say (Keras 3.15).
             x = keras.ops.image.resize(x, self.preparation.prepared[:2])
-        return keras.Model(inputs, network(x), name=f"{self.name}_classifier")
+        return keras.Model(inputs, network(x), name=f"{keras_name(self.name)}_classifier")
 
     def weights_of(self, model: keras.Model) -> Weights | None:
         """Return the weights that a `deployable` model of this classifier holds; None where it is not one."""

@@ -82,13 +82,17 @@ class Run:
         return list(self.result["export"])
 
     def model(self) -> "keras.Model":
-        """Return the global model: native images in [0, 1] to logits."""
+        """Return the global model: native images in [0, 1] to logits.
+
+        Raises:
+            ModelFileError: the run has not come to it, or it is damaged.
+        """
         from fedrobust.runtime import start_tensorflow
 
         start_tensorflow()
-        import keras
+        from fedrobust.models.keras_file import load_keras
 
-        return keras.models.load_model(self.folder.file("model.keras"))
+        return load_keras(self.folder.file("model.keras"))
 
 
 def _row(entry: Mapping[str, Any]) -> dict[str, Any]:

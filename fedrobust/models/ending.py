@@ -1,0 +1,25 @@
+"""What a network ends in: features, logits, or the softmax or sigmoid of them."""
+
+from typing import Any
+
+import keras
+
+ENDS = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
+
+
+def ending(model: Any) -> str:
+    """Return ``"softmax"`` or ``"sigmoid"`` where one of them computes the output of a model, else an empty string.
+
+    Only what computes the output is looked at, not the last layer that was made; into a model inside, too.
+    """
+    operation = last_operation(model)
+    if isinstance(operation, keras.Model):
+        return ending(operation)
+    named = {"Softmax": "softmax", "Sigmoid": "sigmoid"}.get(type(operation).__name__, "")
+    return named or ENDS.get(getattr(operation, "activation", None), "")
+
+
+def last_operation(model: Any) -> Any:
+    """Return the layer, model or operation that computes the output; None for a model that does not show it."""
+    history = getattr(next(iter(getattr(model, "outputs", None) or ()), None), "_keras_history", None)
+    return None if history is None else history.operation
