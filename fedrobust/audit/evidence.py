@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrobust.atomic import atomic
+from fedrobust.atomic import atomic, cannot_write
 from fedrobust.audit.plan import Plan
 from fedrobust.audit.subject import Subject
+from fedrobust.data.archive import DAMAGE
 from fedrobust.evasion import Attacked, Progress, Target, Threat, attack, attack_named
 from fedrobust.evasion.attack import Attack, Map
 from fedrobust.evasion.target import Logits, decided
@@ -83,7 +85,10 @@ class Evidence:
         # Whatever an attack depends on: code that changed, or other images, must not find its result.
         self._mark = [code_digest(), subject.digest, _images_digest(subject), plan.seed]
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise cannot_write(folder, error) from error
 
     @cached_property
     def clean(self) -> Logits:
@@ -204,9 +209,9 @@ class Evidence:
         if self._folder is not None:
             mark = json.dumps([*self._mark, key]).encode()
             path = self._folder / f"{hashlib.sha256(mark).hexdigest()[:16]}.npz"
-            if path.exists():
-                with np.load(path, allow_pickle=False) as arrays:
-                    return {name: arrays[name] for name in names}
+            # Where it is not there, or damaged, the attack is made anew.
+            with suppress(*DAMAGE), np.load(path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in names}
         done = run()
         arrays = {name: np.asarray(getattr(done, name)) for name in names}
         if path is not None:
