@@ -28,6 +28,7 @@ import tomli_w
 from certificates import make
 
 from fedrobust.config import Experiment
+from fedrobust.errors import FedrobustError
 from fedrobust.study import shard_of
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -280,10 +281,15 @@ def main() -> None:
     options = parser.parse_args()
     if options.out.exists():
         parser.error(f"--out {options.out}: exists already")
-    experiment = Experiment.load(options.study, options.set).changed(
-        federation__clients=options.nodes, output__dir=str(options.out.resolve() / "run")
-    )
-    sys.exit(run(experiment, options.out, options.kill))
+    if options.kill is not None and not 0 <= options.kill < options.nodes:
+        parser.error(f"--kill {options.kill}: a client from 0 to {options.nodes - 1}")
+    try:
+        experiment = Experiment.load(options.study, options.set).changed(
+            federation__clients=options.nodes, output__dir=str(options.out.resolve() / "run")
+        )
+        sys.exit(run(experiment, options.out, options.kill))
+    except FedrobustError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

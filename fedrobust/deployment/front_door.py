@@ -8,6 +8,7 @@ everything else. A request that is refused is refused by its head: its body is n
 import binascii
 import datetime
 from base64 import b64decode
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from logging import WARNING
 
@@ -54,7 +55,7 @@ class FrontDoor:
         self.keys = frozenset(keys)
         self.clock = clock
         self.fleet = paths_of(fleet_router.routes)
-        self.used: dict[tuple[bytes, str, int], datetime.datetime] = {}
+        self.used: OrderedDict[tuple[bytes, str, int], datetime.datetime] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with 404 or 401."""
@@ -103,8 +104,9 @@ class FrontDoor:
             once = (key, timestamp.decode("ascii"), decode_dss_signature(proof)[0])
         except (ValueError, TypeError, OverflowError, binascii.Error, UnsupportedAlgorithm):
             return False
-        self.used = {each: at for each, at in self.used.items() if abs(now - at) < WINDOW}
+        while self.used and not now - next(iter(self.used.values())) < 2 * WINDOW:
+            self.used.popitem(last=False)
         if once in self.used:
             return False
-        self.used[once] = signed_at
+        self.used[once] = now
         return True

@@ -107,7 +107,11 @@ class KeyFolder:
 
 
 def admit(state: LinkState, keys: Sequence[NodeKey]) -> dict[int, int]:
-    """Register the nodes of `keys` and no others; return which client each stands for, by Flower's node id."""
+    """Register the nodes of `keys` and no others; return which client each stands for, by Flower's node id.
+
+    Raises:
+        CoordinatorError: a key was removed before.
+    """
     wanted = {key.public for key in keys}
     for node in state.get_node_info():
         if node.public_key not in wanted and node.status != "unregistered":
@@ -119,11 +123,17 @@ def _registered(state: LinkState, key: NodeKey) -> int:
     known = state.get_node_id_by_public_key(key.public)
     if known is not None:
         return known
-    node = state.create_node(
-        NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key.public, HEARTBEAT_DEFAULT_INTERVAL, name=key.name
-    )
+    try:
+        node = state.create_node(
+            NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key.public, HEARTBEAT_DEFAULT_INTERVAL, name=key.name
+        )
+    except ValueError as error:
+        # Flower never admits a key again that it once removed.
+        raise CoordinatorError(
+            f"{key.name}.pub: the key was removed from this --database before: have the hospital make a new one"
+        ) from error
     if not node:
-        raise CoordinatorError(f"{key.name}: Flower did not register the node; start again")
+        raise CoordinatorError(f"{key.name}.pub: Flower did not register the node; start again")
     return node
 
 

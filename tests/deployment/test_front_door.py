@@ -166,15 +166,23 @@ def test_the_second_form_of_a_used_signature_is_used_too(door):
 
 
 def test_used_signatures_are_forgotten_when_they_are_too_old_anyway():
-    times = iter([NOW, NOW, NOW + LATE, NOW + LATE])
+    times = iter([NOW, NOW, NOW + 2 * LATE, NOW + 2 * LATE])
     door = FrontDoor(None, CONTROL, [public(NODE)], clock=lambda: next(times))
-    first = signed()
+    first = signed(at=NOW + WINDOW / 2)
     assert Visit(door, PULL, first).passed
     assert Visit(door, PULL, signed()).passed
     assert len(door.used) == 2
-    assert Visit(door, PULL, signed(at=NOW + LATE)).passed
+    assert Visit(door, PULL, signed(at=NOW + 2 * LATE)).passed
     assert len(door.used) == 1
     assert refused(Visit(door, PULL, first), 401)
+
+
+def test_a_signature_of_the_future_is_not_used_twice_when_its_time_comes():
+    times = iter([NOW, NOW + 1.5 * WINDOW])
+    door = FrontDoor(None, CONTROL, [public(NODE)], clock=lambda: next(times))
+    ahead = signed(at=NOW + 0.9 * WINDOW)
+    assert Visit(door, PULL, ahead).passed
+    assert refused(Visit(door, PULL, ahead), 401)
 
 
 def test_without_keys_nobody_is_admitted():

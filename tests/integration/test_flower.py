@@ -89,6 +89,7 @@ def test_flwr_run_gives_the_bits_of_the_threads_engine(tmp_path, home, threads_d
     assert result["model"]["digest"] == threads_digest
 
 
+@pytest.mark.slow
 def test_a_federation_with_tls_and_own_data_files_survives_the_loss_of_a_node(tmp_path):
     script = PROJECT / "experiments" / "deployment" / "one_machine.py"
     sets = [f"--set={key}={value}" for key, value in SETTINGS.items()]

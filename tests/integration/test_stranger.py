@@ -289,6 +289,7 @@ def test_flowers_own_commands_do_not_let_a_stranger_in(coordinator, tmp_path):
                 timeout=60,
             )
             assert done.returncode != 0, done.stdout
+            assert "Invalid Flower App" not in done.stdout + done.stderr, "it is the SuperLink that refuses"
     assert not marker.exists()
 
 
