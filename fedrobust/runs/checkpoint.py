@@ -185,6 +185,19 @@ def _digest(path: Path, size: int) -> bytes:
     return sha.hexdigest().encode()
 
 
+def any_whole(folder: RunFolder) -> bool:
+    """Return whether a run has a checkpoint that holds what was written."""
+
+    def whole(path: Path) -> bool:
+        try:
+            check_seal(path)
+        except (DamagedError, OSError):
+            return False
+        return True
+
+    return any(whole(path) for path in _newest_first(folder))
+
+
 def discard_checkpoints(folder: RunFolder) -> None:
     """Remove all checkpoints of a finished run: its model is in ``model.keras``. What is not a run's is left."""
     directory = folder.file("checkpoints")

@@ -37,9 +37,11 @@ def answer(run_config: dict[str, Any], folder: str) -> str:
     """Run one study, or go on with it, and return "" or what went wrong."""
     from fedrobust.api import resume, run
     from fedrobust.errors import FedrobustError
+    from fedrobust.runs.checkpoint import any_whole
+    from fedrobust.runs.folder import RunFolder
 
     try:
-        if any(Path(folder, "checkpoints").glob("round-*.npz")):
+        if any_whole(RunFolder(Path(folder))):
             resume(folder)
         else:
             clear(Path(folder))
@@ -52,7 +54,7 @@ def answer(run_config: dict[str, Any], folder: str) -> str:
 
 
 def clear(folder: Path) -> None:
-    """Remove what a run left behind that had not come to its first checkpoint."""
+    """Remove what a run left behind that has no checkpoint to go on from."""
     import shutil
 
     if folder.exists():

@@ -13,7 +13,7 @@ import pytest
 from fedrobust.atomic import atomic, sweep
 from fedrobust.models.layout import Weights
 from fedrobust.runs import checkpoint as module
-from fedrobust.runs.checkpoint import Checkpoint, CheckpointNotice, discard_checkpoints
+from fedrobust.runs.checkpoint import Checkpoint, CheckpointNotice, any_whole, discard_checkpoints
 from fedrobust.runs.folder import RunFolder, RunFolderError
 
 HERE = Path(__file__).resolve().parents[2] / "experiments/reliability"
@@ -168,6 +168,16 @@ def test_what_is_not_the_runs_stays_in_the_folder_of_checkpoints(tmp_path):
     discard_checkpoints(RunFolder(tmp_path))
     discard_checkpoints(RunFolder(tmp_path))
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_whether_there_is_anything_to_go_on_from(tmp_path):
+    assert not any_whole(RunFolder(tmp_path))
+    older, newer = saved(tmp_path, 1, 2)
+    assert any_whole(RunFolder(tmp_path))
+    newer.write_bytes(newer.read_bytes()[:-1])
+    assert any_whole(RunFolder(tmp_path)), "the one before is whole"
+    older.unlink()
+    assert not any_whole(RunFolder(tmp_path))
 
 
 def test_numbers_that_are_none_stay_out_of_a_checkpoint(tmp_path):
