@@ -309,3 +309,18 @@ def test_a_record_that_cannot_be_written_does_not_hide_why_a_study_failed(monkey
         run(tmp_path, "polite_app")
     assert caught.value is error
     assert error.__notes__ == ["its record cannot be written: OSError: No space left on device"]
+
+
+@pytest.mark.slow  # two processes that each import TensorFlow
+def test_on_ray_the_same_clients_are_left_out_for_the_same_reasons(hostile, tmp_path):
+    found = run(tmp_path, "app", engine__name="ray", engine__workers=2)
+    here, there = (
+        {each["partition"]: each["reason"] for each in study.result["rounds"][0]["clients"]["failures"]}
+        for study in (hostile, found)
+    )
+    assert here.keys() == there.keys()
+    arrays = {HONEST + NAMES.index("broken header")}
+    assert all(here[place] == there[place] for place in here.keys() - arrays), (
+        "bytes are read in the worker there"
+    )
+    assert found.result["model"]["digest"] == hostile.result["model"]["digest"]
