@@ -382,7 +382,7 @@ class SimulatedGrid(Grid):
             run_id=RUN_ID,
             node_id=node,
             node_config={"partition-id": node - 1, "num-partitions": self.clients},
-            state=RecordDict(dict(self._states.get(node, {}))),
+            state=plain_state(self._states.get(node, RecordDict())),
             run_config=dict(self._run_config),
         )
         try:

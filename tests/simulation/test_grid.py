@@ -417,3 +417,20 @@ TRACEBACK = "Traceback (most recent call last):\n  File x, line 1, in f\n    g()
 )
 def test_what_went_wrong_in_one_line(reason, said):
     assert guard.summary(reason) == said
+
+
+def test_a_client_that_fails_finds_what_it_found_before():
+    def counting(message, context):
+        seen = context.state["seen"] if "seen" in context.state else MetricRecord({"n": 0})
+        seen["n"] += 1
+        context.state["seen"] = seen
+        if seen["n"] == 2 and not failed:
+            failed.append(True)
+            raise OSError("ill")
+        return Message(RecordDict({"seen": MetricRecord({"n": seen["n"]})}), reply_to=message)
+
+    failed = []
+    with server_identity(), threads(answering(counting), clients=2, workers=1) as grid:
+        replies = [grid.send_and_receive(to_nodes(2))[0] for _ in range(3)]
+    assert [reply.has_error() for reply in replies] == [False, True, False]
+    assert replies[2].content["seen"]["n"] == 2
