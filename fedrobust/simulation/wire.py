@@ -7,7 +7,7 @@ of the node that the message went to, whatever it says of itself.
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from flwr.app import Message
@@ -102,18 +102,23 @@ class Wire:
         if self._meter is not None:
             self._meter.start(GROWTH * content_bytes(message) + SLACK_BYTES, self._timeout)
         try:
-            found = list(self._grid.pull_messages([key]))
-            self._drop()
+            try:
+                found = list(self._grid.pull_messages([key]))
+            finally:
+                self._drop()
             return plain_reply(_answer(found, key), message, key) if found else None
         except Exception as error:
-            # Bytes can make a decoder raise anything. If the carrier is whole, it was the reply.
+            # Bytes can make a decoder raise anything.
             said = plain_text(f"{type(error).__name__}: {error}")
-            try:
-                list(self._grid.get_node_ids())
-                self._drop()
-            except Exception as broken:
-                raise EngineError(f"Flower's server does not answer any more: {said}") from broken
+            if isinstance(error, OSError) or (self._meter is not None and self._meter.failed):
+                self._check_carrier(said)
             return failed_reply(message, f"its reply cannot be read: {said}")
+
+    def _check_carrier(self, said: str) -> None:
+        try:
+            list(self._grid.get_node_ids())
+        except Exception as broken:
+            raise EngineError(f"Flower's server does not answer any more: {said}") from broken
 
     def _drop(self) -> None:
         if self._meter is not None:
@@ -133,6 +138,9 @@ class Meter:
 
     Args:
         client: of the grid.
+
+    Attributes:
+        failed: whether a call of the client has failed, of those for this reply.
     """
 
     def __init__(self, client: Any):
@@ -141,6 +149,13 @@ class Meter:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.client, name)
+
+    def _called(self, method: Callable[[Any], Any], request: Any) -> Any:
+        try:
+            return method(request)
+        except Exception:
+            self.failed = True
+            raise
 
     def start(self, most: int, seconds: float) -> None:
         """Begin a reply that may hold `most` bytes of arrays and be `seconds` on its way."""
@@ -151,12 +166,13 @@ class Meter:
         self._messages: list[str] = []
         self._objects: set[str] = set()
         self._sender: PullObjectRequest | None = None
+        self.failed = False
         self._end = time.monotonic() + seconds
         self._patience = time.monotonic() + UPLOAD_SECONDS
 
     def PullMessages(self, request: PullAppMessagesRequest) -> PullAppMessagesResponse:  # noqa: N802
         """Return the replies to what `request` asks for, and nothing else."""
-        response: PullAppMessagesResponse = self.client.PullMessages(request)
+        response: PullAppMessagesResponse = self._called(self.client.PullMessages, request)
         asked = set(request.message_ids)
         pairs = zip(response.messages_list, response.message_object_trees, strict=True)
         wanted = [pair for pair in pairs if pair[0].metadata.reply_to_message_id in asked]
@@ -177,7 +193,7 @@ class Meter:
             # Of a reply before this one, which was given up.
             return PullObjectResponse(object_found=False)
         self._sender = request
-        response: PullObjectResponse = self.client.PullObject(request)
+        response: PullObjectResponse = self._called(self.client.PullObject, request)
         now = time.monotonic()
         if not response.object_available:
             late = now > min(self._end, self._patience)
@@ -202,7 +218,7 @@ class Meter:
         Raises:
             UnreadableError: decoded, the reply would have more bytes than it may.
         """
-        response: ConfirmMessageReceivedResponse = self.client.ConfirmMessageReceived(request)
+        response: ConfirmMessageReceivedResponse = self._called(self.client.ConfirmMessageReceived, request)
         self._messages.clear()
         # An array lists its pieces, and may list one many times: a few bytes could grow without limit.
         size = sum(self._chunks.get(piece, 0) for array in self._arrays for piece in _pieces(array))
@@ -216,10 +232,11 @@ class Meter:
             return
         while self._messages:
             name = self._messages.pop()
-            self.client.ConfirmMessageReceived(
+            self._called(
+                self.client.ConfirmMessageReceived,
                 ConfirmMessageReceivedRequest(
                     node=self._sender.node, run_id=self._sender.run_id, message_object_id=name
-                )
+                ),
             )
 
 

@@ -123,6 +123,12 @@ def test_a_carrier_that_is_gone_ends_the_run_in_words():
         heard(grid, 1, 2, 3)
 
 
+def test_a_carrier_that_stumbled_over_one_reply_goes_on():
+    found = heard(Together({1: number(1), 2: ConnectionError("reset"), 3: number(3)}), 1, 2, 3)
+    assert (found[1], found[3]) == (1, 3)
+    assert found[2] == "its reply cannot be read: ConnectionError: reset"
+
+
 def test_ctrl_c_is_not_a_reply():
     with pytest.raises(KeyboardInterrupt):
         heard(Together({1: KeyboardInterrupt()}), 1)
@@ -262,3 +268,45 @@ def test_an_object_of_a_reply_that_was_given_up_is_not_counted():
     meter = wire.Meter(Slow())
     meter.start(10, seconds=1000.0)
     assert not meter.PullObject(PullObjectRequest(object_id="of the reply before")).object_found
+
+
+class Broken:
+    """A client whose SuperLink is gone, or refuses one request."""
+
+    def __init__(self, link, alive):
+        self.link, self.alive = link, alive
+
+    def __getattr__(self, name):
+        return getattr(self.link, name)
+
+    def GetNodes(self, request):  # noqa: N802
+        if not self.alive:
+            raise ValueError("Invalid protobuf response payload")
+        return self.link.GetNodes(request)
+
+    def PullObject(self, request):  # noqa: N802
+        raise RuntimeError("413 Request Entity Too Large")
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_superlink_that_is_gone_ends_the_run_and_one_that_refuses_a_reply_does_not(programs, alive):
+    def answer(asked):
+        return sys.modules["malformed"].deflated(Message(number(1), reply_to=asked))
+
+    with programs.wire() as grid:
+        link = grid.__dict__["_client"]
+        link.answer = answer
+        grid.__dict__["_client"] = Broken(link, alive)
+        replies = exchange(grid, programs.questions(0))
+        if alive:
+            reasons = [reply.error.reason for reply in replies]
+            assert (
+                reasons
+                == ["its reply cannot be read: RuntimeError: 413 Request Entity Too Large"] * programs.NODES
+            )
+            assert not link.held, "the SuperLink is told that it can forget them"
+        else:
+            with pytest.raises(EngineError, match="does not answer any more: RuntimeError: 413"):
+                list(replies)
+            link.held.clear()
+        grid.__dict__["_client"] = link
