@@ -246,6 +246,8 @@ def _attack_acts(experiment: Experiment) -> Iterator[str]:
     attack, malicious = attack_of(experiment), malicious_of(experiment)
     if not malicious or attack.conspires or any(hasattr(part, "training") for part in attack.parts):
         return
+    if any(_attack_fits(experiment)):  # why it cannot act is said there
+        return
     looked_at = malicious[:MOST_LOOKED_AT] if isinstance(partition_of(experiment), Drawing) else malicious
     try:
         if _sends_otherwise(attack) or _trains_on_others(experiment, attack, looked_at):
@@ -298,7 +300,8 @@ def scene_of(experiment: Experiment, dataset: Dataset, rank: int, client: int) -
         partition=client,
         rank=rank,
         malicious=len(malicious_of(experiment)),
-        clients=sample_size(federation.participation, federation.clients),
+        clients=federation.clients,
+        sampled=sample_size(federation.participation, federation.clients),
         classes=dataset.classes,
         seed=seed,
         fixed=generator(seed, Purpose.POISONING, 0, client + 1),

@@ -15,13 +15,12 @@ class NormBound:
     """Shorten or stretch the update to a length (Sun et al., 2019, arXiv:1911.07963, section 3).
 
     Behind a backdoor it makes the norm-bounded backdoor: ``"pixel-backdoor + norm-bound(norm=2.0)"``. What honest
-    clients send is as long as the round's record says.
+    clients send is as long as the round's record says. BatchNorm statistics are sent as they were measured: norms and
+    defences are those of trainable weights.
 
     Attributes:
         norm: that length, in the units of updates.
         stretch: also lengthen shorter updates.
-
-    BatchNorm statistics are sent as they were measured: norms and defences are those of trainable weights.
     """
 
     norm: Positive = 1.0
