@@ -142,6 +142,12 @@ class Federation(Section):
         ge=0,
         description="malicious clients of a round (or their share) that rules reckon with; all if not given",
     )
+    tolerate_quantile: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of the rounds with no more attackers than reckoned with; their mean if not given",
+    )
     claims: Literal["checked", "trusted"] = Field(
         "checked", description="checked: no client may claim more images than it introduced itself with"
     )
@@ -149,6 +155,15 @@ class Federation(Section):
         0.5, ge=0, le=1, description="share of the sampled clients below which a round fails"
     )
     patience: int = Field(3, ge=1, description="rounds that fail one after another before the study stops")
+
+    @model_validator(mode="after")
+    def _one_says_how_many(self) -> Self:
+        if self.tolerate is not None and self.tolerate_quantile is not None:
+            raise ValueError(
+                f"federation.tolerate-quantile = {self.tolerate_quantile} does nothing with federation.tolerate = "
+                f"{self.tolerate}: take one of them out"
+            )
+        return self
 
 
 RECIPE_SETTINGS: dict[str, set[str]] = {

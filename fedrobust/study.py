@@ -255,7 +255,9 @@ def tolerated_of(experiment: Experiment) -> int:
     """Return how many malicious clients of a round the server's defence reckons with.
 
     Not given, it is as many as there are on average in a round, rounded up: the defence is told the truth, as is
-    usual in comparisons of rules. It is that of the same study without its attack, too.
+    usual in comparisons of rules. It is that of the same study without its attack, too. With participation below 1
+    there are more in many rounds; ``federation.tolerate-quantile`` = 0.95 takes the smallest number that is enough in
+    95 % of them: the quantile of Hypergeometric(N, m, n), for n of N clients a round and m malicious ones.
     """
     from fedrobust.poisoning.roster import malicious_clients
 
@@ -267,7 +269,11 @@ def tolerated_of(experiment: Experiment) -> int:
     if wanted is not None:
         return round_half_up(exact(wanted) * sampled)
     malicious = len(malicious_clients(experiment.poisoning, federation.clients, experiment.seed))
-    return -(-malicious * sampled // federation.clients)
+    if federation.tolerate_quantile is None:
+        return -(-malicious * sampled // federation.clients)
+    from scipy.stats import hypergeom
+
+    return int(hypergeom.ppf(federation.tolerate_quantile, federation.clients, malicious, sampled))
 
 
 def sample_size(participation: float, clients: int) -> int:

@@ -18,9 +18,9 @@ def tolerance_of(experiment: Experiment) -> dict[str, Any]:
 
     Returns:
         ``clients``: f. ``source``: ``given`` by the study, in ``federation.tolerate`` or as a rule's own f; else
-        ``truth``: the expected number of attackers, rounded up, which no server knows. ``told``: whether the rule or a
-        pre-aggregator asks for f at all. ``sampled``: n; ``malicious``: m; ``population``: N;
-        ``probability-of-more``: of any one round; None without attackers.
+        ``truth``: the expected number of attackers, rounded up, or its ``quantile`` if the study gives one; no server
+        knows either. ``told``: whether the rule or a pre-aggregator asks for f at all. ``sampled``: n;
+        ``malicious``: m; ``population``: N; ``probability-of-more``: of any one round; None without attackers.
     """
     federation, defence = experiment.federation, defence_of(experiment)
     own = any(
@@ -34,6 +34,7 @@ def tolerance_of(experiment: Experiment) -> dict[str, Any]:
     return {
         "clients": tolerated,
         "source": "given" if own or federation.tolerate is not None else "truth",
+        "quantile": federation.tolerate_quantile,
         "told": defence.tolerated is not None,
         "sampled": sampled,
         "malicious": malicious,

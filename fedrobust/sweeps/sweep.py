@@ -264,6 +264,7 @@ def with_control(experiment: Experiment) -> Experiment:
     settings: dict[str, Any] = {"poisoning__attack": "none", "poisoning__malicious": 0}
     if attackers and federation.tolerate is None:
         settings["federation__tolerate"] = tolerated_of(experiment)
+        settings["federation__tolerate_quantile"] = None
     return experiment.changed(**settings)
 
 

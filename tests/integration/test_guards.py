@@ -327,6 +327,7 @@ def test_the_tolerance_stands_in_the_record(tmp_path):
     assert result["tolerance"] == {
         "clients": 1,
         "source": "truth",
+        "quantile": None,
         "told": True,
         "sampled": 3,
         "malicious": 2,

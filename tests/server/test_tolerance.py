@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from fedrobust.config import Experiment
+from fedrobust.config import ConfigError, Experiment
 from fedrobust.runs.forecast import attackers
 from server.tolerance import probability_of_more, tolerance_of
 
@@ -32,6 +32,7 @@ def test_what_the_record_says():
     assert told(**ATTACK, federation__aggregator="krum") == {
         "clients": 3,  # 6 of 30 are 2.4 of 12
         "source": "truth",
+        "quantile": None,
         "told": True,
         "sampled": 12,
         "malicious": 6,
@@ -55,6 +56,25 @@ def test_whose_word_it_is(settings, clients, source, asks):
     found = told(**ATTACK, **settings)
     assert (found["clients"], found["source"], found["told"]) == (clients, source, asks)
     assert found["probability-of-more"] == pytest.approx(probability_of_more(clients, 30, 6, 12))
+
+
+@pytest.mark.parametrize("quantile", [0.01, 0.5, 0.84, 0.85, 0.95, 0.99, 0.9999])
+def test_a_quantile_is_the_smallest_number_that_is_enough_so_often(quantile):
+    found = told(**ATTACK, federation__aggregator="median", federation__tolerate_quantile=quantile)
+    f = found["clients"]
+    assert (found["source"], found["quantile"]) == ("truth", quantile)
+    assert found["probability-of-more"] <= 1 - quantile
+    assert f == 0 or probability_of_more(f - 1, 30, 6, 12) > 1 - quantile
+
+
+def test_a_quantile_and_a_number_do_not_go_together():
+    with pytest.raises(
+        ConfigError, match=r"tolerate-quantile = 0\.9 does nothing with federation\.tolerate = 2"
+    ):
+        told(federation__tolerate=2, federation__tolerate_quantile=0.9)
+    assert told(federation__tolerate_quantile=0.9, federation__aggregator="krum")["clients"] == 0, (
+        "nobody attacks"
+    )
 
 
 def test_without_attackers_there_is_no_probability():
