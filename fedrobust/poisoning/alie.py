@@ -40,18 +40,32 @@ class ALIE:
     both. With few of them it is 0 or negative (n = 10: 0 for m = 2, -0.14 for m = 1), and the attack does nothing or
     helps. Libraries take a constant instead: the authors' code and ByzFL 1.5, Blades the formula as it stands.
 
+    With ``hide`` it is the paper's way to backdoor: ``"pixel-backdoor + alie(hide=True, z=1.5)"`` sends what each
+    client learnt, as far as it lies within z deviations of the mean.
+
     Attributes:
         z: how many deviations; 0 for the paper's, from the numbers of clients.
         least: the paper's z where that is larger, else this; ``alie(least=1.5)`` never helps the server.
+        hide: send one's own update within mean - z and mean + z deviations, not mean - z deviations.
     """
 
     z: Real = 0.0
     least: Real | None = None
+    hide: bool = False
+
+    @property
+    def uses_own(self) -> bool:
+        """Whether what members learnt is sent."""
+        return self.hide
 
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
-        """Return what all malicious clients send (d,)."""
+        """Return what all malicious clients send (d,), or what each does (malicious, d) if they hide their own."""
         mean, deviation = mean_and_deviation(honest)
-        return mean - np.float32(self.deviations(scene.clients, scene.malicious)) * deviation
+        z = np.float32(self.deviations(scene.clients, scene.malicious))
+        if not self.hide:
+            return mean - z * deviation
+        reach = max(z, np.float32(0)) * deviation
+        return np.clip(np.asarray(scene.own), mean - reach, mean + reach)
 
     def deviations(self, clients: int, malicious: int) -> float:
         """Return the z among so many `clients` of a round, so many of them `malicious`.

@@ -30,6 +30,8 @@ And what decides whether it can be added to others (``"pixel-backdoor + scaling"
     its ``update`` does not depend on the update that it is given.
 ``final = True``
     no later ``update`` changes what it sends.
+``refused = True``
+    servers refuse what it sends.
 ``uses_own = True``
     its ``coalition`` depends on what its members would have sent (``scene.own``).
 

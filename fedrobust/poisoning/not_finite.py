@@ -22,9 +22,7 @@ class NotFinite:
     value: Literal["nan", "inf"] = "nan"
     share: PositiveShare = 1.0
 
-    untaught = True
-    replaces = True
-    final = True
+    refused = True
 
     def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
         """Return the update with the value in it."""

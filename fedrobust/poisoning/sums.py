@@ -33,6 +33,13 @@ def _twice(first: Named, second: Named) -> str:
     return "it is the same attack twice" if type(first[1]) is type(second[1]) else ""
 
 
+def _refused(first: Named, second: Named) -> str:
+    for (name, part), (other, _) in ((first, second), (second, first)):
+        if getattr(part, "refused", False):
+            return f"servers refuse what {name} sends, so that nothing of {other} arrives"
+    return ""
+
+
 def _coalitions(first: Named, second: Named) -> str:
     if not _both(first, second, "coalition"):
         return ""
@@ -88,6 +95,7 @@ def _learns(part: Any) -> bool:
 
 REASONS: tuple[Callable[[Named, Named], str], ...] = (
     _twice,
+    _refused,
     _coalitions,
     _coalition_and_own,
     _learnt_for_nothing,

@@ -209,6 +209,18 @@ def test_z_is_the_papers_quantile_for_every_number_of_clients():
                 assert largest_z(n, m) == pytest.approx(norm.ppf(share), abs=1e-9)
 
 
+def test_a_hidden_backdoor_is_ones_own_update_within_z_deviations(matrix):
+    exact = matrix.astype(np.float64)
+    mean, deviation = exact.mean(0), exact.std(0)
+    rows = sent("alie(hide=True, z=0.7)", matrix)
+    expected = np.minimum(np.maximum(exact[:BAD], mean - 0.7 * deviation), mean + 0.7 * deviation)
+    np.testing.assert_allclose(rows, expected, rtol=1e-5, atol=1e-6)
+    assert (rows != rows[0]).any(), "each sends its own"
+    np.testing.assert_allclose(sent("alie(hide=True, z=1000)", matrix), matrix[:BAD], rtol=1e-6)
+    below = sent("alie(hide=True, z=-1.0)", matrix)
+    np.testing.assert_allclose(below, np.repeat(mean[None], BAD, 0), rtol=1e-5, atol=1e-6)
+
+
 def test_a_defence_that_breaks_is_no_success_of_the_attacker():
     # Beyond 5 the aggregate is not finite, and a server would keep it back: the most harmful strength is 5.
     def outcome(update):

@@ -12,6 +12,7 @@ from fedrobust.poisoning.attack import name_of
 from fedrobust.spec import SpecError
 
 VARIANTS = (
+    "alie(hide=True, z=1.5)",
     "free-rider(noise=0.1)",
     "label-flip(kind='targeted')",
     "not-finite(share=0.5)",
@@ -115,9 +116,14 @@ def test_what_is_refused_names_both_parts_and_the_reason():
         ("free-rider + label-flip", "free-rider does not train, so that label-flip changes nothing"),
         ("standard-training + zero", "zero does not train"),
         ("label-flip + gaussian", "gaussian sends nothing of what was learnt"),
-        ("edge-case + not-finite", "not-finite sends nothing of what was learnt"),
+        (
+            "edge-case + not-finite",
+            "servers refuse what not-finite sends, so that nothing of edge-case arrives",
+        ),
         ("scaling + zero", "zero sends the same whatever scaling did before"),
-        ("not-finite + sign-flip", "sign-flip cannot change what not-finite sends"),
+        ("not-finite + sign-flip", "nothing of sign-flip arrives"),
+        ("inflated-claim + not-finite", "nothing of inflated-claim arrives"),
+        ("not-finite + alie(hide=True)", "nothing of alie arrives"),
         ("free-rider + norm-bound", "norm-bound cannot change what free-rider sends"),
         ("fgsm-training + standard-training", "each changes how malicious clients train"),
         ("pixel-backdoor + blended-backdoor", "success is measured of one"),
