@@ -85,9 +85,11 @@ def disk_faults_told(path: Path) -> Iterator[None]:
 
 def cannot_write(path: Path, error: OSError) -> DiskError:
     """Return the error that says that `path` cannot be written."""
-    return DiskError(
+    told = DiskError(
         f"{path}: cannot be written: {error.strerror or error}; make room, or choose a folder that can be written"
     )
+    told.strerror = error.strerror
+    return told
 
 
 def _temporary(path: Path) -> tuple[int, str]:

@@ -46,7 +46,7 @@ from fedrobust.runs.events import (
     emit,
     listening,
 )
-from fedrobust.runs.folder import RunFolder, RunFolderError
+from fedrobust.runs.folder import RunFolder, UnwritableRunError
 from fedrobust.runtime import start_tensorflow
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
@@ -597,7 +597,7 @@ def writing(folder: RunFolder) -> Iterator[None]:
     """Say in a sentence that a run folder cannot be written, whichever file it was.
 
     Raises:
-        RunFolderError: a disk is full, read-only or broken.
+        UnwritableRunError: a disk is full, read-only or broken.
     """
     try:
         yield
@@ -606,7 +606,7 @@ def writing(folder: RunFolder) -> Iterator[None]:
     except OSError as error:
         begun = any(folder.file("checkpoints").glob("round-*.npz"))
         what = f"go on with: fedrobust run --resume {folder.path}" if begun else "start the study anew"
-        raise RunFolderError(
+        raise UnwritableRunError(
             f"{folder.path}: a file of the run cannot be written: {error.strerror or error}; what is in the folder is "
             f"whole: make room, then {what}"
         ) from error

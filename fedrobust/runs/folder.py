@@ -32,6 +32,10 @@ class RunFolderError(FedrobustError, ValueError):
     """A folder cannot be used for a run, or holds none."""
 
 
+class UnwritableRunError(RunFolderError, RuntimeError):
+    """A run failed on its way because its folder could not be written."""
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """A run's folder.
