@@ -178,19 +178,45 @@ def bench(
         RunFolderError: another process runs a sweep in `out`.
     """
     from fedrobust.sweeps.bench import bench as run_cells
+    from fedrobust.sweeps.source import SweepSource
     from fedrobust.sweeps.sweep import Sweep
 
-    cells = Sweep.load(sweep, overrides, data_root)
-    if only:
-        cells = cells.only(only)
-    return run_cells(cells, out or Path("runs") / f"{cells.name}-sweep", *listeners, workers=workers)
+    overrides, only = tuple(overrides), tuple(only)
+    whole = Sweep.load(sweep, overrides, data_root)
+    part = whole.only(only) if only else whole
+    folder = Path(out or Path("runs") / f"{whole.name}-sweep").expanduser()
+    source = SweepSource.of(sweep, whole, overrides, only, data_root)
+    return run_cells(part, folder, *listeners, workers=workers, whole=whole, source=source)
+
+
+def resume_bench(folder: str | Path, *listeners: "SweepListener", workers: int = 0) -> "Results":
+    """Go on with the sweep in `folder` as it was started: the same file, settings and choice of cells.
+
+    Args:
+        folder: of the sweep.
+        listeners: called with every event.
+        workers: cells run at a time; 0 for one a core.
+
+    Raises:
+        SweepError: there is no sweep in it.
+        ConfigError, DataError: a cell is no valid study any more.
+        RunFolderError: another process runs a sweep in it.
+    """
+    from fedrobust.sweeps.bench import bench as run_cells
+    from fedrobust.sweeps.source import SweepSource
+
+    place = Path(folder).expanduser()
+    source = SweepSource.read(place)
+    whole = source.sweep(place)
+    part = whole.only(source.only) if source.only else whole
+    return run_cells(part, place, *listeners, workers=workers, whole=whole)
 
 
 def compare(paths: Iterable[str | Path]) -> "pandas.DataFrame":
-    """Return a table with a column a run: the settings in which runs differ, then their figures.
+    """Return a table with a row a run: its status, the settings in which runs differ, then its figures.
 
     Args:
-        paths: run folders, or folders of sweeps, which stand for their finished cells.
+        paths: run folders, or folders of sweeps, which stand for their cells, finished or not.
 
     Raises:
         RunFolderError, SweepError: a folder holds no run, or there is nothing to compare.

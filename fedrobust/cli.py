@@ -345,7 +345,9 @@ def audit(
 
 @app.command(cls=Command)
 def bench(
-    sweep: Annotated[Path, typer.Argument(help="Study file in which any value may be a list of values.")],
+    sweep: Annotated[
+        Path | None, typer.Argument(help="Study file in which any value may be a list of values.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change or sweep a key: --set seed=[0,1,2]. Repeatable.")
     ] = None,
@@ -355,21 +357,32 @@ def bench(
         list[str] | None, typer.Option("--only", help="Run the cells with this key=value alone. Repeatable.")
     ] = None,
     data_root: DataRoot = "",
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with the sweep in this folder, with the settings it was started with."),
+    ] = None,
 ) -> None:
     """Run every combination of a sweep file's values; finished cells are skipped."""
     from fedrobust import api
     from fedrobust.sweeps.console import SweepConsole
 
-    with SweepConsole() as listener, complaints(lambda: listener.folder, f"fedrobust bench {sweep} --out"):
-        api.bench(
-            sweep,
-            listener,
-            out=out,
-            workers=workers,
-            overrides=set_ or (),
-            only=only or (),
-            data_root=data_root,
-        )
+    if (sweep is None) == (resume is None):
+        fail("name a sweep file, or --resume DIR to go on with the sweep in DIR")
+    if resume is not None and (set_ or only or out or data_root):
+        fail("--resume DIR goes on as the sweep was started: leave out --set, --only, --out and --data-root")
+    with SweepConsole() as listener, complaints(lambda: listener.folder, "fedrobust bench --resume"):
+        if resume is not None:
+            api.resume_bench(resume, listener, workers=workers)
+        elif sweep is not None:
+            api.bench(
+                sweep,
+                listener,
+                out=out,
+                workers=workers,
+                overrides=set_ or (),
+                only=only or (),
+                data_root=data_root,
+            )
     if listener.failed or listener.missing:
         sys.exit(FAILED)
 
@@ -381,29 +394,19 @@ def compare(
     force: Annotated[bool, typer.Option("--force", help="Replace the file of --csv.")] = False,
 ) -> None:
     """Show runs side by side: the settings in which they differ, and what came out."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     from fedrobust import api
     from fedrobust.runs.console import standard_output
+    from fedrobust.sweeps.console import comparison
 
     if csv is not None:
         check_new_file(csv, "csv", force)
     compared = api.compare(folders)
-    table = Table("", *map(str, compared.columns), box=SIMPLE_HEAD)
-    for name, values in compared.iterrows():
-        table.add_row(
-            str(name), *(f"{value:.4g}" if isinstance(value, float) else shown(value) for value in values)
-        )
-    standard_output().print(table)
+    screen = standard_output()
+    for table in comparison(compared, screen.width):
+        screen.print(table)
     if csv is not None:
         write_new_file(csv, compared.to_csv())
         typer.echo(csv)
-
-
-def shown(value: object) -> str:
-    """Return a value for a table; nothing for one that is missing."""
-    return "" if value is None else str(value)
 
 
 @app.command(cls=Command)

@@ -2,6 +2,7 @@
 
 import importlib.resources
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,22 +119,68 @@ def render(rows: Sequence[Row], name: str) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string(here.joinpath(TEMPLATE).read_text(encoding="utf-8"))
-    finished = [row for row in rows if row.status == "finished"]
     keys = list(dict.fromkeys(key for row in rows for key in row.settings))
     return template.render(
         style=Markup(here.joinpath(STYLE).read_text(encoding="utf-8")),
         name=str(rows[0].experiment.get("name", name)) if rows else name,
         cells=len(rows),
         seeds=len({row.settings.get(SEED) for row in rows}),
-        failed=[row for row in rows if row.status != "finished"],
+        failed=failures(rows),
+        unfinished=sum(row.status in ("failed", "missing") for row in rows),
+        pending=sum(row.status == "not run" for row in rows),
+        tolerance=tolerance(rows),
         codes=len({row.code for row in rows}),
-        facets=facets(finished),
+        facets=facets(rows),
         keys=keys,
         figures=FIGURES,
         table=[[*(shown(row.settings.get(key, "")) for key in keys)] for row in rows],
         rows=rows,
         values=[[_percent(row.figures.get(figure)) for figure, _ in FIGURES] for row in rows],
-        label=label,
+        states=[row.status if row.status != "finished" else told_of(row) for row in rows],
+    )
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Cells that have no result for one reason."""
+
+    reason: str
+    cells: tuple[str, ...]
+
+
+def failures(rows: Sequence[Row]) -> list[Failures]:
+    """Return why cells failed or could not be run: each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row.status in ("failed", "missing"):
+            reasons.setdefault(row.error.strip() or "no reason was recorded", []).append(label(row))
+    return [Failures(reason, tuple(cells)) for reason, cells in reasons.items()]
+
+
+def told_of(row: Row) -> str:
+    """Return what has to be said of a finished cell beside its figures."""
+    invalid = int(row.figures.get("invalid-rounds", 0))
+    rounds = "round" if invalid == 1 else "rounds"
+    return f"attack failed in {invalid} {rounds}" if invalid else ""
+
+
+def tolerance(rows: Sequence[Row]) -> str:
+    """Say what the rules were told of the attackers, "" where nobody attacks."""
+    attacked = [row for row in rows if row.status == "finished" and "tolerated" in row.figures]
+    if not attacked:
+        return ""
+    told = [row for row in attacked if _section(row, "federation").get("tolerate") is None]
+    text = ""
+    if told:
+        text = (
+            f"In {len(told)} of {len(attacked)} attacked cells, rules that take a number of malicious clients are "
+            "given the true one, unless they name their own: an oracle, which no real server has. "
+        )
+    more = max((row.figures.get("probability-of-more", 0.0) for row in attacked), default=0.0)
+    return text + (
+        f"More attackers than that are sampled with a probability of up to {more:.1%} a round."
+        if more
+        else "No round samples more attackers than that."
     )
 
 
@@ -171,7 +218,7 @@ def facets(rows: Sequence[Row]) -> list[Facet]:
 
 
 def heatmaps(rows: Sequence[Row]) -> Iterable[Heatmap]:
-    """Yield the heatmaps of cells that differ in attack, defence and seed alone, those that have figures."""
+    """Yield the heatmaps of cells that differ in attack, defence and seed alone, of what was measured."""
     names = list(dict.fromkeys(name for row in rows for name in row.figures))
     chance = max((row.figures.get("chance", 0.5) for row in rows), default=0.5)
     majority = max((row.figures.get("majority_rate", 0.0) for row in rows), default=0.0)
@@ -184,7 +231,7 @@ def heatmaps(rows: Sequence[Row]) -> Iterable[Heatmap]:
         "balanced_accuracy",
         "Balanced accuracy",
         f"Of the final model on clean test images; always giving one answer scores {chance:.1%}. Worst: each seed's "
-        "worst over the attacks.",
+        "worst over the attacks, a bound where cells have no result.",
         above(chance),
         worst=min,
     )
@@ -208,15 +255,19 @@ def heatmaps(rows: Sequence[Row]) -> Iterable[Heatmap]:
         lambda value: 1 - value,
         worst=max,
         note=lambda group: _told(group, "attack-success without trigger", "without trigger"),
+        images="attack-success images",
+        attacked=True,
     )
     yield from grid(
         rows,
         "true-positive-rate",
         "Malicious clients left out",
-        "Mean over the attacked rounds; below, honest clients left out. Rules that mix coordinate by coordinate leave "
-        "nobody out as a whole.",
+        "Mean over the attacked rounds; below, honest clients left out. Rules that weight clients, or mix "
+        "coordinate by coordinate, leave nobody out as a whole: they have no such figure (–).",
         lambda value: value,
         note=lambda group: _told(group, "false-positive-rate", "honest"),
+        attacked=True,
+        images="",
     )
     yield from grid(
         rows,
@@ -247,11 +298,16 @@ def grid(
     worst: Callable[..., float] | None = None,
     text: Callable[[float], str] | None = None,
     note: Callable[[Sequence[Row]], str] | None = None,
+    images: str = "images",
+    attacked: bool = False,
 ) -> Iterable[Heatmap]:
     """Yield the heatmap of one figure, if any cell has it.
 
+    A cell that did not come to its end has no figure, and is named as what it is: it never counts as good, and what is
+    chosen among attacks is then a bound.
+
     Args:
-        rows: cells that differ in attack, defence and seed alone.
+        rows: cells that differ in attack, defence and seed alone, finished or not.
         figure: its name.
         title: of the heatmap.
         note_: below the title.
@@ -259,42 +315,138 @@ def grid(
         worst: chooses among the attacks of a seed, for a last row; None for no such row.
         text: writes the mean; a percentage if None.
         note: writes what stands below the mean, from a field's cells.
+        images: the figure that says how many images this one is a share of.
+        attacked: only cells with an attack have the figure.
     """
-    told = [row for row in rows if figure in row.figures]
+    told = [row for row in rows if measured(row, figure)]
     if not told:
         return
-    known = {attack_of(row) for row in told} | {defence_of(row) for row in told}
+    open_ = [row for row in rows if lacks(row, figure, attacked)]
+    known = {attack_of(row) for row in (*told, *open_)}
     attacks = [attack for attack in dict.fromkeys(map(attack_of, rows)) if attack in known]
+    known = {defence_of(row) for row in (*told, *open_)}
     defences = [defence for defence in dict.fromkeys(map(defence_of, rows)) if defence in known]
     write_ = text or (lambda value: f"{value:.1%}")
 
-    def tile(group: Sequence[Row], values: Sequence[float]) -> Tile:
+    def tile(group: Sequence[Row], values: Sequence[float], without: Sequence[Row]) -> Tile:
         spread = Spread.of(values)
+        states = tuple(f"{count} {state}" for state, count in Counter(map(state_of, without)).items())
         if spread is None:
-            return Tile("–")
-        between = ""
-        if spread.low is not None and spread.high is not None and text is None:
-            between = f"{100 * max(0.0, spread.low):.1f}–{100 * min(1.0, spread.high):.1f}"
-        notes = [between, note(group) if note and group else ""]
-        return Tile(write_(spread.mean), tuple(filter(None, notes)), good(spread.mean) if good else None)
+            return Tile(
+                states[0] if len(states) == 1 else "no result" if states else "–", states[1:] and states
+            )
+        between = seeds_apart(spread, values) if text is None else ""
+        size = count_of(group, images) if text is None else ""
+        notes = (between, size, note(group) if note else "", *states)
+        # A mean without some of its seeds has no colour: nobody knows what the others would be.
+        colour = good(spread.mean) if good and not without else None
+        return Tile(write_(spread.mean), tuple(filter(None, notes)), colour)
+
+    def among(cells: Sequence[Row], attack: str, defence: str) -> list[Row]:
+        return [row for row in cells if (attack_of(row), defence_of(row)) == (attack, defence)]
 
     lines = []
     for attack in attacks:
-        groups = [
-            [row for row in told if (attack_of(row), defence_of(row)) == (attack, defence)]
-            for defence in defences
-        ]
-        lines.append((attack, tuple(tile(group, [row.figures[figure] for row in group]) for group in groups)))
+        groups = [(among(told, attack, defence), among(open_, attack, defence)) for defence in defences]
+        tiles = (tile(group, [row.figures[figure] for row in group], without) for group, without in groups)
+        lines.append((attack, tuple(tiles)))
     if worst and len(attacks) > 1:
-        tiles = []
+        tiles_ = []
         for defence in defences:
-            seeds: dict[Any, list[float]] = {}
-            for row in told:
-                if defence_of(row) == defence:
-                    seeds.setdefault(row.settings.get(SEED), []).append(row.figures[figure])
-            tiles.append(tile((), [worst(values) for values in seeds.values()]))
-        lines.append(("worst", tuple(tiles)))
+            here = [row for row in told if defence_of(row) == defence]
+            tiles_.append(
+                worst_tile(
+                    here, [row for row in open_ if defence_of(row) == defence], figure, worst, write_, good
+                )
+            )
+        lines.append(("worst", tuple(tiles_)))
     yield Heatmap(title, note_, tuple(defences), tuple(lines))
+
+
+def worst_tile(
+    told: Sequence[Row],
+    without: Sequence[Row],
+    figure: str,
+    worst: Callable[..., float],
+    write_: Callable[[float], str],
+    good: Callable[[float], float] | None,
+) -> Tile:
+    """Return the mean over seeds of each seed's worst attack: a figure where all cells have theirs, else a bound.
+
+    A seed of which no cell has the figure counts as if nothing had hurt it, so that the bound holds.
+
+    Args:
+        told: the cells of one defence that have the figure.
+        without: those that should have it.
+        figure: its name, a share.
+        worst: `min` or `max`.
+        write_: writes the mean.
+        good: from the mean to 0 (bad) to 1 (good).
+    """
+    seeds: dict[Any, list[float]] = {row.settings.get(SEED): [] for row in (*told, *without)}
+    for row in told:
+        seeds[row.settings.get(SEED)].append(row.figures[figure])
+    if not told:
+        return Tile("–")
+    best = 1.0 if worst is min else 0.0
+    values = [worst(values) if values else best for values in seeds.values()]
+    mean = sum(values) / len(values)
+    if without:
+        bound = "at most" if worst is min else "at least"
+        return Tile(
+            f"{bound} {write_(mean)}", (f"{len(without)} of {len(told) + len(without)} cells without result",)
+        )
+    spread = Spread.of(values)
+    assert spread is not None
+    notes = tuple(filter(None, (seeds_apart(spread, values),)))
+    return Tile(write_(mean), notes, good(mean) if good else None)
+
+
+def measured(row: Row, figure: str) -> bool:
+    """Return whether a cell came to its end and has the figure."""
+    return row.status == "finished" and figure in row.figures
+
+
+def lacks(row: Row, figure: str, attacked: bool) -> bool:
+    """Return whether a cell has no figure that it should have: it is not finished, or its attack failed."""
+    if measured(row, figure) or (attacked and _section(row, "poisoning").get("attack", "none") == "none"):
+        return False
+    return row.status != "finished" or "invalid-rounds" in row.figures
+
+
+def state_of(row: Row) -> str:
+    """Return what became of a cell that has no figure."""
+    return "attack failed" if row.status == "finished" else row.status
+
+
+def seeds_apart(spread: Spread, values: Sequence[float]) -> str:
+    """Return how far seeds are apart, in percent: two by their values, more by the interval of their mean.
+
+    An interval that leaves 0 to 100 % is no interval of a share: the smallest and the largest value stand for it.
+
+    Example:
+        >>> seeds_apart(Spread.of([0.5, 0.6]), [0.5, 0.6])
+        'seeds 50.0, 60.0'
+        >>> seeds_apart(Spread.of([0.8, 0.82, 0.84]), [0.8, 0.82, 0.84])
+        '77.0–87.0'
+        >>> seeds_apart(Spread.of([0.2, 0.9, 1.0]), [0.2, 0.9, 1.0])
+        'seeds 20.0 to 100.0'
+    """
+    if spread.low is None or spread.high is None:
+        return ""
+    if spread.seeds == 2:
+        return "seeds " + ", ".join(f"{100 * value:.1f}" for value in values)
+    if spread.low < 0 or spread.high > 1:
+        return f"seeds {100 * min(values):.1f} to {100 * max(values):.1f}"
+    return f"{100 * spread.low:.1f}–{100 * spread.high:.1f}"
+
+
+def count_of(group: Sequence[Row], images: str) -> str:
+    """Return of how many test images and seeds a field speaks."""
+    sizes = sorted({int(row.figures[images]) for row in group if images in row.figures})
+    size = f"n {sizes[0]:,}" if len(sizes) == 1 else f"n {sizes[0]:,} to {sizes[-1]:,}" if sizes else ""
+    seeds = f"{len(group)} seeds" if len(group) > 1 else "1 seed"
+    return ", ".join(filter(None, (size, seeds)))
 
 
 def attack_of(row: Row) -> str:

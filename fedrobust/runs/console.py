@@ -46,7 +46,7 @@ class Screen(Console):
 
 def standard_output() -> Console:
     """Return a console on standard output, as wide as the terminal, or wide enough for tables in a pipe."""
-    console = Screen(highlight=False)
+    console = Screen(highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from fedrobust.plain import summary
 from fedrobust.runs.events import ClientReplied, emit
 from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.simulation.guard import summary
 from fedrobust.simulation.wire import Wire
 
 POLL_SECONDS = 0.2

@@ -6,7 +6,6 @@ are not copied. A reply from another process or machine is bytes: it is decoded 
 limits.
 """
 
-import re
 import traceback
 from collections.abc import Mapping
 from copy import copy
@@ -84,31 +83,6 @@ def told(error: BaseException) -> str:
         return _ends("".join(traceback.format_exception(error)))
     except BaseException:  # the error is the client's object: its methods may raise
         return "the client app raised an error that cannot be printed"
-
-
-_FRAMES = "Traceback (most recent call last):"
-_NODE = re.compile(r"^\[\[.*\]\]")
-
-
-def summary(reason: str) -> str:
-    r"""Return what went wrong in one plain line: of a traceback, what its last error says.
-
-    TensorFlow's errors begin with a heading and end with the name of a graph's node: what stands between is told.
-
-    Example:
-        >>> summary("Traceback (most recent call last):\n  File ...\nOSError: the disk is full\nsince noon")
-        'OSError: the disk is full'
-    """
-    *_, last = reason.rpartition(_FRAMES)
-    lines = [line for line in last.splitlines() if line.strip()]
-    said = [line for line in lines if not line[0].isspace()] if len(last) < len(reason) else lines[-1:]
-    if not said:
-        return plain_text(reason) or "it does not say why"
-    first = said[0]
-    if first.rstrip().endswith(":"):
-        more = [line.strip() for line in lines[lines.index(first) + 1 :] if not _NODE.match(line.strip())]
-        first = f"{first.rstrip()} {more[-1]}" if more else first
-    return plain_text(first) or "it does not say why"
 
 
 def plain_state(state: object) -> RecordDict:

@@ -27,12 +27,12 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from fedrobust.apps import load_app
 from fedrobust.config import Engine, Experiment
 from fedrobust.cores import cores
-from fedrobust.plain import plain_text
+from fedrobust.plain import plain_text, summary
 from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import claim_process, start_tensorflow
 from fedrobust.simulation.envelope import Envelope, opened, pack, sealed, unpack, values_of
 from fedrobust.simulation.grid import EngineError, WorkerDiedError
-from fedrobust.simulation.guard import failed_reply, plain_state, private_copy, summary, told
+from fedrobust.simulation.guard import failed_reply, plain_state, private_copy, told
 from fedrobust.simulation.identity import server_identity
 
 MOST_BIRTHS = 3

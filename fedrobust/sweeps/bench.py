@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -28,7 +28,8 @@ from fedrobust.sweeps.events import (
     WorkerReplaced,
 )
 from fedrobust.sweeps.figures import final_figures
-from fedrobust.sweeps.results import Results
+from fedrobust.sweeps.results import FILE, Results
+from fedrobust.sweeps.source import SweepSource
 from fedrobust.sweeps.sweep import Cell, Sweep, graph_key
 from fedrobust.sweeps.worker import serve
 
@@ -39,7 +40,14 @@ STOP_SECONDS = 30.0
 """Given to workers to stop cleanly."""
 
 
-def bench(sweep: Sweep, out: str | Path, *listeners: SweepListener, workers: int = 0) -> Results:
+def bench(
+    sweep: Sweep,
+    out: str | Path,
+    *listeners: SweepListener,
+    workers: int = 0,
+    whole: Sweep | None = None,
+    source: SweepSource | None = None,
+) -> Results:
     """Run all cells of `sweep` that are not finished yet, and return the results.
 
     A cell that fails is noted with its reason, and the others go on. Whatever ends this call, calling it again goes on
@@ -50,13 +58,24 @@ def bench(sweep: Sweep, out: str | Path, *listeners: SweepListener, workers: int
         out: folder of the sweep, new or that of the same sweep.
         listeners: called with every event.
         workers: cells run at a time; 0 for one a core.
+        whole: the sweep that `sweep` is a part of: its other cells are shown as not run.
+        source: what the sweep was made of, written into its folder.
 
     Raises:
+        ConfigError: a cell cannot be run as written; none was started.
         RunFolderError: another process runs a sweep in `out`.
     """
-    results = Results.create(Path(out).expanduser())
+    whole = whole or sweep
+    absent = missing(whole)
+    folder = Path(out).expanduser()
+    finished = finished_in(folder)
+    here = [cell for cell in sweep.cells if id(cell) not in absent]
+    check_cells(sweep, [cell for cell in here if cell.hash not in finished])
+    results = Results.create(folder)
     with RunFolder(results.folder).locked():
-        return Bench(sweep, results, listeners, workers or cores()).run()
+        if source:
+            source.write(results.folder)
+        return Bench(sweep, results, listeners, workers or cores(), whole, absent).run()
 
 
 @dataclass(eq=False)
@@ -79,34 +98,37 @@ class Bench:
         results: where they are written down.
         listeners: called with every event.
         workers: processes.
+        whole: the sweep that `sweep` is a part of.
+        absent: why cells of `whole` cannot be run here, by identity.
     """
 
-    def __init__(self, sweep: Sweep, results: Results, listeners: Sequence[SweepListener], workers: int):
+    def __init__(
+        self,
+        sweep: Sweep,
+        results: Results,
+        listeners: Sequence[SweepListener],
+        workers: int,
+        whole: Sweep,
+        absent: Mapping[int, str],
+    ):
         self.sweep, self.results, self.listeners = sweep, results, listeners
-        self.missing = self._missing()
-        here = [cell for cell in sweep.cells if id(cell) not in self.missing]
+        here = [cell for cell in whole.cells if id(cell) not in absent]
         self.places = {cell.hash: place for place, cell in enumerate(here)}
-        self.waiting = self._unfinished(here)
+        results.begin(here)
+        for place, cell in enumerate(whole.cells):
+            if id(cell) in absent:
+                results.add_missing(cell, place, absent[id(cell)])
+        self.missing = {id(cell): absent[id(cell)] for cell in sweep.cells if id(cell) in absent}
+        self.wanted = [cell for cell in sweep.cells if id(cell) not in absent]
+        self.waiting = self._unfinished(self.wanted)
         self.workers = max(1, min(workers, len(self.waiting)))
         self.deaths: dict[str, int] = {}
         self.failed = 0
         self._context = multiprocessing.get_context("spawn")
 
-    def check(self) -> None:
-        """Refuse cells that cannot be run, all of them before the first worker starts.
-
-        Raises:
-            ConfigError: there are some; a fault that many cells have is told once.
-        """
-        if not self.waiting:
-            return
-        start_tensorflow()
-        replace(self.sweep, cells=tuple(self.waiting)).check(check)
-
     def run(self) -> Results:
         """Run what is left, and write the page."""
-        self.check()
-        finished = len(self.places) - len(self.waiting)
+        finished = len(self.wanted) - len(self.waiting)
         folder = str(self.results.folder)
         seats: list[Seat] = []
         try:
@@ -131,21 +153,6 @@ class Bench:
         from fedrobust.report.sweep_page import write
 
         write(self.results)
-
-    def _missing(self) -> dict[int, str]:
-        """Return why cells cannot be run here, by the cell's identity; their names are noted for the page.
-
-        What a cell is called depends on its data, so a missing one has no hash by which it could be found again.
-        """
-        self.results.forget_missing()
-        reasons = {}
-        for place, cell in enumerate(self.sweep.cells):
-            try:
-                dataset_of(cell.experiment)
-            except NotHereError as error:
-                reasons[id(cell)] = str(error)
-                self.results.add_missing(cell, place, str(error))
-        return reasons
 
     def _unfinished(self, here: Sequence[Cell]) -> list[Cell]:
         """Return the cells to run; those whose run is finished but not written down are written down."""
@@ -243,6 +250,36 @@ class Bench:
     def _tell(self, event: SweepEvent) -> None:
         for listener in self.listeners:
             listener(event)
+
+
+def missing(sweep: Sweep) -> dict[int, str]:
+    """Return why cells cannot be run here, by the cell's identity.
+
+    What a cell is called depends on its data, so a missing one has no hash by which it could be found again.
+    """
+    reasons = {}
+    for cell in sweep.cells:
+        try:
+            dataset_of(cell.experiment)
+        except NotHereError as error:
+            reasons[id(cell)] = str(error)
+    return reasons
+
+
+def check_cells(sweep: Sweep, cells: Sequence[Cell]) -> None:
+    """Refuse cells that cannot be run as written, before anything is written or started.
+
+    Raises:
+        ConfigError: there are some; a fault that many cells have is told once.
+    """
+    if cells:
+        start_tensorflow()
+        replace(sweep, cells=tuple(cells)).check(check)
+
+
+def finished_in(folder: Path) -> set[str]:
+    """Return the hashes of the cells that are finished in a sweep's folder, new or not."""
+    return Results.open(folder).finished() if (folder / FILE).is_file() else set()
 
 
 def stop(seats: Sequence[Seat]) -> None:

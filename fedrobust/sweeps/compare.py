@@ -1,22 +1,78 @@
 """Runs side by side: what they differ in, and what came out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.runs.run import Run
 from fedrobust.sweeps.figures import final_figures
-from fedrobust.sweeps.results import FILE, Results, SweepError
+from fedrobust.sweeps.results import FILE, Results, Row, SweepError
+from fedrobust.sweeps.sweep import shown
 
 if TYPE_CHECKING:
     import pandas
 
+MAIN = (
+    "accuracy",
+    "balanced_accuracy",
+    "auc",
+    "majority_rate",
+    "attack-success",
+    "true-positive-rate",
+    "false-positive-rate",
+)
+"""Figures that a terminal shows of many runs."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One run among others.
+
+    Attributes:
+        name: its folder's name; of a cell of a sweep its swept values.
+        status: what became of it.
+        study: its settings, with dotted keys.
+        figures: what came out; none of a run that is not finished.
+    """
+
+    name: str
+    status: str
+    study: Mapping[str, Any]
+    figures: Mapping[str, float]
+
+    @classmethod
+    def of_run(cls, path: str | Path) -> "Compared":
+        """Read a run folder."""
+        run = Run.open(path)
+        finished = run.status == "finished"
+        rounds = len(run.result.get("rounds") or ())
+        status = run.status if finished else f"{run.status} after {rounds} rounds"
+        figures = final_figures(run.result) if finished else {}
+        study = flat(run.result.get("experiment") or {})
+        return cls(Path(path).resolve().name, status, _with_oracle(study, figures), figures)
+
+    @classmethod
+    def of_cell(cls, row: Row) -> "Compared":
+        """Return a cell of a sweep."""
+        name = ", ".join(f"{key.split('.')[-1]} {shown(value)}" for key, value in row.settings.items())
+        figures = row.figures if row.status == "finished" else {}
+        invalid = " (attack failed in some rounds)" if "invalid-rounds" in figures else ""
+        study = _with_oracle(flat(row.experiment), figures)
+        return cls(name or row.hash[:8], row.status + invalid, study, figures)
+
 
 def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
-    """Return a table with a column a run: the settings in which the runs differ, then their figures.
+    """Return a table with a row a run: its status, the settings in which the runs differ, and its figures.
+
+    Runs that are not finished, and cells that failed, could not be run or have not been run, stand there with their
+    status and without figures.
 
     Args:
-        paths: run folders; the folder of a sweep stands for its finished cells.
+        paths: run folders; the folder of a sweep stands for its cells.
+
+    Returns:
+        Indexed by the runs' names; figures are numbers, NaN where there is none.
 
     Raises:
         RunFolderError: a folder holds no run.
@@ -24,30 +80,52 @@ def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
     """
     import pandas
 
-    runs: list[tuple[str, Run]] = []
+    runs: list[Compared] = []
     for path in paths:
         if (Path(path) / FILE).is_file():
-            results = Results.open(path)
-            found = [row for row in results.rows() if row.status == "finished"]
-            runs += [(row.hash[:8], Run.open(results.folder / row.folder)) for row in found]
+            runs += [Compared.of_cell(row) for row in Results.open(path).rows()]
         else:
-            runs.append((Path(path).resolve().name, Run.open(path)))
+            runs.append(Compared.of_run(path))
     if not runs:
         raise SweepError("nothing to compare: name at least one run folder with a result")
-    studies = [flat(run.result.get("experiment") or {}) for _, run in runs]
-    figures = [final_figures(run.result) for _, run in runs]
-    differing = [
+    keys = differing([run.study for run in runs])
+    names = list(dict.fromkeys(name for run in runs for name in run.figures))
+    rows = [
+        {
+            "status": run.status,
+            **{key: _value(run.study.get(key)) for key in keys},
+            **{name: run.figures.get(name) for name in names},
+        }
+        for run in runs
+    ]
+    table = pandas.DataFrame(rows, index=pandas.Index(distinct([run.name for run in runs]), name="run"))
+    return table.astype(dict.fromkeys(names, float))
+
+
+def differing(studies: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the keys in which studies differ, but those of engine and output."""
+    every = dict.fromkeys(key for study in studies for key in study)
+    return [
         key
-        for key in dict.fromkeys(key for study in studies for key in study)
+        for key in every
         if len({str(study.get(key, "")) for study in studies}) > 1
         and not key.startswith(("engine.", "output."))
     ]
-    names = list(dict.fromkeys(name for each in figures for name in each))
-    table: dict[str, list[Any]] = {}
-    for (name, _), study, known in zip(runs, studies, figures, strict=True):
-        column = name if name not in table else f"{name} ({len(table)})"
-        table[column] = [study.get(key, "") for key in differing] + [known.get(each) for each in names]
-    return pandas.DataFrame(table, index=pandas.Index([*differing, *names]), dtype=object)
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Return `names`, those that come again with a number.
+
+    Example:
+        >>> distinct(["a", "b", "a"])
+        ['a', 'b', 'a (2)']
+    """
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return result
 
 
 def flat(study: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,3 +137,13 @@ def flat(study: Mapping[str, Any]) -> dict[str, Any]:
         else:
             values[key] = value
     return values
+
+
+def _with_oracle(study: Mapping[str, Any], figures: Mapping[str, float]) -> dict[str, Any]:
+    """Return `study` saying whom its rule was told of, where somebody attacked and the study does not say it itself."""
+    told = {"federation.tolerate": "the true number (oracle)"} if "tolerated" in figures else {}
+    return {**told, **study}
+
+
+def _value(value: Any) -> Any:
+    return shown(value) if isinstance(value, list | tuple) else value

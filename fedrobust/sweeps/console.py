@@ -1,13 +1,19 @@
 """A sweep as it is seen in a terminal: a bar with the time left on a screen, plain lines in a pipe."""
 
+import math
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
+from fedrobust.plain import summary
 from fedrobust.runs.console import standard_output
+from fedrobust.sweeps.compare import MAIN
 from fedrobust.sweeps.events import (
     CellFinished,
     CellMissing,
@@ -16,6 +22,9 @@ from fedrobust.sweeps.events import (
     SweepStarted,
     WorkerReplaced,
 )
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class SweepConsole:
@@ -29,6 +38,7 @@ class SweepConsole:
         self.console = console or standard_output()
         self.folder = ""
         self.left = self.done = self.failed = self.missing = 0
+        self.reasons: dict[str, int] = {}
         self.began = time.monotonic()
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -62,9 +72,8 @@ class SweepConsole:
                 self.progress.update(self.task, total=event.cells, completed=event.finished)
             case CellMissing():
                 self.missing += 1
-                self._say(
-                    f"[yellow]cannot be run here[/]  {escape(event.cell.label)}:  {escape(event.reason)}"
-                )
+                reason = self._reason(event.reason)
+                self._say(f"[yellow]cannot be run here[/]  {escape(event.cell.label)}:  {escape(reason)}")
             case CellFinished():
                 self.left -= 1
                 self.done += 1
@@ -72,7 +81,7 @@ class SweepConsole:
                 left = self.time_left()
                 self.progress.update(self.task, advance=1, left=left)
                 mark = "[red]failed[/]  " if event.error else ""
-                text = escape(event.error.strip().splitlines()[-1] if event.error else event.line)
+                text = escape(self._reason(summary(event.error)) if event.error else event.line)
                 self._say(f"{mark}{escape(event.cell.label)}:  {text}  {event.seconds:.0f} s  [dim]{left}[/]")
             case WorkerReplaced():
                 self._say(
@@ -86,6 +95,13 @@ class SweepConsole:
             case _:
                 pass
 
+    def _reason(self, reason: str) -> str:
+        """Return a reason the first time in full, later by the number it was given."""
+        if reason in self.reasons:
+            return f"as ({self.reasons[reason]})"
+        self.reasons[reason] = len(self.reasons) + 1
+        return f"({self.reasons[reason]}) {reason}"
+
     def time_left(self) -> str:
         """Return how long the cells that are left will take, judged by those that are done."""
         if not self.left or not self.done:
@@ -95,3 +111,47 @@ class SweepConsole:
 
     def _say(self, text: str, **style: Any) -> None:
         self.console.print(text, soft_wrap=True, **style)
+
+
+MOST_BESIDE = 4
+"""Runs that are shown side by side, with everything that is known of them; more are shown one below another."""
+
+
+def comparison(compared: "pandas.DataFrame", width: int) -> Iterator[Table]:
+    """Yield the tables of a comparison (see `fedrobust.sweeps.compare`), no name or value cut.
+
+    Args:
+        compared: a row a run.
+        width: columns of the terminal.
+    """
+    if len(compared) <= MOST_BESIDE:
+        table = Table(box=SIMPLE_HEAD)
+        for name in ("", *map(str, compared.index)):
+            table.add_column(escape(name), overflow="fold")
+        for key in compared.columns:
+            table.add_row(escape(str(key)), *(escape(written(value)) for value in compared[key]))
+        yield table
+        return
+    settings = [key for key in compared.columns if key == "status" or compared[key].dtype == object]
+    figures = [name for name in MAIN if name in compared.columns]
+    # Names of runs take what settings and figures leave: with many settings each half stands in a table of its own.
+    halves = [settings, figures] if 12 * (len(settings) + len(figures)) > width - 24 else [settings + figures]
+    for half in halves:
+        table = Table(box=SIMPLE_HEAD)
+        for name in ("run", *half):
+            table.add_column(escape(name), overflow="fold")
+        for run, values in zip(compared.index, compared[half].itertuples(index=False), strict=True):
+            table.add_row(escape(str(run)), *(escape(written(value)) for value in values))
+        yield table
+
+
+def written(value: object) -> str:
+    """Return a value for a table; "-" for one that is missing.
+
+    Example:
+        >>> written(0.12345), written(None), written(float("nan")), written("median")
+        ('0.1235', '-', '-', 'median')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

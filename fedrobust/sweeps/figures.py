@@ -17,7 +17,9 @@ def final_figures(result: Mapping[str, Any]) -> dict[str, float]:
         ``accuracy``, ``balanced_accuracy``, ``auc``, ``majority_rate``, ``chance`` (of balanced accuracy), ``fgsm 4/255
         accuracy`` and the like, ``attack-success`` and ``attack-success without trigger``; means over rounds of
         ``true-positive-rate`` and ``malicious-influence`` (attacked rounds), ``false-positive-rate`` and
-        ``rare-false-positive-rate``; ``rule-seconds`` and ``rule-bytes`` a round; ``seconds`` of the run. What was not
+        ``rare-false-positive-rate``; ``rule-seconds`` and ``rule-bytes`` a round; ``seconds`` of the run;
+        ``images`` and ``attack-success images``, how many test images the shares are of; ``tolerated`` and
+        ``probability-of-more``, of a study with attackers; ``invalid-rounds``, in which the attack failed. What was not
         measured is left out.
     """
     rounds = result.get("rounds") or []
@@ -42,12 +44,20 @@ def final_figures(result: Mapping[str, Any]) -> dict[str, float]:
     figures["refused"] = float(sum((entry.get("clients") or {}).get("failed") or 0 for entry in rounds))
     figures["rounds-without-change"] = float(sum(bool(entry.get("kept")) for entry in rounds))
     figures["seconds"] = float(result.get("seconds") or math.nan)
+    tolerance = result.get("tolerance") or {}
+    if tolerance.get("malicious"):
+        figures["tolerated"] = _number(tolerance.get("clients"))
+        figures["probability-of-more"] = _number(tolerance.get("probability-of-more"))
+    invalid = sum(not each.get("valid", True) for each in defended)
+    figures["invalid-rounds"] = float(invalid) if invalid else math.nan
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
 def evaluation_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
     """Return the figures of one evaluation: a round's, or that of the selected model."""
-    figures = {name: _number((evaluation.get("clean") or {}).get(name)) for name in SCORES}
+    clean = evaluation.get("clean") or {}
+    figures = {name: _number(clean.get(name)) for name in SCORES}
+    figures["images"] = _number(clean.get("n"))
     for attack, curve in (evaluation.get("robust") or {}).items():
         for epsilon, metrics in curve.items():
             for name in ("accuracy", "balanced_accuracy"):
@@ -55,6 +65,7 @@ def evaluation_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
     success = evaluation.get("attack-success") or {}
     figures["attack-success"] = _number(success.get("rate"))
     figures["attack-success without trigger"] = _number(success.get("without-trigger"))
+    figures["attack-success images"] = _number(success.get("n"))
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
@@ -97,4 +108,4 @@ def _mean(values: Iterable[float | None]) -> float:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan

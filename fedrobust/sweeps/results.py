@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ create table if not exists rounds (
     hash text not null, round integer not null, figure text not null, value real not null,
     primary key (hash, round, figure)
 );
+create table if not exists members (hash text primary key);
 """
 
 
@@ -40,7 +41,7 @@ class Row:
 
     Attributes:
         hash: of the cell.
-        status: ``finished``, ``failed``, or ``missing`` where it cannot be run here.
+        status: ``finished``, ``failed``, ``not run``, or ``missing`` where it cannot be run here.
         settings: its swept values.
         experiment: the whole study, nested.
         figures: by name; see `fedrobust.sweeps.figures.final_figures`.
@@ -99,6 +100,24 @@ class Results:
         """The sweep's page."""
         return self.folder / "sweep.html"
 
+    def begin(self, cells: Sequence[Cell]) -> None:
+        """Note that the sweep consists of `cells`, in their order, of which nothing else need be known yet.
+
+        Results of other cells in the folder, those of an earlier sweep, are kept and no longer shown.
+        """
+        with self._connected() as database:
+            database.executescript(TABLES)
+            database.execute("delete from cells where status in ('missing', 'not run')")
+            database.execute("delete from members")
+            for position, cell in enumerate(cells):
+                database.execute("insert or ignore into members values (?)", (cell.hash,))
+                swept = json.dumps(dict(cell.settings))
+                known = database.execute(
+                    "update cells set position = ?, settings = ? where hash = ?", (position, swept, cell.hash)
+                )
+                if not known.rowcount:
+                    _insert(database, _without_result(cell, cell.hash, position, "not run", ""))
+
     def finished(self) -> set[str]:
         """Return the hashes of the cells that are finished."""
         with self._connected() as database:
@@ -134,38 +153,29 @@ class Results:
             for name, value in round_figures(entry).items()
         ]
         with self._connected() as database:
-            database.execute(f"insert or replace into cells values ({', '.join('?' * len(values))})", values)
+            _insert(database, values)
             database.execute("delete from rounds where hash = ?", (cell.hash,))
             database.executemany("insert into rounds values (?, ?, ?, ?)", rounds)
 
     def add_missing(self, cell: Cell, position: int, reason: str) -> None:
         """Write down that a cell cannot be run here; it has no folder, and no hash but its place."""
-        values = (
-            f"missing-{position}",
-            position,
-            "missing",
-            json.dumps(dict(cell.settings)),
-            json.dumps(cell.experiment.to_dict()),
-            "{}",
-            None,
-            reason,
-            "",
-            fedrobust.__version__,
-            code_digest(),
-        )
+        name = f"missing-{position}"
         with self._connected() as database:
-            database.execute(f"insert or replace into cells values ({', '.join('?' * len(values))})", values)
-
-    def forget_missing(self) -> None:
-        """Remove what was written down of cells that could not be run: they may have become possible."""
-        with self._connected() as database:
-            database.execute("delete from cells where status = 'missing'")
+            _insert(database, _without_result(cell, name, position, "missing", reason))
+            database.execute("insert or ignore into members values (?)", (name,))
 
     def rows(self) -> list[Row]:
-        """Return all cells, in the order of the sweep."""
+        """Return the cells of the sweep, in its order: also those that are not finished.
+
+        Raises:
+            SweepError: the file of results is damaged.
+        """
         wanted = "hash, status, settings, experiment, figures, error, folder, code"
         with self._connected() as database:
-            found = database.execute(f"select {wanted} from cells order by position, hash").fetchall()
+            known = database.execute("select 1 from sqlite_master where name = 'members'").fetchone()
+            listed = known and database.execute("select 1 from members").fetchone()
+            ours = "where hash in (select hash from members)" if listed else ""
+            found = database.execute(f"select {wanted} from cells {ours} order by position, hash").fetchall()
         return [
             Row(
                 hash_,
@@ -193,16 +203,37 @@ class Results:
         return _Connection(self.folder / FILE)
 
 
+def _without_result(cell: Cell, name: str, position: int, status: str, reason: str) -> tuple[Any, ...]:
+    settings, experiment = json.dumps(dict(cell.settings)), json.dumps(cell.experiment.to_dict())
+    made = (fedrobust.__version__, code_digest())
+    return (name, position, status, settings, experiment, "{}", None, reason, "", *made)
+
+
+def _insert(database: sqlite3.Connection, values: tuple[Any, ...]) -> None:
+    database.execute(f"insert or replace into cells values ({', '.join('?' * len(values))})", values)
+
+
 class _Connection:
-    """A transaction on a SQLite file that is closed at its end."""
+    """A transaction on a SQLite file that is closed at its end.
+
+    Raises:
+        SweepError: the file is damaged, or no such file.
+    """
 
     def __init__(self, path: Path):
+        self._path = path
         self._database = sqlite3.connect(path)
 
     def __enter__(self) -> sqlite3.Connection:
         return self._database
 
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is None:
-            self._database.commit()
-        self._database.close()
+    def __exit__(self, kind: Any, error: Any, _: Any) -> None:
+        try:
+            if kind is None:
+                self._database.commit()
+        finally:
+            self._database.close()
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            raise SweepError(
+                f"{self._path}: damaged ({error}); move it away: finished cells below cells/ are written down anew"
+            ) from error

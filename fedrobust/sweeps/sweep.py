@@ -66,12 +66,19 @@ class Sweep:
     cells: tuple[Cell, ...] = field(repr=False)
 
     @classmethod
-    def load(cls, path: str | Path, overrides: Iterable[str] = (), data_root: str = "") -> "Sweep":
+    def load(
+        cls,
+        path: str | Path,
+        overrides: Iterable[str] = (),
+        data_root: str = "",
+        base: str | Path | None = None,
+    ) -> "Sweep":
         """Read a sweep file, then apply ``key=value`` overrides, of which a list sweeps, too.
 
         A key whose value is a list by itself is swept by a list of lists. ``[[sweep.together]]`` tables hold keys that
         are varied as one: each table is one choice. ``[[sweep.exclude]]`` tables hold keys with values or lists of
-        values: combinations that match one of them are left out.
+        values: combinations that match one of them are left out. Relative paths are resolved against `base`, the file's
+        own folder if None.
 
         Raises:
             ConfigError: the file cannot be read, or a combination is no valid study; the message names it.
@@ -91,7 +98,7 @@ class Sweep:
         if not isinstance(name, str):
             raise ConfigError(f"{path}: name = {shown(name)}: a sweep has one name")
         together, exclude = sweep_tables(sweep, path)
-        return cls.of(name, flat, exclude, together, base=path.resolve().parent)
+        return cls.of(name, flat, exclude, together, base=Path(base) if base else path.resolve().parent)
 
     @classmethod
     def of(

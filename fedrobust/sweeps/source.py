@@ -1,0 +1,84 @@
+"""What a sweep was started with, kept in its folder, so that it can go on without being told again."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fedrobust.runs.folder import RunFolder
+from fedrobust.sweeps.results import SweepError
+from fedrobust.sweeps.sweep import Sweep
+
+FILE = "sweep.json"
+STUDY = "sweep.toml"
+
+
+@dataclass(frozen=True)
+class SweepSource:
+    """A sweep file's text and the options of the command line.
+
+    Attributes:
+        text: of the sweep file.
+        name: of the sweep.
+        base: folder that relative paths are resolved against.
+        overrides: ``"seed=[0, 1, 2]"``.
+        only: ``"seed=0"``: the cells to run.
+        data_root: folder where data are looked for first.
+    """
+
+    text: str
+    name: str
+    base: str
+    overrides: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    data_root: str = ""
+
+    @classmethod
+    def of(
+        cls, path: str | Path, sweep: Sweep, overrides: Iterable[str], only: Iterable[str], data_root: str
+    ) -> "SweepSource":
+        """Return what `sweep` was made of; its file has been read already."""
+        path = Path(path)
+        return cls(
+            path.read_text(encoding="utf-8-sig"),
+            sweep.name,
+            str(path.resolve().parent),
+            tuple(overrides),
+            tuple(only),
+            str(Path(data_root).expanduser().resolve()) if data_root else "",
+        )
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "SweepSource":
+        """Read what the sweep in `folder` was started with.
+
+        Raises:
+            SweepError: there is none, or it cannot be read.
+        """
+        place = Path(folder).expanduser()
+        try:
+            values = json.loads((place / FILE).read_text(encoding="utf-8"))
+            text = (place / STUDY).read_text(encoding="utf-8")
+            overrides, only = (tuple(map(str, values[name])) for name in ("overrides", "only"))
+            name, base, root = (str(values[name]) for name in ("name", "base", "data_root"))
+            return cls(text, name, base, overrides, only, root)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SweepError(
+                f"{folder}: no sweep to go on with ({error}); a sweep is started with: fedrobust bench SWEEP.toml"
+            ) from error
+
+    def write(self, folder: Path) -> None:
+        """Write it into the sweep's folder."""
+        run_folder = RunFolder(folder)
+        run_folder.write_text(STUDY, self.text)
+        run_folder.write_json(FILE, {name: value for name, value in asdict(self).items() if name != "text"})
+
+    def sweep(self, folder: Path) -> Sweep:
+        """Return the whole sweep.
+
+        Raises:
+            ConfigError: a cell is no valid study.
+        """
+        return Sweep.load(
+            folder / STUDY, (*self.overrides, f'name="{self.name}"'), self.data_root, base=self.base
+        )

@@ -1,0 +1,93 @@
+"""Runs side by side: whole names, typed columns, and what did not come to its end as what it is."""
+
+import io
+import json
+import math
+
+import pytest
+
+from fedrobust.config import Experiment
+from fedrobust.sweeps.compare import compare
+from fedrobust.sweeps.console import comparison
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Write a run folder with a made-up result."""
+
+    def make(name, status="finished", balanced=0.75, **settings):
+        place = tmp_path / name
+        place.mkdir()
+        study = Experiment.of(**settings)
+        (place / "experiment.toml").write_text(study.to_toml())
+        result = {
+            "schema": 1,
+            "status": status,
+            "experiment": study.to_dict(),
+            "rounds": [{"round": 1, "seconds": 1.0}],
+            "student": None,
+            "export": [],
+            "model-evaluation": {"clean": {"accuracy": 0.8, "balanced_accuracy": balanced, "n": 156}},
+            "tolerance": {"clients": 3, "source": "truth", "malicious": 3, "probability-of-more": 0.25},
+        }
+        (place / "result.json").write_text(json.dumps(result))
+        return place
+
+    return make
+
+
+def test_a_row_is_a_run_and_a_column_has_one_type(folder):
+    table = compare([folder("one", balanced=0.5), folder("other", balanced=0.75, federation__clients=20)])
+    assert list(table.index) == ["one", "other"]
+    assert table["balanced_accuracy"].tolist() == [0.5, 0.75]
+    assert table["balanced_accuracy"].dtype == float
+    assert table["federation.clients"].tolist() == [10, 20]
+    assert table["probability-of-more"].tolist() == [0.25, 0.25]
+
+
+def test_the_csv_is_tidy(folder):
+    import pandas
+
+    table = compare([folder("one"), folder("other", federation__aggregator="median")])
+    back = pandas.read_csv(io.StringIO(table.to_csv()), index_col="run")
+    assert back.loc["other", "federation.aggregator"] == "median"
+    assert back["accuracy"].dtype == float
+
+
+@pytest.mark.parametrize("status", ["stopped", "failed", "running"])
+def test_a_run_that_is_not_finished_has_a_status_and_no_figures(folder, status):
+    table = compare([folder("good"), folder("bad", status=status)])
+    assert table.loc["bad", "status"] == f"{status} after 1 rounds"
+    assert math.isnan(table.loc["bad", "balanced_accuracy"])
+    assert table.loc["good", "balanced_accuracy"] == 0.75
+
+
+def test_two_runs_of_one_name_are_told_apart(folder, tmp_path):
+    first = folder("same")
+    (tmp_path / "below").mkdir()
+    second = first.rename(tmp_path / "below" / "same")
+    assert list(compare([folder("same"), second]).index) == ["same", "same (2)"]
+
+
+def test_it_is_said_that_a_rule_was_told_the_truth(folder):
+    table = compare([folder("truth"), folder("given", federation__tolerate=2)])
+    assert table["federation.tolerate"].tolist() == ["the true number (oracle)", 2]
+
+
+@pytest.mark.parametrize(("runs", "width"), [(2, 60), (2, 100), (7, 120)])
+def test_a_terminal_shows_names_and_values_whole(folder, runs, width):
+    from rich.console import Console
+
+    attacks = ["sign-flip", "gaussian", "zero", "alie", "ipm", "mimic", "min-max"]
+    folders = [
+        folder(f"run-with-{attack}", poisoning__attack=attack, poisoning__malicious=3)
+        for attack in attacks[:runs]
+    ]
+    output = io.StringIO()
+    for table in comparison(compare(folders), width):
+        Console(file=output, width=width).print(table)
+    shown = output.getvalue()
+    assert "…" not in shown
+    # Long names are folded over lines, not cut.
+    letters = shown.replace("\n", "").replace(" ", "")
+    assert all(attack.split("-")[0] in letters for attack in attacks[:runs])

@@ -1,0 +1,120 @@
+"""The page of a sweep: what failed, is missing or has not been run is never a figure, and never good."""
+
+from fedrobust.report.sweep_page import Spread, facets, failures, heatmaps, render, seeds_apart, tolerance
+from fedrobust.sweeps.results import Row
+
+ATTACKS = ("sign-flip", "alie")
+
+
+def row(attack, seed=0, rule="krum", status="finished", error="", tolerate=None, **figures):
+    federation = {"aggregator": rule} | ({} if tolerate is None else {"tolerate": tolerate})
+    return Row(
+        hash=f"{attack}-{rule}-{seed}",
+        status=status,
+        settings={"poisoning.attack": attack, "seed": seed},
+        experiment={"name": "s", "poisoning": {"attack": attack}, "federation": federation},
+        figures={name.replace("_rate", "-rate"): value for name, value in figures.items()},
+        error=error,
+        folder="",
+        code="c",
+    )
+
+
+def heatmap(rows, title="Balanced accuracy"):
+    return next(one for one in heatmaps(rows) if one.title == title)
+
+
+def tiles(rows, title="Balanced accuracy"):
+    return {name: tiles[0] for name, tiles in heatmap(rows, title).rows}
+
+
+def test_the_worst_attack_is_a_figure_where_every_cell_has_its_own():
+    found = tiles(
+        [row("none", balanced_accuracy=0.9, images=156), row("alie", balanced_accuracy=0.6, images=156)]
+    )
+    assert found["worst"].text == "60.0%"
+    assert found["worst"].style
+
+
+def test_the_worst_attack_is_a_bound_where_a_cell_failed():
+    rows = [
+        row("none", balanced_accuracy=0.82),
+        *(row(attack, status="failed", error="no") for attack in ATTACKS),
+    ]
+    found = tiles(rows)
+    assert found["worst"].text == "at most 82.0%"
+    assert found["worst"].notes == ("2 of 3 cells without result",)
+    assert not found["worst"].style, "a bound is not coloured as if it were good"
+    assert found["alie"].text == "1 failed"
+    assert not found["alie"].style
+
+
+def test_a_seed_without_any_result_can_only_lower_the_bound():
+    rows = [
+        row("alie", 0, balanced_accuracy=0.5),
+        row("none", 0, balanced_accuracy=0.7),
+        row("alie", 1, status="failed", error="no"),
+        row("none", 1, status="not run"),
+    ]
+    # Seed 0: 0.5 at worst; of seed 1 nothing is known, so up to 1.
+    assert tiles(rows)["worst"].text == "at most 75.0%"
+
+
+def test_a_failed_attack_makes_the_worst_success_a_bound():
+    good = {"attack-success": 0.2, "attack-success images": 80}
+    rows = [row("none"), row("alie", **good), row("sign-flip", **{"invalid-rounds": 2.0})]
+    found = tiles(rows, "Attack success")
+    assert found["worst"].text == "at least 20.0%"
+    assert found["sign-flip"].text == "1 attack failed"
+    assert "none" not in found, "without an attack there is nothing to succeed"
+    assert found["alie"].notes == ("n 80, 1 seed",)
+
+
+def test_a_mean_over_some_of_its_seeds_says_which_are_missing_and_has_no_colour():
+    rows = [row("alie", seed, balanced_accuracy=0.9, images=156) for seed in (0, 1)]
+    rows += [row("alie", 2, status="failed", error="no"), row("none", balanced_accuracy=0.9)]
+    found = tiles(rows)
+    assert found["alie"].notes == ("seeds 90.0, 90.0", "n 156, 2 seeds", "1 failed")
+    assert not found["alie"].style
+
+
+def test_intervals_are_not_cut_at_the_ends_of_the_scale():
+    wide = [0.1, 0.9, 1.0]
+    assert Spread.of(wide).high > 1
+    assert seeds_apart(Spread.of(wide), wide) == "seeds 10.0 to 100.0"
+    assert seeds_apart(Spread.of([0.1, 0.9]), [0.1, 0.9]) == "seeds 10.0, 90.0"
+    assert seeds_apart(Spread.of([0.4]), [0.4]) == ""
+
+
+def test_one_reason_of_many_cells_stands_once():
+    rows = [row("alie", seed, status="failed", error="min-size = 5: no draw") for seed in range(30)]
+    rows.append(row("none", status="missing", error="octmnist is not here"))
+    found = failures(rows)
+    assert [(one.reason, len(one.cells)) for one in found] == [
+        ("min-size = 5: no draw", 30),
+        ("octmnist is not here", 1),
+    ]
+    page = render(rows, "s")
+    assert page.count("min-size = 5: no draw") == 1
+    assert "31 of 31 cells failed or could not be run here" in page
+
+
+def test_cells_that_have_not_been_run_are_counted_and_have_no_figure():
+    page = render([row("none", balanced_accuracy=0.8), row("alie", status="not run")], "s")
+    assert "1 of 2 cells have not been run" in page
+    assert "at most 80.0%" in page
+
+
+def test_the_oracle_and_the_chance_of_more_attackers_are_said():
+    told = {"tolerated": 1.0, "probability-of-more": 0.31}
+    assert "an oracle" in tolerance([row("alie", **told)])
+    assert "up to 31.0% a round" in tolerance([row("alie", **told)])
+    assert "oracle" not in tolerance([row("alie", tolerate=2, **told)])
+    assert tolerance([row("none")]) == ""
+
+
+def test_cells_that_differ_otherwise_are_kept_apart_also_where_they_failed():
+    rows = [row("none", balanced_accuracy=0.8), row("none", status="failed", error="no")]
+    other = dict(rows[1].settings) | {"data.alpha": 0.1}
+    rows[1] = Row(**{**rows[1].__dict__, "settings": other})
+    assert len(facets(rows)) == 2
