@@ -12,10 +12,10 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
 from fedrobust.models.layout import Layout, Weights
-from fedrobust.plain import plain_text
+from fedrobust.plain import plain_text, summary
 from fedrobust.runs.environment import code_digest
 from fedrobust.simulation.exchange import last_line
-from fedrobust.simulation.guard import summary, told
+from fedrobust.simulation.guard import told
 from fedrobust.simulation.records import vector_of
 
 MOST_EXAMPLES = 2**31

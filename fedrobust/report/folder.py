@@ -276,6 +276,18 @@ class Run:
         return self.result.get("status") == "failed"
 
     @property
+    def unfinished(self) -> bool:
+        """Whether the run did not come to its end: it failed, was stopped, or is still running."""
+        return self.result.get("status") != "finished"
+
+    @property
+    def progress(self) -> str:
+        """How far the run came, as in ``2 of 5 rounds``."""
+        done = sum(one.number > 0 for one in self.rounds)
+        asked = (self.part("experiment").get("federation") or {}).get("rounds")
+        return f"{done} of {asked} rounds" if asked is not None else f"{done} rounds"
+
+    @property
     def global_model(self) -> tuple[Evaluation, int | None]:
         """The selected global model; of a run cut short, the last one evaluated, with its round."""
         if self.teacher.clean or self.teacher.attacked:

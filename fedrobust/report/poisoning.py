@@ -6,6 +6,7 @@ from typing import Any
 from fedrobust.report.folder import Run
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent
+from fedrobust.runs.tolerance import told
 
 MOST_CLIENTS = 60
 """Clients whose fate is shown one by one."""
@@ -25,7 +26,15 @@ def poisoning(run: Run) -> dict[str, Any]:
     attackers = "Nobody attacks." if attack == "none" else f"{many}: {attack}."
     return {
         "sentence": f"{attackers} The server's defence: {' → '.join(rule)}.",
-        "table": Table("Round", HEAD, [(Cell(str(entry["round"])), _row(entry)) for entry in entries]),
+        "tolerance": told(run.part("tolerance")),
+        "failures": [
+            f"round {entry['round']}, client {failure.get('partition')}: {failure.get('reason')}"
+            for entry in entries
+            for failure in entry["defence"].get("attack-failures") or ()
+        ],
+        "table": Table(
+            "Round", HEAD, [(Cell(str(entry["round"]), _state(entry)), _row(entry)) for entry in entries]
+        ),
         "fates": _fates(entries, malicious),
         "kept": [str(entry["kept"]) for entry in run.result.get("rounds") or () if entry.get("kept")],
     }
@@ -40,6 +49,14 @@ HEAD = (
     Cell("Attack success", "without trigger"),
     Cell("Rule"),
 )
+
+
+def _state(entry: Mapping[str, Any]) -> str:
+    """Return what a reader has to know of a round before its figures."""
+    defence = entry["defence"]
+    if not defence.get("valid", True):
+        return "attack failed"
+    return "" if defence.get("attacked") or not defence.get("malicious") else "no attack"
 
 
 def _row(entry: Mapping[str, Any]) -> Sequence[Cell]:
@@ -64,7 +81,7 @@ def _row(entry: Mapping[str, Any]) -> Sequence[Cell]:
         _rate(defence.get("malicious-influence")),
         Cell(f"{distance / length:.2f}" if distance is not None and length else NONE),
         reached,
-        Cell(f"{defence.get('seconds') or 0:.2f} s"),
+        Cell(NONE if defence.get("seconds") is None else f"{defence['seconds']:.2f} s"),
     )
 
 

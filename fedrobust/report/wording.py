@@ -124,7 +124,7 @@ def majority(run: Run) -> str | None:
 
 
 def summary(run: Run) -> str:
-    """Say in one sentence what the run found, with its numbers; a failed run says how far it came."""
+    """Say in one sentence what the run found, with its numbers; one cut short says how far it came."""
     rounds = max((one.number for one in run.rounds), default=0)
     federation = run.part("experiment").get("federation") or {}
     clients = run.partition.clients if run.partition else federation.get("clients")
@@ -133,10 +133,26 @@ def summary(run: Run) -> str:
     )
     evaluation, number = run.global_model
     when = "" if number is None else f" after round {number}"
+    end = f" before the run {ended(run)}" if run.unfinished else ""
     if evaluation.clean is None:
-        end = " before the run failed" if run.failed else ""
         return f"{size}{end}: no model was evaluated on the test images."
-    return f"{size}: {_findings(run, evaluation, evaluation.clean, when)}."
+    return f"{size}{end}: {_findings(run, evaluation, evaluation.clean, when)}."
+
+
+def ended(run: Run) -> str:
+    """Say what ended a run that did not come to its end."""
+    return (
+        "failed" if run.failed else "was stopped" if run.result.get("status") == "stopped" else "was recorded"
+    )
+
+
+def unfinished(run: Run) -> str:
+    """Say that a run did not come to its end, and how far it came; "" if it did."""
+    if not run.unfinished:
+        return ""
+    state = {"failed": "This run failed", "stopped": "This run was stopped"}
+    begun = state.get(str(run.result.get("status")), "This run is not finished")
+    return f"{begun}: {run.progress} are done; its figures are not those of the study"
 
 
 def _findings(run: Run, evaluation: Evaluation, clean: Metrics, when: str) -> str:
@@ -185,6 +201,34 @@ def warnings(run: Run) -> list[str]:
             found += _clean_warning(run, subject, evaluation.clean)
         for attack, table in evaluation.attacked.items():
             found += _attacked_warnings(run, f"{subject} under {attack_name(attack)}", table)
+    return found
+
+
+FEW = 30
+"""Test images under which an interval of a share is wider than a quarter of the scale."""
+
+
+def cautions(run: Run) -> list[str]:
+    """Say where the test images are too few, or of too few classes, for a figure to mean much."""
+    counts = list((run.part("dataset").get("counts") or {}).get("test") or ())
+    if not counts:
+        return []
+    found = []
+    present = [index for index, number in enumerate(counts) if number]
+    if len(present) == 1:
+        found.append(
+            f"All {counts[present[0]]:,} test images are “{run.label(present[0])}”: accuracy is that class's recall, "
+            "and balanced accuracy and AUC cannot be measured."
+        )
+    elif len(present) < len(counts):
+        absent = [f"“{run.label(index)}”" for index, number in enumerate(counts) if not number]
+        found.append(
+            f"No test image is {enumerate_words(absent)}: nothing is known of how the model answers there."
+        )
+    few = [index for index in present if counts[index] < FEW]
+    if few and len(present) > 1:
+        named = enumerate_words([f"{counts[index]:,} “{run.label(index)}”" for index in few])
+        found.append(f"The test images hold only {named}: a recall of so few has a wide interval.")
     return found
 
 
@@ -288,8 +332,10 @@ def of_first(shown: int, clients: int) -> str:
 
 
 def missing(run: Run, statement: str) -> str:
-    """Say why a part of the page is empty: `statement` alone, or that the run failed and so it holds."""
-    return f"The run failed: {statement}." if run.failed else f"{statement[0].upper()}{statement[1:]}."
+    """Say why a part of the page is empty: `statement` alone, or what ended the run, so that it holds."""
+    if run.unfinished:
+        return f"The run {ended(run)}: {statement}."
+    return f"{statement[0].upper()}{statement[1:]}."
 
 
 def plain(value: Any) -> str:

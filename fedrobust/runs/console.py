@@ -29,6 +29,7 @@ from fedrobust.runs.events import (
     StudyResumed,
     StudyStarted,
 )
+from fedrobust.runs.tolerance import told
 from fedrobust.streams import silence_output
 
 PIPE_WIDTH = 120
@@ -74,6 +75,7 @@ class ConsoleListener:
             disable=not self.live,
         )
         self.rounds = 0
+        self.seconds: list[float] = []
         self.folder = ""
         self.clients = 0
         self.task = self.progress.add_task("starting", total=None, count="")
@@ -118,7 +120,8 @@ class ConsoleListener:
             case CheckFinished():
                 self._say(check_line(event.finding))
             case RoundFinished():
-                self._say(round_line(event.record, self.rounds))
+                self.seconds.append(float(event.record.get("seconds") or 0.0))
+                self._say(round_line(event.record, self.rounds) + self._left(event.record["round"]))
                 if event.record.get("kept"):
                     stays = f"    the global model stays as it was: {escape(str(event.record['kept']))}"
                     self._say(stays, style="yellow")
@@ -133,10 +136,20 @@ class ConsoleListener:
                     for table in summary_tables(event.result):
                         self.console.print()
                         self.console.print(table)
+                    if words := told(event.result.get("tolerance")):
+                        self._say(f"\ndefence: {words}")
                     if event.result.get("audit"):
                         self._say(f"\naudit: {verdict_line(event.result['audit'])}")
                     if (event.result.get("student") or {}).get("audit"):
                         self._say(f"audit of the student: {verdict_line(event.result['student']['audit'])}")
+
+    def _left(self, round: int) -> str:
+        """Return how long the rounds that are left will take, judged by those of this session."""
+        left = self.rounds - round
+        if left <= 0 or not any(self.seconds):
+            return ""
+        seconds = left * sum(self.seconds) / len(self.seconds)
+        return f"  {seconds / 60:.0f} min left" if seconds >= 90 else f"  {seconds:.0f} s left"
 
     def _begin(self, description: str, clients: int | None) -> None:
         self.progress.remove_task(self.task)
@@ -144,7 +157,8 @@ class ConsoleListener:
         self.task = self.progress.add_task(description, total=clients, count="")
 
     def _say(self, text: str, **style: Any) -> None:
-        self.console.print(text, soft_wrap=True, **style)
+        # A terminal's own line breaks fall inside of words; a pipe's lines are whole.
+        self.console.print(text, soft_wrap=not self.console.is_terminal, **style)
 
 
 def round_line(record: Mapping[str, Any], rounds: int) -> str:
@@ -160,8 +174,11 @@ def round_line(record: Mapping[str, Any], rounds: int) -> str:
     for attack, curve in record["robust"].items():
         epsilon, metrics = list(curve.items())[-1]
         parts.append(f"{attack} {epsilon}: {metrics['accuracy']:.1%}")
-    caught = (record.get("defence") or {}).get("true-positive-rate")
-    if caught is not None:
+    defence = record.get("defence") or {}
+    caught = defence.get("true-positive-rate")
+    if not defence.get("valid", True):
+        parts.append("attack failed")
+    elif caught is not None:
         parts.append(f"attackers left out: {caught:.0%}")
     if record.get("attack-success"):
         parts.append(f"attack success {record['attack-success']['rate']:.1%}")

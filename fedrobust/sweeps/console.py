@@ -110,7 +110,7 @@ class SweepConsole:
         return f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
 
     def _say(self, text: str, **style: Any) -> None:
-        self.console.print(text, soft_wrap=True, **style)
+        self.console.print(text, soft_wrap=not self.console.is_terminal, **style)
 
 
 MOST_BESIDE = 4
@@ -139,7 +139,7 @@ def comparison(compared: "pandas.DataFrame", width: int) -> Iterator[Table]:
     for half in halves:
         table = Table(box=SIMPLE_HEAD)
         for name in ("run", *half):
-            table.add_column(escape(name), overflow="fold")
+            table.add_column(escape(name.replace("_", " ").replace("-", " ")), overflow="fold")
         for run, values in zip(compared.index, compared[half].itertuples(index=False), strict=True):
             table.add_row(escape(str(run)), *(escape(written(value)) for value in values))
         yield table

@@ -19,8 +19,8 @@ def final_figures(result: Mapping[str, Any]) -> dict[str, float]:
         ``true-positive-rate`` and ``malicious-influence`` (attacked rounds), ``false-positive-rate`` and
         ``rare-false-positive-rate``; ``rule-seconds`` and ``rule-bytes`` a round; ``seconds`` of the run;
         ``images`` and ``attack-success images``, how many test images the shares are of; ``tolerated`` and
-        ``probability-of-more``, of a study with attackers; ``invalid-rounds``, in which the attack failed. What was not
-        measured is left out.
+        ``probability-of-more``, where there are attackers and the rule takes their number; ``invalid-rounds``, in which
+        the attack failed. What was not measured is left out.
     """
     rounds = result.get("rounds") or []
     evaluation = result.get("model-evaluation") or (rounds[-1] if rounds else {})
@@ -45,7 +45,7 @@ def final_figures(result: Mapping[str, Any]) -> dict[str, float]:
     figures["rounds-without-change"] = float(sum(bool(entry.get("kept")) for entry in rounds))
     figures["seconds"] = float(result.get("seconds") or math.nan)
     tolerance = result.get("tolerance") or {}
-    if tolerance.get("malicious"):
+    if tolerance.get("malicious") and tolerance.get("told", True):
         figures["tolerated"] = _number(tolerance.get("clients"))
         figures["probability-of-more"] = _number(tolerance.get("probability-of-more"))
     invalid = sum(not each.get("valid", True) for each in defended)

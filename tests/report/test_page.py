@@ -321,3 +321,72 @@ def test_malicious_clients_and_the_defence_have_a_section_where_there_are_any(fo
     ):
         assert words.replace("\u202f", " ") in page.text.replace("\u202f", " "), words
     assert not [1 for _, attributes in page.elements if "onerror" in attributes]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("stopped", "This run was stopped: 2 of 5 rounds are done"),
+        ("failed", "This run failed: 2 of 5 rounds are done"),
+        ("running", "This run is not finished: 2 of 5 rounds are done"),
+    ],
+)
+def test_a_run_cut_short_does_not_read_like_a_finished_one(folder, result, status, words):
+    result |= {"status": status, "error": "so", "model-evaluation": None, "student": None, "export": []}
+    result["experiment"]["federation"]["rounds"] = 5
+    result["rounds"] = [one for one in result["rounds"] if one["round"] <= 3]
+    assert len([one for one in result["rounds"] if one["round"] > 0]) == 2
+    text = page_of(folder(result)).text
+    assert words in text
+    assert "after round 2" in text, "a figure says of which round it is"
+    assert "before the run" in text
+
+
+def test_what_a_rule_was_told_stands_beside_its_figures(folder, result):
+    defence = {
+        "attacked": True,
+        "valid": True,
+        "malicious": [1],
+        "accepted": None,
+        "true-positive-rate": None,
+    }
+    result["rounds"][-1]["defence"] = defence
+    result["experiment"]["poisoning"] = {"attack": "alie", "malicious": 1}
+    tolerance = {"clients": 1, "source": "truth", "told": True, "malicious": 2, "probability-of-more": 0.25}
+    text = page_of(folder(result | {"tolerance": tolerance})).text
+    assert "given 1 malicious client to tolerate, the true number: an oracle" in text
+    assert "with a probability of 25.0 %" in text
+    given = page_of(folder(result | {"tolerance": tolerance | {"source": "given"}})).text
+    assert "oracle" not in given
+
+
+def test_an_attack_that_failed_is_no_defended_attack(folder, result):
+    failure = {"partition": 4, "reason": "IndexError: target = 7"}
+    defence = {
+        "attacked": True,
+        "valid": False,
+        "attack-failures": [failure],
+        "malicious": [4],
+        "accepted": None,
+    }
+    result["rounds"][-1] |= {"defence": defence, "attack-success": None}
+    result["experiment"]["poisoning"] = {"attack": "pixel-backdoor(target=7)", "malicious": 1}
+    text = page_of(folder(result)).text
+    assert "The attack did not run as asked" in text
+    assert "client 4: IndexError: target = 7" in text
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ([0, 40], "All 40 test images are"),
+        ([40, 0], "balanced accuracy and AUC cannot be measured"),
+        ([200, 7], "The test images hold only 7"),
+        ([200, 70], ""),
+    ],
+)
+def test_too_few_test_images_are_told(folder, result, counts, words):
+    result["dataset"]["counts"]["test"] = counts
+    text = page_of(folder(result)).text
+    assert ("Too little to judge by" in text) == bool(words)
+    assert words in text

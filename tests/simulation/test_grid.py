@@ -6,6 +6,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, M
 from flwr.clientapp import ClientApp
 from flwr.supercore.task_identity import TaskIdentity
 
+from fedrobust.plain import summary
 from fedrobust.runs.events import ClientReplied, listening
 from fedrobust.simulation import guard
 from fedrobust.simulation.exchange import exchange
@@ -416,7 +417,7 @@ TRACEBACK = "Traceback (most recent call last):\n  File x, line 1, in f\n    g()
     ],
 )
 def test_what_went_wrong_in_one_line(reason, said):
-    assert guard.summary(reason) == said
+    assert summary(reason) == said
 
 
 def test_a_client_that_fails_finds_what_it_found_before():
