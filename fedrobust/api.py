@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedrobust.atomic import atomic, cannot_write
 from fedrobust.bounds import annotations_of, described
+from fedrobust.checks import check_reach
 from fedrobust.config import ConfigError, Experiment, epsilon_value
 from fedrobust.cores import cores
 from fedrobust.data.dataset import Dataset
@@ -282,6 +283,8 @@ def attack_model(
     plan = Plan(threat=threat, curve=tuple(epsilons), seed=seed, epsilon=next(iter(epsilons), _usual(norm)))
     _check_attacks(attacks, threat)
     dataset = _data_of(model, data, data_root)
+    if space == "native":
+        check_reach(epsilons, norm, dataset.image_shape)
     request = _request(
         model, dataset, threat, split, images, seed, attacks=attacks, epsilons=list(map(str, plan.curve))
     )
@@ -374,6 +377,8 @@ def audit_model(
     threat = Threat(norm=norm, space=space, bits=bits, tied=tied)  # type: ignore[arg-type]
     plan = Plan(epsilon=epsilon, threat=threat, effort=effort, seed=seed)  # type: ignore[arg-type]
     dataset = _data_of(model, data, data_root)
+    if space == "native":
+        check_reach([epsilon], norm, dataset.image_shape)
     used, history = _training_of(model)
     companions = {"control": control, "teacher": teacher, "edge": edge}
     request = _request(

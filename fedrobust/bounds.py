@@ -31,6 +31,7 @@ Real = Annotated[float, Field(ge=-LARGEST, le=LARGEST, description="a finite num
 Positive = Annotated[float, Field(gt=0, le=LARGEST, description="a finite number above 0")]
 NonNegative = Annotated[float, Field(ge=0, le=LARGEST, description="a finite number from 0")]
 AboveOne = Annotated[float, Field(gt=1, le=LARGEST, description="a finite number above 1")]
+AtLeastOne = Annotated[float, Field(ge=1, le=LARGEST, description="a finite number from 1")]
 Share = Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")]
 PositiveShare = Annotated[float, Field(gt=0, le=1, description="a number above 0, up to 1")]
 Decay = Annotated[float, Field(ge=0, lt=1, description="a number from 0, below 1")]

@@ -16,6 +16,7 @@ from fedrobust.aggregation import FLTrust
 from fedrobust.config import ConfigError, Experiment, epsilon_value
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.drawing import Drawing
+from fedrobust.data.load import load
 from fedrobust.data.roots import resolve
 from fedrobust.errors import FedrobustError
 from fedrobust.paths import expanded
@@ -57,10 +58,10 @@ def check(experiment: Experiment) -> None:
 
 def check_data(experiment: Experiment) -> None:
     """Refuse what can be seen to be wrong without TensorFlow; see `check`."""
-    _refuse(experiment, [_names, _attackers, _schedule, _strengths, _files])
+    _refuse(experiment, [_names, _reckoned, _attackers, _schedule, _strengths, _files])
     dataset_of(experiment)
     partition_of(experiment)
-    _refuse(experiment, [_root_images, _attack_fits, _attack_acts, _strengths_fit])
+    _refuse(experiment, [_root_images, _attack_fits, _attack_acts, _strengths_fit, _public_images])
 
 
 def check_models(experiment: Experiment) -> None:
@@ -197,6 +198,30 @@ def _files(experiment: Experiment) -> Iterator[str]:
         yield from _missing("model.weights", experiment.model.weights, lambda name: resolve(name, base, root))
     if experiment.audit.enabled and experiment.audit.control:
         yield from _missing("audit.control", experiment.audit.control, lambda name: _control(name, base))
+
+
+def _public_images(experiment: Experiment) -> Iterator[str]:
+    """A student's public images have the shape of the study's."""
+    data, public = experiment.data, experiment.distillation.public
+    if not (experiment.distillation.enabled and public):
+        return
+    settings = {"classes": data.classes, "channels": data.channels, "samples": data.samples}
+    try:
+        other = load(public, data.size, data.root, seed=experiment.seed, base=base_of(experiment), **settings)
+    except FedrobustError as error:
+        yield f'distillation.public = "{public}": {error}'
+        return
+    own = dataset_of(experiment).image_shape
+    if other.image_shape != own:
+        yield f'distillation.public = "{public}": images of {other.image_shape}, the study\'s are {own}'
+
+
+def _reckoned(experiment: Experiment) -> Iterator[str]:
+    """A rule is not told of more attackers than a round has clients."""
+    federation = experiment.federation
+    sampled = sample_size(federation.participation, federation.clients)
+    if isinstance(federation.tolerate, int) and federation.tolerate > sampled:
+        yield f"federation.tolerate = {federation.tolerate}: a round has {sampled} clients"
 
 
 def _missing(key: str, name: str, find: Callable[[str], Any]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from fedrobust.errors import ConfigError as ConfigError
 from fedrobust.errors import FedrobustError
 from fedrobust.registry import did_you_mean, known_as
 from fedrobust.spec import Spec, split_sum
-from fedrobust.study_file import read_study_file, toml_value
+from fedrobust.study_file import MOST_PARTS, read_study_file, toml_value
 
 
 def _checked_epsilon(value: Any) -> Any:
@@ -47,6 +47,8 @@ PixelEpsilon = Annotated[Epsilon, AfterValidator(_within_pixels)]
 
 MOST_CLIENTS = 1_000_000
 MOST_ROUNDS = 1_000_000
+MOST_IMAGES = 1_000_000
+MOST_WORKERS = 4096
 MOST_BATCH = 65_536
 LARGEST = 3.4028234663852886e38
 """The largest float32: learning rates and the like are numbers of a graph."""
@@ -78,13 +80,16 @@ class Data(Section):
     alpha: float = Field(
         0.5,
         gt=0,
+        le=1e9,
         description="dirichlet: concentration of each class over clients; draw: of each client over classes",
     )
-    min_size: int = Field(10, ge=1, description="dirichlet: fewest images of a client")
-    shards_per_client: int = Field(2, ge=1, description="shards: label-sorted pieces a client gets")
+    min_size: int = Field(10, ge=1, le=MOST_IMAGES, description="dirichlet: fewest images of a client")
+    shards_per_client: int = Field(
+        2, ge=1, le=MOST_IMAGES, description="shards: label-sorted pieces a client gets"
+    )
     classes_per_client: int = Field(2, ge=1, description="pathological: classes a client has")
     images_per_client: int = Field(
-        40, ge=1, description="draw: images a client draws; others may draw them, too"
+        40, ge=1, le=MOST_IMAGES, description="draw: images a client draws; others may draw them, too"
     )
     skew: Literal["linear", "square", "exponential"] = Field(
         "linear", description="quantity: growth of shards"
@@ -190,13 +195,16 @@ class Training(Section):
         "none", description="balanced: n / (classes * n_class)"
     )
     proximal: float = Field(
-        0.0, ge=0, description="FedProx: weight of the squared distance to the global model, halved"
+        0.0,
+        ge=0,
+        le=LARGEST,
+        description="FedProx: weight of the squared distance to the global model, halved",
     )
     recipe: str = Field("plain", description="plain, fgsm, pgd, or a dotted path")
     epsilon: PixelEpsilon | None = Field(None, description="adversarial recipes: largest change of a pixel")
     steps: int | None = Field(None, ge=1, le=100_000, description="pgd: gradient steps")
     step_size: float | None = Field(
-        None, ge=0, description="adversarial recipes: 0 for the recipe's own choice"
+        None, ge=0, le=1, description="adversarial recipes: 0 for the recipe's own choice"
     )
     random_start: bool | None = Field(None, description="adversarial recipes: begin at a random point")
     share: float | None = Field(
@@ -376,7 +384,7 @@ class Distillation(Section):
     enabled: bool = Field(True, description="train a student")
     student: str = Field("edge-cnn", description="the student's architecture")
     image_size: int = Field(0, ge=0, le=1024, description="side the student sees; 0 keeps the native size")
-    temperature: float = Field(4.0, gt=0, description="softens both distributions")
+    temperature: float = Field(4.0, ge=0.01, le=1000, description="softens both distributions")
     public: str = Field(
         "", description="own .npz or set whose training images are used; empty: validation split"
     )
@@ -403,7 +411,10 @@ class Engine(Section):
         "threads", description="threads: all clients in this process; ray: in processes of a Ray cluster"
     )
     workers: int = Field(
-        0, ge=0, description="clients trained at a time; 0: one a core of the machine or cluster"
+        0,
+        ge=0,
+        le=MOST_WORKERS,
+        description="clients trained at a time; 0: one a core of the machine or cluster",
     )
     address: str = Field(
         "", description="ray: a running cluster (auto, ray://host:port); empty starts one here"
@@ -607,6 +618,8 @@ class Experiment(Section):
             _set(values, name.replace("__", "."), value, where)
         if "base" in values:
             raise ConfigError(f"{where}base: unknown key")
+        if (beyond := _beyond_64_bits(values)) is not None:
+            raise ConfigError(f"{where}{beyond}: a whole number of more than 64 bits")
         try:
             return cls.model_validate({**_known_names(_kebab(values, where)), "base": base})
         except RecursionError:
@@ -738,6 +751,19 @@ def _kebab(values: Mapping[str, Any], where: str) -> dict[str, Any]:
         else:
             result[name] = tuple(value) if isinstance(value, list) else value
     return result
+
+
+def _beyond_64_bits(values: Mapping[str, Any], above: str = "") -> str | None:
+    """Return the key of a whole number that neither TOML nor Flower can hold, None if there is none."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found = _beyond_64_bits(value, f"{above}{name}.") if not above.count(".") > MOST_PARTS else None
+            if found is not None:
+                return found
+        items = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(item, int) and not -(2**63) <= item < 2**63 for item in items):
+            return f"{above}{name}"
+    return None
 
 
 def _known_names(values: dict[str, Any]) -> dict[str, Any]:

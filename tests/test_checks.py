@@ -201,3 +201,52 @@ def test_networks_recipes_and_attacks_fit_the_images(settings, message):
 
 def test_models_that_fit_pass():
     check_models(study(evaluation__attacks=["pgd(target=1)", "fgsm", "square(queries=5)", "transfer"]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"federation__pre_aggregators": ["bucketing"], "federation__aggregator": "fldetector"}, "mixes"),
+        ({"federation__pre_aggregators": ["nnm"], "federation__aggregator": "foolsgold"}, "mixes clients"),
+        (
+            {"federation__pre_aggregators": ["clipping", "nnm"], "federation__aggregator": "fldetector"},
+            "NearestNeighbourMixing mixes",
+        ),
+        ({"federation__pre_aggregators": ["bucketing(size=10)"]}, "of 10 clients leaves one update"),
+        (
+            {"federation__pre_aggregators": ["bucketing(size=5)"], "federation__participation": 0.5},
+            "size = 5 of 5 clients",
+        ),
+        ({"federation__aggregator": "multi-krum(m=11)"}, "m = 11 of 10 clients"),
+        ({"federation__aggregator": "rlr(threshold=10.5)"}, "threshold = 10.5 of 10 clients"),
+        ({"federation__aggregator": "signguard(low=2)"}, "low = 2: choose a number from 0 to 1"),
+        ({"federation__aggregator": "krum", "federation__participation": 0.2}, "clients"),
+    ],
+)
+def test_rules_and_what_stands_before_them_go_together(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        study(**settings)
+
+
+def test_a_rule_that_remembers_clients_may_stand_behind_what_does_not_mix_them():
+    for rule in ("fldetector", "foolsgold"):
+        check_data(study(federation__pre_aggregators=["clipping", "arc"], federation__aggregator=rule))
+
+
+def test_a_rule_is_not_told_of_more_attackers_than_a_round_has_clients():
+    with pytest.raises(ConfigError, match=r"federation\.tolerate = 11: a round has 10 clients"):
+        check_data(study(federation__tolerate=11))
+
+
+def test_public_images_have_the_studys_shape(tmp_path):
+    images, labels = np.zeros((60, 20, 20), np.uint8), np.arange(60) % 2
+    parts = {
+        f"{split}_{kind}": part
+        for split in ("train", "val", "test")
+        for kind, part in (("images", images), ("labels", labels))
+    }
+    np.savez(tmp_path / "other.npz", **parts)
+    with pytest.raises(ConfigError, match=r"distillation\.public = .*\(20, 20, 1\).*\(28, 28, 1\)"):
+        check_data(study(distillation__public=str(tmp_path / "other.npz")))
+    with pytest.raises(ConfigError, match=r'distillation\.public = "none\.npz"'):
+        check_data(study(distillation__public="none.npz"))

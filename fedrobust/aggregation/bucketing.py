@@ -1,10 +1,11 @@
 """Put means of random groups in the clients' place."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.rule import PRE_AGGREGATORS, Cohort
+from fedrobust.aggregation.rule import PRE_AGGREGATORS, Cohort, InfeasibleError
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count
 
@@ -20,7 +21,20 @@ class Bucketing:
         size: clients of a group (the paper's s).
     """
 
+    MIXES: ClassVar[bool] = True
+
     size: Count = 2
+
+    def fits(self, n: int) -> None:
+        """Refuse a group of all `n` clients of a round.
+
+        Raises:
+            InfeasibleError: the rule behind would see one update, and could choose nothing.
+        """
+        if n > 1 and self.size >= n:
+            raise InfeasibleError(
+                f"Bucketing with size = {self.size} of {n} clients leaves one update: choose a size below {n}"
+            )
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
         """Return one update a group."""

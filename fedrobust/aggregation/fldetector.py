@@ -36,6 +36,7 @@ class FLDetector:
     """
 
     SELECTS: ClassVar[bool] = True
+    REMEMBERS: ClassVar[bool] = True
 
     window: Count = 10
 

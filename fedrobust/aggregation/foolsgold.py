@@ -40,6 +40,7 @@ class FoolsGold:
     """
 
     SELECTS: ClassVar[bool] = True
+    REMEMBERS: ClassVar[bool] = True
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the weighted mean of `updates`."""

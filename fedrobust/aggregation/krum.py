@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.rule import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.rule import RULES, Aggregation, Cohort, InfeasibleError, Tolerant
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Whole
 
@@ -69,6 +69,17 @@ class MultiKrum(_Krum):
     """
 
     m: Whole = 0
+
+    def fits(self, n: int) -> None:
+        """Refuse to average more updates than a round has.
+
+        Raises:
+            InfeasibleError: `m` is more than `n`.
+        """
+        if self.m > n:
+            raise InfeasibleError(
+                f"MultiKrum with m = {self.m} of {n} clients: choose {n} or fewer, or 0 for n - f"
+            )
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the mean of the chosen updates."""

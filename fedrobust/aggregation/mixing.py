@@ -19,6 +19,8 @@ class NearestNeighbourMixing(Tolerant):
 
     SELECTS: ClassVar[bool] = True
 
+    MIXES: ClassVar[bool] = True
+
     def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
         """Return the mixed updates."""
         n = len(updates)

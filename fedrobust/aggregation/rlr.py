@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
+from fedrobust.aggregation.rule import RULES, Aggregation, Cohort, InfeasibleError
 from fedrobust.aggregation.trimmed_mean import row_means
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import NonNegative
@@ -25,6 +25,18 @@ class RobustLearningRate:
     """
 
     threshold: NonNegative = 0.0
+
+    def fits(self, n: int) -> None:
+        """Refuse a threshold that no coordinate can reach, so that the model would always walk backwards.
+
+        Raises:
+            InfeasibleError: the threshold is more than `n`.
+        """
+        if self.threshold > n:
+            raise InfeasibleError(
+                f"RobustLearningRate with threshold = {self.threshold:g} of {n} clients: no sum of signs is above "
+                f"{n}; choose {n} or less"
+            )
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
         """Return the mean of `updates` with the signs that agreement gives."""

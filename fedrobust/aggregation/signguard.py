@@ -9,7 +9,7 @@ from fedrobust.aggregation.centred_clipping import clip_factors
 from fedrobust.aggregation.dnc import drawn_coordinates
 from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
 from fedrobust.aggregation.updates import Updates
-from fedrobust.bounds import NonNegative, Positive, PositiveShare
+from fedrobust.bounds import AtLeastOne, PositiveShare, Share
 
 
 @RULES.register("signguard")
@@ -29,8 +29,8 @@ class SignGuard:
 
     SELECTS: ClassVar[bool] = True
 
-    low: NonNegative = 0.1
-    high: Positive = 3.0
+    low: Share = 0.1
+    high: AtLeastOne = 3.0
     coordinates: PositiveShare = 0.1
 
     def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
