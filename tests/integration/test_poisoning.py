@@ -34,7 +34,7 @@ def last(folder, **settings):
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
-    return last(tmp_path_factory.mktemp("clean") / "run", poisoning__attack="none")
+    return last(tmp_path_factory.mktemp("clean") / "run", poisoning__attack="none", poisoning__malicious=0)
 
 
 @pytest.mark.parametrize("attack", ["sign-flip", "scaling(factor=100)"])
@@ -93,7 +93,8 @@ def test_attackers_come_and_go_by_the_calendar(tmp_path):
 def test_adversarial_images_reach_the_training(tmp_path, attack):
     settings = {"federation__rounds": 1, "evaluation__every": 1}
     poisoned = run(tmp_path / "one", poisoning__attack=attack, **settings).result
-    honest = run(tmp_path / "two", poisoning__attack="none", **settings).result
+    nobody = {"poisoning__attack": "none", "poisoning__malicious": 0}
+    honest = run(tmp_path / "two", **nobody, **settings).result
     assert poisoned["model"]["digest"] != honest["model"]["digest"]
     assert poisoned["rounds"][0]["clients"]["failed"] == 0
 
@@ -137,7 +138,12 @@ def test_rules_that_remember_or_ask_the_server_go_on_after_a_stop(tmp_path, rule
 
 
 def test_a_proximal_term_keeps_clients_near_the_global_model(tmp_path):
-    settings = {"poisoning__attack": "none", "federation__aggregator": "median", "federation__rounds": 1}
+    settings = {
+        "poisoning__attack": "none",
+        "poisoning__malicious": 0,
+        "federation__aggregator": "median",
+        "federation__rounds": 1,
+    }
     free = last(tmp_path / "free", **settings)["defence"]["honest-norm"]
     held = last(tmp_path / "held", training__proximal=10.0, **settings)["defence"]["honest-norm"]
     assert held < 0.9 * free
