@@ -1,0 +1,61 @@
+"""Whatever is imported is declared: nothing works only because another package brought it."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+OWN = {"fedrobust", "clients", "server", "tests"}
+
+
+def imported(folder: Path) -> dict[str, Path]:
+    """Return the foreign top-level modules that the Python files below a folder import, and one that does."""
+    files = sorted(folder.rglob("*.py"))
+    # Scripts import their neighbours, and tests import scripts.
+    beside = {path.stem for each in (folder, PROJECT / "experiments") for path in each.rglob("*.py")}
+    found = {}
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names = [node.module]
+            found.update({name.partition(".")[0]: path for name in names})
+    return {
+        name: path
+        for name, path in found.items()
+        if name not in OWN and name not in sys.stdlib_module_names and name not in beside
+    }
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared(*groups: str) -> set[str]:
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    wanted = list(settings["project"]["dependencies"])
+    for group in groups:
+        wanted += settings["dependency-groups"][group]
+    return {plain(re.match(r"[A-Za-z0-9._-]+", each)[0]) for each in wanted} | (
+        # Ray comes with the extra that is asked for by name.
+        {"ray"} if any(each.startswith("flwr[simulation]") for each in wanted) else set()
+    )
+
+
+@pytest.mark.parametrize(
+    ("folder", "groups"),
+    [("fedrobust", ()), ("clients", ()), ("server", ()), ("experiments", ("dev",)), ("tests", ("dev",))],
+)
+def test_every_import_is_declared(folder, groups):
+    known, distributions = declared(*groups), packages_distributions()
+    undeclared = {
+        f"{name} ({path.relative_to(PROJECT)})"
+        for name, path in imported(PROJECT / folder).items()
+        if not {plain(each) for each in distributions.get(name, [name])} & known
+    }
+    assert undeclared == set()
