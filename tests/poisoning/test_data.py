@@ -161,3 +161,40 @@ def test_the_same_images_are_poisoned_in_every_round(split):
 def test_wrong_settings_are_refused(text, message):
     with pytest.raises(SpecError, match=message):
         Attack.parse(text)
+
+
+def test_blending_is_the_papers_weighted_sum(split):
+    (part,) = Attack.parse("blended-backdoor(strength=0.3)").parts
+    black, white = (np.full((1, 12, 12, 1), level, np.uint8) for level in (0, 255))
+    pattern = np.random.default_rng([7, 1712]).integers(0, 256, (12, 12, 1))
+    for images in (black, white, split.images):
+        expected = np.rint((1 - 0.3) * images + 0.3 * pattern)
+        np.testing.assert_array_equal(part.stamped(images, scene(seed=7)), expected)
+
+
+def test_at_larger_sides_the_blended_pattern_is_the_same_in_larger_fields():
+    (part,) = Attack.parse("blended-backdoor(strength=1.0)").parts
+    small = part.stamped(np.zeros((1, 28, 28, 3), np.uint8), scene(seed=7))
+    large = part.stamped(np.zeros((1, 84, 84, 3), np.uint8), scene(seed=7))
+    np.testing.assert_array_equal(large, small.repeat(3, 1).repeat(3, 2))
+    odd = part.stamped(np.zeros((1, 57, 60, 1), np.uint8), scene(seed=7))
+    assert odd.shape == (1, 57, 60, 1), "fields at the edge are cut"
+
+
+def test_a_share_of_the_images_is_noisy():
+    images, labels = np.full((400, 6, 6, 1), 128, np.uint8), np.zeros(400, np.int32)
+    noisy, _ = Attack.parse("feature-noise(share=0.3)").data(images, labels, scene())
+    assert 0.2 < (noisy != images).any((1, 2, 3)).mean() < 0.4
+    noisy, _ = Attack.parse("feature-noise(deviation=0.2)").data(images, labels, scene())
+    assert (noisy != images).any((1, 2, 3)).all()
+    inside = noisy[(noisy > 0) & (noisy < 255)].astype(float) - 128
+    assert abs(inside.std() - 51) < 2, "grey levels: 255 times the deviation"
+
+
+def test_every_attacker_of_a_distributed_backdoor_has_the_part_of_its_rank():
+    black = np.zeros((2, 28, 28, 1), np.uint8)
+    attack = Attack.parse("distributed-backdoor(parts=3, target=1, share=1.0)")
+    bars = [attack.data(black, np.zeros(2, np.int32), scene(rank=rank))[0] for rank in range(6)]
+    for rank in range(3):
+        np.testing.assert_array_equal(bars[rank], bars[rank + 3])
+    assert [np.argwhere(bar[0, :, :, 0])[0].tolist() for bar in bars[:3]] == [[1, 1], [1, 8], [4, 1]]

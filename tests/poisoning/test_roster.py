@@ -1,6 +1,7 @@
 import pytest
 
-from fedrobust.config import ConfigError, Experiment
+from fedrobust.config import ConfigError, Experiment, Poisoning
+from fedrobust.poisoning import attacks_in
 from fedrobust.study import malicious_of, tolerated_of
 
 
@@ -52,3 +53,21 @@ def test_settings_survive_flowers_run_config():
     ):
         experiment = study(**settings)
         assert Experiment.from_run_config(experiment.to_run_config()) == experiment
+
+
+def rounds_of_attack(**settings):
+    poisoning = study(poisoning__malicious=1, **settings).poisoning
+    return [number for number in range(1, 13) if attacks_in(poisoning, number)]
+
+
+def test_the_calendar_of_an_attack():
+    assert rounds_of_attack() == list(range(1, 13))
+    assert rounds_of_attack(poisoning__first_round=4) == list(range(4, 13))
+    assert rounds_of_attack(poisoning__last_round=4) == [1, 2, 3, 4]
+    assert rounds_of_attack(poisoning__first_round=2, poisoning__last_round=9, poisoning__every=3) == [
+        2,
+        5,
+        8,
+    ]
+    assert rounds_of_attack(poisoning__first_round=3, poisoning__last_round=3) == [3]
+    assert not attacks_in(Poisoning(), 1)
