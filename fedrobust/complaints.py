@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a run failed on its way (or cells of a sweep did), 2 somet
 was run, 3 the verdict of a strict audit is not "robust", 130 stopped by Ctrl-C or SIGTERM.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -105,7 +106,7 @@ def own_process() -> Iterator[None]:
 
     This project's own warnings are notices to the user: a line each.
     """
-    with warnings.catch_warnings(), own_words_only():
+    with warnings.catch_warnings(), own_words_only(), _loggers_silent():
         warnings.simplefilter("ignore")
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _notice
@@ -117,6 +118,17 @@ def own_process() -> Iterator[None]:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _loggers_silent() -> Iterator[None]:
+    """Keep what TensorFlow, Keras, Flower and Ray log off the terminal: what matters of it is raised, too."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _notice(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

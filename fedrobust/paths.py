@@ -14,9 +14,11 @@ def expanded(path: str | Path) -> Path:
     """Return a path as absolute, with ``~`` and links followed; it need not exist.
 
     Raises:
-        PathError: there is no such user, links run in a circle, or no file can have this name.
+        PathError: there is no such user, links run in a circle, no file can have this name, or it is not UTF-8, in
+            which run folders are written.
     """
     try:
+        str(path).encode("utf-8")
         return Path(path).expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:
         raise PathError(f"{str(path)!r}: not a path that can be used: {_reason(error)}") from error

@@ -1,6 +1,7 @@
 """Where data are looked for: the folders, in order, and a file within them."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from fedrobust.data.dataset import DataError
@@ -19,7 +20,9 @@ def roots(root: str | Path = "") -> tuple[Path, ...]:
         ('/srv/images', '.medmnist')
     """
     given = [home_of(folder) for folder in (root, os.environ.get(VARIABLE, "")) if str(folder)]
-    return tuple(dict.fromkeys([*given, Path.home() / ".medmnist"]))
+    with suppress(RuntimeError):  # a user without a home folder, as in some containers
+        given.append(Path.home() / ".medmnist")
+    return tuple(dict.fromkeys(given))
 
 
 def home_of(path: str | Path) -> Path:

@@ -145,8 +145,11 @@ def cache_folder(path: Path) -> Path:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     version = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}"
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    root = os.environ.get("FEDROBUST_CACHE") or Path(home) / "fedrobust"
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a user without a home folder, as in some containers
+        home = Path(tempfile.gettempdir())
+    root = os.environ.get("FEDROBUST_CACHE") or home / "fedrobust"
     return Path(root).expanduser() / f"{path.stem}-{hashlib.sha256(version.encode()).hexdigest()[:24]}"
 
 

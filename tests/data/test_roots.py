@@ -58,3 +58,15 @@ def test_a_missing_file_names_every_place(places):
     for place in (places["base"], places["cwd"], *folders(places["root"])):
         assert str(place) in str(refusal.value)
     assert "weights/x.h5" in str(refusal.value)
+
+
+def test_a_user_without_a_home_folder(monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", nowhere)
+    monkeypatch.delenv("FEDROBUST_DATA", raising=False)
+    assert roots() == ()
+    assert [path.as_posix() for path in roots("/srv/images")] == ["/srv/images"]
+    with pytest.raises(DataError, match="no such user"):
+        roots("~nobody-of-this-name")

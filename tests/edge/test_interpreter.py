@@ -76,3 +76,52 @@ def test_what_is_no_model_is_refused(tmp_path):
     path.write_bytes(b"not a model")
     with pytest.raises(ValueError, match="model"):
         Interpreter.open(path)
+
+
+def converted(layers, **settings):
+    """A LiteRT file's content of a small network, converted with other settings than the export's."""
+    import keras
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Sequential(layers))
+    for name, value in settings.items():
+        setattr(converter, name, value)
+    return converter.convert()
+
+
+def uint8_file():
+    import keras
+    import tensorflow as tf
+
+    return converted(
+        [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)],
+        optimizations=[tf.lite.Optimize.DEFAULT],
+        representative_dataset=lambda: ([np.full((1, 4, 4, 1), x, np.float32)] for x in (0, 0.5, 1)),
+        inference_input_type=tf.uint8,
+        inference_output_type=tf.uint8,
+    )
+
+
+def vector_file():
+    import keras
+
+    return converted([keras.Input((5,)), keras.layers.Dense(2)])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (uint8_file, "uint8: only float32 and int8"),
+        (vector_file, "one batch of images"),
+        (lambda: b"", "LiteRT cannot open it"),
+        (lambda: b"\x1c\0\0\0TFL3" + bytes(64), "LiteRT cannot open it"),
+        (lambda: b"no model", "LiteRT cannot open it"),
+    ],
+)
+def test_files_of_other_kinds_are_refused_with_a_sentence(tmp_path, content, message):
+    from fedrobust.edge.interpreter import LiteRTFileError
+
+    path = tmp_path / "own.tflite"
+    path.write_bytes(content())
+    with pytest.raises(LiteRTFileError, match=message):
+        Interpreter.open(path)

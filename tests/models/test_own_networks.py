@@ -127,3 +127,31 @@ def test_a_module_that_cannot_be_imported_is_a_sentence(tmp_path, monkeypatch, s
         build_classifier("broken_networks:build", (8, 8, 1), 2)
     with pytest.raises(FedrobustError, match="no 'other'"):
         classifier("other")
+
+
+def test_pretrained_weights_that_are_none(tmp_path):
+    import keras
+
+    from fedrobust.models.architectures import ARCHITECTURES
+
+    backbone = ARCHITECTURES["edge-cnn"].features((28, 28, 1))
+    backbone.save_weights(tmp_path / "good.weights.h5")
+    broken = [np.full_like(array, np.nan) for array in backbone.get_weights()]
+    backbone.set_weights(broken)
+    backbone.save_weights(tmp_path / "nan.weights.h5")
+    (tmp_path / "text.weights.h5").write_text("no weights")
+    whole = (tmp_path / "good.weights.h5").read_bytes()
+    (tmp_path / "cut.weights.h5").write_bytes(whole[: len(whole) // 2])
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(tmp_path / "other.weights.h5")
+    for name, message in (
+        ("nan", "NaN or infinite"),
+        ("text", "edge-cnn"),
+        ("cut", "edge-cnn"),
+        ("other", "edge-cnn"),
+    ):
+        path = tmp_path / f"{name}.weights.h5"
+        with pytest.raises(FedrobustError, match=message) as refusal:
+            build_classifier("edge-cnn", (28, 28, 1), 2, image_size=0, weights=path.name, weights_file=path)
+        assert str(path) in str(refusal.value)
+    good = tmp_path / "good.weights.h5"
+    build_classifier("edge-cnn", (28, 28, 1), 2, image_size=0, weights=good.name, weights_file=good)

@@ -68,7 +68,7 @@ def test_paths_that_cannot_be(tmp_path):
     for wrong in (tmp_path / "file", tmp_path / "file/below", tmp_path / "file/below/more"):
         with pytest.raises(PathError, match="is a file"):
             check_can_hold(wrong, "out")
-    for wrong in (tmp_path / "loop" / "x", "~nobody-of-this-name/x", "a\0b"):
+    for wrong in (tmp_path / "loop" / "x", "~nobody-of-this-name/x", "a\0b", "not-utf-8-\udcff"):
         with pytest.raises(PathError, match="not a path"):
             expanded(wrong)
     check_can_hold(tmp_path / "new/and/deep", "out")
