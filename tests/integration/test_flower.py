@@ -66,6 +66,8 @@ def written(value: str) -> str:
     return value if re.fullmatch(r"[\d.]+|true|false", value) else f"'{value}'"
 
 
+# Flower starts a SuperLink and Ray for it: a minute or two.
+@pytest.mark.slow
 def test_flwr_run_gives_the_bits_of_the_threads_engine(tmp_path, home, threads_digest):
     config = " ".join(f"{key}={written(value)}" for key, value in SETTINGS.items())
     done = subprocess.run(
