@@ -26,7 +26,8 @@ class FLDetector:
     The paper has every client in every round. Where only some are drawn, w_last is the global model that a client saw
     last, its errors are averaged over the rounds that it took part in, the scores of all clients are clustered, and H
     is made of how the updates of the same clients changed. A client last seen more than `window` rounds ago is not
-    scored anew. With all clients in every round, and nobody left out, this is the paper's.
+    scored anew. With all clients in every round, and nobody left out, this is the paper's. The rarer clients are
+    seen, the more rounds it takes until it finds who is malicious.
 
     It detects, and bounds nothing: in the first rounds there is nothing to compare with, and everybody is averaged.
     ``clipping`` before it bounds what one client can do until then.
