@@ -97,6 +97,8 @@ class FLDetector:
         positions, seen = memory["positions"], memory["seen"][places]
         ago = np.where(seen >= 0, memory["rounds"] - seen, 0)
         ago[ago >= len(positions)] = 0
+        if not ago.any():
+            return ago, latest[:0], latest[:0]
         return ago, positions[-1] - positions[len(positions) - 1 - ago], latest - memory["last"][places]
 
     def _errors(
