@@ -85,28 +85,3 @@ def plain(value: Any, depth: int = 0) -> Any:
 def _writable(text: str) -> str:
     cut = text if len(text) <= MOST_STRING else f"{text[: MOST_STRING - 1]}…"
     return cut.encode("utf-8", "replace").decode("utf-8")
-
-
-_FRAMES = "Traceback (most recent call last):"
-_NODE = re.compile(r"^\[\[.*\]\]")
-
-
-def summary(reason: str) -> str:
-    r"""Return what went wrong in one plain line: of a traceback, what its last error says.
-
-    TensorFlow's errors begin with a heading and end with the name of a graph's node: what stands between is told.
-
-    Example:
-        >>> summary("Traceback (most recent call last):\n  File ...\nOSError: the disk is full\nsince noon")
-        'OSError: the disk is full'
-    """
-    *_, last = reason.rpartition(_FRAMES)
-    lines = [line for line in last.splitlines() if line.strip()]
-    said = [line for line in lines if not line[0].isspace()] if len(last) < len(reason) else lines[-1:]
-    if not said:
-        return plain_text(reason) or "it does not say why"
-    first = said[0]
-    if first.rstrip().endswith(":"):
-        more = [line.strip() for line in lines[lines.index(first) + 1 :] if not _NODE.match(line.strip())]
-        first = f"{first.rstrip()} {more[-1]}" if more else first
-    return plain_text(first) or "it does not say why"

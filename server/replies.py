@@ -12,7 +12,8 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
 from fedrobust.models.layout import Layout, Weights
-from fedrobust.plain import plain_text, summary
+from fedrobust.plain import plain_text
+from fedrobust.reasons import first_reason
 from fedrobust.runs.environment import code_digest
 from fedrobust.simulation.exchange import last_line
 from fedrobust.simulation.guard import told
@@ -110,7 +111,7 @@ def read_reply(
     except ReplyError as error:
         return Failure(partition, str(error))
     except Exception as error:  # a reply is anything: what it makes a reader raise is its own failure
-        return Failure(partition, f"it cannot be read: {summary(told(error))}")
+        return Failure(partition, f"it cannot be read: {first_reason(told(error))}")
 
 
 def read_introduction(message: Message, layout: Layout, clients: int) -> Introduction | Failure:
@@ -123,7 +124,7 @@ def read_introduction(message: Message, layout: Layout, clients: int) -> Introdu
     except ReplyError as error:
         return Failure(node, str(error))
     except Exception as error:
-        return Failure(node, f"its introduction cannot be read: {summary(told(error))}")
+        return Failure(node, f"its introduction cannot be read: {first_reason(told(error))}")
 
 
 def _introduced(message: Message, node: int, layout: Layout, clients: int) -> Introduction:

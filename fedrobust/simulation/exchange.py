@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from fedrobust.plain import summary
+from fedrobust.reasons import first_reason
 from fedrobust.runs.events import ClientReplied, emit
 from fedrobust.simulation.grid import SimulatedGrid
 from fedrobust.simulation.wire import Wire
@@ -61,4 +61,4 @@ def last_line(reply: Message) -> str:
     """Return what went wrong in one plain line, or "" for a reply with content."""
     if not reply.has_error():
         return ""
-    return summary(reply.error.reason) if reply.error.reason else f"error {reply.error.code}"
+    return first_reason(reply.error.reason) if reply.error.reason else f"error {reply.error.code}"

@@ -27,7 +27,8 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from fedrobust.apps import load_app
 from fedrobust.config import Engine, Experiment
 from fedrobust.cores import cores
-from fedrobust.plain import plain_text, summary
+from fedrobust.plain import plain_text
+from fedrobust.reasons import first_reason
 from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import claim_process, start_tensorflow
 from fedrobust.simulation.envelope import Envelope, opened, pack, sealed, unpack, values_of
@@ -227,7 +228,7 @@ class RayEngine:
 def _said(error: Exception) -> str:
     """Return what Ray's error says, in one line: of an error in a worker, the worker's own."""
     cause = getattr(error, "cause", None) or error
-    return summary("".join(traceback.format_exception_only(cause)))
+    return first_reason("".join(traceback.format_exception_only(cause)))
 
 
 def _reach(address: str) -> None:

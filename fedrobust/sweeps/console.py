@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from fedrobust.plain import summary
+from fedrobust.reasons import first_reason
 from fedrobust.runs.console import standard_output
 from fedrobust.sweeps.compare import MAIN
 from fedrobust.sweeps.events import (
@@ -81,7 +81,7 @@ class SweepConsole:
                 left = self.time_left()
                 self.progress.update(self.task, advance=1, left=left)
                 mark = "[red]failed[/]  " if event.error else ""
-                text = escape(self._reason(summary(event.error)) if event.error else event.line)
+                text = escape(self._reason(first_reason(event.error)) if event.error else event.line)
                 self._say(f"{mark}{escape(event.cell.label)}:  {text}  {event.seconds:.0f} s  [dim]{left}[/]")
             case WorkerReplaced():
                 self._say(

@@ -1,0 +1,79 @@
+"""Why something failed, in one line that a person can use."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from fedrobust.plain import plain_text
+
+NO_REASON = "it does not say why"
+
+_FRAMES = "Traceback (most recent call last):"
+
+# What TensorFlow writes around the reason: headings, names of nodes of a graph, and counts.
+_AROUND = re.compile(
+    r"^(?:"
+    r"\[\[.*"
+    r"|detected at node .*"
+    r"|node: .*"
+    r"|<stack traces unavailable>"
+    r"|original stack trace .*"
+    r"|\d+ root error\(s\) found\.?"
+    r"|\d+ successful operations\..*"
+    r"|graph execution error:?"
+    r"|stack trace for op definition.*"
+    r'|file ".*", line \d+.*'
+    r")$",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"^\(\d+\)\s*")
+_OPERATION = re.compile(r"\s*\[Op:[^\]]*\]")
+_FUNCTION_NODE = re.compile(r"\{\{(?:function_node|node) [^}]*\}\}\s*")
+_MODULE = re.compile(r"^(?:[A-Za-z_]\w*\.)+(?=[A-Z]\w*:)")
+
+
+def first_reason(text: str) -> str:
+    r"""Return what went wrong in one plain line: of a traceback, what its last error says first.
+
+    TensorFlow begins its errors with headings and ends them with the names of a graph's nodes: the first line that says
+    something is told, behind the kind of the error.
+
+    Args:
+        text: an error's message or a traceback, of any origin: terminal sequences and line ends are taken out of it.
+
+    Example:
+        >>> first_reason("Traceback (most recent call last):\n  File ...\nOSError: the disk is full\nsince noon")
+        'OSError: the disk is full'
+        >>> first_reason("InvalidArgumentError: Graph execution error:\n\nDetected at node while/GatherV2_2 defined at "
+        ...     "(most recent call last):\n<stack traces unavailable>\nindices[3] = 7 is not in [0, 2)\n"
+        ...     "\t [[{{node while/GatherV2_2}}]] [Op:__inference_2]")
+        'InvalidArgumentError: indices[3] = 7 is not in [0, 2)'
+    """
+    *_, last = text.rpartition(_FRAMES)
+    lines = [line for line in last.splitlines() if plain_text(line)]
+    if len(last) < len(text):  # the lines of a traceback's frames are indented, its error is not
+        start = next((place for place, line in enumerate(lines) if not line[0].isspace()), len(lines))
+        lines = lines[start:]
+    heading = ""
+    for line in lines:
+        said = plain_text(_NUMBERED.sub("", _OPERATION.sub("", _FUNCTION_NODE.sub("", line.strip()))))
+        said = _MODULE.sub("", said)
+        if not said or _AROUND.match(said):
+            continue
+        if said.endswith(":"):
+            # "InvalidArgumentError: Graph execution error:" and the like: the kind stays, what follows is the reason.
+            heading = heading or said
+            continue
+        kind, colon, _ = heading.partition(":")
+        return plain_text(f"{kind}{colon} {said}" if heading else said)
+    return plain_text(heading) or (NO_REASON if lines else plain_text(text) or NO_REASON)
+
+
+def counted(reasons: Iterable[str]) -> list[tuple[str, int]]:
+    """Return each reason once with how often it was given, the most frequent first.
+
+    Example:
+        >>> counted(["disk full", "no data", "no data"])
+        [('no data', 2), ('disk full', 1)]
+    """
+    return Counter(reasons).most_common()
