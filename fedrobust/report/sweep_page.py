@@ -5,10 +5,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fedrobust.atomic import atomic
+from fedrobust.reasons import first_reason
 from fedrobust.report.page import STYLE
 from fedrobust.sweeps.figures import strongest_epsilon
 from fedrobust.sweeps.results import Results, Row
@@ -85,12 +87,14 @@ class Heatmap:
         note: how to read it.
         columns: names of the defences.
         rows: (name of the attack, tiles).
+        told: what each defence was told of the attackers, a text a column.
     """
 
     title: str
     note: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Tile, ...]], ...]
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,14 +124,15 @@ def render(rows: Sequence[Row], name: str) -> str:
     )
     template = environment.from_string(here.joinpath(TEMPLATE).read_text(encoding="utf-8"))
     keys = list(dict.fromkeys(key for row in rows for key in row.settings))
+    numbered_ = numbered(rows)
     return template.render(
         style=Markup(here.joinpath(STYLE).read_text(encoding="utf-8")),
         name=str(rows[0].experiment.get("name", name)) if rows else name,
         cells=len(rows),
         seeds=len({row.settings.get(SEED) for row in rows}),
         failed=failures(rows),
-        unfinished=sum(row.status in ("failed", "missing") for row in rows),
-        pending=sum(row.status == "not run" for row in rows),
+        unfinished=sum(status_of(row) in WITHOUT for row in rows),
+        pending=sum(row.status in PENDING for row in rows),
         tolerance=tolerance(rows),
         codes=len({row.code for row in rows}),
         facets=facets(rows),
@@ -135,33 +140,56 @@ def render(rows: Sequence[Row], name: str) -> str:
         figures=FIGURES,
         table=[[*(shown(row.settings.get(key, "")) for key in keys)] for row in rows],
         rows=rows,
-        values=[[_percent(row.figures.get(figure)) for figure, _ in FIGURES] for row in rows],
-        states=[row.status if row.status != "finished" else told_of(row) for row in rows],
+        values=[
+            [_percent(row.figures.get(figure) if measured(row, figure) else None) for figure, _ in FIGURES]
+            for row in rows
+        ],
+        states=[state(row, numbered_) for row in rows],
     )
 
 
 @dataclass(frozen=True)
 class Failures:
-    """Cells that have no result for one reason."""
+    """Cells that have no result for one reason; `status` says what became of them."""
 
+    status: str
     reason: str
     cells: tuple[str, ...]
 
 
 def failures(rows: Sequence[Row]) -> list[Failures]:
     """Return why cells failed or could not be run: each reason once."""
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        if row.status in ("failed", "missing"):
-            reasons.setdefault(row.error.strip() or "no reason was recorded", []).append(label(row))
-    return [Failures(reason, tuple(cells)) for reason, cells in reasons.items()]
+        if status_of(row) in WITHOUT:
+            reasons.setdefault((status_of(row), why(row)), []).append(label(row))
+    return [Failures(status, reason, tuple(cells)) for (status, reason), cells in reasons.items()]
 
 
-def told_of(row: Row) -> str:
-    """Return what has to be said of a finished cell beside its figures."""
-    invalid = int(row.figures.get("invalid-rounds", 0))
-    rounds = "round" if invalid == 1 else "rounds"
-    return f"attack failed in {invalid} {rounds}" if invalid else ""
+def numbered(rows: Sequence[Row]) -> dict[tuple[str, str], int]:
+    """Return the number of each reason in the list of `failures`, by which the rest of the page refers to it."""
+    return {(one.status, one.reason): place for place, one in enumerate(failures(rows), start=1)}
+
+
+WITHOUT = ("failed", "invalid", "missing")
+"""What became of cells that will have no figures unless somebody does something."""
+
+PENDING = ("not run", "stopped")
+"""What became of cells that have no figures yet."""
+
+
+def state(row: Row, reasons: Mapping[tuple[str, str], int]) -> str:
+    """Return what became of a cell, with the number of the reason."""
+    status = status_of(row)
+    if status == "stopped" and row.error:
+        return row.error
+    number = reasons.get((status, why(row)))
+    return status if number is None else f"{status}, reason {number}"
+
+
+def why(row: Row) -> str:
+    """Return in one line why a cell has no figures."""
+    return first_reason(row.error) if row.error.strip() else "no reason was recorded"
 
 
 def tolerance(rows: Sequence[Row]) -> str:
@@ -169,19 +197,42 @@ def tolerance(rows: Sequence[Row]) -> str:
     attacked = [row for row in rows if row.status == "finished" and "tolerated" in row.figures]
     if not attacked:
         return ""
-    told = [row for row in attacked if _section(row, "federation").get("tolerate") is None]
+    told = [row for row in attacked if is_oracle(row)]
     text = ""
     if told:
         text = (
-            f"In {len(told)} of {len(attacked)} attacked cells, rules that take a number of malicious clients are "
-            "given the true one, unless they name their own: an oracle, which no real server has. "
+            f"In {len(told)} of {len(attacked)} attacked cells whose rule takes f, the number of malicious clients to "
+            "tolerate in a round, it was told the true number: an oracle, which no real server has. "
         )
     more = max((row.figures.get("probability-of-more", 0.0) for row in attacked), default=0.0)
     return text + (
-        f"More attackers than that are sampled with a probability of up to {more:.1%} a round."
+        f"P(more), the probability that a round samples more attackers than f, is up to {more:.1%}."
         if more
         else "No round samples more attackers than that."
     )
+
+
+def told_to(rows: Sequence[Row]) -> str:
+    """Return what the cells of one defence were told of the attackers, "" where it does not ask or nobody attacks."""
+    told = [row for row in rows if status_of(row) == "finished" and "tolerated" in row.figures]
+    if not told:
+        return ""
+
+    def span(figure: str, text: Callable[[float], str]) -> str:
+        values = sorted({row.figures.get(figure, 0.0) for row in told})
+        return " to ".join(dict.fromkeys((text(values[0]), text(values[-1]))))
+
+    by = {"oracle" if is_oracle(row) else "given" for row in told}
+    more = span("probability-of-more", lambda value: f"{100 * value:.2g} %")
+    f = span("tolerated", lambda value: f"{value:.0f}")
+    return f"f = {f} ({', '.join(sorted(by))}), P(more) = {more}"
+
+
+def is_oracle(row: Row) -> bool:
+    """Return whether a cell's rule was told the true number of attackers, which no server knows."""
+    if "oracle" in row.figures:
+        return bool(row.figures["oracle"])
+    return _section(row, "federation").get("tolerate") is None
 
 
 FIGURES = (
@@ -202,7 +253,7 @@ def label(row: Row) -> str:
 
 def facets(rows: Sequence[Row]) -> list[Facet]:
     """Return the heatmaps, one group for each combination of what is neither attack, defence nor seed."""
-    own = {SEED, *DEFENCE}
+    own, reasons = {SEED, *DEFENCE}, numbered(rows)
     groups: dict[tuple[tuple[str, str], ...], list[Row]] = {}
     for row in rows:
         others = tuple(
@@ -212,13 +263,19 @@ def facets(rows: Sequence[Row]) -> list[Facet]:
         )
         groups.setdefault(others, []).append(row)
     return [
-        Facet(", ".join(f"{key} = {value}" for key, value in others), tuple(heatmaps(group)))
+        Facet(", ".join(f"{key} = {value}" for key, value in others), tuple(heatmaps(group, reasons)))
         for others, group in groups.items()
     ]
 
 
-def heatmaps(rows: Sequence[Row]) -> Iterable[Heatmap]:
-    """Yield the heatmaps of cells that differ in attack, defence and seed alone, of what was measured."""
+def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None = None) -> Iterable[Heatmap]:
+    """Yield the heatmaps of cells that differ in attack, defence and seed alone, of what was measured.
+
+    Args:
+        rows: the cells.
+        reasons: numbers of the reasons for which cells have no result; see `numbered`.
+    """
+    grid = partial(grid_of, reasons=reasons or {})
     names = list(dict.fromkeys(name for row in rows for name in row.figures))
     chance = max((row.figures.get("chance", 0.5) for row in rows), default=0.5)
     majority = max((row.figures.get("majority_rate", 0.0) for row in rows), default=0.0)
@@ -288,7 +345,7 @@ def heatmaps(rows: Sequence[Row]) -> Iterable[Heatmap]:
     )
 
 
-def grid(
+def grid_of(
     rows: Sequence[Row],
     figure: str,
     title: str,
@@ -300,6 +357,7 @@ def grid(
     note: Callable[[Sequence[Row]], str] | None = None,
     images: str = "images",
     attacked: bool = False,
+    reasons: Mapping[tuple[str, str], int],
 ) -> Iterable[Heatmap]:
     """Yield the heatmap of one figure, if any cell has it.
 
@@ -317,6 +375,7 @@ def grid(
         note: writes what stands below the mean, from a field's cells.
         images: the figure that says how many images this one is a share of.
         attacked: only cells with an attack have the figure.
+        reasons: numbers of the reasons for which cells have no result.
     """
     told = [row for row in rows if measured(row, figure)]
     if not told:
@@ -330,11 +389,12 @@ def grid(
 
     def tile(group: Sequence[Row], values: Sequence[float], without: Sequence[Row]) -> Tile:
         spread = Spread.of(values)
-        states = tuple(f"{count} {state}" for state, count in Counter(map(state_of, without)).items())
+        states = tuple(f"{count} {state}" for state, count in Counter(map(status_of, without)).items())
         if spread is None:
-            return Tile(
-                states[0] if len(states) == 1 else "no result" if states else "–", states[1:] and states
-            )
+            numbers = sorted({reasons.get((status_of(row), why(row)), 0) for row in without} - {0})
+            see = (f"reason {', '.join(map(str, numbers))}",) if numbers else ()
+            text_ = states[0] if len(states) == 1 else "no result" if states else "–"
+            return Tile(text_, (*(states if len(states) > 1 else ()), *see))
         between = seeds_apart(spread, values) if text is None else ""
         size = count_of(group, images) if text is None else ""
         notes = (between, size, note(group) if note else "", *states)
@@ -360,7 +420,8 @@ def grid(
                 )
             )
         lines.append(("worst", tuple(tiles_)))
-    yield Heatmap(title, note_, tuple(defences), tuple(lines))
+    heads = tuple(told_to([row for row in rows if defence_of(row) == defence]) for defence in defences)
+    yield Heatmap(title, note_, tuple(defences), tuple(lines), heads)
 
 
 def worst_tile(
@@ -404,19 +465,19 @@ def worst_tile(
 
 def measured(row: Row, figure: str) -> bool:
     """Return whether a cell came to its end and has the figure."""
-    return row.status == "finished" and figure in row.figures
+    return status_of(row) == "finished" and figure in row.figures
 
 
 def lacks(row: Row, figure: str, attacked: bool) -> bool:
     """Return whether a cell has no figure that it should have: it is not finished, or its attack failed."""
     if measured(row, figure) or (attacked and _section(row, "poisoning").get("attack", "none") == "none"):
         return False
-    return row.status != "finished" or "invalid-rounds" in row.figures
+    return status_of(row) != "finished"
 
 
-def state_of(row: Row) -> str:
-    """Return what became of a cell that has no figure."""
-    return "attack failed" if row.status == "finished" else row.status
+def status_of(row: Row) -> str:
+    """Return a cell's status; a finished one whose attack failed in some round is invalid."""
+    return "invalid" if row.status == "finished" and "invalid-rounds" in row.figures else row.status
 
 
 def seeds_apart(spread: Spread, values: Sequence[float]) -> str:

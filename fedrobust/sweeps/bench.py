@@ -28,7 +28,7 @@ from fedrobust.sweeps.events import (
     WorkerReplaced,
 )
 from fedrobust.sweeps.figures import final_figures
-from fedrobust.sweeps.results import FILE, Results
+from fedrobust.sweeps.results import FILE, Results, outcome_of
 from fedrobust.sweeps.source import SweepSource
 from fedrobust.sweeps.sweep import Cell, Sweep, graph_key
 from fedrobust.sweeps.worker import serve
@@ -222,14 +222,16 @@ class Bench:
         assert cell is not None
         result = self._result(cell)
         self.results.add(cell, self.places[cell.hash], result, error)
-        self.failed += bool(error)
-        figures = final_figures(result or {})
+        status, why = ("failed", error) if error else outcome_of(result or {})
+        self.failed += status != "finished"
+        figures = final_figures(result or {}) if status == "finished" else {}
         told = [
             f"{name} {figures[key]:.1%}"
             for name, key in (("balanced", "balanced_accuracy"), ("success", "attack-success"))
             if key in figures
         ]
-        self._tell(CellFinished(cell, "  ".join(told), time.monotonic() - seat.since, error))
+        seconds = time.monotonic() - seat.since
+        self._tell(CellFinished(cell, "  ".join(told), seconds, why, status == "invalid"))
 
     def _replaced(self, seat: Seat, seats: Sequence[Seat]) -> Seat:
         """Return a new worker in the place of a dead one, busy with its cell if that has not cost too many."""

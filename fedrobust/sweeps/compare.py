@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedrobust.reasons import first_reason
+from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.runs.run import Run
 from fedrobust.sweeps.figures import final_figures
 from fedrobust.sweeps.results import FILE, Results, Row, SweepError
@@ -21,6 +23,8 @@ MAIN = (
     "attack-success",
     "true-positive-rate",
     "false-positive-rate",
+    "tolerated",
+    "probability-of-more",
 )
 """Figures that a terminal shows of many runs."""
 
@@ -32,12 +36,14 @@ class Compared:
     Attributes:
         name: its folder's name; of a cell of a sweep its swept values.
         status: what became of it.
+        reason: why it is not finished, or says nothing.
         study: its settings, with dotted keys.
         figures: what came out; none of a run that is not finished.
     """
 
     name: str
     status: str
+    reason: str
     study: Mapping[str, Any]
     figures: Mapping[str, float]
 
@@ -45,21 +51,23 @@ class Compared:
     def of_run(cls, path: str | Path) -> "Compared":
         """Read a run folder."""
         run = Run.open(path)
-        finished = run.status == "finished"
-        rounds = len(run.result.get("rounds") or ())
-        status = run.status if finished else f"{run.status} after {rounds} rounds"
-        figures = final_figures(run.result) if finished else {}
+        invalid = invalid_line(run.result)
+        status = "invalid" if invalid and run.status == "finished" else run.status
+        figures = final_figures(run.result) if status == "finished" else {}
+        error = str(run.result.get("error") or "") if status == "failed" else ""
+        told = (cut_short(run.result), first_reason(error) if error else invalid)
+        reason = ": ".join(filter(None, told))
         study = flat(run.result.get("experiment") or {})
-        return cls(Path(path).resolve().name, status, _with_oracle(study, figures), figures)
+        return cls(Path(path).resolve().name, status, reason, _with_oracle(study, figures), figures)
 
     @classmethod
     def of_cell(cls, row: Row) -> "Compared":
         """Return a cell of a sweep."""
         name = ", ".join(f"{key.split('.')[-1]} {shown(value)}" for key, value in row.settings.items())
         figures = row.figures if row.status == "finished" else {}
-        invalid = " (attack failed in some rounds)" if "invalid-rounds" in figures else ""
         study = _with_oracle(flat(row.experiment), figures)
-        return cls(name or row.hash[:8], row.status + invalid, study, figures)
+        reason = first_reason(row.error) if row.error else ""
+        return cls(name or row.hash[:8], row.status, reason, study, figures)
 
 
 def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
@@ -72,7 +80,8 @@ def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
         paths: run folders; the folder of a sweep stands for its cells.
 
     Returns:
-        Indexed by the runs' names; figures are numbers, NaN where there is none.
+        Indexed by the runs' names; figures are numbers, NaN where there is none. ``reason`` says why, where a run has
+        none.
 
     Raises:
         RunFolderError: a folder holds no run.
@@ -93,13 +102,16 @@ def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
     rows = [
         {
             "status": run.status,
+            **({"reason": run.reason or None} if any(run.reason for run in runs) else {}),
             **{key: _value(run.study.get(key)) for key in keys},
             **{name: run.figures.get(name) for name in names},
         }
         for run in runs
     ]
     table = pandas.DataFrame(rows, index=pandas.Index(distinct([run.name for run in runs]), name="run"))
-    return table.astype(dict.fromkeys(names, float))
+    table = table.astype(dict.fromkeys(names, float))
+    table.attrs["figures"] = names
+    return table
 
 
 def differing(studies: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -80,7 +80,7 @@ class SweepConsole:
                 self.failed += bool(event.error)
                 left = self.time_left()
                 self.progress.update(self.task, advance=1, left=left)
-                mark = "[red]failed[/]  " if event.error else ""
+                mark = f"[red]{'invalid' if event.invalid else 'failed'}[/]  " if event.error else ""
                 text = escape(self._reason(first_reason(event.error)) if event.error else event.line)
                 self._say(f"{mark}{escape(event.cell.label)}:  {text}  {event.seconds:.0f} s  [dim]{left}[/]")
             case WorkerReplaced():
@@ -90,7 +90,7 @@ class SweepConsole:
             case SweepFinished():
                 self.progress.stop()
                 if event.failed:
-                    self._say(f"{event.failed} cells failed", style="red")
+                    self._say(f"{event.failed} cells failed or are invalid", style="red")
                 self._say(f"page: {escape(event.page)}")
             case _:
                 pass
@@ -132,7 +132,8 @@ def comparison(compared: "pandas.DataFrame", width: int) -> Iterator[Table]:
             table.add_row(escape(str(key)), *(escape(written(value)) for value in compared[key]))
         yield table
         return
-    settings = [key for key in compared.columns if key == "status" or compared[key].dtype == object]
+    figures_ = compared.attrs["figures"]
+    settings = [key for key in compared.columns if key not in figures_]
     figures = [name for name in MAIN if name in compared.columns]
     # Names of runs take what settings and figures leave: with many settings each half stands in a table of its own.
     halves = [settings, figures] if 12 * (len(settings) + len(figures)) > width - 24 else [settings + figures]

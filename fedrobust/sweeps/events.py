@@ -35,12 +35,16 @@ class CellStarted:
 
 @dataclass(frozen=True)
 class CellFinished:
-    """A cell is over; `line` says what came out, `error` is empty where it went well."""
+    """A cell is over; `line` says what came out, `error` is empty where it went well.
+
+    It is `invalid` where the run came to its end, but its attack failed by a fault of the study.
+    """
 
     cell: Cell
     line: str
     seconds: float
     error: str = ""
+    invalid: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class WorkerReplaced:
 
 @dataclass(frozen=True)
 class SweepFinished:
-    """The sweep is over: how many cells failed, how many could not be run here, and where its page is."""
+    """The sweep is over: how many cells failed or are invalid, how many cannot be run here, and its page."""
 
     failed: int
     missing: int

@@ -19,7 +19,8 @@ def final_figures(result: Mapping[str, Any]) -> dict[str, float]:
         ``true-positive-rate`` and ``malicious-influence`` (attacked rounds), ``false-positive-rate`` and
         ``rare-false-positive-rate``; ``rule-seconds`` and ``rule-bytes`` a round; ``seconds`` of the run;
         ``images`` and ``attack-success images``, how many test images the shares are of; ``tolerated`` and
-        ``probability-of-more``, where there are attackers and the rule takes their number; ``invalid-rounds``, in which
+        ``probability-of-more``, where there are attackers and the rule takes their number, and ``oracle``, 1 where that
+        is the true one; ``invalid-rounds``, in which
         the attack failed. What was not measured is left out.
     """
     rounds = result.get("rounds") or []
@@ -48,6 +49,7 @@ def final_figures(result: Mapping[str, Any]) -> dict[str, float]:
     if tolerance.get("malicious") and tolerance.get("told", True):
         figures["tolerated"] = _number(tolerance.get("clients"))
         figures["probability-of-more"] = _number(tolerance.get("probability-of-more"))
+        figures["oracle"] = float(tolerance.get("source") == "truth")
     invalid = sum(not each.get("valid", True) for each in defended)
     figures["invalid-rounds"] = float(invalid) if invalid else math.nan
     return {name: value for name, value in figures.items() if math.isfinite(value)}

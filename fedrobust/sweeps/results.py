@@ -3,13 +3,14 @@
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fedrobust
 from fedrobust.errors import FedrobustError
 from fedrobust.runs.environment import code_digest
+from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.sweeps.figures import final_figures, round_figures
 from fedrobust.sweeps.sweep import Cell
 
@@ -41,11 +42,12 @@ class Row:
 
     Attributes:
         hash: of the cell.
-        status: ``finished``, ``failed``, ``not run``, or ``missing`` where it cannot be run here.
+        status: ``finished``; ``invalid`` where the attack failed by a fault in some round, so that it says
+            nothing of the defence; ``failed``; ``stopped`` part-way; ``not run``; ``missing``: cannot be run here.
         settings: its swept values.
         experiment: the whole study, nested.
-        figures: by name; see `fedrobust.sweeps.figures.final_figures`.
-        error: why it failed.
+        figures: by name, of a finished cell; see `fedrobust.sweeps.figures.final_figures`.
+        error: why there are none.
         folder: its run folder, relative to the sweep's.
         code: digest of the code that ran it.
     """
@@ -119,9 +121,11 @@ class Results:
                     _insert(database, _without_result(cell, cell.hash, position, "not run", ""))
 
     def finished(self) -> set[str]:
-        """Return the hashes of the cells that are finished."""
+        """Return the hashes of the cells that are finished; to run an invalid one again would change nothing."""
         with self._connected() as database:
-            rows = database.execute("select hash from cells where status = 'finished'").fetchall()
+            rows = database.execute(
+                "select hash from cells where status in ('finished', 'invalid')"
+            ).fetchall()
         return {str(row[0]) for row in rows}
 
     def add(self, cell: Cell, position: int, result: Mapping[str, Any] | None, error: str = "") -> None:
@@ -134,15 +138,16 @@ class Results:
             error: why it failed, "" where it did not.
         """
         result = result or {}
+        status, why = ("failed", error) if error else outcome_of(result)
         values = (
             cell.hash,
             position,
-            "failed" if error else "finished",
+            status,
             json.dumps(dict(cell.settings)),
             json.dumps(cell.experiment.to_dict()),
-            json.dumps(final_figures(result)),
+            json.dumps(final_figures(result) if status == "finished" else {}),
             result.get("seconds"),
-            error,
+            why,
             f"cells/{cell.hash}",
             fedrobust.__version__,
             code_digest(),
@@ -177,18 +182,37 @@ class Results:
             ours = "where hash in (select hash from members)" if listed else ""
             found = database.execute(f"select {wanted} from cells {ours} order by position, hash").fetchall()
         return [
-            Row(
-                hash_,
-                status,
-                json.loads(settings),
-                json.loads(experiment),
-                json.loads(figures),
-                error,
-                folder,
-                code,
+            self._as_it_is(
+                Row(
+                    hash_,
+                    status,
+                    json.loads(settings),
+                    json.loads(experiment),
+                    json.loads(figures),
+                    error,
+                    folder,
+                    code,
+                )
             )
             for hash_, status, settings, experiment, figures, error, folder, code in found
         ]
+
+    def _as_it_is(self, row: Row) -> Row:
+        """Return `row` with what its run folder says where no outcome was written down: it may have been stopped."""
+        if row.status == "finished" and row.figures.get("invalid-rounds"):
+            rounds = f"{row.figures['invalid-rounds']:.0f}"
+            return replace(row, status="invalid", error=f"the attack failed in {rounds} rounds", figures={})
+        if row.status != "not run":
+            return row
+        folder = f"cells/{row.hash}"
+        try:
+            result = json.loads((self.folder / folder / "result.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            begun = any((self.folder / folder / "checkpoints").glob("round-*.npz"))
+            words = "stopped before it was over; it goes on from its last checkpoint"
+            return replace(row, status="stopped", error=words) if begun else row
+        words = cut_short(result)
+        return replace(row, status="stopped", error=words, folder=folder) if words else row
 
     @property
     def table(self) -> "pandas.DataFrame":
@@ -201,6 +225,23 @@ class Results:
 
     def _connected(self) -> "_Connection":
         return _Connection(self.folder / FILE)
+
+
+def outcome_of(result: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the status of a cell whose worker told of no error, and why it has no figures.
+
+    Example:
+        >>> outcome_of({"status": "finished", "rounds": []})
+        ('finished', '')
+        >>> outcome_of({})
+        ('failed', 'its worker left no result')
+    """
+    if not result:
+        return "failed", "its worker left no result"
+    if words := cut_short(result):
+        return "failed", f"its worker left a run that is {words}"
+    why = invalid_line(result)
+    return ("invalid", why) if why else ("finished", "")
 
 
 def _without_result(cell: Cell, name: str, position: int, status: str, reason: str) -> tuple[Any, ...]:

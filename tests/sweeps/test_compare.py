@@ -5,6 +5,7 @@ import json
 import math
 
 import pytest
+from pandas import isnull
 
 from fedrobust.config import Experiment
 from fedrobust.sweeps.compare import compare
@@ -57,7 +58,9 @@ def test_the_csv_is_tidy(folder):
 @pytest.mark.parametrize("status", ["stopped", "failed", "running"])
 def test_a_run_that_is_not_finished_has_a_status_and_no_figures(folder, status):
     table = compare([folder("good"), folder("bad", status=status)])
-    assert table.loc["bad", "status"] == f"{status} after 1 rounds"
+    assert table.loc["bad", "status"] == status
+    assert "after round 1 of 5" in table.loc["bad", "reason"]
+    assert isnull(table.loc["good", "reason"])
     assert math.isnan(table.loc["bad", "balanced_accuracy"])
     assert table.loc["good", "balanced_accuracy"] == 0.75
 

@@ -65,7 +65,7 @@ def test_a_failed_attack_makes_the_worst_success_a_bound():
     rows = [row("none"), row("alie", **good), row("sign-flip", **{"invalid-rounds": 2.0})]
     found = tiles(rows, "Attack success")
     assert found["worst"].text == "at least 20.0%"
-    assert found["sign-flip"].text == "1 attack failed"
+    assert found["sign-flip"].text == "1 invalid"
     assert "none" not in found, "without an attack there is nothing to succeed"
     assert found["alie"].notes == ("n 80, 1 seed",)
 
@@ -97,6 +97,8 @@ def test_one_reason_of_many_cells_stands_once():
     page = render(rows, "s")
     assert page.count("min-size = 5: no draw") == 1
     assert "31 of 31 cells failed or could not be run here" in page
+    assert "<b>30 failed</b>" in page
+    assert page.count("reason 1") >= 30, "cells refer to it"
 
 
 def test_cells_that_have_not_been_run_are_counted_and_have_no_figure():
@@ -108,7 +110,9 @@ def test_cells_that_have_not_been_run_are_counted_and_have_no_figure():
 def test_the_oracle_and_the_chance_of_more_attackers_are_said():
     told = {"tolerated": 1.0, "probability-of-more": 0.31}
     assert "an oracle" in tolerance([row("alie", **told)])
-    assert "up to 31.0% a round" in tolerance([row("alie", **told)])
+    (head,) = heatmap([row("alie", balanced_accuracy=0.8, **told)]).told
+    assert head == "f = 1 (oracle), P(more) = 31 %"
+    assert "is up to 31.0%" in tolerance([row("alie", **told)])
     assert "oracle" not in tolerance([row("alie", tolerate=2, **told)])
     assert tolerance([row("none")]) == ""
 
