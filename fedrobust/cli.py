@@ -311,7 +311,7 @@ def audit(
 ) -> None:
     """Say whether a model's robustness is real: robust, not robust, not proven, or degenerate."""
     from fedrobust import api
-    from fedrobust.runs.console import ConsoleListener, standard_output, verdict_line
+    from fedrobust.runs.console import ConsoleListener, say, standard_output, verdict_line
     from fedrobust.runtime import claim_process
 
     claim_process()
@@ -337,7 +337,7 @@ def audit(
             out=out,
             force=force,
         )
-    standard_output().print(verdict_line(card), soft_wrap=True)
+    say(standard_output(), verdict_line(card))
     typer.echo(f"{card['folder']}/card.html")
     if strict and card["verdict"]["word"] != "robust":
         sys.exit(NOT_ROBUST)

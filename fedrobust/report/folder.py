@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.errors import FedrobustError
+from fedrobust.runs.outcome import measured_after
 
 SCHEMA = 1
 
@@ -104,6 +105,11 @@ class Metrics:
             predicted=tuple(int(count) for count in data.get("predicted") or ()),
             majority_rate=data.get("majority_rate"),
         )
+
+    @property
+    def one_class(self) -> bool:
+        """Whether all images are of one class, so that AUC and balanced accuracy say nothing."""
+        return len(self.recall) > 1 and sum(value is not None for value in self.recall) == 1
 
     @property
     def accuracy(self) -> float:
@@ -260,6 +266,8 @@ class Run:
         partition: None when the file is absent or unreadable; `problems` then says which.
         examples: the same.
         problems: file name to what is wrong with it, for files that are there but cannot be read.
+        folder: the name of the run folder.
+        resumable: whether it holds a checkpoint to go on from.
     """
 
     result: Mapping[str, Any]
@@ -269,6 +277,8 @@ class Run:
     partition: Partition | None
     examples: Examples | None
     problems: Mapping[str, str]
+    folder: str = ""
+    resumable: bool = False
 
     @property
     def failed(self) -> bool:
@@ -299,7 +309,7 @@ class Run:
     def global_name(self) -> str:
         """What to call `global_model`."""
         number = self.global_model[1]
-        return "Global model" if number is None else f"Global model after round {number}"
+        return "Global model" if number is None else f"Global model {measured_after(self.result, number)}"
 
     def part(self, name: str) -> Mapping[str, Any]:
         """One object of ``result.json``, empty when absent."""
@@ -352,6 +362,8 @@ def read(folder: Path) -> Run:
         partition=partition,
         examples=examples,
         problems=problems,
+        folder=folder.resolve().name,
+        resumable=any((folder / "checkpoints").glob("round-*.npz")),
     )
 
 

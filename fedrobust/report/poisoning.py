@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fedrobust.reasons import first_reason
+from fedrobust.report import wording
 from fedrobust.report.folder import Run
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent
-from fedrobust.runs.tolerance import told
+from fedrobust.runs.tolerance import told_in
 
 MOST_CLIENTS = 60
 """Clients whose fate is shown one by one."""
@@ -24,16 +26,18 @@ def poisoning(run: Run) -> dict[str, Any]:
     malicious = sorted({client for entry in entries for client in entry["defence"].get("malicious") or ()})
     many = f"{len(malicious)} malicious {'client' if len(malicious) == 1 else 'clients'}"
     attackers = "Nobody attacks." if attack == "none" else f"{many}: {attack}."
+    attackers += _how_often(entries, attack)
     return {
         "sentence": f"{attackers} The server's defence: {' → '.join(rule)}.",
-        "tolerance": told(run.part("tolerance")),
+        "tolerance": told_in(run.result),
         "failures": [
-            f"round {entry['round']}, client {failure.get('partition')}: {failure.get('reason')}"
-            for entry in entries
-            for failure in entry["defence"].get("attack-failures") or ()
+            f"{reason} ({wording.count(len(rounds), 'time')}, first in round {rounds[0]})"
+            for reason, rounds in _attack_failures(entries).items()
         ],
         "table": Table(
-            "Round", HEAD, [(Cell(str(entry["round"]), _state(entry)), _row(entry)) for entry in entries]
+            "Round",
+            HEAD,
+            [(Cell(str(entry["round"]), _state(entry, attack)), _row(entry)) for entry in entries],
         ),
         "fates": _fates(entries, malicious),
         "kept": [str(entry["kept"]) for entry in run.result.get("rounds") or () if entry.get("kept")],
@@ -51,16 +55,40 @@ HEAD = (
 )
 
 
-def _state(entry: Mapping[str, Any]) -> str:
+def _attack_failures(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Return why malicious clients failed by a fault of the study, each reason once with its rounds."""
+    found: dict[str, list[int]] = {}
+    for entry in entries:
+        for failure in entry["defence"].get("attack-failures") or ():
+            reason = f"client {failure.get('partition')}: {first_reason(str(failure.get('reason')))}"
+            found.setdefault(reason, []).append(entry["round"])
+    return found
+
+
+def _how_often(entries: Sequence[Mapping[str, Any]], attack: str) -> str:
+    """Say in how many rounds nobody attacked, if there are such rounds."""
+    calm = sum(not entry["defence"].get("attacked") for entry in entries)
+    if attack == "none" or not calm:
+        return ""
+    rounds = wording.count(len(entries), "round")
+    return f" In {calm} of {rounds} nobody attacked: of them no detection figure is given."
+
+
+def _state(entry: Mapping[str, Any], attack: str) -> str:
     """Return what a reader has to know of a round before its figures."""
     defence = entry["defence"]
     if not defence.get("valid", True):
         return "attack failed"
-    return "" if defence.get("attacked") or not defence.get("malicious") else "no attack"
+    if attack == "none" or defence.get("attacked"):
+        return ""
+    return "no attack" if defence.get("malicious") else "no attacker sampled"
 
 
 def _row(entry: Mapping[str, Any]) -> Sequence[Cell]:
     defence, success = entry["defence"], entry.get("attack-success") or {}
+    # Of a round that nobody attacked, or whose attack failed, no rate of detection can be given: old runs say 0.
+    attacked = bool(defence.get("attacked")) and defence.get("valid", True)
+    success = success if defence.get("valid", True) else {}
     accepted = defence.get("accepted")
     distance, length = defence.get("distance"), defence.get("honest-norm")
     rare = defence.get("rare-false-positive-rate")
@@ -73,7 +101,7 @@ def _row(entry: Mapping[str, Any]) -> Sequence[Cell]:
         reached = Cell(percent(success.get("rate")), " · ".join(filter(None, (between, without))))
     return (
         Cell(NONE, "no choice") if accepted is None else Cell(str(len(accepted))),
-        _rate(defence.get("true-positive-rate")),
+        _rate(defence.get("true-positive-rate") if attacked else None),
         Cell(
             _rate(defence.get("false-positive-rate")).text,
             "" if rare is None else f"of unusual {percent(rare)}",

@@ -11,6 +11,8 @@ from fedrobust.report.folder import Epsilon, Evaluation, Examples, Metrics, Roun
 from fedrobust.report.poisoning import poisoning
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent, score
+from fedrobust.runs.outcome import invalid_line, measured_after
+from fedrobust.runs.tolerance import is_oracle
 
 HALF_A_GREY_LEVEL = 0.5 / 255
 SHOWN_EXAMPLES = 12
@@ -44,6 +46,7 @@ def sections(run: Run) -> dict[str, Any]:
         "summary": wording.summary(run),
         "unfinished": wording.unfinished(run),
         "error": str(run.result.get("error") or "no reason was recorded"),
+        "go_on": wording.go_on(run),
         "warnings": wording.warnings(run),
         "cautions": wording.cautions(run),
         "tiles": _tiles(run),
@@ -84,7 +87,8 @@ def _tiles(run: Run) -> list[Tile]:
     attacked = wording.headline(evaluation.attacked)
     if attacked:
         name, size, metrics = attacked
-        tiles.append(_tile(f"Under {wording.attack_name(name)} at {size.name}", metrics, "accuracy"))
+        tiles.append(_tile(run, f"Under {wording.attack_name(name)} at {size.name}", metrics, "accuracy"))
+    tiles += _attack_tiles(run)
     audit = run.part("audit")
     if audit:
         standing = audit["attacked"]["standing"]["counts"]
@@ -106,14 +110,13 @@ def _tiles(run: Run) -> list[Tile]:
 
 
 def _clean_tiles(run: Run, clean: Metrics) -> list[Tile]:
-    tiles = [_tile("Accuracy", clean, "accuracy")]
+    tiles = [_tile(run, "Accuracy", clean, "accuracy")]
     if clean.majority_rate is not None:
         tiles.append(
             Tile("A constant answer", percent(clean.majority_rate), f"always “{wording.majority(run)}”")
         )
-    tiles.append(_tile("Balanced accuracy", clean, "balanced_accuracy"))
-    if clean.scores["auc"] is not None:
-        tiles.append(_tile("AUC", clean, "auc"))
+    tiles.append(_tile(run, "Balanced accuracy", clean, "balanced_accuracy"))
+    tiles.append(_tile(run, "AUC", clean, "auc"))
     diseases = [i for i in run.part("dataset").get("disease") or () if i < len(clean.recall)]
     known = [(clean.recall[i], i) for i in diseases]
     worst = min(((value, i) for value, i in known if value is not None), default=None)
@@ -124,7 +127,35 @@ def _clean_tiles(run: Run, clean: Metrics) -> list[Tile]:
     return tiles
 
 
-def _tile(name: str, metrics: Metrics, metric: str) -> Tile:
+def _attack_tiles(run: Run) -> list[Tile]:
+    """Return the poisoning attack's success beside what the defence was told; why it is absent where it is."""
+    entries = [entry for entry in run.result.get("rounds") or () if entry.get("defence")]
+    aimed = any("attack-success" in entry and entry["attack-success"] for entry in entries)
+    success = run.part("model-evaluation").get("attack-success")
+    if not success and run.global_model[1] is not None:
+        measured = [entry for entry in entries if entry["round"] == run.global_model[1]]
+        success = measured[0].get("attack-success") if measured else None
+    invalid = invalid_line(run.result)
+    name = "Poisoning’s success"
+    if invalid:
+        return [Tile(name, NOT_MEASURED, invalid)]
+    if success and success.get("rate") is not None:
+        bounds = wording.interval("accuracy", tuple(success["interval"])) if success.get("interval") else ""
+        many = f"{success['successes']:,} of {success['n']:,}" if success.get("n") else ""
+        oracle = "the rule was told f (an oracle)" if is_oracle(run.result) else ""
+        return [Tile(name, percent(success["rate"]), ", ".join(filter(None, (bounds, many, oracle))))]
+    return [Tile(name, NOT_MEASURED, "not on this model")] if aimed else []
+
+
+NOT_MEASURED = "not measured"
+
+
+def _tile(run: Run, name: str, metrics: Metrics, metric: str) -> Tile:
+    number = run.global_model[1]
+    name = f"{name} {measured_after(run.result, number)}" if number is not None else name
+    why = wording.not_measured(run, metrics, metric)
+    if why:
+        return Tile(name, NOT_MEASURED, why)
     bounds = wording.interval(metric, metrics.intervals[metric])
     note = f"{metrics.correct:,} of {metrics.n:,}" if metric == "accuracy" else ""
     return Tile(
@@ -199,7 +230,7 @@ def _round_cells(one: Round, attacked: Sequence[tuple[str, Epsilon]]) -> list[Ce
 
 
 def _score_cell(metrics: Metrics | None, metric: str, *, note: bool = True) -> Cell:
-    if metrics is None:
+    if metrics is None or (metric != "accuracy" and metrics.one_class):
         return Cell(NONE)
     bounds = wording.interval(metric, metrics.intervals[metric]) if note else ""
     return Cell(score(metric, metrics.scores[metric]), bounds)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fedrobust.report.folder import Attacked, Epsilon, Evaluation, Interval, Metrics, Run
+from fedrobust.runs.outcome import measured_after
 
 THIN = "\u202f"  # the narrow no-break space that the SI asks for between a number and its unit
 JOINER = "\u2060"  # keeps a range on one line of running text
@@ -132,7 +133,7 @@ def summary(run: Run) -> str:
         f"{count(int(clients), 'hospital')}, {count(rounds, 'round')}" if clients else count(rounds, "round")
     )
     evaluation, number = run.global_model
-    when = "" if number is None else f" after round {number}"
+    when = f" {measured_after(run.result, number)}" if number is not None else ""
     end = f" before the run {ended(run)}" if run.unfinished else ""
     if evaluation.clean is None:
         return f"{size}{end}: no model was evaluated on the test images."
@@ -155,12 +156,34 @@ def unfinished(run: Run) -> str:
     return f"{begun}: {run.progress} are done; its figures are not those of the study"
 
 
+def go_on(run: Run) -> str:
+    """Say how to go on with a run that did not come to its end; "" for one that did."""
+    if not run.unfinished:
+        return ""
+    if run.resumable:
+        return f"Go on with: fedrobust run --resume {run.folder} (the folder of this page)"
+    return "It left no checkpoint to go on from: run the study again."
+
+
+def not_measured(run: Run, metrics: Metrics, metric: str) -> str:
+    """Return why a score cannot be measured on the images that it would be measured on; "" where it was.
+
+    AUC and balanced accuracy compare classes: of one class alone they say nothing, whatever number a formula gives.
+    """
+    if not metrics.n:
+        return "there are no images"
+    present = [index for index, value in enumerate(metrics.recall) if value is not None]
+    if metric != "accuracy" and len(present) == 1:
+        return f"all images are “{run.label(present[0])}”"
+    return "" if metrics.scores[metric] is not None else "it is undefined for these answers"
+
+
 def _findings(run: Run, evaluation: Evaluation, clean: Metrics, when: str) -> str:
     bounds = interval("accuracy", clean.intervals["accuracy"]).replace("–", f"–{JOINER}")
     text = f"{percent(clean.accuracy)} of {clean.n:,} test images right{when}" + (
         f" ({bounds})" if bounds else ""
     )
-    if clean.scores["auc"] is not None:
+    if clean.scores["auc"] is not None and not clean.one_class:
         text += f", AUC {score('auc', clean.scores['auc'])}"
     name = majority(run)
     if clean.majority_rate is not None and name is not None:

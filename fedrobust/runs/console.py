@@ -16,6 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from fedrobust.reasons import first_reason
 from fedrobust.runs.events import (
     AttackProgressed,
     CheckFinished,
@@ -29,7 +30,9 @@ from fedrobust.runs.events import (
     StudyResumed,
     StudyStarted,
 )
-from fedrobust.runs.tolerance import told
+from fedrobust.runs.forecast import duration
+from fedrobust.runs.outcome import cut_short, invalid_line
+from fedrobust.runs.tolerance import told_in
 from fedrobust.streams import silence_output
 
 PIPE_WIDTH = 120
@@ -76,6 +79,7 @@ class ConsoleListener:
         )
         self.rounds = 0
         self.seconds: list[float] = []
+        self.after: tuple[str, ...] = ()
         self.folder = ""
         self.clients = 0
         self.task = self.progress.add_task("starting", total=None, count="")
@@ -92,7 +96,8 @@ class ConsoleListener:
         match event:
             case StudyStarted():
                 self.rounds = event.rounds
-                self._say(f"[bold]{event.name}[/]  {escape(event.summary)}")
+                self.after = event.after
+                self._say(f"[bold]{escape(event.name)}[/]  {escape(event.summary)}")
                 self._say(f"run folder: {escape(event.folder)}")
                 for remark in event.remarks:
                     self._say(escape(remark), style="yellow")
@@ -121,13 +126,20 @@ class ConsoleListener:
                 self._say(check_line(event.finding))
             case RoundFinished():
                 self.seconds.append(float(event.record.get("seconds") or 0.0))
-                self._say(round_line(event.record, self.rounds) + self._left(event.record["round"]))
+                line = round_line(event.record, self.rounds) + self._left(event.record["round"])
+                self._say(escape(line))
+                for failure in (event.record.get("defence") or {}).get("attack-failures", [])[:3]:
+                    reason = first_reason(str(failure["reason"]))
+                    self._say(
+                        f"    the attack of client {failure['partition']} failed: {escape(reason)}",
+                        style="red",
+                    )
                 if event.record.get("kept"):
                     stays = f"    the global model stays as it was: {escape(str(event.record['kept']))}"
                     self._say(stays, style="yellow")
                 for failure in event.record["clients"].get("failures", [])[:3]:
                     self._say(
-                        f"    client {failure['partition']} left out: {escape(failure['reason'])}",
+                        f"    client {failure['partition']} left out: {escape(first_reason(failure['reason']))}",
                         style="yellow",
                     )
             case StudyFinished():
@@ -136,20 +148,25 @@ class ConsoleListener:
                     for table in summary_tables(event.result):
                         self.console.print()
                         self.console.print(table)
-                    if words := told(event.result.get("tolerance")):
-                        self._say(f"\ndefence: {words}")
+                    self.console.print()
+                    for caution in limits(event.result):
+                        self._say(f"[yellow]{escape(caution)}[/]")
+                    if words := told_in(event.result):
+                        self._say(f"defence: {escape(words)}")
                     if event.result.get("audit"):
                         self._say(f"\naudit: {verdict_line(event.result['audit'])}")
                     if (event.result.get("student") or {}).get("audit"):
                         self._say(f"audit of the student: {verdict_line(event.result['student']['audit'])}")
+                elif words := cut_short(event.result):
+                    self._say(f"the run {words}; what was measured is in its report", style="yellow")
 
     def _left(self, round: int) -> str:
         """Return how long the rounds that are left will take, judged by those of this session."""
         left = self.rounds - round
         if left <= 0 or not any(self.seconds):
             return ""
-        seconds = left * sum(self.seconds) / len(self.seconds)
-        return f"  {seconds / 60:.0f} min left" if seconds >= 90 else f"  {seconds:.0f} s left"
+        after = f", then {', '.join(self.after)}" if self.after else ""
+        return f"  about {duration(left * sum(self.seconds) / len(self.seconds))} of rounds left{after}"
 
     def _begin(self, description: str, clients: int | None) -> None:
         self.progress.remove_task(self.task)
@@ -157,8 +174,37 @@ class ConsoleListener:
         self.task = self.progress.add_task(description, total=clients, count="")
 
     def _say(self, text: str, **style: Any) -> None:
-        # A terminal's own line breaks fall inside of words; a pipe's lines are whole.
-        self.console.print(text, soft_wrap=not self.console.is_terminal, **style)
+        say(self.console, text, **style)
+
+
+def say(console: Console, text: str, **style: Any) -> None:
+    """Print one line: a terminal's own line breaks would fall inside of words, a pipe's lines stay whole.
+
+    Args:
+        console: where to.
+        text: in Rich's markup.
+        style: as Rich's `Console.print` takes it.
+    """
+    console.print(text, soft_wrap=not console.is_terminal, **style)
+
+
+def limits(result: Mapping[str, Any]) -> list[str]:
+    """Return what the figures of a finished run cannot say: its attack failed, or its test images do not suffice."""
+    invalid = invalid_line(result)
+    found = [f"{invalid}: its figures say nothing of the defence"] if invalid else []
+    dataset = result.get("dataset") or {}
+    counts = (dataset.get("counts") or {}).get("test") or ()
+    present = [str(label) for label, count in zip(dataset.get("labels") or (), counts, strict=False) if count]
+    if len(present) == 1 and len(counts) > 1:
+        found.append(f"all test images are {present[0]!r}: balanced accuracy and AUC are not measured")
+    total = (dataset.get("samples") or {}).get("test")
+    if total is not None and total < FEW_IMAGES:
+        found.append(f"only {total} test images: their figures have wide intervals")
+    return found
+
+
+FEW_IMAGES = 30
+"""Test images under which one image is more than three percentage points."""
 
 
 def round_line(record: Mapping[str, Any], rounds: int) -> str:
@@ -177,10 +223,10 @@ def round_line(record: Mapping[str, Any], rounds: int) -> str:
     defence = record.get("defence") or {}
     caught = defence.get("true-positive-rate")
     if not defence.get("valid", True):
-        parts.append("attack failed")
+        parts.append("invalid: the attack failed")
     elif caught is not None:
         parts.append(f"attackers left out: {caught:.0%}")
-    if record.get("attack-success"):
+    if record.get("attack-success") and defence.get("valid", True):
         parts.append(f"attack success {record['attack-success']['rate']:.1%}")
     parts.append(f"{record['seconds']:.1f} s")
     return "  ".join(parts)
@@ -201,14 +247,17 @@ def verdict_line(card: Mapping[str, Any]) -> str:
     colour = {"robust": "green", "not proven": "yellow"}.get(verdict["word"], "red")
     because = f" ({', '.join(verdict['deciding'])})" if verdict["deciding"] else ""
     within = f"{threat['norm']}, epsilon {threat['epsilon']}"
-    return f"[bold {colour}]{verdict['word']}[/] at {within}: {verdict['sentence']}{escape(because)}"
+    sentence = escape(str(verdict["sentence"]) + because)
+    return f"[bold {colour}]{escape(str(verdict['word']))}[/] at {escape(within)}: {sentence}"
 
 
 def attack_table(result: Mapping[str, Any]) -> Table:
     """Return what is left of a model under attack, as a table."""
     data, threat = result["data"], result["threat"]
     table = Table(
-        title=f"{result['model']['name']}: {data['n']} images of {data['name']}, {threat['norm']}, {threat['space']}",
+        title=escape(
+            f"{result['model']['name']}: {data['n']} images of {data['name']}, {threat['norm']}, {threat['space']}"
+        ),
         caption=f"Always answering the most frequent class: accuracy {result['clean']['accuracy']['constant']:.1%}, "
         f"balanced accuracy {result['clean']['balanced accuracy']['constant']:.1%}, AUC 0.500. Missed: diseased images "
         "that are given a healthy class.",
@@ -222,7 +271,7 @@ def attack_table(result: Mapping[str, Any]) -> Table:
         if row["attack"] != name:
             table.add_section()
         name = row["attack"]
-        table.add_row(f"{name} {row['epsilon']}", *_left(row))
+        table.add_row(escape(f"{name} {row['epsilon']}"), *_left(row))
     return table
 
 
@@ -245,7 +294,9 @@ def summary_tables(result: Mapping[str, Any]) -> list[Table]:
     samples = dataset["samples"]["test"]
     majority = result["model-evaluation"]["clean"]["majority_rate"]
     scores = Table(
-        title=f"{result['name']}: {dataset['name']}, {samples} test images, seed {result['experiment']['seed']}",
+        title=escape(
+            f"{result['name']}: {dataset['name']}, {samples} test images, seed {result['experiment']['seed']}"
+        ),
         caption=f"Always answering the most frequent class: accuracy {majority:.1%}, "
         f"balanced accuracy {1 / len(dataset['labels']):.1%}, AUC 0.500.",
         **PLAIN,
@@ -270,17 +321,17 @@ PLAIN: dict[str, Any] = {"box": SIMPLE_HEAD, "title_justify": "left", "caption_j
 
 
 def _columns(table: Table, first: str, *others: str) -> None:
-    table.add_column(first, no_wrap=True)
+    table.add_column(first, overflow="fold")
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
 
 
 def _add_model(table: Table, name: str, evaluation: Mapping[str, Any]) -> None:
     table.add_section()
-    table.add_row(name, *_cells(evaluation["clean"]))
+    table.add_row(escape(name), *_cells(evaluation["clean"]))
     for attack, curve in evaluation["robust"].items():
         for epsilon, metrics in curve.items():
-            table.add_row(f"  {attack} {epsilon}", *_cells(metrics))
+            table.add_row(escape(f"  {attack} {epsilon}"), *_cells(metrics))
 
 
 def _add_file(table: Table, export: Mapping[str, Any]) -> None:
@@ -303,17 +354,28 @@ def _cells(metrics: Mapping[str, Any]) -> tuple[str, ...]:
         f"{metrics['correct']}/{metrics['n']}",
         f"{metrics['accuracy']:.1%}",
         f"{100 * low:.1f}-{100 * high:.1f}",
-        f"{metrics['balanced_accuracy']:.1%}",
+        _balanced(metrics),
         _auc(metrics),
     )
 
 
+def _one_class(metrics: Mapping[str, Any]) -> bool:
+    recall = metrics.get("recall") or ()
+    return len(recall) > 1 and sum(value is not None for value in recall) == 1
+
+
+def _balanced(metrics: Mapping[str, Any]) -> str:
+    # Of one class alone it is that class's recall, and compares nothing.
+    unknown = metrics["balanced_accuracy"] is None or _one_class(metrics)
+    return "-" if unknown else f"{metrics['balanced_accuracy']:.1%}"
+
+
 def _auc(metrics: Mapping[str, Any]) -> str:
-    return "-" if metrics["auc"] is None else f"{metrics['auc']:.3f}"
+    return "-" if metrics["auc"] is None or _one_class(metrics) else f"{metrics['auc']:.3f}"
 
 
 def _scores(metrics: Mapping[str, Any]) -> str:
     return (
         f"accuracy {metrics['accuracy']:.1%} (majority {metrics['majority_rate']:.1%})  "
-        f"balanced {metrics['balanced_accuracy']:.1%}  AUC {_auc(metrics)}"
+        f"balanced {_balanced(metrics)}  AUC {_auc(metrics)}"
     )

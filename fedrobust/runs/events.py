@@ -13,13 +13,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StudyStarted:
-    """A study begins: its name, the run folder, one line about data, model and federation, and what to mind."""
+    """A study begins: its name, the run folder, one line about data, model and federation, and what to mind.
+
+    `after` names the stages that follow the rounds and take time.
+    """
 
     name: str
     folder: str
     rounds: int
     summary: str
     remarks: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

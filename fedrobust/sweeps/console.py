@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from fedrobust.reasons import first_reason
-from fedrobust.runs.console import standard_output
+from fedrobust.runs.console import say, standard_output
 from fedrobust.sweeps.compare import MAIN
 from fedrobust.sweeps.events import (
     CellFinished,
@@ -110,7 +110,7 @@ class SweepConsole:
         return f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
 
     def _say(self, text: str, **style: Any) -> None:
-        self.console.print(text, soft_wrap=not self.console.is_terminal, **style)
+        say(self.console, text, **style)
 
 
 MOST_BESIDE = 4
