@@ -259,6 +259,7 @@ class Study:
                 rounds,
                 self.summary(dataset, partition_of(experiment)),
                 tuple(self.result.get("remarks", ())),
+                stages_after_rounds(experiment),
             )
         )
         if experiment.output.resume:
@@ -616,6 +617,17 @@ def writing(folder: RunFolder) -> Iterator[None]:
 def recalibration_of(classifier: Classifier) -> Recalibration:
     """Return what measures BatchNorm's statistics, shared by the studies of a process."""
     return Recalibration(classifier)
+
+
+def stages_after_rounds(experiment: Experiment) -> tuple[str, ...]:
+    """Return what follows the rounds of a study and takes time."""
+    student = experiment.distillation.enabled
+    stages = {
+        "the audit": experiment.audit.enabled,
+        "the student": student,
+        "its export": student and experiment.export.enabled,
+    }
+    return tuple(name for name, wanted in stages.items() if wanted)
 
 
 RARE = 0.3

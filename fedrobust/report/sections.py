@@ -12,7 +12,7 @@ from fedrobust.report.poisoning import poisoning
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent, score
 from fedrobust.runs.outcome import invalid_line, measured_after
-from fedrobust.runs.tolerance import is_oracle
+from fedrobust.runs.tolerance import is_oracle, told_in
 
 HALF_A_GREY_LEVEL = 0.5 / 255
 SHOWN_EXAMPLES = 12
@@ -47,6 +47,8 @@ def sections(run: Run) -> dict[str, Any]:
         "unfinished": wording.unfinished(run),
         "error": str(run.result.get("error") or "no reason was recorded"),
         "go_on": wording.go_on(run),
+        "tolerance": told_in(run.result),
+        "invalid": invalid_line(run.result),
         "warnings": wording.warnings(run),
         "cautions": wording.cautions(run),
         "tiles": _tiles(run),

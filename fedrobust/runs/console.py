@@ -158,7 +158,7 @@ class ConsoleListener:
                     if (event.result.get("student") or {}).get("audit"):
                         self._say(f"audit of the student: {verdict_line(event.result['student']['audit'])}")
                 elif words := cut_short(event.result):
-                    self._say(f"the run {words}; what was measured is in its report", style="yellow")
+                    self._say(f"the run {words}; what was measured is in its folder", style="yellow")
 
     def _left(self, round: int) -> str:
         """Return how long the rounds that are left will take, judged by those of this session."""

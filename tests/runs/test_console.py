@@ -1,4 +1,5 @@
 import io
+import re
 
 from rich.console import Console
 
@@ -108,3 +109,79 @@ def test_attacks_report_from_their_threads():
         pool.submit(emit, AttackProgressed("lost", 1, 0)).result()
         pool.submit(teller(), AttackProgressed("pgd", 1, 9)).result()
     assert heard == [AttackProgressed("pgd", 1, 9)]
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+def test_a_terminal_breaks_lines_between_words():
+    summary = (
+        "breastmnist: 546 images over 10 clients (dirichlet), mobilenetv2 from imagenet weights; 3 malicious"
+    )
+    lines = [
+        line.strip() for line in plain(shown(StudyStarted("b", "/f", 9, summary), terminal=True)).split("\n")
+    ]
+    words = set(f"b {summary}".split())
+    assert any("mobilenetv2" in line for line in lines)
+    # What is left of a progress line stands between; every word of the summary is whole on some line.
+    assert words <= {word for line in lines for word in line.split()}
+
+
+def test_the_time_left_is_that_of_the_rounds_with_what_follows():
+    text = shown(
+        StudyStarted("b", "/f", 10, "about it", ("the audit", "the student")),
+        RoundFinished({**RECORD, "round": 3, "seconds": 60.0}),
+        RoundFinished({**RECORD, "round": 4, "seconds": 120.0}),
+        RoundFinished({**RECORD, "round": 10, "seconds": 120.0}),
+    )
+    # After round 4: six rounds of 90 s on average.
+    assert "about 9 min of rounds left, then the audit, the student" in text
+    assert "left" not in next(line for line in text.splitlines() if line.startswith("round 10/10"))
+
+
+def test_texts_from_clients_neither_colour_nor_steer_a_terminal():
+    reason = "Traceback (most recent call last):\n  x\nValueError: [red]7[/] \x1b]0;owned\x07\x1b[2Jend"
+    defence = {"attacked": True, "valid": False, "attack-failures": [{"partition": 1, "reason": reason}]}
+    clients = {**RECORD["clients"], "failures": [{"partition": 4, "reason": reason}]}
+    text = shown(
+        StageStarted(f"a node is left out: {'[bold]x[/]'}"),
+        RoundFinished({**RECORD, "defence": defence, "clients": clients}),
+    )
+    assert "\x1b" not in text
+    assert "the attack of client 1 failed: ValueError: [red]7[/] end" in text
+    assert "client 4 left out: ValueError: [red]7[/] end" in text
+    assert "[bold]x[/]" in text
+
+
+def test_a_round_whose_attack_failed_shows_no_rate():
+    defence = {"attacked": True, "valid": False, "true-positive-rate": 0.0}
+    line = round_line({**RECORD, "defence": defence, "attack-success": {"rate": 0.0}}, rounds=10)
+    assert "invalid: the attack failed" in line
+    assert "attackers left out" not in line
+    assert "attack success" not in line
+
+
+def test_what_figures_cannot_say_stands_below_them():
+    one_class = {"name": "d", "labels": ["a", "b"], "samples": {"test": 12}, "counts": {"test": [0, 12]}}
+    clean = measure([1] * 12, [[0.0, 1.0]] * 12).to_json()
+    result = {
+        **RESULT,
+        "dataset": one_class,
+        "model-evaluation": {"clean": clean, "robust": {}},
+        "tolerance": {"clients": 2, "source": "truth", "malicious": 2, "probability-of-more": 0.26},
+    }
+    text = shown(StudyFinished(result))
+    assert "all test images are 'b': balanced accuracy and AUC are not measured" in text
+    assert "only 12 test images" in text
+    assert "an oracle" in text
+    assert "26.0 %" in text
+    row = next(line for line in text.splitlines() if "12/12" in line)
+    assert row.split()[-2:] == ["-", "-"]
+
+
+def test_a_failed_run_says_how_far_it_came():
+    federation = {"federation": {"rounds": 10}}
+    text = shown(StudyFinished({**RESULT, "status": "failed", "rounds": [RECORD], "experiment": federation}))
+    assert "the run failed after round 1 of 10" in text
+    assert "accuracy" not in text
