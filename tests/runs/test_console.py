@@ -130,7 +130,7 @@ def test_a_terminal_breaks_lines_between_words():
 
 def test_the_time_left_is_that_of_the_rounds_with_what_follows():
     text = shown(
-        StudyStarted("b", "/f", 10, "about it", ("the audit", "the student")),
+        StudyStarted("b", "/f", 10, "about it", after=("the audit", "the student")),
         RoundFinished({**RECORD, "round": 3, "seconds": 60.0}),
         RoundFinished({**RECORD, "round": 4, "seconds": 120.0}),
         RoundFinished({**RECORD, "round": 10, "seconds": 120.0}),
