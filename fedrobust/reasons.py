@@ -8,7 +8,7 @@ from fedrobust.plain import plain_text
 
 NO_REASON = "it does not say why"
 
-_FRAMES = "Traceback (most recent call last):"
+_FRAMES = re.compile(r"^Traceback\b.*$", re.MULTILINE)
 
 # What TensorFlow writes around the reason: headings, names of nodes of a graph, and counts.
 _AROUND = re.compile(
@@ -49,7 +49,7 @@ def first_reason(text: str) -> str:
         ...     "\t [[{{node while/GatherV2_2}}]] [Op:__inference_2]")
         'InvalidArgumentError: indices[3] = 7 is not in [0, 2)'
     """
-    *_, last = text.rpartition(_FRAMES)
+    *_, last = _FRAMES.split(text)
     lines = [line for line in last.splitlines() if plain_text(line)]
     if len(last) < len(text):  # the lines of a traceback's frames are indented, its error is not
         start = next((place for place, line in enumerate(lines) if not line[0].isspace()), len(lines))
