@@ -203,6 +203,8 @@ def defence_of(experiment: Experiment) -> "Defence":
         else:
             rule = build(RULES, federation.aggregator, f=f)
         defence = Defence(rule, before)
+    with _naming("federation.pre-aggregators", list(federation.pre_aggregators)):
+        defence.check_order()
     with _naming("federation.tolerate", f"{f} of {sampled} clients of a round"):
         defence.check(sampled)
     return defence

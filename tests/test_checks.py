@@ -206,7 +206,10 @@ def test_models_that_fit_pass():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"federation__pre_aggregators": ["bucketing"], "federation__aggregator": "fldetector"}, "mixes"),
+        (
+            {"federation__pre_aggregators": ["bucketing"], "federation__aggregator": "fldetector"},
+            r"federation\.pre-aggregators = .*mixes",
+        ),
         ({"federation__pre_aggregators": ["nnm"], "federation__aggregator": "foolsgold"}, "mixes clients"),
         (
             {"federation__pre_aggregators": ["clipping", "nnm"], "federation__aggregator": "fldetector"},

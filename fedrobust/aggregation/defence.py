@@ -90,17 +90,25 @@ class Defence:
         Raises:
             InfeasibleError: it cannot; the message has the numbers.
         """
+        self.check_order()
+        for stage, seen in self._seen(n):
+            if isinstance(stage, Tolerant):
+                stage.require(seen)
+            if hasattr(stage, "fits"):
+                stage.fits(seen)
+
+    def check_order(self) -> None:
+        """Refuse pre-aggregators that mix clients before a rule that remembers each of them.
+
+        Raises:
+            InfeasibleError: the rule could not tell any more who sent what.
+        """
         mixing = [type(stage).__name__ for stage in self.before if getattr(stage, "MIXES", False)]
         if mixing and getattr(self.rule, "REMEMBERS", False):
             raise InfeasibleError(
                 f"{type(self.rule).__name__} compares every client with what it sent before, and {mixing[0]} mixes "
                 "clients: leave the pre-aggregator out, or choose another rule"
             )
-        for stage, seen in self._seen(n):
-            if isinstance(stage, Tolerant):
-                stage.require(seen)
-            if hasattr(stage, "fits"):
-                stage.fits(seen)
 
     def among(self, n: int) -> "Defence":
         """Return this defence for a round in which only `n` updates are left: it tolerates what it then can."""
