@@ -649,6 +649,19 @@ def _check_names(experiment: Experiment) -> None:
         raise ValueError(str(error)) from error
 
 
+def default(key: str) -> Any:
+    """Return the default of a setting, by its dotted key.
+
+    Example:
+        >>> default("federation.clients"), default("seed")
+        (10, 0)
+    """
+    fields, names = Experiment.model_fields, key.replace("-", "_").split(".")
+    for name in names[:-1]:
+        fields = getattr(fields[name].annotation, "model_fields", {})
+    return fields[names[-1]].default
+
+
 def keys() -> list[str]:
     """Return every key of a study, dotted, in the order of the study file."""
     return [

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fedrobust.config import ConfigError, Experiment, keys, list_keys
+from fedrobust.config import ConfigError, Experiment, default, keys, list_keys
 from fedrobust.errors import FedrobustError
 from fedrobust.poisoning import malicious_clients
 from fedrobust.study import dataset_of, tolerated_of
@@ -26,6 +26,10 @@ MOST_FAULTS = 20
 
 NOT_CONTENT = ("name", "engine", "output")
 """What a cell's result does not depend on."""
+
+
+ADDED = ("federation.patience", "poisoning.on-failure")
+"""Settings that are younger than results which are kept: at their defaults they are no part of what a cell is called."""
 
 
 @dataclass(frozen=True)
@@ -289,6 +293,10 @@ def content_hash(experiment: Experiment) -> str:
     """Return what identifies a study's result: settings but name, engine, output and data root; and the data."""
     values = {key: value for key, value in experiment.to_dict().items() if key not in NOT_CONTENT}
     values["data"] = {key: value for key, value in values["data"].items() if key != "root"}
+    for key in ADDED:
+        table, _, name = key.partition(".")
+        if values[table].get(name) == default(key):
+            del values[table][name]
     values["data-digest"] = dataset_of(experiment).digest
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

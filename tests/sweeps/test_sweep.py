@@ -96,6 +96,10 @@ def test_a_hash_knows_what_matters_and_nothing_else(tmp_path):
     )
     assert content_hash(base) != content_hash(base.changed(seed=9))
     assert content_hash(base) != content_hash(base.changed(data__samples=999))
+    # Settings that came later change the name of a cell that gives them, not of results that are older than they.
+    assert content_hash(base) == content_hash(base.changed(federation__patience=3))
+    assert content_hash(base) != content_hash(base.changed(federation__patience=4))
+    assert content_hash(base) != content_hash(base.changed(poisoning__on_failure="mark"))
 
 
 def test_patterns():
