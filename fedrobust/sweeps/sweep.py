@@ -29,7 +29,7 @@ NOT_CONTENT = ("name", "engine", "output")
 
 
 ADDED = ("federation.patience", "poisoning.on-failure")
-"""Settings that are younger than results which are kept: at their defaults they are no part of what a cell is called."""
+"""Settings that are younger than results which are kept: at their defaults they are no part of a cell's name."""
 
 
 @dataclass(frozen=True)
