@@ -12,6 +12,7 @@ a survivor.
 import argparse
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -22,30 +23,33 @@ from fedrobust.evaluation.intervals import wilson
 
 PROJECT = Path(__file__).resolve().parents[2]
 COPIED = ("fedrobust", "server", "clients", "tests", "experiments", "pyproject.toml", "README.md", "Makefile")
+SELECTED = re.compile(r"pytest_add_cli_args_test_selection = \[.*?\]", re.DOTALL)
+ONLY = re.compile(r"only_mutate = \[.*?\]", re.DOTALL)
 PACKAGES = {
-    "aggregation": "fedrobust.aggregation.",
-    "poisoning": "fedrobust.poisoning.",
-    "runs": "fedrobust.runs.",
-    "simulation": "fedrobust.simulation.",
-    "server": "server.",
+    "aggregation": "fedrobust/aggregation",
+    "poisoning": "fedrobust/poisoning",
+    "runs": "fedrobust/runs",
+    "simulation": "fedrobust/simulation",
+    "server": "server",
 }
 NOTICED = ("killed", "timeout", "suspicious", "segfault", "caught by type check")
 
 
-def copied(folder: Path) -> None:
-    """Copy what is tested into `folder`; files that are there and newer stay, so that results stay valid."""
+def copied(folder: Path, package: str) -> None:
+    """Copy what is tested into `folder`, set to change one package and to run the tests that are named after it."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         source, target = PROJECT / name, folder / name
         if source.is_dir():
-            shutil.copytree(
-                source,
-                target,
-                dirs_exist_ok=True,
-                ignore=shutil.ignore_patterns("__pycache__", "results", "pictures"),
-            )
+            ignored = shutil.ignore_patterns("__pycache__", "results", "pictures")
+            shutil.copytree(source, target, dirs_exist_ok=True, ignore=ignored)
         else:
             shutil.copy2(source, target)
+    settings = folder / "pyproject.toml"
+    text = settings.read_text(encoding="utf-8")
+    text = SELECTED.sub(f'pytest_add_cli_args_test_selection = ["tests/{package}"]', text)
+    text = ONLY.sub(f'only_mutate = ["{PACKAGES[package]}/*"]', text)
+    settings.write_text(text, encoding="utf-8")
 
 
 def mutmut(folder: Path, *arguments: str, children: int = 1) -> str:
@@ -85,13 +89,14 @@ def main() -> None:
     parser.add_argument("--children", type=int, default=1, help="mutants tested at a time")
     parser.add_argument("--folder", type=Path, default=Path("runs/mutation"))
     options = parser.parse_args()
-    folder = options.folder.resolve()
-    copied(folder)
-    if not (folder / "mutants").exists():
-        # The first run makes the mutants and notes which test reaches which function.
-        mutmut(folder, "run", "fedrobust.aggregation.median.x_middle__mutmut_1")
     for package in options.packages:
-        names = sorted(name for name in statuses(folder) if name.startswith(PACKAGES[package]))
+        folder = options.folder.resolve() / package
+        copied(folder, package)
+        prefix = PACKAGES[package].replace("/", ".") + "."
+        if not (folder / "mutants").exists():
+            # The first run makes the mutants and notes which test reaches which function.
+            mutmut(folder, "run", f"{prefix}none")
+        names = sorted(name for name in statuses(folder) if name.startswith(prefix))
         drawn = random.Random(options.seed).sample(names, min(options.sample or len(names), len(names)))
         mutmut(folder, "run", *drawn, children=options.children)
         states = statuses(folder)
