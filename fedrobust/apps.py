@@ -51,7 +51,9 @@ def _own_packages() -> Iterator[None]:
 
     Within them everything is imported when the first module is, so that nothing of theirs is looked up later.
     """
-    foreign = {name: module for name, module in sys.modules.items() if _top(name) and not _is_ours(module)}
+    foreign = {
+        name: module for name, module in list(sys.modules.items()) if _top(name) and not _is_ours(module)
+    }
     for name in foreign:
         del sys.modules[name]
     hidden = bool(foreign) or any(_shadowed(top) for top in PACKAGES)
@@ -64,7 +66,7 @@ def _own_packages() -> Iterator[None]:
         yield
     finally:
         if hidden:
-            _ours.update({name: module for name, module in sys.modules.items() if _top(name)})
+            _ours.update({name: module for name, module in list(sys.modules.items()) if _top(name)})
             for name in _ours:
                 sys.modules.pop(name, None)
             sys.modules.update(foreign)

@@ -298,7 +298,7 @@ def test_results_that_cannot_be_read(fedrobust, finished, command, content):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["rnu"], ["data", "lst"], ["run", "--rounds", "3"], ["attack"], ["bench"]]
+    "arguments", [["rnu"], ["data", "lst"], ["run", "--rounds", "3"], ["attack"], ["compare"]]
 )
 def test_what_the_command_line_does_not_know(fedrobust, arguments):
     done = fedrobust(*arguments)

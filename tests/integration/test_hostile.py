@@ -141,7 +141,10 @@ KINDS = {
     "raises GeneratorExit": (raising(GeneratorExit()), "GeneratorExit"),
     "raises what cannot be printed": (raising(Rude()), "Rude: <exception str() failed>"),
     "long error": (raising(OSError(LONG)), "OSError: red[/bold][red] xxx"),
-    "long error reply": (lambda message, context: Message(Error(7, LONG), reply_to=message), "last line"),
+    "long error reply": (
+        lambda message, context: Message(Error(7, LONG), reply_to=message),
+        "red[/bold][red] xxx",
+    ),
     "sly message": (sly_message, ""),
     "sly content": (sly_content, ""),
     "answers another message": (other_message, "a reply to another message"),
