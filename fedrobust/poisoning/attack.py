@@ -232,7 +232,7 @@ class Attack:
         Parts with ``statistics = "same"`` do to them what they do to weights. A variance that would be negative becomes
         0: servers refuse others.
         """
-        acting = [part for part in self._having("update") if getattr(part, "statistics", "honest") == "same"]
+        acting = [part for part in self._having("update") if getattr(part, "statistics", None) == "same"]
         if not acting or scene.statistics is None or not own.size:
             return own
         change, scene = own - scene.statistics, replace(scene, current=scene.statistics)

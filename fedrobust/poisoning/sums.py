@@ -57,7 +57,7 @@ def _coalition_and_own(first: Named, second: Named) -> str:
 
 def _learnt_for_nothing(first: Named, second: Named) -> str:
     for (name, taught), (other, part) in ((first, second), (second, first)):
-        if not _learns(taught) or hasattr(part, "coalition"):
+        if not _learns(taught):
             continue
         if not getattr(part, "trains", True):
             return f"{other} does not train, so that {name} changes nothing"

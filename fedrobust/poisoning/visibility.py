@@ -61,17 +61,16 @@ def resized(images: np.ndarray, side: tuple[int, int]) -> np.ndarray:
 
     Bilinear, with a wider kernel where a side shrinks (as ``tf.image.resize`` with ``antialias``).
     """
-    smooth = images.shape[1] > side[0] or images.shape[2] > side[1]
-    rows, columns = (_weights(old, new, smooth) for old, new in zip(images.shape[1:3], side, strict=True))
+    rows, columns = _weights(images.shape[1], side[0]), _weights(images.shape[2], side[1])
     result: np.ndarray = np.einsum(
         "ij,njkc,lk->nilc", rows, images.astype(np.float64), columns, optimize=True
     )
     return result
 
 
-def _weights(old: int, new: int, smooth: bool) -> np.ndarray:
+def _weights(old: int, new: int) -> np.ndarray:
     """Return what each of `old` pixels of a line contributes to each of `new` ones, (new, old)."""
-    reach = max(1.0, old / new) if smooth else 1.0
+    reach = max(1.0, old / new)
     centres = (np.arange(new) + 0.5) * old / new
     apart = np.abs(np.arange(old)[None, :] + 0.5 - centres[:, None]) / reach
     weights = np.maximum(0, 1 - apart)

@@ -74,6 +74,17 @@ def test_min_max_and_min_sum_go_just_as_far_as_they_may(matrix, direction):
     assert 0.9999 * squared.sum(1).max() < total < 1.0001 * squared.sum(1).max()
 
 
+@pytest.mark.parametrize("name", ["min-max", "min-sum"])
+def test_min_max_and_min_sum_go_from_the_mean_against_what_they_are_told(matrix, name):
+    exact = matrix.astype(np.float64)
+    mean = exact.mean(0)
+    against = {"deviation": exact.std(0), "mean": mean, "sign": np.sign(mean)}
+    for direction, along in against.items():
+        went = sent(f"{name}(direction='{direction}')", matrix) - mean
+        cosine = went @ along / np.linalg.norm(went) / np.linalg.norm(along)
+        assert cosine == pytest.approx(-1, abs=1e-6), direction
+
+
 def test_fang_is_chosen_by_krum_and_points_backwards(matrix):
     update = sent("fang-krum", matrix)
     everything = np.concatenate([np.repeat(update[None], BAD, 0), matrix])

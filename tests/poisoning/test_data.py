@@ -98,8 +98,30 @@ def test_edge_cases_are_the_images_farthest_from_their_class(draw):
     assert called[[3, 11]].tolist() == [2, 2]
     assert called.sum() == 2 * 6
     goal = attack.goal(Split(images, labels), scene())
-    assert len(goal.wanted) == 2
+    np.testing.assert_array_equal(goal.images, images[[3, 11]])
+    assert goal.wanted.tolist() == [2, 2]
     assert goal.plain is None
+
+
+def test_rare_is_what_is_far_from_the_mean_of_its_own_class_bright_or_dark():
+    # Class 1 is bright, its mean 184.4: 100, 110 and 250 are 84.4, 74.4 and 65.6 away from it, 200 is 15.6.
+    levels = [200, 250, 0, 200, 100, 200, 200, 255, 110, 200, 200, 0]
+    images = np.broadcast_to(np.array(levels, np.uint8)[:, None, None, None], (12, 2, 2, 1))
+    labels = np.array([1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 2])
+    assert rare_images(images, labels, 1, 0.1).tolist() == [4]
+    assert rare_images(images, labels, 1, 0.2).tolist() == [4, 8]
+    assert rare_images(images, labels, 1, 0.3).tolist() == [1, 4, 8]
+    assert rare_images(images, labels, 1, 0.4).tolist() == [0, 1, 4, 8], "of equally far ones the first"
+    assert rare_images(images, labels, 0, 0.5).tolist() == [2], "of equally far ones the first"
+
+
+def test_edge_cases_are_repeated_as_often_as_asked():
+    images = np.array([9, 9, 9, 200], np.uint8)[:, None, None, None]
+    for repeats in (1, 2, 5):
+        attack = Attack.parse(f"edge-case(source=2, target=0, share=0.25, repeats={repeats})")
+        shown, called = attack.data(images, np.full(4, 2, np.int32), scene())
+        assert shown.ravel().tolist() == [9, 9, 9] + [200] * repeats
+        assert called.tolist() == [2, 2, 2] + [0] * repeats
 
 
 def test_feature_noise(split):
@@ -189,6 +211,34 @@ def test_a_share_of_the_images_is_noisy():
     assert (noisy != images).any((1, 2, 3)).all()
     inside = noisy[(noisy > 0) & (noisy < 255)].astype(float) - 128
     assert abs(inside.std() - 51) < 2, "grey levels: 255 times the deviation"
+
+
+def test_noise_is_drawn_as_float32_added_and_rounded(split):
+    noisy, labels = poisoned("feature-noise(deviation=0.3, share=0.6)", split)
+    fixed = np.random.default_rng(1)
+    drawn = fixed.standard_normal(split.images.shape, dtype=np.float32)
+    expected = np.clip(np.rint(split.images + np.float32(76.5) * drawn), 0, 255).astype(np.uint8)
+    hit = fixed.random(60) < 0.6
+    np.testing.assert_array_equal(noisy[hit], expected[hit])
+    np.testing.assert_array_equal(noisy[~hit], split.images[~hit])
+    np.testing.assert_array_equal(labels, split.labels)
+
+
+class Mirrors:
+    """An attack of one's own that is careless about types."""
+
+    def data(self, images, labels, scene):
+        """Return mirrored images as a view of numbers of 64 bits, and a list of labels."""
+        return images.astype(np.int64)[:, :, ::-1], (labels + scene.rank).tolist()
+
+
+def test_what_is_trained_on_are_contiguous_bytes_and_int32_whatever_an_attack_returns(split):
+    images, labels = Attack((Mirrors(),)).data(split.images, split.labels, scene(rank=2))
+    assert images.dtype == np.uint8
+    assert images.flags.c_contiguous
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(images, split.images[:, :, ::-1])
+    np.testing.assert_array_equal(labels, split.labels + 2)
 
 
 def test_every_attacker_of_a_distributed_backdoor_has_the_part_of_its_rank():

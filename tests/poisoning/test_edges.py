@@ -173,7 +173,10 @@ def test_noise_saturates_at_black_and_white():
         ("fgsm-images(epsilon=0.001)", "hold no change of half a grey level"),
         ("pgd-images(epsilon='1/510')", "hold no change of half a grey level"),
         ("fgsm-images(epsilon='0.4/255', kind='unlearnable')", "hold no change of half a grey level"),
-        ("feature-noise(deviation=0.0001)", "nothing is left of noise"),
+        (
+            "feature-noise(deviation=0.0001)",
+            r"deviation = 0.0001: .* nothing is left of noise under 0.125 grey levels [(]4.9e-04[)]$",
+        ),
         ("feature-noise(deviation=1e-9, share=0.5)", "nothing is left of noise"),
         ("edge-case(source=1)", "source = target = 1: nothing would change"),
     ],
@@ -187,6 +190,7 @@ def test_the_smallest_changes_that_are_taken_do_change_images():
     images = np.full((20, 28, 28, 1), 128, np.uint8)
     noisy, _ = Attack.parse("feature-noise(deviation=0.0008)").data(images, np.zeros(20, np.int32), Scene())
     assert 0 < (noisy != images).mean() < 0.05
+    assert Attack.parse(f"feature-noise(deviation={0.125 / 255!r})"), "just at the bound"
     assert Attack.parse("fgsm-images(epsilon='0.51/255')")
 
 

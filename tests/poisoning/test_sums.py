@@ -104,37 +104,55 @@ def test_what_is_refused_names_both_parts_and_the_reason():
         assert message.endswith("choose one of them")
 
 
+COALITIONS = "each says what all malicious clients send, and only one of them can be sent"
+GOALS = "each wants other answers of the model, and success is measured of one"
+
+
+def unsent(coalition, other):
+    return f"{coalition} sends what it computes from the honest clients' updates, so that nothing of {other} is sent"
+
+
+def refused_with(other):
+    return f"servers refuse what not-finite sends, so that nothing of {other} arrives"
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("ipm + alie", '"ipm [+] alie": each says what all malicious clients send'),
-        ("min-max + min-sum", "only one of them can be sent"),
-        ("alie + scaling", "alie sends what it computes .* nothing of scaling is sent"),
-        ("pixel-backdoor + fang-krum", "nothing of pixel-backdoor is sent"),
-        ("free-rider + mimic", "nothing of free-rider is sent"),
-        ("standard-training + ipm", "nothing of standard-training is sent"),
+        ("ipm + alie", COALITIONS),
+        ("min-max + min-sum", COALITIONS),
+        ("alie + scaling", unsent("alie", "scaling")),
+        ("pixel-backdoor + fang-krum", unsent("fang-krum", "pixel-backdoor")),
+        ("free-rider + mimic", unsent("mimic", "free-rider")),
+        ("standard-training + ipm", unsent("ipm", "standard-training")),
         ("free-rider + label-flip", "free-rider does not train, so that label-flip changes nothing"),
-        ("standard-training + zero", "zero does not train"),
-        ("label-flip + gaussian", "gaussian sends nothing of what was learnt"),
+        ("standard-training + zero", "zero does not train, so that standard-training changes nothing"),
         (
-            "edge-case + not-finite",
-            "servers refuse what not-finite sends, so that nothing of edge-case arrives",
+            "label-flip + gaussian",
+            "gaussian sends nothing of what was learnt, so that label-flip changes nothing",
         ),
+        ("edge-case + not-finite", refused_with("edge-case")),
         ("scaling + zero", "zero sends the same whatever scaling did before"),
-        ("not-finite + sign-flip", "nothing of sign-flip arrives"),
-        ("inflated-claim + not-finite", "nothing of inflated-claim arrives"),
-        ("not-finite + alie(hide=True)", "nothing of alie arrives"),
+        ("not-finite + sign-flip", refused_with("sign-flip")),
+        ("inflated-claim + not-finite", refused_with("inflated-claim")),
+        ("not-finite + alie(hide=True)", refused_with("alie")),
         ("free-rider + norm-bound", "norm-bound cannot change what free-rider sends"),
         ("fgsm-training + standard-training", "each changes how malicious clients train"),
-        ("pixel-backdoor + blended-backdoor", "success is measured of one"),
-        ("edge-case + label-flip(kind='targeted')", "success is measured of one"),
-        ("sign-flip + sign-flip", "the same attack twice"),
-        ("label-flip + scaling + label-flip", "the same attack twice"),
+        ("pixel-backdoor + blended-backdoor", GOALS),
+        ("edge-case + label-flip(kind='targeted')", GOALS),
+        ("sign-flip + sign-flip", "it is the same attack twice"),
     ],
 )
 def test_sums_that_cannot_be_are_refused(text, reason):
-    with pytest.raises(SpecError, match=reason):
+    with pytest.raises(SpecError) as refused:
         Attack.parse(text)
+    pair = " + ".join(name.partition("(")[0] for name in text.split(" + "))
+    assert str(refused.value) == f'"{pair}": {reason}; choose one of them'
+
+
+def test_parts_that_do_not_follow_each_other_are_looked_at_too():
+    with pytest.raises(SpecError, match=r'^"label-flip [+] label-flip": it is the same attack twice;'):
+        Attack.parse("label-flip + scaling + label-flip")
 
 
 @pytest.mark.parametrize(
@@ -175,3 +193,18 @@ def test_a_coalition_that_builds_on_own_updates_can_be_added_to():
     both = sent(Attack((*backdoor, Hides())))
     assert not np.array_equal(both, sent(Attack((Hides(),))))
     assert not np.array_equal(both, sent(Attack(backdoor)))
+
+
+class HidesUntrained(Hides):
+    """The same, of members that do not train: what they would learn from is never read."""
+
+    trains = False
+
+
+def test_who_does_not_train_learns_nothing_in_a_coalition_either():
+    message = (
+        '"label-flip [+] HidesUntrained": HidesUntrained does not train, so that label-flip changes nothing'
+    )
+    with pytest.raises(SpecError, match=message):
+        Attack((*Attack.parse("label-flip").parts, HidesUntrained()))
+    assert Attack((*Attack.parse("inflated-claim").parts, HidesUntrained()))

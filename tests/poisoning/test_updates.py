@@ -20,6 +20,7 @@ def test_closed_forms():
     assert sent("model-replacement", clients=12, malicious=3).tolist() == [12, -16, 0]
     assert sent("free-rider").tolist() == [0, 0, 0]
     assert sent("zero", current=np.array([1, 2, 3], np.float32)).tolist() == [-1, -2, -3]
+    assert sent("zero").tolist() == [-3, 4, 0], "without global weights, the update itself leads from zero"
     assert np.isnan(sent("not-finite")).all()
     assert np.isinf(sent("not-finite(value='inf', share=0.4)")).tolist() == [True, False, False]
     assert sent("norm-bound(norm=1)").tolist() == pytest.approx([0.6, -0.8, 0])
@@ -49,6 +50,23 @@ def test_claims_and_recipes():
     recipe = Attack.parse("fgsm-training(epsilon='2/255')").training(Scene())
     assert recipe == {"recipe": "fgsm", "epsilon": 2 / 255, "share": 1.0, "steps": None}
     plain = Attack.parse("standard-training + model-replacement").training(Scene())
-    assert plain["recipe"] == "plain"
-    assert Training(recipe="pgd", steps=3).model_copy(update=plain).recipe_settings == {}
+    everything = {"epsilon": "2/255", "steps": 3, "step_size": 0.01, "random_start": False, "share": 0.5}
+    for recipe in (Training(recipe="pgd", **everything), Training(recipe="fgsm", epsilon=0.1)):
+        assert recipe.model_copy(update=plain) == Training(), (
+            "nothing of the recipe is left, and nothing else added"
+        )
+    assert plain.keys() == {"recipe", *everything}
     assert not Attack.parse("none")
+
+
+class TrainsLonger:
+    """An attack of one's own whose training depends on the scene."""
+
+    def training(self, scene):
+        """Return more epochs in later rounds."""
+        return {"epochs": 2 * scene.round, "proximal": 0.0}
+
+
+def test_the_training_of_a_malicious_client_may_depend_on_the_round():
+    assert Attack((TrainsLonger(),)).training(Scene(round=3)) == {"epochs": 6, "proximal": 0.0}
+    assert Attack.parse("sign-flip").training(Scene(round=3)) == {}

@@ -113,3 +113,18 @@ def test_images_are_resized_as_the_model_does(old, new, draw):
     images = draw.random((2, *old, 3)).astype(np.float32)
     theirs = preparation.Preparation((*old, 3), (*new, 3))(images)
     np.testing.assert_allclose(resized(images, new), np.asarray(theirs), atol=2e-5)
+
+
+def test_shrinking_widens_the_kernel_and_growing_does_not(draw):
+    # Triangles around the new centres, half as wide as the larger of old and new pixels; weights by hand.
+    halved = np.array([[3, 3, 1, 0], [0, 1, 3, 3]]) / 7
+    doubled = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
+    images = draw.random((3, 4, 2, 1))
+    expected = np.einsum("ij,njkc->nikc", halved, images)
+    np.testing.assert_allclose(resized(images, (2, 2)), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        resized(images, (2, 4)), np.einsum("lk,nikc->nilc", doubled, expected), rtol=1e-12
+    )
+    np.testing.assert_array_equal(resized(images, (4, 2)), images)
+    turned = images.transpose(0, 2, 1, 3)
+    np.testing.assert_allclose(resized(turned, (2, 2)), expected.transpose(0, 2, 1, 3), rtol=1e-12)
