@@ -8,6 +8,7 @@ import pytest
 from fedrobust.aggregation import Updates
 from fedrobust.data.dataset import Split
 from fedrobust.poisoning import POISONING, Attack, Conspiracy, Scene
+from fedrobust.poisoning.finite import scaled
 from fedrobust.poisoning.free_rider import FreeRider
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -37,6 +38,7 @@ def test_updates_of_every_magnitude_stay_finite(name, size):
 
 
 def test_overshooting_sends_the_largest_number_with_its_sign():
+    assert scaled(np.ones(2, np.float32), 0.1).dtype == np.float32
     update = np.array([1e38, -1e38, 1.0], np.float32)
     sent = Attack.parse("scaling(factor=100)").update(update, Scene())
     np.testing.assert_array_equal(sent, np.array([LARGEST, -LARGEST, 100], np.float32))
@@ -177,6 +179,7 @@ def test_noise_saturates_at_black_and_white():
             "feature-noise(deviation=0.0001)",
             r"deviation = 0.0001: .* nothing is left of noise under 0.125 grey levels [(]4.9e-04[)]$",
         ),
+        (f"feature-noise(deviation={0.125 / 255.5!r})", "nothing is left of noise"),
         ("feature-noise(deviation=1e-9, share=0.5)", "nothing is left of noise"),
         ("edge-case(source=1)", "source = target = 1: nothing would change"),
     ],

@@ -60,6 +60,7 @@ def test_parts_that_leave_statistics_alone_stand_beside_others():
 def test_a_network_without_statistics_has_none_to_send():
     scene = Scene(statistics=np.zeros(0, np.float32), clients=4)
     assert Attack.parse("model-replacement").statistics(np.zeros(0, np.float32), scene).shape == (0,)
+    assert Attack.parse("model-replacement").statistics(OWN, Scene(clients=4)) is OWN, "nor a change to scale"
 
 
 def test_wrong_settings_are_refused():

@@ -32,6 +32,8 @@ def test_closed_forms():
 def test_noise_is_as_long_as_asked_and_new_in_every_round():
     assert np.linalg.norm(sent("gaussian(scale=2)")) == pytest.approx(10, rel=1e-5)
     assert np.linalg.norm(sent("gaussian(scale=2)") - 2 * UPDATE) > 1
+    drawn = np.random.default_rng(3).standard_normal(3, dtype=np.float32)
+    np.testing.assert_allclose(sent("gaussian(scale=2)"), 10 * drawn / np.linalg.norm(drawn), rtol=1e-6)
     scene = Scene(generator=np.random.default_rng(3), round=4)
     large = np.zeros(100_000, np.float32)
     noise = Attack.parse("free-rider(noise=0.1, decay=0.5)").update(large, scene)
