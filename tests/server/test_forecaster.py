@@ -1,0 +1,162 @@
+"""What a study costs, in closed form."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import server.forecaster
+from fedrobust.config import Experiment
+from fedrobust.models.layout import Entry, Layout
+from fedrobust.runs.forecast import DoesNotFitError
+from server.forecaster import check_aggregation, evaluation_threads, forecast_of, sums_only
+from server.population import Population
+from server.tolerance import tolerance_of
+
+LAYOUT = Layout((Entry("kernel", (100,), "trainable"), Entry("norm/moving_mean", (20,), "statistic")))
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch):
+    """Three cores, of which no study can change the number; a process of 5000 bytes; 10**9 bytes are free."""
+    monkeypatch.setattr(server.forecaster, "cores", lambda: 3)
+    monkeypatch.setattr(server.forecaster, "peak_memory", lambda: 5000)
+    monkeypatch.setattr(server.forecaster, "available_memory", lambda: 10**9)
+
+
+@pytest.mark.parametrize(
+    ("engine", "workers", "threads"),
+    [("threads", 5, 5), ("threads", 0, 3), ("ray", 5, 3), ("ray", 0, 3)],
+)
+def test_as_many_batches_at_a_time_as_clients_train_here_or_one_a_core(engine, workers, threads):
+    assert evaluation_threads(Experiment.of(engine__name=engine, engine__workers=workers)) == threads
+
+
+@pytest.mark.parametrize(
+    ("settings", "sums"),
+    [
+        ({}, True),
+        ({"federation__aggregator": "mean(weighting='uniform')"}, True),
+        ({"federation__aggregator": "median"}, False),
+        ({"federation__pre_aggregators": ["nnm"]}, False),
+        ({"poisoning__attack": "sign-flip", "poisoning__malicious": [0]}, False),
+        ({"poisoning__attack": "none", "poisoning__malicious": [0]}, True),
+    ],
+)
+def test_a_mean_of_honest_clients_is_summed_as_they_arrive(settings, sums):
+    assert sums_only(Experiment.of(**settings)) is sums
+
+
+def refused(monkeypatch, settings, free) -> str:
+    monkeypatch.setattr(server.forecaster, "available_memory", lambda: free)
+    try:
+        check_aggregation(Experiment.of(federation__clients=10, **settings), LAYOUT)
+    except DoesNotFitError as error:
+        return str(error)
+    return ""
+
+
+def test_a_matrix_of_the_rounds_clients_must_fit(monkeypatch):
+    """A row of 120 float32 for each of 4 clients and one for the result: 2400 bytes of at most 0.9 times what is free."""
+    half = {"federation__aggregator": "median", "federation__participation": 0.4}
+    assert refused(monkeypatch, half, 2667) == ""
+    assert refused(monkeypatch, half, 2666).startswith(
+        "the study needs 2.4 kB of memory, 2.4 kB of it for aggregating 4 clients, and 2.7 kB are free"
+    )
+    every = {"federation__aggregator": "median"}
+    assert refused(monkeypatch, every, 5867) == ""
+    assert "5.3 kB of it for aggregating 10 clients" in refused(monkeypatch, every, 5866)
+
+
+def test_sums_need_no_matrix(monkeypatch):
+    assert refused(monkeypatch, {}, 2667) == ""
+    assert "2.4 kB of it for aggregating 10 clients" in refused(monkeypatch, {}, 2666)
+
+
+def forecast(workers=2, sampled=(1, 4, 6), layout=LAYOUT, **settings):
+    """Return the forecast of clients with 33, 64 and 8 images whose step of 32 takes 0.6 s; 50 images are evaluated."""
+    experiment = Experiment.of(
+        **{
+            "federation__clients": 10,
+            "federation__rounds": 7,
+            "training__batch_size": 32,
+            "training__epochs": 2,
+            "data__augment": 0,
+            "evaluation__every": 3,
+            "evaluation__epsilons": [0.01, 0.02],
+            **settings,
+        }
+    )
+    population = Population(np.array([1, 3, 4, 6]), None, np.array([33, 1000, 64, 8]), 0.6, 700)
+    seen = []
+
+    def sample(round):
+        seen.append(round)
+        return list(sampled)
+
+    strategy = SimpleNamespace(population=population, sample=sample)
+    told = forecast_of(experiment, SimpleNamespace(test=range(50)), layout, strategy, workers)
+    assert seen == [1]
+    return experiment, told
+
+
+def test_a_round_in_closed_form():
+    experiment, told = forecast(federation__aggregator="median")
+    assert (told.rounds, told.evaluations, told.workers, told.clients) == (7, 3, 2, 3)
+    assert (told.parameters, told.message_bytes, told.step_seconds) == (100, 480, 0.6)
+    # 33, 64 and 8 images are 2, 2 and 1 batches, twice each.
+    assert told.steps == 4 + 4 + 2
+    # Two workers: 4 and 4 steps, then 2 more of the first that is free.
+    assert told.training_seconds == pytest.approx(6 * 0.6)
+    # A clean pass, a gradient that costs as much as two more, one more, and one an epsilon; a third of a step each.
+    assert told.evaluation_seconds == pytest.approx(50 * 6 * (0.6 / 32 / 3) / evaluation_threads(experiment))
+    assert told.matrix_bytes == 120 * 4 * (3 + 1)
+    assert told.memory_bytes == 5000 + 1920 + 2 * 2 * 4 * 120
+    assert told.available_bytes == 10**9
+    assert told.tolerance == tolerance_of(experiment)
+
+
+def test_sums_take_two_float64_and_a_result():
+    _, told = forecast()
+    assert (told.matrix_bytes, told.memory_bytes) == (120 * 20, 5000 + 2400 + 1920)
+
+
+def test_augmented_images_are_trained_on_too():
+    _, told = forecast(data__augment=2)
+    # 99, 192 and 24 images: 4, 6 and 1 batches.
+    assert told.steps == 2 * (4 + 6 + 1)
+    # The largest first: 12, then 8 and 2 on the other.
+    assert told.training_seconds == pytest.approx(12 * 0.6)
+
+
+def test_without_workers_every_client_has_a_machine_of_its_own():
+    _, told = forecast(workers=0)
+    assert told.workers == 3
+    assert told.training_seconds == pytest.approx(4 * 0.6)
+    assert told.memory_bytes == 5000 + 2400 + 2 * 3 * 4 * 120
+
+
+@pytest.mark.parametrize(
+    ("engine", "processes"),
+    [
+        ({"engine__name": "ray"}, 2),
+        ({"engine__name": "ray", "engine__address": "10.0.0.1:6379"}, 0),
+        ({"engine__name": "threads"}, 0),
+    ],
+)
+def test_processes_of_this_machine_hold_a_model_each(engine, processes):
+    _, told = forecast(**engine)
+    assert told.memory_bytes == 5000 + processes * 700 + 2400 + 1920
+
+
+@pytest.mark.parametrize(("rounds", "every", "times"), [(7, 1, 7), (6, 3, 2), (8, 3, 3), (1, 5, 1)])
+def test_how_often_is_evaluated(rounds, every, times):
+    _, told = forecast(federation__rounds=rounds, evaluation__every=every)
+    assert (told.rounds, told.evaluations) == (rounds, times)
+
+
+def test_threads_share_an_evaluation():
+    _, one = forecast(engine__name="threads", engine__workers=1)
+    _, four = forecast(engine__name="threads", engine__workers=4)
+    assert one.evaluation_seconds == pytest.approx(50 * 6 * 0.6 / 32 / 3)
+    assert four.evaluation_seconds == pytest.approx(one.evaluation_seconds / 4)
