@@ -57,7 +57,7 @@ def refused(monkeypatch, settings, free) -> str:
 
 
 def test_a_matrix_of_the_rounds_clients_must_fit(monkeypatch):
-    """A row of 120 float32 for each of 4 clients and one for the result: 2400 bytes of at most 0.9 times what is free."""
+    """A row of 120 float32 a client, one for the result: 2400 bytes for 4 clients, at most 0.9 of what is free."""
     half = {"federation__aggregator": "median", "federation__participation": 0.4}
     assert refused(monkeypatch, half, 2667) == ""
     assert refused(monkeypatch, half, 2666).startswith(

@@ -167,9 +167,9 @@ def test_nodes_that_cannot_take_part_are_told_in_the_order_of_their_ids():
 
 
 def test_without_a_node_that_is_ready_there_is_no_study():
-    with pytest.raises(RoundError, match="^none of 2 nodes is ready; first reason: OSError: full$"):
+    with pytest.raises(RoundError, match=r"^none of 2 nodes is ready; first reason: OSError: full$"):
         population(Carrier({4: "OSError: full", 5: "OSError: other"}), 3)
-    with pytest.raises(RoundError, match="^none of 0 nodes is ready$"):
+    with pytest.raises(RoundError, match=r"^none of 0 nodes is ready$"):
         population(Carrier({}), 3)
 
 
