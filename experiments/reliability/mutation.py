@@ -47,7 +47,8 @@ def copied(folder: Path, package: str) -> None:
             shutil.copy2(source, target)
     settings = folder / "pyproject.toml"
     text = settings.read_text(encoding="utf-8")
-    text = SELECTED.sub(f'pytest_add_cli_args_test_selection = ["tests/{package}"]', text)
+    tests = f'["tests/{package}", "{PACKAGES[package]}"]'  # and the examples in its docstrings
+    text = SELECTED.sub(f"pytest_add_cli_args_test_selection = {tests}", text)
     text = ONLY.sub(f'only_mutate = ["{PACKAGES[package]}/*"]', text)
     settings.write_text(text, encoding="utf-8")
 
