@@ -10,6 +10,7 @@ a survivor.
 """
 
 import argparse
+import json
 import os
 import random
 import re
@@ -32,6 +33,16 @@ PACKAGES = {
     "simulation": "fedrobust/simulation",
     "server": "server",
 }
+BESIDES = {
+    "server": (
+        "tests/integration/test_study.py",
+        "tests/integration/test_guards.py",
+        "tests/integration/test_poisoning.py",
+    ),
+    "simulation": ("tests/server/test_replies.py", "tests/server/test_population.py"),
+}
+"""Tests of other folders that are needed to reach a package: whole studies, for the server."""
+
 NOTICED = ("killed", "timeout", "suspicious", "segfault", "caught by type check")
 
 
@@ -47,8 +58,9 @@ def copied(folder: Path, package: str) -> None:
             shutil.copy2(source, target)
     settings = folder / "pyproject.toml"
     text = settings.read_text(encoding="utf-8")
-    tests = f'["tests/{package}", "{PACKAGES[package]}"]'  # and the examples in its docstrings
-    text = SELECTED.sub(f"pytest_add_cli_args_test_selection = {tests}", text)
+    # The examples in its docstrings are tests, too.
+    tests = [f"tests/{package}", PACKAGES[package], *BESIDES.get(package, ())]
+    text = SELECTED.sub(f"pytest_add_cli_args_test_selection = {json.dumps(tests)}", text)
     text = ONLY.sub(f'only_mutate = ["{PACKAGES[package]}/*"]', text)
     settings.write_text(text, encoding="utf-8")
 
