@@ -39,7 +39,6 @@ BESIDES = {
         "tests/integration/test_guards.py",
         "tests/integration/test_poisoning.py",
     ),
-    "simulation": ("tests/server/test_replies.py", "tests/server/test_population.py"),
 }
 """Tests of other folders that are needed to reach a package: whole studies, for the server."""
 
