@@ -16,11 +16,13 @@ CONFIDENCE = 1.0
 def foolsgold_weights(cosines: np.ndarray) -> np.ndarray:
     """Return the weights (n,) in [0, 1] of clients from the cosines (n, n) of what they have sent so far."""
     n = len(cosines)
+    if n == 1:
+        return np.ones(1)
     alike = cosines - np.eye(n) * 2  # nobody is compared with itself
-    largest = np.maximum(alike.max(1), 1e-12) if n > 1 else np.zeros(1)
+    largest = np.maximum(alike.max(1), 1e-12)
     # Pardoning: an honest client that is like a sybil is less like the others than the sybil is.
     pardon = np.where(largest[None, :] > largest[:, None], largest[:, None] / largest[None, :], 1.0)
-    weights = np.clip(1 - (alike * pardon).max(1), 0, 1) if n > 1 else np.ones(1)
+    weights = np.clip(1 - (alike * pardon).max(1), 0, 1)
     if not weights.any():
         return np.zeros(n)
     weights = np.clip(weights / weights.max(), 1e-12, 0.99)

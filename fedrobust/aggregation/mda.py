@@ -45,7 +45,7 @@ def _smallest_group(distances: np.ndarray, f: int) -> np.ndarray:
             high = middle
     left_out = _cover(distances > diameters[low], f)
     assert left_out is not None
-    kept = np.setdiff1d(np.arange(n), np.array(sorted(left_out), np.intp))
+    kept = np.setdiff1d(np.arange(n), sorted(left_out))
     # Fewer than f may have had to go: those that are farthest from the others go with them.
     while len(kept) > n - f:
         kept = np.delete(kept, np.argmax(distances[np.ix_(kept, kept)].sum(1)))

@@ -13,7 +13,8 @@ from fedrobust.aggregation.updates import Updates
 def mean_around_median(values: np.ndarray, count: int) -> np.ndarray:
     """Return the mean of the `count` values of every row that lie nearest to the row's median, float64 (b,).
 
-    Among sorted values the nearest ones stand side by side, so that it is enough to find where they begin.
+    Among sorted values the nearest ones stand side by side, so that it is enough to find where they begin. Of two
+    groups that reach equally far, the lower one is taken.
 
     Args:
         values: (b, n) float32; sorted in place.

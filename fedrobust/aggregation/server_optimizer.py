@@ -94,6 +94,5 @@ class FedYogi:
 
 
 def _moments(update: np.ndarray, memory: Memory, beta_1: float) -> tuple[np.ndarray, np.ndarray]:
-    nothing = np.zeros_like(update)
-    mean = beta_1 * memory.get("mean", nothing) + (1 - beta_1) * update
-    return mean.astype(np.float32), np.asarray(memory.get("square", nothing), np.float32)
+    mean = beta_1 * memory.get("mean", 0.0) + (1 - beta_1) * update
+    return mean.astype(np.float32), np.asarray(memory.get("square", 0.0), np.float32)

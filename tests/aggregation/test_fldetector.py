@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedrobust.aggregation import Cohort, Updates, defence
-from fedrobust.aggregation.fldetector import _within, averaged, hessian_product
+from fedrobust.aggregation.fldetector import _within, averaged, clusters, hessian_product, trusted
 
 CLIENTS, MALICIOUS, SIZE = 20, 4, 40
 
@@ -183,6 +183,28 @@ def test_the_hessian_does_not_depend_on_units(draw):
 def test_averages_are_over_the_rounds_a_client_took_part_in():
     table = np.array([[np.nan, 1, 3], [np.nan, np.nan, np.nan], [2, 2, 2]])
     np.testing.assert_array_equal(averaged(table), [2, np.nan, 2])
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([1.0, 5.0], [True, True]),
+        ([1.0, 1.01, 2.0], [True, True, False]),
+        ([2.0, np.nan, 1.0, np.nan, 1.01], [False, True, True, True, True]),
+        ([np.nan, 1.0, 5.0], [True, True, True]),
+        ([1.0, 1.0, 1.0, 1.0], [True, True, True, True]),
+        ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [True] * 6),
+    ],
+)
+def test_of_three_known_scores_on_the_worse_of_two_clusters_is_left_out(scores, expected):
+    found = trusted(np.array(scores))
+    assert found.dtype == np.bool_
+    assert found.tolist() == expected
+
+
+def test_clusters_are_counted_up_to_one_fewer_than_there_are_numbers():
+    assert clusters(np.array([0, 0.01, 1])) == 2
+    assert clusters(np.linspace(0, 1, 12)) == 1
 
 
 def test_within_is_the_best_of_all_splits(draw):

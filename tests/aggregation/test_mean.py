@@ -1,4 +1,5 @@
 from fractions import Fraction
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -57,6 +58,13 @@ def test_is_the_exact_mean_rounded(draw):
     for column, found in zip(vectors.T, mean_of(vectors, weights), strict=True):
         exact = sum(Fraction(float(x)) * int(w) for x, w in zip(column, weights, strict=True))
         assert found == np.float32(float(exact / int(weights.sum())))
+
+
+def test_what_is_small_beside_the_sum_is_not_lost():
+    """float64 has no 2**80 + 1: what rounding takes is kept until the large numbers have gone again."""
+    vectors = np.array([[2.0**80], [1.0], [-(2.0**80)], [3.0]], np.float32)
+    for order in permutations(range(4)):
+        assert mean_of(vectors[list(order)], [1, 1, 1, 1]).tolist() == [1.0]
 
 
 def test_nothing_has_no_mean():

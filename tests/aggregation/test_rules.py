@@ -1,12 +1,17 @@
 """What every rule keeps to: order, translation, breakdown, scale."""
 
+from contextlib import nullcontext
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fedrobust.aggregation import (
     PRE_AGGREGATORS,
     RULES,
+    Aggregation,
     Cohort,
+    Defence,
     InfeasibleError,
     Updates,
     defence,
@@ -163,14 +168,84 @@ def test_influence_is_told_in_clients_behind_a_mixture(honest):
     assert np.all(result.influence[:-F] > 0)
 
 
+@pytest.mark.parametrize(("rule", "before"), DEFENCES)
+def test_influences_are_shares_of_a_whole(rule, before, honest):
+    bad = np.repeat(-20 * honest[:1], F, axis=0)
+    influence = run(rule, np.concatenate([honest[F:], bad]), *before).influence
+    if influence is not None:
+        assert (influence >= 0).all()
+        assert np.isclose(influence.sum(), 1)
+
+
+@pytest.mark.parametrize("before", ["nnm", "arc"])
+@pytest.mark.parametrize("f", [0, 1, 3])
+def test_whoever_sends_what_is_not_finite_is_caught_for_every_stage(before, f, honest):
+    bad = honest.copy()
+    bad[3, 0] = np.nan
+    rest = np.delete(honest, 3, axis=0)
+    found = defence("multi-krum", before, f=f)(bad)
+    expected = defence("multi-krum", before, f=max(0, f - 1))(rest)
+    np.testing.assert_array_equal(found.update, expected.update)
+    np.testing.assert_array_equal(np.delete(found.influence, 3), expected.influence)
+    assert found.influence[3] == 0
+
+
+def test_a_round_that_lost_clients_keeps_its_pre_aggregators():
+    asked = defence("krum", "clipping", "nnm", "bucketing(size=3)", f=5)
+    assert asked.among(9) == Defence(
+        defence("krum", f=0).rule,
+        (*defence("mean", "clipping").before, *defence("mean", "nnm", "bucketing(size=3)", f=4).before),
+    )
+
+
+@pytest.mark.parametrize(("size", "n", "fits"), [(2, 1, True), (4, 5, True), (5, 5, False), (6, 5, False)])
+def test_buckets_leave_more_than_one_update(size, n, fits):
+    asked = defence("mean", f"bucketing(size={size})")
+    with nullcontext() if fits else pytest.raises(InfeasibleError, match=f"choose a size below {n}"):
+        asked.check(n)
+
+
+@pytest.mark.parametrize(("f", "n"), [(0, 2), (-1, 2)])
+def test_the_fewest_clients_are_told_for_nobody_malicious_too(f, n):
+    asked = replace(defence("krum").rule, f=f)
+    with pytest.raises(
+        InfeasibleError, match=rf"f = {f} of {n} clients.*at least 3 clients; with 2 it tolerates 0"
+    ):
+        asked.require(n)
+
+
+def test_a_cohort_without_a_server_has_no_root(honest):
+    with pytest.raises(InfeasibleError, match="no server with 100 images of its own"):
+        Cohort.of(Updates(honest)).root(100)
+
+
+def test_behind_updates_of_other_origin_no_client_has_a_known_influence(honest):
+    class Own:
+        def __call__(self, updates, cohort):
+            return Updates(2 * np.asarray(updates))
+
+    result = Defence(defence("foolsgold").rule, (Own(),))(honest)
+    expected = defence("foolsgold")(2 * honest)
+    assert result.influence is None
+    np.testing.assert_array_equal(result.update, expected.update)
+    np.testing.assert_array_equal(result.memory["sums"], expected.memory["sums"])
+
+
+def test_what_an_own_rule_returns_is_converted(honest):
+    class Own:
+        def __call__(self, updates, cohort):
+            return Aggregation([0.1] * 300, [1] * N, {"kept": np.ones(1)})
+
+    result = Defence(Own())(honest)
+    assert (result.update.dtype, result.influence.dtype) == (np.float32, np.float64)
+    np.testing.assert_array_equal(result.update, np.full(300, 0.1, np.float32))
+    assert list(result.memory) == ["kept"]
+
+
 def test_a_rule_may_work_on_the_plain_matrix(honest):
     class Own:
         def __call__(self, updates, cohort):
-            from fedrobust.aggregation import Aggregation
-
             return Aggregation(np.asarray(updates).max(0))
-
-    from fedrobust.aggregation import Defence
 
     np.testing.assert_array_equal(Defence(Own())(honest).update, honest.max(0))
 
@@ -184,8 +259,6 @@ def test_a_rule_may_work_on_the_plain_matrix(honest):
     ],
 )
 def test_what_an_own_rule_returns_is_checked(update, influence, message, honest):
-    from fedrobust.aggregation import Aggregation, Defence
-
     class Broken:
         def __call__(self, updates, cohort):
             return Aggregation(update, influence)

@@ -54,6 +54,13 @@ def test_dnc_drops_who_any_step_drops(steps, draw):
     np.testing.assert_allclose(result.update, x[sorted(good)].mean(0), rtol=1e-5, atol=1e-5)
 
 
+def test_of_clients_that_stand_out_alike_dnc_drops_the_first():
+    x = np.zeros((60, 3), np.float32)
+    x[20], x[50] = 1, -1
+    influence = defence("dnc", f=6)(x).influence
+    assert np.flatnonzero(influence == 0).tolist() == [0, 1, 2, 3, 20, 50]
+
+
 def test_dnc_with_more_steps_finds_attackers_of_different_coordinates(draw):
     x = draw.standard_normal((12, 40))
     x[0, :20] += 100
@@ -76,6 +83,13 @@ def test_foolsgold_pardons_whoever_is_less_like_others_than_a_sybil_is():
     assert 0 < foolsgold_weights(cosines)[0] <= 1
     harsh = np.clip(np.log(0.4 / 0.99 / (1 - 0.4 / 0.99)) + 0.5, 0, 1)
     assert foolsgold_weights(cosines)[0] > harsh + 0.3, "without the pardon it would have had less"
+
+
+def test_foolsgold_trusts_a_client_that_is_alone(draw):
+    sent = draw.standard_normal((1, 30)).astype(np.float32)
+    result = defence("foolsgold")(sent)
+    np.testing.assert_array_equal(result.update, sent[0])
+    assert result.influence.tolist() == foolsgold_weights(np.ones((1, 1))).tolist() == [1.0]
 
 
 def test_foolsgold_remembers_sums_not_rounds(draw):

@@ -73,6 +73,22 @@ class SameThread:
         return map(function, items)
 
 
+def test_blocks_hold_so_many_numbers_in_whole_cache_lines_and_are_never_narrow():
+    assert [blocks.block_width(rows) for rows in (0, 1, 2, 4)] == [2**18, 2**18, 2**17, 2**16]
+    assert blocks.block_width(3) == 2**18 // 3 // 64 * 64
+    assert blocks.block_width(10**6) == 256
+
+
+@pytest.mark.parametrize("shares", [[0, 0, 0], [0.5, 0, 0.25], [0.5, 0.25, 0.25]])
+def test_a_sum_of_updates_is_float32_once_it_has_been_summed(shares, draw):
+    matrix = draw.standard_normal((3, 500)).astype(np.float32)
+    for updates in (Updates(matrix), Updates(matrix).mixed(np.eye(3)[[1, 2, 0]])):
+        found = updates.combined(np.array(shares))
+        assert found.dtype == np.float32
+        rows = np.asarray(updates).astype(np.float64)
+        np.testing.assert_array_equal(found, (np.array(shares) @ rows).astype(np.float32))
+
+
 def test_only_matrices_are_updates():
     with pytest.raises(ValueError, match=r"updates of shape \(3,\)"):
         Updates.of(np.zeros(3))
