@@ -238,7 +238,8 @@ MARKS = {"passed": "[green]passed[/]", "failed": "[red]failed[/]", "not applicab
 def check_line(finding: Mapping[str, Any]) -> str:
     """Return one check of an audit as one line, in Rich's markup."""
     mark = MARKS.get(finding["outcome"], escape(str(finding["outcome"])))
-    return f"  {mark}  {escape(finding['check']):<32} {escape(finding['figure'])}"
+    check = f"{finding['check']:<32}"
+    return f"  {mark}  {escape(check)} {escape(finding['figure'])}"
 
 
 def verdict_line(card: Mapping[str, Any]) -> str:
@@ -264,7 +265,6 @@ def attack_table(result: Mapping[str, Any]) -> Table:
         **PLAIN,
     )
     _columns(table, "", "right", "acc.", "95 %", "bal.", "AUC", "missed")
-    table.columns[0].no_wrap = False  # settings may be long; numbers are not cut for them
     table.add_row("clean", *_left(result["clean"]))
     name = ""
     for row in result["attacked"]:
@@ -321,7 +321,7 @@ PLAIN: dict[str, Any] = {"box": SIMPLE_HEAD, "title_justify": "left", "caption_j
 
 
 def _columns(table: Table, first: str, *others: str) -> None:
-    table.add_column(first, overflow="fold")
+    table.add_column(first, overflow="fold")  # settings may be long; numbers are not cut for them
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
 

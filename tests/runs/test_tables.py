@@ -1,0 +1,347 @@
+"""What is shown of a run, letter by letter: lines and tables of made-up figures."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from fedrobust.runs.console import (
+    attack_table,
+    check_line,
+    limits,
+    round_line,
+    say,
+    summary_tables,
+    verdict_line,
+)
+
+CLEAN: dict[str, Any] = {
+    "n": 156,
+    "correct": 120,
+    "accuracy": 0.76923,
+    "balanced_accuracy": 0.70444,
+    "auc": 0.81256,
+    "recall": [0.5, 0.9],
+    "majority_rate": 0.73077,
+    "interval": {"accuracy": [0.69712, 0.82856]},
+}
+ATTACKED = {**CLEAN, "correct": 12, "accuracy": 0.07692, "interval": {"accuracy": [0.04449, 0.12976]}}
+ONE_CLASS = {**CLEAN, "recall": [None, 0.9]}
+RECORD: dict[str, Any] = {
+    "round": 3,
+    "clean": None,
+    "robust": {},
+    "clients": {"sampled": 10, "trained": 9, "loss": 0.51249},
+    "seconds": 1.26,
+}
+RESULT: dict[str, Any] = {
+    "name": "study [a]",
+    "experiment": {"seed": 7},
+    "dataset": {"name": "breast", "labels": ["a", "b", "c"], "samples": {"test": 156}},
+    "model": {"name": "mobile[net]"},
+    "model-evaluation": {"clean": CLEAN, "robust": {"pgd[5]": {"0.005": ATTACKED, "0.01": ONE_CLASS}}},
+    "student": None,
+    "export": [],
+}
+FILE = {
+    "file": "student-int8.tflite",
+    "bytes": 123456,
+    "metrics": {**CLEAN, "accuracy": 0.75},
+    "agreement": 0.98765,
+    "latency_ms": {"p50": 1.234, "p95": 2.345, "threads": 4},
+}
+FIGURES: dict[str, Any] = {
+    "accuracy": {"counts": [120, 156], "value": 0.76923, "interval": [0.69712, 0.82856], "constant": 0.73077},
+    "balanced accuracy": {"value": 0.70444, "constant": 0.5},
+    "auc": {"value": 0.81256},
+    "disease missed": {"counts": [7, 42]},
+}
+SEVERAL = [
+    {**FIGURES, "attack": "pgd[5]", "epsilon": "0.005"},
+    {**FIGURES, "attack": "pgd[5]", "epsilon": "0.01", "disease missed": None},
+    {**FIGURES, "attack": "square", "epsilon": "0.01", "auc": {"value": None}},
+]
+UNDER_ATTACK: dict[str, Any] = {
+    "model": {"name": "net[work]"},
+    "data": {"n": 156, "name": "breast"},
+    "threat": {"norm": "Linf", "space": "pixels of [0, 1]"},
+    "clean": {key: value for key, value in FIGURES.items() if key != "disease missed"},
+    "attacked": SEVERAL,
+}
+
+
+def rendered(*tables, width: int = 100) -> str:
+    """Return tables as a pipe of `width` columns gets them, without spaces at the ends of lines."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=False)
+    for table in tables:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in stream.getvalue().split("\n"))
+
+
+UNDER_ATTACK_TABLE = """\
+net[work]: 156 images of breast, Linf, pixels of [0, 1]
+
+                   right    acc.        95 %    bal.     AUC   missed
+ ─────────────────────────────────────────────────────────────────────
+  clean          120/156   76.9%   69.7-82.9   70.4%   0.813        -
+
+  pgd[5] 0.005   120/156   76.9%   69.7-82.9   70.4%   0.813     7/42
+  pgd[5] 0.01    120/156   76.9%   69.7-82.9   70.4%   0.813        -
+
+  square 0.01    120/156   76.9%   69.7-82.9   70.4%       -     7/42
+
+Always answering the most frequent class: accuracy 73.1%, balanced
+accuracy 50.0%, AUC 0.500. Missed: diseased images that are given a
+healthy class.
+"""
+MODEL_TABLE = """\
+study [a]: breast, 156 test images, seed 7
+
+                          right   accuracy        95 %   balanced     AUC
+ ─────────────────────────────────────────────────────────────────────────
+  mobile[net], global   120/156      76.9%   69.7-82.9      70.4%   0.813
+    pgd[5] 0.005         12/156       7.7%    4.4-13.0      70.4%   0.813
+    pgd[5] 0.01         120/156      76.9%   69.7-82.9          -       -
+
+Always answering the most frequent class: accuracy 73.1%, balanced accuracy
+33.3%, AUC 0.500.
+"""
+STUDENT_TABLES = """\
+study [a]: breast, 156 test images, seed 7
+
+                          right   accuracy        95 %   balanced     AUC
+ ─────────────────────────────────────────────────────────────────────────
+  mobile[net], global   120/156      76.9%   69.7-82.9      70.4%   0.813
+    pgd[5] 0.005         12/156       7.7%    4.4-13.0      70.4%   0.813
+    pgd[5] 0.01         120/156      76.9%   69.7-82.9          -       -
+
+  small[net], student   120/156      76.9%   69.7-82.9      70.4%   0.813
+
+Always answering the most frequent class: accuracy 73.1%, balanced accuracy
+33.3%, AUC 0.500.
+exported student
+
+  file                    size   accuracy     AUC   agreement       p50       p95   threads
+ ───────────────────────────────────────────────────────────────────────────────────────────
+  student-int8.tflite   123 kB      75.0%   0.813       98.8%   1.23 ms   2.35 ms         4
+  student-int8.tflite     2 kB      76.9%       -       98.8%   1.23 ms   2.35 ms         4
+
+Agreement is with Keras; latency at batch 1.
+"""
+
+
+def test_the_table_of_attacks_whole():
+    assert rendered(attack_table(UNDER_ATTACK)) == UNDER_ATTACK_TABLE
+
+
+def test_the_table_of_a_run_without_student_whole():
+    assert rendered(*summary_tables(RESULT)) == MODEL_TABLE
+
+
+def test_the_tables_of_a_run_with_student_and_files_whole():
+    student = {"name": "small[net]", "clean": CLEAN, "robust": {}}
+    second = {**FILE, "bytes": 1600, "metrics": {**CLEAN, "auc": None}}
+    result = {**RESULT, "student": student, "export": [FILE, second]}
+    assert rendered(*summary_tables(result)) == STUDENT_TABLES
+
+
+def test_long_settings_are_folded_and_numbers_stay_whole():
+    name = "auto-pgd:restarts=5,steps=100,loss=difference-of-logits"
+    attacked = [{**FIGURES, "attack": name, "epsilon": "0.01"}]
+    text = rendered(attack_table({**UNDER_ATTACK, "attacked": attacked}), width=76)
+    rows = [line for line in text.split("\n") if "120/156" in line]
+    assert [row.split()[-6:] for row in rows] == [
+        ["120/156", "76.9%", "69.7-82.9", "70.4%", "0.813", "-"],
+        ["120/156", "76.9%", "69.7-82.9", "70.4%", "0.813", "7/42"],
+    ]
+    folded = "".join(line[2:19].strip() for line in text.split("\n")[text.split("\n").index(rows[1]) :][:5])
+    assert folded.startswith(name), text
+
+
+def test_numbers_that_find_no_room_are_cut_and_marked():
+    """A cut number shows that it is cut; half of one on a second line would be read as a number."""
+    text = rendered(*summary_tables({**RESULT, "export": [FILE]}), width=50)
+    first, second = (line for line in text.split("\n") if "76.9%" in line and "pgd" not in line)
+    assert "120/1…" in first
+    assert "120/1…" in second
+
+
+@pytest.mark.parametrize(
+    ("recall", "shown"),
+    [
+        ([None, 0.9], ["-", "-"]),
+        ([None, 0.9, None], ["-", "-"]),
+        ([0.5, 0.9], ["70.4%", "0.813"]),
+        ([None, 0.5, 0.9], ["70.4%", "0.813"]),
+        ([None, None], ["70.4%", "0.813"]),
+        ([0.9], ["70.4%", "0.813"]),
+        (None, ["70.4%", "0.813"]),
+    ],
+)
+def test_balanced_accuracy_and_auc_need_two_classes(recall, shown):
+    clean = {**CLEAN, "recall": recall}
+    text = rendered(*summary_tables({**RESULT, "model-evaluation": {"clean": clean, "robust": {}}}))
+    row = next(line for line in text.split("\n") if "global" in line)
+    assert row.split()[-2:] == shown
+
+
+def test_figures_that_are_unknown_are_dashes_each_for_itself():
+    clean = {**CLEAN, "balanced_accuracy": None}
+    text = rendered(*summary_tables({**RESULT, "model-evaluation": {"clean": clean, "robust": {}}}))
+    assert "      -   0.813" in text
+    clean = {**CLEAN, "auc": None}
+    text = rendered(*summary_tables({**RESULT, "model-evaluation": {"clean": clean, "robust": {}}}))
+    assert "70.4%     -\n" in text
+    old = {key: value for key, value in CLEAN.items() if key != "recall"}
+    text = rendered(*summary_tables({**RESULT, "model-evaluation": {"clean": old, "robust": {}}}))
+    assert "70.4%   0.813" in text
+
+
+TRAINED = "9/10 clients  loss 0.512"
+
+
+@pytest.mark.parametrize(
+    ("changed", "rounds", "line"),
+    [
+        ({}, 9, f"round 3/9  {TRAINED}  1.3 s"),
+        ({}, 100, f"round   3/100  {TRAINED}  1.3 s"),
+        ({"round": 100}, 100, f"round 100/100  {TRAINED}  1.3 s"),
+        ({"clients": {}, "seconds": 61.04}, 9, "round 3/9  61.0 s"),
+        ({"clients": {"sampled": 4, "trained": 0, "loss": None}}, 9, "round 3/9  0/4 clients  1.3 s"),
+        (
+            {"clients": {"sampled": 4, "trained": 4, "loss": 0.0}},
+            9,
+            "round 3/9  4/4 clients  loss 0.000  1.3 s",
+        ),
+        (
+            {"clean": CLEAN},
+            9,
+            f"round 3/9  {TRAINED}  accuracy 76.9% (majority 73.1%)  balanced 70.4%  AUC 0.813  1.3 s",
+        ),
+        (
+            {"clean": ONE_CLASS},
+            9,
+            f"round 3/9  {TRAINED}  accuracy 76.9% (majority 73.1%)  balanced -  AUC -  1.3 s",
+        ),
+        (
+            {"robust": {"fgsm": {"0.005": CLEAN, "0.007": CLEAN, "0.01": ATTACKED}, "pgd": {"0.02": CLEAN}}},
+            9,
+            f"round 3/9  {TRAINED}  fgsm 0.01: 7.7%  pgd 0.02: 76.9%  1.3 s",
+        ),
+        ({"defence": None, "attack-success": None}, 9, f"round 3/9  {TRAINED}  1.3 s"),
+        ({"defence": {}}, 9, f"round 3/9  {TRAINED}  1.3 s"),
+        ({"defence": {"true-positive-rate": None}}, 9, f"round 3/9  {TRAINED}  1.3 s"),
+        (
+            {"defence": {"true-positive-rate": 0.0}},
+            9,
+            f"round 3/9  {TRAINED}  attackers left out: 0%  1.3 s",
+        ),
+        (
+            {"defence": {"valid": True, "true-positive-rate": 0.667}, "attack-success": {"rate": 0.1234}},
+            9,
+            f"round 3/9  {TRAINED}  attackers left out: 67%  attack success 12.3%  1.3 s",
+        ),
+        ({"attack-success": {"rate": 0.0}}, 9, f"round 3/9  {TRAINED}  attack success 0.0%  1.3 s"),
+        (
+            {"defence": {"valid": False, "true-positive-rate": 0.5}, "attack-success": {"rate": 0.5}},
+            9,
+            f"round 3/9  {TRAINED}  invalid: the attack failed  1.3 s",
+        ),
+    ],
+)
+def test_the_line_of_a_round_whole(changed, rounds, line):
+    assert round_line({**RECORD, **changed}, rounds) == line
+
+
+@pytest.mark.parametrize(
+    ("outcome", "mark"),
+    [
+        ("passed", "[green]passed[/]"),
+        ("failed", "[red]failed[/]"),
+        ("not applicable", "[dim]-     [/]"),
+        ("[odd]", "\\[odd]"),
+    ],
+)
+def test_the_line_of_a_check_whole(outcome, mark):
+    finding = {"outcome": outcome, "check": "gradients are [not] masked", "figure": "gap [x] of 3.0"}
+    # 26 letters are shown of the name, and filled up to 32.
+    assert check_line(finding) == f"  {mark}  gradients are \\[not] masked       gap \\[x] of 3.0"
+
+
+@pytest.mark.parametrize(
+    ("word", "deciding", "line"),
+    [
+        ("robust", [], "[bold green]robust[/] at Linf, epsilon 0.01: it \\[really] holds"),
+        (
+            "not proven",
+            ["a", "b[c]"],
+            "[bold yellow]not proven[/] at Linf, epsilon 0.01: it \\[really] holds (a, b\\[c])",
+        ),
+        ("broken", ["a"], "[bold red]broken[/] at Linf, epsilon 0.01: it \\[really] holds (a)"),
+        ("b[a]d", [], "[bold red]b\\[a]d[/] at Linf, epsilon 0.01: it \\[really] holds"),
+    ],
+)
+def test_the_line_of_a_verdict_whole(word, deciding, line):
+    verdict = {"word": word, "sentence": "it [really] holds", "deciding": deciding}
+    assert verdict_line({"verdict": verdict, "threat": {"norm": "Linf", "epsilon": "0.01"}}) == line
+
+
+def test_the_threat_of_a_verdict_is_not_taken_for_markup():
+    verdict = {"word": "robust", "sentence": "it holds", "deciding": []}
+    line = verdict_line({"verdict": verdict, "threat": {"norm": "L[inf]", "epsilon": "0.01"}})
+    assert line == "[bold green]robust[/] at L\\[inf], epsilon 0.01: it holds"
+
+
+def cautions(dataset: dict[str, Any], **more: Any) -> list[str]:
+    return limits({"dataset": dataset, **more})
+
+
+def test_limits_of_test_images_of_one_class():
+    one = "all test images are 'b': balanced accuracy and AUC are not measured"
+    assert cautions({"labels": ["a", "b"], "counts": {"test": [0, 1]}}) == [one]
+    assert cautions({"labels": ["a", "b", "c"], "counts": {"test": [0, 90, 0]}}) == [one]
+    assert cautions({"labels": ["a", "b"], "counts": {"test": [40, 90]}}) == []
+    assert cautions({"labels": ["a", "b"], "counts": {"test": [0, 0]}}) == []
+    assert cautions({"labels": ["a"], "counts": {"test": [90]}}) == []
+    assert cautions({"labels": ["a", "b"], "counts": {"train": [0, 1]}}) == []
+    # Folders of before the counts or the labels were recorded.
+    assert cautions({"labels": ["a", "b"], "counts": None}) == []
+    assert cautions({"counts": {"test": [0, 1]}}) == []
+    assert cautions({"labels": ["a", "b"], "counts": {"test": [0, 1, 2]}}) == [one]
+
+
+def test_limits_of_few_test_images():
+    assert cautions({"samples": {"test": 29}}) == ["only 29 test images: their figures have wide intervals"]
+    assert cautions({"samples": {"test": 0}}) == ["only 0 test images: their figures have wide intervals"]
+    assert cautions({"samples": {"test": 30}}) == []
+    assert cautions({"samples": {"train": 1}}) == []
+    assert cautions({}) == limits({}) == limits({"dataset": None}) == []
+
+
+def test_limits_stand_in_order_with_the_failed_attack_first():
+    broken = {"valid": False, "attack-failures": [{"partition": 3, "reason": "ValueError: no class 7"}]}
+    dataset = {"labels": ["a", "b"], "counts": {"test": [0, 12]}, "samples": {"test": 12}}
+    assert cautions(dataset, rounds=[{"round": 1, "defence": broken}, {"round": 2}]) == [
+        "the attack failed in 1 of 2 rounds (client 3: ValueError: no class 7): "
+        "its figures say nothing of the defence",
+        "all test images are 'b': balanced accuracy and AUC are not measured",
+        "only 12 test images: their figures have wide intervals",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "text"),
+    [
+        (False, "one two three four five\n"),
+        (True, "\x1b[33mone two three \x1b[0m\n\x1b[33mfour five\x1b[0m\n"),
+    ],
+)
+def test_a_pipe_gets_whole_lines_and_a_terminal_lines_of_its_width(terminal, text):
+    stream = io.StringIO()
+    console = Console(
+        file=stream, width=14, force_terminal=terminal, color_system="standard" if terminal else None
+    )
+    say(console, "one two three four five", style="yellow")
+    assert stream.getvalue() == text
