@@ -52,9 +52,10 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _processor() -> str:
+def _processor(table: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's name from Linux' table of processors, or what Python calls it where there is none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = table.read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,7 +1,9 @@
 """Checkpoints that something happened to: taken as they were written, or not at all."""
 
+import hashlib
 import json
 import os
+import re
 import sys
 import warnings
 import zipfile
@@ -11,9 +13,20 @@ import numpy as np
 import pytest
 
 from fedrobust.atomic import atomic, sweep
+from fedrobust.config import Experiment
 from fedrobust.models.layout import Weights
 from fedrobust.runs import checkpoint as module
-from fedrobust.runs.checkpoint import Checkpoint, CheckpointNotice, any_whole, discard_checkpoints
+from fedrobust.runs.checkpoint import (
+    Checkpoint,
+    CheckpointNotice,
+    DamagedError,
+    any_whole,
+    check_seal,
+    differences,
+    discard_checkpoints,
+    resumable,
+    seal,
+)
 from fedrobust.runs.folder import RunFolder, RunFolderError
 
 HERE = Path(__file__).resolve().parents[2] / "experiments/reliability"
@@ -185,3 +198,156 @@ def test_numbers_that_are_none_stay_out_of_a_checkpoint(tmp_path):
     assert Checkpoint.latest(RunFolder(tmp_path)).score == -np.inf
     with np.load(path) as archive:
         assert json.loads(archive["head"].tobytes())["score"] is None
+
+
+def test_every_field_comes_back_and_the_arrays_have_these_names(tmp_path):
+    def vector(start):
+        return np.arange(start, start + 3, dtype=np.float32)
+
+    given = Checkpoint(
+        12,
+        Weights(vector(0), vector(10)),
+        Weights(vector(20), vector(30)),
+        0.25,
+        "/some/base",
+        {"experiment": {"name": "x"}, "rounds": [1]},
+        {"a": vector(40), "b/c": vector(50)},
+    )
+    path = given.save(RunFolder(tmp_path))
+    assert path == tmp_path / "checkpoints/round-000012.npz"
+    found = Checkpoint.latest(RunFolder(tmp_path))
+    assert (found.round, found.score, found.base, found.result) == (12, 0.25, "/some/base", given.result)
+    for wanted, back in ((given.weights, found.weights), (given.selected, found.selected)):
+        assert np.array_equal(back.trainable, wanted.trainable)
+        assert np.array_equal(back.statistics, wanted.statistics)
+    assert found.memory.keys() == {"a", "b/c"}
+    assert all(np.array_equal(found.memory[name], given.memory[name]) for name in given.memory)
+    with np.load(path) as archive:
+        assert archive.files == [
+            "head",
+            "trainable",
+            "statistics",
+            "memory/a",
+            "memory/b/c",
+            "selected_trainable",
+            "selected_statistics",
+        ]
+        assert json.loads(archive["head"].tobytes()) == {
+            "schema": 2,
+            "round": 12,
+            "score": 0.25,
+            "base": "/some/base",
+            "result": given.result,
+        }
+
+
+def test_the_best_weights_are_stored_once_where_they_are_the_last(tmp_path):
+    weights = Weights(np.ones(2, np.float32), np.zeros(2, np.float32))
+    path = Checkpoint(1, weights, weights, 1.0, "", {}).save(RunFolder(tmp_path))
+    with np.load(path) as archive:
+        assert archive.files == ["head", "trainable", "statistics"]
+    found = Checkpoint.latest(RunFolder(tmp_path))
+    assert found.selected is found.weights
+    assert found.memory == {}
+
+
+def test_not_numbers_are_refused_in_what_a_checkpoint_says_of_itself(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        saved(tmp_path, 1, result={"loss": float("nan")})
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_a_seal_is_the_digest_of_all_before_it(tmp_path):
+    path = tmp_path / "big.npz"
+    np.savez(path, zeros=np.zeros(2**19), ones=np.ones(2**19 + 5))
+    seal(path)
+    content = path.read_bytes()
+    mark = b"fedrobust checkpoint, SHA-256 of all bytes before: "
+    assert content[:-64].endswith(mark)
+    assert content[-64:].decode() == hashlib.sha256(content[:-64]).hexdigest()
+    check_seal(path)
+    path.write_bytes(mark + hashlib.sha256(mark).hexdigest().encode())
+    check_seal(path)
+
+
+def test_what_is_wrong_with_a_file_in_which_words(tmp_path):
+    def words(path):
+        with pytest.raises(DamagedError) as refusal:
+            check_seal(path)
+        return str(refusal.value)
+
+    assert words(tmp_path) == "not a file"
+    path = tmp_path / "a.npz"
+    for content in (b"", b"short", b"long" * 100):
+        path.write_bytes(content)
+        assert words(path) == (
+            "it does not end in its digest: it is damaged, or an earlier version of fedrobust wrote it, which can "
+            "still go on with it"
+        )
+    np.savez(path, a=np.zeros(3))
+    seal(path)
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+    assert words(path) == "damaged: its digest is that of another content"
+
+
+def test_what_is_passed_over_is_said(tmp_path):
+    with pytest.raises(RunFolderError) as refusal:
+        Checkpoint.latest(RunFolder(tmp_path))
+    assert str(refusal.value) == (
+        f"{tmp_path}: cannot be resumed, it has no checkpoint; start the study anew"
+    )
+    _older, newer = saved(tmp_path, 1, 2)
+    newer.unlink()
+    newer.mkdir()
+    words = f"{newer}: cannot be used (not a file): the one before it is"
+    with pytest.warns(CheckpointNotice, match=f"^{re.escape(words)}$") as notices:
+        Checkpoint.latest(RunFolder(tmp_path))
+    assert [notice.filename for notice in notices] == [__file__], "told of where it was asked for"
+
+
+def test_only_names_of_checkpoints_are_taken_for_some(tmp_path):
+    saved(tmp_path, 999_999, 1_000_000)
+    (tmp_path / "other").mkdir()
+    (good,) = saved(tmp_path / "other", 5)
+    for name in ("round-5.npz", "round-00005.npz", "round-1000001.npz.npz", "round-000000x.npz"):
+        (tmp_path / "checkpoints" / name).write_bytes(good.read_bytes())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Checkpoint.latest(RunFolder(tmp_path)).round == 1_000_000, "longer names are newer"
+    discard_checkpoints(RunFolder(tmp_path))
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 4
+
+
+def test_a_checkpoint_of_the_state_before_round_1(tmp_path):
+    saved(tmp_path, 0)
+    assert Checkpoint.latest(RunFolder(tmp_path)).round == 0
+
+
+def test_a_run_goes_on_in_its_own_folder(tmp_path):
+    study = Experiment.of(["federation.rounds=7"])
+    (tmp_path / "experiment.toml").write_text(study.to_toml())
+    saved(tmp_path, 1, base=str(tmp_path / "base"))
+    found = resumable(RunFolder(tmp_path))
+    assert found.base == str(tmp_path / "base")
+    assert (found.output.dir, found.output.resume) == (str(tmp_path), True)
+    assert found.federation.rounds == 7
+
+
+def test_the_keys_in_which_two_studies_differ():
+    study = Experiment.of()
+    weights = Weights(np.zeros(1), np.zeros(1))
+
+    def before(**changes):
+        return Checkpoint(1, weights, weights, 0.0, "", {"experiment": {**study.to_dict(), **changes}})
+
+    assert differences(before(), study) == []
+    assert differences(before(engine={"workers": 99}, output={"dir": "x"}), study) == []
+    assert differences(before(name="another"), study) == ["name"]
+    federation = {**study.to_dict()["federation"], "rounds": 999, "unknown": 1}
+    assert differences(before(name="another", federation=federation), study) == [
+        "federation.rounds",
+        "federation.unknown",
+        "name",
+    ]
+    del federation["clients"], federation["unknown"]
+    assert differences(before(federation=federation), study) == ["federation.clients", "federation.rounds"]

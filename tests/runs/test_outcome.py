@@ -74,6 +74,6 @@ def test_rounds_whose_attack_failed_with_the_first_reason():
 
 def test_the_line_about_a_failed_attack():
     assert invalid_line({"rounds": [{"round": 1, "defence": {"valid": True}}]}) == ""
-    assert (
-        invalid_line(BROKEN) == "the attack failed in 2 of 5 rounds (client 3: ValueError: no class 7)"
-    ), "the state before round 1 is no round"
+    assert invalid_line(BROKEN) == "the attack failed in 2 of 5 rounds (client 3: ValueError: no class 7)", (
+        "the state before round 1 is no round"
+    )

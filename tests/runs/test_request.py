@@ -1,6 +1,7 @@
 import json
 import resource
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from fedrobust.atomic import DiskError, atomic
 from fedrobust.errors import FedrobustError
 from fedrobust.paths import PathError, check_can_hold, expanded
+from fedrobust.runs import request as request_module
 from fedrobust.runs.folder import RunFolder, RunFolderError
 from fedrobust.runs.request import OtherResultError, folder_for
 from fedrobust.runs.run import Run
@@ -60,6 +62,122 @@ def test_what_fails_before_it_has_results_leaves_no_folder(tmp_path):
         with pytest.raises(ValueError, match="no such model"):
             fail(tmp_path / "runs", late=late)
         assert (tmp_path / "runs").exists() == late
+
+
+@pytest.mark.parametrize(
+    ("held", "difference"),
+    [
+        (json.dumps({"model": "b", "epsilons": []}), "another model, epsilons"),
+        (json.dumps({"epsilons": ["1/255"]}), "another model"),
+        (json.dumps({"model": "a", "epsilons": ["1/255"], "seed": 1}), "of another version"),
+        ("[]", "it does not say of what"),
+        ("{", "it does not say of what"),
+    ],
+)
+def test_what_is_refused_in_which_words(tmp_path, held, difference):
+    (tmp_path / "request.json").write_text(held)
+    with pytest.raises(OtherResultError) as refusal:
+        finish(FIRST, tmp_path, tmp_path)
+    assert str(refusal.value) == (
+        f"out = {str(tmp_path)!r}: the folder holds the results of something else ({difference}); name another one, "
+        "or say --force (force=True) to replace them"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["request.json"]
+
+
+def test_a_folder_that_is_no_folder_is_refused_by_its_setting(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(PathError) as refusal:
+        finish(FIRST, tmp_path, file)
+    assert str(refusal.value) == f"out = {str(file)!r}: {file} is a file; name a folder, new or existing"
+    with pytest.raises(PathError) as refusal:
+        finish(FIRST, file)
+    assert str(refusal.value).startswith(
+        f"the current folder; results are written below it, or below --out = {str(file)!r}: "
+    )
+
+
+def test_a_thousand_folders_of_one_name_are_enough(tmp_path, monkeypatch):
+    assert (request_module.FILE, request_module.MOST_FOLDERS) == ("request.json", 1000)
+    monkeypatch.setattr(request_module, "MOST_FOLDERS", 4)
+    for number in range(3):
+        finish({"model": number}, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "model.keras-attack",
+        "model.keras-attack-2",
+        "model.keras-attack-3",
+    ]
+    with pytest.raises(OtherResultError) as refusal:
+        finish(FIRST, tmp_path)
+    assert (
+        str(refusal.value)
+        == f"{tmp_path}: a thousand results named model.keras-attack; name a folder with --out"
+    )
+
+
+def test_a_file_of_the_name_is_passed_over(tmp_path):
+    (tmp_path / "model.keras-attack").write_text("mine")
+    assert finish(FIRST, tmp_path).name == "model.keras-attack-2"
+
+
+@pytest.mark.parametrize("result", ["attack.json", "card.json"])
+def test_results_without_a_request_are_somebody_else_s(tmp_path, result):
+    (tmp_path / result).write_text("{}")
+    with pytest.raises(OtherResultError, match="it does not say of what"):
+        finish(FIRST, tmp_path, tmp_path)
+    (tmp_path / result).rename(tmp_path / "notes.json")
+    assert finish(FIRST, tmp_path, tmp_path) == tmp_path, "other files do not matter"
+    assert json.loads((tmp_path / "request.json").read_text()) == {"model": "a", "epsilons": ["1/255"]}
+
+
+def test_force_takes_away_the_results_of_another_request_only(tmp_path):
+    def files(request):
+        with folder_for(request, tmp_path, tmp_path, "x", force=True) as folder:
+            return sorted(path.name for path in folder.iterdir())
+
+    for name in ("attack.json", "card.json", "notes.txt"):
+        (tmp_path / name).write_text("{}")
+    assert files(FIRST) == ["notes.txt", "request.json"]
+    (tmp_path / "card.json").write_text("{}")
+    assert files(FIRST) == ["card.json", "notes.txt", "request.json"]
+    assert files(SECOND) == ["notes.txt", "request.json"], "one of the two results may be missing"
+
+
+def test_a_failure_leaves_the_request_where_there_is_more(tmp_path):
+    def fail(out, result=""):
+        with folder_for(FIRST, out, tmp_path, "x") as folder:
+            if result:
+                (folder / result).mkdir(parents=True)
+                (folder / result / "one.npz").write_text("")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail(tmp_path / "some/deep/folder")
+    assert list(tmp_path.iterdir()) == [], "folders above it that were made for it go too"
+    with pytest.raises(KeyboardInterrupt):
+        fail(tmp_path / "one", "attacks")
+    assert (tmp_path / "one/request.json").exists(), "results need their request"
+    (tmp_path / "two").mkdir()
+    finish(FIRST, tmp_path, tmp_path / "two")
+    (tmp_path / "two/attack.json").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        fail(tmp_path / "two")
+    assert (tmp_path / "two/request.json").exists(), "it was there before"
+    (tmp_path / "three").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        fail(tmp_path / "three")
+    assert list((tmp_path / "three").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path, monkeypatch):
+    def refuse(*_args, **_keywords):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(DiskError) as refusal:
+        finish(FIRST, tmp_path, tmp_path / "new")
+    assert str(refusal.value).startswith(f"{tmp_path / 'new'}: cannot be written: No space left on device; ")
 
 
 def test_paths_that_cannot_be(tmp_path):

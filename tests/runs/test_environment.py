@@ -1,0 +1,80 @@
+"""What a run ran on."""
+
+import hashlib
+import platform
+from importlib.metadata import version
+
+import pytest
+
+from fedrobust.cores import cores
+from fedrobust.runs import environment as module
+from fedrobust.runs.environment import code_digest, environment
+
+PACKAGES = [
+    "fedrobust",
+    "flwr",
+    "tensorflow",
+    "keras",
+    "numpy",
+    "ai-edge-litert",
+    "medmnist",
+    "ray",
+    "scikit-learn",
+]
+
+
+def test_versions_processor_and_threads(monkeypatch):
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(module, "_processor", lambda: "a processor")
+    found = environment(3)
+    assert list(found) == ["python", "system", "processor", "cores", "workers", *PACKAGES]
+    assert found["python"] == platform.python_version()
+    assert found["system"] == "Linux riscv64"
+    assert found["processor"] == "a processor"
+    assert found["cores"] == cores()
+    assert found["workers"] == 3
+    assert found["numpy"] == version("numpy")
+    assert found["fedrobust"] == version("fedrobust")
+
+
+def test_a_package_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(module, "PACKAGES", ("no-such-package-anywhere",))
+    assert environment(1)["no-such-package-anywhere"] == "not installed"
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        (
+            "processor\t: 0\nmodel name\t: First: of two  \nprocessor\t: 1\nmodel name\t: Second\n",
+            "First: of two",
+        ),
+        ("processor\t: 0\nmodel\t\t: 85\nnot a model name\t: none\n", "as Python says"),
+        ("", "as Python says"),
+        (None, "as Python says"),
+    ],
+)
+def test_the_processor_s_name(tmp_path, monkeypatch, table, name):
+    monkeypatch.setattr(platform, "processor", lambda: "as Python says")
+    path = tmp_path / "cpuinfo"
+    if table is not None:
+        path.write_text(table, encoding="utf-8")
+    assert module._processor(path) == name
+
+
+def test_the_digest_of_the_code_is_that_of_every_python_file_under_its_name(tmp_path, monkeypatch):
+    files = {
+        "server/b.py": b"two",
+        "fedrobust/deep/a.py": b"one",
+        "clients/c.py": b"three",
+        "fedrobust/runs/environment.py": b"four",
+    }
+    for name, content in {**files, "tests/d.py": b"no", "server/e.txt": b"no", "f.py": b"no"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "fedrobust/runs/environment.py"))
+    joined = b"".join(name.encode() + b"\0" + files[name] + b"\0" for name in sorted(files))
+    assert code_digest.__wrapped__() == hashlib.sha256(joined).hexdigest()
+    monkeypatch.undo()
+    assert code_digest() is code_digest(), "read once"
