@@ -1,0 +1,257 @@
+"""What a round's record says of the defence and of its clients, key by key."""
+
+import numpy as np
+import pytest
+
+from fedrobust.aggregation import Aggregation
+from fedrobust.config import Experiment
+from fedrobust.models.layout import Entry, Layout
+from fedrobust.randomness import Purpose, generator
+from fedrobust.study import Problem
+from server.defender import Defender
+from server.population import Population
+from server.replies import Failure
+from server.soundness import (
+    LARGEST_MEAN,
+    LARGEST_UPDATE,
+    LARGEST_VARIANCE,
+    memory_fault,
+    statistics_fault,
+    update_fault,
+)
+from server.strategy import FederatedStrategy, ReplyNote, RoundOutcome, outcome_of
+
+FLIP = {"poisoning__attack": "sign-flip", "poisoning__malicious": [1, 2, 5]}
+
+
+def defender(rare=(), clients=8, **settings) -> Defender:
+    return Defender(Experiment.of(federation__clients=clients, **settings), None, rare)
+
+
+# -- The defence ---------------------------------------------------------------------------------------------------
+
+NOTHING = {
+    "seconds": None,
+    "bytes": None,
+    "accepted": None,
+    "influence": None,
+    "malicious-influence": None,
+    "true-positive-rate": None,
+    "false-positive-rate": None,
+    "rare-false-positive-rate": None,
+    "distance": None,
+    "honest-norm": None,
+}
+
+
+def test_the_record_of_a_round_before_the_rule_is_asked():
+    server = defender(
+        rare=[0, 2, 3, 4, 7],
+        **FLIP,
+        federation__aggregator="multi-krum",
+        federation__pre_aggregators=["nnm"],
+        federation__tolerate=2,
+    )
+    record = server.record(1, [0, 1, 2, 3, 4], [1, 3], [Failure(5, "KeyError: 7")])
+    assert record == {
+        "rule": "multi-krum",
+        "before": ["nnm"],
+        "tolerated": 2,
+        "attacked": True,
+        "valid": False,
+        "attack-failures": [{"partition": 5, "reason": "KeyError: 7"}],
+        "malicious": [1, 2, 5],
+        "refused": [1],
+        # 2 attacks, 3 was refused, 7 was not asked.
+        "rare": [0, 4],
+        **NOTHING,
+    }
+    assert list(record)[:3] == ["rule", "before", "tolerated"]
+
+
+def test_the_record_of_a_round_in_which_nobody_attacks():
+    record = defender(**FLIP, poisoning__first_round=2).record(1, [7, 5, 1], [], [])
+    assert record == {
+        "rule": "mean",
+        "before": [],
+        "tolerated": None,
+        "attacked": False,
+        "valid": True,
+        "attack-failures": [],
+        "malicious": [1, 5],
+        "refused": [],
+        "rare": [],
+        **NOTHING,
+    }
+
+
+def test_who_attacks():
+    server = defender(**FLIP, poisoning__first_round=2)
+    assert server.attackers(1, [0, 1, 2]) == frozenset()
+    assert server.attackers(2, [0, 1, 2]) == {1, 2}
+    assert server.measured
+    assert not defender().measured
+
+
+PARTITIONS = np.array([0, 1, 2, 3, 4, 6])
+BAD = np.isin(PARTITIONS, [1, 2])
+
+
+def figures(influence, caught=0, bad=BAD, rare=(), honest_mean=None, rule="multi-krum"):
+    server = defender(rare, 9, **FLIP, federation__aggregator=rule)
+    shares = None if influence is None else np.array(influence, np.float64)
+    made = Aggregation(np.array([4.0, 1.0], np.float32), shares)
+    return server._figures(server.defence, made, PARTITIONS, bad, caught, honest_mean)
+
+
+def test_the_figures_of_a_rule_that_chooses():
+    """Attackers 1 (let in) and 2 (left out), of the honest 0, 3, 4 and 6 only 3 is left out; 0, 3 and 6 are rare."""
+    shown = figures([0.25, 0.25, 0, 0, 0.25, 0.25], rare=[0, 1, 3, 6, 7], honest_mean=np.array([1.0, 5.0]))
+    assert shown == {
+        "distance": 5.0,
+        "honest-norm": pytest.approx(np.sqrt(26)),
+        "influence": [0.25, 0.25, 0.0, 0.0, 0.25, 0.25],
+        "malicious-influence": 0.25,
+        "accepted": [0, 1, 4, 6],
+        "true-positive-rate": 0.5,
+        "false-positive-rate": 0.25,
+        "rare-false-positive-rate": pytest.approx(1 / 3),
+    }
+
+
+def test_attackers_that_were_refused_were_caught():
+    shown = figures([0.25, 0.25, 0, 0, 0.25, 0.25], caught=2)
+    assert shown["true-positive-rate"] == 0.75
+    assert shown["rare-false-positive-rate"] is None
+    nobody = np.zeros(6, bool)
+    every = figures([1 / 6] * 6, caught=1, bad=nobody)
+    assert every == {
+        "true-positive-rate": 1.0,
+        "malicious-influence": 0.0,
+        "influence": [0.166667] * 6,
+        "accepted": [0, 1, 2, 3, 4, 6],
+        "false-positive-rate": 0.0,
+        "rare-false-positive-rate": None,
+    }
+    calm = figures([1 / 6] * 6, bad=nobody)
+    assert "true-positive-rate" not in calm
+    assert "malicious-influence" not in calm
+    assert "distance" not in calm
+
+
+def test_the_figures_of_rules_that_do_not_choose():
+    assert figures(None, caught=1) == {}
+    assert figures(None, caught=1, bad=np.zeros(6, bool)) == {
+        "true-positive-rate": 1.0,
+        "malicious-influence": 0.0,
+    }
+    weighted = figures([0.5, 0.125, 0, 0.125, 0.125, 0.125], rule="mean")
+    assert weighted == {"influence": [0.5, 0.125, 0.0, 0.125, 0.125, 0.125], "malicious-influence": 0.125}
+
+
+@pytest.mark.parametrize("mean", [(np.inf, 0.0), (np.nan, 0.0)])
+def test_figures_without_a_number_are_none(mean):
+    shown = figures(None, honest_mean=np.array(mean))
+    assert shown == {"distance": None, "honest-norm": None}
+
+
+# -- Soundness -----------------------------------------------------------------------------------------------------
+
+
+def test_the_limits_of_what_is_believed():
+    assert (LARGEST_MEAN, LARGEST_VARIANCE, LARGEST_UPDATE) == (1e6, 1e12, 1e6)
+
+
+def test_what_may_be_remembered():
+    infinite, whole = np.array([1.0, -np.inf]), np.array([1, 2])
+    assert memory_fault({}) == ""
+    assert memory_fault({"a": np.array([np.nan, 3e38]), "count": whole, "names": np.array(["a", "b"])}) == ""
+    assert (
+        memory_fault({"a": whole, "b": infinite, "c": infinite})
+        == "what is remembered of it as b is not finite"
+    )
+    assert memory_fault({"a": infinite.astype(np.float16)}) == "what is remembered of it as a is not finite"
+
+
+@pytest.mark.parametrize("update", [[], [0.0], [1e6, -1e6]])
+def test_updates_that_an_optimiser_may_see(update):
+    assert update_fault(np.array(update, np.float32)) == ""
+
+
+@pytest.mark.parametrize(
+    ("update", "largest"), [([1.0, -1000001.0], "1e+06"), ([2.5e7, -1.0], "2.5e+07"), ([np.nan, 0.0], "nan")]
+)
+def test_updates_that_it_must_not_see(update, largest):
+    assert update_fault(np.array(update)) == (
+        f"the aggregated update has numbers of {largest}, more than 1e+06: the server optimiser would remember them"
+    )
+
+
+def test_of_several_faults_variances_below_0_are_told_first_then_means():
+    layout = Layout(
+        (Entry("norm/moving_mean", (2,), "statistic"), Entry("norm/moving_variance", (2,), "statistic"))
+    )
+    for statistics, fault in (
+        ((2e6, 0, -1, -1), "statistics: 2 of 2 moving variances are negative"),
+        (
+            (3, -2e6, 2e12, 0),
+            "statistics: a moving mean of -2e+06, no more than 1e+06 either way is believed",
+        ),
+        ((3, 4, 1, 2e12), "statistics: a moving variance of 2e+12, no more than 1e+12 is believed"),
+        ((1e6, -1e6, 0, 1e12), ""),
+    ):
+        assert statistics_fault(np.array(statistics, np.float64), layout) == fault
+
+
+# -- Clients -------------------------------------------------------------------------------------------------------
+
+
+def strategy(partitions, **settings) -> FederatedStrategy:
+    experiment = Experiment.of(federation__clients=40, **settings)
+    population = Population(np.array(partitions), None, np.full(len(partitions), 5), 0.1, 10)
+    return FederatedStrategy(experiment, None, Problem((4, 4, 1), 2), population, None)
+
+
+@pytest.mark.parametrize(("participation", "wanted"), [(1.0, 30), (0.5, 15), (0.25, 8), (0.01, 1)])
+def test_who_takes_part_is_drawn_without_replacement_from_those_that_can_be_asked(participation, wanted):
+    available = list(range(5, 35))
+    server = strategy(available, seed=3, federation__participation=participation)
+    for round in (1, 2):
+        drawn = server.sample(round)
+        again = generator(3, Purpose.SAMPLING, round).choice(available, wanted, replace=False)
+        assert drawn == sorted(again.tolist())
+        assert len(set(drawn)) == wanted
+        assert all(type(partition) is int for partition in drawn)
+
+
+def test_rounds_draw_anew():
+    server = strategy(range(30), federation__participation=0.5)
+    assert server.sample(1) == server.sample(1) != server.sample(2)
+
+
+def test_a_rounds_clients_as_plain_data():
+    failures = (Failure(3, "no reply in time"), Failure(5, "ValueError: 7"))
+    for loss, shown in ((0.25, 0.25), (np.nan, None), (np.inf, None), (-np.inf, None)):
+        assert RoundOutcome(6, 4, failures, loss, 12.5, {"rule": "mean"}, "fault").to_json() == {
+            "sampled": 6,
+            "trained": 4,
+            "failed": 2,
+            "failures": [
+                {"partition": 3, "reason": "no reply in time"},
+                {"partition": 5, "reason": "ValueError: 7"},
+            ],
+            "loss": shown,
+            "seconds": 12.5,
+        }
+
+
+def test_the_loss_weights_clients_by_their_images():
+    notes = [ReplyNote(4, 30, 2.0, 1.5), ReplyNote(1, 10, 1.0, 2.0), ReplyNote(2, 50, np.inf, np.nan)]
+    failures = [Failure(9, "late"), Failure(3, "nonsense")]
+    found = outcome_of(5, notes, failures)
+    assert (found.sampled, found.trained, found.loss, found.client_seconds) == (5, 3, 1.75, 3.5)
+    assert [failure.partition for failure in found.failures] == [3, 9]
+    assert (found.defence, found.fault, found.memory) == (None, "", {})
+    none = outcome_of(2, notes[2:], [])
+    assert (none.trained, none.client_seconds) == (1, 0)
+    assert np.isnan(none.loss)
