@@ -128,6 +128,7 @@ class Defender:
             **self.record(round, [*collected.partitions.tolist(), *refused], refused, failures),
             "tolerated": defence.tolerated,
             "bytes": int(collected.updates.nbytes),
+            "partitions": collected.partitions.tolist(),
         }
         started = time.perf_counter()
         try:
@@ -172,6 +173,7 @@ class Defender:
             ],
             "seconds": None,
             "bytes": None,
+            "partitions": None,
             "malicious": sorted(malicious),
             "refused": sorted(malicious.intersection(refused)),
             "accepted": None,

@@ -123,6 +123,7 @@ def _fates(entries: Sequence[Mapping[str, Any]], malicious: Sequence[int]) -> di
     clients = sorted(
         {client for entry in chosen for client in entry["defence"]["accepted"]}
         | {client for entry in chosen for client in entry["defence"].get("malicious") or ()}
+        | {client for entry in chosen for client in entry["defence"].get("partitions") or ()}
         | {
             failure["partition"]
             for entry in chosen
@@ -135,8 +136,21 @@ def _fates(entries: Sequence[Mapping[str, Any]], malicious: Sequence[int]) -> di
         (
             str(client),
             client in malicious,
-            ["●" if client in entry["defence"]["accepted"] else "–" for entry in chosen],
+            [_fate(client, entry) for entry in chosen],
         )
         for client in clients
     ]
     return {"rounds": [str(entry["round"]) for entry in chosen], "rows": rows}
+
+
+def _fate(client: int, entry: Mapping[str, Any]) -> str:
+    """Return the mark of a client in a round: accepted, left out, or nothing where it did not take part.
+
+    Runs that did not record who took part have "left out" for both of the latter.
+    """
+    defence = entry["defence"]
+    if client in defence["accepted"]:
+        return "●"
+    heard = defence.get("partitions")
+    failed = {failure["partition"] for failure in (entry.get("clients") or {}).get("failures") or ()}
+    return "–" if heard is None or client in heard or client in failed else ""

@@ -9,8 +9,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from fedrobust.report.folder import ReportError
+from fedrobust.report.folder import ReportError, read
 from fedrobust.report.page import write
+from fedrobust.report.poisoning import poisoning
 
 HOSTILE = '</script><script>alert("owned")</script><img src=https://evil.example/x onerror=alert(1)>'
 
@@ -390,3 +391,22 @@ def test_too_few_test_images_are_told(folder, result, counts, words):
     text = page_of(folder(result)).text
     assert ("Too little to judge by" in text) == bool(words)
     assert words in text
+
+
+def test_a_client_that_took_no_part_is_not_shown_as_left_out(folder, result):
+    for one, partitions in zip(result["rounds"][-2:], ([0, 1, 2], [0, 3]), strict=True):
+        one["defence"] = {"accepted": [0], "malicious": [1], "partitions": partitions}
+        one["clients"]["failures"] = (
+            [{"partition": 2, "reason": "NaN"}] if one is result["rounds"][-1] else []
+        )
+    result["experiment"]["poisoning"] = {"attack": "alie", "malicious": 1}
+    fates = poisoning(read(folder(result)))["fates"]
+    assert fates["rows"] == [
+        ("0", False, ["●", "●"]),
+        ("1", True, ["–", ""]),
+        ("2", False, ["–", "–"]),
+        ("3", False, ["", "–"]),
+    ], "also an honest client that was never accepted"
+    for one in result["rounds"][-2:]:
+        del one["defence"]["partitions"]
+    assert poisoning(read(folder(result)))["fates"]["rows"][1] == ("1", True, ["–", "–"]), "older runs"

@@ -33,6 +33,7 @@ def defender(rare=(), clients=8, **settings) -> Defender:
 NOTHING = {
     "seconds": None,
     "bytes": None,
+    "partitions": None,
     "accepted": None,
     "influence": None,
     "malicious-influence": None,
