@@ -110,7 +110,7 @@ def main() -> None:
     )
     parser.add_argument("--times", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("checkpoints.json"))
+    parser.add_argument("--out", type=Path, default=Path("runs/reliability/checkpoints.json"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         rows = tried(options.times, options.seed, Path(scratch))
@@ -118,6 +118,7 @@ def main() -> None:
     answers = Counter(row["answer"] for row in rows)
     kinds_tried = len({row["kind"] for row in rows})
     print(f"{len(rows)} damages of {kinds_tried} kinds: {dict(answers)}; {len(wrong)} wrong")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(
         json.dumps({"seed": options.seed, "answers": answers, "wrong": wrong}, indent=2) + "\n"
     )

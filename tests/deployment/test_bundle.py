@@ -1,6 +1,7 @@
 """A bundle that is not the installed app, however it is made, is refused before anything of it is unpacked."""
 
 import hashlib
+import shutil
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import tomli_w
 from flwr.cli.build import build_fab_from_disk
 
-from fedrobust.deployment.bundle import COMPONENTS, ForeignAppError, check_app, installed_files
+from fedrobust.deployment.bundle import COMPONENTS, PACKAGES, ForeignAppError, check_app, installed_files
 
 PROJECT = Path(__file__).parents[2]
 
@@ -43,6 +44,17 @@ def bundle(contents, extra=()):
 
 def test_what_flwr_builds_from_this_checkout_is_the_installed_app():
     check_app(build_fab_from_disk(PROJECT))
+
+
+def test_files_of_the_users_own_in_the_checkout_do_not_travel(tmp_path):
+    for package in PACKAGES:
+        shutil.copytree(PROJECT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, tmp_path)
+    (tmp_path / "docs").mkdir()
+    for name in ("figures.json", "run.toml", "notes.yml", "mine.py", "docs/page.md", "clients/notes.md"):
+        (tmp_path / name).write_text("")
+    check_app(build_fab_from_disk(tmp_path))
 
 
 @pytest.mark.parametrize(
