@@ -34,13 +34,14 @@ PACKAGES = {
     "server": "server",
 }
 BESIDES = {
+    "simulation": ("tests/aggregation/test_parity.py", "tests/integration/test_study.py"),
     "server": (
         "tests/integration/test_study.py",
         "tests/integration/test_guards.py",
         "tests/integration/test_poisoning.py",
     ),
 }
-"""Tests of other folders that are needed to reach a package: whole studies, for the server."""
+"""Tests of other folders that are needed to reach a package: whole studies, and Flower's rules as rules."""
 
 NOTICED = ("killed", "timeout", "suspicious", "segfault", "caught by type check")
 

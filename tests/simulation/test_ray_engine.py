@@ -1,6 +1,7 @@
 """The Ray engine without a cluster: what its processes send, and what Ray itself fails with."""
 
 import pickle
+import socket
 from types import SimpleNamespace
 
 import numpy as np
@@ -242,3 +243,122 @@ def test_a_folder_too_long_for_sockets_is_refused_before_ray_is_started(name):
             EngineError, match=rf"{name} = /.* bytes; .*set RAY_TMPDIR to a folder of at most \d\d bytes"
         ):
             check_folder({name: folder})
+
+
+class InMemory:
+    """Ray in this process: actors are objects, references are places in a list, and every call is written down.
+
+    Attributes:
+        calls: (settings, arguments) of every actor that was made.
+        store: what was put, in order.
+        timeouts: given to `get`, in order.
+        deaths: how many actors die before one comes up.
+    """
+
+    def __init__(self, deaths=0):
+        self.calls, self.store, self.timeouts, self.deaths = [], [], [], deaths
+
+    def remote(self, **settings):
+        def make(*arguments):
+            self.calls.append((settings, arguments))
+            actor = Actor.__new__(Actor)
+            actor._app, actor._run_config = echoed, {}
+            return SimpleNamespace(
+                credentials=SimpleNamespace(remote=self.credentials),
+                answer=SimpleNamespace(
+                    remote=lambda envelope, node, state, *references: actor.answer(
+                        envelope, node, state, *(self.store[place] for place in references)
+                    )
+                ),
+            )
+
+        return lambda cls: SimpleNamespace(remote=make)
+
+    def credentials(self):
+        if len(self.calls) <= self.deaths:
+            raise RayActorError()
+        return Credentials("node", 1, ray_engine.code_digest(), "digest")
+
+    def put(self, value):
+        self.store.append(value)
+        return len(self.store) - 1
+
+    def get(self, value, timeout=None):
+        self.timeouts.append(timeout)
+        return value
+
+
+def in_memory(monkeypatch, deaths=0):
+    fake = InMemory(deaths)
+    for name in ("remote", "put", "get"):
+        monkeypatch.setattr(ray, name, getattr(fake, name))
+    return fake
+
+
+def context_of(state=None):
+    return Context(1, 2, {"partition-id": 1}, state or RecordDict(), {})
+
+
+def test_a_worker_is_made_of_the_studys_app_settings_and_folders(monkeypatch):
+    fake = in_memory(monkeypatch)
+    settings = {"seed": 7}
+    worker = RayEngine(1, "my.app:client", settings, 0.25, "digest").hire(0)
+    assert fake.calls == [
+        (
+            {"num_cpus": 1, "num_gpus": 0.25, "max_restarts": 0},
+            ("my.app:client", settings, ray_engine.sys.path),
+        )
+    ]
+    assert fake.timeouts == [ray_engine.BIRTH_SECONDS]
+    context = context_of()
+    reply = worker.answer(asked(), context)
+    np.testing.assert_array_equal(reply.content["weights"]["0"].numpy(), np.ones(3, np.float32))
+    assert dict(context.state["seen"]) == {"n": 1}, "what the client keeps comes back"
+
+
+@pytest.mark.parametrize("deaths", [0, 1, 2])
+def test_a_worker_that_dies_while_it_comes_up_is_started_anew(monkeypatch, deaths):
+    fake = in_memory(monkeypatch, deaths)
+    assert isinstance(RayEngine(1, "app", {}, 0.0, "digest").hire(0), RayWorker)
+    assert len(fake.calls) == deaths + 1
+
+
+def test_after_three_deaths_the_engine_gives_up(monkeypatch):
+    fake = in_memory(monkeypatch, deaths=99)
+    with pytest.raises(EngineError, match="a worker does not come up"):
+        RayEngine(1, "app", {}, 0.0, "digest").hire(0)
+    assert len(fake.calls) == ray_engine.MOST_BIRTHS == 3
+
+
+def test_an_array_is_put_once_for_all_workers_and_the_oldest_is_let_go(monkeypatch):
+    fake, shelf = in_memory(monkeypatch), Shelf(keep=2)
+    arrays = [ArrayRecord([np.full(2, number, np.float32)])["0"] for number in range(3)]
+    assert [shelf.reference(array) for array in (arrays[0], arrays[0], arrays[1], arrays[0])] == [0, 0, 1, 0]
+    assert [shelf.reference(array) for array in (arrays[2], arrays[1], arrays[0])] == [2, 1, 3]
+    assert [value[0] for value in fake.store] == [0, 1, 2, 0]
+
+
+def test_a_client_is_told_which_node_it_is(monkeypatch):
+    seen = []
+
+    def app(message, context):
+        seen.append((dict(context.node_config), context.node_id))
+        return echoed(message, context)
+
+    actor = Actor.__new__(Actor)
+    actor._app, actor._run_config = app, {}
+    handle = SimpleNamespace(answer=SimpleNamespace(remote=lambda *values: actor.answer(*values)))
+    monkeypatch.setattr(ray, "put", lambda value: value)
+    monkeypatch.setattr(ray, "get", lambda value: value)
+    RayWorker(handle, Shelf()).answer(asked(), context_of())
+    assert seen == [({"partition-id": 1}, 2)]
+
+
+def test_a_cluster_that_listens_is_reached_and_one_that_does_not_is_said():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        assert ray_engine._reach(f"127.0.0.1:{port}") is None
+        assert ray_engine._reach(f"ray://127.0.0.1:{port}") is None
+    with pytest.raises(EngineError, match="nobody answers there"):
+        ray_engine._reach(f"127.0.0.1:{port}")
+    assert ray_engine._reach("auto") is None
