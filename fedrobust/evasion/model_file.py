@@ -1,7 +1,7 @@
 """A Keras file under attack: any model that takes images and answers with logits or probabilities."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,18 @@ import numpy as np
 import tensorflow as tf
 
 from fedrobust.errors import first_line
+from fedrobust.evasion.interface import Interface
 from fedrobust.evasion.target import WhiteBox
 from fedrobust.evasion.threat import Images
 from fedrobust.evasion.victim import Held, Victim
-from fedrobust.models.ending import ending
+from fedrobust.models.input_format import UNIT, InputFormat
 from fedrobust.models.keras_file import ModelFileError, check_finite, load_keras
 from fedrobust.models.preparation import Preparation, Shape
+from fedrobust.models.recognition import recognised_range
+from fedrobust.models.rewiring import with_one_head, with_one_input, with_open_input, without_activation
 from fedrobust.paths import expanded
+
+TELLS_NOTHING = Interface()
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +33,12 @@ class OpenedModel:
         target: takes images of the data's shape (or of the model's own, in the prepared space); gives logits.
         output: what the file's model answers with: "logits", "probabilities" (nothing could be taken off them), or
             "unwrapped" (a softmax or sigmoid at its end was taken off).
-        keras: the file's model, for what only it can tell.
-        preparation: from the data's images to the model's.
-        single: whether its output is one unit, the score of class 1.
+        keras: the Keras model from what `prepared` returns to its own outputs, in its own class order: logits, unless
+            `output` is "probabilities".
+        preparation: from the data's images to the model's, both in [0, 1].
+        format: from those to what the model takes.
+        labels: the data's label of each of its outputs; empty where the order is the data's.
+        notes: what was recognised or told, in sentences.
     """
 
     name: str
@@ -38,75 +46,137 @@ class OpenedModel:
     output: str
     keras: Any
     preparation: Preparation
-    single: bool
+    format: InputFormat = UNIT
+    labels: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def single(self) -> bool:
+        """Whether its output is one unit, the score of class 1."""
+        return bool(self.keras.output_shape[1] == 1)
+
+    def prepared(self, images: tf.Tensor) -> tf.Tensor:
+        """Return what `keras` takes of native `images` (n, height, width, channels) float32 in [0, 1].
+
+        It has a gradient, also where the model wants whole numbers: that of the identity.
+        """
+        return self.format(self.preparation(images))
+
+    def logits_of(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Return logits (n, classes) in the data's class order of what `keras` answers with."""
+        return ordered(as_logits(tf.cast(outputs, tf.float32), self.output, self.single), self.labels)
 
     def answers(self, images: Images, training: bool = False) -> np.ndarray:
         """Return the logits of native `images`, as in training (BatchNorm on the batch, dropout on) if asked."""
         if not training:
             return self.target.logits(images)
-        prepared = self.preparation(tf.constant(images))
         values = [variable.value for variable in self.keras.trainable_variables]
         others = [variable.value for variable in self.keras.non_trainable_variables]
+        prepared = self.prepared(tf.constant(images))
         outputs, _ = self.keras.stateless_call(values, others, prepared, training=True)
-        return np.asarray(_logits(tf.cast(outputs, tf.float32), self.output, self.single))
+        return np.asarray(self.logits_of(outputs))
+
+    def raw(self, images: Images, format: InputFormat, batch_size: int = 64) -> np.ndarray:
+        """Return the logits of native `images` in the model's own class order, given to it in another `format`."""
+        parts = [
+            as_logits(
+                tf.cast(self.keras(format(self.preparation(part)), training=False), tf.float32),
+                self.output,
+                self.single,
+            )
+            for part in tf.split(
+                tf.constant(images),
+                [len(images[i : i + batch_size]) for i in range(0, len(images), batch_size)],
+            )
+        ]
+        return np.concatenate([np.asarray(part) for part in parts])
 
 
 def open_model(
-    path: str | Path | Any, native: Shape, classes: int, space: str = "native", batch_size: int = 128
+    path: str | Path | Any,
+    native: Shape,
+    classes: int,
+    space: str = "native",
+    batch_size: int = 128,
+    interface: Interface = TELLS_NOTHING,
 ) -> OpenedModel:
     """Open a Keras 3 model and put it behind the way in and out that an attack needs.
 
     A softmax or sigmoid at its end is taken off: from probabilities the gradients of a sure model are 0. Grey images
-    are copied to three channels, and resized, where the model wants it. Inputs are images in [0, 1].
+    are copied to three channels, and resized, where the model wants it. The range of pixels that it takes is that of
+    `interface`, else the one that its own scaling layers show, else [0, 1].
 
     Args:
         path: a ``.keras`` or ``.h5`` file, or a Keras model.
         native: (height, width, channels) of the data's images.
         classes: of the data.
-        space: "native" perturbs the data's images, "prepared" the model's.
+        space: "native" perturbs the data's images, "prepared" the model's, before their range is changed.
         batch_size: most images in one call.
+        interface: what is known of its images, class order and output.
 
     Raises:
         ModelFileError: there is no such file, it holds no model of images, or its classes are not the data's.
+        ConfigError: what `interface` tells does not fit it.
     """
     model = path if isinstance(path, keras.Model) else load_keras(expanded(path))
     name = str(getattr(model, "name", "")) if path is model else Path(str(path)).name
-    shape = getattr(model, "input_shape", None)
-    if not isinstance(shape, tuple) or len(shape) != 4:
-        raise ModelFileError(
-            f"{name}: its input is {shape}; one batch of images is wanted, (n, height, width, channels)"
-        )
-    model = _with_free_batch(model, name)
-    preparation = Preparation(native, _prepared(name, shape[1:], native))
-    outputs = model.output_shape
-    if not isinstance(outputs, tuple) or len(outputs) != 2 or outputs[1] is None:
-        raise ModelFileError(
-            f"{name}: its output is {outputs}; one row of logits or probabilities an image is wanted"
-        )
-    single = outputs[1] == 1
-    if (2 if single else outputs[1]) != classes:
-        raise ModelFileError(
-            f"{name}: it answers with {outputs[1]} numbers, the data have {classes} classes; name the data it was "
-            "trained for"
-        )
+    model = with_one_input(model, name, native)
+    model, head = with_one_head(model, name, interface.head, classes)
+    check_outputs(model, classes, name)
     check_finite(model, name)
-    _check_runs(model, preparation, name)
-    bare, taken_off = _without_activation(model)
+    shape, is_first = image_shape(model, native, name)
+    preparation = Preparation(native, shape)
+    format, notes = _format(model, interface.input, is_first, shape, name)
+    model = with_open_input(model, name)
+    _check_runs(model, preparation, format, name)
+    bare, taken_off = without_activation(model)
     output = "unwrapped" if taken_off else "logits"
-    if not taken_off and _looks_like_probabilities(bare, preparation):
+    if not taken_off and _looks_like_probabilities(bare, preparation, format):
         output = "probabilities"
-
-    infer = _frozen(bare)
+    single, infer, labels = bare.output_shape[1] == 1, _frozen(bare), interface.labels
 
     def forward(weights: Held, images: tf.Tensor) -> tf.Tensor:
-        prepared = images if space == "prepared" else preparation(images)
-        return _logits(tf.cast(infer(prepared), tf.float32), output, single)
+        prepared = format(images if space == "prepared" else preparation(images))
+        return ordered(as_logits(tf.cast(infer(prepared), tf.float32), output, single), labels)
 
     perturbed, view = (preparation.native, None)
     if space == "prepared":
         perturbed, view = preparation.prepared, preparation
     victim = Victim(forward, [], perturbed, classes, view)
-    return OpenedModel(name, WhiteBox(victim, (), batch_size), output, bare, preparation, single)
+    if head:
+        notes = (*notes, f"of its outputs, {head!r} was taken")
+    if labels:
+        notes = (*notes, f"its outputs stand for the labels {', '.join(map(str, labels))}, as told")
+    return OpenedModel(
+        name, WhiteBox(victim, (), batch_size), output, bare, preparation, format, labels, notes
+    )
+
+
+def _format(
+    model: Any, told: InputFormat | None, is_first: bool, shape: Shape, name: str
+) -> tuple[InputFormat, tuple[str, ...]]:
+    """Return the format of a model's images, and what to say of it."""
+    shown = recognised_range(model)
+    if told is not None and shown is not None and shown.whole:
+        if (told.low, told.high) != (0.0, 255.0) or told.mean or told.std:
+            raise ModelFileError(
+                f"{name}: its input is {model.inputs[0].dtype}, whole numbers from 0 to 255; input = {str(told)!r} is "
+                "none; leave it out"
+            )
+        told = replace(told, whole=True)
+    format = replace(told or shown or UNIT, channels_first=is_first)
+    format.check_channels(shape[2], name)
+    notes = []
+    if format != UNIT:
+        notes.append(
+            f"the model is given images as {format}: {'as told' if told else 'as its first layers show'}"
+        )
+    if format.whole:
+        notes.append(
+            "images are rounded to whole numbers before the model; gradients pass the rounding as if it were not there "
+            "(BPDA)"
+        )
+    return format, tuple(notes)
 
 
 def _frozen(model: Any) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -126,28 +196,25 @@ def _frozen(model: Any) -> Callable[[tf.Tensor], tf.Tensor]:
     return infer
 
 
-def _with_free_batch(model: Any, name: str) -> Any:
-    """Return the model for any number of images at a time, where it was saved for a fixed one.
+def check_outputs(model: Any, classes: int, name: str) -> None:
+    """Refuse a model that does not answer with a number a class (or one number for two classes).
 
     Raises:
-        ModelFileError: something in it depends on the number.
+        ModelFileError: it does not.
     """
-    if model.input_shape[0] is None:
-        return model
-    inputs = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype)
-    try:
-        free = keras.models.clone_model(model, input_tensors=inputs)
-        free.set_weights(model.get_weights())
-        free(tf.zeros((1, *model.input_shape[1:])), training=False)
-    except Exception as error:  # whatever its layers raise
+    outputs = model.output_shape
+    if not isinstance(outputs, tuple) or len(outputs) != 2 or outputs[1] is None:
         raise ModelFileError(
-            f"{name}: it takes batches of exactly {model.input_shape[0]} images ({first_line(error)}); save it with an "
-            "input whose batch is None"
-        ) from error
-    return free
+            f"{name}: its output is {outputs}; one row of logits or probabilities an image is wanted, (n, classes)"
+        )
+    if (2 if outputs[1] == 1 else outputs[1]) != classes:
+        raise ModelFileError(
+            f"{name}: it answers with {outputs[1]} numbers, the data have {classes} classes; name the data it was "
+            "trained for"
+        )
 
 
-def _check_runs(model: Any, preparation: Preparation, name: str) -> None:
+def _check_runs(model: Any, preparation: Preparation, format: InputFormat, name: str) -> None:
     """Refuse a model that cannot answer, or whose answers are no numbers.
 
     Raises:
@@ -155,7 +222,8 @@ def _check_runs(model: Any, preparation: Preparation, name: str) -> None:
     """
     native = np.ones((5, *preparation.native), np.float32) * np.linspace(0, 1, 5)[:, None, None, None]
     try:
-        answers = np.asarray(model(preparation(tf.constant(native, tf.float32)), training=False))
+        prepared = format(preparation(tf.constant(native, tf.float32)))
+        answers = np.asarray(model(prepared, training=False), np.float64)
     except Exception as error:  # whatever its layers raise
         raise ModelFileError(
             f"{name}: it cannot be run on images of {preparation.native}: {first_line(error)}"
@@ -167,53 +235,40 @@ def _check_runs(model: Any, preparation: Preparation, name: str) -> None:
         )
 
 
-def _prepared(name: str, shape: tuple[Any, ...], native: Shape) -> Shape:
-    height, width = (shape[0] or native[0]), (shape[1] or native[1])
-    channels = shape[2] or native[2]
+def image_shape(model: Any, native: Shape, name: str) -> tuple[Shape, bool]:
+    """Return (height, width, channels) of the images that a model takes, and whether channels come first.
+
+    Sides that it leaves open are those of the data.
+
+    Raises:
+        ModelFileError: it takes images of other channels than the data's, and not colour for grey.
+    """
+    shape = tuple(model.inputs[0].shape[1:])
+    is_first = shape[0] in (1, 3) and shape[2] not in (1, 3)
+    height, width, channels = (shape[1], shape[2], shape[0]) if is_first else shape
+    channels = channels or native[2]
     if channels not in (1, 3) or (native[2], channels) == (3, 1):
         raise ModelFileError(
             f"{name}: it takes images of {channels} channels, the data have {native[2]}: grey can be copied to colour, "
             "not the other way round"
         )
-    return height, width, channels
+    return (height or native[0], width or native[1], channels), is_first
 
 
-def _without_activation(model: Any) -> tuple[Any, bool]:
-    """Return the model up to its logits, and whether a softmax or sigmoid was taken off its end.
-
-    The model given stays as it is.
-    """
-    if not ending(model):
-        return model, False
-    history = model.outputs[0]._keras_history
-    last = history.operation
-    before = last._inbound_nodes[history.node_index].input_tensors
-    if isinstance(last, keras.Model):
-        inner, _ = _without_activation(last)
-        return keras.Model(model.inputs, inner(before[0])), True
-    is_nothing_else = type(last).__name__ in ("Softmax", "Sigmoid", "Activation")
-    if is_nothing_else:
-        return keras.Model(model.inputs, before[0]), True
-    bare = type(last).from_config({**last.get_config(), "activation": "linear"})
-    outputs = bare(before[0])
-    bare.set_weights(last.get_weights())
-    return keras.Model(model.inputs, outputs), True
-
-
-def _looks_like_probabilities(model: Any, preparation: Preparation) -> bool:
+def _looks_like_probabilities(model: Any, preparation: Preparation, format: InputFormat) -> bool:
     """Whether the answers to noise and to plain images are rows in [0, 1] that sum to one (or one number in [0, 1])."""
     draw = np.random.default_rng(0)
     noise = draw.random((16, *preparation.native))
     plain = np.ones((8, *preparation.native)) * np.linspace(0, 1, 8)[:, None, None, None]
     halves = np.where(np.arange(preparation.native[0])[:, None, None] % 8 < 4, noise[:8], plain)
     images = np.concatenate([noise, plain, halves]).astype(np.float32)
-    answers = np.asarray(model(preparation(tf.constant(images)), training=False), np.float64)
+    answers = np.asarray(model(format(preparation(tf.constant(images))), training=False), np.float64)
     if not ((answers >= 0) & (answers <= 1)).all():
         return False
     return answers.shape[1] == 1 or bool(np.allclose(answers.sum(axis=1), 1.0, atol=1e-3))
 
 
-def _logits(answers: tf.Tensor, output: str, single: bool) -> tf.Tensor:
+def as_logits(answers: tf.Tensor, output: str, single: bool) -> tf.Tensor:
     """Return logits (n, two classes or more) of what a model answers; of one unit, class 0 gets 0.
 
     Of probabilities it is the logarithm, cut off where a probability is 0 or 1 to the last bit: behind that is nothing.
@@ -225,3 +280,8 @@ def _logits(answers: tf.Tensor, output: str, single: bool) -> tf.Tensor:
     if not single:
         return tf.math.log(answers)
     return tf.concat([tf.math.log1p(-tf.minimum(answers, 1.0 - 2.0**-24)), tf.math.log(answers)], axis=1)
+
+
+def ordered(logits: tf.Tensor, labels: tuple[int, ...]) -> tf.Tensor:
+    """Return `logits` in the data's class order, where output i stands for ``labels[i]``."""
+    return tf.gather(logits, np.argsort(labels), axis=1) if labels else logits

@@ -1,0 +1,138 @@
+"""What a Keras model's first layers tell of the images that it wants."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from fedrobust.models.input_format import InputFormat
+
+PASSED_OVER = (
+    "InputLayer",
+    "Resizing",
+    "CenterCrop",
+    "ZeroPadding2D",
+    "Identity",
+    "Concatenate",
+    "GaussianNoise",
+    "Flip",
+    "Cast",
+    "Permute",
+    "Transpose",
+    "Dropout",
+    "UpSampling2D",
+)
+"""Layers and operations that leave the range of pixels as it is."""
+
+
+def recognised_range(model: Any) -> InputFormat | None:
+    """Return the range of images that a model's own scaling layers take; None where they show nothing.
+
+    Looked at are `Rescaling` and `Normalization` before any other computation, also in a model inside: what they make
+    of the range must be what networks are trained on, of a width near 1, or 8-bit values minus a mean.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()])
+        >>> str(recognised_range(model))
+        '0..255'
+    """
+    if not _is_float(model):
+        return InputFormat(0.0, 255.0, whole=True)
+    scale, offset, is_scaled = 1.0, 0.0, False
+    for node in _first_nodes(model):
+        found = _affine(node)
+        if found is None:
+            break
+        factor, shift = found
+        scale, offset = factor * scale, factor * offset + shift
+        is_scaled = is_scaled or found != (1.0, 0.0)
+    return _taken(scale, offset) if is_scaled else None
+
+
+def _taken(scale: float, offset: float) -> InputFormat | None:
+    """Return the range that ``scale * pixel + offset`` is made for.
+
+    Example:
+        >>> [str(_taken(*pair)) for pair in ((1 / 127.5, -1), (4.4, -2.1), (0.5, 0.5), (255, -103.9), (0.2, 0))]
+        ['0..255', '0..1', '-1..1', '0..1', 'None']
+    """
+    if not scale > 0:
+        return None
+    if scale < MOST_OF_8_BIT:
+        return InputFormat(0.0, 255.0 if scale > MOST_OF_16_BIT else 65535.0)
+    if scale < LEAST_OF_UNIT:
+        return None
+    # What becomes 0 is the darkest pixel, or the mean: below 0 only where pixels are.
+    return InputFormat(-1.0, 1.0) if -offset / scale < -0.01 else InputFormat()
+
+
+MOST_OF_8_BIT = 1 / 8
+"""Factor below which pixels are 0 to 255: their standard deviation would be above 8 grey levels. 1/255 and 1/127.5 are
+usual."""
+
+MOST_OF_16_BIT = 1 / 4096
+"""Factor below which they are 0 to 65535."""
+
+LEAST_OF_UNIT = 1 / 4
+"""Factor from which on pixels are 0 to 1 (or -1 to 1): nobody makes them smaller than a quarter."""
+
+
+def _is_float(model: Any) -> bool:
+    inputs = getattr(model, "inputs", None) or ()
+    return all(keras.backend.is_float_dtype(each.dtype) for each in inputs)
+
+
+def _first_nodes(model: Any) -> list[Any]:
+    """Return the calls of layers and operations from a model's input on, as far as one alone takes what came before.
+
+    Copies of one tensor (grey to colour) are one chain.
+    """
+    chain: list[Any] = []
+    tensor = next(iter(getattr(model, "inputs", None) or ()), None)
+    nodes = _nodes(model)
+    while tensor is not None:
+        takers = [node for node in nodes if any(each is tensor for each in node.input_tensors)]
+        if len(takers) != 1 or any(each is not tensor for each in takers[0].input_tensors):
+            break
+        operation = takers[0].operation
+        if isinstance(operation, keras.Model):
+            return chain + _first_nodes(operation)
+        chain.append(takers[0])
+        outputs = takers[0].output_tensors
+        tensor = outputs[0] if len(outputs) == 1 else None
+    return chain
+
+
+def _nodes(model: Any) -> list[Any]:
+    by_depth = getattr(getattr(model, "_functional", None) or model, "_nodes_by_depth", {})
+    return [node for nodes in by_depth.values() for node in nodes]
+
+
+def _affine(node: Any) -> tuple[float, float] | None:
+    """Return the factor and the offset of a scaling layer, averaged over channels; (1, 0) of what scales nothing."""
+    layer = node.operation
+    kind = type(layer).__name__
+    if kind in PASSED_OVER or kind.startswith("Random"):
+        return 1.0, 0.0
+    if kind == "Rescaling":
+        return float(np.mean(np.asarray(layer.scale))), float(np.mean(np.asarray(layer.offset)))
+    if kind == "Normalization" and not layer.invert:
+        mean, variance = (
+            np.asarray(keras.ops.convert_to_numpy(part)) for part in (layer.mean, layer.variance)
+        )
+        deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
+        return float(np.mean(1 / deviation)), float(np.mean(-mean / deviation))
+    return _arithmetic(kind, node.arguments.args)
+
+
+def _arithmetic(kind: str, arguments: tuple[Any, ...]) -> tuple[float, float] | None:
+    """Return the same of ``images * number``, ``/``, ``+`` and ``-``."""
+    if len(arguments) != 2 or not isinstance(arguments[0], keras.KerasTensor):
+        return None
+    try:
+        number = float(np.mean(np.asarray(arguments[1], np.float64)))
+    except (TypeError, ValueError):
+        return None
+    if kind in ("Divide", "TrueDivide"):
+        return (1 / number, 0.0) if number else None
+    return {"Multiply": (number, 0.0), "Add": (1.0, number), "Subtract": (1.0, -number)}.get(kind)
