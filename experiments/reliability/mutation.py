@@ -28,10 +28,13 @@ SELECTED = re.compile(r"pytest_add_cli_args_test_selection = \[.*?\]", re.DOTALL
 ONLY = re.compile(r"only_mutate = \[.*?\]", re.DOTALL)
 PACKAGES = {
     "aggregation": "fedrobust/aggregation",
+    "edge": "fedrobust/edge",
+    "models": "fedrobust/models",
     "poisoning": "fedrobust/poisoning",
     "runs": "fedrobust/runs",
     "simulation": "fedrobust/simulation",
     "server": "server",
+    "training": "fedrobust/training",
 }
 BESIDES = {
     "simulation": ("tests/aggregation/test_parity.py", "tests/integration/test_study.py"),
@@ -106,13 +109,17 @@ def main() -> None:
         folder = options.folder.resolve() / package
         copied(folder, package)
         prefix = PACKAGES[package].replace("/", ".") + "."
-        if not (folder / "mutants").exists():
+        if not (folder / "mutants" / "mutmut-stats.json").exists():
             # The first run makes the mutants and notes which test reaches which function.
-            mutmut(folder, "run", f"{prefix}none")
+            said = mutmut(folder, "run", f"{prefix}none")
+            if not (folder / "mutants" / "mutmut-stats.json").exists():
+                raise SystemExit(f"{package}: its tests fail before anything is changed:\n{said[-5000:]}")
         names = sorted(name for name in statuses(folder) if name.startswith(prefix))
         drawn = random.Random(options.seed).sample(names, min(options.sample or len(names), len(names)))
-        mutmut(folder, "run", *drawn, children=options.children)
+        said = mutmut(folder, "run", *drawn, children=options.children)
         states = statuses(folder)
+        if "not checked" in (states[name] for name in drawn):
+            raise SystemExit(f"{package}: not every mutant was tried:\n{said[-5000:]}")
         found = Counter(states[name] for name in drawn)
         noticed = sum(found[state] for state in NOTICED)
         low, high = wilson(noticed, len(drawn))
