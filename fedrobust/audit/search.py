@@ -93,9 +93,8 @@ class Search:
             self.restarted,
         ]
         steps = self.evidence.plan.steps
-        parts = [f"apgd-ce(steps={steps})", f"apgd-dlr(steps={steps})"]
-        if self.evidence.subject.target.classes > 2:
-            parts.append(f"apgd-t(steps={steps})")
+        # With two classes, the targeted one is a second start on the margin.
+        parts = [f"{part}(steps={steps})" for part in ("apgd-ce", "apgd-dlr", "apgd-t")]
         for part in parts:
             found.append(self.evidence.run(part, rows=self._standing(found)))
         return found

@@ -5,13 +5,16 @@ from fedrobust.evasion.attack import ATTACKS, Attack, Attacked, Progress, attack
 from fedrobust.evasion.carlini_wagner import CarliniWagner
 from fedrobust.evasion.deepfool import DeepFool
 from fedrobust.evasion.ensemble import Ensemble
+from fedrobust.evasion.fab import FAB, FABTargeted
 from fedrobust.evasion.fgsm import FGSM
+from fedrobust.evasion.fmn import FastMinimumNorm
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.jsma import JSMA
 from fedrobust.evasion.lbfgs import LBFGS
 from fedrobust.evasion.noise import Noise
 from fedrobust.evasion.one_pixel import OnePixel
 from fedrobust.evasion.pgd import BIM, PGD, MomentumFGSM
+from fedrobust.evasion.sigma_zero import SigmaZero
 from fedrobust.evasion.square import Square
 from fedrobust.evasion.target import StraightThrough, Target, Tied, WhiteBox
 from fedrobust.evasion.threat import Threat, ThreatError
@@ -22,6 +25,7 @@ from fedrobust.evasion.victim import NotDifferentiableError, Victim
 __all__ = [
     "ATTACKS",
     "BIM",
+    "FAB",
     "FGSM",
     "JSMA",
     "LBFGS",
@@ -34,12 +38,15 @@ __all__ = [
     "CarliniWagner",
     "DeepFool",
     "Ensemble",
+    "FABTargeted",
+    "FastMinimumNorm",
     "Hunt",
     "MomentumFGSM",
     "Noise",
     "NotDifferentiableError",
     "OnePixel",
     "Progress",
+    "SigmaZero",
     "Square",
     "StraightThrough",
     "Target",

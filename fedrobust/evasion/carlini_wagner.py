@@ -7,7 +7,7 @@ import numpy as np
 from fedrobust.bounds import Count, Positive
 from fedrobust.evasion.attack import ATTACKS
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.nearest import Nearest, approach
+from fedrobust.evasion.nearest import WAY_BACK, Nearest, approach
 from fedrobust.evasion.threat import column
 
 SETTLING = 0.005
@@ -37,7 +37,7 @@ class CarliniWagner(Nearest):
     @property
     def passes(self) -> int:
         """A gradient a step, and the way back."""
-        return self.searches * (2 * self.steps + 1) + 26
+        return self.searches * (2 * self.steps + 1) + WAY_BACK
 
     def run(self, hunt: Hunt) -> None:
         """Descend once for each constant."""

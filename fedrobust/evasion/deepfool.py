@@ -9,8 +9,19 @@ from fedrobust.bounds import Count, NonNegative
 from fedrobust.evasion.attack import ATTACKS
 from fedrobust.evasion.gradient_attack import kept
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.nearest import Nearest, approach
-from fedrobust.evasion.threat import Norm, column, lengths
+from fedrobust.evasion.hyperplane import onto_hyperplane, size, steepness
+from fedrobust.evasion.nearest import (
+    WAY_BACK,
+    Nearest,
+    approach,
+    flat,
+    likeliest_wrong,
+    nearest_hyperplane,
+)
+from fedrobust.evasion.threat import Norm
+
+VISIBLE = 1e-6
+"""The least that a step changes every value by, on average, so that float32 holds it."""
 
 
 @ATTACKS.register("deepfool")
@@ -18,8 +29,9 @@ from fedrobust.evasion.threat import Norm, column, lengths
 class DeepFool(Nearest):
     """Step onto the nearest boundary of the model's linearisation (Moosavi-Dezfooli et al., 2015, arXiv:1511.04599).
 
-    Their Algorithm 2, until the answer is wrong; in the norm linf with the dual norm's step (their
-    section 3.3). The adversary found is then brought nearer along the line to the clean image.
+    Their Algorithm 2, until the answer is wrong; in the norm linf with the dual norm's step (their section 3.3); both
+    within [0, 1]. Near a curved boundary the steps become so short that float32 rounds them away: each is at least as
+    long as the overshoot. The adversary found is then brought nearer to the clean image.
 
     Attributes:
         steps: linearisations.
@@ -36,31 +48,21 @@ class DeepFool(Nearest):
     @property
     def passes(self) -> int:
         """A gradient a candidate a step, and the way back."""
-        return 2 * self.steps * self.candidates + 26
+        return 2 * self.steps * self.candidates + WAY_BACK
 
     def run(self, hunt: Hunt) -> None:
         """Walk over the boundary, then back towards the clean image."""
-        linf = hunt.threat.norm == "linf"
-        answers = hunt.answers.astype(np.float64)
-        answers[np.arange(len(hunt)), hunt.labels] = -np.inf
-        count = min(self.candidates, hunt.target.classes - 1)
-        order = np.argsort(-answers, axis=1, kind="stable")[:, :count].astype(np.int32)
-        change = np.zeros_like(hunt.clean)
+        norm, clean = hunt.threat.norm, flat(hunt.clean)
+        aims, change = likeliest_wrong(hunt, self.candidates), np.zeros_like(clean)
         for _ in hunt.steps(self.steps):
-            reached = hunt.clean + np.float32(1 + self.overshoot) * change
-            nearest = np.full(len(hunt), np.inf)
-            step = np.zeros_like(change)
-            for place in range(count):
-                seen = hunt.gradient(reached, "difference", order[:, place])
-                slope = seen.gradients.astype(np.float64)
-                gap = np.abs(seen.losses.astype(np.float64)) + 1e-9
-                size = np.abs(slope).sum(axis=(1, 2, 3)) if linf else lengths(slope)
-                far = gap / np.maximum(size, 1e-30)
-                along = np.sign(slope) if linf else slope / np.maximum(size, 1e-30)[:, None, None, None]
-                closer = (far < nearest) & (size > 0)
-                nearest = np.where(closer, far, nearest)
-                step = np.where(column(closer) > 0, along * far[:, None, None, None], step)
-            change = change + step.astype(np.float32)
-            hunt.look(hunt.clean + np.float32(1 + self.overshoot) * change)
-            change, order = kept(hunt.drop(hunt.found | ~np.isfinite(nearest)), change, order)
+            reached = np.clip(clean + (1 + self.overshoot) * change, 0.0, 1.0)
+            values, slopes = nearest_hyperplane(hunt, reached, aims)
+            least = self.overshoot * size(change, norm) + VISIBLE * size(np.ones_like(change), norm)
+            rise = np.maximum(-values, least * steepness(slopes, norm))
+            step = onto_hyperplane(reached, slopes, -rise, norm)
+            change = np.clip(clean + change + step, 0.0, 1.0) - clean
+            over = np.clip(clean + (1 + self.overshoot) * change, 0.0, 1.0)
+            hunt.look(over.reshape(hunt.clean.shape).astype(np.float32))
+            over_or_lost = hunt.found | ~slopes.any(axis=1)
+            clean, change, aims = kept(hunt.drop(over_or_lost), clean, change, aims)
         approach(hunt)

@@ -18,9 +18,8 @@ class Ensemble(Attack):
     """Auto-PGD on three losses, then Square, for any number of classes (Croce and Hein, 2020, arXiv:2003.01690).
 
     AutoAttack's parts: cross-entropy, DLR and targets. Where DLR is undefined (below three classes; its targeted form
-    below four) the margin takes its place, and there are never more targets than wrong classes. Instead of FAB, which
-    their later work drops for targeted Auto-PGD, there is none. With two classes the targeted search would repeat the
-    one on the margin: it is left out.
+    below four) the margin takes its place, and there are never more targets than wrong classes. With two classes the
+    targeted search is a second one on the margin, from another random point.
 
     Attributes:
         steps: of every gradient attack.
@@ -39,11 +38,10 @@ class Ensemble(Attack):
     def parts(self, classes: int) -> Sequence[Attack]:
         """Return the attacks that are run on a model with so many classes, in order."""
         again: dict[str, Any] = {"steps": self.steps, "restarts": self.restarts}
-        towards = [AutoPGDTargeted(targets=min(self.targets, classes - 1), **again)] if classes > 2 else []
         return [
             AutoPGDCrossEntropy(**again),
             AutoPGDRatio(**again),
-            *towards,
+            AutoPGDTargeted(targets=min(self.targets, classes - 1), **again),
             Square(queries=self.queries, restarts=self.restarts),
         ]
 

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from fedrobust.bounds import Count, Positive
 from fedrobust.evasion.attack import ATTACKS
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.nearest import Nearest, approach
+from fedrobust.evasion.nearest import WAY_BACK, Nearest, approach, flat, likeliest_wrong
+from fedrobust.evasion.target import Labels
+from fedrobust.evasion.threat import Images
 
 ENOUGH = 1e-4
 """Armijo's constant: the share of the decrease promised by the slope that a step has to bring."""
@@ -38,40 +40,39 @@ class LBFGS(Nearest):
     @property
     def passes(self) -> int:
         """A gradient a step, and the way back."""
-        return 2 * self.searches * (self.steps + 1) + 26
+        return 2 * self.searches * (self.steps + 1) + WAY_BACK
 
     def run(self, hunt: Hunt) -> None:
         """Descend once for each constant."""
         n = len(hunt)
-        answers = hunt.answers.astype(np.float64)
-        answers[np.arange(n), hunt.labels] = -np.inf
-        aims = answers.argmax(axis=1).astype(np.int32)
+        aims = likeliest_wrong(hunt, 1)[:, 0]
         low, high, constant = np.zeros(n), np.full(n, np.inf), np.full(n, self.constant)
         for _ in range(self.searches):
-            won = self.descend(hunt, aims, constant)
+            start = np.where(hunt.found[:, None, None, None], hunt.best, hunt.clean)
+            won = self.descend(hunt, aims, constant, start)
             high, low = np.where(won, constant, high), np.where(won, low, constant)
-            constant = np.where(np.isfinite(high), (low + high) / 2, constant * 10)
+            middle = np.sqrt(np.maximum(low, high / 100) * high)
+            constant = np.where(np.isfinite(high), middle, constant * 10)
         approach(hunt)
 
     def descend(
-        self, hunt: Hunt, aims: NDArray[np.int32], constant: NDArray[np.float64]
+        self, hunt: Hunt, aims: Labels, constant: NDArray[np.float64], start: Images
     ) -> NDArray[np.bool_]:
-        """Minimise for one constant an image, and return which images an adversary was found of."""
-        n, shape = len(hunt), hunt.clean.shape[1:]
-        clean = hunt.clean.reshape(n, -1).astype(np.float64)
+        """Minimise from `start` for one constant an image, and return which images ended as adversaries."""
+        n, clean = len(hunt), flat(hunt.clean)
 
         def objective(
             x: NDArray[np.float64],
         ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-            seen = hunt.gradient(x.reshape(n, *shape).astype(np.float32), "targeted-cross-entropy", aims)
+            seen = hunt.gradient(x.reshape(start.shape).astype(np.float32), "targeted-cross-entropy", aims)
             odds = seen.losses.astype(np.float64)
-            slope = seen.gradients.reshape(n, -1).astype(np.float64)
+            slope = flat(seen.gradients)
             value = ((x - clean) ** 2).sum(axis=1) + constant * np.logaddexp(0.0, -odds)
             share = constant / (1.0 + np.exp(np.clip(odds, -500, 500)))
             wrong = hunt.margins(seen.logits, hunt.labels) > 0
             return value, 2 * (x - clean) - share[:, None] * slope, wrong
 
-        x = clean.copy()
+        x = flat(start)
         value, slope, won = objective(x)
         pairs: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
         direction = -slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-12)
@@ -79,9 +80,9 @@ class LBFGS(Nearest):
         for _ in hunt.steps(self.steps):
             trial = np.clip(x + length[:, None] * direction, 0.0, 1.0)
             now, there, wrong = objective(trial)
-            won |= wrong
             promised = (slope * (trial - x)).sum(axis=1)
             taken = (now <= value + ENOUGH * promised) & ~stuck
+            won = np.where(taken, wrong, won)
             step = np.where(taken[:, None], trial - x, 0.0)
             turn = np.where(taken[:, None], there - slope, 0.0)
             x, value = x + step, np.where(taken, now, value)

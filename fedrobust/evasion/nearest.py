@@ -4,13 +4,23 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedrobust.evasion.attack import Attack
+from fedrobust.evasion.gradient_attack import kept
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.threat import Norm, column
+from fedrobust.evasion.hyperplane import onto_hyperplane, steepness
+from fedrobust.evasion.target import Labels
+from fedrobust.evasion.threat import Images, Norm, column
 
 MOST_CLASSES = 5
 """Boundaries that an adversary's clean image is projected onto: those of the likeliest wrong classes."""
+LOOKS, PROJECTIONS, CROSSING = 10, 3, 1.001
+"""Halvings of the way back, projections after it, and how far these go beyond the boundary."""
+WAY_BACK = 2 * LOOKS + 3 * PROJECTIONS * MOST_CLASSES
+"""Passes of the way back, at most."""
+MOST_PIXELS = 50
+"""Pixels that an adversary in l0 may change if its pixels are to be tried one by one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,30 +31,58 @@ class Nearest(Attack):
     nearest: ClassVar[bool] = True
 
 
-def approach(hunt: Hunt, looks: int = 10, projections: int = 3) -> None:
+def likeliest_wrong(hunt: Hunt, most: int) -> Labels:
+    """Return the `most` likeliest wrong classes of the best image of each that stands, (n, k), the likeliest first."""
+    others = hunt.answers.astype(np.float64)
+    others[np.arange(len(hunt)), hunt.labels] = -np.inf
+    count = min(most, hunt.target.classes - 1)
+    return np.argsort(-others, axis=1, kind="stable")[:, :count].astype(np.int32)
+
+
+def flat(images: Images) -> NDArray[np.float64]:
+    """Return images as (n, values) float64."""
+    return images.reshape(len(images), -1).astype(np.float64)
+
+
+def nearest_hyperplane(
+    hunt: Hunt, images: NDArray[np.float64], aims: Labels
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the nearest of the boundaries to `aims`, linearised at `images` (n, d): values (n,), slopes (n, d)."""
+    shown = images.reshape(hunt.clean.shape).astype(np.float32)
+    values, slopes, nearest = np.zeros(len(hunt)), np.zeros_like(images), np.full(len(hunt), np.inf)
+    for place in range(aims.shape[1]):
+        seen = hunt.gradient(shown, "difference", aims[:, place])
+        value = np.nan_to_num(seen.losses.astype(np.float64), posinf=0.0, neginf=0.0)
+        slope = flat(seen.gradients)
+        steep = steepness(slope, hunt.threat.norm)
+        far = np.where(steep > 0, np.abs(value) / np.maximum(steep, 1e-30), np.inf)
+        closer = far < nearest
+        values, slopes = np.where(closer, value, values), np.where(closer[:, None], slope, slopes)
+        nearest = np.minimum(far, nearest)
+    return values, slopes
+
+
+def approach(hunt: Hunt, looks: int = LOOKS, projections: int = PROJECTIONS) -> None:
     """Bring each adversary nearer: along the line to the clean image, then along the boundary.
 
-    Halving the way takes back what an attack overshot. In l2, the clean image is then projected onto the boundary as
-    it runs at the adversary, which is the step of Croce and Hein's FAB (2019, arXiv:1907.02044) towards it.
+    Halving the way takes back what an attack overshot. The clean image is then projected onto the boundary, as it runs
+    at the adversary, within [0, 1]: the step of Croce and Hein's FAB (2019, arXiv:1907.02044) towards it.
     """
     halve(hunt, looks)
-    for _ in range(projections if hunt.threat.norm == "l2" else 0):
+    for _ in range(projections):
         hunt.stand()
         hunt.drop(~hunt.found | (hunt.found_distance == 0))
         if not len(hunt):
             return
-        adversary, clean = hunt.best, hunt.clean.astype(np.float64)
-        others = hunt.answers.astype(np.float64)
-        others[np.arange(len(hunt)), hunt.labels] = -np.inf
-        likeliest = np.argsort(-others, axis=1, kind="stable")
-        for place in range(min(MOST_CLASSES, hunt.target.classes - 1)):
-            seen = hunt.gradient(adversary, "difference", likeliest[:, place].astype(np.int32))
-            slope = seen.gradients.astype(np.float64)
-            steepness = np.einsum("nhwc,nhwc->n", slope, slope)
-            at_clean = seen.losses + np.einsum("nhwc,nhwc->n", slope, clean - adversary)
-            far = -at_clean / np.maximum(steepness, 1e-30)
-            hunt.look((clean + 1.001 * far[:, None, None, None] * slope).astype(np.float32))
-    if projections and hunt.threat.norm == "l2":
+        adversary, aims = hunt.best, likeliest_wrong(hunt, MOST_CLASSES)
+        at, clean = flat(adversary), flat(hunt.clean)
+        for place in range(aims.shape[1]):
+            seen = hunt.gradient(adversary, "difference", aims[:, place])
+            slopes = flat(seen.gradients)
+            at_clean = seen.losses + np.einsum("nd,nd->n", slopes, clean - at)
+            way = onto_hyperplane(clean, slopes, np.nan_to_num(at_clean), hunt.threat.norm)
+            hunt.look((clean + CROSSING * way).reshape(adversary.shape).astype(np.float32))
+    if projections:
         halve(hunt, looks)
 
 
@@ -61,3 +99,28 @@ def halve(hunt: Hunt, looks: int) -> None:
         logits = hunt.look(clean + column(middle) * (adversary - clean))
         wrong = hunt.margins(logits, hunt.labels) > 0
         inside, outside = np.where(wrong, inside, middle), np.where(wrong, middle, outside)
+
+
+def take_back(hunt: Hunt, most: int = MOST_PIXELS) -> None:
+    """Take back the changed pixels of each adversary, the least changed first, wherever it stays one without.
+
+    Args:
+        hunt: in the norm l0.
+        most: adversaries of more pixels are left alone; a pixel is a look.
+    """
+    hunt.stand()
+    hunt.drop(~hunt.found | (hunt.found_distance == 0) | (hunt.found_distance > most))
+    if not len(hunt):
+        return
+    images = hunt.best
+    change = np.abs(images - hunt.clean).max(axis=3).reshape(len(hunt), -1)
+    order = np.argsort(np.where(change > 0, change, np.inf), axis=1, kind="stable")
+    left = (change > 0).sum(axis=1)
+    for turn in hunt.steps(int(left.max())):
+        images, order, left = kept(hunt.drop(left <= turn), images, order, left)
+        row, place = np.unravel_index(order[:, turn], images.shape[1:3])
+        at = np.arange(len(hunt)), row, place
+        less = images.copy()
+        less[at] = hunt.clean[at]
+        wrong = hunt.margins(hunt.look(less), hunt.labels) > 0
+        images = np.where(wrong[:, None, None, None], less, images)

@@ -29,6 +29,10 @@ CHEAP = {
     "carlini-wagner": "carlini-wagner(steps=20, searches=3)",
     "lbfgs": "lbfgs(steps=10, searches=3)",
     "deepfool": "deepfool(steps=5)",
+    "fab": "fab(steps=5)",
+    "fab-t": "fab-t(steps=5, targets=3)",
+    "fmn": "fmn(steps=20)",
+    "sigma-zero": "sigma-zero(steps=30)",
     "universal": "universal(epochs=2)",
     "one-pixel": "one-pixel(population=10, generations=3)",
 }
@@ -87,7 +91,9 @@ def test_many_linear_classes_are_broken_from_their_distance_on(fourteen_classes,
 
 
 @pytest.mark.parametrize("classes", [2, 14])
-@pytest.mark.parametrize("name", ["deepfool", "carlini-wagner", "lbfgs"])
+@pytest.mark.parametrize(
+    "name", ["deepfool", "carlini-wagner", "lbfgs", "fab(steps=20)", "fab-t(steps=20, targets=13)", "fmn"]
+)
 def test_minimisers_find_the_nearest_adversary(problems, classes, name):
     problem = problems[classes]
     done = attack(problem.target, problem.images, problem.labels, name, Threat(norm="l2"), [100.0])
@@ -99,13 +105,26 @@ def test_minimisers_find_the_nearest_adversary(problems, classes, name):
     assert np.median(ratio) <= 1.005
 
 
-def test_deepfool_in_linf_steps_by_the_dual_norm(two_classes):
+@pytest.mark.parametrize("name", ["deepfool", "fab(steps=20)", "fmn"])
+def test_minimisers_find_the_nearest_adversary_in_linf(two_classes, name):
     done = attack(
-        two_classes.target, two_classes.images, two_classes.labels, "deepfool", Threat(norm="linf"), [1.0]
+        two_classes.target, two_classes.images, two_classes.labels, name, Threat(norm="linf"), [1.0]
     )
     ratio = done.distance[0] / two_classes.nearest["linf"]
     assert ratio.min() >= 0.999
-    assert ratio.max() <= 1.05
+    assert ratio.max() <= 1.005
+
+
+@pytest.mark.parametrize("classes", [2, 14])
+@pytest.mark.parametrize("name", ["sigma-zero(steps=200)", "fmn"])
+def test_the_fewest_pixels_of_a_linear_model_are_those_that_help_most(problems, classes, name):
+    problem, fewest = problems[classes], problems[classes].nearest["l0"]
+    done = attack(problem.target, problem.images, problem.labels, name, Threat(norm="l0"), [36])
+    assert done.success.all()
+    more = done.distance[0] - fewest
+    assert more.min() >= 0, "the formula is a bound"
+    assert (more == 0).mean() >= (0.9 if classes == 2 else 0.6)
+    assert more.max() <= 1
 
 
 @pytest.mark.parametrize("classes", [2, 14])
@@ -166,10 +185,15 @@ def test_less_than_a_grey_level_is_nothing(two_classes):
         ("apgd-ce(steps=9)", "linf"),
         ("carlini-wagner(steps=20, searches=3)", "l2"),
         ("lbfgs(steps=20, searches=3)", "l2"),
+        ("deepfool", "linf"),
+        ("fab(steps=10)", "l2"),
+        ("fmn(steps=20)", "linf"),
+        ("fmn(steps=20)", "l0"),
+        ("sigma-zero(steps=30)", "l0"),
     ],
 )
 def test_an_images_result_does_not_depend_on_its_neighbours(two_classes, name, norm):
-    epsilon = float(np.quantile(two_classes.nearest[norm], 0.5))
+    epsilon = float(np.quantile(two_classes.nearest[norm], 0.5, method="lower"))
 
     def done(rows, **settings):
         return attack(
@@ -223,7 +247,6 @@ def test_an_ensemble_is_as_strong_as_each_of_its_parts(fourteen_classes):
     for part in chosen.parts(14):
         alone = attack(problem.target, problem.images, problem.labels, part, Threat(), epsilon)
         assert (whole.success >= alone.success).all(), part
-    assert len(chosen.parts(2)) == len(chosen.parts(14)) - 1
 
 
 def test_goals_are_classes(fourteen_classes):
