@@ -44,3 +44,9 @@ def test_the_latency_of_a_real_file(study, exported):
 def test_no_runs_are_refused():
     with pytest.raises(ValueError, match="runs = 0"):
         measure_latency(Clockwork(), np.zeros((2, 2, 1), np.float32), runs=0)
+
+
+def test_ten_runs_warm_up_and_two_hundred_are_timed():
+    clockwork = Clockwork()
+    assert measure_latency(clockwork, np.zeros((2, 2, 1), np.float32)).runs == 200
+    assert clockwork.calls == 210

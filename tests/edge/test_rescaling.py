@@ -10,7 +10,10 @@ def test_the_convolution_computes_the_rescaling(scale, offset):
 
     images = np.random.default_rng(0).random((2, 5, 4, 3)).astype(np.float32)
     inputs = keras.Input((5, 4, 3))
-    model = convolve_rescalings(keras.Model(inputs, keras.layers.Rescaling(scale, offset)(inputs)))
+    model = convolve_rescalings(
+        keras.Model(inputs, keras.layers.Rescaling(scale, offset, name="scale")(inputs))
+    )
+    assert isinstance(model.get_layer("scale"), keras.layers.Lambda)
     assert not any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers)
     np.testing.assert_allclose(
         model(images), images * np.array(scale) + np.array(offset), rtol=1e-5, atol=1e-5

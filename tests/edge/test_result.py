@@ -3,7 +3,9 @@ import json
 import numpy as np
 import pytest
 
+from fedrobust.edge import result as edge_result
 from fedrobust.edge.interpreter import Interpreter
+from fedrobust.edge.latency import Latency
 from fedrobust.edge.result import measure_export
 from fedrobust.evaluation.metrics import measure
 
@@ -42,3 +44,17 @@ def test_json_is_plain_and_complete(study, exported):
 def test_logits_of_other_images_are_refused(study, exported):
     with pytest.raises(ValueError, match=r"\(10, 3\)"):
         measure_export(exported["int8"], study.logits[:10], study.images, study.labels)
+
+
+def test_a_file_is_timed_as_it_was_asked_for(study, exported, monkeypatch):
+    asked = []
+
+    def timed(interpreter, image, warmups, runs):
+        asked.append((interpreter.threads, warmups, runs))
+        np.testing.assert_array_equal(image, study.images[0])
+        return Latency(1.0, 2.0, interpreter.threads, runs)
+
+    monkeypatch.setattr(edge_result, "measure_latency", timed)
+    for settings in ({}, {"threads": 2, "warmups": 3, "runs": 4}):
+        measure_export(exported["int8"], study.logits[:5], study.images[:5], study.labels[:5], **settings)
+    assert asked == [(1, 10, 200), (2, 3, 4)]
