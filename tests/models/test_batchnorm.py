@@ -52,3 +52,29 @@ def test_inference_leaves_the_statistics_alone(draw):
     ours(tf.constant(draw.normal(size=(6, 5, 5, 4)), tf.float32), training=False)
     for variable, value in zip(ours.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_a_frozen_layer_and_other_ranks_are_kerass(draw):
+    """Frozen, it normalises with what it has recorded, also in training; vectors are left to Keras."""
+    images = tf.constant(draw.normal(1.0, 3.0, (6, 5, 5, 4)), tf.float32)
+    theirs, ours = pair()
+    for layer in (theirs, ours):
+        layer.trainable = False
+    np.testing.assert_allclose(
+        ours(images, training=True), theirs(images, training=True), rtol=2e-5, atol=2e-5
+    )
+    np.testing.assert_array_equal(ours.moving_mean, theirs.moving_mean)
+    vectors = tf.constant(draw.normal(1.0, 3.0, (6, 4)), tf.float32)
+    layers = [cls(momentum=0.75) for cls in (keras.layers.BatchNormalization, FusedBatchNormalization)]
+    theirs, ours = (layer(vectors, training=True) for layer in layers)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(layers[1].moving_mean, layers[0].moving_mean, rtol=1e-6)
+
+
+def test_variances_are_recorded_without_bessels_correction(draw):
+    """Keras 3 divides by n; over 2 x 1 x 1 values the fused kernel's n - 1 would double the variance."""
+    layer = FusedBatchNormalization(momentum=0.5)
+    images = draw.normal(size=(2, 1, 1, 3)).astype(np.float32)
+    layer(tf.constant(images), training=True)
+    np.testing.assert_allclose(layer.moving_variance, 0.5 + 0.5 * images.var((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_mean, 0.5 * images.mean((0, 1, 2)), rtol=1e-5)

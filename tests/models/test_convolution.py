@@ -88,3 +88,57 @@ def test_groups_are_left_to_keras(draw):
 def uses(layer, images, operation) -> bool:
     graph = tf.function(lambda x: layer(x)).get_concrete_function(images).graph
     return operation in {op.type for op in graph.get_operations()}
+
+
+def test_a_depth_multiplier_is_left_to_keras(draw):
+    ours, stock = (
+        cls(3, padding="same", depth_multiplier=2)
+        for cls in (DirectDepthwiseConv2D, keras.layers.DepthwiseConv2D)
+    )
+    images = tf.constant(draw.normal(size=(4, 1, 1, 6)), tf.float32)
+    for layer in (ours, stock):
+        layer.build(images.shape)
+    stock.kernel.assign(ours.kernel)
+    np.testing.assert_allclose(ours(images), stock(images), rtol=1e-5, atol=1e-6)
+    assert uses(ours, images, "DepthwiseConv2dNative")
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_a_depthwise_kernel_that_fits_one_pixel_equals_kerass(draw, padding):
+    size = 3 if padding == "same" else 1
+    ours, stock = (
+        cls(size, padding=padding, activation="relu")
+        for cls in (DirectDepthwiseConv2D, keras.layers.DepthwiseConv2D)
+    )
+    images = tf.constant(draw.normal(size=(4, 1, 1, 6)), tf.float32)
+    for layer in (ours, stock):
+        layer.build(images.shape)
+        layer.bias.assign(np.linspace(-1, 1, 6))
+    stock.kernel.assign(ours.kernel)
+    np.testing.assert_allclose(ours(images), stock(images), rtol=1e-5, atol=1e-6)
+    assert uses(ours, images, "DepthwiseConv2dNative") is (padding == "valid")
+
+
+@pytest.mark.parametrize("side", [(1, 2), (2, 1)])
+def test_maps_of_more_than_one_pixel_are_convolved(draw, side):
+    ours, stock = pair(DirectConv2D, keras.layers.Conv2D, 4, filters=5, kernel_size=3, padding="same")
+    images = tf.constant(draw.normal(size=(2, *side, 6)), tf.float32)
+    np.testing.assert_allclose(ours(images), stock(images), rtol=1e-5, atol=1e-5)
+    assert uses(ours, images, "Conv2D")
+
+
+def test_a_kernel_of_two_sizes_meets_one_pixel_in_its_middle(draw):
+    for kernel_size in ((5, 3), (1, 4), (2, 5)):
+        ours, stock = pair(
+            DirectConv2D, keras.layers.Conv2D, 1, filters=5, kernel_size=kernel_size, padding="same"
+        )
+        images = tf.constant(draw.normal(size=(2, 1, 1, 6)), tf.float32)
+        np.testing.assert_allclose(ours(images), stock(images), rtol=1e-5, atol=1e-5)
+
+
+def test_strides_of_two_lengths_skip_their_own_side(draw):
+    ours, stock = pair(DirectConv2D, keras.layers.Conv2D, 6, filters=5, kernel_size=1, strides=(3, 2))
+    stock.bias.assign(ours.bias)
+    images = tf.constant(draw.normal(size=(2, 6, 6, 6)), tf.float32)
+    np.testing.assert_allclose(ours(images), stock(images), rtol=1e-5, atol=1e-5)
+    assert ours(images).shape == (2, 2, 3, 5)

@@ -50,3 +50,47 @@ def test_digests_tell_weights_and_layouts_apart():
     minus = Weights(-np.zeros(7, np.float32), np.zeros(6, np.float32))
     assert zeros.digest() != minus.digest(), "a digest is of bits, not of values"
     assert LAYOUT.digest != Layout(LAYOUT.entries[::-1]).digest
+
+
+def test_sizes_are_products_and_kinds_keep_their_order():
+    assert [entry.size for entry in LAYOUT.entries] == [6, 3, 1, 3]
+    assert (LAYOUT.parameters, LAYOUT.statistics) == (7, 6)
+    assert [entry.path for entry in LAYOUT.of("statistic")] == ["bn/mean", "bn/variance"]
+    assert Layout(()).flatten([]).trainable.tolist() == []
+
+
+def test_places_go_by_the_end_of_the_name():
+    names = ("a/moving_mean", "moving_mean/moving_variance", "b/moving_mean", "c/count")
+    layout = Layout(
+        (Entry("a/kernel", (5,), "trainable"), *(Entry(name, (2, 1), "statistic") for name in names))
+    )
+    assert layout.places("moving_mean").tolist() == [0, 1, 4, 5]
+    assert layout.places("variance").tolist() == [2, 3]
+    for name in ("moving_mean", "variance"):
+        nothing = Layout((Entry("a/kernel", (5,), "trainable"),)).places(name)
+        assert (nothing.shape, nothing.dtype) == ((0,), np.int64)
+
+
+def test_digests_are_of_the_bits_and_of_paths_shapes_and_kinds():
+    """Two parties compare them, so they may not change from one version to the next."""
+    import hashlib
+
+    weights = Weights(np.array([1.0, 2.0], np.float32), np.array([3.0], np.float32))
+    assert weights.digest() == hashlib.sha256(np.array([1, 2, 3], "<f4").tobytes()).hexdigest()
+    strided = Weights(np.array([1.0, 9.0, 2.0], np.float64)[::2], np.array([3.0]))
+    assert strided.digest() == weights.digest()
+    listing = '[["a/kernel", [2, 3], "trainable"], ["b/bias", [], "trainable"]]'
+    layout = Layout((LAYOUT.entries[0], LAYOUT.entries[2]))
+    assert layout.digest == hashlib.sha256(listing.encode()).hexdigest()
+
+
+def test_refusals_tell_what_was_found_and_what_fits():
+    with pytest.raises(LayoutError) as refusal:
+        LAYOUT.flatten([np.zeros((3, 2)), np.zeros(3), np.zeros(()), np.zeros(3)])
+    assert str(refusal.value) == "a/kernel: shape (3, 2), the layout has (2, 3)"
+    for trainable, statistics in ((8, 6), (7, 5)):
+        with pytest.raises(LayoutError) as refusal:
+            LAYOUT.unflatten(Weights(np.zeros(trainable, np.float32), np.zeros(statistics, np.float32)))
+        assert str(refusal.value) == (
+            f"vectors of {(trainable, statistics)} numbers for a layout of (7, 6) (trainable, statistics)"
+        )
