@@ -8,13 +8,17 @@ from fedrobust.evasion.ensemble import Ensemble
 from fedrobust.evasion.fab import FAB, FABTargeted
 from fedrobust.evasion.fgsm import FGSM
 from fedrobust.evasion.fmn import FastMinimumNorm
+from fedrobust.evasion.hop_skip_jump import HopSkipJump
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.jsma import JSMA
 from fedrobust.evasion.lbfgs import LBFGS
 from fedrobust.evasion.noise import Noise
 from fedrobust.evasion.one_pixel import OnePixel
 from fedrobust.evasion.pgd import BIM, PGD, MomentumFGSM
+from fedrobust.evasion.rays import RayS
 from fedrobust.evasion.sigma_zero import SigmaZero
+from fedrobust.evasion.smoothed_pgd import SmoothedPGD
+from fedrobust.evasion.spsa import SPSA
 from fedrobust.evasion.square import Square
 from fedrobust.evasion.target import StraightThrough, Target, Tied, WhiteBox
 from fedrobust.evasion.threat import Threat, ThreatError
@@ -30,6 +34,7 @@ __all__ = [
     "JSMA",
     "LBFGS",
     "PGD",
+    "SPSA",
     "Attack",
     "Attacked",
     "AutoPGDCrossEntropy",
@@ -40,13 +45,16 @@ __all__ = [
     "Ensemble",
     "FABTargeted",
     "FastMinimumNorm",
+    "HopSkipJump",
     "Hunt",
     "MomentumFGSM",
     "Noise",
     "NotDifferentiableError",
     "OnePixel",
     "Progress",
+    "RayS",
     "SigmaZero",
+    "SmoothedPGD",
     "Square",
     "StraightThrough",
     "Target",

@@ -63,6 +63,20 @@ def integers(keys: Keys, counter: int, below: int, shape: tuple[int, ...] = ()) 
     return (_bits(keys, counter, shape) % np.uint64(below)).astype(np.int64)
 
 
+def signs(keys: Keys, counter: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return random signs, -1 or 1, shape (n, *shape) float32: 64 of them from every hash.
+
+    Example:
+        >>> numbers = signs(keys_of(0, np.arange(100)), counter=0, shape=(1000,))
+        >>> sorted(set(numbers.ravel().tolist())), bool(abs(numbers.mean()) < 0.02)
+        ([-1.0, 1.0], True)
+    """
+    count = int(np.prod(shape, dtype=np.int64))
+    words = _bits(keys, counter, (-(-count // 64),)).astype("<u8")
+    bits = np.unpackbits(words.view(np.uint8), axis=1, count=count)
+    return (bits.astype(np.float32) * 2 - 1).reshape(len(keys), *shape)
+
+
 def _bits(keys: Keys, counter: int, shape: tuple[int, ...]) -> NDArray[np.uint64]:
     count = int(np.prod(shape, dtype=np.int64))
     with np.errstate(over="ignore"):

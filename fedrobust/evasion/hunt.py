@@ -163,6 +163,13 @@ class Hunt:
             self._judge(shown[:, place], logits[:, place])
         return logits
 
+    def margins_of_many(self, images: Images) -> NDArray[np.float64]:
+        """Return the margins (n, k) of k candidates an image, (n, k, height, width, channels); judge them."""
+        logits = self.look_at_many(images)
+        return np.stack(
+            [self.margins(logits[:, place], self.labels) for place in range(images.shape[1])], axis=1
+        )
+
     def gradient(
         self, images: Images, loss: str, targets: Labels | None = None, judge: bool = True
     ) -> Slopes:

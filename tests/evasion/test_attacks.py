@@ -22,6 +22,10 @@ CHEAP = {
     "square": "square(queries=60)",
     "ensemble": "ensemble(steps=8, queries=30, targets=3)",
     "noise": "noise(draws=10)",
+    "rays": "rays(queries=80)",
+    "hop-skip-jump": "hop-skip-jump(queries=120, directions=20)",
+    "spsa": "spsa(steps=4, directions=6)",
+    "smoothed-pgd": "smoothed-pgd(steps=4, copies=3)",
     "pgd": "pgd(steps=8)",
     "apgd-ce": "apgd-ce(steps=10)",
     "apgd-dlr": "apgd-dlr(steps=10)",
@@ -190,6 +194,11 @@ def test_less_than_a_grey_level_is_nothing(two_classes):
         ("fmn(steps=20)", "linf"),
         ("fmn(steps=20)", "l0"),
         ("sigma-zero(steps=30)", "l0"),
+        ("rays(queries=60, starts=2)", "linf"),
+        ("hop-skip-jump(queries=120, directions=20)", "linf"),
+        ("hop-skip-jump(queries=120, directions=20)", "l2"),
+        ("spsa(steps=4, directions=6)", "linf"),
+        ("smoothed-pgd(steps=4, copies=3)", "l2"),
     ],
 )
 def test_an_images_result_does_not_depend_on_its_neighbours(two_classes, name, norm):
