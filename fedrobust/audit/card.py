@@ -137,9 +137,9 @@ def made(search: Search, findings: Sequence[Finding], **about: Any) -> Card:
         "verdict": verdict.to_json(),
         "notes": list(subject.notes),
         "checks": [finding.to_json() for finding in findings],
-        "clean": _json(figures(subject.labels, evidence.clean, subject.disease, plan.seed)),
+        "clean": _json(figures(subject.labels, evidence.clean, subject.disease)),
         "attacked": {
-            **_json(figures(subject.labels, search.worst_logits, subject.disease, plan.seed)),
+            **_json(figures(subject.labels, search.worst_logits, subject.disease)),
             "standing": {
                 "value": standing / n,
                 "interval": list(wilson(standing, n)),

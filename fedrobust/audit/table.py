@@ -59,7 +59,7 @@ def attack_table(
     evidence = Evidence(subject, plan, folder, map, report)
 
     def shown(logits: np.ndarray) -> dict[str, Any]:
-        found = figures(labels, logits, subject.disease, plan.seed)
+        found = figures(labels, logits, subject.disease)
         return {name: figure.to_json() for name, figure in found.items()}
 
     rows = []

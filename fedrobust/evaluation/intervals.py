@@ -10,11 +10,17 @@ from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit, ndtri
+from scipy.special import expit, gammaincinv, logit, ndtri, stdtrit
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
 Interval = tuple[float, float]
+
+FEWEST_IMAGES = 20
+"""Images from which on the interval of a share is held to cover as it says."""
+
+FEWEST_EVENTS = 2
+"""Successes, and failures, from which on it is."""
 
 
 def two_sided_quantile(confidence: float) -> float:
@@ -42,6 +48,10 @@ def wilson(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> Inte
     With p_hat = successes / n the two limits are
     (p_hat + z^2 / 2n ± z sqrt(p_hat (1 - p_hat) / n + z^2 / 4n^2)) / (1 + z^2 / n).
 
+    One to three successes (two where n <= 50) have the lower limit of a Poisson count instead, half the quantile
+    `1 - confidence` of chi-square with 2 x successes degrees of freedom, over n; as many failures, the upper limit
+    alike. Without that, the interval covers a proportion of 0.18 / n in 84 % of all samples, however large n is.
+
     Args:
         successes: number of successes, one or an array; need not be whole.
         n: number of trials, one or an array that broadcasts with `successes`.
@@ -53,7 +63,8 @@ def wilson(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> Inte
     Raises:
         ValueError: some n is not positive, or some successes are outside of [0, n].
 
-    Source: Wilson (1927), Probable inference, the law of succession, and statistical inference.
+    Source: Wilson (1927), Probable inference, the law of succession, and statistical inference; Brown, Cai and
+    DasGupta (2001), Interval estimation for a binomial proportion, Section 4.1.1 (few successes).
 
     Example:
         >>> low, high = wilson(156, 156)
@@ -72,9 +83,42 @@ def wilson(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> Inte
     # At the ends the limit is exactly 0 or 1; rounding would leave 1e-18 or a negative number.
     low = np.where(hits == 0, 0.0, (centre - reach) / (1 + z**2 / trials))
     high = np.where(hits == trials, 1.0, (centre + reach) / (1 + z**2 / trials))
+    most, misses = np.where(trials > 50, 3, 2), trials - hits
+    low = np.where(
+        (hits > 0) & (hits <= most) & (hits < misses),
+        np.minimum(low, _fewest(hits, confidence) / trials),
+        low,
+    )
+    high = np.where(
+        (misses > 0) & (misses <= most) & (misses < hits),
+        np.maximum(high, 1 - _fewest(misses, confidence) / trials),
+        high,
+    )
     if low.ndim == 0:
         return float(low), float(high)
     return low, high
+
+
+def _fewest(count: Floats, confidence: float) -> Floats:
+    """Return the Poisson mean that exceeds `count` - 1 with probability 1 - `confidence`."""
+    result: Floats = gammaincinv(np.maximum(count, 1e-9), 1 - confidence)
+    return result
+
+
+def too_few(successes: float, n: float) -> str | None:
+    """Return what there is too little of for the interval of a proportion to cover it in 92 to 98 % of all samples.
+
+    By exact summation over the binomial law, `wilson` does so where n >= 20 and samples mostly hold two successes and
+    two failures or more. Nearer to 0 and 1 it covers in more, up to all of them.
+
+    Example:
+        >>> too_few(155, 156), too_few(18, 19), too_few(150, 156)
+        ('1 of 156', '19 in all', None)
+    """
+    if n < FEWEST_IMAGES:
+        return f"{n:.0f} in all"
+    rarer = min(successes, n - successes)
+    return f"{rarer:.0f} of {n:.0f}" if rarer < FEWEST_EVENTS else None
 
 
 def mean_of_proportions(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> Interval:
@@ -122,12 +166,16 @@ class Auc:
         variance: its sampling variance by DeLong's components; 0 where they do not vary.
         interval: lower and upper limit.
         classes: the classes averaged; a class without positives or without negatives is left out.
+        degrees: degrees of freedom of the variance: so many images, about, decide it; 0 where it is 0.
+        scarcest: positives or negatives of the class that has fewest of them.
     """
 
     value: float
     variance: float
     interval: Interval
     classes: tuple[int, ...]
+    degrees: float
+    scarcest: int
 
 
 def area_under_roc(labels: Integers, scores: Floats, confidence: float = 0.95) -> Auc | None:
@@ -141,7 +189,8 @@ def area_under_roc(labels: Integers, scores: Floats, confidence: float = 0.95) -
     is (V10 - A) / sqrt(p (p - 1)) or (V01 - A) / sqrt(q (q - 1)); its influence on the mean is the mean of
     these over classes; the variance is the sum of squared influences. For one class that is DeLong's
     variance, term for term. The interval is symmetric on the logit scale, which keeps it inside (0, 1) and
-    its coverage near areas of 1.
+    its coverage near areas of 1. Its quantile is Student's: near 1 the variance V rests on the few images that are out
+    of order, and has 2 V^2 / (sum of influences^4 - V^2 / n) degrees of freedom, by Satterthwaite's rule.
 
     Where that variance is zero (areas of 0 or 1, constant scores) or cannot be estimated (one positive or one
     negative in a class), the interval is `mean_of_proportions` instead, taking each area for a proportion
@@ -156,8 +205,9 @@ def area_under_roc(labels: Integers, scores: Floats, confidence: float = 0.95) -
         None if no class has both positives and negatives.
 
     Source: DeLong, DeLong and Clarke-Pearson (1988), Comparing the areas under two or more correlated
-    receiver operating characteristic curves; Pepe (2003), The statistical evaluation of medical tests (the
-    logit scale); Yang et al. (2023), MedMNIST v2, arXiv:2110.14795 (the mean over classes).
+    receiver operating characteristic curves; Satterthwaite (1946), An approximate distribution of estimates of
+    variance components; Pepe (2003), The statistical evaluation of medical tests (the logit scale); Yang et al.
+    (2023), MedMNIST v2, arXiv:2110.14795 (the mean over classes).
 
     Example:
         >>> scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.65, 0.35], [0.2, 0.8]])
@@ -178,11 +228,33 @@ def area_under_roc(labels: Integers, scores: Floats, confidence: float = 0.95) -
     value = float(areas.mean())
     variance = float(influence @ influence)
     scarce = np.minimum(positives, labels.size - positives)[list(classes)]
+    degrees = degrees_of_freedom(influence)
     if scarce.min() > 1 and variance > 0:
-        interval = logit_interval(value, variance, confidence)
+        interval = logit_interval(value, variance, confidence, degrees)
     else:
         interval = mean_of_proportions(areas * scarce, scarce, confidence)
-    return Auc(value, variance, interval, classes)
+    return Auc(value, variance, interval, classes, degrees, int(scarce.min()))
+
+
+def degrees_of_freedom(influence: Floats) -> float:
+    """Return the degrees of freedom of the variance V = sum of squared influences (n,): 2 V^2 / (sum of x^4 - V^2 / n).
+
+    At least 1; 0 where nothing varies. Of n normal influences it is about n; of one that outweighs the others, about 2.
+
+    Example:
+        >>> round(degrees_of_freedom(np.array([1.0] + [0.01] * 99)), 1)
+        2.1
+    """
+    squares = influence**2
+    variance = float(squares.sum())
+    spread = float((squares**2).sum()) - variance**2 / influence.size
+    if variance <= 0:
+        return 0.0
+    return (
+        max(1.0, min(2 * variance**2 / spread, float(influence.size)))
+        if spread > 0
+        else float(influence.size)
+    )
 
 
 def roc_influence(positive: NDArray[np.bool_], score: Floats) -> tuple[float, Floats]:
@@ -217,18 +289,23 @@ def share_below(values: Floats, others: Floats) -> Floats:
     return shares
 
 
-def logit_interval(value: float, variance: float, confidence: float = 0.95) -> Interval:
-    """Return expit(logit(value) ± z sd / (value (1 - value))): the delta method on the logit scale.
+def logit_interval(
+    value: float, variance: float, confidence: float = 0.95, degrees: float = np.inf
+) -> Interval:
+    """Return expit(logit(value) ± t sd / (value (1 - value))): the delta method on the logit scale.
 
     Args:
         value: an estimate strictly between 0 and 1.
         variance: its sampling variance.
         confidence: probability that the interval covers the true value.
+        degrees: of freedom of the variance, for Student's t; without them t is the normal's z.
 
     Example:
         >>> low, high = logit_interval(0.9, 0.03**2)
         >>> round(low, 3), round(high, 3)
         (0.824, 0.945)
     """
-    reach = two_sided_quantile(confidence) * np.sqrt(variance) / (value * (1 - value))
+    normal = two_sided_quantile(confidence)
+    quantile = normal if np.isinf(degrees) else float(stdtrit(degrees, 0.5 + confidence / 2))
+    reach = quantile * np.sqrt(variance) / (value * (1 - value))
     return float(expit(logit(value) - reach)), float(expit(logit(value) + reach))

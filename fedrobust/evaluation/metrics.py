@@ -40,6 +40,7 @@ class Metrics:
         majority_rate: accuracy of always answering the most frequent class of these labels.
         loss: mean cross-entropy in nats.
         interval: limits of accuracy, balanced accuracy, auc and recall.
+        auc_degrees: degrees of freedom of the AUC's variance: so many images, about, decide it.
     """
 
     n: int
@@ -52,6 +53,7 @@ class Metrics:
     majority_rate: float
     loss: float
     interval: Intervals
+    auc_degrees: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as plain numbers, lists and dictionaries; what does not exist is None."""
@@ -128,6 +130,7 @@ def measure(labels: ArrayLike, logits: ArrayLike, confidence: float = 0.95) -> M
             auc=None if area is None else area.interval,
             recall=tuple(wilson(hit, total, confidence) if total else None for hit, total in counts),
         ),
+        auc_degrees=0.0 if area is None else area.degrees,
     )
 
 

@@ -99,8 +99,9 @@ def _shown(figure: Mapping[str, Any] | None, share: bool = True) -> Cell:
     text = percent(figure["value"]) if share else f"{figure['value']:.3f}"
     low, high = figure["interval"] or (None, None)
     limits = "" if low is None else f"{percent(low)}–{percent(high)}" if share else f"{low:.2f} to {high:.2f}"
-    counts = figure.get("counts")
-    return Cell(text, " · ".join(filter(None, [f"{counts[0]}/{counts[1]}" if counts else "", limits])))
+    counts, few = figure.get("counts"), figure.get("too-few")
+    notes = [f"{counts[0]}/{counts[1]}" if counts else "", limits, f"too few: {few}" if few else ""]
+    return Cell(text, " · ".join(filter(None, notes)))
 
 
 def _figures(card: Mapping[str, Any]) -> Table:

@@ -1,48 +1,13 @@
 import numpy as np
 import pytest
-from sklearn.metrics import matthews_corrcoef
 
-from fedrobust.evaluation.clinical import calibration_error, figures, matthews, sensitivity_at
+from fedrobust.evaluation.clinical import figures
 
 
 def drawn(draw, n=300, classes=3):
     labels = draw.integers(0, classes, n)
     logits = draw.normal(size=(n, classes)) + 1.5 * np.eye(classes)[labels]
     return labels, logits
-
-
-@pytest.mark.parametrize("classes", [2, 3, 7])
-def test_matthews_is_scikit_learns(draw, classes):
-    labels, logits = drawn(draw, classes=classes)
-    confusion = np.zeros((classes, classes))
-    np.add.at(confusion, (labels, logits.argmax(1)), 1)
-    expected = matthews_corrcoef(labels, logits.argmax(1))
-    assert matthews(confusion) == pytest.approx(expected)
-    found = figures(labels, logits)["mcc"]
-    assert found.value == pytest.approx(expected)
-    assert found.interval[0] < expected < found.interval[1]
-    assert found.method == "bootstrap"
-
-
-def test_calibration_error_is_the_formula(draw):
-    """Guo et al. (2017), equation 5, written out."""
-    confidence = draw.random(500) * 0.5 + 0.5
-    right = draw.random(500) < confidence**2
-    total = 0.0
-    for low in np.arange(15) / 15:
-        inside = (confidence >= low) & (confidence < low + 1 / 15)
-        if inside.any():
-            total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert calibration_error(right, confidence) == pytest.approx(total, abs=1e-9)
-
-
-def test_sensitivity_leaves_the_healthy_alone(draw):
-    diseased = draw.random(400) < 0.3
-    scores = draw.normal(size=400) + 2 * diseased
-    sensitivity = sensitivity_at(scores, diseased, 0.9)
-    threshold = min(score for score in scores[~diseased] if (scores[~diseased] <= score).mean() >= 0.9)
-    assert sensitivity == pytest.approx((scores[diseased] > threshold).mean())
-    assert sensitivity_at(scores, diseased, 0.99) <= sensitivity
 
 
 def test_disease_is_the_label_that_means_it():
@@ -64,6 +29,8 @@ def test_a_constant_classifier_is_told_by_every_figure():
     found = figures(labels, np.tile([0.0, 5.0], (156, 1)), disease=(0,))
     for name in ("accuracy", "balanced accuracy", "auc", "mcc"):
         assert found[name].value == pytest.approx(found[name].constant), name
+    for name in ("balanced accuracy", "auc", "mcc", "recall 0", "recall 1", "disease missed"):
+        assert found[name].few, name
     for name, figure in found.items():
         low, high = figure.interval
         assert high - low > 1e-3, f"{name}: no interval is of zero width"
@@ -81,6 +48,44 @@ def test_a_model_without_an_error_may_still_make_one():
     assert high > -0.75
 
 
-def test_figures_do_not_change_from_call_to_call(draw):
-    labels, logits = drawn(draw)
-    assert figures(labels, logits, (1,)) == figures(labels, logits, (1,))
+@pytest.mark.parametrize("classes", [2, 7])
+@pytest.mark.parametrize("n", [1, 2, 9, 30, 400])
+@pytest.mark.parametrize("sharpness", [0.1, 1.0, 30.0])
+def test_no_value_is_outside_its_interval(draw, classes, n, sharpness):
+    for _ in range(20):
+        labels, logits = drawn(draw, n, classes)
+        for name, figure in figures(labels, sharpness * logits, disease=(0,)).items():
+            if figure.value is None:
+                continue
+            low, high = figure.interval
+            assert low <= figure.value <= high, name
+            assert high > low, name
+
+
+def test_several_labels_of_disease_are_one_probability():
+    """Three labels at 0.2 each mean disease at 0.6, more than one at 0.5: their maximum and minimum mean less."""
+    probabilities = np.array([[0.2, 0.2, 0.2, 0.4], [0.5, 0.0001, 0.0001, 0.4998], [0.1, 0.1, 0.1, 0.7]])
+    ill = np.repeat(probabilities[:1], 30, axis=0)
+    healthy = np.repeat(probabilities[[1, 2]], [3, 27], axis=0)
+    labels = np.repeat([1, 3], [30, 30])
+    found = figures(labels, np.log(np.concatenate([ill, healthy])), disease=(0, 1, 2))
+    assert found["sensitivity at 90% specificity"].value == 1.0
+    spoiled = np.repeat(probabilities[[1, 2]], [4, 26], axis=0)
+    found = figures(labels, np.log(np.concatenate([ill, spoiled])), disease=(0, 1, 2))
+    assert found["sensitivity at 90% specificity"].value == 1.0, "P = 0.6 is above the threshold of 0.5002"
+
+
+def test_few_images_are_said_in_plain_data(draw):
+    labels, logits = drawn(draw, 300)
+    found = {name: figure.to_json() for name, figure in figures(labels, logits).items()}
+    assert not any("too-few" in figure for figure in found.values())
+    found = {name: figure.to_json() for name, figure in figures(labels[:12], logits[:12]).items()}
+    assert found["accuracy"]["too-few"] == "12 in all"
+    assert found["balanced accuracy"]["too-few"] == f"{np.bincount(labels[:12]).min()} of a class"
+    labels = np.repeat([0, 1], [50, 50])
+    almost = np.eye(2)[labels] * 5.0
+    almost[:3] *= -1
+    found = figures(labels, almost)
+    assert found["mcc"].few == found["calibration error"].few == "3 wrong"
+    assert found["accuracy"].few is None
+    assert found["balanced accuracy"].few == "3 unlike the rest of their class"

@@ -2,14 +2,17 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
+from scipy.special import expit, logit
+from scipy.stats import binom, binomtest, chi2, norm, t
 from sklearn.metrics import roc_auc_score
 
 from fedrobust.evaluation.intervals import (
     area_under_roc,
+    degrees_of_freedom,
     logit_interval,
     mean_of_proportions,
     roc_influence,
+    too_few,
     wilson,
 )
 
@@ -23,12 +26,40 @@ def test_wilson_of_half_of_four_is_the_closed_form():
 
 
 @pytest.mark.parametrize(
-    ("successes", "n"), [(0, 1), (0, 42), (1, 156), (114, 156), (155, 156), (2005, 2005)]
+    ("successes", "n"), [(0, 1), (0, 42), (3, 42), (4, 156), (114, 156), (152, 156), (2005, 2005)]
 )
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
 def test_wilson_equals_scipy(successes, n, confidence):
     theirs = binomtest(successes, n).proportion_ci(confidence, method="wilson")
     assert wilson(successes, n, confidence) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "most"), [(50, 2), (51, 3), (2005, 3)])
+def test_few_successes_have_a_poisson_limit(n, most):
+    """Brown, Cai and DasGupta (2001), Section 4.1.1: half of chi-square's 5 % quantile with 2 k degrees, over n."""
+    for count in range(1, most + 1):
+        low, high = wilson(count, n)
+        assert low == pytest.approx(chi2.ppf(0.05, 2 * count) / 2 / n, rel=1e-9)
+        assert high == pytest.approx(binomtest(count, n).proportion_ci(method="wilson").high)
+        assert wilson(n - count, n) == pytest.approx((1 - high, 1 - low))
+    theirs = binomtest(most + 1, n).proportion_ci(method="wilson")
+    assert wilson(most + 1, n) == pytest.approx((theirs.low, theirs.high))
+
+
+@pytest.mark.parametrize("n", [42, 156, 624, 2005])
+def test_the_interval_of_a_share_covers_or_says_that_it_does_not(n):
+    """By summation over all samples, for 2,000 true shares, down to a thousandth of an image."""
+    hits = np.arange(n + 1)
+    low, high = wilson(hits, np.full(n + 1, n))
+    few = np.array([too_few(k, n) is not None for k in hits])
+    truths = np.concatenate(
+        [np.linspace(0.5, 1, 1000, endpoint=False), 1 - np.geomspace(1e-3 / n, 0.5, 1000)]
+    )
+    for share in truths:
+        law = binom.pmf(hits, n, share)
+        covered = law[(low <= share) & (share <= high)].sum()
+        assert covered > 0.915, share
+        assert 0.92 <= covered <= 0.98 or law[few].sum() > 0.5, (share, covered)
 
 
 def test_wilson_limits_solve_the_score_equation():
@@ -98,7 +129,23 @@ def test_binary_variance_is_delongs(tied):
     area = area_under_roc(labels, np.column_stack([-score, score]))
     assert area.value == pytest.approx(theta, abs=1e-14)
     assert area.variance == pytest.approx(variance, rel=1e-12)
-    assert area.interval == pytest.approx(logit_interval(theta, variance), rel=1e-12)
+    assert area.interval == pytest.approx(logit_interval(theta, variance, degrees=area.degrees), rel=1e-12)
+
+
+def test_degrees_of_freedom_count_the_images_that_decide():
+    rng = np.random.default_rng(9)
+    assert degrees_of_freedom(np.zeros(10)) == 0
+    assert degrees_of_freedom(np.array([1.0, -1.0])) == 2
+    assert degrees_of_freedom(rng.standard_normal(4000)) == pytest.approx(4000, rel=0.15)
+    few = np.concatenate([np.ones(3), np.full(1000, 1e-3)])
+    assert degrees_of_freedom(few) == pytest.approx(6, abs=0.1), "2 (3)^2 / 3"
+    assert degrees_of_freedom(7 * few) == pytest.approx(degrees_of_freedom(few))
+
+
+def test_students_t_widens_the_logit_interval():
+    low, high = logit_interval(0.9, 0.03**2, degrees=3)
+    reach = t.ppf(0.975, 3) * 0.03 / 0.09
+    assert (low, high) == pytest.approx((expit(logit(0.9) - reach), expit(logit(0.9) + reach)))
 
 
 def test_the_variance_of_a_mean_is_that_of_all_pairs_of_classes():
