@@ -1,10 +1,15 @@
 from concurrent.futures import ThreadPoolExecutor
 
+import keras
 import numpy as np
+import pytest
 
 from fedrobust.data.dataset import Split
 from fedrobust.evaluation.robustness import clean_logits, even_batches, examples, robustness
 from fedrobust.evasion.victim import Victim
+from fedrobust.models.classifier import Classifier
+from fedrobust.models.layout import Entry, Layout
+from fedrobust.models.preparation import Preparation
 
 
 def split(draw, n=50):
@@ -65,3 +70,38 @@ def test_examples_grow_with_epsilon_and_start_clean(linear_classifier, draw):
     np.testing.assert_allclose(shown.probabilities.sum(-1), 1, atol=1e-5)
     right = shown.probabilities[np.arange(5), :, shown.labels]
     assert (np.diff(right, axis=1) <= 1e-6).all(), "a linear model's confidence only falls"
+
+
+@pytest.fixture
+def wave():
+    """Logits sin 20 (mean - 0.45) and minus that: one long step of a sign ends behind the next crest."""
+    inputs = keras.Input((2, 2, 1))
+    mean = keras.layers.Dense(1, name="mean")(keras.layers.Flatten()(inputs))
+    crest = keras.ops.sin(mean)
+    network = keras.Model(inputs, keras.layers.Concatenate()([crest, -crest]))
+    layout = Layout((Entry("mean/kernel", (4, 1), "trainable"), Entry("mean/bias", (1,), "trainable")))
+    classifier = Classifier("wave", Preparation((2, 2, 1), (2, 2, 1)), network, layout)
+    return classifier, layout.flatten([np.full((4, 1), 20 / 4), np.array([-9.0])])
+
+
+def test_fgsm_is_one_step_from_the_clean_image_at_every_epsilon(wave):
+    """It is shown as it is: what a short step breaks and a long one does not stands at the larger epsilon.
+
+    Other attacks keep the best adversary: what is broken at an epsilon is broken at every larger one.
+    """
+    classifier, weights = wave
+    victim, epsilons = Victim.of(classifier), [0.3, 0.01, 0.1]
+    grey = Split(np.full((3, 2, 2, 1), 128, np.uint8), np.zeros(3, np.int32))
+    measured = robustness(victim, weights, grey, epsilons, attacks=("fgsm", "pgd(steps=3)"))
+    assert measured.clean.correct == 3
+    correct = {
+        attack: {epsilon: metrics.correct for epsilon, metrics in curve.items()}
+        for attack, curve in measured.attacked.items()
+    }
+    assert correct["fgsm"] == {"0.01": 3, "0.1": 0, "0.3": 3}
+    assert correct["pgd(steps=3)"] == {"0.01": 3, "0.1": 0, "0.3": 0}
+    shown = examples(victim, weights, grey, epsilons, 1)
+    np.testing.assert_allclose(
+        shown.images[0, :, 0, 0, 0], 128 / 255 - np.array([0, 0.01, 0.1, 0.3]), atol=1e-6
+    )
+    assert (shown.probabilities[0, :, 0] > 0.5).tolist() == [True, True, False, True]
