@@ -1,4 +1,5 @@
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from fedrobust.reasons import first_reason
 from fedrobust.runs.events import ClientReplied, listening
 from fedrobust.simulation import guard
 from fedrobust.simulation.exchange import exchange
-from fedrobust.simulation.grid import EngineError, SimulatedGrid, WorkerDiedError
+from fedrobust.simulation.grid import EngineError, Job, Seat, SimulatedGrid, WorkerDiedError
 from fedrobust.simulation.identity import server_identity
 from fedrobust.simulation.threads import ThreadWorker
 
@@ -436,3 +437,93 @@ def test_a_client_that_fails_finds_what_it_found_before():
         replies = [grid.send_and_receive(to_nodes(2))[0] for _ in range(3)]
     assert [reply.has_error() for reply in replies] == [False, True, False]
     assert replies[2].content["seen"]["n"] == 2
+
+
+@pytest.fixture
+def still(monkeypatch):
+    """A grid of two seats that nobody sits on, with a clock that a test turns; it stands at 100 s."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr("fedrobust.simulation.grid.time.monotonic", lambda: clock.now)
+    grid = SimulatedGrid(lambda seat: None, {}, clients=3, workers=2, client_timeout=10.0)
+    grid._seats = [Seat(0), Seat(1)]
+    grid.clock = clock
+    with server_identity():
+        yield grid
+
+
+def busy(grid, seat, since, worker=None):
+    (message,) = to_nodes(seat + 1)
+    grid._seats[seat].job, grid._seats[seat].since = Job(f"key-{seat}", message, worker), since
+
+
+def test_clients_have_no_time_limit_unless_they_are_given_one():
+    grid = SimulatedGrid(lambda seat: None, {}, clients=3, workers=2)
+    with server_identity():
+        busy_since_ever = Seat(0, Job("key", *to_nodes(1)), since=-1e9)
+    grid._seats = [busy_since_ever]
+    assert grid._until_next_timeout() is None
+    grid._give_up_late_workers()
+    assert not busy_since_ever.given_up
+
+
+def test_the_next_look_is_when_the_first_client_is_over_its_time(still):
+    assert still._until_next_timeout() == 10.0
+    busy(still, 0, since=96.0)
+    assert still._until_next_timeout() == 6.0
+    busy(still, 1, since=93.0)
+    assert still._until_next_timeout() == 3.0
+    still.clock.now = 120.0
+    assert still._until_next_timeout() == 0.0
+    busy(still, 0, since=119.0, worker=0)
+    busy(still, 1, since=119.0, worker=1)
+    assert still._until_next_timeout() == 10.0, "preparing takes longer, and other messages may come"
+
+
+def test_a_late_client_is_told_its_limit_and_how_long_it_took(still, monkeypatch):
+    monkeypatch.setattr(still, "_seated", lambda number, again=False: ("anew", number, again))
+    busy(still, 0, since=89.5)
+    busy(still, 1, since=90.5)
+    still._give_up_late_workers()
+    key, reply = still._finished.get_nowait()
+    assert key == "key-0"
+    assert reply.error.reason == "engine.client-timeout = 10: no reply after 10.5 s"
+    assert still._seats[0] == ("anew", 0, True)
+    assert still._finished.empty(), "the other one has half a second left"
+    assert not still._seats[1].given_up
+
+
+def test_a_stream_waits_for_what_is_left_of_its_time_and_no_longer(still, monkeypatch):
+    waited = []
+
+    def take(timeout):
+        waited.append(timeout)
+        still.clock.now += 2.0
+        return "another's" if len(waited) < 4 else None
+
+    monkeypatch.setattr(still, "_take", take)
+    assert list(still.stream(to_nodes(1, 2), timeout=5.0)) == []
+    assert waited == [5.0, 3.0, 1.0, 0.0]
+    waited.clear()
+    assert list(still.stream(to_nodes(1), timeout=None)) == []
+    assert waited == [None] * 4
+
+
+def test_what_prepares_a_worker_is_the_same_message_for_the_first_and_for_its_heirs():
+    groups, deaths = [], iter([True])
+
+    class Mortal:
+        def answer(self, message, context):
+            if message.metadata.message_type == MessageType.QUERY:
+                groups.append((message.metadata.group_id, context.node_id))
+            elif next(deaths, False):
+                raise WorkerDiedError("out of memory")
+            return Message(RecordDict(), reply_to=message)
+
+        def close(self):
+            pass
+
+    with server_identity(), SimulatedGrid(lambda seat: Mortal(), {}, clients=3, workers=1) as grid:
+        grid.ask_every_worker(MessageType.QUERY, RecordDict())
+        replies = grid.send_and_receive(to_nodes(2, 3))
+    assert [reply.has_error() for reply in replies] == [False, False]
+    assert groups == [("0", 1), ("0", 1)]

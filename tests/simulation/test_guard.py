@@ -145,3 +145,36 @@ def test_of_a_long_error_beginning_and_end_are_kept():
             assert reply.error.reason.startswith("beginx")
             assert reply.error.reason.endswith("xend")
             assert len(reply.error.reason) == MOST_REASON + 5
+
+
+def named(**parts):
+    """An array of which `parts` are as no array of Flower's has them."""
+    array = Array(np.ones(1, np.float32))
+    array.__dict__.update(parts)
+    return array
+
+
+@pytest.mark.parametrize("part", ["dtype", "stype"])
+def test_the_names_in_an_array_have_a_limit_of_their_own(part):
+    def content(name):
+        return RecordDict({"x": forced(ArrayRecord(), a=named(**{part: name}))})
+
+    assert plain_records(content("n" * MOST_NAME))["x"]["a"].__dict__[part] == "n" * MOST_NAME
+    with pytest.raises(UnreadableError, match="a text has 1001 characters: 1000 are read at most"):
+        plain_records(content("n" * (MOST_NAME + 1)))
+
+
+def test_live_arrays_have_as_many_dimensions_as_others():
+    def content(values):
+        return RecordDict({"x": forced(ArrayRecord(), a=LiveArray(values))})
+
+    most = content(np.ones((1,) * MOST_DIMENSIONS, np.float32))
+    found = plain_records(most)["x"]["a"]
+    assert (type(found), found.shape) == (LiveArray, (1,) * MOST_DIMENSIONS)
+    beyond = content(np.ones((1,) * (MOST_DIMENSIONS + 1), np.float32))
+    with pytest.raises(
+        UnreadableError, match="an array of 33 dimensions holds float32: numbers are expected"
+    ):
+        plain_records(beyond)
+    with pytest.raises(UnreadableError, match="an array of 1 dimensions holds <U1"):
+        plain_records(content(np.array(["x"])))

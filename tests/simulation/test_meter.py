@@ -9,6 +9,7 @@ from flwr.proto.message_pb2 import Metadata, ObjectTree, PullObjectRequest, Pull
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest, PullAppMessagesResponse
 
 from fedrobust.simulation import wire
+from fedrobust.simulation.guard import UnreadableError
 from fedrobust.simulation.identity import server_identity
 
 NOTHING = PullObjectResponse(object_found=True, object_available=False)
@@ -76,3 +77,27 @@ def test_of_two_messages_with_one_key_the_second_is_not_lost_in_silence():
         (reply,) = under_way.pull()
     assert (gone.has_error(), gone.metadata.src_node_id) == (True, 2)
     assert (reply.has_error(), reply.metadata.src_node_id) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "beyond"),
+    [(b"ArrayChunk " + b"x" * 100, "more than 111 bytes"), (b"Message " + b"x" * 92, "more than 100 bytes")],
+)
+def test_a_reply_of_just_as_many_bytes_as_it_may_have_is_taken(monkeypatch, content, beyond):
+    """Arrays and everything else have limits of their own, and the one that is passed is named."""
+    monkeypatch.setattr(wire, "MOST_HEADS", 100)
+    answer = PullObjectResponse(object_found=True, object_available=True, object_content=content)
+    meter = wire.Meter(SimpleNamespace(PullObject=lambda request: answer))
+    meter.start(111, 10_000.0)
+    meter._objects = {"x"}
+    assert meter.PullObject(ASKED).object_content == content
+    with pytest.raises(UnreadableError, match=beyond):
+        meter.PullObject(ASKED)
+
+
+def test_pieces_of_an_array_are_named_in_its_order():
+    assert list(wire._pieces(b'Array one,two,three 40\x00{"arraychunk_ids": [2, 0, 0]}')) == [
+        "three",
+        "one",
+        "one",
+    ]

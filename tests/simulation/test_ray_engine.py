@@ -362,3 +362,26 @@ def test_a_cluster_that_listens_is_reached_and_one_that_does_not_is_said():
     with pytest.raises(EngineError, match="nobody answers there"):
         ray_engine._reach(f"127.0.0.1:{port}")
     assert ray_engine._reach("auto") is None
+
+
+def test_a_cluster_has_ten_seconds_to_answer(monkeypatch):
+    asked = []
+
+    def connect(address, timeout):
+        asked.append((address, timeout))
+        return SimpleNamespace(close=lambda: None)
+
+    monkeypatch.setattr(ray_engine.socket, "create_connection", connect)
+    ray_engine._reach("ray://head.example:10001")
+    assert asked == [(("head.example", 10001), 10)]
+
+
+def test_on_a_mac_and_where_ray_is_told_the_folder_of_other_programs_does_not_matter(monkeypatch):
+    """A Mac's TMPDIR is long, and Ray does not use it there."""
+    long = "/tmp/" + "x" * 80
+    check_folder({"RAY_TMPDIR": "/tmp", "TMPDIR": long})
+    monkeypatch.setattr(ray_engine.sys, "platform", "darwin")
+    check_folder({"TMPDIR": long})
+    monkeypatch.setattr(ray_engine.sys, "platform", "linux")
+    with pytest.raises(EngineError, match=r"^TMPDIR = "):
+        check_folder({"TMPDIR": long})

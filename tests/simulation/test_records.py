@@ -116,3 +116,60 @@ def test_reads_every_array_of_numbers_that_flower_writes(draw, kind, shape):
     found = vector_of(Array(values))
     assert found.dtype == values.dtype
     np.testing.assert_array_equal(found, values)
+
+
+def written(header: bytes, body: bytes = b"", version: bytes = b"\x01\x00") -> Array:
+    """An array of Flower's whose bytes are a header of NumPy's format, as written here, and a body."""
+    length = len(header).to_bytes(2, "little")
+    return Array("float32", (3,), "numpy.ndarray", b"\x93NUMPY" + version + length + header + body)
+
+
+FLOATS = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }\n"
+
+
+def test_a_header_is_read_at_its_own_length():
+    values = np.array([1.0, 2.0, 3.0], "<f4")
+    np.testing.assert_array_equal(vector_of(written(FLOATS, values.tobytes())), values)
+    nothing = written(FLOATS.replace(b"(3,)", b"(0,)"))
+    assert vector_of(nothing).shape == (0,), "its header is all there is"
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (written(FLOATS, bytes(8)), "2 numbers, the header says (3,)"),
+        (
+            written(FLOATS.replace(b"(3,)", b"(1, 2, 3, 4, 5)")),
+            "0 numbers, the header says (1, 2, 3, 4, ...)",
+        ),
+        (written(FLOATS.replace(b"(3,)", b"(1, 2, 3, 4)")), "0 numbers, the header says (1, 2, 3, 4)"),
+        (written(FLOATS, bytes(12), b"\x02\x00"), "NumPy format (2, 0): (1, 0) is read here"),
+        (written(FLOATS, bytes(12), b"\x01\x03"), "NumPy format (1, 3): (1, 0) is read here"),
+        (written(FLOATS, bytes(12), b"\x00\x00"), "NumPy format (0, 0): (1, 0) is read here"),
+        (
+            written(b"{'shape': 3}\n"),
+            "the header b\"{'shape': 3}\\n\" is not that of an array of numbers",
+        ),
+        (
+            written(FLOATS.replace(b"False", b"True")),
+            "an array of float32 in Fortran order: plain numbers in C order are read here",
+        ),
+        (
+            written(FLOATS.replace(b"3", b"281474976710657")),
+            "the header says (281474976710657,): no array is as long",
+        ),
+        (written(FLOATS.replace(b"<f4", b"<f3")), "the header has no dtype of NumPy's: '<f3'"),
+        (
+            Array("float32", (3,), "numpy.ndarray", b"\x93NUMPY\x01\x00\xff\xff" + bytes(50)),
+            "a header of 65545 bytes: it is cut, or longer than 4096",
+        ),
+        (
+            Array("float32", (3,), "numpy.ndarray", b"\x93NUMPY\x01\x00\x01"),
+            "the magic string of NumPy's format",
+        ),
+    ],
+)
+def test_a_refusal_says_what_was_found(array, message):
+    with pytest.raises(ValueError, match=r"\w") as refusal:
+        vector_of(array)
+    assert str(refusal.value).startswith(message)

@@ -310,3 +310,34 @@ def test_a_superlink_that_is_gone_ends_the_run_and_one_that_refuses_a_reply_does
                 list(replies)
             link.held.clear()
         grid.__dict__["_client"] = link
+
+
+def test_a_replys_time_is_the_clients(monkeypatch):
+    from fedrobust.simulation import exchange as module
+
+    opened = []
+
+    class Watched(wire.Wire):
+        def __init__(self, grid, timeout=0.0):
+            opened.append(timeout)
+            super().__init__(grid, timeout)
+
+    monkeypatch.setattr(module, "Wire", Watched)
+    for timeout in (7.0, 0.0):
+        assert len(list(exchange(Together({1: number(1)}), ask(1), timeout))) == 1
+    assert opened == [7.0, 0.0]
+    assert wire.Wire(None, 7.0)._timeout == 7.0
+    assert wire.Wire(None)._timeout == wire.MOST_SECONDS
+
+
+def test_what_could_not_be_sent_is_told():
+    class Short(Together):
+        def push_messages(self, messages):
+            return super().push_messages(messages)[:1]
+
+    with pytest.raises(
+        EngineError, match=r"^Flower took 1 of 2 messages: they are too large for the SuperLink"
+    ):
+        list(exchange(Short({1: number(1), 2: number(2)}), ask(1, 2)))
+    (gone,) = exchange(Together({1: "gone"}), ask(1))
+    assert gone.error.reason == "its node is gone: the message could not be sent"
