@@ -289,6 +289,7 @@ class Poisoning(Section):
 EVASION_ATTACKS = (
     "apgd-ce",
     "apgd-dlr",
+    "apgd-focused",
     "apgd-t",
     "bim",
     "deepfool",

@@ -11,6 +11,7 @@ with two more that are never chosen. Finished sides are kept in the folder; remo
 """
 
 import argparse
+import logging
 import os
 import subprocess
 import sys
@@ -93,6 +94,8 @@ def theirs(model: Path, images: np.ndarray, labels: np.ndarray, classes: int, ep
     from fedrobust.evasion.model_file import open_model
 
     torch.set_num_threads(1)
+    logging.getLogger("auto-attack").addHandler(logging.StreamHandler())
+    logging.getLogger("auto-attack").setLevel(logging.DEBUG)
     shown = TorchModel(model, classes=4)
     attack = AutoAttack(shown, norm="Linf", eps=epsilon, version="standard", seed=0)
     attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = min(9, classes - 1)

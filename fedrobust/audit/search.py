@@ -94,7 +94,10 @@ class Search:
         ]
         steps = self.evidence.plan.steps
         # With two classes, the targeted one is a second start on the margin.
-        parts = [f"{part}(steps={steps})" for part in ("apgd-ce", "apgd-dlr", "apgd-t")]
+        names = ["apgd-ce", "apgd-dlr", "apgd-t"]
+        if self.evidence.plan.effort != "quick":
+            names.append("apgd-focused")
+        parts = [f"{name}(steps={steps})" for name in names]
         for part in parts:
             found.append(self.evidence.run(part, rows=self._standing(found)))
         return found

@@ -1,6 +1,6 @@
 """Attacks on the inputs of a trained model: one file an attack. Importing this package registers them."""
 
-from fedrobust.evasion.apgd import AutoPGDCrossEntropy, AutoPGDRatio, AutoPGDTargeted
+from fedrobust.evasion.apgd import AutoPGDCrossEntropy, AutoPGDFocused, AutoPGDRatio, AutoPGDTargeted
 from fedrobust.evasion.attack import ATTACKS, Attack, Attacked, Progress, attack, attack_named
 from fedrobust.evasion.carlini_wagner import CarliniWagner
 from fedrobust.evasion.deepfool import DeepFool
@@ -38,6 +38,7 @@ __all__ = [
     "Attack",
     "Attacked",
     "AutoPGDCrossEntropy",
+    "AutoPGDFocused",
     "AutoPGDRatio",
     "AutoPGDTargeted",
     "CarliniWagner",

@@ -6,17 +6,20 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from fedrobust.bounds import ClassNumber, Count
+from fedrobust.bounds import ClassNumber, Count, PositiveShare
 from fedrobust.evasion.attack import ATTACKS
 from fedrobust.evasion.chance import apart
 from fedrobust.evasion.gradient_attack import GradientAttack, kept, random_start
 from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.nearest import likeliest_wrong
 from fedrobust.evasion.target import Labels
 from fedrobust.evasion.threat import Images, column
 
 MOMENTUM = 0.75
 RISING = 0.75
 """The algorithm's alpha, and its rho: the share of steps that have to climb if the step size is to stay."""
+CLASSES_IN_TURN = 3
+"""Wrong classes that focused restarts aim at, one after another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +52,8 @@ class AutoPGD(GradientAttack):
         """Climb from `images`, towards `aims` where there are any."""
         seen = hunt.gradient(images, self.climbed, aims)
         stay = hunt.keep()
-        first = np.nan_to_num(seen.losses.astype(np.float64), nan=-np.inf)
-        images, aims, slope, losses = kept(stay, images, aims, seen.gradients, first)
+        losses = np.nan_to_num(seen.losses.astype(np.float64), nan=-np.inf)
+        images, aims, slope, losses = kept(stay, images, aims, seen.gradients, losses)
         before, top, top_slope, best = images, images, slope, losses
         size = np.full(len(images), 2.0 * hunt.epsilon)
         rises, halved, best_then = np.zeros(len(images)), np.zeros(len(images), bool), losses
@@ -159,3 +162,44 @@ class AutoPGDTargeted(AutoPGD):
                 aims = np.argsort(-others, axis=1, kind="stable")[:, turn].astype(np.int32)
                 start = random_start(hunt, apart(hunt.keys, 1000 * (turn + 1) + restart))
                 self.climb(hunt, start, aims)
+
+
+@ATTACKS.register("apgd-focused")
+@dataclass(frozen=True, kw_only=True)
+class AutoPGDFocused(AutoPGD):
+    """Auto-PGD on the margin whose restarts go to images that are nearly broken.
+
+    Restart k goes to the images of whose clean lead (the label's logit minus the largest wrong one) at most `near` / k
+    is left: the nearer to an error, the more searches, whatever the other images do. Restarts begin around the best
+    image so far, up to epsilon from it, and climb towards the wrong classes that are likeliest there, in turn.
+    Auto-PGD is Croce and Hein's (2020, arXiv:2003.01690, Algorithm 1).
+
+    Attributes:
+        restarts: searches after the first, at most.
+        near: share of the clean lead that may be left for a first restart.
+    """
+
+    loss: Literal["stable-cross-entropy", "cross-entropy", "margin", "dlr"] = "margin"
+    target: ClassNumber | Literal["none", "least-likely", "second"] = "second"
+    restarts: Count = 20
+    near: PositiveShare = 0.25
+
+    @property
+    def passes(self) -> int:
+        """The first search and all restarts."""
+        return 2 * (self.restarts + 1) * (self.steps + 1)
+
+    def run(self, hunt: Hunt) -> None:
+        """Search once from a random point, then where little is left."""
+        for turn in range(self.restarts + 1):
+            hunt.stand()
+            clean = hunt.once("clean logits", lambda: hunt.target.logits(hunt.clean))
+            lead, left = -hunt.margins(clean, hunt.labels), -hunt.margins(hunt.answers, hunt.labels)
+            hunt.drop(left * turn > self.near * lead)
+            if not len(hunt):
+                return
+            start = random_start(hunt, apart(hunt.keys, turn))
+            if turn:
+                start = hunt.threat.project(hunt.best + (start - hunt.clean), hunt.clean, hunt.epsilon)
+            aims = likeliest_wrong(hunt, CLASSES_IN_TURN)
+            self.climb(hunt, start, aims[:, turn % aims.shape[1]])

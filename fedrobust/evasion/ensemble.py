@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fedrobust.bounds import Count
-from fedrobust.evasion.apgd import AutoPGDCrossEntropy, AutoPGDRatio, AutoPGDTargeted
+from fedrobust.evasion.apgd import AutoPGDCrossEntropy, AutoPGDFocused, AutoPGDRatio, AutoPGDTargeted
 from fedrobust.evasion.attack import ATTACKS, Attack
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.square import Square
@@ -19,13 +19,14 @@ class Ensemble(Attack):
 
     AutoAttack's parts: cross-entropy, DLR and targets. Where DLR is undefined (below three classes; its targeted form
     below four) the margin takes its place, and there are never more targets than wrong classes. With two classes the
-    targeted search is a second one on the margin, from another random point.
+    targeted search is a second one on the margin, from another random point. Before Square, Auto-PGD is restarted on
+    images that are nearly broken (`apgd-focused`).
 
     Attributes:
         steps: of every gradient attack.
         targets: most classes aimed at.
         queries: of Square.
-        restarts: of every part.
+        restarts: of AutoAttack's parts.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
@@ -42,6 +43,7 @@ class Ensemble(Attack):
             AutoPGDCrossEntropy(**again),
             AutoPGDRatio(**again),
             AutoPGDTargeted(targets=min(self.targets, classes - 1), **again),
+            AutoPGDFocused(steps=self.steps),
             Square(queries=self.queries, restarts=self.restarts),
         ]
 

@@ -30,6 +30,7 @@ CHEAP = {
     "apgd-ce": "apgd-ce(steps=10)",
     "apgd-dlr": "apgd-dlr(steps=10)",
     "apgd-t": "apgd-t(steps=10, targets=3)",
+    "apgd-focused": "apgd-focused(steps=10, restarts=3)",
     "carlini-wagner": "carlini-wagner(steps=20, searches=3)",
     "lbfgs": "lbfgs(steps=10, searches=3)",
     "deepfool": "deepfool(steps=5)",
@@ -61,6 +62,7 @@ def bounded():
         "pgd(steps=40, loss='dlr')",
         "apgd-ce",
         "apgd-dlr",
+        "apgd-focused",
         "ensemble(steps=30, queries=10)",
     ],
 )
@@ -187,6 +189,7 @@ def test_less_than_a_grey_level_is_nothing(two_classes):
         ("square(queries=40)", "l2"),
         ("noise(draws=5)", "linf"),
         ("apgd-ce(steps=9)", "linf"),
+        ("apgd-focused(steps=9, restarts=4, near=1.0)", "linf"),
         ("carlini-wagner(steps=20, searches=3)", "l2"),
         ("lbfgs(steps=20, searches=3)", "l2"),
         ("deepfool", "linf"),
@@ -256,6 +259,20 @@ def test_an_ensemble_is_as_strong_as_each_of_its_parts(fourteen_classes):
     for part in chosen.parts(14):
         alone = attack(problem.target, problem.images, problem.labels, part, Threat(), epsilon)
         assert (whole.success >= alone.success).all(), part
+
+
+def test_focused_restarts_are_counted_by_what_is_left_of_the_lead(two_classes):
+    """On a linear model a share of 1 - epsilon / nearest of the lead is left after the first search."""
+    far = two_classes.nearest["linf"]
+    epsilon = float(np.quantile(far, 0.3))
+    name = "apgd-focused(steps=30, restarts=5, near=0.5)"
+    done = attack(two_classes.target, two_classes.images, two_classes.labels, name, Threat(), [epsilon])
+    left = 1 - epsilon / far
+    stand = far > epsilon * 1.01
+    restarts = np.minimum(5, np.floor(0.5 / left[stand]))
+    assert set(restarts) >= {0, 1, 5}, "images of every kind"
+    clear = np.abs(0.5 / left[stand] - np.rint(0.5 / left[stand])) > 0.02
+    np.testing.assert_array_equal(done.gradients[stand][clear], 31 * (1 + restarts[clear]))
 
 
 def test_goals_are_classes(fourteen_classes):
