@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     import pandas
 
     from fedrobust.evasion import Threat
+    from fedrobust.evasion.predictor import Gradient, Predict
+    from fedrobust.models.told import Texts, Told
     from fedrobust.sweeps.events import SweepListener
     from fedrobust.sweeps.results import Results
 
@@ -228,7 +231,7 @@ def compare(paths: Iterable[str | Path]) -> "pandas.DataFrame":
 
 
 def attack_model(
-    model: "str | Path | keras.Model",
+    model: "str | Path | keras.Model | Predict",
     data: str = "",
     attacks: Iterable[str] = ("fgsm", "pgd"),
     epsilons: Iterable[float | str] = (),
@@ -240,14 +243,20 @@ def attack_model(
     split: str = "test",
     images: int = 0,
     seed: int = 0,
+    input: "Texts" = "",
+    labels: "Texts" = "",
+    head: "Texts" = "",
+    gradient: "Gradient | None" = None,
+    name: str = "",
     data_root: str | Path = "",
     out: str | Path = "",
     force: bool = False,
 ) -> dict[str, Any]:
-    """Attack a Keras model, and return what is left of it; the result is written to ``attack.json``.
+    """Attack a model, and return what is left of it; the result is written to ``attack.json``.
 
     Args:
-        model: a ``.keras`` file, a run folder, or a Keras model.
+        model: a ``.keras`` file, a run folder, a Keras model; or a function from images (n, height, width, channels)
+            float32 in [0, 1] to logits or probabilities (n, classes), of any library.
         data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
         attacks: such as "pgd(steps=40)"; `fedrobust list attacks` names them.
         epsilons: numbers or fractions of 255; usual ones for the norm if empty.
@@ -259,13 +268,22 @@ def attack_model(
         split: of the data set.
         images: so many of the split, of every class its share; 0 for all.
         seed: of everything random.
+        input: the images that the model takes, such as "0..255", "-1..1", "mean=0.5, std=0.25", "0..1 bgr"; by itself
+            as its first layers show, else 0..1.
+        labels: the data's label of each of its outputs, in order, as "1, 0" or by name.
+        head: name or number of the output, of a model with several.
+        gradient: of a function: (images, vectors (n, classes)) to vector-Jacobian products in the shape of the images:
+            row i is the gradient by image i of ``(vectors[i] * predict(images)[i]).sum()``. Without it, a function is
+            attacked by asking alone.
+        name: what a function is called; under it, what attacks found is found again.
         data_root: folder where data are looked for first.
         out: folder of results; ``runs/NAME-attack`` if empty, with a number where that holds other results. What is
             finished there of the same request is not run again.
         force: replace the results of another request in `out`.
 
     Raises:
-        ModelFileError, DataError, ConfigError, ThreatError, SpecError: something given cannot be used.
+        ModelFileError, PredictorError, DataError, ConfigError, ThreatError, SpecError: something given cannot be used.
+        MisreadModelError: the model is right far more often with other images or another class order; it says which.
         OtherResultError: `out` holds other results.
     """
     from fedrobust.runtime import start_tensorflow
@@ -274,6 +292,7 @@ def attack_model(
     for epsilon in epsilons:
         check_epsilon(epsilon, norm)
     _check_named(model, data, out, attacks)
+    told = _told(input, labels, head, companions=False)
     start_tensorflow(cores())
     from fedrobust.audit.plan import Plan
     from fedrobust.audit.table import attack_table
@@ -286,10 +305,19 @@ def attack_model(
     if space == "native":
         check_reach(epsilons, norm, dataset.image_shape)
     request = _request(
-        model, dataset, threat, split, images, seed, attacks=attacks, epsilons=list(map(str, plan.curve))
+        model,
+        dataset,
+        threat,
+        split,
+        images,
+        seed,
+        attacks=attacks,
+        epsilons=list(map(str, plan.curve)),
+        told=told.to_json(),
+        name=name,
     )
     with (
-        folder_for(request, out, Path("runs"), f"{_name_of(model)}-attack", force) as folder,
+        folder_for(request, out, Path("runs"), f"{_name_of(model, name)}-attack", force) as folder,
         listening(*listeners),
         ThreadPoolExecutor(cores()) as pool,
     ):
@@ -300,6 +328,9 @@ def attack_model(
             attacks,
             split=split,
             images=images,
+            told=told,
+            gradient=gradient,
+            name=name,
             folder=folder / "attacks",
             map=workers_map(pool),
             report=_teller(),
@@ -310,7 +341,7 @@ def attack_model(
 
 
 def audit_model(
-    model: "str | Path | keras.Model",
+    model: "str | Path | keras.Model | Predict",
     data: str = "",
     *listeners: Listener,
     epsilon: float | str = "2/255",
@@ -326,14 +357,20 @@ def audit_model(
     edge: str | Path = "",
     trained_on: Iterable[str] = (),
     seed: int = 0,
+    input: "Texts" = "",
+    labels: "Texts" = "",
+    head: "Texts" = "",
+    gradient: "Gradient | None" = None,
+    name: str = "",
     data_root: str | Path = "",
     out: str | Path = "",
     force: bool = False,
 ) -> dict[str, Any]:
-    """Say whether a Keras model's robustness is real; return the card, which is also written to ``card.json``.
+    """Say whether a model's robustness is real; return the card, which is also written to ``card.json``.
 
     Args:
-        model: a ``.keras`` file, a run folder, or a Keras model.
+        model: a ``.keras`` file, a run folder, a Keras model; or a function from images (n, height, width, channels)
+            float32 in [0, 1] to logits or probabilities (n, classes), of any library.
         data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
         listeners: called with every event.
         epsilon: what the verdict is about.
@@ -349,13 +386,23 @@ def audit_model(
         edge: its exported LiteRT file.
         trained_on: names of the attacks that its training used, such as "fgsm".
         seed: of everything random.
+        input: the images that the model takes, such as "0..255", "-1..1", "mean=0.5, std=0.25", "0..1 bgr"; by itself
+            as its first layers show, else 0..1. Of companions: ["0..255",
+            "control=0..1"]; they take what the model takes unless their layers show otherwise.
+        labels: the data's label of each of its outputs, in order, as "1, 0" or by name.
+        head: name or number of the output, of a model with several.
+        gradient: of a function: (images, vectors (n, classes)) to vector-Jacobian products in the shape of the images:
+            row i is the gradient by image i of ``(vectors[i] * predict(images)[i]).sum()``. Without it, a function is
+            attacked by asking alone.
+        name: what a function is called; under it, what attacks found is found again.
         data_root: folder where data are looked for first.
         out: folder of the card; ``runs/NAME-audit`` if empty, with a number where that holds another card. What is
             finished there of the same request is not run again.
         force: replace the card of another request in `out`.
 
     Raises:
-        ModelFileError, DataError, ConfigError, ThreatError: something given cannot be used.
+        ModelFileError, PredictorError, DataError, ConfigError, ThreatError: something given cannot be used.
+        MisreadModelError: a model is right far more often with other images or another class order; it says which.
         OtherResultError: `out` holds another card.
 
     Example:
@@ -368,6 +415,7 @@ def audit_model(
     check_epsilon(epsilon, norm)
     trained_on = tuple(trained_on)
     _check_named(model, data, out)
+    told = _told(input, labels, head)
     start_tensorflow(cores())
     from fedrobust.audit.file import audit_file, model_digest
     from fedrobust.audit.plan import Plan
@@ -390,11 +438,13 @@ def audit_model(
         seed,
         epsilon=str(epsilon),
         effort=effort,
+        told=told.to_json(),
+        name=name,
         **{"trained-on": trained_on or used},
         **{what: model_digest(path) if str(path) else "" for what, path in companions.items()},
     )
     with (
-        folder_for(request, out, Path("runs"), f"{_name_of(model)}-audit", force) as folder,
+        folder_for(request, out, Path("runs"), f"{_name_of(model, name)}-audit", force) as folder,
         listening(*listeners),
         ThreadPoolExecutor(cores()) as pool,
     ):
@@ -407,6 +457,9 @@ def audit_model(
             control=control,
             teacher=teacher,
             edge=edge,
+            told=told,
+            gradient=gradient,
+            name=name,
             trained_on=trained_on or used,
             history=history,
             folder=folder / "attacks",
@@ -536,7 +589,14 @@ def _check_attacks(attacks: tuple[str, ...], threat: "Threat") -> None:
 
 
 def _request(
-    model: Any, dataset: Dataset, threat: "Threat", split: str, images: int, seed: int, **settings: Any
+    model: Any,
+    dataset: Dataset,
+    threat: "Threat",
+    split: str,
+    images: int,
+    seed: int,
+    name: str,
+    **settings: Any,
 ) -> dict[str, Any]:
     """Return everything that decides the results of an attack or an audit, as plain data."""
     from fedrobust import __version__
@@ -544,7 +604,7 @@ def _request(
 
     return {
         "version": __version__,
-        "model": model_digest(model),
+        "model": model_digest(model, name),
         "data": dataset.digest,
         "split": split,
         "images": images,
@@ -574,8 +634,24 @@ def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
     return (recipe,) if recipe != "plain" else (), tuple(probe for probe in probes if probe is not None)
 
 
-def _name_of(model: Any) -> str:
-    return expanded(model).name if isinstance(model, str | Path) else str(model.name)
+def _told(input: "Texts", labels: "Texts", head: "Texts", companions: bool = True) -> "Told":
+    """Return what is told of the models, read before anything is opened."""
+    from fedrobust.models.told import Told
+
+    told = Told.parse(input, labels, head)
+    strangers = {what for each in (told.input, told.labels, told.head) for what in each if what}
+    if strangers and not companions:
+        raise ConfigError(
+            f"{', '.join(sorted(strangers))}: an attack has no companions; tell of the model alone"
+        )
+    return told
+
+
+def _name_of(model: Any, name: str) -> str:
+    """Return what a folder of results is called after."""
+    from fedrobust.audit.file import opened_name
+
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name or opened_name(model)).strip("_") or "model"
 
 
 def _settings(member: Any) -> str:

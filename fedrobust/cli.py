@@ -229,6 +229,27 @@ Force = Annotated[
 ]
 
 
+Input = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        help="The images that a foreign model takes: 0..1, 0..255, -1..1, uint8, "
+        '"mean=0.485 0.456 0.406, std=0.229 0.224 0.225", with bgr or channels-first behind it; by default as its '
+        "Rescaling and Normalization layers and its input's type show, else 0..1.",
+    ),
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--labels", help='The data\'s label of each of its outputs, in order: "1,0", or names with commas.'
+    ),
+]
+Head = Annotated[
+    list[str] | None,
+    typer.Option("--head", help="Name or number (from 0) of the output, of a model with several."),
+]
+
+
 @app.command(cls=Command)
 def attack(
     model: Model,
@@ -240,6 +261,9 @@ def attack(
     epsilons: Annotated[
         list[str] | None, typer.Option("--epsilon", help="Such as 0.005 or 2/255; repeatable.")
     ] = None,
+    input: Input = None,
+    labels: Labels = None,
+    head: Head = None,
     norm: Norm = "linf",
     space: Space = "native",
     bits: Bits = 0,
@@ -251,9 +275,13 @@ def attack(
     force: Force = False,
     data_root: DataRoot = "",
 ) -> None:
-    """Attack a model and show what is left of it, beside a constant classifier."""
+    """Attack a model and show what is left of it, beside a constant classifier.
+
+    Of any Keras 3 model, whoever trained it: where another range of pixels or class order fits its answers far better,
+    it is not attacked, and the message says which option to add.
+    """
     from fedrobust import api
-    from fedrobust.runs.console import ConsoleListener, attack_table, standard_output
+    from fedrobust.runs.console import ConsoleListener, attack_table, notes, say, standard_output
     from fedrobust.runtime import claim_process
 
     claim_process()
@@ -264,6 +292,9 @@ def attack(
             attacks or ("fgsm", "pgd"),
             epsilons or (),
             listener,
+            input=input or "",
+            labels=labels or "",
+            head=head or "",
             norm=norm,
             space=space,
             bits=bits,
@@ -276,6 +307,8 @@ def attack(
             force=force,
         )
     standard_output().print(attack_table(result))
+    for note in notes(result):
+        say(standard_output(), note)
     typer.echo(f"{result['folder']}/attack.json")
 
 
@@ -298,6 +331,9 @@ def audit(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 unless the verdict is robust.")
     ] = False,
+    input: Input = None,
+    labels: Labels = None,
+    head: Head = None,
     norm: Norm = "linf",
     space: Space = "native",
     bits: Bits = 0,
@@ -309,9 +345,15 @@ def audit(
     force: Force = False,
     data_root: DataRoot = "",
 ) -> None:
-    """Say whether a model's robustness is real: robust, not robust, not proven, or degenerate."""
+    """Say whether a model's robustness is real: robust, not robust, not proven, or degenerate.
+
+    Of any Keras 3 model, whoever trained it: where another range of pixels or class order fits its answers far better,
+    there is no verdict, and the message says which option to add. --input, --labels and --head also tell of companions:
+    --input 0..255 --input control=0..1; without that, those take what the model takes unless their layers show
+    otherwise. Models of other libraries: fedrobust.audit_model takes any function of images.
+    """
     from fedrobust import api
-    from fedrobust.runs.console import ConsoleListener, say, standard_output, verdict_line
+    from fedrobust.runs.console import ConsoleListener, notes, say, standard_output, verdict_line
     from fedrobust.runtime import claim_process
 
     claim_process()
@@ -321,6 +363,9 @@ def audit(
             data,
             listener,
             epsilon=epsilon,
+            input=input or "",
+            labels=labels or "",
+            head=head or "",
             norm=norm,
             space=space,
             bits=bits,
@@ -338,6 +383,8 @@ def audit(
             force=force,
         )
     say(standard_output(), verdict_line(card))
+    for note in notes(card):
+        say(standard_output(), note)
     typer.echo(f"{card['folder']}/card.html")
     if strict and card["verdict"]["word"] != "robust":
         sys.exit(NOT_ROBUST)

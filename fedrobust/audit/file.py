@@ -1,4 +1,4 @@
-"""The audit of a model in a file, by somebody who never ran a federation."""
+"""The audit of a model from anywhere, by somebody who never ran a federation."""
 
 import hashlib
 import os
@@ -6,11 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from fedrobust.audit.card import Card, audit
 from fedrobust.audit.evidence import Evidence, Report
+from fedrobust.audit.exported import ExportedTarget
 from fedrobust.audit.finding import Finding
+from fedrobust.audit.misreading import SAMPLE as SAMPLE_READ
+from fedrobust.audit.misreading import check_reading
 from fedrobust.audit.outputs import SAMPLE
 from fedrobust.audit.plan import Plan
 from fedrobust.audit.subject import Subject
@@ -21,41 +25,15 @@ from fedrobust.errors import first_line
 from fedrobust.evasion import Target
 from fedrobust.evasion.attack import Map
 from fedrobust.evasion.model_file import OpenedModel, open_model
-from fedrobust.evasion.target import Labels, Logits, Slopes
-from fedrobust.evasion.threat import Images
-from fedrobust.evasion.victim import NotDifferentiableError
+from fedrobust.evasion.predictor import Gradient, Predictor
+from fedrobust.evasion.target import Labels, Logits
+from fedrobust.models.input_format import UNIT
+from fedrobust.models.interface import Interface
 from fedrobust.models.keras_file import check_readable
+from fedrobust.models.told import NOTHING_TOLD, Told
 from fedrobust.paths import expanded
 
-
-class ExportedTarget:
-    """An exported LiteRT file as a target: it answers, and has no gradient.
-
-    Args:
-        path: of the ``.tflite`` file.
-    """
-
-    def __init__(self, path: Path):
-        import threading
-
-        from fedrobust.edge.interpreter import Interpreter
-
-        self._interpreter = Interpreter.open(path)
-        self._lock = threading.Lock()
-        height, width, channels = self._interpreter.image_shape
-        self.shape = (height, width, channels)
-        self.classes = int(self.logits(np.zeros((1, *self.shape), np.float32)).shape[1])
-
-    def logits(self, images: Images) -> Logits:
-        """Return the file's logits, one thread at a time."""
-        if not len(images):
-            return np.zeros((0, self.classes), np.float32)
-        with self._lock:
-            return self._interpreter.logits(np.clip(images, 0.0, 1.0))
-
-    def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
-        """Raise: an exported file has no gradient."""
-        raise NotDifferentiableError("a LiteRT file has no gradient")
+Opened = OpenedModel | Predictor
 
 
 def file_digest(path: Path) -> str:
@@ -80,32 +58,50 @@ def model_path(path: str | Path, base: Path | None = None) -> Path:
 
 
 def companion(
-    path: str | Path, dataset: Dataset, space: str, base: Path | None = None
+    path: str | Path,
+    dataset: Dataset,
+    space: str,
+    base: Path | None = None,
+    told: Told = NOTHING_TOLD,
+    what: str = "control",
 ) -> tuple[str, Target] | None:
-    """Return a model to compare with, and its name with its digest; None for no path."""
+    """Return a model to compare with, and its name with its digest; None for no path.
+
+    Raises:
+        ModelFileError: there is no such model, or it does not fit the data.
+        MisreadModelError: it seems to want other images, or another class order.
+    """
     if not str(path):
         return None
     file = model_path(path, base)
-    opened = open_model(file, dataset.image_shape, dataset.classes, space)
+    interface = told.of(what, dataset)
+    opened = open_model(file, dataset.image_shape, dataset.classes, space, interface=interface)
+    if not is_of_run(file):
+        check_opened(opened, dataset, "test", interface, what)
     return f"{file.name} {file_digest(file)[:8]}", opened.target
 
 
-def edge_companion(path: str | Path, dataset: Dataset) -> tuple[str, Target] | None:
+def edge_companion(
+    path: str | Path, dataset: Dataset, told: Told = NOTHING_TOLD
+) -> tuple[str, Target] | None:
     """Return an exported file to compare with; None for no path.
 
     Raises:
         ConfigError: it takes other images, or answers with other classes.
+        MisreadModelError: it seems to want another range of pixels, or another class order.
     """
     if not str(path):
         return None
-    file = expanded(path)
+    file, interface = expanded(path), told.of("edge", dataset)
     if not file.is_file():
         raise ConfigError(f"edge = {str(path)!r}: there is no such file")
     try:
-        exported = ExportedTarget(file)
+        exported = ExportedTarget(file, interface)
+    except ConfigError:
+        raise
     except Exception as error:  # LiteRT raises many kinds for a file that it cannot read
         raise ConfigError(
-            f"edge = {str(path)!r}: not a LiteRT file of images with float32 or int8 input and output: "
+            f"edge = {str(path)!r}: not a LiteRT file of images with input and output of float32, int8 or uint8: "
             f"{first_line(error)}"
         ) from error
     if exported.shape != dataset.image_shape or exported.classes != dataset.classes:
@@ -113,7 +109,31 @@ def edge_companion(path: str | Path, dataset: Dataset) -> tuple[str, Target] | N
             f"edge = {str(path)!r}: it takes images of {exported.shape} and knows {exported.classes} classes; the data "
             f"have {dataset.image_shape} and {dataset.classes}"
         )
+    check_opened(exported, dataset, "test", interface, "edge")
     return f"{file.name} {file_digest(file)[:8]}", exported
+
+
+def check_opened(
+    opened: Opened | ExportedTarget, dataset: Dataset, split: str, interface: Interface, what: str = ""
+) -> tuple[str, ...]:
+    """Refuse a model that another range of pixels or class order fits far better, and return what to say of it.
+
+    Raises:
+        MisreadModelError: see `check_reading`.
+    """
+    part = dataset.splits[split].sample(min(SAMPLE_READ, len(dataset.splits[split])))
+    images = part.images.astype(np.float32) / np.float32(255)
+    note = check_reading(
+        lambda format: opened.raw(images, format),
+        images,
+        part.labels,
+        opened.preparation.prepared[2] if isinstance(opened, OpenedModel) else images.shape[3],
+        opened.format,
+        opened.labels,
+        (interface.input is not None, bool(interface.labels)),
+        what,
+    )
+    return (note,) if note else ()
 
 
 def chosen_split(dataset: Dataset, split: str, images: int) -> tuple[np.ndarray, Labels, dict[str, Any]]:
@@ -157,6 +177,9 @@ def audit_file(
     control: str | Path = "",
     teacher: str | Path = "",
     edge: str | Path = "",
+    told: Told = NOTHING_TOLD,
+    gradient: Gradient | None = None,
+    name: str = "",
     trained_on: Sequence[str] = (),
     history: Sequence[float] = (),
     folder: Path | None = None,
@@ -165,10 +188,10 @@ def audit_file(
     note: Callable[[Finding], None] = lambda finding: None,
     **about: Any,
 ) -> Card:
-    """Audit a Keras model on a data set.
+    """Audit a model on a data set.
 
     Args:
-        model: a ``.keras`` file, a run folder, or a Keras model.
+        model: a ``.keras`` file, a run folder, a Keras model, or a function (see `Predictor`).
         dataset: its images.
         plan: threat and effort.
         split: of the data set.
@@ -176,6 +199,9 @@ def audit_file(
         control: the same model without its defence.
         teacher: the model that it was distilled from.
         edge: its exported LiteRT file.
+        told: images, class order and output of the model and of its companions, as far as they are known.
+        gradient: of a function; see `Predictor`.
+        name: of a function, by which what attacks found is found again.
         trained_on: names of the attacks that its training used.
         history: accuracies under PGD-5 in training.
         folder: where attacks are kept, so that an interrupted audit goes on.
@@ -185,56 +211,128 @@ def audit_file(
         about: further entries of the card.
 
     Raises:
-        ModelFileError, ConfigError: something given does not fit the data.
+        ModelFileError, PredictorError, ConfigError: something given does not fit the data.
+        MisreadModelError: a model seems to want other images, or another class order.
     """
     space = plan.threat.space
-    opened, digest = opened_with_digest(model, dataset, space)
     stored, labels, described = chosen_split(dataset, split, images)
-    native = stored.astype(np.float32) / np.float32(255)
-    notes = []
-    if opened.preparation.replicates or opened.preparation.resizes:
-        notes.append(
-            f"the model takes images of {opened.preparation.prepared}; those of {opened.preparation.native} are made "
-            "to fit before it"
-        )
+    opened, digest, notes = opened_with_digest(model, dataset, space, split, told, gradient, name)
     subject = Subject(
         name=opened.name,
         target=opened.target,
-        images=opened.target.victim.images(stored),
+        images=opened.images(stored),
         labels=labels,
         digest=digest,
         data=described,
         output=opened.output,
-        in_training_mode=lambda: opened.answers(native[:SAMPLE], training=True),
-        control=companion(control, dataset, space),
-        teacher=companion(teacher, dataset, space),
-        edge=edge_companion(edge, dataset),
+        in_training_mode=in_training_mode(opened, stored[:SAMPLE]),
+        control=companion(control, dataset, space, told=told, what="control"),
+        teacher=companion(teacher, dataset, space, told=told, what="teacher"),
+        edge=edge_companion(edge, dataset, told),
         trained_on=tuple(trained_on),
         history=tuple(history),
-        notes=tuple(notes),
+        notes=notes,
     )
-    return audit(Evidence(subject, plan, folder, map, report), note, **about)
+    kept = folder if is_known(model, name) else None
+    return audit(Evidence(subject, plan, kept, map, report), note, **about)
 
 
-def opened_with_digest(model: Any, dataset: Dataset, space: str) -> tuple[OpenedModel, str]:
-    """Return a model from a file, a run folder or memory, and the SHA-256 of it.
+def in_training_mode(opened: Opened, stored: np.ndarray) -> Callable[[], Logits] | None:
+    """Return a function that gives the logits of `stored` images as in training; None of a function."""
+    if isinstance(opened, Predictor):
+        return None
+    native = stored.astype(np.float32) / np.float32(255)
+    return lambda: opened.answers(native, training=True)
 
-    One in memory is known by its layers and weights; where its layers cannot be written down, by nothing: what attacks
-    found is then not found again.
+
+def opened_with_digest(
+    model: Any,
+    dataset: Dataset,
+    space: str,
+    split: str = "test",
+    told: Told = NOTHING_TOLD,
+    gradient: Gradient | None = None,
+    name: str = "",
+) -> tuple[Opened, str, tuple[str, ...]]:
+    """Return a model from a file, a run folder, memory or a function, the SHA-256 of it, and what to say of it.
+
+    One in memory is known by its layers and weights; where its layers cannot be written down, and for a function
+    without a name, by nothing: what attacks found is then not found again.
+
+    Raises:
+        ModelFileError, PredictorError, ConfigError: it cannot be used.
+        MisreadModelError: it seems to want other images, or another class order.
     """
-    file = model_path(model) if isinstance(model, str | Path) else model
-    opened = open_model(file, dataset.image_shape, dataset.classes, space)
-    return opened, model_digest(model)
+    interface = told.of("", dataset)
+    opened: Opened
+    if is_function(model):
+        if space != "native":
+            raise ConfigError(f"space = {space!r}: a function takes the data's images; choose native")
+        opened = Predictor.of(model, dataset.image_shape, dataset.classes, gradient, interface, name)
+    else:
+        if gradient is not None:
+            raise ConfigError(f"gradient: it belongs to a function; {opened_name(model)} has its own")
+        file = model_path(model) if isinstance(model, str | Path) else model
+        opened = open_model(file, dataset.image_shape, dataset.classes, space, interface=interface)
+    notes = list(opened.notes)
+    if isinstance(opened, OpenedModel) and (opened.preparation.replicates or opened.preparation.resizes):
+        notes.append(
+            f"the model takes images of {opened.preparation.prepared}; those of {opened.preparation.native} are made "
+            "to fit before it"
+        )
+    # What a run wrote takes images in [0, 1], and has the class order of its data.
+    if not (isinstance(model, str | Path) and is_of_run(model_path(model))):
+        if opened.format == UNIT and interface.input is None:
+            notes.append("the model is given images as 0..1: nothing in it or told of it says otherwise")
+        notes += check_opened(opened, dataset, split, interface)
+    return opened, model_digest(model, name), tuple(notes)
 
 
-def model_digest(model: Any) -> str:
-    """Return the SHA-256 of a model in a file, a run folder or memory.
+def is_function(model: Any) -> bool:
+    """Return whether a model is a function of the user's own, neither a file nor a Keras model.
+
+    Raises:
+        ConfigError: it is nothing that can be asked about images.
+    """
+    if isinstance(model, str | Path | keras.Model):
+        return False
+    kinds = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
+    if "torch" in kinds or not callable(model):
+        what = "a PyTorch module" if "torch" in kinds else f"a {type(model).__name__}"
+        raise ConfigError(
+            f"model: {what}; hand in a function predict(images (n, height, width, channels) float32 in [0, 1]) -> "
+            "logits (n, classes), and gradient=... beside it; README.md shows both in five lines"
+        )
+    return True
+
+
+def is_known(model: Any, name: str) -> bool:
+    """Return whether a model can be told from others, so that what attacks found may be kept for it."""
+    return bool(name) or not is_function(model)
+
+
+def opened_name(model: Any) -> str:
+    """Return what a model is called in messages: its file's name, or its own."""
+    if isinstance(model, str | Path):
+        return expanded(model).name
+    return str(getattr(model, "name", "") or getattr(model, "__name__", type(model).__name__))
+
+
+def is_of_run(file: Path) -> bool:
+    """Return whether a model's file lies in the folder of the run that made it."""
+    return (file.parent / "experiment.toml").is_file()
+
+
+def model_digest(model: Any, name: str = "") -> str:
+    """Return the SHA-256 of a model in a file, a run folder or memory; of a function, that of its name.
 
     Raises:
         ModelFileError: there is no such file.
     """
     if isinstance(model, str | Path):
         return file_digest(model_path(model))
+    if is_function(model):
+        return hashlib.sha256(name.encode() or os.urandom(16)).hexdigest()
     try:
         layers = model.to_json()
     except (NotImplementedError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Attacks on a model in a file, without a verdict: what is left of it at every epsilon."""
+"""Attacks on a model from anywhere, without a verdict: what is left of it at every epsilon."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from fedrobust.audit.evidence import Evidence, Report
-from fedrobust.audit.file import chosen_split, opened_with_digest
+from fedrobust.audit.file import chosen_split, is_known, opened_with_digest
 from fedrobust.audit.plan import Plan
 from fedrobust.audit.subject import Subject
 from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.clinical import figures
 from fedrobust.evasion.attack import Map
+from fedrobust.evasion.predictor import Gradient
+from fedrobust.models.told import NOTHING_TOLD, Told
 
 
 def attack_table(
@@ -23,6 +25,9 @@ def attack_table(
     *,
     split: str = "test",
     images: int = 0,
+    told: Told = NOTHING_TOLD,
+    gradient: Gradient | None = None,
+    name: str = "",
     folder: Path | None = None,
     map: Map = map,
     report: Report = lambda name, progress: None,
@@ -31,32 +36,30 @@ def attack_table(
     """Return the figures of a model, clean and under every attack at every epsilon of the plan's curve.
 
     Args:
-        model: a ``.keras`` file, a run folder, or a Keras model.
+        model: a ``.keras`` file, a run folder, a Keras model, or a function (see `Predictor`).
         dataset: its images.
         plan: threat, curve and seed.
         attacks: names with settings.
         split: of the data set.
         images: so many of the split, of every class its share; 0 for all.
+        told: images, class order and output of the model, as far as they are known.
+        gradient: of a function; see `Predictor`.
+        name: of a function, by which finished attacks are found again.
         folder: where finished attacks are kept.
         map: runs chunks of images side by side.
         report: called with an attack's name and progress.
         about: further entries.
 
     Raises:
-        ModelFileError, ConfigError, ThreatError, SpecError: something given does not fit.
+        ModelFileError, PredictorError, ConfigError, ThreatError, SpecError: something given does not fit.
+        MisreadModelError: the model seems to want other images, or another class order.
     """
-    opened, digest = opened_with_digest(model, dataset, plan.threat.space)
     stored, labels, described = chosen_split(dataset, split, images)
+    opened, digest, notes = opened_with_digest(model, dataset, plan.threat.space, split, told, gradient, name)
     subject = Subject(
-        opened.name,
-        opened.target,
-        opened.target.victim.images(stored),
-        labels,
-        digest,
-        described,
-        opened.output,
+        opened.name, opened.target, opened.images(stored), labels, digest, described, opened.output
     )
-    evidence = Evidence(subject, plan, folder, map, report)
+    evidence = Evidence(subject, plan, folder if is_known(model, name) else None, map, report)
 
     def shown(logits: np.ndarray) -> dict[str, Any]:
         found = figures(labels, logits, subject.disease)
@@ -89,6 +92,7 @@ def attack_table(
             "tied": plan.threat.tied,
         },
         "seed": plan.seed,
+        "notes": list(notes),
         "clean": shown(evidence.clean),
         "attacked": rows,
         **about,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from fedrobust.errors import FedrobustError, first_line
 
 Images = NDArray[np.float32]
 Logits = NDArray[np.float32]
+Codes = NDArray[np.int8] | NDArray[np.uint8]
 
 
 class LiteRTFileError(FedrobustError, ValueError):
@@ -20,11 +21,12 @@ class LiteRTFileError(FedrobustError, ValueError):
 
 @dataclass(frozen=True)
 class Quantisation:
-    """An affine code of real numbers in int8: real = scale * (code - zero_point).
+    """An affine code of real numbers in int8 or uint8: real = scale * (code - zero_point).
 
     Args:
         scale: real distance of two neighbouring codes, positive.
-        zero_point: the code of 0, in -128 .. 127.
+        zero_point: the code of 0, in -128 .. 127 (0 .. 255 of uint8).
+        dtype: "int8" or "uint8".
 
     Source: Jacob et al. (2018), Quantization and training of neural networks for efficient
     integer-arithmetic-only inference, arXiv:1712.05877, equation 1.
@@ -37,14 +39,22 @@ class Quantisation:
 
     scale: float
     zero_point: int
+    dtype: Literal["int8", "uint8"] = "int8"
 
-    def quantise(self, values: NDArray[np.floating]) -> NDArray[np.int8]:
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest real number that has a code."""
+        codes = np.iinfo(self.dtype)
+        return self.scale * (codes.min - self.zero_point), self.scale * (codes.max - self.zero_point)
+
+    def quantise(self, values: NDArray[np.floating]) -> Codes:
         """Return the nearest codes of `values`; what lies beyond the code's range takes its ends."""
         codes = np.rint(values / np.float32(self.scale)) + np.float32(self.zero_point)
-        clipped: NDArray[np.int8] = np.clip(codes, -128, 127).astype(np.int8)
+        kind = np.iinfo(self.dtype)
+        clipped: Codes = np.clip(codes, kind.min, kind.max).astype(self.dtype)
         return clipped
 
-    def dequantise(self, codes: NDArray[np.int8]) -> NDArray[np.float32]:
+    def dequantise(self, codes: Codes) -> NDArray[np.float32]:
         """Return the real numbers that `codes` stand for."""
         return np.float32(self.scale) * (codes.astype(np.float32) - np.float32(self.zero_point))
 
@@ -77,7 +87,7 @@ class Interpreter:
 
         Raises:
             ValueError: `threads` or `batch` is not positive.
-            LiteRTFileError: the file is no LiteRT model of images, or not one of float32 or int8.
+            LiteRTFileError: the file is no LiteRT model of images, or not one of float32, int8 or uint8.
         """
         from ai_edge_litert.interpreter import Interpreter as Runtime
 
@@ -125,7 +135,7 @@ class Interpreter:
         return np.concatenate(parts)
 
     def load(self, images: Images) -> None:
-        """Put `images` (n, height, width, channels) in [0, 1] into the input, quantised if it is int8."""
+        """Put `images` (n, height, width, channels) into the input, quantised if it is int8 or uint8."""
         source = self.runtime.get_input_details()[0]
         if tuple(source["shape"]) != images.shape:
             self.runtime.resize_tensor_input(source["index"], images.shape)
@@ -148,16 +158,17 @@ def code_of(details: dict[str, Any]) -> Quantisation | None:
     """Return the quantisation in a tensor's `details` as LiteRT gives them; None for float32.
 
     Raises:
-        ValueError: the tensor is neither float32 nor int8.
+        LiteRTFileError: the tensor is none of float32, int8 and uint8.
     """
     if details["dtype"] is np.float32:
         return None
-    if details["dtype"] is not np.int8:
-        raise LiteRTFileError(
-            f"tensor {details['name']!r} is {details['dtype'].__name__}: only float32 and int8 are read"
-        )
     scale, zero_point = details["quantization"]
-    return Quantisation(float(scale), int(zero_point))
+    kind = np.dtype(details["dtype"]).name
+    if kind not in ("int8", "uint8") or not scale > 0:
+        raise LiteRTFileError(
+            f"tensor {details['name']!r} is {kind}: only float32 and quantised int8 and uint8 are read"
+        )
+    return Quantisation(float(scale), int(zero_point), kind)
 
 
 def unit_images(images: NDArray[np.floating], shape: tuple[int, ...]) -> Images:

@@ -10,18 +10,16 @@ import numpy as np
 import tensorflow as tf
 
 from fedrobust.errors import first_line
-from fedrobust.evasion.interface import Interface
 from fedrobust.evasion.target import WhiteBox
 from fedrobust.evasion.threat import Images
 from fedrobust.evasion.victim import Held, Victim
 from fedrobust.models.input_format import UNIT, InputFormat
+from fedrobust.models.interface import TELLS_NOTHING, Interface
 from fedrobust.models.keras_file import ModelFileError, check_finite, load_keras
 from fedrobust.models.preparation import Preparation, Shape
 from fedrobust.models.recognition import recognised_range
 from fedrobust.models.rewiring import with_one_head, with_one_input, with_open_input, without_activation
 from fedrobust.paths import expanded
-
-TELLS_NOTHING = Interface()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +64,10 @@ class OpenedModel:
         """Return logits (n, classes) in the data's class order of what `keras` answers with."""
         return ordered(as_logits(tf.cast(outputs, tf.float32), self.output, self.single), self.labels)
 
+    def images(self, stored: np.ndarray) -> Images:
+        """Return stored images, uint8 (n, height, width, channels), as float32 in [0, 1] in the attack's space."""
+        return self.target.victim.images(stored)
+
     def answers(self, images: Images, training: bool = False) -> np.ndarray:
         """Return the logits of native `images`, as in training (BatchNorm on the batch, dropout on) if asked."""
         if not training:
@@ -78,18 +80,12 @@ class OpenedModel:
 
     def raw(self, images: Images, format: InputFormat, batch_size: int = 64) -> np.ndarray:
         """Return the logits of native `images` in the model's own class order, given to it in another `format`."""
-        parts = [
-            as_logits(
-                tf.cast(self.keras(format(self.preparation(part)), training=False), tf.float32),
-                self.output,
-                self.single,
-            )
-            for part in tf.split(
-                tf.constant(images),
-                [len(images[i : i + batch_size]) for i in range(0, len(images), batch_size)],
-            )
-        ]
-        return np.concatenate([np.asarray(part) for part in parts])
+        parts = []
+        for start in range(0, len(images), batch_size):
+            prepared = format(self.preparation(tf.constant(images[start : start + batch_size])))
+            outputs = tf.cast(self.keras(prepared, training=False), tf.float32)
+            parts.append(np.asarray(as_logits(outputs, self.output, self.single)))
+        return np.concatenate(parts)
 
 
 def open_model(
@@ -126,13 +122,14 @@ def open_model(
     check_finite(model, name)
     shape, is_first = image_shape(model, native, name)
     preparation = Preparation(native, shape)
-    format, notes = _format(model, interface.input, is_first, shape, name)
+    format, notes = _format(model, interface, is_first, shape, name)
     model = with_open_input(model, name)
     _check_runs(model, preparation, format, name)
     bare, taken_off = without_activation(model)
     output = "unwrapped" if taken_off else "logits"
-    if not taken_off and _looks_like_probabilities(bare, preparation, format):
-        output = "probabilities"
+    if not taken_off:
+        shown = bare(format(preparation(tf.constant(probes(native)))), training=False)
+        output = "probabilities" if looks_like_probabilities(np.asarray(shown)) else output
     single, infer, labels = bare.output_shape[1] == 1, _frozen(bare), interface.labels
 
     def forward(weights: Held, images: tf.Tensor) -> tf.Tensor:
@@ -153,10 +150,10 @@ def open_model(
 
 
 def _format(
-    model: Any, told: InputFormat | None, is_first: bool, shape: Shape, name: str
+    model: Any, interface: Interface, is_first: bool, shape: Shape, name: str
 ) -> tuple[InputFormat, tuple[str, ...]]:
     """Return the format of a model's images, and what to say of it."""
-    shown = recognised_range(model)
+    told, shown = interface.input, recognised_range(model)
     if told is not None and shown is not None and shown.whole:
         if (told.low, told.high) != (0.0, 255.0) or told.mean or told.std:
             raise ModelFileError(
@@ -164,12 +161,12 @@ def _format(
                 "none; leave it out"
             )
         told = replace(told, whole=True)
-    format = replace(told or shown or UNIT, channels_first=is_first)
+    format = replace(told or shown or interface.assumed, channels_first=is_first)
     format.check_channels(shape[2], name)
     notes = []
     if format != UNIT:
         notes.append(
-            f"the model is given images as {format}: {'as told' if told else 'as its first layers show'}"
+            f"the model is given images as {format}: {'as its first layers show' if shown and not told else 'as told'}"
         )
     if format.whole:
         notes.append(
@@ -255,14 +252,18 @@ def image_shape(model: Any, native: Shape, name: str) -> tuple[Shape, bool]:
     return (height or native[0], width or native[1], channels), is_first
 
 
-def _looks_like_probabilities(model: Any, preparation: Preparation, format: InputFormat) -> bool:
-    """Whether the answers to noise and to plain images are rows in [0, 1] that sum to one (or one number in [0, 1])."""
+def probes(native: Shape) -> Images:
+    """Return noise, plain images from black to white, and halves of both, (32, height, width, channels)."""
     draw = np.random.default_rng(0)
-    noise = draw.random((16, *preparation.native))
-    plain = np.ones((8, *preparation.native)) * np.linspace(0, 1, 8)[:, None, None, None]
-    halves = np.where(np.arange(preparation.native[0])[:, None, None] % 8 < 4, noise[:8], plain)
-    images = np.concatenate([noise, plain, halves]).astype(np.float32)
-    answers = np.asarray(model(format(preparation(tf.constant(images))), training=False), np.float64)
+    noise = draw.random((16, *native))
+    plain = np.ones((8, *native)) * np.linspace(0, 1, 8)[:, None, None, None]
+    halves = np.where(np.arange(native[0])[:, None, None] % 8 < 4, noise[:8], plain)
+    return np.concatenate([noise, plain, halves]).astype(np.float32)
+
+
+def looks_like_probabilities(answers: np.ndarray) -> bool:
+    """Return whether answers to `probes` are rows in [0, 1] that sum to one (or one number in [0, 1])."""
+    answers = answers.astype(np.float64)
     if not ((answers >= 0) & (answers <= 1)).all():
         return False
     return answers.shape[1] == 1 or bool(np.allclose(answers.sum(axis=1), 1.0, atol=1e-3))

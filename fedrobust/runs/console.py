@@ -252,6 +252,11 @@ def verdict_line(card: Mapping[str, Any]) -> str:
     return f"[bold {colour}]{escape(str(verdict['word']))}[/] at {escape(within)}: {sentence}"
 
 
+def notes(result: Mapping[str, Any]) -> list[str]:
+    """Return what the reader of an audit or an attack should know of the model, a line each, in Rich's markup."""
+    return [f"  [dim]{escape(str(note))}[/]" for note in result.get("notes", ())]
+
+
 def attack_table(result: Mapping[str, Any]) -> Table:
     """Return what is left of a model under attack, as a table."""
     data, threat = result["data"], result["threat"]

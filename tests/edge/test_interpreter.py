@@ -28,8 +28,30 @@ def test_every_code_survives_the_way_back():
 
 
 def test_other_types_are_not_guessed_at():
+    with pytest.raises(ValueError, match="int32: only float32 and quantised int8 and uint8 are read"):
+        code_of({"name": "x", "dtype": np.int32, "quantization": (1.0, 0)})
     with pytest.raises(ValueError, match="uint8"):
-        code_of({"name": "x", "dtype": np.uint8, "quantization": (1.0, 0)})
+        code_of({"name": "not quantised", "dtype": np.uint8, "quantization": (0.0, 0)})
+
+
+def test_a_code_of_uint8_is_that_of_int8_moved_by_128():
+    values = np.random.default_rng(0).uniform(-1, 2, 1000).astype(np.float32)
+    signed, unsigned = Quantisation(1 / 255, -128), Quantisation(1 / 255, 0, "uint8")
+    assert signed.ends == unsigned.ends == (0.0, 1.0)
+    codes = unsigned.quantise(values)
+    assert codes.dtype == np.uint8
+    assert np.array_equal(codes.astype(int) - 128, signed.quantise(values))
+    assert np.array_equal(unsigned.dequantise(codes), signed.dequantise(signed.quantise(values)))
+
+
+def test_a_file_of_uint8_answers_as_its_network(tmp_path):
+    path = tmp_path / "own.tflite"
+    path.write_bytes(uint8_file())
+    images = np.random.default_rng(0).random((7, 4, 4, 1)).astype(np.float32)
+    interpreter = Interpreter.open(path)
+    kernel = (np.arange(32).reshape(16, 2) / 32 - 0.5).astype(np.float32)
+    assert interpreter.input_code.dtype == "uint8"
+    np.testing.assert_allclose(interpreter.logits(images), images.reshape(7, 16) @ kernel, atol=0.1)
 
 
 @pytest.mark.parametrize("format", ["float32", "dynamic", "int8"])
@@ -93,10 +115,14 @@ def uint8_file():
     import keras
     import tensorflow as tf
 
+    images = np.random.default_rng(1).random((50, 4, 4, 1)).astype(np.float32)
+    dense = keras.layers.Dense(2)
+    dense.build((None, 16))
+    dense.set_weights([(np.arange(32).reshape(16, 2) / 32 - 0.5).astype(np.float32), np.zeros(2, np.float32)])
     return converted(
-        [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)],
+        [keras.Input((4, 4, 1)), keras.layers.Flatten(), dense],
         optimizations=[tf.lite.Optimize.DEFAULT],
-        representative_dataset=lambda: ([np.full((1, 4, 4, 1), x, np.float32)] for x in (0, 0.5, 1)),
+        representative_dataset=lambda: ([image[None]] for image in images),
         inference_input_type=tf.uint8,
         inference_output_type=tf.uint8,
     )
@@ -111,7 +137,6 @@ def vector_file():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (uint8_file, "uint8: only float32 and int8"),
         (vector_file, "one batch of images"),
         (lambda: b"", "LiteRT cannot open it"),
         (lambda: b"\x1c\0\0\0TFL3" + bytes(64), "LiteRT cannot open it"),

@@ -5,9 +5,9 @@ import tensorflow as tf
 
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion import Threat, attack
-from fedrobust.evasion.interface import Interface
 from fedrobust.evasion.model_file import open_model
 from fedrobust.models.input_format import InputFormat
+from fedrobust.models.interface import Interface
 
 GREY = (12, 12, 1)
 

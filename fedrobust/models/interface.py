@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fedrobust.epsilon import shortened
 from fedrobust.errors import ConfigError
-from fedrobust.models.input_format import InputFormat
+from fedrobust.models.input_format import UNIT, InputFormat
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Interface:
     input: InputFormat | None = None
     labels: tuple[int, ...] = ()
     head: str = ""
+    assumed: InputFormat = UNIT
+    """What to give it where nothing is told and it shows nothing."""
 
     @classmethod
     def parse(
@@ -40,6 +42,9 @@ class Interface:
             class_order(labels, classes, names) if labels.strip() else (),
             head.strip(),
         )
+
+
+TELLS_NOTHING = Interface()
 
 
 def class_order(text: str, classes: int, names: Sequence[str] = ()) -> tuple[int, ...]:

@@ -1,0 +1,85 @@
+"""An exported LiteRT file as a target: it answers, and has no gradient."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from fedrobust.edge.interpreter import Interpreter, Quantisation
+from fedrobust.evasion.model_file import as_logits, looks_like_probabilities, ordered, probes
+from fedrobust.evasion.target import Labels, Logits, Slopes
+from fedrobust.evasion.threat import Images
+from fedrobust.evasion.victim import NotDifferentiableError
+from fedrobust.models.input_format import InputFormat
+from fedrobust.models.interface import TELLS_NOTHING, Interface
+
+
+class ExportedTarget:
+    """A ``.tflite`` file under attack; it is run by one thread at a time.
+
+    Its range of pixels is told, else that of its input's code, else assumed.
+
+    Args:
+        path: of the file.
+        interface: what is known of its images and class order.
+
+    Raises:
+        LiteRTFileError: it is no such file, or not one of images.
+    """
+
+    def __init__(self, path: Path, interface: Interface = TELLS_NOTHING):
+        self._interpreter = Interpreter.open(path)
+        self._lock = threading.Lock()
+        height, width, channels = self._interpreter.image_shape
+        self.shape = (height, width, channels)
+        code = self._interpreter.input_code
+        shown = None if code is None else coded_range(code)
+        self.format = interface.input or shown or interface.assumed
+        self.labels = interface.labels
+        answers = self._asked(probes(self.shape), self.format)
+        self._single = answers.shape[1] == 1
+        self._output = "probabilities" if looks_like_probabilities(answers) else "logits"
+        self.classes = 2 if self._single else int(answers.shape[1])
+
+    def logits(self, images: Images) -> Logits:
+        """Return the file's logits in the data's class order."""
+        if not len(images):
+            return np.zeros((0, self.classes), np.float32)
+        return np.asarray(ordered(self.raw(np.clip(images, 0.0, 1.0), self.format), self.labels))
+
+    def raw(self, images: Images, format: InputFormat) -> Logits:
+        """Return the logits of `images` in the file's own class order, given to it in another `format`."""
+        answers = tf.constant(self._asked(images, format))
+        return np.asarray(as_logits(answers, self._output, self._single))
+
+    def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
+        """Raise: an exported file has no gradient."""
+        raise NotDifferentiableError("a LiteRT file has no gradient")
+
+    def _asked(self, images: Images, format: InputFormat) -> Logits:
+        parts, size = [], self._interpreter.batch
+        with self._lock:
+            for start in range(0, len(images), size):
+                self._interpreter.load(np.asarray(format(tf.constant(images[start : start + size]))))
+                self._interpreter.invoke()
+                parts.append(self._interpreter.read())
+        return np.concatenate(parts)
+
+
+def coded_range(code: Quantisation) -> InputFormat | None:
+    """Return the range of pixels that a quantised input was calibrated on; None where it is no usual one.
+
+    Example:
+        >>> str(coded_range(Quantisation(1.0, 0, "uint8"))), str(coded_range(Quantisation(1 / 255, -128)))
+        ('0..255', '0..1')
+        >>> str(coded_range(Quantisation(2 / 255, -1)))
+        '-1..1'
+    """
+    low, high = code.ends
+    for usual in (InputFormat(), InputFormat(0.0, 255.0), InputFormat(-1.0, 1.0)):
+        width = usual.high - usual.low
+        # The brightest image of a calibration need not be white.
+        if abs(low - usual.low) < 0.02 * width and 0.5 * width < high - low < 1.05 * width:
+            return usual
+    return None

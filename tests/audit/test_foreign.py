@@ -1,0 +1,236 @@
+"""Models that nobody here has trained: how their images are prepared, and how their answers are read."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import fedrobust
+from fedrobust.audit.misreading import MisreadModelError, by_chance
+from fedrobust.errors import ConfigError, FedrobustError
+from fedrobust.evasion.predictor import Predictor, PredictorError
+
+SHAPE = (16, 16, 1)
+GREY = 0.253
+"""The mean of the images."""
+SETTINGS = {"effort": "quick", "images": 40, "epsilon": "4/255"}
+
+
+def images_of(n, seed) -> tuple[np.ndarray, np.ndarray]:
+    """Return dark images with a bright upper or lower half, and which of them it is."""
+    draw = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    images = draw.normal(60, 25, (n, *SHAPE[:2]))
+    rows = np.arange(16) < 8
+    images[labels == 0] += 10 * rows[:, None]
+    images[labels == 1] += 10 * ~rows[:, None]
+    return np.clip(images, 0, 255).astype(np.uint8), labels.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> str:
+    arrays = {}
+    for seed, (split, n) in enumerate((("train", 200), ("val", 40), ("test", 200))):
+        arrays[f"{split}_images"], arrays[f"{split}_labels"] = images_of(n, seed)
+    path = tmp_path_factory.mktemp("data") / "halves.npz"
+    np.savez(path, **arrays)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def kernel() -> np.ndarray:
+    """Logits = (image - GREY) . kernel: the class is the brighter half, nearly."""
+    draw = np.random.default_rng(9)
+    half = np.where(np.arange(16) < 8, 1.5, -0.5)[:, None] + draw.normal(0, 0.8, (16, 16))
+    return np.stack([half, -half], -1).reshape(256, 2).astype(np.float32) / 16
+
+
+@pytest.fixture(scope="module")
+def core(kernel) -> keras.Model:
+    dense = keras.layers.Dense(2)
+    dense.build((None, 256))
+    dense.set_weights([kernel, -GREY * kernel.sum(0)])
+    return keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), dense])
+
+
+def behind(core, scale, offset=0.0, **settings) -> keras.Model:
+    """Return the core for images that `scale` and `offset` bring back to [0, 1], which nothing shows."""
+    layer = keras.layers.DepthwiseConv2D(1)
+    layer.build((None, 16, 16, 1))
+    layer.set_weights([np.full((1, 1, 1, 1), scale, np.float32), np.full(1, offset, np.float32)])
+    inputs = keras.Input(SHAPE, **settings)
+    return keras.Model(inputs, core(layer(inputs)))
+
+
+def audited(model, data, folder, **told):
+    return fedrobust.audit_model(model, data, out=folder, **SETTINGS, **told)
+
+
+@pytest.fixture(scope="module")
+def plain(core, data, tmp_path_factory):
+    return audited(core, data, tmp_path_factory.mktemp("plain"), input="0..1", labels="0,1")
+
+
+def figures(card):
+    return (
+        card["verdict"]["word"],
+        card["clean"]["accuracy"]["counts"],
+        card["attacked"]["standing"]["counts"],
+    )
+
+
+WRAPPINGS = {
+    "0..255, recognised": (
+        lambda core: keras.Sequential([keras.Input(SHAPE), keras.layers.Rescaling(1 / 255), core]),
+        {},
+    ),
+    "-1..1, told": (lambda core: behind(core, 0.5, 0.5), {"input": "-1..1"}),
+    "swapped, told": (
+        lambda core: keras.Model(core.inputs[0], core.outputs[0][:, ::-1]),
+        {"labels": "1,0"},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_the_same_network_in_another_wrapping_has_the_same_verdict_and_figures(
+    core, plain, data, tmp_path, wrapping
+):
+    make, told = WRAPPINGS[wrapping]
+    path = tmp_path / "model.keras"
+    make(core).save(path)
+    assert 0 < plain["attacked"]["standing"]["counts"][0] < plain["clean"]["accuracy"]["counts"][0]
+    assert figures(audited(path, data, tmp_path / "card", **told)) == figures(plain)
+
+
+def by_hand(kernel):
+    """Return the core as two functions without Keras: its answers, and vector-Jacobian products."""
+
+    def predict(images):
+        return (images.reshape(len(images), 256) - GREY) @ kernel
+
+    def gradient(images, vectors):
+        return (vectors @ kernel.T).reshape(images.shape)
+
+    return predict, gradient
+
+
+@pytest.mark.slow
+def test_a_function_has_the_verdict_and_figures_of_its_network(plain, kernel, data, tmp_path):
+    predict, gradient = by_hand(kernel)
+    card = audited(predict, data, tmp_path, gradient=gradient, name="by hand")
+    assert figures(card) == figures(plain)
+    assert card["model"]["name"] == "by hand"
+    assert list((tmp_path / "attacks").iterdir()), "what a function with a name was asked is kept"
+
+
+@pytest.mark.parametrize(
+    ("make", "asked"),
+    [
+        (lambda core: behind(core, 1 / 255), '--input "0..255" gives'),
+        (lambda core: behind(core, 0.5, 0.5), '--input "-1..1" gives'),
+        (lambda core: keras.Model(core.inputs[0], core.outputs[0][:, ::-1]), '%. --labels "1,0" gives'),
+    ],
+)
+def test_a_model_that_wants_other_images_or_classes_gets_a_question_in_place_of_a_verdict(
+    core, data, tmp_path, make, asked
+):
+    model = make(core)
+    with pytest.raises(MisreadModelError) as refused:
+        fedrobust.attack_model(model, data, ["fgsm"], ["4/255"], images=40, out=tmp_path)
+    assert asked in str(refused.value)
+    assert '--input "0..1" --labels "0,1" to go on as it is' in str(refused.value)
+
+
+def test_who_says_that_a_model_is_given_the_right_images_is_believed(core, data, tmp_path):
+    told = {"input": "0..1", "labels": "0,1"}
+    model = behind(core, 1 / 255)
+    table = fedrobust.attack_model(model, data, ["fgsm"], ["4/255"], images=40, out=tmp_path, **told)
+    assert table["clean"]["accuracy"]["value"] == 0.5
+    assert table["notes"] == ["its outputs stand for the labels 0, 1, as told"]
+
+
+def test_a_control_is_asked_about_by_its_name_and_told_by_it(core, data, tmp_path):
+    path = tmp_path / "control.keras"
+    behind(core, 1 / 255).save(path)
+    with pytest.raises(MisreadModelError, match=r'control, given images as 0..1.*--input "control=0..255"'):
+        audited(core, data, tmp_path / "card", control=path)
+
+
+def test_a_constant_model_gets_no_question_but_a_note(core, data, tmp_path):
+    constant = keras.Model(core.inputs[0], 0 * core.outputs[0] + np.array([1.0, 0.0], np.float32))
+    table = fedrobust.attack_model(constant, data, ["fgsm"], ["4/255"], images=40, out=tmp_path)
+    assert "100 of 200 (50.0 %) right is not above a constant classifier's 50.0 %" in table["notes"][-1]
+    assert "none fits" in table["notes"][-1]
+
+
+def test_by_chance_is_mcnemars_exact_test():
+    more, less = np.array([1, 1, 1, 1, 0, 1], bool), np.array([0, 0, 0, 0, 1, 1], bool)
+    assert by_chance(more, less) == pytest.approx((1 + 5) / 2**5)
+
+
+def test_a_function_of_probabilities_in_another_range_and_order_is_the_same_target(kernel, draw):
+    predict, gradient = by_hand(kernel)
+    softmax = keras.ops.softmax
+
+    def other(images):
+        return np.asarray(softmax(predict(images / 255)))[:, ::-1]
+
+    def back(images, vectors):
+        x = tf.constant(images)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            probabilities = tf.nn.softmax((tf.reshape(x / 255, (-1, 256)) - GREY) @ kernel)[:, ::-1]
+        return tape.gradient(probabilities, x, output_gradients=tf.constant(vectors))
+
+    interface = fedrobust.models.interface.Interface.parse("0..255", "1,0")
+    images, labels = draw.random((5, *SHAPE)).astype(np.float32), np.arange(5) % 2
+    expected, found = (
+        target.gradient(images, labels.astype(np.int32), "margin")
+        for target in (
+            Predictor.of(predict, SHAPE, 2, gradient),
+            Predictor.of(other, SHAPE, 2, back, interface),
+        )
+    )
+    np.testing.assert_allclose(np.diff(found.logits), np.diff(expected.logits), atol=1e-4)
+    np.testing.assert_allclose(found.gradients, expected.gradients, atol=1e-4)
+    np.testing.assert_allclose(found.losses, expected.losses, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("predict", "gradient", "message"),
+    [
+        (lambda x: np.zeros((len(x) - 1, 2)), None, r"shape \(31, 2\) for 32 images; wanted: \(32, 2\)"),
+        (lambda x: np.zeros((len(x), 3)), None, r"shape \(32, 3\) for 32 images"),
+        (lambda x: np.full((len(x), 2), np.nan), None, "64 of 64 numbers that are NaN"),
+        (lambda x: "yes", None, "predict returned str"),
+        (lambda x: 1 / 0, None, "predict raised ZeroDivisionError for images of"),
+        (lambda x: np.zeros((len(x), 2)), lambda x, v: v, "gradient returned an array of shape"),
+        (lambda x: np.zeros((len(x), 2)), lambda x: x, "gradient raised TypeError"),
+    ],
+)
+def test_functions_that_do_not_answer_as_a_model_are_refused(predict, gradient, message):
+    with pytest.raises(PredictorError, match=message):
+        Predictor.of(predict, SHAPE, 2, gradient)
+
+
+@pytest.mark.parametrize(
+    ("model", "told", "message"),
+    [
+        (3, {}, "a int; hand in a function predict"),
+        (lambda x: np.zeros((len(x), 2)), {"space": "prepared"}, "a function takes the data's images"),
+        (lambda x: np.zeros((len(x), 2)), {"input": "0-255"}, "'0-255' is not understood; wanted: a range"),
+        (lambda x: np.zeros((len(x), 2)), {"labels": "0,2"}, "name each of the data's 2 labels once"),
+        (lambda x: np.zeros((len(x), 2)), {"input": {"twin": "0..1"}}, "'twin' is no companion"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_sentence(data, tmp_path, model, told, message):
+    with pytest.raises(FedrobustError, match=message):
+        fedrobust.audit_model(model, data, out=tmp_path, **told)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_attack_has_no_companions(core, data):
+    with pytest.raises(ConfigError, match="control: an attack has no companions"):
+        fedrobust.attack_model(core, data, input=["0..1", "control=0..255"])
