@@ -302,6 +302,7 @@ EVASION_ATTACKS = (
     "mi-fgsm",
     "noise",
     "pgd",
+    "radial-probes",
     "rays",
     "smoothed-pgd",
     "spsa",

@@ -15,6 +15,7 @@ from fedrobust.evasion.lbfgs import LBFGS
 from fedrobust.evasion.noise import Noise
 from fedrobust.evasion.one_pixel import OnePixel
 from fedrobust.evasion.pgd import BIM, PGD, MomentumFGSM
+from fedrobust.evasion.radial_probes import RadialProbes
 from fedrobust.evasion.rays import RayS
 from fedrobust.evasion.sigma_zero import SigmaZero
 from fedrobust.evasion.smoothed_pgd import SmoothedPGD
@@ -53,6 +54,7 @@ __all__ = [
     "NotDifferentiableError",
     "OnePixel",
     "Progress",
+    "RadialProbes",
     "RayS",
     "SigmaZero",
     "SmoothedPGD",

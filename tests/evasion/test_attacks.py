@@ -22,6 +22,7 @@ CHEAP = {
     "square": "square(queries=60)",
     "ensemble": "ensemble(steps=8, queries=30, targets=3)",
     "noise": "noise(draws=10)",
+    "radial-probes": "radial-probes(radii=2)",
     "rays": "rays(queries=80)",
     "hop-skip-jump": "hop-skip-jump(queries=120, directions=20)",
     "spsa": "spsa(steps=4, directions=6)",
