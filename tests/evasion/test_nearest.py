@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.optimize import linprog
 
-from fedrobust.evasion import Threat, attack
+from fedrobust.evasion import Threat, Victim, WhiteBox, attack
 from fedrobust.evasion.hyperplane import onto_hyperplane, size
 from fedrobust.evasion.target import Slopes
 
@@ -76,6 +77,57 @@ def test_the_way_onto_a_hyperplane_is_the_shortest_in_the_box(draw, norm):
             stuck = ~free & (slope != 0)
             if free.any() and stuck.any():
                 assert (np.abs(way[stuck] / slope[stuck]) <= np.abs(pace).max() + 1e-9).all()
+
+
+@pytest.fixture(scope="module")
+def curved_network():
+    """A network of one hidden layer, 20 images, and its answers to them as labels."""
+    draw = np.random.default_rng(3)
+    shape, hidden = (10, 10, 1), 24
+    weights = [draw.normal(size=(100, hidden)) / 3, draw.normal(size=hidden), draw.normal(size=(hidden, 3))]
+    weights = [one.astype(np.float32) for one in weights]
+    victim = Victim(
+        lambda held, x: tf.nn.softplus(tf.reshape(x - 0.5, [-1, 100]) @ held[0] + held[1]) @ held[2],
+        [tf.TensorSpec(one.shape) for one in weights],
+        shape,
+        3,
+    )
+    target = WhiteBox(victim, tuple(tf.constant(one) for one in weights))
+    images = draw.random((20, *shape)).astype(np.float32)
+    return target, images, target.logits(images).argmax(1).astype(np.int32)
+
+
+def test_sigma_zero_needs_fewer_pixels_than_saliency_maps(curved_network):
+    target, images, labels = curved_network
+    pixels = {
+        name: attack(target, images, labels, name, Threat(norm="l0"), [100]).distance[0]
+        for name in ("jsma(share=1.0)", "sigma-zero(steps=150)", "fmn(steps=100)")
+    }
+    jsma, sigma, fmn = pixels.values()
+    assert (sigma <= jsma + 1).all()
+    assert (fmn <= jsma + 1).all()
+    assert sigma.mean() <= 0.8 * jsma.mean()
+
+
+def test_minimisers_agree_on_a_curved_network(curved_network):
+    """Methods that have nothing in common but the model end at the same distance."""
+    target, images, labels = curved_network
+    names = ("carlini-wagner(steps=60, searches=6)", "fmn(steps=100)", "fab(steps=40)", "lbfgs(steps=30)")
+    far = [attack(target, images, labels, name, Threat(norm="l2"), [10.0]).distance[0] for name in names]
+    for name, other in zip(names, far, strict=True):
+        assert (other > 0).all(), name
+        assert np.median(other / far[0]) == pytest.approx(1, abs=0.01), name
+
+
+def test_no_pixel_of_a_fewest_adversary_can_be_taken_back(curved_network):
+    target, images, labels = curved_network
+    done = attack(target, images, labels, "sigma-zero(steps=60)", Threat(norm="l0"), [50])
+    for adversary, image, label in zip(done.images[0], images, labels, strict=True):
+        for at in np.argwhere(adversary[..., 0] != image[..., 0])[:1]:
+            less = adversary.copy()
+            less[tuple(at)] = image[tuple(at)]
+            changed = (adversary != image).sum()
+            assert changed > 50 or target.logits(less[None]).argmax() == label
 
 
 def test_no_way_is_needed_from_the_hyperplane_and_none_exists_without_a_slope():
