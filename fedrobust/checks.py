@@ -19,6 +19,7 @@ from fedrobust.data.drawing import Drawing
 from fedrobust.data.load import load
 from fedrobust.data.roots import resolve
 from fedrobust.errors import FedrobustError
+from fedrobust.models.input_format import InputFormat
 from fedrobust.paths import expanded
 from fedrobust.poisoning import Attack, Scene, attacks_in, malicious_clients
 from fedrobust.randomness import Purpose, generator
@@ -58,7 +59,7 @@ def check(experiment: Experiment) -> None:
 
 def check_data(experiment: Experiment) -> None:
     """Refuse what can be seen to be wrong without TensorFlow; see `check`."""
-    _refuse(experiment, [_names, _reckoned, _attackers, _schedule, _strengths, _files])
+    _refuse(experiment, [_names, _reckoned, _attackers, _schedule, _strengths, _files, _control_told])
     dataset_of(experiment)
     partition_of(experiment)
     _refuse(experiment, [_root_images, _attack_fits, _attack_acts, _strengths_fit, _public_images])
@@ -198,6 +199,13 @@ def _files(experiment: Experiment) -> Iterator[str]:
         yield from _missing("model.weights", experiment.model.weights, lambda name: resolve(name, base, root))
     if experiment.audit.enabled and experiment.audit.control:
         yield from _missing("audit.control", experiment.audit.control, lambda name: _control(name, base))
+
+
+def _control_told(experiment: Experiment) -> Iterator[str]:
+    """What is told of the control's images can be read."""
+    if experiment.audit.control_input:
+        InputFormat.parse(experiment.audit.control_input, "audit.control-input")
+    yield from ()
 
 
 def _public_images(experiment: Experiment) -> Iterator[str]:

@@ -120,7 +120,7 @@ class Model(Section):
     )
     scaling: Literal["backbone", "unit"] = Field(
         "backbone",
-        description="what the network sees: backbone, as its pretrained weights expect; unit, pixels in [0, 1]",
+        description="what the network sees: backbone, as its pretrained weights or own layers expect; unit, [0, 1]",
     )
     batchnorm_momentum: float = Field(0.9, ge=0, lt=1, description="share of the old statistics a step keeps")
     batchnorm_policy: Literal["average", "recalibrate"] = Field(
@@ -382,6 +382,10 @@ class Audit(Section):
     )
     images: int = Field(0, ge=0, description="test images audited, of every class its share; 0: all")
     control: str = Field("", description="Keras file or run folder of the same model without its defence")
+    control_input: str = Field("", description="images that it takes, as of --input: 0..255, -1..1, ...")
+    control_labels: str = Field(
+        "", description="the data's label of each of its outputs, as of --labels: 1,0"
+    )
     student: bool = Field(
         False, description="audit the student, too, beside its twin that learns from labels"
     )

@@ -17,6 +17,7 @@ from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.evasion import Target, WhiteBox
 from fedrobust.evasion.target import Logits
 from fedrobust.models.layout import Weights
+from fedrobust.models.told import Told
 from fedrobust.runs.events import AttackProgressed, CheckFinished, emit, teller
 from fedrobust.runs.folder import RunFolder
 from fedrobust.study import base_of, evasion_of
@@ -94,7 +95,8 @@ def check_control(experiment: Experiment, dataset: Dataset) -> None:
         ModelFileError: there is no such model, or it does not fit the data.
     """
     if experiment.audit.enabled:
-        companion(experiment.audit.control, dataset, evasion_of(experiment).space, base_of(experiment))
+        settings, space = experiment.audit, evasion_of(experiment).space
+        companion(settings.control, dataset, space, base_of(experiment), told_of_control(experiment))
 
 
 def control_of(
@@ -116,9 +118,15 @@ def control_of(
     own = evaluator.classifier.weights_of(keras.models.load_model(file, compile=False))
     if own is None:
         space = evasion_of(experiment).space
-        return companion(file, evaluator.dataset, space, base_of(experiment))
+        return companion(file, evaluator.dataset, space, base_of(experiment), told_of_control(experiment))
     target = WhiteBox.of(evaluator.victim, own, experiment.evaluation.batch_size)
     return f"{file.name} {file_digest(file)[:8]}", target
+
+
+def told_of_control(experiment: Experiment) -> Told:
+    """Return what the study tells of the images and the class order of its control."""
+    settings = experiment.audit
+    return Told.parse({"control": settings.control_input}, {"control": settings.control_labels})
 
 
 def subject_of(

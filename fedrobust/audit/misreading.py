@@ -26,6 +26,8 @@ ALIKE = 0.05
 GAIN = 0.05
 """Share of more right answers from which on the user is asked about a model that does tell classes apart."""
 
+IN_A_STUDY = " (in a study: audit.control-input, audit.control-labels)"
+
 MOST_SHOWN = 3
 """Readings that a message names."""
 
@@ -214,7 +216,7 @@ def _question(
     return (
         f"{what or 'the model'}, given images as {now.format}, is right on {share(int(now.right.sum()), n)}, a "
         f"constant classifier on {100 * constant:.1f} %. {fitting}. Add what it was trained with; or {as_it_is} to go "
-        "on as it is"
+        f"on as it is{IN_A_STUDY if what == 'control' else ''}"
     )
 
 

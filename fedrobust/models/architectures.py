@@ -15,8 +15,10 @@ from fedrobust.errors import FedrobustError, first_line
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
 from fedrobust.models.ending import ending
+from fedrobust.models.input_format import UNIT
 from fedrobust.models.keras_file import ModelFileError, check_finite
 from fedrobust.models.preparation import Shape
+from fedrobust.models.recognition import recognised_range
 from fedrobust.registry import Registry
 
 ARCHITECTURES = Registry("model")
@@ -34,7 +36,8 @@ class Architecture:
 
     Attributes:
         features: ``(prepared shape) -> keras.Model`` from scaled images to one vector an image.
-        scale: ``(images in [0, 1]) -> scaled images``, as layers of the graph.
+        scale: ``(images in [0, 1]) -> scaled images``, as layers of the graph; None: as the network's own first layers
+            show (`recognised_range`).
         smallest: the smallest image side it takes.
         channels: 3 where only colour will do, "native" where the network follows the data.
         imagenet: Keras' name of the ImageNet weights file, "" where there is none.
@@ -42,7 +45,7 @@ class Architecture:
     """
 
     features: Callable[[Shape], keras.Model]
-    scale: Callable[[Any], Any]
+    scale: Callable[[Any], Any] | None
     smallest: int
     channels: Literal[3, "native"]
     imagenet: str
@@ -135,8 +138,9 @@ def architecture_named(name: str) -> Architecture:
     """Return a registered architecture, or the one behind a dotted path.
 
     The path may lead to an `Architecture`, or to a function ``(height, width, channels) -> keras.Model`` from images
-    in [0, 1] to one vector an image; the logits are put on top of it. A function of one argument gets the three in a
-    tuple. Such a model follows the data's channels.
+    to one vector an image; the logits are put on top of it. It is given images in [0, 1], or in the range that its own
+    Rescaling and Normalization layers show. A function of one argument gets the three in a tuple. Such a model follows
+    the data's channels.
 
     Raises:
         UnknownNameError: there is no such name or path.
@@ -152,7 +156,7 @@ def architecture_named(name: str) -> Architecture:
     about = (found.__doc__ or name).strip().splitlines()[0]
     return Architecture(
         own_features(name, found),
-        lambda images: images,
+        scale=None,
         smallest=1,
         channels="native",
         imagenet="",
@@ -218,6 +222,11 @@ def checked_features(name: str, model: Any, shape: Shape) -> keras.Model:
         ) from error
     if len(taken) != 1 or taken[0][1:] != tuple(shape):
         raise ModelError(f'model "{name}": it takes {taken}; {wanted}')
+    if not keras.backend.is_float_dtype(inputs[0].dtype):
+        raise ModelError(
+            f'model "{name}": it takes images of {inputs[0].dtype}, which have no gradient; build it with '
+            'keras.Input(..., dtype="float32")'
+        )
     if len(given) != 1 or len(given[0]) != 2 or given[0][1] is None:
         raise ModelError(
             f'model "{name}": it returns {given}; {wanted}: end it with keras.layers.GlobalAveragePooling2D or Flatten'
@@ -307,8 +316,23 @@ def build_network(
     head = keras.layers.Dense.from_config(
         seeded_config(keras.layers.Dense(classes, name="logits").get_config(), draw)
     )
-    scaled = architecture.scale(inputs) if scaling == "backbone" else inputs
+    scale = architecture.scale or shown_scale(features)
+    scaled = scale(inputs) if scaling == "backbone" else inputs
     return keras.Model(inputs, head(backbone(scaled)), name=keras_name(name))
+
+
+def shown_scale(features: keras.Model) -> Callable[[Any], Any]:
+    """Return what brings images in [0, 1] to the range that a user's network scales by itself.
+
+    Example:
+        >>> network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255)])
+        >>> float(keras.ops.max(shown_scale(network)(np.ones((1, 8, 8, 1)))))
+        255.0
+    """
+    shown = recognised_range(features) or UNIT
+    if shown == UNIT:
+        return lambda images: images
+    return lambda images: keras.layers.Rescaling(shown.high - shown.low, shown.low, name="scale")(images)
 
 
 def _rebuilt(

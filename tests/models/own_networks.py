@@ -111,3 +111,15 @@ def not_for_devices(height, width, channels):
 
 
 number = 3
+
+
+def with_its_own_scale(height, width, channels):
+    """Pixels from 0 to 255, as most of Keras' applications take them."""
+    x = inputs = keras.Input((height, width, channels))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 127.5, -1.0)(x))
+    return keras.Model(inputs, x)
+
+
+def of_whole_numbers(height, width, channels):
+    x = inputs = keras.Input((height, width, channels), dtype="uint8")
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(x)))

@@ -46,6 +46,17 @@ def test_networks_of_ones_own_take_any_number_of_images(name):
         assert np.asarray(model(np.zeros((images, 20, 24, 3), np.float32))).shape == (images, 2)
 
 
+@pytest.mark.parametrize(("scaling", "seen"), [("backbone", 0.5), ("unit", 0.75 / 127.5 - 1.0)])
+def test_a_network_that_scales_by_itself_is_given_the_range_that_it_scales(scaling, seen):
+    built = build_classifier("own_networks:with_its_own_scale", (20, 24, 3), 2, image_size=0, scaling=scaling)
+    images = np.full((1, 20, 24, 3), 0.75, np.float32)
+    kernel, bias = built.arrays(built.initial_weights())[0]
+    expected = np.full((1, 3), seen, np.float32) @ kernel + bias
+    np.testing.assert_allclose(
+        built.deployable(built.initial_weights())(images), expected, rtol=1e-5, atol=1e-6
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -57,6 +68,7 @@ def test_networks_of_ones_own_take_any_number_of_images(name):
         ("maps", "GlobalAveragePooling2D"),
         ("two_outputs", "one vector an image"),
         ("other_images", r"it takes \[\(None, 24, 24, 3\)\]"),
+        ("of_whole_numbers", "it takes images of uint8, which have no gradient"),
         ("nothing", "returned NoneType"),
         ("crashes", "KeyError: 'blocks'; it is called as build"),
         ("exits", "SystemExit: 3"),
