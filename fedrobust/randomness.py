@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     POISONING = 9
     AGGREGATION = 10
     RESAMPLING = 11
+    CALIBRATION = 12
 
 
 def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:

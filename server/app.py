@@ -1,10 +1,11 @@
 """The Flower ServerApp: from a study to a run folder."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from fedrobust.aggregation import Memory
 from fedrobust.atomic import sweep
 from fedrobust.checks import check
 from fedrobust.config import ConfigError, Experiment
+from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.drawing import Drawing
 from fedrobust.data.partition import Partition
@@ -272,7 +274,10 @@ class Study:
         if state.round < rounds:
             strategy = self.prepared(evaluator)
             policy = experiment.model.batchnorm_policy
-            recalibrate = recalibration_of(evaluator.classifier) if policy == "recalibrate" else None
+            recalibrate = None
+            if policy == "recalibrate":
+                sample = calibration_sample(evaluator.dataset.validation, experiment.seed)
+                recalibrate = partial(recalibration_of(evaluator.classifier), images=sample.images)
             for number in range(state.round + 1, rounds + 1):
                 state = self.round(number, state, strategy, evaluator, recalibrate, folder)
         self.result["model"]["digest"] = state.selected.digest()
@@ -296,7 +301,9 @@ class Study:
         rare = rare_hospitals(experiment) if malicious_of(experiment) else ()
         defender = Defender(experiment, root_of(experiment, evaluator.dataset), rare)
         strategy = FederatedStrategy(experiment, layout, problem, population, defender)
-        forecast = forecast_of(experiment, evaluator.dataset, layout, strategy, self.workers)
+        forecast = forecast_of(
+            experiment, evaluator.dataset, layout, strategy, self.workers, evaluator.classifier
+        )
         self.result["forecast"] = forecast.to_json()
         emit(ForecastMade(forecast.line(), forecast.to_json(), forecast.rows()))
         forecast.check()
@@ -308,7 +315,7 @@ class Study:
         state: Checkpoint,
         strategy: FederatedStrategy,
         evaluator: Evaluator,
-        recalibrate: Recalibration | None,
+        recalibrate: Callable[[Weights], Weights] | None,
         folder: RunFolder,
     ) -> Checkpoint:
         """Run one round from where `state` is, and return where it ends.
@@ -368,7 +375,7 @@ class Study:
         state: Checkpoint,
         strategy: FederatedStrategy,
         evaluator: Evaluator,
-        recalibrate: Recalibration | None,
+        recalibrate: Callable[[Weights], Weights] | None,
         replies: Iterable[Message],
     ) -> Made:
         """Return what the replies of a round come to: a model that can be used, or the one before and why.
@@ -386,7 +393,7 @@ class Study:
         weights, layout = weights_of(record), evaluator.classifier.layout
         fault = strategy.outcome.fault or weights_fault(weights, layout)
         if not fault and recalibrate:
-            weights = recalibrate(weights, evaluator.dataset.validation.images)
+            weights = recalibrate(weights)
             fault = weights_fault(weights, layout)
         fault = fault or evaluator.fault(weights)
         if fault:
@@ -537,7 +544,8 @@ class Study:
         if not experiment.export.enabled:
             return
         test = dataset.test.images.astype(np.float32) / 255.0
-        calibration = dataset.validation.images.astype(np.float32) / 255.0
+        sample = calibration_sample(dataset.validation, experiment.seed)
+        calibration = sample.images.astype(np.float32) / 255.0
         files = export(model, folder.path, experiment.export.formats, calibration, stem="student")
         native = evaluator
         if experiment.evaluation.space != "native":

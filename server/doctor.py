@@ -41,7 +41,9 @@ def main(grid: Grid, context: Context) -> None:
     population = population_of(grid, experiment, problem, classifier.layout)
     defender = Defender(experiment, root_of(experiment, dataset))
     strategy = FederatedStrategy(experiment, classifier.layout, problem, population, defender)
-    forecast = forecast_of(experiment, dataset, classifier.layout, strategy, getattr(grid, "workers", 0))
+    forecast = forecast_of(
+        experiment, dataset, classifier.layout, strategy, getattr(grid, "workers", 0), classifier
+    )
     shards = partition_of(experiment).unevenness
     emit(ForecastMade(forecast.line(), forecast.to_json(), [*forecast.rows(), ("shards", shards)]))
     forecast.check()

@@ -5,8 +5,11 @@ import numpy as np
 from fedrobust.aggregation import StreamingRule
 from fedrobust.config import Experiment
 from fedrobust.cores import cores
+from fedrobust.data.calibration_sample import calibration_count
 from fedrobust.data.dataset import Dataset
+from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Layout
+from fedrobust.models.recalibration import recalibration_bytes
 from fedrobust.runs.forecast import Forecast, aggregation_bytes, available_memory, check_memory, makespan
 from fedrobust.study import defence_of, malicious_of, sample_size
 from fedrobust.training.calibration import peak_memory
@@ -39,7 +42,12 @@ def sums_only(experiment: Experiment) -> bool:
 
 
 def forecast_of(
-    experiment: Experiment, dataset: Dataset, layout: Layout, strategy: FederatedStrategy, workers: int
+    experiment: Experiment,
+    dataset: Dataset,
+    layout: Layout,
+    strategy: FederatedStrategy,
+    workers: int,
+    classifier: Classifier | None = None,
 ) -> Forecast:
     """Return what a round of the study will cost, from the trial steps of its clients.
 
@@ -49,6 +57,7 @@ def forecast_of(
         layout: of the global model.
         strategy: with the clients that have introduced themselves.
         workers: clients trained at a time; 0 for all of them, each on a machine of its own.
+        classifier: the global model, for what measuring its BatchNorm statistics anew costs.
     """
     population, training = strategy.population, experiment.training
     sampled = population.largest_first(strategy.sample(1))
@@ -65,6 +74,10 @@ def forecast_of(
     # Replies on their way: two a worker at most.
     messages = 2 * (workers or len(sampled)) * 4 * numbers
     settings, rounds = experiment.evaluation, experiment.federation.rounds
+    recalibrated, after = 0, int8_bytes(experiment, dataset)
+    if classifier is not None and experiment.model.batchnorm_policy == "recalibrate":
+        recalibrated = calibration_count(dataset.validation)
+        after = max(after, recalibration_bytes(classifier, recalibrated))
     return Forecast(
         rounds=rounds,
         evaluations=-(-rounds // settings.every),
@@ -74,10 +87,23 @@ def forecast_of(
         message_bytes=4 * numbers,
         clients=len(sampled),
         steps=int(steps.sum()),
-        training_seconds=makespan(steps * population.step_seconds, workers or len(sampled)),
+        training_seconds=makespan(steps * population.step_seconds, workers or len(sampled))
+        + recalibrated * image_seconds,
         evaluation_seconds=len(dataset.test) * forwards * image_seconds / threads,
-        memory_bytes=peak_memory() + processes * population.memory_bytes + matrix + messages,
+        memory_bytes=peak_memory() + processes * population.memory_bytes + max(matrix + messages, after),
         matrix_bytes=matrix,
         available_bytes=available_memory(),
         tolerance=tolerance_of(experiment),
     )
+
+
+def int8_bytes(experiment: Experiment, dataset: Dataset) -> int:
+    """Return the memory of the images by which an int8 export finds its ranges, 0 where there is none.
+
+    They are held as float32 three times: as they are, checked, and with the range of all of [0, 1].
+    """
+    if not (
+        experiment.distillation.enabled and experiment.export.enabled and "int8" in experiment.export.formats
+    ):
+        return 0
+    return 3 * 4 * calibration_count(dataset.validation) * int(np.prod(dataset.image_shape))

@@ -26,7 +26,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from fedrobust.evaluation.calibration_error import calibration_error
-from fedrobust.evaluation.clinical import figures
+from fedrobust.evaluation.clinical import few_to_calibrate, figures
 from fedrobust.evaluation.intervals import area_under_roc
 from fedrobust.evaluation.matthews import matthews
 from fedrobust.evaluation.metrics import log_odds
@@ -190,8 +190,12 @@ def sample(
     for name, factor in FACTORS.items():
         if factor != 1.0:
             found = calibration_error(right, confidence_of(logits * factor))
-            few = min(right.sum(), (~right).sum()) < 5
-            yield f"calibration error, {name}", found.value, found.interval, bool(few)
+            yield (
+                f"calibration error, {name}",
+                found.value,
+                found.interval,
+                few_to_calibrate(right) is not None,
+            )
 
 
 def laws() -> Iterator[tuple[Law, int, float]]:

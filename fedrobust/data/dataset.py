@@ -65,11 +65,15 @@ channels) with 1 or 3 channels
     def __len__(self) -> int:
         return len(self.labels)
 
-    def sample(self, count: int) -> "Split":
-        """Return `count` images, of every class its share: the first ones of each, in their order; 0 for all.
+    def sample(self, count: int, draw: np.random.Generator | None = None) -> "Split":
+        """Return `count` images, of every class its share, in their order; 0 for all.
 
-        Splits may be sorted by class: their first images need not look like the others. Shares are rounded by the
-        largest remainder, and what is left over goes to the lower label.
+        They are the first ones of each class, or drawn. Splits may be sorted by class: their first images need not look
+        like the others. Shares are rounded by the largest remainder, and what is left over goes to the lower label.
+
+        Args:
+            count: of images; all of them where there are no more.
+            draw: draws them; without it the first ones are taken.
 
         Example:
             >>> import numpy as np
@@ -84,7 +88,10 @@ channels) with 1 or 3 channels
         wanted, left = np.divmod(counts * count, n)
         more = np.lexsort((np.arange(len(counts)), -left))[: count - wanted.sum()]
         wanted[more] += 1
-        rows = [np.flatnonzero(self.labels == label)[:some] for label, some in enumerate(wanted)]
+        of_class = [np.flatnonzero(self.labels == label) for label in range(len(wanted))]
+        if draw is not None:
+            of_class = [draw.permutation(rows) for rows in of_class]
+        rows = [members[:some] for members, some in zip(of_class, wanted, strict=True)]
         chosen = np.sort(np.concatenate(rows))
         return Split(self.images[chosen], self.labels[chosen])
 

@@ -19,6 +19,9 @@ FEWEST_OF_A_KIND = 5
 """Wrong answers, images of a class, images that decide an area: from so many on their figures' intervals are held to
 cover as they say. `experiments/reliability/coverage.py` measures it."""
 
+FEWEST_TO_CALIBRATE = 10
+"""Wrong answers, and right ones, from which on the interval of a calibration error is."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -168,13 +171,22 @@ def _calibration_figure(truth: NDArray[np.integer], outputs: NDArray[np.float64]
     found = calibration_error(right, confidence)
     if found is None:
         return Figure(None, None, None, "test inversion")
-    n, hits = len(right), int(right.sum())
-    few = f"{n} in all" if n < FEWEST_IMAGES else None
-    for count, what in ((n - hits, "wrong"), (hits, "right")):
-        if few is None and count < FEWEST_OF_A_KIND:
-            few = f"{count} {what}"
     # A constant classifier that knows how often its class comes is calibrated.
-    return Figure(found.value, found.interval, 0.0, "test inversion", few=few)
+    return Figure(found.value, found.interval, 0.0, "test inversion", few=few_to_calibrate(right))
+
+
+def few_to_calibrate(right: NDArray[np.bool_]) -> str | None:
+    """Return what there is too little of, among answers (n,), for the interval of a calibration error.
+
+    Example:
+        >>> few_to_calibrate(np.repeat([True, False], [150, 6]))
+        '6 wrong'
+    """
+    n, hits = len(right), int(right.sum())
+    if n < FEWEST_IMAGES:
+        return f"{n} in all"
+    count, what = min((n - hits, "wrong"), (hits, "right"))
+    return f"{count} {what}" if count < FEWEST_TO_CALIBRATE else None
 
 
 def _of_disease(

@@ -7,15 +7,20 @@ from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 
-MOST_IMAGES = 1024
+BATCH_VALUES = 1024 * 32 * 32 * 3
+"""Values of a batch as the network sees it: 1,024 colour images of 32 pixels, or 20 of 224."""
 
 
 class Recalibration:
     """Replaces moving statistics by those of given images.
 
     Averaged weights with averaged statistics do not fit each other: each client's statistics belong to its own
-    weights, and lag behind them by the momentum. One pass in training mode measures, layer after layer, what the
-    averaged weights make of real images; the mean and variance are exact for these images, not moving averages.
+    weights, and lag behind them by the momentum. A pass in training mode measures, layer after layer, what the
+    averaged weights make of real images; mean and variance are exact for these images, not moving averages.
+
+    Where the images are more than fit a batch, each batch is normalised by itself, and what the batches show is put
+    together: the mean of means, and the mean of variances plus the variance of means (Wu and Johnson, 2021,
+    arXiv:2105.07576, Section 3, "PreciseBN", with its Algorithm 1's moments over all images).
 
     Args:
         classifier: the model; its BatchNorm layers share one momentum.
@@ -25,6 +30,7 @@ class Recalibration:
         self.classifier = classifier
         self.momentum = _momentum(classifier)
         layout = classifier.layout
+        self._means, self._variances = layout.places("moving_mean"), layout.places("variance")
         self._measure = tf.function(
             self._pass,
             input_signature=[
@@ -35,17 +41,29 @@ class Recalibration:
         )
 
     def __call__(self, weights: Weights, images: np.ndarray) -> Weights:
-        """Return `weights` with the statistics of `images`, uint8 (n, height, width, channels).
+        """Return `weights` with the statistics of all `images`, uint8 (n, height, width, channels).
 
-        At most 1,024 images are used, evenly spread over the given ones.
+        Time grows with n, memory does not: see `fedrobust.data.calibration_sample` for how many are enough.
         """
         if not self.classifier.layout.statistics:
             return weights
-        chosen = images
-        if len(images) > MOST_IMAGES:
-            chosen = images[np.linspace(0, len(images) - 1, MOST_IMAGES).astype(np.int64)]
-        measured = self._measure(tf.constant(weights.trainable), tf.constant(chosen, tf.uint8))
-        return Weights(weights.trainable, measured.numpy())
+        trainable = tf.constant(weights.trainable)
+        batches = np.array_split(images, -(-len(images) // batch_size(self.classifier)))
+        measured = [self._measure(trainable, tf.constant(batch, tf.uint8)).numpy() for batch in batches]
+        if len(measured) == 1:
+            return Weights(weights.trainable, measured[0])
+        return Weights(
+            weights.trainable, self._together(np.stack(measured), [len(batch) for batch in batches])
+        )
+
+    def _together(self, measured: np.ndarray, sizes: list[int]) -> np.ndarray:
+        """Return the statistics of all images from those of batches, (batches, statistics) -> (statistics,)."""
+        shares = np.asarray(sizes, np.float64) / sum(sizes)
+        found = shares @ measured
+        means = measured[:, self._means]
+        found[self._variances] += shares @ (means - found[self._means]) ** 2
+        result: np.ndarray = found.astype(np.float32)
+        return result
 
     def _pass(self, trainable: tf.Tensor, stored: tf.Tensor) -> tf.Tensor:
         layout = self.classifier.layout
@@ -56,6 +74,26 @@ class Recalibration:
             layout.split(trainable, "trainable"), nothing, images, training=True
         )
         return tf.concat([tf.reshape(value, [-1]) / (1.0 - self.momentum) for value in measured], 0)
+
+
+def batch_size(classifier: Classifier) -> int:
+    """Return how many images are measured at once."""
+    height, width, channels = classifier.preparation.prepared
+    return max(2, BATCH_VALUES // (height * width * channels))
+
+
+def recalibration_bytes(classifier: Classifier, images: int) -> int:
+    """Return the memory that measuring on so many images needs: the largest layer's input and output for one batch."""
+    most = max(
+        sum(int(np.prod(tensor.shape[1:])) for tensor in (*_tensors(layer.input), *_tensors(layer.output)))
+        for layer in classifier.network._flatten_layers(include_self=False)
+        if layer._inbound_nodes
+    )
+    return 4 * most * min(images, batch_size(classifier))
+
+
+def _tensors(given: object) -> list[tf.Tensor]:
+    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def _momentum(classifier: Classifier) -> float:

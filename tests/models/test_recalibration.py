@@ -1,9 +1,11 @@
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from fedrobust.models import recalibration as module
 from fedrobust.models.classifier import build_classifier
-from fedrobust.models.recalibration import Recalibration
+from fedrobust.models.recalibration import Recalibration, batch_size, recalibration_bytes
 
 
 def test_statistics_are_exactly_those_of_the_images(draw):
@@ -19,6 +21,47 @@ def test_statistics_are_exactly_those_of_the_images(draw):
     ).numpy()
     np.testing.assert_allclose(arrays["stage1_batchnorm/moving_mean"], features.mean((0, 1, 2)), atol=1e-5)
     np.testing.assert_allclose(arrays["stage1_batchnorm/moving_variance"], features.var((0, 1, 2)), rtol=1e-4)
+
+
+def test_batches_come_to_the_statistics_of_all_images(monkeypatch, draw):
+    """The first layer's input is the same in every batch: its mean and variance are those of all 50 images, exactly."""
+    classifier = build_classifier("edge-cnn", native=(28, 28, 1), classes=2, image_size=0)
+    bright = np.repeat([40, 200], [30, 20])[:, None, None, None]
+    images = draw.integers(0, bright, (50, 28, 28, 1)).astype(np.uint8)
+    weights = classifier.initial_weights()
+    at_once = Recalibration(classifier)(weights, images)
+    monkeypatch.setattr(module, "BATCH_VALUES", 16 * 28 * 28)
+    assert batch_size(classifier) == 16
+    seen = []
+    measure = Recalibration(classifier)
+    inner = measure._measure
+    measure._measure = lambda trainable, batch: seen.append(len(batch)) or inner(trainable, batch)
+    in_batches = measure(weights, images)
+    assert seen == [13, 13, 12, 12]
+    np.testing.assert_array_equal(in_batches.trainable, weights.trainable)
+    paths = [entry.path for entry in classifier.layout.entries]
+    whole, parts = (
+        dict(zip(paths, classifier.layout.unflatten(one), strict=True)) for one in (at_once, in_batches)
+    )
+    for name in ("moving_mean", "moving_variance"):
+        path = f"stage1_batchnorm/{name}"
+        np.testing.assert_allclose(parts[path], whole[path], rtol=1e-4, atol=1e-6)
+    means = [
+        dict(zip(paths, classifier.layout.unflatten(measure(weights, rows)), strict=True))
+        for rows in np.array_split(images, 4)
+    ]
+    spread = np.var([one["stage1_batchnorm/moving_mean"] for one in means], axis=0)
+    assert (spread > 0.05 * whole["stage1_batchnorm/moving_variance"]).any(), (
+        "batches that are alike show nothing"
+    )
+
+
+@pytest.mark.parametrize("images", [3, 40_000])
+def test_the_memory_is_that_of_the_largest_layer_for_one_batch(images):
+    """Edge-cnn's first normalisation takes and gives 28 x 28 x 32 float32 an image."""
+    classifier = build_classifier("edge-cnn", native=(28, 28, 1), classes=2, image_size=0)
+    batch = 1024 * 32 * 32 * 3 // (28 * 28)
+    assert recalibration_bytes(classifier, images) == 4 * 2 * 28 * 28 * 32 * min(images, batch)
 
 
 def test_inference_then_equals_training_mode(draw):

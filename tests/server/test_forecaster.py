@@ -7,9 +7,10 @@ import pytest
 
 import server.forecaster
 from fedrobust.config import Experiment
+from fedrobust.data.dataset import Split
 from fedrobust.models.layout import Entry, Layout
 from fedrobust.runs.forecast import DoesNotFitError
-from server.forecaster import check_aggregation, evaluation_threads, forecast_of, sums_only
+from server.forecaster import check_aggregation, evaluation_threads, forecast_of, int8_bytes, sums_only
 from server.population import Population
 from server.tolerance import tolerance_of
 
@@ -73,6 +74,13 @@ def test_sums_need_no_matrix(monkeypatch):
     assert "2.4 kB of it for aggregating 10 clients" in refused(monkeypatch, {}, 2666)
 
 
+def dataset_of(validation):
+    """A test split of 50 images, and so many of 4 x 4 pixels to validate on."""
+    images = np.zeros((validation, 4, 4, 1), np.uint8)
+    split = Split(images, np.zeros(validation, np.int32))
+    return SimpleNamespace(test=range(50), validation=split, image_shape=(4, 4, 1))
+
+
 def forecast(workers=2, sampled=(1, 4, 6), layout=LAYOUT, **settings):
     """Return the forecast of clients with 33, 64 and 8 images whose step of 32 takes 0.6 s; 50 images are evaluated."""
     experiment = Experiment.of(
@@ -95,7 +103,7 @@ def forecast(workers=2, sampled=(1, 4, 6), layout=LAYOUT, **settings):
         return list(sampled)
 
     strategy = SimpleNamespace(population=population, sample=sample)
-    told = forecast_of(experiment, SimpleNamespace(test=range(50)), layout, strategy, workers)
+    told = forecast_of(experiment, dataset_of(1), layout, strategy, workers)
     assert seen == [1]
     return experiment, told
 
@@ -160,3 +168,27 @@ def test_threads_share_an_evaluation():
     _, four = forecast(engine__name="threads", engine__workers=4)
     assert one.evaluation_seconds == pytest.approx(50 * 6 * 0.6 / 32 / 3)
     assert four.evaluation_seconds == pytest.approx(one.evaluation_seconds / 4)
+
+
+@pytest.mark.parametrize("policy", ["average", "recalibrate"])
+def test_measuring_statistics_anew_is_counted(monkeypatch, policy):
+    """A forward pass on 40 validation images after each round, at a third of 0.6 s / 32 an image, and its memory."""
+    monkeypatch.setattr(server.forecaster, "recalibration_bytes", lambda classifier, images: 10_000 * images)
+    experiment = Experiment.of(
+        model__batchnorm_policy=policy, federation__clients=10, training__batch_size=32, training__epochs=1
+    )
+    population = Population(np.array([0]), None, np.array([64]), 0.6, 700)
+    strategy = SimpleNamespace(population=population, sample=lambda round: [0])
+    told = forecast_of(experiment, dataset_of(40), LAYOUT, strategy, 1, classifier=object())
+    more = policy == "recalibrate"
+    assert told.training_seconds == pytest.approx(2 * 0.6 + more * 40 * 0.6 / 32 / 3)
+    assert told.memory_bytes - 5000 == (400_000 if more else 3 * 4 * 40 * 16), (
+        "or images for int8, of this study"
+    )
+
+
+@pytest.mark.parametrize(("formats", "needed"), [(["int8"], True), (["float32"], False)])
+def test_images_for_int8_are_counted(formats, needed):
+    """Three copies of 40 images of 16 float32."""
+    experiment = Experiment.of(distillation__enabled=True, export__enabled=True, export__formats=formats)
+    assert int8_bytes(experiment, dataset_of(40)) == needed * 3 * 4 * 40 * 16

@@ -46,7 +46,7 @@ def made(next_weights, fault="", error=None, recalibrated=None, judged=""):
         dataset=SimpleNamespace(validation=SimpleNamespace(images=np.zeros((3, 4, 4, 1), np.uint8))),
         fault=judge,
     )
-    measure = None if recalibrated is None else lambda given, images: recalibrated
+    measure = None if recalibrated is None else lambda given: recalibrated
     return Study(Experiment.of(), None, None).made(5, BEFORE, strategy, evaluator, measure, []), seen
 
 
