@@ -26,9 +26,13 @@ PROJECT = Path(__file__).resolve().parents[2]
 COPIED = ("fedrobust", "server", "clients", "tests", "experiments", "pyproject.toml", "README.md", "Makefile")
 SELECTED = re.compile(r"pytest_add_cli_args_test_selection = \[.*?\]", re.DOTALL)
 ONLY = re.compile(r"only_mutate = \[.*?\]", re.DOTALL)
+ARGUMENTS = "pytest_add_cli_args = ["
 PACKAGES = {
     "aggregation": "fedrobust/aggregation",
+    "audit": "fedrobust/audit",
     "edge": "fedrobust/edge",
+    "evaluation": "fedrobust/evaluation",
+    "evasion": "fedrobust/evasion",
     "models": "fedrobust/models",
     "poisoning": "fedrobust/poisoning",
     "runs": "fedrobust/runs",
@@ -37,6 +41,7 @@ PACKAGES = {
     "training": "fedrobust/training",
 }
 BESIDES = {
+    "models": ("tests/evasion/test_model_file.py",),
     "simulation": ("tests/aggregation/test_parity.py", "tests/integration/test_study.py"),
     "server": (
         "tests/integration/test_study.py",
@@ -65,6 +70,7 @@ def copied(folder: Path, package: str) -> None:
     tests = [f"tests/{package}", PACKAGES[package], *BESIDES.get(package, ())]
     text = SELECTED.sub(f"pytest_add_cli_args_test_selection = {json.dumps(tests)}", text)
     text = ONLY.sub(f'only_mutate = ["{PACKAGES[package]}/*"]', text)
+    text = text.replace(ARGUMENTS, f'{ARGUMENTS}"-p", "fastest_first", ')
     settings.write_text(text, encoding="utf-8")
 
 
@@ -73,7 +79,8 @@ def mutmut(folder: Path, *arguments: str, children: int = 1) -> str:
     command = [sys.executable, "-m", "mutmut", *arguments]
     if arguments[0] == "run":
         command[4:4] = ["--max-children", str(children)]
-    environment = {**os.environ, "PYTHONPATH": str(folder / "mutants")}
+    paths = (folder / "mutants", folder / "experiments/reliability")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     done = subprocess.run(
         command,
         cwd=folder,

@@ -1,0 +1,67 @@
+"""What the mutation program sets mutmut to, and in which order tests run under it."""
+
+import importlib
+import json
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "experiments/reliability"
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """Return a program of the folder by its name."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    yield importlib.import_module
+    for name in ("mutation", "fastest_first"):
+        sys.modules.pop(name, None)
+
+
+def test_a_copy_is_set_to_one_package_and_the_tests_that_reach_it(program, tmp_path):
+    mutation = program("mutation")
+    source = tmp_path / "source"
+    source.mkdir()
+    whole = (mutation.PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    (source / "pyproject.toml").write_text(whole, encoding="utf-8")
+    mutation.PROJECT, mutation.COPIED = source, ("pyproject.toml",)
+    for package, folder in mutation.PACKAGES.items():
+        mutation.copied(tmp_path / package, package)
+        written = (tmp_path / package / "pyproject.toml").read_text(encoding="utf-8")
+        settings = tomllib.loads(written)["tool"]["mutmut"]
+        assert settings["only_mutate"] == [f"{folder}/*"]
+        selected = [f"tests/{package}", folder, *mutation.BESIDES.get(package, ())]
+        assert settings["pytest_add_cli_args_test_selection"] == selected
+        assert settings["pytest_add_cli_args"][:2] == ["-p", "fastest_first"]
+        assert (
+            settings["pytest_add_cli_args"][2:]
+            == tomllib.loads(whole)["tool"]["mutmut"]["pytest_add_cli_args"]
+        )
+        root = FOLDER.parents[1]
+        assert all((root / path).exists() for path in selected)
+
+
+def test_a_first_run_whose_tests_fail_is_no_score(program, tmp_path, monkeypatch):
+    mutation = program("mutation")
+    monkeypatch.setattr(mutation, "copied", lambda folder, package: folder.mkdir(parents=True))
+    monkeypatch.setattr(mutation, "mutmut", lambda folder, *arguments, **settings: "1 failed: test_x")
+    monkeypatch.setattr(sys, "argv", ["mutation.py", "runs", "--folder", str(tmp_path)])
+    with pytest.raises(
+        SystemExit, match=r"runs: its tests fail before anything is changed:\n1 failed: test_x"
+    ):
+        mutation.main()
+
+
+def test_the_quickest_tests_run_first(program, tmp_path, monkeypatch):
+    fastest_first = program("fastest_first")
+    items = [SimpleNamespace(nodeid=name) for name in ("study", "unit", "new", "other")]
+    monkeypatch.chdir(tmp_path)
+    fastest_first.pytest_collection_modifyitems(items)
+    assert [item.nodeid for item in items] == ["study", "unit", "new", "other"], "nothing has been timed"
+    seconds = {"study": 30.0, "unit": 0.01, "other": 0.01}
+    Path("mutmut-stats.json").write_text(json.dumps({"duration_by_test": seconds}))
+    fastest_first.pytest_collection_modifyitems(items)
+    assert [item.nodeid for item in items] == ["new", "unit", "other", "study"]
