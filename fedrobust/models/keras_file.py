@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 
+from fedrobust.epsilon import shortened
 from fedrobust.errors import FedrobustError, first_line
 
 MOST_CONFIG_BYTES = 2**26
@@ -33,6 +35,8 @@ FOREIGN = {
 }
 """Files that people have models in, by how their names end."""
 
+FUNCTION = "fedrobust.audit_model takes any function predict(images), of whatever library"
+
 WANTED = "wanted: a .keras file as model.save() of Keras 3 writes it, or a run folder"
 
 
@@ -50,7 +54,7 @@ def check_readable(path: Path) -> None:
         if (path / "saved_model.pb").exists():
             raise ModelFileError(
                 f"{path}: a TensorFlow SavedModel, which Keras 3 does not open; where the model was made, save it with "
-                'model.save("model.keras") and give that file'
+                f'model.save("model.keras") and give that file; or in Python: {FUNCTION}'
             )
         raise ModelFileError(f"{path}: a folder, but not a run's; {WANTED}")
     if not path.exists() and (path.parent / "experiment.toml").exists():
@@ -75,10 +79,11 @@ def load_keras(path: Path) -> Any:
     check_readable(path)
     foreign = FOREIGN.get(path.suffix.lower())
     if foreign:
-        raise ModelFileError(f"{path}: {foreign}; {WANTED}")
+        raise ModelFileError(f"{path}: {foreign}; {WANTED}; or in Python: {FUNCTION}")
     if path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
         raise ModelFileError(f"{path}: a name that ends in {path.suffix or 'nothing'}; {WANTED}")
-    config = _config(path) if path.suffix.lower() == ".keras" else None
+    _check_kind(path)
+    config = _config(path) if path.suffix.lower() == ".keras" else _legacy_config(path)
     if config is not None:
         _refuse_lambda(path, config)
     try:
@@ -89,7 +94,8 @@ def load_keras(path: Path) -> Any:
         Exception,
         SystemExit,
     ) as error:  # no archive, a layer it does not know, another version, no memory
-        raise ModelFileError(f"{path}: {_reason(error, config)}") from error
+        version = _legacy_version(path) if path.suffix.lower() != ".keras" else ""
+        raise ModelFileError(f"{path}: {_reason(error, config, version)}") from error
     check_finite(model, str(path))
     return model
 
@@ -111,6 +117,40 @@ def check_finite(model: Any, name: str) -> None:
                 f"{name}: {wrong} of {array.size} numbers of {variable.path} are NaN or infinite: its training went "
                 "astray; give a model with finite weights"
             )
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse an HDF5 file with the name of an archive, and the reverse: Keras goes by the name.
+
+    Raises:
+        ModelFileError: its first bytes are of the other kind.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    if path.suffix.lower() == ".keras" and start == b"\x89HDF":
+        raise ModelFileError(f"{path}: an HDF5 file, as Keras 2 writes them; rename it to end in .h5")
+    if path.suffix.lower() != ".keras" and start == b"PK\x03\x04":
+        raise ModelFileError(f"{path}: an archive of Keras 3; rename it to end in .keras")
+
+
+def _legacy_config(path: Path) -> Any:
+    """Return the parsed network of an HDF5 file; None where there is none to read."""
+    try:
+        with h5py.File(path, "r") as file:
+            written = file.attrs.get("model_config")
+            return json.loads(written) if written and len(written) <= MOST_CONFIG_BYTES else None
+    except (OSError, ValueError, RuntimeError, KeyError, RecursionError, TypeError):
+        return None
+
+
+def _legacy_version(path: Path) -> str:
+    """Return the version of Keras that wrote an HDF5 file; empty where it does not say so."""
+    try:
+        with h5py.File(path, "r") as file:
+            version = file.attrs.get("keras_version", "")
+            return version.decode(errors="replace") if isinstance(version, bytes) else str(version)
+    except (OSError, ValueError, RuntimeError, KeyError):
+        return ""
 
 
 def _config(path: Path) -> Any:
@@ -170,12 +210,8 @@ def _objects(config: Any) -> Iterator[dict[str, Any]]:
             waiting += item
 
 
-def _reason(error: BaseException, config: Any) -> str:
-    unknown = {
-        f"{each['class_name']!r}"
-        for each in _objects(config)
-        if str(each.get("registered_name") or "").count(">") or not _is_keras(each.get("module"))
-    }
+def _reason(error: BaseException, config: Any, version: str = "") -> str:
+    unknown = {f"{each['class_name']!r}" for each in _objects(config) if _is_unknown(each)}
     if unknown:
         return (
             f"Keras does not know {', '.join(sorted(unknown))}, of which the file holds no code: rebuild the model "
@@ -186,7 +222,27 @@ def _reason(error: BaseException, config: Any) -> str:
         return "the model does not fit into this machine's memory"
     if "No model config found" in str(error) or "No model found in config" in str(error):
         return f"it holds weights without their network; {WANTED}"
+    if version[:2] in ("1.", "2."):
+        return (
+            f"written by Keras {version}, which Keras 3 cannot open ({shortened(first_line(error))}); open it with the "
+            "Keras that wrote it and hand fedrobust.audit_model a function predict(images) that calls it, or build the "
+            "network anew in Keras 3 and load its weights"
+        )
     return f"Keras cannot open it ({first_line(error)}); {WANTED}"
+
+
+def _is_unknown(described: dict[str, Any]) -> bool:
+    """Return whether an object of a configuration is of a class that Keras does not have."""
+    if str(described.get("registered_name") or described["class_name"]).count(">"):
+        return True
+    if "module" in described:
+        return described["module"] is None or not _is_keras(described["module"])
+    # As HDF5 files have it: classes without their modules, layers with what goes into them.
+    return (
+        "inbound_nodes" in described
+        and not hasattr(keras.layers, described["class_name"])
+        and (described["class_name"] not in ("Functional", "Model", "Sequential"))
+    )
 
 
 def _is_keras(module: Any) -> bool:

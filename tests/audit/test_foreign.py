@@ -6,9 +6,11 @@ import pytest
 import tensorflow as tf
 
 import fedrobust
+from fedrobust.audit.exported import ExportedTarget
 from fedrobust.audit.misreading import MisreadModelError, by_chance
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.evasion.predictor import Predictor, PredictorError
+from fedrobust.models.interface import Interface
 
 SHAPE = (16, 16, 1)
 GREY = 0.253
@@ -184,7 +186,7 @@ def test_a_function_of_probabilities_in_another_range_and_order_is_the_same_targ
             probabilities = tf.nn.softmax((tf.reshape(x / 255, (-1, 256)) - GREY) @ kernel)[:, ::-1]
         return tape.gradient(probabilities, x, output_gradients=tf.constant(vectors))
 
-    interface = fedrobust.models.interface.Interface.parse("0..255", "1,0")
+    interface = Interface.parse("0..255", "1,0")
     images, labels = draw.random((5, *SHAPE)).astype(np.float32), np.arange(5) % 2
     expected, found = (
         target.gradient(images, labels.astype(np.int32), "margin")
@@ -229,6 +231,40 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(data, tmp_path, model, tol
     with pytest.raises(FedrobustError, match=message):
         fedrobust.audit_model(model, data, out=tmp_path, **told)
     assert not list(tmp_path.iterdir())
+
+
+def exported(model, path, samples=None):
+    """Write a LiteRT file: of float32, or of uint8 where there are samples to calibrate with."""
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if samples is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([image[None]] for image in samples)
+        converter.inference_input_type = converter.inference_output_type = tf.uint8
+    path.write_bytes(converter.convert())
+    return path
+
+
+def test_an_exported_file_is_given_the_range_that_its_code_shows_or_that_was_told(core, draw, tmp_path):
+    images = draw.random((60, *SHAPE)).astype(np.float32)
+    images[0, 0, 0], images[0, 0, 1] = 0, 1
+    expected = np.asarray(core(images))
+    model = behind(core, 1 / 255)
+    coded = ExportedTarget(exported(model, tmp_path / "uint8.tflite", 255 * images))
+    assert str(coded.format) == "0..255"
+    spread = np.ptp(expected)
+    np.testing.assert_allclose(coded.logits(images), expected, atol=spread / 50)
+    floats = exported(model, tmp_path / "float.tflite")
+    told = ExportedTarget(floats, Interface.parse("0..255", "1,0"))
+    np.testing.assert_allclose(told.logits(images)[:, ::-1], expected, atol=1e-4)
+    softmax = keras.Model(core.inputs[0], keras.layers.Softmax()(core.outputs[0]))
+    unwrapped = ExportedTarget(exported(softmax, tmp_path / "softmax.tflite"))
+    np.testing.assert_allclose(np.diff(unwrapped.logits(images)), np.diff(expected), atol=1e-3)
+
+
+def test_an_exported_file_that_wants_another_range_is_asked_about(core, data, tmp_path):
+    file = exported(behind(core, 0.5, 0.5), tmp_path / "float.tflite")
+    with pytest.raises(MisreadModelError, match=r'edge, given images as 0..1.*--input "edge=-1..1" gives'):
+        audited(core, data, tmp_path / "card", edge=file)
 
 
 def test_an_attack_has_no_companions(core, data):

@@ -8,6 +8,7 @@ import os
 import signal
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -69,6 +70,16 @@ def with_nan_answers():
     return keras.Model(model.inputs, keras.ops.log(model.outputs[0] * 0.0 - 1.0))
 
 
+def written_by_keras_2(path):
+    """An HDF5 file with a list of layers, as TensorFlow 1 wrote them."""
+    layers = [
+        {"class_name": "Dense", "config": {"name": "dense", "units": 2, "batch_input_shape": [None, 3]}}
+    ]
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"], file.attrs["backend"] = "2.2.4-tf", "tensorflow"
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": layers})
+
+
 def changed(path, member, content, method=zipfile.ZIP_DEFLATED):
     """Replace one member of an archive."""
     with zipfile.ZipFile(path) as archive:
@@ -92,6 +103,11 @@ def models(tmp_path_factory):
     dense(3).save(folder / "three.keras")
     dense().save_weights(folder / "only.weights.h5")
     dense().save(folder / "good.h5")
+    with_shift().save(folder / "custom.h5")
+    with_lambda().save(folder / "lambda.h5")
+    written_by_keras_2(folder / "old.h5")
+    (folder / "renamed.keras").write_bytes((folder / "good.h5").read_bytes())
+    (folder / "renamed.h5").write_bytes((folder / "good.keras").read_bytes())
     dense().export(folder / "saved_model", verbose=False)
     (folder / "empty").mkdir()
     (folder / "nothing.keras").write_bytes(b"")
@@ -143,6 +159,11 @@ def refused(done, message, code=2):
         ("three.keras", "answers with 3 numbers, the data have 2 classes"),
         ("custom.keras", "does not know 'Shift'"),
         ("lambda.keras", "its layer 'twice' is a Lambda"),
+        ("custom.h5", "does not know 'Shift'"),
+        ("lambda.h5", "its layer 'twice' is a Lambda"),
+        ("old.h5", "written by Keras 2.2.4-tf, which Keras 3 cannot open"),
+        ("renamed.keras", "an HDF5 file, as Keras 2 writes them; rename it to end in .h5"),
+        ("renamed.h5", "an archive of Keras 3; rename it to end in .keras"),
         ("only.weights.h5", "weights without their network"),
         ("saved_model", 'a TensorFlow SavedModel, which Keras 3 does not open; where the model was made, save it with'),
         ("empty", "a folder, but not a run's"),
