@@ -28,7 +28,7 @@ NOT_CONTENT = ("name", "engine", "output")
 """What a cell's result does not depend on."""
 
 
-ADDED = ("federation.patience", "poisoning.on-failure")
+ADDED = ("audit.control-input", "audit.control-labels", "federation.patience", "poisoning.on-failure")
 """Settings that are younger than results which are kept: at their defaults they are no part of a cell's name."""
 
 
