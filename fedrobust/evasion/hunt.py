@@ -74,7 +74,7 @@ class Hunt:
         self.epsilon = np.inf
         self.fresh = False
         self._score = np.full(n, -np.inf)
-        self._memory: dict[str, NDArray[np.float32]] = {}
+        self._memory: dict[str, tuple[NDArray[np.bool_], NDArray[np.float32]]] = {}
         self._fair = np.ones(n, bool) if goal is None else labels != goal
         self._rows = np.flatnonzero(self._fair)
 
@@ -196,14 +196,15 @@ class Hunt:
         return kept
 
     def once(self, name: str, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Return what `compute` returned at the first call, an array with a row an image, for those that stand."""
-        if name not in self._memory:
-            rows = self._rows
+        """Return what `compute` returned for those that stand, a row an image; ask again for images that are new."""
+        rows = self._rows
+        known, memory = self._memory.get(name, (np.zeros(len(self._clean), bool), None))
+        if memory is None or not known[rows].all():
             values = compute()
-            memory = np.zeros((len(self._clean), *values.shape[1:]), np.float32)
-            memory[rows] = values
-            self._memory[name] = memory
-        return self._memory[name][self._rows]
+            memory = np.zeros((len(self._clean), *values.shape[1:]), np.float32) if memory is None else memory
+            memory[rows], known[rows] = values, True
+            self._memory[name] = known, memory
+        return memory[rows]
 
     def margins(self, logits: Logits, labels: Labels) -> NDArray[np.float64]:
         """Return how far each answer is beyond what is wanted: positive where the attack has succeeded."""
