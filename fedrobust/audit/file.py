@@ -30,6 +30,7 @@ from fedrobust.evasion.target import Labels, Logits
 from fedrobust.models.input_format import UNIT
 from fedrobust.models.interface import Interface
 from fedrobust.models.keras_file import check_readable
+from fedrobust.models.recognition import recognised_range
 from fedrobust.models.told import NOTHING_TOLD, Told
 from fedrobust.paths import expanded
 
@@ -282,8 +283,10 @@ def opened_with_digest(
         )
     # What a run wrote takes images in [0, 1], and has the class order of its data.
     if not (isinstance(model, str | Path) and is_of_run(model_path(model))):
-        if opened.format == UNIT and interface.input is None:
-            notes.append("the model is given images as 0..1: nothing in it or told of it says otherwise")
+        if interface.input is None and opened.format == UNIT:
+            is_shown = isinstance(opened, OpenedModel) and recognised_range(opened.keras) is not None
+            why = "as its first layers show" if is_shown else "nothing in it or told of it says otherwise"
+            notes.append(f"the model is given images as 0..1: {why}")
         notes += check_opened(opened, dataset, split, interface)
     return opened, model_digest(model, name), tuple(notes)
 

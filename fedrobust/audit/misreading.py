@@ -179,7 +179,8 @@ def check_reading(
         what: which model, "" for the one under audit, else "control", ...
 
     Returns:
-        A note, where its accuracy is not above a constant classifier's and nothing fits; else nothing.
+        A note, where its accuracy is not above a constant classifier's and nothing fits, or where another range does as
+        well as this one; else nothing.
 
     Raises:
         MisreadModelError: another reading fits; the message says which, with its figure.
@@ -196,7 +197,7 @@ def check_reading(
     if found:
         raise MisreadModelError(_question(now, found, constant, is_told, what))
     if not is_suspicious:
-        return ""
+        return _as_good(now, others, what)
     return (
         f"{f'{what}: ' if what else ''}{share(right, n)} right is not above a constant classifier's "
         f"{100 * constant:.1f} %; {len(others)} other ranges of pixels and class orders were tried, and none fits"
@@ -217,6 +218,19 @@ def _question(
         f"{what or 'the model'}, given images as {now.format}, is right on {share(int(now.right.sum()), n)}, a "
         f"constant classifier on {100 * constant:.1f} %. {fitting}. Add what it was trained with; or {as_it_is} to go "
         f"on as it is{IN_A_STUDY if what == 'control' else ''}"
+    )
+
+
+def _as_good(now: Reading, others: Sequence[Reading], what: str) -> str:
+    """Return a note of the other ranges under which no fewer answers are right; empty if there are none."""
+    n, right = len(now.right), int(now.right.sum())
+    alike = [each for each in others if each.labels == now.labels and int(each.right.sum()) >= right]
+    if not alike:
+        return ""
+    listed = ", ".join(f'"{each.format}" ({int(each.right.sum())} of {n})' for each in alike[:MOST_SHOWN])
+    return (
+        f"{f'{what}: ' if what else ''}images given as {listed} are classified as well as given as {now.format} "
+        f"({right} of {n}): say --input if it was trained with another range"
     )
 
 

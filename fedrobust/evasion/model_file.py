@@ -165,9 +165,8 @@ def _format(
     format.check_channels(shape[2], name)
     notes = []
     if format != UNIT:
-        notes.append(
-            f"the model is given images as {format}: {'as its first layers show' if shown and not told else 'as told'}"
-        )
+        why = "as its first layers show" if not told and (shown or is_first) else "as told"
+        notes.append(f"the model is given images as {format}: {why}")
     if format.whole:
         notes.append(
             "images are rounded to whole numbers before the model; gradients pass the rounding as if it were not there "

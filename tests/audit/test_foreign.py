@@ -7,9 +7,10 @@ import tensorflow as tf
 
 import fedrobust
 from fedrobust.audit.exported import ExportedTarget
-from fedrobust.audit.misreading import MisreadModelError, by_chance
+from fedrobust.audit.misreading import MisreadModelError, by_chance, check_reading
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.evasion.predictor import Predictor, PredictorError
+from fedrobust.models.input_format import UNIT
 from fedrobust.models.interface import Interface
 
 SHAPE = (16, 16, 1)
@@ -165,6 +166,34 @@ def test_a_constant_model_gets_no_question_but_a_note(core, data, tmp_path):
     table = fedrobust.attack_model(constant, data, ["fgsm"], ["4/255"], images=40, out=tmp_path)
     assert "100 of 200 (50.0 %) right is not above a constant classifier's 50.0 %" in table["notes"][-1]
     assert "none fits" in table["notes"][-1]
+
+
+def answers_of(labels, order, right, seed):
+    """Return logits of a model that says the right label, in its own class order, of a share of images."""
+    draw = np.random.default_rng(seed)
+    classes = len(order)
+    said = np.where(draw.random(len(labels)) < right, labels, draw.integers(0, classes, len(labels)))
+    return np.eye(classes)[np.argsort(order)[said]]
+
+
+@pytest.mark.parametrize("order", [(1, 0), (2, 0, 1), (3, 2, 1, 0), (6, 0, 5, 1, 4, 2, 3)])
+def test_any_class_order_is_found(order):
+    labels = np.random.default_rng(1).integers(0, len(order), 256)
+    logits = answers_of(labels, order, 0.7, 2)
+    with pytest.raises(MisreadModelError, match=f'%. --labels "{",".join(map(str, order))}" gives'):
+        read(logits, labels)
+
+
+def read(logits, labels):
+    images = np.random.default_rng(0).random((len(labels), 4, 4, 1)).astype(np.float32)
+    return check_reading(lambda format: logits, images, labels, 1, UNIT, (), (False, False))
+
+
+def test_a_model_that_guesses_is_hardly_ever_asked_about():
+    for seed in range(150):
+        labels = np.random.default_rng(seed).integers(0, 7, 256)
+        note = read(answers_of(labels, tuple(range(7)), 0.0, seed + 1000), labels)
+        assert "none fits" in note or "classified as well" in note
 
 
 def test_by_chance_is_mcnemars_exact_test():

@@ -281,6 +281,8 @@ def test_what_was_recognised_is_said(core):
     assert whole.notes[0] == "the model is given images as uint8: as its first layers show"
     assert "BPDA" in whole.notes[1]
     assert open_model(core, COLOUR, 2).notes == ()
+    first = open_model(WRAPPINGS["channels first"][0](core), COLOUR, 2)
+    assert first.notes == ("the model is given images as 0..1 channels-first: as its first layers show",)
     interface = Interface.parse("0..1", "1,0", "diagnosis")
     told = open_model(with_two_heads(core, named=True), COLOUR, 2, interface=interface)
     assert told.notes == (
