@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import jinja2
 from cells import FILES, HERE
+from claims import check
 from collect import read
 from figures import counted, percent, ranged, seeds
 from ledger import ledger
@@ -36,7 +37,11 @@ def records() -> Records:
 
 
 def page(found: Records) -> str:
-    """Return the text of RESULTS.md."""
+    """Return the text of RESULTS.md.
+
+    Raises:
+        UnsupportedClaimError: the records do not carry what the template says in words.
+    """
     printed = Printed()
     by_name = {one["cell"]: one for each in found.values() for one in each}
     right = found["done-right"]
@@ -46,7 +51,7 @@ def page(found: Records) -> str:
     template = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True).from_string(
         (HERE / "RESULTS.md.j2").read_text(encoding="utf-8")
     )
-    return template.render(
+    text = template.render(
         tables={
             "table1": clean_table(found["table1"], printed),
             "table1_right": clean_table(plain, printed),
@@ -76,6 +81,8 @@ def page(found: Records) -> str:
         ranged=ranged,
         seeds=seeds,
     )
+    check(text, by_name)
+    return text
 
 
 def column(records: list[dict[str, Any]], what: str, *keys: str) -> str:

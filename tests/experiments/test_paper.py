@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parents[2] / "experiments/paper"
-NAMES = ("cells", "collect", "figures", "ledger", "pictures", "tables", "write")
+NAMES = ("cells", "claims", "collect", "figures", "ledger", "pictures", "tables", "write")
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,66 @@ def test_the_page_is_what_the_program_writes_from_the_records(write):
     assert (HERE / "RESULTS.md").read_text(encoding="utf-8") == write.page(write.records()), (
         "run python experiments/paper/write.py"
     )
+
+
+def test_a_page_is_not_written_whose_words_the_records_do_not_carry(write):
+    """Each claim holds of the records, and none of models that all score alike."""
+    import claims
+
+    cells = {one["cell"]: one for each in write.records().values() for one in each}
+    assert all(claim.holds(cells) for claim in claims.CLAIMS)
+    alike = json.loads(json.dumps(cells))
+    for one in (one for one in alike.values() if one["status"] == "finished"):
+        half = {"correct": one["n"] // 2, "balanced": 0.55, "predicted": [3] * one["classes"]}
+        one["clean"] = {**one["clean"], **half}
+        one["fgsm"] = {epsilon: {"correct": one["n"] // 2, "balanced": 0.55} for epsilon in one["fgsm"]}
+        one["audit"] = {**(one["audit"] or {"n": 1}), "word": "not proven", "standing": 0}
+    carried = [claim.words for claim in claims.CLAIMS if claim.holds(alike)]
+    assert not carried, "no claim holds of models that are all the same"
+    with pytest.raises(
+        claims.UnsupportedClaimError, match=r"do not carry .*FGSM breaks(.|\n)*do not carry .*easy set"
+    ):
+        claims.check(write.page(write.records()), alike)
+
+
+@pytest.mark.parametrize(
+    ("file", "cell", "change", "words"),
+    [
+        (
+            "done-right",
+            "done-right/breastmnist/mobilenetv2-file/plain-10-epochs/seed-0",
+            {"fgsm": {"0.005": {"correct": 101, "balanced": 0.5}}},
+            "little of it for MobileNetV2",
+        ),
+        (
+            "federated",
+            "federated/breastmnist/mobilenetv2-file/plain/iid/poisoned/mean/seed-1",
+            {"clean": {"balanced": 0.95}},
+            "not above a constant",
+        ),
+        (
+            "done-right",
+            "done-right/breastmnist/resnet50-random/plain/seed-0",
+            {"audit": {"word": "robust"}},
+            "only",
+        ),
+        (
+            "batchnorm",
+            "batchnorm/breastmnist/resnet50-random/plain/momentum-0.99-average/undersample-false-augment-0/seed-4",
+            {"clean": {"predicted": [1, 155]}},
+            "on six seeds of six",
+        ),
+    ],
+)
+def test_one_record_that_changes_stops_the_page(write, file, cell, change, words):
+    from claims import UnsupportedClaimError
+
+    found = write.records()
+    (one,) = (one for one in found[file] if one["cell"] == cell)
+    for part, values in change.items():
+        one[part] = {**one[part], **values}
+    with pytest.raises(UnsupportedClaimError, match=f"do not carry .*{words}"):
+        write.page(found)
 
 
 def test_the_lines_of_figures_are_what_the_program_writes(write):
