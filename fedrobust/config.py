@@ -112,7 +112,8 @@ class Model(Section):
     """The global model."""
 
     name: str = Field(
-        "mobilenetv2", description="mobilenetv2, densenet121, resnet50, edge-cnn, or a dotted path"
+        "mobilenetv2",
+        description="mobilenetv2, densenet121, resnet50, edge-cnn, strided-cnn, or a dotted path",
     )
     weights: str = Field("random", description="random, imagenet, or a weights file")
     image_size: int = Field(

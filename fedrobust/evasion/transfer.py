@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedrobust.bounds import Count, Text
 from fedrobust.errors import FedrobustError
@@ -15,6 +16,10 @@ from fedrobust.evasion.threat import Images, Norm, Threat, ThreatError
 from fedrobust.evasion.victim import Victim
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.classifier import build_classifier
+from fedrobust.randomness import Purpose, generator
+
+STEP = 8 / 255
+"""How far an image is moved along the surrogate's gradient to ask for another answer."""
 
 SURE = 20.0
 """The logit that a queried label gets, the other classes having 0."""
@@ -26,14 +31,15 @@ class Transfer(Attack):
     """Attack a surrogate, and show the result to the model (Papernot et al., 2016, arXiv:1602.02697).
 
     Who does not know the model can do that. The surrogate is a model of the attacker's own, or is trained here on
-    the model's answers to the images under attack and to others made from them by steps along the surrogate's own
-    gradient (their Jacobian-based augmentation): the exploratory attack of medical imaging's literature.
+    the model's answers to the images under attack, to mixtures of images with different decisions, and, from the
+    second round on, to steps along the surrogate's own gradient (their Jacobian-based augmentation): the exploratory
+    attack of medical imaging's literature.
 
     Attributes:
         surrogate: "query" to train one by asking, the path of a Keras file, or a `Target`.
         attack: what the surrogate is attacked with, to the end of its steps: an adversary that only just fools it
             would fool nobody else.
-        rounds: times that the surrogate is trained anew; before each but the first the images are doubled.
+        rounds: times that the surrogate is trained anew; queries are divided among them.
         queries: most answers that are asked for.
         student: the surrogate's architecture.
         answers: "labels" or "logits": what the model lets out.
@@ -45,9 +51,9 @@ class Transfer(Attack):
 
     surrogate: Any = field(default="query", repr=False)
     attack: Text = "mi-fgsm(steps=20)"
-    rounds: Count = 2
+    rounds: Count = 1
     queries: Count = 4000
-    student: Text = "edge-cnn"
+    student: Text = "strided-cnn"
     answers: Literal["labels", "logits"] = "labels"
     asked: int = field(default=0, init=False)
 
@@ -119,19 +125,26 @@ class Transfer(Attack):
 
         classifier = build_classifier(self.student, target.shape, target.classes, image_size=0, seed=seed)
         victim = Victim.of(classifier)
-        known = grey_levels(images[: self.queries])
+        known = grey_levels(images[: max(1, self.queries // 2)])
         said = self.told(target, known)
+        more = mixtures(known, said.argmax(axis=1), self.share(1) - len(known), seed)
         for turn in range(self.rounds):
+            if len(more):
+                known, said = np.concatenate([known, more]), np.concatenate([said, self.told(target, more)])
             taught = distil(classifier, known, said, 1.0, seed=seed)
             surrogate = WhiteBox.of(victim, taught.weights)
-            left = self.queries - len(known)
-            if turn == self.rounds - 1 or left <= 0:
+            if turn == self.rounds - 1:
                 break
-            shown = known.astype(np.float32) / np.float32(255)
-            slope = surrogate.gradient(shown, said.argmax(axis=1).astype(np.int32), "logit").gradients
-            more = grey_levels(np.clip(shown + 0.1 * np.sign(slope), 0.0, 1.0))[:left]
-            known, said = np.concatenate([known, more]), np.concatenate([said, self.told(target, more)])
+            rows = generator(seed, Purpose.EVALUATION, turn).permutation(len(known))
+            rows = rows[: self.share(turn + 2) - len(known)]
+            shown = known[rows].astype(np.float32) / np.float32(255)
+            slope = surrogate.gradient(shown, said[rows].argmax(axis=1).astype(np.int32), "margin").gradients
+            more = grey_levels(np.clip(shown + np.float32(STEP) * np.sign(slope), 0.0, 1.0))
         return surrogate, len(known)
+
+    def share(self, rounds: int) -> int:
+        """Return how many answers may be asked for in the first rounds."""
+        return self.queries * rounds // self.rounds
 
     def told(self, target: Target, stored: np.ndarray) -> Logits:
         """Return what the model says of 8-bit images, as logits."""
@@ -139,6 +152,41 @@ class Transfer(Attack):
         if self.answers == "logits":
             return logits
         return np.eye(target.classes, dtype=np.float32)[logits.argmax(axis=1)] * np.float32(SURE)
+
+
+def mixtures(images: np.ndarray, decisions: NDArray[np.integer], count: int, seed: int) -> np.ndarray:
+    """Return weighted means of two images that the model decides differently, uint8 (count, height, width, channels).
+
+    Somewhere between the two is the decision boundary: what a surrogate has to learn. Where all decisions are alike,
+    any two images are mixed.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+        decisions: (n,) classes.
+        count: mixtures; none if it is negative.
+        seed: of the pairs and weights.
+
+    Source: Zhang et al. (2017), mixup, arXiv:1710.09412, equation 1, with uniform weights.
+
+    Example:
+        >>> black_and_white = np.stack([np.zeros((2, 2, 1), np.uint8), np.full((2, 2, 1), 255, np.uint8)])
+        >>> grey = mixtures(black_and_white, np.array([0, 1]), 100, seed=0)
+        >>> grey.shape, bool(40 < grey[:, 0, 0, 0].std() < 100)
+        ((100, 2, 2, 1), True)
+    """
+    draw = generator(seed, Purpose.EVALUATION)
+    count = max(count, 0)
+    first = draw.integers(len(images), size=count)
+    # The second is drawn among those decided otherwise: the place of a random one in the order of decisions.
+    order = np.argsort(decisions, kind="stable")
+    ordered = decisions[order]
+    start = np.searchsorted(ordered, decisions[first], "left")
+    same = np.searchsorted(ordered, decisions[first], "right") - start
+    others = np.where(same < len(images), len(images) - same, len(images))
+    place = (draw.random(count) * others).astype(np.int64)
+    second = order[np.where((place >= start) & (same < len(images)), place + same, place)]
+    weight = draw.random(count)[:, None, None, None]
+    return np.rint(weight * images[first] + (1 - weight) * images[second]).astype(np.uint8)
 
 
 def grey_levels(images: Images) -> np.ndarray:

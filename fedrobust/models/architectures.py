@@ -92,6 +92,15 @@ def _edge_cnn_features(shape: Shape) -> keras.Model:
     return keras.Model(inputs, x, name="edge-cnn")
 
 
+def _strided_cnn_features(shape: Shape) -> keras.Model:
+    inputs = x = keras.Input(shape)
+    for stage, filters in enumerate((32, 64), start=1):
+        x = keras.layers.Conv2D(
+            filters, 3, 2, padding="same", activation="relu", name=f"stage{stage}_convolution"
+        )(x)
+    return keras.Model(inputs, keras.layers.Flatten(name="flat")(x), name="strided-cnn")
+
+
 ARCHITECTURES.register("mobilenetv2")(
     Architecture(
         features=_keras_application("MobileNetV2"),
@@ -130,6 +139,18 @@ ARCHITECTURES.register("edge-cnn")(
         channels="native",
         imagenet="",
         summary="student for edge devices: three 3 x 3 convolutions, 94 k parameters",
+    )
+)
+
+
+ARCHITECTURES.register("strided-cnn")(
+    Architecture(
+        features=_strided_cnn_features,
+        scale=_to_minus_one_and_one,
+        smallest=4,
+        channels="native",
+        imagenet="",
+        summary="surrogate for attacks: two strided 3 x 3 convolutions, every place with weights of its own",
     )
 )
 

@@ -14,6 +14,7 @@ from fedrobust.evasion.decision_based import Examples
 from fedrobust.evasion.directions import random_directions
 from fedrobust.evasion.rays import boxes, doubled, flip
 from fedrobust.evasion.target import Slopes
+from fedrobust.evasion.transfer import mixtures
 from tests.evasion.conftest import linear_problem
 
 
@@ -158,6 +159,20 @@ def test_spsa_without_memory_climbs_along_the_linear_models_gradient(two_classes
     far = two_classes.nearest["linf"]
     assert done.success[0][far < 0.9 * epsilon].all()
     assert not done.success[0][far > 1.001 * epsilon].any()
+
+
+def test_mixtures_are_of_images_with_different_decisions():
+    images = np.arange(0, 250, 50, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
+    grey = mixtures(images, np.array([0, 0, 2, 1, 1]), 2000, seed=0)
+    assert (grey == grey[:, :1, :1]).all()
+    assert len(mixtures(images, np.array([0, 0, 2, 1, 1]), -3, seed=0)) == 0
+    # 100 is the only image of its class: pairs of the others are (0 or 50) with (150 or 200).
+    apart = mixtures(images[[0, 1, 3]], np.array([0, 0, 1]), 2000, seed=1)[:, 0, 0, 0]
+    assert (apart > 50).mean() > 0.6, "0 with 50 is no pair"
+    assert apart.max() <= 150
+    alike = mixtures(images, np.zeros(5, int), 2000, seed=0)
+    assert alike.min() < 10
+    assert alike.max() > 190
 
 
 def test_examples_are_the_nearest_of_another_decision():
