@@ -1,7 +1,7 @@
 """A model as an attacker meets it: arrays in, logits and gradients out."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -78,6 +78,10 @@ class WhiteBox:
     def of(cls, victim: Victim, weights: Weights, batch_size: int = 128) -> "WhiteBox":
         """Return a study's model with `weights`."""
         return cls(victim, victim.hold(weights), batch_size)
+
+    def substituted(self) -> "WhiteBox":
+        """Return the same model with substitute gradients: see `fedrobust.evasion.substitutes`."""
+        return replace(self, victim=self.victim.substituted())
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -201,6 +205,20 @@ def decided(logits: Logits, labels: Labels) -> Logits:
     return answers
 
 
+def margins(logits: Logits, labels: Labels) -> NDArray[np.float64]:
+    """Return the largest wrong logit minus the right one, (n,): positive where the answer is wrong.
+
+    Example:
+        >>> margins(np.array([[2.0, 1.0], [0.0, 3.0]], np.float32), np.array([0, 0])).tolist()
+        [-1.0, 3.0]
+    """
+    rows = np.arange(len(labels))
+    others = logits.astype(np.float64)
+    own = others[rows, labels].copy()
+    others[rows, labels] = -np.inf
+    return others.max(axis=1) - own
+
+
 def batches(n: int, size: int) -> Iterator[tuple[NDArray[np.int64], int]]:
     """Yield the rows of each batch and how many of them count.
 
@@ -228,4 +246,5 @@ __all__ = [
     "WhiteBox",
     "batches",
     "decided",
+    "margins",
 ]

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion.losses import slopes
+from fedrobust.evasion.substitutes import replaceable, substituted
 from fedrobust.evasion.threat import Images
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
@@ -34,6 +35,7 @@ class Victim:
         shape: (height, width, channels) of the images that are perturbed.
         classes: how many logits, at least 2.
         view: stored images in [0, 1] to images that are perturbed; nothing in between if None.
+        substitutes: replace gradients that are missing or vanish, see `fedrobust.evasion.substitutes`; answers stay.
     """
 
     def __init__(
@@ -43,9 +45,12 @@ class Victim:
         shape: tuple[int, int, int],
         classes: int,
         view: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        substitutes: bool = False,
     ):
         self.shape = shape
         self.classes = classes
+        self.substitutes = substitutes
+        self._specs = weights
         self._forward = forward
         self._view = view
         images = tf.TensorSpec([None, *shape], tf.float32)
@@ -91,6 +96,15 @@ class Victim:
             return cls(forward, vectors, preparation.prepared, classifier.classes, preparation)
         return cls(forward, vectors, preparation.native, classifier.classes)
 
+    def substituted(self) -> "Victim":
+        """Return the same model with substitute gradients."""
+        return Victim(self._forward, self._specs, self.shape, self.classes, self._view, substitutes=True)
+
+    @cached_property
+    def replaceable(self) -> tuple[str, ...]:
+        """The types of the model's operations whose gradient has a substitute; empty where there are none."""
+        return replaceable(self._logits.get_concrete_function().graph)
+
     def hold(self, weights: Weights) -> Held:
         """Return a study's `weights` as tensors."""
         return tf.constant(weights.trainable), tf.constant(weights.statistics)
@@ -99,6 +113,10 @@ class Victim:
         """Return stored images, uint8 (n, height, width, channels), as float32 in [0, 1] in the attack's space."""
         native = stored.astype(np.float32) / np.float32(255)
         return native if self._view is None else np.asarray(self._view(tf.constant(native)))
+
+    def answers(self, weights: Held, images: tf.Tensor) -> tf.Tensor:
+        """Return logits (n, classes), operation by operation: for graphs that are built around the model."""
+        return self._forward(weights, images)
 
     def logits(self, weights: Held, images: tf.Tensor) -> tf.Tensor:
         """Return logits (n, classes) of `images` in the attack's space."""
@@ -149,6 +167,14 @@ class Victim:
         number: tf.Tensor,
         scale: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        if self.substitutes:
+            with substituted():
+                logits = scale * tf.ensure_shape(self._forward(weights, images), [None, self.classes])
+            losses, directions = slopes(number, logits, labels, targets)
+            (gradient,) = tf.gradients(
+                logits, images, grad_ys=directions, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+            return logits, losses, gradient
         with tf.GradientTape() as tape:
             tape.watch(images)
             logits = scale * tf.ensure_shape(self._forward(weights, images), [None, self.classes])

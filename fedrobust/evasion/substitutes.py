@@ -1,0 +1,113 @@
+"""Substitute gradients of operations that have none, or one that vanishes: the backward pass of BPDA.
+
+An answer is computed as it is; only the way back is replaced, operation by operation, while the graph is built. What a
+model rounds, stops or saturates then shows the slope that it would have if it did not.
+
+Source: Athalye, Carlini and Wagner (2018), Obfuscated gradients give a false sense of security, arXiv:1802.00420,
+section 4.1 (backward pass differentiable approximation).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import tensorflow as tf
+
+PASS = "FedrobustPass"
+SLOW_DECAY = "FedrobustSlowDecay"
+TO_VARYING = "FedrobustToVarying"
+CHOSEN_OR_NOT = "FedrobustChosenOrNot"
+CENTRED = "FedrobustCentred"
+
+SUBSTITUTES = {
+    # Steps, and what cuts a gradient off: as if they were not there.
+    **dict.fromkeys(
+        ("Round", "Rint", "Floor", "Ceil", "Sign", "StopGradient", "PreventGradient", "ClipByValue"),
+        PASS,
+    ),
+    "FakeQuantWithMinMaxArgs": PASS,
+    "FakeQuantWithMinMaxVars": PASS,
+    # Saturating functions: a slope that falls off like 1 / |x| where their own falls off exponentially.
+    **dict.fromkeys(("Tanh", "Sigmoid", "Erf", "Softsign", "Atan"), SLOW_DECAY),
+    # Probabilities: their logits, less what moves all classes alike.
+    "Softmax": CENTRED,
+    # A bound: to what is bounded, whether or not the bound is reached.
+    **dict.fromkeys(("Minimum", "Maximum"), TO_VARYING),
+    # A choice: to both of what is chosen from.
+    **dict.fromkeys(("SelectV2", "Select"), CHOSEN_OR_NOT),
+}
+"""Types of operations in TensorFlow's graph, and the name of what replaces their gradient.
+
+ReLU and ReLU6 keep theirs: they are what ordinary networks are made of.
+"""
+
+
+@contextmanager
+def substituted() -> Iterator[None]:
+    """Build operations with their substitute gradients, inside a graph whose gradients `tf.gradients` takes.
+
+    `tf.GradientTape` does not look at them.
+
+    Example:
+        >>> @tf.function
+        ... def slope(x):
+        ...     with substituted():
+        ...         y = tf.round(x) + tf.tanh(100 * x)
+        ...     return tf.gradients(y, x)[0]
+        >>> [round(float(value), 2) for value in slope(tf.constant([0.0, 1.0]))]
+        [101.0, 1.99]
+    """
+    with tf.compat.v1.get_default_graph().gradient_override_map(SUBSTITUTES):
+        yield
+
+
+def replaceable(graph: Any) -> tuple[str, ...]:
+    """Return the types of the operations in a graph whose gradient has a substitute, sorted."""
+    return tuple(sorted({operation.type for operation in graph.get_operations()} & SUBSTITUTES.keys()))
+
+
+def _registered(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a gradient; a second import of this module, under another name, keeps the first one's."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        with suppress(KeyError):
+            tf.RegisterGradient(name)(function)
+        return function
+
+    return register
+
+
+@_registered(PASS)
+def _pass(operation: Any, slope: tf.Tensor) -> list[tf.Tensor | None]:
+    return [slope, *[None] * (len(operation.inputs) - 1)]
+
+
+@_registered(SLOW_DECAY)
+def _slow_decay(operation: Any, slope: tf.Tensor) -> tf.Tensor:
+    return slope / (1 + tf.abs(operation.inputs[0]))
+
+
+@_registered(CENTRED)
+def _centred(operation: Any, slope: tf.Tensor) -> tf.Tensor:
+    return slope - tf.reduce_mean(slope, axis=-1, keepdims=True)
+
+
+@_registered(TO_VARYING)
+def _to_varying(operation: Any, slope: tf.Tensor) -> list[tf.Tensor | None]:
+    # Bounds are constants or scalars; of two tensors of the full shape both get the slope.
+    full = [one.op.type != "Const" and one.shape.rank == slope.shape.rank for one in operation.inputs]
+    return [
+        _fitted(slope, one) if wanted else None for one, wanted in zip(operation.inputs, full, strict=True)
+    ]
+
+
+@_registered(CHOSEN_OR_NOT)
+def _chosen_or_not(operation: Any, slope: tf.Tensor) -> list[tf.Tensor | None]:
+    _, one, other = operation.inputs
+    return [None, _fitted(slope, one), _fitted(slope, other)]
+
+
+def _fitted(slope: tf.Tensor, to: tf.Tensor) -> tf.Tensor:
+    """Return the slope summed over the axes along which `to` was repeated."""
+    axes, _ = tf.raw_ops.BroadcastGradientArgs(s0=tf.shape(to), s1=tf.shape(slope))
+    return tf.reshape(tf.reduce_sum(slope, axis=axes), tf.shape(to))
