@@ -29,6 +29,7 @@ from fedrobust.study import (
     Problem,
     attack_of,
     base_of,
+    classifier_of,
     dataset_of,
     defence_of,
     evasion_of,
@@ -67,7 +68,7 @@ def check_data(experiment: Experiment) -> None:
 
 def check_models(experiment: Experiment) -> None:
     """Refuse recipes, attacks and networks that do not fit the study's images; see `check`."""
-    _refuse(experiment, [_recipe, _networks, _evasion])
+    _refuse(experiment, [_recipe, _networks, _normalised_alone, _evasion])
 
 
 def check_reach(
@@ -356,6 +357,11 @@ def _strengths_fit(experiment: Experiment) -> Iterator[str]:
                 check_reach([epsilon], evaluation.norm, shape, setting)
             except ConfigError as error:
                 yield str(error)
+    if audit.enabled and evaluation.bits and epsilon_value(audit.epsilon) < (1 - 1e-6) / 255:
+        yield (
+            f"audit.epsilon = {audit.epsilon} with evaluation.bits = {evaluation.bits}: no other 8-bit image lies "
+            "within; choose at least 1/255, one grey level"
+        )
 
 
 def _recipe(experiment: Experiment) -> Iterator[str]:
@@ -396,6 +402,22 @@ def _large_enough(key: str, side: int, name: str, network: "Architecture") -> It
             f"{key} = {side}: {name} takes images from {network.smallest} pixels up; set {key} to "
             f"{network.smallest} or "
             "more (images are resized inside the model)"
+        )
+
+
+def _normalised_alone(experiment: Experiment) -> Iterator[str]:
+    """No batch is a single image where the network normalises over the batch.
+
+    In training BatchNorm would take each image's own mean and variance. Deep layers have one value a channel: less its
+    own mean it is 0 whatever the image, and nothing is learnt. Batches of a client are of nearly equal size
+    (`fedrobust.training.batches`), so that above 2 no client of two images or more has such a batch.
+    """
+    if experiment.training.batch_size > 1:
+        return
+    if classifier_of(experiment, Problem.of(dataset_of(experiment))).layout.statistics:
+        yield (
+            f"training.batch-size = 1: {experiment.model.name} normalises over the batch (BatchNorm), and would see of "
+            "each image only what is left when its own mean is taken away; choose 2 or more"
         )
 
 

@@ -1,8 +1,11 @@
 """What a study names is checked against its data and against everything else before its first round."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from fedrobust import checks
 from fedrobust.checks import check_data, check_models, check_reach
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import DataError
@@ -197,6 +200,21 @@ def test_networks_recipes_and_attacks_fit_the_images(settings, message):
     experiment = study(**settings)
     with pytest.raises(ConfigError, match=message):
         check_models(experiment)
+
+
+def test_a_batch_of_one_image_is_refused_where_it_would_be_normalised_alone(monkeypatch):
+    """And not where the network has no BatchNorm, nor with two images."""
+    with pytest.raises(
+        ConfigError, match=r"training\.batch-size = 1: edge-cnn normalises over the batch.*2 or more"
+    ):
+        check_models(study(training__batch_size=1))
+    check_models(study(training__batch_size=2))
+    monkeypatch.setattr(
+        checks,
+        "classifier_of",
+        lambda experiment, problem: SimpleNamespace(layout=SimpleNamespace(statistics=0)),
+    )
+    check_models(study(training__batch_size=1))
 
 
 def test_models_that_fit_pass():

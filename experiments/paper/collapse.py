@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fedrobust.audit.answers import collapse_of_counts
+from fedrobust.audit.collapse import collapse_of_counts
 
 COUNTS = Path(__file__).with_name("table3.json")
 
