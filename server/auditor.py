@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.audit import Card, Evidence, Plan, Subject, audit
+from fedrobust.audit.evidence import SAMPLE
 from fedrobust.audit.file import companion, file_digest, model_path, official
-from fedrobust.audit.outputs import SAMPLE
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.robustness import clean_logits

@@ -4,11 +4,13 @@ from fedrobust.audit.card import CHECKS, Card, audit
 from fedrobust.audit.evidence import Evidence
 from fedrobust.audit.finding import Finding, Outcome, Weight
 from fedrobust.audit.plan import Plan
+from fedrobust.audit.schema import CARD_SCHEMA
 from fedrobust.audit.search import Search
 from fedrobust.audit.subject import Subject
 from fedrobust.audit.verdict import Verdict
 
 __all__ = [
+    "CARD_SCHEMA",
     "CHECKS",
     "Card",
     "Evidence",

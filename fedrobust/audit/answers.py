@@ -1,76 +1,66 @@
 """Checks of the answers: does the model do its task at all, under attack, and better than without its defence?"""
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fedrobust.audit.collapse import FEWEST, FEWEST_OF_A_CLASS, serious, signs_of_collapse, too_few
 from fedrobust.audit.finding import Finding, Outcome, Weight, share
 from fedrobust.audit.search import Search
 from fedrobust.audit.strength import SURE, mcnemar
-from fedrobust.evaluation.clinical import figures
-from fedrobust.evaluation.intervals import mean_of_proportions, wilson
+from fedrobust.evaluation.intervals import mean_of_proportions
 from fedrobust.evasion import StraightThrough
-from fedrobust.evasion.target import Logits
 
-ONE_CLASS = 0.95
-"""Share of one answer from which on a classifier is called constant."""
-
-KEPT = 0.75
+KEPT = 2 / 3
 """Share of its lead over a constant classifier that a robust model keeps under attack.
 
-A choice, and a lenient one: a model that is right on 90 % of two equal classes may fall to 80 %.
+A choice, and a lenient one: a model that is right on 90 % of two equal classes may fall to 77 %. The 95 % interval
+has to lie above it for "robust", and below it for "not robust".
 """
 
 
-def collapse_of_counts(correct: int, n: int, majority_rate: float) -> bool:
-    """Return whether so many correct answers can be a constant classifier's.
+def enough_images(search: Search) -> Finding:
+    """There are images enough, of more than one class."""
+    labels = search.evidence.subject.labels
+    reason = too_few(labels)
+    return Finding(
+        "enough images",
+        Outcome.FAILED if reason else Outcome.PASSED,
+        Weight.NOT_PROVEN,
+        reason or f"{len(labels)} images of {len(np.unique(labels))} classes",
+        f"at least {FEWEST} images, {FEWEST_OF_A_CLASS} each of two classes",
+        "From so few images, or images of one class, nothing can be concluded about the model."
+        if reason
+        else "There are images enough to tell the model from one that always gives the same answer.",
+        "this project",
+        {"n": len(labels), "classes": len(np.unique(labels))},
+    )
 
-    For tables that print nothing but accuracies: the 95 % interval of the accuracy (Wilson) does not lie above the
-    majority rate.
 
-    Example:
-        >>> collapse_of_counts(117, 156, 114 / 156), collapse_of_counts(541, 624, 390 / 624)
-        (True, False)
-    """
-    return wilson(correct, n)[0] <= majority_rate
-
-
-def signs_of_collapse(labels: np.ndarray, logits: Logits) -> list[str]:
-    """Return the signs that these answers are a constant classifier's; empty if there are none."""
-    found = figures(labels, logits)
-    answers = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1])
-    most, n = int(answers.max()), len(labels)
-    signs = []
-    if most / n > ONE_CLASS:
-        signs.append(f"class {int(answers.argmax())} is the answer to {share(most, n)}")
-    accuracy, balanced, mcc = found["accuracy"], found["balanced accuracy"], found["mcc"]
-    assert accuracy.interval is not None
-    assert balanced.interval is not None
-    assert mcc.interval is not None
-    # A set of equal classes has no majority to hide behind; balanced accuracy says the same there.
-    if accuracy.constant is not None and accuracy.interval[0] <= accuracy.constant:
-        signs.append(
-            f"accuracy {_limits(accuracy.interval)} is not above the majority rate {100 * accuracy.constant:.1f} %"
-        )
-    if balanced.constant is not None and balanced.interval[0] <= balanced.constant:
-        signs.append(
-            f"balanced accuracy {_limits(balanced.interval)} is not above a constant's {100 * balanced.constant:.1f} %"
-        )
-    if mcc.interval[0] <= 0:
-        signs.append(f"Matthews' correlation {mcc.interval[0]:.2f} to {mcc.interval[1]:.2f} is not above 0")
-    return signs
+def _nothing_to_conclude(search: Search, check: str, weight: Weight, rule: str) -> Finding | None:
+    if not too_few(search.evidence.subject.labels):
+        return None
+    sentence = "There are too few images to conclude anything."
+    return Finding(check, Outcome.NOT_APPLICABLE, weight, "-", rule, sentence, "this project", {})
 
 
 def collapse_clean(search: Search) -> Finding:
     """The model knows more than the most frequent class."""
-    signs = _serious(signs_of_collapse(search.evidence.subject.labels, search.evidence.clean))
+    rule = (
+        "no class is over 95 % of the answers; the intervals of balanced accuracy and Matthews' correlation lie above "
+        "those of a constant classifier"
+    )
+    if (skipped := _nothing_to_conclude(search, "collapse, clean", Weight.DEGENERATE, rule)) is not None:
+        return skipped
+    signs = serious(signs_of_collapse(search.evidence.subject.labels, search.evidence.clean))
     return Finding(
         "collapse, clean",
         Outcome.FAILED if signs else Outcome.PASSED,
         Weight.DEGENERATE,
         "; ".join(signs) or "no sign of it",
-        "no class is over 95 % of the answers; the intervals of balanced accuracy and Matthews' correlation lie above "
-        "those of a constant classifier",
+        rule,
         "The model cannot be told from one that always gives the same answer: what no attack can change is no "
         "robustness."
         if signs
@@ -82,19 +72,24 @@ def collapse_clean(search: Search) -> Finding:
 
 def collapse_attacked(search: Search) -> Finding:
     """Under the worst attack the model still knows more than the most frequent class."""
+    rule = (
+        "under the worst case of all attacks: no class is over 95 % of the answers; the intervals of accuracy (where "
+        "the clean one does), balanced accuracy and Matthews' correlation lie above those of a constant classifier"
+    )
+    if (skipped := _nothing_to_conclude(search, "collapse, attacked", Weight.NOT_ROBUST, rule)) is not None:
+        return skipped
     labels = search.evidence.subject.labels
     before = signs_of_collapse(labels, search.evidence.clean)
     signs = signs_of_collapse(labels, search.worst_logits)
-    if before != _serious(before):
+    if before != serious(before):
         # Its accuracy was not above the majority rate before the attack, either: that is not the attack's doing.
-        signs = _serious(signs)
+        signs = serious(signs)
     return Finding(
         "collapse, attacked",
         Outcome.FAILED if signs else Outcome.PASSED,
         Weight.NOT_ROBUST,
         "; ".join(signs) or "no sign of it",
-        "under the worst case of all attacks: no class is over 95 % of the answers; the intervals of accuracy (where "
-        "the clean one does), balanced accuracy and Matthews' correlation lie above those of a constant classifier",
+        rule,
         "Under attack the model is worth no more than one that always gives the same answer."
         if signs
         else "Under attack the model is still better than one that always gives the same answer.",
@@ -103,34 +98,86 @@ def collapse_attacked(search: Search) -> Finding:
     )
 
 
-def keeps_its_lead(search: Search) -> Finding:
-    """The model keeps at least three quarters of its lead over a constant classifier."""
-    subject = search.evidence.subject
-    present = np.unique(subject.labels)
-    clean, attacked = (
-        np.mean([right[subject.labels == label].mean() for label in present])
-        for right in (search.evidence.right, search.standing)
+@dataclass(frozen=True)
+class Lead:
+    """What is left under attack of a model's lead in balanced accuracy over a constant classifier.
+
+    Attributes:
+        clean: balanced accuracy of the clean images.
+        attacked: balanced accuracy under attack.
+        kept: share of the lead that is left, 0 to 1.
+        interval: its 95 % interval: the loss and the lead each by MOVER over the classes' Wilson intervals, their ratio
+            by MOVER-R (Donner and Zou, 2012, Statistical Methods in Medical Research 21(4)).
+    """
+
+    clean: float
+    attacked: float
+    kept: float
+    interval: tuple[float, float]
+
+    @classmethod
+    def of(cls, labels: np.ndarray, right: np.ndarray, standing: np.ndarray) -> "Lead":
+        """Return the lead of a model that is `right` about (n,) images of which those `standing` are left.
+
+        Example:
+            >>> labels = np.repeat([0, 1], 300)
+            >>> right, standing = np.arange(600) % 10 > 0, np.arange(600) % 10 > 1
+            >>> lead = Lead.of(labels, right, standing)
+            >>> round(lead.kept, 3), [round(limit, 2) for limit in lead.interval]
+            (0.75, [0.68, 0.81])
+        """
+        present = [labels == label for label in np.unique(labels)]
+        counts = [int(rows.sum()) for rows in present]
+        of_right, of_lost = (
+            [int((one & rows).sum()) for rows in present] for one in (right, right & ~standing)
+        )
+        constant = 1 / len(present)
+        clean, lost = (float(np.mean(np.divide(some, counts))) for some in (of_right, of_lost))
+        lead = clean - constant
+        low, high = (limit - constant for limit in mean_of_proportions(of_right, counts))
+        if low <= 0:
+            return cls(clean, clean - lost, max(0.0, 1 - lost / lead) if lead > 0 else 0.0, (0.0, 1.0))
+        least, most = _ratio(lost, mean_of_proportions(of_lost, counts), lead, (low, high))
+        return cls(clean, clean - lost, max(0.0, 1 - lost / lead), (max(0.0, 1 - most), min(1.0, 1 - least)))
+
+
+def _ratio(
+    above: float, about_above: tuple[float, float], below: float, about_below: tuple[float, float]
+) -> tuple[float, float]:
+    """Return the limits of a ratio of two estimates, from the limits of each (MOVER-R)."""
+    (l1, u1), (l2, u2), product = about_above, about_below, above * below
+    least = product - math.sqrt(max(0.0, product**2 - l1 * u2 * (2 * above - l1) * (2 * below - u2)))
+    most = product + math.sqrt(max(0.0, product**2 - u1 * l2 * (2 * above - u1) * (2 * below - l2)))
+    return max(0.0, least / (u2 * (2 * below - u2))) if 2 * below > u2 else 0.0, most / (
+        l2 * (2 * below - l2)
     )
-    constant = 1 / len(present)
-    lead, left = clean - constant, attacked - constant
-    kept = max(0.0, left / lead) if lead > 0 else 0.0
-    counts = [int((subject.labels == label).sum()) for label in present]
-    standing = [int((search.standing & (subject.labels == label)).sum()) for label in present]
-    low, high = mean_of_proportions(standing, counts)
-    failed = kept < KEPT
-    n = len(subject)
+
+
+def keeps_its_lead(search: Search) -> Finding:
+    """The model keeps at least two thirds of its lead over a constant classifier."""
+    rule = (
+        "under the worst case of all attacks at least two thirds of the lead in balanced accuracy over a constant "
+        "classifier is left: all of the 95 % interval for robust, none of it for not robust"
+    )
+    if (skipped := _nothing_to_conclude(search, "keeps its lead", Weight.NOT_ROBUST, rule)) is not None:
+        return skipped
+    subject, n = search.evidence.subject, len(search.evidence.subject)
+    lead = Lead.of(subject.labels, search.evidence.right, search.standing)
+    low, high = lead.interval
+    undecided = low < KEPT <= high
     return Finding(
         "keeps its lead",
-        Outcome.FAILED if failed else Outcome.PASSED,
-        Weight.NOT_ROBUST,
-        f"{share(int(search.standing.sum()), n)} right under the worst case, "
-        f"{share(int(search.evidence.right.sum()), n)} clean; "
-        f"balanced {100 * attacked:.1f} % ({_limits((low, high))}) of {100 * clean:.1f} %",
-        "under the worst case of all attacks at least three quarters of the lead in balanced accuracy over a "
-        "constant classifier is left",
-        f"An attacker takes {100 * (1 - kept):.0f} % of what the model knows beyond a constant answer.",
+        Outcome.FAILED if low < KEPT else Outcome.PASSED,
+        Weight.NOT_PROVEN if undecided else Weight.NOT_ROBUST,
+        f"{100 * lead.kept:.1f} % ({100 * low:.1f} to {100 * high:.1f} %) of the lead over a constant classifier is "
+        f"kept: balanced accuracy {100 * lead.attacked:.1f} % of {100 * lead.clean:.1f} %",
+        rule,
+        f"These {n} images do not tell whether an attacker takes more than a third of what the model knows beyond a "
+        "constant answer."
+        if undecided
+        else f"An attacker takes {100 * (1 - lead.kept):.0f} % of what the model knows beyond a constant answer.",
         "this project",
-        {"kept": float(kept), "clean": float(clean), "attacked": float(attacked), "n": n},
+        {"kept": lead.kept, "interval": [low, high], "clean": lead.clean, "attacked": lead.attacked, "n": n},
     )
 
 
@@ -177,8 +224,7 @@ def control(search: Search) -> Finding:
 def unseen_attack(search: Search) -> Finding:
     """At least one attack was made that the training did not use."""
     used = search.evidence.subject.trained_on
-    everything = [*search.gradient_attacks, *search.black_box, *search.transferred]
-    run = [result.name for result in everything if len(result.rows)]
+    run = [result.name for result in search.attacks if len(result.rows)]
     unseen = [name for name in run if not any(name.startswith(one) for one in used)]
     n, broken = len(search.evidence.subject), 0
     for name in unseen:
@@ -333,12 +379,3 @@ def int8_twin(search: Search) -> Finding:
         source,
         {"right": right, "float": float_right, "n": n},
     )
-
-
-def _serious(signs: list[str]) -> list[str]:
-    """Leave out the majority rate for clean images: of a rare disease, a good model may stay under it."""
-    return [sign for sign in signs if not sign.startswith("accuracy")]
-
-
-def _limits(interval: tuple[float, float]) -> str:
-    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"

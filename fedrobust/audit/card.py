@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.audit import answers, outputs, strength
+from fedrobust.audit import answers, outputs, slopes, strength
 from fedrobust.audit.evidence import Evidence
 from fedrobust.audit.finding import Finding
-from fedrobust.audit.search import Search
+from fedrobust.audit.search import NOBODY, Search
 from fedrobust.audit.subject import Subject
-from fedrobust.audit.verdict import Verdict
+from fedrobust.audit.verdict import Tally, Verdict
 from fedrobust.config import ConfigError
 from fedrobust.evaluation.clinical import Figure, figures
 from fedrobust.evaluation.intervals import wilson
@@ -29,16 +29,23 @@ CHECKS: tuple[Check, ...] = (
     of_model(outputs.outputs_are_logits),
     of_model(outputs.deterministic),
     answers.split_and_n,
+    answers.enough_images,
     answers.collapse_clean,
     of_model(outputs.batchnorm_gap),
     of_model(outputs.gradient_health),
+    of_model(slopes.gradient_predicts_the_change),
+    of_model(slopes.no_jump_at_the_boundary),
     strength.loss_swap,
     strength.iterative_beats_single_step,
     strength.monotone,
     strength.large_epsilon,
     strength.converged,
     strength.restarts,
+    strength.substitute_gradients,
+    strength.below_the_head,
+    strength.smoothed_gradients,
     strength.black_box,
+    strength.asked_seriously,
     strength.transfer,
     strength.label_leaking,
     strength.attack_validated,
@@ -118,11 +125,12 @@ def made(search: Search, findings: Sequence[Finding], **about: Any) -> Card:
     """Return the card of a search whose checks are done."""
     evidence = search.evidence
     subject, plan, n = evidence.subject, evidence.plan, len(evidence.subject)
-    verdict = Verdict.of(findings)
     standing = int(search.standing.sum())
+    numbers = tally(search)
+    verdict = Verdict.of(findings, numbers)
     present = np.unique(subject.labels)
     content = {
-        "schema": 1,
+        "schema": 2,
         "model": {"name": subject.name, "digest": subject.digest, "output": subject.output},
         "data": {**subject.data, "n": n},
         "threat": {
@@ -135,7 +143,12 @@ def made(search: Search, findings: Sequence[Finding], **about: Any) -> Card:
         },
         "settings": {"effort": plan.effort, "seed": plan.seed, "steps": plan.steps, "queries": plan.queries},
         "verdict": verdict.to_json(),
-        "notes": list(subject.notes),
+        "cost": {
+            "queries": numbers.queries,
+            "gradients": numbers.gradients,
+            "seconds": sum(result.seconds for result in evidence.results),
+        },
+        "notes": [*subject.notes, *_answers_of(evidence)],
         "checks": [finding.to_json() for finding in findings],
         "clean": _json(figures(subject.labels, evidence.clean, subject.disease)),
         "attacked": {
@@ -176,6 +189,33 @@ def made(search: Search, findings: Sequence[Finding], **about: Any) -> Card:
         **about,
     }
     return Card(verdict, tuple(findings), content)
+
+
+def _answers_of(evidence: Evidence) -> list[str]:
+    """Return what attacks saw in the place of the model's own answers and gradients."""
+    notes = []
+    if evidence.target is not evidence.subject.target:
+        notes.append(
+            f"the model answers at random: attacks see the mean of {evidence.plan.draws} answers and gradients (EOT)"
+        )
+    if evidence.substituted is not None:
+        kinds = ", ".join(evidence.substituted[1])
+        notes.append(f"gradients of {kinds} are also replaced by substitutes (BPDA)")
+    return notes
+
+
+def tally(search: Search) -> Tally:
+    """Return the numbers that the verdict rests on."""
+    evidence = search.evidence
+    breakers = [name for name, _ in _counts(search.broken_by) if name not in ("clean", NOBODY)]
+    return Tally(
+        n=len(evidence.subject),
+        right=int(evidence.right.sum()),
+        standing=int(search.standing.sum()),
+        queries=round(sum(result.queries * len(result.rows) for result in search.attacks)),
+        gradients=round(sum(result.gradients * len(result.rows) for result in search.attacks)),
+        strongest=breakers[0] if breakers else "",
+    )
 
 
 def _json(found: dict[str, Figure]) -> dict[str, Any]:

@@ -15,10 +15,17 @@ from fedrobust.atomic import atomic, cannot_write
 from fedrobust.audit.plan import Plan
 from fedrobust.audit.subject import Subject
 from fedrobust.data.archive import DAMAGE
-from fedrobust.evasion import Attacked, Progress, Target, Threat, attack, attack_named
+from fedrobust.evasion import Attacked, Progress, Target, Threat, WhiteBox, attack, attack_named
 from fedrobust.evasion.attack import Attack, Map
+from fedrobust.evasion.averaged import Averaged
+from fedrobust.evasion.chance import keys_of, uniform
+from fedrobust.evasion.hidden_layers import ReadOut, hidden_read_outs
 from fedrobust.evasion.target import Logits, decided
+from fedrobust.evasion.threat import Images
 from fedrobust.runs.environment import code_digest
+
+SAMPLE = 256
+"""Images that suffice to see a property of the model itself."""
 
 PIECE = 512
 """Images whose attack is finished before it is written down."""
@@ -91,6 +98,15 @@ class Evidence:
                 raise cannot_write(folder, error) from error
 
     @cached_property
+    def hidden_layers(self) -> list[ReadOut]:
+        """Read-outs of hidden layers whose gradients lead elsewhere than the model's; see `hidden_read_outs`."""
+        if not isinstance(self.subject.target, WhiteBox) or self.target is not self.subject.target:
+            return []
+        if not self.differentiable:
+            return []
+        return hidden_read_outs(self.subject.target, self.subject.images[self.sampled])
+
+    @cached_property
     def clean(self) -> Logits:
         """Logits of the clean images; a wrong answer where the model gives no number."""
         return decided(self.said, self.subject.labels)
@@ -98,7 +114,45 @@ class Evidence:
     @cached_property
     def said(self) -> Logits:
         """Logits of the clean images as they come."""
-        return self.subject.target.logits(self.subject.images)
+        return self.target.logits(self.subject.images)
+
+    @cached_property
+    def varying(self) -> dict[str, int]:
+        """How many of `sampled` get different answers in five passes, on the grey levels of files and between them."""
+        images = self.subject.images[self.sampled]
+        keys = keys_of(self.plan.seed, self.sampled)
+        bound = self.plan.value
+        moved = images + np.float32(bound) * (2 * uniform(keys, 1, images.shape[1:]) - 1).astype(np.float32)
+        between = self.plan.threat.project(moved, images, bound)
+        return {
+            "clean": _varying(self.subject.target, images),
+            "moved": _varying(self.subject.target, between),
+        }
+
+    @cached_property
+    def sampled(self) -> NDArray[np.int64]:
+        """Places of the images that suffice to see a property of the model itself, from first to last."""
+        return spread(np.arange(len(self.subject)), SAMPLE)
+
+    @cached_property
+    def target(self) -> Target:
+        """The model as attacks meet it: of one that answers at random, the mean of several answers."""
+        if any(self.varying.values()):
+            return Averaged(self.subject.target, self.plan.draws)
+        return self.subject.target
+
+    @cached_property
+    def substituted(self) -> tuple[Target, tuple[str, ...]] | None:
+        """The model with substitute gradients, and which operations' were replaced; None where there is none such."""
+        if not isinstance(self.subject.target, WhiteBox):
+            return None
+        kinds = self.subject.target.victim.replaceable
+        if not kinds:
+            return None
+        other = self.subject.target.substituted()
+        if other.victim.obstacle:  # an operation without a gradient that there is no substitute for
+            return None
+        return (Averaged(other, self.plan.draws) if self.target is not self.subject.target else other), kinds
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
@@ -111,7 +165,7 @@ class Evidence:
         from fedrobust.evasion import NotDifferentiableError
 
         try:
-            self.subject.target.gradient(self.subject.images[:1], self.subject.labels[:1], "margin")
+            self.target.gradient(self.subject.images[:1], self.subject.labels[:1], "margin")
         except NotDifferentiableError:
             return False
         return True
@@ -162,7 +216,7 @@ class Evidence:
         nested: bool,
         threat: Threat | None,
     ) -> Result:
-        subject, model = self.subject, target or self.subject.target
+        subject, model = self.subject, target or self.target
         if not len(rows):
             none = np.zeros((len(epsilons), 0, model.classes), np.float32)
             return Result(name, epsilons, rows, none[:, :, 0] > 0, none, 0.0, 0.0, 0.0)
@@ -218,6 +272,26 @@ class Evidence:
             with atomic(path) as draft:
                 np.savez_compressed(draft, **arrays)
         return arrays
+
+
+def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return at most so many of the rows, evenly from first to last: a file may be ordered by class.
+
+    Example:
+        >>> spread(np.arange(10), 4).tolist(), spread(np.arange(3), 4).tolist()
+        ([0, 3, 6, 9], [0, 1, 2])
+    """
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+
+
+def _varying(target: Target, images: Images) -> int:
+    """Return how many images get answers that differ by over a thousandth of the largest logit in five passes."""
+    passes = np.stack([target.logits(images) for _ in range(5)])
+    scale = np.maximum(np.abs(passes[0]).max(axis=1), np.finfo(np.float32).tiny)
+    # What is no number is apart.
+    return int((~((np.abs(passes - passes[0]).max(axis=(0, 2)) / scale) <= 1e-3)).sum())
 
 
 def _images_digest(subject: Subject) -> str:

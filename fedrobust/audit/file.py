@@ -10,12 +10,11 @@ import keras
 import numpy as np
 
 from fedrobust.audit.card import Card, audit
-from fedrobust.audit.evidence import Evidence, Report
+from fedrobust.audit.evidence import SAMPLE, Evidence, Report
 from fedrobust.audit.exported import ExportedTarget
 from fedrobust.audit.finding import Finding
 from fedrobust.audit.misreading import SAMPLE as SAMPLE_READ
 from fedrobust.audit.misreading import check_reading
-from fedrobust.audit.outputs import SAMPLE
 from fedrobust.audit.plan import Plan
 from fedrobust.audit.subject import Subject
 from fedrobust.config import ConfigError

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from fedrobust.audit.review import ADVICE
+
 
 class Outcome(StrEnum):
     """How a check ended."""
@@ -11,6 +13,8 @@ class Outcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     NOT_APPLICABLE = "not applicable"
+    NOT_MADE = "not made"
+    """It would have cost more than the effort asked for allows."""
 
 
 class Weight(StrEnum):
@@ -55,6 +59,11 @@ class Finding:
         """Whether it failed."""
         return self.outcome is Outcome.FAILED
 
+    @property
+    def open(self) -> bool:
+        """Whether it was left out, though it could have been made."""
+        return self.outcome is Outcome.NOT_MADE
+
     def to_json(self) -> dict[str, Any]:
         """Return the finding as plain data."""
         return {
@@ -66,7 +75,13 @@ class Finding:
             "sentence": self.sentence,
             "source": self.source,
             "details": self.details,
+            **self._advice(),
         }
+
+    def _advice(self) -> dict[str, str]:
+        """Return what a reviewer calls a check that failed, and what to do next."""
+        advice = ADVICE.get(self.check) if self.failed else None
+        return {"called": advice.called, "next": advice.next} if advice else {}
 
 
 def share(k: int, n: int) -> str:

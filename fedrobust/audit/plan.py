@@ -10,6 +10,9 @@ from fedrobust.evasion import Threat
 
 Effort = Literal["quick", "standard", "full"]
 
+LEVEL = 1 / 255
+"""One grey level of an 8-bit image."""
+
 SHORT: dict[str, tuple[Epsilon, ...]] = {
     "linf": ("0.5/255", "1/255", "2/255", "4/255", "8/255"),
     "l2": (0.1, 0.5, 2.0),
@@ -51,8 +54,16 @@ class Plan:
             raise ConfigError(f"effort = {self.effort!r}: choose quick, standard or full")
         if not self.value > 0:
             raise ConfigError(f"epsilon = {self.epsilon}: choose a number above 0")
+        if self.threat.bits and not self.value >= LEVEL * (1 - 1e-6):
+            raise ConfigError(
+                f"epsilon = {self.epsilon} with bits = {self.threat.bits}: no other 8-bit image lies within; choose at "
+                "least 1/255, one grey level, or bits = 0"
+            )
         curves = SHORT if self.effort == "quick" else CURVES
-        chosen = {epsilon_value(one): one for one in (self.curve or curves[self.threat.norm])}
+        usual = [
+            one for one in curves[self.threat.norm] if not self.threat.bits or epsilon_value(one) >= LEVEL
+        ]
+        chosen = {epsilon_value(one): one for one in (self.curve or usual)}
         chosen.setdefault(self.value, self.epsilon)
         object.__setattr__(self, "curve", tuple(chosen[value] for value in sorted(chosen)))
 
@@ -85,14 +96,34 @@ class Plan:
         return f"pgd({', '.join([f'steps={steps}', *equal, *settings])})"
 
     @property
+    def draws(self) -> int:
+        """Answers of a random model that are averaged (EOT)."""
+        return {"quick": 2, "standard": 8, "full": 16}[self.effort]
+
+    @property
     def steps(self) -> int:
         """Steps of the ensemble's gradient attacks."""
         return {"quick": 20, "standard": 50, "full": 100}[self.effort]
 
     @property
     def queries(self) -> int:
-        """Square's queries."""
+        """Square's queries on every image that stands."""
         return {"quick": 150, "standard": 1000, "full": 5000}[self.effort]
+
+    def black_box(self, norm: str) -> list[tuple[str, int]]:
+        """Return what only asks, and on how many of the nearest images that stand: 0 for all of them.
+
+        Example:
+            >>> Plan(effort="quick").black_box("linf")
+            [('noise', 0), ('radial-probes', 0), ('square(queries=150)', 0)]
+        """
+        always = [("noise", 0), ("radial-probes", 0), (f"square(queries={self.queries})", 0)]
+        if self.effort == "quick":
+            return always
+        asked, images = (1000, 64) if self.effort == "standard" else (4000, 256)
+        decisions = f"hop-skip-jump(queries={asked})"
+        longer = [("square(queries=5000)", 16)] if self.effort == "standard" else []
+        return [*always, (decisions, images), (f"spsa(steps={asked // 50})", images), *longer]
 
     def large(self, shape: tuple[int, int, int]) -> float:
         """Return an epsilon at which no model can be right: every pixel may become grey."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fedrobust.audit.evidence import Evidence, Result
 from fedrobust.evasion import Threat
-from fedrobust.evasion.target import Logits
+from fedrobust.evasion.target import Logits, margins
 
 NOBODY = "standing"
 
@@ -80,7 +80,7 @@ class Search:
 
     @cached_property
     def gradient_attacks(self) -> list[Result]:
-        """What looks at gradients, the parts of the ensemble on what the others left standing."""
+        """What follows the model's own gradients; the parts of the ensemble on what the others left standing."""
         if not self.evidence.differentiable:
             return []
         found = [
@@ -108,37 +108,88 @@ class Search:
         return self._standing(self.gradient_attacks)
 
     @cached_property
+    def substituted(self) -> list[Result]:
+        """PGD along substitute gradients, on the images that stand after the gradient attacks.
+
+        Empty where no operation of the model has a substitute.
+        """
+        if self.evidence.substituted is None:
+            return []
+        target, _ = self.evidence.substituted
+        spec = self.evidence.plan.pgd(2 * self.steps, "loss='margin'")
+        return [self.evidence.run(spec, target=target, of="substitute gradients", rows=self.after_gradients)]
+
+    @cached_property
+    def below(self) -> list[Result]:
+        """PGD along read-outs of hidden layers whose gradient is not the model's, on the images that stand so far."""
+        if self.evidence.plan.effort == "quick":
+            return []
+        found: list[Result] = []
+        for readout in self.evidence.hidden_layers:
+            rows = self._standing([*self.gradient_attacks, *self.substituted, *found])
+            spec = self.evidence.plan.pgd(2 * self.steps, "loss='margin'")
+            found.append(
+                self.evidence.run(spec, target=readout.target, of=f"below {readout.name}", rows=rows)
+            )
+        return found
+
+    @cached_property
+    def smoothed(self) -> list[Result]:
+        """PGD along gradients averaged around each image, on the images that stand so far."""
+        if self.evidence.plan.effort == "quick" or not self.evidence.differentiable:
+            return []
+        rows = self._standing([*self.gradient_attacks, *self.substituted, *self.below])
+        return [self.evidence.run(f"smoothed-pgd(steps={self.steps})", rows=rows)]
+
+    @property
+    def other_slopes(self) -> list[Result]:
+        """What follows slopes that the model does not show."""
+        return [*self.substituted, *self.below, *self.smoothed]
+
+    @cached_property
+    def after_slopes(self) -> NDArray[np.bool_]:
+        """Which images stand after everything that follows a slope, (n,)."""
+        return self._standing([*self.gradient_attacks, *self.other_slopes])
+
+    @cached_property
     def black_box(self) -> list[Result]:
-        """What only asks, on the images that stand after the gradient attacks."""
-        queries = self.evidence.plan.queries
-        return [
-            self.evidence.run(spec, rows=self.after_gradients)
-            for spec in ("noise", f"square(queries={queries})")
-        ]
+        """What only asks, on the images that stand after everything that follows a slope.
+
+        The dearest attacks turn to the images that are nearest to their boundary.
+        """
+        plan = self.evidence.plan
+        found: list[Result] = []
+        for spec, most in plan.black_box(self.evidence.plan.threat.norm):
+            rows = self._standing([*self.gradient_attacks, *self.other_slopes, *found])
+            found.append(self.evidence.run(spec, rows=self._nearest(rows, most, found)))
+        return found
 
     @cached_property
     def transferred(self) -> list[Result]:
-        """Adversaries of other models, tried on the images that stand after the gradient attacks."""
+        """Adversaries of other models, tried on the images that stand after everything that follows a slope."""
         from fedrobust.evasion import Transfer
 
         subject = self.evidence.subject
         others = [one for one in (subject.control, subject.teacher) if one is not None]
         found = [
-            self.evidence.run(
-                Transfer(surrogate=target), of=f"transfer from {name}", rows=self.after_gradients
-            )
+            self.evidence.run(Transfer(surrogate=target), of=f"transfer from {name}", rows=self.after_slopes)
             for name, target in others
         ]
         if self.evidence.plan.effort != "quick" or not self.evidence.differentiable:
-            found.append(self.evidence.run("transfer", rows=self.after_gradients))
+            found.append(self.evidence.run("transfer", rows=self.after_slopes))
         return found
+
+    @property
+    def attacks(self) -> list[Result]:
+        """Every attack on the model within its threat, in the order in which broken images are put down to them."""
+        return [*self.gradient_attacks, *self.other_slopes, *self.black_box, *self.transferred]
 
     @cached_property
     def broken_by(self) -> NDArray[np.str_]:
         """What broke each image first, (n,): an attack, "clean" if it is wrong as it is, "standing" if nothing did."""
         n = len(self.evidence.subject)
         by = np.where(self.evidence.right, NOBODY, "clean").astype("<U120")
-        for result in [*self.gradient_attacks, *self.black_box, *self.transferred]:
+        for result in self.attacks:
             new = result.broken(self.epsilon, n) & (by == NOBODY)
             by[new] = result.name
         return by
@@ -151,18 +202,31 @@ class Search:
     @cached_property
     def worst_logits(self) -> Logits:
         """The model's answers to the worst image found of each, (n, classes)."""
+        return self._worst(self.attacks)
+
+    def _worst(self, results: list[Result]) -> Logits:
         logits = self.evidence.clean.copy()
         undecided = np.ones(len(logits), bool)
-        for result in [*self.gradient_attacks, *self.black_box, *self.transferred]:
+        for result in results:
             rows = result.rows
             for place in range(result.epsilons.index(self.epsilon) + 1):
                 answers, broken = result.logits[place], result.success[place]
-                gap = _margins(answers, self.evidence.subject.labels[rows])
-                old = _margins(logits[rows], self.evidence.subject.labels[rows])
+                gap = margins(answers, self.evidence.subject.labels[rows])
+                old = margins(logits[rows], self.evidence.subject.labels[rows])
                 better = undecided[rows] & (broken | (gap > old))
                 logits[rows[better]] = answers[better]
                 undecided[rows[broken]] = False
         return logits
+
+    def _nearest(self, rows: NDArray[np.bool_], most: int, found: list[Result]) -> NDArray[np.bool_]:
+        """Return at most so many of the images, those of which an attack came nearest to breaking them; 0 for all."""
+        if not most or rows.sum() <= most:
+            return rows
+        worst = self._worst([*self.gradient_attacks, *self.other_slopes, *found])
+        gap = np.where(rows, margins(worst, self.evidence.subject.labels), -np.inf)
+        chosen = np.zeros(len(rows), bool)
+        chosen[np.argsort(-gap, kind="stable")[:most]] = True
+        return chosen
 
     def eight_bit(self) -> Result:
         """PGD on images that a file can hold."""
@@ -175,11 +239,3 @@ class Search:
         for result in results:
             standing &= ~result.broken(self.epsilon, len(standing))
         return standing
-
-
-def _margins(logits: Logits, labels: NDArray[np.int32]) -> NDArray[np.float64]:
-    others = logits.astype(np.float64)
-    rows = np.arange(len(labels))
-    own = others[rows, labels].copy()
-    others[rows, labels] = -np.inf
-    return others.max(axis=1) - own

@@ -1,20 +1,40 @@
-"""From findings to one word."""
+"""From findings to one word, and to a sentence with its numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedrobust.audit.finding import Finding, Weight
+from fedrobust.audit.finding import Finding, Weight, share
+from fedrobust.audit.review import ADVICE
 
 ORDER = (Weight.DEGENERATE, Weight.NOT_ROBUST, Weight.NOT_PROVEN)
 """A model that does nothing is not called broken, and one that was broken is not called unproven."""
 
-SENTENCES = {
-    "degenerate": "The model does not do its task, so that there is nothing to be robust about.",
-    "not robust": "Within the threat there are images that break the model.",
-    "not proven": "No attack broke the model enough, but the attacks cannot be trusted to have tried hard enough.",
-    "robust": "Within the threat, and against every attack made here, the model keeps what it knows.",
-}
+
+@dataclass(frozen=True)
+class Tally:
+    """The numbers that a verdict rests on.
+
+    Attributes:
+        n: images.
+        right: of these, right as they are.
+        standing: of these, right after every attack.
+        queries: images that the model was asked about, over all attacks.
+        gradients: gradients taken.
+        strongest: the attack that most of the broken images are put down to; empty where nothing broke.
+    """
+
+    n: int
+    right: int
+    standing: int
+    queries: int
+    gradients: int
+    strongest: str = ""
+
+    @property
+    def broken(self) -> int:
+        """Images that are right as they are and wrong under attack."""
+        return self.right - self.standing
 
 
 @dataclass(frozen=True)
@@ -23,8 +43,8 @@ class Verdict:
 
     Attributes:
         word: "robust", "not robust", "not proven" or "degenerate".
-        sentence: what it means.
-        deciding: the checks that decided it: the failed ones, or none for "robust".
+        sentence: what it means, with its numbers.
+        deciding: the checks that decided it: those that failed or were not made, or none for "robust".
     """
 
     word: str
@@ -32,14 +52,101 @@ class Verdict:
     deciding: tuple[str, ...]
 
     @classmethod
-    def of(cls, findings: Sequence[Finding]) -> "Verdict":
-        """Return the verdict that follows from `findings`: the gravest of what failed."""
+    def of(cls, findings: Sequence[Finding], tally: Tally) -> "Verdict":
+        """Return the verdict that follows from `findings`: the gravest of what failed.
+
+        A check that was not made, though it could have been, leaves open what it would have found.
+
+        Example:
+            >>> Verdict.of([], Tally(n=100, right=90, standing=80, queries=5000, gradients=4000)).word
+            'robust'
+        """
         for weight in ORDER:
-            failed = tuple(one.check for one in findings if one.failed and one.weight is weight)
+            failed = [one for one in findings if one.failed and one.weight is weight]
             if failed:
-                return cls(str(weight), SENTENCES[str(weight)], failed)
-        return cls("robust", SENTENCES["robust"], ())
+                blind = _terms([one for one in findings if one.failed and one.check in BLIND])
+                return cls(
+                    str(weight), SENTENCES[weight](failed, blind, tally), tuple(one.check for one in failed)
+                )
+        left_out = [one for one in findings if one.open]
+        if left_out:
+            return cls(str(Weight.NOT_PROVEN), _looked_quickly(tally), tuple(one.check for one in left_out))
+        return cls("robust", _robust(tally), ())
 
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as plain data."""
         return {"word": self.word, "sentence": self.sentence, "deciding": list(self.deciding)}
+
+
+def _robust(tally: Tally) -> str:
+    return f"Not broken, and every check is clean: {_standing(tally)}. {_rests_on(tally)}"
+
+
+def _looked_quickly(tally: Tally) -> str:
+    return (
+        f"Not broken by a quick look: {_standing(tally)}. Whether the gradients are masked was not looked into: run "
+        f"the audit with --effort standard. {_rests_on(tally)}"
+    )
+
+
+def _degenerate(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
+    return f"The model does not do its task, so that there is nothing to be robust about: {failed[0].figure}."
+
+
+def _not_robust(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
+    by = f", most of them by {tally.strongest}" if tally.strongest else ""
+    figures = "; ".join(one.figure for one in failed if one.check == "keeps its lead")
+    return (
+        f"Broken: {share(tally.broken, max(1, tally.right))} of the images that are right fall within the threat{by}. "
+        + (f"{figures[0].upper()}{figures[1:]}. " if figures else "")
+        + (f"The gradients that the model shows do not tell all of it ({blind}). " if blind else "")
+        + _rests_on(tally)
+    )
+
+
+def _not_proven(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
+    if blind:
+        return f"Not broken, but the attacks could not see ({blind}): {_standing(tally)}. {_rests_on(tally)}"
+    return f"Not proven: {failed[0].sentence} {_standing(tally, first=True)}. {_rests_on(tally)}"
+
+
+def _terms(findings: Sequence[Finding]) -> str:
+    """Return what reviewers call these failures, each once."""
+    return ", ".join(dict.fromkeys(ADVICE[one.check].called for one in findings))
+
+
+def _standing(tally: Tally, first: bool = False) -> str:
+    after = "stand after every attack that was made"
+    text = f"{share(tally.standing, tally.n)} images {after}, {tally.right} are right as they are"
+    return text if not first else text[:1].upper() + text[1:]
+
+
+def _rests_on(tally: Tally) -> str:
+    return f"This rests on {tally.queries:,} queries and {tally.gradients:,} gradients."
+
+
+SENTENCES = {Weight.DEGENERATE: _degenerate, Weight.NOT_ROBUST: _not_robust, Weight.NOT_PROVEN: _not_proven}
+
+BLIND = frozenset(
+    {
+        "outputs are logits",
+        "deterministic",
+        "gradient health",
+        "gradient predicts the change",
+        "no jump at the boundary",
+        "loss swap",
+        "iterative at least single step",
+        "monotone in epsilon",
+        "large epsilon",
+        "converged",
+        "restarts",
+        "substitute gradients",
+        "below the head",
+        "smoothed gradients",
+        "black box at most white box",
+        "transfer at most white box",
+        "label leaking",
+        "attack validated",
+    }
+)
+"""Checks of whether the attacks could find what there is."""

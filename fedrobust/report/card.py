@@ -11,8 +11,15 @@ from fedrobust.report.folder import ReportError
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent
 
-SCHEMA = 1
-MARKS = {"passed": "✓ passed", "failed": "✗ failed", "not applicable": "– not applicable"}
+SCHEMAS = (1, 2)
+"""Of cards that can be shown; 2 tells of a failed check what it is called and what to do next."""
+
+MARKS = {
+    "passed": "✓ passed",
+    "failed": "✗ failed",
+    "not applicable": "– not applicable",
+    "not made": "– not made",
+}
 
 
 def write(folder: Path) -> Path:
@@ -26,8 +33,10 @@ def write(folder: Path) -> Path:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ReportError(f"{path}: {error}") from error
-    if not isinstance(card, dict) or card.get("schema") != SCHEMA:
-        raise ReportError(f"{path}: not a card of schema {SCHEMA}; write it with the version that made it")
+    if not isinstance(card, dict) or card.get("schema") not in SCHEMAS:
+        raise ReportError(
+            f"{path}: not a card of schema {' or '.join(map(str, SCHEMAS))}; write it with the version that made it"
+        )
     target = folder / "card.html"
     with atomic(target) as draft:
         draft.write_text(render(card), encoding="utf-8", errors="replace", newline="\n")
@@ -66,9 +75,11 @@ def section(card: Mapping[str, Any] | None) -> dict[str, Any]:
         "deciding": list(card["verdict"]["deciding"]),
         "notes": list(card["notes"]),
         "checks": [
-            {**check, "mark": MARKS.get(check["outcome"], check["outcome"])} for check in card["checks"]
+            {"called": "", "next": "", **check, "mark": MARKS.get(check["outcome"], check["outcome"])}
+            for check in card["checks"]
         ],
         "failed": sum(check["outcome"] == "failed" for check in card["checks"]),
+        "open": sum(check["outcome"] == "not made" for check in card["checks"]),
         "passed": sum(check["outcome"] == "passed" for check in card["checks"]),
         "figures": _figures(card),
         "classes": _classes(card),

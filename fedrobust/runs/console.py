@@ -232,7 +232,12 @@ def round_line(record: Mapping[str, Any], rounds: int) -> str:
     return "  ".join(parts)
 
 
-MARKS = {"passed": "[green]passed[/]", "failed": "[red]failed[/]", "not applicable": "[dim]-     [/]"}
+MARKS = {
+    "passed": "[green]passed[/]",
+    "failed": "[red]failed[/]",
+    "not applicable": "[dim]-     [/]",
+    "not made": "[yellow]open  [/]",
+}
 
 
 def check_line(finding: Mapping[str, Any]) -> str:

@@ -139,7 +139,7 @@ def broken(undefended):
 def audited(phantom):
     """Return the card of a model on the phantom's test images, with the outcome of each check by name."""
 
-    def audited(model, folder=None, map=None, **about):
+    def audited(model, folder=None, map=None, effort="quick", **about):
         opened = open_model(model, phantom.image_shape, phantom.classes)
         images = phantom.test.images[:200]
         labels = phantom.test.labels[:200]
@@ -161,7 +161,7 @@ def audited(phantom):
         )
         subject = replace(subject, **about)
         with ThreadPoolExecutor(2) as pool:
-            card = audit(Evidence(subject, Plan(epsilon=EPSILON, effort="quick"), folder, map or pool.map))
+            card = audit(Evidence(subject, Plan(epsilon=EPSILON, effort=effort), folder, map or pool.map))
         checks = {finding.check: finding for finding in card.findings}
         failed = {finding.check for finding in card.findings if finding.failed}
         return SimpleNamespace(card=card, word=card.verdict.word, checks=checks, failed=failed)

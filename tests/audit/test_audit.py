@@ -3,14 +3,17 @@ from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
+import jsonschema
 import numpy as np
 import pytest
 
-from fedrobust.audit import CHECKS, Evidence, Outcome, Plan, Subject, Verdict, Weight
-from fedrobust.audit.answers import collapse_attacked, signs_of_collapse
+from fedrobust.audit import CARD_SCHEMA, CHECKS, Evidence, Outcome, Plan, Subject, Verdict, Weight
+from fedrobust.audit.answers import collapse_attacked
+from fedrobust.audit.collapse import signs_of_collapse
 from fedrobust.audit.evidence import Result
 from fedrobust.audit.finding import Finding
 from fedrobust.audit.strength import mcnemar
+from fedrobust.audit.verdict import Tally
 from fedrobust.config import ConfigError
 from fedrobust.evasion import NotDifferentiableError
 from fedrobust.evasion.model_file import open_model
@@ -68,8 +71,16 @@ def test_an_undefended_model_is_not_robust(of_undefended):
     assert of_undefended.card.content["broken-by"].get("standing", 0) < 140
 
 
-def test_adversarial_training_at_a_larger_epsilon_is_robust(of_defended):
-    assert of_defended.word == "robust", of_defended.failed
+def test_a_quick_look_breaks_no_model_trained_at_a_larger_epsilon_and_does_not_call_it_robust(of_defended):
+    assert not of_defended.failed
+    assert of_defended.word == "not proven"
+    assert of_defended.card.verdict.deciding == (
+        "below the head",
+        "smoothed gradients",
+        "asked by decisions",
+        "transfer at most white box",
+    )
+    assert "--effort standard" in of_defended.card.verdict.sentence
     assert of_defended.checks["control"].outcome is Outcome.PASSED
     assert of_defended.checks["unseen attack"].details["unseen"]
     standing = of_defended.card.content["attacked"]["standing"]
@@ -104,6 +115,8 @@ def test_a_stronger_look_at_the_temperature_sees_through_it(of_broken, of_undefe
 
 def test_the_card_says_everything(of_undefended):
     content = of_undefended.card.content
+    jsonschema.validate(content, CARD_SCHEMA)
+    assert content["cost"]["queries"] > content["cost"]["gradients"] > 200
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert len(content["checks"]) == len(CHECKS)
     assert sum(content["broken-by"].values()) == content["data"]["n"] == 200
@@ -249,16 +262,28 @@ def test_the_gravest_failure_decides():
     def failed(name, weight):
         return Finding(name, Outcome.FAILED, weight, "", "", "", "", {})
 
+    def verdict(*findings):
+        return Verdict.of(
+            findings, Tally(n=100, right=90, standing=70, queries=5, gradients=4, strongest="pgd")
+        )
+
     masked, broken_, empty = (
         failed("masked", Weight.NOT_PROVEN),
         failed("broken", Weight.NOT_ROBUST),
         failed("empty", Weight.DEGENERATE),
     )
     reported = failed("reported", Weight.REPORT)
-    assert Verdict.of([reported]).word == "robust"
-    assert Verdict.of([masked, reported]).word == "not proven"
-    assert Verdict.of([masked, broken_]).word == "not robust"
-    assert Verdict.of([masked, broken_, empty]).deciding == ("empty",)
+    open_ = replace(failed("left out", Weight.NOT_PROVEN), outcome=Outcome.NOT_MADE)
+    assert verdict(reported).word == "robust"
+    assert verdict(reported, open_).word == "not proven"
+    assert verdict(reported, open_).deciding == ("left out",)
+    assert verdict(masked, open_, reported).deciding == ("masked",)
+    assert verdict(masked, broken_).word == "not robust"
+    assert "20 of 90 (22.2 %)" in verdict(broken_).sentence
+    assert "most of them by pgd" in verdict(broken_).sentence
+    assert verdict(masked, broken_, empty).deciding == ("empty",)
+    blind = replace(masked, check="gradient health")
+    assert "could not see (vanishing gradient)" in verdict(blind).sentence
 
 
 def test_mcnemar_is_the_sign_test():

@@ -1,0 +1,81 @@
+"""Signs that answers are those of a constant classifier, and when images are too few to tell."""
+
+import numpy as np
+
+from fedrobust.audit.finding import share
+from fedrobust.evaluation.clinical import figures
+from fedrobust.evaluation.intervals import wilson
+from fedrobust.evasion.target import Logits
+
+ONE_CLASS = 0.95
+"""Share of one answer from which on a classifier is called constant."""
+
+FEWEST = 30
+FEWEST_OF_A_CLASS = 5
+"""Images, and images of each of two classes, below which nothing is concluded."""
+
+
+def too_few(labels: np.ndarray) -> str:
+    """Return why these images are too few to conclude anything; empty if they are not.
+
+    Example:
+        >>> too_few(np.array([0] * 40)), too_few(np.array([0, 1] * 20))
+        ('all 40 images are of one class', '')
+    """
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    if len(counts) < 2:
+        return f"all {len(labels)} images are of one class"
+    if len(labels) < FEWEST:
+        return f"{len(labels)} images; at least {FEWEST} are wanted"
+    if np.sort(counts)[-2] < FEWEST_OF_A_CLASS:
+        return f"but for {len(labels) - counts.max()} images all {len(labels)} are of one class"
+    return ""
+
+
+def collapse_of_counts(correct: int, n: int, majority_rate: float) -> bool:
+    """Return whether so many correct answers can be a constant classifier's.
+
+    For tables that print nothing but accuracies: the 95 % interval of the accuracy (Wilson) does not lie above the
+    majority rate.
+
+    Example:
+        >>> collapse_of_counts(117, 156, 114 / 156), collapse_of_counts(541, 624, 390 / 624)
+        (True, False)
+    """
+    return wilson(correct, n)[0] <= majority_rate
+
+
+def signs_of_collapse(labels: np.ndarray, logits: Logits) -> list[str]:
+    """Return the signs that these answers are a constant classifier's; empty if there are none."""
+    found = figures(labels, logits)
+    answers = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1])
+    most, n = int(answers.max()), len(labels)
+    signs = []
+    if most / n > ONE_CLASS:
+        signs.append(f"class {int(answers.argmax())} is the answer to {share(most, n)}")
+    accuracy, balanced, mcc = found["accuracy"], found["balanced accuracy"], found["mcc"]
+    assert accuracy.interval is not None
+    assert balanced.interval is not None
+    assert mcc.interval is not None
+    # A set of equal classes has no majority to hide behind; balanced accuracy says the same there.
+    if accuracy.constant is not None and accuracy.interval[0] <= accuracy.constant:
+        signs.append(
+            f"accuracy {_limits(accuracy.interval)} is not above the majority rate {100 * accuracy.constant:.1f} %"
+        )
+    if balanced.constant is not None and balanced.interval[0] <= balanced.constant:
+        signs.append(
+            f"balanced accuracy {_limits(balanced.interval)} is not above a constant's {100 * balanced.constant:.1f} %"
+        )
+    if mcc.interval[0] <= 0:
+        signs.append(f"Matthews' correlation {mcc.interval[0]:.2f} to {mcc.interval[1]:.2f} is not above 0")
+    return signs
+
+
+def serious(signs: list[str]) -> list[str]:
+    """Leave out the majority rate for clean images: of a rare disease, a good model may stay under it."""
+    return [sign for sign in signs if not sign.startswith("accuracy")]
+
+
+def _limits(interval: tuple[float, float]) -> str:
+    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"
