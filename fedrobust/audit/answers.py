@@ -124,7 +124,7 @@ class Lead:
             >>> right, standing = np.arange(600) % 10 > 0, np.arange(600) % 10 > 1
             >>> lead = Lead.of(labels, right, standing)
             >>> round(lead.kept, 3), [round(limit, 2) for limit in lead.interval]
-            (0.75, [0.68, 0.81])
+            (0.75, [0.68, 0.8])
         """
         present = [labels == label for label in np.unique(labels)]
         counts = [int(rows.sum()) for rows in present]
