@@ -78,7 +78,6 @@ def test_a_quick_look_breaks_no_model_trained_at_a_larger_epsilon_and_does_not_c
         "below the head",
         "smoothed gradients",
         "asked by decisions",
-        "transfer at most white box",
     )
     assert "--effort standard" in of_defended.card.verdict.sentence
     assert of_defended.checks["control"].outcome is Outcome.PASSED
