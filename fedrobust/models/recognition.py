@@ -16,6 +16,8 @@ PASSED_OVER = (
     "Concatenate",
     "GaussianNoise",
     "Flip",
+    "GetItem",
+    "Stack",
     "Cast",
     "Permute",
     "Transpose",
@@ -53,8 +55,8 @@ def _taken(scale: float, offset: float) -> InputFormat | None:
     """Return the range that ``scale * pixel + offset`` is made for.
 
     Example:
-        >>> [str(_taken(*pair)) for pair in ((1 / 127.5, -1), (4.4, -2.1), (0.5, 0.5), (255, -103.9), (0.2, 0))]
-        ['0..255', '0..1', '-1..1', '0..1', 'None']
+        >>> [str(_taken(*pair)) for pair in ((1 / 127.5, -1), (4.4, -2.1), (0.5, 0.5), (255, -103.9), (1, -103.9))]
+        ['0..255', '0..1', '-1..1', '0..1', '0..255']
     """
     if not scale > 0:
         return None
@@ -62,8 +64,11 @@ def _taken(scale: float, offset: float) -> InputFormat | None:
         return InputFormat(0.0, 255.0 if scale > MOST_OF_16_BIT else 65535.0)
     if scale < LEAST_OF_UNIT:
         return None
-    # What becomes 0 is the darkest pixel, or the mean: below 0 only where pixels are.
-    return InputFormat(-1.0, 1.0) if -offset / scale < -0.01 else InputFormat()
+    # What becomes 0 is the darkest pixel, or the mean: it lies where pixels do.
+    centre = -offset / scale
+    if centre > 1.5:
+        return InputFormat(0.0, 255.0)
+    return InputFormat(-1.0, 1.0) if centre < -0.01 else InputFormat()
 
 
 MOST_OF_8_BIT = 1 / 8
@@ -85,14 +90,18 @@ def _is_float(model: Any) -> bool:
 def _first_nodes(model: Any) -> list[Any]:
     """Return the calls of layers and operations from a model's input on, as far as one alone takes what came before.
 
-    Copies of one tensor (grey to colour) are one chain.
+    Copies of one tensor (grey to colour) are one chain, and so are channels that are taken apart and stacked again.
     """
     chain: list[Any] = []
     tensor = next(iter(getattr(model, "inputs", None) or ()), None)
     nodes = _nodes(model)
     while tensor is not None:
-        takers = [node for node in nodes if any(each is tensor for each in node.input_tensors)]
-        if len(takers) != 1 or any(each is not tensor for each in takers[0].input_tensors):
+        takers = _takers([tensor], nodes)
+        if len(takers) > 1 and all(type(node.operation).__name__ == "GetItem" for node in takers):
+            takers = _takers([out for node in takers for out in node.output_tensors], nodes)
+        elif takers and any(each is not tensor for each in takers[0].input_tensors):
+            break
+        if len(takers) != 1:
             break
         operation = takers[0].operation
         if isinstance(operation, keras.Model):
@@ -101,6 +110,13 @@ def _first_nodes(model: Any) -> list[Any]:
         outputs = takers[0].output_tensors
         tensor = outputs[0] if len(outputs) == 1 else None
     return chain
+
+
+def _takers(tensors: list[Any], nodes: list[Any]) -> list[Any]:
+    """Return the calls that take any of these tensors."""
+    return [
+        node for node in nodes if any(each is tensor for each in node.input_tensors for tensor in tensors)
+    ]
 
 
 def _nodes(model: Any) -> list[Any]:

@@ -293,6 +293,14 @@ def test_what_was_recognised_is_said(core):
     assert open_model(scaled_inside, (28, 28, 1), 2).format == InputFormat(0.0, 255.0)
 
 
+@pytest.mark.parametrize("mode", ["mobilenet_v2", "resnet", "densenet"])
+def test_the_preprocessing_of_keras_applications_is_recognised(mode):
+    inputs = keras.Input(COLOUR)
+    x = getattr(keras.applications, mode).preprocess_input(keras.layers.RandomFlip()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    assert open_model(model, COLOUR, 2).format == InputFormat(0.0, 255.0)
+
+
 def test_a_model_that_shows_none_of_its_layers_is_put_behind_an_input(core, draw):
     class Own(keras.Model):
         def __init__(self):
