@@ -132,8 +132,13 @@ def test_the_code_of_a_tensor_is_the_files():
     assert found == Quantisation(0.25, -7)
     assert (type(found.scale), type(found.zero_point)) == (float, int)
     assert code_of({"name": "x", "dtype": np.float32}) is None
-    with pytest.raises(LiteRTFileError, match=r"^tensor 'x' is int32: only float32 and int8 are read$"):
-        code_of({"name": "x", "dtype": np.int32})
+    unsigned = code_of({"name": "x", "dtype": np.uint8, "quantization": (np.float32(0.5), np.int64(3))})
+    assert unsigned == Quantisation(0.5, 3, "uint8")
+    # LiteRT gives scale 0 where nothing was quantised.
+    for kind in (np.int32, np.int8):
+        said = rf"^tensor 'x' is {kind.__name__}: only float32 and quantised int8 and uint8 are read$"
+        with pytest.raises(LiteRTFileError, match=said):
+            code_of({"name": "x", "dtype": kind, "quantization": (0.0, 0)})
 
 
 def test_images_from_0_to_1_are_taken_in_any_float():
