@@ -72,6 +72,10 @@ def copied(folder: Path, package: str) -> None:
     text = ONLY.sub(f'only_mutate = ["{PACKAGES[package]}/*"]', text)
     text = text.replace(ARGUMENTS, f'{ARGUMENTS}"-p", "fastest_first", ')
     settings.write_text(text, encoding="utf-8")
+    # A folder of its own: modules that lie beside the plugin must not hide those of the same name.
+    plugins = folder / "plugins"
+    plugins.mkdir(exist_ok=True)
+    shutil.copy2(Path(__file__).with_name("fastest_first.py"), plugins)
 
 
 def mutmut(folder: Path, *arguments: str, children: int = 1) -> str:
@@ -79,7 +83,7 @@ def mutmut(folder: Path, *arguments: str, children: int = 1) -> str:
     command = [sys.executable, "-m", "mutmut", *arguments]
     if arguments[0] == "run":
         command[4:4] = ["--max-children", str(children)]
-    paths = (folder / "mutants", folder / "experiments/reliability")
+    paths = (folder / "mutants", folder / "plugins")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     done = subprocess.run(
         command,
@@ -92,7 +96,7 @@ def mutmut(folder: Path, *arguments: str, children: int = 1) -> str:
     )
     if arguments[0] != "run" and done.returncode:
         raise SystemExit(f"mutmut {arguments[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def statuses(folder: Path) -> dict[str, str]:

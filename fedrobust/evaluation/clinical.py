@@ -17,7 +17,7 @@ SPECIFICITY = 0.9
 
 FEWEST_OF_A_KIND = 5
 """Wrong answers, images of a class, images that decide an area: from so many on their figures' intervals are held to
-cover as they say. `experiments/reliability/coverage.py` measures it."""
+cover as they say. `experiments/reliability/interval_coverage.py` measures it."""
 
 FEWEST_TO_CALIBRATE = 10
 """Wrong answers, and right ones, from which on the interval of a calibration error is."""

@@ -40,6 +40,8 @@ def test_a_copy_is_set_to_one_package_and_the_tests_that_reach_it(program, tmp_p
             settings["pytest_add_cli_args"][2:]
             == tomllib.loads(whole)["tool"]["mutmut"]["pytest_add_cli_args"]
         )
+        # Nothing lies beside the plugin that could hide a library of the same name.
+        assert [path.name for path in (tmp_path / package / "plugins").iterdir()] == ["fastest_first.py"]
         root = FOLDER.parents[1]
         assert all((root / path).exists() for path in selected)
 

@@ -1,4 +1,4 @@
-"""Intervals against laws; `experiments/reliability/coverage.py` tries more laws, and more samples of each."""
+"""Intervals against laws; `experiments/reliability/interval_coverage.py` tries more laws, and more samples of each."""
 
 import importlib.util
 import sys
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parents[2] / "experiments/reliability/coverage.py"
+HERE = Path(__file__).resolve().parents[2] / "experiments/reliability/interval_coverage.py"
 
 
 @pytest.fixture(scope="module")
 def program():
-    spec = importlib.util.spec_from_file_location("reliability_coverage", HERE)
+    spec = importlib.util.spec_from_file_location("reliability_interval_coverage", HERE)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

@@ -1,7 +1,7 @@
 """Intervals against samples of a known law: in how many samples is the true figure inside?
 
-    python experiments/reliability/coverage.py                  # 1,000 samples a law
-    python experiments/reliability/coverage.py --times 200
+    python experiments/reliability/interval_coverage.py                  # 1,000 samples a law
+    python experiments/reliability/interval_coverage.py --times 200
 
 A law draws classes with a test set's shares, and for each image a point: class c has a centre at distance d from every
 other, and points lie around it normally. The logits are the exact log-probabilities of the classes given the point, so
