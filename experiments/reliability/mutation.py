@@ -76,6 +76,8 @@ def copied(folder: Path, package: str) -> None:
     plugins = folder / "plugins"
     plugins.mkdir(exist_ok=True)
     shutil.copy2(Path(__file__).with_name("fastest_first.py"), plugins)
+    # Python remembers of a folder on its path that is not there yet, and would never look into it again.
+    (folder / "mutants").mkdir(exist_ok=True)
 
 
 def mutmut(folder: Path, *arguments: str, children: int = 1) -> str:

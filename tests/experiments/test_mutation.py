@@ -42,6 +42,7 @@ def test_a_copy_is_set_to_one_package_and_the_tests_that_reach_it(program, tmp_p
         )
         # Nothing lies beside the plugin that could hide a library of the same name.
         assert [path.name for path in (tmp_path / package / "plugins").iterdir()] == ["fastest_first.py"]
+        assert (tmp_path / package / "mutants").is_dir()
         root = FOLDER.parents[1]
         assert all((root / path).exists() for path in selected)
 
