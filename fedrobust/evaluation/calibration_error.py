@@ -10,7 +10,7 @@ from scipy.special import gammainc, gammaincc, ndtr
 
 from fedrobust.evaluation.intervals import Floats, Interval
 
-BINS = 15
+BINS = 30
 FEWEST_IN_A_BIN = 8
 STEPS = 24
 
@@ -62,8 +62,9 @@ def calibration_error(
 
     The plug-in error of bins (Guo et al., 2017, arXiv:1706.04599, eq. 5) is above 0 for a calibrated classifier, too.
     Here each bin's squared gap loses what chance adds to it, p (1 - p) / (m - 1) for m images of which a share p is
-    right, so that the mean square is unbiased (Kumar et al., 2019, arXiv:1909.10155, Definition 5.1). Bins are
-    quantiles of confidence: at most 15, with eight images or more, equal confidences together.
+    right, so that the mean square is unbiased (Kumar et al., 2019, arXiv:1909.10155, Definition 5.1). Bins end at the
+    quantiles (k / 30)^2 of confidence and have eight images or more, equal confidences together: among the least sure
+    answers of an accurate classifier, gaps differ most, and one wide bin there would hide that.
 
     The interval inverts a test: a true error is inside if the estimate is not among the most extreme 2.5 % of its law
     on either side. The gaps are taken to lie in the direction seen. Of a bin with gap g and variance s^2 the estimate
@@ -116,10 +117,8 @@ def calibration_error(
 
 
 def binned(right: NDArray[np.bool_], confidence: Floats) -> Bins:
-    """Return images by quantiles of confidence; a bin is an interval of confidence, never cut among equal ones."""
-    most = max(1, min(BINS, len(right) // FEWEST_IN_A_BIN))
-    edges = np.unique(np.quantile(confidence, np.arange(1, most) / most))
-    places = np.searchsorted(edges, confidence, side="right")
+    """Return images by intervals of confidence; equal ones are never cut apart."""
+    places = np.searchsorted(_edges(confidence), confidence, side="right")
     if (
         np.bincount(places) == 1
     ).any():  # one image shows no spread: few values of confidence, joined in one bin
@@ -128,6 +127,19 @@ def binned(right: NDArray[np.bool_], confidence: Floats) -> Bins:
     there = images > 0
     hits, sums = np.bincount(places, right), np.bincount(places, confidence)
     return Bins(images[there], (sums / np.maximum(images, 1))[there], (hits / np.maximum(images, 1))[there])
+
+
+def _edges(confidence: Floats) -> Floats:
+    """Return where bins of `FEWEST_IN_A_BIN` images or more end."""
+    n = len(confidence)
+    ends, last = [], 0
+    for end in np.rint((np.arange(1, BINS) / BINS) ** 2 * n).astype(int):
+        if min(end - last, n - end) >= FEWEST_IN_A_BIN:
+            ends.append(end)
+            last = end
+    ranked = np.sort(confidence)
+    result: Floats = np.unique([(ranked[end - 1] + ranked[end]) / 2 for end in ends])
+    return result
 
 
 def _moved(bins: Bins, gaps: Floats) -> Floats:

@@ -31,11 +31,14 @@ def test_one_bin_is_the_closed_form():
 
 
 def test_bins_are_intervals_of_confidence(draw):
-    """As many images each; equal confidences are never cut, whatever the order of the rows."""
-    confidence = draw.random(1500)
-    bins = binned(draw.random(1500) < 0.5, confidence)
-    assert len(bins.images) == BINS
-    assert set(bins.images) == {100.0}
+    """They end at quantiles (k / 30)^2; equal confidences are never cut, whatever the order of the rows."""
+    confidence = draw.random(9000)
+    bins = binned(draw.random(9000) < 0.5, confidence)
+    assert bins.images.tolist() == [10.0 * (2 * k + 1) for k in range(BINS)]
+    ranked = np.sort(confidence)
+    assert bins.confidence[:2] == pytest.approx([ranked[:10].mean(), ranked[10:40].mean()])
+    assert binned(np.ones(24, bool), confidence[:24]).images.min() >= 8
+    assert binned(np.ones(15, bool), confidence[:15]).images.tolist() == [15]
     levels = np.repeat([0.6, 0.9], [40, 60])
     right = np.arange(100) % 3 > 0
     bins = binned(right, levels)
