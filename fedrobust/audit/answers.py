@@ -26,7 +26,7 @@ def enough_images(search: Search) -> Finding:
     labels = search.evidence.subject.labels
     reason = too_few(labels)
     return Finding(
-        "enough images",
+        "too few images",
         Outcome.FAILED if reason else Outcome.PASSED,
         Weight.NOT_PROVEN,
         reason or f"{len(labels)} images of {len(np.unique(labels))} classes",
@@ -52,11 +52,13 @@ def collapse_clean(search: Search) -> Finding:
         "no class is over 95 % of the answers; the intervals of balanced accuracy and Matthews' correlation lie above "
         "those of a constant classifier"
     )
-    if (skipped := _nothing_to_conclude(search, "collapse, clean", Weight.DEGENERATE, rule)) is not None:
+    if (
+        skipped := _nothing_to_conclude(search, "collapsed classifier: clean images", Weight.DEGENERATE, rule)
+    ) is not None:
         return skipped
     signs = serious(signs_of_collapse(search.evidence.subject.labels, search.evidence.clean))
     return Finding(
-        "collapse, clean",
+        "collapsed classifier: clean images",
         Outcome.FAILED if signs else Outcome.PASSED,
         Weight.DEGENERATE,
         "; ".join(signs) or "no sign of it",
@@ -76,7 +78,9 @@ def collapse_attacked(search: Search) -> Finding:
         "under the worst case of all attacks: no class is over 95 % of the answers; the intervals of accuracy (where "
         "the clean one does), balanced accuracy and Matthews' correlation lie above those of a constant classifier"
     )
-    if (skipped := _nothing_to_conclude(search, "collapse, attacked", Weight.NOT_ROBUST, rule)) is not None:
+    if (
+        skipped := _nothing_to_conclude(search, "collapsed classifier: under attack", Weight.NOT_ROBUST, rule)
+    ) is not None:
         return skipped
     labels = search.evidence.subject.labels
     before = signs_of_collapse(labels, search.evidence.clean)
@@ -85,7 +89,7 @@ def collapse_attacked(search: Search) -> Finding:
         # Its accuracy was not above the majority rate before the attack, either: that is not the attack's doing.
         signs = serious(signs)
     return Finding(
-        "collapse, attacked",
+        "collapsed classifier: under attack",
         Outcome.FAILED if signs else Outcome.PASSED,
         Weight.NOT_ROBUST,
         "; ".join(signs) or "no sign of it",
@@ -159,14 +163,18 @@ def keeps_its_lead(search: Search) -> Finding:
         "under the worst case of all attacks at least two thirds of the lead in balanced accuracy over a constant "
         "classifier is left: all of the 95 % interval for robust, none of it for not robust"
     )
-    if (skipped := _nothing_to_conclude(search, "keeps its lead", Weight.NOT_ROBUST, rule)) is not None:
+    if (
+        skipped := _nothing_to_conclude(
+            search, "robust accuracy above the constant classifier", Weight.NOT_ROBUST, rule
+        )
+    ) is not None:
         return skipped
     subject, n = search.evidence.subject, len(search.evidence.subject)
     lead = Lead.of(subject.labels, search.evidence.right, search.standing)
     low, high = lead.interval
     undecided = low < KEPT <= high
     return Finding(
-        "keeps its lead",
+        "robust accuracy above the constant classifier",
         Outcome.FAILED if low < KEPT else Outcome.PASSED,
         Weight.NOT_PROVEN if undecided else Weight.NOT_ROBUST,
         f"{100 * lead.kept:.1f} % ({100 * low:.1f} to {100 * high:.1f} %) of the lead over a constant classifier is "
@@ -190,7 +198,7 @@ def control(search: Search) -> Finding:
     subject = search.evidence.subject
     if subject.control is None:
         return Finding(
-            "control",
+            "control: no better than the undefended model",
             Outcome.NOT_APPLICABLE,
             Weight.NOT_PROVEN,
             "-",
@@ -201,14 +209,23 @@ def control(search: Search) -> Finding:
         )
     if not search.evidence.differentiable:
         sentence = "The model has no gradient to attack by, its control has: they cannot be attacked alike."
-        return Finding("control", Outcome.NOT_APPLICABLE, Weight.NOT_PROVEN, "-", rule, sentence, source, {})
+        return Finding(
+            "control: no better than the undefended model",
+            Outcome.NOT_APPLICABLE,
+            Weight.NOT_PROVEN,
+            "-",
+            rule,
+            sentence,
+            source,
+            {},
+        )
     name, target = subject.control
     stands, n = ~search.pgd.success[0], len(subject)
     theirs = ~search.evidence.run(search.plain, target=target, of=f"control {name}").success[0]
     only_here, only_there = int((stands & ~theirs).sum()), int((theirs & ~stands).sum())
     failed = mcnemar(only_here, only_there) >= SURE
     return Finding(
-        "control",
+        "control: no better than the undefended model",
         Outcome.FAILED if failed else Outcome.PASSED,
         Weight.NOT_PROVEN,
         f"{share(int(stands.sum()), n)} stand PGD, {share(int(theirs.sum()), n)} of the control's",
@@ -230,7 +247,7 @@ def unseen_attack(search: Search) -> Finding:
     for name in unseen:
         broken = max(broken, int((search.broken_by == name).sum()))
     return Finding(
-        "unseen attack",
+        "unseen attack: only the training attack was made",
         Outcome.PASSED if unseen else Outcome.FAILED,
         Weight.NOT_PROVEN,
         f"{len(unseen)} of {len(run)} attacks; trained on: {', '.join(used) or 'none known'}",
@@ -249,7 +266,7 @@ def realisable(search: Search) -> Finding:
     rule = "reported: the accuracy under PGD with floats and with 8-bit images"
     if plan.threat.space != "native" or plan.threat.bits or not search.evidence.differentiable:
         return Finding(
-            "realisable",
+            "not realisable: 8-bit images break less",
             Outcome.NOT_APPLICABLE,
             Weight.REPORT,
             "-",
@@ -264,7 +281,7 @@ def realisable(search: Search) -> Finding:
     unfit = plan.threat.norm == "linf" and plan.value < 1 / 255
     gap = (floats - stored) / n
     return Finding(
-        "realisable",
+        "not realisable: 8-bit images break less",
         Outcome.FAILED if unfit else Outcome.PASSED,
         Weight.REPORT,
         f"{share(n - floats, n)} right with floats, {share(n - stored, n)} with 8-bit images",
@@ -284,7 +301,7 @@ def split_and_n(search: Search) -> Finding:
     seen = split != "test"
     failed = seen or (official is not None and n != official)
     return Finding(
-        "split and n",
+        "selected test data: not the whole official split",
         Outcome.FAILED if failed else Outcome.PASSED,
         Weight.NOT_PROVEN,
         f"{n} images of {subject.data.get('name', 'own data')}, {split} split"
@@ -309,7 +326,7 @@ def catastrophic_overfitting(search: Search) -> Finding:
     source = "Wong et al. (2020), arXiv:2001.03994"
     if len(history) < 2:
         return Finding(
-            "catastrophic overfitting",
+            "catastrophic overfitting: single step survives, iterations do not",
             Outcome.NOT_APPLICABLE,
             Weight.NOT_PROVEN,
             "-",
@@ -321,7 +338,7 @@ def catastrophic_overfitting(search: Search) -> Finding:
     falls = -np.diff(np.array(history))
     worst = float(falls.max())
     return Finding(
-        "catastrophic overfitting",
+        "catastrophic overfitting: single step survives, iterations do not",
         Outcome.FAILED if worst > 0.2 else Outcome.PASSED,
         Weight.NOT_PROVEN,
         f"largest fall {100 * max(worst, 0.0):.1f} points over {len(history)} rounds",

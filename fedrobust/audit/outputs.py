@@ -18,7 +18,7 @@ def outputs_are_logits(evidence: Evidence) -> Finding:
     source = "Croce and Hein (2020), AutoAttack's flags"
     if silent:
         return Finding(
-            "outputs are logits",
+            "vanishing gradient: softmax hides the logits",
             Outcome.FAILED,
             Weight.NOT_PROVEN,
             f"no number for {share(silent, len(clean))}",
@@ -34,7 +34,7 @@ def outputs_are_logits(evidence: Evidence) -> Finding:
         "zero, and gradient attacks look weaker than they are.",
     }[output]
     return Finding(
-        "outputs are logits",
+        "vanishing gradient: softmax hides the logits",
         Outcome.FAILED if hidden else Outcome.PASSED,
         Weight.NOT_PROVEN,
         output,
@@ -50,7 +50,7 @@ def deterministic(evidence: Evidence) -> Finding:
     varying, n, draws = evidence.varying, len(evidence.sampled), evidence.plan.draws
     failed = any(varying.values())
     return Finding(
-        "deterministic",
+        "stochastic defence: answers vary",
         Outcome.FAILED if failed else Outcome.PASSED,
         Weight.NOT_PROVEN,
         f"answers differ on {share(varying['clean'], n)} clean, on {share(varying['moved'], n)} a little changed",
@@ -70,7 +70,7 @@ def gradient_health(evidence: Evidence) -> Finding:
     source = "Croce and Hein (2020), AutoAttack's flags; Pintor et al. (2021), arXiv:2106.09947"
     if not evidence.differentiable:
         return Finding(
-            "gradient health",
+            "vanishing gradient: zero or not finite",
             Outcome.FAILED,
             Weight.NOT_PROVEN,
             "no gradient at all",
@@ -88,7 +88,7 @@ def gradient_health(evidence: Evidence) -> Finding:
         bad[loss] = int((~finite | (gradients == 0).all(axis=(1, 2, 3))).sum())
     failed = max(bad.values()) > 0.01 * len(labels)
     return Finding(
-        "gradient health",
+        "vanishing gradient: zero or not finite",
         Outcome.FAILED if failed else Outcome.PASSED,
         Weight.NOT_PROVEN,
         "no gradient on "
@@ -111,7 +111,7 @@ def batchnorm_gap(evidence: Evidence) -> Finding:
     )
     if evidence.subject.in_training_mode is None:
         return Finding(
-            "BatchNorm gap",
+            "BatchNorm: stale statistics",
             Outcome.NOT_APPLICABLE,
             Weight.DEGENERATE,
             "-",
@@ -130,7 +130,7 @@ def batchnorm_gap(evidence: Evidence) -> Finding:
     # A model that tells the classes apart as it is deployed may fall short of what it learnt, and is no empty shell.
     collapsed = bool(signs_of_collapse(evidence.subject.labels, evidence.clean))
     return Finding(
-        "BatchNorm gap",
+        "BatchNorm: stale statistics",
         Outcome.FAILED if failed else Outcome.PASSED,
         Weight.DEGENERATE if collapsed else Weight.REPORT,
         f"{share(there, len(labels))} right in training mode, {share(here, len(labels))} in inference mode",

@@ -117,7 +117,11 @@ class Search:
             return []
         target, _ = self.evidence.substituted
         spec = self.evidence.plan.pgd(2 * self.steps, "loss='margin'")
-        return [self.evidence.run(spec, target=target, of="substitute gradients", rows=self.after_gradients)]
+        return [
+            self.evidence.run(
+                spec, target=target, of="gradient masking: BPDA breaks more", rows=self.after_gradients
+            )
+        ]
 
     @cached_property
     def below(self) -> list[Result]:

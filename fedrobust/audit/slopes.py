@@ -153,7 +153,7 @@ def lengths_of(epsilon: float, threat: Threat, size: int) -> tuple[float, float,
 
 def gradient_predicts_the_change(evidence: Evidence) -> Finding:
     """The gradient is the slope of what the model answers."""
-    check = "gradient predicts the change"
+    check = "obfuscated gradients: finite differences disagree"
     rule = (
         "clean and at a random point of the ball, the gradient predicts the change of the margin within a half: over a "
         "step of 0.0001 for at least 95 % of the images, along itself and along random directions, white and of low "
@@ -164,7 +164,7 @@ def gradient_predicts_the_change(evidence: Evidence) -> Finding:
         "finite differences; Athalye et al. (2018), arXiv:1802.00420; Carlini et al. (2019), arXiv:1902.06705"
     )
     if not evidence.differentiable:
-        sentence = "The model has no gradient to compare with: see gradient health."
+        sentence = "The model has no gradient to compare with: see vanishing gradient."
         return Finding(check, Outcome.NOT_APPLICABLE, Weight.NOT_PROVEN, "-", rule, sentence, source, {})
     subject, plan = evidence.subject, evidence.plan
     rows = spread(np.flatnonzero(evidence.right), SAMPLE)
@@ -239,7 +239,7 @@ def jumps(target: Target, first: Images, second: Images, threat: Threat, step: f
 
 def no_jump_at_the_boundary(evidence: Evidence) -> Finding:
     """The answers turn gradually from one class to the other."""
-    check = "no jump at the boundary"
+    check = "obfuscated gradients: saturated at the class boundary"
     rule = (
         f"between two images of different classes at most {100 * JUMP:.0f} % of the change of the margin happens "
         "within a sixteenth of epsilon of the boundary, for at least 95 % of the pairs"

@@ -25,7 +25,9 @@ def loss_swap(search: Search) -> Finding:
         "PGD on the margin breaks at most 1 point more than on cross-entropy, or no more than chance explains"
     )
     source = "Carlini and Wagner (2016), arXiv:1608.04644"
-    if (skipped := _without_gradient(search, "loss swap", rule, source)) is not None:
+    if (
+        skipped := _without_gradient(search, "gradient masking: another loss breaks more", rule, source)
+    ) is not None:
         return skipped
     by_entropy, by_margin = _broken(search, search.textbook), _broken(search, search.margin)
     only_margin, only_entropy = int((by_margin & ~by_entropy).sum()), int((by_entropy & ~by_margin).sum())
@@ -33,7 +35,7 @@ def loss_swap(search: Search) -> Finding:
     gain = (only_margin - only_entropy) / n
     failed = gain > 0.01 and mcnemar(only_margin, only_entropy) < SURE
     return Finding(
-        "loss swap",
+        "gradient masking: another loss breaks more",
         _outcome(failed),
         Weight.NOT_PROVEN,
         f"the margin breaks {100 * gain:+.1f} points of {n} images against cross-entropy",
@@ -51,14 +53,16 @@ def iterative_beats_single_step(search: Search) -> Finding:
     """What one step breaks, many steps break too."""
     rule = "at most 1 % of the images are broken by FGSM and not by PGD"
     source = "Athalye et al. (2018), arXiv:1802.00420; Carlini et al. (2019), arXiv:1902.06705"
-    if (skipped := _without_gradient(search, "iterative at least single step", rule, source)) is not None:
+    if (
+        skipped := _without_gradient(search, "gradient masking: single step beats iterations", rule, source)
+    ) is not None:
         return skipped
     single = _broken(search, search.single_step)
     many = _broken(search, search.pgd) | _broken(search, search.longer)
     n, lost = len(single), int((single & ~many).sum())
     failed = lost > max(1, 0.01 * n)
     return Finding(
-        "iterative at least single step",
+        "gradient masking: single step beats iterations",
         _outcome(failed),
         Weight.NOT_PROVEN,
         f"{share(lost, n)} broken by one step and not by many",
@@ -75,7 +79,9 @@ def monotone(search: Search) -> Finding:
     """More freedom never helps the model."""
     rule = "no rise of accuracy from one epsilon to the next beyond paired chance (McNemar, 1 %)"
     source = "Carlini et al. (2019), arXiv:1902.06705, section 5"
-    if (skipped := _without_gradient(search, "monotone in epsilon", rule, source)) is not None:
+    if (
+        skipped := _without_gradient(search, "failing attack: breaks less at a larger epsilon", rule, source)
+    ) is not None:
         return skipped
     success = search.curve.success
     rises = []
@@ -85,7 +91,7 @@ def monotone(search: Search) -> Finding:
             rises.append(search.curve.epsilons[place + 1])
     names = ", ".join(f"{epsilon:.4g}" for epsilon in rises)
     return Finding(
-        "monotone in epsilon",
+        "failing attack: breaks less at a larger epsilon",
         _outcome(bool(rises)),
         Weight.NOT_PROVEN,
         f"accuracy rises at {names}" if rises else f"falls or stays over {len(success)} epsilons",
@@ -103,13 +109,17 @@ def large_epsilon(search: Search) -> Finding:
     classes = search.evidence.subject.target.classes
     rule = f"at epsilon 0.5 accuracy is at most chance, {100 / classes:.0f} %"
     source = "Carlini et al. (2019), arXiv:1902.06705, section 5"
-    if (skipped := _without_gradient(search, "large epsilon", rule, source)) is not None:
+    if (
+        skipped := _without_gradient(
+            search, "failing attack: images survive an unbounded epsilon", rule, source
+        )
+    ) is not None:
         return skipped
     broken = search.unbounded.success[0]
     right, n = int((~broken).sum()), len(broken)
     failed = right / n > 1 / classes
     return Finding(
-        "large epsilon",
+        "failing attack: images survive an unbounded epsilon",
         _outcome(failed),
         Weight.NOT_PROVEN,
         f"{share(right, n)} right where every pixel may become grey",
@@ -126,21 +136,30 @@ def converged(search: Search) -> Finding:
     """Twice the steps find nothing new."""
     rule = "twice the steps of PGD break less than 1 point more"
     source = "Carlini et al. (2019), arXiv:1902.06705"
-    return _more(search, "converged", rule, source, lambda: search.longer, "Longer search")
+    return _more(
+        search, "failing attack: more steps break more", rule, source, lambda: search.longer, "Longer search"
+    )
 
 
 def restarts(search: Search) -> Finding:
     """Five more starting points find nothing new."""
     rule = "five more restarts of PGD break less than 1 point more"
     source = "Carlini et al. (2019), arXiv:1902.06705"
-    return _more(search, "restarts", rule, source, lambda: search.restarted, "Starting anew")
+    return _more(
+        search,
+        "failing attack: more restarts break more",
+        rule,
+        source,
+        lambda: search.restarted,
+        "Starting anew",
+    )
 
 
 def substitute_gradients(search: Search) -> Finding:
     """What is rounded, stopped or saturated hides nothing."""
     rule = "PGD along substitute gradients breaks at most 0.5 points of what the model's own gradients left"
     source = "Athalye et al. (2018), arXiv:1802.00420, section 4.1 (BPDA)"
-    check = "substitute gradients"
+    check = "gradient masking: BPDA breaks more"
     if search.evidence.substituted is None:
         sentence = "No operation of the model rounds, stops or saturates, as far as its graph can be read."
         return Finding(check, Outcome.NOT_APPLICABLE, Weight.NOT_PROVEN, "-", rule, sentence, source, {})
@@ -160,7 +179,7 @@ def below_the_head(search: Search) -> Finding:
     """The last layers pass on the gradients of the layers below them."""
     rule = "PGD along read-outs of hidden layers, fitted on clean images, breaks at most 0.5 points on top"
     source = "Carlini and Wagner (2016), arXiv:1608.04644; Tramer et al. (2020), arXiv:2002.08347"
-    check = "below the head"
+    check = "gradient masking: hidden layers break more"
     if search.evidence.plan.effort == "quick":
         return _not_made(check, rule, source)
     if not search.below:
@@ -183,7 +202,7 @@ def smoothed_gradients(search: Search) -> Finding:
     source = (
         "Athalye et al. (2018), arXiv:1802.00420, section 4.2 (EOT); Smilkov et al. (2017), arXiv:1706.03825"
     )
-    check = "smoothed gradients"
+    check = "obfuscated gradients: smoothing breaks more"
     if search.evidence.plan.effort == "quick":
         return _not_made(check, rule, source)
     if (skipped := _without_gradient(search, check, rule, source)) is not None:
@@ -203,7 +222,7 @@ def black_box(search: Search) -> Finding:
     """Attacks that only ask find nothing that attacks by gradient did not."""
     return _adds(
         search,
-        "black box at most white box",
+        "gradient masking: black-box beats white-box",
         search.black_box,
         "what only asks (noise, radii, Square; above the quick effort also decision-based and estimated gradients) "
         "breaks at most 0.5 points of what gradients left standing",
@@ -219,11 +238,11 @@ def asked_seriously(search: Search) -> Finding:
     rule = "decision-based search, estimated gradients and Square with thousands of queries were made"
     source = "Chen et al. (2019), arXiv:1904.02144; Carlini et al. (2019), arXiv:1902.06705"
     if plan.effort == "quick":
-        return _not_made("asked by decisions", rule, source)
+        return _not_made("black-box attacks: made", rule, source)
     queries = {result.name: round(result.queries) for result in search.black_box if len(result.rows)}
     images = max((len(result.rows) for result in search.black_box), default=0)
     return Finding(
-        "asked by decisions",
+        "black-box attacks: made",
         Outcome.PASSED,
         Weight.NOT_PROVEN,
         f"{len(queries)} searches, up to {max(queries.values(), default=0)} queries for each of up to {images} images",
@@ -241,7 +260,7 @@ def transfer(search: Search) -> Finding:
         "gradients left standing"
     )
     source = "Papernot et al. (2016), arXiv:1602.02697; Carlini et al. (2019), arXiv:1902.06705"
-    check = "transfer at most white box"
+    check = "gradient masking: transfer beats white-box"
     if not search.transferred:
         return _not_made(check, rule, source)
     return _adds(
@@ -259,7 +278,9 @@ def label_leaking(search: Search) -> Finding:
     """Attacked images are not easier than clean ones."""
     rule = "accuracy under FGSM is at no epsilon above the clean one (McNemar, 5 %)"
     source = "Kurakin et al. (2016), arXiv:1611.01236, section 4.1"
-    if (skipped := _without_gradient(search, "label leaking", rule, source)) is not None:
+    if (
+        skipped := _without_gradient(search, "label leaking: attacked beats clean", rule, source)
+    ) is not None:
         return skipped
     right = search.evidence.right
     rises = []
@@ -268,7 +289,7 @@ def label_leaking(search: Search) -> Finding:
         if gained > lost and mcnemar(gained, lost) < SURE:
             rises.append(f"{epsilon:.4g} ({gained - lost:+d} images)")
     return Finding(
-        "label leaking",
+        "label leaking: attacked beats clean",
         _outcome(bool(rises)),
         Weight.NOT_PROVEN,
         f"better than clean at {', '.join(rises)}" if rises else "never better than clean",
@@ -288,7 +309,9 @@ def attack_validated(search: Search) -> Finding:
         "to hide gradients), and leaves at most 5 % of the undefended control at epsilon 0.1"
     )
     source = "Carlini et al. (2019), arXiv:1902.06705; the hiding is that of arXiv:1511.04508, broken in 1608.04644"
-    if (skipped := _without_gradient(search, "attack validated", rule, source)) is not None:
+    if (
+        skipped := _without_gradient(search, "failing attack: planted masking is not seen", rule, source)
+    ) is not None:
         return skipped
     subject, n = search.evidence.subject, len(search.evidence.subject)
     broken = search.pgd.success[0]
@@ -297,7 +320,14 @@ def attack_validated(search: Search) -> Finding:
     if subject.control is None and not plain:
         sentence = "Nothing was broken, and no control was given: there is nothing to try the attack on."
         return Finding(
-            "attack validated", Outcome.NOT_APPLICABLE, Weight.NOT_PROVEN, "-", rule, sentence, source, {}
+            "failing attack: planted masking is not seen",
+            Outcome.NOT_APPLICABLE,
+            Weight.NOT_PROVEN,
+            "-",
+            rule,
+            sentence,
+            source,
+            {},
         )
     if isinstance(subject.target, WhiteBox):
         # A power of two: the products are exact, and only what the scale does to the attack can differ.
@@ -318,7 +348,7 @@ def attack_validated(search: Search) -> Finding:
         figure += f"; {share(left, n)} of the control left at {far:.3g}"
         details["control left"] = left
     return Finding(
-        "attack validated",
+        "failing attack: planted masking is not seen",
         _outcome(failed),
         Weight.NOT_PROVEN,
         figure,
@@ -395,7 +425,7 @@ def _not_made(check: str, rule: str, source: str) -> Finding:
 def _without_gradient(search: Search, name: str, rule: str, source: str) -> Finding | None:
     if search.evidence.differentiable:
         return None
-    sentence = "The model has no gradient to attack by: see gradient health."
+    sentence = "The model has no gradient to attack by: see vanishing gradient."
     return Finding(name, Outcome.NOT_APPLICABLE, Weight.NOT_PROVEN, "-", rule, sentence, source, {})
 
 

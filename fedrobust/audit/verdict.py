@@ -95,7 +95,9 @@ def _degenerate(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
 
 def _not_robust(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
     by = f", most of them by {tally.strongest}" if tally.strongest else ""
-    figures = "; ".join(one.figure for one in failed if one.check == "keeps its lead")
+    figures = "; ".join(
+        one.figure for one in failed if one.check == "robust accuracy above the constant classifier"
+    )
     return (
         f"Broken: {share(tally.broken, max(1, tally.right))} of the images that are right fall within the threat{by}. "
         + (f"{figures[0].upper()}{figures[1:]}. " if figures else "")
@@ -129,24 +131,24 @@ SENTENCES = {Weight.DEGENERATE: _degenerate, Weight.NOT_ROBUST: _not_robust, Wei
 
 BLIND = frozenset(
     {
-        "outputs are logits",
-        "deterministic",
-        "gradient health",
-        "gradient predicts the change",
-        "no jump at the boundary",
-        "loss swap",
-        "iterative at least single step",
-        "monotone in epsilon",
-        "large epsilon",
-        "converged",
-        "restarts",
-        "substitute gradients",
-        "below the head",
-        "smoothed gradients",
-        "black box at most white box",
-        "transfer at most white box",
-        "label leaking",
-        "attack validated",
+        "vanishing gradient: softmax hides the logits",
+        "stochastic defence: answers vary",
+        "vanishing gradient: zero or not finite",
+        "obfuscated gradients: finite differences disagree",
+        "obfuscated gradients: saturated at the class boundary",
+        "gradient masking: another loss breaks more",
+        "gradient masking: single step beats iterations",
+        "failing attack: breaks less at a larger epsilon",
+        "failing attack: images survive an unbounded epsilon",
+        "failing attack: more steps break more",
+        "failing attack: more restarts break more",
+        "gradient masking: BPDA breaks more",
+        "gradient masking: hidden layers break more",
+        "obfuscated gradients: smoothing breaks more",
+        "gradient masking: black-box beats white-box",
+        "gradient masking: transfer beats white-box",
+        "label leaking: attacked beats clean",
+        "failing attack: planted masking is not seen",
     }
 )
 """Checks of whether the attacks could find what there is."""

@@ -67,7 +67,7 @@ def asked(two_hundred):
 
 def test_an_undefended_model_is_not_robust(of_undefended):
     assert of_undefended.word == "not robust"
-    assert "keeps its lead" in of_undefended.failed
+    assert "robust accuracy above the constant classifier" in of_undefended.failed
     assert of_undefended.card.content["broken-by"].get("standing", 0) < 140
 
 
@@ -75,13 +75,13 @@ def test_a_quick_look_breaks_no_model_trained_at_a_larger_epsilon_and_does_not_c
     assert not of_defended.failed
     assert of_defended.word == "not proven"
     assert of_defended.card.verdict.deciding == (
-        "below the head",
-        "smoothed gradients",
-        "asked by decisions",
+        "gradient masking: hidden layers break more",
+        "obfuscated gradients: smoothing breaks more",
+        "black-box attacks: made",
     )
     assert "--effort standard" in of_defended.card.verdict.sentence
-    assert of_defended.checks["control"].outcome is Outcome.PASSED
-    assert of_defended.checks["unseen attack"].details["unseen"]
+    assert of_defended.checks["control: no better than the undefended model"].outcome is Outcome.PASSED
+    assert of_defended.checks["unseen attack: only the training attack was made"].details["unseen"]
     standing = of_defended.card.content["attacked"]["standing"]
     assert standing["interval"][0] > standing["constant"] + 0.05
 
@@ -89,13 +89,21 @@ def test_a_quick_look_breaks_no_model_trained_at_a_larger_epsilon_and_does_not_c
 @pytest.mark.parametrize(
     ("name", "words", "reasons"),
     [
-        ("temperature", {"not robust", "not proven"}, {"gradient health", "loss swap"}),
-        ("step activation", {"not robust", "not proven"}, {"gradient health"}),
-        ("jpeg", {"not robust", "not proven"}, {"gradient health"}),
-        ("constant", {"degenerate"}, {"collapse, clean"}),
-        ("random logits", {"degenerate"}, {"deterministic", "collapse, clean"}),
-        ("batchnorm", {"degenerate"}, {"BatchNorm gap"}),
-        ("noise", {"not robust", "not proven"}, {"deterministic"}),
+        (
+            "temperature",
+            {"not robust", "not proven"},
+            {"vanishing gradient: zero or not finite", "gradient masking: another loss breaks more"},
+        ),
+        ("step activation", {"not robust", "not proven"}, {"vanishing gradient: zero or not finite"}),
+        ("jpeg", {"not robust", "not proven"}, {"vanishing gradient: zero or not finite"}),
+        ("constant", {"degenerate"}, {"collapsed classifier: clean images"}),
+        (
+            "random logits",
+            {"degenerate"},
+            {"stochastic defence: answers vary", "collapsed classifier: clean images"},
+        ),
+        ("batchnorm", {"degenerate"}, {"BatchNorm: stale statistics"}),
+        ("noise", {"not robust", "not proven"}, {"stochastic defence: answers vary"}),
     ],
 )
 def test_what_only_looks_robust_is_found_out_for_its_reason(of_broken, name, words, reasons):
@@ -163,7 +171,7 @@ def test_part_of_an_official_set_proves_nothing(audited, defended, kept_of_defen
     data = {"name": "breastmnist", "digest": "", "labels": ["a", "b"], "disease": (0,), "official": 500}
     found = audited(defended, kept_of_defended, data=data)
     assert found.word == "not proven"
-    assert found.card.verdict.deciding == ("split and n",)
+    assert found.card.verdict.deciding == ("selected test data: not the whole official split",)
 
 
 def test_images_of_training_prove_nothing(audited, defended, kept_of_defended):
@@ -176,8 +184,8 @@ def test_images_of_training_prove_nothing(audited, defended, kept_of_defended):
         "official": None,
     }
     found = audited(defended, kept_of_defended, data=data)
-    assert found.card.verdict.deciding == ("split and n",)
-    assert "training" in found.checks["split and n"].sentence
+    assert found.card.verdict.deciding == ("selected test data: not the whole official split",)
+    assert "training" in found.checks["selected test data: not the whole official split"].sentence
 
 
 def test_other_images_do_not_find_what_attacks_found(two_hundred, tmp_path):
@@ -224,8 +232,11 @@ def test_an_image_that_gets_no_number_counts_as_wrong(audited, undefended, two_h
             return seen._replace(logits=self.hushed(images, seen.logits))
 
     found = audited(undefended, target=Silent())
-    assert found.checks["outputs are logits"].details["silent"] == 20
-    assert {"outputs are logits", "deterministic"} <= found.failed
+    assert found.checks["vanishing gradient: softmax hides the logits"].details["silent"] == 20
+    assert {
+        "vanishing gradient: softmax hides the logits",
+        "stochastic defence: answers vary",
+    } <= found.failed
     right = two_hundred.target.logits(two_hundred.images).argmax(1) == two_hundred.labels
     assert found.card.content["clean"]["accuracy"]["counts"] == [int((right & ~silent).sum()), 200]
 
@@ -254,7 +265,9 @@ def test_an_accuracy_that_was_low_before_is_not_the_attacks_doing():
 def test_a_fall_in_training_is_remembered(audited, defended, kept_of_defended):
     found = audited(defended, kept_of_defended, history=(0.8, 0.85, 0.5, 0.6))
     assert found.word == "not proven"
-    assert found.card.verdict.deciding == ("catastrophic overfitting",)
+    assert found.card.verdict.deciding == (
+        "catastrophic overfitting: single step survives, iterations do not",
+    )
 
 
 def test_the_gravest_failure_decides():
@@ -281,7 +294,7 @@ def test_the_gravest_failure_decides():
     assert "20 of 90 (22.2 %)" in verdict(broken_).sentence
     assert "most of them by pgd" in verdict(broken_).sentence
     assert verdict(masked, broken_, empty).deciding == ("empty",)
-    blind = replace(masked, check="gradient health")
+    blind = replace(masked, check="vanishing gradient: zero or not finite")
     assert "could not see (vanishing gradient)" in verdict(blind).sentence
 
 
@@ -306,14 +319,14 @@ def test_probabilities_are_unwrapped_or_fail_loudly(phantom, undefended, audited
     opened = open_model(hidden, phantom.image_shape, 2)
     assert opened.output == "probabilities"
     found = audited(hidden)
-    assert "outputs are logits" in found.failed
+    assert "vanishing gradient: softmax hides the logits" in found.failed
     assert found.word != "robust"
 
 
 def test_a_black_box_is_audited_by_asking(audited, undefended, asked, two_hundred):
     found = audited(undefended, target=asked, control=("undefended", two_hundred.target))
-    assert "gradient health" in found.failed
-    assert found.checks["loss swap"].outcome is Outcome.NOT_APPLICABLE
-    assert found.checks["control"].outcome is Outcome.NOT_APPLICABLE
-    assert "attacked alike" in found.checks["control"].sentence
+    assert "vanishing gradient: zero or not finite" in found.failed
+    assert found.checks["gradient masking: another loss breaks more"].outcome is Outcome.NOT_APPLICABLE
+    assert found.checks["control: no better than the undefended model"].outcome is Outcome.NOT_APPLICABLE
+    assert "attacked alike" in found.checks["control: no better than the undefended model"].sentence
     assert found.word in ("not robust", "not proven")

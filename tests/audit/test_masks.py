@@ -267,7 +267,7 @@ def test_a_standard_audit_calls_an_honest_model_robust(audited, defended, undefe
     control = open_model(undefended, phantom.image_shape, phantom.classes).target
     found = audited(defended, effort="standard", control=("undefended", control), trained_on=("pgd",))
     assert found.word == "robust", found.card.verdict
-    assert found.checks["asked by decisions"].details["queries"]
+    assert found.checks["black-box attacks: made"].details["queries"]
     assert "every check is clean" in found.card.verdict.sentence
 
 

@@ -99,7 +99,7 @@ def test_attack_and_audit_of_a_run_and_of_a_file(tmp_path):
         folder=tmp_path,
         code=3,
     )
-    assert "keeps its lead" in strict.stdout
+    assert "robust accuracy above the constant classifier" in strict.stdout
     assert strict.stdout.rstrip().endswith("card.html")
     assert "Is it robust?" in (tmp_path / "runs/model.keras-audit/card.html").read_text()
 
