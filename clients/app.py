@@ -8,10 +8,10 @@ from flwr.clientapp import ClientApp
 from clients.hospital import Hospital
 from clients.shard import partition_id, shard
 from fedrobust.config import Experiment
+from fedrobust.flower.records import problem_of, weights_of, weights_record
 from fedrobust.once import once
 from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import start_tensorflow
-from fedrobust.simulation.records import problem_of, weights_of, weights_record
 from fedrobust.study import classifier_of, local_update_of
 from fedrobust.training.calibration import calibrate
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Split
+from fedrobust.data.dataset import Problem, Split
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.once import once
 from fedrobust.poisoning import Scene, attacks_in
 from fedrobust.randomness import Purpose, generator
-from fedrobust.study import Problem, attack_of, classifier_of, malicious_of, sample_size
+from fedrobust.study import attack_of, classifier_of, malicious_of, sample_size
 from fedrobust.training.crafting import Crafting
 from fedrobust.training.local_training import train_locally
 

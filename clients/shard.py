@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from fedrobust.config import ConfigError, Experiment
-from fedrobust.data.dataset import DataError, Split
+from fedrobust.data.dataset import DataError, Problem, Split
 from fedrobust.data.npz import read_arrays, read_split
 from fedrobust.data.roots import home_of
 from fedrobust.once import once
-from fedrobust.study import Problem, shard_of
+from fedrobust.study import shard_of
 
 
 def partition_id(node_config: Mapping[str, Any]) -> int:

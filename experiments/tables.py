@@ -6,7 +6,7 @@ python experiments/tables.py here
 
 import sys
 
-from fedrobust.report.sweep_page import facets
+from fedrobust.sweeps.page import facets
 from fedrobust.sweeps.results import Results
 
 

@@ -19,13 +19,11 @@ from fedrobust.data.dataset import Dataset
 from fedrobust.data.load import available, describe, load
 from fedrobust.paths import check_can_hold, expanded
 from fedrobust.registry import Registry, UnknownNameError, did_you_mean
-from fedrobust.runs.checkpoint import resumable
 from fedrobust.runs.environment import environment
 from fedrobust.runs.events import AttackProgressed, CheckFinished, Listener, emit, listening, teller
-from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.request import folder_for
 from fedrobust.runs.run import Run
-from fedrobust.simulation.simulate import diagnose, simulate
+from fedrobust.simulation.simulate import diagnose, resumed, simulate
 from fedrobust.spec import REQUIRED, settings_of
 
 if TYPE_CHECKING:
@@ -133,16 +131,7 @@ def resume(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = 
         RunFolderError: it is no run folder, it has no checkpoint, or another process is running in it.
         ConfigError: a setting is wrong or not one of ``[engine]``, or the run is finished and settings are given.
     """
-    run_folder, overrides = RunFolder.open(folder), tuple(overrides)
-    if run_folder.file("result.json").exists() and (finished := Run.open(folder)).status == "finished":
-        if overrides or settings:
-            given = ", ".join([*overrides, *(name.replace("__", ".") for name in settings)])
-            raise ConfigError(
-                f"{folder}: the run is finished, {given} would change nothing; leave it out, or run the study anew in "
-                "another folder"
-            )
-        return finished
-    return simulate(resumable(run_folder).changed(overrides, **settings), *listeners)
+    return resumed(folder, *listeners, overrides=overrides, **settings)
 
 
 def open_run(path: str | Path) -> Run:

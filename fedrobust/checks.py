@@ -14,7 +14,7 @@ import numpy as np
 
 from fedrobust.aggregation import FLTrust
 from fedrobust.config import ConfigError, Experiment, epsilon_value
-from fedrobust.data.dataset import Dataset
+from fedrobust.data.dataset import Dataset, Problem
 from fedrobust.data.drawing import Drawing
 from fedrobust.data.load import load
 from fedrobust.data.roots import resolve
@@ -26,7 +26,6 @@ from fedrobust.randomness import Purpose, generator
 from fedrobust.registry import UnknownNameError
 from fedrobust.spec import SpecError
 from fedrobust.study import (
-    Problem,
     attack_of,
     base_of,
     classifier_of,

@@ -4,12 +4,11 @@ import os
 import sys
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedrobust.config import ConfigError, Experiment
-from fedrobust.data.dataset import Dataset, Split
+from fedrobust.data.dataset import Dataset, Problem, Split
 from fedrobust.data.drawing import Drawing
 from fedrobust.data.load import load
 from fedrobust.data.partition import Partition, partition
@@ -29,24 +28,6 @@ if TYPE_CHECKING:
     from fedrobust.poisoning import Attack
     from fedrobust.training.local_update import LocalUpdate
     from fedrobust.training.recipes import Recipe
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What a model of a study answers: all that a hospital needs to know of the server's data set.
-
-    Attributes:
-        image_shape: (height, width, channels) of every stored image.
-        classes: how many classes there are.
-    """
-
-    image_shape: tuple[int, int, int]
-    classes: int
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> "Problem":
-        """Return the problem that `dataset` poses."""
-        return cls(dataset.image_shape, dataset.classes)
 
 
 def _source(experiment: Experiment) -> Hashable:
@@ -197,7 +178,7 @@ def defence_of(experiment: Experiment) -> "Defence":
         before = tuple(build(PRE_AGGREGATORS, each, f=f) for each in federation.pre_aggregators)
     with _naming("federation.aggregator", federation.aggregator):
         if federation.aggregator.startswith("flower:"):
-            from fedrobust.simulation.flower_rule import flower_rule
+            from fedrobust.flower.rule import flower_rule
 
             rule = flower_rule(federation.aggregator, f)
         else:

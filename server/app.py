@@ -17,7 +17,7 @@ from fedrobust.atomic import sweep
 from fedrobust.checks import check
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.calibration_sample import calibration_sample
-from fedrobust.data.dataset import Dataset
+from fedrobust.data.dataset import Dataset, Problem
 from fedrobust.data.drawing import Drawing
 from fedrobust.data.partition import Partition
 from fedrobust.edge.export import export
@@ -26,6 +26,7 @@ from fedrobust.errors import FedrobustError
 from fedrobust.evaluation.metrics import NotFiniteError
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits
 from fedrobust.evasion import WhiteBox
+from fedrobust.flower.records import weights_of, weights_record
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import Recalibration
@@ -52,25 +53,17 @@ from fedrobust.runs.folder import RunFolder, UnwritableRunError
 from fedrobust.runtime import start_tensorflow
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.simulation.records import weights_of, weights_record
-from fedrobust.study import (
-    Problem,
-    attack_of,
-    dataset_of,
-    initial_model,
-    malicious_of,
-    partition_of,
-    sample_size,
-)
+from fedrobust.study import attack_of, dataset_of, initial_model, malicious_of, partition_of, sample_size
 from server.auditor import UNDEFENDED, audited, audited_student, check_control
 from server.defender import Defender
 from server.distiller import Lesson, Student, distil_student, plan_lesson, twin_of
+from server.errors import AttackFailedError, RoundError
 from server.evaluator import Evaluator
 from server.forecaster import check_aggregation, evaluation_threads, forecast_of
 from server.population import population_of
 from server.root import root_of
 from server.soundness import weights_fault
-from server.strategy import AttackFailedError, FederatedStrategy, RoundError
+from server.strategy import FederatedStrategy
 from server.tolerance import tolerance_of
 
 app = ServerApp()

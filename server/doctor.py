@@ -5,8 +5,9 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedrobust.checks import check
 from fedrobust.config import Experiment
+from fedrobust.data.dataset import Problem
 from fedrobust.runs.events import ForecastMade, StageStarted, emit
-from fedrobust.study import Problem, dataset_of, initial_model, partition_of
+from fedrobust.study import dataset_of, initial_model, partition_of
 from server.auditor import check_control
 from server.defender import Defender
 from server.distiller import plan_lesson

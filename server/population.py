@@ -9,14 +9,15 @@ from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
 from fedrobust.config import Experiment
+from fedrobust.data.dataset import Problem
 from fedrobust.deployment.keys import admitted_nodes
+from fedrobust.flower.records import problem_config
 from fedrobust.models.layout import Layout
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.simulation.records import problem_config
-from fedrobust.study import Problem, partition_of
+from fedrobust.study import partition_of
+from server.errors import RoundError
 from server.replies import Failure, Introduction, read_introduction
-from server.strategy import RoundError
 
 
 @dataclass(frozen=True)

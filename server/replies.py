@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
+from fedrobust.flower.guard import told
+from fedrobust.flower.records import vector_of
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.plain import plain_text
 from fedrobust.reasons import first_reason
 from fedrobust.runs.environment import code_digest
 from fedrobust.simulation.exchange import last_line
-from fedrobust.simulation.guard import told
-from fedrobust.simulation.records import vector_of
 
 MOST_EXAMPLES = 2**31
 """More images than any hospital has; beyond it a claim is an attack or a fault."""

@@ -5,10 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Dataset, Split
+from fedrobust.data.dataset import Dataset, Problem, Split
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator
-from fedrobust.study import Problem
 from fedrobust.training.local_training import train_locally
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
@@ -12,26 +12,17 @@ from flwr.serverapp.strategy import Strategy
 
 from fedrobust.aggregation import Memory
 from fedrobust.config import Experiment
-from fedrobust.errors import FedrobustError
+from fedrobust.data.dataset import Problem
+from fedrobust.flower.records import problem_config, weights_of, weights_record
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.randomness import Purpose, generator
-from fedrobust.simulation.records import problem_config, weights_of, weights_record
-from fedrobust.study import Problem, sample_size
+from fedrobust.study import sample_size
 from server.collector import collector_for
 from server.defender import Defender, RuleError
+from server.errors import AttackFailedError, RoundError
+from server.population import Population
 from server.replies import MOST_EXAMPLES, Failure, Reply, read_reply
 from server.soundness import statistics_fault
-
-if TYPE_CHECKING:
-    from server.population import Population
-
-
-class RoundError(FedrobustError, RuntimeError):
-    """No new model could be made of a round: too few replies are left, or the rule can make nothing of them."""
-
-
-class AttackFailedError(RoundError):
-    """A malicious client failed by a fault of the study, so that its round says nothing of the defence."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +86,7 @@ class FederatedStrategy(Strategy):
         experiment: Experiment,
         layout: Layout,
         problem: Problem,
-        population: "Population",
+        population: Population,
         defender: Defender,
     ):
         self.experiment = experiment

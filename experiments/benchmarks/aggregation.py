@@ -146,8 +146,8 @@ def byzfl(rule: str, options: argparse.Namespace):
 
 def flower(rule: str, options: argparse.Namespace):
     from fedrobust.aggregation import Cohort, Updates
-    from fedrobust.simulation.flower_rule import flower_rule
-    from fedrobust.simulation.identity import server_identity
+    from fedrobust.flower.identity import server_identity
+    from fedrobust.flower.rule import flower_rule
 
     settings = {
         "trimmed-mean": "(beta=0.2)",

@@ -4,7 +4,7 @@
 
 A ClientApp answers 1,000 messages of 0.1 MB, 100 of 9 MB, and 10 of 94 MB a round; it decodes every array and encodes
 it again. It is written against Flower's public interface alone ("Flower's arrays"), or, in fedrobust's engines, as this
-project's own clients are ("own arrays": see `fedrobust/simulation/records.py`). A round ends when the server has
+project's own clients are ("own arrays": see `fedrobust/flower/records.py`). A round ends when the server has
 decoded every reply and, where it says "summed", added it to an exact sum. One round warms up, the median of three is
 told. Flower's simulation is timed inside its ServerApp, after its workers are up.
 
@@ -35,11 +35,11 @@ from machine import write
 
 from fedrobust.aggregation import RunningMean
 from fedrobust.config import Engine, Experiment
+from fedrobust.flower.identity import server_identity
+from fedrobust.flower.records import vector_of, weights_of, weights_record
 from fedrobust.models.layout import Weights
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.simulation.identity import server_identity
-from fedrobust.simulation.records import vector_of, weights_of, weights_record
 from fedrobust.simulation.threads import ThreadWorker
 from fedrobust.study import dataset_of
 

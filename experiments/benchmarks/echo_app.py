@@ -3,7 +3,7 @@
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedrobust.simulation.records import LiveArray
+from fedrobust.flower.records import LiveArray
 
 app, own_app = ClientApp(), ClientApp()
 

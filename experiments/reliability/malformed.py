@@ -14,8 +14,8 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.proto.message_pb2 import ObjectTree
 
+from fedrobust.flower.records import LiveArray, weights_record
 from fedrobust.models.layout import Entry, Layout, Weights
-from fedrobust.simulation.records import LiveArray, weights_record
 
 LAYOUT = Layout((Entry("kernel", (300,), "trainable"), Entry("mean", (20,), "statistic")))
 Draw = np.random.Generator

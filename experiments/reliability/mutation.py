@@ -33,6 +33,7 @@ PACKAGES = {
     "edge": "fedrobust/edge",
     "evaluation": "fedrobust/evaluation",
     "evasion": "fedrobust/evasion",
+    "flower": "fedrobust/flower",
     "models": "fedrobust/models",
     "poisoning": "fedrobust/poisoning",
     "runs": "fedrobust/runs",
@@ -42,7 +43,8 @@ PACKAGES = {
 }
 BESIDES = {
     "models": ("tests/evasion/test_model_file.py",),
-    "simulation": ("tests/aggregation/test_parity.py", "tests/integration/test_study.py"),
+    "flower": ("tests/aggregation/test_parity.py", "tests/simulation/test_malformed.py"),
+    "simulation": ("tests/integration/test_study.py",),
     "server": (
         "tests/integration/test_study.py",
         "tests/integration/test_guards.py",

@@ -31,10 +31,10 @@ from flwr.supercore.run import Run
 from flwr.superlink.grid import HttpGrid
 from malformed import LAYOUT, Deflated, SlyError, deflated, honest_content, hostile_object, hostile_wire
 
-from fedrobust.simulation.envelope import opened, pack, values_of
+from fedrobust.flower.identity import RUN_ID, server_identity
+from fedrobust.flower.message_arrays import opened, pack, values_of
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.simulation.identity import RUN_ID, server_identity
 from fedrobust.simulation.threads import ThreadWorker
 from server.replies import Failure, Reply, read_reply
 

@@ -205,3 +205,21 @@ def listed(values: list[int]) -> str:
     """
     shown = ", ".join(str(value) for value in values[:5])
     return shown if len(values) <= 5 else f"{shown} and {len(values) - 5} more"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a model of a study answers: all that a hospital needs to know of the server's data set.
+
+    Attributes:
+        image_shape: (height, width, channels) of every stored image.
+        classes: how many classes there are.
+    """
+
+    image_shape: tuple[int, int, int]
+    classes: int
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Problem":
+        """Return the problem that `dataset` poses."""
+        return cls(dataset.image_shape, dataset.classes)

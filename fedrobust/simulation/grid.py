@@ -19,9 +19,9 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from fedrobust.errors import FedrobustError
+from fedrobust.flower.guard import failed_reply, plain_reply, plain_state, told
+from fedrobust.flower.identity import RUN_ID
 from fedrobust.plain import plain_text
-from fedrobust.simulation.guard import failed_reply, plain_reply, plain_state, told
-from fedrobust.simulation.identity import RUN_ID
 
 MOST_DEATHS = 3
 """A client that takes as many workers with it is left out."""

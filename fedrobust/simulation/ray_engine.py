@@ -27,14 +27,14 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from fedrobust.apps import load_app
 from fedrobust.config import Engine, Experiment
 from fedrobust.cores import cores
+from fedrobust.flower.guard import failed_reply, plain_state, private_copy, told
+from fedrobust.flower.identity import server_identity
+from fedrobust.flower.message_arrays import Envelope, opened, pack, sealed, unpack, values_of
 from fedrobust.plain import plain_text
 from fedrobust.reasons import first_reason
 from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import claim_process, start_tensorflow
-from fedrobust.simulation.envelope import Envelope, opened, pack, sealed, unpack, values_of
 from fedrobust.simulation.grid import EngineError, WorkerDiedError
-from fedrobust.simulation.guard import failed_reply, plain_state, private_copy, told
-from fedrobust.simulation.identity import server_identity
 
 MOST_BIRTHS = 3
 """How often a worker that dies while it comes up is started anew."""

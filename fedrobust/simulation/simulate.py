@@ -1,16 +1,19 @@
 """Run a study: the two Flower apps, and the engine that carries their messages."""
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.apps import load_app
 from fedrobust.checks import check_data
-from fedrobust.config import Experiment
+from fedrobust.config import ConfigError, Experiment
 from fedrobust.cores import cores
+from fedrobust.runs.checkpoint import any_whole, resumable
 from fedrobust.runs.events import Event, ForecastMade, Listener, StageStarted, StudyStarted, emit, listening
+from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.run import Run
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import dataset_of
@@ -51,6 +54,37 @@ def simulate(
     return Run.open(Path(folders[-1]))
 
 
+def resumed(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = (), **settings: Any) -> Run:
+    """Go on with an unfinished run where its last checkpoint stands, and return it; see `fedrobust.resume`.
+
+    Raises:
+        RunFolderError: it is no run folder, it has no checkpoint, or another process is running in it.
+        ConfigError: a setting is wrong or not one of ``[engine]``, or the run is finished and settings are given.
+    """
+    run_folder, overrides = RunFolder.open(folder), tuple(overrides)
+    if run_folder.file("result.json").exists() and (finished := Run.open(folder)).status == "finished":
+        if overrides or settings:
+            given = ", ".join([*overrides, *(name.replace("__", ".") for name in settings)])
+            raise ConfigError(
+                f"{folder}: the run is finished, {given} would change nothing; leave it out, or run the study anew in "
+                "another folder"
+            )
+        return finished
+    return simulate(resumable(run_folder).changed(overrides, **settings), *listeners)
+
+
+def run_or_resume(experiment: Experiment, folder: Path) -> Run:
+    """Run `experiment` in `folder`, or go on with the run in it where there is a checkpoint to go on from.
+
+    What else a run left behind there is removed.
+    """
+    if any_whole(RunFolder(folder)):
+        return resumed(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
+    return simulate(experiment.changed(output__dir=str(folder)))
+
+
 DOCTOR_APP = "server.doctor:app"
 
 
@@ -88,7 +122,7 @@ def carry(experiment: Experiment, *listeners: Listener, server_app: str, client_
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # see ray_engine.py
     from flwr.app import Context, RecordDict
 
-    from fedrobust.simulation.identity import RUN_ID, SERVER_NODE_ID, server_identity
+    from fedrobust.flower.identity import RUN_ID, SERVER_NODE_ID, server_identity
 
     run_config = experiment.to_run_config()
     context = Context(RUN_ID, SERVER_NODE_ID, {}, RecordDict(), run_config)

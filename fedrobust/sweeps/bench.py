@@ -28,6 +28,7 @@ from fedrobust.sweeps.events import (
     WorkerReplaced,
 )
 from fedrobust.sweeps.figures import final_figures
+from fedrobust.sweeps.page import write
 from fedrobust.sweeps.results import FILE, Results, outcome_of
 from fedrobust.sweeps.source import SweepSource
 from fedrobust.sweeps.sweep import Cell, Sweep, graph_key
@@ -150,8 +151,6 @@ class Bench:
 
     def write_page(self) -> None:
         """Write the page of what is known so far."""
-        from fedrobust.report.sweep_page import write
-
         write(self.results)
 
     def _unfinished(self, here: Sequence[Cell]) -> list[Cell]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fedrobust.config import Experiment
+from fedrobust.errors import FedrobustError
+from fedrobust.simulation.simulate import run_or_resume
 
 
 def serve(orders: Connection, log: str) -> None:
@@ -35,30 +37,13 @@ def serve(orders: Connection, log: str) -> None:
 
 def answer(run_config: dict[str, Any], folder: str) -> str:
     """Run one study, or go on with it, and return "" or what went wrong."""
-    from fedrobust.api import resume, run
-    from fedrobust.errors import FedrobustError
-    from fedrobust.runs.checkpoint import any_whole
-    from fedrobust.runs.folder import RunFolder
-
     try:
-        if any_whole(RunFolder(Path(folder))):
-            resume(folder)
-        else:
-            clear(Path(folder))
-            run(Experiment.from_run_config(run_config), out=folder)
+        run_or_resume(Experiment.from_run_config(run_config), Path(folder))
     except FedrobustError as error:
         return str(error)
     except Exception:
         return traceback.format_exc(limit=-3)
     return ""
-
-
-def clear(folder: Path) -> None:
-    """Remove what a run left behind that has no checkpoint to go on from."""
-    import shutil
-
-    if folder.exists():
-        shutil.rmtree(folder)
 
 
 def _interrupt(*_: Any) -> None:

@@ -5,9 +5,9 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from fedrobust.evasion.steps import cross_entropy_direction, project
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
+from fedrobust.training.perturbation import cross_entropy_direction, project
 
 BATCH = 64
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Split
+from fedrobust.data.dataset import Problem, Split
 from fedrobust.data.resampling import augmented, undersampled
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
-from fedrobust.study import Problem, local_update_of
+from fedrobust.study import local_update_of
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.local_update import TrainingData
 from fedrobust.training.schedule import balanced_class_weights, learning_rates

@@ -83,8 +83,8 @@ def test_minimum_diameter_is_exact_and_quick_where_trying_all_groups_is_not(draw
     ],
 )
 def test_flower(ours, theirs, draw):
-    from fedrobust.simulation.flower_rule import flower_rule
-    from fedrobust.simulation.identity import server_identity
+    from fedrobust.flower.identity import server_identity
+    from fedrobust.flower.rule import flower_rule
 
     matrix = draw.standard_normal((10, 500)).astype(np.float32)
     cohort = Cohort(np.arange(10), np.full(10, 7))
@@ -95,8 +95,8 @@ def test_flower(ours, theirs, draw):
 
 def test_krum_picks_what_float64_picks_where_updates_are_small_and_weights_are_not(draw):
     """Clients that move weights of about 1 by 1e-5 are compared by what they moved."""
-    from fedrobust.simulation.flower_rule import flower_rule
-    from fedrobust.simulation.identity import server_identity
+    from fedrobust.flower.identity import server_identity
+    from fedrobust.flower.rule import flower_rule
 
     flower_wrong = 0
     for seed in range(8):

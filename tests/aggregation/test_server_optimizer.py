@@ -6,7 +6,7 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import strategy
 
 from fedrobust.aggregation import SERVER_OPTIMIZERS
-from fedrobust.simulation.identity import server_identity
+from fedrobust.flower.identity import server_identity
 
 CASES = [
     (

@@ -6,13 +6,13 @@ import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedrobust.config import Experiment
+from fedrobust.data.dataset import Problem
 from fedrobust.deployment.keys import ADMITTED, KeyListError
+from fedrobust.flower.identity import server_identity
 from fedrobust.models.layout import Entry, Layout
 from fedrobust.runs.environment import code_digest
-from fedrobust.simulation.identity import server_identity
-from fedrobust.study import Problem
+from server.errors import RoundError
 from server.population import population_of
-from server.strategy import RoundError
 
 LAYOUT = Layout((Entry("kernel", (3,), "trainable"),))
 PROBLEM = Problem((28, 28, 1), 2)

@@ -3,10 +3,10 @@ import pytest
 import tensorflow as tf
 
 from fedrobust.evasion import FGSM, Threat, Victim, WhiteBox, attack
-from fedrobust.evasion.steps import cross_entropy_direction, input_gradient, project
 from fedrobust.models.classifier import build_classifier
 from fedrobust.models.layout import Weights
 from fedrobust.training.objectives import cross_entropy
+from fedrobust.training.perturbation import cross_entropy_direction, input_gradient, project
 
 
 def plain(target, images, labels, epsilons, **settings):

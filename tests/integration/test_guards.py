@@ -20,8 +20,8 @@ from fedrobust.runs.run import Run
 from fedrobust.simulation.simulate import simulate
 from fedrobust.study import initial_model
 from server.app import UnmeasurableError
+from server.errors import AttackFailedError, RoundError
 from server.evaluator import Evaluator
-from server.strategy import AttackFailedError, RoundError
 
 SETTINGS = {
     "data__samples": 90,

@@ -10,8 +10,8 @@ from flwr.clientapp import ClientApp
 
 from clients.app import app as honest
 from fedrobust.config import Experiment
+from fedrobust.flower.records import LiveArray
 from fedrobust.runs.events import RoundFinished, StageStarted
-from fedrobust.simulation.records import LiveArray
 from fedrobust.simulation.simulate import simulate
 
 SETTINGS = {

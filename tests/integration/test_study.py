@@ -12,15 +12,16 @@ import fedrobust
 from clients.app import app as honest
 from clients.hospital import Hospital
 from fedrobust.config import Experiment
+from fedrobust.data.dataset import Problem
 from fedrobust.errors import FedrobustError
 from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.runs.events import RoundFinished, StudyStarted
 from fedrobust.runs.run import Run
 from fedrobust.simulation.simulate import simulate
-from fedrobust.study import Problem, dataset_of, initial_model, local_update_of, partition_of, shard_of
+from fedrobust.study import dataset_of, initial_model, local_update_of, partition_of, shard_of
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.local_update import TrainingData
-from server.strategy import RoundError
+from server.errors import RoundError
 
 SMALL = {
     "data__samples": 200,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Split
+from fedrobust.data.dataset import Problem, Split
 from fedrobust.models.layout import Entry, Layout, Weights
-from fedrobust.study import Problem, malicious_of
+from fedrobust.study import malicious_of
 
 hospitals = pytest.importorskip("clients.hospital")
 

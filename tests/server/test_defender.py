@@ -7,10 +7,10 @@ import pytest
 
 from fedrobust.aggregation import Aggregation, Defence, FedAdam, FedAvgM, FedYogi
 from fedrobust.config import Experiment
+from fedrobust.flower.identity import server_identity
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Attack
 from fedrobust.randomness import Purpose, generator
-from fedrobust.simulation.identity import server_identity
 from server.collector import Collected
 from server.defender import Defender, RuleError
 from server.replies import Failure

@@ -9,15 +9,16 @@ import pytest
 from flwr.app import ConfigRecord, Error, Message, MessageType, MetricRecord, RecordDict
 
 from fedrobust.config import Experiment
+from fedrobust.data.dataset import Problem
 from fedrobust.deployment.keys import ADMITTED
+from fedrobust.flower.identity import server_identity
 from fedrobust.models.layout import Entry, Layout
 from fedrobust.runs.environment import code_digest
 from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.simulation.identity import server_identity
-from fedrobust.study import Problem, partition_of
+from fedrobust.study import partition_of
+from server.errors import RoundError
 from server.population import MOST_ASKED, Population, misnamed, population_of
 from server.replies import Introduction
-from server.strategy import RoundError
 
 LAYOUT = Layout((Entry("kernel", (3,), "trainable"),))
 PROBLEM = Problem((28, 20, 3), 4)

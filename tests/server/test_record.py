@@ -5,9 +5,9 @@ import pytest
 
 from fedrobust.aggregation import Aggregation
 from fedrobust.config import Experiment
+from fedrobust.data.dataset import Problem
 from fedrobust.models.layout import Entry, Layout
 from fedrobust.randomness import Purpose, generator
-from fedrobust.study import Problem
 from server.defender import Defender
 from server.population import Population
 from server.replies import Failure

@@ -10,16 +10,18 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MessageType, MetricRecord, RecordDict
 
 from fedrobust.config import Experiment
+from fedrobust.data.dataset import Problem
+from fedrobust.flower.identity import server_identity
+from fedrobust.flower.records import weights_record
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.runs.environment import code_digest
 from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.simulation.identity import server_identity
-from fedrobust.simulation.records import weights_record
-from fedrobust.study import Problem, round_half_up
+from fedrobust.study import round_half_up
 from server.defender import Defender
+from server.errors import RoundError
 from server.population import Population, population_of
 from server.replies import Failure, Introduction, Reply, read_introduction, read_reply
-from server.strategy import FederatedStrategy, RoundError
+from server.strategy import FederatedStrategy
 
 LAYOUT = Layout((Entry("kernel", (3,), "trainable"), Entry("mean", (2,), "statistic")))
 

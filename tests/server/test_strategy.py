@@ -10,15 +10,16 @@ from flwr.app import Error, Message, MessageType, MetricRecord, RecordDict
 
 from fedrobust.aggregation import RULES, Aggregation, Defence
 from fedrobust.config import ConfigError, Experiment
+from fedrobust.data.dataset import Problem
+from fedrobust.flower.identity import server_identity
+from fedrobust.flower.records import weights_of, weights_record
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.poisoning import Attack
-from fedrobust.simulation.identity import server_identity
-from fedrobust.simulation.records import weights_of, weights_record
-from fedrobust.study import Problem
 from server.defender import Defender
+from server.errors import AttackFailedError, RoundError
 from server.population import Population
 from server.soundness import memory_fault, statistics_fault, update_fault, weights_fault
-from server.strategy import AttackFailedError, FederatedStrategy, RoundError
+from server.strategy import FederatedStrategy
 
 LAYOUT = Layout(
     (

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from fedrobust.config import Experiment
+from fedrobust.flower.records import weights_record
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.runs.checkpoint import Checkpoint
 from fedrobust.runs.folder import RunFolder
-from fedrobust.simulation.records import weights_record
 from server.app import Study
-from server.strategy import AttackFailedError, RoundError
+from server.errors import AttackFailedError, RoundError
 
 LAYOUT = Layout((Entry("kernel", (2,), "trainable"), Entry("norm/moving_variance", (1,), "statistic")))
 

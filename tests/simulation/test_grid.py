@@ -7,12 +7,12 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, M
 from flwr.clientapp import ClientApp
 from flwr.supercore.task_identity import TaskIdentity
 
+from fedrobust.flower import guard
+from fedrobust.flower.identity import server_identity
 from fedrobust.reasons import first_reason
 from fedrobust.runs.events import ClientReplied, listening
-from fedrobust.simulation import guard
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import EngineError, Job, Seat, SimulatedGrid, WorkerDiedError
-from fedrobust.simulation.identity import server_identity
 from fedrobust.simulation.threads import ThreadWorker
 
 

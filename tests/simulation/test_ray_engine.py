@@ -11,11 +11,11 @@ from flwr.app import ArrayRecord, Context, Message, MessageType, MetricRecord, R
 from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError, RayTaskError
 
 from fedrobust.config import Experiment
+from fedrobust.flower.guard import UnreadableError
+from fedrobust.flower.identity import server_identity
+from fedrobust.flower.message_arrays import opened, pack, values_of
 from fedrobust.simulation import ray_engine
-from fedrobust.simulation.envelope import opened, pack, values_of
 from fedrobust.simulation.grid import EngineError, WorkerDiedError
-from fedrobust.simulation.guard import UnreadableError
-from fedrobust.simulation.identity import server_identity
 from fedrobust.simulation.ray_engine import Actor, Credentials, RayEngine, RayWorker, Shelf, check_folder
 
 

@@ -8,11 +8,11 @@ from flwr.app import ArrayRecord, Error, Message, MessageType, MetricRecord, Rec
 from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse
 from flwr.serverapp import Grid
 
+from fedrobust.flower.guard import MOST_ENTRIES
+from fedrobust.flower.identity import server_identity
 from fedrobust.simulation import wire
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import EngineError
-from fedrobust.simulation.guard import MOST_ENTRIES
-from fedrobust.simulation.identity import server_identity
 
 HERE = Path(__file__).resolve().parents[2] / "experiments/reliability"
 

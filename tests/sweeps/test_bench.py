@@ -12,9 +12,9 @@ import pytest
 
 import fedrobust
 from fedrobust.config import ConfigError
-from fedrobust.report.sweep_page import render
 from fedrobust.runs.run import Run
 from fedrobust.sweeps.events import CellFinished, CellMissing, CellStarted, SweepStarted, WorkerReplaced
+from fedrobust.sweeps.page import render
 from fedrobust.sweeps.results import Results, Row, SweepError
 
 FILE = """

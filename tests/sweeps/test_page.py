@@ -1,6 +1,6 @@
 """The page of a sweep: what failed, is missing or has not been run is never a figure, and never good."""
 
-from fedrobust.report.sweep_page import Spread, facets, failures, heatmaps, render, seeds_apart, tolerance
+from fedrobust.sweeps.page import Spread, facets, failures, heatmaps, render, seeds_apart, tolerance
 from fedrobust.sweeps.results import Row
 
 ATTACKS = ("sign-flip", "alie")

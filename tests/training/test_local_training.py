@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Split
+from fedrobust.data.dataset import Problem, Split
 from fedrobust.data.resampling import augmented, undersampled
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
-from fedrobust.study import Problem, local_update_of
+from fedrobust.study import local_update_of
 from fedrobust.training import local_training
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.local_training import train_locally

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from fedrobust.bounds import Count, NonNegative, PositiveShare
-from fedrobust.evasion.steps import ascend, random_start
 from fedrobust.shares import exact
+from fedrobust.training.perturbation import ascend, random_start
 from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
 
 

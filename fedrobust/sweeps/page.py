@@ -118,15 +118,16 @@ def render(rows: Sequence[Row], name: str) -> str:
     import jinja2
     from markupsafe import Markup
 
-    here = importlib.resources.files("fedrobust.report")
+    text = importlib.resources.files("fedrobust.sweeps").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    style = importlib.resources.files("fedrobust.report").joinpath(STYLE).read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string(here.joinpath(TEMPLATE).read_text(encoding="utf-8"))
+    template = environment.from_string(text)
     keys = list(dict.fromkeys(key for row in rows for key in row.settings))
     numbered_ = numbered(rows)
     return template.render(
-        style=Markup(here.joinpath(STYLE).read_text(encoding="utf-8")),
+        style=Markup(style),
         name=str(rows[0].experiment.get("name", name)) if rows else name,
         cells=len(rows),
         seeds=len({row.settings.get(SEED) for row in rows}),

@@ -12,8 +12,8 @@ from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import Strategy
 
 from fedrobust.aggregation import Aggregation, Cohort, Updates
+from fedrobust.flower.records import LiveArray
 from fedrobust.registry import UnknownNameError
-from fedrobust.simulation.records import LiveArray
 from fedrobust.spec import Spec, SpecError
 
 STRATEGIES = ("FedAvg", "FedMedian", "FedTrimmedAvg", "Krum", "MultiKrum", "Bulyan")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 
+from fedrobust.flower.guard import UnreadableError, plain_reply
+from fedrobust.flower.records import LiveArray, vector_of
 from fedrobust.plain import plain_text
-from fedrobust.simulation.guard import UnreadableError, plain_reply
-from fedrobust.simulation.records import LiveArray, vector_of
 
 
 @dataclass(frozen=True, eq=False)

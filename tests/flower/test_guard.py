@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 
-from fedrobust.simulation.guard import (
+from fedrobust.flower.guard import (
     MOST_CONFIG,
     MOST_DIMENSIONS,
     MOST_ENTRIES,
@@ -16,8 +16,8 @@ from fedrobust.simulation.guard import (
     plain_records,
     plain_reply,
 )
-from fedrobust.simulation.identity import server_identity
-from fedrobust.simulation.records import LiveArray
+from fedrobust.flower.identity import server_identity
+from fedrobust.flower.records import LiveArray
 
 
 def forced(record, **values):

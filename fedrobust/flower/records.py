@@ -8,9 +8,9 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord
 from flwr.common.constant import SType
 
+from fedrobust.data.dataset import Problem
 from fedrobust.models.layout import Weights
 from fedrobust.plain import plain_text
-from fedrobust.study import Problem
 
 
 class LiveArray(Array):

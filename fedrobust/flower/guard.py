@@ -16,8 +16,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from flwr.app.message.typeddict import TypedDict
 from flwr.common.constant import ErrorCode
 
+from fedrobust.flower.records import LiveArray
 from fedrobust.plain import plain_text
-from fedrobust.simulation.records import LiveArray
 
 MOST_RECORDS = 64
 MOST_ENTRIES = 10_000

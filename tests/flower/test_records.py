@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord
 
+from fedrobust.flower.records import LiveArray, vector_of, weights_of, weights_record
 from fedrobust.models.layout import Weights
-from fedrobust.simulation.records import LiveArray, vector_of, weights_of, weights_record
 
 
 @pytest.fixture

@@ -1,0 +1,11 @@
+"""Why a round, or a study, cannot go on."""
+
+from fedrobust.errors import FedrobustError
+
+
+class RoundError(FedrobustError, RuntimeError):
+    """No new model could be made of a round: too few replies are left, or the rule can make nothing of them."""
+
+
+class AttackFailedError(RoundError):
+    """A malicious client failed by a fault of the study, so that its round says nothing of the defence."""
