@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 
 from fedrobust.config import Experiment
+from fedrobust.config.resolve import attack_of
 from fedrobust.data.dataset import Problem, Split
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.once import once
 from fedrobust.poisoning import Scene, attacks_in
 from fedrobust.randomness import Purpose, generator
-from fedrobust.study import attack_of, classifier_of, malicious_of, sample_size
+from fedrobust.shares import sample_size
+from fedrobust.study import classifier_of
+from fedrobust.study.local_training import train_locally
 from fedrobust.training.crafting import Crafting
-from fedrobust.training.local_training import train_locally
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class Hospital:
 
         A malicious client does what the study's poisoning attack says, in the rounds in which it attacks.
         """
-        malicious = malicious_of(self.experiment)
+        malicious = self.experiment.malicious
         if self.partition in malicious and attacks_in(self.experiment.poisoning, round):
             return self._attacked(weights, round, malicious)
         return train_locally(self.experiment, self.problem, self.shard, weights, round, self.partition)
@@ -48,7 +50,8 @@ class Hospital:
     def _attacked(
         self, weights: Weights, round: int, malicious: tuple[int, ...]
     ) -> tuple[Weights, Mapping[str, Any]]:
-        attack, scene = attack_of(self.experiment), self._scene(weights, round, malicious)
+        attack = attack_of(self.experiment.poisoning, self.experiment.base)
+        scene = self._scene(weights, round, malicious)
         metrics: Mapping[str, Any] = {"loss": float("nan"), "seconds": 0.0, "round": round}
         trained = weights
         if attack.trains:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from fedrobust.atomic import atomic, cannot_write
 from fedrobust.bounds import annotations_of, described
 from fedrobust.checks import check_reach
-from fedrobust.config import ConfigError, Experiment, epsilon_value
+from fedrobust.config import ConfigError, Experiment
 from fedrobust.cores import cores
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.load import available, describe, load
+from fedrobust.epsilon import epsilon_value
 from fedrobust.paths import check_can_hold, expanded
 from fedrobust.registry import Registry, UnknownNameError, did_you_mean
 from fedrobust.runs.environment import environment

@@ -13,32 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedrobust.aggregation import FLTrust
-from fedrobust.config import ConfigError, Experiment, epsilon_value
+from fedrobust.config import ConfigError, Experiment
+from fedrobust.config.resolve import attack_of, defence_of, server_optimizer_of
 from fedrobust.data.dataset import Dataset, Problem
 from fedrobust.data.drawing import Drawing
 from fedrobust.data.load import load
 from fedrobust.data.roots import resolve
+from fedrobust.epsilon import epsilon_value
 from fedrobust.errors import FedrobustError
 from fedrobust.models.input_format import InputFormat
 from fedrobust.paths import expanded
 from fedrobust.poisoning import Attack, Scene, attacks_in, malicious_clients
 from fedrobust.randomness import Purpose, generator
 from fedrobust.registry import UnknownNameError
+from fedrobust.shares import sample_size
 from fedrobust.spec import SpecError
-from fedrobust.study import (
-    attack_of,
-    base_of,
-    classifier_of,
-    dataset_of,
-    defence_of,
-    evasion_of,
-    malicious_of,
-    partition_of,
-    recipe_of,
-    sample_size,
-    server_optimizer_of,
-    shard_of,
-)
+from fedrobust.study import base_of, classifier_of, dataset_of, evasion_of, partition_of, recipe_of, shard_of
 
 if TYPE_CHECKING:
     from fedrobust.models.architectures import Architecture
@@ -117,9 +107,14 @@ def _refuse(experiment: Experiment, checks: Iterable[Check]) -> None:
 
 def _names(experiment: Experiment) -> Iterator[str]:
     """Everything that is named can be made, a user's own things among them."""
-    for make in (defence_of, server_optimizer_of, attack_of):
+    federation, poisoning, base = experiment.federation, experiment.poisoning, experiment.base
+    for make in (
+        lambda: defence_of(federation, experiment.tolerated, base),
+        lambda: server_optimizer_of(federation, base),
+        lambda: attack_of(poisoning, base),
+    ):
         try:
-            make(experiment)
+            make()
         except FedrobustError as error:
             yield str(error)
 
@@ -127,7 +122,7 @@ def _names(experiment: Experiment) -> Iterator[str]:
 def _attackers(experiment: Experiment) -> Iterator[str]:
     """A study that names an attack is attacked, and one that names attackers says what they do."""
     poisoning, clients = experiment.poisoning, experiment.federation.clients
-    attackers = len(malicious_clients(poisoning, clients, experiment.seed))
+    attackers = len(malicious_clients(poisoning.malicious, clients, experiment.seed))
     wanted = shown(poisoning.malicious)
     if poisoning.attack == "none":
         if attackers:
@@ -161,7 +156,7 @@ def _schedule(experiment: Experiment) -> Iterator[str]:
             f"attack; choose 1 to {rounds}"
         )
     training = experiment.training
-    if all(hasattr(part, "training") for part in attack_of(experiment).parts):
+    if all(hasattr(part, "training") for part in attack_of(experiment.poisoning, experiment.base).parts):
         changed = [
             round
             for round in range(1, rounds + 1)
@@ -178,7 +173,7 @@ def _schedule(experiment: Experiment) -> Iterator[str]:
 
 def _trains_otherwise(experiment: Experiment, round: int) -> bool:
     usual = experiment.training.in_round(round)
-    changed = dict(attack_of(experiment).training(Scene(round=round)))
+    changed = dict(attack_of(experiment.poisoning, experiment.base).training(Scene(round=round)))
     return usual.model_copy(update=changed).model_dump() != usual.model_dump()
 
 
@@ -257,7 +252,10 @@ def check_root(experiment: Experiment, dataset: Dataset) -> None:
     Raises:
         ConfigError: it does.
     """
-    rule, there = defence_of(experiment).rule, len(dataset.validation)
+    rule, there = (
+        defence_of(experiment.federation, experiment.tolerated, experiment.base).rule,
+        len(dataset.validation),
+    )
     if isinstance(rule, FLTrust) and rule.images > there:
         raise ConfigError(
             f'federation.aggregator = "{experiment.federation.aggregator}": images = {rule.images}: the root images '
@@ -267,7 +265,7 @@ def check_root(experiment: Experiment, dataset: Dataset) -> None:
 
 def _attack_fits(experiment: Experiment) -> Iterator[str]:
     """Classes and triggers of the poisoning attack lie inside the images."""
-    attack = attack_of(experiment)
+    attack = attack_of(experiment.poisoning, experiment.base)
     try:
         attack.require(Problem.of(dataset_of(experiment)), experiment.model.image_size)
     except ValueError as error:
@@ -276,7 +274,7 @@ def _attack_fits(experiment: Experiment) -> Iterator[str]:
 
 def _attack_acts(experiment: Experiment) -> Iterator[str]:
     """An attack changes something: images or labels of a malicious client, what it sends, or what it claims."""
-    attack, malicious = attack_of(experiment), malicious_of(experiment)
+    attack, malicious = attack_of(experiment.poisoning, experiment.base), experiment.malicious
     if not malicious or attack.conspires or any(hasattr(part, "training") for part in attack.parts):
         return
     if any(_attack_fits(experiment)):  # why it cannot act is said there
@@ -332,7 +330,7 @@ def scene_of(experiment: Experiment, dataset: Dataset, rank: int, client: int) -
     return Scene(
         partition=client,
         rank=rank,
-        malicious=len(malicious_of(experiment)),
+        malicious=len(experiment.malicious),
         clients=federation.clients,
         sampled=sample_size(federation.participation, federation.clients),
         classes=dataset.classes,

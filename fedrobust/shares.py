@@ -35,3 +35,13 @@ def round_half_up(value: Fraction) -> int:
         (15, 1)
     """
     return math.floor(value + Fraction(1, 2))
+
+
+def sample_size(participation: float, clients: int) -> int:
+    """Return how many of `clients` take part in a round: at least one.
+
+    Example:
+        >>> sample_size(0.145, 100), sample_size(0.001, 10)
+        (15, 1)
+    """
+    return max(1, round_half_up(exact(participation) * clients))

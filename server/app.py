@@ -16,6 +16,7 @@ from fedrobust.aggregation import Memory
 from fedrobust.atomic import sweep
 from fedrobust.checks import check
 from fedrobust.config import ConfigError, Experiment
+from fedrobust.config.resolve import attack_of
 from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.data.dataset import Dataset, Problem
 from fedrobust.data.drawing import Drawing
@@ -51,9 +52,10 @@ from fedrobust.runs.events import (
 )
 from fedrobust.runs.folder import RunFolder, UnwritableRunError
 from fedrobust.runtime import start_tensorflow
+from fedrobust.shares import sample_size
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.study import attack_of, dataset_of, initial_model, malicious_of, partition_of, sample_size
+from fedrobust.study import dataset_of, initial_model, partition_of
 from server.auditor import UNDEFENDED, audited, audited_student, check_control
 from server.defender import Defender
 from server.distiller import Lesson, Student, distil_student, plan_lesson, twin_of
@@ -291,7 +293,7 @@ class Study:
         known, wanted = len(population.partitions), experiment.federation.clients
         if known < wanted:
             emit(StageStarted(f"{known} of {wanted} clients have a node: the others take no part"))
-        rare = rare_hospitals(experiment) if malicious_of(experiment) else ()
+        rare = rare_hospitals(experiment) if experiment.malicious else ()
         defender = Defender(experiment, root_of(experiment, evaluator.dataset), rare)
         strategy = FederatedStrategy(experiment, layout, problem, population, defender)
         forecast = forecast_of(
@@ -577,7 +579,7 @@ class Study:
     def summary(self, dataset: Dataset, partition: Partition | Drawing) -> str:
         """Return the study in one line."""
         experiment = self.experiment
-        malicious = malicious_of(experiment)
+        malicious = experiment.malicious
         attacked = f"; {len(malicious)} malicious: {experiment.poisoning.attack}" if malicious else ""
         return (
             f"{dataset.name}: {len(dataset.train.labels)} images over {experiment.federation.clients} clients "
@@ -648,7 +650,7 @@ def rare_hospitals(experiment: Experiment) -> list[int]:
     classes = dataset_of(experiment).classes
     counts = np.array([np.bincount(labels[shard], minlength=classes) for shard in shards], np.float64)
     apart = np.abs(counts / counts.sum(1, keepdims=True) - counts.sum(0) / counts.sum()).sum(1) / 2
-    malicious = set(malicious_of(experiment))
+    malicious = set(experiment.malicious)
     return [int(client) for client in np.flatnonzero(apart >= RARE) if client not in malicious]
 
 
@@ -686,11 +688,11 @@ def worst_clients(
 
 def remarks_of(experiment: Experiment) -> list[str]:
     """Return what a user should know of the poisoning attack before the first round: that it is weak here, say."""
-    federation, malicious = experiment.federation, malicious_of(experiment)
+    federation, malicious = experiment.federation, experiment.malicious
     if not malicious:
         return []
     sampled = sample_size(federation.participation, federation.clients)
-    return attack_of(experiment).remarks(
+    return attack_of(experiment.poisoning, experiment.base).remarks(
         Scene(malicious=len(malicious), clients=federation.clients, sampled=sampled)
     )
 
@@ -698,7 +700,7 @@ def remarks_of(experiment: Experiment) -> list[str]:
 def goal_of(experiment: Experiment, dataset: Dataset) -> Goal | None:
     """Return the test images by which the study's poisoning attack is judged, None where it has no aim."""
     scene = Scene(classes=dataset.classes, seed=experiment.seed)
-    return attack_of(experiment).goal(dataset.test, scene)
+    return attack_of(experiment.poisoning, experiment.base).goal(dataset.test, scene)
 
 
 def native_space(experiment: Experiment) -> Experiment:

@@ -20,16 +20,10 @@ from fedrobust.aggregation import (
     coordinate_median,
 )
 from fedrobust.config import Experiment
+from fedrobust.config.resolve import attack_of, defence_of, server_optimizer_of
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Conspiracy, attacks_in
 from fedrobust.randomness import Purpose, generator
-from fedrobust.study import (
-    attack_of,
-    defence_of,
-    malicious_of,
-    server_optimizer_of,
-    tolerated_of,
-)
 from server.collector import Collected
 from server.replies import Failure
 from server.soundness import memory_fault, update_fault
@@ -72,10 +66,10 @@ class Defender:
 
     def __init__(self, experiment: Experiment, root: Root, rare: Collection[int] = ()):
         self.experiment = experiment
-        self.defence = defence_of(experiment)
-        self.attack = attack_of(experiment)
-        self.malicious = frozenset(malicious_of(experiment))
-        self.optimizer = server_optimizer_of(experiment)
+        self.defence = defence_of(experiment.federation, experiment.tolerated, experiment.base)
+        self.attack = attack_of(experiment.poisoning, experiment.base)
+        self.malicious = frozenset(experiment.malicious)
+        self.optimizer = server_optimizer_of(experiment.federation, experiment.base)
         self._root = root
         self._rare = frozenset(rare)
 
@@ -222,7 +216,7 @@ class Defender:
         scene = Conspiracy(
             Updates(own),
             len(updates),
-            tolerated_of(self.experiment) if tolerated is None else tolerated,
+            self.experiment.tolerated if tolerated is None else tolerated,
             generator(self.experiment.seed, Purpose.POISONING, round),
             outcome,
         )

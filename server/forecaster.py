@@ -4,6 +4,7 @@ import numpy as np
 
 from fedrobust.aggregation import StreamingRule
 from fedrobust.config import Experiment
+from fedrobust.config.resolve import defence_of
 from fedrobust.cores import cores
 from fedrobust.data.calibration_sample import calibration_count
 from fedrobust.data.dataset import Dataset
@@ -11,7 +12,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Layout
 from fedrobust.models.recalibration import recalibration_bytes
 from fedrobust.runs.forecast import Forecast, aggregation_bytes, available_memory, check_memory, makespan
-from fedrobust.study import defence_of, malicious_of, sample_size
+from fedrobust.shares import sample_size
 from fedrobust.training.calibration import peak_memory
 from server.strategy import FederatedStrategy
 from server.tolerance import tolerance_of
@@ -37,8 +38,8 @@ def check_aggregation(experiment: Experiment, layout: Layout) -> None:
 
 def sums_only(experiment: Experiment) -> bool:
     """Return whether updates are summed as they arrive, so that they are never all held."""
-    defence = defence_of(experiment)
-    return isinstance(defence.rule, StreamingRule) and not defence.before and not malicious_of(experiment)
+    defence = defence_of(experiment.federation, experiment.tolerated, experiment.base)
+    return isinstance(defence.rule, StreamingRule) and not defence.before and not experiment.malicious
 
 
 def forecast_of(

@@ -8,7 +8,7 @@ from fedrobust.config import Experiment
 from fedrobust.data.dataset import Dataset, Problem, Split
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator
-from fedrobust.training.local_training import train_locally
+from fedrobust.study.local_training import train_locally
 
 
 def root_of(experiment: Experiment, dataset: Dataset) -> Callable[[Weights, int, int], np.ndarray]:

@@ -16,7 +16,7 @@ from fedrobust.data.dataset import Problem
 from fedrobust.flower.records import problem_config, weights_of, weights_record
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.randomness import Purpose, generator
-from fedrobust.study import sample_size
+from fedrobust.shares import sample_size
 from server.collector import collector_for
 from server.defender import Defender, RuleError
 from server.errors import AttackFailedError, RoundError

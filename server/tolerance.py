@@ -5,8 +5,9 @@ from typing import Any
 from scipy.stats import hypergeom
 
 from fedrobust.config import Experiment
+from fedrobust.config.resolve import defence_of
+from fedrobust.shares import sample_size
 from fedrobust.spec import Spec
-from fedrobust.study import defence_of, malicious_of, sample_size, tolerated_of
 
 
 def tolerance_of(experiment: Experiment) -> dict[str, Any]:
@@ -22,14 +23,15 @@ def tolerance_of(experiment: Experiment) -> dict[str, Any]:
         knows either. ``told``: whether the rule or a pre-aggregator asks for f at all. ``sampled``: n;
         ``malicious``: m; ``population``: N; ``probability-of-more``: of any one round; None without attackers.
     """
-    federation, defence = experiment.federation, defence_of(experiment)
+    federation = experiment.federation
+    defence = defence_of(federation, experiment.tolerated, experiment.base)
     own = any(
         "f" in Spec.parse(each).settings for each in (federation.aggregator, *federation.pre_aggregators)
     )
-    tolerated = tolerated_of(experiment) if defence.tolerated is None else defence.tolerated
+    tolerated = experiment.tolerated if defence.tolerated is None else defence.tolerated
     sampled, malicious = (
         sample_size(federation.participation, federation.clients),
-        len(malicious_of(experiment)),
+        len(experiment.malicious),
     )
     return {
         "clients": tolerated,

@@ -2,8 +2,7 @@ from fractions import Fraction
 
 import tensorflow as tf
 
-from fedrobust.shares import exact, part_of, round_half_up
-from fedrobust.study import sample_size
+from fedrobust.shares import exact, part_of, round_half_up, sample_size
 from fedrobust.training.recipes.adversarial import share_of
 
 

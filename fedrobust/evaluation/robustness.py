@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fedrobust.config import Epsilon
 from fedrobust.data.dataset import Split
 from fedrobust.epsilon import epsilon_value
 from fedrobust.evaluation.metrics import Metrics, measure
@@ -74,7 +73,7 @@ def robustness(
     victim: Victim,
     weights: Weights,
     split: Split,
-    epsilons: Sequence[Epsilon],
+    epsilons: Sequence[float | str],
     batch_size: int = 128,
     map: Map = map,
     *,
@@ -128,7 +127,7 @@ def examples(
     victim: Victim,
     weights: Weights,
     split: Split,
-    epsilons: Sequence[Epsilon],
+    epsilons: Sequence[float | str],
     count: int,
     threat: Threat | None = None,
 ) -> Examples:

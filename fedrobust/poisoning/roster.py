@@ -1,19 +1,46 @@
 """Who is malicious, and in which rounds."""
 
-from collections.abc import Sequence
+from typing import Protocol
 
-from fedrobust.config import ConfigError, Poisoning
+from fedrobust.errors import ConfigError
 from fedrobust.randomness import Purpose, generator
 from fedrobust.shares import exact, round_half_up
 
 
-def malicious_clients(settings: Poisoning, clients: int, seed: int) -> tuple[int, ...]:
+class Schedule(Protocol):
+    """What is asked of a study's ``[poisoning]``: which attack there is, from which round to which, and how often.
+
+    ``last_round`` = 0 has no end.
+    """
+
+    @property
+    def attack(self) -> str:
+        """The attack as the study names it."""
+        ...
+
+    @property
+    def first_round(self) -> int:
+        """The round in which the attack begins, from 1."""
+        ...
+
+    @property
+    def last_round(self) -> int:
+        """The round in which it ends."""
+        ...
+
+    @property
+    def every(self) -> int:
+        """Rounds between two attacks."""
+        ...
+
+
+def malicious_clients(wanted: int | float | tuple[int, ...], clients: int, seed: int) -> tuple[int, ...]:
     """Return the partitions of the malicious clients, ascending.
 
     A share or a number is drawn with the study's seed; a larger one holds those of a smaller one.
 
     Args:
-        settings: the study's ``[poisoning]``.
+        wanted: their share, their number, or which they are.
         clients: how many there are.
         seed: the study's.
 
@@ -21,13 +48,11 @@ def malicious_clients(settings: Poisoning, clients: int, seed: int) -> tuple[int
         ConfigError: there are fewer clients than that, or none of that number.
 
     Example:
-        >>> few = malicious_clients(Poisoning(attack="sign-flip", malicious=0.2), 10, seed=0)
-        >>> more = malicious_clients(Poisoning(attack="sign-flip", malicious=4), 10, seed=0)
+        >>> few, more = malicious_clients(0.2, 10, seed=0), malicious_clients(4, 10, seed=0)
         >>> len(few), len(more), set(few) < set(more)
         (2, 4, True)
     """
-    wanted = settings.malicious
-    if isinstance(wanted, Sequence):
+    if isinstance(wanted, tuple):
         strangers = [partition for partition in wanted if partition >= clients]
         if strangers:
             raise ConfigError(
@@ -41,16 +66,17 @@ def malicious_clients(settings: Poisoning, clients: int, seed: int) -> tuple[int
     return tuple(sorted(int(partition) for partition in order[:count]))
 
 
-def attacks_in(settings: Poisoning, round: int) -> bool:
+def attacks_in(schedule: Schedule, round: int) -> bool:
     """Return whether malicious clients attack in `round` (from 1); in other rounds they are honest.
 
     Example:
-        >>> late = Poisoning(attack="sign-flip", malicious=1, first_round=3, every=2)
+        >>> from types import SimpleNamespace
+        >>> late = SimpleNamespace(attack="sign-flip", first_round=3, last_round=0, every=2)
         >>> [round for round in range(1, 9) if attacks_in(late, round)]
         [3, 5, 7]
     """
-    if settings.attack == "none" or round < settings.first_round:
+    if schedule.attack == "none" or round < schedule.first_round:
         return False
-    if settings.last_round and round > settings.last_round:
+    if schedule.last_round and round > schedule.last_round:
         return False
-    return (round - settings.first_round) % settings.every == 0
+    return (round - schedule.first_round) % schedule.every == 0

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from fedrobust.config import ConfigError, Experiment, default, keys, list_keys
+from fedrobust.config.study_file import read_study_file, toml_value
 from fedrobust.errors import FedrobustError
 from fedrobust.poisoning import malicious_clients
-from fedrobust.study import dataset_of, tolerated_of
-from fedrobust.study_file import read_study_file, toml_value
+from fedrobust.study import dataset_of
 
 MOST_CELLS = 10_000
 """Combinations of a sweep; a month of short studies."""
@@ -190,7 +190,7 @@ class Sweep:
         for item in wanted:
             key, _, text = item.partition("=")
             patterns[key.strip().replace("_", "-")] = toml_value(text.strip())
-        unknown = sorted(set(patterns) - set(keys()))
+        unknown = sorted(set(patterns) - set(keys(Experiment)))
         if unknown:
             raise ConfigError(f"--only {unknown[0]}: unknown key")
         cells = tuple(
@@ -209,7 +209,7 @@ def is_axis(key: str, value: Any) -> bool:
     """Return whether `value` is a list of values for `key`, not one value that is a list."""
     if not isinstance(value, list | tuple):
         return False
-    if key in list_keys() and key != "poisoning.malicious":
+    if key in list_keys(Experiment) and key != "poisoning.malicious":
         return bool(value) and all(isinstance(item, list | tuple) for item in value)
     return True
 
@@ -269,12 +269,12 @@ def with_control(experiment: Experiment) -> Experiment:
     attacks, or 0 beside other numbers. What its rule reckons with stays what it is beside the attack.
     """
     poisoning, federation = experiment.poisoning, experiment.federation
-    attackers = len(malicious_clients(poisoning, federation.clients, experiment.seed))
+    attackers = len(malicious_clients(poisoning.malicious, federation.clients, experiment.seed))
     if (poisoning.attack == "none") == (attackers == 0):
         return experiment
     settings: dict[str, Any] = {"poisoning__attack": "none", "poisoning__malicious": 0}
     if attackers and federation.tolerate is None:
-        settings["federation__tolerate"] = tolerated_of(experiment)
+        settings["federation__tolerate"] = experiment.tolerated
         settings["federation__tolerate_quantile"] = None
     return experiment.changed(**settings)
 
@@ -295,7 +295,7 @@ def content_hash(experiment: Experiment) -> str:
     values["data"] = {key: value for key, value in values["data"].items() if key != "root"}
     for key in ADDED:
         table, _, name = key.partition(".")
-        if values[table].get(name) == default(key):
+        if values[table].get(name) == default(Experiment, key):
             del values[table][name]
     values["data-digest"] = dataset_of(experiment).digest
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
@@ -362,7 +362,7 @@ def sweep_tables(sweep: Mapping[str, Any], path: Path) -> tuple[list[dict[str, A
             )
         found.append([flattened(table) for table in tables])
         for table in found[-1]:
-            unknown = sorted(set(table) - set(keys()))
+            unknown = sorted(set(table) - set(keys(Experiment)))
             if unknown:
                 raise ConfigError(f"{path}: [[sweep.{name}]] has the unknown key {unknown[0]}")
     return found[0], found[1]

@@ -15,7 +15,7 @@ from fedrobust.data.dataset import Problem
 from fedrobust.evasion.model_file import open_model
 from fedrobust.models.recalibration import Recalibration
 from fedrobust.study import dataset_of, initial_model
-from fedrobust.training.local_training import train_locally
+from fedrobust.study.local_training import train_locally
 
 EPSILON = "4/255"
 SETTINGS = {

@@ -12,7 +12,7 @@ from fedrobust.data.dataset import Problem
 from fedrobust.evasion import Threat, attack
 from fedrobust.evasion.model_file import open_model
 from fedrobust.study import dataset_of, initial_model
-from fedrobust.training.local_training import train_locally
+from fedrobust.study.local_training import train_locally
 
 EPSILONS = [0.001, 0.005, 2 / 255, 4 / 255]
 

@@ -108,7 +108,7 @@ hanging_app = wrapped(lambda message, context: deadly(message, context, lambda: 
 def victim(monkeypatch, tmp_path) -> int:
     """A client that takes part in both rounds."""
     from fedrobust.randomness import Purpose, generator
-    from fedrobust.study import round_half_up
+    from fedrobust.shares import round_half_up
 
     wanted = round_half_up(0.7 * 6)
     sampled = [

@@ -8,7 +8,6 @@ import pytest
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Problem, Split
 from fedrobust.models.layout import Entry, Layout, Weights
-from fedrobust.study import malicious_of
 
 hospitals = pytest.importorskip("clients.hospital")
 
@@ -46,7 +45,7 @@ def train(attack, round=1, **settings):
         **settings,
     }
     experiment = Experiment.of(**settings)
-    client = malicious_of(experiment)[0]
+    client = experiment.malicious[0]
     return hospitals.Hospital(experiment, client, SHARD, Problem((8, 8, 1), 2)).train(START, round)
 
 

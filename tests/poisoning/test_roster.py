@@ -2,7 +2,6 @@ import pytest
 
 from fedrobust.config import ConfigError, Experiment, Poisoning
 from fedrobust.poisoning import attacks_in
-from fedrobust.study import malicious_of, tolerated_of
 
 
 def study(**settings):
@@ -10,20 +9,21 @@ def study(**settings):
 
 
 def test_a_share_a_number_or_a_list_says_who_is_malicious():
-    assert len(malicious_of(study(poisoning__malicious=0.25))) == 3
-    assert len(malicious_of(study(poisoning__malicious=4))) == 4
-    assert malicious_of(study(poisoning__malicious=[7, 2])) == (2, 7)
-    assert malicious_of(study(poisoning__malicious=0.0)) == ()
-    assert malicious_of(study(poisoning__malicious=0.5, poisoning__attack="none")) == ()
-    assert len(malicious_of(study(poisoning__malicious=1.0))) == 10
-    assert len(malicious_of(study(poisoning__malicious=1))) == 1
+    assert len(study(poisoning__malicious=0.25).malicious) == 3
+    assert len(study(poisoning__malicious=4).malicious) == 4
+    assert study(poisoning__malicious=[7, 2]).malicious == (2, 7)
+    assert study(poisoning__malicious=0.0).malicious == ()
+    assert study(poisoning__malicious=0.5, poisoning__attack="none").malicious == ()
+    assert len(study(poisoning__malicious=1.0).malicious) == 10
+    assert len(study(poisoning__malicious=1).malicious) == 1
 
 
 def test_who_it_is_depends_on_the_seed_alone():
-    drawn = {malicious_of(study(poisoning__malicious=3, seed=seed)) for seed in range(20)}
+    drawn = {study(poisoning__malicious=3, seed=seed).malicious for seed in range(20)}
     assert len(drawn) > 10
-    assert malicious_of(study(poisoning__malicious=3)) == malicious_of(
-        study(poisoning__malicious=3, poisoning__attack="alie", federation__aggregator="median")
+    assert (
+        study(poisoning__malicious=3).malicious
+        == study(poisoning__malicious=3, poisoning__attack="alie", federation__aggregator="median").malicious
     )
 
 
@@ -35,14 +35,12 @@ def test_strangers_and_too_many_are_refused():
 
 
 def test_defences_reckon_with_as_many_as_there_are_unless_told():
-    assert tolerated_of(study(poisoning__malicious=3)) == 3
-    assert tolerated_of(study(poisoning__malicious=3, poisoning__attack="none")) == 3, (
-        "the clean cell of a sweep"
-    )
-    assert tolerated_of(study(poisoning__malicious=3, federation__participation=0.5)) == 2
-    assert tolerated_of(study(poisoning__malicious=3, federation__tolerate=1)) == 1
-    assert tolerated_of(study(poisoning__malicious=3, federation__tolerate=0.2)) == 2
-    assert tolerated_of(study()) == 0
+    assert study(poisoning__malicious=3).tolerated == 3
+    assert study(poisoning__malicious=3, poisoning__attack="none").tolerated == 3, "the clean cell of a sweep"
+    assert study(poisoning__malicious=3, federation__participation=0.5).tolerated == 2
+    assert study(poisoning__malicious=3, federation__tolerate=1).tolerated == 1
+    assert study(poisoning__malicious=3, federation__tolerate=0.2).tolerated == 2
+    assert study().tolerated == 0
 
 
 def test_settings_survive_flowers_run_config():

@@ -15,8 +15,8 @@ from fedrobust.flower.identity import server_identity
 from fedrobust.flower.records import weights_record
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.runs.environment import code_digest
+from fedrobust.shares import round_half_up
 from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.study import round_half_up
 from server.defender import Defender
 from server.errors import RoundError
 from server.population import Population, population_of

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from fedrobust.config import ConfigError, Experiment, epsilon_value, keys, template
+from fedrobust.config import ConfigError, Experiment, keys, list_keys, template
+from fedrobust.epsilon import epsilon_value
 from fedrobust.sweeps.sweep import Sweep
 
 STUDIES = sorted((Path(__file__).parents[1] / "experiments").rglob("*.toml"))
@@ -125,7 +126,7 @@ def test_template_has_every_key_and_is_the_defaults(tmp_path):
     path = tmp_path / "study.toml"
     path.write_text(template())
     assert Experiment.load(path).to_dict() == Experiment.of().to_dict()
-    for key in keys():
+    for key in keys(Experiment):
         assert key.rpartition(".")[2] in template()
 
 
@@ -184,3 +185,14 @@ def test_training_is_plain_before_its_recipe_begins():
     assert before.recipe == "plain"
     assert before.recipe_settings == {}
     assert before.learning_rate == training.learning_rate
+
+
+def test_keys_of_lists_are_those_whose_types_are_lists():
+    assert list_keys(Experiment) == {
+        "audit.epsilons",
+        "evaluation.attacks",
+        "evaluation.epsilons",
+        "export.formats",
+        "federation.pre-aggregators",
+        "poisoning.malicious",
+    }

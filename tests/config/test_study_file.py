@@ -5,8 +5,8 @@ import time
 import pytest
 
 from fedrobust.config import ConfigError, Experiment
+from fedrobust.config.study_file import read_study_file, toml_value
 from fedrobust.epsilon import epsilon_value
-from fedrobust.study_file import read_study_file, toml_value
 from fedrobust.sweeps.sweep import Sweep
 
 

@@ -1,31 +1,24 @@
-"""From an experiment to the things it names. Server and clients of one process share what is built here."""
+"""From a study to the parts that it names. Server and clients of one process share what is built here."""
 
-import os
-import sys
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedrobust.config import ConfigError, Experiment
+from fedrobust.config.resolve import make_importable, naming
 from fedrobust.data.dataset import Dataset, Problem, Split
 from fedrobust.data.drawing import Drawing
 from fedrobust.data.load import load
 from fedrobust.data.partition import Partition, partition
 from fedrobust.data.roots import resolve
-from fedrobust.errors import FedrobustError
 from fedrobust.once import once
 from fedrobust.randomness import Purpose, sequence
 from fedrobust.registry import UnknownNameError
-from fedrobust.shares import exact, round_half_up
-from fedrobust.spec import build
 
 if TYPE_CHECKING:
-    from fedrobust.aggregation import Defence, ServerOptimizer
     from fedrobust.evasion import Threat
     from fedrobust.models.classifier import Classifier
     from fedrobust.models.layout import Weights
-    from fedrobust.poisoning import Attack
     from fedrobust.training.local_update import LocalUpdate
     from fedrobust.training.recipes import Recipe
 
@@ -154,133 +147,12 @@ def recipe_of(experiment: Experiment) -> "Recipe":
     from fedrobust.training.recipes import RECIPES
 
     training = experiment.training
-    make_importable(experiment)
+    make_importable(experiment.base)
     try:
         recipe: Recipe = RECIPES[training.recipe](**training.recipe_settings)
     except (UnknownNameError, TypeError) as error:
         raise ConfigError(f'training.recipe = "{training.recipe}": {error}') from error
     return recipe
-
-
-def defence_of(experiment: Experiment) -> "Defence":
-    """Return the server's pre-aggregators and aggregation rule.
-
-    Raises:
-        ConfigError: there is no such rule, it wants settings that it has not got, or it cannot tolerate as many
-            malicious clients among as many as take part in a round.
-    """
-    from fedrobust.aggregation import PRE_AGGREGATORS, RULES, Defence
-
-    federation = experiment.federation
-    make_importable(experiment)
-    f, sampled = tolerated_of(experiment), sample_size(federation.participation, federation.clients)
-    with _naming("federation.pre-aggregators", list(federation.pre_aggregators)):
-        before = tuple(build(PRE_AGGREGATORS, each, f=f) for each in federation.pre_aggregators)
-    with _naming("federation.aggregator", federation.aggregator):
-        if federation.aggregator.startswith("flower:"):
-            from fedrobust.flower.rule import flower_rule
-
-            rule = flower_rule(federation.aggregator, f)
-        else:
-            rule = build(RULES, federation.aggregator, f=f)
-        defence = Defence(rule, before)
-    with _naming("federation.pre-aggregators", list(federation.pre_aggregators)):
-        defence.check_order()
-    with _naming("federation.tolerate", f"{f} of {sampled} clients of a round"):
-        defence.check(sampled)
-    return defence
-
-
-def server_optimizer_of(experiment: Experiment) -> "ServerOptimizer | None":
-    """Return what the server makes of an aggregated update, None for a plain step.
-
-    Raises:
-        ConfigError: there is no such optimiser, or it does not take the settings given.
-    """
-    from fedrobust.aggregation import SERVER_OPTIMIZERS
-
-    name = experiment.federation.server_optimizer
-    if name == "none":
-        return None
-    make_importable(experiment)
-    with _naming("federation.server-optimizer", name):
-        optimizer: ServerOptimizer = build(SERVER_OPTIMIZERS, name)
-    return optimizer
-
-
-def attack_of(experiment: Experiment) -> "Attack":
-    """Return the study's poisoning attack; it is false where there is none.
-
-    Raises:
-        ConfigError: there is no such attack, or it does not take the settings given.
-    """
-    from fedrobust.poisoning import Attack
-
-    make_importable(experiment)
-    with _naming("poisoning.attack", experiment.poisoning.attack):
-        return Attack.parse(experiment.poisoning.attack)
-
-
-def malicious_of(experiment: Experiment) -> tuple[int, ...]:
-    """Return the partitions of the clients that attack, ascending; none where the study has no attack.
-
-    Raises:
-        ConfigError: there are not as many clients.
-    """
-    from fedrobust.poisoning.roster import malicious_clients
-
-    if experiment.poisoning.attack == "none":
-        return ()
-    return malicious_clients(experiment.poisoning, experiment.federation.clients, experiment.seed)
-
-
-def tolerated_of(experiment: Experiment) -> int:
-    """Return how many malicious clients of a round the server's defence reckons with.
-
-    Not given, it is as many as there are on average in a round, rounded up: the defence is told the truth, as is
-    usual in comparisons of rules. It is that of the same study without its attack, too. With participation below 1
-    there are more in many rounds; ``federation.tolerate-quantile`` = 0.95 takes the smallest number that is enough in
-    95 % of them: the quantile of Hypergeometric(N, m, n), for n of N clients a round and m malicious ones.
-    """
-    from fedrobust.poisoning.roster import malicious_clients
-
-    federation = experiment.federation
-    sampled = sample_size(federation.participation, federation.clients)
-    wanted = federation.tolerate
-    if isinstance(wanted, int):
-        return wanted
-    if wanted is not None:
-        return round_half_up(exact(wanted) * sampled)
-    malicious = len(malicious_clients(experiment.poisoning, federation.clients, experiment.seed))
-    if federation.tolerate_quantile is None:
-        return -(-malicious * sampled // federation.clients)
-    from scipy.stats import hypergeom
-
-    return int(hypergeom.ppf(federation.tolerate_quantile, federation.clients, malicious, sampled))
-
-
-def sample_size(participation: float, clients: int) -> int:
-    """Return how many of `clients` take part in a round: at least one."""
-    return max(1, round_half_up(exact(participation) * clients))
-
-
-def make_importable(experiment: Experiment) -> None:
-    """Let dotted paths find modules beside the study file and in the current folder."""
-    for folder in (experiment.base, os.getcwd()):
-        if folder and folder not in sys.path:
-            sys.path.append(folder)
-
-
-@contextmanager
-def _naming(key: str, value: object) -> Iterator[None]:
-    """Say which setting was wrong."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except (FedrobustError, TypeError, ValueError) as error:
-        shown = f'"{value}"' if isinstance(value, str) else value
-        raise ConfigError(f"{key} = {shown}: {error}") from error
 
 
 def _graph(experiment: Experiment, problem: Problem) -> Hashable:
@@ -327,9 +199,9 @@ def evasion_of(experiment: Experiment) -> "Threat":
 
     settings = experiment.evaluation
     threat = Threat(norm=settings.norm, space=settings.space, bits=settings.bits)
-    make_importable(experiment)
+    make_importable(experiment.base)
     for spec in settings.attacks:
-        with _naming("evaluation.attacks", spec):
+        with naming("evaluation.attacks", spec):
             attack = attack_named(spec)
         if threat.norm not in attack.norms:
             raise ConfigError(

@@ -1,0 +1,47 @@
+"""A study's settings: tables of a file, checked, with the names that they hold resolved."""
+
+from fedrobust.config.experiment import QUICKSTART, Experiment
+from fedrobust.config.keys import alias, default, keys, list_keys
+from fedrobust.config.sections import (
+    Audit,
+    Data,
+    Distillation,
+    Engine,
+    Evaluation,
+    Export,
+    Federation,
+    Model,
+    Output,
+    Poisoning,
+    Section,
+    Training,
+)
+from fedrobust.config.sections.evaluation import EVASION_ATTACKS
+from fedrobust.config.sections.section import Epsilon
+from fedrobust.config.template import template
+from fedrobust.errors import ConfigError
+
+__all__ = [
+    "EVASION_ATTACKS",
+    "QUICKSTART",
+    "Audit",
+    "ConfigError",
+    "Data",
+    "Distillation",
+    "Engine",
+    "Epsilon",
+    "Evaluation",
+    "Experiment",
+    "Export",
+    "Federation",
+    "Model",
+    "Output",
+    "Poisoning",
+    "Section",
+    "Training",
+    "alias",
+    "default",
+    "keys",
+    "list_keys",
+    "template",
+]

@@ -1,0 +1,73 @@
+"""What is wrong with a study, in words: the key, its value, what is allowed."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel
+
+from fedrobust.config.keys import keys
+from fedrobust.epsilon import shortened
+
+
+def told(cls: type[BaseModel], errors: Iterable[Any]) -> list[str]:
+    """Return a line for every wrong value; where several types are allowed, what each of them wants."""
+    lines: dict[tuple[str, str], list[Any]] = {}
+    for item in errors:
+        place = ".".join(_place(item)[:2])
+        lines.setdefault((place, shortened(item["input"]) if place else item["msg"]), []).append(item)
+    told = []
+    for items in lines.values():
+        wanted = [str(items[0]["msg"]), *(one["msg"].removeprefix("Input should be ") for one in items[1:])]
+        message = " or ".join(dict.fromkeys(wanted)).replace("valid tuple", "list")
+        told.append(_explained(cls, {**items[0], "msg": message}))
+    return told
+
+
+def _place(item: Any) -> list[str]:
+    return [part for part in item["loc"] if isinstance(part, str) and not part.startswith("function-")]
+
+
+def _explained(cls: type[BaseModel], item: Any) -> str:
+    """Return one pydantic error as a sentence: the key, the value, what is allowed."""
+    place = _place(item)
+    known = keys(cls)
+    dotted = ".".join(place[:2]).replace("_", "-")
+    if item["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(dotted, known, n=1, cutoff=0.6)
+        table = place[0] if len(place) > 1 else ""
+        allowed = (
+            [key.removeprefix(f"{table}.") for key in known if key.startswith(f"{table}.")]
+            if table
+            else sorted({key.split(".")[0] for key in known})
+        )
+        hint = f", did you mean {close[0]}?" if close else ";"
+        return f"{dotted}: unknown key{hint} Allowed here: {', '.join(allowed)}"
+    message: str = item["msg"].removeprefix("Value error, ")
+    if not place or (item["type"] == "value_error" and len(place) == 1):
+        return message
+    value = item["input"]
+    return f"{dotted} = {shown(value)}: {message}{_about(cls, place)}"
+
+
+def shown(value: Any) -> str:
+    """Return a value as a study file writes it, cut where it is long."""
+    value = list(value) if isinstance(value, tuple) else value
+    if isinstance(value, float):
+        return f"{value:.17g}" if value.is_integer() else str(value)
+    return f'"{value}"' if isinstance(value, str) and len(value) <= 80 else shortened(value)
+
+
+def _about(cls: type[BaseModel], place: list[str]) -> str:
+    model: Any = cls
+    description = ""
+    for name in place:
+        field = getattr(model, "model_fields", {}).get(name.replace("-", "_"))
+        if field is None:
+            break
+        description = field.description or description
+        model = field.annotation
+        choices = get_args(model) if getattr(model, "__origin__", None) is Literal else ()
+        if choices:
+            description += f": {', '.join(map(str, choices))}"
+    return f" ({description})" if description else ""

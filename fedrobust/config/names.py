@@ -1,0 +1,46 @@
+"""Names of things in a study: one thing has one name in all records."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS
+from fedrobust.config.sections.evaluation import EVASION_ATTACKS
+from fedrobust.config.sections.training import RECIPE_SETTINGS
+from fedrobust.poisoning import POISONING
+from fedrobust.registry import known_as
+from fedrobust.spec import split_sum
+
+
+def known_names(values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with the registered form of names that are written with other case, or ``_`` for ``-``.
+
+    One thing has one name in all records: results of the same study are found again.
+    """
+    families: dict[tuple[str, str], Iterable[str]] = {
+        ("federation", "aggregator"): RULES,
+        ("federation", "pre-aggregators"): PRE_AGGREGATORS,
+        ("federation", "server-optimizer"): ["none", *SERVER_OPTIMIZERS],
+        ("poisoning", "attack"): ["none", *POISONING],
+        ("training", "recipe"): RECIPE_SETTINGS,
+        ("evaluation", "attacks"): EVASION_ATTACKS,
+    }
+    values = dict(values)
+    for (table, key), names in families.items():
+        section = values.get(table)
+        if isinstance(section, Mapping) and key in section:
+            values[table] = {**values[table], key: _renamed(section[key], list(names))}
+    return values
+
+
+def _renamed(value: Any, names: list[str]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_renamed(one, names) for one in value)
+    if not isinstance(value, str):
+        return value
+    parts = []
+    for part in split_sum(value):
+        name = re.match(r"[^()\s]*", part)
+        known = known_as(name[0], names) if name else None
+        parts.append(known + part[len(name[0]) :] if name and known else part)
+    return value if parts == split_sum(value) else " + ".join(parts)

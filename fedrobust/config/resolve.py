@@ -1,0 +1,146 @@
+"""From the names in a study's tables to the things that they name; what is wrong is said with its key."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, Defence, ServerOptimizer
+from fedrobust.config.sections import Federation, Poisoning
+from fedrobust.errors import ConfigError, FedrobustError
+from fedrobust.poisoning import Attack, malicious_clients
+from fedrobust.shares import exact, round_half_up, sample_size
+from fedrobust.spec import build
+
+
+def defence_of(federation: Federation, tolerated: int, base: str = "") -> Defence:
+    """Return the server's pre-aggregators and aggregation rule.
+
+    Args:
+        federation: names them.
+        tolerated: malicious clients of a round that they reckon with; see `tolerated_of`.
+        base: folder of the study file, beside which modules of a user's own may lie.
+
+    Raises:
+        ConfigError: there is no such rule, it wants settings that it has not got, or it cannot tolerate as many
+            malicious clients among as many as take part in a round.
+    """
+    make_importable(base)
+    sampled = sample_size(federation.participation, federation.clients)
+    with naming("federation.pre-aggregators", list(federation.pre_aggregators)):
+        before = tuple(build(PRE_AGGREGATORS, each, f=tolerated) for each in federation.pre_aggregators)
+    with naming("federation.aggregator", federation.aggregator):
+        if federation.aggregator.startswith("flower:"):
+            # flwr takes long to import, and few studies name a rule of its.
+            from fedrobust.flower.rule import flower_rule
+
+            rule = flower_rule(federation.aggregator, tolerated)
+        else:
+            rule = build(RULES, federation.aggregator, f=tolerated)
+        defence = Defence(rule, before)
+    with naming("federation.pre-aggregators", list(federation.pre_aggregators)):
+        defence.check_order()
+    with naming("federation.tolerate", f"{tolerated} of {sampled} clients of a round"):
+        defence.check(sampled)
+    return defence
+
+
+def server_optimizer_of(federation: Federation, base: str = "") -> ServerOptimizer | None:
+    """Return what the server makes of an aggregated update, None for a plain step.
+
+    Raises:
+        ConfigError: there is no such optimiser, or it does not take the settings given.
+    """
+    name = federation.server_optimizer
+    if name == "none":
+        return None
+    make_importable(base)
+    with naming("federation.server-optimizer", name):
+        optimizer: ServerOptimizer = build(SERVER_OPTIMIZERS, name)
+    return optimizer
+
+
+def attack_of(poisoning: Poisoning, base: str = "") -> Attack:
+    """Return the study's poisoning attack; it is false where there is none.
+
+    Raises:
+        ConfigError: there is no such attack, or it does not take the settings given.
+    """
+    make_importable(base)
+    with naming("poisoning.attack", poisoning.attack):
+        return Attack.parse(poisoning.attack)
+
+
+def malicious_of(poisoning: Poisoning, clients: int, seed: int) -> tuple[int, ...]:
+    """Return the partitions of the clients that attack, ascending; none where the study has no attack.
+
+    Raises:
+        ConfigError: there are not as many clients.
+    """
+    return () if poisoning.attack == "none" else malicious_clients(poisoning.malicious, clients, seed)
+
+
+def tolerated_of(federation: Federation, poisoning: Poisoning, seed: int) -> int:
+    """Return how many malicious clients of a round the server's defence reckons with.
+
+    Not given, it is as many as there are on average in a round, rounded up: the defence is told the truth, as is
+    usual in comparisons of rules. It is that of the same study without its attack, too. With participation below 1
+    there are more in many rounds; ``federation.tolerate-quantile`` = 0.95 takes the smallest number that is enough in
+    95 % of them: the quantile of Hypergeometric(N, m, n), for n of N clients a round and m malicious ones.
+
+    Raises:
+        ConfigError: there are fewer clients than malicious ones.
+    """
+    sampled = sample_size(federation.participation, federation.clients)
+    wanted = federation.tolerate
+    if isinstance(wanted, int):
+        return wanted
+    if wanted is not None:
+        return round_half_up(exact(wanted) * sampled)
+    malicious = len(malicious_clients(poisoning.malicious, federation.clients, seed))
+    if federation.tolerate_quantile is None:
+        return -(-malicious * sampled // federation.clients)
+    from scipy.stats import hypergeom
+
+    return int(hypergeom.ppf(federation.tolerate_quantile, federation.clients, malicious, sampled))
+
+
+def check_names(federation: Federation, poisoning: Poisoning, seed: int, base: str = "") -> None:
+    """Have everything that is named with settings made once, so that what is wrong is said before a study starts.
+
+    A user's own modules are left out: they are imported when the study starts, and their folder need not be known
+    before.
+
+    Raises:
+        FedrobustError: something cannot be made; see the functions above.
+    """
+    malicious_of(poisoning, federation.clients, seed)
+    if not _is_own(poisoning.attack):
+        attack_of(poisoning, base)
+    if not _is_own(federation.aggregator, *federation.pre_aggregators):
+        defence_of(federation, tolerated_of(federation, poisoning, seed), base)
+    if not _is_own(federation.server_optimizer):
+        server_optimizer_of(federation, base)
+
+
+def _is_own(*names: str) -> bool:
+    return any(":" in name and not name.startswith("flower:") for name in names)
+
+
+def make_importable(base: str) -> None:
+    """Let dotted paths find modules beside the study file, in the folder `base`, and in the current folder."""
+    for folder in (base, os.getcwd()):
+        if folder and folder not in sys.path:
+            sys.path.append(folder)
+
+
+@contextmanager
+def naming(key: str, value: object) -> Iterator[None]:
+    """Say which setting was wrong: other errors of the block become a `ConfigError` that begins with it."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (FedrobustError, TypeError, ValueError) as error:
+        shown = f'"{value}"' if isinstance(value, str) else value
+        raise ConfigError(f"{key} = {shown}: {error}") from error

@@ -1,0 +1,95 @@
+"""`[evaluation]`: what is measured of the global model."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from fedrobust.config.messages import shown
+from fedrobust.config.sections.section import MOST_BATCH, Epsilon, Section
+from fedrobust.epsilon import epsilon_value
+from fedrobust.registry import did_you_mean, known_as
+from fedrobust.spec import Spec
+
+EVASION_ATTACKS = (
+    "apgd-ce",
+    "apgd-dlr",
+    "apgd-focused",
+    "apgd-t",
+    "bim",
+    "deepfool",
+    "ensemble",
+    "fab",
+    "fab-t",
+    "fgsm",
+    "fmn",
+    "hop-skip-jump",
+    "mi-fgsm",
+    "noise",
+    "pgd",
+    "radial-probes",
+    "rays",
+    "smoothed-pgd",
+    "spsa",
+    "square",
+    "transfer",
+    "universal",
+    "carlini-wagner",
+    "lbfgs",
+)
+"""The attacks that search in linf or l2; the family itself needs TensorFlow, which a study's file does not."""
+
+PAPER_EPSILONS: tuple[Epsilon, ...] = (0.001, 0.002, 0.003, 0.004, 0.005)
+GREY_LEVEL_EPSILONS: tuple[Epsilon, ...] = ("1/255", "2/255", "4/255", "8/255")
+
+
+class Evaluation(Section):
+    """What the server measures of the global model."""
+
+    every: int = Field(1, ge=1, description="rounds between evaluations; the last round is always evaluated")
+    attacks: tuple[str, ...] = Field(
+        ("fgsm",), description="attacks on the global model, as in pgd(steps=20), or a dotted path"
+    )
+    attack_every: int = Field(
+        0,
+        ge=0,
+        description="rounds between attacks; 0: in every evaluation; the last round is always attacked",
+    )
+    epsilons: tuple[Epsilon, ...] = Field(
+        PAPER_EPSILONS + GREY_LEVEL_EPSILONS, description="strengths of the attacks"
+    )
+    norm: Literal["linf", "l2"] = Field("linf", description="distance that epsilon bounds")
+    space: Literal["native", "prepared"] = Field("native", description="which pixels the attacks perturb")
+    bits: Literal[0, 8] = Field(0, description="8: only images that an 8-bit file can hold")
+    select: Literal["last", "best"] = Field(
+        "last", description="which round's model is kept: the last, or the best validation AUC"
+    )
+    batch_size: int = Field(128, ge=1, le=MOST_BATCH, description="images evaluated at once")
+    examples: int = Field(6, ge=0, le=64, description="test images shown under attack in the report")
+
+    @model_validator(mode="after")
+    def _epsilons_differ(self) -> Self:
+        values = [epsilon_value(epsilon) for epsilon in self.epsilons]
+        if len(set(values)) != len(values):
+            raise ValueError(f"evaluation.epsilons = {list(self.epsilons)}: one value stands twice")
+        names = [Spec.parse(attack).name for attack in self.attacks]
+        unknown = [name for name in names if known_as(name, EVASION_ATTACKS) is None and ":" not in name]
+        if unknown:
+            raise ValueError(
+                f'evaluation.attacks: "{unknown[0]}" is no evasion attack'
+                f"{did_you_mean(unknown[0], EVASION_ATTACKS)}; choose among "
+                f"{', '.join(EVASION_ATTACKS)}; or give a dotted path"
+            )
+        if len(set(self.attacks)) != len(self.attacks):
+            raise ValueError(f"evaluation.attacks = {list(self.attacks)}: one attack stands twice")
+        far = [
+            epsilon
+            for epsilon, value in zip(self.epsilons, values, strict=True)
+            if value > 1 and self.norm == "linf"
+        ]
+        if far:
+            raise ValueError(f"evaluation.epsilons = {shown(far[0])}: an epsilon lies in (0, 1]: pixels do")
+        if self.bits and self.space == "prepared":
+            raise ValueError(
+                'evaluation.bits = 8: prepared images lie between grey levels; take space = "native"'
+            )
+        return self

@@ -1,0 +1,16 @@
+"""`[export]`: the student as a file."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fedrobust.config.sections.section import Section
+
+
+class Export(Section):
+    """The student as a file for edge devices."""
+
+    enabled: bool = Field(True, description="write LiteRT files of the student")
+    formats: tuple[Literal["float32", "dynamic", "int8"], ...] = Field(
+        ("float32", "int8"), description="number formats"
+    )

@@ -1,0 +1,49 @@
+"""`[federation]`: who takes part, and how updates become one."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from fedrobust.config.sections.section import MOST_CLIENTS, MOST_ROUNDS, Section
+
+
+class Federation(Section):
+    """Who takes part, and how updates become one."""
+
+    clients: int = Field(10, ge=1, le=MOST_CLIENTS, description="number of simulated hospitals")
+    rounds: int = Field(5, ge=1, le=MOST_ROUNDS, description="federated rounds")
+    participation: float = Field(1.0, gt=0, le=1, description="share of the clients sampled in a round")
+    aggregator: str = Field(
+        "mean", description="aggregation rule, as in median, krum(f=2), flower:FedMedian, or a dotted path"
+    )
+    pre_aggregators: tuple[str, ...] = Field(
+        (), description="what updates go through before the rule, in order"
+    )
+    server_optimizer: str = Field("none", description="none, fedavgm, fedadam, fedyogi, or a dotted path")
+    tolerate: int | float | None = Field(
+        None,
+        ge=0,
+        description="malicious clients of a round (or their share) that rules reckon with; all if not given",
+    )
+    tolerate_quantile: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of the rounds with no more attackers than reckoned with; their mean if not given",
+    )
+    claims: Literal["checked", "trusted"] = Field(
+        "checked", description="checked: no client may claim more images than it introduced itself with"
+    )
+    min_replies: float = Field(
+        0.5, ge=0, le=1, description="share of the sampled clients below which a round fails"
+    )
+    patience: int = Field(3, ge=1, description="rounds that fail one after another before the study stops")
+
+    @model_validator(mode="after")
+    def _one_says_how_many(self) -> Self:
+        if self.tolerate is not None and self.tolerate_quantile is not None:
+            raise ValueError(
+                f"federation.tolerate-quantile = {self.tolerate_quantile} does nothing with federation.tolerate = "
+                f"{self.tolerate}: take one of them out"
+            )
+        return self

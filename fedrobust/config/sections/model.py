@@ -1,0 +1,29 @@
+"""`[model]`: the global model."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fedrobust.config.sections.section import Section
+
+
+class Model(Section):
+    """The global model."""
+
+    name: str = Field(
+        "mobilenetv2",
+        description="mobilenetv2, densenet121, resnet50, edge-cnn, strided-cnn, or a dotted path",
+    )
+    weights: str = Field("random", description="random, imagenet, or a weights file")
+    image_size: int = Field(
+        32, ge=16, le=1024, description="side that images are resized to inside the model"
+    )
+    scaling: Literal["backbone", "unit"] = Field(
+        "backbone",
+        description="what the network sees: backbone, as its pretrained weights or own layers expect; unit, [0, 1]",
+    )
+    batchnorm_momentum: float = Field(0.9, ge=0, lt=1, description="share of the old statistics a step keeps")
+    batchnorm_policy: Literal["average", "recalibrate"] = Field(
+        "average",
+        description="statistics of a new global model: the clients' mean, or measured on validation images",
+    )
