@@ -1,4 +1,7 @@
-"""The Python interface: everything that the command line does, as functions."""
+"""The Python interface: everything that the command line does, as functions.
+
+What needs TensorFlow is imported inside of functions: `members`, `list_datasets` and wrong settings need none.
+"""
 
 import json
 import math
@@ -18,14 +21,23 @@ from fedrobust.cores import cores
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.load import available, describe, load
 from fedrobust.epsilon import epsilon_value
+from fedrobust.models.told import Told
 from fedrobust.paths import check_can_hold, expanded
 from fedrobust.registry import Registry, UnknownNameError, did_you_mean
+from fedrobust.report.card import write as write_card
+from fedrobust.report.page import write as write_page
 from fedrobust.runs.environment import environment
 from fedrobust.runs.events import AttackProgressed, CheckFinished, Listener, emit, listening, teller
 from fedrobust.runs.request import folder_for
 from fedrobust.runs.run import Run
+from fedrobust.runtime import start_tensorflow
 from fedrobust.simulation.simulate import diagnose, resumed, simulate
 from fedrobust.spec import REQUIRED, settings_of
+from fedrobust.study import dataset_of
+from fedrobust.sweeps.bench import bench as run_cells
+from fedrobust.sweeps.compare import compare as side_by_side
+from fedrobust.sweeps.source import SweepSource
+from fedrobust.sweeps.sweep import Sweep
 
 if TYPE_CHECKING:
     import keras
@@ -142,9 +154,7 @@ def open_run(path: str | Path) -> Run:
 
 def write_report(path: str | Path) -> Path:
     """Write ``report.html`` of a run folder anew and return its path."""
-    from fedrobust.report.page import write
-
-    return write(Run.open(path).path)
+    return write_page(Run.open(path).path)
 
 
 def bench(
@@ -171,10 +181,6 @@ def bench(
         ConfigError, DataError: a cell is no valid study; nothing was run.
         RunFolderError: another process runs a sweep in `out`.
     """
-    from fedrobust.sweeps.bench import bench as run_cells
-    from fedrobust.sweeps.source import SweepSource
-    from fedrobust.sweeps.sweep import Sweep
-
     overrides, only = tuple(overrides), tuple(only)
     whole = Sweep.load(sweep, overrides, data_root)
     part = whole.only(only) if only else whole
@@ -196,9 +202,6 @@ def resume_bench(folder: str | Path, *listeners: "SweepListener", workers: int =
         ConfigError, DataError: a cell is no valid study any more.
         RunFolderError: another process runs a sweep in it.
     """
-    from fedrobust.sweeps.bench import bench as run_cells
-    from fedrobust.sweeps.source import SweepSource
-
     place = Path(folder).expanduser()
     source = SweepSource.read(place)
     whole = source.sweep(place)
@@ -215,8 +218,6 @@ def compare(paths: Iterable[str | Path]) -> "pandas.DataFrame":
     Raises:
         RunFolderError, SweepError: a folder holds no run, or there is nothing to compare.
     """
-    from fedrobust.sweeps.compare import compare as side_by_side
-
     return side_by_side(list(paths))
 
 
@@ -276,8 +277,6 @@ def attack_model(
         MisreadModelError: the model is right far more often with other images or another class order; it says which.
         OtherResultError: `out` holds other results.
     """
-    from fedrobust.runtime import start_tensorflow
-
     attacks, epsilons = tuple(attacks), tuple(epsilons)
     for epsilon in epsilons:
         check_epsilon(epsilon, norm)
@@ -400,8 +399,6 @@ def audit_model(
         >>> card["verdict"]["word"]  # doctest: +SKIP
         'not robust'
     """
-    from fedrobust.runtime import start_tensorflow
-
     check_epsilon(epsilon, norm)
     trained_on = tuple(trained_on)
     _check_named(model, data, out)
@@ -410,7 +407,6 @@ def audit_model(
     from fedrobust.audit.file import audit_file, model_digest
     from fedrobust.audit.plan import Plan
     from fedrobust.evasion import Threat
-    from fedrobust.report.card import write as write_card
 
     threat = Threat(norm=norm, space=space, bits=bits, tied=tied)  # type: ignore[arg-type]
     plan = Plan(epsilon=epsilon, threat=threat, effort=effort, seed=seed)  # type: ignore[arg-type]
@@ -488,8 +484,6 @@ def members(family: str) -> dict[str, str]:
         raise UnknownNameError(
             f"{family!r}: choose one of {', '.join(FAMILIES)}{did_you_mean(family, FAMILIES)}"
         )
-    from fedrobust.runtime import start_tensorflow
-
     module, name = FAMILIES[family]
     if family not in WITHOUT_TENSORFLOW:
         start_tensorflow()
@@ -608,8 +602,6 @@ def _data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
     run = _run_of(model)
     if data or run is None:
         return load(data, root=data_root)
-    from fedrobust.study import dataset_of
-
     settings = {"data__root": str(data_root)} if data_root else {}
     return dataset_of(run.experiment.changed(**settings))
 
@@ -626,8 +618,6 @@ def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
 
 def _told(input: "Texts", labels: "Texts", head: "Texts", companions: bool = True) -> "Told":
     """Return what is told of the models, read before anything is opened."""
-    from fedrobust.models.told import Told
-
     told = Told.parse(input, labels, head)
     strangers = {what for each in (told.input, told.labels, told.head) for what in each if what}
     if strangers and not companions:

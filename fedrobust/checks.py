@@ -1,8 +1,9 @@
 """Everything that a study names, checked against everything else and against its data, before its first round.
 
-`check_data` needs no TensorFlow and comes first; `check_models` looks at what the networks see. Both tell everything
-that is wrong at once. Server, doctor, sweeps and the Python interface call them; what a family's members demand of the
-data is their own business: they may have a method ``require``, which raises ValueError in words.
+`check_data` needs no TensorFlow, which is imported inside of functions, and comes first; `check_models` looks at what
+the networks see. Both tell everything that is wrong at once. Server, doctor, sweeps and the Python interface call them;
+what a family's members demand of the data is their own business: they may have a method ``require``, which raises
+ValueError in words.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""The command line: thin, every command is one call of `fedrobust.api`."""
+"""The command line: thin, every command is one call of `fedrobust.api`.
+
+What a command needs is imported inside of its function, so that ``--help`` is there at once.
+"""
 
 import inspect
 import json
@@ -11,10 +14,12 @@ import click
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
+from fedrobust import runtime
 from fedrobust.atomic import atomic
 from fedrobust.complaints import EXIT_CODES, FAILED, NOT_ROBUST, complaints, fail, own_process
 from fedrobust.paths import PathError, check_can_hold, expanded
 from fedrobust.registry import did_you_mean
+from fedrobust.runs.events import Event, ForecastMade
 from fedrobust.streams import open_standard_streams
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -156,9 +161,8 @@ def run(
     """Run a study: federate, attack, distil, export, report."""
     from fedrobust import api
     from fedrobust.runs.console import ConsoleListener
-    from fedrobust.runtime import claim_process
 
-    claim_process()
+    runtime.claim_process()
     settings = {"data__root": data_root} if data_root else {}
     if engine:
         settings["engine__name"] = engine
@@ -188,10 +192,8 @@ def doctor(
 
     from fedrobust import api
     from fedrobust.runs.console import ConsoleListener, standard_output
-    from fedrobust.runs.events import Event, ForecastMade
-    from fedrobust.runtime import claim_process
 
-    claim_process()
+    runtime.claim_process()
     settings = {"data__root": data_root} if data_root else {}
 
     def show(event: Event) -> None:
@@ -282,9 +284,8 @@ def attack(
     """
     from fedrobust import api
     from fedrobust.runs.console import ConsoleListener, attack_table, notes, say, standard_output
-    from fedrobust.runtime import claim_process
 
-    claim_process()
+    runtime.claim_process()
     with ConsoleListener() as listener, complaints(lambda: out, "fedrobust attack ... --out"):
         result = api.attack_model(
             model,
@@ -354,9 +355,8 @@ def audit(
     """
     from fedrobust import api
     from fedrobust.runs.console import ConsoleListener, notes, say, standard_output, verdict_line
-    from fedrobust.runtime import claim_process
 
-    claim_process()
+    runtime.claim_process()
     with ConsoleListener() as listener, complaints(lambda: out, "fedrobust audit ... --out"):
         card = api.audit_model(
             model,

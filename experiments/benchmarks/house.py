@@ -40,6 +40,9 @@ SLOW = {
 }
 """Packages that are imported inside of functions where most calls need none of them."""
 
+EXPLAINED = "imported inside of"
+"""How a module's docstring tells why it imports inside of functions, where no comment stands above the import."""
+
 LONGEST = 300
 BLOCK = 6
 
@@ -114,7 +117,8 @@ class House:
 
     def upward(self) -> list[Import]:
         """Return the imports from a higher floor than the importing module's own."""
-        return [one for one in self.own if floor(room(one.source)) < floor(room(one.target))]
+        found = (one for one in self.own if floor(room(one.source)) < floor(room(one.target)))
+        return list(dict.fromkeys(found))
 
     def rooms(self) -> set[str]:
         """Return the packages and modules directly below `fedrobust`, and those beside it."""
@@ -122,9 +126,21 @@ class House:
 
     def hidden(self) -> list[Import]:
         """Return the imports inside of functions that keep no slow package out of their module."""
-        return [
-            one for one in self.own if one.inside and self._reached[one.target] <= self._reached[one.source]
-        ]
+        inside = (one for one in dict.fromkeys(self.own) if one.inside)
+        return [one for one in inside if self._reached[one.target] <= self._reached[one.source]]
+
+    def unexplained(self) -> list[Import]:
+        """Return the imports inside of functions of which neither a comment above nor the module's docstring tells."""
+        found = []
+        for one in dict.fromkeys(one for one in self.own if one.inside):
+            lines = self.modules[one.source].read_text(encoding="utf-8").splitlines()
+            above = one.line - 2
+            while lines[above].strip().startswith(("from ", "import ")):
+                above -= 1
+            told = ast.get_docstring(self.trees[one.source]) or ""
+            if not lines[above].strip().startswith("#") and EXPLAINED not in " ".join(told.split()):
+                found.append(one)
+        return found
 
     def whole_studies(self) -> list[str]:
         """Return the functions that take a whole `Experiment`."""
@@ -236,7 +252,7 @@ def _reachable(start: str, ahead: dict[str, set[str]]) -> set[str]:
 
 
 def _code(path: Path, tree: ast.Module) -> list[tuple[int, str]]:
-    """Return the lines of code with their numbers: no imports, lists of names, docstrings, comments or closing brackets."""
+    """Return the lines of code with their numbers: no imports, faces, docstrings, comments, brackets."""
     left_out: set[int] = set()
     for node in ast.walk(tree):
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

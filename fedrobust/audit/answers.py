@@ -11,7 +11,7 @@ from fedrobust.audit.finding import Finding, Outcome, Weight, share
 from fedrobust.audit.search import Search
 from fedrobust.audit.strength import SURE, mcnemar
 from fedrobust.evaluation.intervals import mean_of_proportions
-from fedrobust.evasion import StraightThrough
+from fedrobust.evasion import StraightThrough, Transfer
 
 KEPT = 2 / 3
 """Share of its lead over a constant classifier that a robust model keeps under attack.
@@ -362,8 +362,6 @@ def int8_twin(search: Search) -> Finding:
     if not search.evidence.differentiable:
         sentence = "The model has no gradient, so that nothing guides an attack on its exported file."
         return Finding("int8 twin", Outcome.NOT_APPLICABLE, Weight.REPORT, "-", rule, sentence, source, {})
-    from fedrobust.evasion import Transfer
-
     name, edge = subject.edge
     queries = min(300, search.evidence.plan.queries)
     through = StraightThrough(edge, subject.target)

@@ -15,7 +15,16 @@ from fedrobust.atomic import atomic, cannot_write
 from fedrobust.audit.plan import Plan
 from fedrobust.audit.subject import Subject
 from fedrobust.data.archive import DAMAGE
-from fedrobust.evasion import Attacked, Progress, Target, Threat, WhiteBox, attack, attack_named
+from fedrobust.evasion import (
+    Attacked,
+    NotDifferentiableError,
+    Progress,
+    Target,
+    Threat,
+    WhiteBox,
+    attack,
+    attack_named,
+)
 from fedrobust.evasion.attack import Attack, Map
 from fedrobust.evasion.averaged import Averaged
 from fedrobust.evasion.chance import keys_of, uniform
@@ -162,8 +171,6 @@ class Evidence:
     @cached_property
     def differentiable(self) -> bool:
         """Whether the model shows gradients at all."""
-        from fedrobust.evasion import NotDifferentiableError
-
         try:
             self.target.gradient(self.subject.images[:1], self.subject.labels[:1], "margin")
         except NotDifferentiableError:

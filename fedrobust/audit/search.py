@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.audit.evidence import Evidence, Result
-from fedrobust.evasion import Threat
+from fedrobust.evasion import Threat, Transfer
 from fedrobust.evasion.target import Logits, margins
 
 NOBODY = "standing"
@@ -171,8 +171,6 @@ class Search:
     @cached_property
     def transferred(self) -> list[Result]:
         """Adversaries of other models, tried on the images that stand after everything that follows a slope."""
-        from fedrobust.evasion import Transfer
-
         subject = self.evidence.subject
         others = [one for one in (subject.control, subject.teacher) if one is not None]
         found = [

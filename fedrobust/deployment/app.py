@@ -42,6 +42,7 @@ def installed_client(*_: Any, **__: Any) -> Callable[..., Any]:
     """Stand in for what finds a ClientApp among Flower's installed ones."""
 
     def load(*_: Any) -> Any:
+        # TensorFlow starts with the first message, not with the node.
         from clients.app import app
 
         return app

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fedrobust.evasion.chance import keys_of
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.target import Labels, Logits, Target
+from fedrobust.evasion.target import Labels, Logits, Target, Tied
 from fedrobust.evasion.threat import Images, Norm, Threat, ThreatError
 from fedrobust.registry import Registry
 from fedrobust.spec import build
@@ -293,8 +293,6 @@ def _nearest(chosen: Attack, hunt: Hunt, bounds: list[float]) -> tuple[Any, ...]
 
 def _tied(target: Target, images: Images, threat: Threat) -> tuple[Target, Images, float]:
     """Return the one-channel problem of a tied threat, and how many times longer its distances are in colour."""
-    from fedrobust.evasion.target import Tied
-
     if not threat.tied:
         return target, images, 1.0
     if target.shape[2] != 3:

@@ -11,12 +11,14 @@ from fedrobust.bounds import Count, Text
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion.attack import ATTACKS, Attack, attack_named
 from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.model_file import open_model
 from fedrobust.evasion.target import Labels, Logits, Target, Tied, WhiteBox
 from fedrobust.evasion.threat import Images, Norm, Threat, ThreatError
 from fedrobust.evasion.victim import Victim
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.classifier import build_classifier
 from fedrobust.randomness import Purpose, generator
+from fedrobust.training.distillation import distil
 
 STEP = 8 / 255
 """How far an image is moved along the surrogate's gradient to ask for another answer."""
@@ -120,9 +122,6 @@ class Transfer(Attack):
 
     def queried(self, target: Target, images: Images, seed: int) -> tuple[Target, int]:
         """Return a surrogate trained on the model's answers, and how many were asked for."""
-        # Training knows the moves of attacks: imported on use, the two do not go round in a circle.
-        from fedrobust.training.distillation import distil
-
         classifier = build_classifier(self.student, target.shape, target.classes, image_size=0, seed=seed)
         victim = Victim.of(classifier)
         known = grey_levels(images[: max(1, self.queries // 2)])
@@ -200,8 +199,6 @@ def opened(path: Path, target: Target) -> Target:
     Raises:
         ThreatError: it takes other images, or answers with other classes.
     """
-    from fedrobust.evasion.model_file import open_model
-
     surrogate = open_model(path, target.shape, target.classes).target
     if surrogate.classes != target.classes:
         raise ThreatError(

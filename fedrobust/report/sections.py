@@ -1,4 +1,7 @@
-"""What every section of the page says, as plain data for the template: numbers are already text here."""
+"""What every section of the page says, as plain data for the template: numbers are already text here.
+
+plotly is imported inside of functions: whoever only writes a card waits for none of it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

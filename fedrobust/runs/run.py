@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedrobust.config import Experiment
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runtime import start_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -87,9 +88,8 @@ class Run:
         Raises:
             ModelFileError: the run has not come to it, or it is damaged.
         """
-        from fedrobust.runtime import start_tensorflow
-
         start_tensorflow()
+        # Whoever reads figures of a run waits for no TensorFlow.
         from fedrobust.models.keras_file import load_keras
 
         return load_keras(self.folder.file("model.keras"))

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from fedrobust.study import dataset_of
+
 # A driver that `uv run` started would have every worker started by `uv run`, too, in a folder of its own.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -74,8 +76,6 @@ class Actor:
 
     def credentials(self) -> Credentials:
         """Return where this worker runs, and digests of its code and data."""
-        from fedrobust.study import dataset_of
-
         data = dataset_of(Experiment.from_run_config(self._run_config)).digest
         return Credentials(ray.get_runtime_context().get_node_id(), os.getpid(), code_digest(), data)
 

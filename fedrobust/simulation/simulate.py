@@ -1,4 +1,7 @@
-"""Run a study: the two Flower apps, and the engine that carries their messages."""
+"""Run a study: the two Flower apps, and the engine that carries their messages.
+
+Flower and Ray are imported inside of functions: whoever only asks what there is to run waits for neither.
+"""
 
 import os
 import shutil

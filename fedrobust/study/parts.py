@@ -1,4 +1,7 @@
-"""From a study to the parts that it names. Server and clients of one process share what is built here."""
+"""From a study to the parts that it names. Server and clients of one process share what is built here.
+
+TensorFlow is imported inside of functions: data and their partition need none.
+"""
 
 from collections.abc import Hashable
 from pathlib import Path

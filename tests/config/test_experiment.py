@@ -7,7 +7,7 @@ from fedrobust.config import ConfigError, Experiment, keys, list_keys, template
 from fedrobust.epsilon import epsilon_value
 from fedrobust.sweeps.sweep import Sweep
 
-STUDIES = sorted((Path(__file__).parents[1] / "experiments").rglob("*.toml"))
+STUDIES = sorted((Path(__file__).parents[2] / "experiments").rglob("*.toml"))
 
 
 def test_defaults_survive_every_form():
@@ -139,7 +139,7 @@ def test_every_study_of_the_project_is_valid(path):
 
 
 def test_run_config_defaults_of_the_flower_app_are_the_quickstart():
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     app = project["tool"]["flwr"]["app"]
     assert app["components"] == {"serverapp": "server.app:app", "clientapp": "clients.app:app"}
     flat = {

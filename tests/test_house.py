@@ -1,0 +1,113 @@
+"""How packages stand on one another: floors, no circles, imports in functions for a reason."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def house():
+    """The program that measures the structure of the code."""
+    sys.path.insert(0, str(PROJECT / "experiments/benchmarks"))
+    import house
+
+    yield house
+    sys.path.remove(str(PROJECT / "experiments/benchmarks"))
+    sys.modules.pop("house")
+
+
+def built(house, folder, **modules):
+    """Return a small project: names with ``__`` for dots, texts with imports."""
+    for name, text in modules.items():
+        path = folder / "fedrobust" / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return house.House(folder)
+
+
+@pytest.fixture(scope="module")
+def ours(house):
+    return house.House(PROJECT)
+
+
+def test_no_modules_and_no_packages_import_one_another_in_a_circle(ours):
+    assert ours.circles() == []
+
+
+def test_nothing_is_imported_from_a_floor_above(house, ours):
+    assert [room for room in ours.rooms() if house.floor(room) == len(house.FLOORS)] == [], "it needs a floor"
+    assert [f"{one.source}:{one.line} imports {one.target}" for one in ours.upward()] == []
+
+
+def test_families_know_neither_config_nor_study(ours):
+    families = ("aggregation", "poisoning", "evasion", "training", "evaluation", "data", "models")
+    assert not [
+        f"{one.source}:{one.line} imports {one.target}"
+        for one in ours.own
+        if one.source.startswith(tuple(f"fedrobust.{family}" for family in families))
+        and one.target.startswith(("fedrobust.config", "fedrobust.study"))
+    ]
+
+
+def test_imports_inside_of_functions_keep_a_slow_package_out_and_say_so(ours):
+    assert [f"{one.source}:{one.line} imports {one.target}" for one in ours.hidden()] == []
+    assert [f"{one.source}:{one.line} imports {one.target}" for one in ours.unexplained()] == []
+
+
+def test_every_floor_is_inhabited(house, ours):
+    names = " ".join(house.FLOORS).split()
+    assert len(names) == len(set(names))
+    assert set(names) == ours.rooms()
+
+
+def test_a_circle_is_seen_through_functions_and_between_packages(house, tmp_path):
+    small = built(
+        house,
+        tmp_path,
+        data__load="from fedrobust.models import layout",
+        models__layout="def late():\n    from fedrobust.data import load",
+        models__other="",
+    )
+    assert small.circles() == [["fedrobust.data.load", "fedrobust.models.layout"], ["data", "models"]]
+
+
+def test_an_import_from_above_is_seen_and_one_for_the_type_checker_is_not(house, tmp_path):
+    small = built(
+        house,
+        tmp_path,
+        data__load="from fedrobust.study import parts",
+        data__npz="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from fedrobust.study import parts",
+        study__parts="from fedrobust.data import load",
+    )
+    assert [(one.source, one.target) for one in small.upward()] == [
+        ("fedrobust.data.load", "fedrobust.study.parts")
+    ]
+
+
+def test_an_import_in_a_function_that_keeps_nothing_out_is_seen(house, tmp_path):
+    small = built(
+        house,
+        tmp_path,
+        data__slow="import tensorflow",
+        data__quick="import math",
+        data__load="def late():\n    from fedrobust.data import quick, slow",
+        data__told="def late():\n    # TensorFlow takes ten seconds.\n    from fedrobust.data import slow",
+    )
+    assert [one.target for one in small.hidden()] == ["fedrobust.data.quick"]
+    assert {one.source for one in small.unexplained()} == {"fedrobust.data.load"}
+
+
+def test_repeated_blocks_are_found_once_and_however_long(house, tmp_path):
+    block = "\n".join(f"    step{number}()" for number in range(8))
+    small = built(
+        house, tmp_path, one=f"def one():\n{block}\n    end()", other=f"\n\ndef other():\n{block}\n    stop()"
+    )
+    assert small.repeated() == [("fedrobust.one:2", "fedrobust.other:4")]
+
+
+def test_whole_studies_are_counted(house, tmp_path):
+    small = built(house, tmp_path, one="def one(experiment: Experiment): ...\ndef other(data: Data): ...")
+    assert small.whole_studies() == ["fedrobust.one.one"]
