@@ -43,7 +43,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrobust.aggregation import Cohort, Defence, InfeasibleError, Updates, defence
-from fedrobust.aggregation.rule import Tolerant
+from fedrobust.aggregation.contract import Tolerant
 
 RULES = [
     "median", "trimmed-mean", "meamed", "geometric-median", "geometric-median(weighted=True)", "krum", "multi-krum",

@@ -1,25 +1,6 @@
 """From client updates to one: one file a rule. Importing this package registers them."""
 
-from fedrobust.aggregation.bucketing import Bucketing
-from fedrobust.aggregation.bulyan import Bulyan
-from fedrobust.aggregation.centred_clipping import CentredClipping
-from fedrobust.aggregation.clipping import AdaptiveRobustClipping, Clipping
-from fedrobust.aggregation.defence import Defence, defence
-from fedrobust.aggregation.dnc import DivideAndConquer
-from fedrobust.aggregation.flame import Flame
-from fedrobust.aggregation.fldetector import FLDetector
-from fedrobust.aggregation.fltrust import FLTrust
-from fedrobust.aggregation.foolsgold import FoolsGold
-from fedrobust.aggregation.geometric_median import GeometricMedian
-from fedrobust.aggregation.krum import Krum, MultiKrum
-from fedrobust.aggregation.mda import MinimumDiameter
-from fedrobust.aggregation.meamed import MeaMed
-from fedrobust.aggregation.mean import Mean, RunningMean
-from fedrobust.aggregation.median import CoordinateMedian, coordinate_median
-from fedrobust.aggregation.mixing import NearestNeighbourMixing
-from fedrobust.aggregation.norm_clipping import NormClipping
-from fedrobust.aggregation.rlr import RobustLearningRate
-from fedrobust.aggregation.rule import (
+from fedrobust.aggregation.contract import (
     PRE_AGGREGATORS,
     RULES,
     Aggregation,
@@ -33,15 +14,34 @@ from fedrobust.aggregation.rule import (
     StreamingRule,
     selects,
 )
-from fedrobust.aggregation.server_optimizer import (
+from fedrobust.aggregation.pipeline import Defence, defence
+from fedrobust.aggregation.pre_aggregators.bucketing import Bucketing
+from fedrobust.aggregation.pre_aggregators.clipping import AdaptiveRobustClipping, Clipping
+from fedrobust.aggregation.pre_aggregators.nearest_neighbour_mixing import NearestNeighbourMixing
+from fedrobust.aggregation.rules.bulyan import Bulyan
+from fedrobust.aggregation.rules.centred_clipping import CentredClipping
+from fedrobust.aggregation.rules.dnc import DivideAndConquer
+from fedrobust.aggregation.rules.flame import Flame
+from fedrobust.aggregation.rules.fldetector import FLDetector
+from fedrobust.aggregation.rules.fltrust import FLTrust
+from fedrobust.aggregation.rules.foolsgold import FoolsGold
+from fedrobust.aggregation.rules.geometric_median import GeometricMedian
+from fedrobust.aggregation.rules.krum import Krum, MultiKrum
+from fedrobust.aggregation.rules.mda import MinimumDiameter
+from fedrobust.aggregation.rules.meamed import MeaMed
+from fedrobust.aggregation.rules.mean import Mean, RunningMean
+from fedrobust.aggregation.rules.median import CoordinateMedian, coordinate_median
+from fedrobust.aggregation.rules.norm_clipping import NormClipping
+from fedrobust.aggregation.rules.rlr import RobustLearningRate
+from fedrobust.aggregation.rules.signguard import SignGuard
+from fedrobust.aggregation.rules.trimmed_mean import TrimmedMean
+from fedrobust.aggregation.server_optimizers import (
     SERVER_OPTIMIZERS,
     FedAdam,
     FedAvgM,
     FedYogi,
     ServerOptimizer,
 )
-from fedrobust.aggregation.signguard import SignGuard
-from fedrobust.aggregation.trimmed_mean import TrimmedMean
 from fedrobust.aggregation.updates import Updates
 
 __all__ = [

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrobust.aggregation.blocks import each_block
-from fedrobust.aggregation.krum import krum_scores
+from fedrobust.aggregation.kernels import krum_scores
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import AboveOne, Positive
 from fedrobust.poisoning.attack import POISONING, Conspiracy

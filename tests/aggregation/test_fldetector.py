@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedrobust.aggregation import Cohort, Updates, defence
-from fedrobust.aggregation.fldetector import _within, averaged, clusters, hessian_product, trusted
+from fedrobust.aggregation.rules.fldetector import _within, averaged, clusters, hessian_product, trusted
 
 CLIENTS, MALICIOUS, SIZE = 20, 4, 40
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedrobust.aggregation import Cohort, Updates, defence
-from fedrobust.aggregation.geometric_median import majority_ball, weiszfeld
+from fedrobust.aggregation.rules.geometric_median import majority_ball, weiszfeld
 
 
 def attackers(draw, lengths, d):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedrobust.aggregation import defence
-from fedrobust.aggregation.mda import smallest_group
+from fedrobust.aggregation.rules.mda import smallest_group
 
 
 def symmetric(upper):

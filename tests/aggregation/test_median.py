@@ -1,7 +1,7 @@
 import numpy as np
 
 from fedrobust.aggregation import RULES, CoordinateMedian, coordinate_median, defence
-from fedrobust.aggregation.meamed import mean_around_median
+from fedrobust.aggregation.kernels import mean_around_median
 
 
 def test_is_numpys_median_in_float64(draw):

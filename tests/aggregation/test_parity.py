@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fedrobust.aggregation import Cohort, RunningMean, Updates, defence
-from fedrobust.aggregation.fldetector import hessian_product, trusted
-from fedrobust.aggregation.foolsgold import foolsgold_weights
-from fedrobust.aggregation.geometric_median import weiszfeld
-from fedrobust.aggregation.mda import smallest_group
+from fedrobust.aggregation.rules.fldetector import hessian_product, trusted
+from fedrobust.aggregation.rules.foolsgold import foolsgold_weights
+from fedrobust.aggregation.rules.geometric_median import weiszfeld
+from fedrobust.aggregation.rules.mda import smallest_group
 from fedrobust.aggregation.sketch import sketch
 
 SCALES = [1e-6, 1e-3, 1.0, 1e3]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedrobust.aggregation import RULES, Cohort, Updates, defence
-from fedrobust.aggregation.foolsgold import foolsgold_weights
+from fedrobust.aggregation.rules.foolsgold import foolsgold_weights
 
 
 def cohort(n, **settings):

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from fedrobust.aggregation import Updates, defence
-from fedrobust.aggregation.krum import krum_scores
+from fedrobust.aggregation.kernels import krum_scores
 from fedrobust.poisoning import Attack, Conspiracy
 from fedrobust.poisoning.alie import largest_z
 from fedrobust.poisoning.strength import strongest

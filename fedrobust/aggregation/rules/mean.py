@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Positive
 

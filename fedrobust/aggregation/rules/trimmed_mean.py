@@ -4,15 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.rule import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.kernels import row_means
 from fedrobust.aggregation.updates import Updates
-
-
-def row_means(values: np.ndarray) -> np.ndarray:
-    """Return the mean of every row of `values` (b, n) in float64; a product, which is faster than short sums."""
-    n = values.shape[1]
-    means: np.ndarray = values.astype(np.float64) @ np.full(n, 1.0 / n)
-    return means
 
 
 @RULES.register("trimmed-mean")

@@ -5,9 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.centred_clipping import clip_factors
-from fedrobust.aggregation.norm_clipping import with_noise
-from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.kernels import clip_factors, with_noise
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import NonNegative
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fedrobust.aggregation.rule import Memory
+from fedrobust.aggregation.contract import Memory
 from fedrobust.bounds import Decay, Positive
 from fedrobust.registry import Registry
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.rule import RULES, Aggregation, Cohort, InfeasibleError
-from fedrobust.aggregation.trimmed_mean import row_means
+from fedrobust.aggregation.contract import RULES, Aggregation, Cohort, InfeasibleError
+from fedrobust.aggregation.kernels import row_means
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import NonNegative
 

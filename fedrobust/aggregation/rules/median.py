@@ -4,19 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.kernels import middle
 from fedrobust.aggregation.updates import Updates
-
-
-def middle(values: np.ndarray) -> np.ndarray:
-    """Return the median of every row of `values` (b, n), which is ascending, as float64 (b,).
-
-    Example:
-        >>> middle(np.array([[1.0, 2, 9], [0, 1, 5]])).tolist(), middle(np.array([[1.0, 2]])).tolist()
-        ([2.0, 1.0], [1.5])
-    """
-    n = values.shape[1]
-    return (values[:, (n - 1) // 2].astype(np.float64) + values[:, n // 2]) / 2
 
 
 def coordinate_median(matrix: "np.ndarray | Updates", rows: np.ndarray | None = None) -> np.ndarray:

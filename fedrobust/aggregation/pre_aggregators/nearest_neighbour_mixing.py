@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.rule import PRE_AGGREGATORS, Cohort, Tolerant
+from fedrobust.aggregation.contract import PRE_AGGREGATORS, Cohort, Tolerant
 from fedrobust.aggregation.updates import Updates
 
 

@@ -5,30 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.rule import RULES, Aggregation, Cohort, InfeasibleError, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, Cohort, InfeasibleError, Tolerant
+from fedrobust.aggregation.kernels import chosen_only, krum_scores
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Whole
-
-
-def krum_scores(squared: np.ndarray, f: int) -> np.ndarray:
-    """Return the sum of squared distances from every update to its n - f - 2 nearest others, (n,) float64.
-
-    Args:
-        squared: (n, n) squared distances.
-        f: number of malicious clients; at least one neighbour counts.
-    """
-    n = len(squared)
-    neighbours = max(1, min(n - 1, n - f - 2))
-    others = np.where(np.eye(n, dtype=bool), np.inf, squared)
-    scores: np.ndarray = np.sort(others, axis=1)[:, :neighbours].sum(1) if n > 1 else np.zeros(1)
-    return scores
-
-
-def chosen_only(n: int, chosen: np.ndarray) -> np.ndarray:
-    """Return equal shares (n,) for the `chosen` places and 0 for the others."""
-    shares = np.zeros(n)
-    shares[chosen] = 1 / len(chosen)
-    return shares
 
 
 class _Krum(Tolerant):

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.krum import chosen_only
-from fedrobust.aggregation.rule import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.kernels import chosen_only, drawn_coordinates
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count, Positive
 
@@ -51,12 +51,3 @@ class DivideAndConquer(Tolerant):
             kept[:] = True
         shares = chosen_only(n, np.flatnonzero(kept))
         return Aggregation(updates.combined(shares), shares)
-
-
-def drawn_coordinates(updates: Updates, count: int, cohort: Cohort) -> np.ndarray:
-    """Return `count` coordinates of all updates, drawn without repetition, (n, count) float64."""
-    chosen = np.arange(updates.size)
-    if count < updates.size:
-        chosen = np.sort(cohort.generator.choice(updates.size, count, replace=False, shuffle=False))
-    part = updates.matrix[:, chosen].astype(np.float64)
-    return part if updates.mixture is None else updates.mixture @ part

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.centred_clipping import clip_factors
-from fedrobust.aggregation.rule import PRE_AGGREGATORS, Cohort, Tolerant
+from fedrobust.aggregation.contract import PRE_AGGREGATORS, Cohort, Tolerant
+from fedrobust.aggregation.kernels import clip_factors
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import NonNegative
 

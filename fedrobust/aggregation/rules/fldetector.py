@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.krum import chosen_only
-from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.kernels import chosen_only
 from fedrobust.aggregation.sketch import sketch
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count

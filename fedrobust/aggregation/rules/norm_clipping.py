@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.centred_clipping import clip_factors
-from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.kernels import clip_factors, with_noise
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import NonNegative
 
@@ -31,17 +31,3 @@ class NormClipping:
         factors = clip_factors(updates.norms, threshold)
         update = updates.combined(factors / len(updates))
         return Aggregation(with_noise(update, self.noise * threshold, cohort), factors / factors.sum())
-
-
-def with_noise(update: np.ndarray, deviation: float, cohort: Cohort) -> np.ndarray:
-    """Return `update` (d,) with Gaussian noise of a standard `deviation` on every coordinate.
-
-    Numbers that would leave the range of float32 stay at its end.
-    """
-    if not deviation:
-        return update
-    most = np.finfo(np.float32).max
-    noise = cohort.generator.standard_normal(len(update), dtype=np.float32)
-    with np.errstate(over="ignore"):
-        noisy = update + noise * np.float32(min(deviation, float(most)))
-    return np.clip(noisy, -most, most)

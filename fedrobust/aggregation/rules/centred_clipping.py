@@ -4,14 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.rule import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.kernels import clip_factors
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count, NonNegative
-
-
-def clip_factors(lengths: np.ndarray, threshold: float) -> np.ndarray:
-    """Return what shortens vectors of these `lengths` to at most `threshold`, (n,) in (0, 1]."""
-    return np.minimum(1.0, np.divide(threshold, lengths, out=np.ones_like(lengths), where=lengths > 0))
 
 
 @RULES.register("centred-clipping")

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedrobust.aggregation.blocks import each_block
-from fedrobust.aggregation.bucketing import Bucketing
-from fedrobust.aggregation.rule import (
+from fedrobust.aggregation.contract import (
     PRE_AGGREGATORS,
     RULES,
     Aggregation,
@@ -20,6 +19,7 @@ from fedrobust.aggregation.rule import (
     Tolerant,
     selects,
 )
+from fedrobust.aggregation.pre_aggregators.bucketing import Bucketing
 from fedrobust.aggregation.updates import Updates
 from fedrobust.spec import build
 

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.krum import chosen_only
-from fedrobust.aggregation.rule import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.kernels import chosen_only
 from fedrobust.aggregation.updates import Updates
 
 

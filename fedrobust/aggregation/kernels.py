@@ -1,0 +1,100 @@
+"""Arithmetic that several rules share: on sorted rows, on distances, on lengths."""
+
+import numpy as np
+
+from fedrobust.aggregation.contract import Cohort
+from fedrobust.aggregation.updates import Updates
+
+
+def middle(values: np.ndarray) -> np.ndarray:
+    """Return the median of every row of `values` (b, n), which is ascending, as float64 (b,).
+
+    Example:
+        >>> middle(np.array([[1.0, 2, 9], [0, 1, 5]])).tolist(), middle(np.array([[1.0, 2]])).tolist()
+        ([2.0, 1.0], [1.5])
+    """
+    n = values.shape[1]
+    return (values[:, (n - 1) // 2].astype(np.float64) + values[:, n // 2]) / 2
+
+
+def row_means(values: np.ndarray) -> np.ndarray:
+    """Return the mean of every row of `values` (b, n) in float64; a product, which is faster than short sums."""
+    n = values.shape[1]
+    means: np.ndarray = values.astype(np.float64) @ np.full(n, 1.0 / n)
+    return means
+
+
+def mean_around_median(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the mean of the `count` values of every row that lie nearest to the row's median, float64 (b,).
+
+    Among sorted values the nearest ones stand side by side, so that it is enough to find where they begin. Of two
+    groups that reach equally far, the lower one is taken.
+
+    Args:
+        values: (b, n) float32; sorted in place.
+        count: from 1 to n.
+
+    Example:
+        >>> mean_around_median(np.array([[0, 5, 6, 8, 99]], np.float32), 3).tolist()
+        [6.333333333333333]
+    """
+    values.sort(axis=1)
+    n = values.shape[1]
+    centre = middle(values)
+    begin = np.zeros(len(values), np.intp)
+    nearest = np.full(len(values), np.inf)
+    for start in range(n - count + 1):
+        reach = np.maximum(centre - values[:, start], values[:, start + count - 1] - centre)
+        better = reach < nearest
+        begin[better] = start
+        nearest = np.minimum(reach, nearest)
+    return row_means(np.take_along_axis(values, begin[:, None] + np.arange(count), axis=1))
+
+
+def krum_scores(squared: np.ndarray, f: int) -> np.ndarray:
+    """Return the sum of squared distances from every update to its n - f - 2 nearest others, (n,) float64.
+
+    Args:
+        squared: (n, n) squared distances.
+        f: number of malicious clients; at least one neighbour counts.
+    """
+    n = len(squared)
+    neighbours = max(1, min(n - 1, n - f - 2))
+    others = np.where(np.eye(n, dtype=bool), np.inf, squared)
+    scores: np.ndarray = np.sort(others, axis=1)[:, :neighbours].sum(1) if n > 1 else np.zeros(1)
+    return scores
+
+
+def chosen_only(n: int, chosen: np.ndarray) -> np.ndarray:
+    """Return equal shares (n,) for the `chosen` places and 0 for the others."""
+    shares = np.zeros(n)
+    shares[chosen] = 1 / len(chosen)
+    return shares
+
+
+def clip_factors(lengths: np.ndarray, threshold: float) -> np.ndarray:
+    """Return what shortens vectors of these `lengths` to at most `threshold`, (n,) in (0, 1]."""
+    return np.minimum(1.0, np.divide(threshold, lengths, out=np.ones_like(lengths), where=lengths > 0))
+
+
+def with_noise(update: np.ndarray, deviation: float, cohort: Cohort) -> np.ndarray:
+    """Return `update` (d,) with Gaussian noise of a standard `deviation` on every coordinate.
+
+    Numbers that would leave the range of float32 stay at its end.
+    """
+    if not deviation:
+        return update
+    most = np.finfo(np.float32).max
+    noise = cohort.generator.standard_normal(len(update), dtype=np.float32)
+    with np.errstate(over="ignore"):
+        noisy = update + noise * np.float32(min(deviation, float(most)))
+    return np.clip(noisy, -most, most)
+
+
+def drawn_coordinates(updates: Updates, count: int, cohort: Cohort) -> np.ndarray:
+    """Return `count` coordinates of all updates, drawn without repetition, (n, count) float64."""
+    chosen = np.arange(updates.size)
+    if count < updates.size:
+        chosen = np.sort(cohort.generator.choice(updates.size, count, replace=False, shuffle=False))
+    part = updates.matrix[:, chosen].astype(np.float64)
+    return part if updates.mixture is None else updates.mixture @ part

@@ -1,0 +1,1 @@
+"""Aggregation rules, one a module; `fedrobust.aggregation` names them all."""
