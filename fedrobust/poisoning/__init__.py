@@ -1,25 +1,26 @@
 """Attacks on learning: what malicious clients do, one file an attack. Importing this package registers them."""
 
-from fedrobust.poisoning.alie import ALIE, OptimisedALIE
-from fedrobust.poisoning.attack import POISONING, Attack, Conspiracy, Goal, Scene
-from fedrobust.poisoning.backdoor import BlendedBackdoor, DistributedBackdoor, PixelBackdoor
-from fedrobust.poisoning.crafted_images import FGSMImages, FGSMTraining, PGDImages
-from fedrobust.poisoning.edge_case import EdgeCase
-from fedrobust.poisoning.fang import FangKrum, FangTrimmedMean
-from fedrobust.poisoning.feature_noise import FeatureNoise
-from fedrobust.poisoning.free_rider import FreeRider, Zero
-from fedrobust.poisoning.gaussian import Gaussian
-from fedrobust.poisoning.inflated_claim import InflatedClaim
-from fedrobust.poisoning.ipm import IPM, OptimisedIPM
-from fedrobust.poisoning.label_flip import LabelFlip
-from fedrobust.poisoning.mimic import Mimic
-from fedrobust.poisoning.min_max import MinMax, MinSum
-from fedrobust.poisoning.norm_bound import NormBound
-from fedrobust.poisoning.not_finite import NotFinite
-from fedrobust.poisoning.roster import attacks_in, malicious_clients
-from fedrobust.poisoning.scaling import ModelReplacement, Scaling
-from fedrobust.poisoning.sign_flip import SignFlip
-from fedrobust.poisoning.standard_training import StandardTraining
+from fedrobust.poisoning.collusion.alie import ALIE, OptimisedALIE
+from fedrobust.poisoning.collusion.fang import FangKrum, FangTrimmedMean
+from fedrobust.poisoning.collusion.ipm import IPM, OptimisedIPM
+from fedrobust.poisoning.collusion.mimic import Mimic
+from fedrobust.poisoning.collusion.min_max import MinMax, MinSum
+from fedrobust.poisoning.contract import POISONING, Attack, Conspiracy, Goal, Scene
+from fedrobust.poisoning.data.backdoor import BlendedBackdoor, DistributedBackdoor, PixelBackdoor
+from fedrobust.poisoning.data.crafted_images import FGSMImages, PGDImages
+from fedrobust.poisoning.data.edge_case import EdgeCase
+from fedrobust.poisoning.data.feature_noise import FeatureNoise
+from fedrobust.poisoning.data.label_flip import LabelFlip
+from fedrobust.poisoning.schedule import attacks_in, malicious_clients
+from fedrobust.poisoning.training.fgsm_training import FGSMTraining
+from fedrobust.poisoning.training.standard_training import StandardTraining
+from fedrobust.poisoning.update.free_rider import FreeRider, Zero
+from fedrobust.poisoning.update.gaussian import Gaussian
+from fedrobust.poisoning.update.inflated_claim import InflatedClaim
+from fedrobust.poisoning.update.norm_bound import NormBound
+from fedrobust.poisoning.update.not_finite import NotFinite
+from fedrobust.poisoning.update.scaling import ModelReplacement, Scaling
+from fedrobust.poisoning.update.sign_flip import SignFlip
 
 __all__ = [
     "ALIE",

@@ -7,8 +7,8 @@ from scipy.stats import norm
 from fedrobust.aggregation import Updates, defence
 from fedrobust.aggregation.kernels import krum_scores
 from fedrobust.poisoning import Attack, Conspiracy
-from fedrobust.poisoning.alie import largest_z
-from fedrobust.poisoning.strength import strongest
+from fedrobust.poisoning.collusion.alie import largest_z
+from fedrobust.poisoning.collusion.strength import strongest
 
 BAD = 3
 

@@ -5,7 +5,7 @@ import pytest
 
 from fedrobust.data.dataset import Split
 from fedrobust.poisoning import Attack, Scene
-from fedrobust.poisoning.edge_case import rare_images
+from fedrobust.poisoning.data.edge_case import rare_images
 from fedrobust.spec import SpecError
 
 
@@ -177,7 +177,7 @@ def test_the_same_images_are_poisoned_in_every_round(split):
         ("min-max(direction='up')", "choose deviation, mean or sign"),
         ("not-finite(value='one')", "choose nan or inf"),
         ("fedrobust.data.dataset:Split", "needs the setting images"),
-        ("fedrobust.poisoning.attack:Scene", "has one of the methods data, update, coalition"),
+        ("fedrobust.poisoning.contract:Scene", "has one of the methods data, update, coalition"),
     ],
 )
 def test_wrong_settings_are_refused(text, message):

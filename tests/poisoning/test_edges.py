@@ -8,8 +8,8 @@ import pytest
 from fedrobust.aggregation import Updates
 from fedrobust.data.dataset import Split
 from fedrobust.poisoning import POISONING, Attack, Conspiracy, Scene
-from fedrobust.poisoning.finite import scaled
-from fedrobust.poisoning.free_rider import FreeRider
+from fedrobust.poisoning.update.finite import scaled
+from fedrobust.poisoning.update.free_rider import FreeRider
 
 LARGEST = float(np.finfo(np.float32).max)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fedrobust.poisoning import Attack, Scene
-from fedrobust.poisoning.alie import ALIE, largest_z
-from fedrobust.poisoning.scaling import ModelReplacement
+from fedrobust.poisoning.collusion.alie import ALIE, largest_z
+from fedrobust.poisoning.update.scaling import ModelReplacement
 
 
 def scene(clients, sampled, malicious, **settings):

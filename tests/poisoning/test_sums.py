@@ -8,7 +8,7 @@ import pytest
 
 from fedrobust.aggregation import Updates
 from fedrobust.poisoning import POISONING, Attack, Conspiracy, Scene
-from fedrobust.poisoning.attack import name_of
+from fedrobust.poisoning.contract import name_of
 from fedrobust.spec import SpecError
 
 VARIANTS = (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedrobust.poisoning import Attack, Scene
-from fedrobust.poisoning.visibility import contrast, resized
+from fedrobust.poisoning.data.visibility import contrast, resized
 
 
 @dataclass(frozen=True)

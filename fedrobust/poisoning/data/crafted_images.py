@@ -1,14 +1,13 @@
 """Poison the training phase with adversarial images."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from fedrobust.bounds import Count, PixelEpsilon, PositiveShare
 from fedrobust.epsilon import epsilon_value
-from fedrobust.poisoning.attack import POISONING, Scene
+from fedrobust.poisoning.contract import POISONING, Scene
 from fedrobust.shares import part_of
 
 
@@ -71,21 +70,3 @@ class PGDImages(_Crafted):
     """
 
     steps: Count = 10
-
-
-@POISONING.register("fgsm-training")
-@dataclass(frozen=True, kw_only=True)
-class FGSMTraining:
-    """Train on nothing but FGSM images, crafted anew in every step and not rounded.
-
-    With true labels this is adversarial training, which the paper calls poisoning when a client does it unasked.
-
-    Attributes:
-        epsilon: largest change of a pixel, a number or a fraction of 255.
-    """
-
-    epsilon: PixelEpsilon = "8/255"
-
-    def training(self, scene: Scene) -> Mapping[str, Any]:
-        """Return the recipe of a malicious client."""
-        return {"recipe": "fgsm", "epsilon": epsilon_value(self.epsilon), "share": 1.0, "steps": None}

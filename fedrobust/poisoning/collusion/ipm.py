@@ -6,8 +6,8 @@ import numpy as np
 
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Positive
-from fedrobust.poisoning.attack import POISONING, Conspiracy
-from fedrobust.poisoning.strength import strongest
+from fedrobust.poisoning.collusion.strength import strongest
+from fedrobust.poisoning.contract import POISONING, Conspiracy
 
 
 @POISONING.register("ipm")

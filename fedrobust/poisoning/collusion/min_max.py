@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from fedrobust.aggregation.updates import Updates
-from fedrobust.poisoning.attack import POISONING, Conspiracy
-from fedrobust.poisoning.statistics import mean_and_deviation
+from fedrobust.poisoning.collusion.statistics import mean_and_deviation
+from fedrobust.poisoning.contract import POISONING, Conspiracy
 
 
 @dataclass(frozen=True, kw_only=True)

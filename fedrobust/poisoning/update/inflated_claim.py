@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fedrobust.bounds import Positive
-from fedrobust.poisoning.attack import POISONING
+from fedrobust.poisoning.contract import POISONING
 
 MOST = 2**31 - 1
 """The largest int32: a server takes no larger claim."""

@@ -7,9 +7,9 @@ from scipy.stats import norm
 
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Positive, Real
-from fedrobust.poisoning.attack import POISONING, Conspiracy, Scene
-from fedrobust.poisoning.statistics import mean_and_deviation
-from fedrobust.poisoning.strength import strongest
+from fedrobust.poisoning.collusion.statistics import mean_and_deviation
+from fedrobust.poisoning.collusion.strength import strongest
+from fedrobust.poisoning.contract import POISONING, Conspiracy, Scene
 
 
 def largest_z(clients: int, malicious: int) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, PositiveShare
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning.attack import POISONING, Goal, Problem, Scene, require_class
+from fedrobust.poisoning.contract import POISONING, Goal, Problem, Scene, require_class
 
 
 @POISONING.register("label-flip")

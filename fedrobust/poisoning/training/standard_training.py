@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fedrobust.poisoning.attack import POISONING, Scene
+from fedrobust.poisoning.contract import POISONING, Scene
 
 
 @POISONING.register("standard-training")

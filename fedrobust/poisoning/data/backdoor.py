@@ -7,8 +7,8 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, Count, GreyLevel, PositiveShare, Whole
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning.attack import POISONING, Goal, Problem, Scene, require_class
-from fedrobust.poisoning.visibility import require_visible, unit
+from fedrobust.poisoning.contract import POISONING, Goal, Problem, Scene, require_class
+from fedrobust.poisoning.data.visibility import require_visible, unit
 from fedrobust.shares import part_of
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from fedrobust.bounds import PositiveShare
-from fedrobust.poisoning.attack import POISONING, Scene
+from fedrobust.poisoning.contract import POISONING, Scene
 
 
 @POISONING.register("not-finite")

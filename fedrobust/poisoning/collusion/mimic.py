@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrobust.aggregation.updates import Updates
-from fedrobust.poisoning.attack import POISONING, Conspiracy
+from fedrobust.poisoning.contract import POISONING, Conspiracy
 
 
 @POISONING.register("mimic")

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 
 from fedrobust.bounds import Positive
-from fedrobust.poisoning.attack import POISONING, Scene
-from fedrobust.poisoning.finite import scaled
+from fedrobust.poisoning.contract import POISONING, Scene
+from fedrobust.poisoning.update.finite import scaled
 
 
 @POISONING.register("gaussian")

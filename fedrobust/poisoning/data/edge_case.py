@@ -6,7 +6,7 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, Count, PositiveShare
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning.attack import POISONING, Goal, Problem, Scene, require_class
+from fedrobust.poisoning.contract import POISONING, Goal, Problem, Scene, require_class
 from fedrobust.shares import part_of
 
 

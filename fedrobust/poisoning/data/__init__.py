@@ -1,0 +1,1 @@
+"""Attacks on the images and labels that malicious clients train on."""

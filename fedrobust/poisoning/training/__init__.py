@@ -1,0 +1,1 @@
+"""Attacks on how malicious clients train."""
