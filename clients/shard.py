@@ -7,7 +7,7 @@ from typing import Any
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import DataError, Problem, Split
 from fedrobust.data.npz import read_arrays, read_split
-from fedrobust.data.roots import home_of
+from fedrobust.data.search_path import home_of
 from fedrobust.once import once
 from fedrobust.study import shard_of
 

@@ -17,9 +17,9 @@ from fedrobust.aggregation import FLTrust
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.config.resolve import attack_of, defence_of, server_optimizer_of
 from fedrobust.data.dataset import Dataset, Problem
-from fedrobust.data.drawing import Drawing
 from fedrobust.data.load import load
-from fedrobust.data.roots import resolve
+from fedrobust.data.partition.drawn import Drawing
+from fedrobust.data.search_path import resolve
 from fedrobust.epsilon import epsilon_value
 from fedrobust.errors import FedrobustError
 from fedrobust.models.input_format import InputFormat

@@ -19,8 +19,8 @@ from fedrobust.config import ConfigError, Experiment
 from fedrobust.config.resolve import attack_of
 from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.data.dataset import Dataset, Problem
-from fedrobust.data.drawing import Drawing
 from fedrobust.data.partition import Partition
+from fedrobust.data.partition.drawn import Drawing
 from fedrobust.edge.export import export
 from fedrobust.edge.result import measure_export
 from fedrobust.errors import FedrobustError

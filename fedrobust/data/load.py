@@ -10,7 +10,7 @@ from fedrobust.data import medmnist
 from fedrobust.data import phantom as drawn
 from fedrobust.data.dataset import DataError, Dataset
 from fedrobust.data.npz import read_npz
-from fedrobust.data.roots import resolve
+from fedrobust.data.search_path import resolve
 
 
 def load(

@@ -18,8 +18,8 @@ from typing import IO, Any
 from fedrobust.atomic import atomic
 from fedrobust.data.dataset import DataError, Dataset, NotHereError, digest
 from fedrobust.data.npz import read_splits
-from fedrobust.data.roots import folders, roots, searched
-from fedrobust.data.unpacked import cache_folder, remembered
+from fedrobust.data.npz_cache import cache_folder, remembered
+from fedrobust.data.search_path import folders, roots, searched
 
 SIZES = (28, 64, 128, 224)
 SECONDS = 30.0
@@ -143,7 +143,7 @@ def load_medmnist(name: str, size: int = 28, root: str | Path = "") -> Dataset:
     Args:
         name: one of `NAMES`.
         size: height and width: 28, 64, 128 or 224.
-        root: a folder asked before the others, see `fedrobust.data.roots.roots`.
+        root: a folder asked before the others, see `fedrobust.data.search_path.roots`.
 
     Raises:
         DataError: the set is multi-label, the size is not published, the file's MD5 is not the published one,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fedrobust.data.archive import DAMAGE, check_memory, damaged, declared
 from fedrobust.data.dataset import DataError, Dataset, Split, digest, listed
-from fedrobust.data.unpacked import cache_folder, is_large, remembered, unpacked
+from fedrobust.data.npz_cache import cache_folder, is_large, remembered, unpacked
 
 KEYS = tuple(f"{split}_{part}" for split in ("train", "val", "test") for part in ("images", "labels"))
 

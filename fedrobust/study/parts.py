@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.config.resolve import make_importable, naming
 from fedrobust.data.dataset import Dataset, Problem, Split
-from fedrobust.data.drawing import Drawing
 from fedrobust.data.load import load
 from fedrobust.data.partition import Partition, partition
-from fedrobust.data.roots import resolve
+from fedrobust.data.partition.drawn import Drawing
+from fedrobust.data.search_path import resolve
 from fedrobust.once import once
 from fedrobust.randomness import Purpose, sequence
 from fedrobust.registry import UnknownNameError

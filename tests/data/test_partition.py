@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from fedrobust.data.dataset import DataError
-from fedrobust.data.partition import Partition, dirichlet_counts, partition, quantities, repaired
+from fedrobust.data.partition import Partition, partition
+from fedrobust.data.partition.dirichlet import dirichlet_counts, repaired
+from fedrobust.data.partition.quantity import quantities
 
 METHODS = {
     "iid": {},
@@ -102,7 +104,7 @@ def test_dirichlet_serves_thousands_of_clients():
 
 def test_a_draw_that_has_enough_for_everybody_stays_as_it_was_drawn():
     """The bits of earlier versions: counts drawn once, then every class shuffled and dealt."""
-    from fedrobust.data.partition import dealt
+    from fedrobust.data.partition.dirichlet import dealt
     from fedrobust.randomness import Purpose, generator
 
     images = labels(5000)

@@ -5,8 +5,8 @@ import pytest
 
 import fedrobust
 from fedrobust.data.dataset import DataError
-from fedrobust.data.drawing import COUNTED, Drawing
 from fedrobust.data.partition import partition
+from fedrobust.data.partition.drawn import COUNTED, Drawing
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from fedrobust.data.dataset import DataError
-from fedrobust.data.roots import folders, resolve, roots
+from fedrobust.data.search_path import folders, resolve, roots
 
 
 @pytest.fixture

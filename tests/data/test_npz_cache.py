@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedrobust.data import npz, unpacked
+from fedrobust.data import npz, npz_cache
 from fedrobust.data.dataset import DataError, Dataset
 from fedrobust.data.npz import read_npz
-from fedrobust.data.unpacked import CacheNotice, cache_folder, remembered
+from fedrobust.data.npz_cache import CacheNotice, cache_folder, remembered
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def cache(tmp_path, monkeypatch) -> Path:
     """A cache of its own, and a size from which the test's files are large."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("FEDROBUST_CACHE", str(folder))
-    monkeypatch.setattr(unpacked, "LARGE", 10_000)
+    monkeypatch.setattr(npz_cache, "LARGE", 10_000)
     return folder
 
 
@@ -49,7 +49,7 @@ def test_a_large_file_is_mapped_and_is_the_same_data_set(own, cache, monkeypatch
     assert is_mapped(large.train.images)
     assert large.train.images.shape == (40, 16, 16, 1)
     again = read_npz(own)
-    monkeypatch.setattr(unpacked, "LARGE", 10**9)
+    monkeypatch.setattr(npz_cache, "LARGE", 10**9)
     small = read_npz(own)
     assert not is_mapped(small.train.images)
     for name, split in small.splits.items():
@@ -79,7 +79,7 @@ def test_what_is_known_of_a_file_is_found_out_once_for_each_version_of_it(own, c
 
 
 def test_of_a_small_file_nothing_is_kept(own, cache, monkeypatch):
-    monkeypatch.setattr(unpacked, "LARGE", 10**9)
+    monkeypatch.setattr(npz_cache, "LARGE", 10**9)
     read_npz(own)
     assert remembered(own, "fact", lambda: "fact") == "fact"
     assert not cache.exists()
@@ -88,9 +88,9 @@ def test_of_a_small_file_nothing_is_kept(own, cache, monkeypatch):
 UNPACK = """
 import sys
 from pathlib import Path
-from fedrobust.data import unpacked
+from fedrobust.data import npz_cache
 from fedrobust.data.npz import read_npz
-unpacked.LARGE = 10_000
+npz_cache.LARGE = 10_000
 print(read_npz(Path(sys.argv[1])).digest)
 """
 
@@ -163,7 +163,7 @@ def test_a_damaged_cache_is_unpacked_anew(own, cache, spoil):
     spoil(cache_folder(own) / "train_images.npy")
     again = read_npz(own)
     assert is_mapped(again.train.images)
-    assert unpacked.remembered(own, "afresh", lambda: npz.digest(*again.splits.values())) == digest
+    assert npz_cache.remembered(own, "afresh", lambda: npz.digest(*again.splits.values())) == digest
 
 
 def test_an_unpacked_file_is_open_to_other_users_of_the_cache(own, cache):

@@ -1,0 +1,57 @@
+"""Shares that grow from client to client."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.data.dataset import DataError
+from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Rng
+
+
+@PARTITIONS.register("quantity")
+def quantity(labels: Labels, clients: int, rng: Rng, *, skew: str) -> list[Indices]:
+    """Shuffle the images and give client k = 1 to K a share in proportion to k, k² or e^k.
+
+    Shares are rounded down and what is left goes to the last and largest client, as in flwr-datasets'
+    Linear-, Square- and ExponentialPartitioner.
+    """
+    if skew not in SKEWS:
+        raise DataError(f'data.skew = "{skew}": choose one of: {", ".join(SKEWS)}')
+    sizes = quantities(len(labels), clients, skew)
+    if sizes[0] < 1:
+        most = next(few for few in range(clients - 1, 0, -1) if quantities(len(labels), few, skew)[0] >= 1)
+        raise DataError(
+            f'data.partition = "quantity": {len(labels)} images with data.skew = "{skew}" leave the first '
+            f"of {clients} clients none; lower federation.clients to {most}"
+            + ("" if skew == "linear" else ' or choose data.skew = "linear"')
+        )
+    return np.split(rng.permutation(len(labels)), np.cumsum(sizes)[:-1])
+
+
+def quantities(images: int, clients: int, skew: str) -> NDArray[np.int64]:
+    """Return the number of images of every client, int64 (clients,).
+
+    Example:
+        >>> quantities(55, 4, "linear").tolist(), quantities(60, 4, "square").tolist()
+        ([5, 11, 16, 23], [2, 8, 18, 32])
+    """
+    weights = SKEWS[skew](np.arange(1, clients + 1, dtype=np.float64))
+    # The small term keeps 6 / 60 x 10 from being rounded down to 0.999... and then to 0.
+    sizes: NDArray[np.int64] = np.floor(images * weights / weights.sum() + 1e-9).astype(np.int64)
+    sizes[-1] += images - sizes.sum()
+    return sizes
+
+
+def exponential(rank: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return e^k up to a common factor, which keeps a thousand clients within float64."""
+    weights: NDArray[np.float64] = np.exp(rank - rank[-1])
+    return weights
+
+
+SKEWS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "linear": lambda rank: rank,
+    "square": np.square,
+    "exponential": exponential,
+}
+"""From a client's rank, 1 to K, to its weight."""
