@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import pandas
 
     from fedrobust.evasion import Threat
-    from fedrobust.evasion.predictor import Gradient, Predict
+    from fedrobust.evasion.models.predictor import Gradient, Predict
     from fedrobust.models.told import Texts, Told
     from fedrobust.sweeps.events import SweepListener
     from fedrobust.sweeps.results import Results

@@ -68,7 +68,7 @@ def ours(model: Path, images: np.ndarray, labels: np.ndarray, classes: int, epsi
     from fedrobust.audit.plan import Plan
     from fedrobust.audit.search import Search
     from fedrobust.audit.subject import Subject
-    from fedrobust.evasion.model_file import open_model
+    from fedrobust.evasion.models.model_file import open_model
 
     target = open_model(model, images.shape[1:], classes).target
     with ThreadPoolExecutor(2) as pool:
@@ -91,7 +91,7 @@ def theirs(model: Path, images: np.ndarray, labels: np.ndarray, classes: int, ep
     from torch_model import TorchModel, from_torch, to_torch
 
     from fedrobust.evasion import Threat
-    from fedrobust.evasion.model_file import open_model
+    from fedrobust.evasion.models.model_file import open_model
 
     torch.set_num_threads(1)
     logging.getLogger("auto-attack").addHandler(logging.StreamHandler())

@@ -87,7 +87,7 @@ def ours(path: str, images: np.ndarray, labels: np.ndarray, classes: int, repeat
 
     start_tensorflow(workers=2)
     from fedrobust.evasion import Threat, attack
-    from fedrobust.evasion.model_file import open_model
+    from fedrobust.evasion.models.model_file import open_model
 
     target = open_model(path, images.shape[1:], classes).target
     with ThreadPoolExecutor(2) as pool:

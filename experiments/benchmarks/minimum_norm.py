@@ -38,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     start_tensorflow(workers=1)
     from fedrobust.evasion import Threat, attack
-    from fedrobust.evasion.model_file import open_model
+    from fedrobust.evasion.models.model_file import open_model
 
     path = network(arguments.network, arguments.folder / "networks")
     dataset = load(NETWORKS[arguments.network][0])

@@ -17,7 +17,7 @@ from cells import named, paper
 from collect import RESULTS
 
 from fedrobust.evasion import Threat, attack
-from fedrobust.evasion.model_file import open_model
+from fedrobust.evasion.models.model_file import open_model
 from fedrobust.report.pictures import png
 from fedrobust.study import dataset_of
 

@@ -25,11 +25,12 @@ from fedrobust.evasion import (
     attack,
     attack_named,
 )
-from fedrobust.evasion.attack import Attack, Map
-from fedrobust.evasion.averaged import Averaged
 from fedrobust.evasion.chance import keys_of, uniform
-from fedrobust.evasion.hidden_layers import ReadOut, hidden_read_outs
-from fedrobust.evasion.target import Logits, decided
+from fedrobust.evasion.contract import Attack
+from fedrobust.evasion.models.averaged import Averaged
+from fedrobust.evasion.models.hidden_layers import ReadOut, hidden_read_outs
+from fedrobust.evasion.models.target import Logits, decided
+from fedrobust.evasion.run import Map
 from fedrobust.evasion.threat import Images
 from fedrobust.runs.environment import code_digest
 

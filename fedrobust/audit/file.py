@@ -22,10 +22,10 @@ from fedrobust.data.dataset import Dataset
 from fedrobust.data.medmnist import NAMES, published
 from fedrobust.errors import first_line
 from fedrobust.evasion import Target
-from fedrobust.evasion.attack import Map
-from fedrobust.evasion.model_file import OpenedModel, open_model
-from fedrobust.evasion.predictor import Gradient, Predictor
-from fedrobust.evasion.target import Labels, Logits
+from fedrobust.evasion.models.model_file import OpenedModel, open_model
+from fedrobust.evasion.models.predictor import Gradient, Predictor
+from fedrobust.evasion.models.target import Labels, Logits
+from fedrobust.evasion.run import Map
 from fedrobust.models.input_format import UNIT
 from fedrobust.models.interface import Interface
 from fedrobust.models.keras_file import check_readable

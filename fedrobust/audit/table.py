@@ -12,8 +12,8 @@ from fedrobust.audit.plan import Plan
 from fedrobust.audit.subject import Subject
 from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.clinical import figures
-from fedrobust.evasion.attack import Map
-from fedrobust.evasion.predictor import Gradient
+from fedrobust.evasion.models.predictor import Gradient
+from fedrobust.evasion.run import Map
 from fedrobust.models.told import NOTHING_TOLD, Told
 
 

@@ -11,7 +11,7 @@ from fedrobust.data.dataset import Split
 from fedrobust.epsilon import epsilon_value
 from fedrobust.evaluation.metrics import Metrics, measure
 from fedrobust.evasion import FGSM, Threat, Victim, WhiteBox, attack, attack_named
-from fedrobust.evasion.attack import Map
+from fedrobust.evasion.run import Map
 from fedrobust.models.layout import Weights
 
 

@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedrobust import runtime
 from fedrobust.config import Experiment
 from fedrobust.runs.folder import RunFolder
-from fedrobust.runtime import start_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -88,7 +88,7 @@ class Run:
         Raises:
             ModelFileError: the run has not come to it, or it is damaged.
         """
-        start_tensorflow()
+        runtime.start_tensorflow()
         # Whoever reads figures of a run waits for no TensorFlow.
         from fedrobust.models.keras_file import load_keras
 

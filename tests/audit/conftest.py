@@ -12,7 +12,7 @@ import tensorflow as tf
 from fedrobust.audit import Evidence, Plan, Subject, audit
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Problem
-from fedrobust.evasion.model_file import open_model
+from fedrobust.evasion.models.model_file import open_model
 from fedrobust.models.recalibration import Recalibration
 from fedrobust.study import dataset_of, initial_model
 from fedrobust.study.local_training import train_locally

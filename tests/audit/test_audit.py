@@ -16,7 +16,7 @@ from fedrobust.audit.strength import mcnemar
 from fedrobust.audit.verdict import Tally
 from fedrobust.config import ConfigError
 from fedrobust.evasion import NotDifferentiableError
-from fedrobust.evasion.model_file import open_model
+from fedrobust.evasion.models.model_file import open_model
 
 
 @pytest.fixture(scope="session")

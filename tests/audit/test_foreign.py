@@ -9,7 +9,7 @@ import fedrobust
 from fedrobust.audit.exported import ExportedTarget
 from fedrobust.audit.misreading import MisreadModelError, by_chance, check_reading
 from fedrobust.errors import ConfigError, FedrobustError
-from fedrobust.evasion.predictor import Predictor, PredictorError
+from fedrobust.evasion.models.predictor import Predictor, PredictorError
 from fedrobust.models.input_format import UNIT
 from fedrobust.models.interface import Interface
 

@@ -20,8 +20,8 @@ from fedrobust.audit.slopes import (
 from fedrobust.audit.strength import below_the_head, substitute_gradients
 from fedrobust.evasion import Threat, attack
 from fedrobust.evasion.chance import keys_of
-from fedrobust.evasion.hidden_layers import hidden_read_outs
-from fedrobust.evasion.model_file import open_model
+from fedrobust.evasion.models.hidden_layers import hidden_read_outs
+from fedrobust.evasion.models.model_file import open_model
 
 EPSILON = 4 / 255
 
@@ -286,7 +286,7 @@ class Line:
         return np.stack([np.zeros_like(score), score], axis=1)
 
     def gradient(self, images, labels, loss, targets=None):
-        from fedrobust.evasion.target import Slopes
+        from fedrobust.evasion.models.target import Slopes
 
         other = np.random.default_rng(1).normal(size=self.shape).astype(np.float32)
         slope = (self.weights + self.lie * other) * np.where(labels == 1, -1, 1)[:, None, None, None]

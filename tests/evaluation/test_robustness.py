@@ -6,7 +6,7 @@ import pytest
 
 from fedrobust.data.dataset import Split
 from fedrobust.evaluation.robustness import clean_logits, even_batches, examples, robustness
-from fedrobust.evasion.victim import Victim
+from fedrobust.evasion.models.victim import Victim
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Entry, Layout
 from fedrobust.models.preparation import Preparation

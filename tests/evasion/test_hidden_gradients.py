@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from fedrobust.evasion import NotDifferentiableError, Threat, attack
+from fedrobust.evasion.attacks.query.decision_based import Examples
+from fedrobust.evasion.attacks.query.directions import random_directions
+from fedrobust.evasion.attacks.query.rays import boxes, doubled, flip
+from fedrobust.evasion.attacks.transfer import mixtures
 from fedrobust.evasion.chance import keys_of
-from fedrobust.evasion.decision_based import Examples
-from fedrobust.evasion.directions import random_directions
-from fedrobust.evasion.rays import boxes, doubled, flip
-from fedrobust.evasion.target import Slopes
-from fedrobust.evasion.transfer import mixtures
+from fedrobust.evasion.models.target import Slopes
 from tests.evasion.conftest import linear_problem
 
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion import Threat, attack
-from fedrobust.evasion.model_file import open_model
+from fedrobust.evasion.models.model_file import open_model
 from fedrobust.models.input_format import InputFormat
 from fedrobust.models.interface import Interface
 

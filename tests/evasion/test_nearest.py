@@ -6,8 +6,8 @@ import tensorflow as tf
 from scipy.optimize import linprog
 
 from fedrobust.evasion import Threat, Victim, WhiteBox, attack
-from fedrobust.evasion.hyperplane import onto_hyperplane, size
-from fedrobust.evasion.target import Slopes
+from fedrobust.evasion.attacks.minimum_norm.hyperplane import onto_hyperplane, size
+from fedrobust.evasion.models.target import Slopes
 
 
 class Curved:

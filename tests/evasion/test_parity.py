@@ -10,7 +10,7 @@ import tensorflow as tf
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Problem
 from fedrobust.evasion import Threat, attack
-from fedrobust.evasion.model_file import open_model
+from fedrobust.evasion.models.model_file import open_model
 from fedrobust.study import dataset_of, initial_model
 from fedrobust.study.local_training import train_locally
 

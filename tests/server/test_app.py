@@ -143,7 +143,7 @@ def test_the_client_that_is_served_worst(monkeypatch):
 def test_an_attacks_aim_is_seen_on_the_test_split(monkeypatch):
     seen = []
     aim = SimpleNamespace(goal=lambda *given: seen.append(given) or "aim")
-    monkeypatch.setattr(server.app, "attack_of", lambda experiment: aim)
+    monkeypatch.setattr(server.app, "attack_of", lambda poisoning, base: aim)
     found = dataset()
     assert goal_of(Experiment.of(seed=5), found) == "aim"
     ((images, scene),) = seen
@@ -160,7 +160,7 @@ def test_an_attack_is_remarked_on_for_those_of_a_round(monkeypatch):
     monkeypatch.setattr(
         server.app,
         "attack_of",
-        lambda _: SimpleNamespace(remarks=lambda scene: seen.append(scene) or ["weak"]),
+        lambda poisoning, base: SimpleNamespace(remarks=lambda scene: seen.append(scene) or ["weak"]),
     )
     settings = {"federation__clients": 10, "federation__participation": 0.4}
     assert remarks_of(Experiment.of(**settings)) == []

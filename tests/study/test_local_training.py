@@ -8,9 +8,8 @@ from fedrobust.data.dataset import Problem, Split
 from fedrobust.data.resampling import augmented, undersampled
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
-from fedrobust.study import local_update_of
+from fedrobust.study import local_training, local_update_of
 from fedrobust.study.local_training import train_locally
-from fedrobust.training import local_training
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.optimizers import SGD, Adam

@@ -308,7 +308,7 @@ def test_adversarial_training_makes_a_model_harder_to_attack(edge):
     """A real, small run: the PGD-trained model keeps more of its accuracy under FGSM than the plain one."""
     from fedrobust.data.phantom import phantom
     from fedrobust.evaluation.robustness import robustness
-    from fedrobust.evasion.victim import Victim
+    from fedrobust.evasion.models.victim import Victim
 
     dataset = phantom(train=400, validation=10, test=200, seed=0)
     data = TrainingData.of(dataset.train.images, dataset.train.labels)

@@ -1,0 +1,1 @@
+"""Attacks, one a module; `fedrobust.evasion` names them all."""

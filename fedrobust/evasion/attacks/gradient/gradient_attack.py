@@ -1,0 +1,59 @@
+"""What attacks along a gradient have in common: the loss they climb, and the class they aim at."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from fedrobust.bounds import ClassNumber
+from fedrobust.evasion.contract import Attack
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.models.target import Labels
+from fedrobust.evasion.threat import Norm
+
+TARGETED = {
+    "cross-entropy": "targeted-cross-entropy",
+    "stable-cross-entropy": "targeted-cross-entropy",
+    "margin": "difference",
+    "dlr": "targeted-dlr",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientAttack(Attack):
+    """An attack that climbs a loss.
+
+    Attributes:
+        loss: "stable-cross-entropy" (cross-entropy, with a gradient that cannot vanish), "cross-entropy" (as in
+            textbooks), "margin", or "dlr".
+        target: "none": any wrong class; "least-likely" or "second": climb towards the class that the model finds
+            least likely, or likeliest of the wrong ones, and take any wrong answer; a number: this class and no other.
+    """
+
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+
+    loss: Literal["stable-cross-entropy", "cross-entropy", "margin", "dlr"] = "stable-cross-entropy"
+    target: ClassNumber | Literal["none", "least-likely", "second"] = "none"
+
+    @property
+    def goal(self) -> int | None:
+        """The class that it wants, where it is one for all images."""
+        return None if isinstance(self.target, str) else self.target
+
+    @property
+    def climbed(self) -> str:
+        """The name of the loss that is climbed, in `losses.LOSSES`."""
+        return self.loss if self.target == "none" else TARGETED[self.loss]
+
+    def aims(self, hunt: Hunt) -> Labels | None:
+        """Return the class that each image that stands is moved towards."""
+        if self.target == "none":
+            return None
+        if not isinstance(self.target, str):
+            return np.full(len(hunt), self.target, np.int32)
+        answers = hunt.once("clean logits", lambda: hunt.target.logits(hunt.clean))
+        others = answers.astype(np.float64)
+        away = np.inf if self.target == "least-likely" else -np.inf
+        others[np.arange(len(hunt)), hunt.labels] = away
+        chosen = others.argmin(axis=1) if self.target == "least-likely" else others.argmax(axis=1)
+        return chosen.astype(np.int32)

@@ -1,0 +1,114 @@
+"""Projected gradient ascent, and its forms with other names."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fedrobust.bounds import Count, NonNegative
+from fedrobust.evasion.attacks.gradient.gradient_attack import GradientAttack
+from fedrobust.evasion.chance import apart
+from fedrobust.evasion.contract import ATTACKS
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.kernels import kept, random_start
+from fedrobust.evasion.threat import Images, column
+
+
+@ATTACKS.register("pgd")
+@dataclass(frozen=True, kw_only=True)
+class PGD(GradientAttack):
+    """Many steps up the loss, each brought back into the threat (Madry et al., 2017, arXiv:1706.06083).
+
+    Step sizes fall linearly from epsilon to epsilon / steps: far steps cross the valleys in which equal ones get stuck,
+    short ones finish (the reason for Auto-PGD's halving, Croce and Hein, 2020, arXiv:2003.01690, section 3). At equal
+    steps this breaks more than Madry's 2.5 epsilon / steps; ``step_size=0.125`` is that choice for 20 steps.
+
+    Attributes:
+        steps: gradient steps.
+        step_size: of every step, as a share of epsilon; 0 stands for steps that fall from 1 to 1 / steps.
+        random_start: begin at a random point of the threat.
+        restarts: searches, each from another random point, on the images that still stand.
+    """
+
+    steps: Count = 20
+    step_size: NonNegative = 0.0
+    random_start: bool = True
+    restarts: Count = 1
+
+    momentum: ClassVar[float] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.restarts > 1 and not self.random_start:
+            raise ValueError(f"restarts = {self.restarts} without random_start: all would find the same")
+
+    @property
+    def starts_clean(self) -> bool:
+        """Its first gradient is taken at the clean image, which it judges."""
+        return not self.random_start
+
+    @property
+    def passes(self) -> int:
+        """A gradient a step, and a look at the end."""
+        return self.restarts * (2 * self.steps + 1)
+
+    def share(self, step: int) -> float:
+        """Return the size of step 0, 1, ... in units of epsilon."""
+        return self.step_size or 1.0 - step / self.steps
+
+    def run(self, hunt: Hunt) -> None:
+        """Climb from the clean image or from random points."""
+        for restart in range(self.restarts):
+            hunt.stand()
+            start = random_start(hunt, apart(hunt.keys, restart)) if self.random_start else hunt.clean
+            self.climb(hunt, start)
+
+    def climb(self, hunt: Hunt, images: Images) -> None:
+        """Climb from `images`."""
+        aims, speed = self.aims(hunt), np.zeros_like(images)
+        for step in hunt.steps(self.steps):
+            seen = hunt.gradient(images, self.climbed, aims)
+            images, aims, speed, gradient = kept(hunt.keep(), images, aims, speed, seen.gradients)
+            if self.momentum:
+                mean = np.abs(gradient).mean(axis=(1, 2, 3))
+                speed = self.momentum * speed + gradient / column(np.maximum(mean, 1e-30))
+                gradient = speed
+            moved = images + np.float32(self.share(step) * hunt.epsilon) * hunt.threat.steepest(gradient)
+            images = hunt.threat.project(moved, hunt.clean, hunt.epsilon)
+        if len(hunt):
+            hunt.look(images)
+            hunt.keep()
+
+
+@ATTACKS.register("bim")
+@dataclass(frozen=True, kw_only=True)
+class BIM(PGD):
+    """The basic iterative method: FGSM in steps, from the clean image (Kurakin et al., 2016, arXiv:1607.02533).
+
+    Attributes:
+        steps: gradient steps.
+        step_size: of every step, as a share of epsilon; 0 stands for 1 / steps.
+    """
+
+    steps: Count = 10
+    random_start: bool = False
+
+    def share(self, step: int) -> float:
+        """Return the size of every step in units of epsilon."""
+        return self.step_size or 1.0 / self.steps
+
+
+@ATTACKS.register("mi-fgsm")
+@dataclass(frozen=True, kw_only=True)
+class MomentumFGSM(BIM):
+    """BIM along a running mean of gradients; its images transfer better (Dong et al., 2017, arXiv:1710.06081).
+
+    Attributes:
+        decay: share of the running mean that a step keeps.
+    """
+
+    decay: NonNegative = 1.0
+
+    @property
+    def momentum(self) -> float:  # type: ignore[override]
+        """Share of the running mean that a step keeps."""
+        return self.decay

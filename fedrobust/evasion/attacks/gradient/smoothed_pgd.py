@@ -1,0 +1,85 @@
+"""PGD along the mean gradient of noisy copies."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from fedrobust.bounds import Count, PositiveShare
+from fedrobust.evasion.attacks.gradient.pgd import PGD
+from fedrobust.evasion.chance import Keys, apart, normal, uniform
+from fedrobust.evasion.contract import ATTACKS
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.kernels import kept, random_start
+from fedrobust.evasion.threat import Images, column, lengths
+
+
+@ATTACKS.register("smoothed-pgd")
+@dataclass(frozen=True, kw_only=True)
+class SmoothedPGD(PGD):
+    """Climb the loss along the mean gradient of noisy copies (Athalye et al., 2018, arXiv:1802.00420, section 5.2).
+
+    The mean over noise is the gradient of the loss convolved with it (SmoothGrad: Smilkov et al., 2017,
+    arXiv:1706.03825). What is random in a gradient, or turns round within the noise's reach, averages out. Gradients
+    of one image are given the same length first, so that one steep place does not outweigh the others.
+
+    Attributes:
+        steps: of the ascent.
+        step_size: of every step, as a share of epsilon; 0 stands for steps that fall from 1 to 1 / steps.
+        copies: gradients a step.
+        noise: "uniform" or "normal".
+        spread: half the width of uniform noise, or the standard deviation of normal noise, as a share of epsilon;
+            images stay within epsilon.
+        random_start: begin at a random point of the threat.
+    """
+
+    copies: Count = 16
+    noise: Literal["uniform", "normal"] = "uniform"
+    spread: PositiveShare = 0.5
+
+    @property
+    def starts_clean(self) -> bool:
+        """Its first gradients are taken beside the clean image."""
+        return False
+
+    @property
+    def passes(self) -> int:
+        """As many as PGD's for each copy, and a look a step."""
+        return self.restarts * (self.steps * (2 * self.copies + 1) + 1)
+
+    def run(self, hunt: Hunt) -> None:
+        """Climb from the clean image or from random points."""
+        for restart in range(self.restarts):
+            hunt.stand()
+            if len(hunt):
+                self.ascend(hunt, apart(hunt.keys, restart))
+
+    def ascend(self, hunt: Hunt, keys: Keys) -> None:
+        """Climb once, on random numbers of `keys`."""
+        images = random_start(hunt, keys) if self.random_start else hunt.clean
+        aims = self.aims(hunt)
+        for step in hunt.steps(self.steps):
+            mean = np.zeros_like(images)
+            for copy in range(self.copies):
+                noisy = self.noisy(hunt, keys, 2 + step * self.copies + copy, images)
+                mean += unit(hunt.gradient(noisy, self.climbed, aims).gradients)
+                keys, images, aims, mean = kept(hunt.keep(), keys, images, aims, mean)
+            moved = images + np.float32(self.share(step) * hunt.epsilon) * hunt.threat.steepest(mean)
+            images = hunt.threat.project(moved, hunt.clean, hunt.epsilon)
+            if len(hunt):
+                hunt.look(images)
+            keys, images, aims = kept(hunt.keep(), keys, images, aims)
+
+    def noisy(self, hunt: Hunt, keys: Keys, counter: int, images: Images) -> Images:
+        """Return a noisy copy of each image."""
+        shape = images.shape[1:]
+        draws = (
+            2 * uniform(keys, counter, shape) - 1 if self.noise == "uniform" else normal(keys, counter, shape)
+        )
+        size = hunt.epsilon / (1.0 if hunt.threat.norm == "linf" else np.sqrt(np.prod(shape)))
+        return images + np.float32(self.spread * size) * draws
+
+
+def unit(gradients: Images) -> Images:
+    """Return each image's gradient with Euclid's length one; one that is zero stays so."""
+    return (gradients / np.maximum(column(lengths(gradients)), np.float32(1e-30))).astype(np.float32)

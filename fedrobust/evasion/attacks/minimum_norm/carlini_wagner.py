@@ -1,0 +1,75 @@
+"""Carlini and Wagner's attack: the nearest adversary by gradient descent."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.bounds import Count, Positive
+from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, approach
+from fedrobust.evasion.contract import ATTACKS
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.threat import column
+
+SETTLING = 0.005
+"""What is left of the learning rate at the last step."""
+
+
+@ATTACKS.register("carlini-wagner")
+@dataclass(frozen=True, kw_only=True)
+class CarliniWagner(Nearest):
+    """Look for the nearest adversary by gradient descent (Carlini and Wagner, 2016, arXiv:1608.04644, section V).
+
+    Minimises |x' - x|^2 + c max(z_y - max z_other, 0) with Adam, over w with x' = (tanh w + 1) / 2; c is searched for
+    by halving, on a logarithmic scale. It is the paper's f6 at confidence 0: the nearest adversary, of any margin.
+
+    Attributes:
+        steps: of each descent.
+        searches: values of c that are tried.
+        constant: the first of them.
+        learning_rate: of Adam, on w.
+    """
+
+    steps: Count = 100
+    searches: Count = 9
+    constant: Positive = 1.0
+    learning_rate: Positive = 0.05
+
+    @property
+    def passes(self) -> int:
+        """A gradient a step, and the way back."""
+        return self.searches * (2 * self.steps + 1) + WAY_BACK
+
+    def run(self, hunt: Hunt) -> None:
+        """Descend once for each constant."""
+        n = len(hunt)
+        low, high, constant = np.zeros(n), np.full(n, np.inf), np.full(n, self.constant)
+        for _ in range(self.searches):
+            won = self.descend(hunt, constant)
+            high, low = np.where(won, constant, high), np.where(won, low, constant)
+            constant = np.where(np.isfinite(high), (low + high) / 2, constant * 10)
+        approach(hunt)
+
+    def descend(self, hunt: Hunt, constant: np.ndarray) -> np.ndarray:
+        """Minimise for one constant an image, and return which images an adversary was found of."""
+        # A pixel of exactly 0 or 1 has no finite w.
+        start = np.clip(hunt.clean.astype(np.float64), 1e-6, 1 - 1e-6)
+        w = np.arctanh(2 * start - 1)
+        mean, square = np.zeros_like(w), np.zeros_like(w)
+        won = np.zeros(len(hunt), bool)
+        for step in hunt.steps(self.steps):
+            wave = np.tanh(w)
+            images = (wave + 1) / 2
+            seen = hunt.gradient(images.astype(np.float32), "margin")
+            margin = hunt.margins(seen.logits, hunt.labels)
+            won |= margin > 0
+            pushing = margin <= 0
+            change = images - hunt.clean
+            slope = 2 * change - column(constant * pushing) * seen.gradients
+            slope = slope * (1 - wave**2) / 2
+            mean = 0.9 * mean + 0.1 * slope
+            square = 0.999 * square + 0.001 * slope**2
+            # Adam's steps have the size of its rate, whatever the slope: it has to fall for the search to settle.
+            falling = self.learning_rate * SETTLING ** (step / self.steps)
+            rate = falling * np.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
+            w = w - rate * mean / (np.sqrt(square) + 1e-8)
+        return won

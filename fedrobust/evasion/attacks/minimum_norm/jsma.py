@@ -1,0 +1,107 @@
+"""The Jacobian-based saliency map attack: few pixels, changed a lot."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.bounds import PositiveShare
+from fedrobust.evasion.attacks.minimum_norm.nearest import Nearest
+from fedrobust.evasion.contract import ATTACKS
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.kernels import kept
+from fedrobust.evasion.threat import Norm
+
+SHORTLIST = 64
+"""Values of an image that enter the search for a pair: those with the largest derivatives of either kind."""
+
+
+@ATTACKS.register("jsma")
+@dataclass(frozen=True, kw_only=True)
+class JSMA(Nearest):
+    """Move the two values that favour a wrong class most, again and again (Papernot et al., 2015, arXiv:1511.07528).
+
+    Their Algorithms 2 and 3, each value to the end of its range, towards the likeliest wrong class. Values are raised
+    or lowered, whichever the saliency map favours. The pair is the best of a shortlist, not of all pairs, and of the
+    other classes' derivatives only the label's counts: with two classes that is their sum.
+
+    Attributes:
+        share: of an image's values that may change.
+        step: change of a value, in units of [0, 1].
+    """
+
+    norms: ClassVar[tuple[Norm, ...]] = ("l0",)
+
+    share: PositiveShare = 0.145
+    step: PositiveShare = 1.0
+
+    @property
+    def passes(self) -> int:
+        """Two gradients for a pair; counted for 28 pixels a side, the size most sets have."""
+        return 4 * int(self.share * 784 / 2)
+
+    def run(self, hunt: Hunt) -> None:
+        """Change one pair of values after another until the image is broken or the share is used up."""
+        n, shape = len(hunt), hunt.clean.shape[1:]
+        size = int(np.prod(shape))
+        answers = hunt.answers.astype(np.float64)
+        answers[np.arange(n), hunt.labels] = -np.inf
+        aims = answers.argmax(axis=1).astype(np.int32)
+        images = hunt.clean.reshape(n, size).copy()
+        free = np.ones((n, size), bool)
+        for _ in hunt.steps(max(1, int(self.share * size / 2))):
+            shown = images.reshape(-1, *shape)
+            towards = hunt.gradient(shown, "logit", aims).gradients.reshape(-1, size)
+            # Softmax is not differentiated: of the logits, the label's stands for "the others".
+            away = hunt.gradient(shown, "logit", hunt.labels).gradients.reshape(-1, size)
+            stay = hunt.drop(hunt.found)
+            images, free, aims, towards, away = kept(stay, images, free, aims, towards, away)
+            if not len(hunt):
+                return
+            pairs, sign, gain = _best_pairs(towards, away, images, free)
+            rows = np.arange(len(images))[:, None]
+            images[rows, pairs] = np.clip(images[rows, pairs] + self.step * sign[:, None], 0.0, 1.0)
+            spent = (images[rows, pairs] == 0) | (images[rows, pairs] == 1)
+            free[rows, pairs] &= ~spent
+            hunt.look(images.reshape(-1, *shape))
+            images, free, aims = kept(hunt.drop(hunt.found | (gain <= 0)), images, free, aims)
+
+
+def _best_pairs(
+    towards: NDArray[np.float32],
+    away: NDArray[np.float32],
+    images: NDArray[np.float32],
+    free: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
+    """Return the pair of each image (n, 2), up or down (n,), and its saliency (n,): 0 where there is no such pair."""
+    n, size = towards.shape
+    count = min(SHORTLIST, size)
+    pairs, signs, gains = np.zeros((n, 2), np.int64), np.ones(n, np.float32), np.zeros(n)
+    upper = np.triu(np.ones((2 * count, 2 * count), bool), 1)
+    for sign in (1.0, -1.0):
+        alpha, beta = sign * towards.astype(np.float64), sign * away.astype(np.float64)
+        able = free & (images < 1 if sign > 0 else images > 0)
+        alpha, beta = np.where(able, alpha, -np.inf), np.where(able, beta, np.inf)
+        short = np.concatenate(
+            [
+                np.argpartition(-alpha, count - 1, axis=1)[:, :count],
+                np.argpartition(beta, count - 1, axis=1)[:, :count],
+            ],
+            axis=1,
+        )
+        rows = np.arange(n)[:, None]
+        a, b = alpha[rows, short], beta[rows, short]
+        together, against = a[:, :, None] + a[:, None, :], b[:, :, None] + b[:, None, :]
+        different = short[:, :, None] != short[:, None, :]
+        fits = (
+            upper & different & (together > 0) & (against < 0) & np.isfinite(together) & np.isfinite(against)
+        )
+        saliency = np.where(fits, -np.where(fits, together, 0.0) * np.where(fits, against, 0.0), 0.0)
+        best = saliency.reshape(n, -1).argmax(axis=1)
+        gain = saliency.reshape(n, -1)[np.arange(n), best]
+        better = gain > gains
+        first, second = best // (2 * count), best % (2 * count)
+        chosen = np.stack([short[np.arange(n), first], short[np.arange(n), second]], axis=1)
+        pairs[better], signs[better], gains[better] = chosen[better], sign, gain[better]
+    return pairs, signs, gains

@@ -1,0 +1,1 @@
+"""Attacks that ask the model and need no gradient."""

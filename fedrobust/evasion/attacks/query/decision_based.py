@@ -1,0 +1,102 @@
+"""What attacks have in common that see nothing of a model but which class it decides for."""
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.bounds import Count
+from fedrobust.evasion.attacks.minimum_norm.nearest import Nearest
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.models.target import Labels, Target
+from fedrobust.evasion.threat import Images, Threat
+
+MOST_EXAMPLES = 500
+"""Images whose class is asked for, to start from those of another one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Images that the model has decided on.
+
+    Attributes:
+        images: (m, height, width, channels) float32.
+        decisions: (m,) the classes that the model gives them.
+    """
+
+    images: Images
+    decisions: NDArray[np.int64]
+
+    def otherwise(self, clean: Images, labels: Labels, count: int) -> tuple[Images, NDArray[np.bool_]]:
+        """Return the examples next to each clean image (in l2) that are decided otherwise than its label.
+
+        Args:
+            clean: (n, height, width, channels).
+            labels: (n,) int32.
+            count: most examples for an image.
+
+        Returns:
+            images (n, k, height, width, channels), the nearest first, k <= count, and whether each is one, (n, k):
+            the others fill up where there are too few.
+        """
+        flat, known = clean.reshape(len(clean), -1), self.images.reshape(len(self.images), -1)
+        # ||a - b||^2 up to ||a||^2, which is the same for all examples of an image.
+        apart = (known.astype(np.float64) ** 2).sum(axis=1) - 2.0 * flat.astype(np.float64) @ known.T
+        apart = np.where(self.decisions != labels[:, None], apart, np.inf)
+        order = np.argsort(apart, axis=1, kind="stable")[:, :count]
+        return self.images[order], np.isfinite(np.take_along_axis(apart, order, axis=1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionBased(Nearest):
+    """An attack that minimises the distance with decisions alone, and stops an image that is within epsilon.
+
+    Logits that are saturated, rounded, or say nothing but the class do not hinder it.
+
+    Attributes:
+        queries: most for an image.
+    """
+
+    white_box: ClassVar[bool] = False
+    prepares_per_epsilon: ClassVar[bool] = False
+
+    queries: Count = 1000
+    reach: float = field(default=0.0, init=False, repr=False)
+    examples: Examples | None = field(default=None, init=False, repr=False)
+
+    @property
+    def passes(self) -> int:
+        """One a query."""
+        return self.queries
+
+    @property
+    def spent(self) -> tuple[int, int]:
+        """Decisions on the examples that it starts from."""
+        return (0 if self.examples is None else len(self.examples.images)), 0
+
+    def prepared(
+        self, target: Target, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
+    ) -> Self:
+        """Return the attack with the smallest epsilon and the model's decisions on images under attack."""
+        rows = np.unique(np.linspace(0, len(images) - 1, MOST_EXAMPLES).astype(np.int64))
+        bound = replace(self)
+        object.__setattr__(bound, "reach", epsilon)
+        object.__setattr__(
+            bound, "examples", Examples(images[rows], target.logits(images[rows]).argmax(axis=1))
+        )
+        return bound
+
+    def starts_of(self, hunt: Hunt, count: int) -> tuple[Images, NDArray[np.bool_]]:
+        """Return images of another decision for each that stands, (n, k, ...), and which of them are some (n, k)."""
+        assert self.examples is not None, "prepared() comes first"
+        return self.examples.otherwise(hunt.clean, hunt.labels, count)
+
+    def go_on(self, hunt: Hunt) -> NDArray[np.bool_]:
+        """Go on with the images that have no adversary within epsilon, and return which these are."""
+        return hunt.drop(hunt.found_distance <= self.reach * (1 + 1e-6))
+
+
+def errs(hunt: Hunt, images: Images) -> NDArray[np.bool_]:
+    """Return whether the model decides wrongly on `images`, one for each that stands."""
+    return hunt.margins(hunt.look(images), hunt.labels) > 0

@@ -1,0 +1,45 @@
+"""Random noise: what no attack may be weaker than."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fedrobust.bounds import Count
+from fedrobust.evasion.chance import apart, uniform
+from fedrobust.evasion.contract import ATTACKS, Attack
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.kernels import random_start
+from fedrobust.evasion.threat import Norm
+
+
+@ATTACKS.register("noise")
+@dataclass(frozen=True, kw_only=True)
+class Noise(Attack):
+    """Random images of the threat, every other one at its corners (Carlini et al., 2019, arXiv:1902.06705, section 4).
+
+    Attributes:
+        draws: images tried.
+    """
+
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    white_box: ClassVar[bool] = False
+
+    draws: Count = 100
+
+    @property
+    def passes(self) -> int:
+        """One a draw."""
+        return self.draws
+
+    def run(self, hunt: Hunt) -> None:
+        """Try one random image after another."""
+        for draw in hunt.steps(self.draws):
+            keys = apart(hunt.keys, draw)
+            if draw % 2 and hunt.threat.norm == "linf":
+                signs = np.where(uniform(keys, 0, hunt.clean.shape[1:]) < 0.5, -1.0, 1.0)
+                images = hunt.clean + np.float32(hunt.epsilon) * signs.astype(np.float32)
+            else:
+                images = random_start(hunt, keys)
+            hunt.look(images)
+            hunt.keep()

@@ -1,0 +1,82 @@
+"""PGD along a gradient that is estimated from answers."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from fedrobust.bounds import Count, PositiveShare, Share
+from fedrobust.evasion.attacks.query.directions import parts_of, random_directions
+from fedrobust.evasion.chance import Keys
+from fedrobust.evasion.contract import ATTACKS, Attack
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.kernels import kept, random_start
+from fedrobust.evasion.threat import Images, Norm
+
+
+@ATTACKS.register("spsa")
+@dataclass(frozen=True, kw_only=True)
+class SPSA(Attack):
+    """Climb the margin along finite differences in random directions (Uesato et al., 2018, arXiv:1802.05666).
+
+    Simultaneous perturbation: the mean of (f(x + d v) - f(x - d v)) v over random signs v (their Algorithm 1; with
+    normal v it is the NES estimate of Ilyas et al., 2018, arXiv:1804.08598). The differences are as long as a share of
+    epsilon, so that a ripple of the logits, however steep, does not hide where they lead.
+
+    Attributes:
+        steps: of the ascent; they fall from epsilon to epsilon / steps.
+        directions: asked at each step, two images each.
+        probe: length d of a difference, as a share of epsilon.
+        memory: share of the earlier steps' estimate that is added to each.
+        basis: of random directions: "pixels", "dct" (low frequencies), or "both" in turns.
+        frequencies: share of the frequencies of each axis that "dct" uses.
+        random_start: begin at a random point of the threat.
+    """
+
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    white_box: ClassVar[bool] = False
+
+    steps: Count = 20
+    directions: Count = 25
+    probe: PositiveShare = 0.5
+    memory: Share = 0.9
+    basis: Literal["pixels", "dct", "both"] = "both"
+    frequencies: PositiveShare = 0.25
+    random_start: bool = False
+
+    @property
+    def passes(self) -> int:
+        """Two a direction, and one at the end of every step."""
+        return self.steps * (2 * self.directions + 1)
+
+    def run(self, hunt: Hunt) -> None:
+        """Climb from the clean image, or from a random one."""
+        keys, threat = hunt.keys, hunt.threat
+        images = random_start(hunt, keys, 1) if self.random_start else hunt.clean
+        slope = np.zeros_like(images)
+        for step in hunt.steps(self.steps):
+            slope = self.memory * slope + self.slope(hunt, keys, step, images)
+            keys, images, slope = kept(hunt.keep(), keys, images, slope)
+            size = np.float32((1 - step / self.steps) * hunt.epsilon)
+            images = threat.project(images + size * threat.steepest(slope), hunt.clean, hunt.epsilon)
+            if len(hunt):
+                hunt.look(images)
+            keys, images, slope = kept(hunt.keep(), keys, images, slope)
+
+    def slope(self, hunt: Hunt, keys: Keys, step: int, images: Images) -> Images:
+        """Return the estimated gradient of the margin, (n, height, width, channels), up to a factor."""
+        shape = images.shape[1:]
+        size = self.probe * hunt.epsilon / (1.0 if hunt.threat.norm == "linf" else np.sqrt(np.prod(shape)))
+        low = self.basis == "dct" or (self.basis == "both" and step % 2 == 1)
+        # Where only a share of the frequencies is asked, each is asked with that much more.
+        weight = np.float32(self.frequencies**2 if low else 1.0)
+        total = np.zeros_like(images)
+        for part, count in enumerate(parts_of(self.directions, 2 * len(hunt), shape)):
+            directions = random_directions(
+                keys, (step << 12) + part, (count, *shape), "dct" if low else "pixels", self.frequencies
+            )
+            away = np.float32(size) * directions
+            margins = [hunt.margins_of_many(images[:, None] + side * away) for side in (1, -1)]
+            apart = np.nan_to_num(margins[0] - margins[1]).astype(np.float32)
+            total += weight * np.einsum("nk,nkhwc->nhwc", apart, directions)
+        return total

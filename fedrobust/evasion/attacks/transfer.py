@@ -1,0 +1,207 @@
+"""Adversaries of one model, tried on another."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.bounds import Count, Text
+from fedrobust.errors import FedrobustError
+from fedrobust.evasion.contract import ATTACKS, Attack, attack_named
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.models.model_file import open_model
+from fedrobust.evasion.models.target import Labels, Logits, Target, Tied, WhiteBox
+from fedrobust.evasion.models.victim import Victim
+from fedrobust.evasion.threat import Images, Norm, Threat, ThreatError
+from fedrobust.models.architectures import architecture_named
+from fedrobust.models.classifier import build_classifier
+from fedrobust.randomness import Purpose, generator
+from fedrobust.training.distillation import distil
+
+STEP = 8 / 255
+"""How far an image is moved along the surrogate's gradient to ask for another answer."""
+
+SURE = 20.0
+"""The logit that a queried label gets, the other classes having 0."""
+
+
+@ATTACKS.register("transfer")
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Attack):
+    """Attack a surrogate, and show the result to the model (Papernot et al., 2016, arXiv:1602.02697).
+
+    Who does not know the model can do that. The surrogate is a model of the attacker's own, or is trained here on
+    the model's answers to the images under attack, to mixtures of images with different decisions, and, from the
+    second round on, to steps along the surrogate's own gradient (their Jacobian-based augmentation): the exploratory
+    attack of medical imaging's literature.
+
+    Attributes:
+        surrogate: "query" to train one by asking, the path of a Keras file, or a `Target`.
+        attack: what the surrogate is attacked with, to the end of its steps: an adversary that only just fools it
+            would fool nobody else.
+        rounds: times that the surrogate is trained anew; queries are divided among them.
+        queries: most answers that are asked for.
+        student: the surrogate's architecture.
+        answers: "labels" or "logits": what the model lets out.
+    """
+
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    white_box: ClassVar[bool] = False
+    prepares_per_epsilon: ClassVar[bool] = False
+
+    surrogate: Any = field(default="query", repr=False)
+    attack: Text = "mi-fgsm(steps=20)"
+    rounds: Count = 1
+    queries: Count = 4000
+    student: Text = "strided-cnn"
+    answers: Literal["labels", "logits"] = "labels"
+    asked: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if attack_named(self.attack).nearest:
+            raise ValueError(f"attack = {self.attack!r}: choose one that stays within epsilon, such as pgd")
+
+    def require(self, problem: Any) -> None:
+        """Refuse a surrogate that is not there, or a network that does not take images of the problem.
+
+        Args:
+            problem: with the `image_shape` of stored images.
+
+        Raises:
+            ValueError: the file or the network is wrong.
+        """
+        if not isinstance(self.surrogate, str):
+            return
+        if self.surrogate != "query":
+            if not Path(self.surrogate).is_file():
+                raise ValueError(f"surrogate = {self.surrogate!r}: there is no such file")
+            return
+        try:
+            smallest = architecture_named(self.student).smallest
+        except FedrobustError as error:
+            raise ValueError(f"student = {self.student!r}: {error}") from error
+        if min(problem.image_shape[:2]) < smallest:
+            raise ValueError(f"student = {self.student!r}: it takes images from {smallest} pixels up")
+
+    @property
+    def passes(self) -> int:
+        """The surrogate's, which count as none of the model's, and one look."""
+        return 1
+
+    @property
+    def spent(self) -> tuple[int, int]:
+        """Answers that the surrogate was made from; no gradients of the model."""
+        return self.asked, 0
+
+    def prepared(
+        self, target: Target, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
+    ) -> "Transfer":
+        """Return the attack with its surrogate."""
+        if not isinstance(self.surrogate, str):
+            return self
+        if self.surrogate == "query":
+            surrogate, asked = self.queried(target, images, seed)
+        else:
+            surrogate, asked = opened(Path(self.surrogate), target), 0
+        bound = replace(self, surrogate=surrogate)
+        object.__setattr__(bound, "asked", asked)
+        return bound
+
+    def run(self, hunt: Hunt) -> None:
+        """Attack the surrogate, and ask the model once."""
+        surrogate = self.surrogate
+        if hunt.threat.tied and surrogate.shape[2] != hunt.clean.shape[3]:
+            surrogate = Tied(surrogate)
+        crafting = Hunt(surrogate, hunt.threat, hunt.clean, hunt.labels, hunt.keys, hunt.goal, patient=True)
+        crafting.at(hunt.epsilon)
+        attack_named(self.attack).run(crafting)
+        hunt.look(crafting.images)
+        hunt.keep()
+
+    def queried(self, target: Target, images: Images, seed: int) -> tuple[Target, int]:
+        """Return a surrogate trained on the model's answers, and how many were asked for."""
+        classifier = build_classifier(self.student, target.shape, target.classes, image_size=0, seed=seed)
+        victim = Victim.of(classifier)
+        known = grey_levels(images[: max(1, self.queries // 2)])
+        said = self.told(target, known)
+        more = mixtures(known, said.argmax(axis=1), self.share(1) - len(known), seed)
+        for turn in range(self.rounds):
+            if len(more):
+                known, said = np.concatenate([known, more]), np.concatenate([said, self.told(target, more)])
+            taught = distil(classifier, known, said, 1.0, seed=seed)
+            surrogate = WhiteBox.of(victim, taught.weights)
+            if turn == self.rounds - 1:
+                break
+            rows = generator(seed, Purpose.EVALUATION, turn).permutation(len(known))
+            rows = rows[: self.share(turn + 2) - len(known)]
+            shown = known[rows].astype(np.float32) / np.float32(255)
+            slope = surrogate.gradient(shown, said[rows].argmax(axis=1).astype(np.int32), "margin").gradients
+            more = grey_levels(np.clip(shown + np.float32(STEP) * np.sign(slope), 0.0, 1.0))
+        return surrogate, len(known)
+
+    def share(self, rounds: int) -> int:
+        """Return how many answers may be asked for in the first rounds."""
+        return self.queries * rounds // self.rounds
+
+    def told(self, target: Target, stored: np.ndarray) -> Logits:
+        """Return what the model says of 8-bit images, as logits."""
+        logits = target.logits(stored.astype(np.float32) / np.float32(255))
+        if self.answers == "logits":
+            return logits
+        return np.eye(target.classes, dtype=np.float32)[logits.argmax(axis=1)] * np.float32(SURE)
+
+
+def mixtures(images: np.ndarray, decisions: NDArray[np.integer], count: int, seed: int) -> np.ndarray:
+    """Return weighted means of two images that the model decides differently, uint8 (count, height, width, channels).
+
+    Somewhere between the two is the decision boundary: what a surrogate has to learn. Where all decisions are alike,
+    any two images are mixed.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+        decisions: (n,) classes.
+        count: mixtures; none if it is negative.
+        seed: of the pairs and weights.
+
+    Source: Zhang et al. (2017), mixup, arXiv:1710.09412, equation 1, with uniform weights.
+
+    Example:
+        >>> black_and_white = np.stack([np.zeros((2, 2, 1), np.uint8), np.full((2, 2, 1), 255, np.uint8)])
+        >>> grey = mixtures(black_and_white, np.array([0, 1]), 100, seed=0)
+        >>> grey.shape, bool(40 < grey[:, 0, 0, 0].std() < 100)
+        ((100, 2, 2, 1), True)
+    """
+    draw = generator(seed, Purpose.EVALUATION)
+    count = max(count, 0)
+    first = draw.integers(len(images), size=count)
+    # The second is drawn among those decided otherwise: the place of a random one in the order of decisions.
+    order = np.argsort(decisions, kind="stable")
+    ordered = decisions[order]
+    start = np.searchsorted(ordered, decisions[first], "left")
+    same = np.searchsorted(ordered, decisions[first], "right") - start
+    others = np.where(same < len(images), len(images) - same, len(images))
+    place = (draw.random(count) * others).astype(np.int64)
+    second = order[np.where((place >= start) & (same < len(images)), place + same, place)]
+    weight = draw.random(count)[:, None, None, None]
+    return np.rint(weight * images[first] + (1 - weight) * images[second]).astype(np.uint8)
+
+
+def grey_levels(images: Images) -> np.ndarray:
+    """Return images in [0, 1] as 8-bit ones."""
+    return np.rint(images * 255).astype(np.uint8)
+
+
+def opened(path: Path, target: Target) -> Target:
+    """Return the model in a Keras file as a surrogate of `target`.
+
+    Raises:
+        ThreatError: it takes other images, or answers with other classes.
+    """
+    surrogate = open_model(path, target.shape, target.classes).target
+    if surrogate.classes != target.classes:
+        raise ThreatError(
+            f"surrogate = {str(path)!r}: it knows {surrogate.classes} classes, the model {target.classes}"
+        )
+    return surrogate

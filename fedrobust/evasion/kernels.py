@@ -1,0 +1,41 @@
+"""Arithmetic that attacks of several kinds share: starts, states of the images that stay, likeliest classes."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.evasion.chance import Keys, normal, uniform
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.models.target import Labels
+from fedrobust.evasion.threat import Images, column, lengths
+
+
+def random_start(hunt: Hunt, keys: Keys, counter: int = 0) -> Images:
+    """Return a random image of the threat for each that stands: uniform in the box or in the ball."""
+    shape = hunt.clean.shape[1:]
+    if hunt.threat.norm == "linf":
+        change = hunt.epsilon * (2 * uniform(keys, counter, shape) - 1)
+    else:
+        change = normal(keys, counter, shape)
+        radius = uniform(keys, counter + 1, (1,))[:, 0] ** (1.0 / np.prod(shape))
+        change = change * column(hunt.epsilon * radius / np.maximum(lengths(change), 1e-12))
+    return hunt.threat.project(hunt.clean + change.astype(np.float32), hunt.clean, hunt.epsilon)
+
+
+def kept(mask: np.ndarray, *states: Any) -> tuple[Any, ...]:
+    """Return each array of an attack's state for the images that stay; None stays None."""
+    return tuple(None if state is None else state[mask] for state in states)
+
+
+def likeliest_wrong(hunt: Hunt, most: int) -> Labels:
+    """Return the `most` likeliest wrong classes of the best image of each that stands, (n, k), the likeliest first."""
+    others = hunt.answers.astype(np.float64)
+    others[np.arange(len(hunt)), hunt.labels] = -np.inf
+    count = min(most, hunt.target.classes - 1)
+    return np.argsort(-others, axis=1, kind="stable")[:, :count].astype(np.int32)
+
+
+def flat(images: Images) -> NDArray[np.float64]:
+    """Return images as (n, values) float64."""
+    return images.reshape(len(images), -1).astype(np.float64)

@@ -1,0 +1,198 @@
+"""Linear read-outs of a model's hidden layers: gradients from below whatever saturates or stops them."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from fedrobust.evasion.models.target import Labels, StraightThrough, Target, WhiteBox
+from fedrobust.evasion.models.victim import Held, Victim
+from fedrobust.evasion.threat import Images
+
+NEAREST = 24
+"""Tensors that are looked at, those nearest to the logits."""
+
+FEATURES = 4096
+"""Values of a tensor that are read; of a larger one the mean over its pixels."""
+
+AGREEING = 0.97
+"""Share of the images on which a read-out has to say what the model says."""
+
+ALIKE = 0.5
+"""Mean product of two gradients' signs from which on they lead the same way."""
+
+RIDGE = 1e-3
+"""Of the least squares, for features of variance one."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReadOut:
+    """A hidden layer with a linear classifier on it.
+
+    Attributes:
+        name: of the operation that the layer is the output of.
+        target: answers as the model does; its gradients are the read-out's.
+        agreement: share of the images, unseen in fitting, on which the read-out says what the model says.
+        alike: mean product of the signs of the two gradients of the margin.
+    """
+
+    name: str
+    target: Target
+    agreement: float
+    alike: float
+
+
+def hidden_read_outs(target: WhiteBox, images: Images, most: int = 3) -> list[ReadOut]:
+    """Return read-outs of hidden layers whose gradients lead elsewhere than the model's own.
+
+    The graph is walked back from the logits. On every layer that is found a linear classifier is fitted by ridge
+    regression to what the model answers to the first half of the images. A model whose head passes on what lies below
+    it has gradients that agree with such a read-out; a head that saturates, stops gradients, or adds another model's
+    has not.
+
+    Args:
+        target: the model with its weights.
+        images: (n, height, width, channels) float32 in [0, 1]; a few hundred, of all classes.
+        most: read-outs returned, those nearest to the logits.
+
+    Source: the layer-wise feature adversaries of Sabour et al. (2015), arXiv:1511.05122, with a read-out in the place
+    of a guide image; on heads that mask gradients, Tramer et al. (2020), arXiv:2002.08347.
+    """
+    said = target.logits(images).argmax(axis=1)
+    if len(np.unique(said)) < 2:
+        return []
+    graph = _traced(target)
+    chosen = np.linspace(0, len(images) - 1, min(len(images), 48)).astype(np.int64)
+    few, labels = images[chosen], said[chosen].astype(np.int32)
+    own = np.sign(target.gradient(few, labels, "margin").gradients)
+    found: list[ReadOut] = []
+    seen: list[NDArray[np.float32]] = [own]
+    read: list[NDArray[np.float32]] = []
+    for tensor in _layers(graph):
+        features = _features(graph, tensor)
+        values = np.concatenate([np.asarray(features(tf.constant(part))) for part in _parts(images, target)])
+        if not np.isfinite(values).all():
+            continue
+        head = _fitted(values[0::2], said[0::2], target.classes)
+        scores = values @ head[0] + head[1]
+        agreement = float((scores[1::2].argmax(axis=1) == said[1::2]).mean())
+        # A layer that is another one, scaled or reshaped, has the same read-out.
+        if agreement < AGREEING or any(np.allclose(scores, other, atol=1e-3) for other in read):
+            continue
+        read.append(scores)
+        signs = np.sign(_slope(features, head, few, labels))
+        if not signs.any() or max(float((signs * other).mean()) for other in seen) >= ALIKE:
+            continue
+        seen.append(signs)
+        guide = WhiteBox(_victim(features, head, target), (), target.batch_size)
+        alike = float((signs * own).mean())
+        found.append(ReadOut(tensor.op.name, StraightThrough(target, guide), agreement, alike))
+        if len(found) == most:
+            break
+    return found
+
+
+Features = Callable[[tf.Tensor], tf.Tensor]
+Head = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def _traced(target: WhiteBox) -> Any:
+    """Return the model as one graph from images to logits."""
+    spec = tf.TensorSpec([None, *target.shape], tf.float32)
+    return tf.compat.v1.wrap_function(lambda images: target.victim.answers(target.weights, images), [spec])
+
+
+def _layers(graph: Any) -> list[tf.Tensor]:
+    """Return float tensors with a row an image that lie between the images and the logits, nearest to these first."""
+    images, logits = graph.inputs[0], graph.outputs[0]
+    reached = _reached(images)
+    found: list[tf.Tensor] = []
+    waiting, known = deque([logits]), {logits.ref()}
+    while waiting and len(found) < NEAREST:
+        tensor = waiting.popleft()
+        for one in tensor.op.inputs:
+            if one.ref() in known or one.ref() not in reached:
+                continue
+            known.add(one.ref())
+            waiting.append(one)
+            if (
+                one.dtype == tf.float32
+                and one.shape.rank in (2, 4)
+                and all(one.shape[1:])
+                and one is not images
+            ):
+                found.append(one)
+    return found
+
+
+def _reached(images: tf.Tensor) -> set[Any]:
+    """Return references to every tensor that depends on the images."""
+    reached, waiting = {images.ref()}, deque([images])
+    while waiting:
+        for operation in waiting.popleft().consumers():
+            for output in operation.outputs:
+                if output.ref() not in reached:
+                    reached.add(output.ref())
+                    waiting.append(output)
+    return reached
+
+
+def _features(graph: Any, tensor: tf.Tensor) -> Features:
+    """Return the function from images to a layer's values, (n, features)."""
+    inside = graph.prune(graph.inputs[0], tensor)
+    size = int(np.prod(tensor.shape[1:]))
+
+    def features(images: tf.Tensor) -> tf.Tensor:
+        values = inside(images)
+        if size > FEATURES:
+            return tf.reduce_mean(values, axis=(1, 2)) if tensor.shape.rank == 4 else values[:, :FEATURES]
+        return tf.reshape(values, [-1, size])
+
+    return features
+
+
+def _fitted(values: NDArray[np.float32], said: NDArray[np.int64], classes: int) -> Head:
+    """Return weights and bias of a ridge regression of the answers on standardised features."""
+    mean, deviation = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+    scale = np.where(
+        deviation > 1e-12 * np.abs(values).max(initial=1e-30), 1 / np.maximum(deviation, 1e-30), 0.0
+    )
+    rows = (values - mean) * scale
+    wanted = np.eye(classes)[said]
+    offset = wanted.mean(axis=0)
+    # In the space of the images, of which there are fewer than features.
+    inner = rows @ rows.T + RIDGE * max(1, values.shape[1]) * np.eye(len(rows))
+    weights = (rows.T @ np.linalg.solve(inner, wanted - offset)) * scale[:, None]
+    return weights.astype(np.float32), (offset - mean @ weights).astype(np.float32)
+
+
+def _slope(features: Features, head: Head, images: Images, labels: Labels) -> Images:
+    """Return the gradient of the read-out's margin by the images, summed over the wrong classes."""
+    weights, bias = head
+    # The scores of all other classes fall together as the label's rises.
+    wanted = 2 * np.eye(len(bias), dtype=np.float32)[labels] - 1
+    given = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        odds = -tf.reduce_sum((features(given) @ weights + bias) * wanted)
+    return np.asarray(tape.gradient(odds, given, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+
+
+def _victim(features: Features, head: Head, target: WhiteBox) -> Victim:
+    weights, bias = head
+
+    def forward(held: Held, images: tf.Tensor) -> tf.Tensor:
+        return features(images) @ weights + bias
+
+    return Victim(forward, [], target.shape, target.classes)
+
+
+def _parts(images: Images, target: WhiteBox) -> Sequence[Images]:
+    return np.array_split(images, max(1, -(-len(images) // target.batch_size)))
+
+
+__all__ = ["ReadOut", "hidden_read_outs"]

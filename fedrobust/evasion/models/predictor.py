@@ -1,0 +1,281 @@
+"""Any function of images as a target: of whatever library, in this process or behind a network."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from fedrobust.errors import FedrobustError, first_line
+from fedrobust.evasion.models.losses import NUMBERS, slopes
+from fedrobust.evasion.models.model_file import as_logits, looks_like_probabilities, ordered, probes
+from fedrobust.evasion.models.target import Labels, Logits, Slopes, batches
+from fedrobust.evasion.models.victim import NotDifferentiableError
+from fedrobust.evasion.threat import Images
+from fedrobust.models.input_format import UNIT, InputFormat
+from fedrobust.models.interface import TELLS_NOTHING, Interface
+from fedrobust.models.preparation import Shape
+
+Predict = Callable[[Any], Any]
+"""(images (n, height, width, channels) float32 in [0, 1]) -> logits or probabilities (n, classes)."""
+
+Gradient = Callable[[Any, Any], Any]
+"""(images, vectors (n, classes)) -> vector-Jacobian products in the shape of the images.
+
+Row i is the gradient by image i of the sum over classes of ``vectors[i] * predict(images)[i]``. Every loss is a
+function of the logits, so this is all that any attack needs.
+"""
+
+
+class PredictorError(FedrobustError, ValueError):
+    """A function does not answer as a model does; the message says what it returned, and what is wanted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A function as a model under attack. It is called by one thread at a time.
+
+    Attributes:
+        name: for messages and results.
+        predict: see `Predict`.
+        vjp: see `Gradient`; None for a model that answers and shows nothing else.
+        shape: (height, width, channels) of the images.
+        classes: of the data.
+        output: "logits" or "probabilities".
+        single: whether it answers with one number an image, the score of class 1.
+        format: what it is given in place of images in [0, 1].
+        labels: the data's label of each of its outputs; empty where the order is the data's.
+        notes: what was told of it, in sentences.
+        batch_size: most images in one call.
+
+    Example:
+        >>> kernel = np.array([[1.0], [-1.0]], np.float32)
+        >>> target = Predictor.of(
+        ...     lambda images: images.reshape(-1, 2) @ kernel.T.repeat(2, 0) * [1, -1],
+        ...     (2, 1, 1),
+        ...     2,
+        ...     lambda images, vectors: (vectors @ [[1.0, -1.0], [-1.0, 1.0]]).reshape(images.shape),
+        ... )
+        >>> target.gradient(np.full((1, 2, 1, 1), 0.5, np.float32), np.array([0], np.int32), "margin").gradients.ravel()
+        array([-2.,  2.], dtype=float32)
+    """
+
+    name: str
+    predict: Predict
+    vjp: Gradient | None
+    shape: Shape
+    classes: int
+    output: str = "logits"
+    single: bool = False
+    format: InputFormat = UNIT
+    labels: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+    batch_size: int = 128
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        predict: Predict,
+        shape: Shape,
+        classes: int,
+        gradient: Gradient | None = None,
+        interface: Interface = TELLS_NOTHING,
+        name: str = "",
+        batch_size: int = 128,
+    ) -> "Predictor":
+        """Return a function as a target, after a look at what it answers.
+
+        Args:
+            predict: see `Predict`.
+            shape: (height, width, channels) of the data's images.
+            classes: of the data.
+            gradient: see `Gradient`.
+            interface: what it takes in place of images in [0, 1], and its class order.
+            name: the function's own if empty.
+            batch_size: most images in one call.
+
+        Raises:
+            PredictorError: it raises, or its answers or gradients are not of the shape wanted, or no numbers.
+            ConfigError: what `interface` tells does not fit it.
+        """
+        called = name or str(getattr(predict, "__name__", type(predict).__name__))
+        if interface.head:
+            raise PredictorError(
+                f"{called}: head = {interface.head!r}: a function has one output; let it return that one"
+            )
+        format = interface.input or interface.assumed
+        format.check_channels(shape[2], called)
+        notes = [] if format == UNIT else [f"the function is given images as {format}, as told"]
+        if interface.labels:
+            notes.append(f"its outputs stand for the labels {', '.join(map(str, interface.labels))}, as told")
+        target = cls(
+            called,
+            predict,
+            gradient,
+            shape,
+            classes,
+            format=format,
+            labels=interface.labels,
+            notes=tuple(notes),
+            batch_size=batch_size,
+        )
+        answers = target.asked(probes(shape), format)
+        output = "probabilities" if looks_like_probabilities(answers) else "logits"
+        target = replace(target, output=output, single=answers.shape[1] == 1)
+        if gradient is not None:
+            few = probes(shape)[:2]
+            target.gradient(few, np.zeros(len(few), np.int32), "margin")
+        return target
+
+    @property
+    def target(self) -> "Predictor":
+        """Itself: what attacks are run on."""
+        return self
+
+    def logits(self, images: Images) -> Logits:
+        """Return the logits of `images` in the data's class order."""
+        answers = self.asked(images, self.format)
+        return np.asarray(ordered(self.as_logits(tf.constant(answers)), self.labels))
+
+    def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
+        """Return logits, losses, and each image's gradient of the loss named.
+
+        Raises:
+            NotDifferentiableError: the function came without a gradient.
+        """
+        if self.vjp is None:
+            raise NotDifferentiableError(f"{self.name} is a function without a gradient")
+        aims = labels if targets is None else targets
+        parts = [
+            [piece[:real] for piece in self._slopes(images[rows], labels[rows], loss, aims[rows])]
+            for rows, real in batches(len(images), self.batch_size)
+        ]
+        if not parts:
+            none = np.zeros((0, self.classes), np.float32)
+            return Slopes(none, none[:, 0], np.zeros((0, *self.shape), np.float32))
+        return Slopes(*(np.concatenate(pieces) for pieces in zip(*parts, strict=True)))
+
+    def images(self, stored: np.ndarray) -> Images:
+        """Return stored images, uint8, as float32 in [0, 1]."""
+        return stored.astype(np.float32) / np.float32(255)
+
+    def raw(self, images: Images, format: InputFormat) -> Logits:
+        """Return the logits of `images` in the function's own class order, given to it in another `format`."""
+        return np.asarray(self.as_logits(tf.constant(self.asked(images, format))))
+
+    def as_logits(self, answers: tf.Tensor) -> tf.Tensor:
+        """Return logits (n, classes) of what the function answers, in its own class order."""
+        return as_logits(answers, self.output, self.single)
+
+    def asked(self, images: Images, format: InputFormat) -> np.ndarray:
+        """Return what the function answers, (n, classes) or (n, 1) float32.
+
+        Raises:
+            PredictorError: it raises, or its answers are not of that shape, or no numbers.
+        """
+        parts = []
+        for rows, real in _parts(len(images), self.batch_size):
+            given = np.asarray(format(tf.constant(images[rows])))
+            parts.append(self._answers(given)[:real])
+        return (
+            np.concatenate(parts) if parts else np.zeros((0, 1 if self.single else self.classes), np.float32)
+        )
+
+    def _answers(self, given: np.ndarray) -> np.ndarray:
+        n = len(given)
+        answers = _array(self._called(self.predict, "predict", given), self.name, "predict")
+        if answers.ndim == 1 and self.classes == 2 and len(answers) == n:
+            answers = answers[:, None]
+        wanted = (n, self.classes)
+        if answers.shape != wanted and not (self.classes == 2 and answers.shape == (n, 1)):
+            raise PredictorError(
+                f"{self.name}: predict returned an array of shape {answers.shape} for {n} images; wanted: {wanted}, a "
+                "row of logits or probabilities an image"
+            )
+        return _finite(answers, self.name, "predict")
+
+    def _slopes(self, images: Images, labels: Labels, loss: str, targets: Labels) -> list[np.ndarray]:
+        stored = tf.constant(images)
+        with tf.GradientTape() as outside:
+            outside.watch(stored)
+            given = self.format(stored)
+        shown = np.asarray(given)
+        logits, losses, vectors = self._directions(
+            tf.constant(self._answers(shown)),
+            tf.constant(labels, tf.int32),
+            tf.constant(targets, tf.int32),
+            tf.constant(NUMBERS[loss]),
+        )
+        products = _array(
+            self._called(self.vjp, "gradient", shown, np.asarray(vectors)), self.name, "gradient"
+        )
+        if products.shape != shown.shape:
+            raise PredictorError(
+                f"{self.name}: gradient returned an array of shape {products.shape}; wanted: that of the images, "
+                f"{shown.shape}"
+            )
+        products = _finite(products, self.name, "gradient")
+        back = outside.gradient(given, stored, output_gradients=tf.constant(products))
+        return [np.asarray(logits), np.asarray(losses), np.asarray(back)]
+
+    @cached_property
+    def _directions(self) -> Any:
+        """Return the compiled function from answers to logits, losses, and the losses' gradients by the answers."""
+
+        def directions(answers: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, number: tf.Tensor) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(answers)
+                logits = tf.ensure_shape(ordered(self.as_logits(answers), self.labels), [None, self.classes])
+            losses, slope = slopes(number, logits, labels, targets)
+            return logits, losses, tape.gradient(logits, answers, output_gradients=slope)
+
+        ints = tf.TensorSpec([None], tf.int32)
+        shape = tf.TensorSpec([None, 1 if self.single else self.classes], tf.float32)
+        return tf.function(
+            directions, input_signature=[shape, ints, ints, tf.TensorSpec([], tf.int32)], autograph=False
+        )
+
+    def _called(self, function: Any, what: str, *arguments: np.ndarray) -> Any:
+        with self._lock:
+            try:
+                # Copies: what a function does to its arguments is its own affair.
+                return function(*(argument.copy() for argument in arguments))
+            except Exception as error:  # whatever a user's own code raises
+                raise PredictorError(
+                    f"{self.name}: {what} raised {type(error).__name__} for images of {arguments[0].shape} float32: "
+                    f"{first_line(error)}"
+                ) from error
+
+
+def _parts(n: int, size: int) -> Iterator[tuple[slice, int]]:
+    for start in range(0, n, size):
+        yield slice(start, min(n, start + size)), min(size, n - start)
+
+
+def _array(answers: Any, name: str, what: str) -> np.ndarray:
+    try:
+        array = np.asarray(answers)
+    except Exception as error:  # a tensor that needs a gradient, or lies on a GPU
+        raise PredictorError(
+            f"{name}: {what} returned {type(answers).__name__}, which is no array ({first_line(error)}); return one, "
+            "such as tensor.detach().cpu().numpy()"
+        ) from error
+    if array.dtype.kind not in "fiub":
+        raise PredictorError(
+            f"{name}: {what} returned {type(answers).__name__} of {array.dtype}; return an array of floats, such as "
+            "tensor.detach().cpu().numpy()"
+        )
+    return array.astype(np.float32)
+
+
+def _finite(array: np.ndarray, name: str, what: str) -> np.ndarray:
+    wrong = int(array.size - np.isfinite(array).sum())
+    if wrong:
+        raise PredictorError(
+            f"{name}: {what} returned {wrong} of {array.size} numbers that are NaN or infinite"
+        )
+    return array

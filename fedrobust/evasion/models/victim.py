@@ -1,0 +1,187 @@
+"""A model under attack: its logits and input gradients, compiled once, in the space that the attacker perturbs."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+import tensorflow as tf
+
+from fedrobust.errors import FedrobustError
+from fedrobust.evasion.models.losses import slopes
+from fedrobust.evasion.models.substitutes import replaceable, substituted
+from fedrobust.evasion.threat import Images
+from fedrobust.models.classifier import Classifier
+from fedrobust.models.layout import Weights
+
+Held = tuple[tf.Tensor, ...]
+"""Weights as tensors, converted once and used for many batches."""
+
+Forward = Callable[[Held, tf.Tensor], tf.Tensor]
+"""(weights, images (n, height, width, channels) in [0, 1]) -> logits (n, classes), in inference mode."""
+
+
+class NotDifferentiableError(FedrobustError):
+    """A model has an operation without a gradient: only attacks that ask for answers can be run on it."""
+
+
+class Victim:
+    """The compiled functions of a model that evaluation and attacks call.
+
+    The weights are arguments: the same functions serve every round of a study.
+
+    Args:
+        forward: the model.
+        weights: shapes and dtypes of its weights.
+        shape: (height, width, channels) of the images that are perturbed.
+        classes: how many logits, at least 2.
+        view: stored images in [0, 1] to images that are perturbed; nothing in between if None.
+        substitutes: replace gradients that are missing or vanish, see `substitutes`; answers stay.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        weights: Sequence[tf.TensorSpec],
+        shape: tuple[int, int, int],
+        classes: int,
+        view: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        substitutes: bool = False,
+    ):
+        self.shape = shape
+        self.classes = classes
+        self.substitutes = substitutes
+        self._specs = weights
+        self._forward = forward
+        self._view = view
+        images = tf.TensorSpec([None, *shape], tf.float32)
+        ints = tf.TensorSpec([None], tf.int32)
+        held = tuple(weights)
+        self._logits = tf.function(forward, input_signature=[held, images], autograph=False)
+        self._gradient = tf.function(
+            self._backward,
+            input_signature=[
+                held,
+                images,
+                ints,
+                ints,
+                tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([], tf.float32),
+            ],
+            autograph=False,
+        )
+
+    @classmethod
+    def of(cls, classifier: Classifier, space: str = "native") -> "Victim":
+        """Return the victim that a study's model is.
+
+        Args:
+            classifier: the model as a function of its weights.
+            space: "native": attacks perturb stored pixels and the gradient runs through the preparation;
+                "prepared": they perturb what the network takes, as the paper does.
+        """
+        layout, preparation = classifier.layout, classifier.preparation
+
+        def forward(weights: Held, images: tf.Tensor) -> tf.Tensor:
+            trainable, statistics = weights
+            prepared = images if space == "prepared" else preparation(images)
+            return classifier.logits(
+                layout.split(trainable, "trainable"), layout.split(statistics, "statistic"), prepared
+            )[0]
+
+        vectors = [
+            tf.TensorSpec([layout.parameters], tf.float32),
+            tf.TensorSpec([layout.statistics], tf.float32),
+        ]
+        if space == "prepared":
+            return cls(forward, vectors, preparation.prepared, classifier.classes, preparation)
+        return cls(forward, vectors, preparation.native, classifier.classes)
+
+    def substituted(self) -> "Victim":
+        """Return the same model with substitute gradients."""
+        return Victim(self._forward, self._specs, self.shape, self.classes, self._view, substitutes=True)
+
+    @cached_property
+    def replaceable(self) -> tuple[str, ...]:
+        """The types of the model's operations whose gradient has a substitute; empty where there are none."""
+        return replaceable(self._logits.get_concrete_function().graph)
+
+    def hold(self, weights: Weights) -> Held:
+        """Return a study's `weights` as tensors."""
+        return tf.constant(weights.trainable), tf.constant(weights.statistics)
+
+    def images(self, stored: np.ndarray) -> Images:
+        """Return stored images, uint8 (n, height, width, channels), as float32 in [0, 1] in the attack's space."""
+        native = stored.astype(np.float32) / np.float32(255)
+        return native if self._view is None else np.asarray(self._view(tf.constant(native)))
+
+    def answers(self, weights: Held, images: tf.Tensor) -> tf.Tensor:
+        """Return logits (n, classes), operation by operation: for graphs that are built around the model."""
+        return self._forward(weights, images)
+
+    def logits(self, weights: Held, images: tf.Tensor) -> tf.Tensor:
+        """Return logits (n, classes) of `images` in the attack's space."""
+        return self._logits(weights, images)
+
+    def gradient(
+        self,
+        weights: Held,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        targets: tf.Tensor,
+        loss: int,
+        scale: float = 1.0,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return logits (n, classes), losses (n,), and each image's own gradient of its loss.
+
+        Args:
+            weights: from `hold`.
+            images: (n, height, width, channels) in [0, 1].
+            labels: (n,) int32.
+            targets: (n,) int32, for losses that have a target.
+            loss: its number in `losses.NUMBERS`.
+            scale: what logits are multiplied with before the loss sees them.
+
+        Raises:
+            NotDifferentiableError: the model has an operation without a gradient.
+        """
+        if self.obstacle:
+            raise NotDifferentiableError(self.obstacle)
+        number, factor = tf.constant(loss, tf.int32), tf.constant(scale, tf.float32)
+        return self._gradient(weights, images, labels, targets, number, factor)
+
+    @cached_property
+    def obstacle(self) -> str:
+        """Why the model has no gradient; empty if it has one."""
+        try:
+            self._gradient.get_concrete_function()
+        except LookupError as error:  # what TensorFlow raises where no gradient is registered
+            return str(error).splitlines()[0]
+        return ""
+
+    def _backward(
+        self,
+        weights: Held,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        targets: tf.Tensor,
+        number: tf.Tensor,
+        scale: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        if self.substitutes:
+            with substituted():
+                logits = scale * tf.ensure_shape(self._forward(weights, images), [None, self.classes])
+            losses, directions = slopes(number, logits, labels, targets)
+            (gradient,) = tf.gradients(
+                logits, images, grad_ys=directions, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+            return logits, losses, gradient
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            logits = scale * tf.ensure_shape(self._forward(weights, images), [None, self.classes])
+        losses, directions = slopes(number, logits, labels, targets)
+        # Each image's loss depends on its own logits alone: no mean, which would only scale small gradients away.
+        # What is cut off from the pixels (a rounding, an argmax) has gradient zero, and an audit says so.
+        gradient = tape.gradient(
+            logits, images, output_gradients=directions, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        return logits, losses, gradient

@@ -1,0 +1,270 @@
+"""Run an evasion attack on a set of images."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.evasion.chance import keys_of
+from fedrobust.evasion.contract import Attack, attack_named
+from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.models.target import Labels, Logits, Target, Tied
+from fedrobust.evasion.threat import Images, Threat, ThreatError
+
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""``map`` or an executor's ``map``: chunks of images are independent of one another."""
+
+
+@dataclass(frozen=True, eq=False)
+class Attacked:
+    """What an attack did to a set of images, at growing epsilon.
+
+    Attributes:
+        attack: the attack as text, with the settings that it was given.
+        threat: what it was allowed to do.
+        epsilons: (E,) ascending.
+        labels: (n,) int32.
+        success: (E, n) whether an image within epsilon is classified wrongly (or as the attack's goal).
+        logits: (E, n, classes) of the best image within epsilon: the adversary, or, where there is none, the image of
+            largest margin that was tried.
+        distance: (E, n) of that image from the clean one.
+        images: (E, n, height, width, channels) float32, these images; None where they were not kept.
+        queries: (n,) how many images the model was asked about, all epsilons together.
+        gradients: (n,) how many gradients were taken.
+        shared: queries and gradients that all images cost together: a surrogate's, a universal perturbation's.
+        seconds: it took.
+    """
+
+    attack: str
+    threat: Threat
+    epsilons: tuple[float, ...]
+    labels: Labels
+    success: NDArray[np.bool_]
+    logits: Logits
+    distance: NDArray[np.float64]
+    images: Images | None
+    queries: NDArray[np.int64]
+    gradients: NDArray[np.int64]
+    shared: tuple[int, int]
+    seconds: float
+
+    @property
+    def accuracy(self) -> NDArray[np.float64]:
+        """Share of the images that are classified right at each epsilon, (E,)."""
+        return (self.logits.argmax(axis=2) == self.labels).mean(axis=1)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an attack is: passes through the model, of one image each, done and left at most."""
+
+    done: int
+    left: int
+
+
+@dataclass(eq=False)
+class _Tally:
+    """Adds up the progress of chunks that run side by side."""
+
+    report: Callable[[Progress], None]
+    left: dict[int, int]
+    done: dict[int, int] = field(default_factory=dict)
+
+    def note(self, chunk: int, done: int, left: int) -> None:
+        self.done[chunk], self.left[chunk] = done, left
+        self.report(Progress(sum(self.done.values()), sum(self.left.values())))
+
+
+def attack(
+    target: Target,
+    images: Images,
+    labels: Labels,
+    spec: str | Attack,
+    threat: Threat,
+    epsilons: Sequence[float],
+    seed: int = 0,
+    *,
+    nested: bool = True,
+    keep_images: bool = True,
+    places: NDArray[np.integer] | None = None,
+    map: Map = map,
+    chunk: int = 256,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Attacked:
+    """Attack a set of images at every epsilon.
+
+    An image that is broken at one epsilon is not attacked again at a larger one, where its adversary is still allowed;
+    neither is an image that the model takes for something else from the start.
+
+    Args:
+        target: the model.
+        images: (n, height, width, channels) float32 in [0, 1], in the target's space.
+        labels: (n,) the true classes.
+        spec: the attack, or its name with settings.
+        threat: what may be done to an image.
+        epsilons: bounds of the distance, each above 0.
+        seed: of the attack's random choices; each image has its own, whatever the others are.
+        nested: False attacks every image at every epsilon on its own: what a plain implementation shows.
+        keep_images: keep the adversaries; many images at many epsilons take memory.
+        places: (n,) the images' places in their split, by which they are seeded; 0, 1, 2, ... if None.
+        map: runs chunks one after another, or side by side; the result is the same.
+        chunk: images in a chunk.
+        report: called after every pass through the model, from any thread.
+
+    Raises:
+        ThreatError: the attack does not search in this norm, or the images do not fit the target or the threat.
+        NotDifferentiableError: it needs gradients and the model has none.
+
+    Example:
+        >>> from fedrobust.evasion.models.target import Slopes
+        >>> class Bright:  # calls an image bright if the mean of its pixels is over one half
+        ...     shape, classes = (2, 2, 1), 2
+        ...     def logits(self, images):
+        ...         mean = images.mean(axis=(1, 2, 3)) - 0.5
+        ...         return np.stack([-mean, mean], axis=1)
+        ...     def gradient(self, images, labels, loss, targets=None):
+        ...         up = np.where(labels == 1, -1.0, 1.0)[:, None, None, None]
+        ...         return Slopes(self.logits(images), np.zeros(len(images)), up * np.ones_like(images))
+        >>> images = np.full((1, 2, 2, 1), 0.52, np.float32)
+        >>> attack(Bright(), images, np.array([1]), "fgsm", Threat(), [0.01, 0.03]).success.ravel().tolist()
+        [False, True]
+    """
+    began = time.perf_counter()
+    chosen = attack_named(spec)
+    images, labels = np.asarray(images, np.float32), np.asarray(labels, np.int32)
+    order = sorted(float(epsilon) for epsilon in epsilons)
+    target, images, scale = _tied(target, images, threat)
+    _check(target, images, labels, chosen, threat, order)
+    keys = keys_of(seed, np.arange(len(labels)) if places is None else places)
+    bounds = [epsilon / scale for epsilon in order]
+    prepared = {bounds[0]: chosen.prepared(target, images, labels, threat, bounds[0], seed)}
+    for bound in bounds[1:]:
+        prepared[bound] = (
+            chosen.prepared(target, images, labels, threat, bound, seed)
+            if chosen.prepares_per_epsilon
+            else prepared[bounds[0]]
+        )
+    costs = {id(one): one.spent for one in prepared.values()}.values()
+    parts = np.array_split(np.arange(len(labels)), max(1, math.ceil(len(labels) / chunk)))
+    most = chosen.passes * (1 if chosen.nearest else len(bounds)) + 1
+    tally = _Tally(report, {number: most * len(rows) for number, rows in enumerate(parts)})
+
+    def attacked(number: int) -> tuple[Any, ...]:
+        rows = parts[number]
+
+        def note(hunt: Hunt) -> None:
+            done = int((hunt.queries + hunt.gradients).sum())
+            tally.note(number, done, max(0, most * len(hunt) - done))
+
+        hunt = Hunt(
+            target, threat, images[rows], labels[rows], keys[rows], chosen.goal, chosen.nearest, report=note
+        )
+        if chosen.nearest:
+            found = _nearest(prepared[bounds[0]], hunt, bounds)
+        else:
+            found = _within(prepared, hunt, bounds, nested, keep_images)
+        tally.note(number, int((hunt.queries + hunt.gradients).sum()), 0)
+        return (*found, hunt.queries, hunt.gradients)
+
+    success, logits, distance, adversaries, queries, gradients = zip(
+        *map(attacked, range(len(parts))), strict=True
+    )
+    shown = np.concatenate(adversaries, axis=1) if keep_images else None
+    if shown is not None and threat.tied:
+        shown = np.repeat(shown, 3, axis=4)
+    return Attacked(
+        attack=str(spec) if isinstance(spec, str) else repr(spec),
+        threat=threat,
+        epsilons=tuple(order),
+        labels=labels,
+        success=np.concatenate(success, axis=1),
+        logits=np.concatenate(logits, axis=1),
+        distance=np.concatenate(distance, axis=1) * scale,
+        images=shown,
+        queries=np.concatenate(queries),
+        gradients=np.concatenate(gradients),
+        shared=(sum(cost[0] for cost in costs), sum(cost[1] for cost in costs)),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _within(
+    prepared: dict[float, Attack], hunt: Hunt, bounds: list[float], nested: bool, keep_images: bool
+) -> tuple[Any, ...]:
+    """Run an attack that stays within epsilon, for one epsilon after another."""
+    success, logits, distance, images = [], [], [], []
+    first = next(iter(prepared.values()))
+    hunt.look_at_others()
+    if nested and not first.starts_clean:
+        hunt.look(hunt.clean)
+        hunt.keep()
+    for bound in bounds:
+        hunt.at(bound, fresh=not nested)
+        if len(hunt):
+            prepared[bound].run(hunt)
+        success.append(hunt.broken.copy())
+        logits.append(hunt.logits.copy())
+        distance.append(hunt.distance.copy())
+        if keep_images:
+            images.append(hunt.images.copy())
+    return np.stack(success), np.stack(logits), np.stack(distance), np.stack(images) if images else None
+
+
+def _nearest(chosen: Attack, hunt: Hunt, bounds: list[float]) -> tuple[Any, ...]:
+    """Run an attack that looks for the nearest adversary, and read every epsilon off it."""
+    clean = hunt.images.copy()
+    # What the model calls wrong from the start has its nearest adversary already.
+    hunt.look_at_others()
+    hunt.look(hunt.clean)
+    hunt.drop(hunt.found)
+    clean_logits = hunt.logits.copy()
+    if len(hunt):
+        chosen.run(hunt)
+    reach = np.where(hunt.broken, hunt.distance, np.inf)
+    within = np.stack([reach <= bound * (1 + 1e-6) for bound in bounds])
+    logits = np.where(within[:, :, None], hunt.logits, clean_logits)
+    images = np.where(within[:, :, None, None, None], hunt.images, clean)
+    return within, logits, np.where(within, hunt.distance, 0.0), images
+
+
+def _tied(target: Target, images: Images, threat: Threat) -> tuple[Target, Images, float]:
+    """Return the one-channel problem of a tied threat, and how many times longer its distances are in colour."""
+    if not threat.tied:
+        return target, images, 1.0
+    if target.shape[2] != 3:
+        raise ThreatError(
+            f"tied = True: images have {target.shape[2]} channel; only colour channels can be tied"
+        )
+    if not (images == images[..., :1]).all():
+        raise ThreatError(
+            "tied = True: the channels of these images differ: they are no copies of a grey one"
+        )
+    return Tied(target), images[..., :1], math.sqrt(3.0) if threat.norm == "l2" else 1.0
+
+
+def _check(
+    target: Target, images: Images, labels: Labels, chosen: Attack, threat: Threat, epsilons: list[float]
+) -> None:
+    name = type(chosen).__name__
+    if threat.norm not in chosen.norms:
+        raise ThreatError(f"norm = {threat.norm!r}: {name} searches in {', '.join(chosen.norms)}")
+    if images.shape[1:] != target.shape or len(images) == 0:
+        raise ThreatError(f"images have shape {images.shape}: the model's are (n, {target.shape}), n >= 1")
+    if labels.shape != (len(images),):
+        raise ThreatError(f"labels have shape {labels.shape}: give ({len(images)},), one an image")
+    if labels.min() < 0 or labels.max() >= target.classes:
+        raise ThreatError(
+            f"labels run from {labels.min()} to {labels.max()}: the model has classes 0 to {target.classes - 1}"
+        )
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise ThreatError(f"images run from {images.min()} to {images.max()}: give images in [0, 1]")
+    if not epsilons or not all(epsilon > 0 for epsilon in epsilons):
+        raise ThreatError(f"epsilons = {epsilons}: give at least one, each above 0")
+    if threat.norm == "l0" and any(epsilon != int(epsilon) for epsilon in epsilons):
+        raise ThreatError(f"epsilons = {epsilons}: with norm l0 they count pixels; give whole numbers")
+    if chosen.goal is not None and not 0 <= chosen.goal < target.classes:
+        raise ThreatError(f"target = {chosen.goal}: the model has classes 0 to {target.classes - 1}")
