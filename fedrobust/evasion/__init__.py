@@ -28,6 +28,7 @@ from fedrobust.evasion.attacks.transfer import Transfer
 from fedrobust.evasion.attacks.universal import Universal
 from fedrobust.evasion.contract import ATTACKS, Attack, attack_named
 from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.models.model_file import open_model
 from fedrobust.evasion.models.target import StraightThrough, Target, Tied, WhiteBox
 from fedrobust.evasion.models.victim import NotDifferentiableError, Victim
 from fedrobust.evasion.run import Attacked, Progress, attack
@@ -76,4 +77,5 @@ __all__ = [
     "WhiteBox",
     "attack",
     "attack_named",
+    "open_model",
 ]
