@@ -253,10 +253,8 @@ def check_root(experiment: Experiment, dataset: Dataset) -> None:
     Raises:
         ConfigError: it does.
     """
-    rule, there = (
-        defence_of(experiment.federation, experiment.tolerated, experiment.base).rule,
-        len(dataset.validation),
-    )
+    rule = defence_of(experiment.federation, experiment.tolerated, experiment.base).rule
+    there = len(dataset.validation)
     if isinstance(rule, FLTrust) and rule.images > there:
         raise ConfigError(
             f'federation.aggregator = "{experiment.federation.aggregator}": images = {rule.images}: the root images '
