@@ -10,6 +10,7 @@ class FedrobustError(Exception):
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _WRAPPING = (
     "Exception encountered when calling",
+    "Could not automatically infer the output shape",
     "Arguments received by",
     "in user code:",
     "Traceback (most recent",

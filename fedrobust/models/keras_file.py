@@ -77,13 +77,17 @@ def load_keras(path: Path) -> Any:
         ModelFileError: there is no such file, or it holds no model that can be opened.
     """
     check_readable(path)
-    foreign = FOREIGN.get(path.suffix.lower())
-    if foreign:
-        raise ModelFileError(f"{path}: {foreign}; {WANTED}; or in Python: {FUNCTION}")
-    if path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
-        raise ModelFileError(f"{path}: a name that ends in {path.suffix or 'nothing'}; {WANTED}")
+    ending = path.suffix.lower()
+    if ending in FOREIGN:
+        raise ModelFileError(f"{path}: {FOREIGN[ending]}; {WANTED}; or in Python: {FUNCTION}")
+    if ending not in (".keras", ".h5", ".hdf5"):
+        raise ModelFileError(f"{path}: a name that ends in {ending or 'nothing'}; {WANTED}")
+    if ending != path.suffix:
+        raise ModelFileError(
+            f"{path}: Keras goes by the ending in small letters; rename it to end in {ending}"
+        )
     _check_kind(path)
-    config = _config(path) if path.suffix.lower() == ".keras" else _legacy_config(path)
+    config = _config(path) if ending == ".keras" else _legacy_config(path)
     if config is not None:
         _refuse_lambda(path, config)
     try:
@@ -94,7 +98,7 @@ def load_keras(path: Path) -> Any:
         Exception,
         SystemExit,
     ) as error:  # no archive, a layer it does not know, another version, no memory
-        version = _legacy_version(path) if path.suffix.lower() != ".keras" else ""
+        version = _legacy_version(path) if ending != ".keras" else ""
         raise ModelFileError(f"{path}: {_reason(error, config, version)}") from error
     check_finite(model, str(path))
     return model
@@ -127,9 +131,9 @@ def _check_kind(path: Path) -> None:
     """
     with path.open("rb") as file:
         start = file.read(4)
-    if path.suffix.lower() == ".keras" and start == b"\x89HDF":
+    if path.suffix == ".keras" and start == b"\x89HDF":
         raise ModelFileError(f"{path}: an HDF5 file, as Keras 2 writes them; rename it to end in .h5")
-    if path.suffix.lower() != ".keras" and start == b"PK\x03\x04":
+    if path.suffix != ".keras" and start == b"PK\x03\x04":
         raise ModelFileError(f"{path}: an archive of Keras 3; rename it to end in .keras")
 
 

@@ -49,7 +49,7 @@ class Recalibration:
             return weights
         trainable = tf.constant(weights.trainable)
         batches = np.array_split(images, -(-len(images) // batch_size(self.classifier)))
-        measured = [self._measure(trainable, tf.constant(batch, tf.uint8)).numpy() for batch in batches]
+        measured = [self._measure(trainable, tf.constant(batch)).numpy() for batch in batches]
         if len(measured) == 1:
             return Weights(weights.trainable, measured[0])
         return Weights(
@@ -58,7 +58,7 @@ class Recalibration:
 
     def _together(self, measured: np.ndarray, sizes: list[int]) -> np.ndarray:
         """Return the statistics of all images from those of batches, (batches, statistics) -> (statistics,)."""
-        shares = np.asarray(sizes, np.float64) / sum(sizes)
+        shares = np.array(sizes) / sum(sizes)
         found = shares @ measured
         means = measured[:, self._means]
         found[self._variances] += shares @ (means - found[self._means]) ** 2

@@ -71,6 +71,20 @@ def test_a_frozen_layer_and_other_ranks_are_kerass(draw):
     np.testing.assert_allclose(layers[1].moving_mean, layers[0].moving_mean, rtol=1e-6)
 
 
+def test_a_mask_is_kerass(draw):
+    """Masked images are left out of the statistics."""
+    images = tf.constant(draw.normal(1.0, 3.0, (6, 5, 5, 4)), tf.float32)
+    mask = tf.constant(draw.random((6, 5, 5)) < 0.5)
+    theirs, ours = pair()
+    np.testing.assert_allclose(
+        ours(images, training=True, mask=mask), theirs(images, training=True, mask=mask), rtol=2e-5, atol=2e-5
+    )
+    np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, rtol=1e-6)
+    _, unmasked = pair()
+    unmasked(images, training=True)
+    assert np.abs(ours.moving_mean.numpy() - unmasked.moving_mean.numpy()).max() > 1e-3
+
+
 def test_variances_are_recorded_without_bessels_correction(draw):
     """Keras 3 divides by n; over 2 x 1 x 1 values the fused kernel's n - 1 would double the variance."""
     layer = FusedBatchNormalization(momentum=0.5)

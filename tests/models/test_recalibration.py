@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from fedrobust.models import recalibration as module
+from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.classifier import build_classifier
 from fedrobust.models.recalibration import Recalibration, batch_size, recalibration_bytes
 
@@ -80,3 +83,37 @@ def test_a_model_without_batchnorm_is_left_alone(linear_classifier, draw):
     images = draw.integers(0, 256, (4, 4, 4, 1)).astype(np.uint8)
     assert Recalibration(linear_classifier)(weights, images).digest() == weights.digest()
     assert isinstance(linear_classifier.network, keras.Model)
+
+
+def test_momenta_that_differ_are_refused():
+    """The pass divides by one momentum's share."""
+    inputs = keras.Input((4, 4, 1))
+    x = FusedBatchNormalization(momentum=0.9)(inputs)
+    network = keras.Model(inputs, FusedBatchNormalization(momentum=0.5)(x))
+    with pytest.raises(ValueError, match=r"^BatchNorm momenta \[0\.5, 0\.9\]: one for all layers is needed$"):
+        Recalibration(SimpleNamespace(network=network, layout=None))
+
+
+def test_the_moments_of_batches_are_put_together_by_their_sizes(monkeypatch, draw):
+    """Means of 1 and 5, variances of 2 and 4, of 3 and 1 images: mean 2, variance 2.5 + 3."""
+    classifier = build_classifier("edge-cnn", native=(16, 16, 1), classes=2, image_size=0)
+    measure = Recalibration(classifier)
+    means, variances = measure._means, measure._variances
+    measured = np.zeros((2, classifier.layout.statistics), np.float32)
+    measured[:, means], measured[:, variances] = [[1.0], [5.0]], [[2.0], [4.0]]
+    found = measure._together(measured, [3, 1])
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[means], 2.0)
+    np.testing.assert_allclose(found[variances], 5.5)
+
+
+def test_a_batch_has_two_images_at_least_and_the_largest_layer_counts_all_that_it_takes(monkeypatch):
+    inputs = keras.Input((4, 4, 1))
+    wide = keras.layers.Conv2D(6, 1)(inputs)
+    network = keras.Model(inputs, keras.layers.Concatenate()([wide, inputs, wide]))
+    classifier = SimpleNamespace(network=network, preparation=SimpleNamespace(prepared=(4, 4, 1)))
+    monkeypatch.setattr(module, "BATCH_VALUES", 16 * 5)
+    assert batch_size(classifier) == 5
+    assert recalibration_bytes(classifier, 9) == 4 * 16 * (6 + 1 + 6 + 13) * 5
+    monkeypatch.setattr(module, "BATCH_VALUES", 16)
+    assert batch_size(classifier) == 2
