@@ -15,7 +15,7 @@ from fedrobust.config import Experiment
 from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.evasion import Target, WhiteBox
-from fedrobust.evasion.models.target import Logits
+from fedrobust.evasion.models.protocol import Logits
 from fedrobust.models.layout import Weights
 from fedrobust.models.told import Told
 from fedrobust.runs.events import AttackProgressed, CheckFinished, emit, teller

@@ -5,7 +5,7 @@ import numpy as np
 from fedrobust.audit.finding import share
 from fedrobust.evaluation.clinical import figures
 from fedrobust.evaluation.intervals import wilson
-from fedrobust.evasion.models.target import Logits
+from fedrobust.evasion.models.protocol import Logits
 
 ONE_CLASS = 0.95
 """Share of one answer from which on a classifier is called constant."""

@@ -27,9 +27,9 @@ from fedrobust.evasion import (
 )
 from fedrobust.evasion.chance import keys_of, uniform
 from fedrobust.evasion.contract import Attack
-from fedrobust.evasion.models.averaged import Averaged
 from fedrobust.evasion.models.hidden_layers import ReadOut, hidden_read_outs
-from fedrobust.evasion.models.target import Logits, decided
+from fedrobust.evasion.models.protocol import Logits, decided
+from fedrobust.evasion.models.wrappers import Averaged
 from fedrobust.evasion.run import Map
 from fedrobust.evasion.threat import Images
 from fedrobust.runs.environment import code_digest

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from fedrobust.edge.interpreter import Interpreter, Quantisation
 from fedrobust.evasion.models.model_file import as_logits, looks_like_probabilities, ordered, probes
-from fedrobust.evasion.models.target import Labels, Logits, Slopes
+from fedrobust.evasion.models.protocol import Labels, Logits, Slopes
 from fedrobust.evasion.models.victim import NotDifferentiableError
 from fedrobust.evasion.threat import Images
 from fedrobust.models.input_format import InputFormat

@@ -24,7 +24,7 @@ from fedrobust.errors import first_line
 from fedrobust.evasion import Target
 from fedrobust.evasion.models.model_file import OpenedModel, open_model
 from fedrobust.evasion.models.predictor import Gradient, Predictor
-from fedrobust.evasion.models.target import Labels, Logits
+from fedrobust.evasion.models.protocol import Labels, Logits
 from fedrobust.evasion.run import Map
 from fedrobust.models.input_format import UNIT
 from fedrobust.models.interface import Interface

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from fedrobust.audit.finding import share
 from fedrobust.errors import ConfigError
 from fedrobust.evaluation.intervals import wilson
-from fedrobust.evasion.models.target import Labels, Logits
+from fedrobust.evasion.models.protocol import Labels, Logits
 from fedrobust.models.input_format import UNIT, InputFormat
 
 SAMPLE = 256

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fedrobust.audit.evidence import Evidence, Result
 from fedrobust.evasion import Threat, Transfer
-from fedrobust.evasion.models.target import Logits, margins
+from fedrobust.evasion.models.protocol import Logits, margins
 
 NOBODY = "standing"
 

@@ -12,7 +12,7 @@ from fedrobust.audit.evidence import SAMPLE, Evidence, spread
 from fedrobust.audit.finding import Finding, Outcome, Weight, share
 from fedrobust.evasion import Target
 from fedrobust.evasion.chance import keys_of, normal, uniform
-from fedrobust.evasion.models.target import Labels, decided, margins
+from fedrobust.evasion.models.protocol import Labels, decided, margins
 from fedrobust.evasion.threat import Images, Threat, column
 
 SMALL = 1e-4
@@ -90,7 +90,7 @@ def explained(
         NotDifferentiableError: the model has no gradient.
 
     Example:
-        >>> from fedrobust.evasion.models.target import Slopes
+        >>> from fedrobust.evasion.models.protocol import Slopes
         >>> class Bright:  # the logit of class 1 is the mean of the pixels; `lie` flips the gradient that is shown
         ...     shape, classes, lie = (2, 2, 1), 2, 1.0
         ...     def logits(self, images):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fedrobust.evasion import Target
-from fedrobust.evasion.models.target import Labels, Logits
+from fedrobust.evasion.models.protocol import Labels, Logits
 from fedrobust.evasion.threat import Images
 
 

@@ -29,8 +29,10 @@ from fedrobust.evasion.attacks.universal import Universal
 from fedrobust.evasion.contract import ATTACKS, Attack, attack_named
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.models.model_file import open_model
-from fedrobust.evasion.models.target import StraightThrough, Target, Tied, WhiteBox
+from fedrobust.evasion.models.protocol import Target
 from fedrobust.evasion.models.victim import NotDifferentiableError, Victim
+from fedrobust.evasion.models.white_box import WhiteBox
+from fedrobust.evasion.models.wrappers import StraightThrough, Tied
 from fedrobust.evasion.run import Attacked, Progress, attack
 from fedrobust.evasion.threat import Threat, ThreatError
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.target import Labels, Target
+from fedrobust.evasion.models.protocol import Labels, Target
 from fedrobust.evasion.threat import Images, Norm, Threat
 from fedrobust.registry import Registry
 from fedrobust.spec import build

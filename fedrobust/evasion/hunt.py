@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.evasion.chance import Keys
-from fedrobust.evasion.models.target import Labels, Logits, Slopes, Target, decided
+from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, Target, decided
 from fedrobust.evasion.threat import Images, Threat
 
 Report = Callable[["Hunt"], None]

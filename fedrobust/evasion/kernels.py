@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fedrobust.evasion.chance import Keys, normal, uniform
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.target import Labels
+from fedrobust.evasion.models.protocol import Labels
 from fedrobust.evasion.threat import Images, column, lengths
 
 

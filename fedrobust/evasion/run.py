@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from fedrobust.evasion.chance import keys_of
 from fedrobust.evasion.contract import Attack, attack_named
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.target import Labels, Logits, Target, Tied
+from fedrobust.evasion.models.protocol import Labels, Logits, Target
+from fedrobust.evasion.models.wrappers import Tied
 from fedrobust.evasion.threat import Images, Threat, ThreatError
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
@@ -120,7 +121,7 @@ def attack(
         NotDifferentiableError: it needs gradients and the model has none.
 
     Example:
-        >>> from fedrobust.evasion.models.target import Slopes
+        >>> from fedrobust.evasion.models.protocol import Slopes
         >>> class Bright:  # calls an image bright if the mean of its pixels is over one half
         ...     shape, classes = (2, 2, 1), 2
         ...     def logits(self, images):

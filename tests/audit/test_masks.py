@@ -286,7 +286,7 @@ class Line:
         return np.stack([np.zeros_like(score), score], axis=1)
 
     def gradient(self, images, labels, loss, targets=None):
-        from fedrobust.evasion.models.target import Slopes
+        from fedrobust.evasion.models.protocol import Slopes
 
         other = np.random.default_rng(1).normal(size=self.shape).astype(np.float32)
         slope = (self.weights + self.lie * other) * np.where(labels == 1, -1, 1)[:, None, None, None]

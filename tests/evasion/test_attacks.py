@@ -18,7 +18,7 @@ from fedrobust.evasion import (
     attack_named,
 )
 from fedrobust.evasion.chance import keys_of
-from fedrobust.evasion.models.target import Slopes, batches
+from fedrobust.evasion.models.protocol import Slopes, batches
 
 CHEAP = {
     "square": "square(queries=60)",

@@ -7,7 +7,7 @@ from scipy.optimize import linprog
 
 from fedrobust.evasion import Threat, Victim, WhiteBox, attack
 from fedrobust.evasion.attacks.minimum_norm.hyperplane import onto_hyperplane, size
-from fedrobust.evasion.models.target import Slopes
+from fedrobust.evasion.models.protocol import Slopes
 
 
 class Curved:

@@ -177,7 +177,7 @@ def test_the_same_images_are_poisoned_in_every_round(split):
         ("min-max(direction='up')", "choose deviation, mean or sign"),
         ("not-finite(value='one')", "choose nan or inf"),
         ("fedrobust.data.dataset:Split", "needs the setting images"),
-        ("fedrobust.poisoning.contract:Scene", "has one of the methods data, update, coalition"),
+        ("fedrobust.poisoning.scene:Scene", "has one of the methods data, update, coalition"),
     ],
 )
 def test_wrong_settings_are_refused(text, message):

@@ -12,8 +12,10 @@ from fedrobust.errors import FedrobustError
 from fedrobust.evasion.contract import ATTACKS, Attack, attack_named
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.models.model_file import open_model
-from fedrobust.evasion.models.target import Labels, Logits, Target, Tied, WhiteBox
+from fedrobust.evasion.models.protocol import Labels, Logits, Target
 from fedrobust.evasion.models.victim import Victim
+from fedrobust.evasion.models.white_box import WhiteBox
+from fedrobust.evasion.models.wrappers import Tied
 from fedrobust.evasion.threat import Images, Norm, Threat, ThreatError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.classifier import build_classifier

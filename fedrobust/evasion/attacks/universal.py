@@ -8,7 +8,7 @@ import numpy as np
 from fedrobust.bounds import Count
 from fedrobust.evasion.contract import ATTACKS, Attack
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.target import Labels, Target
+from fedrobust.evasion.models.protocol import Labels, Target
 from fedrobust.evasion.threat import Images, Norm, Threat
 from fedrobust.randomness import Purpose, generator
 

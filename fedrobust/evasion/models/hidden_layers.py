@@ -9,8 +9,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from fedrobust.evasion.models.target import Labels, StraightThrough, Target, WhiteBox
+from fedrobust.evasion.models.protocol import Labels, Target
 from fedrobust.evasion.models.victim import Held, Victim
+from fedrobust.evasion.models.white_box import WhiteBox
+from fedrobust.evasion.models.wrappers import StraightThrough
 from fedrobust.evasion.threat import Images
 
 NEAREST = 24

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from fedrobust.errors import first_line
-from fedrobust.evasion.models.target import WhiteBox
 from fedrobust.evasion.models.victim import Held, Victim
+from fedrobust.evasion.models.white_box import WhiteBox
 from fedrobust.evasion.threat import Images
 from fedrobust.models.input_format import UNIT, InputFormat
 from fedrobust.models.interface import TELLS_NOTHING, Interface

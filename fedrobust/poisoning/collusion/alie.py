@@ -9,7 +9,8 @@ from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Positive, Real
 from fedrobust.poisoning.collusion.statistics import mean_and_deviation
 from fedrobust.poisoning.collusion.strength import strongest
-from fedrobust.poisoning.contract import POISONING, Conspiracy, Scene
+from fedrobust.poisoning.contract import POISONING
+from fedrobust.poisoning.scene import Conspiracy, Scene
 
 
 def largest_z(clients: int, malicious: int) -> float:

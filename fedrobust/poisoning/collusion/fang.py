@@ -8,7 +8,8 @@ from fedrobust.aggregation.blocks import each_block
 from fedrobust.aggregation.kernels import krum_scores
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import AboveOne, Positive
-from fedrobust.poisoning.contract import POISONING, Conspiracy
+from fedrobust.poisoning.contract import POISONING
+from fedrobust.poisoning.scene import Conspiracy
 
 
 @POISONING.register("fang-krum")

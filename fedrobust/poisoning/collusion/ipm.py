@@ -7,7 +7,8 @@ import numpy as np
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Positive
 from fedrobust.poisoning.collusion.strength import strongest
-from fedrobust.poisoning.contract import POISONING, Conspiracy
+from fedrobust.poisoning.contract import POISONING
+from fedrobust.poisoning.scene import Conspiracy
 
 
 @POISONING.register("ipm")

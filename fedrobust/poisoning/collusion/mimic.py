@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrobust.aggregation.updates import Updates
-from fedrobust.poisoning.contract import POISONING, Conspiracy
+from fedrobust.poisoning.contract import POISONING
+from fedrobust.poisoning.scene import Conspiracy
 
 
 @POISONING.register("mimic")

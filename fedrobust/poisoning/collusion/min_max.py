@@ -8,7 +8,8 @@ import numpy as np
 
 from fedrobust.aggregation.updates import Updates
 from fedrobust.poisoning.collusion.statistics import mean_and_deviation
-from fedrobust.poisoning.contract import POISONING, Conspiracy
+from fedrobust.poisoning.contract import POISONING
+from fedrobust.poisoning.scene import Conspiracy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,9 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, Count, GreyLevel, PositiveShare, Whole
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning.contract import POISONING, Goal, Problem, Scene, require_class
+from fedrobust.poisoning.contract import POISONING, Problem, require_class
 from fedrobust.poisoning.data.visibility import require_visible, unit
+from fedrobust.poisoning.scene import Goal, Scene
 from fedrobust.shares import part_of
 
 

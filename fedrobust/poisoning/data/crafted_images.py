@@ -7,7 +7,8 @@ import numpy as np
 
 from fedrobust.bounds import Count, PixelEpsilon, PositiveShare
 from fedrobust.epsilon import epsilon_value
-from fedrobust.poisoning.contract import POISONING, Scene
+from fedrobust.poisoning.contract import POISONING
+from fedrobust.poisoning.scene import Scene
 from fedrobust.shares import part_of
 
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, Count, PositiveShare
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning.contract import POISONING, Goal, Problem, Scene, require_class
+from fedrobust.poisoning.contract import POISONING, Problem, require_class
+from fedrobust.poisoning.scene import Goal, Scene
 from fedrobust.shares import part_of
 
 

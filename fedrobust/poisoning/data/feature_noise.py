@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrobust.bounds import Positive, PositiveShare
-from fedrobust.poisoning.contract import POISONING, Scene
+from fedrobust.poisoning.contract import POISONING
+from fedrobust.poisoning.scene import Scene
 
 FAINTEST = 0.125
 """Grey levels; a change is kept from half a level on, which is four of these."""

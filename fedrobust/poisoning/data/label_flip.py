@@ -7,7 +7,8 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, PositiveShare
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning.contract import POISONING, Goal, Problem, Scene, require_class
+from fedrobust.poisoning.contract import POISONING, Problem, require_class
+from fedrobust.poisoning.scene import Goal, Scene
 
 
 @POISONING.register("label-flip")

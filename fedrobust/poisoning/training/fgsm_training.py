@@ -6,7 +6,8 @@ from typing import Any
 
 from fedrobust.bounds import PixelEpsilon
 from fedrobust.epsilon import epsilon_value
-from fedrobust.poisoning.contract import POISONING, Scene
+from fedrobust.poisoning.contract import POISONING
+from fedrobust.poisoning.scene import Scene
 
 
 @POISONING.register("fgsm-training")

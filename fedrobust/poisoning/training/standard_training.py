@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fedrobust.poisoning.contract import POISONING, Scene
+from fedrobust.poisoning.contract import POISONING
+from fedrobust.poisoning.scene import Scene
 
 
 @POISONING.register("standard-training")

@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 
 from fedrobust.bounds import Positive
-from fedrobust.poisoning.contract import POISONING, Scene
+from fedrobust.poisoning.contract import POISONING
+from fedrobust.poisoning.scene import Scene
 from fedrobust.poisoning.update.finite import scaled
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrobust.bounds import Positive
-from fedrobust.poisoning.contract import POISONING, Scene
+from fedrobust.poisoning.contract import POISONING
+from fedrobust.poisoning.scene import Scene
 from fedrobust.poisoning.update.finite import scaled
 
 

@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 
 from fedrobust.bounds import PositiveShare
-from fedrobust.poisoning.contract import POISONING, Scene
+from fedrobust.poisoning.contract import POISONING
+from fedrobust.poisoning.scene import Scene
 
 
 @POISONING.register("not-finite")

@@ -12,7 +12,7 @@ from fedrobust.evasion.chance import apart
 from fedrobust.evasion.contract import ATTACKS
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import kept, likeliest_wrong, random_start
-from fedrobust.evasion.models.target import Labels
+from fedrobust.evasion.models.protocol import Labels
 from fedrobust.evasion.threat import Images, column
 
 MOMENTUM = 0.75

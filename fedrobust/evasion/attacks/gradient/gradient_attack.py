@@ -8,7 +8,7 @@ import numpy as np
 from fedrobust.bounds import ClassNumber
 from fedrobust.evasion.contract import Attack
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.target import Labels
+from fedrobust.evasion.models.protocol import Labels
 from fedrobust.evasion.threat import Norm
 
 TARGETED = {

@@ -11,7 +11,7 @@ from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, ap
 from fedrobust.evasion.contract import ATTACKS
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import flat, likeliest_wrong
-from fedrobust.evasion.models.target import Labels
+from fedrobust.evasion.models.protocol import Labels
 from fedrobust.evasion.threat import Norm
 
 OVERSHOOT = 1.05

@@ -10,7 +10,7 @@ from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, ap
 from fedrobust.evasion.contract import ATTACKS
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import flat, likeliest_wrong
-from fedrobust.evasion.models.target import Labels
+from fedrobust.evasion.models.protocol import Labels
 from fedrobust.evasion.threat import Images
 
 ENOUGH = 1e-4

@@ -10,7 +10,7 @@ from fedrobust.evasion.attacks.minimum_norm.hyperplane import onto_hyperplane, s
 from fedrobust.evasion.contract import Attack
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import flat, kept, likeliest_wrong
-from fedrobust.evasion.models.target import Labels
+from fedrobust.evasion.models.protocol import Labels
 from fedrobust.evasion.threat import Norm, column
 
 MOST_CLASSES = 5

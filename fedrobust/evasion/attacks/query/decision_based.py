@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fedrobust.bounds import Count
 from fedrobust.evasion.attacks.minimum_norm.nearest import Nearest
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.target import Labels, Target
+from fedrobust.evasion.models.protocol import Labels, Target
 from fedrobust.evasion.threat import Images, Threat
 
 MOST_EXAMPLES = 500

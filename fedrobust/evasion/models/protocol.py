@@ -1,0 +1,92 @@
+"""What an attack asks of a model: answers, and gradients by name of a loss."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.evasion.threat import Images
+
+Labels = NDArray[np.int32]
+Logits = NDArray[np.float32]
+
+
+class Slopes(NamedTuple):
+    """What one pass forward and back shows: logits (n, C), losses (n,), gradients in the shape of the images."""
+
+    logits: Logits
+    losses: NDArray[np.float32]
+    gradients: Images
+
+
+class Target(Protocol):
+    """What attacks need of a model. `shape` is (height, width, channels) of the images that are perturbed."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the images."""
+        ...
+
+    @property
+    def classes(self) -> int:
+        """How many logits an image gets."""
+        ...
+
+    def logits(self, images: Images) -> Logits:
+        """Return the logits of `images`."""
+        ...
+
+    def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
+        """Return logits, losses, and each image's gradient of the loss named.
+
+        Raises:
+            NotDifferentiableError: the model answers and shows nothing else.
+        """
+        ...
+
+
+def decided(logits: Logits, labels: Labels) -> Logits:
+    """Return logits with the label last in every row that holds a number that is not finite: no answer is a wrong one.
+
+    Example:
+        >>> decided(np.array([[np.nan, 1.0], [2.0, 1.0]], np.float32), np.array([0, 0])).tolist()
+        [[-1.0, 0.0], [2.0, 1.0]]
+    """
+    silent = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if not len(silent):
+        return logits
+    answers = logits.copy()
+    answers[silent] = 0.0
+    answers[silent, labels[silent]] = -1.0
+    return answers
+
+
+def margins(logits: Logits, labels: Labels) -> NDArray[np.float64]:
+    """Return the largest wrong logit minus the right one, (n,): positive where the answer is wrong.
+
+    Example:
+        >>> margins(np.array([[2.0, 1.0], [0.0, 3.0]], np.float32), np.array([0, 0])).tolist()
+        [-1.0, 3.0]
+    """
+    rows = np.arange(len(labels))
+    others = logits.astype(np.float64)
+    own = others[rows, labels].copy()
+    others[rows, labels] = -np.inf
+    return others.max(axis=1) - own
+
+
+def batches(n: int, size: int) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Yield the rows of each batch and how many of them count.
+
+    The tail is filled up to a multiple of 16 with copies of its last row: every new shape costs a pass of its own, and
+    attacks drop images one by one.
+
+    Example:
+        >>> [(len(rows), real) for rows, real in batches(70, 64)]
+        [(64, 64), (16, 6)]
+    """
+    for start in range(0, n, size):
+        real = min(size, n - start)
+        filled = min(size, -(-real // 16) * 16)
+        yield np.minimum(np.arange(start, start + filled), n - 1), real

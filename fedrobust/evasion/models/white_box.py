@@ -1,0 +1,86 @@
+"""A network whose weights are known, as a `Target`."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+
+from fedrobust.evasion.models.losses import NUMBERS
+from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, batches
+from fedrobust.evasion.models.victim import Held, Victim
+from fedrobust.evasion.threat import Images
+from fedrobust.models.layout import Weights
+
+
+@dataclass(frozen=True, eq=False)
+class WhiteBox:
+    """A model with its weights.
+
+    Attributes:
+        victim: its compiled functions.
+        weights: what they are called with.
+        batch_size: most images in one call.
+        scale: what logits are multiplied with: answers stay the same, and softmax gradients vanish where it is large.
+
+    Example:
+        >>> from fedrobust.models.classifier import build_classifier
+        >>> student = build_classifier("edge-cnn", native=(28, 28, 1), classes=2, image_size=0)
+        >>> target = WhiteBox.of(Victim.of(student), student.initial_weights())
+        >>> target.logits(np.zeros((3, 28, 28, 1), np.float32)).shape
+        (3, 2)
+    """
+
+    victim: Victim
+    weights: Held
+    batch_size: int = 128
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, victim: Victim, weights: Weights, batch_size: int = 128) -> "WhiteBox":
+        """Return a study's model with `weights`."""
+        return cls(victim, victim.hold(weights), batch_size)
+
+    def substituted(self) -> "WhiteBox":
+        """Return the same model with substitute gradients: see `fedrobust.evasion.models.substitutes`."""
+        return replace(self, victim=self.victim.substituted())
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the images."""
+        return self.victim.shape
+
+    @property
+    def classes(self) -> int:
+        """How many logits an image gets."""
+        return self.victim.classes
+
+    def logits(self, images: Images) -> Logits:
+        """Return the logits of `images`."""
+        parts = [
+            np.asarray(self.victim.logits(self.weights, tf.constant(images[rows])))[:real]
+            * np.float32(self.scale)
+            for rows, real in batches(len(images), self.batch_size)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
+
+    def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
+        """Return logits, losses, and each image's gradient of the loss named."""
+        aims = labels if targets is None else targets
+        parts = [
+            [
+                np.asarray(piece)[:real]
+                for piece in self.victim.gradient(
+                    self.weights,
+                    tf.constant(images[rows]),
+                    tf.constant(labels[rows], tf.int32),
+                    tf.constant(aims[rows], tf.int32),
+                    NUMBERS[loss],
+                    self.scale,
+                )
+            ]
+            for rows, real in batches(len(images), self.batch_size)
+        ]
+        if not parts:
+            none = np.zeros((0, self.classes), np.float32)
+            return Slopes(none, none[:, 0], np.zeros((0, *self.shape), np.float32))
+        return Slopes(*(np.concatenate(pieces) for pieces in zip(*parts, strict=True)))

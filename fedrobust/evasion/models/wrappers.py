@@ -1,0 +1,109 @@
+"""Targets made of other targets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, Target
+from fedrobust.evasion.threat import Images
+
+
+@dataclass(frozen=True, eq=False)
+class Tied:
+    """A target on colour images whose channels are one grey channel three times: that channel is attacked.
+
+    Attributes:
+        target: takes images of several channels.
+    """
+
+    target: Target
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, 1)."""
+        height, width, _ = self.target.shape
+        return height, width, 1
+
+    @property
+    def classes(self) -> int:
+        """How many logits an image gets."""
+        return self.target.classes
+
+    def logits(self, images: Images) -> Logits:
+        """Return the logits of grey `images`."""
+        return self.target.logits(np.repeat(images, self.target.shape[2], axis=3))
+
+    def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
+        """Return logits, losses, and the gradient by the one channel: the sum over its copies."""
+        seen = self.target.gradient(np.repeat(images, self.target.shape[2], axis=3), labels, loss, targets)
+        return seen._replace(gradients=seen.gradients.sum(axis=3, keepdims=True))
+
+
+@dataclass(frozen=True, eq=False)
+class StraightThrough:
+    """Answers of one model, gradients of another that computes nearly the same: white-box for what has no gradient.
+
+    Attributes:
+        answers: the model under attack, such as an exported int8 file.
+        guide: its differentiable twin.
+
+    Source: Athalye et al. (2018), Obfuscated gradients give a false sense of security, arXiv:1802.00420 (BPDA).
+    """
+
+    answers: Target
+    guide: Target
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the images."""
+        return self.answers.shape
+
+    @property
+    def classes(self) -> int:
+        """How many logits an image gets."""
+        return self.answers.classes
+
+    def logits(self, images: Images) -> Logits:
+        """Return the logits of the model under attack."""
+        return self.answers.logits(images)
+
+    def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
+        """Return the logits of the model under attack, and the losses and gradients of its twin."""
+        return self.guide.gradient(images, labels, loss, targets)._replace(logits=self.logits(images))
+
+
+@dataclass(frozen=True, eq=False)
+class Averaged:
+    """The mean of several answers and gradients: expectation over transformation (EOT).
+
+    Attributes:
+        target: the model that answers at random.
+        draws: answers that are averaged.
+
+    Source: Athalye et al. (2018), Obfuscated gradients give a false sense of security, arXiv:1802.00420, section 4.2.
+    """
+
+    target: Target
+    draws: int = 8
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the images."""
+        return self.target.shape
+
+    @property
+    def classes(self) -> int:
+        """How many logits an image gets."""
+        return self.target.classes
+
+    def logits(self, images: Images) -> Logits:
+        """Return the mean of the logits, (n, classes)."""
+        return np.mean([self.target.logits(images) for _ in range(self.draws)], axis=0, dtype=np.float32)
+
+    def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
+        """Return the means of logits, losses and gradients."""
+        seen = [self.target.gradient(images, labels, loss, targets) for _ in range(self.draws)]
+        logits, losses, gradients = (
+            np.asarray(np.mean(parts, axis=0), np.float32) for parts in zip(*seen, strict=True)
+        )
+        return Slopes(logits, losses, gradients)
