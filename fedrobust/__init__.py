@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fedrobust.data.dataset import Dataset
     from fedrobust.runs.run import Run
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "Dataset",
@@ -52,6 +52,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Imported on first use, so that importing the package, and the command line's help, stay instant.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fedrobust")
     if name not in __all__:
         raise AttributeError(f"module 'fedrobust' has no attribute {name!r}")
     from fedrobust import api
@@ -60,4 +64,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *__all__, "__version__"])

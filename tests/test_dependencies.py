@@ -4,13 +4,19 @@ import ast
 import re
 import sys
 import tomllib
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions
 from pathlib import Path
 
 import pytest
 
+import fedrobust
+from fedrobust.config import Engine
+from fedrobust.errors import ConfigError
+from fedrobust.simulation import simulate
+
 PROJECT = Path(__file__).parents[1]
-OWN = {"fedrobust", "clients", "server", "tests"}
+PACKAGES = ("fedrobust", "clients", "server")
+OWN = {*PACKAGES, "tests"}
 OPPONENTS = {"adv_lib", "pyautoattack", "torch"}
 """What benchmarks compare with in an environment of their own, as their docstrings say: torch is not installed here."""
 
@@ -18,8 +24,9 @@ OPPONENTS = {"adv_lib", "pyautoattack", "torch"}
 def imported(folder: Path) -> dict[str, Path]:
     """Return the foreign top-level modules that the Python files below a folder import, and one that does."""
     files = sorted(folder.rglob("*.py"))
-    # Scripts import their neighbours, and tests import scripts.
-    beside = {path.stem for each in (folder, PROJECT / "experiments") for path in each.rglob("*.py")}
+    # Scripts import their neighbours, and tests import scripts; modules of the packages do not.
+    scripts = () if folder.name in PACKAGES else (folder, PROJECT / "experiments")
+    beside = {path.stem for each in scripts for path in each.rglob("*.py")}
     found = {}
     for path in files:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -41,12 +48,40 @@ def plain(name: str) -> str:
 def declared(*groups: str) -> set[str]:
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     wanted = list(settings["project"]["dependencies"])
+    for extra in settings["project"]["optional-dependencies"].values():
+        wanted += extra
     for group in groups:
         wanted += settings["dependency-groups"][group]
     return {plain(re.match(r"[A-Za-z0-9._-]+", each)[0]) for each in wanted} | (
         # Ray comes with the extra that is asked for by name.
         {"ray"} if any(each.startswith("flwr[simulation]") for each in wanted) else set()
     )
+
+
+def test_every_dependency_is_imported():
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    used = {plain(each) for folder in PACKAGES for each in imported(PROJECT / folder)}
+    names = {
+        plain(each) for name in used for each in packages_distributions().get(name.replace("-", "_"), [name])
+    }
+    wanted = {plain(re.match(r"[A-Za-z0-9._-]+", each)[0]) for each in settings["project"]["dependencies"]}
+    assert wanted - names == set()
+
+
+def test_the_version_stands_once_and_is_the_installed_one():
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    assert fedrobust.__version__ == settings["project"]["version"]
+    assert "__version__ =" not in (PROJECT / "fedrobust" / "__init__.py").read_text()
+
+
+def test_ray_is_asked_for_where_it_is_missing(monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(simulate, "version", missing)
+    with pytest.raises(ConfigError, match=r"fedrobust\[ray\]"):
+        simulate.check_engine(Engine(name="ray"))
+    simulate.check_engine(Engine(name="threads"))
 
 
 @pytest.mark.parametrize(
