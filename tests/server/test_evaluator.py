@@ -2,17 +2,21 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import fedrobust
+import server.evaluator
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Split
 from fedrobust.evaluation.metrics import NotFiniteError
+from fedrobust.evasion import Threat
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Goal
-from server.evaluator import NO_CONTROL, Evaluator
+from fedrobust.study import evasion_of
+from server.evaluator import NO_CONTROL, PROBED, Evaluator
 
 BRIGHT = np.full((4, 4, 1), 200, np.uint8)
 DARK = np.full((4, 4, 1), 20, np.uint8)
@@ -85,3 +89,86 @@ def test_an_attack_that_adds_nothing_to_an_image_has_no_such_rate(linear_classif
     judge = evaluator(linear_classifier, dataset)
     told = judge.success(weights(), Goal(np.stack([DARK, BRIGHT]), plain, np.ones(2, np.int64)))
     assert (told["rate"], told["without-trigger"], told["control"]) == (0.5, None, NO_CONTROL)
+
+
+@pytest.fixture
+def handed(monkeypatch):
+    """What the evaluator hands to the measures of `fedrobust.evaluation`, by their names; they answer with the name."""
+    given = {}
+    for name in ("robustness", "examples", "clean_logits", "measure"):
+
+        def note(*places, name=name, **settings):
+            given[name] = (places, settings)
+            return name
+
+        monkeypatch.setattr(f"server.evaluator.{name}", note)
+    return given
+
+
+def test_the_test_split_is_attacked_as_the_study_says(linear_classifier, dataset, handed):
+    judge = evaluator(
+        linear_classifier, dataset, evaluation__attacks=["fgsm"], evaluation__batch_size=7, seed=5
+    )
+    for attacked, attacks in ((True, judge.experiment.evaluation.attacks), (False, ())):
+        assert judge.test("weights", attacked) == "robustness"
+        places, settings = handed["robustness"]
+        assert places == (
+            judge.victim,
+            "weights",
+            dataset.test,
+            judge.experiment.evaluation.epsilons,
+            7,
+            judge.map,
+        )
+        assert settings == {"attacks": attacks, "threat": evasion_of(judge.experiment), "seed": 5}
+
+
+def test_validation_and_examples_have_their_own_split_and_number(linear_classifier, dataset, handed):
+    judge = evaluator(linear_classifier, dataset, evaluation__batch_size=7, evaluation__examples=3)
+    images, labels = dataset.validation.images, dataset.validation.labels
+    assert judge.validate("weights") == "measure"
+    assert handed["clean_logits"] == ((judge.victim, "weights", images, 7, judge.map), {})
+    assert handed["measure"] == ((labels, "clean_logits"), {})
+    assert judge.examples("weights") == "examples"
+    epsilons = judge.experiment.evaluation.epsilons
+    assert handed["examples"] == (
+        (judge.victim, "weights", dataset.test, epsilons, 3, evasion_of(judge.experiment)),
+        {},
+    )
+
+
+def test_training_is_watched_by_the_accuracy_under_pgd_where_clients_train_adversarially(
+    linear_classifier, dataset, monkeypatch
+):
+    """Five images lie 0.4 - 20/255 from the boundary, three 200/255 - 0.4."""
+    assert evaluator(linear_classifier, dataset).probe(weights()) is None, "the plain recipe has no epsilon"
+    apart = {"training__space": "prepared", "evaluation__space": "native"}
+    assert evaluator(linear_classifier, dataset, training__recipe="fgsm", **apart).probe(weights()) is None
+    given = []
+
+    def attack(*places, **settings):
+        given.append((places, settings))
+        return real(*places, **settings)
+
+    real = server.evaluator.attack
+    monkeypatch.setattr(server.evaluator, "attack", attack)
+    for epsilon, share in ((0.1, 1.0), (0.35, 3 / 8), (0.5, 0.0)):
+        monkeypatch.setattr(
+            server.evaluator, "recipe_of", lambda experiment, e=epsilon: SimpleNamespace(epsilon=e)
+        )
+        judge = evaluator(linear_classifier, dataset, training__recipe="fgsm", seed=5)
+        assert judge.probe(weights()) == share
+        places, settings = given[-1]
+        assert places[1].shape == (8, 4, 4, 1)
+        assert sorted(places[2].tolist()) == [0] * 5 + [1] * 3
+        assert places[3:] == (
+            "pgd(steps=5, step_size=0.5)",
+            Threat(space=judge.experiment.evaluation.space),
+            [epsilon],
+            5,
+        )
+        assert settings == {"keep_images": False, "map": judge.map, "chunk": PROBED // 2}
+
+
+def test_batches_are_mapped_over_the_pool_in_order(linear_classifier, dataset):
+    assert list(evaluator(linear_classifier, dataset).map(abs, [-1, 2, -3])) == [1, 2, 3]
