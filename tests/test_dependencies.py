@@ -4,15 +4,12 @@ import ast
 import re
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, packages_distributions
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 import fedrobust
-from fedrobust.config import Engine
-from fedrobust.errors import ConfigError
-from fedrobust.simulation import simulate
 
 PROJECT = Path(__file__).parents[1]
 PACKAGES = ("fedrobust", "clients", "server")
@@ -48,8 +45,6 @@ def plain(name: str) -> str:
 def declared(*groups: str) -> set[str]:
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     wanted = list(settings["project"]["dependencies"])
-    for extra in settings["project"]["optional-dependencies"].values():
-        wanted += extra
     for group in groups:
         wanted += settings["dependency-groups"][group]
     return {plain(re.match(r"[A-Za-z0-9._-]+", each)[0]) for each in wanted} | (
@@ -72,16 +67,6 @@ def test_the_version_stands_once_and_is_the_installed_one():
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     assert fedrobust.__version__ == settings["project"]["version"]
     assert "__version__ =" not in (PROJECT / "fedrobust" / "__init__.py").read_text()
-
-
-def test_ray_is_asked_for_where_it_is_missing(monkeypatch):
-    def missing(name):
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr(simulate, "version", missing)
-    with pytest.raises(ConfigError, match=r"fedrobust\[ray\]"):
-        simulate.check_engine(Engine(name="ray"))
-    simulate.check_engine(Engine(name="threads"))
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,12 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.apps import load_app
 from fedrobust.checks import check_data
-from fedrobust.config import ConfigError, Engine, Experiment
+from fedrobust.config import ConfigError, Experiment
 from fedrobust.cores import cores
 from fedrobust.runs.checkpoint import any_whole, resumable
 from fedrobust.runs.events import Event, ForecastMade, Listener, StageStarted, StudyStarted, emit, listening
@@ -116,7 +115,6 @@ def diagnose(experiment: Experiment, *listeners: Listener, client_app: str = CLI
 
 def carry(experiment: Experiment, *listeners: Listener, server_app: str, client_app: str) -> None:
     """Start the study's engine and run a ServerApp on it; see `simulate`."""
-    check_engine(experiment.engine)
     # What is wrong with the data is told before TensorFlow takes its ten seconds to start.
     check_data(experiment)
     with listening(*listeners):
@@ -138,23 +136,6 @@ def carry(experiment: Experiment, *listeners: Listener, server_app: str, client_
         grid_of(experiment, client_app, run_config) as grid,
     ):
         load_app(server_app)(grid, context)
-
-
-def check_engine(engine: Engine) -> None:
-    """Refuse an engine whose packages are not installed.
-
-    Raises:
-        ConfigError: Ray is asked for and missing.
-    """
-    if engine.name != "ray":
-        return
-    try:
-        version("ray")
-    except PackageNotFoundError as error:
-        raise ConfigError(
-            'engine.name = "ray": Ray is not installed; install fedrobust with its extra `ray` '
-            '("fedrobust[ray]"), or choose engine.name = "threads"'
-        ) from error
 
 
 @contextmanager
