@@ -23,7 +23,17 @@ from pathlib import Path
 from fedrobust.evaluation.intervals import wilson
 
 PROJECT = Path(__file__).resolve().parents[2]
-COPIED = ("fedrobust", "server", "clients", "tests", "experiments", "pyproject.toml", "README.md", "Makefile")
+COPIED = (
+    "fedrobust",
+    "server",
+    "clients",
+    "tests",
+    "experiments",
+    "docs",
+    "pyproject.toml",
+    "README.md",
+    "Makefile",
+)
 SELECTED = re.compile(r"pytest_add_cli_args_test_selection = \[.*?\]", re.DOTALL)
 ONLY = re.compile(r"only_mutate = \[.*?\]", re.DOTALL)
 ARGUMENTS = "pytest_add_cli_args = ["

@@ -150,8 +150,8 @@ def test_a_proximal_term_keeps_clients_near_the_global_model(tmp_path):
 
 
 def test_own_attacks_and_rules_work_by_dotted_path(tmp_path):
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    code = readme.split("```python\n# my_ideas.py\n")[1].split("```")[0]
+    page = (Path(__file__).parents[2] / "docs/attacks-and-defences.md").read_text()
+    code = page.split("```python\n# my_ideas.py\n")[1].split("```")[0]
     (tmp_path / "my_ideas.py").write_text(code)
     study = tmp_path / "study.toml"
     study.write_text(
