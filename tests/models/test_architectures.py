@@ -117,7 +117,8 @@ def test_keras_applications_are_built_without_their_top_and_without_weights(monk
     asked = []
     monkeypatch.setattr(keras.applications, "ResNet50", lambda **settings: asked.append(settings))
     ARCHITECTURES["resnet50"].features(SHAPE)
-    assert asked == [{"include_top": False, "weights": None, "input_shape": SHAPE, "pooling": "avg"}]
+    architectures._keras_application("ResNet50")(SHAPE)
+    assert asked == 2 * [{"include_top": False, "weights": None, "input_shape": SHAPE, "pooling": "avg"}]
 
 
 @pytest.mark.parametrize(

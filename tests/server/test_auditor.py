@@ -167,11 +167,12 @@ def test_what_is_told_of_the_control():
 @pytest.mark.parametrize("enabled", [False, True])
 def test_a_control_is_opened_before_anything_is_trained_where_there_is_an_audit(stub, enabled):
     asked = []
-    stub(companion=lambda *given: asked.append(given), base_of=lambda experiment: "base")
-    experiment = Experiment.of(**TOLD, audit__enabled=enabled)
+    stub(companion=lambda *given: asked.append(given), base_of=lambda experiment: ("base", experiment.name))
+    experiment = Experiment.of(**TOLD, audit__enabled=enabled, name="made-up")
     check_control(experiment, "data")
     space = auditor.evasion_of(experiment).space
-    assert asked == ([("c.keras", "data", space, "base", told_of_control(experiment))] if enabled else [])
+    given = ("c.keras", "data", space, ("base", "made-up"), told_of_control(experiment))
+    assert asked == ([given] if enabled else [])
 
 
 def test_the_control_is_the_studys_own_kind_or_a_file_as_it_is(stub, evaluator, tmp_path, monkeypatch):
