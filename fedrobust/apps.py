@@ -1,7 +1,8 @@
 """Find this project's Flower apps, whatever else is called `server` or `clients` on the user's machine.
 
-Flower names an app by its module, so that the coordinator's and the hospitals' code live in top-level packages
-`server` and `clients`. A user's script may well stand beside a `server.py` of its own.
+Flower names an app by its module, so that the coordinator's and the hospitals' code live in packages `server` and
+`clients`. In a checkout these are top-level folders. Installed, they lie in `fedrobust/_apps`, where no import finds
+them, so that nothing of a user's that is called `server` or `clients` is hidden; `load_app` imports them from there.
 """
 
 import importlib
@@ -18,8 +19,9 @@ from typing import Any
 from fedrobust.registry import import_dotted
 
 PACKAGES = ("server", "clients")
-HOME = Path(__file__).resolve().parents[1]
-"""Folder that holds `fedrobust`, `server` and `clients`, in a checkout and installed."""
+INSTALLED = Path(__file__).resolve().with_name("_apps")
+HOME = INSTALLED if INSTALLED.is_dir() else INSTALLED.parents[1]
+"""Folder that holds `server` and `clients`."""
 
 _lock = threading.RLock()
 _ours: dict[str, ModuleType] = {}
@@ -28,8 +30,8 @@ _ours: dict[str, ModuleType] = {}
 def load_app(path: str) -> Any:
     """Return the Flower app at a dotted path such as ``"server.app:app"``.
 
-    What begins with ``server`` or ``clients`` is this project's, from beside the `fedrobust` package. The user's own
-    modules of these names stay what they are.
+    What begins with ``server`` or ``clients`` is this project's. The user's own modules of these names stay what they
+    are.
 
     Raises:
         UnknownNameError: there is no such module or name.

@@ -1,13 +1,15 @@
 """A user's own `server` and `clients`, beside the script, in the current folder, imported before or later."""
 
 import importlib
+import shutil
 import subprocess
 import sys
+import tomllib
 import types
 
 import pytest
 
-from fedrobust.apps import HOME, load_app
+from fedrobust.apps import HOME, INSTALLED, PACKAGES, load_app
 
 
 @pytest.fixture
@@ -72,8 +74,18 @@ def test_an_app_of_the_user_s_is_found_by_its_own_name(clean, tmp_path, monkeypa
     assert load_app("my_apps:app") == "mine"
 
 
-def test_a_study_runs_beside_the_user_s_own_server_and_clients(tmp_path):
+def test_the_wheel_has_nothing_but_fedrobust_at_top_level():
+    wheel = tomllib.loads((HOME / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["packages"] == ["fedrobust"]
+    assert wheel["force-include"] == {name: f"fedrobust/{INSTALLED.name}/{name}" for name in PACKAGES}
+
+
+def test_an_installed_fedrobust_runs_a_study_beside_the_user_s_own_server_and_clients(tmp_path):
     """As a script with namesakes beside it, which it imports before and after."""
+    site = tmp_path / "site-packages"
+    shutil.copytree(HOME / "fedrobust", site / "fedrobust", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in PACKAGES:
+        shutil.copytree(HOME / name, site / "fedrobust" / INSTALLED.name / name)
     (tmp_path / "server.py").write_text("port = 8080\n")
     (tmp_path / "clients.py").write_text("names = ['a']\n")
     (tmp_path / "script.py").write_text(
@@ -83,6 +95,7 @@ def test_a_study_runs_beside_the_user_s_own_server_and_clients(tmp_path):
         "    evaluation__epsilons=(0.01,), data__min_size=1, output__dir='out')\n"
         "import clients\n"
         "assert server.port == 8080 and clients.names == ['a']\n"
+        "assert fedrobust.__file__.startswith('" + str(site) + "')\n"
         "print(run.status)\n"
     )
     done = subprocess.run(
@@ -91,6 +104,6 @@ def test_a_study_runs_beside_the_user_s_own_server_and_clients(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        env={**__import__("os").environ, "PYTHONPATH": str(HOME)},
+        env={**__import__("os").environ, "PYTHONPATH": str(site)},
     )
     assert done.stdout.strip() == "finished", done.stderr

@@ -303,7 +303,7 @@ def is_function(model: Any) -> bool:
         what = "a PyTorch module" if "torch" in kinds else f"a {type(model).__name__}"
         raise ConfigError(
             f"model: {what}; hand in a function predict(images (n, height, width, channels) float32 in [0, 1]) -> "
-            "logits (n, classes), and gradient=... beside it; README.md shows both in five lines"
+            "logits (n, classes), and gradient=... beside it; docs/audit.md shows both in five lines"
         )
     return True
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fedrobust.deployment.bundle import check_app
+from fedrobust.apps import load_app
+from fedrobust.deployment.bundle import COMPONENTS, check_app
 from fedrobust.deployment.keys import ADMITTED
 
 
@@ -43,9 +44,7 @@ def installed_client(*_: Any, **__: Any) -> Callable[..., Any]:
 
     def load(*_: Any) -> Any:
         # TensorFlow starts with the first message, not with the node.
-        from clients.app import app
-
-        return app
+        return load_app(COMPONENTS["clientapp"])
 
     return load
 

@@ -6,14 +6,12 @@ import tomllib
 import zipfile
 from collections.abc import Mapping
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import fedrobust
+from fedrobust.apps import HOME, PACKAGES
 from fedrobust.errors import FedrobustError
 
-ROOT = Path(fedrobust.__file__).resolve().parents[1]
-PACKAGES = ("clients", "server")
 CONFIGURATION = "pyproject.toml"
 NOT_CODE = re.compile(r"LICENSE|[A-Za-z0-9_-]+\.md|\.info/CONTENT")
 """What a bundle may carry beside code: nothing imports or reads it."""
@@ -33,9 +31,9 @@ class ForeignAppError(FedrobustError):
 def installed_files() -> dict[str, bytes]:
     """Return the installed apps' code: path -> content."""
     return {
-        path.relative_to(ROOT).as_posix(): path.read_bytes()
+        path.relative_to(HOME).as_posix(): path.read_bytes()
         for package in PACKAGES
-        for path in sorted((ROOT / package).rglob("*.py"))
+        for path in sorted((HOME / package).rglob("*.py"))
     }
 
 
