@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fedrobust.models.input_format import UNIT, InputFormat
-from fedrobust.models.recognition import recognised_range
+from fedrobust.models.recognition import _affine, _first_nodes, recognised_range
 
 COLOUR, GREY = (8, 8, 3), (8, 8, 1)
 BYTES, CENTRED, WHOLE = InputFormat(high=255.0), InputFormat(low=-1.0), InputFormat(high=255.0, whole=True)
@@ -135,3 +135,29 @@ def test_a_model_that_shows_no_layers_shows_no_range():
 def test_the_range_changes_where_pixels_would_leave_it(scale, offset, expected):
     """Below 1/8, 8 grey levels would be one deviation; what becomes 0 lies between -0.01 and 1.5 of the range."""
     assert shown(rescaling(scale, offset)) == expected
+
+
+def test_a_normalisation_has_the_mean_of_its_channels_factors_and_offsets():
+    """(x - 1) / 2, (x - 2) / 2 and (x - 3) / 4."""
+    inputs = keras.Input(COLOUR)
+    layer = keras.layers.Normalization(mean=[1.0, 2, 3], variance=[4.0, 4, 16])
+    (node,) = _first_nodes(keras.Model(inputs, layer(inputs)))
+    assert _affine(node) == pytest.approx((1.25 / 3, -2.25 / 3))
+
+
+@pytest.mark.parametrize(
+    ("operation", "pair"),
+    [
+        (lambda x: x * 3, (3.0, 0.0)),
+        (lambda x: x / 4, (0.25, 0.0)),
+        (lambda x: keras.ops.divide(x, 4), (0.25, 0.0)),
+        (lambda x: x + np.array([1.0, 2, 6]), (1.0, 3.0)),
+        (lambda x: x - 5, (1.0, -5.0)),
+        (keras.layers.Rescaling([1.0, 2, 3], [0.0, 0, 3]), (2.0, 1.0)),
+        (lambda x: 3 * x, None),
+    ],
+)
+def test_a_number_after_the_images_is_a_factor_or_an_offset(operation, pair):
+    inputs = keras.Input(COLOUR)
+    (node,) = _first_nodes(keras.Model(inputs, operation(inputs)))
+    assert _affine(node) == pair

@@ -87,6 +87,10 @@ ONES, TWO = np.ones(3, np.float32), np.ones(2, np.float32)
         (with_arrays(trainable=ONES, statistics=TWO, more=TWO), "weights hold .*more"),
         (honest(gift=1), r"metrics \['gift'\] were not asked for"),
         (honest(round=2), "a reply to round 2: this is round 1"),
+        (
+            honest(**dict.fromkeys("gfedcba", 1)),
+            r"^metrics \['a', 'b', 'c', 'd', 'e'\] were not asked for$",
+        ),
         (honest(**{"x" * 10**6: 1}), r"^metrics \['x{40}'\] were not asked for$"),
     ],
 )

@@ -342,7 +342,7 @@ def test_a_client_is_told_which_node_it_is(monkeypatch):
     seen = []
 
     def app(message, context):
-        seen.append((dict(context.node_config), context.node_id))
+        seen.append((dict(context.node_config), context.node_id, context.run_id))
         return echoed(message, context)
 
     actor = Actor.__new__(Actor)
@@ -350,8 +350,9 @@ def test_a_client_is_told_which_node_it_is(monkeypatch):
     handle = SimpleNamespace(answer=SimpleNamespace(remote=lambda *values: actor.answer(*values)))
     monkeypatch.setattr(ray, "put", lambda value: value)
     monkeypatch.setattr(ray, "get", lambda value: value)
-    RayWorker(handle, Shelf()).answer(asked(), context_of())
-    assert seen == [({"partition-id": 1}, 2)]
+    message = asked()
+    RayWorker(handle, Shelf()).answer(message, context_of())
+    assert seen == [({"partition-id": 1}, 2, message.metadata.run_id)]
 
 
 def test_a_cluster_that_listens_is_reached_and_one_that_does_not_is_said():
