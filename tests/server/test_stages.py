@@ -458,7 +458,9 @@ def a_round(stub, tmp_path, made, number=3, state=None, entry=None, error=None, 
         making,
         lambda *given: setattr(seen, "evaluated", given) or {"validation": None},
     )
-    done.round_record = lambda *given: dict(entry or {"round": number, "defence": None}, given=len(given))
+    done.round_record = lambda number, strategy, began, made, *more: dict(
+        entry or {"round": number, "defence": None}, noted=[number, began, made.kept, *more]
+    )
     done.grid = "grid"
     deployed = SimpleNamespace(save=lambda path: path.write_text("deployed"))
     classifier = SimpleNamespace(deployable=lambda given: setattr(seen, "deployed", given) or deployed)
@@ -488,7 +490,8 @@ def test_a_round_asks_trains_measures_and_is_saved_before_it_is_told(stub, tmp_p
     assert seen.exchanged == ("grid", ["message"] * 4, done.experiment.engine.client_timeout)
     assert seen.made == (3, seen.state, seen.strategy, seen.evaluator, "recalibrate", "replies")
     assert seen.evaluated == (3, seen.evaluator, new.weights)
-    entry = {"round": 3, "defence": None, "given": 5, "training-seconds": 0.0}
+    noted = [3, 12.0, "", {"validation": None}]
+    entry = {"round": 3, "defence": None, "noted": noted, "training-seconds": 0.0}
     assert told == [RoundStarted(3, 4), RoundFinished(entry)]
     assert done.result["rounds"] == [entry]
     assert (tmp_path / "metrics.jsonl").read_text() == json.dumps(entry) + "\n"
