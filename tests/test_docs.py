@@ -14,6 +14,7 @@ import typer
 
 from fedrobust import cli
 from fedrobust.aggregation import RULES, Updates
+from fedrobust.audit.review import ADVICE
 from fedrobust.config import Experiment
 from fedrobust.sweeps.sweep import Sweep
 
@@ -93,6 +94,12 @@ def test_every_package_stands_in_the_architecture():
     page = (PROJECT / "docs/architecture.md").read_text()
     packages = [path.parent.name for path in (PROJECT / "fedrobust").glob("*/__init__.py")]
     assert [name for name in packages if f"`{name}`" not in page] == []
+
+
+def test_every_check_of_an_audit_stands_on_its_page():
+    page = (PROJECT / "docs/audit.md").read_text()
+    rows = [f"| {check} | {advice.called} | {advice.next} |" for check, advice in ADVICE.items()]
+    assert [row for row in rows if row not in page] == []
 
 
 def test_the_readme_is_short():

@@ -90,7 +90,7 @@ ADVICE = {
         "a failing attack", "Do not believe these attacks on this model; look at its scores."
     ),
     "catastrophic overfitting: single step survives, iterations do not": Advice(
-        "catastrophic overfitting: single step survives, iterations do not",
+        "catastrophic overfitting",
         "Take the model of the round before the fall, or train with several steps.",
     ),
     "control: no better than the undefended model": Advice(
