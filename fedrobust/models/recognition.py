@@ -142,13 +142,16 @@ def _affine(node: Any) -> tuple[float, float] | None:
 
 
 def _arithmetic(kind: str, arguments: tuple[Any, ...]) -> tuple[float, float] | None:
-    """Return the same of ``images * number``, ``/``, ``+`` and ``-``."""
-    if len(arguments) != 2 or not isinstance(arguments[0], keras.KerasTensor):
+    """Return the same of ``images * number``, ``/``, ``+`` and ``-``, and of ``number * images``, ``+`` and ``-``."""
+    places = [place for place, each in enumerate(arguments) if isinstance(each, keras.KerasTensor)]
+    if len(arguments) != 2 or len(places) != 1:
         return None
     try:
-        number = float(np.mean(np.asarray(arguments[1], np.float64)))
+        number = float(np.mean(np.asarray(arguments[1 - places[0]], np.float64)))
     except (TypeError, ValueError):
         return None
+    first = places[0] == 0
     if kind in ("Divide", "TrueDivide"):
-        return (1 / number, 0.0) if number else None
-    return {"Multiply": (number, 0.0), "Add": (1.0, number), "Subtract": (1.0, -number)}.get(kind)
+        return (1 / number, 0.0) if number and first else None
+    subtracted = (1.0, -number) if first else (-1.0, number)
+    return {"Multiply": (number, 0.0), "Add": (1.0, number), "Subtract": subtracted}.get(kind)

@@ -41,6 +41,7 @@ def rescaling(scale, offset=0.0):
         ([lambda x: x / 255], BYTES),
         ([lambda x: keras.ops.divide(x, 255)], BYTES),
         ([lambda x: x * (1 / 255)], BYTES),
+        ([lambda x: (1 / 255) * x], BYTES),
         ([lambda x: x / 127.5 - 1], BYTES),
         ([lambda x: x - 117], BYTES),
         ([lambda x: x + 1], CENTRED),
@@ -154,10 +155,14 @@ def test_a_normalisation_has_the_mean_of_its_channels_factors_and_offsets():
         (lambda x: x + np.array([1.0, 2, 6]), (1.0, 3.0)),
         (lambda x: x - 5, (1.0, -5.0)),
         (keras.layers.Rescaling([1.0, 2, 3], [0.0, 0, 3]), (2.0, 1.0)),
-        (lambda x: 3 * x, None),
+        (lambda x: 3 * x, (3.0, 0.0)),
+        (lambda x: keras.ops.add(np.array([1.0, 2, 6]), x), (1.0, 3.0)),
+        (lambda x: 5 - x, (-1.0, 5.0)),
+        (lambda x: 5 / x, None),
+        (lambda x: x * x, None),
     ],
 )
-def test_a_number_after_the_images_is_a_factor_or_an_offset(operation, pair):
+def test_a_number_beside_the_images_is_a_factor_or_an_offset(operation, pair):
     inputs = keras.Input(COLOUR)
     (node,) = _first_nodes(keras.Model(inputs, operation(inputs)))
     assert _affine(node) == pair
