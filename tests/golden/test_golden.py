@@ -50,6 +50,9 @@ def test_every_case_is_recorded_and_nothing_else():
         ("ab" * 32, "cd" * 32, 1, 0),
         ("ab" * 32, "finished", 1, 1),
         (None, 0.0, 1, 1),
+        ({"bytes": 376236}, {"bytes": 375504}, 1, 0),
+        ({"bytes": 376236}, {"bytes": 104112}, 1, 1),
+        ({"bytes": 376236}, {"bytes": None}, 1, 1),
     ],
 )
 def test_what_counts_as_a_difference(one, other, exact, elsewhere):
