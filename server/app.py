@@ -56,16 +56,16 @@ from fedrobust.shares import sample_size
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
 from fedrobust.study import dataset_of, initial_model, partition_of
-from server.auditor import UNDEFENDED, audited, audited_student, check_control
-from server.defender import Defender
-from server.distiller import Lesson, Student, distil_student, plan_lesson, twin_of
+from server.aggregation_step import AggregationStep
+from server.client_registry import registry_of
 from server.errors import AttackFailedError, RoundError
-from server.evaluator import Evaluator
-from server.forecaster import check_aggregation, evaluation_threads, forecast_of
-from server.population import population_of
-from server.root import root_of
+from server.federation import FederatedStrategy
+from server.forecast import check_aggregation, evaluation_threads, forecast_of
+from server.root_update import root_update_of
 from server.soundness import weights_fault
-from server.strategy import FederatedStrategy
+from server.stages.audit import UNDEFENDED, audited, audited_student, check_control
+from server.stages.distillation import DistillationPlan, Student, distil_student, plan_distillation, twin_of
+from server.stages.evaluation import Evaluator
 from server.tolerance import tolerance_of
 
 app = ServerApp()
@@ -155,7 +155,7 @@ class Study:
         emit(StageStarted("building the model"))
         classifier, weights = initial_model(experiment)
         check_aggregation(experiment, classifier.layout)
-        lesson = plan_lesson(experiment, dataset) if experiment.distillation.enabled else None
+        lesson = plan_distillation(experiment, dataset) if experiment.distillation.enabled else None
         self.result["tolerance"] = tolerance_of(experiment)
         self.result["environment"] = environment(self.workers)
         self.result["dataset"] = described(dataset)
@@ -183,7 +183,7 @@ class Study:
             self.run_in(folder, Evaluator.of(experiment, dataset, classifier, self.pool), state, lesson)
 
     def run_in(
-        self, folder: RunFolder, evaluator: Evaluator, state: Checkpoint, lesson: Lesson | None
+        self, folder: RunFolder, evaluator: Evaluator, state: Checkpoint, lesson: DistillationPlan | None
     ) -> None:
         """Run what is left of the study in its folder."""
         try:
@@ -287,14 +287,14 @@ class Study:
         experiment, layout = self.experiment, evaluator.classifier.layout
         problem = Problem.of(evaluator.dataset)
         emit(StageStarted("preparing the clients"))
-        population = population_of(self.grid, experiment, problem, layout)
+        population = registry_of(self.grid, experiment, problem, layout)
         for reason in population.refused:
             emit(StageStarted(f"a node is left out: {reason}"))
         known, wanted = len(population.partitions), experiment.federation.clients
         if known < wanted:
             emit(StageStarted(f"{known} of {wanted} clients have a node: the others take no part"))
         rare = rare_hospitals(experiment) if experiment.malicious else ()
-        defender = Defender(experiment, root_of(experiment, evaluator.dataset), rare)
+        defender = AggregationStep(experiment, root_update_of(experiment, evaluator.dataset), rare)
         strategy = FederatedStrategy(experiment, layout, problem, population, defender)
         forecast = forecast_of(
             experiment, evaluator.dataset, layout, strategy, self.workers, evaluator.classifier
@@ -470,7 +470,7 @@ class Study:
         }
 
     def conclude(
-        self, folder: RunFolder, evaluator: Evaluator, weights: Weights, lesson: Lesson | None
+        self, folder: RunFolder, evaluator: Evaluator, weights: Weights, lesson: DistillationPlan | None
     ) -> None:
         """Evaluate the selected model, distil its student, export it."""
         experiment = self.experiment

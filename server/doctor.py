@@ -8,13 +8,13 @@ from fedrobust.config import Experiment
 from fedrobust.data.dataset import Problem
 from fedrobust.runs.events import ForecastMade, StageStarted, emit
 from fedrobust.study import dataset_of, initial_model, partition_of
-from server.auditor import check_control
-from server.defender import Defender
-from server.distiller import plan_lesson
-from server.forecaster import check_aggregation, forecast_of
-from server.population import population_of
-from server.root import root_of
-from server.strategy import FederatedStrategy
+from server.aggregation_step import AggregationStep
+from server.client_registry import registry_of
+from server.federation import FederatedStrategy
+from server.forecast import check_aggregation, forecast_of
+from server.root_update import root_update_of
+from server.stages.audit import check_control
+from server.stages.distillation import plan_distillation
 
 app = ServerApp()
 
@@ -36,11 +36,11 @@ def main(grid: Grid, context: Context) -> None:
     classifier, _ = initial_model(experiment)
     check_aggregation(experiment, classifier.layout)
     if experiment.distillation.enabled:
-        plan_lesson(experiment, dataset)
+        plan_distillation(experiment, dataset)
     problem = Problem.of(dataset)
     emit(StageStarted("preparing the clients"))
-    population = population_of(grid, experiment, problem, classifier.layout)
-    defender = Defender(experiment, root_of(experiment, dataset))
+    population = registry_of(grid, experiment, problem, classifier.layout)
+    defender = AggregationStep(experiment, root_update_of(experiment, dataset))
     strategy = FederatedStrategy(experiment, classifier.layout, problem, population, defender)
     forecast = forecast_of(
         experiment, dataset, classifier.layout, strategy, getattr(grid, "workers", 0), classifier

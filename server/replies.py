@@ -54,7 +54,7 @@ CLAIMED = frozenset(("examples", "num-examples", "steps", "loss", "accuracy", "s
 
 
 @dataclass(frozen=True)
-class Introduction:
+class NodeInfo:
     """Who a node says it is.
 
     Attributes:
@@ -114,7 +114,7 @@ def read_reply(
         return Failure(partition, f"it cannot be read: {first_reason(told(error))}")
 
 
-def read_introduction(message: Message, layout: Layout, clients: int) -> Introduction | Failure:
+def read_node_info(message: Message, layout: Layout, clients: int) -> NodeInfo | Failure:
     """Return who a node says it is, or why it cannot take part."""
     node = message.metadata.src_node_id
     try:
@@ -127,7 +127,7 @@ def read_introduction(message: Message, layout: Layout, clients: int) -> Introdu
         return Failure(node, f"its introduction cannot be read: {first_reason(told(error))}")
 
 
-def _introduced(message: Message, node: int, layout: Layout, clients: int) -> Introduction:
+def _introduced(message: Message, node: int, layout: Layout, clients: int) -> NodeInfo:
     hospital = message.content.get("hospital")
     if not isinstance(hospital, MetricRecord):
         raise ReplyError(f"records {_few(message.content)}: a node introduces itself with hospital")
@@ -153,7 +153,7 @@ def _introduced(message: Message, node: int, layout: Layout, clients: int) -> In
     memory = hospital.get("memory-bytes")
     if type(memory) is not int or not 0 <= memory <= MOST_MEMORY:
         raise ReplyError(f"memory-bytes = {_short(memory)}: a whole number from 0 to {MOST_MEMORY}")
-    return Introduction(partition, node, examples, seconds, memory)
+    return NodeInfo(partition, node, examples, seconds, memory)
 
 
 def _checked(message: Message, partition: int, layout: Layout, round: int, most_examples: int) -> Reply:

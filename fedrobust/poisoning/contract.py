@@ -140,7 +140,7 @@ class Attack:
     def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
         """Return what malicious clients send that see the `honest` updates: (d,) or (malicious, d)."""
         (part,) = self._having("coalition")
-        # What overshoots float32 is sent as its largest number: see `server.defender`.
+        # What overshoots float32 is sent as its largest number: see `server.aggregation_step`.
         with np.errstate(over="ignore", invalid="ignore"):
             sent: np.ndarray = part.coalition(honest, scene)
         return sent

@@ -11,8 +11,8 @@ from fedrobust.deployment.keys import ADMITTED, KeyListError
 from fedrobust.flower.identity import server_identity
 from fedrobust.models.layout import Entry, Layout
 from fedrobust.runs.environment import code_digest
+from server.client_registry import registry_of
 from server.errors import RoundError
-from server.population import population_of
 
 LAYOUT = Layout((Entry("kernel", (3,), "trainable"),))
 PROBLEM = Problem((28, 28, 1), 2)
@@ -58,7 +58,7 @@ def identity():
 
 def population(fleet, clients=3):
     study = Experiment.quickstart([f"federation.clients={clients}"])
-    return population_of(fleet, study, PROBLEM, LAYOUT)
+    return registry_of(fleet, study, PROBLEM, LAYOUT)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import fedrobust
 from fedrobust.config import Experiment
 from fedrobust.runs.events import ForecastMade, RoundStarted
 from fedrobust.runs.forecast import DoesNotFitError
-from server import forecaster
+from server import forecast as forecaster
 
 SMALL = {
     "data__samples": 200,

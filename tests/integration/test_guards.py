@@ -21,7 +21,7 @@ from fedrobust.simulation.simulate import simulate
 from fedrobust.study import initial_model
 from server.app import UnmeasurableError
 from server.errors import AttackFailedError, RoundError
-from server.evaluator import Evaluator
+from server.stages.evaluation import Evaluator
 
 SETTINGS = {
     "data__samples": 90,

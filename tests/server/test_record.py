@@ -8,8 +8,9 @@ from fedrobust.config import Experiment
 from fedrobust.data.dataset import Problem
 from fedrobust.models.layout import Entry, Layout
 from fedrobust.randomness import Purpose, generator
-from server.defender import Defender
-from server.population import Population
+from server.aggregation_step import AggregationStep
+from server.client_registry import ClientRegistry
+from server.federation import FederatedStrategy, ReplyNote, RoundOutcome, outcome_of
 from server.replies import Failure
 from server.soundness import (
     LARGEST_MEAN,
@@ -19,13 +20,12 @@ from server.soundness import (
     statistics_fault,
     update_fault,
 )
-from server.strategy import FederatedStrategy, ReplyNote, RoundOutcome, outcome_of
 
 FLIP = {"poisoning__attack": "sign-flip", "poisoning__malicious": [1, 2, 5]}
 
 
-def defender(rare=(), clients=8, **settings) -> Defender:
-    return Defender(Experiment.of(federation__clients=clients, **settings), None, rare)
+def defender(rare=(), clients=8, **settings) -> AggregationStep:
+    return AggregationStep(Experiment.of(federation__clients=clients, **settings), None, rare)
 
 
 # -- The defence ---------------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def test_of_several_faults_variances_below_0_are_told_first_then_means():
 
 def strategy(partitions, **settings) -> FederatedStrategy:
     experiment = Experiment.of(federation__clients=40, **settings)
-    population = Population(np.array(partitions), None, np.full(len(partitions), 5), 0.1, 10)
+    population = ClientRegistry(np.array(partitions), None, np.full(len(partitions), 5), 0.1, 10)
     return FederatedStrategy(experiment, None, Problem((4, 4, 1), 2), population, None)
 
 

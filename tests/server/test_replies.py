@@ -17,11 +17,11 @@ from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.runs.environment import code_digest
 from fedrobust.shares import round_half_up
 from fedrobust.simulation.grid import SimulatedGrid
-from server.defender import Defender
+from server.aggregation_step import AggregationStep
+from server.client_registry import ClientRegistry, registry_of
 from server.errors import RoundError
-from server.population import Population, population_of
-from server.replies import Failure, Introduction, Reply, read_introduction, read_reply
-from server.strategy import FederatedStrategy
+from server.federation import FederatedStrategy
+from server.replies import Failure, NodeInfo, Reply, read_node_info, read_reply
 
 LAYOUT = Layout((Entry("kernel", (3,), "trainable"), Entry("mean", (2,), "statistic")))
 
@@ -117,7 +117,7 @@ def test_errors_are_reported_by_their_last_line():
     error = Message(Error(2, "Traceback ...\n  file\nOSError: disk full"), reply_to=asked)
     assert read_reply(error, 4, LAYOUT, 1) == Failure(4, "OSError: disk full")
     assert read_reply(Message(Error(7), reply_to=asked), 4, LAYOUT, 1) == Failure(4, "error 7")
-    assert read_introduction(error, LAYOUT, 5) == Failure(1, "OSError: disk full")
+    assert read_node_info(error, LAYOUT, 5) == Failure(1, "OSError: disk full")
 
 
 INTRODUCTION = {
@@ -143,10 +143,10 @@ def test_introductions(changes, reason):
     def read(record):
         given = {key: value for key, value in record.items() if value is not None}
         records = {"hospital": MetricRecord(given), "software": ConfigRecord({"code": code})}
-        return read_introduction(message(records), LAYOUT, 5)
+        return read_node_info(message(records), LAYOUT, 5)
 
     code = code_digest()
-    assert read(INTRODUCTION) == Introduction(2, 1, 7, 0.5, 10**9)
+    assert read(INTRODUCTION) == NodeInfo(2, 1, 7, 0.5, 10**9)
     assert read({**INTRODUCTION, **changes}).reason.startswith(reason)
     code = "0" * 64
     assert read(INTRODUCTION).reason.startswith("fedrobust's code there has digest 000000000000")
@@ -155,7 +155,7 @@ def test_introductions(changes, reason):
 def population(sizes):
     clients = len(sizes)
     nodes = {partition: partition + 100 for partition in range(clients)}
-    return Population(np.arange(clients), nodes, np.array(sizes), 0.1, 10**9)
+    return ClientRegistry(np.arange(clients), nodes, np.array(sizes), 0.1, 10**9)
 
 
 def strategy(clients=4, sizes=None, **settings):
@@ -165,7 +165,7 @@ def strategy(clients=4, sizes=None, **settings):
         LAYOUT,
         Problem((4, 4, 1), 2),
         population(sizes or [10**6] * clients),
-        Defender(experiment, lambda current, images, round: np.ones(3, np.float32)),
+        AggregationStep(experiment, lambda current, images, round: np.ones(3, np.float32)),
     )
 
 
@@ -385,7 +385,7 @@ def test_whatever_reading_a_reply_raises_is_its_clients_failure(error):
     records["weights"].__dict__["_data"] = Trap()
     for answer in (
         read_reply(message(records), 4, LAYOUT, 1),
-        read_introduction(message({"hospital": MetricRecord(), "software": ConfigRecord()}), LAYOUT, 5),
+        read_node_info(message({"hospital": MetricRecord(), "software": ConfigRecord()}), LAYOUT, 5),
     ):
         assert isinstance(answer, Failure)
     assert type(error).__name__ in read_reply(message(records), 4, LAYOUT, 1).reason
@@ -409,7 +409,7 @@ def test_a_reason_is_one_short_line_whoever_wrote_it():
     )
     for answer in (
         read_reply(Message(Error(2, text), reply_to=asked), 4, LAYOUT, 1),
-        read_introduction(Message(Error(2, text), reply_to=asked), LAYOUT, 5),
+        read_node_info(Message(Error(2, text), reply_to=asked), LAYOUT, 5),
         Failure(4, text),
     ):
         assert answer.reason.isprintable()
@@ -441,7 +441,7 @@ def test_an_introduction_of_nonsense_costs_the_node_its_place(changes, reason):
     hospital = MetricRecord(INTRODUCTION)
     hospital.__dict__["_data"].update(changes)
     records = {"hospital": hospital, "software": ConfigRecord({"code": code_digest()})}
-    assert read_introduction(message(records), LAYOUT, 5).reason.startswith(reason)
+    assert read_node_info(message(records), LAYOUT, 5).reason.startswith(reason)
 
 
 class Introduced(SimulatedGrid):
@@ -467,7 +467,7 @@ def introduced(*changes, workers=2):
     hospitals = [{**INTRODUCTION, "partition": place, **change} for place, change in enumerate(changes)]
     experiment = Experiment.of(federation__clients=len(changes))
     with Introduced(hospitals, workers) as grid:
-        return population_of(grid, experiment, Problem((28, 28, 1), 2), LAYOUT)
+        return registry_of(grid, experiment, Problem((28, 28, 1), 2), LAYOUT)
 
 
 def test_a_liar_among_the_introductions_moves_no_figure_beyond_the_others():
@@ -491,7 +491,7 @@ def test_an_error_whose_reason_is_no_text_is_a_failure(reason):
     asked = Message(RecordDict(), 1, MessageType.TRAIN)
     hostile = Message(Error(2, "x"), reply_to=asked)
     hostile.error.__dict__["_reason"] = reason
-    for answer in (read_reply(hostile, 4, LAYOUT, 1), read_introduction(hostile, LAYOUT, 5)):
+    for answer in (read_reply(hostile, 4, LAYOUT, 1), read_node_info(hostile, LAYOUT, 5)):
         assert isinstance(answer, Failure)
         assert answer.reason.isprintable()
 

@@ -135,7 +135,7 @@ def begun(stub, tmp_path, lesson="lesson", **settings):
         check_control=called("control"),
         initial_model=lambda experiment: (classifier, weights(1.0)),
         check_aggregation=called("aggregation"),
-        plan_lesson=called("lesson", lesson),
+        plan_distillation=called("lesson", lesson),
         tolerance_of=lambda experiment: {"clients": 1},
         environment=lambda workers: {**VERSIONS, "workers": workers},
         Evaluator=SimpleNamespace(of=lambda *given: ("evaluator", *given)),
@@ -407,10 +407,10 @@ def test_clients_get_ready_and_the_costs_are_told_before_the_first_round(stub, t
         return lambda *given: seen.update({name: given}) or answer
 
     stub(
-        population_of=noted("population", population),
+        registry_of=noted("population", population),
         rare_hospitals=noted("rare", [2]),
-        root_of=noted("root", "root"),
-        Defender=noted("defender", "defender"),
+        root_update_of=noted("root", "root"),
+        AggregationStep=noted("defender", "defender"),
         FederatedStrategy=noted("strategy", "strategy"),
         forecast_of=noted("forecast", Forecast()),
     )

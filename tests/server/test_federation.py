@@ -15,11 +15,11 @@ from fedrobust.flower.identity import server_identity
 from fedrobust.flower.records import weights_of, weights_record
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.poisoning import Attack
-from server.defender import Defender
+from server.aggregation_step import AggregationStep
+from server.client_registry import ClientRegistry
 from server.errors import AttackFailedError, RoundError
-from server.population import Population
+from server.federation import FederatedStrategy
 from server.soundness import memory_fault, statistics_fault, update_fault, weights_fault
-from server.strategy import FederatedStrategy
 
 LAYOUT = Layout(
     (
@@ -44,8 +44,8 @@ def identity():
 def strategy(clients=4, **settings) -> FederatedStrategy:
     experiment = Experiment.of(federation__clients=clients, **settings)
     nodes = {partition: partition + 100 for partition in range(clients)}
-    population = Population(np.arange(clients), nodes, np.full(clients, 50), 0.1, 10**9)
-    defender = Defender(experiment, lambda current, images, round: np.ones(3, np.float32))
+    population = ClientRegistry(np.arange(clients), nodes, np.full(clients, 50), 0.1, 10**9)
+    defender = AggregationStep(experiment, lambda current, images, round: np.ones(3, np.float32))
     server = FederatedStrategy(experiment, LAYOUT, Problem((4, 4, 1), 2), population, defender)
     current = Weights(np.full(3, 7.0, np.float32), np.array(GOOD, np.float32))
     server.configure_train(1, weights_record(current), {}, None)
@@ -155,7 +155,7 @@ class Picky:
 
 def test_a_rule_that_can_make_nothing_of_the_replies_has_failed_in_a_sentence():
     server = strategy()
-    server.defender.defence = Defence(Picky())
+    server.aggregation_step.defence = Defence(Picky())
     with pytest.raises(
         RoundError, match=r"round 1: the rule can make nothing of the replies: .*SVD did not converge"
     ):
@@ -263,7 +263,7 @@ def test_a_coalition_that_fails_stops_the_study_too():
 
     for on_failure in ("stop", "mark"):
         server = strategy(**{**KNOWN, "poisoning__attack": "ipm", "poisoning__on_failure": on_failure})
-        server.defender.attack = Attack((Crashes(),))
+        server.aggregation_step.attack = Attack((Crashes(),))
         replies = [reply(client) for client in range(4)]
         if on_failure == "stop":
             with pytest.raises(AttackFailedError, match="malicious client 3 failed: KeyError: 'target'"):

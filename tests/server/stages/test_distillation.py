@@ -11,8 +11,14 @@ from fedrobust.edge.export import ExportError
 from fedrobust.models.layout import Weights
 from fedrobust.study import weights_seed
 from fedrobust.training.distillation import Distilled
-from server import distiller
-from server.distiller import Lesson, distil_student, plan_lesson, transfer_images, twin_of
+from server.stages import distillation as distiller
+from server.stages.distillation import (
+    DistillationPlan,
+    distil_student,
+    plan_distillation,
+    transfer_images,
+    twin_of,
+)
 
 TAUGHT = Weights(np.ones(2, np.float32), np.zeros(1, np.float32))
 SETTINGS = {
@@ -28,7 +34,9 @@ SETTINGS = {
 
 @pytest.fixture
 def lesson():
-    return Lesson("student", np.zeros((4, 8, 8, 1), np.uint8), np.array([0, 1, 0, 1], np.int32), "somewhere")
+    return DistillationPlan(
+        "student", np.zeros((4, 8, 8, 1), np.uint8), np.array([0, 1, 0, 1], np.int32), "somewhere"
+    )
 
 
 def dataset(shape=(8, 8, 1), names=("benign", "malignant"), images=3):
@@ -80,7 +88,7 @@ def test_its_twin_learns_the_labels_of_the_same_images_in_the_same_way(monkeypat
     monkeypatch.setattr(distiller, "teach_labels", teach_labels)
     assert twin_of(Experiment.of(**SETTINGS), lesson) is TAUGHT
     assert asked == [("student", lesson.images, lesson.labels, 7, 16, 0.25, 5)]
-    unlabelled = Lesson("student", lesson.images, None, "somewhere")
+    unlabelled = DistillationPlan("student", lesson.images, None, "somewhere")
     assert twin_of(Experiment.of(**SETTINGS), unlabelled) is None
     assert len(asked) == 1
 
@@ -111,7 +119,7 @@ def built(monkeypatch):
 def test_a_student_is_built_for_the_studys_images_with_random_weights_of_its_own(built):
     experiment = Experiment.of(**SETTINGS, distillation__image_size=24)
     own = dataset()
-    lesson = plan_lesson(experiment, own)
+    lesson = plan_distillation(experiment, own)
     settings = {"image_size": 24, "momentum": 0.75, "seed": weights_seed(experiment, model=1)}
     assert built.asked == [(("edge-cnn", (8, 8, 1), 2), settings)]
     assert settings["seed"] != weights_seed(experiment)
@@ -123,13 +131,13 @@ def test_a_student_is_built_for_the_studys_images_with_random_weights_of_its_own
 
 def test_a_student_of_ones_own_is_tried_before_anything_is_trained(built):
     settings = {**SETTINGS, "distillation__student": "my.models:build"}
-    plan_lesson(Experiment.of(**settings, export__formats=["int8"]), dataset())
+    plan_distillation(Experiment.of(**settings, export__formats=["int8"]), dataset())
     assert built.exported == [("model with random", ("int8",))]
     built.refusal = "LiteRT has no built-in operation for: Erfinv"
-    plan_lesson(Experiment.of(**settings, export__enabled=False), dataset())
+    plan_distillation(Experiment.of(**settings, export__enabled=False), dataset())
     assert len(built.exported) == 1
     with pytest.raises(ConfigError) as refusal:
-        plan_lesson(Experiment.of(**settings), dataset())
+        plan_distillation(Experiment.of(**settings), dataset())
     assert str(refusal.value) == (
         'distillation.student = "my.models:build": LiteRT has no built-in operation for: Erfinv; choose another '
         "network, or set export.enabled = false"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fedrobust
-import server.evaluator
+import server.stages.evaluation
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Split
 from fedrobust.evaluation.metrics import NotFiniteError
@@ -16,7 +16,7 @@ from fedrobust.evasion import Threat
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Goal
 from fedrobust.study import evasion_of
-from server.evaluator import NO_CONTROL, PROBED, Evaluator
+from server.stages.evaluation import NO_CONTROL, PROBED, Evaluator
 
 BRIGHT = np.full((4, 4, 1), 200, np.uint8)
 DARK = np.full((4, 4, 1), 20, np.uint8)
@@ -101,7 +101,7 @@ def handed(monkeypatch):
             given[name] = (places, settings)
             return name
 
-        monkeypatch.setattr(f"server.evaluator.{name}", note)
+        monkeypatch.setattr(f"server.stages.evaluation.{name}", note)
     return given
 
 
@@ -150,11 +150,11 @@ def test_training_is_watched_by_the_accuracy_under_pgd_where_clients_train_adver
         given.append((places, settings))
         return real(*places, **settings)
 
-    real = server.evaluator.attack
-    monkeypatch.setattr(server.evaluator, "attack", attack)
+    real = server.stages.evaluation.attack
+    monkeypatch.setattr(server.stages.evaluation, "attack", attack)
     for epsilon, share in ((0.1, 1.0), (0.35, 3 / 8), (0.5, 0.0)):
         monkeypatch.setattr(
-            server.evaluator, "recipe_of", lambda experiment, e=epsilon: SimpleNamespace(epsilon=e)
+            server.stages.evaluation, "recipe_of", lambda experiment, e=epsilon: SimpleNamespace(epsilon=e)
         )
         judge = evaluator(linear_classifier, dataset, training__recipe="fgsm", seed=5)
         assert judge.probe(weights()) == share

@@ -17,11 +17,11 @@ from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
 from fedrobust.study import partition_of
 from server.errors import RoundError
-from server.replies import Failure, Introduction, read_introduction
+from server.replies import Failure, NodeInfo, read_node_info
 
 
 @dataclass(frozen=True)
-class Population:
+class ClientRegistry:
     """The clients of a study.
 
     Attributes:
@@ -61,7 +61,7 @@ class Population:
         return sorted(partitions, key=lambda partition: (-sizes[partition], partition))
 
 
-def population_of(grid: Grid, experiment: Experiment, problem: Problem, layout: Layout) -> Population:
+def registry_of(grid: Grid, experiment: Experiment, problem: Problem, layout: Layout) -> ClientRegistry:
     """Have the clients get ready and say who they are.
 
     In a simulation the workers do, in all their clients' names; on Flower's own carriers, every node.
@@ -73,13 +73,13 @@ def population_of(grid: Grid, experiment: Experiment, problem: Problem, layout: 
     clients = experiment.federation.clients
     # On a coordinator every key stands for one client of the study, whatever its node says.
     admitted = None if isinstance(grid, SimulatedGrid) else admitted_nodes()
-    introductions: dict[int, Introduction] = {}
+    introductions: dict[int, NodeInfo] = {}
     refused: list[str] = []
     asked = 0
     for replies in _answers(grid, content, clients, experiment.engine.client_timeout):
         asked += len(replies)
         for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
-            read = read_introduction(reply, layout, clients)
+            read = read_node_info(reply, layout, clients)
             if isinstance(read, Failure):
                 refused.append(read.reason)
             elif isinstance(grid, SimulatedGrid) and read.partition != read.node - 1:
@@ -100,9 +100,9 @@ def population_of(grid: Grid, experiment: Experiment, problem: Problem, layout: 
     memory = median_low(each.memory_bytes for each in introductions.values())
     if isinstance(grid, SimulatedGrid):
         sizes = np.asarray(partition_of(experiment).sizes)
-        return Population(np.arange(clients), None, sizes, steps, memory, tuple(refused))
+        return ClientRegistry(np.arange(clients), None, sizes, steps, memory, tuple(refused))
     found = sorted(introductions.values(), key=lambda each: each.partition)
-    return Population(
+    return ClientRegistry(
         np.array([each.partition for each in found]),
         {each.partition: each.node for each in found},
         np.array([each.examples for each in found]),
@@ -128,7 +128,7 @@ def _answers(grid: Grid, content: RecordDict, clients: int, timeout: float) -> I
         yield grid.ask_every_worker(MessageType.QUERY, content, first)
 
 
-def misnamed(introduction: Introduction, admitted: Mapping[int, int]) -> str:
+def misnamed(introduction: NodeInfo, admitted: Mapping[int, int]) -> str:
     """Return why a node is refused that is not the client it says it is."""
     node, said = introduction.node, introduction.partition
     if node not in admitted:

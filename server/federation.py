@@ -17,10 +17,10 @@ from fedrobust.flower.records import problem_config, weights_of, weights_record
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.randomness import Purpose, generator
 from fedrobust.shares import sample_size
-from server.collector import collector_for
-from server.defender import Defender, RuleError
+from server.accumulators import collector_for
+from server.aggregation_step import AggregationStep, RuleError
+from server.client_registry import ClientRegistry
 from server.errors import AttackFailedError, RoundError
-from server.population import Population
 from server.replies import MOST_EXAMPLES, Failure, Reply, read_reply
 from server.soundness import statistics_fault
 
@@ -86,25 +86,25 @@ class FederatedStrategy(Strategy):
         experiment: Experiment,
         layout: Layout,
         problem: Problem,
-        population: Population,
-        defender: Defender,
+        population: ClientRegistry,
+        defender: AggregationStep,
     ):
         self.experiment = experiment
         self.layout = layout
         self.problem = problem
-        self.population = population
+        self.registry = population
         self.outcome: RoundOutcome | None = None
         self.memory: Memory = {}
         self._sampled: list[int] = []
         self._current: Weights | None = None
-        self.defender = defender
+        self.aggregation_step = defender
 
     def summary(self) -> None:
         """Say nothing: events do."""
 
     def sample(self, round: int) -> list[int]:
         """Return the partitions that take part in `round`, ascending."""
-        available = self.population.partitions
+        available = self.registry.partitions
         wanted = sample_size(self.experiment.federation.participation, len(available))
         draw = generator(self.experiment.seed, Purpose.SAMPLING, round)
         return sorted(int(partition) for partition in draw.choice(available, wanted, replace=False))
@@ -121,8 +121,8 @@ class FederatedStrategy(Strategy):
         settings = {**config, "round": server_round, **problem_config(self.problem)}
         content = RecordDict({"weights": arrays, "config": ConfigRecord(settings)})
         return [
-            Message(content, self.population.node(partition), MessageType.TRAIN, group_id=str(server_round))
-            for partition in self.population.largest_first(self._sampled)
+            Message(content, self.registry.node(partition), MessageType.TRAIN, group_id=str(server_round))
+            for partition in self.registry.largest_first(self._sampled)
         ]
 
     def aggregate_train(
@@ -143,13 +143,13 @@ class FederatedStrategy(Strategy):
                 "stop".
         """
         assert self._current is not None
-        defender, settings = self.defender, self.experiment.federation
+        defender, settings = self.aggregation_step, self.experiment.federation
         collector = collector_for(
             defender.defence,
             self.layout,
             self._current,
             self._sampled,
-            float(np.median(self.population.sizes)),
+            float(np.median(self.registry.sizes)),
             defender.measured,
         )
         unheard = set(self._sampled)
@@ -158,7 +158,7 @@ class FederatedStrategy(Strategy):
         refused: list[Failure] = []
         broken: list[Failure] = []
         for message in replies:
-            partition = self.population.partition(message.metadata.src_node_id)
+            partition = self.registry.partition(message.metadata.src_node_id)
             if partition is None or partition not in unheard:
                 strangers.append(Failure(-1 if partition is None else partition, "it answered unasked"))
                 continue
@@ -206,7 +206,7 @@ class FederatedStrategy(Strategy):
     def _read(self, message: Message, partition: int, round: int) -> Reply | Failure:
         """Return what a client answers, or why it is left out."""
         checked = self.experiment.federation.claims == "checked"
-        most = self.population.size(partition) if checked else MOST_EXAMPLES
+        most = self.registry.size(partition) if checked else MOST_EXAMPLES
         answer = read_reply(message, partition, self.layout, round, most)
         if isinstance(answer, Failure):
             return answer

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import server.forecaster
+import server.forecast
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Split
 from fedrobust.models.layout import Entry, Layout
 from fedrobust.runs.forecast import DoesNotFitError
-from server.forecaster import check_aggregation, evaluation_threads, forecast_of, int8_bytes, sums_only
-from server.population import Population
+from server.client_registry import ClientRegistry
+from server.forecast import check_aggregation, evaluation_threads, forecast_of, int8_bytes, sums_only
 from server.tolerance import tolerance_of
 
 LAYOUT = Layout((Entry("kernel", (100,), "trainable"), Entry("norm/moving_mean", (20,), "statistic")))
@@ -20,9 +20,9 @@ LAYOUT = Layout((Entry("kernel", (100,), "trainable"), Entry("norm/moving_mean",
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
     """Three cores, of which no study can change the number; a process of 5000 bytes; 10**9 bytes are free."""
-    monkeypatch.setattr(server.forecaster, "cores", lambda: 3)
-    monkeypatch.setattr(server.forecaster, "peak_memory", lambda: 5000)
-    monkeypatch.setattr(server.forecaster, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(server.forecast, "cores", lambda: 3)
+    monkeypatch.setattr(server.forecast, "peak_memory", lambda: 5000)
+    monkeypatch.setattr(server.forecast, "available_memory", lambda: 10**9)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_mean_of_honest_clients_is_summed_as_they_arrive(settings, sums):
 
 
 def refused(monkeypatch, settings, free) -> str:
-    monkeypatch.setattr(server.forecaster, "available_memory", lambda: free)
+    monkeypatch.setattr(server.forecast, "available_memory", lambda: free)
     try:
         check_aggregation(Experiment.of(federation__clients=10, **settings), LAYOUT)
     except DoesNotFitError as error:
@@ -95,7 +95,7 @@ def forecast(workers=2, sampled=(1, 4, 6), layout=LAYOUT, **settings):
             **settings,
         }
     )
-    population = Population(np.array([1, 3, 4, 6]), None, np.array([33, 1000, 64, 8]), 0.6, 700)
+    population = ClientRegistry(np.array([1, 3, 4, 6]), None, np.array([33, 1000, 64, 8]), 0.6, 700)
     seen = []
 
     def sample(round):
@@ -173,11 +173,11 @@ def test_threads_share_an_evaluation():
 @pytest.mark.parametrize("policy", ["average", "recalibrate"])
 def test_measuring_statistics_anew_is_counted(monkeypatch, policy):
     """A forward pass on 40 validation images after each round, at a third of 0.6 s / 32 an image, and its memory."""
-    monkeypatch.setattr(server.forecaster, "recalibration_bytes", lambda classifier, images: 10_000 * images)
+    monkeypatch.setattr(server.forecast, "recalibration_bytes", lambda classifier, images: 10_000 * images)
     experiment = Experiment.of(
         model__batchnorm_policy=policy, federation__clients=10, training__batch_size=32, training__epochs=1
     )
-    population = Population(np.array([0]), None, np.array([64]), 0.6, 700)
+    population = ClientRegistry(np.array([0]), None, np.array([64]), 0.6, 700)
     strategy = SimpleNamespace(population=population, sample=lambda round: [0])
     told = forecast_of(experiment, dataset_of(40), LAYOUT, strategy, 1, classifier=object())
     more = policy == "recalibrate"

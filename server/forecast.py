@@ -14,7 +14,7 @@ from fedrobust.models.recalibration import recalibration_bytes
 from fedrobust.runs.forecast import Forecast, aggregation_bytes, available_memory, check_memory, makespan
 from fedrobust.shares import sample_size
 from fedrobust.training.calibration import peak_memory
-from server.strategy import FederatedStrategy
+from server.federation import FederatedStrategy
 from server.tolerance import tolerance_of
 
 
@@ -60,7 +60,7 @@ def forecast_of(
         workers: clients trained at a time; 0 for all of them, each on a machine of its own.
         classifier: the global model, for what measuring its BatchNorm statistics anew costs.
     """
-    population, training = strategy.population, experiment.training
+    population, training = strategy.registry, experiment.training
     sampled = population.largest_first(strategy.sample(1))
     sizes = population.sizes[np.searchsorted(population.partitions, sampled)]
     images = sizes * (1 + experiment.data.augment)

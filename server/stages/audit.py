@@ -21,7 +21,7 @@ from fedrobust.models.told import Told
 from fedrobust.runs.events import AttackProgressed, CheckFinished, emit, teller
 from fedrobust.runs.folder import RunFolder
 from fedrobust.study import base_of, evasion_of
-from server.evaluator import Evaluator
+from server.stages.evaluation import Evaluator
 
 UNDEFENDED = "undefended.keras"
 """The file of a run that holds the global model of the last round before its recipe began."""

@@ -16,11 +16,11 @@ from fedrobust.models.classifier import Classifier, build_classifier
 from fedrobust.models.layout import Weights
 from fedrobust.study import weights_seed
 from fedrobust.training.distillation import distil, teach_labels
-from server.evaluator import Evaluator
+from server.stages.evaluation import Evaluator
 
 
 @dataclass(frozen=True)
-class Lesson:
+class DistillationPlan:
     """What a student will be taught with, put together before anything is trained.
 
     Attributes:
@@ -51,7 +51,7 @@ class Student:
     record: dict[str, Any]
 
 
-def plan_lesson(experiment: Experiment, dataset: Dataset) -> Lesson:
+def plan_distillation(experiment: Experiment, dataset: Dataset) -> DistillationPlan:
     """Build the study's student and find the images that will teach it.
 
     These are the validation split, or a public set where the study names one: the hospitals' images never leave
@@ -80,10 +80,12 @@ def plan_lesson(experiment: Experiment, dataset: Dataset) -> Lesson:
                 f'distillation.student = "{experiment.distillation.student}": {error}; choose another network, or set '
                 "export.enabled = false"
             ) from error
-    return Lesson(student, images, labels, source)
+    return DistillationPlan(student, images, labels, source)
 
 
-def distil_student(experiment: Experiment, lesson: Lesson, teacher: Evaluator, weights: Weights) -> Student:
+def distil_student(
+    experiment: Experiment, lesson: DistillationPlan, teacher: Evaluator, weights: Weights
+) -> Student:
     """Teach the student of `lesson` what the global model with `weights` answers."""
     started = time.perf_counter()
     settings = experiment.distillation
@@ -112,7 +114,7 @@ def distil_student(experiment: Experiment, lesson: Lesson, teacher: Evaluator, w
     return Student(lesson.student, distilled.weights, record)
 
 
-def twin_of(experiment: Experiment, lesson: Lesson) -> Weights | None:
+def twin_of(experiment: Experiment, lesson: DistillationPlan) -> Weights | None:
     """Return the weights of the student's twin, taught by labels; None where the transfer images have none."""
     if lesson.labels is None:
         return None

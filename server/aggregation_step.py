@@ -24,7 +24,7 @@ from fedrobust.config.resolve import attack_of, defence_of, server_optimizer_of
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Conspiracy, attacks_in
 from fedrobust.randomness import Purpose, generator
-from server.collector import Collected
+from server.accumulators import Collected
 from server.replies import Failure
 from server.soundness import memory_fault, update_fault
 
@@ -33,7 +33,7 @@ Root = Callable[[Weights, int, int], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
-class Defended:
+class StepResult:
     """What a round came to. Nothing of it holds before the round is accepted: the caller keeps it or lets it go.
 
     Attributes:
@@ -55,7 +55,7 @@ class RuleError(ValueError):
     """A rule could make nothing of the updates of a round."""
 
 
-class Defender:
+class AggregationStep:
     """Turns the clients of a round into the next global weights. It keeps nothing from one round to the next.
 
     Args:
@@ -91,7 +91,7 @@ class Defender:
         memory: Memory | None = None,
         refused: Collection[int] = (),
         failures: Sequence[Failure] = (),
-    ) -> Defended:
+    ) -> StepResult:
         """Return the global weights after `round`.
 
         Args:
@@ -105,10 +105,10 @@ class Defender:
         memory = memory or {}
         if isinstance(collected, Weights):
             if self.optimizer is None:
-                return Defended(collected, None, memory)
+                return StepResult(collected, None, memory)
             step = collected.trainable - current.trainable
             trainable, remembered, fault = self._stepped(round, current, step, memory)
-            return Defended(Weights(trainable, collected.statistics), None, remembered, fault)
+            return StepResult(Weights(trainable, collected.statistics), None, remembered, fault)
         defence = self.defence.among(len(collected.partitions))
         cohort = self._cohort(round, current, collected, memory)
         attackers = self.attackers(round, collected.partitions.tolist())
@@ -139,7 +139,7 @@ class Defender:
         statistics = self._statistics(defence, aggregation, collected)
         remembered = _with(memory, "rule", aggregation.memory)
         trainable, remembered, fault = self._stepped(round, current, aggregation.update, remembered)
-        return Defended(Weights(trainable, statistics), record, remembered, fault, conspired)
+        return StepResult(Weights(trainable, statistics), record, remembered, fault, conspired)
 
     def record(
         self, round: int, sampled: Collection[int], refused: Collection[int], failures: Sequence[Failure]

@@ -10,8 +10,8 @@ from fedrobust.checks import check_root
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Dataset, Split
 from fedrobust.models.layout import Weights
-from server import root as module
-from server.root import root_of
+from server import root_update as module
+from server.root_update import root_update_of
 
 
 def split(first, count) -> Split:
@@ -44,7 +44,7 @@ CURRENT = Weights(np.full(3, 2.0, np.float32), np.zeros(0, np.float32))
 
 
 def test_the_root_is_an_update_on_so_many_images_that_no_client_and_no_test_has(dataset, trained):
-    root = root_of(Experiment.of(federation__clients=7), dataset)
+    root = root_update_of(Experiment.of(federation__clients=7), dataset)
     assert root(CURRENT, 25, 1).tolist() == [1.5] * 3, "what training adds to the global weights"
     ((shard, round, partition),) = trained
     numbers = shard.images[:, 0, 0, 0].tolist()
@@ -56,7 +56,7 @@ def test_the_root_is_an_update_on_so_many_images_that_no_client_and_no_test_has(
 
 def test_the_images_stay_the_same_from_round_to_round_and_differ_between_seeds(dataset, trained):
     for seed, round in ((0, 1), (0, 9), (1, 1)):
-        root_of(Experiment.of(seed=seed), dataset)(CURRENT, 10, round)
+        root_update_of(Experiment.of(seed=seed), dataset)(CURRENT, 10, round)
     first, later, other = (call[0].images[:, 0, 0, 0].tolist() for call in trained)
     assert first == later
     assert first != other

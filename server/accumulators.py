@@ -52,11 +52,11 @@ def collector_for(
         measured: whether what the clients sent is looked at beside the rule: all of it is kept then.
     """
     if isinstance(defence.rule, StreamingRule) and not defence.before and not measured:
-        return Sums(defence.rule, layout, typical)
-    return Matrix(current, sampled)
+        return StreamingMean(defence.rule, layout, typical)
+    return UpdateMatrix(current, sampled)
 
 
-class Sums:
+class StreamingMean:
     """Trainable weights and statistics by a rule that needs no client twice."""
 
     def __init__(self, rule: StreamingRule, layout: Layout, typical: float):
@@ -75,7 +75,7 @@ class Sums:
         return Weights(self._trainable.result(), self._statistics.result())
 
 
-class Matrix:
+class UpdateMatrix:
     """One float32 row a client for rules that compare clients, allocated once and filled as replies arrive."""
 
     def __init__(self, current: Weights, sampled: list[int]):

@@ -16,9 +16,9 @@ from fedrobust.models.layout import Entry, Layout
 from fedrobust.runs.environment import code_digest
 from fedrobust.simulation.grid import SimulatedGrid
 from fedrobust.study import partition_of
+from server.client_registry import MOST_ASKED, ClientRegistry, misnamed, registry_of
 from server.errors import RoundError
-from server.population import MOST_ASKED, Population, misnamed, population_of
-from server.replies import Introduction
+from server.replies import NodeInfo
 
 LAYOUT = Layout((Entry("kernel", (3,), "trainable"),))
 PROBLEM = Problem((28, 20, 3), 4)
@@ -86,8 +86,8 @@ class Simulation(SimulatedGrid):
         super().__init__(lambda _: SimpleNamespace(answer=answer, close=lambda: None), {}, clients, workers)
 
 
-def population(grid, clients, **settings) -> Population:
-    return population_of(grid, Experiment.of(federation__clients=clients, **settings), PROBLEM, LAYOUT)
+def population(grid, clients, **settings) -> ClientRegistry:
+    return registry_of(grid, Experiment.of(federation__clients=clients, **settings), PROBLEM, LAYOUT)
 
 
 def simulated(clients, workers, said=None):
@@ -98,8 +98,8 @@ def simulated(clients, workers, said=None):
 # -- Who stands for whom -------------------------------------------------------------------------------------------
 
 
-def made(nodes=None) -> Population:
-    return Population(np.array([1, 4, 6, 7, 9]), nodes, np.array([30, 50, 20, 50, 40]), 0.1, 10)
+def made(nodes=None) -> ClientRegistry:
+    return ClientRegistry(np.array([1, 4, 6, 7, 9]), nodes, np.array([30, 50, 20, 50, 40]), 0.1, 10)
 
 
 def test_in_a_simulation_a_node_is_its_partition_plus_one():
@@ -181,7 +181,7 @@ def test_a_node_that_is_late_is_not_waited_for(monkeypatch):
         seen.append((grid, timeout))
         return [grid.answer(message) for message in messages]
 
-    monkeypatch.setattr("server.population.exchange", exchange)
+    monkeypatch.setattr("server.client_registry.exchange", exchange)
     grid = Carrier({5: 0})
     population(grid, 1, engine__client_timeout=7.5)
     assert seen == [(grid, 7.5)]
@@ -209,7 +209,7 @@ def test_a_simulation_asks_for_no_list_of_keys(monkeypatch, tmp_path):
 
 
 def test_why_a_node_is_another():
-    said = Introduction(3, 12, 10, 0.1, 10)
+    said = NodeInfo(3, 12, 10, 0.1, 10)
     assert (
         misnamed(said, {11: 3}) == "node 12 says it is partition 3: its key is not in the coordinator's list"
     )

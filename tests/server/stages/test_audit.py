@@ -13,8 +13,8 @@ from fedrobust.models.layout import Weights
 from fedrobust.models.told import Told
 from fedrobust.runs.events import AttackProgressed, CheckFinished, listening
 from fedrobust.runs.folder import RunFolder
-from server import auditor
-from server.auditor import (
+from server.stages import audit as auditor
+from server.stages.audit import (
     UNDEFENDED,
     audited,
     audited_student,

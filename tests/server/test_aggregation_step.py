@@ -11,8 +11,8 @@ from fedrobust.flower.identity import server_identity
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Attack
 from fedrobust.randomness import Purpose, generator
-from server.collector import Collected
-from server.defender import Defender, RuleError
+from server.accumulators import Collected
+from server.aggregation_step import AggregationStep, RuleError
 from server.replies import Failure
 
 D = 6
@@ -22,8 +22,8 @@ def no_root(current, images, round):
     raise AssertionError("nobody asked the server")
 
 
-def defender(clients=8, **settings) -> Defender:
-    return Defender(Experiment.of(federation__clients=clients, **settings), no_root)
+def defender(clients=8, **settings) -> AggregationStep:
+    return AggregationStep(Experiment.of(federation__clients=clients, **settings), no_root)
 
 
 def collected(draw, clients=8, examples=None, attackers=(), factor=-20.0) -> Collected:

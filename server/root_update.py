@@ -11,7 +11,7 @@ from fedrobust.randomness import Purpose, generator
 from fedrobust.study.local_training import train_locally
 
 
-def root_of(experiment: Experiment, dataset: Dataset) -> Callable[[Weights, int, int], np.ndarray]:
+def root_update_of(experiment: Experiment, dataset: Dataset) -> Callable[[Weights, int, int], np.ndarray]:
     """Return a function that trains as a client would, on images of the validation split.
 
     It takes the global weights, a number of images and the round, and returns the update (parameters,). The images are
