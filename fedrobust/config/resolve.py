@@ -4,13 +4,73 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, Defence, ServerOptimizer
-from fedrobust.config.sections import Federation, Poisoning
+from fedrobust.config.sections import Data, Federation, Poisoning, Training
+from fedrobust.data.partition import Drawing, Partition, partition
+from fedrobust.data.partition.contract import Labels
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.poisoning import Attack, malicious_clients
 from fedrobust.shares import exact, round_half_up, sample_size
 from fedrobust.spec import build
+
+if TYPE_CHECKING:
+    from fedrobust.training.optimizers import Optimizer
+    from fedrobust.training.recipes import Recipe
+
+
+def partition_of(data: Data, labels: Labels, clients: int, seed: int, base: str = "") -> Partition | Drawing:
+    """Return which client has which training images.
+
+    Args:
+        data: names the method.
+        labels: of the training images, whole numbers (n,).
+        clients: number of clients.
+        seed: the study's seed.
+        base: folder of the study file, beside which modules of a user's own may lie.
+
+    Raises:
+        DataError: the images do not go round as asked.
+    """
+    make_importable(base)
+    return partition(
+        labels,
+        clients,
+        data.partition,
+        seed=seed,
+        alpha=data.alpha,
+        min_size=data.min_size,
+        classes_per_client=data.classes_per_client,
+        shards_per_client=data.shards_per_client,
+        skew=data.skew,
+        images_per_client=data.images_per_client,
+    )
+
+
+def recipe_of(training: Training, base: str = "") -> "Recipe":
+    """Return the clients' training recipe.
+
+    Raises:
+        ConfigError: there is no such recipe, or it does not take the settings given.
+    """
+    # TensorFlow.
+    from fedrobust.training.recipes import RECIPES
+
+    make_importable(base)
+    with naming("training.recipe", training.recipe):
+        recipe: Recipe = RECIPES[training.recipe](**training.recipe_settings)
+    return recipe
+
+
+def optimizer_of(training: Training, base: str = "") -> "Optimizer":
+    """Return the clients' local optimiser."""
+    # TensorFlow.
+    from fedrobust.training.optimizers import SGD, Adam
+
+    if training.optimizer == "sgd":
+        return SGD(momentum=training.momentum, weight_decay=training.weight_decay)
+    return Adam(weight_decay=training.weight_decay)
 
 
 def defence_of(federation: Federation, tolerated: int, base: str = "") -> Defence:

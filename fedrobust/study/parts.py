@@ -7,16 +7,15 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedrobust.config import ConfigError, Experiment
+from fedrobust.config import ConfigError, Experiment, resolve
 from fedrobust.config.resolve import make_importable, naming
 from fedrobust.data.dataset import Dataset, Problem, Split
 from fedrobust.data.load import load
-from fedrobust.data.partition import Partition, partition
+from fedrobust.data.partition import Partition
 from fedrobust.data.partition.drawn import Drawing
-from fedrobust.data.search_path import resolve
+from fedrobust.data.search_path import resolve as find_file
 from fedrobust.once import once
 from fedrobust.randomness import Purpose, sequence
-from fedrobust.registry import UnknownNameError
 
 if TYPE_CHECKING:
     from fedrobust.evasion import Threat
@@ -57,19 +56,8 @@ def partition_of(experiment: Experiment) -> Partition | Drawing:
     Raises:
         DataError: the images do not go round as asked.
     """
-    data = experiment.data
-    return partition(
-        dataset_of(experiment).train.labels,
-        experiment.federation.clients,
-        data.partition,
-        seed=experiment.seed,
-        alpha=data.alpha,
-        min_size=data.min_size,
-        classes_per_client=data.classes_per_client,
-        shards_per_client=data.shards_per_client,
-        skew=data.skew,
-        images_per_client=data.images_per_client,
-    )
+    labels, clients = dataset_of(experiment).train.labels, experiment.federation.clients
+    return resolve.partition_of(experiment.data, labels, clients, experiment.seed, experiment.base)
 
 
 def shard_of(experiment: Experiment, client: int) -> Split:
@@ -129,7 +117,7 @@ def initial_model(experiment: Experiment) -> "tuple[Classifier, Weights]":
         momentum=model.batchnorm_momentum,
         scaling=model.scaling,
         weights=model.weights,
-        weights_file=resolve(model.weights, base_of(experiment), experiment.data.root) if is_file else None,
+        weights_file=find_file(model.weights, base_of(experiment), experiment.data.root) if is_file else None,
         seed=weights_seed(experiment),
     )
     # Clients of this process, and later studies that differ in their seed alone, need not build it again.
@@ -147,15 +135,7 @@ def recipe_of(experiment: Experiment) -> "Recipe":
     Raises:
         ConfigError: there is no such recipe, or it does not take the settings given.
     """
-    from fedrobust.training.recipes import RECIPES
-
-    training = experiment.training
-    make_importable(experiment.base)
-    try:
-        recipe: Recipe = RECIPES[training.recipe](**training.recipe_settings)
-    except (UnknownNameError, TypeError) as error:
-        raise ConfigError(f'training.recipe = "{training.recipe}": {error}') from error
-    return recipe
+    return resolve.recipe_of(experiment.training, experiment.base)
 
 
 def _graph(experiment: Experiment, problem: Problem) -> Hashable:
@@ -171,18 +151,14 @@ def _graph(experiment: Experiment, problem: Problem) -> Hashable:
 def local_update_of(experiment: Experiment, problem: Problem) -> "LocalUpdate":
     """Return the compiled local update of the study's clients."""
     from fedrobust.training.local_update import LocalUpdate
-    from fedrobust.training.optimizers import SGD, Adam
 
     training = experiment.training
-    optimizer = (
-        SGD(momentum=training.momentum, weight_decay=training.weight_decay)
-        if training.optimizer == "sgd"
-        else Adam(weight_decay=training.weight_decay)
-    )
-    recipe = recipe_of(experiment)
-    classifier = classifier_of(experiment, problem)
     return LocalUpdate(
-        classifier, recipe, optimizer, space=training.space, proximal=training.proximal
+        classifier_of(experiment, problem),
+        recipe_of(experiment),
+        resolve.optimizer_of(training, experiment.base),
+        space=training.space,
+        proximal=training.proximal,
     ).compiled()
 
 
