@@ -14,9 +14,7 @@ from fedrobust.atomic import atomic, cannot_write
 from fedrobust.errors import FedrobustError
 from fedrobust.paths import expanded
 from fedrobust.plain import plain
-
-SCHEMA = 1
-"""Of ``result.json``."""
+from fedrobust.runs.record import READABLE, RecordError, RunRecord
 
 SHAPE: dict[str, type | tuple[type, ...]] = {
     "status": str,
@@ -166,15 +164,27 @@ class RunFolder:
         path, result = self.file("result.json"), self.read_table("result.json")
         if "schema" not in result:
             raise RunFolderError(f"{path}: not the result of a run: it names no schema")
-        if result["schema"] != SCHEMA or isinstance(result["schema"], bool):
+        if result["schema"] not in READABLE or isinstance(result["schema"], bool):
+            known = " and ".join(map(str, READABLE))
             raise RunFolderError(
-                f"{path}: schema = {result['schema']!r}, this version reads {SCHEMA}; open the folder with the version "
+                f"{path}: schema = {result['schema']!r}, this version reads {known}; open the folder with the version "
                 "that wrote it, or run the study again"
             )
         for key, kinds in SHAPE.items():
             if key not in result or not isinstance(result[key], kinds):
                 raise RunFolderError(f"{path}: damaged: {key!r} is missing or of another kind")
         return result
+
+    def record(self) -> RunRecord:
+        """Return the content of ``result.json`` as a record.
+
+        Raises:
+            RunFolderError: it is missing, damaged, or of a schema that this version does not know.
+        """
+        try:
+            return RunRecord.read(self.result())
+        except RecordError as error:
+            raise RunFolderError(f"{self.file('result.json')}: damaged: {error}") from error
 
     def write_lines(self, name: str, values: Iterable[Mapping[str, Any]]) -> Path:
         """Write a file of one JSON line a value, atomically."""

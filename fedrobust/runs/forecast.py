@@ -2,12 +2,12 @@
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
 from fedrobust.errors import FedrobustError
+from fedrobust.runs.record.codec import entry, record, to_json
 
 HEADROOM = 0.9
 """Share of the free memory that a study may plan with."""
@@ -17,41 +17,28 @@ class DoesNotFitError(FedrobustError, ValueError):
     """A study needs more memory than there is; nothing was trained."""
 
 
-@dataclass(frozen=True)
+@record
 class Forecast:
-    """What a study will cost.
+    """What a study will cost."""
 
-    Attributes:
-        rounds: of the study.
-        evaluations: how many of them are evaluated.
-        workers: clients trained at a time.
-        step_seconds: one optimisation step on a full batch, with as many at a time as workers.
-        parameters: trainable numbers of the model.
-        message_bytes: of one message, in either direction.
-        clients: how many are trained in a round.
-        steps: optimisation steps of all of them together.
-        training_seconds: from the first message to the new global model.
-        evaluation_seconds: of one evaluation.
-        memory_bytes: the most that the server's process and its workers hold at once, on this machine.
-        matrix_bytes: the part of it that the aggregation rule needs.
-        available_bytes: what the machine has free for it, including what these processes already hold.
-        tolerance: the study's ``tolerance`` in ``result.json``.
-    """
-
-    rounds: int
-    evaluations: int
-    workers: int
-    step_seconds: float
-    parameters: int
-    message_bytes: int
-    clients: int
-    steps: int
-    training_seconds: float
-    evaluation_seconds: float
-    memory_bytes: int
-    matrix_bytes: int
-    available_bytes: int
-    tolerance: Mapping[str, Any] | None = None
+    rounds: int = entry("of the study")
+    evaluations: int = entry("how many of them are evaluated")
+    workers: int = entry("clients trained at a time")
+    step_seconds: float = entry("one optimisation step on a full batch, with as many at a time as workers")
+    parameters: int = entry("trainable numbers of the model")
+    message_bytes: int = entry("one message, in either direction")
+    clients: int = entry("how many are trained in a round")
+    steps: int = entry("optimisation steps of all of them together")
+    training_seconds: float = entry("from the first message to the new global model")
+    evaluation_seconds: float = entry("one evaluation")
+    memory_bytes: int = entry(
+        "the most that the server's process and its workers hold at once, on this machine"
+    )
+    matrix_bytes: int = entry("the part of it that the aggregation rule needs")
+    available_bytes: int = entry(
+        "what the machine has free for it, including what these processes already hold"
+    )
+    tolerance: Mapping[str, Any] | None = entry("as in ``result.json``", default=None)
 
     def line(self) -> str:
         """Return the forecast as one line."""
@@ -64,7 +51,8 @@ class Forecast:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for ``result.json``."""
-        return {name.replace("_", "-"): getattr(self, name) for name in self.__dataclass_fields__}
+        plain: dict[str, Any] = to_json(self)
+        return plain
 
     def check(self) -> None:
         """Refuse what cannot fit.

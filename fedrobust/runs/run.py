@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fedrobust import runtime
 from fedrobust.config import Experiment
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.record import RunRecord
 
 if TYPE_CHECKING:
     import keras
@@ -40,6 +41,15 @@ class Run:
         """
         folder = RunFolder.open(path)
         return cls(folder, folder.result())
+
+    @cached_property
+    def record(self) -> RunRecord:
+        """What the run found, with a type for every key.
+
+        Raises:
+            RunFolderError: a key of ``result.json`` holds a value of another kind.
+        """
+        return self.folder.record()
 
     @property
     def path(self) -> Path:

@@ -53,6 +53,23 @@ RESULT = {
 }
 
 
+def test_the_record_has_a_type_for_every_key(run):
+    first, second, third = run.record.rounds
+    assert (first.clean.balanced_accuracy, first.clean.limits("auc")) == (101.0, (108.0, 109.0))
+    assert (second.clients.trained, third.clients.trained) == (3, None)
+    assert list(third.robust["fgsm"]) == ["0.005"], "null is what was not measured"
+    assert run.record.student.name == "small"
+
+
+def test_a_record_of_another_kind_is_refused_with_the_path_of_its_key(tmp_path):
+    (tmp_path / "experiment.toml").write_text('name = "mine"\n')
+    (tmp_path / "result.json").write_text(json.dumps({**RESULT, "rounds": [{"round": "one"}]}))
+    with pytest.raises(
+        RunFolderError, match=r"result.json: damaged: rounds\[0\].round: 'one' is no whole number"
+    ):
+        _ = Run.open(tmp_path).record
+
+
 @pytest.fixture
 def run(tmp_path) -> Run:
     (tmp_path / "experiment.toml").write_text('name = "mine"\n')

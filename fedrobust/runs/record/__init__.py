@@ -1,0 +1,67 @@
+"""The record of a run: what ``result.json`` and ``card.json`` hold, as frozen dataclasses.
+
+`RunRecord.read` reads a parsed ``result.json``, also of older versions, and `RunRecord.to_json` writes it.
+"""
+
+from fedrobust.runs.record.attack_table import AttackedRecord, AttackTableRecord
+from fedrobust.runs.record.card import CardRecord, ClinicalRecord, FigureRecord, FindingRecord
+from fedrobust.runs.record.codec import RecordError, to_json
+from fedrobust.runs.record.json_schema import json_schema
+from fedrobust.runs.record.metrics import (
+    AttackSuccessRecord,
+    EvaluationRecord,
+    Interval,
+    IntervalsRecord,
+    MetricsRecord,
+    ModelEvaluationRecord,
+)
+from fedrobust.runs.record.parts import (
+    DatasetRecord,
+    DistillationRecord,
+    ExportRecord,
+    LatencyRecord,
+    ModelRecord,
+    StudentRecord,
+    ToleranceRecord,
+)
+from fedrobust.runs.record.rounds import (
+    ClientsRecord,
+    DefenceRecord,
+    FailureRecord,
+    RoundRecord,
+    WorstClientRecord,
+)
+from fedrobust.runs.record.run import READABLE, SCHEMA, RunRecord
+
+__all__ = [
+    "READABLE",
+    "SCHEMA",
+    "AttackSuccessRecord",
+    "AttackTableRecord",
+    "AttackedRecord",
+    "CardRecord",
+    "ClientsRecord",
+    "ClinicalRecord",
+    "DatasetRecord",
+    "DefenceRecord",
+    "DistillationRecord",
+    "EvaluationRecord",
+    "ExportRecord",
+    "FailureRecord",
+    "FigureRecord",
+    "FindingRecord",
+    "Interval",
+    "IntervalsRecord",
+    "LatencyRecord",
+    "MetricsRecord",
+    "ModelEvaluationRecord",
+    "ModelRecord",
+    "RecordError",
+    "RoundRecord",
+    "RunRecord",
+    "StudentRecord",
+    "ToleranceRecord",
+    "WorstClientRecord",
+    "json_schema",
+    "to_json",
+]

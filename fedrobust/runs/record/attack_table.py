@@ -1,0 +1,44 @@
+"""A model under attacks, without a verdict, as ``attack.json`` holds it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fedrobust.runs.record.card import AuditedDataRecord, AuditedModelRecord, ClinicalRecord, ThreatRecord
+from fedrobust.runs.record.codec import entry, record, to_json
+
+SCHEMA = 2
+"""Of the tables that this version writes; of 2, figures have the shape that they have in ``result.json``."""
+
+
+@record
+class AttackedRecord:
+    """What one attack leaves at one epsilon."""
+
+    attack: str = entry("with its settings")
+    epsilon: float | str = entry("as it was asked for")
+    epsilon_value: float = entry("as a number")
+    broken: int = entry("images that are right as they are and wrong under attack")
+    metrics: ClinicalRecord = entry("METRICS on the attacked images, and clinical figures")
+    queries: float = entry("an image")
+    gradients: float = entry("an image")
+    seconds: float = entry("that it took")
+
+
+@record
+class AttackTableRecord:
+    """What is left of a model, clean and under every attack at every epsilon."""
+
+    schema: int = entry("version of this shape", default=SCHEMA)
+    model: AuditedModelRecord = entry("the model")
+    data: AuditedDataRecord = entry("the images")
+    threat: ThreatRecord = entry("what may be done to an image")
+    seed: int = entry("of everything random")
+    notes: tuple[str, ...] = entry("what a reader should know of the model", default=())
+    clean: ClinicalRecord = entry("METRICS on the images as they are, and clinical figures")
+    attacked: tuple[AttackedRecord, ...] = entry("a row for each attack and epsilon", default=())
+    environment: Mapping[str, Any] = entry("versions, processor, threads", default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of ``attack.json``."""
+        plain: dict[str, Any] = to_json(self)
+        return plain

@@ -1,0 +1,202 @@
+"""An audit of one model, as ``card.json`` holds it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fedrobust.runs.record.codec import RecordError, entry, read, record, to_json
+from fedrobust.runs.record.metrics import Curve, Interval, MetricsRecord
+from fedrobust.runs.record.old_card import modern
+
+SCHEMA = 3
+"""Of the cards that this version writes."""
+
+READABLE = (1, 2, 3)
+"""Schemas of cards that this version reads: 2 tells what a failed check is called and what to do next; in 3, figures
+have the shape that they have in ``result.json``."""
+
+
+@record
+class FigureRecord:
+    """A figure that METRICS have not."""
+
+    value: float | None = entry("null where it does not exist", default=None)
+    interval: Interval | None = entry("its 95 % interval", default=None)
+    constant: float | None = entry("what always giving one answer would have", default=None)
+    method: str = entry("how the interval is computed", default="")
+    counts: tuple[int, int] | None = entry("k and n where it is a share k / n", default=None)
+    too_few: str | None = entry(
+        "what there is too little of for the interval to be trusted", default=None, left_out=True
+    )
+
+
+@record
+class ClinicalRecord(MetricsRecord):
+    """METRICS and what they mean at the bedside."""
+
+    too_few: Mapping[str, str] = entry(
+        "score -> what there is too little of for its interval to be trusted", default_factory=dict
+    )
+    figures: Mapping[str, FigureRecord] = entry(
+        "``mcc``, ``calibration error``, ``sensitivity at 90% specificity``, ``disease missed`` -> figure",
+        default_factory=dict,
+    )
+
+    def constant(self, name: str) -> float | None:
+        """Return what always answering the most frequent class scores: accuracy, balanced_accuracy or auc."""
+        if name == "accuracy":
+            return self.majority_rate
+        if name == "auc":
+            return None if self.auc is None else 0.5
+        return 1 / len(self.present) if self.present else None
+
+
+@record
+class AuditedModelRecord:
+    """The model under audit."""
+
+    name: str = entry("of the model", default="")
+    digest: str = entry("SHA-256 of its weights or its file", default="")
+    output: str = entry("what its outputs are", default="logits")
+
+
+@record
+class AuditedDataRecord:
+    """The images under attack."""
+
+    name: str = entry("of the data set", default="")
+    digest: str = entry("SHA-256 of images and labels", default="")
+    split: str = entry("of the data set", default="test")
+    labels: tuple[str, ...] = entry("names of the classes", default=())
+    disease: tuple[int, ...] = entry("the classes that mean disease", default=())
+    official: int | None = entry("images of the published split, where it is one", default=None)
+    n: int = entry("images that were attacked", default=0)
+
+
+@record
+class ThreatRecord:
+    """What may be done to an image."""
+
+    norm: str = entry("``linf``, ``l2`` or ``l0``")
+    epsilon: float | str | None = entry("as it was asked for", default=None)
+    epsilon_value: float | None = entry("as a number", default=None)
+    space: str = entry("``native`` or ``prepared`` images", default="native")
+    bits: int = entry("8 for images that a file can hold, else 0", default=0)
+    tied: bool = entry("whether colour channels change together", default=False)
+
+
+@record
+class AuditSettingsRecord:
+    """How thoroughly the audit looked."""
+
+    effort: str = entry("``quick``, ``standard`` or ``full``", default="")
+    seed: int = entry("of everything random", default=0)
+    steps: int = entry("of iterative attacks", default=0)
+    queries: int = entry("of black-box attacks, an image", default=0)
+
+
+@record
+class VerdictRecord:
+    """The outcome."""
+
+    word: str = entry("``robust``, ``not robust``, ``not proven`` or ``degenerate``")
+    sentence: str = entry("what it means, with its numbers", default="")
+    deciding: tuple[str, ...] = entry("the checks that decided it", default=())
+
+
+@record
+class CostRecord:
+    """What the verdict rests on."""
+
+    queries: int = entry("images that the model was asked about", default=0)
+    gradients: int = entry("gradients that were taken", default=0)
+    seconds: float = entry("of all attacks", default=0.0)
+
+
+@record
+class FindingRecord:
+    """One check of an audit."""
+
+    check: str = entry("its name")
+    outcome: str = entry("``passed``, ``failed``, ``not applicable`` or ``not made``")
+    weight: str = entry("what follows if it failed", default="")
+    figure: str = entry("what was measured", default="")
+    rule: str = entry("what would have passed", default="")
+    sentence: str = entry("what it means", default="")
+    source: str = entry("where the check is from", default="")
+    details: Mapping[str, Any] = entry("the numbers behind the figure", default_factory=dict)
+    called: str | None = entry("the reviewers' name for the failure", default=None, left_out=True)
+    next: str | None = entry("what to do next, of a failed check", default=None, left_out=True)
+
+
+@record
+class AuditedClassRecord:
+    """One class under audit."""
+
+    label: int = entry("its number")
+    name: str = entry("its name", default="")
+    disease: bool = entry("whether it means disease", default=False)
+    n: int = entry("images of it", default=0)
+    right: int = entry("of these, right as they are", default=0)
+    standing: int = entry("of these, right after every attack", default=0)
+
+
+@record
+class AuditedAttackRecord:
+    """One attack of an audit."""
+
+    name: str = entry("with its settings")
+    epsilons: tuple[float, ...] = entry("that it searched", default=())
+    n: int = entry("images that it attacked", default=0)
+    broken: tuple[int, ...] = entry("of these, broken at every epsilon", default=())
+    queries: float = entry("an image", default=0.0)
+    gradients: float = entry("an image", default=0.0)
+    seconds: float = entry("that it took", default=0.0)
+
+
+@record
+class CardRecord:
+    """What an audit says of a model."""
+
+    schema: int = entry("version of this shape", default=SCHEMA)
+    model: AuditedModelRecord = entry("the model under audit", default_factory=AuditedModelRecord)
+    data: AuditedDataRecord = entry("the images", default_factory=AuditedDataRecord)
+    threat: ThreatRecord = entry("what may be done to an image")
+    settings: AuditSettingsRecord = entry("how thoroughly it looked", default_factory=AuditSettingsRecord)
+    verdict: VerdictRecord = entry("the outcome")
+    cost: CostRecord | None = entry("what the verdict rests on", default=None)
+    notes: tuple[str, ...] = entry("what a reader should know of model and attacks", default=())
+    checks: tuple[FindingRecord, ...] = entry("every check", default=())
+    clean: ClinicalRecord | None = entry(
+        "METRICS on the images as they are, and clinical figures", default=None
+    )
+    attacked: ClinicalRecord | None = entry("the same on every image's worst case", default=None)
+    standing: MetricsRecord | None = entry("images that are right after every attack", default=None)
+    classes: tuple[AuditedClassRecord, ...] = entry("every class of which there are images", default=())
+    robust: Mapping[str, Curve] = entry("attack -> epsilon -> METRICS: FGSM and PGD", default_factory=dict)
+    broken_by: Mapping[str, int] = entry("attack -> images that are put down to it", default_factory=dict)
+    attacks: tuple[AuditedAttackRecord, ...] = entry("every attack", default=())
+    environment: Mapping[str, Any] = entry("versions, processor, threads", default_factory=dict)
+
+    modern = staticmethod(modern)
+
+    @classmethod
+    def read(cls, value: Any) -> "CardRecord":
+        """Read the content of a ``card.json``, also one that an older version wrote.
+
+        Raises:
+            RecordError: it is of a schema that this version does not know, or a key holds a value of another kind.
+        """
+        schema = value.get("schema") if isinstance(value, Mapping) else None
+        if schema not in READABLE or isinstance(schema, bool):
+            known = ", ".join(map(str, READABLE))
+            raise RecordError(f"schema = {schema!r}: not a card of schema {known}")
+        return read(cls, value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of ``card.json``."""
+        plain: dict[str, Any] = to_json(self)
+        return plain
+
+    def count(self, outcome: str) -> int:
+        """Return how many checks ended in an outcome."""
+        return sum(one.outcome == outcome for one in self.checks)

@@ -1,0 +1,104 @@
+"""What a model scored, as ``result.json`` and ``card.json`` hold it: one shape for one figure."""
+
+from collections.abc import Mapping
+
+from fedrobust.runs.record.codec import entry, record
+
+Interval = tuple[float, float]
+
+SCORES = ("accuracy", "balanced_accuracy", "auc")
+"""The scores that have an interval of their own."""
+
+
+@record
+class IntervalsRecord:
+    """The 95 % intervals of METRICS, lower and upper limit."""
+
+    accuracy: Interval | None = entry("Wilson", default=None)
+    balanced_accuracy: Interval | None = entry(
+        "MOVER: Wilson intervals of the recalls, combined", key="balanced_accuracy", default=None
+    )
+    auc: Interval | None = entry("DeLong", default=None)
+    recall: tuple[Interval | None, ...] = entry("Wilson, of every class", default=())
+
+
+@record
+class MetricsRecord:
+    """METRICS: what one model scored on one set of images; null stands for what was not, or could not be, computed."""
+
+    n: int = entry("images", default=0)
+    correct: int = entry("of these, images whose largest logit is the true class's", default=0)
+    accuracy: float = entry("correct / n")
+    balanced_accuracy: float | None = entry(
+        "mean recall over the classes that are there", key="balanced_accuracy", default=None
+    )
+    auc: float | None = entry("as MedMNIST defines it; null where all images are of one class", default=None)
+    recall: tuple[float | None, ...] = entry("share of every class that is found", default=())
+    predicted: tuple[int, ...] = entry("how often every class is the answer", default=())
+    majority_rate: float | None = entry(
+        "accuracy of always answering the most frequent class", key="majority_rate", default=None
+    )
+    loss: float | None = entry("mean cross-entropy in nats", default=None)
+    interval: IntervalsRecord = entry("95 % intervals", default_factory=IntervalsRecord)
+
+    def score(self, name: str) -> float | None:
+        """Return one of `SCORES`."""
+        value: float | None = getattr(self, name)
+        return value
+
+    def limits(self, name: str) -> Interval | None:
+        """Return the interval of one of `SCORES`."""
+        limits: Interval | None = getattr(self.interval, name)
+        return limits
+
+    def recall_limits(self, label: int) -> Interval | None:
+        """Return the interval of one class's recall."""
+        known = self.interval.recall
+        return known[label] if label < len(known) else None
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """The classes of which there are images."""
+        return tuple(label for label, value in enumerate(self.recall) if value is not None)
+
+    @property
+    def one_class(self) -> bool:
+        """Whether all images are of one class, so that AUC and balanced accuracy say nothing."""
+        return len(self.recall) > 1 and len(self.present) == 1
+
+
+Curve = Mapping[str, MetricsRecord]
+"""METRICS by epsilon, as the study writes it: ``"0.005"`` or ``"8/255"``."""
+
+
+@record
+class EvaluationRecord:
+    """One model on the test images, as they are and attacked."""
+
+    clean: MetricsRecord | None = entry(
+        "on images as they are; null where nothing was measured", default=None
+    )
+    robust: Mapping[str, Curve] = entry("attack -> epsilon -> METRICS", default_factory=dict)
+
+
+@record
+class AttackSuccessRecord:
+    """How often a model gives the answer that the poisoning attack wants."""
+
+    n: int = entry("images by which it is judged", default=0)
+    successes: int = entry("of these, images that get that answer", default=0)
+    rate: float | None = entry("successes / n", default=None)
+    interval: Interval | None = entry("95 % interval of the rate (Wilson)", default=None)
+    without_trigger: float | None = entry(
+        "the rate on the same images without what the attacker adds; null where it adds nothing", default=None
+    )
+    control: str | None = entry("what the rate is to be compared with", default=None)
+
+
+@record
+class ModelEvaluationRecord(EvaluationRecord):
+    """The selected global model."""
+
+    attack_success: AttackSuccessRecord | None = entry(
+        "success of the poisoning attack; null where it has no aim, or did not run as asked", default=None
+    )

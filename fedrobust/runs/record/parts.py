@@ -1,0 +1,105 @@
+"""What a run was made of, and what came after its rounds, as ``result.json`` holds it."""
+
+from collections.abc import Mapping
+
+from fedrobust.runs.record.card import CardRecord
+from fedrobust.runs.record.codec import entry, record
+from fedrobust.runs.record.metrics import EvaluationRecord, Interval, MetricsRecord
+
+
+@record
+class ToleranceRecord:
+    """How many malicious clients the rule was told to tolerate, and how often a round samples more."""
+
+    clients: int | None = entry("the number it was told", default=None)
+    source: str = entry(
+        "``given`` by the study, or ``truth``: an oracle, which no server has", default="given"
+    )
+    quantile: float | None = entry("of the number in a round, where the study asks for one", default=None)
+    told: bool = entry("whether the rule or a pre-aggregator asks for it at all", default=True)
+    sampled: int | None = entry("clients of a round", default=None)
+    malicious: int = entry("malicious clients of the study", default=0)
+    population: int | None = entry("all clients of the study", default=None)
+    probability_of_more: float | None = entry(
+        "that a round samples more of the malicious; null without attackers", default=None
+    )
+
+    @property
+    def oracle(self) -> bool:
+        """Whether the rule was told the true number."""
+        return self.told and self.source == "truth"
+
+
+@record
+class DatasetRecord:
+    """The images of a study."""
+
+    name: str = entry("of the data set", default="")
+    source: str = entry("where it is from", default="")
+    licence: str = entry("of the images", default="")
+    digest: str = entry("SHA-256 of images and labels", default="")
+    task: str = entry("as MedMNIST calls it", default="")
+    labels: tuple[str, ...] = entry("names of the classes", default=())
+    disease: tuple[int, ...] = entry("the classes that mean disease", default=())
+    image_shape: tuple[int, ...] = entry("height, width, channels", default=())
+    samples: Mapping[str, int] = entry("``train``, ``validation``, ``test`` -> images", default_factory=dict)
+    counts: Mapping[str, tuple[int, ...]] = entry("the same by class", default_factory=dict)
+
+
+@record
+class ModelRecord:
+    """The global model."""
+
+    name: str = entry("of the network", default="")
+    parameters: int | None = entry("trainable numbers", default=None)
+    weights: str = entry("initial weights", default="")
+    image_size: int | None = entry("side of the images that it sees", default=None)
+    selected_round: int | None = entry("the round whose model is kept", default=None)
+    digest: str | None = entry("SHA-256 of the selected weights", default=None, left_out=True)
+
+
+@record
+class DistillationRecord:
+    """How a student was taught."""
+
+    images: int | None = entry("images that it learnt from", default=None)
+    source: str = entry("what they are", default="")
+    epochs: int | None = entry("passes over them", default=None)
+    steps: float | None = entry("optimisation steps", default=None)
+    temperature: float | None = entry("of the softmax", default=None)
+    loss: float | None = entry("of the last epoch", default=None)
+    seconds: float | None = entry("that it took", default=None)
+
+
+@record
+class StudentRecord(EvaluationRecord):
+    """The distilled student."""
+
+    name: str = entry("of the network", default="")
+    parameters: int | None = entry("trainable numbers", default=None)
+    distillation: DistillationRecord = entry("how it was taught", default_factory=DistillationRecord)
+    audit: CardRecord | None = entry("its audit, the content of ``card-student.json``", default=None)
+
+
+@record
+class LatencyRecord:
+    """How long one image takes, in milliseconds."""
+
+    p50: float | None = entry("median", default=None)
+    p95: float | None = entry("95th percentile", default=None)
+    threads: int | None = entry("of one inference", default=None)
+    runs: int | None = entry("that were timed", default=None)
+
+
+@record
+class ExportRecord:
+    """One exported file."""
+
+    format: str = entry("``float32``, ``dynamic`` or ``int8``", default="")
+    file: str = entry("its name", default="")
+    bytes: int | None = entry("its size", default=None)
+    accuracy: float | None = entry("as in its METRICS", default=None)
+    interval: Interval | None = entry("of the accuracy, as in its METRICS", default=None)
+    agreement: float | None = entry("share of images with the same answer as the Keras model", default=None)
+    latency: LatencyRecord = entry("of one image", key="latency_ms", default_factory=LatencyRecord)
+    metrics: MetricsRecord | None = entry("METRICS of the file's own answers", default=None)

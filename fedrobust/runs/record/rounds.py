@@ -1,0 +1,100 @@
+"""One round of a run, as ``result.json`` and ``metrics.jsonl`` hold it."""
+
+from collections.abc import Mapping
+
+from fedrobust.runs.record.codec import entry, record
+from fedrobust.runs.record.metrics import AttackSuccessRecord, EvaluationRecord, MetricsRecord
+
+
+@record
+class FailureRecord:
+    """A client of which a round makes no use."""
+
+    partition: int = entry("the client's number; -1 where it is none of the study's")
+    reason: str = entry("why", default="")
+
+
+@record
+class ClientsRecord:
+    """What became of the clients of a round."""
+
+    sampled: int | None = entry("clients that were asked", default=None)
+    trained: int | None = entry("of these, clients whose replies count", default=None)
+    failed: int = entry("clients that are left out", default=0)
+    failures: tuple[FailureRecord, ...] = entry("these, by number", default=())
+    loss: float | None = entry("mean training loss, clients weighted by their images", default=None)
+    seconds: float | None = entry("the clients' own seconds of training, together", default=None)
+
+
+@record
+class DefenceRecord:
+    """What the rule of a round was told, and what it made of the updates; null is what does not apply."""
+
+    rule: str | None = entry("the aggregation rule", default=None)
+    before: tuple[str, ...] = entry("pre-aggregators", default=())
+    tolerated: int | None = entry("malicious clients that the rule was told to tolerate", default=None)
+    attacked: bool = entry("whether a sampled client attacked", default=False)
+    valid: bool = entry("false where an attack failed by a fault of the study", default=True)
+    attack_failures: tuple[FailureRecord, ...] = entry("malicious clients whose attack failed", default=())
+    seconds: float | None = entry("time that the rule took", default=None)
+    bytes: int | None = entry("memory of the updates", default=None)
+    partitions: tuple[int, ...] | None = entry("clients that came as far as the rule", default=None)
+    malicious: tuple[int, ...] = entry("malicious clients among those sampled", default=())
+    refused: tuple[int, ...] = entry("of these, clients whose replies did not pass the checks", default=())
+    accepted: tuple[int, ...] | None = entry(
+        "clients that the rule made use of; null where it does not choose among them", default=None
+    )
+    influence: tuple[float, ...] | None = entry(
+        "weight of every client in `partitions` in the aggregated update", default=None
+    )
+    malicious_influence: float | None = entry("weight of the malicious ones, together", default=None)
+    true_positive_rate: float | None = entry("share of the malicious clients left out", default=None)
+    false_positive_rate: float | None = entry("share of the honest clients left out", default=None)
+    rare: tuple[int, ...] = entry("honest clients whose class mix is unlike the others'", default=())
+    rare_false_positive_rate: float | None = entry("share of these left out", default=None)
+    distance: float | None = entry(
+        "from the aggregated update to the honest clients' mean (l2)", default=None
+    )
+    honest_norm: float | None = entry("l2 norm of the honest clients' mean", default=None)
+
+
+@record
+class WorstClientRecord:
+    """The client whose class mix a model serves worst."""
+
+    client: int = entry("its number", default=0)
+    accuracy: float | None = entry("expected under its class mix", default=None)
+    mean: float | None = entry("the same, mean over all clients", default=None)
+
+
+@record
+class RoundRecord(EvaluationRecord):
+    """A round: the global model after it, and what became of the clients."""
+
+    round: int = entry("its number, from 1")
+    validation: MetricsRecord | None = entry("on the validation images, where they select", default=None)
+    worst_client: Mapping[str, WorstClientRecord] | None = entry(
+        "``clean`` and every attack with its largest epsilon -> the worst-off client", default=None
+    )
+    pgd_probe: float | None = entry(
+        "accuracy under PGD-5 of some validation images, where clients train adversarially", default=None
+    )
+    attack_success: AttackSuccessRecord | None = entry(
+        "success of the poisoning attack; null where it has no aim, or did not run as asked", default=None
+    )
+    unmeasured: str | None = entry("why the model could not be measured", default=None, left_out=True)
+    clients: ClientsRecord = entry("what became of the clients", default_factory=ClientsRecord)
+    defence: DefenceRecord | None = entry(
+        "what the defence did; null where the mean was taken of honest clients", default=None
+    )
+    kept: str | None = entry("why the model is that of the round before; null where it is new", default=None)
+    failed: bool = entry("whether no model could be made at all", default=False)
+    seconds: float | None = entry("of the whole round", default=None)
+    training_seconds: float | None = entry(
+        "from the first message to the new model", default=None, left_out=True
+    )
+
+    @property
+    def valid(self) -> bool:
+        """Whether the attack, if there was one, ran as it was asked to."""
+        return self.defence is None or self.defence.valid

@@ -1,0 +1,75 @@
+"""A whole run: the content of ``result.json``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fedrobust.runs.forecast import Forecast
+from fedrobust.runs.record.card import CardRecord
+from fedrobust.runs.record.codec import RecordError, entry, read, record, to_json
+from fedrobust.runs.record.metrics import ModelEvaluationRecord
+from fedrobust.runs.record.parts import (
+    DatasetRecord,
+    ExportRecord,
+    ModelRecord,
+    StudentRecord,
+    ToleranceRecord,
+)
+from fedrobust.runs.record.rounds import RoundRecord
+
+SCHEMA = 1
+"""Of the ``result.json`` that this version writes."""
+
+READABLE = (1,)
+"""Schemas of ``result.json`` that this version reads."""
+
+
+@record
+class RunRecord:
+    """What a run found, from the data to the exported files."""
+
+    schema: int = entry("version of this shape", default=SCHEMA)
+    status: str = entry("``running``, ``finished``, ``stopped`` or ``failed``", default="unknown")
+    error: str | None = entry("why it is not finished", default=None)
+    name: str = entry("of the study", default="")
+    experiment: Mapping[str, Any] = entry("the study, every setting by section", default_factory=dict)
+    rounds: tuple[RoundRecord, ...] = entry("every finished round, in order", default=())
+    resumed_after: tuple[int, ...] = entry("rounds after which the run was resumed", default=())
+    tolerance: ToleranceRecord | None = entry("what the rule was told of the attackers", default=None)
+    remarks: tuple[str, ...] = entry("what there was to be minded before the first round", default=())
+    environment: Mapping[str, Any] = entry("versions, processor, threads", default_factory=dict)
+    dataset: DatasetRecord | None = entry("the images; null until they are loaded", default=None)
+    model: ModelRecord | None = entry("the global model; null until it is built", default=None)
+    forecast: Forecast | None = entry("what the rounds were going to cost", default=None)
+    model_evaluation: ModelEvaluationRecord | None = entry(
+        "the selected global model on the test images; null until it is measured", default=None
+    )
+    audit: CardRecord | None = entry("its audit, the content of ``card.json``", default=None)
+    student: StudentRecord | None = entry("the distilled student", default=None)
+    export: tuple[ExportRecord, ...] = entry("the exported files", default=())
+    seconds: float | None = entry("of the whole run", default=None)
+
+    @classmethod
+    def read(cls, value: Any) -> "RunRecord":
+        """Read the content of a ``result.json``, also one that an older version wrote.
+
+        Args:
+            value: parsed JSON.
+
+        Raises:
+            RecordError: it is of a schema that this version does not know, or a key holds a value of another kind.
+
+        Example:
+            >>> run = RunRecord.read({"schema": 1, "status": "stopped", "rounds": [{"round": 1}]})
+            >>> run.rounds[0].round, run.rounds[0].clean, run.student
+            (1, None, None)
+        """
+        schema = value.get("schema") if isinstance(value, Mapping) else None
+        if schema not in READABLE or isinstance(schema, bool):
+            known = " and ".join(map(str, READABLE))
+            raise RecordError(f"schema = {schema!r}, this version of fedrobust reads {known}")
+        return read(cls, value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of ``result.json``."""
+        plain: dict[str, Any] = to_json(self)
+        return plain
