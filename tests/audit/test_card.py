@@ -1,0 +1,352 @@
+"""What a card says, entry by entry: from made-up results of four images."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import jsonschema
+import numpy as np
+import pytest
+
+from fedrobust.audit import CARD_SCHEMA, CHECKS, Outcome, Plan, Subject, Verdict, Weight
+from fedrobust.audit import card as module
+from fedrobust.audit.card import audit, made, tally
+from fedrobust.audit.finding import Finding
+from fedrobust.audit.review import ADVICE
+from fedrobust.audit.verdict import BLIND, Tally
+from fedrobust.config import ConfigError
+from fedrobust.evaluation.clinical import figures
+from fedrobust.evaluation.intervals import wilson
+from fedrobust.evasion import NotDifferentiableError, Threat
+from tests.audit.made_up import EPSILON, SHAPE, result, search
+
+LABELS = np.array([0, 0, 0, 2, 2, 2, 2, 2], np.int32)
+DATA = {"name": "made up", "digest": "", "labels": ["benign", "other"], "disease": [2]}
+
+
+def logits(answers) -> np.ndarray:
+    return 2.0 * np.eye(3)[np.asarray(answers)]
+
+
+@pytest.fixture
+def searched():
+    """A search on eight images of two classes of three: seven are right, three of them stand."""
+    single = result(0, 3, n=8, name="fgsm", epsilons=(0.05, EPSILON), queries=2.0, gradients=1.0)
+    curve = result(1, 4, n=8, name="pgd", epsilons=(0.05, EPSILON), queries=7.4, gradients=3.4)
+    blind = result([], n=8, rows=[5, 6], name="noise", queries=30.0, gradients=0.0)
+    clean = logits([0, 0, 0, 2, 2, 2, 2, 1])
+    right = clean.argmax(axis=1) == LABELS
+    made = search(
+        labels=LABELS,
+        classes=3,
+        clean=clean,
+        data=DATA,
+        plan=Plan(epsilon=EPSILON, curve=(0.05, EPSILON), seed=5),
+        single_step=single,
+        curve=curve,
+        attacks=[single, curve, blind],
+        broken_by=np.array(["fgsm", "fgsm", "fgsm", "pgd", *["standing"] * 3, "clean"]),
+        worst_logits=logits([1, 1, 1, 0, 2, 2, 2, 1]),
+    )
+    made.standing = made.broken_by == "standing"
+    made.evidence.right = right
+    made.evidence.results = [single, curve, blind, result([], n=8, rows=[], name="elsewhere", queries=0.0)]
+    return made
+
+
+def finding(check="made up", outcome=Outcome.PASSED, weight=Weight.NOT_PROVEN, **texts) -> Finding:
+    given = {"figure": "a figure", "rule": "a rule", "sentence": "A sentence.", "source": "a source"} | texts
+    return Finding(check, outcome, weight, details={}, **given)
+
+
+def test_a_card_says_of_what_it_is_and_how_it_was_made(searched):
+    card = made(searched, [finding()], environment={"os": "none"})
+    content = card.content
+    jsonschema.validate(content, CARD_SCHEMA)
+    assert list(content) == [*CARD_SCHEMA["properties"], "environment"]
+    assert content["schema"] == 2
+    assert content["model"] == {"name": "model", "digest": "digest", "output": "logits"}
+    assert content["data"] == {**DATA, "n": 8}
+    assert content["threat"] == {
+        "norm": "linf",
+        "epsilon": EPSILON,
+        "epsilon-value": EPSILON,
+        "space": "native",
+        "bits": 0,
+        "tied": False,
+    }
+    assert content["settings"] == {"effort": "standard", "seed": 5, "steps": 50, "queries": 1000}
+    assert content["environment"] == {"os": "none"}
+    assert content["checks"] == [finding().to_json()]
+    assert card.findings == (finding(),)
+    assert content["verdict"] == card.verdict.to_json()
+    assert card.verdict == Verdict.of([finding()], tally(searched))
+    assert card.verdict.word == "robust"
+
+
+def test_a_card_names_an_epsilon_as_it_was_written(searched):
+    searched.evidence.plan = Plan(
+        epsilon="4/255",
+        curve=("1/255", "4/255"),
+        threat=Threat(norm="l2", bits=8, tied=True),
+        effort="full",
+    )
+    content = made(searched, []).content
+    assert content["threat"] == {
+        "norm": "l2",
+        "epsilon": "4/255",
+        "epsilon-value": 4 / 255,
+        "space": "native",
+        "bits": 8,
+        "tied": True,
+    }
+    assert content["settings"]["effort"] == "full"
+    assert [row["epsilon"] for row in content["curve"]] == ["1/255", "4/255"] * 2
+
+
+def test_costs_are_those_of_every_attack_on_the_model(searched):
+    content = made(searched, []).content
+    # 8 * 2.0 + 8 * 7.4 + 2 * 30; 8 * 1.0 + 8 * 3.4
+    assert content["cost"] == {"queries": 135, "gradients": 35, "seconds": 4.0}
+    assert [attack["name"] for attack in content["attacks"]] == ["fgsm", "pgd", "noise", "elsewhere"]
+    assert content["attacks"][1] == {
+        "name": "pgd",
+        "epsilons": [0.05, EPSILON],
+        "n": 8,
+        "broken": [1, 4],
+        "queries": 7.4,
+        "gradients": 3.4,
+        "seconds": 1.0,
+    }
+    assert content["attacks"][2]["n"] == 2
+
+
+def test_images_are_put_down_to_what_broke_them(searched):
+    content = made(searched, []).content
+    assert content["broken-by"] == {"fgsm": 3, "standing": 3, "clean": 1, "pgd": 1}
+    assert list(content["broken-by"])[:2] == ["fgsm", "standing"], "the most frequent first"
+    assert tally(searched) == Tally(n=8, right=7, standing=3, queries=135, gradients=35, strongest="fgsm")
+    searched.broken_by = np.array(["clean"] * 3 + ["standing"] * 5)
+    assert tally(searched).strongest == ""
+
+
+def test_classes_are_those_of_the_images_by_name(searched):
+    assert made(searched, []).content["classes"] == [
+        {"label": 0, "name": "benign", "disease": False, "n": 3, "right": 3, "standing": 0},
+        {"label": 2, "name": "class 2", "disease": True, "n": 5, "right": 4, "standing": 3},
+    ]
+    for name, label, expected in ((["a", "b"], 1, "b"), (["a", "b"], 2, "class 2"), ([5, 6], 0, "5")):
+        assert module._label_name({"labels": name}, label) == expected
+    assert module._label_name({}, 0) == "class 0"
+
+
+def test_figures_are_those_of_the_clean_and_of_the_worst_answers(searched):
+    content = made(searched, []).content
+    clean = figures(LABELS, searched.evidence.clean, (2,))
+    worst = figures(LABELS, searched.worst_logits, (2,))
+    assert content["clean"] == {name: one.to_json() for name, one in clean.items()}
+    assert "disease missed" in content["clean"]
+    standing = content["attacked"].pop("standing")
+    assert content["attacked"] == {name: one.to_json() for name, one in worst.items()}
+    assert standing == {
+        "value": 3 / 8,
+        "interval": list(wilson(3, 8)),
+        "constant": 5 / 8,
+        "method": "Wilson",
+        "counts": [3, 8],
+    }
+
+
+def test_the_curve_is_that_of_one_step_and_of_many(searched):
+    rows = made(searched, []).content["curve"]
+    assert [(row["attack"], row["epsilon"], row["right"]) for row in rows] == [
+        ("fgsm", 0.05, 8),
+        ("fgsm", EPSILON, 5),
+        ("pgd", 0.05, 7),
+        ("pgd", EPSILON, 4),
+    ]
+    assert rows[1] == {
+        "attack": "fgsm",
+        "epsilon": EPSILON,
+        "right": 5,
+        "n": 8,
+        "accuracy": 5 / 8,
+        "interval": list(wilson(5, 8)),
+    }
+    searched.evidence.differentiable = False
+    assert made(searched, []).content["curve"] == []
+
+
+def test_notes_say_what_attacks_saw_in_the_models_place(searched):
+    searched.evidence.subject = replace(searched.evidence.subject, notes=("read as 0..255",))
+    assert made(searched, []).content["notes"] == ["read as 0..255"]
+    searched.evidence.target = object()
+    searched.evidence.substituted = (None, ("Round", "Floor"))
+    assert made(searched, []).content["notes"] == [
+        "read as 0..255",
+        "the model answers at random: attacks see the mean of 8 answers and gradients (EOT)",
+        "gradients of Round, Floor are also replaced by substitutes (BPDA)",
+    ]
+
+
+# -- All checks ------------------------------------------------------------------------------------------------------
+
+
+class Other:
+    """A companion; without a gradient if told so."""
+
+    def __init__(self, shape=SHAPE, classes=2, differentiable=True):
+        self.shape, self.classes, self.differentiable, self.asked = shape, classes, differentiable, []
+
+    def gradient(self, images, labels, loss):
+        self.asked.append((images.shape, labels.shape, loss))
+        if not self.differentiable:
+            raise NotDifferentiableError("answers only")
+
+
+def evidence(threat=None, **companions):
+    images, labels = np.zeros((6, *SHAPE), np.float32), np.zeros(6, np.int32)
+    subject = Subject("model", Other(), images, labels, "", {}, **companions)
+    return SimpleNamespace(subject=subject, plan=Plan(epsilon=1, threat=threat or Threat(norm="l2")))
+
+
+def test_every_check_is_made_once_and_noted_in_order(monkeypatch):
+    found, seen = [finding("one"), finding("two")], []
+    searches = []
+
+    def check(one):
+        return lambda search: (searches.append(search), one)[1]
+
+    monkeypatch.setattr(module, "CHECKS", tuple(map(check, found)))
+    monkeypatch.setattr(module, "made", lambda *parts, **about: (parts, about))
+    given = evidence()
+    (search, findings), about = audit(given, seen.append, extra=1)
+    assert findings == seen == found
+    assert about == {"extra": 1}
+    assert searches == [search, search]
+    assert search.evidence is given
+    (_, findings), _ = audit(given)
+    assert findings == found
+
+
+def test_a_check_of_the_model_is_given_the_evidence():
+    assert module.of_model(lambda evidence: evidence)(SimpleNamespace(evidence=3)) == 3
+    assert len(set(CHECKS)) == len(CHECKS) == 30
+
+
+def test_an_audit_in_l0_is_refused():
+    with pytest.raises(ConfigError) as refused:
+        audit(evidence(Threat(norm="l0")))
+    assert str(refused.value) == (
+        'norm = "l0": an audit is made in linf or l2; run attacks on few pixels with `fedrobust attack`'
+    )
+
+
+@pytest.mark.parametrize("what", ["control", "teacher", "edge"])
+@pytest.mark.parametrize("other", [Other(shape=(3, 2, 1)), Other(classes=3)])
+def test_a_companion_of_other_images_or_classes_is_refused(what, other):
+    with pytest.raises(ConfigError) as refused:
+        audit(evidence(**{what: ("twin", other)}))
+    assert str(refused.value) == (
+        f"{what} = 'twin': it takes images of {other.shape} and knows {other.classes} classes, the model under audit "
+        "(2, 2, 1) and 2: leave it out, or audit in the space that both share"
+    )
+
+
+@pytest.mark.parametrize("what", ["control", "teacher"])
+def test_a_companion_without_a_gradient_is_refused_but_an_exported_file(monkeypatch, what):
+    blind = Other(differentiable=False)
+    with pytest.raises(ConfigError) as refused:
+        audit(evidence(**{what: ("twin", blind)}))
+    assert str(refused.value) == (
+        f"{what} = 'twin': it has no gradient (answers only); give a model that has one, or leave it out"
+    )
+    assert blind.asked == [((1, *SHAPE), (1,), "margin")]
+    monkeypatch.setattr(module, "CHECKS", ())
+    monkeypatch.setattr(module, "made", lambda *parts, **about: "made")
+    assert audit(evidence(edge=("twin", blind), **{what: ("twin", Other())})) == "made"
+    assert len(blind.asked) == 1
+
+
+# -- The verdict's sentences -----------------------------------------------------------------------------------------
+
+NUMBERS = Tally(n=1000, right=900, standing=720, queries=1234567, gradients=89012, strongest="pgd(steps=20)")
+STAND = "720 of 1000 (72.0 %) images stand after every attack that was made, 900 are right as they are"
+RESTS = "This rests on 1,234,567 queries and 89,012 gradients."
+SMOOTHED = "obfuscated gradients: smoothing breaks more"
+LEAD = "robust accuracy above the constant classifier"
+
+
+def failed(check, weight=Weight.NOT_PROVEN, **texts):
+    return finding(check, Outcome.FAILED, weight, **texts)
+
+
+def test_a_clean_bill_has_its_numbers():
+    verdict = Verdict.of([finding(), failed("reported", Weight.REPORT)], NUMBERS)
+    assert verdict.to_json() == {
+        "word": "robust",
+        "sentence": f"Not broken, and every check is clean: {STAND}. {RESTS}",
+        "deciding": [],
+    }
+
+
+def test_what_was_left_out_is_not_proven():
+    left = [finding("first", Outcome.NOT_MADE), finding(), finding("second", Outcome.NOT_MADE)]
+    assert Verdict.of(left, NUMBERS).to_json() == {
+        "word": "not proven",
+        "sentence": (
+            f"Not broken by a quick look: {STAND}. Whether the gradients are masked was not looked into: run the audit "
+            f"with --effort standard. {RESTS}"
+        ),
+        "deciding": ["first", "second"],
+    }
+
+
+def test_what_does_nothing_says_its_figure():
+    verdict = Verdict.of([failed("empty", Weight.DEGENERATE, figure="always class 0"), failed("x")], NUMBERS)
+    assert verdict.word == "degenerate"
+    assert verdict.sentence == (
+        "The model does not do its task, so that there is nothing to be robust about: always class 0."
+    )
+    assert verdict.deciding == ("empty",)
+
+
+def test_what_is_broken_says_how_much_by_what_and_what_of_the_lead_is_left():
+    broken = failed("collapsed classifier: under attack", Weight.NOT_ROBUST)
+    lead = failed(LEAD, Weight.NOT_ROBUST, figure="a tenth of the lead is kept")
+    share = "Broken: 180 of 900 (20.0 %) of the images that are right fall within the threat"
+    verdict = Verdict.of([broken, failed("x")], NUMBERS)
+    assert verdict.word == "not robust"
+    assert verdict.sentence == f"{share}, most of them by pgd(steps=20). {RESTS}"
+    blind = failed(SMOOTHED)
+    verdict = Verdict.of([broken, lead, blind], NUMBERS)
+    assert verdict.deciding == (broken.check, LEAD)
+    assert verdict.sentence == (
+        f"{share}, most of them by pgd(steps=20). A tenth of the lead is kept. The gradients that the model shows do "
+        f"not tell all of it (obfuscated gradients). {RESTS}"
+    )
+    nobody = Verdict.of([lead], replace(NUMBERS, right=0, standing=0, strongest=""))
+    assert nobody.sentence == (
+        "Broken: 0 of 1 (0.0 %) of the images that are right fall within the threat. A tenth of the lead is kept. "
+        + RESTS
+    )
+
+
+def test_what_is_not_proven_says_why_or_that_attacks_could_not_see():
+    unsure = failed("too few images", sentence="Too few.")
+    verdict = Verdict.of([unsure], NUMBERS)
+    assert (verdict.word, verdict.deciding) == ("not proven", ("too few images",))
+    assert verdict.sentence == f"Not proven: Too few. {STAND}. {RESTS}"
+    blind = [
+        failed(SMOOTHED),
+        failed("obfuscated gradients: finite differences disagree"),
+        failed("label leaking: attacked beats clean"),
+    ]
+    assert Verdict.of([unsure, *blind], NUMBERS).sentence == (
+        f"Not broken, but the attacks could not see (obfuscated gradients, label leaking): {STAND}. {RESTS}"
+    )
+
+
+def test_a_check_that_passed_blinds_nobody():
+    passed = finding(SMOOTHED)
+    assert "could not see" not in Verdict.of([passed, failed("too few images")], NUMBERS).sentence
+    assert set(ADVICE) >= BLIND

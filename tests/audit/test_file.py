@@ -1,0 +1,435 @@
+"""Which model, which images and which companions an audit is made of: with models that are opened by nobody."""
+
+import hashlib
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from fedrobust.audit import Plan
+from fedrobust.audit import file as module
+from fedrobust.audit.evidence import SAMPLE
+from fedrobust.audit.table import attack_table
+from fedrobust.config import ConfigError
+from fedrobust.data.dataset import Dataset, Split
+from fedrobust.data.medmnist import published
+from fedrobust.errors import FedrobustError
+from fedrobust.evaluation.clinical import figures
+from fedrobust.evasion import Threat
+from fedrobust.evasion.models.predictor import Predictor
+from fedrobust.models.input_format import InputFormat
+from fedrobust.models.told import Told
+
+SHAPE = (3, 2, 1)
+
+
+def split(n, seed) -> Split:
+    """Return n images, dark ones of class 0 and bright ones of class 1, in turn."""
+    draw = np.random.default_rng(seed)
+    labels = (np.arange(n) % 2).astype(np.int32)
+    shade = np.where(labels == 1, 200, 40)[:, None, None, None]
+    return Split((shade + draw.integers(0, 30, (n, *SHAPE))).astype(np.uint8), labels)
+
+
+def dataset(**changes) -> Dataset:
+    fields = {
+        "name": "shades",
+        "train": split(20, 0),
+        "validation": split(10, 1),
+        "test": split(60, 2),
+        "label_names": ("dark", "bright"),
+        "task": "binary-class",
+        "disease": (1,),
+        "source": "made up",
+        "licence": "",
+        "digest": "d1gest",
+    }
+    return Dataset(**(fields | changes))
+
+
+def shade(images):
+    """Return logits of the brighter half, in [0, 1]."""
+    score = 8 * (images.mean(axis=(1, 2, 3)) - 0.5)
+    return np.stack([-score, score], axis=1)
+
+
+# -- Models and their digests ----------------------------------------------------------------------------------------
+
+
+def test_a_run_folder_means_its_global_model(tmp_path, monkeypatch):
+    for name in ("finished", "started", "empty"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "finished" / "model.keras").write_bytes(b"model")
+    (tmp_path / "started" / "experiment.toml").write_text("")
+    assert module.model_path(tmp_path / "finished") == tmp_path / "finished" / "model.keras"
+    assert module.model_path(str(tmp_path / "started")) == tmp_path / "started" / "model.keras"
+    assert module.model_path(tmp_path / "empty") == tmp_path / "empty"
+    file = tmp_path / "finished" / "model.keras"
+    assert module.model_path(file) == file
+    # A study's own paths are as seen from its folder, where they are none from here.
+    assert module.model_path("finished", base=tmp_path) == file
+    assert module.model_path("nowhere", base=tmp_path) == tmp_path / "nowhere"
+    monkeypatch.chdir(tmp_path / "started")
+    (tmp_path / "started" / "finished").mkdir()
+    assert module.model_path("finished", base=tmp_path) == tmp_path / "started" / "finished"
+    assert module.model_path(file, base=tmp_path / "empty") == file
+    assert module.is_of_run(tmp_path / "started" / "model.keras")
+    assert not module.is_of_run(file)
+
+
+def test_a_file_is_known_by_its_bytes(tmp_path):
+    file = tmp_path / "model.keras"
+    file.write_bytes(b"bytes")
+    expected = hashlib.sha256(b"bytes").hexdigest()
+    assert module.file_digest(file) == expected
+    assert module.model_digest(file) == module.model_digest(str(file)) == expected
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.keras").write_bytes(b"bytes")
+    assert module.model_digest(tmp_path / "run") == expected
+    with pytest.raises(FedrobustError):
+        module.file_digest(tmp_path / "none.keras")
+
+
+def test_a_function_is_known_by_its_name_alone():
+    assert module.model_digest(shade, "mine") == hashlib.sha256(b"mine").hexdigest()
+    assert module.model_digest(shade) != module.model_digest(shade), "nothing tells it from others"
+    assert module.is_known(shade, "mine")
+    assert not module.is_known(shade, "")
+    assert module.is_known("model.keras", "")
+
+
+def network(seed=0, layers="linear") -> keras.Model:
+    inputs = keras.Input(SHAPE, name="images")
+    start = keras.initializers.RandomNormal(seed=seed)
+    dense = keras.layers.Dense(2, activation=layers, kernel_initializer=start, name="dense")
+    return keras.Model(inputs, dense(keras.layers.Flatten(name="flat")(inputs)), name="net")
+
+
+def test_a_model_in_memory_is_known_by_its_layers_and_weights(monkeypatch):
+    one = network()
+    assert module.model_digest(one) == module.model_digest(network())
+    assert module.model_digest(one) != module.model_digest(network(1)), "other weights"
+    assert module.model_digest(one) != module.model_digest(network(0, "tanh")), "other layers"
+    assert module.is_known(one, "")
+    assert not module.is_function(one)
+    for error in (NotImplementedError, TypeError, ValueError):
+
+        def unwritten(self, error=error):
+            raise error
+
+        monkeypatch.setattr(keras.Model, "to_json", unwritten)
+        assert module.model_digest(one) != module.model_digest(one), "layers that nobody can write down"
+
+
+def test_what_is_no_model_is_refused_with_what_to_do():
+    assert module.is_function(shade)
+    assert not module.is_function("model.keras")
+    hand_in = (
+        "hand in a function predict(images (n, height, width, channels) float32 in [0, 1]) -> logits (n, classes), and "
+        "gradient=... beside it; docs/audit.md shows both in five lines"
+    )
+    torch = type("Net", (), {"__module__": "torch.nn.modules", "__call__": shade})
+    for model, what in ((3, "a int"), (torch(), "a PyTorch module"), (None, "a NoneType")):
+        with pytest.raises(ConfigError) as refused:
+            module.is_function(model)
+        assert str(refused.value) == f"model: {what}; {hand_in}"
+    inherited = type("Own", (torch,), {"__module__": "mine"})
+    with pytest.raises(ConfigError, match="a PyTorch module"):
+        module.is_function(inherited())
+
+
+def test_models_are_called_by_file_name_or_class(tmp_path):
+    assert module.opened_name(tmp_path / "net.keras") == "net.keras"
+    assert module.opened_name(network()) == "net"
+    assert module.opened_name(shade) == "shade"
+    assert module.opened_name(SimpleNamespace(name="")) == "SimpleNamespace"
+
+
+# -- Images ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_split_is_described_with_what_others_report_on():
+    data = dataset()
+    images, labels, about = module.chosen_split(data, "test", 0)
+    assert images is data.test.images
+    assert labels is data.test.labels
+    assert about == {
+        "name": "shades",
+        "digest": "d1gest",
+        "split": "test",
+        "labels": ["dark", "bright"],
+        "disease": [1],
+        "official": None,
+    }
+    images, labels, about = module.chosen_split(data, "validation", 4)
+    assert (len(images), labels.tolist(), about["split"]) == (4, [0, 1, 0, 1], "validation")
+    with pytest.raises(ConfigError) as refused:
+        module.chosen_split(data, "probe", 0)
+    assert str(refused.value) == "split = 'probe': choose one of train, validation, test"
+
+
+def test_only_a_published_file_has_an_official_test_set():
+    about = published("breastmnist")
+    [address, *_] = [address for address, _ in about.files.values()]
+    assert module.official(dataset(name="breastmnist", source=address)) == about.counts[2] == 156
+    assert module.official(dataset(name="breastmnist", source="own.npz")) is None
+    assert module.official(dataset(source=address)) is None
+
+
+# -- What is opened --------------------------------------------------------------------------------------------------
+
+
+def test_a_function_is_asked_about_a_sample_of_the_split(monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "check_reading", lambda *given: asked.append(given) or "a note")
+    predictor = Predictor.of(shade, SHAPE, 2)
+    told = Told.parse("0..1", "0,1").of("", dataset())
+    assert module.check_opened(predictor, dataset(), "test", told, "control") == ("a note",)
+    [(answers, images, labels, channels, format, order, is_told, what)] = asked
+    expected = dataset().test
+    np.testing.assert_allclose(images, expected.images / 255, atol=1e-7)
+    assert images.dtype == np.float32
+    np.testing.assert_array_equal(labels, expected.labels)
+    bytes_ = InputFormat(0.0, 255.0)
+    np.testing.assert_allclose(answers(bytes_), predictor.raw(images, bytes_))
+    assert (channels, format, order) == (1, predictor.format, predictor.labels)
+    assert (is_told, what) == ((True, True), "control")
+    monkeypatch.setattr(module, "check_reading", lambda *given: asked.append(given) or "")
+    monkeypatch.setattr(module, "SAMPLE_READ", 10)
+    nothing = Told().of("", dataset())
+    assert module.check_opened(predictor, dataset(), "validation", nothing) == ()
+    module.check_opened(predictor, dataset(), "test", nothing)
+    assert [len(given[1]) for given in asked] == [60, 10, 10]
+    assert asked[1][6:] == ((False, False), "")
+
+
+def test_a_functions_notes_say_what_it_is_given():
+    opened, digest, notes = module.opened_with_digest(shade, dataset(), "native", name="mine")
+    assert isinstance(opened, Predictor)
+    assert opened.name == "mine"
+    assert digest == module.model_digest(shade, "mine")
+    assert notes[0] == "the model is given images as 0..1: nothing in it or told of it says otherwise"
+    _, _, told = module.opened_with_digest(
+        shade, dataset(), "native", told=Told.parse("0..1", "0,1"), name="mine"
+    )
+    assert not [note for note in told if "is given images" in note]
+    with pytest.raises(ConfigError) as refused:
+        module.opened_with_digest(shade, dataset(), "prepared")
+    assert str(refused.value) == "space = 'prepared': a function takes the data's images; choose native"
+
+
+def test_a_networks_gradient_is_its_own():
+    with pytest.raises(ConfigError) as refused:
+        module.opened_with_digest(network(), dataset(), "native", gradient=shade)
+    assert str(refused.value) == "gradient: it belongs to a function; net has its own"
+
+
+def opened_model(shape=SHAPE, classes=2, name="net") -> SimpleNamespace:
+    return SimpleNamespace(target=SimpleNamespace(shape=shape, classes=classes), name=name)
+
+
+@pytest.fixture
+def opening(monkeypatch):
+    """What would be opened and asked about, noted down."""
+    noted = SimpleNamespace(opened=[], asked=[], model=opened_model())
+
+    def open_model(*given, **settings):
+        noted.opened.append((given, settings))
+        return noted.model
+
+    monkeypatch.setattr(module, "open_model", open_model)
+    monkeypatch.setattr(module, "check_opened", lambda *given: noted.asked.append(given) or ())
+    monkeypatch.setattr(module, "ExportedTarget", lambda file, interface: noted.model.target)
+    return noted
+
+
+def test_a_companion_is_opened_by_what_was_told_of_it_and_asked_about(opening, tmp_path):
+    (tmp_path / "twin.keras").write_bytes(b"twin")
+    told, data = Told.parse(["0..1", "teacher=0..255"]), dataset()
+    name, target = module.companion("twin.keras", data, "prepared", tmp_path, told, "teacher")
+    assert name == f"twin.keras {hashlib.sha256(b'twin').hexdigest()[:8]}"
+    assert target is opening.model.target
+    interface = told.of("teacher", data)
+    given = (tmp_path / "twin.keras", SHAPE, 2, "prepared")
+    assert opening.opened == [(given, {"interface": interface})]
+    assert opening.asked == [(opening.model, data, "test", interface, "teacher")]
+    module.companion(tmp_path / "twin.keras", data, "native")
+    assert opening.asked[1][3:] == (Told().of("control", data), "control")
+    (tmp_path / "experiment.toml").write_text("")
+    module.companion(tmp_path / "twin.keras", data, "native")
+    assert len(opening.asked) == 2, "a run's own model is not doubted"
+    assert module.companion("", data, "native") is None
+
+
+def test_an_exported_companion_is_a_file_of_the_same_images_and_classes(opening, tmp_path, monkeypatch):
+    file, data = tmp_path / "small.tflite", dataset()
+    with pytest.raises(ConfigError) as refused:
+        module.edge_companion(str(file), data)
+    assert str(refused.value) == f"edge = {str(file)!r}: there is no such file"
+    file.write_bytes(b"small")
+    name, target = module.edge_companion(file, data, Told.parse(["edge=0..255"]))
+    assert name == f"small.tflite {hashlib.sha256(b'small').hexdigest()[:8]}"
+    assert target is opening.model.target
+    interface = Told.parse(["edge=0..255"]).of("edge", data)
+    assert opening.asked == [(target, data, "test", interface, "edge")]
+    for shape, classes in (((9, 9, 1), 2), (SHAPE, 3)):
+        opening.model = opened_model(shape, classes)
+        with pytest.raises(ConfigError) as refused:
+            module.edge_companion(file, data)
+        assert str(refused.value) == (
+            f"edge = {str(file)!r}: it takes images of {shape} and knows {classes} classes; the data have {SHAPE} and 2"
+        )
+    assert module.edge_companion("", data) is None
+
+    def broken(file, interface):
+        raise RuntimeError("no flatbuffer\nat all")
+
+    monkeypatch.setattr(module, "ExportedTarget", broken)
+    with pytest.raises(ConfigError) as refused:
+        module.edge_companion(file, data)
+    assert str(refused.value) == (
+        f"edge = {str(file)!r}: not a LiteRT file of images with input and output of float32, int8 or uint8: no "
+        "flatbuffer"
+    )
+
+
+def test_a_function_has_no_training_mode_and_a_network_is_run_in_it():
+    assert module.in_training_mode(Predictor.of(shade, SHAPE, 2), np.zeros((1, *SHAPE), np.uint8)) is None
+    asked = []
+    opened = SimpleNamespace(answers=lambda images, training: asked.append((images, training)) or "logits")
+    assert module.in_training_mode(opened, np.full((2, *SHAPE), 51, np.uint8))() == "logits"
+    [(images, training)] = asked
+    np.testing.assert_allclose(images, np.full((2, *SHAPE), 0.2, np.float32))
+    assert (images.dtype, training) == (np.float32, True)
+
+
+# -- The whole audit, and the table of attacks -----------------------------------------------------------------------
+
+
+def test_an_audit_is_of_the_subject_that_was_named(monkeypatch, tmp_path):
+    made, asked = [], []
+
+    def audit(evidence, note, **about):
+        made.append((evidence, note, about))
+        return "card"
+
+    monkeypatch.setattr(module, "audit", audit)
+    monkeypatch.setattr(
+        module, "companion", lambda path, *given, **told: asked.append((path, given, told)) or (path, None)
+    )
+    monkeypatch.setattr(module, "edge_companion", lambda *given: asked.append(given) or ("edge", None))
+    data, plan, told = dataset(), Plan(epsilon=0.3, seed=4), Told.parse("0..1", "0,1")
+    card = module.audit_file(
+        shade,
+        data,
+        plan,
+        split="validation",
+        images=4,
+        control="a",
+        teacher="b",
+        edge="c",
+        told=told,
+        name="mine",
+        trained_on=["pgd"],
+        history=[0.5, 0.6],
+        folder=tmp_path,
+        map="map",
+        report="report",
+        note="note",
+        extra=1,
+    )
+    assert card == "card"
+    [(evidence, note, about)] = made
+    assert (note, about) == ("note", {"extra": 1})
+    subject = evidence.subject
+    assert subject.name == "mine"
+    assert subject.digest == module.model_digest(shade, "mine")
+    np.testing.assert_allclose(subject.images, data.validation.images[:4] / 255, atol=1e-7)
+    np.testing.assert_array_equal(subject.labels, data.validation.labels[:4])
+    assert subject.data == module.chosen_split(data, "validation", 4)[2]
+    assert subject.output == "logits"
+    assert subject.in_training_mode is None
+    assert (subject.control, subject.teacher, subject.edge) == (("a", None), ("b", None), ("edge", None))
+    assert asked == [
+        ("a", (data, "native"), {"told": told, "what": "control"}),
+        ("b", (data, "native"), {"told": told, "what": "teacher"}),
+        ("c", data, told),
+    ]
+    assert (subject.trained_on, subject.history) == (("pgd",), (0.5, 0.6))
+    assert subject.notes == module.opened_with_digest(shade, data, "native", told=told, name="mine")[2]
+    assert evidence.plan is plan
+    assert (evidence._folder, evidence._map, evidence._report) == (tmp_path, "map", "report")
+    module.audit_file(shade, data, plan, folder=tmp_path / "none")
+    assert made[1][0]._folder is None, "a function without a name is not found again"
+    assert len(made[1][0].subject) == 60
+    assert made[1][0].subject.trained_on == made[1][0].subject.history == ()
+
+
+def test_a_network_is_audited_in_training_mode_on_its_first_images(monkeypatch):
+    made = []
+    monkeypatch.setattr(module, "audit", lambda evidence, note, **about: made.append(evidence))
+    monkeypatch.setattr(module, "in_training_mode", lambda opened, stored: stored)
+    monkeypatch.setattr(module, "SAMPLE", 8)
+    module.audit_file(network(), dataset(), Plan(), told=Told.parse("0..1", "0,1"))
+    np.testing.assert_array_equal(made[0].subject.in_training_mode, dataset().test.images[:8])
+    assert made[0].subject.name == "net"
+    assert SAMPLE == 256
+
+
+def test_a_table_has_a_row_for_every_attack_at_every_epsilon(tmp_path):
+    plan = Plan(epsilon="51/255", curve=(0.1, 0.9), threat=Threat(), seed=6)
+    said = []
+    table = attack_table(
+        shade,
+        dataset(),
+        plan,
+        ["noise(draws=2)", "square(queries=20)"],
+        images=20,
+        name="mine",
+        folder=tmp_path,
+        report=lambda name, progress: said.append(name),
+        extra=3,
+    )
+    assert set(said) == {"noise(draws=2)", "square(queries=20)"}
+    assert len(list(tmp_path.iterdir())) == 2
+    rows = table.pop("attacked")
+    assert [(row["attack"], row["epsilon"], row["epsilon-value"]) for row in rows] == [
+        (attack, epsilon, value)
+        for attack in ("noise(draws=2)", "square(queries=20)")
+        for epsilon, value in ((0.1, 0.1), ("51/255", 0.2), (0.9, 0.9))
+    ]
+    square = rows[5]
+    assert rows[0]["broken"] == 0
+    assert square["broken"] > 15
+    assert square["accuracy"]["counts"] == [20 - square["broken"], 20]
+    assert 1 < square["queries"] <= 80
+    assert square["gradients"] == 0
+    assert square["seconds"] > 0
+    assert "disease missed" in square
+    chosen = dataset().test.sample(20)
+    clean = figures(chosen.labels, shade(chosen.images.astype(np.float32) / np.float32(255)), (1,))
+    assert table.pop("clean")["accuracy"] == clean["accuracy"].to_json()
+    _, digest, notes = module.opened_with_digest(shade, dataset(), "native", name="mine")
+    assert notes
+    assert table == {
+        "schema": 1,
+        "model": {"name": "mine", "digest": digest, "output": "logits"},
+        "data": {**module.chosen_split(dataset(), "test", 20)[2], "n": 20},
+        "threat": {"norm": "linf", "space": "native", "bits": 0, "tied": False},
+        "seed": 6,
+        "notes": list(notes),
+        "extra": 3,
+    }
+
+
+def test_a_table_does_not_put_down_to_an_attack_what_was_wrong_before():
+    def constant(images):
+        return np.tile([-1.0, 1.0], (len(images), 1))
+
+    told, plan = Told.parse("0..1", "0,1"), Plan(epsilon=0.01, curve=(0.01,))
+    table = attack_table(constant, dataset(), plan, ["noise(draws=1)"], split="validation", told=told)
+    assert table["clean"]["accuracy"]["counts"] == [5, 10]
+    assert table["attacked"][0]["accuracy"]["counts"] == [5, 10]
+    assert table["attacked"][0]["broken"] == 0
+    assert table["data"]["split"] == "validation"
