@@ -21,6 +21,7 @@ from fedrobust.cores import cores
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.load import available, describe, load
 from fedrobust.epsilon import epsilon_value
+from fedrobust.evasion import Threat, attack_named
 from fedrobust.models.told import Told
 from fedrobust.paths import check_can_hold, expanded
 from fedrobust.registry import Registry, UnknownNameError, did_you_mean
@@ -43,13 +44,10 @@ if TYPE_CHECKING:
     import keras
     import pandas
 
-    from fedrobust.evasion import Threat
     from fedrobust.evasion.models.predictor import Gradient, Predict
     from fedrobust.models.told import Texts, Told
     from fedrobust.sweeps.events import SweepListener
     from fedrobust.sweeps.results import Results
-
-WITHOUT_TENSORFLOW = ("rules", "pre-aggregators", "server-optimizers", "poisoning")
 
 FAMILIES = {
     "models": ("fedrobust.models.architectures", "ARCHITECTURES"),
@@ -285,7 +283,6 @@ def attack_model(
     start_tensorflow(cores())
     from fedrobust.audit.plan import Plan
     from fedrobust.audit.table import attack_table
-    from fedrobust.evasion import Threat
 
     threat = Threat(norm=norm, space=space, bits=bits, tied=tied)  # type: ignore[arg-type]
     plan = Plan(threat=threat, curve=tuple(epsilons), seed=seed, epsilon=next(iter(epsilons), _usual(norm)))
@@ -406,7 +403,6 @@ def audit_model(
     start_tensorflow(cores())
     from fedrobust.audit.file import audit_file, model_digest
     from fedrobust.audit.plan import Plan
-    from fedrobust.evasion import Threat
 
     threat = Threat(norm=norm, space=space, bits=bits, tied=tied)  # type: ignore[arg-type]
     plan = Plan(epsilon=epsilon, threat=threat, effort=effort, seed=seed)  # type: ignore[arg-type]
@@ -485,7 +481,7 @@ def members(family: str) -> dict[str, str]:
             f"{family!r}: choose one of {', '.join(FAMILIES)}{did_you_mean(family, FAMILIES)}"
         )
     module, name = FAMILIES[family]
-    if family not in WITHOUT_TENSORFLOW:
+    if family == "models":
         start_tensorflow()
     registry: Registry = getattr(import_module(module), name)
     return {member: _summary(registry[member]) + _settings(registry[member]) for member in registry}
@@ -560,10 +556,8 @@ def _check_named(model: Any, data: str, out: str | Path, attacks: tuple[str, ...
         check_can_hold(expanded(out), "out")
 
 
-def _check_attacks(attacks: tuple[str, ...], threat: "Threat") -> None:
+def _check_attacks(attacks: tuple[str, ...], threat: Threat) -> None:
     """Refuse attacks that cannot be made or do not search in the threat's norm, before the model is opened."""
-    from fedrobust.evasion import attack_named
-
     for spec in attacks:
         norms = attack_named(spec).norms
         if threat.norm not in norms:
@@ -575,7 +569,7 @@ def _check_attacks(attacks: tuple[str, ...], threat: "Threat") -> None:
 def _request(
     model: Any,
     dataset: Dataset,
-    threat: "Threat",
+    threat: Threat,
     split: str,
     images: int,
     seed: int,

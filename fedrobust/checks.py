@@ -22,6 +22,7 @@ from fedrobust.data.partition.drawn import Drawing
 from fedrobust.data.search_path import resolve
 from fedrobust.epsilon import epsilon_value
 from fedrobust.errors import FedrobustError
+from fedrobust.evasion import attack_named
 from fedrobust.models.input_format import InputFormat
 from fedrobust.paths import expanded
 from fedrobust.poisoning import Attack, Scene, attacks_in, malicious_clients
@@ -419,8 +420,6 @@ def _normalised_alone(experiment: Experiment) -> Iterator[str]:
 
 def _evasion(experiment: Experiment) -> Iterator[str]:
     """Attacks on the finished model can be made, search in the study's norm, and want classes that there are."""
-    from fedrobust.evasion import attack_named
-
     evasion_of(experiment)
     problem = Problem.of(dataset_of(experiment))
     for spec in experiment.evaluation.attacks:

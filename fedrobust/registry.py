@@ -6,9 +6,11 @@ One `Registry` per family (rules, recipes, attacks, ...). Wherever a registered 
 
 import difflib
 import importlib
+import pkgutil
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from fedrobust.errors import FedrobustError
@@ -26,6 +28,8 @@ class Registry:
 
     Args:
         family: what one member is called in messages, such as ``"aggregation rule"``.
+        home: package whose modules hold the members. They are imported when the family is first asked for one: a new
+            file in its folder is a new member.
 
     Example:
         >>> shapes = Registry("shape")
@@ -40,15 +44,28 @@ class Registry:
     """
 
     family: str
-    members: dict[str, Any] = field(default_factory=dict)
+    home: str = ""
+    _filed: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """The members by name."""
+        self._found  # noqa: B018
+        return self._filed
+
+    @cached_property
+    def _found(self) -> bool:
+        if self.home:
+            import_modules(self.home)
+        return True
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that files a class or function under `name`."""
 
         def file(member: T) -> T:
-            if name in self.members:
+            if name in self._filed:
                 raise ValueError(f"{self.family} {name!r} is registered twice")
-            self.members[name] = member
+            self._filed[name] = member
             return member
 
         return file
@@ -102,6 +119,15 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 def _folded(name: str) -> str:
     return name.casefold().replace("_", "-")
+
+
+def import_modules(package: str) -> None:
+    """Import every module of a package, and of the packages in its folder."""
+    for found in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+        if found.ispkg:
+            import_modules(found.name)
+        else:
+            importlib.import_module(found.name)
 
 
 def import_dotted(path: str) -> Any:

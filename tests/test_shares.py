@@ -3,7 +3,7 @@ from fractions import Fraction
 import tensorflow as tf
 
 from fedrobust.shares import exact, part_of, round_half_up, sample_size
-from fedrobust.training.recipes.adversarial import share_of
+from fedrobust.training.recipes.pgd import share_of
 
 
 def test_a_share_of_a_batch_is_exact_for_every_share_and_size():

@@ -18,7 +18,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 ROOTS = ("fedrobust", "server", "clients")
 
 FLOORS = (
-    "errors epsilon atomic randomness once shares cores streams paths plain reasons bounds",
+    "errors epsilon atomic randomness once shares cores streams paths plain reasons bounds lazy",
     "registry spec runtime apps",
     "data models",
     "training aggregation",

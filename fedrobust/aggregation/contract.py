@@ -14,8 +14,8 @@ from fedrobust.bounds import Whole
 from fedrobust.errors import FedrobustError
 from fedrobust.registry import Registry
 
-RULES = Registry("aggregation rule")
-PRE_AGGREGATORS = Registry("pre-aggregator")
+RULES = Registry("aggregation rule", "fedrobust.aggregation.rules")
+PRE_AGGREGATORS = Registry("pre-aggregator", "fedrobust.aggregation.pre_aggregators")
 
 Memory: TypeAlias = Mapping[str, np.ndarray]
 """What a rule wants to find again in the next round: arrays by name. It is part of the run's checkpoints."""

@@ -16,13 +16,11 @@ from fedrobust.config.sections import (
     Section,
     Training,
 )
-from fedrobust.config.sections.evaluation import EVASION_ATTACKS
 from fedrobust.config.sections.section import Epsilon
 from fedrobust.config.template import template
 from fedrobust.errors import ConfigError
 
 __all__ = [
-    "EVASION_ATTACKS",
     "QUICKSTART",
     "Audit",
     "ConfigError",

@@ -93,7 +93,7 @@ class Experiment(Section):
                 f"training.recipe-from = {first}: the study ends after round {rounds}; choose 1 to {rounds}"
             )
         try:
-            check_names(self.federation, self.poisoning, self.seed, self.base)
+            check_names(self.federation, self.training, self.poisoning, self.evaluation, self.seed, self.base)
         except FedrobustError as error:
             raise ValueError(str(error)) from error
         return self

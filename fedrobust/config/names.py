@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS
-from fedrobust.config.sections.evaluation import EVASION_ATTACKS
-from fedrobust.config.sections.training import RECIPE_SETTINGS
+from fedrobust.evasion import ATTACKS
 from fedrobust.poisoning import POISONING
 from fedrobust.registry import known_as
 from fedrobust.spec import split_sum
+from fedrobust.training.recipes import RECIPES
 
 
 def known_names(values: dict[str, Any]) -> dict[str, Any]:
@@ -22,8 +22,8 @@ def known_names(values: dict[str, Any]) -> dict[str, Any]:
         ("federation", "pre-aggregators"): PRE_AGGREGATORS,
         ("federation", "server-optimizer"): ["none", *SERVER_OPTIMIZERS],
         ("poisoning", "attack"): ["none", *POISONING],
-        ("training", "recipe"): RECIPE_SETTINGS,
-        ("evaluation", "attacks"): EVASION_ATTACKS,
+        ("training", "recipe"): RECIPES,
+        ("evaluation", "attacks"): ATTACKS,
     }
     values = dict(values)
     for (table, key), names in families.items():

@@ -4,20 +4,18 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, Defence, ServerOptimizer
-from fedrobust.config.sections import Data, Federation, Poisoning, Training
+from fedrobust.config.sections import Data, Evaluation, Federation, Poisoning, Training
 from fedrobust.data.partition import Drawing, Partition, partition
 from fedrobust.data.partition.contract import Labels
 from fedrobust.errors import ConfigError, FedrobustError
+from fedrobust.evasion import Threat, attack_named
 from fedrobust.poisoning import Attack, malicious_clients
 from fedrobust.shares import exact, round_half_up, sample_size
-from fedrobust.spec import build
-
-if TYPE_CHECKING:
-    from fedrobust.training.optimizers import Optimizer
-    from fedrobust.training.recipes import Recipe
+from fedrobust.spec import SpecError, build
+from fedrobust.training.optimizers import SGD, Adam, Optimizer
+from fedrobust.training.recipes import RECIPES, Recipe
 
 
 def partition_of(data: Data, labels: Labels, clients: int, seed: int, base: str = "") -> Partition | Drawing:
@@ -48,26 +46,20 @@ def partition_of(data: Data, labels: Labels, clients: int, seed: int, base: str 
     )
 
 
-def recipe_of(training: Training, base: str = "") -> "Recipe":
+def recipe_of(training: Training, base: str = "") -> Recipe:
     """Return the clients' training recipe.
 
     Raises:
         ConfigError: there is no such recipe, or it does not take the settings given.
     """
-    # TensorFlow.
-    from fedrobust.training.recipes import RECIPES
-
     make_importable(base)
     with naming("training.recipe", training.recipe):
-        recipe: Recipe = RECIPES[training.recipe](**training.recipe_settings)
+        recipe: Recipe = build(RECIPES, training.recipe, **training.recipe_settings)
     return recipe
 
 
-def optimizer_of(training: Training, base: str = "") -> "Optimizer":
+def optimizer_of(training: Training, base: str = "") -> Optimizer:
     """Return the clients' local optimiser."""
-    # TensorFlow.
-    from fedrobust.training.optimizers import SGD, Adam
-
     if training.optimizer == "sgd":
         return SGD(momentum=training.momentum, weight_decay=training.weight_decay)
     return Adam(weight_decay=training.weight_decay)
@@ -131,6 +123,24 @@ def attack_of(poisoning: Poisoning, base: str = "") -> Attack:
         return Attack.parse(poisoning.attack)
 
 
+def threat_of(evaluation: Evaluation, base: str = "") -> Threat:
+    """Return the norm, the space and the file format of a study's evasion attacks, each of which has been made once.
+
+    Raises:
+        ConfigError: there is no such attack, it does not take the settings given, or does not search in the norm.
+    """
+    make_importable(base)
+    threat = Threat(norm=evaluation.norm, space=evaluation.space, bits=evaluation.bits)
+    for spec in evaluation.attacks:
+        with naming("evaluation.attacks", spec):
+            attack = attack_named(spec)
+            if threat.norm not in attack.norms:
+                raise SpecError(
+                    f'it searches in {", ".join(attack.norms)}, evaluation.norm = "{threat.norm}"'
+                )
+    return threat
+
+
 def malicious_of(poisoning: Poisoning, clients: int, seed: int) -> tuple[int, ...]:
     """Return the partitions of the clients that attack, ascending; none where the study has no attack.
 
@@ -165,7 +175,14 @@ def tolerated_of(federation: Federation, poisoning: Poisoning, seed: int) -> int
     return int(hypergeom.ppf(federation.tolerate_quantile, federation.clients, malicious, sampled))
 
 
-def check_names(federation: Federation, poisoning: Poisoning, seed: int, base: str = "") -> None:
+def check_names(
+    federation: Federation,
+    training: Training,
+    poisoning: Poisoning,
+    evaluation: Evaluation,
+    seed: int,
+    base: str = "",
+) -> None:
     """Have everything that is named with settings made once, so that what is wrong is said before a study starts.
 
     A user's own modules are left out: they are imported when the study starts, and their folder need not be known
@@ -181,6 +198,10 @@ def check_names(federation: Federation, poisoning: Poisoning, seed: int, base: s
         defence_of(federation, tolerated_of(federation, poisoning, seed), base)
     if not _is_own(federation.server_optimizer):
         server_optimizer_of(federation, base)
+    if not _is_own(training.recipe):
+        recipe_of(training, base)
+    ours = tuple(attack for attack in evaluation.attacks if not _is_own(attack))
+    threat_of(evaluation.model_copy(update={"attacks": ours}), base)
 
 
 def _is_own(*names: str) -> bool:

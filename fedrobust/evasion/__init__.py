@@ -1,4 +1,10 @@
-"""Attacks on the inputs of a trained model: one file an attack. Importing this package registers them."""
+"""Attacks on the inputs of a trained model: one file an attack.
+
+What opens or runs a model starts TensorFlow, and is imported when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from fedrobust.evasion.attacks.ensemble import Ensemble
 from fedrobust.evasion.attacks.gradient.apgd import (
@@ -28,13 +34,15 @@ from fedrobust.evasion.attacks.transfer import Transfer
 from fedrobust.evasion.attacks.universal import Universal
 from fedrobust.evasion.contract import ATTACKS, Attack, attack_named
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.model_file import open_model
 from fedrobust.evasion.models.protocol import Target
-from fedrobust.evasion.models.victim import NotDifferentiableError, Victim
-from fedrobust.evasion.models.white_box import WhiteBox
 from fedrobust.evasion.models.wrappers import StraightThrough, Tied
 from fedrobust.evasion.run import Attacked, Progress, attack
 from fedrobust.evasion.threat import Threat, ThreatError
+
+if TYPE_CHECKING:
+    from fedrobust.evasion.models.model_file import open_model
+    from fedrobust.evasion.models.victim import NotDifferentiableError, Victim
+    from fedrobust.evasion.models.white_box import WhiteBox
 
 __all__ = [
     "ATTACKS",
@@ -81,3 +89,17 @@ __all__ = [
     "attack_named",
     "open_model",
 ]
+
+_ON_FIRST_USE = {
+    "NotDifferentiableError": "victim",
+    "Victim": "victim",
+    "WhiteBox": "white_box",
+    "open_model": "model_file",
+}
+"""Names of this package that start TensorFlow, and the module of `fedrobust.evasion.models` that has each."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.models.{_ON_FIRST_USE[name]}"), name)

@@ -9,7 +9,7 @@ from fedrobust.evasion.threat import Images, Norm, Threat
 from fedrobust.registry import Registry
 from fedrobust.spec import build
 
-ATTACKS = Registry("evasion attack")
+ATTACKS = Registry("evasion attack", "fedrobust.evasion.attacks")
 
 
 @dataclass(frozen=True, kw_only=True)

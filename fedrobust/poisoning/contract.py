@@ -51,7 +51,7 @@ from fedrobust.poisoning.sums import check_sum
 from fedrobust.registry import Registry
 from fedrobust.spec import SpecError, build, split_sum
 
-POISONING = Registry("poisoning attack")
+POISONING = Registry("poisoning attack", "fedrobust.poisoning")
 
 
 class Problem(Protocol):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedrobust.config import ConfigError, Experiment, resolve
-from fedrobust.config.resolve import make_importable, naming
 from fedrobust.data.dataset import Dataset, Problem, Split
 from fedrobust.data.load import load
 from fedrobust.data.partition import Partition
@@ -171,20 +170,6 @@ def evasion_of(experiment: Experiment) -> "Threat":
     """Return the study's threat, having made each of its attacks once.
 
     Raises:
-        SpecError, UnknownNameError: an attack cannot be made.
-        ConfigError: an attack does not search in the study's norm.
+        ConfigError: an attack cannot be made, or does not search in the study's norm.
     """
-    from fedrobust.evasion import Threat, attack_named
-
-    settings = experiment.evaluation
-    threat = Threat(norm=settings.norm, space=settings.space, bits=settings.bits)
-    make_importable(experiment.base)
-    for spec in settings.attacks:
-        with naming("evaluation.attacks", spec):
-            attack = attack_named(spec)
-        if threat.norm not in attack.norms:
-            raise ConfigError(
-                f'evaluation.attacks = "{spec}": it searches in {", ".join(attack.norms)}, evaluation.norm = '
-                f'"{threat.norm}"'
-            )
-    return threat
+    return resolve.threat_of(experiment.evaluation, experiment.base)

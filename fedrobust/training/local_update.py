@@ -18,7 +18,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.training.batches import Batches
 from fedrobust.training.buckets import Buckets, joined
 from fedrobust.training.objectives import Objective, cross_entropy
-from fedrobust.training.optimizers import Optimizer
+from fedrobust.training.optimizers import Optimizer, Step
 from fedrobust.training.recipes.recipe import Batch, Recipe
 
 
@@ -192,7 +192,9 @@ class LocalUpdate:
             if self.proximal:
                 pulls = zip(gradients, weights, start, strict=True)
                 gradients = [gradient + self.proximal * (here - there) for gradient, here, there in pulls]
-            weights, slots = self.optimizer.step(step + 1, learning_rates[step], weights, gradients, slots)
+            weights, slots = self.optimizer.step(
+                Step(step + 1, learning_rates[step]), weights, gradients, slots
+            )
             hits = tf.reduce_sum(tf.cast(tf.argmax(outcome.logits, -1, tf.int32) == labels, tf.float32))
             seen = tf.cast(sizes[step], tf.float32)
             statistics = joined(outcome.statistics)

@@ -1,10 +1,12 @@
 """What training minimises, image by image, from logits."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
-import tensorflow as tf
+from fedrobust.lazy import tf
 
-Objective = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Objective = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 """``(logits (n, classes), targets (n, ...)) -> losses (n,)``."""
 
 

@@ -1,10 +1,12 @@
 """The moves that gradient attacks are made of, inside a graph."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
-import tensorflow as tf
+from fedrobust.lazy import tf
 
-Losses = Callable[[tf.Tensor], tf.Tensor]
+Losses = Callable[["tf.Tensor"], "tf.Tensor"]
 
 
 def input_gradient(losses: Losses, images: tf.Tensor) -> tf.Tensor:

@@ -78,6 +78,8 @@ def test_settings_win_over_overrides_and_those_over_the_file(tmp_path):
         ),
         ("federation.server-optimizer=adam", r'federation\.server-optimizer = "adam"'),
         ("federation.tolerate=-1", r"federation\.tolerate = -1"),
+        ("evaluation.attacks=['pgd(steps=0)']", r"attacks = .*steps = 0: choose a whole number from 1"),
+        ("evaluation.attacks=['carlini-wagner']", r'it searches in l2, evaluation\.norm = "linf"'),
         ("evaluation.epsilons=[0.1, 2]", r"evaluation\.epsilons = 2: an epsilon lies in \(0, 1\]"),
         ("evaluation.epsilons=['1/0']", r"an epsilon is a finite number or one fraction"),
         ("evaluation.epsilons=[0.1, 0.1]", r"one value stands twice"),

@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fedrobust.config import EVASION_ATTACKS
+from fedrobust.config import ConfigError, Experiment
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion import (
     ATTACKS,
@@ -478,9 +478,15 @@ def test_images_and_labels_are_checked(two_classes):
         Threat(bits=8, space="prepared")
 
 
-def test_studies_know_every_attack_that_searches_in_their_norms():
-    family = {name for name in ATTACKS if set(ATTACKS[name].norms) & {"linf", "l2"}}
-    assert family == set(EVASION_ATTACKS)
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_studies_know_every_attack_that_searches_in_their_norm(name, norm):
+    settings = {"evaluation__attacks": [name], "evaluation__norm": norm}
+    if norm in ATTACKS[name].norms:
+        assert Experiment.of(**settings).evaluation.attacks == (name,)
+    else:
+        with pytest.raises(ConfigError, match=f'attacks = "{name}": it searches in .*norm = "{norm}"'):
+            Experiment.of(**settings)
 
 
 def test_more_steps_and_restarts_never_break_less(two_classes):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedrobust.training.optimizers import SGD, Adam
+from fedrobust.training.optimizers import SGD, Adam, Step
 
 PAIRS = {
     "adam": (Adam(), lambda: keras.optimizers.Adam(0.01)),
@@ -39,6 +39,6 @@ def test_every_step_equals_keras(name, draw):
             for value in start
         ]
         theirs.apply(gradients, variables)
-        weights, slots = ours.step(tf.constant(step), tf.constant(0.01), weights, gradients, slots)
+        weights, slots = ours.step(Step(tf.constant(step), tf.constant(0.01)), weights, gradients, slots)
         for weight, variable in zip(weights, variables, strict=True):
             np.testing.assert_allclose(weight, variable, rtol=2e-5, atol=2e-6, err_msg=f"step {step}")

@@ -11,16 +11,10 @@ from fedrobust.bounds import Count, Text
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion.contract import ATTACKS, Attack, attack_named
 from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.model_file import open_model
 from fedrobust.evasion.models.protocol import Labels, Logits, Target
-from fedrobust.evasion.models.victim import Victim
-from fedrobust.evasion.models.white_box import WhiteBox
 from fedrobust.evasion.models.wrappers import Tied
 from fedrobust.evasion.threat import Images, Norm, Threat, ThreatError
-from fedrobust.models.architectures import architecture_named
-from fedrobust.models.classifier import build_classifier
 from fedrobust.randomness import Purpose, generator
-from fedrobust.training.distillation import distil
 
 STEP = 8 / 255
 """How far an image is moved along the surrogate's gradient to ask for another answer."""
@@ -80,6 +74,9 @@ class Transfer(Attack):
             if not Path(self.surrogate).is_file():
                 raise ValueError(f"surrogate = {self.surrogate!r}: there is no such file")
             return
+        # TensorFlow.
+        from fedrobust.models.architectures import architecture_named
+
         try:
             smallest = architecture_named(self.student).smallest
         except FedrobustError as error:
@@ -124,6 +121,12 @@ class Transfer(Attack):
 
     def queried(self, target: Target, images: Images, seed: int) -> tuple[Target, int]:
         """Return a surrogate trained on the model's answers, and how many were asked for."""
+        # TensorFlow.
+        from fedrobust.evasion.models.victim import Victim
+        from fedrobust.evasion.models.white_box import WhiteBox
+        from fedrobust.models.classifier import build_classifier
+        from fedrobust.training.distillation import distil
+
         classifier = build_classifier(self.student, target.shape, target.classes, image_size=0, seed=seed)
         victim = Victim.of(classifier)
         known = grey_levels(images[: max(1, self.queries // 2)])
@@ -201,6 +204,9 @@ def opened(path: Path, target: Target) -> Target:
     Raises:
         ThreatError: it takes other images, or answers with other classes.
     """
+    # TensorFlow.
+    from fedrobust.evasion.models.model_file import open_model
+
     surrogate = open_model(path, target.shape, target.classes).target
     if surrogate.classes != target.classes:
         raise ThreatError(

@@ -1,14 +1,15 @@
-"""The contract between the local update and a recipe."""
+"""The contract between the local update and a recipe, and the registry of recipes."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-import tensorflow as tf
-
+from fedrobust.lazy import tf
 from fedrobust.registry import Registry
 from fedrobust.training.objectives import Objective
 
-RECIPES = Registry("training recipe")
+RECIPES = Registry("training recipe", "fedrobust.training.recipes")
 
 
 class Batch(NamedTuple):

@@ -1,10 +1,12 @@
 """Adversarial training: part of each batch is replaced by adversarial images crafted on the spot."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
-import tensorflow as tf
-
-from fedrobust.bounds import Count, NonNegative, PositiveShare
+from fedrobust.bounds import Count, NonNegative, PixelEpsilon, PositiveShare
+from fedrobust.epsilon import epsilon_value
+from fedrobust.lazy import tf
 from fedrobust.shares import exact
 from fedrobust.training.perturbation import ascend, random_start
 from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
@@ -26,7 +28,7 @@ class PGDTraining:
     moving statistics, and each image's perturbation would depend on its neighbours in the batch.
 
     Attributes:
-        epsilon: largest change of a pixel, in units of [0, 1].
+        epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
         step_size: in units of [0, 1]; 0 stands for 2.5 epsilon / steps, Madry's choice.
         random_start: begin at a uniformly random point of the epsilon box.
@@ -34,7 +36,7 @@ class PGDTraining:
             2016, arXiv:1611.01236, takes half).
     """
 
-    epsilon: PositiveShare = 8 / 255
+    epsilon: PixelEpsilon = 8 / 255
     steps: Count = 7
     step_size: NonNegative = 0.0
     random_start: bool = True
@@ -50,44 +52,20 @@ class PGDTraining:
 
     def _crafted(self, batch: Batch, attacked: tf.Tensor) -> tf.Tensor:
         clean, targets = batch.images[:attacked], batch.targets[:attacked]
-        step_size = self.step_size or 2.5 * self.epsilon / self.steps
+        epsilon = epsilon_value(self.epsilon)
+        step_size = self.step_size or 2.5 * epsilon / self.steps
 
         def losses(images: tf.Tensor) -> tf.Tensor:
             return batch.objective(batch.infer(images), targets)
 
-        images = random_start(clean, self.epsilon, batch.seed) if self.random_start else clean
+        images = random_start(clean, epsilon, batch.seed) if self.random_start else clean
         if self.steps == 1:
-            return tf.stop_gradient(ascend(losses, images, clean, step_size, self.epsilon))
+            return tf.stop_gradient(ascend(losses, images, clean, step_size, epsilon))
         (images,) = tf.while_loop(
             lambda step, _: step < self.steps,
-            lambda step, images: (step + 1, ascend(losses, images, clean, step_size, self.epsilon)),
+            lambda step, images: (step + 1, ascend(losses, images, clean, step_size, epsilon)),
             [tf.constant(0), images],
             shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, *clean.shape[1:]])],
             parallel_iterations=1,
         )[1:]
         return tf.stop_gradient(images)
-
-
-@RECIPES.register("fgsm")
-@dataclass(frozen=True, kw_only=True)
-class FGSMTraining(PGDTraining):
-    """Train on images moved by one signed gradient step (Goodfellow et al., 2014, arXiv:1412.6572, section 6).
-
-    With `random_start` the fast form of Wong et al. (2020, arXiv:2001.03994), whose step is 1.25 epsilon.
-    The defaults are the paper's: epsilon 0.001 and no random start; half of each batch stays clean.
-
-    Attributes:
-        epsilon: largest change of a pixel, in units of [0, 1].
-        step_size: in units of [0, 1]; 0 stands for epsilon, or 1.25 epsilon with a random start.
-        random_start: begin at a uniformly random point of the epsilon box.
-        share: share of each batch that is replaced, in (0, 1].
-    """
-
-    epsilon: PositiveShare = 0.001
-    steps: Count = 1
-    random_start: bool = False
-    share: PositiveShare = 0.5
-
-    def __post_init__(self) -> None:
-        if not self.step_size:
-            object.__setattr__(self, "step_size", self.epsilon * (1.25 if self.random_start else 1.0))

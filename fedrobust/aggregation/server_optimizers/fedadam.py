@@ -1,0 +1,36 @@
+"""Adam on the server."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.aggregation.contract import Memory
+from fedrobust.aggregation.server_optimizers.server_optimizer import SERVER_OPTIMIZERS, moments
+from fedrobust.bounds import Decay, Positive
+
+
+@SERVER_OPTIMIZERS.register("fedadam")
+@dataclass(frozen=True, kw_only=True)
+class FedAdam:
+    """Adam on the server (Reddi et al., 2020, arXiv:2003.00295, Algorithm 2), with Flower's bias correction.
+
+    Attributes:
+        eta: learning rate of the server.
+        beta_1: share of the last mean that is kept.
+        beta_2: share of the last mean square that is kept.
+        tau: degree of adaptivity: added to the root of the mean square.
+    """
+
+    eta: Positive = 0.1
+    beta_1: Decay = 0.9
+    beta_2: Decay = 0.99
+    tau: Positive = 1e-3
+
+    def __call__(self, update: np.ndarray, memory: Memory, round: int) -> tuple[np.ndarray, Memory]:
+        """Return the step."""
+        mean, square = moments(update, memory, self.beta_1)
+        square = self.beta_2 * square + (1 - self.beta_2) * update**2
+        # Flower counts rounds from 1 and corrects with one more.
+        eta = self.eta * np.sqrt(1 - self.beta_2 ** (round + 1.0)) / (1 - self.beta_1 ** (round + 1.0))
+        step = eta * mean / (np.sqrt(square) + self.tau)
+        return step.astype(np.float32), {"mean": mean, "square": square}

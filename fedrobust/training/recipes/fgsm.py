@@ -1,0 +1,34 @@
+"""Adversarial training with images that are moved by one step."""
+
+from dataclasses import dataclass
+
+from fedrobust.bounds import Count, PixelEpsilon, PositiveShare
+from fedrobust.epsilon import epsilon_value
+from fedrobust.training.recipes.pgd import PGDTraining
+from fedrobust.training.recipes.recipe import RECIPES
+
+
+@RECIPES.register("fgsm")
+@dataclass(frozen=True, kw_only=True)
+class FGSMTraining(PGDTraining):
+    """Train on images moved by one signed gradient step (Goodfellow et al., 2014, arXiv:1412.6572, section 6).
+
+    With `random_start` the fast form of Wong et al. (2020, arXiv:2001.03994), whose step is 1.25 epsilon.
+    The defaults are the paper's: epsilon 0.001 and no random start; half of each batch stays clean.
+
+    Attributes:
+        epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
+        step_size: in units of [0, 1]; 0 stands for epsilon, or 1.25 epsilon with a random start.
+        random_start: begin at a uniformly random point of the epsilon box.
+        share: share of each batch that is replaced, in (0, 1].
+    """
+
+    epsilon: PixelEpsilon = 0.001
+    steps: Count = 1
+    random_start: bool = False
+    share: PositiveShare = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.step_size:
+            step_size = epsilon_value(self.epsilon) * (1.25 if self.random_start else 1.0)
+            object.__setattr__(self, "step_size", step_size)
