@@ -8,8 +8,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+from fedrobust.runs.codec import keys
 from fedrobust.runs.record import AttackTableRecord, CardRecord, RoundRecord, RunRecord, json_schema
-from fedrobust.runs.record.codec import keys
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "records.md"

@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 
 from fedrobust.errors import FedrobustError
-from fedrobust.runs.record.codec import entry, record, to_json
+from fedrobust.runs.codec import entry, record, to_json
 
 HEADROOM = 0.9
 """Share of the free memory that a study may plan with."""

@@ -3,12 +3,15 @@
 import copy
 import json
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from fedrobust.runs.codec import entry, keys, read, reader, record, to_json
 from fedrobust.runs.record import (
     AttackTableRecord,
     CardRecord,
@@ -17,7 +20,6 @@ from fedrobust.runs.record import (
     RunRecord,
     json_schema,
 )
-from fedrobust.runs.record.codec import entry, keys, read, reader, record, to_json
 
 PROJECT = Path(__file__).resolve().parents[2]
 GOLDEN = PROJECT / "tests/golden"
@@ -228,3 +230,8 @@ def test_a_schema_refuses_what_a_record_cannot_hold():
 def test_a_field_of_an_unknown_type_is_a_mistake():
     with pytest.raises(TypeError, match="a record holds numbers, texts"):
         reader(set[int])
+
+
+@pytest.mark.parametrize("module", ["forecast", "console", "codec", "json_schema", "record"])
+def test_every_module_can_be_the_first_that_is_imported(module):
+    subprocess.run([sys.executable, "-c", f"import fedrobust.runs.{module}"], check=True)

@@ -3,10 +3,10 @@
 `RunRecord.read` reads a parsed ``result.json``, also of older versions, and `RunRecord.to_json` writes it.
 """
 
+from fedrobust.runs.codec import RecordError, to_json
+from fedrobust.runs.json_schema import json_schema
 from fedrobust.runs.record.attack_table import AttackedRecord, AttackTableRecord
 from fedrobust.runs.record.card import CardRecord, ClinicalRecord, FigureRecord, FindingRecord
-from fedrobust.runs.record.codec import RecordError, to_json
-from fedrobust.runs.record.json_schema import json_schema
 from fedrobust.runs.record.metrics import (
     AttackSuccessRecord,
     EvaluationRecord,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fedrobust.runs.codec import entry, record, to_json
 from fedrobust.runs.record.card import AuditedDataRecord, AuditedModelRecord, ClinicalRecord, ThreatRecord
-from fedrobust.runs.record.codec import entry, record, to_json
 
 SCHEMA = 2
 """Of the tables that this version writes; of 2, figures have the shape that they have in ``result.json``."""

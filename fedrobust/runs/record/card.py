@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fedrobust.runs.record.codec import RecordError, entry, read, record, to_json
+from fedrobust.runs.codec import RecordError, entry, read, record, to_json
 from fedrobust.runs.record.metrics import Curve, Interval, MetricsRecord
 from fedrobust.runs.record.old_card import modern
 

@@ -7,7 +7,7 @@ of them; the curve was a list of rows.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedrobust.runs.record.codec import RecordError
+from fedrobust.runs.codec import RecordError
 
 SCORES = {"accuracy": "accuracy", "balanced accuracy": "balanced_accuracy", "auc": "auc"}
 

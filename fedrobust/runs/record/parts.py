@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from fedrobust.runs.codec import entry, record
 from fedrobust.runs.record.card import CardRecord
-from fedrobust.runs.record.codec import entry, record
 from fedrobust.runs.record.metrics import EvaluationRecord, Interval, MetricsRecord
 
 

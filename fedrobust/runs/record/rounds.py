@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from fedrobust.runs.record.codec import entry, record
+from fedrobust.runs.codec import entry, record
 from fedrobust.runs.record.metrics import AttackSuccessRecord, EvaluationRecord, MetricsRecord
 
 

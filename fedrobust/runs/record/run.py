@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fedrobust.runs.codec import RecordError, entry, read, record, to_json
 from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record.card import CardRecord
-from fedrobust.runs.record.codec import RecordError, entry, read, record, to_json
 from fedrobust.runs.record.metrics import ModelEvaluationRecord
 from fedrobust.runs.record.parts import (
     DatasetRecord,

@@ -127,7 +127,7 @@ def read(cls: type[T], value: Any) -> T:
         >>> read(Point, {"x": "far"})
         Traceback (most recent call last):
             ...
-        fedrobust.runs.record.codec.RecordError: x: 'far' is no number
+        fedrobust.runs.codec.RecordError: x: 'far' is no number
     """
     kind: Any = cls
     found: T = reader(kind)(value)

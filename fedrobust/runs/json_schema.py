@@ -5,7 +5,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Union, get_args, get_origin
 
-from fedrobust.runs.record.codec import keys
+from fedrobust.runs.codec import keys
 
 _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
@@ -14,7 +14,7 @@ def json_schema(cls: type, title: str) -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of what this version writes of a record.
 
     Example:
-        >>> from fedrobust.runs.record.codec import entry, record
+        >>> from fedrobust.runs.codec import entry, record
         >>> @record
         ... class Point:
         ...     x: float = entry("to the right")
