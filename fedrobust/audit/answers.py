@@ -243,9 +243,6 @@ def unseen_attack(search: Search) -> Finding:
     used = search.evidence.subject.trained_on
     run = [result.name for result in search.attacks if len(result.rows)]
     unseen = [name for name in run if not any(name.startswith(one) for one in used)]
-    n, broken = len(search.evidence.subject), 0
-    for name in unseen:
-        broken = max(broken, int((search.broken_by == name).sum()))
     return Finding(
         "unseen attack: only the training attack was made",
         Outcome.PASSED if unseen else Outcome.FAILED,
@@ -256,7 +253,7 @@ def unseen_attack(search: Search) -> Finding:
         if unseen
         else "The model was only tried with what it was trained on.",
         "Carlini et al. (2019), arXiv:1902.06705",
-        {"unseen": unseen, "n": n},
+        {"unseen": unseen, "n": len(search.evidence.subject)},
     )
 
 

@@ -109,7 +109,7 @@ def _not_robust(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
 def _not_proven(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
     if blind:
         return f"Not broken, but the attacks could not see ({blind}): {_standing(tally)}. {_rests_on(tally)}"
-    return f"Not proven: {failed[0].sentence} {_standing(tally, first=True)}. {_rests_on(tally)}"
+    return f"Not proven: {failed[0].sentence} {_standing(tally)}. {_rests_on(tally)}"
 
 
 def _terms(findings: Sequence[Finding]) -> str:
@@ -117,10 +117,9 @@ def _terms(findings: Sequence[Finding]) -> str:
     return ", ".join(dict.fromkeys(ADVICE[one.check].called for one in findings))
 
 
-def _standing(tally: Tally, first: bool = False) -> str:
+def _standing(tally: Tally) -> str:
     after = "stand after every attack that was made"
-    text = f"{share(tally.standing, tally.n)} images {after}, {tally.right} are right as they are"
-    return text if not first else text[:1].upper() + text[1:]
+    return f"{share(tally.standing, tally.n)} images {after}, {tally.right} are right as they are"
 
 
 def _rests_on(tally: Tally) -> str:

@@ -339,7 +339,7 @@ def test_an_exported_file_is_compared_where_there_is_one_and_a_gradient():
 def test_at_least_one_attack_was_not_used_in_training(trained_on, figure, unseen):
     attacks = [result(5, name=name) for name in ("fgsm", "pgd(steps=20)", "square")]
     attacks.append(result([], rows=[], name="noise"))
-    made = search(trained_on=trained_on, attacks=attacks, broken_by=np.array(["standing"] * 200))
+    made = search(trained_on=trained_on, attacks=attacks)
     found = answers.unseen_attack(made)
     assert told(found, outcome(not unseen)) == (
         figure,
@@ -528,7 +528,6 @@ def test_a_check_has_its_name_rule_and_source_whatever_comes_of_it(check):
         "standing": LABELS == 0,
         "worst_logits": logits(60),
         "attacks": [],
-        "broken_by": np.array(["standing"]),
         "runs": {("control twin", "pgd(steps=20)"): result(40)},
     }
     made = [search(**parts), search(**parts, control=("twin", object()), history=(0.5, 0.4))]

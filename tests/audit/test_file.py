@@ -219,6 +219,25 @@ def test_a_functions_notes_say_what_it_is_given():
     assert str(refused.value) == "space = 'prepared': a function takes the data's images; choose native"
 
 
+@pytest.mark.parametrize(
+    ("first", "why"),
+    [
+        ([keras.layers.Rescaling(2.0, offset=-1.0)], "as its first layers show"),
+        ([], "nothing in it or told of it says otherwise"),
+    ],
+)
+def test_a_networks_notes_say_what_it_is_given_and_why(first, why):
+    """A network that is right: it compares the mean of the pixels with a half."""
+    signs = np.tile(np.array([[-1.0, 1.0]], np.float32), (16, 1))
+    dense = keras.layers.Dense(2)
+    model = keras.Sequential([keras.Input((4, 4, 1)), *first, keras.layers.Flatten(), dense])
+    middle = 0.0 if first else 8.0
+    dense.set_weights([signs, np.array([middle, -middle], np.float32)])
+    notes = module.opened_with_digest(model, dataset(), "native")[2]
+    assert "the model takes images of (4, 4, 1); those of (3, 2, 1) are made to fit before it" in notes
+    assert f"the model is given images as 0..1: {why}" in notes
+
+
 def test_a_networks_gradient_is_its_own():
     with pytest.raises(ConfigError) as refused:
         module.opened_with_digest(network(), dataset(), "native", gradient=shade)
@@ -373,6 +392,7 @@ def test_a_network_is_audited_in_training_mode_on_its_first_images(monkeypatch):
     monkeypatch.setattr(module, "SAMPLE", 8)
     module.audit_file(network(), dataset(), Plan(), told=Told.parse("0..1", "0,1"))
     np.testing.assert_array_equal(made[0].subject.in_training_mode, dataset().test.images[:8])
+    assert made[0].subject.target.logits(made[0].subject.images).shape == (60, 2)
     assert made[0].subject.name == "net"
     assert SAMPLE == 256
 

@@ -295,6 +295,8 @@ def test_what_is_lost_counts_against_what_is_gained():
     made = search(single_step=result([*range(5, 20), *range(50, 53)]))
     made.evidence.right = np.arange(200) >= 20
     assert not strength.label_leaking(made).failed, "five gained, three lost"
+    made.single_step = result([*range(5), *range(50, 53)])
+    assert strength.label_leaking(made).figure == "better than clean at 0.1 (+12 images)"
 
 
 HIDDEN = ("logits x 1024", "pgd(steps=20)")
@@ -303,7 +305,14 @@ CONTROL = ("control twin", "pgd(steps=20)")
 
 @pytest.mark.parametrize(
     ("n", "lost", "won", "failed"),
-    [(200, 0, 0, False), (200, 4, 0, False), (200, 5, 0, True), (200, 9, 5, False), (1000, 10, 0, False)],
+    [
+        (200, 0, 0, False),
+        (200, 4, 0, False),
+        (200, 5, 0, True),
+        (200, 9, 5, False),
+        (1000, 10, 0, False),
+        (1000, 12, 2, False),
+    ],
 )
 def test_the_attack_sees_through_planted_masking(n, lost, won, failed):
     target = white_box()
