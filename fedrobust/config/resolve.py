@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, Defence, ServerOptimizer
 from fedrobust.config.sections import Data, Evaluation, Federation, Poisoning, Training
-from fedrobust.data.partition import Drawing, Partition, partition
+from fedrobust.data.partition import PARTITIONS, Drawing, Partition, partition
 from fedrobust.data.partition.contract import Labels
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.evasion import Threat, attack_named
 from fedrobust.poisoning import Attack, malicious_clients
 from fedrobust.shares import exact, round_half_up, sample_size
-from fedrobust.spec import SpecError, build
+from fedrobust.spec import SpecError, build, settings_of
 from fedrobust.training.optimizers import SGD, Adam, Optimizer
 from fedrobust.training.recipes import RECIPES, Recipe
 
@@ -37,12 +37,11 @@ def partition_of(data: Data, labels: Labels, clients: int, seed: int, base: str 
         clients,
         data.partition,
         seed=seed,
-        alpha=data.alpha,
-        min_size=data.min_size,
-        classes_per_client=data.classes_per_client,
-        shards_per_client=data.shards_per_client,
-        skew=data.skew,
-        images_per_client=data.images_per_client,
+        **{
+            name: getattr(data, name)
+            for name in (settings_of(PARTITIONS[data.partition]) or ())
+            if hasattr(data, name)
+        },
     )
 
 

@@ -7,6 +7,7 @@ import fedrobust
 from fedrobust.data.dataset import DataError
 from fedrobust.data.partition import partition
 from fedrobust.data.partition.drawn import COUNTED, Drawing
+from fedrobust.spec import SpecError
 
 
 @pytest.fixture
@@ -92,11 +93,11 @@ def test_the_hash_depends_on_all_that_shards_depend_on(labels):
 
 
 def test_bad_settings_are_refused(labels):
-    with pytest.raises(DataError, match=r"data\.alpha"):
+    with pytest.raises(SpecError, match=r"alpha = 0\.0: choose a finite number above 0"):
         drawn(labels, alpha=0.0)
-    with pytest.raises(DataError, match=r"data\.images-per-client = 0"):
+    with pytest.raises(SpecError, match=r"images_per_client = 0: choose a whole number from 1"):
         drawn(labels, images_per_client=0)
-    with pytest.raises(DataError, match=r"or choose data\.partition = 'draw'"):
+    with pytest.raises(DataError, match=r'or choose data\.partition = "draw"'):
         partition(labels, 5001)
 
 

@@ -1,19 +1,21 @@
 import json
+import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from fedrobust.bounds import Count
 from fedrobust.data.dataset import DataError
-from fedrobust.data.partition import Partition, partition
+from fedrobust.data.partition import PARTITIONS, Partition, partition
 from fedrobust.data.partition.dirichlet import dirichlet_counts, repaired
 from fedrobust.data.partition.quantity import quantities
+from fedrobust.errors import FedrobustError
 
 METHODS = {
-    "iid": {},
-    "dirichlet": {"min_size": 1},
-    "shards": {},
-    "pathological": {},
-    "quantity": {},
+    name: {"min_size": 1} if name == "dirichlet" else {}
+    for name in PARTITIONS
+    if not getattr(PARTITIONS[name], "OVERLAPS", False)
 }
 
 
@@ -30,7 +32,8 @@ def labels(number=900, classes=5, seed=0):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_image_goes_to_exactly_one_client(method, clients, seed):
     images = labels()
-    settings = METHODS[method] | ({"classes_per_client": 5} if clients == 1 else {})
+    alone = method == "pathological" and clients == 1
+    settings = {"classes_per_client": 5} if alone else METHODS[method]
     shared = partition(images, clients, method, seed=seed, **settings)
     assert shared.clients == clients
     np.testing.assert_array_equal(np.sort(np.concatenate(shared.shards)), np.arange(900))
@@ -47,11 +50,11 @@ def test_a_seed_gives_the_same_partition_and_another_seed_another(method):
     assert again[0] == again[1] != again[2]
 
 
-def test_only_the_settings_of_the_method_count():
-    plain = partition(labels(), 10, "dirichlet", alpha=1, shards_per_client=2)
-    other = partition(labels(), 10, "dirichlet", alpha=1.0, shards_per_client=9)
+def test_a_record_holds_the_settings_of_its_method_however_they_are_written():
+    plain = partition(labels(), 10, "dirichlet", alpha=1)
+    other = partition(labels(), 10, "Dirichlet(alpha=1.0, min-size=10)")
     assert plain.settings == {"alpha": 1.0, "min_size": 10, "self_balancing": False}
-    assert plain.hash == other.hash
+    assert (plain.method, plain.hash) == (other.method, other.hash)
 
 
 def test_iid_sizes_differ_by_one_at_most():
@@ -118,7 +121,7 @@ def test_a_draw_that_has_enough_for_everybody_stays_as_it_was_drawn():
 
 
 @pytest.mark.parametrize(
-    ("alpha", "clients", "min_size"), [(0.05, 20, 10), (0.1, 20, 5), (1e-300, 6, 30), (1e300, 7, 1)]
+    ("alpha", "clients", "min_size"), [(0.05, 20, 10), (0.1, 20, 5), (1e-300, 6, 30), (3e38, 7, 1)]
 )
 def test_no_seed_is_refused_that_arithmetic_allows(alpha, clients, min_size):
     for seed in range(40):
@@ -240,34 +243,40 @@ def test_exponential_skew_does_not_overflow():
 
 
 IMPOSSIBLE = [
-    (546, 100, "dirichlet", {"min_size": 10}, ["546 images", "100 clients", "1000 needed", "to 5", "to 54"]),
+    (
+        546,
+        100,
+        "dirichlet",
+        {"min_size": 10},
+        ["546 images", "100 clients", "1000 needed", "min_size to 5", "to 54"],
+    ),
     (546, 600, "iid", {}, ["546 images", "600 clients", "federation.clients to 546"]),
     (546, 0, "iid", {}, ["federation.clients = 0"]),
-    (546, 300, "shards", {}, ["600 shards", "shards-per-client to 1", "to 273"]),
-    (546, 5, "shards", {"shards_per_client": 0}, ["data.shards-per-client = 0"]),
-    (546, 5, "dirichlet", {"alpha": 0.0}, ["data.alpha = 0.0", "above 0"]),
-    (546, 5, "dirichlet", {"alpha": float("nan")}, ["data.alpha = nan"]),
-    (546, 5, "dirichlet", {"min_size": 0}, ["data.min-size = 0", "1 or more"]),
-    (546, 5, "pathological", {"classes_per_client": 6}, ["data.classes-per-client = 6", "1 to 5"]),
+    (546, 300, "shards", {}, ["600 shards", "shards_per_client to 1", "to 273"]),
+    (546, 5, "shards", {"shards_per_client": 0}, ["shards_per_client = 0", "from 1"]),
+    (546, 5, "dirichlet", {"alpha": 0.0}, ["alpha = 0.0", "above 0"]),
+    (546, 5, "dirichlet", {"alpha": float("nan")}, ["alpha=nan"]),
+    (546, 5, "dirichlet", {"min_size": 0}, ["min_size = 0", "from 1"]),
+    (546, 5, "pathological", {"classes_per_client": 6}, ["classes_per_client = 6", "1 to 5"]),
     (546, 2, "pathological", {"classes_per_client": 2}, ["2 clients", "all 5 classes", "to 3", "to 3"]),
-    (546, 5, "pathological", {"class_assignment": "fair"}, ['"fair"', "first-deterministic"]),
+    (546, 5, "pathological", {"class_assignment": "fair"}, ["'fair'", "first-deterministic"]),
     (
         546,
         3,
         "pathological",
         {"classes_per_client": 2, "class_assignment": "deterministic"},
-        ["class 4 to nobody", "raise data.classes-per-client"],
+        ["class 4 to nobody", "raise classes_per_client"],
     ),
     (100, 90, "pathological", {"classes_per_client": 5}, ["class 0 has", "90 of 90 clients", "lower"]),
     (546, 10, "quantity", {"skew": "exponential"}, ["546 images", "first of 10", "clients to 6", '"linear"']),
-    (546, 10, "quantity", {"skew": "cubic"}, ['data.skew = "cubic"', "linear, square, exponential"]),
-    (546, 10, "sorted", {}, ["data.partition", "'sorted'", "dirichlet", "pathological"]),
+    (546, 10, "quantity", {"skew": "cubic"}, ["skew = 'cubic'", "linear, square or exponential"]),
+    (546, 10, "sorted", {}, ["'sorted' is no partition", "dirichlet", "pathological"]),
 ]
 
 
 @pytest.mark.parametrize(("images", "clients", "method", "settings", "words"), IMPOSSIBLE)
 def test_an_impossible_request_is_refused_with_the_numbers(images, clients, method, settings, words):
-    with pytest.raises(DataError) as refusal:
+    with pytest.raises(FedrobustError) as refusal:
         partition(labels(images), clients, method, **settings)
     for word in words:
         assert word in str(refusal.value)
@@ -371,3 +380,51 @@ def test_a_method_of_ones_own_works_and_is_checked(monkeypatch):
 def test_labels_that_are_no_labels_are_refused(bad):
     with pytest.raises(DataError, match="labels has"):
         partition(bad, 1)
+
+
+def reversed_halves(labels, clients, seed, order=1):
+    """Split the images in two, the last of them first."""
+    return np.array_split(np.arange(len(labels))[::-1], clients)[::order]
+
+
+@dataclass(frozen=True)
+class Leftmost:
+    """Give all clients but the last one image each."""
+
+    keep: Count = 1
+
+    def __call__(self, labels, clients, seed):
+        cuts = [self.keep * number for number in range(1, clients)]
+        return np.split(np.arange(len(labels)), cuts)
+
+
+def test_methods_of_ones_own_are_functions_and_classes_with_settings(monkeypatch):
+    monkeypatch.setitem(sys.modules, "own_partition", sys.modules[__name__])
+    halves = partition(labels(10), 2, "own_partition:reversed_halves")
+    assert [shard.tolist() for shard in halves.shards] == [[5, 6, 7, 8, 9], [0, 1, 2, 3, 4]]
+    assert (halves.method, halves.settings) == ("own_partition:reversed_halves", {})
+    turned = partition(labels(10), 2, "own_partition:reversed_halves(order=-1)")
+    assert [shard.tolist() for shard in turned.shards] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    assert turned.settings == {"order": -1}
+    left = partition(labels(10), 3, "own_partition:Leftmost(keep=2)")
+    assert (left.sizes.tolist(), left.settings) == ([2, 2, 6], {"keep": 2})
+    with pytest.raises(FedrobustError, match="keep = 0: choose a whole number from 1"):
+        partition(labels(10), 3, "own_partition:Leftmost(keep=0)")
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda images: [np.arange(9), np.arange(0)], "left client 1 without images"),
+        (lambda images: [np.arange(9)], "made 1 shards for 2 clients"),
+        (lambda images: [np.arange(9), np.arange(9)], "did not put each of 10 images into one shard"),
+    ],
+)
+def test_what_a_method_of_ones_own_does_wrong_is_told(monkeypatch, made, message):
+    def wrong(labels, clients, seed):
+        return made(len(labels))
+
+    monkeypatch.setattr(sys.modules[__name__], "wrong", wrong, raising=False)
+    monkeypatch.setitem(sys.modules, "own_partition", sys.modules[__name__])
+    with pytest.raises(DataError, match=f'data.partition = "own_partition:wrong" {message}'):
+        partition(labels(10), 2, "own_partition:wrong")

@@ -20,7 +20,7 @@ from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, Coh
 from fedrobust.data.dataset import Split
 from fedrobust.data.partition import PARTITIONS, partition
 from fedrobust.poisoning import POISONING, Attack, Conspiracy, Scene
-from fedrobust.spec import build
+from fedrobust.spec import build, settings_of
 
 TINY = {
     "data__samples": 200,
@@ -158,7 +158,7 @@ def partitions(folder: Path) -> Any:
             for seed in (0, 1)
             for settings in _settings(method)
         ]
-        for method in (*PARTITIONS, "draw")
+        for method in PARTITIONS
     }
     return {
         method: [{"hash": one.hash, "sizes": one.sizes.tolist()} for one in several]
@@ -167,7 +167,8 @@ def partitions(folder: Path) -> Any:
 
 
 def _settings(method: str) -> list[dict[str, Any]]:
-    common = {
+    known = settings_of(PARTITIONS[method]) or {}
+    every = {
         "alpha": 0.3,
         "min_size": 4,
         "classes_per_client": 2,
@@ -175,6 +176,7 @@ def _settings(method: str) -> list[dict[str, Any]]:
         "images_per_client": 20,
         "skew": "linear",
     }
+    common = {name: value for name, value in every.items() if name in known}
     if method == "quantity":
         return [common, {**common, "skew": "square"}]
     return [common, {**common, "alpha": 5.0}] if method in ("dirichlet", "draw") else [common]

@@ -1,23 +1,26 @@
 """Which client has which training images: methods, one a module, their records, and populations that draw."""
 
-from fedrobust.data.partition.contract import PARTITIONS
-from fedrobust.data.partition.dirichlet import dirichlet
-from fedrobust.data.partition.divide import partition
-from fedrobust.data.partition.drawn import Drawing
-from fedrobust.data.partition.iid import iid
-from fedrobust.data.partition.label_shards import shards
-from fedrobust.data.partition.pathological import pathological
-from fedrobust.data.partition.quantity import quantity
+from fedrobust.data.partition.contract import PARTITIONS, Method
+from fedrobust.data.partition.dirichlet import Dirichlet
+from fedrobust.data.partition.divide import method_named, partition
+from fedrobust.data.partition.drawn import Draw, Drawing
+from fedrobust.data.partition.iid import IID
+from fedrobust.data.partition.label_shards import LabelShards
+from fedrobust.data.partition.pathological import Pathological
+from fedrobust.data.partition.quantity import Quantity
 from fedrobust.data.partition.record import Partition
 
 __all__ = [
+    "IID",
     "PARTITIONS",
+    "Dirichlet",
+    "Draw",
     "Drawing",
+    "LabelShards",
+    "Method",
     "Partition",
-    "dirichlet",
-    "iid",
+    "Pathological",
+    "Quantity",
+    "method_named",
     "partition",
-    "pathological",
-    "quantity",
-    "shards",
 ]

@@ -1,15 +1,39 @@
-"""What a method of dividing images is, and the registry of methods."""
+"""What a method of dividing images among clients is, and the registry of methods."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.randomness import Purpose, generator
 from fedrobust.registry import Registry
 
 Indices = NDArray[np.int64]
 Labels = NDArray[np.integer[Any]]
 Rng = np.random.Generator
 
-PARTITIONS = Registry("partition")
-"""Functions ``(labels, clients, rng, *, settings) -> shards``, one array of positions a client."""
+PARTITIONS = Registry("partition", "fedrobust.data.partition")
+
+
+class Method(Protocol):
+    """A frozen dataclass of settings with one method; outside this project a plain function will do.
+
+    A method puts every image into exactly one shard, none of them empty. What cannot be met is a `DataError` with the
+    numbers.
+    """
+
+    def __call__(self, labels: Labels, clients: int, seed: int) -> Sequence[Indices]:
+        """Return the positions of each client's images, in any order.
+
+        Args:
+            labels: of the training images, whole numbers from 0, (n,).
+            clients: number of shards, at most n.
+            seed: the study's; the same seed gives the same shards.
+        """
+        ...
+
+
+def rng_of(seed: int) -> Rng:
+    """Return the draws of a study's partition."""
+    return generator(seed, Purpose.PARTITION)

@@ -1,43 +1,61 @@
 """Each class in proportions drawn from a Dirichlet distribution."""
 
 import heapq
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.bounds import Count, Positive
 from fedrobust.data.dataset import DataError
-from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Rng
+from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Rng, rng_of
 
 
 @PARTITIONS.register("dirichlet")
-def dirichlet(
-    labels: Labels, clients: int, rng: Rng, *, alpha: float, min_size: int, self_balancing: bool
-) -> list[Indices]:
-    """Divide each class in proportions drawn from Dirichlet(alpha).
+@dataclass(frozen=True, kw_only=True)
+class Dirichlet:
+    """Divide each class in proportions drawn from Dirichlet(alpha) (Yurochkin et al., 2019, arXiv:1905.12022).
 
     A draw that leaves a client with fewer than `min_size` images is repaired: the largest clients give up images, and
     nothing else changes. Drawing again until every client has enough would soften the skew that was asked for, and
-    refuse many seeds.
+    refuse many seeds. The lower bound and the balancing are those of flwr-datasets.
 
-    Yurochkin et al., 2019, Bayesian Nonparametric Federated Learning of Neural Networks, arXiv:1905.12022;
-    the lower bound and the balancing as in flwr-datasets.
+    Attributes:
+        alpha: concentration of each class over clients. Small: each class sits with few clients; large: alike
+            everywhere.
+        min_size: images that every client has at least.
+        self_balancing: a client with more than its fair share gets nothing of the classes that follow.
+
+    Example:
+        >>> shards = Dirichlet(alpha=1e6, min_size=1)(np.repeat([0, 1], 400), clients=4, seed=0)
+        >>> [round(len(shard), -1) for shard in shards]
+        [200, 200, 200, 200]
     """
-    number = len(labels)
-    if not 0 < alpha < np.inf:
-        raise DataError(f"data.alpha = {alpha}: allowed: above 0 and finite")
-    if min_size < 1:
-        raise DataError(f"data.min-size = {min_size}: allowed: 1 or more")
-    if clients * min_size > number:
-        fewer = number // clients
-        raise DataError(
-            f'data.partition = "dirichlet": {number} images cannot give {clients} clients at least '
-            f"{min_size} each ({clients * min_size} needed); lower data.min-size to {fewer} or "
-            f"federation.clients to {max(1, number // min_size)}"
-        )
-    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    per_class = np.array([len(indices) for indices in members])
-    counts = dirichlet_counts(per_class, clients, rng, alpha, self_balancing)
-    return dealt(members, repaired(counts, min_size), rng)
+
+    alpha: Positive = 0.5
+    min_size: Count = 10
+    self_balancing: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alpha", float(self.alpha))
+
+    def __call__(self, labels: Labels, clients: int, seed: int) -> list[Indices]:
+        """Return a shard of each client.
+
+        Raises:
+            DataError: there are too few images for the least size.
+        """
+        number, rng = len(labels), rng_of(seed)
+        if clients * self.min_size > number:
+            raise DataError(
+                f"{number} images cannot give {clients} clients at least {self.min_size} each "
+                f"({clients * self.min_size} needed); lower min_size to {number // clients} or federation.clients to "
+                f"{max(1, number // self.min_size)}"
+            )
+        members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        per_class = np.array([len(indices) for indices in members])
+        counts = dirichlet_counts(per_class, clients, rng, self.alpha, self.self_balancing)
+        return dealt(members, repaired(counts, self.min_size), rng)
 
 
 def dirichlet_counts(
@@ -45,8 +63,6 @@ def dirichlet_counts(
 ) -> NDArray[np.int64]:
     """Draw how many images of each class every client gets, int64 (classes, clients)."""
     proportions = rng.dirichlet(np.full(clients, alpha), size=len(per_class))
-    # A concentration near the largest float overflows in the draw: all clients get the same in the limit.
-    proportions = np.where(np.isfinite(proportions).all(axis=1, keepdims=True), proportions, 1 / clients)
     if not self_balancing:
         return divided(proportions, per_class[:, None])
     fair = per_class.sum() / clients

@@ -1,71 +1,46 @@
-"""Share the training images out among clients, as flwr-datasets does.
+"""Share the training images out among clients: a method applied, and its shards checked.
 
-Every image goes to exactly one client and every client gets at least one; a request that cannot be met is refused with
-the numbers. A method of one's own is a function ``(labels, clients, rng, *, its settings) -> shards`` named by a dotted
-path. One method, ``"draw"``, is of another kind and stands in `fedrobust.data.partition.drawn`: there are more clients
-than the images would go round for.
+Every image goes to exactly one client and every client gets at least one, unless the method lets clients draw images
+that others may draw, too. A request that cannot be met is refused with the numbers.
 """
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fedrobust.data.dataset import DataError, listed
-from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels
-from fedrobust.data.partition.drawn import METHOD, Drawing, draw
+from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Method
+from fedrobust.data.partition.drawn import Drawing, DrawnShards
 from fedrobust.data.partition.record import Partition
-from fedrobust.randomness import Purpose, generator
-from fedrobust.registry import UnknownNameError
+from fedrobust.spec import Spec, SpecError, build, settings_of
 
 
 def partition(
-    labels: Labels,
-    clients: int,
-    method: str = "iid",
-    *,
-    seed: int = 0,
-    alpha: float = 0.5,
-    min_size: int = 10,
-    self_balancing: bool = False,
-    classes_per_client: int = 2,
-    class_assignment: str = "random",
-    shards_per_client: int = 2,
-    skew: str = "linear",
-    images_per_client: int = 40,
+    labels: Labels, clients: int, method: str = "iid", *, seed: int = 0, **settings: Any
 ) -> Partition | Drawing:
     """Divide the training images among clients.
 
-    Names, meaning and defaults are those of flwr-datasets; only the settings of the chosen method are used
-    and kept. Two things differ, since every image goes to exactly one client here: `shards` lets block sizes
-    differ by one instead of leaving a remainder out, and `pathological` draws again until every class is held
-    by somebody.
+    Names, meaning and defaults of methods are those of flwr-datasets.
 
     Args:
         labels: labels of the training images, whole numbers (n,).
         clients: number of clients.
-        method: ``"iid"``, ``"dirichlet"``, ``"shards"``, ``"pathological"``, ``"quantity"`` or a dotted path;
-            or ``"draw"``, where clients draw their images and may share them (see `Drawing`).
+        method: a spec, as in ``"dirichlet(alpha=0.3)"``; a dotted path leads to a class of settings like those of this
+            package, or to a function ``(labels, clients, seed, **settings) -> shards``.
         seed: the study's seed.
-        alpha: dirichlet: concentration; small: each class sits with few clients; large: alike everywhere.
-            draw: concentration of one client's classes, times their shares: the same number is more skewed there.
-        min_size: dirichlet: images that every client has at least.
-        self_balancing: dirichlet: a client with more than its fair share gets nothing of the classes that
-            follow.
-        classes_per_client: pathological: number of classes that each client has, exactly.
-        class_assignment: pathological: ``"random"``, ``"deterministic"`` or ``"first-deterministic"``.
-        shards_per_client: shards: blocks of label-sorted images a client.
-        skew: quantity: size of client k = 1 to K in proportion to k (``"linear"``), k² (``"square"``) or
-            e^k (``"exponential"``).
-        images_per_client: draw: images that every client draws.
+        settings: of the method, beside those of the spec.
 
     Raises:
+        SpecError, UnknownNameError: there is no such method, or it takes other settings.
         DataError: the request cannot be met.
 
     Example:
         >>> import numpy as np
-        >>> shared = partition(np.repeat([0, 1], 30), 4, "quantity", skew="linear")
+        >>> shared = partition(np.repeat([0, 1], 30), 4, "quantity(skew='linear')")
         >>> shared.sizes.tolist(), shared.settings
         ([6, 12, 18, 24], {'skew': 'linear'})
     """
@@ -73,26 +48,47 @@ def partition(
     check_labels(labels)
     if clients < 1:
         raise DataError(f"federation.clients = {clients}: at least 1 is needed")
-    if method == METHOD:
-        return draw(labels, clients, seed, alpha, images_per_client)
-    if clients > len(labels):
+    spec = Spec.parse(method)
+    spec = Spec(spec.name, {**spec.settings, **settings})
+    divide, name = method_named(str(spec)), PARTITIONS.known(spec.name) or spec.name
+    if clients > len(labels) and not getattr(divide, "OVERLAPS", False):
         raise DataError(
-            f'data.partition = "{method}": {len(labels)} images cannot give {clients} clients at least 1 '
-            f"each; lower federation.clients to {len(labels)}, or choose data.partition = 'draw'"
+            f'data.partition = "{spec}": {len(labels)} images cannot give {clients} clients at least 1 each; lower '
+            f'federation.clients to {len(labels)}, or choose data.partition = "draw"'
         )
-    given = {
-        "alpha": float(alpha),
-        "min_size": min_size,
-        "self_balancing": self_balancing,
-        "classes_per_client": classes_per_client,
-        "class_assignment": class_assignment,
-        "shards_per_client": shards_per_client,
-        "skew": skew,
-    }
-    divide = method_named(method)
-    settings = {name: given[name] for name in own_settings(method, divide, given)}
-    shards = divide(labels, clients, generator(seed, Purpose.PARTITION), **settings)
-    return checked(method, settings, seed, labels, clients, shards)
+    try:
+        shards = divide(labels, clients, seed)
+    except DataError as error:
+        raise DataError(f'data.partition = "{spec}": {error}') from error
+    if isinstance(shards, DrawnShards):
+        return Drawing(shards)
+    return checked(name, recorded_settings(divide, spec), seed, labels, clients, shards)
+
+
+def method_named(spec: str) -> Method | Callable[..., Sequence[Indices]]:
+    """Return the method that a study file names.
+
+    Raises:
+        SpecError, UnknownNameError: there is no such method, or it takes other settings.
+    """
+    parsed = Spec.parse(spec)
+    found = PARTITIONS[parsed.name]
+    if inspect.isfunction(found):
+        return partial(found, **parsed.settings)
+    made: Method = build(PARTITIONS, spec)
+    if not callable(made):
+        raise SpecError(
+            f"{spec}: neither a function (labels, clients, seed) -> shards nor a class of such ones"
+        )
+    return made
+
+
+def recorded_settings(method: Any, spec: Spec) -> dict[str, Any]:
+    """Return all settings of a dataclass, defaults included; of anything else those that the study gives."""
+    known = settings_of(type(method))
+    if known is None:
+        return dict(spec.settings)
+    return {field.name: getattr(method, field.name) for field in dataclasses.fields(method) if field.init}
 
 
 def check_labels(labels: Labels) -> None:
@@ -101,30 +97,6 @@ def check_labels(labels: Labels) -> None:
         raise DataError(
             f"labels has dtype {labels.dtype} and shape {labels.shape}; allowed: integers from 0, (n,)"
         )
-
-
-def method_named(method: str) -> Callable[..., Sequence[Indices]]:
-    """Return the function behind a method's name."""
-    try:
-        found: Callable[..., Sequence[Indices]] = PARTITIONS[method]
-    except UnknownNameError as error:
-        raise DataError(f"data.partition: {error}") from error
-    return found
-
-
-def own_settings(
-    method: str, divide: Callable[..., Sequence[Indices]], given: Mapping[str, Any]
-) -> tuple[str, ...]:
-    """Return the settings that a method asks for: its keyword-only arguments."""
-    parameters = inspect.signature(divide).parameters.values()
-    names = tuple(each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY)
-    strangers = [name for name in names if name not in given]
-    if strangers:
-        raise DataError(
-            f'data.partition = "{method}" asks for the setting {strangers[0]!r}; there are: '
-            f"{', '.join(given)}"
-        )
-    return names
 
 
 def checked(

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, SupportsIndex, overload
+from typing import Any, ClassVar, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.atomic import atomic
-from fedrobust.data.dataset import DataError, feed
+from fedrobust.bounds import Count, Positive
+from fedrobust.data.dataset import feed
+from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels
 from fedrobust.randomness import Purpose, generator
-
-Indices = NDArray[np.int64]
 
 COUNTED = 1000
 """Clients whose images are counted for the report."""
@@ -24,6 +24,37 @@ SAMPLED = 10
 """Clients whose shards go into the hash."""
 
 METHOD = "draw"
+
+
+@PARTITIONS.register(METHOD)
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """Let every client draw images of its own, which others may draw, too: for populations larger than the data.
+
+    Each client draws its proportions of the classes from Dirichlet(alpha p), where p are the classes' shares of all
+    images, and then its images (Hsu et al., 2019, arXiv:1909.06335, section 3): a large alpha gives everybody the
+    shares of the whole, a small one few classes each. The same number is more skewed than that of "dirichlet", which
+    divides each class over clients.
+
+    Attributes:
+        alpha: concentration of a client's classes, times their shares.
+        images_per_client: images that every client draws.
+
+    Example:
+        >>> shards = Draw(images_per_client=40)(np.repeat([0, 1], 500), clients=100_000, seed=0)
+        >>> len(shards), len(shards[99_999])
+        (100000, 40)
+    """
+
+    OVERLAPS: ClassVar[bool] = True
+    """Clients may have the same image."""
+
+    alpha: Positive = 0.5
+    images_per_client: Count = 40
+
+    def __call__(self, labels: Labels, clients: int, seed: int) -> "DrawnShards":
+        """Return the shards, each of which is drawn when it is asked for."""
+        return DrawnShards(labels, clients, seed, float(self.alpha), self.images_per_client)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,17 +114,15 @@ class DrawnShards(Sequence[Indices]):
 class Drawing:
     """Which training images each client of a large population draws.
 
-    Each client draws its proportions of the classes from Dirichlet(alpha p), where p are the classes' shares of all
-    images, and then its images (Hsu et al., 2019, arXiv:1909.06335, section 3): a large alpha gives everybody the
-    shares of the whole, a small one few classes each. Two clients may draw the same image; one client draws an image
-    twice only if it draws more of a class than there are. Nothing is held for a client that nobody asks for.
+    Two clients may draw the same image; one client draws an image twice only if it draws more of a class than there
+    are. Nothing is held for a client that nobody asks for.
 
     Args:
         shards: places in the training split of each client, int64, ascending.
 
     Example:
         >>> import numpy as np
-        >>> drawing = draw(np.repeat([0, 1], 500), clients=100_000, seed=0, alpha=1000.0, images_per_client=40)
+        >>> drawing = Drawing(Draw(alpha=1000.0)(np.repeat([0, 1], 500), clients=100_000, seed=0))
         >>> drawing.clients, len(drawing.shards[99_999])
         (100000, 40)
     """
@@ -170,25 +199,3 @@ class Drawing:
         """Write `to_json`; the file appears whole or not at all."""
         with atomic(path) as draft:
             draft.write_text(self.to_json(), encoding="utf-8")
-
-
-def draw(
-    labels: NDArray[np.integer[Any]], clients: int, seed: int, alpha: float, images_per_client: int
-) -> Drawing:
-    """Return a population of clients that draw their images.
-
-    Args:
-        labels: of the training images, whole numbers from 0 (n,).
-        clients: number of clients.
-        seed: the study's seed.
-        alpha: concentration, positive.
-        images_per_client: images that each client draws.
-
-    Raises:
-        DataError: a setting is out of range.
-    """
-    if not 0 < alpha < np.inf:
-        raise DataError(f"data.alpha = {alpha}: allowed: above 0 and finite")
-    if images_per_client < 1:
-        raise DataError(f"data.images-per-client = {images_per_client}: allowed: 1 or more")
-    return Drawing(DrawnShards(labels, clients, seed, float(alpha), images_per_client))

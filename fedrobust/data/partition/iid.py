@@ -1,11 +1,22 @@
 """Images dealt out evenly."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Rng
+from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, rng_of
 
 
 @PARTITIONS.register("iid")
-def iid(labels: Labels, clients: int, rng: Rng) -> list[Indices]:
-    """Shuffle the images and deal them out evenly; sizes differ by one at most."""
-    return np.array_split(rng.permutation(len(labels)), clients)
+@dataclass(frozen=True, kw_only=True)
+class IID:
+    """Shuffle the images and deal them out evenly (McMahan et al., 2016, arXiv:1602.05629, section 3).
+
+    Example:
+        >>> [len(shard) for shard in IID()(np.zeros(7, int), clients=3, seed=0)]
+        [3, 2, 2]
+    """
+
+    def __call__(self, labels: Labels, clients: int, seed: int) -> list[Indices]:
+        """Return shards whose sizes differ by one at most."""
+        return np.array_split(rng_of(seed).permutation(len(labels)), clients)

@@ -1,29 +1,48 @@
 """Blocks of images sorted by label."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from fedrobust.bounds import Count
 from fedrobust.data.dataset import DataError
-from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Rng
+from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, rng_of
 
 
 @PARTITIONS.register("shards")
-def shards(labels: Labels, clients: int, rng: Rng, *, shards_per_client: int) -> list[Indices]:
+@dataclass(frozen=True, kw_only=True)
+class LabelShards:
     """Sort the images by label, cut them into even blocks, and deal each client as many at random.
 
-    McMahan et al., 2017, Communication-Efficient Learning of Deep Networks from Decentralized Data,
-    arXiv:1602.05629, section 3.
+    McMahan et al., 2016, Communication-Efficient Learning of Deep Networks from Decentralized Data,
+    arXiv:1602.05629, section 3. Block sizes differ by one where flwr-datasets leaves a remainder out.
+
+    Attributes:
+        shards_per_client: blocks that a client gets.
+
+    Example:
+        >>> labels = np.repeat([0, 1, 2, 3], 5)
+        >>> [len(set(labels[shard])) for shard in LabelShards(shards_per_client=1)(labels, clients=4, seed=0)]
+        [1, 1, 1, 1]
     """
-    if shards_per_client < 1:
-        raise DataError(f"data.shards-per-client = {shards_per_client}: allowed: 1 or more")
-    blocks = clients * shards_per_client
-    if blocks > len(labels):
-        raise DataError(
-            f'data.partition = "shards": {len(labels)} images cannot make {blocks} shards ({clients} '
-            f"clients x {shards_per_client}); lower data.shards-per-client to {len(labels) // clients} or "
-            f"federation.clients to {max(1, len(labels) // shards_per_client)}"
-        )
-    shuffled = rng.permutation(len(labels))
-    by_label = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    cut = np.array_split(by_label, blocks)
-    order = rng.permutation(blocks).reshape(clients, shards_per_client)
-    return [np.concatenate([cut[block] for block in row]) for row in order]
+
+    shards_per_client: Count = 2
+
+    def __call__(self, labels: Labels, clients: int, seed: int) -> list[Indices]:
+        """Return a shard of each client.
+
+        Raises:
+            DataError: there are fewer images than blocks.
+        """
+        blocks, rng = clients * self.shards_per_client, rng_of(seed)
+        if blocks > len(labels):
+            raise DataError(
+                f"{len(labels)} images cannot make {blocks} shards ({clients} clients x {self.shards_per_client}); "
+                f"lower shards_per_client to {len(labels) // clients} or federation.clients to "
+                f"{max(1, len(labels) // self.shards_per_client)}"
+            )
+        shuffled = rng.permutation(len(labels))
+        by_label = shuffled[np.argsort(labels[shuffled], kind="stable")]
+        cut = np.array_split(by_label, blocks)
+        order = rng.permutation(blocks).reshape(clients, self.shards_per_client)
+        return [np.concatenate([cut[block] for block in row]) for row in order]

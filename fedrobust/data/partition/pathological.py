@@ -1,52 +1,68 @@
 """A few classes a client."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.bounds import Count
 from fedrobust.data.dataset import DataError, listed
-from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Rng
+from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Rng, rng_of
 
 TRIES = 1000
 """How often `pathological` draws again before it exchanges classes."""
 
 
 @PARTITIONS.register("pathological")
-def pathological(
-    labels: Labels, clients: int, rng: Rng, *, classes_per_client: int, class_assignment: str
-) -> list[Indices]:
-    """Give each client exactly `classes_per_client` classes; holders of a class share it evenly.
+@dataclass(frozen=True, kw_only=True)
+class Pathological:
+    """Give each client exactly so many classes; holders of a class share it evenly.
 
-    ``"deterministic"``: client p holds the classes p, p + 1, ... modulo their number. ``"random"``: drawn
-    without replacement. ``"first-deterministic"``: class p modulo their number, the others drawn. Draws are
-    repeated until every class is held and none by more clients than it has images. Li et al., 2021, Federated
-    Learning on Non-IID Data Silos: An Experimental Study, arXiv:2102.02079.
+    Li et al., 2021, Federated Learning on Non-IID Data Silos: An Experimental Study, arXiv:2102.02079. Draws are
+    repeated until every class is held and none by more clients than it has images; flwr-datasets draws once.
+
+    Attributes:
+        classes_per_client: number of classes that each client has.
+        class_assignment: "deterministic": client p holds the classes p, p + 1, ... modulo their number. "random":
+            drawn without replacement. "first-deterministic": class p modulo their number, the others drawn.
+
+    Example:
+        >>> labels = np.tile([0, 1, 2], 6)
+        >>> one_class = Pathological(classes_per_client=1, class_assignment="deterministic")
+        >>> [sorted(set(labels[shard].tolist())) for shard in one_class(labels, clients=3, seed=0)]
+        [[0], [1], [2]]
     """
-    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    classes = len(members)
-    if not 1 <= classes_per_client <= classes:
-        raise DataError(
-            f"data.classes-per-client = {classes_per_client}: allowed: 1 to {classes}, the number of classes"
-        )
-    if class_assignment not in ASSIGNMENTS:
-        raise DataError(
-            f'data.class-assignment = "{class_assignment}": choose one of: {", ".join(ASSIGNMENTS)}'
-        )
-    if clients * classes_per_client < classes:
-        raise DataError(
-            f'data.partition = "pathological": {clients} clients with {classes_per_client} classes each '
-            f"cannot hold all {classes} classes; raise data.classes-per-client to {-(-classes // clients)} "
-            f"or federation.clients to {-(-classes // classes_per_client)}"
-        )
-    per_class = np.array([len(indices) for indices in members])
-    holds = held(per_class, clients, classes_per_client, class_assignment, rng)
-    parts: list[list[Indices]] = [[] for _ in range(clients)]
-    for label, indices in enumerate(members):
-        holders = np.flatnonzero(holds[:, label])
-        for client, part in zip(holders, np.array_split(rng.permutation(indices), len(holders)), strict=True):
-            parts[client].append(part)
-    return [np.concatenate(part) for part in parts]
+
+    classes_per_client: Count = 2
+    class_assignment: Literal["random", "deterministic", "first-deterministic"] = "random"
+
+    def __call__(self, labels: Labels, clients: int, seed: int) -> list[Indices]:
+        """Return a shard of each client.
+
+        Raises:
+            DataError: there are not as many classes, or a class is left to nobody or has too few images.
+        """
+        rng = rng_of(seed)
+        members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        classes, each = len(members), self.classes_per_client
+        if each > classes:
+            raise DataError(f"classes_per_client = {each}: allowed: 1 to {classes}, the number of classes")
+        if clients * each < classes:
+            raise DataError(
+                f"{clients} clients with {each} classes each cannot hold all {classes} classes; raise "
+                f"classes_per_client to {-(-classes // clients)} or federation.clients to {-(-classes // each)}"
+            )
+        per_class = np.array([len(indices) for indices in members])
+        holds = held(per_class, clients, each, self.class_assignment, rng)
+        parts: list[list[Indices]] = [[] for _ in range(clients)]
+        for label, indices in enumerate(members):
+            holders = np.flatnonzero(holds[:, label])
+            shares = np.array_split(rng.permutation(indices), len(holders))
+            for client, part in zip(holders, shares, strict=True):
+                parts[client].append(part)
+        return [np.concatenate(part) for part in parts]
 
 
 def held(
@@ -65,16 +81,14 @@ def held(
         return rehoused
     if holders.min() == 0:
         raise DataError(
-            f'data.partition = "pathological": with data.class-assignment = "{assignment}", {clients} '
-            f"clients with {classes_per_client} classes each left class "
-            f"{listed(np.flatnonzero(holders == 0).tolist())} to nobody; raise data.classes-per-client or "
+            f'with class_assignment = "{assignment}", {clients} clients with {classes_per_client} classes each left '
+            f"class {listed(np.flatnonzero(holders == 0).tolist())} to nobody; raise classes_per_client or "
             "federation.clients"
         )
     crowded = int(np.argmax(holders - per_class))
     raise DataError(
-        f'data.partition = "pathological": class {crowded} has {per_class[crowded]} images but '
-        f"{holders[crowded]} of {clients} clients would share it; lower federation.clients or "
-        "data.classes-per-client"
+        f"class {crowded} has {per_class[crowded]} images but {holders[crowded]} of {clients} clients would share it; "
+        "lower federation.clients or classes_per_client"
     )
 
 

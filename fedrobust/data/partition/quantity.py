@@ -1,32 +1,51 @@
 """Shares that grow from client to client."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.data.dataset import DataError
-from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Rng
+from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, rng_of
 
 
 @PARTITIONS.register("quantity")
-def quantity(labels: Labels, clients: int, rng: Rng, *, skew: str) -> list[Indices]:
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
     """Shuffle the images and give client k = 1 to K a share in proportion to k, k² or e^k.
 
     Shares are rounded down and what is left goes to the last and largest client, as in flwr-datasets'
     Linear-, Square- and ExponentialPartitioner.
+
+    Attributes:
+        skew: growth of shares: linear in k, its square, or exponential.
+
+    Example:
+        >>> [len(shard) for shard in Quantity(skew="linear")(np.zeros(10, int), clients=4, seed=0)]
+        [1, 2, 3, 4]
     """
-    if skew not in SKEWS:
-        raise DataError(f'data.skew = "{skew}": choose one of: {", ".join(SKEWS)}')
-    sizes = quantities(len(labels), clients, skew)
-    if sizes[0] < 1:
-        most = next(few for few in range(clients - 1, 0, -1) if quantities(len(labels), few, skew)[0] >= 1)
-        raise DataError(
-            f'data.partition = "quantity": {len(labels)} images with data.skew = "{skew}" leave the first '
-            f"of {clients} clients none; lower federation.clients to {most}"
-            + ("" if skew == "linear" else ' or choose data.skew = "linear"')
-        )
-    return np.split(rng.permutation(len(labels)), np.cumsum(sizes)[:-1])
+
+    skew: Literal["linear", "square", "exponential"] = "linear"
+
+    def __call__(self, labels: Labels, clients: int, seed: int) -> list[Indices]:
+        """Return a shard of each client.
+
+        Raises:
+            DataError: the first client is left without images.
+        """
+        sizes = quantities(len(labels), clients, self.skew)
+        if sizes[0] < 1:
+            most = next(
+                few for few in range(clients - 1, 0, -1) if quantities(len(labels), few, self.skew)[0] >= 1
+            )
+            raise DataError(
+                f'{len(labels)} images with skew = "{self.skew}" leave the first of {clients} clients none; lower '
+                f"federation.clients to {most}"
+                + ("" if self.skew == "linear" else ' or choose skew = "linear"')
+            )
+        return np.split(rng_of(seed).permutation(len(labels)), np.cumsum(sizes)[:-1])
 
 
 def quantities(images: int, clients: int, skew: str) -> NDArray[np.int64]:
