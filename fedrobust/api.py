@@ -606,7 +606,7 @@ def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
     if run is None:
         return (), ()
     recipe = run.experiment.training.recipe
-    probes = [entry.get("pgd-probe") for entry in run.result["rounds"]]
+    probes = [one.pgd_probe for one in run.record.rounds]
     return (recipe,) if recipe != "plain" else (), tuple(probe for probe in probes if probe is not None)
 
 

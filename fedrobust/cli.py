@@ -354,7 +354,7 @@ def audit(
     otherwise. Models of other libraries: fedrobust.audit_model takes any function of images.
     """
     from fedrobust import api
-    from fedrobust.runs.console import ConsoleListener, notes, say, standard_output, verdict_line
+    from fedrobust.runs.console import ConsoleListener, notes, say, standard_output, verdict_of
 
     runtime.claim_process()
     with ConsoleListener() as listener, complaints(lambda: out, "fedrobust audit ... --out"):
@@ -382,7 +382,7 @@ def audit(
             out=out,
             force=force,
         )
-    say(standard_output(), verdict_line(card))
+    say(standard_output(), verdict_of(card))
     for note in notes(card):
         say(standard_output(), note)
     typer.echo(f"{card['folder']}/card.html")

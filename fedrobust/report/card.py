@@ -1,18 +1,15 @@
 """The page of an audit's card, alone or as a section of a run's page."""
 
-import importlib.resources
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fedrobust.atomic import atomic
-from fedrobust.report.folder import ReportError
+from fedrobust.report import html
+from fedrobust.report.errors import ReportError
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent
-
-SCHEMAS = (1, 2)
-"""Of cards that can be shown; 2 tells of a failed check what it is called and what to do next."""
+from fedrobust.runs.record import CardRecord, ClinicalRecord, FigureRecord, Interval
 
 MARKS = {
     "passed": "✓ passed",
@@ -30,153 +27,172 @@ def write(folder: Path) -> Path:
     """
     path = folder / "card.json"
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        card = CardRecord.read(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:  # among them, RecordError
         raise ReportError(f"{path}: {error}") from error
-    if not isinstance(card, dict) or card.get("schema") not in SCHEMAS:
-        raise ReportError(
-            f"{path}: not a card of schema {' or '.join(map(str, SCHEMAS))}; write it with the version that made it"
-        )
     target = folder / "card.html"
     with atomic(target) as draft:
         draft.write_text(render(card), encoding="utf-8", errors="replace", newline="\n")
     return target
 
 
-def render(card: Mapping[str, Any]) -> str:
+def render(card: CardRecord) -> str:
     """Return the page of a card, as text."""
-    import jinja2
-    from markupsafe import Markup
-
-    style = importlib.resources.files("fedrobust.report").joinpath("style.css").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fedrobust", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("card.html.j2").render(style=Markup(style), audit=section(card))
+    return html.page("card.html.j2", audit=section(card))
 
 
-def section(card: Mapping[str, Any] | None) -> dict[str, Any]:
+def section(card: CardRecord | None) -> dict[str, Any]:
     """Return what the section says; an empty dictionary where there was no audit."""
-    if not card:
+    if card is None:
         return {}
-    threat, data, settings = card["threat"], card["data"], card["settings"]
-    extras = [
-        f"{threat['bits']}-bit images" if threat["bits"] else "",
-        "tied channels" if threat["tied"] else "",
-    ]
+    threat, data, settings = card.threat, card.data, card.settings
+    extras = [f"{threat.bits}-bit images" if threat.bits else "", "tied channels" if threat.tied else ""]
+    grey = "" if threat.epsilon_value is None else f" ({threat.epsilon_value * 255:.2f} grey levels)"
     return {
-        "name": card["model"]["name"],
-        "word": card["verdict"]["word"],
-        "sentence": card["verdict"]["sentence"],
-        "deciding": list(card["verdict"]["deciding"]),
-        "notes": list(card["notes"]),
+        "name": card.model.name,
+        "word": card.verdict.word,
+        "sentence": card.verdict.sentence,
+        "deciding": list(card.verdict.deciding),
+        "notes": list(card.notes),
         "checks": [
-            {"called": "", "next": "", **check, "mark": MARKS.get(check["outcome"], check["outcome"])}
-            for check in card["checks"]
+            {
+                **vars(check),
+                "called": check.called or "",
+                "next": check.next or "",
+                "mark": MARKS.get(check.outcome, check.outcome),
+            }
+            for check in card.checks
         ],
-        "failed": sum(check["outcome"] == "failed" for check in card["checks"]),
-        "open": sum(check["outcome"] == "not made" for check in card["checks"]),
-        "passed": sum(check["outcome"] == "passed" for check in card["checks"]),
+        "failed": card.count("failed"),
+        "open": card.count("not made"),
+        "passed": card.count("passed"),
         "figures": _figures(card),
         "classes": _classes(card),
         "curve": _curve(card),
         "attacks": _attacks(card),
         "facts": [
-            ("Threat", ", ".join(filter(None, [threat["norm"], threat["space"], *extras]))),
-            ("Epsilon", f"{threat['epsilon']} ({threat['epsilon-value'] * 255:.2f} grey levels)")
-            if threat["norm"] == "linf"
-            else ("Epsilon", str(threat["epsilon"])),
-            ("Images", f"{data['n']} of {data['name']}, {data['split']} split"),
-            ("Effort", f"{settings['effort']}: {settings['steps']} steps, {settings['queries']} queries"),
-            ("Seed", str(settings["seed"])),
-            ("Model", f"SHA-256 {card['model']['digest'][:16]}"),
-            ("Data", f"SHA-256 {str(data['digest'])[:16]}"),
+            ("Threat", ", ".join(filter(None, [threat.norm, threat.space, *extras]))),
+            ("Epsilon", f"{threat.epsilon}{grey if threat.norm == 'linf' else ''}"),
+            ("Images", f"{data.n} of {data.name}, {data.split} split"),
+            ("Effort", f"{settings.effort}: {settings.steps} steps, {settings.queries} queries"),
+            ("Seed", str(settings.seed)),
+            ("Model", f"SHA-256 {card.model.digest[:16]}"),
+            ("Data", f"SHA-256 {data.digest[:16]}"),
         ],
         "environment": ", ".join(
-            f"{name} {card['environment'][name]}"
+            f"{name} {card.environment[name]}"
             for name in ("fedrobust", "tensorflow", "keras", "numpy", "python")
-            if name in card.get("environment", {})
+            if name in card.environment
         ),
     }
 
 
-def _shown(figure: Mapping[str, Any] | None, share: bool = True) -> Cell:
-    if not figure or figure["value"] is None:
+SCORES = {
+    "accuracy": ("Accuracy", "Wilson"),
+    "balanced_accuracy": ("Balanced accuracy", "MOVER"),
+    "auc": ("AUC", "DeLong"),
+}
+"""How scores and their intervals are called."""
+
+NO_SHARES = ("auc", "mcc", "calibration error")
+
+
+def _score(metrics: ClinicalRecord | None, name: str) -> FigureRecord:
+    """Return one score as a figure."""
+    if metrics is None:
+        return FigureRecord()
+    counts = (metrics.correct, metrics.n) if name == "accuracy" else None
+    return FigureRecord(
+        value=metrics.score(name),
+        interval=metrics.limits(name),
+        constant=metrics.constant(name),
+        method=SCORES[name][1],
+        counts=counts,
+        too_few=metrics.too_few.get(name),
+    )
+
+
+def _shown(figure: FigureRecord, share: bool = True) -> Cell:
+    if figure.value is None:
         return Cell(NONE)
-    text = percent(figure["value"]) if share else f"{figure['value']:.3f}"
-    low, high = figure["interval"] or (None, None)
-    limits = "" if low is None else f"{percent(low)}–{percent(high)}" if share else f"{low:.2f} to {high:.2f}"
-    counts, few = figure.get("counts"), figure.get("too-few")
-    notes = [f"{counts[0]}/{counts[1]}" if counts else "", limits, f"too few: {few}" if few else ""]
-    return Cell(text, " · ".join(filter(None, notes)))
+    text = percent(figure.value) if share else f"{figure.value:.3f}"
+    counts = f"{figure.counts[0]}/{figure.counts[1]}" if figure.counts else ""
+    few = f"too few: {figure.too_few}" if figure.too_few else ""
+    return Cell(text, " · ".join(filter(None, (counts, _limits(figure.interval, share), few))))
 
 
-def _figures(card: Mapping[str, Any]) -> Table:
+def _limits(interval: Interval | None, share: bool) -> str:
+    if interval is None:
+        return ""
+    low, high = interval
+    return f"{percent(low)}–{percent(high)}" if share else f"{low:.2f} to {high:.2f}"
+
+
+def _figures(card: CardRecord) -> Table:
     head = (Cell("Clean"), Cell("Worst case", "of all attacks"), Cell("Constant", "most frequent class"))
     rows = []
-    names = [name for name in card["clean"] if not name.startswith("recall ")]
-    for name in names:
-        share = name not in ("auc", "mcc", "calibration error")
-        clean, attacked = card["clean"][name], card["attacked"].get(name)
-        constant = clean["constant"]
+    named = {name: (_score(card.clean, name), _score(card.attacked, name)) for name in SCORES}
+    attacked = card.attacked.figures if card.attacked else {}
+    if card.clean:
+        named |= {
+            name: (figure, attacked.get(name, FigureRecord())) for name, figure in card.clean.figures.items()
+        }
+    for name, (clean, worst) in named.items():
+        share = name not in NO_SHARES
+        constant = clean.constant
         always = NONE if constant is None else percent(constant) if share else f"{constant:.3f}"
-        shown = name.upper() if name in ("auc", "mcc") else name.capitalize()
-        rows.append(
-            (Cell(shown, clean["method"]), (_shown(clean, share), _shown(attacked, share), Cell(always)))
+        shown = SCORES[name][0] if name in SCORES else name.upper() if name == "mcc" else name.capitalize()
+        rows.append((Cell(shown, clean.method), (_shown(clean, share), _shown(worst, share), Cell(always))))
+    if card.standing:
+        stand = FigureRecord(
+            value=card.standing.accuracy,
+            interval=card.standing.interval.accuracy,
+            counts=(card.standing.correct, card.standing.n),
         )
-    standing = card["attacked"]["standing"]
-    rows.append(
-        (
-            Cell("Right after every attack", "Wilson"),
-            (Cell(NONE), _shown(standing), Cell(percent(standing["constant"]))),
-        )
-    )
+        constant_cell = Cell(percent(card.standing.majority_rate))
+        rows.append((Cell("Right after every attack", "Wilson"), (Cell(NONE), _shown(stand), constant_cell)))
     return Table("Figure", head, rows)
 
 
-def _classes(card: Mapping[str, Any]) -> Table:
+def _classes(card: CardRecord) -> Table:
     head = (Cell("Images"), Cell("Right, clean"), Cell("Right, worst case"))
     rows = [
         (
-            Cell(one["name"], "disease" if one["disease"] else ""),
-            (
-                Cell(str(one["n"])),
-                Cell(percent(one["right"] / one["n"]), f"{one['right']}/{one['n']}"),
-                Cell(percent(one["standing"] / one["n"]), f"{one['standing']}/{one['n']}"),
-            ),
+            Cell(one.name, "disease" if one.disease else ""),
+            (Cell(str(one.n)), _part(one.right, one.n), _part(one.standing, one.n)),
         )
-        for one in card["classes"]
+        for one in card.classes
     ]
     return Table("Class", head, rows)
 
 
-def _curve(card: Mapping[str, Any]) -> Table | None:
-    if not card["curve"]:
+def _part(right: int, n: int) -> Cell:
+    return Cell(percent(right / n), f"{right}/{n}")
+
+
+def _curve(card: CardRecord) -> Table | None:
+    if not card.robust:
         return None
-    attacks = list(dict.fromkeys(row["attack"] for row in card["curve"]))
-    epsilons = list(dict.fromkeys(row["epsilon"] for row in card["curve"]))
-    found = {(row["attack"], row["epsilon"]): row for row in card["curve"]}
+    epsilons = list(dict.fromkeys(epsilon for curve in card.robust.values() for epsilon in curve))
     rows = [
         (
-            Cell(str(epsilon)),
+            Cell(epsilon),
             tuple(
                 Cell(
-                    percent(found[attack, epsilon]["accuracy"]),
-                    "–".join(percent(limit) for limit in found[attack, epsilon]["interval"]),
+                    percent(curve[epsilon].accuracy),
+                    _limits(curve[epsilon].interval.accuracy, share=True),
                 )
-                for attack in attacks
+                if epsilon in curve
+                else Cell(NONE)
+                for curve in card.robust.values()
             ),
         )
         for epsilon in epsilons
     ]
-    return Table("Epsilon", tuple(Cell(attack.upper()) for attack in attacks), rows)
+    return Table("Epsilon", tuple(Cell(attack.upper()) for attack in card.robust), rows)
 
 
-def _attacks(card: Mapping[str, Any]) -> Table:
+def _attacks(card: CardRecord) -> Table:
     head = (
         Cell("Images", "attacked"),
         Cell("Broken", "at its epsilons"),
@@ -184,20 +200,9 @@ def _attacks(card: Mapping[str, Any]) -> Table:
         Cell("Seconds"),
     )
     rows = []
-    for one in card["attacks"]:
-        broken = [str(count) for count in one["broken"]]
-        epsilons = ", ".join(f"{epsilon:.3g}" for epsilon in one["epsilons"])
-        rows.append(
-            (
-                Cell(
-                    one["name"], epsilons if len(one["epsilons"]) < 4 else f"{len(one['epsilons'])} epsilons"
-                ),
-                (
-                    Cell(str(one["n"])),
-                    Cell(", ".join(broken)),
-                    Cell(f"{one['queries']:.1f}"),
-                    Cell(f"{one['seconds']:.1f}"),
-                ),
-            )
-        )
+    for one in card.attacks:
+        epsilons = ", ".join(f"{epsilon:.3g}" for epsilon in one.epsilons)
+        searched = epsilons if len(one.epsilons) < 4 else f"{len(one.epsilons)} epsilons"
+        cells = (str(one.n), ", ".join(map(str, one.broken)), f"{one.queries:.1f}", f"{one.seconds:.1f}")
+        rows.append((Cell(one.name, searched), tuple(map(Cell, cells))))
     return Table("Attack", head, rows)

@@ -10,12 +10,12 @@ import importlib.resources
 from pathlib import Path
 
 from fedrobust.atomic import atomic
+from fedrobust.report import html
 from fedrobust.report.folder import Run, read
 from fedrobust.report.sections import sections
 
 TEMPLATE = "page.html.j2"
 SCRIPT = "page.js"
-STYLE = "style.css"
 
 
 def write(folder: Path) -> Path:
@@ -43,26 +43,15 @@ def write(folder: Path) -> Path:
 def render(run: Run) -> str:
     """Make the page of a run, as text."""
     # Imported here, so that a command line that merely knows of reports starts at once.
-    import jinja2
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    here = importlib.resources.files("fedrobust.report")
-    script = here.joinpath(SCRIPT).read_text(encoding="utf-8")
-    style = here.joinpath(STYLE).read_text(encoding="utf-8")
+    script = importlib.resources.files("fedrobust.report").joinpath(SCRIPT).read_text(encoding="utf-8")
     plotly = get_plotlyjs()
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fedrobust", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template(TEMPLATE)
-    return template.render(
+    return html.page(
+        TEMPLATE,
         plotly=Markup(plotly),  # the library's own text; it holds no closing script tag
         script=Markup(script),
-        style=Markup(style),
         script_hashes=Markup(f"'{_hash(plotly)}' '{_hash(script)}'"),
         **sections(run),
     )

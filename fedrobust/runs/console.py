@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.table import Table
 
 from fedrobust.reasons import first_reason
+from fedrobust.runs.codec import read
 from fedrobust.runs.events import (
     AttackProgressed,
     CheckFinished,
@@ -32,6 +33,19 @@ from fedrobust.runs.events import (
 )
 from fedrobust.runs.forecast import duration
 from fedrobust.runs.outcome import cut_short, invalid_line
+from fedrobust.runs.record import (
+    CardRecord,
+    DatasetRecord,
+    DefenceRecord,
+    EvaluationRecord,
+    ExportRecord,
+    FindingRecord,
+    MetricsRecord,
+    ModelEvaluationRecord,
+    ModelRecord,
+    RoundRecord,
+    RunRecord,
+)
 from fedrobust.runs.tolerance import told_in
 from fedrobust.streams import silence_output
 
@@ -123,42 +137,43 @@ class ConsoleListener:
                     self.task, description=name, completed=event.done, total=total, count=passes
                 )
             case CheckFinished():
-                self._say(check_line(event.finding))
+                self._say(check_line(read(FindingRecord, event.finding)))
             case RoundFinished():
-                self.seconds.append(float(event.record.get("seconds") or 0.0))
-                line = round_line(event.record, self.rounds) + self._left(event.record["round"])
-                self._say(escape(line))
-                for failure in (event.record.get("defence") or {}).get("attack-failures", [])[:3]:
-                    reason = first_reason(str(failure["reason"]))
-                    self._say(
-                        f"    the attack of client {failure['partition']} failed: {escape(reason)}",
-                        style="red",
-                    )
-                if event.record.get("kept"):
-                    stays = f"    the global model stays as it was: {escape(str(event.record['kept']))}"
-                    self._say(stays, style="yellow")
-                for failure in event.record["clients"].get("failures", [])[:3]:
-                    self._say(
-                        f"    client {failure['partition']} left out: {escape(first_reason(failure['reason']))}",
-                        style="yellow",
-                    )
+                self._round(RoundRecord.read(event.record))
             case StudyFinished():
                 self.progress.stop()
-                if event.result["status"] == "finished":
-                    for table in summary_tables(event.result):
-                        self.console.print()
-                        self.console.print(table)
-                    self.console.print()
-                    for caution in limits(event.result):
-                        self._say(f"[yellow]{escape(caution)}[/]")
-                    if words := told_in(event.result):
-                        self._say(f"defence: {escape(words)}")
-                    if event.result.get("audit"):
-                        self._say(f"\naudit: {verdict_line(event.result['audit'])}")
-                    if (event.result.get("student") or {}).get("audit"):
-                        self._say(f"audit of the student: {verdict_line(event.result['student']['audit'])}")
-                elif words := cut_short(event.result):
-                    self._say(f"the run {words}; what was measured is in its folder", style="yellow")
+                self._end(RunRecord.read(event.result))
+
+    def _round(self, one: RoundRecord) -> None:
+        """Show a round that is over, and what went wrong in it."""
+        self.seconds.append(one.seconds or 0.0)
+        self._say(escape(round_line(one, self.rounds) + self._left(one.round)))
+        for failure in one.defence.attack_failures[:3] if one.defence else ():
+            reason = escape(first_reason(failure.reason))
+            self._say(f"    the attack of client {failure.partition} failed: {reason}", style="red")
+        if one.kept:
+            self._say(f"    the global model stays as it was: {escape(one.kept)}", style="yellow")
+        for failure in one.clients.failures[:3]:
+            reason = escape(first_reason(failure.reason))
+            self._say(f"    client {failure.partition} left out: {reason}", style="yellow")
+
+    def _end(self, run: RunRecord) -> None:
+        """Show what a study came to."""
+        if words := cut_short(run):
+            self._say(f"the run {words}; what was measured is in its folder", style="yellow")
+            return
+        for table in summary_tables(run):
+            self.console.print()
+            self.console.print(table)
+        self.console.print()
+        for caution in limits(run):
+            self._say(f"[yellow]{escape(caution)}[/]")
+        if words := told_in(run):
+            self._say(f"defence: {escape(words)}")
+        if run.audit:
+            self._say(f"\naudit: {verdict_line(run.audit)}")
+        if run.student and run.student.audit:
+            self._say(f"audit of the student: {verdict_line(run.student.audit)}")
 
     def _left(self, round: int) -> str:
         """Return how long the rounds that are left will take, judged by those of this session."""
@@ -188,16 +203,16 @@ def say(console: Console, text: str, **style: Any) -> None:
     console.print(text, soft_wrap=not console.is_terminal, **style)
 
 
-def limits(result: Mapping[str, Any]) -> list[str]:
+def limits(run: RunRecord) -> list[str]:
     """Return what the figures of a finished run cannot say: its attack failed, or its test images do not suffice."""
-    invalid = invalid_line(result)
+    invalid = invalid_line(run)
     found = [f"{invalid}: its figures say nothing of the defence"] if invalid else []
-    dataset = result.get("dataset") or {}
-    counts = (dataset.get("counts") or {}).get("test") or ()
-    present = [str(label) for label, count in zip(dataset.get("labels") or (), counts, strict=False) if count]
+    dataset = run.dataset or DatasetRecord()
+    counts = dataset.counts.get("test", ())
+    present = [label for label, count in zip(dataset.labels, counts, strict=False) if count]
     if len(present) == 1 and len(counts) > 1:
         found.append(f"all test images are {present[0]!r}: balanced accuracy and AUC are not measured")
-    total = (dataset.get("samples") or {}).get("test")
+    total = dataset.samples.get("test")
     if total is not None and total < FEW_IMAGES:
         found.append(f"only {total} test images: their figures have wide intervals")
     return found
@@ -207,28 +222,26 @@ FEW_IMAGES = 30
 """Test images under which one image is more than three percentage points."""
 
 
-def round_line(record: Mapping[str, Any], rounds: int) -> str:
+def round_line(one: RoundRecord, rounds: int) -> str:
     """Return one round as one line."""
-    clients = record["clients"]
-    parts = [f"round {record['round']:>{len(str(rounds))}}/{rounds}"]
-    if clients:
-        parts.append(f"{clients['trained']}/{clients['sampled']} clients")
-        if clients["loss"] is not None:
-            parts.append(f"loss {clients['loss']:.3f}")
-    if record["clean"]:
-        parts.append(_scores(record["clean"]))
-    for attack, curve in record["robust"].items():
+    clients, defence = one.clients, one.defence or DefenceRecord()
+    parts = [f"round {one.round:>{len(str(rounds))}}/{rounds}"]
+    if clients.sampled is not None:
+        parts.append(f"{clients.trained}/{clients.sampled} clients")
+    if clients.loss is not None:
+        parts.append(f"loss {clients.loss:.3f}")
+    if one.clean:
+        parts.append(_scores(one.clean))
+    for attack, curve in one.robust.items():
         epsilon, metrics = list(curve.items())[-1]
-        parts.append(f"{attack} {epsilon}: {metrics['accuracy']:.1%}")
-    defence = record.get("defence") or {}
-    caught = defence.get("true-positive-rate")
-    if not defence.get("valid", True):
+        parts.append(f"{attack} {epsilon}: {metrics.accuracy:.1%}")
+    if not defence.valid:
         parts.append("invalid: the attack failed")
-    elif caught is not None:
-        parts.append(f"attackers left out: {caught:.0%}")
-    if record.get("attack-success") and defence.get("valid", True):
-        parts.append(f"attack success {record['attack-success']['rate']:.1%}")
-    parts.append(f"{record['seconds']:.1f} s")
+    elif defence.true_positive_rate is not None:
+        parts.append(f"attackers left out: {defence.true_positive_rate:.0%}")
+    if defence.valid and one.attack_success and one.attack_success.rate is not None:
+        parts.append(f"attack success {one.attack_success.rate:.1%}")
+    parts.append(f"{one.seconds or 0.0:.1f} s")
     return "  ".join(parts)
 
 
@@ -240,21 +253,24 @@ MARKS = {
 }
 
 
-def check_line(finding: Mapping[str, Any]) -> str:
+def check_line(finding: FindingRecord) -> str:
     """Return one check of an audit as one line, in Rich's markup."""
-    mark = MARKS.get(finding["outcome"], escape(str(finding["outcome"])))
-    check = f"{finding['check']:<32}"
-    return f"  {mark}  {escape(check)} {escape(finding['figure'])}"
+    mark = MARKS.get(finding.outcome, escape(finding.outcome))
+    return f"  {mark}  {escape(f'{finding.check:<32}')} {escape(finding.figure)}"
 
 
-def verdict_line(card: Mapping[str, Any]) -> str:
+def verdict_line(card: CardRecord) -> str:
     """Return an audit's verdict as one line, in Rich's markup."""
-    verdict, threat = card["verdict"], card["threat"]
-    colour = {"robust": "green", "not proven": "yellow"}.get(verdict["word"], "red")
-    because = f" ({', '.join(verdict['deciding'])})" if verdict["deciding"] else ""
-    within = f"{threat['norm']}, epsilon {threat['epsilon']}"
-    sentence = escape(str(verdict["sentence"]) + because)
-    return f"[bold {colour}]{escape(str(verdict['word']))}[/] at {escape(within)}: {sentence}"
+    verdict, threat = card.verdict, card.threat
+    colour = {"robust": "green", "not proven": "yellow"}.get(verdict.word, "red")
+    because = f" ({', '.join(verdict.deciding)})" if verdict.deciding else ""
+    within = escape(f"{threat.norm}, epsilon {threat.epsilon}")
+    return f"[bold {colour}]{escape(verdict.word)}[/] at {within}: {escape(verdict.sentence + because)}"
+
+
+def verdict_of(content: Mapping[str, Any]) -> str:
+    """Return the verdict in the content of a ``card.json`` as one line, in Rich's markup."""
+    return verdict_line(CardRecord.read(content))
 
 
 def notes(result: Mapping[str, Any]) -> list[str]:
@@ -298,33 +314,42 @@ def _left(figures: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def summary_tables(result: Mapping[str, Any]) -> list[Table]:
+def summary_tables(run: RunRecord) -> list[Table]:
     """Return the tables that end a run: global model and student under attack, and the exported files."""
-    dataset = result["dataset"]
-    samples = dataset["samples"]["test"]
-    majority = result["model-evaluation"]["clean"]["majority_rate"]
+    dataset, model = run.dataset or DatasetRecord(), run.model or ModelRecord()
+    evaluation = run.model_evaluation or ModelEvaluationRecord()
     scores = Table(
         title=escape(
-            f"{result['name']}: {dataset['name']}, {samples} test images, seed {result['experiment']['seed']}"
+            f"{run.name}: {dataset.name}, {dataset.samples.get('test', 0)} test images, "
+            f"seed {run.experiment.get('seed')}"
         ),
-        caption=f"Always answering the most frequent class: accuracy {majority:.1%}, "
-        f"balanced accuracy {1 / len(dataset['labels']):.1%}, AUC 0.500.",
+        caption=_constant(evaluation.clean, len(dataset.labels)),
         **PLAIN,
     )
     _columns(scores, "", "right", "accuracy", "95 %", "balanced", "AUC")
-    _add_model(scores, f"{result['model']['name']}, global", result["model-evaluation"])
-    if result["student"]:
-        _add_model(scores, f"{result['student']['name']}, student", result["student"])
+    _add_model(scores, f"{model.name}, global", evaluation)
+    if run.student:
+        _add_model(scores, f"{run.student.name}, student", run.student)
     tables = [scores]
-    if result["export"]:
+    if run.export:
         files = Table(
             title="exported student", caption="Agreement is with Keras; latency at batch 1.", **PLAIN
         )
         _columns(files, "file", "size", "accuracy", "AUC", "agreement", "p50", "p95", "threads")
-        for export in result["export"]:
+        for export in run.export:
             _add_file(files, export)
         tables.append(files)
     return tables
+
+
+def _constant(clean: MetricsRecord | None, classes: int) -> str | None:
+    """Return what a constant classifier scores, None where that is unknown."""
+    if clean is None or clean.majority_rate is None or not classes:
+        return None
+    return (
+        f"Always answering the most frequent class: accuracy {clean.majority_rate:.1%}, "
+        f"balanced accuracy {1 / classes:.1%}, AUC 0.500."
+    )
 
 
 PLAIN: dict[str, Any] = {"box": SIMPLE_HEAD, "title_justify": "left", "caption_justify": "left"}
@@ -336,56 +361,58 @@ def _columns(table: Table, first: str, *others: str) -> None:
         table.add_column(name, justify="right", no_wrap=True)
 
 
-def _add_model(table: Table, name: str, evaluation: Mapping[str, Any]) -> None:
+def _add_model(table: Table, name: str, evaluation: EvaluationRecord) -> None:
+    if evaluation.clean is None:
+        return
     table.add_section()
-    table.add_row(escape(name), *_cells(evaluation["clean"]))
-    for attack, curve in evaluation["robust"].items():
+    table.add_row(escape(name), *_cells(evaluation.clean))
+    for attack, curve in evaluation.robust.items():
         for epsilon, metrics in curve.items():
             table.add_row(escape(f"  {attack} {epsilon}"), *_cells(metrics))
 
 
-def _add_file(table: Table, export: Mapping[str, Any]) -> None:
-    latency, metrics = export["latency_ms"], export["metrics"]
+def _add_file(table: Table, export: ExportRecord) -> None:
+    latency, metrics = export.latency, export.metrics
     table.add_row(
-        export["file"],
-        f"{export['bytes'] / 1000:.0f} kB",
-        f"{metrics['accuracy']:.1%}",
-        _auc(metrics),
-        f"{export['agreement']:.1%}",
-        f"{latency['p50']:.2f} ms",
-        f"{latency['p95']:.2f} ms",
-        str(latency["threads"]),
+        escape(export.file),
+        "-" if export.bytes is None else f"{export.bytes / 1000:.0f} kB",
+        _percent(metrics.accuracy if metrics else export.accuracy),
+        "-" if metrics is None else _auc(metrics),
+        _percent(export.agreement),
+        _milliseconds(latency.p50),
+        _milliseconds(latency.p95),
+        "-" if latency.threads is None else str(latency.threads),
     )
 
 
-def _cells(metrics: Mapping[str, Any]) -> tuple[str, ...]:
-    low, high = metrics["interval"]["accuracy"]
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} ms"
+
+
+def _cells(metrics: MetricsRecord) -> tuple[str, ...]:
+    limits = metrics.interval.accuracy
     return (
-        f"{metrics['correct']}/{metrics['n']}",
-        f"{metrics['accuracy']:.1%}",
-        f"{100 * low:.1f}-{100 * high:.1f}",
+        f"{metrics.correct}/{metrics.n}",
+        _percent(metrics.accuracy),
+        "-" if limits is None else f"{100 * limits[0]:.1f}-{100 * limits[1]:.1f}",
         _balanced(metrics),
         _auc(metrics),
     )
 
 
-def _one_class(metrics: Mapping[str, Any]) -> bool:
-    recall = metrics.get("recall") or ()
-    return len(recall) > 1 and sum(value is not None for value in recall) == 1
-
-
-def _balanced(metrics: Mapping[str, Any]) -> str:
+def _balanced(metrics: MetricsRecord) -> str:
     # Of one class alone it is that class's recall, and compares nothing.
-    unknown = metrics["balanced_accuracy"] is None or _one_class(metrics)
-    return "-" if unknown else f"{metrics['balanced_accuracy']:.1%}"
+    return "-" if metrics.one_class else _percent(metrics.balanced_accuracy)
 
 
-def _auc(metrics: Mapping[str, Any]) -> str:
-    return "-" if metrics["auc"] is None or _one_class(metrics) else f"{metrics['auc']:.3f}"
+def _auc(metrics: MetricsRecord) -> str:
+    return "-" if metrics.auc is None or metrics.one_class else f"{metrics.auc:.3f}"
 
 
-def _scores(metrics: Mapping[str, Any]) -> str:
-    return (
-        f"accuracy {metrics['accuracy']:.1%} (majority {metrics['majority_rate']:.1%})  "
-        f"balanced {_balanced(metrics)}  AUC {_auc(metrics)}"
-    )
+def _scores(metrics: MetricsRecord) -> str:
+    majority = "" if metrics.majority_rate is None else f" (majority {metrics.majority_rate:.1%})"
+    return f"accuracy {metrics.accuracy:.1%}{majority}  balanced {_balanced(metrics)}  AUC {_auc(metrics)}"

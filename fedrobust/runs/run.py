@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from fedrobust import runtime
 from fedrobust.config import Experiment
 from fedrobust.runs.folder import RunFolder
-from fedrobust.runs.record import RunRecord
+from fedrobust.runs.record import MetricsRecord, RoundRecord, RunRecord
+from fedrobust.runs.record.metrics import SCORES
 
 if TYPE_CHECKING:
     import keras
@@ -79,7 +80,7 @@ class Run:
         """  # noqa: D205
         import pandas
 
-        return pandas.DataFrame([_row(entry) for entry in self.result["rounds"]])
+        return pandas.DataFrame([_row(one) for one in self.record.rounds])
 
     @property
     def student(self) -> Mapping[str, Any] | None:
@@ -105,26 +106,27 @@ class Run:
         return load_keras(self.folder.file("model.keras"))
 
 
-def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
-    row = {"round": entry["round"], **_figures(entry["clean"])}
-    clients = entry.get("clients") or {}
-    row.update(
-        {name: clients.get(name) for name in ("trained", "failed")},
-        loss=clients.get("loss"),
-        seconds=entry["seconds"],
-    )
-    for attack, curve in entry["robust"].items():
+def _row(one: RoundRecord) -> dict[str, Any]:
+    row = {
+        "round": one.round,
+        **_figures(one.clean),
+        "trained": one.clients.trained,
+        "failed": one.clients.failed,
+        "loss": one.clients.loss,
+        "seconds": one.seconds,
+    }
+    for attack, curve in one.robust.items():
         for epsilon, metrics in curve.items():
             row.update({f"{attack} {epsilon} {name}": value for name, value in _figures(metrics).items()})
     return row
 
 
-def _figures(metrics: Mapping[str, Any] | None) -> dict[str, Any]:
+def _figures(metrics: MetricsRecord | None) -> dict[str, Any]:
     if metrics is None:
-        return {"accuracy": None, "balanced_accuracy": None, "auc": None}
+        return dict.fromkeys(SCORES)
     row: dict[str, Any] = {}
-    for name in ("accuracy", "balanced_accuracy", "auc"):
-        low, high = metrics["interval"][name] or (None, None)
-        row.update({name: metrics[name], f"{name} low": low, f"{name} high": high})
-    row["majority_rate"] = metrics["majority_rate"]
+    for name in SCORES:
+        low, high = metrics.limits(name) or (None, None)
+        row.update({name: metrics.score(name), f"{name} low": low, f"{name} high": high})
+    row["majority_rate"] = metrics.majority_rate
     return row

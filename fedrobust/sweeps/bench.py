@@ -1,6 +1,5 @@
 """Run the cells of a sweep in parallel processes, skip what is finished, and write the page."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -29,7 +28,7 @@ from fedrobust.sweeps.events import (
 )
 from fedrobust.sweeps.figures import final_figures
 from fedrobust.sweeps.page import write
-from fedrobust.sweeps.results import FILE, Results, outcome_of
+from fedrobust.sweeps.results import FILE, Results, outcome_of, record_in
 from fedrobust.sweeps.source import SweepSource
 from fedrobust.sweeps.sweep import Cell, Sweep, graph_key
 from fedrobust.sweeps.worker import serve
@@ -159,20 +158,12 @@ class Bench:
         for cell in here:
             if cell.hash in known:
                 continue
-            result = self._result(cell)
-            if result is not None and result.get("status") == "finished":
-                self.results.add(cell, self.places[cell.hash], result)
+            run = record_in(self._folder(cell))
+            if run is not None and run.status == "finished":
+                self.results.add(cell, self.places[cell.hash], run)
             else:
                 waiting.append(cell)
         return waiting
-
-    def _result(self, cell: Cell) -> dict[str, Any] | None:
-        try:
-            text = (self._folder(cell) / "result.json").read_text(encoding="utf-8")
-            result: dict[str, Any] = json.loads(text)
-        except (OSError, ValueError):
-            return None
-        return result
 
     def _folder(self, cell: Cell) -> Path:
         return self.results.folder / "cells" / cell.hash
@@ -219,11 +210,11 @@ class Bench:
     def _note(self, seat: Seat, error: str) -> None:
         cell = seat.cell
         assert cell is not None
-        result = self._result(cell)
-        self.results.add(cell, self.places[cell.hash], result, error)
-        status, why = ("failed", error) if error else outcome_of(result or {})
+        run = record_in(self._folder(cell))
+        self.results.add(cell, self.places[cell.hash], run, error)
+        status, why = ("failed", error) if error else outcome_of(run)
         self.failed += status != "finished"
-        figures = final_figures(result or {}) if status == "finished" else {}
+        figures = final_figures(run) if run and status == "finished" else {}
         told = [
             f"{name} {figures[key]:.1%}"
             for name, key in (("balanced", "balanced_accuracy"), ("success", "attack-success"))

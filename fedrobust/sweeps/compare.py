@@ -50,15 +50,15 @@ class Compared:
     @classmethod
     def of_run(cls, path: str | Path) -> "Compared":
         """Read a run folder."""
-        run = Run.open(path)
-        invalid = invalid_line(run.result)
+        run = Run.open(path).record
+        invalid = invalid_line(run)
         status = "invalid" if invalid and run.status == "finished" else run.status
-        figures = final_figures(run.result) if status == "finished" else {}
-        error = str(run.result.get("error") or "") if status == "failed" else ""
-        told = (cut_short(run.result), first_reason(error) if error else invalid)
+        figures = final_figures(run) if status == "finished" else {}
+        error = (run.error or "") if status == "failed" else ""
+        told = (cut_short(run), first_reason(error) if error else invalid)
         reason = ": ".join(filter(None, told))
-        study = flat(run.result.get("experiment") or {})
-        return cls(Path(path).resolve().name, status, reason, _with_oracle(study, figures), figures)
+        study = _with_oracle(flat(run.experiment), figures)
+        return cls(Path(path).resolve().name, status, reason, study, figures)
 
     @classmethod
     def of_cell(cls, row: Row) -> "Compared":

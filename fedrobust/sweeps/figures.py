@@ -2,16 +2,26 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+
+from fedrobust.runs.record import (
+    AttackSuccessRecord,
+    DefenceRecord,
+    EvaluationRecord,
+    ModelEvaluationRecord,
+    RoundRecord,
+    RunRecord,
+    ToleranceRecord,
+    to_json,
+)
 
 SCORES = ("accuracy", "balanced_accuracy", "auc", "majority_rate")
 
 
-def final_figures(result: Mapping[str, Any]) -> dict[str, float]:
+def final_figures(run: RunRecord) -> dict[str, float]:
     """Return the figures of the selected model, and those of the defence over all rounds.
 
     Args:
-        result: the content of a run's ``result.json``.
+        run: a run's ``result.json``.
 
     Returns:
         ``accuracy``, ``balanced_accuracy``, ``auc``, ``majority_rate``, ``chance`` (of balanced accuracy), ``fgsm 4/255
@@ -23,66 +33,85 @@ def final_figures(result: Mapping[str, Any]) -> dict[str, float]:
         is the true one; ``invalid-rounds``, in which
         the attack failed. What was not measured is left out.
     """
-    rounds = result.get("rounds") or []
-    evaluation = result.get("model-evaluation") or (rounds[-1] if rounds else {})
-    figures = evaluation_figures(evaluation)
-    classes = len((result.get("dataset") or {}).get("labels") or ())
-    if classes:
-        figures["chance"] = 1 / classes
-    defended = [entry["defence"] for entry in rounds if entry.get("defence")]
-    attacked = [each for each in defended if each.get("attacked")]
-    for name in ("true-positive-rate", "malicious-influence"):
-        figures[name] = _mean(each.get(name) for each in attacked)
-    for name in ("false-positive-rate", "rare-false-positive-rate"):
-        figures[name] = _mean(each.get(name) for each in defended)
-    figures["rule-seconds"] = _mean(each.get("seconds") for each in defended)
-    figures["rule-bytes"] = _mean(each.get("bytes") for each in defended)
-    figures["distance"] = _mean(
-        each["distance"] / each["honest-norm"]
-        for each in defended
-        if each.get("distance") is not None and each.get("honest-norm")
-    )
-    figures["refused"] = float(sum((entry.get("clients") or {}).get("failed") or 0 for entry in rounds))
-    figures["rounds-without-change"] = float(sum(bool(entry.get("kept")) for entry in rounds))
-    figures["seconds"] = float(result.get("seconds") or math.nan)
-    tolerance = result.get("tolerance") or {}
-    if tolerance.get("malicious") and tolerance.get("told", True):
-        figures["tolerated"] = _number(tolerance.get("clients"))
-        figures["probability-of-more"] = _number(tolerance.get("probability-of-more"))
-        figures["oracle"] = float(tolerance.get("source") == "truth")
-    invalid = sum(not each.get("valid", True) for each in defended)
-    figures["invalid-rounds"] = float(invalid) if invalid else math.nan
-    return {name: value for name, value in figures.items() if math.isfinite(value)}
+    evaluation = run.model_evaluation or (run.rounds[-1] if run.rounds else ModelEvaluationRecord())
+    defended = [one.defence for one in run.rounds if one.defence]
+    invalid = sum(not each.valid for each in defended)
+    classes = len(run.dataset.labels) if run.dataset else 0
+    return {
+        **evaluation_figures(evaluation, evaluation.attack_success),
+        **_known(
+            {
+                "chance": 1 / classes if classes else None,
+                **_defence_figures(defended),
+                "refused": float(sum(one.clients.failed for one in run.rounds)),
+                "rounds-without-change": float(sum(bool(one.kept) for one in run.rounds)),
+                "seconds": run.seconds or None,
+                **_told_figures(run.tolerance),
+                "invalid-rounds": float(invalid) if invalid else None,
+            }
+        ),
+    }
 
 
-def evaluation_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
+def _defence_figures(defended: Sequence[DefenceRecord]) -> dict[str, float | None]:
+    """Return means over the rounds; of detection, over those that were attacked."""
+    attacked = [each for each in defended if each.attacked]
+    return {
+        "true-positive-rate": _mean(each.true_positive_rate for each in attacked),
+        "malicious-influence": _mean(each.malicious_influence for each in attacked),
+        "false-positive-rate": _mean(each.false_positive_rate for each in defended),
+        "rare-false-positive-rate": _mean(each.rare_false_positive_rate for each in defended),
+        "rule-seconds": _mean(each.seconds for each in defended),
+        "rule-bytes": _mean(each.bytes for each in defended),
+        "distance": _mean(
+            each.distance / each.honest_norm
+            for each in defended
+            if each.distance is not None and each.honest_norm
+        ),
+    }
+
+
+def _told_figures(tolerance: ToleranceRecord | None) -> dict[str, float | None]:
+    if tolerance is None or not tolerance.malicious or not tolerance.told:
+        return {}
+    return {
+        "tolerated": tolerance.clients,
+        "probability-of-more": tolerance.probability_of_more,
+        "oracle": float(tolerance.oracle),
+    }
+
+
+def evaluation_figures(evaluation: EvaluationRecord, success: AttackSuccessRecord | None) -> dict[str, float]:
     """Return the figures of one evaluation: a round's, or that of the selected model."""
-    clean = evaluation.get("clean") or {}
-    figures = {name: _number(clean.get(name)) for name in SCORES}
-    figures["images"] = _number(clean.get("n"))
-    for attack, curve in (evaluation.get("robust") or {}).items():
+    clean = evaluation.clean
+    figures: dict[str, float | None] = {name: getattr(clean, name, None) for name in SCORES}
+    figures["images"] = clean.n if clean else None
+    for attack, curve in evaluation.robust.items():
         for epsilon, metrics in curve.items():
             for name in ("accuracy", "balanced_accuracy"):
-                figures[f"{attack} {epsilon} {name}"] = _number(metrics.get(name))
-    success = evaluation.get("attack-success") or {}
-    figures["attack-success"] = _number(success.get("rate"))
-    figures["attack-success without trigger"] = _number(success.get("without-trigger"))
-    figures["attack-success images"] = _number(success.get("n"))
-    return {name: value for name, value in figures.items() if math.isfinite(value)}
+                figures[f"{attack} {epsilon} {name}"] = metrics.score(name)
+    if success:
+        figures["attack-success"] = success.rate
+        figures["attack-success without trigger"] = success.without_trigger
+        figures["attack-success images"] = success.n
+    return _known(figures)
 
 
-def round_figures(entry: Mapping[str, Any]) -> dict[str, float]:
+def round_figures(one: RoundRecord) -> dict[str, float]:
     """Return the figures of one round."""
-    figures = evaluation_figures(entry)
-    defence = entry.get("defence") or {}
-    for name, value in defence.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            figures[name] = float(value)
-    clients = entry.get("clients") or {}
-    for name in ("trained", "failed", "loss"):
-        figures[name] = _number(clients.get(name))
-    figures["seconds"] = _number(entry.get("seconds"))
-    return {name: value for name, value in figures.items() if math.isfinite(value)}
+    defence = to_json(one.defence) if one.defence else {}
+    return {
+        **evaluation_figures(one, one.attack_success),
+        **_known(
+            {
+                **{name: value for name, value in defence.items() if _is_number(value)},
+                "trained": one.clients.trained,
+                "failed": one.clients.failed,
+                "loss": one.clients.loss,
+                "seconds": one.seconds,
+            }
+        ),
+    }
 
 
 def strongest_epsilon(names: Sequence[str]) -> str | None:
@@ -104,10 +133,17 @@ def strongest_epsilon(names: Sequence[str]) -> str | None:
     return found[max(fitting) if fitting else min(found)]
 
 
-def _mean(values: Iterable[float | None]) -> float:
+def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else math.nan
+    return sum(known) / len(known) if known else None
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _known(figures: Mapping[str, float | None]) -> dict[str, float]:
+    """Return what was measured, as floats."""
+    return {
+        name: float(value) for name, value in figures.items() if value is not None and math.isfinite(value)
+    }

@@ -1,6 +1,5 @@
 """The page of a sweep: ``sweep.html``, complete in one file, without a script."""
 
-import importlib.resources
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 from fedrobust.atomic import atomic
 from fedrobust.reasons import first_reason
-from fedrobust.report.page import STYLE
+from fedrobust.report import html
 from fedrobust.sweeps.figures import strongest_epsilon
 from fedrobust.sweeps.results import Results, Row
 from fedrobust.sweeps.sweep import shown
@@ -115,19 +114,11 @@ def write(results: Results) -> Path:
 
 def render(rows: Sequence[Row], name: str) -> str:
     """Make the page of a sweep's cells, as text."""
-    import jinja2
-    from markupsafe import Markup
-
-    text = importlib.resources.files("fedrobust.sweeps").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    style = importlib.resources.files("fedrobust.report").joinpath(STYLE).read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(text)
     keys = list(dict.fromkeys(key for row in rows for key in row.settings))
     numbered_ = numbered(rows)
-    return template.render(
-        style=Markup(style),
+    return html.page(
+        TEMPLATE,
+        "fedrobust.sweeps",
         name=str(rows[0].experiment.get("name", name)) if rows else name,
         cells=len(rows),
         seeds=len({row.settings.get(SEED) for row in rows}),

@@ -11,6 +11,7 @@ import fedrobust
 from fedrobust.errors import FedrobustError
 from fedrobust.runs.environment import code_digest
 from fedrobust.runs.outcome import cut_short, invalid_line
+from fedrobust.runs.record import RunRecord
 from fedrobust.sweeps.figures import final_figures, round_figures
 from fedrobust.sweeps.sweep import Cell
 
@@ -128,34 +129,33 @@ class Results:
             ).fetchall()
         return {str(row[0]) for row in rows}
 
-    def add(self, cell: Cell, position: int, result: Mapping[str, Any] | None, error: str = "") -> None:
+    def add(self, cell: Cell, position: int, run: RunRecord | None, error: str = "") -> None:
         """Write down what came out of a cell.
 
         Args:
             cell: it.
             position: its place in the sweep.
-            result: its ``result.json``, as far as there is one.
+            run: its ``result.json``, as far as there is one.
             error: why it failed, "" where it did not.
         """
-        result = result or {}
-        status, why = ("failed", error) if error else outcome_of(result)
+        status, why = ("failed", error) if error else outcome_of(run)
         values = (
             cell.hash,
             position,
             status,
             json.dumps(dict(cell.settings)),
             json.dumps(cell.experiment.to_dict()),
-            json.dumps(final_figures(result) if status == "finished" else {}),
-            result.get("seconds"),
+            json.dumps(final_figures(run) if run and status == "finished" else {}),
+            run.seconds if run else None,
             why,
             f"cells/{cell.hash}",
             fedrobust.__version__,
             code_digest(),
         )
         rounds = [
-            (cell.hash, entry["round"], name, value)
-            for entry in result.get("rounds") or ()
-            for name, value in round_figures(entry).items()
+            (cell.hash, one.round, name, value)
+            for one in (run.rounds if run else ())
+            for name, value in round_figures(one).items()
         ]
         with self._connected() as database:
             _insert(database, values)
@@ -205,13 +205,12 @@ class Results:
         if row.status != "not run":
             return row
         folder = f"cells/{row.hash}"
-        try:
-            result = json.loads((self.folder / folder / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        run = record_in(self.folder / folder)
+        if run is None:
             begun = any((self.folder / folder / "checkpoints").glob("round-*.npz"))
             words = "stopped before it was over; it goes on from its last checkpoint"
             return replace(row, status="stopped", error=words) if begun else row
-        words = cut_short(result)
+        words = cut_short(run)
         return replace(row, status="stopped", error=words, folder=folder) if words else row
 
     @property
@@ -227,20 +226,28 @@ class Results:
         return _Connection(self.folder / FILE)
 
 
-def outcome_of(result: Mapping[str, Any]) -> tuple[str, str]:
+def record_in(folder: Path) -> RunRecord | None:
+    """Return what the run in a cell's folder left, None where that is nothing that can be read."""
+    try:
+        return RunRecord.read(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # among them, RecordError
+        return None
+
+
+def outcome_of(run: RunRecord | None) -> tuple[str, str]:
     """Return the status of a cell whose worker told of no error, and why it has no figures.
 
     Example:
-        >>> outcome_of({"status": "finished", "rounds": []})
+        >>> outcome_of(RunRecord(status="finished"))
         ('finished', '')
-        >>> outcome_of({})
+        >>> outcome_of(None)
         ('failed', 'its worker left no result')
     """
-    if not result:
+    if run is None:
         return "failed", "its worker left no result"
-    if words := cut_short(result):
+    if words := cut_short(run):
         return "failed", f"its worker left a run that is {words}"
-    why = invalid_line(result)
+    why = invalid_line(run)
     return ("invalid", why) if why else ("finished", "")
 
 

@@ -9,9 +9,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from fedrobust.report.folder import ReportError, read
+from fedrobust.report.errors import ReportError
+from fedrobust.report.folder import read
 from fedrobust.report.page import write
-from fedrobust.report.poisoning import poisoning
+from fedrobust.report.sections.poisoning import poisoning
 
 HOSTILE = '</script><script>alert("owned")</script><img src=https://evil.example/x onerror=alert(1)>'
 
@@ -178,7 +179,7 @@ def test_a_diverged_loss_is_no_obstacle(folder, result):
         (None, r"result\.json is missing"),
         ("{", "not valid JSON"),
         ("[]", "no JSON object"),
-        ('{"schema": 2}', "schema = 2, but this version reads 1"),
+        ('{"schema": 2}', "schema = 2, this version of fedrobust reads 1"),
     ],
 )
 def test_a_folder_that_is_no_run_is_refused(tmp_path, content, message):

@@ -1,15 +1,19 @@
 import pytest
 
-from fedrobust.report import wording
-from fedrobust.report.folder import Epsilon, Metrics, ReportError, read
+from fedrobust.report import findings, wording
+from fedrobust.report.epsilon import Epsilon
+from fedrobust.report.errors import ReportError
+from fedrobust.report.folder import read
+from fedrobust.runs.codec import read as read_record
+from fedrobust.runs.record import MetricsRecord
 
 
 def plain(text):
-    return text.replace(wording.JOINER, "").replace(wording.THIN, " ")
+    return text.replace(findings.JOINER, "").replace(wording.THIN, " ")
 
 
 def test_the_summary_holds_the_runs_numbers(folder):
-    assert plain(wording.summary(read(folder()))) == (
+    assert plain(findings.summary(read(folder()))) == (
         "4 hospitals, 2 rounds: 89.7 % of 156 test images right (84.0–93.6), AUC 0.911; "
         "always saying “normal, benign” scores 73.1 %; FGSM at 0.005 leaves 51.3 %."
     )
@@ -17,13 +21,13 @@ def test_the_summary_holds_the_runs_numbers(folder):
 
 def test_the_summary_quotes_the_largest_epsilon_where_the_papers_is_absent(folder, result):
     del result["model-evaluation"]["robust"]["fgsm"]["0.005"]
-    assert plain(wording.summary(read(folder(result)))).endswith("FGSM at 8/255 leaves 1.9 %.")
+    assert plain(findings.summary(read(folder(result)))).endswith("FGSM at 8/255 leaves 1.9 %.")
 
 
 def test_the_summary_leaves_out_what_was_not_measured(folder, result):
     result["model-evaluation"]["clean"] |= {"auc": None, "interval": {}}
     result["model-evaluation"]["robust"] = {}
-    assert plain(wording.summary(read(folder(result)))) == (
+    assert plain(findings.summary(read(folder(result)))) == (
         "4 hospitals, 2 rounds: 89.7 % of 156 test images right; "
         "always saying “normal, benign” scores 73.1 %."
     )
@@ -43,7 +47,7 @@ def score(correct, predicted, interval):
 def warnings_of(folder, result, clean, attacked):
     result |= {"student": None, "export": []}
     result["model-evaluation"] = {"clean": clean, "robust": {"fgsm": attacked}}
-    return [plain(one) for one in wording.warnings(read(folder(result)))]
+    return [plain(one) for one in findings.warnings(read(folder(result)))]
 
 
 def test_a_constant_model_is_called_one(folder, result):
@@ -77,7 +81,7 @@ def test_a_good_model_is_not_warned_about(folder, result):
     [([0.74, 0.9], "above"), ([0.70, 0.9], "level"), ([0.1, 0.7], "below"), (None, wording.NONE)],
 )
 def test_an_accuracy_is_held_against_the_majority(bounds, words):
-    assert wording.versus_majority(Metrics.read(score(120, [50, 106], bounds))) == words
+    assert findings.versus_majority(read_record(MetricsRecord, score(120, [50, 106], bounds))) == words
 
 
 @pytest.mark.parametrize(

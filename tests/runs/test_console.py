@@ -18,6 +18,7 @@ from fedrobust.runs.events import (
     StudyResumed,
     StudyStarted,
 )
+from fedrobust.runs.record import RoundRecord, RunRecord
 
 CLEAN = measure([0] * 42 + [1] * 114, [[0.0, 1.0]] * 156).to_json()
 RECORD = {
@@ -34,6 +35,7 @@ RECORD = {
     "seconds": 1.25,
 }
 RESULT = {
+    "schema": 1,
     "name": "breast",
     "status": "finished",
     "experiment": {"seed": 7},
@@ -54,13 +56,13 @@ def shown(*events, terminal=False) -> str:
 
 
 def test_a_round_is_one_line_with_the_majority_beside_the_accuracy():
-    line = round_line(RECORD, rounds=10)
+    line = round_line(RoundRecord.read(RECORD), rounds=10)
     assert line.startswith(
         "round  3/10  9/10 clients  loss 0.500  accuracy 73.1% (majority 73.1%)  balanced 50.0%"
     )
     assert line.endswith("fgsm 0.005: 73.1%  1.2 s")
     bare = {**RECORD, "clean": None, "robust": {}}
-    assert round_line(bare, rounds=10) == "round  3/10  9/10 clients  loss 0.500  1.2 s"
+    assert round_line(RoundRecord.read(bare), rounds=10) == "round  3/10  9/10 clients  loss 0.500  1.2 s"
 
 
 def test_a_pipe_gets_plain_lines_with_failures_and_their_reasons():
@@ -97,7 +99,7 @@ def test_a_terminal_gets_a_live_line():
 
 
 def test_the_table_names_the_constant_classifier():
-    (table,) = summary_tables(RESULT)
+    (table,) = summary_tables(RunRecord.read(RESULT))
     assert "73.1%" in table.caption
     assert "AUC 0.500" in table.caption
     assert table.row_count == 2
@@ -161,7 +163,9 @@ def test_texts_from_clients_neither_colour_nor_steer_a_terminal():
 
 def test_a_round_whose_attack_failed_shows_no_rate():
     defence = {"attacked": True, "valid": False, "true-positive-rate": 0.0}
-    line = round_line({**RECORD, "defence": defence, "attack-success": {"rate": 0.0}}, rounds=10)
+    line = round_line(
+        RoundRecord.read({**RECORD, "defence": defence, "attack-success": {"rate": 0.0}}), rounds=10
+    )
     assert "invalid: the attack failed" in line
     assert "attackers left out" not in line
     assert "attack success" not in line
@@ -354,6 +358,7 @@ def test_what_is_said_of_every_event(event, pipe, screen):
 
 def test_the_end_of_a_run_in_order():
     card = {
+        "schema": 2,
         "verdict": {"word": "robust", "sentence": "it [really] holds", "deciding": []},
         "threat": {"norm": "Linf", "epsilon": "0.01"},
     }

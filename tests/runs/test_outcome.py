@@ -3,6 +3,12 @@
 import pytest
 
 from fedrobust.runs.outcome import cut_short, invalid_line, invalid_rounds, measured_after, rounds_of
+from fedrobust.runs.record import RunRecord
+
+
+def run(result):
+    return RunRecord.read({"schema": 1, **result})
+
 
 ASKED = {"experiment": {"federation": {"rounds": 10}}}
 BROKEN = {
@@ -19,7 +25,7 @@ BROKEN = {
                 ],
             },
         },
-        {"round": "3", "defence": {"valid": False, "attack-failures": []}},
+        {"round": 3, "defence": {"valid": False, "attack-failures": []}},
         {"round": 4},
         {"round": 5, "defence": {"clients": 2}},
     ]
@@ -32,11 +38,11 @@ BROKEN = {
         ({}, (0, None)),
         ({"rounds": None, "experiment": None}, (0, None)),
         ({"rounds": [], "experiment": {}}, (0, None)),
-        ({"rounds": [{"round": 0}, {}, {"round": 1}, {"round": 2}], **ASKED}, (2, 10)),
+        ({"rounds": [{"round": 0}, {"round": 1}, {"round": 2}], **ASKED}, (2, 10)),
     ],
 )
 def test_rounds_done_and_asked_for(result, wanted):
-    assert rounds_of(result) == wanted
+    assert rounds_of(run(result)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -54,26 +60,26 @@ def test_rounds_done_and_asked_for(result, wanted):
     ],
 )
 def test_a_run_that_is_not_finished_says_how_far_it_came(result, words):
-    assert cut_short(result) == words
+    assert cut_short(run(result)) == words
 
 
 def test_the_model_that_figures_are_of():
-    assert measured_after(ASKED, None) == ""
-    assert measured_after(ASKED, 3) == "after round 3 of 10"
-    assert measured_after({}, 3) == "after round 3"
+    assert measured_after(run(ASKED), None) == ""
+    assert measured_after(run(ASKED), 3) == "after round 3 of 10"
+    assert measured_after(run({}), 3) == "after round 3"
 
 
 def test_rounds_whose_attack_failed_with_the_first_reason():
-    assert invalid_rounds({}) == []
-    assert invalid_rounds({"rounds": None}) == []
-    assert invalid_rounds(BROKEN) == [
+    assert invalid_rounds(run({})) == []
+    assert invalid_rounds(run({"rounds": None})) == []
+    assert invalid_rounds(run(BROKEN)) == [
         (2, "client 3: ValueError: no class 7"),
         (3, "client ?: it does not say why"),
     ]
 
 
 def test_the_line_about_a_failed_attack():
-    assert invalid_line({"rounds": [{"round": 1, "defence": {"valid": True}}]}) == ""
-    assert invalid_line(BROKEN) == "the attack failed in 2 of 5 rounds (client 3: ValueError: no class 7)", (
-        "the state before round 1 is no round"
-    )
+    assert invalid_line(run({"rounds": [{"round": 1, "defence": {"valid": True}}]})) == ""
+    assert (
+        invalid_line(run(BROKEN)) == "the attack failed in 2 of 5 rounds (client 3: ValueError: no class 7)"
+    ), "the state before round 1 is no round"

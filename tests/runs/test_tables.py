@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from fedrobust.runs.codec import read
 from fedrobust.runs.console import (
     attack_table,
     check_line,
@@ -15,6 +16,12 @@ from fedrobust.runs.console import (
     summary_tables,
     verdict_line,
 )
+from fedrobust.runs.record import CardRecord, FindingRecord, RoundRecord, RunRecord
+
+
+def run(result: dict[str, Any]) -> RunRecord:
+    return RunRecord.read({"schema": 1, **result})
+
 
 CLEAN: dict[str, Any] = {
     "n": 156,
@@ -36,6 +43,7 @@ RECORD: dict[str, Any] = {
     "seconds": 1.26,
 }
 RESULT: dict[str, Any] = {
+    "schema": 1,
     "name": "study [a]",
     "experiment": {"seed": 7},
     "dataset": {"name": "breast", "labels": ["a", "b", "c"], "samples": {"test": 156}},
@@ -137,14 +145,14 @@ def test_the_table_of_attacks_whole():
 
 
 def test_the_table_of_a_run_without_student_whole():
-    assert rendered(*summary_tables(RESULT)) == MODEL_TABLE
+    assert rendered(*summary_tables(run(RESULT))) == MODEL_TABLE
 
 
 def test_the_tables_of_a_run_with_student_and_files_whole():
     student = {"name": "small[net]", "clean": CLEAN, "robust": {}}
     second = {**FILE, "bytes": 1600, "metrics": {**CLEAN, "auc": None}}
     result = {**RESULT, "student": student, "export": [FILE, second]}
-    assert rendered(*summary_tables(result)) == STUDENT_TABLES
+    assert rendered(*summary_tables(run(result))) == STUDENT_TABLES
 
 
 def test_long_settings_are_folded_and_numbers_stay_whole():
@@ -162,7 +170,7 @@ def test_long_settings_are_folded_and_numbers_stay_whole():
 
 def test_numbers_that_find_no_room_are_cut_and_marked():
     """A cut number shows that it is cut; half of one on a second line would be read as a number."""
-    text = rendered(*summary_tables({**RESULT, "export": [FILE]}), width=50)
+    text = rendered(*summary_tables(run({**RESULT, "export": [FILE]})), width=50)
     first, second = (line for line in text.split("\n") if "76.9%" in line and "pgd" not in line)
     assert "120/1…" in first
     assert "120/1…" in second
@@ -182,20 +190,20 @@ def test_numbers_that_find_no_room_are_cut_and_marked():
 )
 def test_balanced_accuracy_and_auc_need_two_classes(recall, shown):
     clean = {**CLEAN, "recall": recall}
-    text = rendered(*summary_tables({**RESULT, "model-evaluation": {"clean": clean, "robust": {}}}))
+    text = rendered(*summary_tables(run({**RESULT, "model-evaluation": {"clean": clean, "robust": {}}})))
     row = next(line for line in text.split("\n") if "global" in line)
     assert row.split()[-2:] == shown
 
 
 def test_figures_that_are_unknown_are_dashes_each_for_itself():
     clean = {**CLEAN, "balanced_accuracy": None}
-    text = rendered(*summary_tables({**RESULT, "model-evaluation": {"clean": clean, "robust": {}}}))
+    text = rendered(*summary_tables(run({**RESULT, "model-evaluation": {"clean": clean, "robust": {}}})))
     assert "      -   0.813" in text
     clean = {**CLEAN, "auc": None}
-    text = rendered(*summary_tables({**RESULT, "model-evaluation": {"clean": clean, "robust": {}}}))
+    text = rendered(*summary_tables(run({**RESULT, "model-evaluation": {"clean": clean, "robust": {}}})))
     assert "70.4%     -\n" in text
     old = {key: value for key, value in CLEAN.items() if key != "recall"}
-    text = rendered(*summary_tables({**RESULT, "model-evaluation": {"clean": old, "robust": {}}}))
+    text = rendered(*summary_tables(run({**RESULT, "model-evaluation": {"clean": old, "robust": {}}})))
     assert "70.4%   0.813" in text
 
 
@@ -252,7 +260,7 @@ TRAINED = "9/10 clients  loss 0.512"
     ],
 )
 def test_the_line_of_a_round_whole(changed, rounds, line):
-    assert round_line({**RECORD, **changed}, rounds) == line
+    assert round_line(RoundRecord.read({**RECORD, **changed}), rounds) == line
 
 
 @pytest.mark.parametrize(
@@ -267,7 +275,10 @@ def test_the_line_of_a_round_whole(changed, rounds, line):
 def test_the_line_of_a_check_whole(outcome, mark):
     finding = {"outcome": outcome, "check": "gradients are [not] masked", "figure": "gap [x] of 3.0"}
     # 26 letters are shown of the name, and filled up to 32.
-    assert check_line(finding) == f"  {mark}  gradients are \\[not] masked       gap \\[x] of 3.0"
+    assert (
+        check_line(read(FindingRecord, finding))
+        == f"  {mark}  gradients are \\[not] masked       gap \\[x] of 3.0"
+    )
 
 
 @pytest.mark.parametrize(
@@ -285,17 +296,22 @@ def test_the_line_of_a_check_whole(outcome, mark):
 )
 def test_the_line_of_a_verdict_whole(word, deciding, line):
     verdict = {"word": word, "sentence": "it [really] holds", "deciding": deciding}
-    assert verdict_line({"verdict": verdict, "threat": {"norm": "Linf", "epsilon": "0.01"}}) == line
+    assert (
+        verdict_line(read(CardRecord, {"verdict": verdict, "threat": {"norm": "Linf", "epsilon": "0.01"}}))
+        == line
+    )
 
 
 def test_the_threat_of_a_verdict_is_not_taken_for_markup():
     verdict = {"word": "robust", "sentence": "it holds", "deciding": []}
-    line = verdict_line({"verdict": verdict, "threat": {"norm": "L[inf]", "epsilon": "0.01"}})
+    line = verdict_line(
+        read(CardRecord, {"verdict": verdict, "threat": {"norm": "L[inf]", "epsilon": "0.01"}})
+    )
     assert line == "[bold green]robust[/] at L\\[inf], epsilon 0.01: it holds"
 
 
 def cautions(dataset: dict[str, Any], **more: Any) -> list[str]:
-    return limits({"dataset": dataset, **more})
+    return limits(run({"dataset": dataset, **more}))
 
 
 def test_limits_of_test_images_of_one_class():
@@ -317,7 +333,7 @@ def test_limits_of_few_test_images():
     assert cautions({"samples": {"test": 0}}) == ["only 0 test images: their figures have wide intervals"]
     assert cautions({"samples": {"test": 30}}) == []
     assert cautions({"samples": {"train": 1}}) == []
-    assert cautions({}) == limits({}) == limits({"dataset": None}) == []
+    assert cautions({}) == limits(run({})) == limits(run({"dataset": None})) == []
 
 
 def test_limits_stand_in_order_with_the_failed_attack_first():

@@ -2,6 +2,8 @@
 
 import pytest
 
+from fedrobust.runs.codec import read
+from fedrobust.runs.record import RunRecord, ToleranceRecord
 from fedrobust.runs.tolerance import is_oracle, told, told_in
 
 GIVEN = {
@@ -53,17 +55,23 @@ ORACLE = "an oracle, which no real server has"
     ],
 )
 def test_what_a_rule_was_told(changes, words):
-    assert told({**GIVEN, **changes}) == words
+    assert told(read(ToleranceRecord, {**GIVEN, **changes})) == words
 
 
 def test_what_was_not_recorded_is_not_said():
     assert told(None) == ""
-    assert told({}) == ""
-    assert told({"clients": 2, "malicious": 2}) == f"{START}, by the study.", "told where it does not say"
+    assert told(ToleranceRecord()) == ""
+    assert told(ToleranceRecord(clients=2, malicious=2)) == f"{START}, by the study.", (
+        "told where it does not say"
+    )
 
 
 def rounds(*numbers):
-    return [{"defence": {"tolerated": number}} for number in numbers]
+    return [{"round": 1, "defence": {"tolerated": number}} for number in numbers]
+
+
+def run(result):
+    return RunRecord.read({"schema": 1, **result})
 
 
 @pytest.mark.parametrize(
@@ -76,7 +84,7 @@ def rounds(*numbers):
         ({"rounds": None}, ""),
         ({}, ""),
         (
-            {"rounds": [{}, {"defence": None}, *rounds(None, 2, 5)]},
+            {"rounds": [{"round": 1, "defence": None}, *rounds(None, 2, 5)]},
             f"{START}, the true number: {ORACLE}. How often a round samples more was not recorded.",
         ),
         (
@@ -86,7 +94,7 @@ def rounds(*numbers):
     ],
 )
 def test_what_a_run_was_told_or_as_much_as_an_earlier_one_says(result, words):
-    assert told_in(result) == words
+    assert told_in(run(result)) == words
 
 
 @pytest.mark.parametrize(
@@ -106,10 +114,10 @@ def test_what_a_run_was_told_or_as_much_as_an_earlier_one_says(result, words):
         ({"rounds": rounds(2), "experiment": {"federation": {"tolerate": 0}}}, False),
         ({"rounds": rounds(2), "experiment": {"federation": {"tolerate": 2}}}, False),
         ({"rounds": rounds(0, None)}, False),
-        ({"rounds": [{}, {"defence": None}]}, False),
+        ({"rounds": [{"round": 1, "defence": None}]}, False),
         ({"rounds": None}, False),
         ({}, False),
     ],
 )
 def test_whether_a_defence_was_told_the_truth(result, answer):
-    assert is_oracle(result) is answer
+    assert is_oracle(run(result)) is answer

@@ -1,3 +1,4 @@
+from fedrobust.runs.record import RunRecord
 from fedrobust.sweeps.figures import final_figures, strongest_epsilon
 from fedrobust.sweeps.page import Spread
 
@@ -22,9 +23,9 @@ def test_figures_of_a_run_are_means_over_the_rounds_that_have_them():
         "clean": {"accuracy": 0.8, "balanced_accuracy": 0.7, "auc": None},
         "attack-success": {"rate": 0.4},
     }
-    figures = final_figures(
-        {"rounds": rounds, "model-evaluation": model, "dataset": {"labels": ["a", "b", "c", "d"]}}
-    )
+    dataset = {"labels": ["a", "b", "c", "d"]}
+    run = RunRecord.read({"schema": 1, "rounds": rounds, "model-evaluation": model, "dataset": dataset})
+    figures = final_figures(run)
     assert figures["true-positive-rate"] == 0.75, "attacked rounds alone"
     assert abs(figures["false-positive-rate"] - 0.2) < 1e-12
     assert figures["distance"] == 0.5
@@ -32,7 +33,7 @@ def test_figures_of_a_run_are_means_over_the_rounds_that_have_them():
     assert figures["attack-success"] == 0.4
     assert figures["rounds-without-change"] == 1
     assert "auc" not in figures
-    assert final_figures({}) == {"refused": 0, "rounds-without-change": 0}
+    assert final_figures(RunRecord()) == {"refused": 0, "rounds-without-change": 0}
 
 
 def test_the_epsilon_of_a_heatmap():

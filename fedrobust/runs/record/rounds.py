@@ -1,8 +1,9 @@
 """One round of a run, as ``result.json`` and ``metrics.jsonl`` hold it."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from fedrobust.runs.codec import entry, record
+from fedrobust.runs.codec import entry, read, record
 from fedrobust.runs.record.metrics import AttackSuccessRecord, EvaluationRecord, MetricsRecord
 
 
@@ -93,6 +94,15 @@ class RoundRecord(EvaluationRecord):
     training_seconds: float | None = entry(
         "from the first message to the new model", default=None, left_out=True
     )
+
+    @classmethod
+    def read(cls, value: Any) -> "RoundRecord":
+        """Read one entry of ``rounds``, or one line of ``metrics.jsonl``.
+
+        Raises:
+            RecordError: a key holds a value of another kind.
+        """
+        return read(cls, value)
 
     @property
     def valid(self) -> bool:

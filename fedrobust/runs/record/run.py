@@ -69,6 +69,11 @@ class RunRecord:
             raise RecordError(f"schema = {schema!r}, this version of fedrobust reads {known}")
         return read(cls, value)
 
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return one section of the study, empty where it was not recorded."""
+        held = self.experiment.get(name)
+        return held if isinstance(held, Mapping) else {}
+
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``result.json``."""
         plain: dict[str, Any] = to_json(self)

@@ -2,8 +2,15 @@ import math
 
 import pytest
 
-from fedrobust.report import figures
-from fedrobust.report.folder import Evaluation, read
+from fedrobust.report import plots
+from fedrobust.report.evaluation import Evaluation
+from fedrobust.report.folder import read
+from fedrobust.runs.codec import read as read_record
+from fedrobust.runs.record import EvaluationRecord
+
+
+def evaluation_of(content):
+    return Evaluation.of(read_record(EvaluationRecord, content))
 
 
 @pytest.fixture
@@ -18,7 +25,7 @@ def trace(figure, name, metric="accuracy"):
 
 
 def test_scores_by_round_are_the_runs_own(run, result):
-    figure = figures.by_round(run.rounds, selected=2)
+    figure = plots.by_round(run.rounds, selected=2)
     clean = [one["clean"] for one in result["rounds"]]
     for name, metric in (
         ("Accuracy", "accuracy"),
@@ -36,17 +43,17 @@ def test_scores_by_round_are_the_runs_own(run, result):
 
 
 def test_attacked_accuracy_by_round_is_shown_at_the_papers_and_the_largest_epsilon(run):
-    figure = figures.by_round(run.rounds)
+    figure = plots.by_round(run.rounds)
     assert trace(figure, "Accuracy under FGSM 0.005").y == (80 / 156,) * 3
     assert trace(figure, "Accuracy under FGSM 8/255").y == (3 / 156,) * 3
     assert not any(one.name.endswith("0.001") for one in figure.data)
 
 
 def test_scores_by_epsilon_start_clean_and_stand_at_the_root_of_the_grey_level(run, result):
-    figure = figures.by_epsilon({"Global model": run.teacher, "Student": run.student}, classes=2)
+    figure = plots.by_epsilon({"Global model": run.teacher, "Student": run.student}, classes=2)
     evaluations = {"Global model": result["model-evaluation"], "Student": result["student"]}
     for name, evaluation in evaluations.items():
-        for metric in figures.NAMES:
+        for metric in plots.NAMES:
             line = trace(figure, f"{name}, FGSM", metric)
             points = [evaluation["clean"], *evaluation["robust"]["fgsm"].values()]
             assert line.y == tuple(one[metric] for one in points)
@@ -59,7 +66,7 @@ def test_scores_by_epsilon_start_clean_and_stand_at_the_root_of_the_grey_level(r
 
 
 def test_each_score_has_its_own_constant_answer(run):
-    figure = figures.by_epsilon({"Global model": run.teacher}, classes=4)
+    figure = plots.by_epsilon({"Global model": run.teacher}, classes=4)
     assert trace(figure, "always the largest class").y == (114 / 156,) * 2
     assert trace(figure, "chance", "balanced_accuracy").y == (0.25,) * 2
     assert trace(figure, "chance", "auc").y == (0.5,) * 2
@@ -68,8 +75,8 @@ def test_each_score_has_its_own_constant_answer(run):
 def test_epsilons_are_drawn_in_order_of_size(result):
     table = result["model-evaluation"]["robust"]["fgsm"]
     shuffled = {name: table[name] for name in ("8/255", "0.001", "0.005")}
-    evaluation = Evaluation.read({"clean": None, "robust": {"fgsm": shuffled}})
-    figure = figures.by_epsilon({"Global model": evaluation}, classes=2)
+    evaluation = evaluation_of({"clean": None, "robust": {"fgsm": shuffled}})
+    figure = plots.by_epsilon({"Global model": evaluation}, classes=2)
     assert trace(figure, "Global model, FGSM").meta["epsilon"] == [0.001, 0.005, 8 / 255]
 
 
@@ -77,12 +84,12 @@ def test_without_an_auc_there_is_no_auc_line(result):
     evaluation = result["model-evaluation"]
     for one in (evaluation["clean"], *evaluation["robust"]["fgsm"].values()):
         one["auc"] = one["interval"]["auc"] = None
-    figure = figures.by_epsilon({"Global model": Evaluation.read(evaluation)}, classes=2)
+    figure = plots.by_epsilon({"Global model": evaluation_of(evaluation)}, classes=2)
     assert not any("FGSM" in one.name and one.meta["metric"] == "auc" for one in figure.data)
 
 
 def test_few_clients_are_stacked_bars(partition):
-    figure = figures.by_client(partition["counts"], ["malignant", "<b>benign</b>"])
+    figure = plots.by_client(partition["counts"], ["malignant", "<b>benign</b>"])
     assert figure.layout.barmode == "stack"
     assert [one.name for one in figure.data] == ["malignant", "&lt;b&gt;benign&lt;/b&gt;"]
     assert figure.data[0].y == (40, 37, 70, 0)
@@ -91,7 +98,7 @@ def test_few_clients_are_stacked_bars(partition):
 
 def test_many_clients_are_a_heat_map_that_loses_no_image():
     counts = [[client % 3, client % 7] for client in range(1000)]
-    figure = figures.by_client(counts, ["ill", "well"])
+    figure = plots.by_client(counts, ["ill", "well"])
     (heat,) = figure.data
     assert heat.type == "heatmap"
     told = {entry[0]: [entry[1]] for entry in heat.customdata[0]}

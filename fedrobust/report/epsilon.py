@@ -1,0 +1,44 @@
+"""The size of a perturbation, as the report shows it."""
+
+import math
+from dataclasses import dataclass
+
+from fedrobust.report.errors import ReportError
+
+
+@dataclass(frozen=True, order=True)
+class Epsilon:
+    """The size of a perturbation, in the [0, 1] scale of the images, with the name the study gave it.
+
+    Args:
+        value: the size as a number.
+        name: the size as written in the study: ``"0.005"`` or ``"8/255"``.
+    """
+
+    value: float
+    name: str
+
+    @classmethod
+    def read(cls, name: str) -> "Epsilon":
+        """Parse a decimal or a fraction.
+
+        Raises:
+            ReportError: `name` is neither.
+
+        Example:
+            >>> Epsilon.read("51/255").value
+            0.2
+        """
+        above, slash, below = name.partition("/")
+        try:
+            value = float(above) / float(below) if slash else float(above)
+        except (ValueError, ZeroDivisionError):
+            value = math.nan
+        if not math.isfinite(value):
+            raise ReportError(f"epsilon {name!r} is neither a decimal nor a fraction such as 0.5/255")
+        return cls(value, name)
+
+    @property
+    def grey(self) -> float:
+        """The size in grey levels of an 8-bit image."""
+        return self.value * 255

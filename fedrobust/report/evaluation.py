@@ -1,0 +1,32 @@
+"""One model, clean and attacked, with epsilons in the order of their size."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fedrobust.report.epsilon import Epsilon
+from fedrobust.runs.record import EvaluationRecord, MetricsRecord
+
+Attacked = Mapping[str, Mapping[Epsilon, MetricsRecord]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model, clean and under every attack: ``attacked[attack][epsilon]``, epsilons ascending."""
+
+    clean: MetricsRecord | None
+    attacked: Attacked
+
+    @classmethod
+    def of(cls, record: EvaluationRecord | None) -> "Evaluation":
+        """Return what a record holds; both empty when there is none.
+
+        Raises:
+            ReportError: an epsilon is no number.
+        """
+        if record is None:
+            return cls(None, {})
+        attacked = {
+            attack: dict(sorted((Epsilon.read(name), metrics) for name, metrics in curve.items()))
+            for attack, curve in record.robust.items()
+        }
+        return cls(record.clean, {attack: curve for attack, curve in attacked.items() if curve})

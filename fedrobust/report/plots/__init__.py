@@ -1,0 +1,8 @@
+"""The plots of the page: numbers in, Plotly figures out."""
+
+from fedrobust.report.plots.clients import by_client
+from fedrobust.report.plots.epsilons import by_epsilon
+from fedrobust.report.plots.rounds import by_round
+from fedrobust.report.plots.style import NAMES
+
+__all__ = ["NAMES", "by_client", "by_epsilon", "by_round"]

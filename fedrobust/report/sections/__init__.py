@@ -1,0 +1,45 @@
+"""What every section of the page says, as plain data for the template: numbers are already text here."""
+
+from typing import Any
+
+from fedrobust.report import card, findings, toml, wording
+from fedrobust.report.folder import Run
+from fedrobust.report.sections.attacks import attacks
+from fedrobust.report.sections.clients import clients
+from fedrobust.report.sections.examples import examples
+from fedrobust.report.sections.models import models
+from fedrobust.report.sections.poisoning import poisoning
+from fedrobust.report.sections.rounds import rounds
+from fedrobust.report.sections.study import data, facts
+from fedrobust.report.sections.tiles import tiles
+from fedrobust.runs.outcome import invalid_line
+from fedrobust.runs.tolerance import told_in
+
+
+def sections(run: Run) -> dict[str, Any]:
+    """Lay out a run as the variables of the template; what it lacks is said in words, under ``missing``."""
+    record = run.record
+    return {
+        "name": record.name or "unnamed",
+        "facts_line": facts(run),
+        "summary": findings.summary(run),
+        "unfinished": findings.unfinished(run),
+        "error": record.error or "no reason was recorded",
+        "go_on": findings.go_on(run),
+        "tolerance": told_in(record),
+        "invalid": invalid_line(record),
+        "warnings": findings.warnings(run),
+        "cautions": findings.cautions(run),
+        "tiles": tiles(run),
+        "rounds": rounds(run),
+        "attacks": attacks(run),
+        "examples": examples(run),
+        "models": models(run),
+        "poisoning": poisoning(run),
+        "audit": card.section(record.audit),
+        "student_audit": card.section(record.student.audit if record.student else None),
+        "clients": clients(run),
+        "study": toml.dumps(record.experiment),
+        "data": data(run),
+        "environment": [(name, wording.plain(value)) for name, value in record.environment.items()],
+    }

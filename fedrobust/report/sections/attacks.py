@@ -1,0 +1,89 @@
+"""The section on attacked images: every model under every attack."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedrobust.report import findings, wording
+from fedrobust.report.epsilon import Epsilon
+from fedrobust.report.evaluation import Evaluation
+from fedrobust.report.folder import Run
+from fedrobust.report.sections.cells import right, score_cell, versus
+from fedrobust.report.tables import Cell, Table
+from fedrobust.runs.record import MetricsRecord
+
+HALF_A_GREY_LEVEL = 0.5 / 255
+
+
+def attacks(run: Run) -> dict[str, Any]:
+    """Return the plot and the tables of what attacks leave."""
+    models = {run.global_name: run.global_model[0]} | ({"Student": run.student} if run.student else {})
+    models = {name: evaluation for name, evaluation in models.items() if evaluation.attacked}
+    if not models:
+        text = findings.missing(run, "no model was attacked")
+        return {"figure": None, "tables": [], "metrics": {}, "missing": text, "note": ""}
+    # Whoever only writes a card waits for no Plotly.
+    from fedrobust.report import plots
+
+    named = list(dict.fromkeys(attack for evaluation in models.values() for attack in evaluation.attacked))
+    figure = plots.by_epsilon(models, len(run.dataset.labels))
+    return {
+        "figure": figure.to_plotly_json(),
+        "tables": [_attack_table(attack, models) for attack in named],
+        # A score that no model has needs no button.
+        "metrics": {
+            metric: name
+            for metric, name in plots.NAMES.items()
+            if any("epsilon" in trace.meta and trace.meta["metric"] == metric for trace in figure.data)
+        },
+        "missing": "",
+        "note": _attack_note(named, models),
+    }
+
+
+def _attack_note(attacks: Sequence[str], models: Mapping[str, Evaluation]) -> str:
+    notes = []
+    if set(attacks) == {"fgsm"}:
+        notes.append(
+            "FGSM takes a single step; what withstands it may still fall to an attack of many steps."
+        )
+    if any(0 < size.value < HALF_A_GREY_LEVEL for size, _ in _all_metrics(models)):
+        notes.append("An image of 8 bits cannot carry a perturbation under half a grey level (†).")
+    if any(findings.versus_majority(one) == "level" for _, one in _all_metrics(models)):
+        notes.append("“Level” is an accuracy whose interval holds the majority rate.")
+    if any(versus(one).note for _, one in _all_metrics(models)):
+        notes.append("“One class” stands where one class is more than 95\u202f% of the answers.")
+    return " ".join(notes)
+
+
+def _all_metrics(models: Mapping[str, Evaluation]) -> list[tuple[Epsilon, MetricsRecord]]:
+    return [
+        pair
+        for evaluation in models.values()
+        for table in evaluation.attacked.values()
+        for pair in table.items()
+    ]
+
+
+def _attack_table(attack: str, models: Mapping[str, Evaluation]) -> Table:
+    measures = ("Accuracy", "Right", "Balanced", "AUC", "vs. majority")
+    head = [Cell("Grey levels")] + [Cell(measure) for measure in measures] * len(models)
+    sizes = sorted({size for evaluation in models.values() for size in evaluation.attacked.get(attack, {})})
+    rows = [
+        (Cell("0"), [Cell("clean"), *_attack_cells([evaluation.clean for evaluation in models.values()])])
+    ]
+    for size in sizes:
+        mark = "†" if 0 < size.value < HALF_A_GREY_LEVEL else ""
+        metrics = [evaluation.attacked.get(attack, {}).get(size) for evaluation in models.values()]
+        rows.append((Cell(size.name), [Cell(wording.grey(size) + mark), *_attack_cells(metrics)]))
+    groups = [("", 1)] + [(name, len(measures)) for name in models]
+    return Table("ε", head, rows, wording.attack_name(attack), groups)
+
+
+def _attack_cells(models: Sequence[MetricsRecord | None]) -> list[Cell]:
+    cells = []
+    for metrics in models:
+        cells.append(score_cell(metrics, "accuracy"))
+        cells.append(right(metrics))
+        cells += [score_cell(metrics, metric, note=False) for metric in ("balanced_accuracy", "auc")]
+        cells.append(versus(metrics))
+    return cells

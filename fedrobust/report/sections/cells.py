@@ -1,0 +1,33 @@
+"""Cells of tables that several sections have."""
+
+from fedrobust.report import findings, wording
+from fedrobust.report.tables import Cell
+from fedrobust.report.wording import NONE, score
+from fedrobust.runs.record import MetricsRecord
+
+
+def score_cell(metrics: MetricsRecord | None, metric: str, *, note: bool = True) -> Cell:
+    """Return a score, with its interval beneath it."""
+    if metrics is None or (metric != "accuracy" and metrics.one_class):
+        return Cell(NONE)
+    bounds = wording.interval(metric, metrics.limits(metric)) if note else ""
+    return Cell(score(metric, metrics.score(metric)), bounds)
+
+
+def right(metrics: MetricsRecord | None) -> Cell:
+    """Return how many images are right."""
+    return Cell(f"{metrics.correct:,} / {metrics.n:,}" if metrics else NONE)
+
+
+def versus(metrics: MetricsRecord | None) -> Cell:
+    """Return how an accuracy stands to the majority rate."""
+    if metrics is None:
+        return Cell(NONE)
+    top = findings.most_frequent(metrics)
+    note = "one class" if top and top[1] > findings.COLLAPSED else ""
+    return Cell(findings.versus_majority(metrics), note)
+
+
+def milliseconds(value: float) -> str:
+    """Write a short time."""
+    return f"{value:.2f}{wording.THIN}ms" if value < 10 else f"{value:,.0f}{wording.THIN}ms"

@@ -1,0 +1,136 @@
+"""The section that compares the models: global, student, exported files."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fedrobust.report import findings, wording
+from fedrobust.report.evaluation import Evaluation
+from fedrobust.report.folder import Run
+from fedrobust.report.sections.cells import milliseconds, right, score_cell, versus
+from fedrobust.report.tables import Cell, Table
+from fedrobust.report.wording import NONE, percent
+from fedrobust.runs.record import DistillationRecord, ExportRecord, MetricsRecord
+
+
+@dataclass(frozen=True)
+class Column:
+    """One model of the comparison; of a model that is no file, `file` is an empty record."""
+
+    name: Cell
+    evaluation: Evaluation
+    parameters: int | None = None
+    file: ExportRecord = field(default_factory=ExportRecord)
+
+
+def models(run: Run) -> dict[str, Any]:
+    """Return the table of the models, and how the student was taught."""
+    columns = _columns(run)
+    absent = []
+    if run.student is None:
+        absent.append(findings.missing(run, "no student was distilled"))
+    if not run.record.export:
+        absent.append(findings.missing(run, "no file was exported for the edge"))
+    return {
+        "table": _comparison(run, columns) if columns else None,
+        "distillation": _distillation(run),
+        "missing": " ".join(dict.fromkeys(absent)),
+        "nothing": findings.missing(run, "no model was evaluated"),
+    }
+
+
+def _columns(run: Run) -> list[Column]:
+    columns = []
+    if run.global_model[0].clean:
+        columns.append(
+            Column(Cell(run.global_name, run.model.name), run.global_model[0], run.model.parameters)
+        )
+    if run.record.student and run.student:
+        student = run.record.student
+        columns.append(Column(Cell("Student", student.name), run.student, student.parameters))
+    for file in run.record.export:
+        name = Cell(file.format or "file", file.file)
+        columns.append(Column(name, Evaluation(file.metrics, {}), file=file))
+    return columns
+
+
+def _comparison(run: Run, columns: Sequence[Column]) -> Table:
+    rows: list[tuple[Cell, Sequence[Cell]]] = []
+
+    def row(name: Cell, cell: Callable[[Column], Cell]) -> None:
+        cells = [cell(column) for column in columns]
+        if any(one.text != NONE for one in cells):
+            rows.append((name, cells))
+
+    row(Cell("Accuracy"), _accuracy_cell)
+    row(Cell("Right"), lambda one: right(one.evaluation.clean))
+    row(_against(run, columns), lambda one: versus(one.evaluation.clean))
+    row(Cell("Balanced accuracy"), lambda one: score_cell(one.evaluation.clean, "balanced_accuracy"))
+    row(Cell("AUC"), lambda one: score_cell(one.evaluation.clean, "auc"))
+    for index in range(
+        max((len(one.evaluation.clean.recall) for one in columns if one.evaluation.clean), default=0)
+    ):
+        name = Cell(f"Recall of “{run.label(index)}”", "disease" if index in run.dataset.disease else "")
+        row(name, lambda one, index=index: _recall_cell(one.evaluation.clean, index))  # type: ignore[misc]
+    for attack, size in dict.fromkeys(
+        (attack, size) for one in columns for attack, size, _ in wording.headlines(one.evaluation.attacked)
+    ):
+        name = Cell(f"Accuracy under {wording.attack_name(attack)}", f"ε {wording.epsilon(size)}")
+        row(
+            name,
+            lambda one, attack=attack, size=size: score_cell(  # type: ignore[misc]
+                one.evaluation.attacked.get(attack, {}).get(size), "accuracy"
+            ),
+        )
+    row(Cell("Parameters"), lambda one: _number(one.parameters))
+    row(Cell("File size"), lambda one: Cell(wording.size_in_bytes(one.file.bytes)))
+    row(Cell("Latency of one image", "median"), _latency_cell)
+    row(Cell("Agreement", "same answer as the model exported"), lambda one: Cell(percent(one.file.agreement)))
+    return Table("On the test images", [column.name for column in columns], rows)
+
+
+def _against(run: Run, columns: Sequence[Column]) -> Cell:
+    rates = (one.evaluation.clean.majority_rate for one in columns if one.evaluation.clean)
+    rate = next((rate for rate in rates if rate is not None), None)
+    return Cell(
+        "Against the majority",
+        f"always “{findings.majority(run)}”: {percent(rate)}" if rate is not None else "",
+    )
+
+
+def _accuracy_cell(model: Column) -> Cell:
+    if model.evaluation.clean:
+        return score_cell(model.evaluation.clean, "accuracy")
+    return Cell(percent(model.file.accuracy), wording.interval("accuracy", model.file.interval))
+
+
+def _recall_cell(metrics: MetricsRecord | None, index: int) -> Cell:
+    if metrics is None or index >= len(metrics.recall):
+        return Cell(NONE)
+    return Cell(percent(metrics.recall[index]), wording.interval("recall", metrics.recall_limits(index)))
+
+
+def _latency_cell(model: Column) -> Cell:
+    latency = model.file.latency
+    if latency.p50 is None:
+        return Cell(NONE)
+    notes = [f"p95 {milliseconds(latency.p95)}"] if latency.p95 is not None else []
+    notes += [wording.count(latency.threads, "thread")] if latency.threads else []
+    return Cell(milliseconds(latency.p50), ", ".join(notes))
+
+
+def _number(value: int | None) -> Cell:
+    return Cell(NONE if value is None else f"{value:,}")
+
+
+def _distillation(run: Run) -> str:
+    facts = run.record.student.distillation if run.record.student else DistillationRecord()
+    if facts == DistillationRecord():
+        return ""
+    parts = [f"{facts.images:,} images"] if facts.images is not None else []
+    parts += [f"the {facts.source}"] if facts.source else []
+    text = f"The student learnt from {' of '.join(parts)}" if parts else "The student was distilled"
+    settings = [f"{facts.epochs:,} epochs"] if facts.epochs is not None else []
+    settings += [f"temperature {facts.temperature:g}"] if facts.temperature is not None else []
+    settings += [wording.duration(facts.seconds)] if facts.seconds is not None else []
+    return text + (f": {', '.join(settings)}." if settings else ".")

@@ -1,0 +1,148 @@
+"""The section on malicious clients and the server's defence."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fedrobust.reasons import first_reason
+from fedrobust.report import wording
+from fedrobust.report.folder import Run
+from fedrobust.report.tables import Cell, Table
+from fedrobust.report.wording import NONE, percent
+from fedrobust.runs.record import AttackSuccessRecord, DefenceRecord, RoundRecord
+from fedrobust.runs.tolerance import told_in
+
+MOST_CLIENTS = 60
+"""Clients whose fate is shown one by one."""
+
+Defended = Sequence[tuple[RoundRecord, DefenceRecord]]
+
+
+def poisoning(run: Run) -> dict[str, Any]:
+    """Return what the section says; an empty dictionary where nobody attacked and no rule chose among clients."""
+    defended = [(one, one.defence) for one in run.record.rounds if one.defence]
+    if not defended:
+        return {}
+    federation = run.record.section("federation")
+    rule = [*federation.get("pre-aggregators", []), str(federation.get("aggregator", "mean"))]
+    attack = str(run.record.section("poisoning").get("attack", "none"))
+    malicious = sorted({client for _, defence in defended for client in defence.malicious})
+    many = f"{len(malicious)} malicious {'client' if len(malicious) == 1 else 'clients'}"
+    attackers = "Nobody attacks." if attack == "none" else f"{many}: {attack}."
+    attackers += _how_often(defended, attack)
+    return {
+        "sentence": f"{attackers} The server's defence: {' → '.join(rule)}.",
+        "tolerance": told_in(run.record),
+        "failures": [
+            f"{reason} ({wording.count(len(rounds), 'time')}, first in round {rounds[0]})"
+            for reason, rounds in _attack_failures(defended).items()
+        ],
+        "table": Table(
+            "Round",
+            HEAD,
+            [
+                (Cell(str(one.round), _state(defence, attack)), _row(defence, one.attack_success))
+                for one, defence in defended
+            ],
+        ),
+        "fates": _fates(defended, malicious),
+        "kept": [one.kept for one in run.record.rounds if one.kept],
+    }
+
+
+HEAD = (
+    Cell("Accepted"),
+    Cell("Malicious left out", "true positives"),
+    Cell("Honest left out", "false positives"),
+    Cell("Attackers' weight"),
+    Cell("Distance to the honest mean", "its length is 1"),
+    Cell("Attack success", "without trigger"),
+    Cell("Rule"),
+)
+
+
+def _attack_failures(defended: Defended) -> dict[str, list[int]]:
+    """Return why malicious clients failed by a fault of the study, each reason once with its rounds."""
+    found: dict[str, list[int]] = {}
+    for one, defence in defended:
+        for failure in defence.attack_failures:
+            reason = f"client {failure.partition}: {first_reason(failure.reason)}"
+            found.setdefault(reason, []).append(one.round)
+    return found
+
+
+def _how_often(defended: Defended, attack: str) -> str:
+    """Say in how many rounds nobody attacked, if there are such rounds."""
+    calm = sum(not defence.attacked for _, defence in defended)
+    if attack == "none" or not calm:
+        return ""
+    rounds = wording.count(len(defended), "round")
+    return f" In {calm} of {rounds} nobody attacked: of them no detection figure is given."
+
+
+def _state(defence: DefenceRecord, attack: str) -> str:
+    """Return what a reader has to know of a round before its figures."""
+    if not defence.valid:
+        return "attack failed"
+    if attack == "none" or defence.attacked:
+        return ""
+    return "no attack" if defence.malicious else "no attacker sampled"
+
+
+def _row(defence: DefenceRecord, success: AttackSuccessRecord | None) -> Sequence[Cell]:
+    # Of a round that nobody attacked, or whose attack failed, no rate of detection can be given: old runs say 0.
+    attacked = defence.attacked and defence.valid
+    distance, length = defence.distance, defence.honest_norm
+    rare = defence.rare_false_positive_rate
+    return (
+        Cell(NONE, "no choice") if defence.accepted is None else Cell(str(len(defence.accepted))),
+        Cell(percent(defence.true_positive_rate if attacked else None)),
+        Cell(percent(defence.false_positive_rate), "" if rare is None else f"of unusual {percent(rare)}"),
+        Cell(percent(defence.malicious_influence)),
+        Cell(f"{distance / length:.2f}" if distance is not None and length else NONE),
+        _reached(success if defence.valid else None),
+        Cell(NONE if defence.seconds is None else f"{defence.seconds:.2f} s"),
+    )
+
+
+def _reached(success: AttackSuccessRecord | None) -> Cell:
+    if success is None:
+        return Cell(NONE)
+    low, high = success.interval or (None, None)
+    between = "" if low is None else f"{percent(low)}–{percent(high)}"
+    without = "" if success.without_trigger is None else f"without {percent(success.without_trigger)}"
+    return Cell(percent(success.rate), " · ".join(filter(None, (between, without))))
+
+
+def _fates(defended: Defended, malicious: Sequence[int]) -> dict[str, Any]:
+    """Return who was accepted in which round: rows of (client, is malicious, one mark a round)."""
+    chosen = [(one, defence) for one, defence in defended if defence.accepted is not None]
+    clients = sorted(
+        {
+            client
+            for one, defence in chosen
+            for some in (defence.accepted or (), defence.malicious, defence.partitions or (), _failed(one))
+            for client in some
+        }
+    )
+    if not chosen or len(clients) > MOST_CLIENTS:
+        return {}
+    rows = [
+        (str(client), client in malicious, [_fate(client, one, defence) for one, defence in chosen])
+        for client in clients
+    ]
+    return {"rounds": [str(one.round) for one, _ in chosen], "rows": rows}
+
+
+def _failed(one: RoundRecord) -> set[int]:
+    return {failure.partition for failure in one.clients.failures}
+
+
+def _fate(client: int, one: RoundRecord, defence: DefenceRecord) -> str:
+    """Return the mark of a client in a round: accepted, left out, or nothing where it did not take part.
+
+    Runs that did not record who took part have "left out" for both of the latter.
+    """
+    if client in (defence.accepted or ()):
+        return "●"
+    heard = defence.partitions
+    return "–" if heard is None or client in heard or client in _failed(one) else ""

@@ -1,0 +1,80 @@
+"""The section on how learning went, round by round."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fedrobust.report import findings, wording
+from fedrobust.report.epsilon import Epsilon
+from fedrobust.report.folder import Round, Run
+from fedrobust.report.sections.cells import score_cell
+from fedrobust.report.tables import Cell, Table
+from fedrobust.report.wording import NONE
+
+
+def rounds(run: Run) -> dict[str, Any]:
+    """Return the plot and the table of the rounds."""
+    if not run.rounds:
+        return {
+            "figure": None,
+            "table": None,
+            "missing": findings.missing(run, "no round was completed"),
+        }
+    return {
+        "figure": _round_figure(run),
+        "table": _round_table(run),
+        "missing": findings.missing(run, "no round was evaluated on the test images"),
+    }
+
+
+def _round_figure(run: Run) -> Any:
+    if not any(one.evaluation.clean for one in run.rounds):
+        return None
+    # Whoever only writes a card waits for no Plotly.
+    from fedrobust.report import plots
+
+    return plots.by_round(run.rounds, run.model.selected_round).to_plotly_json()
+
+
+def _round_table(run: Run) -> Table:
+    attacked = list(
+        dict.fromkeys(
+            (attack, size)
+            for one in run.rounds
+            for attack, size, _ in wording.headlines(one.evaluation.attacked)
+        )
+    )
+    head = [Cell("Accuracy", "test"), Cell("Balanced accuracy", "test"), Cell("AUC", "test")]
+    head += [Cell(f"{wording.attack_name(attack)} {size.name}", "accuracy") for attack, size in attacked]
+    head += [
+        Cell("Accuracy", "validation"),
+        Cell("Loss", "training"),
+        Cell("Clients", "trained"),
+        Cell("Time"),
+    ]
+    selected = run.model.selected_round
+    rows = []
+    for one in run.rounds:
+        name = Cell(str(one.number), "kept" if one.number == selected else "start" if one.number == 0 else "")
+        rows.append((name, _round_cells(one, attacked)))
+    filled = [any(cells[index].text != NONE for _, cells in rows) for index in range(len(head))]
+    return Table("Round", _kept(head, filled), [(name, _kept(cells, filled)) for name, cells in rows])
+
+
+def _kept(cells: Sequence[Cell], filled: Sequence[bool]) -> list[Cell]:
+    return [cell for cell, full in zip(cells, filled, strict=True) if full]
+
+
+def _round_cells(one: Round, attacked: Sequence[tuple[str, Epsilon]]) -> list[Cell]:
+    clean = one.evaluation.clean
+    cells = [score_cell(clean, metric) for metric in ("accuracy", "balanced_accuracy", "auc")]
+    for attack, size in attacked:
+        cells.append(score_cell(one.evaluation.attacked.get(attack, {}).get(size), "accuracy", note=False))
+    cells.append(score_cell(one.record.validation, "accuracy", note=False))
+    clients = one.record.clients
+    cells.append(Cell(NONE if clients.loss is None else f"{clients.loss:.3f}"))
+    trained = NONE if clients.trained is None else f"{clients.trained:,}"
+    if clients.sampled is not None and clients.trained is not None and clients.sampled != clients.trained:
+        trained += f" of {clients.sampled:,}"
+    cells.append(Cell(trained, f"{clients.failed:,} failed" if clients.failed else ""))
+    cells.append(Cell(wording.duration(one.record.seconds)))
+    return cells
