@@ -8,7 +8,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from fedrobust.runs.codec import keys
+from fedrobust.runs.codec import Key, keys
 from fedrobust.runs.record import AttackTableRecord, CardRecord, RoundRecord, RunRecord, json_schema
 
 FOLDER = Path(__file__).parent
@@ -61,13 +61,15 @@ def within(kind: Any) -> Iterator[type]:
 def table(cls: type) -> str:
     """Return the section of one record."""
     summary = (cls.__doc__ or "").splitlines()[0]
-    rows = [
-        f"| `{key.key}` | {called(key.kind)} | {key.about.replace('``', '`').replace('|', chr(92) + '|')} |"
-        for key in keys(cls)
-    ]
-    return "\n".join(
-        [f"### {cls.__name__}", "", summary, "", "| key | value | meaning |", "| --- | --- | --- |", *rows]
-    )
+    head = [f"### {cls.__name__}", "", summary, "", "| key | value | meaning |", "| --- | --- | --- |"]
+    return "\n".join(head + [row(key) for key in keys(cls)])
+
+
+def row(key: Key) -> str:
+    """Return the line of one key."""
+    value = ", ".join(f"`{one}`" for one in key.choices) or called(key.kind)
+    meaning = key.about.replace("``", "`").replace("|", "\\|")
+    return f"| `{key.key}` | {value} | {meaning} |"
 
 
 def written(page: str) -> str:

@@ -322,8 +322,9 @@ def attack_model(
             report=_teller(),
             environment=environment(cores()),
         )
-    write_json(folder / "attack.json", table)
-    return {**table, "folder": str(folder)}
+    content = table.to_json()
+    write_json(folder / "attack.json", content)
+    return {**content, "folder": str(folder)}
 
 
 def audit_model(

@@ -51,6 +51,7 @@ from fedrobust.runs.events import (
     listening,
 )
 from fedrobust.runs.folder import RunFolder, UnwritableRunError
+from fedrobust.runs.record import SCHEMA
 from fedrobust.runtime import start_tensorflow
 from fedrobust.shares import sample_size
 from fedrobust.simulation.exchange import exchange
@@ -128,7 +129,7 @@ class Study:
         self.started = time.perf_counter()
         self.saved = 0
         self.result: dict[str, Any] = {
-            "schema": 1,
+            "schema": SCHEMA,
             "status": "running",
             "error": None,
             "name": experiment.name,

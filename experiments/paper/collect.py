@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cells import FILES, HERE, hash_of, name_of, paper
 
+from fedrobust.runs.record import CardRecord
 from fedrobust.sweeps.results import FILE, Results
 from fedrobust.sweeps.sweep import Cell, Sweep
 
@@ -138,19 +139,20 @@ def verdict(card: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return of an audit's card what a table shows; None where there was no audit."""
     if card is None:
         return None
-    standing, n = card["attacked"]["standing"]["counts"]
-    checks = {check["check"]: check for check in card["checks"]}
+    found = CardRecord.read(card)
+    assert found.standing is not None  # every audit measures both
+    assert found.clean is not None
     return {
-        "n": n,
-        "epsilon": card["threat"]["epsilon"],
-        "space": card["threat"]["space"],
-        "word": card["verdict"]["word"],
-        "deciding": card["verdict"]["deciding"],
-        "right": card["clean"]["accuracy"]["counts"][0],
-        "standing": standing,
-        "pgd": {str(row["epsilon"]): row["right"] for row in card["curve"] if row["attack"] == "pgd"},
-        "failed": [name for name, check in checks.items() if check["outcome"] == "failed"],
-        "control": checks["control"]["sentence"] if "control" in checks else "",
+        "n": found.standing.n,
+        "epsilon": found.threat.epsilon,
+        "space": found.threat.space,
+        "word": found.verdict.word,
+        "deciding": list(found.verdict.deciding),
+        "right": found.clean.correct,
+        "standing": found.standing.correct,
+        "pgd": {epsilon: metrics.correct for epsilon, metrics in found.robust.get("pgd", {}).items()},
+        "failed": [check.check for check in found.checks if check.outcome == "failed"],
+        "control": next((check.sentence for check in found.checks if check.check == "control"), ""),
     }
 
 

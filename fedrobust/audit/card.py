@@ -1,21 +1,32 @@
 """The audit: every check of a model, the verdict, and the card that says so."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from fedrobust.audit import answers, outputs, slopes, strength
 from fedrobust.audit.evidence import Evidence
+from fedrobust.audit.figures import clinical_record, share_record
 from fedrobust.audit.finding import Finding
 from fedrobust.audit.search import NOBODY, Search
 from fedrobust.audit.subject import Subject
 from fedrobust.audit.verdict import Tally, Verdict
 from fedrobust.config import ConfigError
-from fedrobust.evaluation.clinical import Figure, figures
-from fedrobust.evaluation.intervals import wilson
-from fedrobust.evasion import NotDifferentiableError
+from fedrobust.evasion import NotDifferentiableError, Threat
+from fedrobust.runs.record import CardRecord, MetricsRecord
+from fedrobust.runs.record.card import (
+    AuditedAttackRecord,
+    AuditedClassRecord,
+    AuditedDataRecord,
+    AuditedModelRecord,
+    AuditSettingsRecord,
+    CostRecord,
+    ThreatRecord,
+    VerdictRecord,
+)
 
 Check = Callable[[Search], Finding]
 
@@ -61,26 +72,35 @@ CHECKS: tuple[Check, ...] = (
 
 @dataclass(frozen=True)
 class Card:
-    """What an audit says of a model: the content of ``card.json``.
+    """What an audit says of a model.
 
     Attributes:
         verdict: the word and what decided it.
         findings: of every check.
-        content: everything, as plain data.
+        record: everything, as ``card.json`` holds it.
     """
 
     verdict: Verdict
     findings: tuple[Finding, ...]
-    content: dict[str, Any]
+    record: CardRecord
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The content of ``card.json``, as plain data."""
+        return self.record.to_json()
 
 
-def audit(evidence: Evidence, note: Callable[[Finding], None] = lambda finding: None, **about: Any) -> Card:
+def audit(
+    evidence: Evidence,
+    note: Callable[[Finding], None] = lambda finding: None,
+    environment: Mapping[str, Any] | None = None,
+) -> Card:
     """Run every check on the evidence, and return the card.
 
     Args:
         evidence: the model, its images, the threat.
         note: called with every finding as it comes.
-        about: further entries of the card, such as ``environment``.
+        environment: what the audit runs on.
 
     Raises:
         ConfigError: the threat's norm is l0, or a model to compare with cannot be.
@@ -95,7 +115,7 @@ def audit(evidence: Evidence, note: Callable[[Finding], None] = lambda finding: 
         finding = check(search)
         findings.append(finding)
         note(finding)
-    return made(search, findings, **about)
+    return made(search, findings, environment)
 
 
 def _check_companions(subject: Subject) -> None:
@@ -121,74 +141,86 @@ def _check_companions(subject: Subject) -> None:
             ) from error
 
 
-def made(search: Search, findings: Sequence[Finding], **about: Any) -> Card:
+def made(search: Search, findings: Sequence[Finding], environment: Mapping[str, Any] | None = None) -> Card:
     """Return the card of a search whose checks are done."""
     evidence = search.evidence
     subject, plan, n = evidence.subject, evidence.plan, len(evidence.subject)
-    standing = int(search.standing.sum())
     numbers = tally(search)
     verdict = Verdict.of(findings, numbers)
-    present = np.unique(subject.labels)
-    content = {
-        "schema": 2,
-        "model": {"name": subject.name, "digest": subject.digest, "output": subject.output},
-        "data": {**subject.data, "n": n},
-        "threat": {
-            "norm": plan.threat.norm,
-            "epsilon": plan.epsilon,
-            "epsilon-value": plan.value,
-            "space": plan.threat.space,
-            "bits": plan.threat.bits,
-            "tied": plan.threat.tied,
-        },
-        "settings": {"effort": plan.effort, "seed": plan.seed, "steps": plan.steps, "queries": plan.queries},
-        "verdict": verdict.to_json(),
-        "cost": {
-            "queries": numbers.queries,
-            "gradients": numbers.gradients,
-            "seconds": sum(result.seconds for result in evidence.results),
-        },
-        "notes": [*subject.notes, *_answers_of(evidence)],
-        "checks": [finding.to_json() for finding in findings],
-        "clean": _json(figures(subject.labels, evidence.clean, subject.disease)),
-        "attacked": {
-            **_json(figures(subject.labels, search.worst_logits, subject.disease)),
-            "standing": {
-                "value": standing / n,
-                "interval": list(wilson(standing, n)),
-                "constant": subject.majority_rate,
-                "method": "Wilson",
-                "counts": [standing, n],
-            },
-        },
-        "classes": [
-            {
-                "label": int(label),
-                "name": str(_label_name(subject.data, int(label))),
-                "disease": int(label) in subject.disease,
-                "n": int((subject.labels == label).sum()),
-                "right": int((evidence.right & (subject.labels == label)).sum()),
-                "standing": int((search.standing & (subject.labels == label)).sum()),
-            }
-            for label in present
-        ],
-        "curve": _curve(search),
-        "broken-by": {str(name): int(count) for name, count in _counts(search.broken_by)},
-        "attacks": [
-            {
-                "name": result.name,
-                "epsilons": list(result.epsilons),
-                "n": len(result.rows),
-                "broken": [int(count) for count in result.success.sum(axis=1)],
-                "queries": result.queries,
-                "gradients": result.gradients,
-                "seconds": result.seconds,
-            }
+    record = CardRecord(
+        model=AuditedModelRecord(name=subject.name, digest=subject.digest, output=subject.output),
+        data=data_record(subject.data, n),
+        threat=threat_record(plan.threat, plan.epsilon, plan.value),
+        settings=AuditSettingsRecord(
+            effort=plan.effort, seed=plan.seed, steps=plan.steps, queries=plan.queries
+        ),
+        verdict=VerdictRecord(word=verdict.word, sentence=verdict.sentence, deciding=verdict.deciding),
+        cost=CostRecord(
+            queries=numbers.queries,
+            gradients=numbers.gradients,
+            seconds=sum(result.seconds for result in evidence.results),
+        ),
+        notes=(*subject.notes, *_answers_of(evidence)),
+        checks=tuple(finding.record() for finding in findings),
+        clean=clinical_record(subject.labels, evidence.clean, subject.disease),
+        attacked=clinical_record(subject.labels, search.worst_logits, subject.disease),
+        standing=share_record(numbers.standing, n, subject.majority_rate),
+        classes=tuple(_class(search, int(label)) for label in np.unique(subject.labels)),
+        robust=_curves(search),
+        broken_by={str(name): int(count) for name, count in _counts(search.broken_by)},
+        attacks=tuple(
+            AuditedAttackRecord(
+                name=result.name,
+                epsilons=tuple(map(float, result.epsilons)),
+                n=len(result.rows),
+                broken=tuple(int(count) for count in result.success.sum(axis=1)),
+                queries=float(result.queries),
+                gradients=float(result.gradients),
+                seconds=result.seconds,
+            )
             for result in evidence.results
-        ],
-        **about,
-    }
-    return Card(verdict, tuple(findings), content)
+        ),
+        environment=environment or {},
+    )
+    return Card(verdict, tuple(findings), record)
+
+
+def data_record(data: Mapping[str, Any], n: int) -> AuditedDataRecord:
+    """Return what a card says of `n` images of a data set."""
+    return AuditedDataRecord(
+        name=data["name"],
+        digest=data["digest"],
+        split=data.get("split", "test"),
+        labels=tuple(map(str, data.get("labels", ()))),
+        disease=tuple(map(int, data.get("disease", ()))),
+        official=data.get("official"),
+        n=n,
+    )
+
+
+def threat_record(threat: Threat, epsilon: float | str | None, value: float | None) -> ThreatRecord:
+    """Return what a card says of a threat."""
+    return ThreatRecord(
+        norm=threat.norm,
+        epsilon=epsilon,
+        epsilon_value=value,
+        space=threat.space,
+        bits=threat.bits,
+        tied=threat.tied,
+    )
+
+
+def _class(search: Search, label: int) -> AuditedClassRecord:
+    evidence, subject = search.evidence, search.evidence.subject
+    its = subject.labels == label
+    return AuditedClassRecord(
+        label=label,
+        name=_label_name(subject.data, label),
+        disease=label in subject.disease,
+        n=int(its.sum()),
+        right=int((evidence.right & its).sum()),
+        standing=int((search.standing & its).sum()),
+    )
 
 
 def _answers_of(evidence: Evidence) -> list[str]:
@@ -218,10 +250,6 @@ def tally(search: Search) -> Tally:
     )
 
 
-def _json(found: dict[str, Figure]) -> dict[str, Any]:
-    return {name: figure.to_json() for name, figure in found.items()}
-
-
 def _label_name(data: dict[str, Any], label: int) -> str:
     names = data.get("labels", ())
     return str(names[label]) if label < len(names) else f"class {label}"
@@ -232,23 +260,16 @@ def _counts(values: np.ndarray) -> list[tuple[str, int]]:
     return sorted(zip(names.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1])
 
 
-def _curve(search: Search) -> list[dict[str, Any]]:
+def _curves(search: Search) -> dict[str, dict[str, MetricsRecord]]:
     """Return accuracy along epsilon, for FGSM and PGD."""
-    evidence, rows = search.evidence, []
+    evidence = search.evidence
     if not evidence.differentiable:
-        return []
+        return {}
     n = len(evidence.subject)
-    for name, result in (("fgsm", search.single_step), ("pgd", search.curve)):
-        for epsilon, success in zip(evidence.plan.curve, result.success, strict=True):
-            right = int((~success).sum())
-            rows.append(
-                {
-                    "attack": name,
-                    "epsilon": epsilon,
-                    "right": right,
-                    "n": n,
-                    "accuracy": right / n,
-                    "interval": list(wilson(right, n)),
-                }
-            )
-    return rows
+    return {
+        name: {
+            str(epsilon): share_record(int((~success).sum()), n)
+            for epsilon, success in zip(evidence.plan.curve, result.success, strict=True)
+        }
+        for name, result in (("fgsm", search.single_step), ("pgd", search.curve))
+    }

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +186,7 @@ def audit_file(
     map: Map = map,
     report: Report = lambda name, progress: None,
     note: Callable[[Finding], None] = lambda finding: None,
-    **about: Any,
+    environment: Mapping[str, Any] | None = None,
 ) -> Card:
     """Audit a model on a data set.
 
@@ -208,7 +208,7 @@ def audit_file(
         map: runs chunks of images side by side.
         report: called with an attack's name and progress.
         note: called with every finding.
-        about: further entries of the card.
+        environment: what the audit runs on.
 
     Raises:
         ModelFileError, PredictorError, ConfigError: something given does not fit the data.
@@ -234,7 +234,7 @@ def audit_file(
         notes=notes,
     )
     kept = folder if is_known(model, name) else None
-    return audit(Evidence(subject, plan, kept, map, report), note, **about)
+    return audit(Evidence(subject, plan, kept, map, report), note, environment)
 
 
 def in_training_mode(opened: Opened, stored: np.ndarray) -> Callable[[], Logits] | None:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from fedrobust.audit.review import ADVICE
+from fedrobust.runs.record import FindingRecord, to_json
 
 
 class Outcome(StrEnum):
@@ -64,24 +65,26 @@ class Finding:
         """Whether it was left out, though it could have been made."""
         return self.outcome is Outcome.NOT_MADE
 
+    def record(self) -> FindingRecord:
+        """Return the finding as a card holds it, with a reviewer's name for a failure and what to do next."""
+        advice = ADVICE.get(self.check) if self.failed else None
+        return FindingRecord(
+            check=self.check,
+            outcome=str(self.outcome),
+            weight=str(self.weight),
+            figure=self.figure,
+            rule=self.rule,
+            sentence=self.sentence,
+            source=self.source,
+            details=self.details,
+            called=advice.called if advice else None,
+            next=advice.next if advice else None,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the finding as plain data."""
-        return {
-            "check": self.check,
-            "outcome": str(self.outcome),
-            "weight": str(self.weight),
-            "figure": self.figure,
-            "rule": self.rule,
-            "sentence": self.sentence,
-            "source": self.source,
-            "details": self.details,
-            **self._advice(),
-        }
-
-    def _advice(self) -> dict[str, str]:
-        """Return what a reviewer calls a check that failed, and what to do next."""
-        advice = ADVICE.get(self.check) if self.failed else None
-        return {"called": advice.called, "next": advice.next} if advice else {}
+        plain: dict[str, Any] = to_json(self.record())
+        return plain
 
 
 def share(k: int, n: int) -> str:

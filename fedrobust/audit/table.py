@@ -1,20 +1,21 @@
 """Attacks on a model from anywhere, without a verdict: what is left of it at every epsilon."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from fedrobust.audit.card import data_record, threat_record
 from fedrobust.audit.evidence import Evidence, Report
+from fedrobust.audit.figures import clinical_record
 from fedrobust.audit.file import chosen_split, is_known, opened_with_digest
 from fedrobust.audit.plan import Plan
 from fedrobust.audit.subject import Subject
 from fedrobust.data.dataset import Dataset
-from fedrobust.evaluation.clinical import figures
 from fedrobust.evasion.models.predictor import Gradient
 from fedrobust.evasion.run import Map
 from fedrobust.models.told import NOTHING_TOLD, Told
+from fedrobust.runs.record import AttackedRecord, AttackTableRecord
+from fedrobust.runs.record.card import AuditedModelRecord
 
 
 def attack_table(
@@ -31,8 +32,8 @@ def attack_table(
     folder: Path | None = None,
     map: Map = map,
     report: Report = lambda name, progress: None,
-    **about: Any,
-) -> dict[str, Any]:
+    environment: Mapping[str, Any] | None = None,
+) -> AttackTableRecord:
     """Return the figures of a model, clean and under every attack at every epsilon of the plan's curve.
 
     Args:
@@ -48,7 +49,7 @@ def attack_table(
         folder: where finished attacks are kept.
         map: runs chunks of images side by side.
         report: called with an attack's name and progress.
-        about: further entries.
+        environment: what the attacks run on.
 
     Raises:
         ModelFileError, PredictorError, ConfigError, ThreatError, SpecError: something given does not fit.
@@ -61,39 +62,29 @@ def attack_table(
     )
     evidence = Evidence(subject, plan, folder if is_known(model, name) else None, map, report)
 
-    def shown(logits: np.ndarray) -> dict[str, Any]:
-        found = figures(labels, logits, subject.disease)
-        return {name: figure.to_json() for name, figure in found.items()}
-
     rows = []
     for spec in attacks:
         result = evidence.run(spec, plan.values)
         for place, epsilon in enumerate(plan.curve):
             rows.append(
-                {
-                    "attack": spec,
-                    "epsilon": epsilon,
-                    "epsilon-value": result.epsilons[place],
-                    "broken": int((result.success[place] & evidence.right).sum()),
-                    **shown(result.logits[place]),
-                    "queries": result.queries,
-                    "gradients": result.gradients,
-                    "seconds": result.seconds,
-                }
+                AttackedRecord(
+                    attack=spec,
+                    epsilon=epsilon,
+                    epsilon_value=float(result.epsilons[place]),
+                    broken=int((result.success[place] & evidence.right).sum()),
+                    metrics=clinical_record(labels, result.logits[place], subject.disease),
+                    queries=float(result.queries),
+                    gradients=float(result.gradients),
+                    seconds=result.seconds,
+                )
             )
-    return {
-        "schema": 1,
-        "model": {"name": subject.name, "digest": digest, "output": opened.output},
-        "data": {**described, "n": len(labels)},
-        "threat": {
-            "norm": plan.threat.norm,
-            "space": plan.threat.space,
-            "bits": plan.threat.bits,
-            "tied": plan.threat.tied,
-        },
-        "seed": plan.seed,
-        "notes": list(notes),
-        "clean": shown(evidence.clean),
-        "attacked": rows,
-        **about,
-    }
+    return AttackTableRecord(
+        model=AuditedModelRecord(name=subject.name, digest=digest, output=opened.output),
+        data=data_record(described, len(labels)),
+        threat=threat_record(plan.threat, None, None),
+        seed=plan.seed,
+        notes=tuple(notes),
+        clean=clinical_record(labels, evidence.clean, subject.disease),
+        attacked=tuple(rows),
+        environment=environment or {},
+    )

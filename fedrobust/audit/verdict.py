@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fedrobust.audit.finding import Finding, Weight, share
 from fedrobust.audit.review import ADVICE
@@ -72,10 +71,6 @@ class Verdict:
         if left_out:
             return cls(str(Weight.NOT_PROVEN), _looked_quickly(tally), tuple(one.check for one in left_out))
         return cls("robust", _robust(tally), ())
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the verdict as plain data."""
-        return {"word": self.word, "sentence": self.sentence, "deciding": list(self.deciding)}
 
 
 def _robust(tally: Tally) -> str:

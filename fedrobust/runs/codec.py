@@ -44,6 +44,7 @@ def entry(
     default_factory: Any = REQUIRED,
     key: str = "",
     left_out: bool = False,
+    choices: tuple[str, ...] = (),
 ) -> Any:
     """Return a field of a record.
 
@@ -53,8 +54,9 @@ def entry(
         default_factory: makes the default.
         key: in JSON, where it is not the field's name with dashes.
         left_out: whether the key is not written where the value is None.
+        choices: the texts that this version writes; others are read, too.
     """
-    metadata = {"about": about, "key": key, "left_out": left_out}
+    metadata = {"about": about, "key": key, "left_out": left_out, "choices": choices}
     return dataclasses.field(default=default, default_factory=default_factory, metadata=metadata)
 
 
@@ -86,6 +88,7 @@ class Key:
         about: what it holds.
         left_out: whether it is not written where the value is None.
         required: whether a file has to have it.
+        choices: the texts that this version writes; none for other kinds.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Key:
     about: str
     left_out: bool
     required: bool
+    choices: tuple[str, ...] = ()
 
 
 @cache
@@ -108,6 +112,7 @@ def keys(cls: type) -> tuple[Key, ...]:
             field.metadata.get("about", ""),
             field.metadata.get("left_out", False),
             field.default is REQUIRED and field.default_factory is REQUIRED,
+            field.metadata.get("choices", ()),
         )
         for field in dataclasses.fields(cls)
     )

@@ -34,7 +34,9 @@ from fedrobust.runs.events import (
 from fedrobust.runs.forecast import duration
 from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.runs.record import (
+    AttackTableRecord,
     CardRecord,
+    ClinicalRecord,
     DatasetRecord,
     DefenceRecord,
     EvaluationRecord,
@@ -278,40 +280,34 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     return [f"  [dim]{escape(str(note))}[/]" for note in result.get("notes", ())]
 
 
-def attack_table(result: Mapping[str, Any]) -> Table:
-    """Return what is left of a model under attack, as a table."""
-    data, threat = result["data"], result["threat"]
+def attack_table(content: Mapping[str, Any]) -> Table:
+    """Return what is left of a model under attack, the content of an ``attack.json``, as a table."""
+    found = read(AttackTableRecord, content)
+    clean = found.clean
     table = Table(
         title=escape(
-            f"{result['model']['name']}: {data['n']} images of {data['name']}, {threat['norm']}, {threat['space']}"
+            f"{found.model.name}: {found.data.n} images of {found.data.name}, {found.threat.norm}, {found.threat.space}"
         ),
-        caption=f"Always answering the most frequent class: accuracy {result['clean']['accuracy']['constant']:.1%}, "
-        f"balanced accuracy {result['clean']['balanced accuracy']['constant']:.1%}, AUC 0.500. Missed: diseased images "
-        "that are given a healthy class.",
+        caption=f"Always answering the most frequent class: accuracy {_percent(clean.constant('accuracy'))}, balanced "
+        f"accuracy {_percent(clean.constant('balanced_accuracy'))}, AUC 0.500. Missed: diseased images that are given "
+        "a healthy class.",
         **PLAIN,
     )
     _columns(table, "", "right", "acc.", "95 %", "bal.", "AUC", "missed")
-    table.add_row("clean", *_left(result["clean"]))
+    table.add_row("clean", *_left(clean))
     name = ""
-    for row in result["attacked"]:
-        if row["attack"] != name:
+    for row in found.attacked:
+        if row.attack != name:
             table.add_section()
-        name = row["attack"]
-        table.add_row(escape(f"{name} {row['epsilon']}"), *_left(row))
+        name = row.attack
+        table.add_row(escape(f"{name} {row.epsilon}"), *_left(row.metrics))
     return table
 
 
-def _left(figures: Mapping[str, Any]) -> tuple[str, ...]:
-    accuracy, missed = figures["accuracy"], figures.get("disease missed")
-    low, high = accuracy["interval"]
-    return (
-        f"{accuracy['counts'][0]}/{accuracy['counts'][1]}",
-        f"{accuracy['value']:.1%}",
-        f"{100 * low:.1f}-{100 * high:.1f}",
-        f"{figures['balanced accuracy']['value']:.1%}",
-        "-" if figures["auc"]["value"] is None else f"{figures['auc']['value']:.3f}",
-        f"{missed['counts'][0]}/{missed['counts'][1]}" if missed else "-",
-    )
+def _left(metrics: ClinicalRecord) -> tuple[str, ...]:
+    missed = metrics.figures.get("disease missed")
+    counts = missed.counts if missed else None
+    return (*_cells(metrics), f"{counts[0]}/{counts[1]}" if counts else "-")
 
 
 def summary_tables(run: RunRecord) -> list[Table]:

@@ -5,7 +5,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Union, get_args, get_origin
 
-from fedrobust.runs.codec import keys
+from fedrobust.runs.codec import Key, keys
 
 _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
@@ -35,12 +35,17 @@ def json_schema(cls: type, title: str) -> dict[str, Any]:
 def _record(cls: type, shared: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of an object; keys of later versions may stand beside its own."""
     known = keys(cls)
-    properties = {
-        each.key: {**_kind(each.kind, shared), **({"description": each.about} if each.about else {})}
-        for each in known
-    }
+    properties = {each.key: _key(each, shared) for each in known}
     required = [each.key for each in known if not each.left_out]
     return {"type": "object", "properties": properties, "required": required}
+
+
+def _key(each: Key, shared: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **_kind(each.kind, shared),
+        **({"enum": list(each.choices)} if each.choices else {}),
+        **({"description": each.about} if each.about else {}),
+    }
 
 
 def _kind(kind: Any, shared: dict[str, Any]) -> dict[str, Any]:

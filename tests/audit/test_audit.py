@@ -82,8 +82,8 @@ def test_a_quick_look_breaks_no_model_trained_at_a_larger_epsilon_and_does_not_c
     assert "--effort standard" in of_defended.card.verdict.sentence
     assert of_defended.checks["control: no better than the undefended model"].outcome is Outcome.PASSED
     assert of_defended.checks["unseen attack: only the training attack was made"].details["unseen"]
-    standing = of_defended.card.content["attacked"]["standing"]
-    assert standing["interval"][0] > standing["constant"] + 0.05
+    standing = of_defended.card.record.standing
+    assert standing.interval.accuracy[0] > standing.majority_rate + 0.05
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_the_card_says_everything(of_undefended):
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert len(content["checks"]) == len(CHECKS)
     assert sum(content["broken-by"].values()) == content["data"]["n"] == 200
-    assert content["clean"]["accuracy"]["counts"][1] == 200
-    assert content["attacked"]["standing"]["counts"][0] == content["broken-by"].get("standing", 0)
-    assert {row["attack"] for row in content["curve"]} == {"fgsm", "pgd"}
+    assert content["clean"]["n"] == 200
+    assert content["standing"]["correct"] == content["broken-by"].get("standing", 0)
+    assert set(content["robust"]) == {"fgsm", "pgd"}
     for check in content["checks"]:
         assert check["sentence"].endswith(".")
         assert check["rule"]
@@ -238,7 +238,7 @@ def test_an_image_that_gets_no_number_counts_as_wrong(audited, undefended, two_h
         "stochastic defence: answers vary",
     } <= found.failed
     right = two_hundred.target.logits(two_hundred.images).argmax(1) == two_hundred.labels
-    assert found.card.content["clean"]["accuracy"]["counts"] == [int((right & ~silent).sum()), 200]
+    assert (found.card.record.clean.correct, found.card.record.clean.n) == (int((right & ~silent).sum()), 200)
 
 
 def test_what_falls_at_a_smaller_epsilon_falls():

@@ -16,6 +16,7 @@ from fedrobust.audit.verdict import BLIND, Tally
 from fedrobust.config import ConfigError
 from fedrobust.evaluation.clinical import figures
 from fedrobust.evaluation.intervals import wilson
+from fedrobust.evaluation.metrics import measure
 from fedrobust.evasion import NotDifferentiableError, Threat
 from tests.audit.made_up import EPSILON, SHAPE, result, search
 
@@ -62,10 +63,10 @@ def test_a_card_says_of_what_it_is_and_how_it_was_made(searched):
     card = made(searched, [finding()], environment={"os": "none"})
     content = card.content
     jsonschema.validate(content, CARD_SCHEMA)
-    assert list(content) == [*CARD_SCHEMA["properties"], "environment"]
-    assert content["schema"] == 2
+    assert list(content) == list(CARD_SCHEMA["properties"])
+    assert content["schema"] == 3
     assert content["model"] == {"name": "model", "digest": "digest", "output": "logits"}
-    assert content["data"] == {**DATA, "n": 8}
+    assert content["data"] == {**DATA, "split": "test", "official": None, "n": 8}
     assert content["threat"] == {
         "norm": "linf",
         "epsilon": EPSILON,
@@ -78,7 +79,7 @@ def test_a_card_says_of_what_it_is_and_how_it_was_made(searched):
     assert content["environment"] == {"os": "none"}
     assert content["checks"] == [finding().to_json()]
     assert card.findings == (finding(),)
-    assert content["verdict"] == card.verdict.to_json()
+    assert content["verdict"] == {"word": "robust", "sentence": card.verdict.sentence, "deciding": []}
     assert card.verdict == Verdict.of([finding()], tally(searched))
     assert card.verdict.word == "robust"
 
@@ -100,7 +101,10 @@ def test_a_card_names_an_epsilon_as_it_was_written(searched):
         "tied": True,
     }
     assert content["settings"]["effort"] == "full"
-    assert [row["epsilon"] for row in content["curve"]] == ["1/255", "4/255"] * 2
+    assert {attack: list(curve) for attack, curve in content["robust"].items()} == {
+        "fgsm": ["1/255", "4/255"],
+        "pgd": ["1/255", "4/255"],
+    }
 
 
 def test_costs_are_those_of_every_attack_on_the_model(searched):
@@ -140,40 +144,48 @@ def test_classes_are_those_of_the_images_by_name(searched):
 
 
 def test_figures_are_those_of_the_clean_and_of_the_worst_answers(searched):
-    content = made(searched, []).content
-    clean = figures(LABELS, searched.evidence.clean, (2,))
-    worst = figures(LABELS, searched.worst_logits, (2,))
-    assert content["clean"] == {name: one.to_json() for name, one in clean.items()}
-    assert "disease missed" in content["clean"]
-    standing = content["attacked"].pop("standing")
-    assert content["attacked"] == {name: one.to_json() for name, one in worst.items()}
-    assert standing == {
-        "value": 3 / 8,
-        "interval": list(wilson(3, 8)),
-        "constant": 5 / 8,
-        "method": "Wilson",
-        "counts": [3, 8],
-    }
+    record = made(searched, []).record
+    for part, answers in ((record.clean, searched.evidence.clean), (record.attacked, searched.worst_logits)):
+        found, scores = figures(LABELS, answers, (2,)), measure(LABELS, answers)
+        assert (part.correct, part.n) == found["accuracy"].counts
+        assert (part.accuracy, part.interval.accuracy) == (
+            found["accuracy"].value,
+            found["accuracy"].interval,
+        )
+        assert part.constant("accuracy") == part.majority_rate == found["accuracy"].constant
+        assert part.balanced_accuracy == found["balanced accuracy"].value
+        assert part.constant("balanced_accuracy") == found["balanced accuracy"].constant == 1 / 2
+        assert (part.auc, part.interval.auc) == (found["auc"].value, found["auc"].interval)
+        assert (part.recall, part.interval.recall) == (scores.recall, scores.interval["recall"])
+        assert (part.predicted, part.loss) == (scores.predicted, scores.loss)
+        assert part.recall[1] is None, "no image is of class 1"
+        few = {"accuracy": "accuracy", "balanced accuracy": "balanced_accuracy", "auc": "auc"}
+        few |= {name: name for name in found if name.startswith("recall")}
+        assert part.too_few == {few[name]: found[name].few for name in few if found[name].few}
+        assert set(part.figures) == set(found) - set(few)
+        for name, figure in part.figures.items():
+            assert figure.value == found[name].value
+            assert (figure.interval, figure.counts) == (found[name].interval, found[name].counts)
+            assert (figure.constant, figure.method) == (found[name].constant, found[name].method)
+            assert figure.too_few == found[name].few
+    assert "disease missed" in record.clean.figures
+    standing = record.standing
+    assert (standing.correct, standing.n, standing.accuracy) == (3, 8, 3 / 8)
+    assert (standing.interval.accuracy, standing.majority_rate) == (wilson(3, 8), 5 / 8)
 
 
 def test_the_curve_is_that_of_one_step_and_of_many(searched):
-    rows = made(searched, []).content["curve"]
-    assert [(row["attack"], row["epsilon"], row["right"]) for row in rows] == [
-        ("fgsm", 0.05, 8),
-        ("fgsm", EPSILON, 5),
-        ("pgd", 0.05, 7),
-        ("pgd", EPSILON, 4),
-    ]
-    assert rows[1] == {
-        "attack": "fgsm",
-        "epsilon": EPSILON,
-        "right": 5,
-        "n": 8,
-        "accuracy": 5 / 8,
-        "interval": list(wilson(5, 8)),
+    robust = made(searched, []).record.robust
+    assert {
+        attack: {name: one.correct for name, one in curve.items()} for attack, curve in robust.items()
+    } == {
+        "fgsm": {"0.05": 8, str(EPSILON): 5},
+        "pgd": {"0.05": 7, str(EPSILON): 4},
     }
+    one = robust["fgsm"][str(EPSILON)]
+    assert (one.n, one.accuracy, one.interval.accuracy) == (8, 5 / 8, wilson(5, 8))
     searched.evidence.differentiable = False
-    assert made(searched, []).content["curve"] == []
+    assert made(searched, []).record.robust == {}
 
 
 def test_notes_say_what_attacks_saw_in_the_models_place(searched):
@@ -217,14 +229,14 @@ def test_every_check_is_made_once_and_noted_in_order(monkeypatch):
         return lambda search: (searches.append(search), one)[1]
 
     monkeypatch.setattr(module, "CHECKS", tuple(map(check, found)))
-    monkeypatch.setattr(module, "made", lambda *parts, **about: (parts, about))
+    monkeypatch.setattr(module, "made", lambda *parts: parts)
     given = evidence()
-    (search, findings), about = audit(given, seen.append, extra=1)
+    search, findings, environment = audit(given, seen.append, {"os": "none"})
     assert findings == seen == found
-    assert about == {"extra": 1}
+    assert environment == {"os": "none"}
     assert searches == [search, search]
     assert search.evidence is given
-    (_, findings), _ = audit(given)
+    _, findings, _ = audit(given)
     assert findings == found
 
 
@@ -262,7 +274,7 @@ def test_a_companion_without_a_gradient_is_refused_but_an_exported_file(monkeypa
     )
     assert blind.asked == [((1, *SHAPE), (1,), "margin")]
     monkeypatch.setattr(module, "CHECKS", ())
-    monkeypatch.setattr(module, "made", lambda *parts, **about: "made")
+    monkeypatch.setattr(module, "made", lambda *parts: "made")
     assert audit(evidence(edge=("twin", blind), **{what: ("twin", Other())})) == "made"
     assert len(blind.asked) == 1
 
@@ -282,22 +294,22 @@ def failed(check, weight=Weight.NOT_PROVEN, **texts):
 
 def test_a_clean_bill_has_its_numbers():
     verdict = Verdict.of([finding(), failed("reported", Weight.REPORT)], NUMBERS)
-    assert verdict.to_json() == {
+    assert vars(verdict) == {
         "word": "robust",
         "sentence": f"Not broken, and every check is clean: {STAND}. {RESTS}",
-        "deciding": [],
+        "deciding": (),
     }
 
 
 def test_what_was_left_out_is_not_proven():
     left = [finding("first", Outcome.NOT_MADE), finding(), finding("second", Outcome.NOT_MADE)]
-    assert Verdict.of(left, NUMBERS).to_json() == {
+    assert vars(Verdict.of(left, NUMBERS)) == {
         "word": "not proven",
         "sentence": (
             f"Not broken by a quick look: {STAND}. Whether the gradients are masked was not looked into: run the audit "
             f"with --effort standard. {RESTS}"
         ),
-        "deciding": ["first", "second"],
+        "deciding": ("first", "second"),
     }
 
 

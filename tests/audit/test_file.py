@@ -3,6 +3,7 @@
 import hashlib
 from types import SimpleNamespace
 
+import jsonschema
 import keras
 import numpy as np
 import pytest
@@ -10,16 +11,17 @@ import pytest
 from fedrobust.audit import Plan
 from fedrobust.audit import file as module
 from fedrobust.audit.evidence import SAMPLE
+from fedrobust.audit.figures import clinical_record
 from fedrobust.audit.table import attack_table
 from fedrobust.config import ConfigError
 from fedrobust.data.dataset import Dataset, Split
 from fedrobust.data.medmnist import published
 from fedrobust.errors import FedrobustError
-from fedrobust.evaluation.clinical import figures
 from fedrobust.evasion import Threat
 from fedrobust.evasion.models.predictor import Predictor
 from fedrobust.models.input_format import InputFormat
 from fedrobust.models.told import Told
+from fedrobust.runs.record import AttackTableRecord, json_schema
 
 SHAPE = (3, 2, 1)
 
@@ -329,8 +331,8 @@ def test_a_function_has_no_training_mode_and_a_network_is_run_in_it():
 def test_an_audit_is_of_the_subject_that_was_named(monkeypatch, tmp_path):
     made, asked = [], []
 
-    def audit(evidence, note, **about):
-        made.append((evidence, note, about))
+    def audit(evidence, note, environment):
+        made.append((evidence, note, environment))
         return "card"
 
     monkeypatch.setattr(module, "audit", audit)
@@ -356,11 +358,11 @@ def test_an_audit_is_of_the_subject_that_was_named(monkeypatch, tmp_path):
         map="map",
         report="report",
         note="note",
-        extra=1,
+        environment={"os": "none"},
     )
     assert card == "card"
-    [(evidence, note, about)] = made
-    assert (note, about) == ("note", {"extra": 1})
+    [(evidence, note, environment)] = made
+    assert (note, environment) == ("note", {"os": "none"})
     subject = evidence.subject
     assert subject.name == "mine"
     assert subject.digest == module.model_digest(shade, "mine")
@@ -387,7 +389,7 @@ def test_an_audit_is_of_the_subject_that_was_named(monkeypatch, tmp_path):
 
 def test_a_network_is_audited_in_training_mode_on_its_first_images(monkeypatch):
     made = []
-    monkeypatch.setattr(module, "audit", lambda evidence, note, **about: made.append(evidence))
+    monkeypatch.setattr(module, "audit", lambda evidence, *_: made.append(evidence))
     monkeypatch.setattr(module, "in_training_mode", lambda opened, stored: stored)
     monkeypatch.setattr(module, "SAMPLE", 8)
     module.audit_file(network(), dataset(), Plan(), told=Told.parse("0..1", "0,1"))
@@ -409,37 +411,45 @@ def test_a_table_has_a_row_for_every_attack_at_every_epsilon(tmp_path):
         name="mine",
         folder=tmp_path,
         report=lambda name, progress: said.append(name),
-        extra=3,
+        environment={"os": "none"},
     )
     assert set(said) == {"noise(draws=2)", "square(queries=20)"}
     assert len(list(tmp_path.iterdir())) == 2
-    rows = table.pop("attacked")
-    assert [(row["attack"], row["epsilon"], row["epsilon-value"]) for row in rows] == [
+    assert [(row.attack, row.epsilon, row.epsilon_value) for row in table.attacked] == [
         (attack, epsilon, value)
         for attack in ("noise(draws=2)", "square(queries=20)")
         for epsilon, value in ((0.1, 0.1), ("51/255", 0.2), (0.9, 0.9))
     ]
-    square = rows[5]
-    assert rows[0]["broken"] == 0
-    assert square["broken"] > 15
-    assert square["accuracy"]["counts"] == [20 - square["broken"], 20]
-    assert 1 < square["queries"] <= 80
-    assert square["gradients"] == 0
-    assert square["seconds"] > 0
-    assert "disease missed" in square
+    square = table.attacked[5]
+    assert table.attacked[0].broken == 0
+    assert square.broken > 15
+    assert (square.metrics.correct, square.metrics.n) == (20 - square.broken, 20)
+    assert 1 < square.queries <= 80
+    assert square.gradients == 0
+    assert square.seconds > 0
+    assert "disease missed" in square.metrics.figures
     chosen = dataset().test.sample(20)
-    clean = figures(chosen.labels, shade(chosen.images.astype(np.float32) / np.float32(255)), (1,))
-    assert table.pop("clean")["accuracy"] == clean["accuracy"].to_json()
+    answers = shade(chosen.images.astype(np.float32) / np.float32(255))
+    assert table.clean == clinical_record(chosen.labels, answers, (1,))
     _, digest, notes = module.opened_with_digest(shade, dataset(), "native", name="mine")
     assert notes
-    assert table == {
-        "schema": 1,
+    content = table.to_json()
+    jsonschema.validate(content, json_schema(AttackTableRecord, "a table"))
+    assert {key: content[key] for key in content if key not in ("clean", "attacked")} == {
+        "schema": 2,
         "model": {"name": "mine", "digest": digest, "output": "logits"},
         "data": {**module.chosen_split(dataset(), "test", 20)[2], "n": 20},
-        "threat": {"norm": "linf", "space": "native", "bits": 0, "tied": False},
+        "threat": {
+            "norm": "linf",
+            "epsilon": None,
+            "epsilon-value": None,
+            "space": "native",
+            "bits": 0,
+            "tied": False,
+        },
         "seed": 6,
         "notes": list(notes),
-        "extra": 3,
+        "environment": {"os": "none"},
     }
 
 
@@ -449,7 +459,7 @@ def test_a_table_does_not_put_down_to_an_attack_what_was_wrong_before():
 
     told, plan = Told.parse("0..1", "0,1"), Plan(epsilon=0.01, curve=(0.01,))
     table = attack_table(constant, dataset(), plan, ["noise(draws=1)"], split="validation", told=told)
-    assert table["clean"]["accuracy"]["counts"] == [5, 10]
-    assert table["attacked"][0]["accuracy"]["counts"] == [5, 10]
-    assert table["attacked"][0]["broken"] == 0
-    assert table["data"]["split"] == "validation"
+    assert (table.clean.correct, table.clean.n) == (5, 10)
+    assert table.attacked[0].metrics.correct == 5
+    assert table.attacked[0].broken == 0
+    assert table.data.split == "validation"

@@ -179,7 +179,7 @@ def test_a_diverged_loss_is_no_obstacle(folder, result):
         (None, r"result\.json is missing"),
         ("{", "not valid JSON"),
         ("[]", "no JSON object"),
-        ('{"schema": 2}', "schema = 2, this version of fedrobust reads 1"),
+        ('{"schema": 3}', "schema = 3, this version of fedrobust reads 1 and 2"),
     ],
 )
 def test_a_folder_that_is_no_run_is_refused(tmp_path, content, message):

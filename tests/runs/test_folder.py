@@ -224,8 +224,9 @@ GOOD = {"schema": 1, "status": "finished", "rounds": [], "experiment": {}, "stud
     [
         ({}, "not the result of a run: it names no schema"),
         (
-            {**GOOD, "schema": 2},
-            "schema = 2, this version reads 1; open the folder with the version that wrote it, or run the study again",
+            {**GOOD, "schema": 3},
+            "schema = 3, this version reads 1 and 2; open the folder with the version that wrote it, or run the study "
+            "again",
         ),
         *(
             ({**GOOD, key: 7}, f"damaged: '{key}' is missing or of another kind")

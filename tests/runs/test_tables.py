@@ -59,22 +59,19 @@ FILE = {
     "agreement": 0.98765,
     "latency_ms": {"p50": 1.234, "p95": 2.345, "threads": 4},
 }
-FIGURES: dict[str, Any] = {
-    "accuracy": {"counts": [120, 156], "value": 0.76923, "interval": [0.69712, 0.82856], "constant": 0.73077},
-    "balanced accuracy": {"value": 0.70444, "constant": 0.5},
-    "auc": {"value": 0.81256},
-    "disease missed": {"counts": [7, 42]},
-}
+METRICS: dict[str, Any] = {**CLEAN, "figures": {"disease missed": {"counts": [7, 42]}}}
+COSTS = {"epsilon-value": 0.01, "broken": 1, "queries": 1, "gradients": 1, "seconds": 1}
 SEVERAL = [
-    {**FIGURES, "attack": "pgd[5]", "epsilon": "0.005"},
-    {**FIGURES, "attack": "pgd[5]", "epsilon": "0.01", "disease missed": None},
-    {**FIGURES, "attack": "square", "epsilon": "0.01", "auc": {"value": None}},
+    {**COSTS, "metrics": METRICS, "attack": "pgd[5]", "epsilon": "0.005"},
+    {**COSTS, "metrics": CLEAN, "attack": "pgd[5]", "epsilon": "0.01"},
+    {**COSTS, "metrics": {**METRICS, "auc": None}, "attack": "square", "epsilon": "0.01"},
 ]
 UNDER_ATTACK: dict[str, Any] = {
     "model": {"name": "net[work]"},
     "data": {"n": 156, "name": "breast"},
     "threat": {"norm": "Linf", "space": "pixels of [0, 1]"},
-    "clean": {key: value for key, value in FIGURES.items() if key != "disease missed"},
+    "seed": 3,
+    "clean": CLEAN,
     "attacked": SEVERAL,
 }
 
@@ -157,7 +154,7 @@ def test_the_tables_of_a_run_with_student_and_files_whole():
 
 def test_long_settings_are_folded_and_numbers_stay_whole():
     name = "auto-pgd:restarts=5,steps=100,loss=difference-of-logits"
-    attacked = [{**FIGURES, "attack": name, "epsilon": "0.01"}]
+    attacked = [{**SEVERAL[0], "attack": name, "epsilon": "0.01"}]
     text = rendered(attack_table({**UNDER_ATTACK, "attacked": attacked}), width=76)
     rows = [line for line in text.split("\n") if "120/156" in line]
     assert [row.split()[-6:] for row in rows] == [

@@ -76,10 +76,10 @@ class AuditedDataRecord:
 class ThreatRecord:
     """What may be done to an image."""
 
-    norm: str = entry("``linf``, ``l2`` or ``l0``")
+    norm: str = entry("how distances are measured", choices=("linf", "l2", "l0"))
     epsilon: float | str | None = entry("as it was asked for", default=None)
     epsilon_value: float | None = entry("as a number", default=None)
-    space: str = entry("``native`` or ``prepared`` images", default="native")
+    space: str = entry("of which images", default="native", choices=("native", "prepared"))
     bits: int = entry("8 for images that a file can hold, else 0", default=0)
     tied: bool = entry("whether colour channels change together", default=False)
 
@@ -88,7 +88,7 @@ class ThreatRecord:
 class AuditSettingsRecord:
     """How thoroughly the audit looked."""
 
-    effort: str = entry("``quick``, ``standard`` or ``full``", default="")
+    effort: str = entry("how hard attacks try", default="", choices=("quick", "standard", "full"))
     seed: int = entry("of everything random", default=0)
     steps: int = entry("of iterative attacks", default=0)
     queries: int = entry("of black-box attacks, an image", default=0)
@@ -98,7 +98,7 @@ class AuditSettingsRecord:
 class VerdictRecord:
     """The outcome."""
 
-    word: str = entry("``robust``, ``not robust``, ``not proven`` or ``degenerate``")
+    word: str = entry("in one word", choices=("robust", "not robust", "not proven", "degenerate"))
     sentence: str = entry("what it means, with its numbers", default="")
     deciding: tuple[str, ...] = entry("the checks that decided it", default=())
 
@@ -117,8 +117,10 @@ class FindingRecord:
     """One check of an audit."""
 
     check: str = entry("its name")
-    outcome: str = entry("``passed``, ``failed``, ``not applicable`` or ``not made``")
-    weight: str = entry("what follows if it failed", default="")
+    outcome: str = entry("how it ended", choices=("passed", "failed", "not applicable", "not made"))
+    weight: str = entry(
+        "what follows if it failed", default="", choices=("degenerate", "not robust", "not proven", "report")
+    )
     figure: str = entry("what was measured", default="")
     rule: str = entry("what would have passed", default="")
     sentence: str = entry("what it means", default="")

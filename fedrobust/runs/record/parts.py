@@ -95,7 +95,7 @@ class LatencyRecord:
 class ExportRecord:
     """One exported file."""
 
-    format: str = entry("``float32``, ``dynamic`` or ``int8``", default="")
+    format: str = entry("how its numbers are kept", default="", choices=("float32", "dynamic", "int8"))
     file: str = entry("its name", default="")
     bytes: int | None = entry("its size", default=None)
     accuracy: float | None = entry("as in its METRICS", default=None)

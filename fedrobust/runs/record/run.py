@@ -16,11 +16,11 @@ from fedrobust.runs.record.parts import (
 )
 from fedrobust.runs.record.rounds import RoundRecord
 
-SCHEMA = 1
+SCHEMA = 2
 """Of the ``result.json`` that this version writes."""
 
-READABLE = (1,)
-"""Schemas of ``result.json`` that this version reads."""
+READABLE = (1, 2)
+"""Schemas of ``result.json`` that this version reads: 2 holds cards of schema 3, 1 those of schema 1 and 2."""
 
 
 @record
@@ -28,7 +28,9 @@ class RunRecord:
     """What a run found, from the data to the exported files."""
 
     schema: int = entry("version of this shape", default=SCHEMA)
-    status: str = entry("``running``, ``finished``, ``stopped`` or ``failed``", default="unknown")
+    status: str = entry(
+        "how it ended", default="unknown", choices=("running", "finished", "stopped", "failed")
+    )
     error: str | None = entry("why it is not finished", default=None)
     name: str = entry("of the study", default="")
     experiment: Mapping[str, Any] = entry("the study, every setting by section", default_factory=dict)
@@ -67,7 +69,7 @@ class RunRecord:
         if schema not in READABLE or isinstance(schema, bool):
             known = " and ".join(map(str, READABLE))
             raise RecordError(f"schema = {schema!r}, this version of fedrobust reads {known}")
-        return read(cls, value)
+        return read(cls, {**value, "schema": SCHEMA})
 
     def section(self, name: str) -> Mapping[str, Any]:
         """Return one section of the study, empty where it was not recorded."""

@@ -1,0 +1,80 @@
+"""A model's answers as METRICS with clinical figures, for cards and tables of attacks."""
+
+from collections.abc import Sequence
+
+from numpy.typing import ArrayLike
+
+from fedrobust.evaluation.clinical import Figure, figures
+from fedrobust.evaluation.intervals import Interval, wilson
+from fedrobust.evaluation.metrics import measure
+from fedrobust.runs.record import ClinicalRecord, FigureRecord, IntervalsRecord, MetricsRecord
+
+SCORES = {"accuracy": "accuracy", "balanced accuracy": "balanced_accuracy", "auc": "auc"}
+"""Figures that are METRICS, with their keys; recalls are, too."""
+
+
+def clinical_record(labels: ArrayLike, logits: ArrayLike, disease: Sequence[int] = ()) -> ClinicalRecord:
+    """Return what `logits` are worth against `labels`.
+
+    Args:
+        labels: (n,) true classes.
+        logits: (n, classes).
+        disease: the labels that mean disease.
+
+    Raises:
+        ValueError: the arrays do not fit each other; see `measure`.
+
+    Example:
+        >>> found = clinical_record([0, 1, 1], [[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]], disease=(1,))
+        >>> found.correct, found.recall, found.figures["disease missed"].counts
+        (2, (1.0, 0.5), (1, 2))
+    """
+    metrics, found = measure(labels, logits), figures(labels, logits, disease)
+    others = {name for name in found if name not in SCORES and not name.startswith("recall ")}
+    return ClinicalRecord(
+        n=metrics.n,
+        correct=metrics.correct,
+        accuracy=metrics.accuracy,
+        balanced_accuracy=metrics.balanced_accuracy,
+        auc=metrics.auc,
+        recall=metrics.recall,
+        predicted=metrics.predicted,
+        majority_rate=metrics.majority_rate,
+        loss=metrics.loss,
+        interval=IntervalsRecord(**metrics.interval),
+        too_few={
+            SCORES.get(name, name): figure.few
+            for name, figure in found.items()
+            if figure.few is not None and name not in others
+        },
+        figures={name: figure_record(found[name]) for name in found if name in others},
+    )
+
+
+def figure_record(figure: Figure) -> FigureRecord:
+    """Return a figure as a card holds it."""
+    return FigureRecord(
+        value=figure.value,
+        interval=figure.interval,
+        constant=figure.constant,
+        method=figure.method,
+        counts=figure.counts,
+        too_few=figure.few,
+    )
+
+
+def share_record(hits: int, n: int, majority_rate: float | None = None) -> MetricsRecord:
+    """Return METRICS of which nothing is known but how many images are right.
+
+    Example:
+        >>> share_record(78, 156).accuracy
+        0.5
+    """
+    limits: Interval = wilson(hits, n)
+    return MetricsRecord(
+        n=n,
+        correct=hits,
+        accuracy=hits / n,
+        majority_rate=majority_rate,
+        interval=IntervalsRecord(accuracy=limits),
+    )
