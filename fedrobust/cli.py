@@ -160,7 +160,7 @@ def run(
 ) -> None:
     """Run a study: federate, attack, distil, export, report."""
     from fedrobust import api
-    from fedrobust.runs.console import ConsoleListener
+    from fedrobust.terminal.run import ConsoleListener
 
     runtime.claim_process()
     settings = {"data__root": data_root} if data_root else {}
@@ -191,7 +191,8 @@ def doctor(
     from rich.table import Table
 
     from fedrobust import api
-    from fedrobust.runs.console import ConsoleListener, standard_output
+    from fedrobust.terminal.run import ConsoleListener
+    from fedrobust.terminal.screen import standard_output
 
     runtime.claim_process()
     settings = {"data__root": data_root} if data_root else {}
@@ -283,7 +284,9 @@ def attack(
     it is not attacked, and the message says which option to add.
     """
     from fedrobust import api
-    from fedrobust.runs.console import ConsoleListener, attack_table, notes, say, standard_output
+    from fedrobust.terminal.audit import attack_table, notes
+    from fedrobust.terminal.run import ConsoleListener
+    from fedrobust.terminal.screen import say, standard_output
 
     runtime.claim_process()
     with ConsoleListener() as listener, complaints(lambda: out, "fedrobust attack ... --out"):
@@ -354,7 +357,9 @@ def audit(
     otherwise. Models of other libraries: fedrobust.audit_model takes any function of images.
     """
     from fedrobust import api
-    from fedrobust.runs.console import ConsoleListener, notes, say, standard_output, verdict_of
+    from fedrobust.terminal.audit import notes, verdict_of
+    from fedrobust.terminal.run import ConsoleListener
+    from fedrobust.terminal.screen import say, standard_output
 
     runtime.claim_process()
     with ConsoleListener() as listener, complaints(lambda: out, "fedrobust audit ... --out"):
@@ -411,7 +416,7 @@ def bench(
 ) -> None:
     """Run every combination of a sweep file's values; finished cells are skipped."""
     from fedrobust import api
-    from fedrobust.sweeps.console import SweepConsole
+    from fedrobust.terminal.sweep import SweepConsole
 
     if (sweep is None) == (resume is None):
         fail("name a sweep file, or --resume DIR to go on with the sweep in DIR")
@@ -442,8 +447,8 @@ def compare(
 ) -> None:
     """Show runs side by side: the settings in which they differ, and what came out."""
     from fedrobust import api
-    from fedrobust.runs.console import standard_output
-    from fedrobust.sweeps.console import comparison
+    from fedrobust.terminal.screen import standard_output
+    from fedrobust.terminal.sweep import comparison
 
     if csv is not None:
         check_new_file(csv, "csv", force)
@@ -500,7 +505,7 @@ def data_list(data_root: DataRoot = "") -> None:
     from rich.table import Table
 
     from fedrobust import api
-    from fedrobust.runs.console import standard_output
+    from fedrobust.terminal.screen import standard_output
 
     table = Table(
         "name", "task", "classes", "channels", "train / val / test", "here", "licence", box=SIMPLE_HEAD

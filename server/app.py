@@ -36,7 +36,6 @@ from fedrobust.plain import MOST_STRING, plain_text
 from fedrobust.poisoning import Goal, Scene
 from fedrobust.report.page import write as write_report
 from fedrobust.runs.checkpoint import Checkpoint, differences, discard_checkpoints
-from fedrobust.runs.console import ConsoleListener
 from fedrobust.runs.environment import environment
 from fedrobust.runs.events import (
     ForecastMade,
@@ -57,6 +56,7 @@ from fedrobust.shares import sample_size
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
 from fedrobust.study import dataset_of, initial_model, partition_of
+from fedrobust.terminal.run import ConsoleListener
 from server.aggregation_step import AggregationStep
 from server.client_registry import registry_of
 from server.errors import AttackFailedError, RoundError

@@ -29,7 +29,7 @@ FLOORS = (
     "simulation",
     "sweeps",
     "api",
-    "complaints deployment",
+    "complaints deployment terminal",
     "server cli __main__",
 )
 """Packages and modules from the ground up. Names without a prefix are those of `fedrobust`."""

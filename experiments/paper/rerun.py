@@ -17,8 +17,8 @@ from cells import named, paper
 from collect import read, record
 
 import fedrobust
-from fedrobust.runs.console import ConsoleListener
 from fedrobust.runtime import claim_process
+from fedrobust.terminal.run import ConsoleListener
 
 
 def main() -> None:

@@ -20,8 +20,8 @@ from write import write
 
 from fedrobust.cores import cores
 from fedrobust.sweeps.bench import bench
-from fedrobust.sweeps.console import SweepConsole
 from fedrobust.sweeps.sweep import Cell, Sweep
+from fedrobust.terminal.sweep import SweepConsole
 
 
 def missing(sweep: Sweep) -> Sweep:

@@ -210,7 +210,7 @@ def test_no_room_imports_what_it_must_not(tmp_path):
         ),
         (
             "tensorflow,keras,flwr,ray",
-            "fedrobust.aggregation,fedrobust.runs.folder,fedrobust.runs.run,fedrobust.runs.console",
+            "fedrobust.aggregation,fedrobust.runs.folder,fedrobust.runs.run,fedrobust.terminal.run",
         ),
         (
             "flwr,ray,clients,server",

@@ -9,7 +9,7 @@ from pandas import isnull
 
 from fedrobust.config import Experiment
 from fedrobust.sweeps.compare import compare
-from fedrobust.sweeps.console import comparison
+from fedrobust.terminal.sweep import comparison
 
 
 @pytest.fixture

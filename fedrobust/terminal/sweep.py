@@ -12,7 +12,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from fedrobust.reasons import first_reason
-from fedrobust.runs.console import say, standard_output
 from fedrobust.sweeps.compare import MAIN
 from fedrobust.sweeps.events import (
     CellFinished,
@@ -22,6 +21,7 @@ from fedrobust.sweeps.events import (
     SweepStarted,
     WorkerReplaced,
 )
+from fedrobust.terminal.screen import say, standard_output
 
 if TYPE_CHECKING:
     import pandas

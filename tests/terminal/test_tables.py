@@ -7,16 +7,11 @@ import pytest
 from rich.console import Console
 
 from fedrobust.runs.codec import read
-from fedrobust.runs.console import (
-    attack_table,
-    check_line,
-    limits,
-    round_line,
-    say,
-    summary_tables,
-    verdict_line,
-)
 from fedrobust.runs.record import CardRecord, FindingRecord, RoundRecord, RunRecord
+from fedrobust.terminal.audit import attack_table, check_line, verdict_line
+from fedrobust.terminal.run import round_line
+from fedrobust.terminal.screen import say
+from fedrobust.terminal.summary import limits, summary_tables
 
 
 def run(result: dict[str, Any]) -> RunRecord:

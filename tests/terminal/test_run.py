@@ -5,7 +5,6 @@ import pytest
 from rich.console import Console
 
 from fedrobust.evaluation.metrics import measure
-from fedrobust.runs.console import ConsoleListener, Screen, round_line, standard_output, summary_tables
 from fedrobust.runs.events import (
     AttackProgressed,
     CheckFinished,
@@ -19,6 +18,9 @@ from fedrobust.runs.events import (
     StudyStarted,
 )
 from fedrobust.runs.record import RoundRecord, RunRecord
+from fedrobust.terminal.run import ConsoleListener, round_line
+from fedrobust.terminal.screen import Screen, standard_output
+from fedrobust.terminal.summary import summary_tables
 
 CLEAN = measure([0] * 42 + [1] * 114, [[0.0, 1.0]] * 156).to_json()
 RECORD = {
@@ -442,7 +444,7 @@ class Left(io.StringIO):
 
 def test_a_reader_who_leaves_ends_the_output_and_not_the_run(monkeypatch):
     silenced = []
-    monkeypatch.setattr("fedrobust.runs.console.silence_output", lambda: silenced.append(True))
+    monkeypatch.setattr("fedrobust.terminal.screen.silence_output", lambda: silenced.append(True))
     screen = Screen(file=Left(), width=100)
     for line in ("one", "two", "three"):
         screen.print(line)

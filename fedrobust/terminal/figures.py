@@ -1,0 +1,42 @@
+"""Figures as a terminal shows them; "-" is what was not, or could not be, measured."""
+
+from fedrobust.runs.record import MetricsRecord
+
+
+def percent(value: float | None) -> str:
+    """Return a share in percent."""
+    return "-" if value is None else f"{value:.1%}"
+
+
+def milliseconds(value: float | None) -> str:
+    """Return a short time."""
+    return "-" if value is None else f"{value:.2f} ms"
+
+
+def cells(metrics: MetricsRecord) -> tuple[str, ...]:
+    """Return right answers, accuracy, its interval, balanced accuracy and AUC."""
+    limits = metrics.interval.accuracy
+    return (
+        f"{metrics.correct}/{metrics.n}",
+        percent(metrics.accuracy),
+        "-" if limits is None else f"{100 * limits[0]:.1f}-{100 * limits[1]:.1f}",
+        balanced(metrics),
+        auc(metrics),
+    )
+
+
+def balanced(metrics: MetricsRecord) -> str:
+    """Return the balanced accuracy."""
+    # Of one class alone it is that class's recall, and compares nothing.
+    return "-" if metrics.one_class else percent(metrics.balanced_accuracy)
+
+
+def auc(metrics: MetricsRecord) -> str:
+    """Return the area under the ROC curve."""
+    return "-" if metrics.auc is None or metrics.one_class else f"{metrics.auc:.3f}"
+
+
+def scores(metrics: MetricsRecord) -> str:
+    """Return the scores of a model in one line."""
+    majority = "" if metrics.majority_rate is None else f" (majority {metrics.majority_rate:.1%})"
+    return f"accuracy {metrics.accuracy:.1%}{majority}  balanced {balanced(metrics)}  AUC {auc(metrics)}"

@@ -1,0 +1,50 @@
+"""A terminal as a place to write to: who left is told nothing more, a pipe gets whole lines."""
+
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from fedrobust.streams import silence_output
+
+PIPE_WIDTH = 120
+"""Columns where the output is no terminal and has no width of its own."""
+
+
+class Screen(Console):
+    """A console whose reader may leave: what it would have been shown is dropped, and the run goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more."""
+        self.quiet = True
+        silence_output()
+
+
+def standard_output() -> Console:
+    """Return a console on standard output, as wide as the terminal, or wide enough for tables in a pipe."""
+    console = Screen(highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
+
+
+def say(console: Console, text: str, **style: Any) -> None:
+    """Print one line: a terminal's own line breaks would fall inside of words, a pipe's lines stay whole.
+
+    Args:
+        console: where to.
+        text: in Rich's markup.
+        style: as Rich's `Console.print` takes it.
+    """
+    console.print(text, soft_wrap=not console.is_terminal, **style)
+
+
+PLAIN: dict[str, Any] = {"box": SIMPLE_HEAD, "title_justify": "left", "caption_justify": "left"}
+
+
+def add_columns(table: Table, first: str, *others: str) -> None:
+    """Add a column of names and columns of numbers."""
+    table.add_column(first, overflow="fold")  # settings may be long; numbers are not cut for them
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)

@@ -1,0 +1,98 @@
+"""What is shown at the end of a run: its tables, and what their figures cannot say."""
+
+from rich.markup import escape
+from rich.table import Table
+
+from fedrobust.runs.outcome import invalid_line
+from fedrobust.runs.record import (
+    DatasetRecord,
+    EvaluationRecord,
+    ExportRecord,
+    MetricsRecord,
+    ModelEvaluationRecord,
+    ModelRecord,
+    RunRecord,
+)
+from fedrobust.terminal.figures import auc, cells, milliseconds, percent
+from fedrobust.terminal.screen import PLAIN, add_columns
+
+
+def limits(run: RunRecord) -> list[str]:
+    """Return what the figures of a finished run cannot say: its attack failed, or its test images do not suffice."""
+    invalid = invalid_line(run)
+    found = [f"{invalid}: its figures say nothing of the defence"] if invalid else []
+    dataset = run.dataset or DatasetRecord()
+    counts = dataset.counts.get("test", ())
+    present = [label for label, count in zip(dataset.labels, counts, strict=False) if count]
+    if len(present) == 1 and len(counts) > 1:
+        found.append(f"all test images are {present[0]!r}: balanced accuracy and AUC are not measured")
+    total = dataset.samples.get("test")
+    if total is not None and total < FEW_IMAGES:
+        found.append(f"only {total} test images: their figures have wide intervals")
+    return found
+
+
+FEW_IMAGES = 30
+"""Test images under which one image is more than three percentage points."""
+
+
+def summary_tables(run: RunRecord) -> list[Table]:
+    """Return the tables that end a run: global model and student under attack, and the exported files."""
+    dataset, model = run.dataset or DatasetRecord(), run.model or ModelRecord()
+    evaluation = run.model_evaluation or ModelEvaluationRecord()
+    scores = Table(
+        title=escape(
+            f"{run.name}: {dataset.name}, {dataset.samples.get('test', 0)} test images, "
+            f"seed {run.experiment.get('seed')}"
+        ),
+        caption=_constant(evaluation.clean, len(dataset.labels)),
+        **PLAIN,
+    )
+    add_columns(scores, "", "right", "accuracy", "95 %", "balanced", "AUC")
+    _add_model(scores, f"{model.name}, global", evaluation)
+    if run.student:
+        _add_model(scores, f"{run.student.name}, student", run.student)
+    tables = [scores]
+    if run.export:
+        files = Table(
+            title="exported student", caption="Agreement is with Keras; latency at batch 1.", **PLAIN
+        )
+        add_columns(files, "file", "size", "accuracy", "AUC", "agreement", "p50", "p95", "threads")
+        for export in run.export:
+            _add_file(files, export)
+        tables.append(files)
+    return tables
+
+
+def _constant(clean: MetricsRecord | None, classes: int) -> str | None:
+    """Return what a constant classifier scores, None where that is unknown."""
+    if clean is None or clean.majority_rate is None or not classes:
+        return None
+    return (
+        f"Always answering the most frequent class: accuracy {clean.majority_rate:.1%}, "
+        f"balanced accuracy {1 / classes:.1%}, AUC 0.500."
+    )
+
+
+def _add_model(table: Table, name: str, evaluation: EvaluationRecord) -> None:
+    if evaluation.clean is None:
+        return
+    table.add_section()
+    table.add_row(escape(name), *cells(evaluation.clean))
+    for attack, curve in evaluation.robust.items():
+        for epsilon, metrics in curve.items():
+            table.add_row(escape(f"  {attack} {epsilon}"), *cells(metrics))
+
+
+def _add_file(table: Table, export: ExportRecord) -> None:
+    latency, metrics = export.latency, export.metrics
+    table.add_row(
+        escape(export.file),
+        "-" if export.bytes is None else f"{export.bytes / 1000:.0f} kB",
+        percent(metrics.accuracy if metrics else export.accuracy),
+        "-" if metrics is None else auc(metrics),
+        percent(export.agreement),
+        milliseconds(latency.p50),
+        milliseconds(latency.p95),
+        "-" if latency.threads is None else str(latency.threads),
+    )
