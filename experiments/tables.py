@@ -6,7 +6,7 @@ python experiments/tables.py here
 
 import sys
 
-from fedrobust.sweeps.page import facets
+from fedrobust.sweeps.heatmaps import facets
 from fedrobust.sweeps.results import Results
 
 

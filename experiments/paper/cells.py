@@ -4,7 +4,8 @@ from pathlib import Path
 
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import NotHereError
-from fedrobust.sweeps.sweep import Cell, Sweep
+from fedrobust.sweeps.cell import Cell
+from fedrobust.sweeps.sweep import Sweep
 
 HERE = Path(__file__).parent
 

@@ -14,8 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from cells import FILES, HERE, hash_of, name_of, paper
 
 from fedrobust.runs.record import CardRecord
+from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.results import FILE, Results
-from fedrobust.sweeps.sweep import Cell, Sweep
+from fedrobust.sweeps.sweep import Sweep
 
 RESULTS = HERE / "results"
 

@@ -20,7 +20,8 @@ from write import write
 
 from fedrobust.cores import cores
 from fedrobust.sweeps.bench import bench
-from fedrobust.sweeps.sweep import Cell, Sweep
+from fedrobust.sweeps.cell import Cell
+from fedrobust.sweeps.sweep import Sweep
 from fedrobust.terminal.sweep import SweepConsole
 
 

@@ -16,6 +16,7 @@ from fedrobust.data.dataset import NotHereError
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import dataset_of
+from fedrobust.sweeps.cell import Cell, graph_key
 from fedrobust.sweeps.events import (
     CellFinished,
     CellMissing,
@@ -30,7 +31,7 @@ from fedrobust.sweeps.figures import final_figures
 from fedrobust.sweeps.page import write
 from fedrobust.sweeps.results import FILE, Results, outcome_of, record_in
 from fedrobust.sweeps.source import SweepSource
-from fedrobust.sweeps.sweep import Cell, Sweep, graph_key
+from fedrobust.sweeps.sweep import Sweep
 from fedrobust.sweeps.worker import serve
 
 MOST_DEATHS = 3

@@ -10,7 +10,7 @@ from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.runs.run import Run
 from fedrobust.sweeps.figures import final_figures
 from fedrobust.sweeps.results import FILE, Results, Row, SweepError
-from fedrobust.sweeps.sweep import shown
+from fedrobust.sweeps.values import flattened, shown
 
 if TYPE_CHECKING:
     import pandas
@@ -57,7 +57,7 @@ class Compared:
         error = (run.error or "") if status == "failed" else ""
         told = (cut_short(run), first_reason(error) if error else invalid)
         reason = ": ".join(filter(None, told))
-        study = _with_oracle(flat(run.experiment), figures)
+        study = _with_oracle(flattened(run.experiment), figures)
         return cls(Path(path).resolve().name, status, reason, study, figures)
 
     @classmethod
@@ -65,7 +65,7 @@ class Compared:
         """Return a cell of a sweep."""
         name = ", ".join(f"{key.split('.')[-1]} {shown(value)}" for key, value in row.settings.items())
         figures = row.figures if row.status == "finished" else {}
-        study = _with_oracle(flat(row.experiment), figures)
+        study = _with_oracle(flattened(row.experiment), figures)
         reason = first_reason(row.error) if row.error else ""
         return cls(name or row.hash[:8], row.status, reason, study, figures)
 
@@ -138,17 +138,6 @@ def distinct(names: Iterable[str]) -> list[str]:
         seen[name] = seen.get(name, 0) + 1
         result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
     return result
-
-
-def flat(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a nested study with dotted keys."""
-    values: dict[str, Any] = {}
-    for key, value in study.items():
-        if isinstance(value, Mapping):
-            values.update({f"{key}.{inner}": item for inner, item in value.items()})
-        else:
-            values[key] = value
-    return values
 
 
 def _with_oracle(study: Mapping[str, Any], figures: Mapping[str, float]) -> dict[str, Any]:

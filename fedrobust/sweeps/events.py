@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fedrobust.sweeps.sweep import Cell
+from fedrobust.sweeps.cell import Cell
 
 
 @dataclass(frozen=True)

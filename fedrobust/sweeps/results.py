@@ -12,8 +12,8 @@ from fedrobust.errors import FedrobustError
 from fedrobust.runs.environment import code_digest
 from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.runs.record import RunRecord
+from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.figures import final_figures, round_figures
-from fedrobust.sweeps.sweep import Cell
 
 if TYPE_CHECKING:
     import pandas

@@ -1,58 +1,23 @@
 """A sweep: a study file in which any value may be a list of values."""
 
-import hashlib
 import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fedrobust.config import ConfigError, Experiment, default, keys, list_keys
+from fedrobust.config import ConfigError, Experiment, keys, list_keys
 from fedrobust.config.study_file import read_study_file, toml_value
-from fedrobust.errors import FedrobustError
 from fedrobust.poisoning import malicious_clients
-from fedrobust.study import dataset_of
+from fedrobust.sweeps.cell import Cell, graph_key
+from fedrobust.sweeps.faults import Faults
+from fedrobust.sweeps.values import distinct, flattened, matches, shown
 
 MOST_CELLS = 10_000
 """Combinations of a sweep; a month of short studies."""
-
-MOST_FAULTS = 20
-"""Different faults of cells that are told."""
-
-NOT_CONTENT = ("name", "engine", "output")
-"""What a cell's result does not depend on."""
-
-
-ADDED = ("audit.control-input", "audit.control-labels", "federation.patience", "poisoning.on-failure")
-"""Settings that are younger than results which are kept: at their defaults they are no part of a cell's name."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One study of a sweep.
-
-    Attributes:
-        settings: the swept keys with this cell's values.
-        experiment: the whole study.
-    """
-
-    settings: Mapping[str, Any]
-    experiment: Experiment
-
-    @cached_property
-    def hash(self) -> str:
-        """What the cell is, in 16 hexadecimal digits: its settings, and the contents of its data set."""
-        return content_hash(self.experiment)
-
-    @property
-    def label(self) -> str:
-        """The swept values in one line."""
-        return ", ".join(f"{key.split('.')[-1]} {shown(value)}" for key, value in self.settings.items())
 
 
 @dataclass(frozen=True)
@@ -214,45 +179,6 @@ def is_axis(key: str, value: Any) -> bool:
     return True
 
 
-@dataclass
-class Faults:
-    """What is wrong with cells: each fault once, with the number of cells that have it.
-
-    Attributes:
-        name: of the sweep.
-        cells: fault -> the settings of the cells that have it.
-    """
-
-    name: str
-    cells: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
-
-    @contextmanager
-    def of(self, settings: Mapping[str, Any]) -> Iterator[None]:
-        """Note the fault of the cell with these `settings`, if the block finds one, and go on."""
-        try:
-            yield
-        except FedrobustError as error:
-            self.cells.setdefault(str(error), []).append(settings)
-
-    def refuse(self, count: int) -> None:
-        """Raise what was found among `count` cells.
-
-        Raises:
-            ConfigError: something was.
-        """
-        lines = []
-        for fault, cells in list(self.cells.items())[:MOST_FAULTS]:
-            where = (
-                ", ".join(f"{key} = {shown(value)}" for key, value in cells[0].items()) or "its fixed values"
-            )
-            many = f"{len(cells)} of {count} cells, the first " if len(cells) > 1 else ""
-            lines.append(f"{self.name}: {many}with {where}: {fault}")
-        if len(self.cells) > MOST_FAULTS:
-            lines.append(f"{self.name}: and {len(self.cells) - MOST_FAULTS} other faults")
-        if lines:
-            raise ConfigError("\n".join(lines))
-
-
 def study(name: str, values: Mapping[str, Any], base: Path | None) -> Experiment:
     """Return one combination of dotted keys as a study.
 
@@ -289,56 +215,6 @@ def name_from(stem: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "sweep"
 
 
-def content_hash(experiment: Experiment) -> str:
-    """Return what identifies a study's result: settings but name, engine, output and data root; and the data."""
-    values = {key: value for key, value in experiment.to_dict().items() if key not in NOT_CONTENT}
-    values["data"] = {key: value for key, value in values["data"].items() if key != "root"}
-    for key in ADDED:
-        table, _, name = key.partition(".")
-        if values[table].get(name) == default(Experiment, key):
-            del values[table][name]
-    values["data-digest"] = dataset_of(experiment).digest
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def graph_key(experiment: Experiment) -> str:
-    """Return what cells have in common that share compiled functions and data."""
-    values = experiment.to_dict()
-    training = {
-        key: value for key, value in values["training"].items() if key not in ("learning-rate", "epochs")
-    }
-    return json.dumps([values["data"], values["model"], training], sort_keys=True)
-
-
-def matches(values: Mapping[str, Any], pattern: Mapping[str, Any]) -> bool:
-    """Return whether `values` have, for every key of `pattern`, its value or one of its values.
-
-    Example:
-        >>> matches({"seed": 1, "poisoning.attack": "none"}, {"poisoning.attack": ["none", "alie"]})
-        True
-        >>> matches({"seed": 1}, {"poisoning.attack": "none"})
-        False
-    """
-
-    def fits(value: Any, wanted: Any) -> bool:
-        return bool(value == wanted or (isinstance(wanted, list) and value in wanted))
-
-    return all(key in values and fits(values[key], wanted) for key, wanted in pattern.items())
-
-
-def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested tables as dotted kebab-case keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = key.replace("_", "-")
-        if isinstance(value, Mapping):
-            flat.update({f"{name}.{inner}": item for inner, item in flattened(value).items()})
-        else:
-            flat[name] = value
-    return flat
-
-
 def sweep_tables(sweep: Mapping[str, Any], path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the tables of ``[[sweep.together]]`` and of ``[[sweep.exclude]]``, flattened.
 
@@ -366,15 +242,3 @@ def sweep_tables(sweep: Mapping[str, Any], path: Path) -> tuple[list[dict[str, A
             if unknown:
                 raise ConfigError(f"{path}: [[sweep.{name}]] has the unknown key {unknown[0]}")
     return found[0], found[1]
-
-
-def distinct(values: Iterable[Any]) -> list[Any]:
-    """Return each value once, in the order in which they come; values may be lists."""
-    return list({json.dumps(value): value for value in values}.values())
-
-
-def shown(value: Any) -> str:
-    """Return a value as it is written in a table: lists without quotes, nothing for an empty one."""
-    if isinstance(value, list | tuple):
-        return " + ".join(shown(item) for item in value) or "-"
-    return str(value)

@@ -1,6 +1,6 @@
 from fedrobust.runs.record import RunRecord
 from fedrobust.sweeps.figures import final_figures, strongest_epsilon
-from fedrobust.sweeps.page import Spread
+from fedrobust.sweeps.spread import Spread
 
 
 def test_figures_of_a_run_are_means_over_the_rounds_that_have_them():

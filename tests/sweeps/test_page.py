@@ -1,7 +1,10 @@
 """The page of a sweep: what failed, is missing or has not been run is never a figure, and never good."""
 
-from fedrobust.sweeps.page import Spread, facets, failures, heatmaps, render, seeds_apart, tolerance
+from fedrobust.sweeps.heatmaps import facets, heatmaps
+from fedrobust.sweeps.page import render, tolerance
 from fedrobust.sweeps.results import Row
+from fedrobust.sweeps.rows import failures
+from fedrobust.sweeps.spread import Spread, seeds_apart
 
 ATTACKS = ("sign-flip", "alie")
 

@@ -3,7 +3,9 @@
 import pytest
 
 from fedrobust.config import ConfigError
-from fedrobust.sweeps.sweep import Sweep, content_hash, matches
+from fedrobust.sweeps.cell import content_hash
+from fedrobust.sweeps.sweep import Sweep
+from fedrobust.sweeps.values import matches
 
 FILE = """
 name = "two"

@@ -1,0 +1,64 @@
+"""One study of a sweep, and what it is known by."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fedrobust.config import Experiment, default
+from fedrobust.study import dataset_of
+from fedrobust.sweeps.values import shown
+
+NOT_CONTENT = ("name", "engine", "output")
+"""What a cell's result does not depend on."""
+
+
+ADDED = ("audit.control-input", "audit.control-labels", "federation.patience", "poisoning.on-failure")
+"""Settings that are younger than results which are kept: at their defaults they are no part of a cell's name."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One study of a sweep.
+
+    Attributes:
+        settings: the swept keys with this cell's values.
+        experiment: the whole study.
+    """
+
+    settings: Mapping[str, Any]
+    experiment: Experiment
+
+    @cached_property
+    def hash(self) -> str:
+        """What the cell is, in 16 hexadecimal digits: its settings, and the contents of its data set."""
+        return content_hash(self.experiment)
+
+    @property
+    def label(self) -> str:
+        """The swept values in one line."""
+        return ", ".join(f"{key.split('.')[-1]} {shown(value)}" for key, value in self.settings.items())
+
+
+def content_hash(experiment: Experiment) -> str:
+    """Return what identifies a study's result: settings but name, engine, output and data root; and the data."""
+    values = {key: value for key, value in experiment.to_dict().items() if key not in NOT_CONTENT}
+    values["data"] = {key: value for key, value in values["data"].items() if key != "root"}
+    for key in ADDED:
+        table, _, name = key.partition(".")
+        if values[table].get(name) == default(Experiment, key):
+            del values[table][name]
+    values["data-digest"] = dataset_of(experiment).digest
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def graph_key(experiment: Experiment) -> str:
+    """Return what cells have in common that share compiled functions and data."""
+    values = experiment.to_dict()
+    training = {
+        key: value for key, value in values["training"].items() if key not in ("learning-rate", "epochs")
+    }
+    return json.dumps([values["data"], values["model"], training], sort_keys=True)

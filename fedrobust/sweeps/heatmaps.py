@@ -1,0 +1,298 @@
+"""Attacks by defences: the heatmaps of a sweep's page."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from fedrobust.sweeps.figures import strongest_epsilon
+from fedrobust.sweeps.results import Row
+from fedrobust.sweeps.rows import (
+    POISONING,
+    SEED,
+    attack_of,
+    defence_of,
+    lacks,
+    measured,
+    numbered,
+    status_of,
+    told_to,
+    why,
+)
+from fedrobust.sweeps.spread import Spread, seeds_apart
+from fedrobust.sweeps.values import shown
+
+DEFENCE = ("federation.pre-aggregators", "federation.aggregator", "federation.server-optimizer")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One field of a heatmap: its text, notes below, and how good it is from 0 to 1 (None: no colour)."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+    good: float | None = None
+
+    @property
+    def style(self) -> str:
+        """Background from orange (bad) over white to blue (good); the ink is the page's."""
+        if self.good is None:
+            return ""
+        good = min(1.0, max(0.0, self.good))
+        colour, strength = ("--blue", 2 * good - 1) if good >= 0.5 else ("--wrong", 1 - 2 * good)
+        return f"background: color-mix(in srgb, var({colour}) {55 * strength:.0f}%, var(--paper))"
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Attacks by defences.
+
+    Attributes:
+        title: what is shown.
+        note: how to read it.
+        columns: names of the defences.
+        rows: (name of the attack, tiles).
+        told: what each defence was told of the attackers, a text a column.
+    """
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Tile, ...]], ...]
+    told: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facet:
+    """The heatmaps of cells that differ in attack, defence and seed alone."""
+
+    name: str
+    heatmaps: tuple[Heatmap, ...]
+
+
+def facets(rows: Sequence[Row]) -> list[Facet]:
+    """Return the heatmaps, one group for each combination of what is neither attack, defence nor seed."""
+    own, reasons = {SEED, *DEFENCE}, numbered(rows)
+    groups: dict[tuple[tuple[str, str], ...], list[Row]] = {}
+    for row in rows:
+        others = tuple(
+            (key, shown(value))
+            for key, value in row.settings.items()
+            if key not in own and not key.startswith(POISONING)
+        )
+        groups.setdefault(others, []).append(row)
+    return [
+        Facet(", ".join(f"{key} = {value}" for key, value in others), tuple(heatmaps(group, reasons)))
+        for others, group in groups.items()
+    ]
+
+
+def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None = None) -> Iterable[Heatmap]:
+    """Yield the heatmaps of cells that differ in attack, defence and seed alone, of what was measured.
+
+    Args:
+        rows: the cells.
+        reasons: numbers of the reasons for which cells have no result; see `numbered`.
+    """
+    grid = partial(grid_of, reasons=reasons or {})
+    names = list(dict.fromkeys(name for row in rows for name in row.figures))
+    chance = max((row.figures.get("chance", 0.5) for row in rows), default=0.5)
+    majority = max((row.figures.get("majority_rate", 0.0) for row in rows), default=0.0)
+
+    def above(floor: float) -> Callable[[float], float]:
+        return lambda value: (value - floor) / (1 - floor)
+
+    yield from grid(
+        rows,
+        "balanced_accuracy",
+        "Balanced accuracy",
+        f"Of the final model on clean test images; always giving one answer scores {chance:.1%}. Worst: each seed's "
+        "worst over the attacks, a bound where cells have no result.",
+        above(chance),
+        worst=min,
+    )
+    epsilon = strongest_epsilon(names)
+    if epsilon:
+        attack, size, _ = epsilon.split(" ")
+        yield from grid(
+            rows,
+            epsilon,
+            f"Accuracy under {attack.upper()} at {size}",
+            f"Always answering the most frequent class scores {majority:.1%}, attacked or not: a figure near it is no "
+            "robustness.",
+            lambda value: value,
+            worst=min,
+        )
+    yield from grid(
+        rows,
+        "attack-success",
+        "Attack success",
+        "Share of the test images concerned that get the answer that the attacker wants.",
+        lambda value: 1 - value,
+        worst=max,
+        note=lambda group: _told(group, "attack-success without trigger", "without trigger"),
+        images="attack-success images",
+        attacked=True,
+    )
+    yield from grid(
+        rows,
+        "true-positive-rate",
+        "Malicious clients left out",
+        "Mean over the attacked rounds; below, honest clients left out. Rules that weight clients, or mix "
+        "coordinate by coordinate, leave nobody out as a whole: they have no such figure (–).",
+        lambda value: value,
+        note=lambda group: _told(group, "false-positive-rate", "honest"),
+        attacked=True,
+        images="",
+    )
+    yield from grid(
+        rows,
+        "distance",
+        "Distance to the honest mean",
+        "Of the aggregated update, as a multiple of the honest mean's length; mean over rounds.",
+        lambda value: 1 / (1 + value),
+        text=lambda value: f"{value:.2f}" if value < 100 else f"{value:.3g}",
+    )
+    yield from grid(
+        rows,
+        "rule-seconds",
+        "Cost of the rule",
+        "Seconds a round, beside training.",
+        None,
+        text=lambda value: f"{value:.3f} s",
+        note=lambda group: _told(group, "rule-bytes", "", lambda value: f"{value / 1e6:.0f} MB"),
+    )
+
+
+def grid_of(
+    rows: Sequence[Row],
+    figure: str,
+    title: str,
+    note_: str,
+    good: Callable[[float], float] | None,
+    *,
+    worst: Callable[..., float] | None = None,
+    text: Callable[[float], str] | None = None,
+    note: Callable[[Sequence[Row]], str] | None = None,
+    images: str = "images",
+    attacked: bool = False,
+    reasons: Mapping[tuple[str, str], int],
+) -> Iterable[Heatmap]:
+    """Yield the heatmap of one figure, if any cell has it.
+
+    A cell that did not come to its end has no figure, and is named as what it is: it never counts as good, and what is
+    chosen among attacks is then a bound.
+
+    Args:
+        rows: cells that differ in attack, defence and seed alone, finished or not.
+        figure: its name.
+        title: of the heatmap.
+        note_: below the title.
+        good: from the figure's mean to 0 (bad) to 1 (good); None leaves the fields white.
+        worst: chooses among the attacks of a seed, for a last row; None for no such row.
+        text: writes the mean; a percentage if None.
+        note: writes what stands below the mean, from a field's cells.
+        images: the figure that says how many images this one is a share of.
+        attacked: only cells with an attack have the figure.
+        reasons: numbers of the reasons for which cells have no result.
+    """
+    told = [row for row in rows if measured(row, figure)]
+    if not told:
+        return
+    open_ = [row for row in rows if lacks(row, figure, attacked)]
+    known = {attack_of(row) for row in (*told, *open_)}
+    attacks = [attack for attack in dict.fromkeys(map(attack_of, rows)) if attack in known]
+    known = {defence_of(row) for row in (*told, *open_)}
+    defences = [defence for defence in dict.fromkeys(map(defence_of, rows)) if defence in known]
+    write_ = text or (lambda value: f"{value:.1%}")
+
+    def tile(group: Sequence[Row], values: Sequence[float], without: Sequence[Row]) -> Tile:
+        spread = Spread.of(values)
+        states = tuple(f"{count} {state}" for state, count in Counter(map(status_of, without)).items())
+        if spread is None:
+            numbers = sorted({reasons.get((status_of(row), why(row)), 0) for row in without} - {0})
+            see = (f"reason {', '.join(map(str, numbers))}",) if numbers else ()
+            text_ = states[0] if len(states) == 1 else "no result" if states else "–"
+            return Tile(text_, (*(states if len(states) > 1 else ()), *see))
+        between = seeds_apart(spread, values) if text is None else ""
+        size = count_of(group, images) if text is None else ""
+        notes = (between, size, note(group) if note else "", *states)
+        # A mean without some of its seeds has no colour: nobody knows what the others would be.
+        colour = good(spread.mean) if good and not without else None
+        return Tile(write_(spread.mean), tuple(filter(None, notes)), colour)
+
+    def among(cells: Sequence[Row], attack: str, defence: str) -> list[Row]:
+        return [row for row in cells if (attack_of(row), defence_of(row)) == (attack, defence)]
+
+    lines = []
+    for attack in attacks:
+        groups = [(among(told, attack, defence), among(open_, attack, defence)) for defence in defences]
+        tiles = (tile(group, [row.figures[figure] for row in group], without) for group, without in groups)
+        lines.append((attack, tuple(tiles)))
+    if worst and len(attacks) > 1:
+        tiles_ = []
+        for defence in defences:
+            here = [row for row in told if defence_of(row) == defence]
+            tiles_.append(
+                worst_tile(
+                    here, [row for row in open_ if defence_of(row) == defence], figure, worst, write_, good
+                )
+            )
+        lines.append(("worst", tuple(tiles_)))
+    heads = tuple(told_to([row for row in rows if defence_of(row) == defence]) for defence in defences)
+    yield Heatmap(title, note_, tuple(defences), tuple(lines), heads)
+
+
+def worst_tile(
+    told: Sequence[Row],
+    without: Sequence[Row],
+    figure: str,
+    worst: Callable[..., float],
+    write_: Callable[[float], str],
+    good: Callable[[float], float] | None,
+) -> Tile:
+    """Return the mean over seeds of each seed's worst attack: a figure where all cells have theirs, else a bound.
+
+    A seed of which no cell has the figure counts as if nothing had hurt it, so that the bound holds.
+
+    Args:
+        told: the cells of one defence that have the figure.
+        without: those that should have it.
+        figure: its name, a share.
+        worst: `min` or `max`.
+        write_: writes the mean.
+        good: from the mean to 0 (bad) to 1 (good).
+    """
+    seeds: dict[Any, list[float]] = {row.settings.get(SEED): [] for row in (*told, *without)}
+    for row in told:
+        seeds[row.settings.get(SEED)].append(row.figures[figure])
+    if not told:
+        return Tile("–")
+    best = 1.0 if worst is min else 0.0
+    values = [worst(values) if values else best for values in seeds.values()]
+    mean = sum(values) / len(values)
+    if without:
+        bound = "at most" if worst is min else "at least"
+        return Tile(
+            f"{bound} {write_(mean)}", (f"{len(without)} of {len(told) + len(without)} cells without result",)
+        )
+    spread = Spread.of(values)
+    assert spread is not None
+    notes = tuple(filter(None, (seeds_apart(spread, values),)))
+    return Tile(write_(mean), notes, good(mean) if good else None)
+
+
+def count_of(group: Sequence[Row], images: str) -> str:
+    """Return of how many test images and seeds a field speaks."""
+    sizes = sorted({int(row.figures[images]) for row in group if images in row.figures})
+    size = f"n {sizes[0]:,}" if len(sizes) == 1 else f"n {sizes[0]:,} to {sizes[-1]:,}" if sizes else ""
+    seeds = f"{len(group)} seeds" if len(group) > 1 else "1 seed"
+    return ", ".join(filter(None, (size, seeds)))
+
+
+def _told(
+    group: Sequence[Row], figure: str, name: str, text: Callable[[float], str] = lambda value: f"{value:.0%}"
+) -> str:
+    values = [row.figures[figure] for row in group if figure in row.figures]
+    return f"{name} {text(sum(values) / len(values))}".strip() if values else ""

@@ -1,0 +1,125 @@
+"""What a page says of one cell of a sweep: its attack, its defence, what became of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fedrobust.reasons import first_reason
+from fedrobust.sweeps.results import Row
+from fedrobust.sweeps.values import shown
+
+SEED = "seed"
+POISONING = "poisoning."
+ATTACK = "poisoning.attack"
+
+WITHOUT = ("failed", "invalid", "missing")
+"""What became of cells that will have no figures unless somebody does something."""
+
+PENDING = ("not run", "stopped")
+"""What became of cells that have no figures yet."""
+
+
+def state(row: Row, reasons: Mapping[tuple[str, str], int]) -> str:
+    """Return what became of a cell, with the number of the reason."""
+    status = status_of(row)
+    if status == "stopped" and row.error:
+        return row.error
+    number = reasons.get((status, why(row)))
+    return status if number is None else f"{status}, reason {number}"
+
+
+def why(row: Row) -> str:
+    """Return in one line why a cell has no figures."""
+    return first_reason(row.error) if row.error.strip() else "no reason was recorded"
+
+
+def told_to(rows: Sequence[Row]) -> str:
+    """Return what the cells of one defence were told of the attackers, "" where it does not ask or nobody attacks."""
+    told = [row for row in rows if status_of(row) == "finished" and "tolerated" in row.figures]
+    if not told:
+        return ""
+
+    def span(figure: str, text: Callable[[float], str]) -> str:
+        values = sorted({row.figures.get(figure, 0.0) for row in told})
+        return " to ".join(dict.fromkeys((text(values[0]), text(values[-1]))))
+
+    by = {"oracle" if is_oracle(row) else "given" for row in told}
+    more = span("probability-of-more", lambda value: f"{100 * value:.2g} %")
+    f = span("tolerated", lambda value: f"{value:.0f}")
+    return f"f = {f} ({', '.join(sorted(by))}), P(more) = {more}"
+
+
+def is_oracle(row: Row) -> bool:
+    """Return whether a cell's rule was told the true number of attackers, which no server knows."""
+    if "oracle" in row.figures:
+        return bool(row.figures["oracle"])
+    return _section(row, "federation").get("tolerate") is None
+
+
+def label(row: Row) -> str:
+    """Return a cell's swept values in one line."""
+    return ", ".join(f"{key} = {shown(value)}" for key, value in row.settings.items())
+
+
+def measured(row: Row, figure: str) -> bool:
+    """Return whether a cell came to its end and has the figure."""
+    return status_of(row) == "finished" and figure in row.figures
+
+
+def lacks(row: Row, figure: str, attacked: bool) -> bool:
+    """Return whether a cell has no figure that it should have: it is not finished, or its attack failed."""
+    if measured(row, figure) or (attacked and _section(row, "poisoning").get("attack", "none") == "none"):
+        return False
+    return status_of(row) != "finished"
+
+
+def status_of(row: Row) -> str:
+    """Return a cell's status; a finished one whose attack failed in some round is invalid."""
+    return "invalid" if row.status == "finished" and "invalid-rounds" in row.figures else row.status
+
+
+def attack_of(row: Row) -> str:
+    """Return what a cell's malicious clients do, in one line, with what else of them is swept."""
+    attack = str(_section(row, "poisoning").get("attack", "none"))
+    others = [
+        f"{key.removeprefix(POISONING)} {shown(value)}"
+        for key, value in row.settings.items()
+        if key.startswith(POISONING) and key != ATTACK
+    ]
+    return ", ".join([attack, *others])
+
+
+def defence_of(row: Row) -> str:
+    """Return a cell's pre-aggregators, rule and server optimiser in one line."""
+    federation = _section(row, "federation")
+    parts = [*federation.get("pre-aggregators", []), str(federation.get("aggregator", "mean"))]
+    optimizer = str(federation.get("server-optimizer", "none"))
+    return " → ".join(parts + ([optimizer] if optimizer != "none" else []))
+
+
+def _section(row: Row, name: str) -> Mapping[str, Any]:
+    section = row.experiment.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Cells that have no result for one reason; `status` says what became of them."""
+
+    status: str
+    reason: str
+    cells: tuple[str, ...]
+
+
+def failures(rows: Sequence[Row]) -> list[Failures]:
+    """Return why cells failed or could not be run: each reason once."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if status_of(row) in WITHOUT:
+            reasons.setdefault((status_of(row), why(row)), []).append(label(row))
+    return [Failures(status, reason, tuple(cells)) for (status, reason), cells in reasons.items()]
+
+
+def numbered(rows: Sequence[Row]) -> dict[tuple[str, str], int]:
+    """Return the number of each reason in the list of `failures`, by which the rest of the page refers to it."""
+    return {(one.status, one.reason): place for place, one in enumerate(failures(rows), start=1)}

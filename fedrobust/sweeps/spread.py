@@ -1,0 +1,64 @@
+"""A figure over seeds."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over seeds.
+
+    Attributes:
+        mean: over them.
+        low: lower end of its 95 % interval (Student's t); None with one seed.
+        high: upper end.
+        seeds: how many.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    seeds: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread | None":
+        """Return the spread of `values`, None of nothing.
+
+        Example:
+            >>> spread = Spread.of([0.8, 0.9, 1.0])
+            >>> round(spread.mean, 2), round(spread.low, 3), round(spread.high, 3)
+            (0.9, 0.652, 1.148)
+        """
+        if not values:
+            return None
+        n, mean = len(values), sum(values) / len(values)
+        if n == 1:
+            return cls(mean, None, None, 1)
+        from scipy.stats import t
+
+        deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
+        reach = float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
+        return cls(mean, mean - reach, mean + reach, n)
+
+
+def seeds_apart(spread: Spread, values: Sequence[float]) -> str:
+    """Return how far seeds are apart, in percent: two by their values, more by the interval of their mean.
+
+    An interval that leaves 0 to 100 % is no interval of a share: the smallest and the largest value stand for it.
+
+    Example:
+        >>> seeds_apart(Spread.of([0.5, 0.6]), [0.5, 0.6])
+        'seeds 50.0, 60.0'
+        >>> seeds_apart(Spread.of([0.8, 0.82, 0.84]), [0.8, 0.82, 0.84])
+        '77.0–87.0'
+        >>> seeds_apart(Spread.of([0.2, 0.9, 1.0]), [0.2, 0.9, 1.0])
+        'seeds 20.0 to 100.0'
+    """
+    if spread.low is None or spread.high is None:
+        return ""
+    if spread.seeds == 2:
+        return "seeds " + ", ".join(f"{100 * value:.1f}" for value in values)
+    if spread.low < 0 or spread.high > 1:
+        return f"seeds {100 * min(values):.1f} to {100 * max(values):.1f}"
+    return f"{100 * spread.low:.1f}–{100 * spread.high:.1f}"
