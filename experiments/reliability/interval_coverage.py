@@ -27,9 +27,9 @@ from scipy.stats import norm
 
 from fedrobust.evaluation.calibration_error import calibration_error
 from fedrobust.evaluation.clinical import few_to_calibrate, figures
-from fedrobust.evaluation.intervals import area_under_roc
 from fedrobust.evaluation.matthews import matthews
 from fedrobust.evaluation.metrics import log_odds
+from fedrobust.evaluation.roc import area_under_roc
 from fedrobust.evaluation.sensitivity import disease_score
 
 LEAST, MOST = 0.92, 0.98

@@ -8,23 +8,19 @@ import contextlib
 import hashlib
 import io
 import os
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from fedrobust.atomic import atomic
 from fedrobust.data.dataset import DataError, Dataset, NotHereError, digest
+from fedrobust.data.download import download
 from fedrobust.data.npz import read_splits
 from fedrobust.data.npz_cache import cache_folder, remembered
-from fedrobust.data.search_path import folders, roots, searched
+from fedrobust.data.search_path import folders, roots, searched, writable
 
 SIZES = (28, 64, 128, 224)
-SECONDS = 30.0
-"""How long a download may stand still."""
-CHUNK = 1 << 20
 
 NAMES = (
     "pathmnist",
@@ -245,59 +241,3 @@ def fetch(about: Published, size: int, root: str | Path = "") -> Path:
         raise NotHereError(
             f"{name}: not in {searched(folders(root))}, and the download failed ({error}); {by_hand}"
         ) from error
-
-
-def writable(root: str | Path = "") -> Path | None:
-    """Return the first data root that can be written, made where it is missing, or None."""
-    for folder in roots(root):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-    return None
-
-
-def download(url: str, target: Path, expected: str) -> Path:
-    """Download `url` to `target`, which appears whole and with the right MD5 or not at all.
-
-    Args:
-        url: where from.
-        target: the file to make, in an existing folder.
-        expected: its MD5 as hex.
-
-    Raises:
-        DataError: what came has another MD5.
-        OSError: the address cannot be reached, or the folder cannot be written.
-    """
-    with atomic(target) as draft:
-        with draft.open("wb") as file:
-            found = receive(url, file, target.name)
-        if found != expected:
-            raise DataError(
-                f"{url}: MD5 {found}, expected {expected}: the download is damaged or the published file "
-                "has changed; nothing was kept, try again"
-            )
-    return target
-
-
-def receive(url: str, file: IO[bytes], title: str) -> str:
-    """Write what `url` sends to `file`, show progress on a terminal, and return the MD5 as hex."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    md5 = hashlib.md5(usedforsecurity=False)
-    with (
-        urllib.request.urlopen(url, timeout=SECONDS) as response,
-        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
-    ):
-        length = response.headers.get("Content-Length")
-        task = progress.add_task(title, total=int(length) if length else None)
-        while chunk := response.read(CHUNK):
-            file.write(chunk)
-            md5.update(chunk)
-            progress.advance(task, len(chunk))
-    return md5.hexdigest()

@@ -77,3 +77,15 @@ def searched(places: list[Path] | tuple[Path, ...]) -> str:
         'a, b'
     """
     return ", ".join(dict.fromkeys(str(place) for place in places))
+
+
+def writable(root: str | Path = "") -> Path | None:
+    """Return the first data root that can be written, made where it is missing, or None."""
+    for folder in roots(root):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    return None

@@ -6,14 +6,8 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedrobust.evaluation.intervals import (
-    Floats,
-    Integers,
-    Interval,
-    area_under_roc,
-    mean_of_proportions,
-    wilson,
-)
+from fedrobust.evaluation.intervals import Floats, Integers, Interval, mean_of_proportions, wilson
+from fedrobust.evaluation.roc import area_under_roc
 
 
 class Intervals(TypedDict):

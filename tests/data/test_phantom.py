@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from fedrobust.data.dataset import DataError
-from fedrobust.data.phantom import KINDS, phantom
+from fedrobust.data.lesions import KINDS
+from fedrobust.data.phantom import phantom
 
 
 def small(**settings):

@@ -6,15 +6,8 @@ from scipy.special import expit, logit
 from scipy.stats import binom, binomtest, chi2, norm, t
 from sklearn.metrics import roc_auc_score
 
-from fedrobust.evaluation.intervals import (
-    area_under_roc,
-    degrees_of_freedom,
-    logit_interval,
-    mean_of_proportions,
-    roc_influence,
-    too_few,
-    wilson,
-)
+from fedrobust.evaluation.intervals import mean_of_proportions, too_few, wilson
+from fedrobust.evaluation.roc import area_under_roc, degrees_of_freedom, logit_interval, roc_influence
 
 
 def test_wilson_of_half_of_four_is_the_closed_form():

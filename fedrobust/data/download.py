@@ -1,0 +1,57 @@
+"""Downloads that appear whole and with the right MD5, or not at all."""
+
+import hashlib
+import urllib.request
+from pathlib import Path
+from typing import IO
+
+from fedrobust.atomic import atomic
+from fedrobust.data.dataset import DataError
+
+SECONDS = 30.0
+"""How long a download may stand still."""
+CHUNK = 1 << 20
+
+
+def download(url: str, target: Path, expected: str) -> Path:
+    """Download `url` to `target`, which appears whole and with the right MD5 or not at all.
+
+    Args:
+        url: where from.
+        target: the file to make, in an existing folder.
+        expected: its MD5 as hex.
+
+    Raises:
+        DataError: what came has another MD5.
+        OSError: the address cannot be reached, or the folder cannot be written.
+    """
+    with atomic(target) as draft:
+        with draft.open("wb") as file:
+            found = receive(url, file, target.name)
+        if found != expected:
+            raise DataError(
+                f"{url}: MD5 {found}, expected {expected}: the download is damaged or the published file "
+                "has changed; nothing was kept, try again"
+            )
+    return target
+
+
+def receive(url: str, file: IO[bytes], title: str) -> str:
+    """Write what `url` sends to `file`, show progress on a terminal, and return the MD5 as hex."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    md5 = hashlib.md5(usedforsecurity=False)
+    with (
+        urllib.request.urlopen(url, timeout=SECONDS) as response,
+        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+    ):
+        length = response.headers.get("Content-Length")
+        task = progress.add_task(title, total=int(length) if length else None)
+        while chunk := response.read(CHUNK):
+            file.write(chunk)
+            md5.update(chunk)
+            progress.advance(task, len(chunk))
+    return md5.hexdigest()
