@@ -33,7 +33,7 @@ from fedrobust.spec import SpecError
 from fedrobust.study import base_of, classifier_of, dataset_of, evasion_of, partition_of, recipe_of, shard_of
 
 if TYPE_CHECKING:
-    from fedrobust.models.architectures import Architecture
+    from fedrobust.models.architecture import Architecture
 
 Check = Callable[[Experiment], Iterable[str]]
 
@@ -384,7 +384,8 @@ def _networks(experiment: Experiment) -> Iterator[str]:
 
 
 def _architecture(key: str, name: str) -> "Iterator[str] | Any":
-    from fedrobust.models.architectures import ModelError, architecture_named
+    from fedrobust.models.architecture import ModelError
+    from fedrobust.models.architectures import architecture_named
 
     try:
         return architecture_named(name)

@@ -7,17 +7,13 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from fedrobust.models.architectures import (
-    Scaling,
-    architecture_named,
-    build_network,
-    keras_name,
-    load_backbone_weights,
-)
+from fedrobust.models.architectures import architecture_named
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
 from fedrobust.models.layout import Entry, Layout, Weights
+from fedrobust.models.network import Scaling, build_network, keras_name
 from fedrobust.models.preparation import Preparation, Shape
+from fedrobust.models.pretrained import load_backbone_weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,24 +8,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedrobust.models import architectures
-from fedrobust.models.architectures import (
-    ARCHITECTURES,
-    Architecture,
-    ModelError,
-    architecture_named,
-    build_network,
-    checked_features,
-    keras_name,
-    load_backbone_weights,
-    own_features,
-    shown_scale,
-    takes_three,
-)
+from fedrobust.models import architectures, pretrained
+from fedrobust.models.architecture import Architecture, ModelError
+from fedrobust.models.architectures import ARCHITECTURES, architecture_named
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.classifier import build_classifier
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
 from fedrobust.models.keras_file import ModelFileError
+from fedrobust.models.network import build_network, keras_name, shown_scale
+from fedrobust.models.own_network import checked_features, own_features, takes_three
+from fedrobust.models.pretrained import load_backbone_weights
 
 SHAPE = (8, 6, 3)
 
@@ -386,7 +378,7 @@ def test_imagenet_weights_are_those_of_keras_without_the_top(monkeypatch):
     asked = []
     monkeypatch.setattr(keras.applications, "Net", lambda **each: asked.append(each) or other, raising=False)
     described = SimpleNamespace(imagenet="Net")
-    monkeypatch.setattr(architectures, "architecture_named", lambda name: described)
+    monkeypatch.setattr(pretrained, "architecture_named", lambda name: described)
     head = network.layers[-1].get_weights()
     load_backbone_weights(network, "net", "imagenet", None)
     assert asked == [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedrobust.models.architectures import ModelError
+from fedrobust.models.architecture import ModelError
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.classifier import build_classifier
 from fedrobust.registry import UnknownNameError
@@ -119,7 +119,8 @@ def test_imagenet_weights_offline_say_what_to_do(monkeypatch):
     monkeypatch.setattr(keras.applications, "DenseNet121", offline)
     classifier = build_classifier("edge-cnn", native=(28, 28, 1), classes=2)
     assert classifier.classes == 2
-    from fedrobust.models.architectures import ARCHITECTURES, _download_imagenet
+    from fedrobust.models.architectures import ARCHITECTURES
+    from fedrobust.models.pretrained import _download_imagenet
 
     with pytest.raises(ModelError, match=r"could not be downloaded \(no network\).*path of a weights file"):
         _download_imagenet("densenet121", ARCHITECTURES["densenet121"])

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedrobust.models.architectures import ARCHITECTURES, ModelError, build_network, seeded_config
+from fedrobust.models.architecture import ModelError
+from fedrobust.models.architectures import ARCHITECTURES
 from fedrobust.models.classifier import build_classifier
+from fedrobust.models.network import build_network, seeded_config
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ import pytest
 
 from fedrobust.edge.export import ExportError, check_exportable
 from fedrobust.errors import FedrobustError
-from fedrobust.models.architectures import ModelError, keras_name
+from fedrobust.models.architecture import ModelError
 from fedrobust.models.classifier import build_classifier
+from fedrobust.models.network import keras_name
 from fedrobust.streams import own_words_only
 
 FILE = Path(__file__).with_name("own_networks.py")

@@ -1,0 +1,117 @@
+"""A network from prepared images to logits, built anew with seeds of its own."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from fedrobust.errors import first_line
+from fedrobust.models.architecture import ModelError
+from fedrobust.models.architectures import architecture_named
+from fedrobust.models.batchnorm import FusedBatchNormalization
+from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
+from fedrobust.models.input_format import UNIT
+from fedrobust.models.preparation import Shape
+from fedrobust.models.recognition import recognised_range
+
+Scaling = Literal["backbone", "unit"]
+
+
+def keras_name(name: str) -> str:
+    """Return a name that Keras and TensorFlow's graphs take, for a registered one or a dotted path.
+
+    Example:
+        >>> keras_name("edge-cnn"), keras_name("my.models:build")
+        ('edge-cnn', 'my.models_build')
+    """
+    return re.sub(r"^[^A-Za-z0-9.]", "x", re.sub(r"[^A-Za-z0-9_.-]", "_", name)) or "model"
+
+
+FASTER = {
+    keras.layers.Conv2D: DirectConv2D,
+    keras.layers.DepthwiseConv2D: DirectDepthwiseConv2D,
+}
+"""Keras' layers, and what computes the same numbers in less time."""
+
+
+def build_network(
+    name: str, prepared: Shape, classes: int, seed: int, momentum: float, scaling: Scaling = "backbone"
+) -> keras.Model:
+    """Build the network `name` from prepared images to logits, with seeded random weights.
+
+    Args:
+        name: a registered architecture.
+        prepared: (height, width, channels) of its input.
+        classes: how many logits, at least 2.
+        seed: seeds every initializer, each with a number of its own.
+        momentum: of every BatchNorm layer: the share of the old moving statistics that a step keeps.
+        scaling: "backbone" scales images as the network's pretrained weights expect; "unit" leaves them in [0, 1].
+
+    Raises:
+        ModelError: an image side is too small, or there are fewer than two classes.
+    """
+    architecture = architecture_named(name)
+    if min(prepared[:2]) < architecture.smallest:
+        raise ModelError(
+            f"image-size = {min(prepared[:2])}: {name} takes images from {architecture.smallest} pixels up; "
+            f"set image-size to {architecture.smallest} or more (images are resized inside the model)"
+        )
+    if classes < 2:
+        raise ModelError(f"{classes} classes: a model has one logit a class, never fewer than two")
+    inputs = keras.Input(prepared, name="prepared")
+    features = architecture.features(prepared)
+    draw = np.random.default_rng(seed)
+
+    def rebuilt(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = seeded_config(layer.get_config(), draw)
+        # TensorFlow's graphs, which the export goes through, refuse names that Keras takes.
+        config["name"] = keras_name(str(config["name"]))
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return FusedBatchNormalization.from_config({**config, "momentum": momentum})
+        # Exactly Keras' layers: what inherits from them may compute something else.
+        return FASTER.get(layer.__class__, layer.__class__).from_config(config)
+
+    # Keras' own models draw from a global generator and fix the momentum: rebuild their layers with ours.
+    backbone = _rebuilt(name, features, rebuilt)
+    head = keras.layers.Dense.from_config(
+        seeded_config(keras.layers.Dense(classes, name="logits").get_config(), draw)
+    )
+    scale = architecture.scale or shown_scale(features)
+    scaled = scale(inputs) if scaling == "backbone" else inputs
+    return keras.Model(inputs, head(backbone(scaled)), name=keras_name(name))
+
+
+def shown_scale(features: keras.Model) -> Callable[[Any], Any]:
+    """Return what brings images in [0, 1] to the range that a user's network scales by itself.
+
+    Example:
+        >>> network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255)])
+        >>> float(keras.ops.max(shown_scale(network)(np.ones((1, 8, 8, 1)))))
+        255.0
+    """
+    shown = recognised_range(features) or UNIT
+    if shown == UNIT:
+        return lambda images: images
+    return lambda images: keras.layers.Rescaling(shown.high - shown.low, shown.low, name="scale")(images)
+
+
+def _rebuilt(
+    name: str, features: keras.Model, rebuilt: Callable[[keras.layers.Layer], keras.layers.Layer]
+) -> keras.Model:
+    try:
+        return keras.models.clone_model(features, clone_function=rebuilt)
+    except Exception as error:  # whatever a user's own layers raise
+        raise ModelError(
+            f'model "{name}": its layers cannot be built anew from what get_config returns: {first_line(error)}'
+        ) from error
+
+
+def seeded_config(config: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    """Return a layer's configuration with a seed of its own in every initializer that has one."""
+    seeded = dict(config)
+    for key, value in config.items():
+        if key.endswith("_initializer") and isinstance(value, dict) and "seed" in value.get("config", {}):
+            seeded[key] = {**value, "config": {**value["config"], "seed": int(draw.integers(2**31))}}
+    return seeded

@@ -1,0 +1,60 @@
+"""Pretrained weights: put into the backbone of a network."""
+
+import warnings
+from pathlib import Path
+
+import keras
+
+from fedrobust.errors import first_line
+from fedrobust.models.architecture import Architecture, ModelError
+from fedrobust.models.architectures import architecture_named
+from fedrobust.models.keras_file import ModelFileError, check_finite
+
+
+def load_backbone_weights(network: keras.Model, name: str, weights: str, path: Path | None) -> None:
+    """Put pretrained weights into the backbone of `network`; its head keeps its random ones.
+
+    Args:
+        network: from `build_network`.
+        name: its architecture.
+        weights: "imagenet" or the path as the user wrote it, for messages.
+        path: the file for anything but "imagenet": Keras 3 weights of the backbone without its top.
+
+    Raises:
+        ModelError: there are no such weights, they cannot be had, or they do not fit.
+    """
+    architecture = architecture_named(name)
+    backbone = next(layer for layer in network.layers if isinstance(layer, keras.Model))
+    if weights == "imagenet":
+        pretrained = _download_imagenet(name, architecture)
+    else:
+        # A weights file names Keras' own layer classes, which the rebuilt backbone no longer has.
+        pretrained = architecture.features(backbone.input_shape[1:])
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore"
+                )  # a line for every layer that is missing; the error says it in one
+                pretrained.load_weights(path)
+            check_finite(pretrained, f"model.weights = {weights!r}: {path}")
+        except ModelFileError:
+            raise
+        except Exception as error:  # no weights, others, damaged ones: Keras raises many kinds
+            raise ModelError(
+                f"model.weights = {weights!r}: {path} does not hold weights of {name} without its top: "
+                f"{first_line(error)}"
+            ) from error
+    backbone.set_weights(pretrained.get_weights())
+
+
+def _download_imagenet(name: str, architecture: Architecture) -> keras.Model:
+    if not architecture.imagenet:
+        raise ModelError(f'model.weights = "imagenet": {name} has none; choose "random" or a file')
+    build = getattr(keras.applications, architecture.imagenet)
+    try:
+        return build(include_top=False, weights="imagenet", input_shape=(224, 224, 3), pooling="avg")
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise ModelError(
+            f'model.weights = "imagenet": the weights of {name} could not be downloaded ({error}). '
+            "Offline, give the path of a weights file, or put Keras' file into ~/.keras/models"
+        ) from error
