@@ -1,6 +1,8 @@
 """Losses, random numbers, threats and the ways in and out of models: each beside its formula."""
 
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from scipy.special import ndtri
 from fedrobust.evasion import Ensemble, Threat, attack, attack_named
 from fedrobust.evasion.attacks.gradient.apgd import AutoPGDFocused
 from fedrobust.evasion.chance import apart, integers, keys_of, normal, signs, uniform
+from fedrobust.evasion.contract import Attack
 from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.models import model_file
 from fedrobust.evasion.models.losses import LOSSES, NUMBERS, slopes
@@ -355,6 +358,126 @@ def test_progress_counts_passes_over_all_chunks():
     assert said[-1] == Progress(30, 0)
     done = [one.done for one in said]
     assert done == sorted(done)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning(Attack):
+    """Learns from all images together: what it was given is kept."""
+
+    prepares_per_epsilon: ClassVar[bool] = True
+    given: list = field(default_factory=list)
+    bound: float = 0.0
+
+    @property
+    def spent(self):
+        return 10, 1
+
+    def prepared(self, *given):
+        self.given.append(given)
+        return replace(self, bound=given[4])
+
+    def run(self, hunt):
+        hunt.look(hunt.clean + self.bound)
+        hunt.keep()
+
+
+class LearningOnce(Learning):
+    prepares_per_epsilon: ClassVar[bool] = False
+
+
+@pytest.mark.parametrize(("kind", "times"), [(Learning, 2), (LearningOnce, 1)])
+def test_what_learns_from_all_images_is_given_them_for_every_epsilon_or_once(kind, times):
+    spec, images, labels = kind(), shades(0.2, 0.3, 0.4, 0.45), np.zeros(4, np.int32)
+    target = Bright()
+    done = attack(target, images, labels, spec, Threat(), [0.15, 0.07], seed=3)
+    assert done.epsilons == (0.07, 0.15)
+    assert len(spec.given) == times
+    for given, epsilon in zip(spec.given, done.epsilons, strict=False):
+        np.testing.assert_array_equal(given[1], images)
+        np.testing.assert_array_equal(given[2], labels)
+        assert (given[0], given[3:]) == (target, (Threat(), epsilon, 3))
+    assert done.shared == (10 * times, times)
+    assert done.success.tolist() == [[False] * 3 + [True], [False, False, times == 2, True]]
+    moved = 0.15 if times == 2 else 0.07
+    np.testing.assert_allclose(done.distance, [[0.07] * 4, [moved] * 3 + [0.07]], atol=1e-6)
+    np.testing.assert_allclose(
+        done.images[1, :, 0, 0, 0], [0.2 + moved, 0.3 + moved, 0.4 + moved, 0.52], atol=1e-6
+    )
+    assert (done.attack, done.threat) == (repr(spec), Threat())
+    np.testing.assert_array_equal(done.labels, labels)
+    assert done.queries.tolist() == [3, 3, 3, 2]
+    assert done.gradients.tolist() == [0] * 4
+    assert done.accuracy.tolist() == [0.75, 0.5 if times == 2 else 0.75]
+    assert done.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "threat", "epsilons", "images", "labels", "message"),
+    [
+        ("pgd(target=3)", Threat(), [0.1], shades(0.2), [0], "target = 3: the model has classes 0 to 2"),
+        ("fgsm", Threat(), [0.1], shades(0.2), [3], "labels run from 3 to 3: the model has classes 0 to 2"),
+        (
+            "fgsm",
+            Threat(),
+            [0.1],
+            shades(0.2),
+            [-1],
+            "labels run from -1 to -1: the model has classes 0 to 2",
+        ),
+        ("fgsm", Threat(), [0.1], shades(0.2), [0, 1], "labels have shape (2,): give (1,), one an image"),
+        ("fgsm", Threat(), [0.0], shades(0.2), [0], "epsilons = [0.0]: give at least one, each above 0"),
+        ("fgsm", Threat(), [], shades(0.2), [0], "epsilons = []: give at least one, each above 0"),
+        ("fgsm", Threat(), [0.1], shades(1.2), [0], "images run from "),
+        ("fgsm", Threat(), [0.1], shades(-0.1), [0], "images run from "),
+        ("fgsm", Threat(norm="l0"), [1], shades(0.2), [0], "norm = 'l0': FGSM searches in linf, l2"),
+        (
+            "jsma",
+            Threat(norm="l0"),
+            [1.5],
+            shades(0.2),
+            [0],
+            "epsilons = [1.5]: with norm l0 they count pixels; give whole numbers",
+        ),
+        (
+            "fgsm",
+            Threat(tied=True),
+            [0.1],
+            shades(0.2),
+            [0],
+            "tied = True: images have 1 channel; only colour channels can be tied",
+        ),
+        (
+            "fgsm",
+            Threat(),
+            [0.1],
+            np.zeros((0, 2, 2, 1)),
+            [],
+            "images have shape (0, 2, 2, 1): the model's are (n, (2, 2, 1)), n >= 1",
+        ),
+    ],
+)
+def test_what_cannot_be_attacked_is_refused(spec, threat, epsilons, images, labels, message):
+    with pytest.raises(ThreatError) as refused:
+        attack(Bright(), images, np.array(labels, np.int32), spec, threat, epsilons)
+    assert str(refused.value).startswith(message)
+
+
+def test_one_channel_of_tied_images_is_attacked_and_distances_are_in_colour():
+    class Colour(Bright):
+        shape = (2, 2, 3)
+
+    grey = np.repeat(shades(0.4, 0.45), 3, axis=3)
+    with pytest.raises(ThreatError) as refused:
+        attack(Colour(), grey * [1, 1, 0.9], np.zeros(2, int), "noise", Threat(tied=True), [0.1])
+    assert str(refused.value) == (
+        "tied = True: the channels of these images differ: they are no copies of a grey one"
+    )
+    for norm, size in (("linf", 0.1), ("l2", 0.1 * np.sqrt(12))):
+        threat = Threat(norm=norm, tied=True)
+        done = attack(Colour(), grey, np.zeros(2, int), "radial-probes(radii=1)", threat, [size])
+        assert done.images.shape == (1, 2, 2, 2, 3)
+        assert done.success.tolist() == [[False, True]]
+        assert done.distance[0].max() == pytest.approx(size, rel=1e-5)
 
 
 def test_an_ensembles_parts_are_autoattacks_and_focused_restarts():

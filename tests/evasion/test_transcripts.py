@@ -233,6 +233,30 @@ def test_smoothed_pgd(threat, epsilon, noise):
     follow(model, spec, threat, epsilon, walk())
 
 
+@pytest.mark.parametrize(
+    ("target", "place"),
+    [("'least-likely'", -1), ("'second'", 0), ("2", None)],
+    ids=["least", "second", "two"],
+)
+def test_steps_towards_a_class(target, place):
+    """The likeliest or least likely wrong class of the clean image, or one that is named."""
+    model = Waves(lead=100)
+    order = 1 + np.argsort(-model.answer(CLEAN)[1:])
+    aim = 2 if place is None else int(order[place])
+    into = inside(LINF, 0.15)
+
+    def walk():
+        if place is not None:
+            yield CLEAN
+        image = CLEAN
+        for _ in range(3):
+            slope = model.seen((yield image), "difference", aim).slope
+            image = into(image + 0.05 * np.sign(slope))
+        yield image
+
+    follow(model, f"bim(steps=3, loss='margin', target={target})", LINF, 0.15, walk())
+
+
 def auto_pgd(model, threat, epsilon, steps, start, marks, loss="margin", target=None):
     """Croce and Hein (2020), Algorithm 1."""
     into = inside(threat, epsilon)
