@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.audit import answers, outputs, slopes, strength
+from fedrobust.audit.checks import (
+    attack_strength,
+    behaviour,
+    comparison,
+    gradient_masking,
+    model,
+    obfuscated_gradients,
+    protocol,
+)
 from fedrobust.audit.evidence import Evidence
 from fedrobust.audit.figures import clinical_record, share_record
 from fedrobust.audit.finding import Finding
@@ -37,36 +45,36 @@ def of_model(check: Callable[[Evidence], Finding]) -> Check:
 
 
 CHECKS: tuple[Check, ...] = (
-    of_model(outputs.outputs_are_logits),
-    of_model(outputs.deterministic),
-    answers.split_and_n,
-    answers.enough_images,
-    answers.collapse_clean,
-    of_model(outputs.batchnorm_gap),
-    of_model(outputs.gradient_health),
-    of_model(slopes.gradient_predicts_the_change),
-    of_model(slopes.no_jump_at_the_boundary),
-    strength.loss_swap,
-    strength.iterative_beats_single_step,
-    strength.monotone,
-    strength.large_epsilon,
-    strength.converged,
-    strength.restarts,
-    strength.substitute_gradients,
-    strength.below_the_head,
-    strength.smoothed_gradients,
-    strength.black_box,
-    strength.asked_seriously,
-    strength.transfer,
-    strength.label_leaking,
-    strength.attack_validated,
-    answers.catastrophic_overfitting,
-    answers.collapse_attacked,
-    answers.keeps_its_lead,
-    answers.control,
-    answers.unseen_attack,
-    answers.realisable,
-    answers.int8_twin,
+    of_model(model.outputs_are_logits),
+    of_model(model.deterministic),
+    protocol.split_and_n,
+    behaviour.enough_images,
+    behaviour.collapse_clean,
+    of_model(model.batchnorm_gap),
+    of_model(model.gradient_health),
+    of_model(obfuscated_gradients.gradient_predicts_the_change),
+    of_model(obfuscated_gradients.no_jump_at_the_boundary),
+    gradient_masking.loss_swap,
+    gradient_masking.iterative_beats_single_step,
+    attack_strength.monotone,
+    attack_strength.large_epsilon,
+    attack_strength.converged,
+    attack_strength.restarts,
+    gradient_masking.substitute_gradients,
+    gradient_masking.below_the_head,
+    gradient_masking.smoothed_gradients,
+    gradient_masking.black_box,
+    attack_strength.asked_seriously,
+    gradient_masking.transfer,
+    gradient_masking.label_leaking,
+    attack_strength.attack_validated,
+    protocol.catastrophic_overfitting,
+    behaviour.collapse_attacked,
+    behaviour.keeps_its_lead,
+    comparison.control,
+    protocol.unseen_attack,
+    protocol.realisable,
+    comparison.int8_twin,
 )
 
 

@@ -18,6 +18,11 @@ class Outcome(StrEnum):
     """It would have cost more than the effort asked for allows."""
 
 
+def outcome_of(failed: object) -> Outcome:
+    """Return how a check ended that came to a conclusion; `failed` is read as true or false."""
+    return Outcome.FAILED if failed else Outcome.PASSED
+
+
 class Weight(StrEnum):
     """What follows from a check that failed."""
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import binomtest
 
 from fedrobust.audit.finding import share
+from fedrobust.audit.mcnemar import mcnemar
 from fedrobust.errors import ConfigError
 from fedrobust.evaluation.intervals import wilson
 from fedrobust.evasion.models.protocol import Labels, Logits
@@ -144,16 +144,13 @@ def better_readings(
 def by_chance(more: NDArray[np.bool_], less: NDArray[np.bool_]) -> float:
     """Return the probability of so many more right answers than another reading's, if both were equally good.
 
-    McNemar's exact test (1947), one-sided.
+    By `mcnemar`.
 
     Example:
         >>> by_chance(np.ones(5, bool), np.zeros(5, bool)), by_chance(np.zeros(5, bool), np.ones(5, bool))
         (0.03125, 1.0)
     """
-    gained, lost = int((more & ~less).sum()), int((less & ~more).sum())
-    if gained + lost == 0:
-        return 1.0
-    return float(binomtest(gained, gained + lost, alternative="greater").pvalue)
+    return mcnemar(int((more & ~less).sum()), int((less & ~more).sum()))
 
 
 def check_reading(

@@ -241,3 +241,8 @@ class Search:
         for result in results:
             standing &= ~result.broken(self.epsilon, len(standing))
         return standing
+
+
+def broken_images(search: Search, result: Result) -> NDArray[np.bool_]:
+    """Return which of all images of a search one of its attacks broke at the verdict's epsilon, (n,)."""
+    return result.broken(search.epsilon, len(search.evidence.subject))

@@ -3,15 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrobust.audit.evidence import SAMPLE, Evidence, spread
-from fedrobust.audit.finding import Finding, Outcome, Weight, share
 from fedrobust.evasion import Target
-from fedrobust.evasion.chance import keys_of, normal, uniform
+from fedrobust.evasion.chance import keys_of, normal
 from fedrobust.evasion.models.protocol import Labels, decided, margins
 from fedrobust.evasion.threat import Images, Threat, column
 
@@ -24,25 +21,10 @@ MIDDLE = 2 / 255
 NEAR = 0.5
 """How far a finite difference may be from what the gradient predicts, as a share of it."""
 
-EXPLAINED = (0.95, 0.5, 0.2)
-"""Share of the images whose gradient has to predict the change along itself over the short, middle and long step.
-
-Measured at 2/255 on PneumoniaMNIST. Networks that hide nothing: 0.98 to 1.0 over the short step; over a quarter of
-epsilon and over all of it 1.0 and 0.99 (three convolutions), 0.82 and 0.46 (MobileNetV2 trained with FGSM). Networks
-whose gradient is another model's, stopped, flipped, or that of a ripple: below 0.1 over at least one of them.
-"""
 
 DIRECTIONS = 6
 """Random directions of each kind that an image is moved along."""
 
-PAIRS = 128
-"""Pairs of images of different classes whose boundary is looked for."""
-
-JUMP = 0.2
-"""Share of the margin between two images that may be lost within a sixteenth of epsilon.
-
-Measured on PneumoniaMNIST at 2/255: up to 0.02 for networks that hide nothing, from 0.84 up for saturated ones.
-"""
 
 Direction = Callable[[Images, NDArray[np.uint64], int], Images]
 """(images, keys of the images, a counter) -> a direction for each image."""
@@ -151,61 +133,6 @@ def lengths_of(epsilon: float, threat: Threat, size: int) -> tuple[float, float,
     return min(longest / 16, SMALL * many), longest / 4, longest
 
 
-def gradient_predicts_the_change(evidence: Evidence) -> Finding:
-    """The gradient is the slope of what the model answers."""
-    check = "obfuscated gradients: finite differences disagree"
-    rule = (
-        "clean and at a random point of the ball, the gradient predicts the change of the margin within a half: over a "
-        "step of 0.0001 for at least 95 % of the images, along itself and along random directions, white and of low "
-        "frequency; along itself over a quarter of epsilon (at most half a grey level) for 50 %, over all of it (at "
-        "most two) for 20 %"
-    )
-    source = (
-        "finite differences; Athalye et al. (2018), arXiv:1802.00420; Carlini et al. (2019), arXiv:1902.06705"
-    )
-    if not evidence.differentiable:
-        sentence = "The model has no gradient to compare with: see vanishing gradient."
-        return Finding(check, Outcome.NOT_APPLICABLE, Weight.NOT_PROVEN, "-", rule, sentence, source, {})
-    subject, plan = evidence.subject, evidence.plan
-    rows = spread(np.flatnonzero(evidence.right), SAMPLE)
-    if not len(rows):
-        sentence = "No image is right: there is no margin to follow."
-        return Finding(check, Outcome.NOT_APPLICABLE, Weight.NOT_PROVEN, "-", rule, sentence, source, {})
-    clean, labels = subject.images[rows], subject.labels[rows]
-    keys = keys_of(plan.seed, rows)
-    change = 2 * uniform(keys, 0, clean.shape[1:]) - 1
-    inside = plan.threat.project(
-        clean + np.float32(plan.value) * change.astype(np.float32), clean, plan.value
-    )
-    shares: dict[str, dict[str, Any]] = {}
-    for place, images in (("clean", clean), ("in the ball", inside)):
-        seen = explained(evidence.target, images, labels, plan.threat, plan.value, plan.seed)
-        shares[place] = {
-            "everywhere": float(seen.nearby.mean()),
-            "along the gradient": [float(value) for value in seen.along.mean(axis=1)],
-            "along random directions": float(seen.white.mean()),
-            "along low frequencies": float(seen.low.mean()),
-        }
-    nearby = min(one["everywhere"] for one in shares.values())
-    along = np.min([one["along the gradient"] for one in shares.values()], axis=0)
-    n = len(rows)
-    failed = nearby < EXPLAINED[0] or bool((along[1:] < EXPLAINED[1:]).any())
-    return Finding(
-        check,
-        Outcome.FAILED if failed else Outcome.PASSED,
-        Weight.NOT_PROVEN,
-        f"it does for {100 * nearby:.1f} % of {n} images nearby, for {100 * along[1]:.0f} and {100 * along[2]:.0f} % "
-        "along itself further away",
-        rule,
-        "The gradient does not predict what the model answers a small step further: it is not the model's, or says "
-        "nothing about steps of this size, and attacks that follow it are misled."
-        if failed
-        else "The gradient is the slope of what the model answers.",
-        source,
-        {"n": n, "steps": list(lengths_of(plan.value, plan.threat, clean[0].size)), **shares},
-    )
-
-
 def jumps(target: Target, first: Images, second: Images, threat: Threat, step: float) -> NDArray[np.float64]:
     """Return how much of the margin between two images is lost at one place, for each pair, (pairs,).
 
@@ -237,37 +164,6 @@ def jumps(target: Target, first: Images, second: Images, threat: Threat, step: f
     return np.abs(here - there) / np.maximum(np.abs(ends), 1e-300)
 
 
-def no_jump_at_the_boundary(evidence: Evidence) -> Finding:
-    """The answers turn gradually from one class to the other."""
-    check = "obfuscated gradients: saturated at the class boundary"
-    rule = (
-        f"between two images of different classes at most {100 * JUMP:.0f} % of the change of the margin happens "
-        "within a sixteenth of epsilon of the boundary, for at least 95 % of the pairs"
-    )
-    source = "this project; on saturated outputs: Carlini and Wagner (2016), arXiv:1608.04644"
-    subject, plan = evidence.subject, evidence.plan
-    first, second = _pairs(evidence)
-    if not len(first):
-        sentence = "There are no two images of different classes that the model is right about."
-        return Finding(check, Outcome.NOT_APPLICABLE, Weight.NOT_PROVEN, "-", rule, sentence, source, {})
-    lost = jumps(subject.target, subject.images[first], subject.images[second], plan.threat, plan.value / 16)
-    jumping, n = int((~(lost <= JUMP)).sum()), len(lost)
-    failed = jumping > 0.05 * n
-    return Finding(
-        check,
-        Outcome.FAILED if failed else Outcome.PASSED,
-        Weight.NOT_PROVEN,
-        f"{share(jumping, n)} pairs jump; the median pair loses {100 * float(np.median(lost)):.1f} % there",
-        rule,
-        "The scores turn over at the boundary and say nothing of it elsewhere: the outputs are saturated, and an "
-        "attack that climbs them does not see where it has to go."
-        if failed
-        else "The scores fall gradually towards the boundary: an attack can see where it has to go.",
-        source,
-        {"jumping": jumping, "n": n, "median": float(np.median(lost))},
-    )
-
-
 def low_frequency(images: Images, keys: NDArray[np.uint64], counter: int) -> Images:
     """Return a random mixture of the sixteen slowest cosine waves for each image, in the images' shape."""
     _, height, width, channels = images.shape
@@ -288,15 +184,3 @@ def _cosines(size: int, waves: int) -> NDArray[np.float32]:
 
 def _margins(target: Target, images: Images, labels: Labels) -> NDArray[np.float64]:
     return margins(decided(target.logits(images), labels), labels)
-
-
-def _pairs(evidence: Evidence) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return rows of pairs of images of different classes that the model is right about."""
-    labels, right = evidence.subject.labels, np.flatnonzero(evidence.right)
-    draw = np.random.default_rng(evidence.plan.seed)
-    first, second = draw.permutation(right), draw.permutation(right)
-    # Every image meets a few others; pairs of one class are left out.
-    partners = [(first, np.roll(second, turn)) for turn in range(8)]
-    one, other = (np.concatenate(side) for side in zip(*partners, strict=True))
-    different = labels[one] != labels[other]
-    return one[different][:PAIRS], other[different][:PAIRS]

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fedrobust.audit import Plan, Subject
+from fedrobust.audit import CHECKS, Plan, Subject
 from fedrobust.audit.evidence import Result
 from fedrobust.audit.finding import Finding, Outcome, Weight
 from fedrobust.audit.review import ADVICE
@@ -84,3 +84,8 @@ def told(found: Finding, outcome: Outcome, weight: Weight = Weight.NOT_PROVEN) -
     assert (found.outcome, found.weight) == (outcome, weight)
     assert found.check in ADVICE
     return found.figure, found.sentence
+
+
+def named(check: str):
+    """Return a check of the audit by its function's name."""
+    return next(one for one in CHECKS if one.__name__ == check)

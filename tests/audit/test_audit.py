@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from fedrobust.audit import CARD_SCHEMA, CHECKS, Evidence, Outcome, Plan, Subject, Verdict, Weight
-from fedrobust.audit.answers import collapse_attacked
+from fedrobust.audit.checks.behaviour import collapse_attacked
 from fedrobust.audit.collapse import signs_of_collapse
 from fedrobust.audit.evidence import Result
 from fedrobust.audit.finding import Finding
-from fedrobust.audit.strength import mcnemar
+from fedrobust.audit.mcnemar import mcnemar
 from fedrobust.audit.verdict import Tally
 from fedrobust.config import ConfigError
 from fedrobust.evasion import NotDifferentiableError

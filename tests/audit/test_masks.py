@@ -8,16 +8,10 @@ import pytest
 from keras import ops
 
 from fedrobust.audit import Evidence, Outcome, Plan, Subject
-from fedrobust.audit.outputs import deterministic
-from fedrobust.audit.slopes import (
-    explained,
-    gradient_predicts_the_change,
-    jumps,
-    lengths_of,
-    low_frequency,
-    no_jump_at_the_boundary,
-)
-from fedrobust.audit.strength import below_the_head, substitute_gradients
+from fedrobust.audit.checks.gradient_masking import below_the_head, substitute_gradients
+from fedrobust.audit.checks.model import deterministic
+from fedrobust.audit.checks.obfuscated_gradients import gradient_predicts_the_change, no_jump_at_the_boundary
+from fedrobust.audit.slopes import explained, jumps, lengths_of, low_frequency
 from fedrobust.evasion import Threat, attack
 from fedrobust.evasion.chance import keys_of
 from fedrobust.evasion.models.hidden_layers import hidden_read_outs

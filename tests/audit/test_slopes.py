@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from fedrobust.audit import Outcome, Plan, Weight, slopes
+from fedrobust.audit.checks import obfuscated_gradients
+from fedrobust.audit.checks.obfuscated_gradients import PAIRS
 from fedrobust.audit.evidence import SAMPLE
-from fedrobust.audit.slopes import PAIRS, explained, jumps, lengths_of, low_frequency
+from fedrobust.audit.slopes import explained, jumps, lengths_of, low_frequency
 from fedrobust.evasion import Threat
 from fedrobust.evasion.chance import keys_of, normal
 from fedrobust.evasion.models.protocol import Slopes
@@ -272,7 +274,7 @@ CHECK = "obfuscated gradients: finite differences disagree"
 
 @pytest.mark.parametrize(("lie", "failed"), [(1.0, False), (-1.0, True)])
 def test_a_gradient_that_predicts_the_change_passes(lie, failed):
-    found = slopes.gradient_predicts_the_change(evidence(linear(lie), *labelled()))
+    found = obfuscated_gradients.gradient_predicts_the_change(evidence(linear(lie), *labelled()))
     figure, sentence = told(found, FAILED if failed else PASSED)
     part = 0 if failed else 100
     assert figure == (
@@ -330,8 +332,8 @@ def partly(bad, over=0, inside=False, n=40):
 )
 def test_shares_of_the_images_decide_at_either_place(monkeypatch, over, bad, failed, inside):
     made, some, calls = partly(bad, over, inside)
-    monkeypatch.setattr(slopes, "explained", some)
-    found = slopes.gradient_predicts_the_change(made)
+    monkeypatch.setattr(obfuscated_gradients, "explained", some)
+    found = obfuscated_gradients.gradient_predicts_the_change(made)
     assert found.failed == failed
     figures = [100.0, 100.0, 100.0]
     figures[over] -= 100 * bad / 40
@@ -351,20 +353,26 @@ def test_at_most_so_many_images_that_are_right_are_asked():
     shown, labels = labelled(300)
     right = np.arange(300) >= 20
     made = evidence(linear(), shown, labels, right)
-    found = slopes.gradient_predicts_the_change(made)
+    found = obfuscated_gradients.gradient_predicts_the_change(made)
     assert found.details["n"] == SAMPLE == 256
-    few = slopes.gradient_predicts_the_change(evidence(linear(), shown, labels, np.arange(300) < 7))
+    few = obfuscated_gradients.gradient_predicts_the_change(
+        evidence(linear(), shown, labels, np.arange(300) < 7)
+    )
     assert few.details["n"] == 7
 
 
 def test_without_a_gradient_or_a_right_image_there_is_nothing_to_follow():
     shown, labels = labelled()
-    blind = slopes.gradient_predicts_the_change(evidence(None, shown, labels, differentiable=False))
+    blind = obfuscated_gradients.gradient_predicts_the_change(
+        evidence(None, shown, labels, differentiable=False)
+    )
     sentence = "The model has no gradient to compare with: see vanishing gradient."
     assert told(blind, NOT_APPLICABLE) == ("-", sentence)
-    wrong = slopes.gradient_predicts_the_change(evidence(linear(), shown, labels, np.zeros(40, bool)))
+    wrong = obfuscated_gradients.gradient_predicts_the_change(
+        evidence(linear(), shown, labels, np.zeros(40, bool))
+    )
     assert told(wrong, NOT_APPLICABLE) == ("-", "No image is right: there is no margin to follow.")
-    good = slopes.gradient_predicts_the_change(evidence(linear(), shown, labels))
+    good = obfuscated_gradients.gradient_predicts_the_change(evidence(linear(), shown, labels))
     for found in (blind, wrong, good):
         assert found.check == CHECK
         assert found.source == (
@@ -388,12 +396,12 @@ def bright_and_dark(n=40):
 def test_a_saturated_head_jumps_at_the_boundary(saturated):
     model = Formula((lambda x: np.tanh(1e4 * mean(x))) if saturated else mean, None)
     made = evidence(None, *bright_and_dark(), raw=model)
-    found = slopes.no_jump_at_the_boundary(made)
+    found = obfuscated_gradients.no_jump_at_the_boundary(made)
     figure, sentence = told(found, FAILED if saturated else PASSED)
     n = found.details["n"]
     assert n == PAIRS == 128
     assert found.details["jumping"] == (n if saturated else 0)
-    first, second = slopes._pairs(made)
+    first, second = obfuscated_gradients._pairs(made)
     lost = jumps(model, made.subject.images[first], made.subject.images[second], Threat(), 2 / 255 / 16)
     median = float(np.median(lost))
     assert found.details["median"] == median
@@ -418,8 +426,8 @@ def test_one_pair_in_twenty_may_jump(monkeypatch, bad, value, failed):
         assert step == 2 / 255 / 16
         return np.where(np.arange(len(first)) < bad, value, 0.1)
 
-    monkeypatch.setattr(slopes, "jumps", lost)
-    found = slopes.no_jump_at_the_boundary(evidence(None, *bright_and_dark(), raw=object()))
+    monkeypatch.setattr(obfuscated_gradients, "jumps", lost)
+    found = obfuscated_gradients.no_jump_at_the_boundary(evidence(None, *bright_and_dark(), raw=object()))
     assert found.failed == failed
     assert found.details["jumping"] == (bad if value != 0.2 else 0)
 
@@ -427,24 +435,28 @@ def test_one_pair_in_twenty_may_jump(monkeypatch, bad, value, failed):
 def test_pairs_are_of_two_classes_and_right():
     labels = np.arange(60, dtype=np.int32) % 3
     right = np.arange(60) >= 10
-    first, second = slopes._pairs(evidence(None, None, labels, right))
+    first, second = obfuscated_gradients._pairs(evidence(None, None, labels, right))
     assert len(first) == len(second) == PAIRS
     assert (labels[first] != labels[second]).all()
     assert min(first.min(), second.min()) >= 10
     assert len(np.unique(first)) > 40
     pairs = {(one, other) for one, other in zip(first.tolist(), second.tolist(), strict=True)}
     assert len(pairs) == PAIRS, "none twice"
-    again, _ = slopes._pairs(evidence(None, None, labels, right))
+    again, _ = obfuscated_gradients._pairs(evidence(None, None, labels, right))
     np.testing.assert_array_equal(first, again)
 
 
 def test_without_two_classes_there_is_no_boundary():
     shown, _ = labelled()
-    one_class = slopes.no_jump_at_the_boundary(evidence(None, shown, np.zeros(40, np.int32), raw=object()))
+    one_class = obfuscated_gradients.no_jump_at_the_boundary(
+        evidence(None, shown, np.zeros(40, np.int32), raw=object())
+    )
     sentence = "There are no two images of different classes that the model is right about."
     assert told(one_class, NOT_APPLICABLE) == ("-", sentence)
     assert one_class.details == {}
-    both = slopes.no_jump_at_the_boundary(evidence(None, *bright_and_dark(), raw=Formula(mean, None)))
+    both = obfuscated_gradients.no_jump_at_the_boundary(
+        evidence(None, *bright_and_dark(), raw=Formula(mean, None))
+    )
     for found in (one_class, both):
         assert found.weight is Weight.NOT_PROVEN
         assert found.check == "obfuscated gradients: saturated at the class boundary"

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from fedrobust.audit import Outcome, Plan, Weight
-from fedrobust.audit.answers import KEPT, Lead, enough_images, keeps_its_lead
+from fedrobust.audit.checks.behaviour import KEPT, enough_images, keeps_its_lead
 from fedrobust.audit.collapse import too_few
+from fedrobust.audit.lead import Lead
 from fedrobust.config import ConfigError
 from fedrobust.evasion import Threat
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from fedrobust.audit import Outcome, Plan, strength
-from fedrobust.audit.strength import mcnemar
+from fedrobust.audit import Outcome, Plan
+from fedrobust.audit.checks import attack_strength, gradient_masking
+from fedrobust.audit.mcnemar import mcnemar
 from fedrobust.evasion import Threat
-from tests.audit.made_up import EPSILON, result, search, told, white_box
+from tests.audit.made_up import EPSILON, named, result, search, told, white_box
 
 PASSED, FAILED = Outcome.PASSED, Outcome.FAILED
 NOT_APPLICABLE, NOT_MADE = Outcome.NOT_APPLICABLE, Outcome.NOT_MADE
@@ -41,7 +42,7 @@ def test_pairs_that_differ_one_way_are_more_than_chance_from_five_on():
 )
 def test_another_loss_breaks_no_more(n, only_margin, only_entropy, failed):
     both, more = 20, 20 + only_margin
-    found = strength.loss_swap(
+    found = gradient_masking.loss_swap(
         search(
             n,
             textbook=result([*range(both), *range(more, more + only_entropy)], n=n),
@@ -66,7 +67,7 @@ def test_another_loss_breaks_no_more(n, only_margin, only_entropy, failed):
 @pytest.mark.parametrize("found_by", ["pgd", "longer"])
 def test_one_step_breaks_what_many_break(n, lost, failed, found_by):
     parts = {"pgd": result(0, n=n), "longer": result(0, n=n), found_by: result(range(lost, 30), n=n)}
-    found = strength.iterative_beats_single_step(search(n, single_step=result(20, n=n), **parts))
+    found = gradient_masking.iterative_beats_single_step(search(n, single_step=result(20, n=n), **parts))
     figure, sentence = told(found, outcome(failed))
     assert figure == f"{lost} of {n} ({100 * lost / n:.1f} %) broken by one step and not by many"
     assert sentence == (
@@ -90,7 +91,7 @@ def test_one_step_breaks_what_many_break(n, lost, failed, found_by):
 )
 def test_a_larger_epsilon_breaks_no_less(counts, rises):
     curve = result(*counts, epsilons=(0.01, 0.05, 0.1))
-    found = strength.monotone(search(curve=curve))
+    found = attack_strength.monotone(search(curve=curve))
     figure, sentence = told(found, outcome(bool(rises)))
     assert figure == (
         f"accuracy rises at {', '.join(map(str, rises))}" if rises else "falls or stays over 3 epsilons"
@@ -106,7 +107,7 @@ def test_a_larger_epsilon_breaks_no_less(counts, rises):
 def test_as_many_lost_as_won_is_no_rise_and_won_ones_count_against_it():
     def found(lost, won):
         first, second = range(lost), range(lost, lost + won)
-        return strength.monotone(search(curve=result(first, second, epsilons=(0.05, 0.123456))))
+        return attack_strength.monotone(search(curve=result(first, second, epsilons=(0.05, 0.123456))))
 
     assert not found(9, 9).failed
     assert not found(12, 4).failed
@@ -116,7 +117,7 @@ def test_as_many_lost_as_won_is_no_rise_and_won_ones_count_against_it():
 @pytest.mark.parametrize(("classes", "chance", "rule"), [(2, 100, "50 %"), (4, 50, "25 %")])
 def test_nobody_is_right_about_grey_images(classes, chance, rule):
     for right in (0, chance, chance + 1):
-        found = strength.large_epsilon(search(classes=classes, unbounded=result(200 - right)))
+        found = attack_strength.large_epsilon(search(classes=classes, unbounded=result(200 - right)))
         figure, sentence = told(found, outcome(right > chance))
         assert figure == f"{right} of 200 ({right / 2:.1f} %) right where every pixel may become grey"
         assert sentence == (
@@ -136,7 +137,7 @@ def test_nobody_is_right_about_grey_images(classes, chance, rule):
     ("n", "more", "failed"), [(200, 0, False), (200, 2, False), (200, 3, True), (50, 1, False), (50, 2, True)]
 )
 def test_more_of_the_same_finds_nothing_new(check, part, what, n, more, failed):
-    found = getattr(strength, check)(search(n, pgd=result(10, n=n), **{part: result(10 + more, n=n)}))
+    found = named(check)(search(n, pgd=result(10, n=n), **{part: result(10 + more, n=n)}))
     figure, sentence = told(found, outcome(failed))
     assert figure == f"{100 * more / n:+.1f} points of {n} images"
     assert sentence == (
@@ -149,7 +150,7 @@ def test_more_of_the_same_finds_nothing_new(check, part, what, n, more, failed):
 
 def test_what_breaks_at_a_smaller_epsilon_is_broken():
     curve = result(30, 10, epsilons=(EPSILON / 2, EPSILON))
-    assert strength.converged(search(pgd=result(10), longer=curve)).details["after"] == 30
+    assert attack_strength.converged(search(pgd=result(10), longer=curve)).details["after"] == 30
 
 
 # -- Attacks on what gradients left standing -------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def adding(check, *results, **settings):
     settings.setdefault("substituted", (None, ("Round", "Floor")))
     made = search(**settings)
     setattr(made, ADDING[check][0], list(results))
-    return getattr(strength, check)(made)
+    return named(check)(made)
 
 
 @pytest.mark.parametrize("check", ADDING)
@@ -240,7 +241,7 @@ def test_blind_searches_without_images_break_nothing():
 @pytest.mark.parametrize("check", ["below_the_head", "smoothed_gradients", "asked_seriously", "transfer"])
 def test_a_quick_audit_does_not_look_there_and_says_so(check):
     made = search(effort="quick", below=[], smoothed=[], black_box=[result(9)], transferred=[])
-    found = getattr(strength, check)(made)
+    found = named(check)(made)
     sentence = "Not made at the quick effort: run the audit with --effort standard."
     assert told(found, NOT_MADE) == ("-", sentence)
     assert found.details == {}
@@ -253,13 +254,13 @@ def test_how_seriously_a_model_was_asked_is_counted():
         result([], rows=range(64), name="hop-skip-jump(queries=1000)", queries=990.2),
         result([], rows=[], name="spsa(steps=20)", queries=0.0),
     ]
-    found = strength.asked_seriously(search(black_box=searches))
+    found = attack_strength.asked_seriously(search(black_box=searches))
     assert told(found, PASSED) == (
         "2 searches, up to 990 queries for each of up to 64 images",
         "The model was also attacked by somebody who sees nothing but its answers.",
     )
     assert found.details == {"queries": {"square(queries=1000)": 812, "hop-skip-jump(queries=1000)": 990}}
-    figure, _ = told(strength.asked_seriously(search(black_box=[])), PASSED)
+    figure, _ = told(attack_strength.asked_seriously(search(black_box=[])), PASSED)
     assert figure == "0 searches, up to 0 queries for each of up to 0 images"
 
 
@@ -280,7 +281,7 @@ def test_attacked_images_are_not_easier_than_clean_ones(first, second, text):
     single = result(first, second, epsilons=(0.05, 0.123456))
     made = search(single_step=single)
     made.evidence.right = np.arange(200) >= 20
-    found = strength.label_leaking(made)
+    found = gradient_masking.label_leaking(made)
     figure, sentence = told(found, outcome(bool(text)))
     assert figure == (f"better than clean at {text}" if text else "never better than clean")
     assert sentence == (
@@ -294,9 +295,9 @@ def test_attacked_images_are_not_easier_than_clean_ones(first, second, text):
 def test_what_is_lost_counts_against_what_is_gained():
     made = search(single_step=result([*range(5, 20), *range(50, 53)]))
     made.evidence.right = np.arange(200) >= 20
-    assert not strength.label_leaking(made).failed, "five gained, three lost"
+    assert not gradient_masking.label_leaking(made).failed, "five gained, three lost"
     made.single_step = result([*range(5), *range(50, 53)])
-    assert strength.label_leaking(made).figure == "better than clean at 0.1 (+12 images)"
+    assert gradient_masking.label_leaking(made).figure == "better than clean at 0.1 (+12 images)"
 
 
 HIDDEN = ("logits x 1024", "pgd(steps=20)")
@@ -318,7 +319,7 @@ def test_the_attack_sees_through_planted_masking(n, lost, won, failed):
     target = white_box()
     hidden = result([*range(lost, 40), *range(40, 40 + won)], n=n)
     made = search(n, pgd=result(40, n=n), target=target, runs={HIDDEN: hidden})
-    found = strength.attack_validated(made)
+    found = attack_strength.attack_validated(made)
     figure, sentence = told(found, outcome(failed))
     assert figure == f"{40 - lost + won} of {n} broken through hidden gradients, 40 without"
     assert sentence == (
@@ -341,7 +342,7 @@ def test_the_attack_breaks_a_control_at_a_large_epsilon(norm, far, left, failed)
         runs={CONTROL: result(200 - left)},
         plan=Plan(epsilon=EPSILON, threat=Threat(norm=norm)),
     )
-    found = strength.attack_validated(made)
+    found = attack_strength.attack_validated(made)
     figure, _ = told(found, outcome(failed))
     assert figure == f"200 images; {left} of 200 ({left / 2:.1f} %) of the control left at {far:.3g}"
     assert found.details == {"plain": 0, "n": 200, "control left": left}
@@ -351,7 +352,7 @@ def test_the_attack_breaks_a_control_at_a_large_epsilon(norm, far, left, failed)
 def test_one_failure_of_the_attack_is_enough():
     runs = {HIDDEN: result(10), CONTROL: result(200)}
     made = search(pgd=result(40), control=("twin", object()), runs=runs, target=white_box())
-    found = strength.attack_validated(made)
+    found = attack_strength.attack_validated(made)
     figure, _ = told(found, FAILED)
     assert (
         figure
@@ -360,11 +361,11 @@ def test_one_failure_of_the_attack_is_enough():
 
 
 def test_without_a_control_or_a_broken_image_there_is_nothing_to_try_the_attack_on():
-    found = strength.attack_validated(search(pgd=result(0), target=white_box()))
+    found = attack_strength.attack_validated(search(pgd=result(0), target=white_box()))
     sentence = "Nothing was broken, and no control was given: there is nothing to try the attack on."
     assert told(found, NOT_APPLICABLE) == ("-", sentence)
     assert found.details == {}
-    assert strength.attack_validated(search(pgd=result(1))).outcome is PASSED
+    assert attack_strength.attack_validated(search(pgd=result(1))).outcome is PASSED
 
 
 # -- What all of them say --------------------------------------------------------------------------------------------
@@ -469,13 +470,13 @@ def test_a_check_has_its_name_rule_and_source_whatever_comes_of_it(check):
         made[-1].transferred = made[-1].below = []
         made[-1].evidence.substituted = None
     for one in made:
-        found = getattr(strength, check)(one)
+        found = named(check)(one)
         assert (found.check, found.rule, found.source) == ABOUT[check]
 
 
 @pytest.mark.parametrize("check", list(ABOUT)[:9])
 def test_without_a_gradient_there_is_nothing_to_compare(check):
-    found = getattr(strength, check)(search_with(9, differentiable=False))
+    found = named(check)(search_with(9, differentiable=False))
     sentence = "The model has no gradient to attack by: see vanishing gradient."
     assert told(found, NOT_APPLICABLE) == ("-", sentence)
     assert found.details == {}

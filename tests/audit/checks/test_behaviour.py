@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from fedrobust.audit import Outcome, Plan, Weight, answers
-from fedrobust.audit.answers import Lead
+from fedrobust.audit import Outcome, Plan, Weight
+from fedrobust.audit.checks import behaviour, comparison, protocol
 from fedrobust.audit.collapse import collapse_of_counts, serious, signs_of_collapse, too_few
+from fedrobust.audit.lead import Lead, _ratio
 from fedrobust.evaluation.intervals import mean_of_proportions
 from fedrobust.evasion import StraightThrough, Threat, Transfer
-from tests.audit.made_up import EPSILON, result, search, told, white_box
+from tests.audit.made_up import EPSILON, named, result, search, told, white_box
 
 PASSED, FAILED, NOT_APPLICABLE = Outcome.PASSED, Outcome.FAILED, Outcome.NOT_APPLICABLE
 LABELS = np.arange(200, dtype=np.int32) % 2
@@ -66,13 +67,13 @@ FEW = np.array([0, 1] * 14, np.int32)
 
 
 def test_images_are_counted_with_their_classes():
-    found = answers.enough_images(search(classes=4))
+    found = behaviour.enough_images(search(classes=4))
     assert told(found, PASSED) == (
         "200 images of 4 classes",
         "There are images enough to tell the model from one that always gives the same answer.",
     )
     assert found.details == {"n": 200, "classes": 4}
-    few = answers.enough_images(search(labels=FEW))
+    few = behaviour.enough_images(search(labels=FEW))
     assert told(few, FAILED) == (
         too_few(FEW),
         "From so few images, or images of one class, nothing can be concluded about the model.",
@@ -82,7 +83,7 @@ def test_images_are_counted_with_their_classes():
 
 
 def test_a_model_that_always_says_the_same_is_degenerate():
-    found = answers.collapse_clean(search(clean=np.eye(2)[[0] * 200]))
+    found = behaviour.collapse_clean(search(clean=np.eye(2)[[0] * 200]))
     figure, sentence = told(found, FAILED, Weight.DEGENERATE)
     signs = serious(signs_of_collapse(LABELS, np.eye(2)[[0] * 200]))
     assert len(signs) == 3
@@ -91,7 +92,7 @@ def test_a_model_that_always_says_the_same_is_degenerate():
         "The model cannot be told from one that always gives the same answer: what no attack can change is no "
         "robustness."
     )
-    good = answers.collapse_clean(search(clean=logits(20)))
+    good = behaviour.collapse_clean(search(clean=logits(20)))
     assert told(good, PASSED, Weight.DEGENERATE) == ("no sign of it", "The model tells the classes apart.")
     assert good.details == {"signs": []}
 
@@ -101,24 +102,24 @@ def test_a_good_model_of_a_rare_disease_may_stay_under_the_majority_rate():
     said = np.array([1] * 20 + [0] * 160 + [1] * 20)
     made = search(labels=labels, clean=np.eye(2)[said])
     assert any(sign.startswith("accuracy") for sign in signs_of_collapse(labels, np.eye(2)[said]))
-    assert answers.collapse_clean(made).outcome is PASSED
+    assert behaviour.collapse_clean(made).outcome is PASSED
     # Its accuracy was not above the majority rate as it is: that it is not under attack is not the attack's doing.
     made.worst_logits = np.eye(2)[said]
-    assert answers.collapse_attacked(made).outcome is PASSED
+    assert behaviour.collapse_attacked(made).outcome is PASSED
     made.evidence.clean = np.eye(2)[labels]
-    found = answers.collapse_attacked(made)
+    found = behaviour.collapse_attacked(made)
     figure, _ = told(found, FAILED, Weight.NOT_ROBUST)
     assert figure.startswith("accuracy")
 
 
 def test_what_is_left_under_attack_may_be_worth_no_more_than_a_constant():
-    found = answers.collapse_attacked(search(clean=logits(0), worst_logits=logits(100)))
+    found = behaviour.collapse_attacked(search(clean=logits(0), worst_logits=logits(100)))
     figure, sentence = told(found, FAILED, Weight.NOT_ROBUST)
     signs = signs_of_collapse(LABELS, logits(100))
     assert signs
     assert (figure, found.details) == ("; ".join(signs), {"signs": signs})
     assert sentence == "Under attack the model is worth no more than one that always gives the same answer."
-    still = answers.collapse_attacked(search(clean=logits(0), worst_logits=logits(40)))
+    still = behaviour.collapse_attacked(search(clean=logits(0), worst_logits=logits(40)))
     assert told(still, PASSED, Weight.NOT_ROBUST) == (
         "no sign of it",
         "Under attack the model is still better than one that always gives the same answer.",
@@ -167,15 +168,15 @@ def test_without_a_sure_lead_there_is_no_interval():
 
 
 def test_a_ratios_limits_are_none_below_zero():
-    assert answers._ratio(0.0, (0.0, 0.1), 0.4, (0.3, 0.5))[0] == 0.0
-    assert answers._ratio(0.1, (0.05, 0.2), 0.1, (0.05, 0.3))[0] == 0.0, "what is divided by may be 0"
+    assert _ratio(0.0, (0.0, 0.1), 0.4, (0.3, 0.5))[0] == 0.0
+    assert _ratio(0.1, (0.05, 0.2), 0.1, (0.05, 0.3))[0] == 0.0, "what is divided by may be 0"
     # An interval without a width is the number itself.
-    assert answers._ratio(0.1, (0.1, 0.1), 0.4, (0.4, 0.4)) == pytest.approx((0.25, 0.25))
+    assert _ratio(0.1, (0.1, 0.1), 0.4, (0.4, 0.4)) == pytest.approx((0.25, 0.25))
 
 
 def lead_left(right: int, standing: int, n=200):
     made = search(n, right=right, standing=np.arange(n) < standing)
-    return answers.keeps_its_lead(made)
+    return behaviour.keeps_its_lead(made)
 
 
 def test_how_much_of_a_lead_an_attacker_takes_is_said_with_its_interval():
@@ -215,7 +216,7 @@ def test_a_defence_stands_more_than_its_control(stands, theirs, failed):
         control=("twin", twin),
         runs={("control twin", "pgd(steps=20)"): result(200 - theirs)},
     )
-    found = answers.control(made)
+    found = comparison.control(made)
     figure, sentence = told(found, outcome(failed))
     assert figure == (
         f"{stands} of 200 ({stands / 2:.1f} %) stand PGD, {theirs} of 200 ({theirs / 2:.1f} %) of the control's"
@@ -232,21 +233,21 @@ def test_a_defence_stands_more_than_its_control(stands, theirs, failed):
 
 def test_what_stands_there_alone_counts_against_the_defence():
     runs = {("control twin", "pgd(steps=20)"): result([*range(95), 199, 198])}
-    found = answers.control(search(pgd=result(90), control=("twin", object()), runs=runs))
+    found = comparison.control(search(pgd=result(90), control=("twin", object()), runs=runs))
     assert found.details == {"only here": 7, "only there": 0, "n": 200}
     runs = {("control twin", "pgd(steps=20)"): result([*range(5, 95), 199, 198])}
-    found = answers.control(search(pgd=result(90), control=("twin", object()), runs=runs))
+    found = comparison.control(search(pgd=result(90), control=("twin", object()), runs=runs))
     assert found.details == {"only here": 7, "only there": 5, "n": 200}
     assert found.failed
 
 
 def test_a_control_is_compared_where_there_is_one_with_gradients_on_both_sides():
     sentence = "No undefended twin was given: whether the defence is what helps cannot be said."
-    assert told(answers.control(search()), NOT_APPLICABLE) == ("-", sentence)
-    blind = answers.control(search(differentiable=False, control=("twin", object())))
+    assert told(comparison.control(search()), NOT_APPLICABLE) == ("-", sentence)
+    blind = comparison.control(search(differentiable=False, control=("twin", object())))
     sentence = "The model has no gradient to attack by, its control has: they cannot be attacked alike."
     assert told(blind, NOT_APPLICABLE) == ("-", sentence)
-    assert blind.details == answers.control(search()).details == {}
+    assert blind.details == comparison.control(search()).details == {}
 
 
 INT8 = "int8 small.tflite"
@@ -268,7 +269,7 @@ def twin(float_square=10, square=10, through=30, transfer=20, effort="standard")
             ("", f"square(queries={queries})"): result(float_square),
         },
     )
-    return answers.int8_twin(made), made, edge
+    return comparison.int8_twin(made), made, edge
 
 
 @pytest.mark.parametrize(
@@ -312,11 +313,11 @@ def test_an_exported_file_is_attacked_in_three_ways(effort):
 
 
 def test_an_exported_file_is_compared_where_there_is_one_and_a_gradient():
-    assert told(answers.int8_twin(search()), NOT_APPLICABLE, Weight.REPORT) == (
+    assert told(comparison.int8_twin(search()), NOT_APPLICABLE, Weight.REPORT) == (
         "-",
         "No exported file was given.",
     )
-    blind = answers.int8_twin(search(differentiable=False, edge=("small.tflite", white_box())))
+    blind = comparison.int8_twin(search(differentiable=False, edge=("small.tflite", white_box())))
     assert told(blind, NOT_APPLICABLE, Weight.REPORT) == (
         "-",
         "The model has no gradient, so that nothing guides an attack on its exported file.",
@@ -340,7 +341,7 @@ def test_at_least_one_attack_was_not_used_in_training(trained_on, figure, unseen
     attacks = [result(5, name=name) for name in ("fgsm", "pgd(steps=20)", "square")]
     attacks.append(result([], rows=[], name="noise"))
     made = search(trained_on=trained_on, attacks=attacks)
-    found = answers.unseen_attack(made)
+    found = protocol.unseen_attack(made)
     assert told(found, outcome(not unseen)) == (
         figure,
         "The model was tried with attacks that it never saw."
@@ -368,7 +369,7 @@ def test_at_least_one_attack_was_not_used_in_training(trained_on, figure, unseen
 )
 def test_an_epsilon_of_less_than_a_grey_level_fits_into_no_file(epsilon, failed, sentence):
     made = search(pgd=result(50), eight_bit=lambda: result(40), plan=Plan(epsilon=epsilon))
-    found = answers.realisable(made)
+    found = protocol.realisable(made)
     assert told(found, outcome(failed), Weight.REPORT) == (
         "150 of 200 (75.0 %) right with floats, 160 of 200 (80.0 %) with 8-bit images",
         sentence,
@@ -381,7 +382,7 @@ def test_an_epsilon_of_less_than_a_grey_level_fits_into_no_file(epsilon, failed,
 
 def test_a_short_change_in_l2_fits_into_a_file():
     plan = Plan(epsilon=0.001, threat=Threat(norm="l2"))
-    assert not answers.realisable(search(pgd=result(5), eight_bit=lambda: result(5), plan=plan)).failed
+    assert not protocol.realisable(search(pgd=result(5), eight_bit=lambda: result(5), plan=plan)).failed
 
 
 @pytest.mark.parametrize(
@@ -398,7 +399,7 @@ def test_a_short_change_in_l2_fits_into_a_file():
 )
 def test_where_nothing_is_rounded_nothing_is_compared(threat, differentiable, sentence):
     made = search(plan=Plan(epsilon=EPSILON, threat=threat), differentiable=differentiable)
-    found = answers.realisable(made)
+    found = protocol.realisable(made)
     assert told(found, NOT_APPLICABLE, Weight.REPORT) == ("-", sentence)
     assert found.details == {}
     assert found.rule == "reported: the accuracy under PGD with floats and with 8-bit images"
@@ -437,7 +438,7 @@ SEEN = "These images may have been used in training, or in choosing among models
     ],
 )
 def test_the_images_are_the_whole_official_test_set(data, failed, figure, sentence):
-    found = answers.split_and_n(search(data=data))
+    found = protocol.split_and_n(search(data=data))
     assert told(found, outcome(failed)) == (figure, sentence)
     assert found.details == {"n": 200, "official": data.get("official")}
 
@@ -451,7 +452,7 @@ def test_the_images_are_the_whole_official_test_set(data, failed, figure, senten
     ],
 )
 def test_robustness_does_not_break_down_in_training(history, figure, failed):
-    found = answers.catastrophic_overfitting(search(history=history))
+    found = protocol.catastrophic_overfitting(search(history=history))
     assert told(found, outcome(failed)) == (
         figure,
         "In training, robustness against many steps broke down while the loss went on falling."
@@ -463,7 +464,7 @@ def test_robustness_does_not_break_down_in_training(history, figure, failed):
 
 @pytest.mark.parametrize("history", [(), (0.5,)])
 def test_a_training_that_was_not_watched_tells_nothing(history):
-    found = answers.catastrophic_overfitting(search(history=history))
+    found = protocol.catastrophic_overfitting(search(history=history))
     sentence = "The training was not watched, or did not use adversarial images."
     assert told(found, NOT_APPLICABLE) == ("-", sentence)
     assert found.details == {}
@@ -533,7 +534,7 @@ def test_a_check_has_its_name_rule_and_source_whatever_comes_of_it(check):
     made = [search(**parts), search(**parts, control=("twin", object()), history=(0.5, 0.4))]
     made.append(search(**parts, differentiable=False, control=("twin", object()), edge=("small", None)))
     made.append(search(**parts, labels=FEW))
-    found = [getattr(answers, check)(one) for one in made]
+    found = [named(check)(one) for one in made]
     if check == "int8_twin":
         found.append(twin()[0])
     name, rule, source = ABOUT[check]
@@ -551,6 +552,6 @@ def test_a_check_has_its_name_rule_and_source_whatever_comes_of_it(check):
     ],
 )
 def test_too_few_images_conclude_nothing(check, weight):
-    found = getattr(answers, check)(search(labels=FEW))
+    found = named(check)(search(labels=FEW))
     assert told(found, NOT_APPLICABLE, weight) == ("-", "There are too few images to conclude anything.")
     assert found.details == {}

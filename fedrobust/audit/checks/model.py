@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from fedrobust.audit.checks.skipped import not_applicable
 from fedrobust.audit.collapse import signs_of_collapse
 from fedrobust.audit.evidence import Evidence
-from fedrobust.audit.finding import Finding, Outcome, Weight, share
+from fedrobust.audit.finding import Finding, Outcome, Weight, outcome_of, share
 
 
 def outputs_are_logits(evidence: Evidence) -> Finding:
@@ -35,7 +36,7 @@ def outputs_are_logits(evidence: Evidence) -> Finding:
     }[output]
     return Finding(
         "vanishing gradient: softmax hides the logits",
-        Outcome.FAILED if hidden else Outcome.PASSED,
+        outcome_of(hidden),
         Weight.NOT_PROVEN,
         output,
         rule,
@@ -51,7 +52,7 @@ def deterministic(evidence: Evidence) -> Finding:
     failed = any(varying.values())
     return Finding(
         "stochastic defence: answers vary",
-        Outcome.FAILED if failed else Outcome.PASSED,
+        outcome_of(failed),
         Weight.NOT_PROVEN,
         f"answers differ on {share(varying['clean'], n)} clean, on {share(varying['moved'], n)} a little changed",
         "five passes agree to a thousandth of the largest logit, on clean images and on random ones within epsilon",
@@ -89,7 +90,7 @@ def gradient_health(evidence: Evidence) -> Finding:
     failed = max(bad.values()) > 0.01 * len(labels)
     return Finding(
         "vanishing gradient: zero or not finite",
-        Outcome.FAILED if failed else Outcome.PASSED,
+        outcome_of(failed),
         Weight.NOT_PROVEN,
         "no gradient on "
         + " and ".join(f"{share(count, len(labels))} for {loss}" for loss, count in bad.items()),
@@ -110,15 +111,12 @@ def batchnorm_gap(evidence: Evidence) -> Finding:
         "measured in this project: moving statistics that lag behind the weights make one class of everything"
     )
     if evidence.subject.in_training_mode is None:
-        return Finding(
+        return not_applicable(
             "BatchNorm: stale statistics",
-            Outcome.NOT_APPLICABLE,
-            Weight.DEGENERATE,
-            "-",
             rule,
             "The model cannot be run in training mode.",
             source,
-            {},
+            Weight.DEGENERATE,
         )
     training = evidence.subject.in_training_mode()
     labels = evidence.subject.labels[: len(training)]
@@ -131,7 +129,7 @@ def batchnorm_gap(evidence: Evidence) -> Finding:
     collapsed = bool(signs_of_collapse(evidence.subject.labels, evidence.clean))
     return Finding(
         "BatchNorm: stale statistics",
-        Outcome.FAILED if failed else Outcome.PASSED,
+        outcome_of(failed),
         Weight.DEGENERATE if collapsed else Weight.REPORT,
         f"{share(there, len(labels))} right in training mode, {share(here, len(labels))} in inference mode",
         rule,

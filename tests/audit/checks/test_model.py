@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fedrobust.audit.checks.model import batchnorm_gap, deterministic, gradient_health, outputs_are_logits
 from fedrobust.audit.finding import Finding, Outcome, Weight, share
-from fedrobust.audit.outputs import batchnorm_gap, deterministic, gradient_health, outputs_are_logits
 from fedrobust.audit.review import ADVICE
 
 LABELS = np.array([0, 1] * 20)

@@ -1,0 +1,122 @@
+"""Checks of the answers: does the model do its task at all, under attack, and better than without its defence?"""
+
+import numpy as np
+
+from fedrobust.audit.checks.skipped import without_images
+from fedrobust.audit.collapse import FEWEST, FEWEST_OF_A_CLASS, serious, signs_of_collapse, too_few
+from fedrobust.audit.finding import Finding, Weight, outcome_of
+from fedrobust.audit.lead import Lead
+from fedrobust.audit.search import Search
+
+KEPT = 2 / 3
+"""Share of its lead over a constant classifier that a robust model keeps under attack.
+
+A choice, and a lenient one: a model that is right on 90 % of two equal classes may fall to 77 %. The 95 % interval
+has to lie above it for "robust", and below it for "not robust".
+"""
+
+
+def enough_images(search: Search) -> Finding:
+    """There are images enough, of more than one class."""
+    labels = search.evidence.subject.labels
+    reason = too_few(labels)
+    return Finding(
+        "too few images",
+        outcome_of(reason),
+        Weight.NOT_PROVEN,
+        reason or f"{len(labels)} images of {len(np.unique(labels))} classes",
+        f"at least {FEWEST} images, {FEWEST_OF_A_CLASS} each of two classes",
+        "From so few images, or images of one class, nothing can be concluded about the model."
+        if reason
+        else "There are images enough to tell the model from one that always gives the same answer.",
+        "this project",
+        {"n": len(labels), "classes": len(np.unique(labels))},
+    )
+
+
+def collapse_clean(search: Search) -> Finding:
+    """The model knows more than the most frequent class."""
+    rule = (
+        "no class is over 95 % of the answers; the intervals of balanced accuracy and Matthews' correlation lie above "
+        "those of a constant classifier"
+    )
+    if (
+        skipped := without_images(search, "collapsed classifier: clean images", rule, Weight.DEGENERATE)
+    ) is not None:
+        return skipped
+    signs = serious(signs_of_collapse(search.evidence.subject.labels, search.evidence.clean))
+    return Finding(
+        "collapsed classifier: clean images",
+        outcome_of(signs),
+        Weight.DEGENERATE,
+        "; ".join(signs) or "no sign of it",
+        rule,
+        "The model cannot be told from one that always gives the same answer: what no attack can change is no "
+        "robustness."
+        if signs
+        else "The model tells the classes apart.",
+        "this project",
+        {"signs": signs},
+    )
+
+
+def collapse_attacked(search: Search) -> Finding:
+    """Under the worst attack the model still knows more than the most frequent class."""
+    rule = (
+        "under the worst case of all attacks: no class is over 95 % of the answers; the intervals of accuracy (where "
+        "the clean one does), balanced accuracy and Matthews' correlation lie above those of a constant classifier"
+    )
+    if (
+        skipped := without_images(search, "collapsed classifier: under attack", rule, Weight.NOT_ROBUST)
+    ) is not None:
+        return skipped
+    labels = search.evidence.subject.labels
+    before = signs_of_collapse(labels, search.evidence.clean)
+    signs = signs_of_collapse(labels, search.worst_logits)
+    if before != serious(before):
+        # Its accuracy was not above the majority rate before the attack, either: that is not the attack's doing.
+        signs = serious(signs)
+    return Finding(
+        "collapsed classifier: under attack",
+        outcome_of(signs),
+        Weight.NOT_ROBUST,
+        "; ".join(signs) or "no sign of it",
+        rule,
+        "Under attack the model is worth no more than one that always gives the same answer."
+        if signs
+        else "Under attack the model is still better than one that always gives the same answer.",
+        "this project",
+        {"signs": signs},
+    )
+
+
+def keeps_its_lead(search: Search) -> Finding:
+    """The model keeps at least two thirds of its lead over a constant classifier."""
+    rule = (
+        "under the worst case of all attacks at least two thirds of the lead in balanced accuracy over a constant "
+        "classifier is left: all of the 95 % interval for robust, none of it for not robust"
+    )
+    if (
+        skipped := without_images(
+            search, "robust accuracy above the constant classifier", rule, Weight.NOT_ROBUST
+        )
+    ) is not None:
+        return skipped
+    subject, n = search.evidence.subject, len(search.evidence.subject)
+    lead = Lead.of(subject.labels, search.evidence.right, search.standing)
+    low, high = lead.interval
+    undecided = low < KEPT <= high
+    return Finding(
+        "robust accuracy above the constant classifier",
+        outcome_of(low < KEPT),
+        Weight.NOT_PROVEN if undecided else Weight.NOT_ROBUST,
+        f"{100 * lead.kept:.1f} % ({100 * low:.1f} to {100 * high:.1f} %) of the lead over a constant classifier is "
+        f"kept: balanced accuracy {100 * lead.attacked:.1f} % of {100 * lead.clean:.1f} %",
+        rule,
+        f"These {n} images do not tell whether an attacker takes more than a third of what the model knows beyond a "
+        "constant answer."
+        if undecided
+        else f"An attacker takes {100 * (1 - lead.kept):.0f} % of what the model knows beyond a constant answer.",
+        "this project",
+        {"kept": lead.kept, "interval": [low, high], "clean": lead.clean, "attacked": lead.attacked, "n": n},
+    )

@@ -1,0 +1,35 @@
+"""Findings of checks that were left out, with the reason."""
+
+from fedrobust.audit.collapse import too_few
+from fedrobust.audit.finding import Finding, Outcome, Weight
+from fedrobust.audit.search import Search
+
+
+def not_applicable(
+    check: str, rule: str, sentence: str, source: str, weight: Weight = Weight.NOT_PROVEN
+) -> Finding:
+    """Return the finding of a check that has nothing to look at; `sentence` says what there is not."""
+    return Finding(check, Outcome.NOT_APPLICABLE, weight, "-", rule, sentence, source, {})
+
+
+def not_made(check: str, rule: str, source: str) -> Finding:
+    """Return the finding of a check that costs more than the quick effort allows."""
+    sentence = "Not made at the quick effort: run the audit with --effort standard."
+    return Finding(check, Outcome.NOT_MADE, Weight.NOT_PROVEN, "-", rule, sentence, source, {})
+
+
+def without_gradient(search: Search, check: str, rule: str, source: str) -> Finding | None:
+    """Return the finding of a check that compares attacks by gradient, where the model has none; else None."""
+    if search.evidence.differentiable:
+        return None
+    sentence = "The model has no gradient to attack by: see vanishing gradient."
+    return not_applicable(check, rule, sentence, source)
+
+
+def without_images(search: Search, check: str, rule: str, weight: Weight) -> Finding | None:
+    """Return the finding of a check that concludes from images, where there are too few of them; else None."""
+    if not too_few(search.evidence.subject.labels):
+        return None
+    return not_applicable(
+        check, rule, "There are too few images to conclude anything.", "this project", weight
+    )
