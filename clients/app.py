@@ -5,31 +5,33 @@ from typing import Any
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from clients.hospital import Hospital
-from clients.shard import partition_id, shard
+from clients.attacker import Attacker
+from clients.client import Client
+from clients.shard import client_number, shard
 from fedrobust.config import Experiment
-from fedrobust.flower.records import problem_of, weights_of, weights_record
+from fedrobust.flower.records import arrays_of, arrays_record, problem_of, weights_of, weights_record
 from fedrobust.once import once
 from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import start_tensorflow
-from fedrobust.study import classifier_of, local_update_of
+from fedrobust.study import Study
 from fedrobust.training.calibration import calibrate
 
 app = ClientApp()
+
+STATE = "algorithm"
+"""The record of a node's state that holds what a client's algorithm remembers."""
 
 
 @app.query()
 def introduce(message: Message, context: Context) -> Message:
     """Answer who this node is and how fast, once everything that training needs is built."""
-    hospital = _hospital(message, context)
-    experiment, problem = hospital.experiment, hospital.problem
-    calibration = calibrate(
-        local_update_of(experiment, problem), hospital.shard, experiment.training.batch_size
-    )
+    study = _study(message, context)
+    client, training = _client(study, context), study.experiment.training
+    calibration = calibrate(study.local_training.update(training), client.shard, training.batch_size)
     answer: dict[str, int | float | list[int] | list[float]] = {
-        "partition": hospital.partition,
-        "num-examples": len(hospital.shard),
-        "parameters": classifier_of(experiment, problem).layout.parameters,
+        "partition": client.number,
+        "num-examples": len(client.shard),
+        "parameters": study.classifier.layout.parameters,
         "step-seconds": calibration.step_seconds,
         "memory-bytes": calibration.memory_bytes,
     }
@@ -44,7 +46,12 @@ def train(message: Message, context: Context) -> Message:
     number = message.content.config_records["config"]["round"]
     if type(number) is not int:
         raise TypeError(f"round = {number!r}: a whole number")
-    trained, metrics = _hospital(message, context).train(weights, number)
+    state = arrays_of(context.state.array_records.get(STATE))
+    client = _client(_study(message, context), context)
+    trained, metrics, remembered = client.train(weights, number, state)
+    context.state.pop(STATE, None)
+    if remembered:
+        context.state[STATE] = arrays_record(remembered)
     return Message(
         RecordDict({"weights": weights_record(trained), "metrics": MetricRecord(dict(metrics))}),
         reply_to=message,
@@ -58,12 +65,15 @@ def _experiment(items: tuple[tuple[str, Any], ...]) -> Experiment:
     return experiment
 
 
-def _hospital(message: Message, context: Context) -> Hospital:
+def _study(message: Message, context: Context) -> Study:
     experiment = _experiment(tuple(sorted(context.run_config.items())))
-    problem = problem_of(message.content.config_records["config"])
-    return Hospital(
-        experiment,
-        partition_id(context.node_config),
-        shard(experiment, context.node_config, problem),
-        problem,
-    )
+    return Study.of(experiment, problem_of(message.content.config_records["config"]))
+
+
+def _client(study: Study, context: Context) -> Client:
+    number = client_number(context.node_config)
+    attacker = None
+    if number in study.schedule.malicious:
+        attacker = Attacker(study.attack, study.schedule, lambda: study.scene(number), study.classifier)
+    images = shard(context.node_config, study.shard, study.problem)
+    return Client(number, images, study.local_training, study.algorithm, study.postprocessors, attacker)

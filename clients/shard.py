@@ -1,18 +1,17 @@
 """Where a hospital's images come from: the study's partition in a simulation, its own file in a real federation."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import DataError, Problem, Split
 from fedrobust.data.npz import read_arrays, read_split
 from fedrobust.data.search_path import home_of
+from fedrobust.errors import ConfigError
 from fedrobust.once import once
-from fedrobust.study import shard_of
 
 
-def partition_id(node_config: Mapping[str, Any]) -> int:
+def client_number(node_config: Mapping[str, Any]) -> int:
     """Return which client of the study a node is.
 
     Raises:
@@ -27,8 +26,13 @@ def partition_id(node_config: Mapping[str, Any]) -> int:
     return number
 
 
-def shard(experiment: Experiment, node_config: Mapping[str, Any], problem: Problem) -> Split:
+def shard(node_config: Mapping[str, Any], simulated: Callable[[int], Split], problem: Problem) -> Split:
     """Return a node's training images: those of ``data-path`` in its configuration, else its part of the study's.
+
+    Args:
+        node_config: of the node.
+        simulated: returns the part that a client has in a simulation.
+        problem: what the study's images look like.
 
     Raises:
         DataError: the file cannot be read, or its images and labels are not those of the study.
@@ -36,7 +40,7 @@ def shard(experiment: Experiment, node_config: Mapping[str, Any], problem: Probl
     """
     path = node_config.get("data-path")
     if path is None:
-        return shard_of(experiment, partition_id(node_config))
+        return simulated(client_number(node_config))
     own = own_shard(home_of(str(path)))
     if own.images.shape[1:] != problem.image_shape:
         raise DataError(

@@ -34,7 +34,7 @@ from fedrobust.runs.run import Run
 from fedrobust.runtime import start_tensorflow
 from fedrobust.simulation.simulate import diagnose, resumed, simulate
 from fedrobust.spec import REQUIRED, settings_of
-from fedrobust.study import dataset_of
+from fedrobust.study import Study
 from fedrobust.sweeps.bench import bench as run_cells
 from fedrobust.sweeps.compare import compare as side_by_side
 from fedrobust.sweeps.source import SweepSource
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 FAMILIES = {
     "models": ("fedrobust.models.architectures", "ARCHITECTURES"),
     "recipes": ("fedrobust.training.recipes", "RECIPES"),
+    "algorithms": ("fedrobust.algorithms", "ALGORITHMS"),
+    "defences": ("fedrobust.defences", "DEFENCES"),
+    "postprocessors": ("fedrobust.privacy", "POSTPROCESSORS"),
     "optimizers": ("fedrobust.training.optimizers", "OPTIMIZERS"),
     "attacks": ("fedrobust.evasion", "ATTACKS"),
     "rules": ("fedrobust.aggregation", "RULES"),
@@ -598,7 +601,7 @@ def _data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
     if data or run is None:
         return load(data, root=data_root)
     settings = {"data__root": str(data_root)} if data_root else {}
-    return dataset_of(run.experiment.changed(**settings))
+    return Study.of(run.experiment.changed(**settings)).dataset
 
 
 def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import update_wrapper
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,3 +66,47 @@ def once(keep: int = 2, key: Callable[..., Hashable] | None = None) -> Callable[
 
 def _arguments(*args: object, **kwargs: object) -> Hashable:
     return args, tuple(sorted(kwargs.items()))
+
+
+class part(Generic[T]):  # noqa: N801  # used as a decorator, as `functools.cached_property` is
+    """A property of an object that is built once, when it is first asked for, however many threads ask.
+
+    Unlike `functools.cached_property`, threads that ask at once wait for one of them to build it. Parts of one object
+    may ask for one another. What raises is built anew at the next call.
+
+    Example:
+        >>> class Circle:
+        ...     @part
+        ...     def area(self) -> float:
+        ...         print("computed")
+        ...         return 3.14
+        >>> circle = Circle()
+        >>> circle.area, circle.area
+        computed
+        (3.14, 3.14)
+    """
+
+    def __init__(self, function: Callable[[Any], T]):
+        self._function = function
+        update_wrapper(cast(Any, self), function)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "part[T]": ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+
+    def __get__(self, instance: object | None, owner: type) -> "part[T] | T":
+        if instance is None:
+            return self
+        built = instance.__dict__
+        if self._name in built:
+            return cast(T, built[self._name])
+        # One lock an object: `dict.setdefault` of a plain dictionary is atomic.
+        with cast(threading.RLock, built.setdefault("_building", threading.RLock())):
+            if self._name not in built:
+                built[self._name] = self._function(instance)
+        return cast(T, built[self._name])

@@ -24,6 +24,7 @@ class Purpose(IntEnum):
     AGGREGATION = 10
     RESAMPLING = 11
     CALIBRATION = 12
+    POSTPROCESSING = 13
 
 
 def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:

@@ -1,7 +1,7 @@
 """From the clients of a round to the next global weights: the coalition, the defence, the server's optimiser."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -15,21 +15,20 @@ from fedrobust.aggregation import (
     Cohort,
     Defence,
     Memory,
+    ServerOptimizer,
     StreamingRule,
     Updates,
     coordinate_median,
 )
-from fedrobust.config import Experiment
-from fedrobust.config.resolve import attack_of, defence_of, server_optimizer_of
+from fedrobust.algorithms import Algorithm, FedAvg
 from fedrobust.models.layout import Weights
-from fedrobust.poisoning import Conspiracy, attacks_in
+from fedrobust.poisoning import Attack, Conspiracy, Schedule
+from fedrobust.privacy import Postprocessor, at_server
 from fedrobust.randomness import Purpose, generator
 from server.accumulators import Collected
 from server.replies import Failure
+from server.root_update import RootUpdate
 from server.soundness import memory_fault, update_fault
-
-Root = Callable[[Weights, int, int], np.ndarray]
-"""``root(current, images, round)``: the update (parameters,) that the server computes on images of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,33 +54,55 @@ class RuleError(ValueError):
     """A rule could make nothing of the updates of a round."""
 
 
+@dataclass(frozen=True, eq=False)
 class AggregationStep:
     """Turns the clients of a round into the next global weights. It keeps nothing from one round to the next.
 
-    Args:
-        experiment: the study.
+    Attributes:
+        defence: pre-aggregators and rule.
+        tolerated: malicious clients of a round that the study reckons with.
+        optimizer: what is made of the aggregate; None for a plain step.
+        attack: the poisoning attack, whose coalition acts where the updates are known.
+        schedule: who is malicious, and when.
+        seed: the study's.
         root: the server's own update.
-        rare: partitions of honest hospitals whose patients are unlike the others'.
+        rare: honest clients whose patients are unlike the others'.
+        names: the rule and the pre-aggregators as the study writes them.
+        algorithm: what becomes of the aggregate before the server optimiser.
+        postprocessors: what is done to the aggregate before that.
     """
 
-    def __init__(self, experiment: Experiment, root: Root, rare: Collection[int] = ()):
-        self.experiment = experiment
-        self.defence = defence_of(experiment.federation, experiment.tolerated, experiment.base)
-        self.attack = attack_of(experiment.poisoning, experiment.base)
-        self.malicious = frozenset(experiment.malicious)
-        self.optimizer = server_optimizer_of(experiment.federation, experiment.base)
-        self._root = root
-        self._rare = frozenset(rare)
+    defence: Defence
+    tolerated: int
+    optimizer: ServerOptimizer | None
+    attack: Attack
+    schedule: Schedule
+    seed: int
+    root: RootUpdate
+    rare: frozenset[int] = frozenset()
+    names: tuple[str, tuple[str, ...]] = ("mean", ())
+    algorithm: Algorithm = field(default_factory=FedAvg)
+    postprocessors: tuple[Postprocessor, ...] = ()
+
+    @property
+    def malicious(self) -> frozenset[int]:
+        """The clients that attack in some round."""
+        return frozenset(self.schedule.malicious)
 
     @property
     def measured(self) -> bool:
         """Whether all of a round's updates are kept to be looked at."""
-        return bool(self.malicious)
+        return bool(self.schedule.malicious)
+
+    @property
+    def _changes_aggregates(self) -> bool:
+        """Whether anything but a plain step is made of an aggregate."""
+        server_side = any(hasattr(one, "server") for one in self.postprocessors)
+        return self.optimizer is not None or server_side or hasattr(self.algorithm, "server")
 
     def attackers(self, round: int, sampled: Collection[int]) -> frozenset[int]:
         """Return which of the `sampled` clients attack in `round`; in other rounds they are honest."""
-        active = attacks_in(self.experiment.poisoning, round)
-        return self.malicious.intersection(sampled) if active else frozenset()
+        return self.schedule.attackers(round, sampled)
 
     def next_weights(
         self,
@@ -104,7 +125,7 @@ class AggregationStep:
         """
         memory = memory or {}
         if isinstance(collected, Weights):
-            if self.optimizer is None:
+            if not self._changes_aggregates:
                 return StepResult(collected, None, memory)
             step = collected.trainable - current.trainable
             trainable, remembered, fault = self._stepped(round, current, step, memory)
@@ -129,9 +150,7 @@ class AggregationStep:
             aggregation = defence(Updates(collected.updates), cohort)
         except (ValueError, ArithmeticError) as error:
             # Numbers that a rule cannot work with are a client's doing, who must not end the study by them.
-            raise RuleError(
-                f"{self.experiment.federation.aggregator}: {type(error).__name__}: {error}"
-            ) from error
+            raise RuleError(f"{self.names[0]}: {type(error).__name__}: {error}") from error
         record["seconds"] = time.perf_counter() - started
         if not failures:
             caught = len(self.attackers(round, refused))
@@ -155,10 +174,10 @@ class AggregationStep:
             failures: malicious clients that failed by a fault of the study: the round says nothing of the defence.
         """
         malicious = self.malicious.intersection([*sampled, *(failure.partition for failure in failures)])
-        rare = self._rare.intersection(sampled) - self.malicious - set(refused)
+        rare = self.rare.intersection(sampled) - self.malicious - set(refused)
         return {
-            "rule": self.experiment.federation.aggregator,
-            "before": list(self.experiment.federation.pre_aggregators),
+            "rule": self.names[0],
+            "before": list(self.names[1]),
             "tolerated": self.defence.tolerated,
             "attacked": bool(self.attackers(round, malicious)),
             "valid": not failures,
@@ -182,17 +201,16 @@ class AggregationStep:
         }
 
     def _cohort(self, round: int, current: Weights, collected: Collected, memory: Memory) -> Cohort:
-        seed = self.experiment.seed
         return Cohort(
             collected.partitions,
             collected.examples,
             round,
-            generator(seed, Purpose.AGGREGATION, round),
-            seed,
+            generator(self.seed, Purpose.AGGREGATION, round),
+            self.seed,
             _of(memory, "rule"),
             current.trainable,
             # A coalition tries the defence out many times: the server's own update is computed once.
-            cache(lambda images: self._root(current, images, round)),
+            cache(lambda images: self.root(current, images, round)),
         )
 
     def _conspire(
@@ -209,15 +227,15 @@ class AggregationStep:
         def outcome(sent: np.ndarray) -> np.ndarray:
             updates[bad] = sent
             # The attackers know the defence, not what it draws.
-            guess = replace(cohort, generator=generator(self.experiment.seed, Purpose.POISONING, round))
+            guess = replace(cohort, generator=generator(self.seed, Purpose.POISONING, round))
             return defence(Updates(updates), guess).update
 
         tolerated = defence.tolerated
         scene = Conspiracy(
             Updates(own),
             len(updates),
-            self.experiment.tolerated if tolerated is None else tolerated,
-            generator(self.experiment.seed, Purpose.POISONING, round),
+            self.tolerated if tolerated is None else tolerated,
+            generator(self.seed, Purpose.POISONING, round),
             outcome,
         )
         try:
@@ -276,7 +294,7 @@ class AggregationStep:
         if bad.any():
             shown["true-positive-rate"] = (int((~accepted & bad).sum()) + caught) / (int(bad.sum()) + caught)
         shown["false-positive-rate"] = _share(~accepted, ~bad)
-        rare = np.isin(partitions, sorted(self._rare - self.malicious))
+        rare = np.isin(partitions, sorted(self.rare - self.malicious))
         shown["rare-false-positive-rate"] = _share(~accepted, rare)
         return shown
 
@@ -300,9 +318,15 @@ class AggregationStep:
         self, round: int, current: Weights, update: np.ndarray, memory: Memory
     ) -> tuple[np.ndarray, Memory, str]:
         """Return the next trainable weights, what is remembered, and why neither can be used."""
+        # What is remembered of an update must not come of numbers that are none.
+        if self._changes_aggregates and (fault := update_fault(update)):
+            return current.trainable, memory, fault
+        draw = generator(self.seed, Purpose.POSTPROCESSING, round)
+        update = at_server(self.postprocessors, update, draw)
+        if hasattr(self.algorithm, "server"):
+            update, remembered = self.algorithm.server(update, _of(memory, "algorithm"))
+            memory = _with(memory, "algorithm", remembered)
         if self.optimizer is not None:
-            if fault := update_fault(update):
-                return current.trainable, memory, fault
             update, remembered = self.optimizer(update, _of(memory, "optimizer"), round)
             memory = _with(memory, "optimizer", remembered)
         return current.trainable + update, memory, memory_fault(memory)

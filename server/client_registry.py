@@ -1,6 +1,6 @@
 """Who can be asked to train: which node stands for which client, and how many images each has."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median_low
 
@@ -8,14 +8,12 @@ import numpy as np
 from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
-from fedrobust.config import Experiment
 from fedrobust.data.dataset import Problem
 from fedrobust.deployment.keys import admitted_nodes
 from fedrobust.flower.records import problem_config
 from fedrobust.models.layout import Layout
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.study import partition_of
 from server.errors import RoundError
 from server.replies import Failure, NodeInfo, read_node_info
 
@@ -51,6 +49,12 @@ class ClientRegistry:
             return node - 1
         return next((partition for partition, known in self.nodes.items() if known == node), None)
 
+    def knows(self, node: int) -> bool:
+        """Return whether a node stands for one of these clients."""
+        client = self.partition(node)
+        place = None if client is None else int(np.searchsorted(self.partitions, client))
+        return place is not None and place < len(self.partitions) and int(self.partitions[place]) == client
+
     def size(self, partition: int) -> int:
         """Return how many images a client introduced itself with."""
         return int(self.sizes[np.searchsorted(self.partitions, partition)])
@@ -61,22 +65,36 @@ class ClientRegistry:
         return sorted(partitions, key=lambda partition: (-sizes[partition], partition))
 
 
-def registry_of(grid: Grid, experiment: Experiment, problem: Problem, layout: Layout) -> ClientRegistry:
+def registry_of(
+    grid: Grid,
+    problem: Problem,
+    layout: Layout,
+    clients: int,
+    sizes: Callable[[], Sequence[int] | np.ndarray],
+    timeout: float = 0.0,
+) -> ClientRegistry:
     """Have the clients get ready and say who they are.
 
     In a simulation the workers do, in all their clients' names; on Flower's own carriers, every node.
+
+    Args:
+        grid: reaches the nodes.
+        problem: what they are told of the study's images.
+        layout: of the global model.
+        clients: of the study.
+        sizes: returns how many images each simulated client has.
+        timeout: seconds that a node may take; 0 for no limit.
 
     Raises:
         RoundError: no node answers properly.
     """
     content = RecordDict({"config": problem_config(problem)})
-    clients = experiment.federation.clients
     # On a coordinator every key stands for one client of the study, whatever its node says.
     admitted = None if isinstance(grid, SimulatedGrid) else admitted_nodes()
     introductions: dict[int, NodeInfo] = {}
     refused: list[str] = []
     asked = 0
-    for replies in _answers(grid, content, clients, experiment.engine.client_timeout):
+    for replies in _answers(grid, content, clients, timeout):
         asked += len(replies)
         for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
             read = read_node_info(reply, layout, clients)
@@ -99,8 +117,7 @@ def registry_of(grid: Grid, experiment: Experiment, problem: Problem, layout: La
     steps = median_low(each.step_seconds for each in introductions.values())
     memory = median_low(each.memory_bytes for each in introductions.values())
     if isinstance(grid, SimulatedGrid):
-        sizes = np.asarray(partition_of(experiment).sizes)
-        return ClientRegistry(np.arange(clients), None, sizes, steps, memory, tuple(refused))
+        return ClientRegistry(np.arange(clients), None, np.asarray(sizes()), steps, memory, tuple(refused))
     found = sorted(introductions.values(), key=lambda each: each.partition)
     return ClientRegistry(
         np.array([each.partition for each in found]),

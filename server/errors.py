@@ -1,5 +1,7 @@
 """Why a round, or a study, cannot go on."""
 
+from typing import Any
+
 from fedrobust.errors import FedrobustError
 
 
@@ -8,4 +10,13 @@ class RoundError(FedrobustError, RuntimeError):
 
 
 class AttackFailedError(RoundError):
-    """A malicious client failed by a fault of the study, so that its round says nothing of the defence."""
+    """A malicious client failed by a fault of the study, so that its round says nothing of the defence.
+
+    Args:
+        message: what to tell the user.
+        outcome: the figures of the round.
+    """
+
+    def __init__(self, message: str, outcome: Any):
+        super().__init__(message)
+        self.outcome = outcome

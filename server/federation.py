@@ -1,4 +1,4 @@
-"""The Flower strategy: who is sampled, what is sent, which replies count, and how they become the next model."""
+"""The federation of a study: who is sampled, what is sent, which replies count, and how they become the next model."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,21 +6,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
-from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Strategy
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 from fedrobust.aggregation import Memory
-from fedrobust.config import Experiment
+from fedrobust.config.sections import Federation as FederationSettings
+from fedrobust.config.sections import Poisoning
 from fedrobust.data.dataset import Problem
-from fedrobust.flower.records import problem_config, weights_of, weights_record
+from fedrobust.flower.records import problem_config, weights_record
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.randomness import Purpose, generator
 from fedrobust.shares import sample_size
-from server.accumulators import collector_for
+from server.accumulators import Collector, collector_for
 from server.aggregation_step import AggregationStep, RuleError
 from server.client_registry import ClientRegistry
-from server.errors import AttackFailedError, RoundError
+from server.errors import AttackFailedError
 from server.replies import MOST_EXAMPLES, Failure, Reply, read_reply
 from server.soundness import statistics_fault
 
@@ -36,8 +35,6 @@ class RoundOutcome:
         loss: mean training loss over the images of the clients that count.
         client_seconds: sum of the clients' own seconds of training.
         defence: what the defence did, None for a mean of honest clients.
-        fault: why the new global model cannot be used, "" if it can.
-        memory: what rules and the server optimiser remember if the round is accepted.
     """
 
     sampled: int
@@ -46,8 +43,6 @@ class RoundOutcome:
     loss: float
     client_seconds: float
     defence: Mapping[str, Any] | None = None
-    fault: str = ""
-    memory: Memory = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for ``result.json``."""
@@ -63,186 +58,200 @@ class RoundOutcome:
         }
 
 
-class FederatedStrategy(Strategy):
-    """Seeded sampling, checked replies, and one aggregation rule.
-
-    Flower samples and orders clients by random node ids, so that a seed does not fix a run; here both go by
-    partition.
-
-    Args:
-        experiment: the study.
-        layout: of the global model.
-        problem: what its images look like.
-        population: its clients.
-        defender: turns replies into the next global weights.
+@dataclass(frozen=True, eq=False)
+class Aggregated:
+    """What the replies of a round come to.
 
     Attributes:
-        memory: what the last accepted round left to be remembered; whoever accepts a round sets it.
-        outcome: of the last round.
+        outcome: its figures.
+        weights: of the next global model; None where none could be made.
+        memory: what rules and the server optimiser remember if the round is accepted.
+        fault: why the weights cannot be used, or why there are none; "" if they can.
     """
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        layout: Layout,
-        problem: Problem,
-        population: ClientRegistry,
-        defender: AggregationStep,
-    ):
-        self.experiment = experiment
-        self.layout = layout
-        self.problem = problem
-        self.registry = population
-        self.outcome: RoundOutcome | None = None
-        self.memory: Memory = {}
-        self._sampled: list[int] = []
-        self._current: Weights | None = None
-        self.aggregation_step = defender
+    outcome: RoundOutcome
+    weights: Weights | None
+    memory: Memory = field(default_factory=dict)
+    fault: str = ""
 
-    def summary(self) -> None:
-        """Say nothing: events do."""
+
+@dataclass(frozen=True, eq=False)
+class Federation:
+    """Seeded sampling, checked replies, and one aggregation step.
+
+    Flower's own strategies sample and order clients by random node ids, so that a seed does not fix a run; here both go
+    by client. Weights become records where a message is made, and weights again where a reply is read.
+
+    Attributes:
+        settings: of ``[federation]``.
+        poisoning: of ``[poisoning]``: what a malicious client's failure means.
+        layout: of the global model.
+        problem: what its images look like.
+        registry: the clients.
+        step: turns replies into the next global weights.
+        seed: the study's.
+    """
+
+    settings: FederationSettings
+    poisoning: Poisoning
+    layout: Layout
+    problem: Problem
+    registry: ClientRegistry
+    step: AggregationStep
+    seed: int
 
     def sample(self, round: int) -> list[int]:
-        """Return the partitions that take part in `round`, ascending."""
+        """Return the clients that take part in `round`, ascending."""
         available = self.registry.partitions
-        wanted = sample_size(self.experiment.federation.participation, len(available))
-        draw = generator(self.experiment.seed, Purpose.SAMPLING, round)
-        return sorted(int(partition) for partition in draw.choice(available, wanted, replace=False))
+        wanted = sample_size(self.settings.participation, len(available))
+        draw = generator(self.seed, Purpose.SAMPLING, round)
+        return sorted(int(client) for client in draw.choice(available, wanted, replace=False))
 
-    def configure_train(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> list[Message]:
+    def messages(self, round: int, weights: Weights, sampled: Sequence[int]) -> list[Message]:
         """Return one message to every sampled client, clients with many images first.
 
         A message holds the global weights, the number of the round, and what the study's images look like.
         """
-        self._sampled = self.sample(server_round)
-        self._current = weights_of(arrays)
-        settings = {**config, "round": server_round, **problem_config(self.problem)}
-        content = RecordDict({"weights": arrays, "config": ConfigRecord(settings)})
+        config = ConfigRecord({"round": round, **problem_config(self.problem)})
+        content = RecordDict({"weights": weights_record(weights), "config": config})
         return [
-            Message(content, self.registry.node(partition), MessageType.TRAIN, group_id=str(server_round))
-            for partition in self.registry.largest_first(self._sampled)
+            Message(content, self.registry.node(client), MessageType.TRAIN, group_id=str(round))
+            for client in self.registry.largest_first(list(sampled))
         ]
 
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord, MetricRecord]:
+    def aggregate(
+        self,
+        round: int,
+        current: Weights,
+        sampled: Sequence[int],
+        replies: Iterable[Message],
+        memory: Memory,
+    ) -> Aggregated:
         """Return the next global weights from the replies that pass the checks.
 
         Replies may come in any order and be an iterator that is still waiting for them: each is read when it comes
-        and not kept. `memory` stays as it is: what the round leaves to be remembered is in `outcome`, with the reason
-        why the new weights cannot be used, if there is one.
+        and not kept. There are no weights where fewer than ``federation.min-replies`` of the sampled clients are left,
+        or where the rule can make nothing of them.
 
         What a round needs does not depend on whether the study knows of attackers: in a real federation nobody does.
 
+        Args:
+            round: from 1.
+            current: the global weights that the clients were sent.
+            sampled: who was asked.
+            replies: their answers.
+            memory: what the last accepted round left to be remembered; it is not changed.
+
         Raises:
-            RoundError: fewer than ``federation.min-replies`` of the sampled clients are left, or one; or the rule can
-                make nothing of them. The model is the same as before.
             AttackFailedError: a malicious client failed by a fault of the study, and ``poisoning.on-failure`` is
                 "stop".
         """
-        assert self._current is not None
-        defender, settings = self.aggregation_step, self.experiment.federation
+        step, sampled = self.step, list(sampled)
         collector = collector_for(
-            defender.defence,
+            step.defence,
             self.layout,
-            self._current,
-            self._sampled,
+            current,
+            sampled,
             float(np.median(self.registry.sizes)),
-            defender.measured,
+            step.measured,
         )
-        unheard = set(self._sampled)
-        counted: list[ReplyNote] = []
-        strangers: list[Failure] = []
-        refused: list[Failure] = []
-        broken: list[Failure] = []
-        for message in replies:
-            partition = self.registry.partition(message.metadata.src_node_id)
-            if partition is None or partition not in unheard:
-                strangers.append(Failure(-1 if partition is None else partition, "it answered unasked"))
-                continue
-            unheard.remove(partition)
-            answer = self._read(message, partition, server_round)
-            if isinstance(answer, Failure):
-                (broken if message.has_error() else refused).append(answer)
-                continue
-            collector.add(partition, answer.weights, answer.examples)
-            counted.append(ReplyNote(partition, answer.examples, answer.loss, answer.seconds))
-        broken += [Failure(partition, "no reply in time") for partition in unheard]
-        self.outcome = outcome_of(len(self._sampled), counted, [*strangers, *refused, *broken])
-        attackers = defender.attackers(server_round, self._sampled)
+        heard = self._heard(round, sampled, replies, collector)
+        outcome = outcome_of(len(sampled), heard.counted, [*heard.strangers, *heard.refused, *heard.broken])
+        attackers = step.attackers(round, sampled)
         lost = sorted(
-            (failure for failure in broken if failure.partition in attackers), key=lambda each: each.partition
+            (failure for failure in heard.broken if failure.partition in attackers),
+            key=lambda each: each.partition,
         )
-        out = [failure.partition for failure in refused]
-        if defender.measured:
-            self._note_defence(defender.record(server_round, self._sampled, out, lost))
-        self._stop_for(server_round, lost)
-        needed = max(1, math.ceil(settings.min_replies * len(self._sampled)))
-        if len(counted) < needed:
-            first = self.outcome.failures[0]
-            raise RoundError(
-                f"round {server_round}: {len(counted)} of {len(self._sampled)} sampled clients are left, "
-                f"federation.min-replies = {settings.min_replies} asks for {needed}; first reason: "
-                f"client {first.partition}: {first.reason}"
+        out = [failure.partition for failure in heard.refused]
+        if step.measured:
+            outcome = replace(outcome, defence=step.record(round, sampled, out, lost))
+        self._stop_for(round, lost, outcome)
+        needed = max(1, math.ceil(self.settings.min_replies * len(sampled)))
+        if len(heard.counted) < needed:
+            first = outcome.failures[0]
+            return Aggregated(
+                outcome,
+                None,
+                fault=f"round {round}: {len(heard.counted)} of {len(sampled)} sampled clients are left, "
+                f"federation.min-replies = {self.settings.min_replies} asks for {needed}; first reason: "
+                f"client {first.partition}: {first.reason}",
             )
         # Numbers of 3e38 overflow here and there; what comes of them is refused below.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
-                defended = defender.next_weights(
-                    server_round, self._current, collector.result(), self.memory, out, lost
-                )
+                stepped = step.next_weights(round, current, collector.result(), memory, out, lost)
             except RuleError as error:
-                raise RoundError(
-                    f"round {server_round}: the rule can make nothing of the replies: {error}"
-                ) from error
-        self._note_defence(defended.record)
-        self._stop_for(server_round, defended.attack_failures)
-        self.outcome = replace(self.outcome, fault=defended.fault, memory=defended.memory)
-        record = weights_record(defended.weights)
-        return record, MetricRecord({"loss": self.outcome.loss, "clients": len(counted)})
+                return Aggregated(
+                    outcome,
+                    None,
+                    fault=f"round {round}: the rule can make nothing of the replies: {error}",
+                )
+        outcome = replace(outcome, defence=stepped.record)
+        self._stop_for(round, stepped.attack_failures, outcome)
+        return Aggregated(outcome, stepped.weights, stepped.memory, stepped.fault)
 
-    def _read(self, message: Message, partition: int, round: int) -> Reply | Failure:
+    def _heard(
+        self, round: int, sampled: Sequence[int], replies: Iterable[Message], collector: Collector
+    ) -> "Heard":
+        """Read every reply when it comes: those that count go into `collector`."""
+        heard, unheard = Heard(), set(sampled)
+        for message in replies:
+            client = self.registry.partition(message.metadata.src_node_id)
+            if client is None or client not in unheard:
+                heard.strangers.append(Failure(-1 if client is None else client, "it answered unasked"))
+                continue
+            unheard.remove(client)
+            answer = self._read(message, client, round)
+            if isinstance(answer, Failure):
+                (heard.broken if message.has_error() else heard.refused).append(answer)
+                continue
+            collector.add(client, answer.weights, answer.examples)
+            heard.counted.append(ReplyNote(client, answer.examples, answer.loss, answer.seconds))
+        heard.broken += [Failure(client, "no reply in time") for client in unheard]
+        return heard
+
+    def _read(self, message: Message, client: int, round: int) -> Reply | Failure:
         """Return what a client answers, or why it is left out."""
-        checked = self.experiment.federation.claims == "checked"
-        most = self.registry.size(partition) if checked else MOST_EXAMPLES
-        answer = read_reply(message, partition, self.layout, round, most)
+        most = self.registry.size(client) if self.settings.claims == "checked" else MOST_EXAMPLES
+        answer = read_reply(message, client, self.layout, round, most)
         if isinstance(answer, Failure):
             return answer
         fault = statistics_fault(answer.weights.statistics, self.layout)
-        return Failure(partition, fault) if fault else answer
+        return Failure(client, fault) if fault else answer
 
-    def _note_defence(self, record: Mapping[str, Any] | None) -> None:
-        assert self.outcome is not None
-        self.outcome = replace(self.outcome, defence=record)
-
-    def _stop_for(self, round: int, failures: Sequence[Failure]) -> None:
+    def _stop_for(self, round: int, failures: Sequence[Failure], outcome: RoundOutcome) -> None:
         """Stop the study if an attack did not run as it was asked to: a crash is no success of the defence.
 
         Raises:
             AttackFailedError: it did not, and ``poisoning.on-failure`` is "stop".
         """
-        poisoning = self.experiment.poisoning
-        if not failures or poisoning.on_failure == "mark":
+        if not failures or self.poisoning.on_failure == "mark":
             return
         first, others = failures[0], len(failures) - 1
         more = f" (and {others} more)" if others else ""
         raise AttackFailedError(
             f"round {round}: malicious client {first.partition}{more} failed: {first.reason}. Its attack did not run, "
-            f'so that the round says nothing of the defence: mend poisoning.attack = "{poisoning.attack}", or set '
-            'poisoning.on-failure = "mark" to go on and have such rounds marked'
+            f'so that the round says nothing of the defence: mend poisoning.attack = "{self.poisoning.attack}", or set '
+            'poisoning.on-failure = "mark" to go on and have such rounds marked',
+            outcome,
         )
 
-    def configure_evaluate(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> list[Message]:
-        """Return no messages: the server evaluates."""
-        return []
 
-    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Return nothing: the server evaluates."""
-        return None
+@dataclass
+class Heard:
+    """The replies of a round, by what became of them.
+
+    Attributes:
+        counted: those that count.
+        strangers: of nodes that nobody asked.
+        refused: those that do not pass the checks.
+        broken: clients that failed, or did not answer in time.
+    """
+
+    counted: "list[ReplyNote]" = field(default_factory=list)
+    strangers: list[Failure] = field(default_factory=list)
+    refused: list[Failure] = field(default_factory=list)
+    broken: list[Failure] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -268,4 +277,17 @@ def outcome_of(sampled: int, counted: list[ReplyNote], failures: list[Failure]) 
         tuple(failures),
         loss,
         sum(reply.seconds for reply in counted if math.isfinite(reply.seconds)),
+    )
+
+
+def together(outcomes: Sequence[RoundOutcome]) -> RoundOutcome:
+    """Return the figures of a round over several global models; the loss weights each by the clients that count."""
+    heard = [one for one in outcomes if one.trained and math.isfinite(one.loss)]
+    trained = sum(one.trained for one in heard)
+    return RoundOutcome(
+        sum(one.sampled for one in outcomes),
+        sum(one.trained for one in outcomes),
+        tuple(failure for one in outcomes for failure in one.failures),
+        sum(one.loss * one.trained for one in heard) / trained if trained else math.nan,
+        sum(one.client_seconds for one in outcomes),
     )

@@ -1,10 +1,13 @@
 """What a study will cost, from its settings and from trial steps of its clients."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from fedrobust.aggregation import StreamingRule
 from fedrobust.config import Experiment
-from fedrobust.config.resolve import defence_of
+from fedrobust.config.sections import Engine
 from fedrobust.cores import cores
 from fedrobust.data.calibration_sample import calibration_count
 from fedrobust.data.dataset import Dataset
@@ -12,70 +15,73 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Layout
 from fedrobust.models.recalibration import recalibration_bytes
 from fedrobust.runs.forecast import Forecast, aggregation_bytes, available_memory, check_memory, makespan
-from fedrobust.shares import sample_size
 from fedrobust.training.calibration import peak_memory
-from server.federation import FederatedStrategy
-from server.tolerance import tolerance_of
+from server.aggregation_step import AggregationStep
+from server.federation import Federation
 
 
-def evaluation_threads(experiment: Experiment) -> int:
+def evaluation_threads(engine: Engine) -> int:
     """Return how many batches the server evaluates at a time: as many as clients train here, or one a core."""
-    return (experiment.engine.workers if experiment.engine.name == "threads" else 0) or cores()
+    return (engine.workers if engine.name == "threads" else 0) or cores()
 
 
-def check_aggregation(experiment: Experiment, layout: Layout) -> None:
+def check_aggregation(layout: Layout, clients: int, sums: bool) -> None:
     """Refuse a rule whose matrix of clients cannot fit, before anything is compiled.
+
+    Args:
+        layout: of the global model.
+        clients: of a round.
+        sums: whether updates are summed as they arrive.
 
     Raises:
         DoesNotFitError: it cannot.
     """
-    federation = experiment.federation
-    clients = sample_size(federation.participation, federation.clients)
-    numbers = layout.parameters + layout.statistics
-    matrix = aggregation_bytes(numbers, clients, sums_only(experiment))
+    matrix = aggregation_bytes(layout.parameters + layout.statistics, clients, sums)
     check_memory(matrix, matrix, available_memory(), clients)
 
 
-def sums_only(experiment: Experiment) -> bool:
+def sums_only(step: AggregationStep) -> bool:
     """Return whether updates are summed as they arrive, so that they are never all held."""
-    defence = defence_of(experiment.federation, experiment.tolerated, experiment.base)
-    return isinstance(defence.rule, StreamingRule) and not defence.before and not experiment.malicious
+    defence = step.defence
+    return isinstance(defence.rule, StreamingRule) and not defence.before and not step.measured
 
 
 def forecast_of(
     experiment: Experiment,
     dataset: Dataset,
-    layout: Layout,
-    strategy: FederatedStrategy,
+    federation: Federation,
     workers: int,
+    tolerance: Mapping[str, Any],
     classifier: Classifier | None = None,
 ) -> Forecast:
     """Return what a round of the study will cost, from the trial steps of its clients.
 
     Args:
-        experiment: the study.
+        experiment: the study's settings.
         dataset: what is evaluated on.
-        layout: of the global model.
-        strategy: with the clients that have introduced themselves.
+        federation: with the clients that have introduced themselves.
         workers: clients trained at a time; 0 for all of them, each on a machine of its own.
+        tolerance: the study's, which is told beside the costs.
         classifier: the global model, for what measuring its BatchNorm statistics anew costs.
     """
-    population, training = strategy.registry, experiment.training
-    sampled = population.largest_first(strategy.sample(1))
-    sizes = population.sizes[np.searchsorted(population.partitions, sampled)]
+    registry, layout, training = federation.registry, federation.layout, experiment.training
+    sampled = registry.largest_first(federation.sample(1))
+    sizes = registry.sizes[np.searchsorted(registry.partitions, sampled)]
     images = sizes * (1 + experiment.data.augment)
     steps = training.epochs * -(-images // training.batch_size)
     numbers = layout.parameters + layout.statistics
-    matrix = aggregation_bytes(numbers, len(sampled), sums_only(experiment))
+    matrix = aggregation_bytes(numbers, len(sampled), sums_only(federation.step))
     # A forward pass is about a third of a step; the sweep over epsilons takes one each, the clean one, and a gradient.
     forwards = 1 + 3 + len(experiment.evaluation.epsilons)
-    image_seconds = population.step_seconds / training.batch_size / 3
-    threads = evaluation_threads(experiment)
+    image_seconds = registry.step_seconds / training.batch_size / 3
+    threads = evaluation_threads(experiment.engine)
     processes = workers if experiment.engine.name == "ray" and not experiment.engine.address else 0
     # Replies on their way: two a worker at most.
     messages = 2 * (workers or len(sampled)) * 4 * numbers
     settings, rounds = experiment.evaluation, experiment.federation.rounds
-    recalibrated, after = 0, int8_bytes(experiment, dataset)
+    recalibrated, after = 0, 0
+    if experiment.distillation.enabled and experiment.export.enabled:
+        after = int8_bytes(experiment.export.formats, dataset)
     if classifier is not None and experiment.model.batchnorm_policy == "recalibrate":
         recalibrated = calibration_count(dataset.validation)
         after = max(after, recalibration_bytes(classifier, recalibrated))
@@ -83,28 +89,26 @@ def forecast_of(
         rounds=rounds,
         evaluations=-(-rounds // settings.every),
         workers=workers or len(sampled),
-        step_seconds=population.step_seconds,
+        step_seconds=registry.step_seconds,
         parameters=layout.parameters,
         message_bytes=4 * numbers,
         clients=len(sampled),
         steps=int(steps.sum()),
-        training_seconds=makespan(steps * population.step_seconds, workers or len(sampled))
+        training_seconds=makespan(steps * registry.step_seconds, workers or len(sampled))
         + recalibrated * image_seconds,
         evaluation_seconds=len(dataset.test) * forwards * image_seconds / threads,
-        memory_bytes=peak_memory() + processes * population.memory_bytes + max(matrix + messages, after),
+        memory_bytes=peak_memory() + processes * registry.memory_bytes + max(matrix + messages, after),
         matrix_bytes=matrix,
         available_bytes=available_memory(),
-        tolerance=tolerance_of(experiment),
+        tolerance=tolerance,
     )
 
 
-def int8_bytes(experiment: Experiment, dataset: Dataset) -> int:
+def int8_bytes(formats: Sequence[str], dataset: Dataset) -> int:
     """Return the memory of the images by which an int8 export finds its ranges, 0 where there is none.
 
     They are held as float32 three times: as they are, checked, and with the range of all of [0, 1].
     """
-    if not (
-        experiment.distillation.enabled and experiment.export.enabled and "int8" in experiment.export.formats
-    ):
+    if "int8" not in formats:
         return 0
     return 3 * 4 * calibration_count(dataset.validation) * int(np.prod(dataset.image_shape))

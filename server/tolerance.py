@@ -4,18 +4,24 @@ from typing import Any
 
 from scipy.stats import hypergeom
 
-from fedrobust.config import Experiment
-from fedrobust.config.resolve import defence_of
+from fedrobust.aggregation import Defence
+from fedrobust.config.sections import Federation
 from fedrobust.shares import sample_size
 from fedrobust.spec import Spec
 
 
-def tolerance_of(experiment: Experiment) -> dict[str, Any]:
+def tolerance_of(federation: Federation, defence: Defence, tolerated: int, malicious: int) -> dict[str, Any]:
     """Return the study's ``tolerance`` in ``result.json``.
 
     With participation below 1, chance decides how many of the m malicious among N clients are among the n of a round:
     their number is hypergeometric, and more than f of them are sampled with probability
     P(X > f), X ~ Hypergeometric(N, m, n).
+
+    Args:
+        federation: the study's settings.
+        defence: its rules.
+        tolerated: malicious clients of a round that the study reckons with.
+        malicious: clients that attack.
 
     Returns:
         ``clients``: f. ``source``: ``given`` by the study, in ``federation.tolerate`` or as a rule's own f; else
@@ -23,25 +29,20 @@ def tolerance_of(experiment: Experiment) -> dict[str, Any]:
         knows either. ``told``: whether the rule or a pre-aggregator asks for f at all. ``sampled``: n;
         ``malicious``: m; ``population``: N; ``probability-of-more``: of any one round; None without attackers.
     """
-    federation = experiment.federation
-    defence = defence_of(federation, experiment.tolerated, experiment.base)
     own = any(
         "f" in Spec.parse(each).settings for each in (federation.aggregator, *federation.pre_aggregators)
     )
-    tolerated = experiment.tolerated if defence.tolerated is None else defence.tolerated
-    sampled, malicious = (
-        sample_size(federation.participation, federation.clients),
-        len(experiment.malicious),
-    )
+    reckoned = tolerated if defence.tolerated is None else defence.tolerated
+    sampled = sample_size(federation.participation, federation.clients)
     return {
-        "clients": tolerated,
+        "clients": reckoned,
         "source": "given" if own or federation.tolerate is not None else "truth",
         "quantile": federation.tolerate_quantile,
         "told": defence.tolerated is not None,
         "sampled": sampled,
         "malicious": malicious,
         "population": federation.clients,
-        "probability-of-more": probability_of_more(tolerated, federation.clients, malicious, sampled)
+        "probability-of-more": probability_of_more(reckoned, federation.clients, malicious, sampled)
         if malicious
         else None,
     }

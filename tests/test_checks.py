@@ -5,18 +5,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fedrobust import checks
 from fedrobust.checks import check_data, check_models, check_reach
+from fedrobust.checks.models import normalised_alone
 from fedrobust.config import ConfigError, Experiment
+from fedrobust.config.sections import Training
 from fedrobust.data.dataset import DataError
 from fedrobust.errors import FedrobustError
+from fedrobust.study import Study
 
 SMALL = {"data__samples": 200, "model__name": "edge-cnn", "model__image_size": 28}
 ATTACKED = {**SMALL, "poisoning__malicious": 2}
 
 
 def study(**settings):
-    return Experiment.of(**{**SMALL, **settings})
+    return Study(Experiment.of(**{**SMALL, **settings}))
 
 
 def test_studies_that_fit_pass():
@@ -94,8 +96,6 @@ def test_a_study_that_names_an_attack_is_attacked_and_no_other_is(settings, mess
 
 def test_an_attack_on_a_class_that_its_clients_have_not_got_is_refused(tmp_path):
     # Sorted into two blocks a client: the first clients hold nothing but the first classes.
-    from fedrobust.study import partition_of
-
     settings = {
         "data__classes": 5,
         "data__partition": "pathological",
@@ -103,7 +103,7 @@ def test_an_attack_on_a_class_that_its_clients_have_not_got_is_refused(tmp_path)
         "federation__clients": 5,
         "poisoning__attack": "label-flip(kind='targeted', source=2, target=0)",
     }
-    counts = partition_of(study(**settings)).counts
+    counts = study(**settings).partition.counts
     without, having = int(np.argmin(counts[:, 2])), int(np.argmax(counts[:, 2]))
     check_data(study(poisoning__malicious=[having], **settings))
     with pytest.raises(ConfigError, match=rf"no image and no label of the malicious clients \[{without}\]"):
@@ -195,24 +195,20 @@ def test_an_epsilon_is_within_what_two_images_can_differ_by(epsilons, norm, mess
     ],
 )
 def test_networks_recipes_and_attacks_fit_the_images(settings, message):
-    experiment = study(**settings)
+    wrong = study(**settings)
     with pytest.raises(ConfigError, match=message):
-        check_models(experiment)
+        check_models(wrong)
 
 
-def test_a_batch_of_one_image_is_refused_where_it_would_be_normalised_alone(monkeypatch):
+def test_a_batch_of_one_image_is_refused_where_it_would_be_normalised_alone():
     """And not where the network has no BatchNorm, nor with two images."""
     with pytest.raises(
         ConfigError, match=r"training\.batch-size = 1: edge-cnn normalises over the batch.*2 or more"
     ):
         check_models(study(training__batch_size=1))
     check_models(study(training__batch_size=2))
-    monkeypatch.setattr(
-        checks,
-        "classifier_of",
-        lambda experiment, problem: SimpleNamespace(layout=SimpleNamespace(statistics=0)),
-    )
-    check_models(study(training__batch_size=1))
+    plain = SimpleNamespace(layout=SimpleNamespace(statistics=0))
+    assert not list(normalised_alone("own", Training(batch_size=1), lambda: plain))
 
 
 def test_models_that_fit_pass():

@@ -41,7 +41,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
 from fedrobust.simulation.threads import ThreadWorker
-from fedrobust.study import dataset_of
+from fedrobust.study import Study
 
 SIZES = {"1,000 x 0.1 MB": (1000, 25_000), "100 x 9 MB": (100, 2_250_000), "10 x 94 MB": (10, 23_500_000)}
 ROUNDS = 3
@@ -92,11 +92,11 @@ def ray(app: str, clients: int) -> Iterator[Grid]:
     """Start the Ray engine."""
     from fedrobust.simulation.ray_engine import ray_engine
 
-    study = Experiment.quickstart(data__samples=50)
-    config, settings = study.to_run_config(), Engine(name="ray", workers=WORKERS)
+    experiment = Experiment.quickstart(data__samples=50)
+    config, settings = experiment.to_run_config(), Engine(name="ray", workers=WORKERS)
     with (
         server_identity(),
-        ray_engine(settings, app, config, dataset_of(study).digest) as cluster,
+        ray_engine(settings, app, config, Study.of(experiment).dataset.digest) as cluster,
         SimulatedGrid(cluster.hire, config, clients, WORKERS) as grid,
     ):
         grid.ask_every_worker(MessageType.QUERY, RecordDict())

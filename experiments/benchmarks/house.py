@@ -20,8 +20,8 @@ ROOTS = ("fedrobust", "server", "clients")
 FLOORS = (
     "errors epsilon atomic randomness once shares cores streams paths plain reasons bounds lazy",
     "registry spec runtime apps",
-    "data models",
-    "training aggregation",
+    "data models defences",
+    "training aggregation algorithms privacy",
     "evasion poisoning flower",
     "evaluation edge config",
     "study checks runs",

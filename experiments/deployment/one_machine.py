@@ -29,7 +29,7 @@ from certificates import make
 
 from fedrobust.config import Experiment
 from fedrobust.errors import FedrobustError
-from fedrobust.study import shard_of
+from fedrobust.study import Study
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONNECTION = "federation"
@@ -156,7 +156,7 @@ def free_ports(count: int) -> list[int]:
 def write_shards(experiment: Experiment, folder: Path) -> None:
     """Write each client's training images as a file of its own."""
     for client in range(experiment.federation.clients):
-        shard = shard_of(experiment, client)
+        shard = Study.of(experiment).shard(client)
         path = folder / f"hospital-{client}.npz"
         np.savez_compressed(path, train_images=shard.images, train_labels=shard.labels)
 

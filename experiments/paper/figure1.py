@@ -19,7 +19,7 @@ from collect import RESULTS
 from fedrobust.evasion import Threat, attack
 from fedrobust.evasion.models.model_file import open_model
 from fedrobust.report.pictures import png
-from fedrobust.study import dataset_of
+from fedrobust.study import Study
 
 CELLS = {
     "as the paper": "table1/pneumoniamnist/mobilenetv2-file/plain/seed-0",
@@ -33,7 +33,7 @@ CONFIDENCE = 0.98
 
 def main(folder: Path) -> None:
     cells = named(paper())
-    dataset = dataset_of(cells[CELLS["done right"]].experiment)
+    dataset = Study.of(cells[CELLS["done right"]].experiment).dataset
     images = dataset.test.images.astype(np.float32) / np.float32(255)
     models = {
         name: open_model(

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, Defence, ServerOptimizer
-from fedrobust.config.sections import Data, Evaluation, Federation, Poisoning, Training
+from fedrobust.algorithms import ALGORITHMS, Algorithm, FedProx
+from fedrobust.config.sections import Data, Evaluation, Federation, Model, Poisoning, Training
 from fedrobust.data.partition import PARTITIONS, Drawing, Partition, partition
 from fedrobust.data.partition.contract import Labels
+from fedrobust.defences import DEFENCES, PredictionDefence
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.evasion import Threat, attack_named
 from fedrobust.poisoning import Attack, malicious_clients
+from fedrobust.privacy import POSTPROCESSORS, Postprocessor
 from fedrobust.shares import exact, round_half_up, sample_size
 from fedrobust.spec import SpecError, build, settings_of
 from fedrobust.training.optimizers import SGD, Adam, Optimizer
@@ -62,6 +65,49 @@ def optimizer_of(training: Training, base: str = "") -> Optimizer:
     if training.optimizer == "sgd":
         return SGD(momentum=training.momentum, weight_decay=training.weight_decay)
     return Adam(weight_decay=training.weight_decay)
+
+
+def postprocessors_of(federation: Federation, base: str = "") -> tuple[Postprocessor, ...]:
+    """Return what is done to updates on their way.
+
+    Raises:
+        ConfigError: there is no such postprocessor, or it does not take the settings given.
+    """
+    make_importable(base)
+    with naming("federation.postprocessors", list(federation.postprocessors)):
+        return tuple(build(POSTPROCESSORS, each) for each in federation.postprocessors)
+
+
+def algorithm_of(training: Training, base: str = "") -> Algorithm:
+    """Return the federated algorithm; ``training.proximal`` is another way to write fedprox.
+
+    Raises:
+        ConfigError: there is no such algorithm, it does not take the settings given, or both are given.
+    """
+    if training.proximal:
+        if training.algorithm != "fedavg":
+            raise ConfigError(
+                f'training.proximal = {training.proximal} with training.algorithm = "{training.algorithm}": give one '
+                f'of them, as in training.algorithm = "fedprox(mu={training.proximal})"'
+            )
+        return FedProx(mu=training.proximal)
+    make_importable(base)
+    with naming("training.algorithm", training.algorithm):
+        return build(ALGORITHMS, training.algorithm)
+
+
+def prediction_defence_of(model: Model, base: str = "") -> PredictionDefence | None:
+    """Return what the model does to an image before its network sees it; None where it does nothing.
+
+    Raises:
+        ConfigError: there is no such defence, or it does not take the settings given.
+    """
+    if model.defence == "none":
+        return None
+    make_importable(base)
+    with naming("model.defence", model.defence):
+        defence: PredictionDefence = build(DEFENCES, model.defence)
+    return defence
 
 
 def defence_of(federation: Federation, tolerated: int, base: str = "") -> Defence:
@@ -195,6 +241,10 @@ def check_names(
         attack_of(poisoning, base)
     if not _is_own(federation.aggregator, *federation.pre_aggregators):
         defence_of(federation, tolerated_of(federation, poisoning, seed), base)
+    if not _is_own(*federation.postprocessors):
+        postprocessors_of(federation, base)
+    if not _is_own(training.algorithm):
+        algorithm_of(training, base)
     if not _is_own(federation.server_optimizer):
         server_optimizer_of(federation, base)
     if not _is_own(training.recipe):

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -136,6 +137,19 @@ def weights_of(record: ArrayRecord) -> Weights:
     The vectors are read-only.
     """
     return Weights(vector_of(record["trainable"]), vector_of(record["statistics"]))
+
+
+def arrays_record(arrays: Mapping[str, np.ndarray]) -> ArrayRecord:
+    """Return `arrays` as a record; they become read-only."""
+    record = ArrayRecord()
+    for name, values in arrays.items():
+        record[name] = LiveArray(values)
+    return record
+
+
+def arrays_of(record: ArrayRecord | None) -> dict[str, np.ndarray]:
+    """Return the arrays that `arrays_record` put into a record, read-only; none where there is no record."""
+    return {} if record is None else {name: vector_of(array) for name, array in record.items()}
 
 
 def problem_config(problem: Problem) -> ConfigRecord:

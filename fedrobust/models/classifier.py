@@ -1,8 +1,9 @@
 """A classifier: the network, the way into it, and the layout of its weights, without the weights themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -25,12 +26,14 @@ class Classifier:
         preparation: from native images to prepared ones.
         network: Keras model from prepared images in [0, 1] to logits; its own variables are never read in training.
         layout: the order of its arrays in the two vectors of `Weights`.
+        defence: what is done to native images at prediction time, see `fedrobust.defences`; nothing if None.
     """
 
     name: str
     preparation: Preparation
     network: keras.Model
     layout: Layout
+    defence: Callable[[Any], Any] | None = None
 
     @property
     def classes(self) -> int:
@@ -44,6 +47,10 @@ class Classifier:
         for entry, array in zip(self.layout.entries, self.layout.unflatten(weights), strict=True):
             (trainable if entry.kind == "trainable" else statistics).append(tf.constant(array, tf.float32))
         return trainable, statistics
+
+    def predicted(self, images: tf.Tensor) -> tf.Tensor:
+        """Return native `images` in [0, 1] as the network takes them at prediction time: defended, then prepared."""
+        return self.preparation(images if self.defence is None else defended(self.defence, images))
 
     def logits(
         self,
@@ -72,7 +79,7 @@ class Classifier:
         for variable, array in zip(_variables(network), arrays, strict=True):
             variable.assign(array)
         inputs = keras.Input(self.preparation.native, name="images")
-        x = inputs
+        x = inputs if self.defence is None else self.defence(inputs)
         if self.preparation.replicates:
             x = keras.layers.Concatenate(name="grey_to_colour")([x, x, x])
         if self.preparation.shrinks:
@@ -104,6 +111,7 @@ def build_classifier(
     weights: str = "random",
     weights_file: Path | None = None,
     seed: int = 0,
+    defence: Callable[[Any], Any] | None = None,
 ) -> Classifier:
     """Build a classifier for native images of one shape.
 
@@ -118,6 +126,7 @@ def build_classifier(
         weights: "random", "imagenet", or the path behind `weights_file` as the user wrote it.
         weights_file: Keras 3 weights of the backbone without its top.
         seed: of the random weights.
+        defence: what is done to native images at prediction time.
 
     Raises:
         ModelError: the size, the number of classes, or the weights do not fit the architecture.
@@ -139,7 +148,28 @@ def build_classifier(
         Entry(variable.path, tuple(variable.shape), "trainable" if variable.trainable else "statistic")
         for variable in _variables(network)
     )
-    return Classifier(name, Preparation(native, prepared), network, Layout(entries))
+    return Classifier(name, Preparation(native, prepared), network, Layout(entries), defence)
+
+
+def defended(defence: Callable[[Any], Any], images: tf.Tensor) -> tf.Tensor:
+    """Return what `defence` makes of `images`; where it has a ``stand_in``, its gradient is that one's."""
+    stand_in = getattr(defence, "stand_in", None)
+    if stand_in is None:
+        return defence(images)
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def straight_through(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                shown = stand_in(x)
+            return tape.gradient(
+                shown, x, output_gradients=upstream, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+
+        return defence(x), gradient
+
+    return straight_through(images)
 
 
 def _variables(network: keras.Model) -> list[keras.Variable]:

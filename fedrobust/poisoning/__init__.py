@@ -12,7 +12,7 @@ from fedrobust.poisoning.data.edge_case import EdgeCase
 from fedrobust.poisoning.data.feature_noise import FeatureNoise
 from fedrobust.poisoning.data.label_flip import LabelFlip
 from fedrobust.poisoning.scene import Conspiracy, Goal, Scene
-from fedrobust.poisoning.schedule import attacks_in, malicious_clients
+from fedrobust.poisoning.schedule import Schedule, malicious_clients
 from fedrobust.poisoning.training.fgsm_training import FGSMTraining
 from fedrobust.poisoning.training.standard_training import StandardTraining
 from fedrobust.poisoning.update.free_rider import FreeRider, Zero
@@ -54,9 +54,9 @@ __all__ = [
     "PixelBackdoor",
     "Scaling",
     "Scene",
+    "Schedule",
     "SignFlip",
     "StandardTraining",
     "Zero",
-    "attacks_in",
     "malicious_clients",
 ]

@@ -109,8 +109,11 @@ class Goal:
         plain: the same images without what the attacker adds, to see what the model answers anyway; None where the
             attacker adds nothing, so that only a run without the attack can tell.
         wanted: (n,) the answer that the attacker wants for each.
+        rows: (n,) places in the split of the images without what the attacker adds, so that what the model answers to
+            them need not be computed again; None where they are not known.
     """
 
     images: np.ndarray
     plain: np.ndarray | None
     wanted: np.ndarray
+    rows: np.ndarray | None = None

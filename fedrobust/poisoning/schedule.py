@@ -1,37 +1,45 @@
 """Who is malicious, and in which rounds."""
 
-from typing import Protocol
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from fedrobust.errors import ConfigError
 from fedrobust.randomness import Purpose, generator
 from fedrobust.shares import exact, round_half_up
 
 
-class Schedule(Protocol):
-    """What is asked of a study's ``[poisoning]``: which attack there is, from which round to which, and how often.
+@dataclass(frozen=True)
+class Schedule:
+    """Which clients are malicious, and in which rounds they attack; in the others they are honest.
 
-    ``last_round`` = 0 has no end.
+    Attributes:
+        malicious: clients, ascending; none where nobody attacks.
+        first_round: the round in which the attack begins, from 1.
+        last_round: the round in which it ends; 0 for never.
+        every: rounds between two attacks.
+
+    Example:
+        >>> late = Schedule((2, 5), first_round=3, every=2)
+        >>> [round for round in range(1, 9) if late.active(round)]
+        [3, 5, 7]
+        >>> late.attackers(3, sampled=[0, 1, 2]), late.attackers(4, sampled=[0, 1, 2])
+        (frozenset({2}), frozenset())
     """
 
-    @property
-    def attack(self) -> str:
-        """The attack as the study names it."""
-        ...
+    malicious: tuple[int, ...] = ()
+    first_round: int = 1
+    last_round: int = 0
+    every: int = 1
 
-    @property
-    def first_round(self) -> int:
-        """The round in which the attack begins, from 1."""
-        ...
+    def active(self, round: int) -> bool:
+        """Return whether malicious clients attack in `round` (from 1)."""
+        if round < self.first_round or (self.last_round and round > self.last_round):
+            return False
+        return (round - self.first_round) % self.every == 0
 
-    @property
-    def last_round(self) -> int:
-        """The round in which it ends."""
-        ...
-
-    @property
-    def every(self) -> int:
-        """Rounds between two attacks."""
-        ...
+    def attackers(self, round: int, sampled: Iterable[int]) -> frozenset[int]:
+        """Return which of the `sampled` clients attack in `round`."""
+        return frozenset(self.malicious).intersection(sampled) if self.active(round) else frozenset()
 
 
 def malicious_clients(wanted: int | float | tuple[int, ...], clients: int, seed: int) -> tuple[int, ...]:
@@ -64,19 +72,3 @@ def malicious_clients(wanted: int | float | tuple[int, ...], clients: int, seed:
         raise ConfigError(f"poisoning.malicious = {wanted}: there are {clients} clients")
     order = generator(seed, Purpose.POISONING).permutation(clients)
     return tuple(sorted(int(partition) for partition in order[:count]))
-
-
-def attacks_in(schedule: Schedule, round: int) -> bool:
-    """Return whether malicious clients attack in `round` (from 1); in other rounds they are honest.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> late = SimpleNamespace(attack="sign-flip", first_round=3, last_round=0, every=2)
-        >>> [round for round in range(1, 9) if attacks_in(late, round)]
-        [3, 5, 7]
-    """
-    if schedule.attack == "none" or round < schedule.first_round:
-        return False
-    if schedule.last_round and round > schedule.last_round:
-        return False
-    return (round - schedule.first_round) % schedule.every == 0

@@ -20,6 +20,7 @@ import numpy as np
 
 from fedrobust.atomic import sweep
 from fedrobust.config import Experiment
+from fedrobust.config.keys import default, keys
 from fedrobust.models.layout import Weights
 from fedrobust.runs.folder import RunFolder, RunFolderError
 
@@ -31,6 +32,7 @@ SCHEMA = 2
 """Of what a checkpoint holds; the first had no digest."""
 
 _MEMORY = "memory/"
+_CLIENTS = "clients/"
 _MARK = b"fedrobust checkpoint, SHA-256 of all bytes before: "
 _DIGITS = 64
 
@@ -55,6 +57,7 @@ class Checkpoint:
         base: folder that the study's relative paths are resolved against.
         result: ``result.json`` so far.
         memory: what the aggregation wants to find in the next round.
+        clients: what simulated clients keep between rounds, encoded, by node.
     """
 
     round: int
@@ -64,6 +67,7 @@ class Checkpoint:
     base: str
     result: Mapping[str, Any]
     memory: Mapping[str, np.ndarray] = field(default_factory=dict)
+    clients: Mapping[int, bytes] = field(default_factory=dict)
 
     def save(self, folder: RunFolder) -> Path:
         """Write the checkpoint into the run folder, then drop the ones that it makes superfluous."""
@@ -81,6 +85,7 @@ class Checkpoint:
             "trainable": self.weights.trainable,
             "statistics": self.weights.statistics,
             **{f"{_MEMORY}{name}": array for name, array in self.memory.items()},
+            **{f"{_CLIENTS}{node}": np.frombuffer(state, np.uint8) for node, state in self.clients.items()},
         }
         if self.selected is not self.weights:
             arrays.update(
@@ -135,8 +140,13 @@ class Checkpoint:
         memory = {
             name.removeprefix(_MEMORY): array for name, array in arrays.items() if name.startswith(_MEMORY)
         }
+        clients = {
+            int(name.removeprefix(_CLIENTS)): array.tobytes()
+            for name, array in arrays.items()
+            if name.startswith(_CLIENTS)
+        }
         score = -np.inf if head["score"] is None else head["score"]
-        return cls(head["round"], weights, selected, score, head["base"], head["result"], memory)
+        return cls(head["round"], weights, selected, score, head["base"], head["result"], memory, clients)
 
 
 def seal(path: Path) -> None:
@@ -222,9 +232,14 @@ def resumable(folder: RunFolder) -> Experiment:
     return rooted.changed(output__dir=str(folder.path), output__resume=True)
 
 
-def differences(checkpoint: Checkpoint, experiment: Experiment) -> list[str]:
-    """Return the keys in which `experiment` is not the study of `checkpoint`; engine and output may differ."""
-    before, now = (_flat(values) for values in (checkpoint.result["experiment"], experiment.to_dict()))
+def differences(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> list[str]:
+    """Return the keys in which a study's `settings` are not those of `checkpoint`; engine and output may differ.
+
+    A setting that an earlier version of fedrobust did not have was at its default.
+    """
+    before, now = (_flat(values) for values in (checkpoint.result["experiment"], settings))
+    known = set(keys(Experiment))
+    before |= {key: default(Experiment, key) for key in now.keys() - before.keys() if key in known}
     return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
 
 

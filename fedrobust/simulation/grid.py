@@ -15,6 +15,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from flwr.app import Context, Message, RecordDict
+from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
+from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
@@ -394,6 +396,17 @@ class SimulatedGrid(Grid):
         except BaseException as error:  # whatever a client raises, or its objects do when they are read
             reply = failed_reply(job.message, told(error))
         return reply
+
+    def client_states(self) -> dict[int, bytes]:
+        """Return what clients keep between rounds, encoded, by node; those that keep nothing are left out."""
+        return {node: recorddict_to_proto(state).SerializeToString() for node, state in self._states.items()}
+
+    def restore(self, states: Mapping[int, bytes]) -> None:
+        """Give clients what they kept, as `client_states` returned it."""
+        self._states = {
+            node: plain_state(recorddict_from_proto(ProtoRecordDict.FromString(state)))
+            for node, state in states.items()
+        }
 
     def _remember(self, node: int, context: Context) -> None:
         """Keep what a client wants to find in its next round; one that failed finds what it found before."""

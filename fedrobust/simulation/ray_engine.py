@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from fedrobust.study import dataset_of
+from fedrobust.study import Study
 
 # A driver that `uv run` started would have every worker started by `uv run`, too, in a folder of its own.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -76,7 +76,7 @@ class Actor:
 
     def credentials(self) -> Credentials:
         """Return where this worker runs, and digests of its code and data."""
-        data = dataset_of(Experiment.from_run_config(self._run_config)).digest
+        data = Study.of(Experiment.from_run_config(self._run_config)).dataset.digest
         return Credentials(ray.get_runtime_context().get_node_id(), os.getpid(), code_digest(), data)
 
     def answer(

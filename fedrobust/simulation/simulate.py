@@ -5,7 +5,7 @@ Flower and Ray are imported inside of functions: whoever only asks what there is
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from fedrobust.apps import load_app
 from fedrobust.checks import check_data
 from fedrobust.config import ConfigError, Experiment
+from fedrobust.config.sections import Engine
 from fedrobust.cores import cores
 from fedrobust.runs.checkpoint import any_whole, resumable
 from fedrobust.runs.events import Event, ForecastMade, Listener, StageStarted, StudyStarted, emit, listening
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.run import Run
 from fedrobust.runtime import start_tensorflow
-from fedrobust.study import dataset_of
+from fedrobust.study import Study
 
 if TYPE_CHECKING:
     from fedrobust.simulation.grid import SimulatedGrid
@@ -116,7 +117,8 @@ def diagnose(experiment: Experiment, *listeners: Listener, client_app: str = CLI
 def carry(experiment: Experiment, *listeners: Listener, server_app: str, client_app: str) -> None:
     """Start the study's engine and run a ServerApp on it; see `simulate`."""
     # What is wrong with the data is told before TensorFlow takes its ten seconds to start.
-    check_data(experiment)
+    study = Study.of(experiment)
+    check_data(study)
     with listening(*listeners):
         emit(StageStarted("starting TensorFlow"))
     start_tensorflow(experiment.engine.workers or cores())
@@ -133,21 +135,35 @@ def carry(experiment: Experiment, *listeners: Listener, server_app: str, client_
     with (
         listening(*listeners),
         server_identity(),
-        grid_of(experiment, client_app, run_config) as grid,
+        grid_of(
+            experiment.engine,
+            experiment.federation.clients,
+            client_app,
+            run_config,
+            lambda: study.dataset.digest,
+        ) as grid,
     ):
         load_app(server_app)(grid, context)
 
 
 @contextmanager
-def grid_of(experiment: Experiment, client_app: str, run_config: dict[str, Any]) -> "Iterator[SimulatedGrid]":
-    """Start the study's engine.
+def grid_of(
+    engine: Engine, clients: int, client_app: str, run_config: dict[str, Any], digest: Callable[[], str]
+) -> "Iterator[SimulatedGrid]":
+    """Start a study's engine.
+
+    Args:
+        engine: what carries messages.
+        clients: of the study.
+        client_app: dotted path of what every node runs.
+        run_config: Flower's, given to every node.
+        digest: returns that of the data, which other machines must have, too.
 
     Raises:
         EngineError: it cannot start.
     """
     from fedrobust.simulation.grid import SimulatedGrid
 
-    engine, clients = experiment.engine, experiment.federation.clients
     if engine.name == "threads":
         from fedrobust.simulation.threads import ThreadWorker
 
@@ -162,7 +178,7 @@ def grid_of(experiment: Experiment, client_app: str, run_config: dict[str, Any])
 
     emit(StageStarted("joining Ray" if engine.address else "starting Ray"))
     with (
-        ray_engine(engine, client_app, run_config, dataset_of(experiment).digest) as cluster,
+        ray_engine(engine, client_app, run_config, digest()) as cluster,
         SimulatedGrid(cluster.hire, run_config, clients, cluster.workers, engine.client_timeout) as grid,
     ):
         yield grid

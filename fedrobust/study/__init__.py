@@ -1,30 +1,8 @@
-"""The composition root: every part of a study, built from its settings.
+"""The composition root: `Study` builds every part of a study from its settings, once, and hands it down.
 
 `fedrobust.study.local_training`, which runs a client's round, is imported by name: it starts TensorFlow.
 """
 
-from fedrobust.study.parts import (
-    base_of,
-    classifier_of,
-    dataset_of,
-    evasion_of,
-    initial_model,
-    local_update_of,
-    partition_of,
-    recipe_of,
-    shard_of,
-    weights_seed,
-)
+from fedrobust.study.study import Study
 
-__all__ = [
-    "base_of",
-    "classifier_of",
-    "dataset_of",
-    "evasion_of",
-    "initial_model",
-    "local_update_of",
-    "partition_of",
-    "recipe_of",
-    "shard_of",
-    "weights_seed",
-]
+__all__ = ["Study"]

@@ -15,7 +15,7 @@ from fedrobust.cores import cores
 from fedrobust.data.dataset import NotHereError
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runtime import start_tensorflow
-from fedrobust.study import dataset_of
+from fedrobust.study import Study
 from fedrobust.sweeps.cell import Cell, graph_key
 from fedrobust.sweeps.events import (
     CellFinished,
@@ -253,7 +253,7 @@ def missing(sweep: Sweep) -> dict[int, str]:
     reasons = {}
     for cell in sweep.cells:
         try:
-            dataset_of(cell.experiment)
+            _ = Study.of(cell.experiment).dataset
         except NotHereError as error:
             reasons[id(cell)] = str(error)
     return reasons
@@ -267,7 +267,7 @@ def check_cells(sweep: Sweep, cells: Sequence[Cell]) -> None:
     """
     if cells:
         start_tensorflow()
-        replace(sweep, cells=tuple(cells)).check(check)
+        replace(sweep, cells=tuple(cells)).check(lambda experiment: check(Study.of(experiment)))
 
 
 def finished_in(folder: Path) -> set[str]:

@@ -8,14 +8,22 @@ from functools import cached_property
 from typing import Any
 
 from fedrobust.config import Experiment, default
-from fedrobust.study import dataset_of
+from fedrobust.study import Study
 from fedrobust.sweeps.values import shown
 
 NOT_CONTENT = ("name", "engine", "output")
 """What a cell's result does not depend on."""
 
 
-ADDED = ("audit.control-input", "audit.control-labels", "federation.patience", "poisoning.on-failure")
+ADDED = (
+    "audit.control-input",
+    "audit.control-labels",
+    "federation.patience",
+    "federation.postprocessors",
+    "model.defence",
+    "poisoning.on-failure",
+    "training.algorithm",
+)
 """Settings that are younger than results which are kept: at their defaults they are no part of a cell's name."""
 
 
@@ -50,7 +58,7 @@ def content_hash(experiment: Experiment) -> str:
         table, _, name = key.partition(".")
         if values[table].get(name) == default(Experiment, key):
             del values[table][name]
-    values["data-digest"] = dataset_of(experiment).digest
+    values["data-digest"] = Study.of(experiment).dataset.digest
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

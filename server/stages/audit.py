@@ -1,6 +1,7 @@
 """The server's auditor: the checks that end a study."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,165 +12,163 @@ from numpy.typing import NDArray
 from fedrobust.audit import Card, Evidence, Plan, Subject, audit
 from fedrobust.audit.evidence import SAMPLE
 from fedrobust.audit.file import companion, file_digest, model_path, official
-from fedrobust.config import Experiment
+from fedrobust.config.sections import Audit
 from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.robustness import clean_logits
-from fedrobust.evasion import Target, WhiteBox
+from fedrobust.evasion import Target, Threat
 from fedrobust.evasion.models.protocol import Logits
 from fedrobust.models.layout import Weights
 from fedrobust.models.told import Told
 from fedrobust.runs.events import AttackProgressed, CheckFinished, emit, teller
 from fedrobust.runs.folder import RunFolder
-from fedrobust.study import base_of, evasion_of
+from server.callbacks.undefended_snapshot import UNDEFENDED
 from server.stages.evaluation import Evaluator
 
-UNDEFENDED = "undefended.keras"
-"""The file of a run that holds the global model of the last round before its recipe began."""
 
+@dataclass(frozen=True, eq=False)
+class Auditor:
+    """Audits the models of a study.
 
-def audited(
-    experiment: Experiment, evaluator: Evaluator, weights: Weights, result: dict[str, Any], folder: RunFolder
-) -> Card:
-    """Return the card of the study's global model.
-
-    Its control is the model that the study names; else that of the last round before the recipe began.
-
-    Args:
-        experiment: the study.
-        evaluator: of the global model.
-        weights: the selected ones.
-        result: the run so far: the data's description, and the rounds that the training was watched in.
-        folder: what attacks find is kept in its ``audit/``.
+    Attributes:
+        settings: of ``[audit]``.
+        name: of the study.
+        recipe: that clients train with, as the study names it.
+        threat: what attacks may do to an image.
+        seed: of their random choices.
+        base: folder that the control's path is resolved against first.
     """
-    settings = experiment.audit
-    before = folder.file(UNDEFENDED)
-    control = control_of(experiment, evaluator, before if not settings.control and before.is_file() else None)
-    alike = control is None or control[1].shape == evaluator.victim.shape
-    subject = replace(
-        subject_of(experiment, "global model", evaluator, weights, result),
-        control=control if alike else None,
-        notes=() if alike else ("the control sees images of another shape: it was left out",),
-        trained_on=(experiment.training.recipe,) if experiment.training.recipe != "plain" else (),
-        history=tuple(entry["pgd-probe"] for entry in result["rounds"] if entry.get("pgd-probe") is not None),
-    )
-    return card_of(experiment, subject, evaluator, result, Path(folder.file("audit")))
 
+    settings: Audit
+    name: str
+    recipe: str
+    threat: Threat
+    seed: int
+    base: Path | None
 
-def audited_student(
-    experiment: Experiment,
-    student: Evaluator,
-    weights: Weights,
-    twin: Weights | None,
-    teacher: Target,
-    result: dict[str, Any],
-    folder: RunFolder,
-) -> Card:
-    """Return the card of the study's student.
+    def audited(
+        self, evaluator: Evaluator, weights: Weights, result: Mapping[str, Any], folder: RunFolder
+    ) -> Card:
+        """Return the card of the study's global model.
 
-    Args:
-        experiment: the study.
-        student: the student's evaluator.
-        weights: the student's.
-        twin: those of the same network, taught by labels: the control.
-        teacher: the global model; its images transfer only if it sees images of the student's shape.
-        result: the run so far.
-        folder: what attacks find is kept in its ``audit-student/``.
-    """
-    size = experiment.evaluation.batch_size
-    alike = teacher.shape == student.victim.shape
-    subject = replace(
-        subject_of(experiment, "student", student, weights, result),
-        control=None if twin is None else ("twin taught by labels", WhiteBox.of(student.victim, twin, size)),
-        teacher=("global model", teacher) if alike else None,
-        notes=()
-        if alike
-        else ("the global model sees images of another shape: none were transferred from it",),
-    )
-    return card_of(experiment, subject, student, result, Path(folder.file("audit-student")))
+        Its control is the model that the study names; else that of the last round before the recipe began.
 
+        Args:
+            evaluator: of the global model.
+            weights: the selected ones.
+            result: the run so far: the data's description, and the rounds that the training was watched in.
+            folder: what attacks find is kept in its ``audit/``.
+        """
+        before = folder.file(UNDEFENDED)
+        control = self.control(evaluator, before if not self.settings.control and before.is_file() else None)
+        alike = control is None or control[1].shape == evaluator.victim.shape
+        probes = (entry.get("pgd-probe") for entry in result["rounds"])
+        subject = replace(
+            self.subject("global model", evaluator, weights, result),
+            control=control if alike else None,
+            notes=() if alike else ("the control sees images of another shape: it was left out",),
+            trained_on=(self.recipe,) if self.recipe != "plain" else (),
+            history=tuple(probe for probe in probes if probe is not None),
+        )
+        return self.card(subject, evaluator, result, Path(folder.file("audit")))
 
-def check_control(experiment: Experiment, dataset: Dataset) -> None:
-    """Refuse a control that cannot be used, before anything is trained.
+    def audited_student(
+        self,
+        student: Evaluator,
+        weights: Weights,
+        twin: Weights | None,
+        teacher: Target,
+        result: Mapping[str, Any],
+        folder: RunFolder,
+    ) -> Card:
+        """Return the card of the study's student.
 
-    Raises:
-        ModelFileError: there is no such model, or it does not fit the data.
-    """
-    if experiment.audit.enabled:
-        settings, space = experiment.audit, evasion_of(experiment).space
-        companion(settings.control, dataset, space, base_of(experiment), told_of_control(experiment))
+        Args:
+            student: the student's evaluator.
+            weights: the student's.
+            twin: those of the same network, taught by labels: the control.
+            teacher: the global model; its images transfer only if it sees images of the student's shape.
+            result: the run so far.
+            folder: what attacks find is kept in its ``audit-student/``.
+        """
+        alike = teacher.shape == student.victim.shape
+        subject = replace(
+            self.subject("student", student, weights, result),
+            control=None if twin is None else ("twin taught by labels", student.target(twin)),
+            teacher=("global model", teacher) if alike else None,
+            notes=()
+            if alike
+            else ("the global model sees images of another shape: none were transferred from it",),
+        )
+        return self.card(subject, student, result, Path(folder.file("audit-student")))
 
+    def check_control(self, dataset: Dataset) -> None:
+        """Refuse a control that cannot be used, before anything is trained.
 
-def control_of(
-    experiment: Experiment, evaluator: Evaluator, before: Path | None
-) -> tuple[str, Target] | None:
-    """Return the model that the study's is compared with, and its name; None where there is none.
+        Raises:
+            ModelFileError: there is no such model, or it does not fit the data.
+        """
+        self.companion(self.settings.control, dataset)
 
-    A model of the study's own kind is attacked in the study's space; any other sees the images that its file takes.
+    def companion(self, file: str | Path, dataset: Dataset) -> tuple[str, Target] | None:
+        """Return the model in a file that the study's is compared with, and its name; see `fedrobust.audit.file`."""
+        told = Told.parse({"control": self.settings.control_input}, {"control": self.settings.control_labels})
+        return companion(file, dataset, self.threat.space, self.base, told)
 
-    Args:
-        experiment: the study.
-        evaluator: of the global model.
-        before: the file of the model before the recipe began, where that is the control.
-    """
-    given = experiment.audit.control
-    if before is None and not given:
-        return None
-    file = before or model_path(given, base_of(experiment))
-    own = evaluator.classifier.weights_of(keras.models.load_model(file, compile=False))
-    if own is None:
-        space = evasion_of(experiment).space
-        return companion(file, evaluator.dataset, space, base_of(experiment), told_of_control(experiment))
-    target = WhiteBox.of(evaluator.victim, own, experiment.evaluation.batch_size)
-    return f"{file.name} {file_digest(file)[:8]}", target
+    def control(self, evaluator: Evaluator, before: Path | None) -> tuple[str, Target] | None:
+        """Return the model that the study's is compared with, and its name; None where there is none.
 
+        A model of the study's own kind is attacked in the study's space; any other sees the images that its file takes.
 
-def told_of_control(experiment: Experiment) -> Told:
-    """Return what the study tells of the images and the class order of its control."""
-    settings = experiment.audit
-    return Told.parse({"control": settings.control_input}, {"control": settings.control_labels})
+        Args:
+            evaluator: of the global model.
+            before: the file of the model before the recipe began, where that is the control.
+        """
+        given = self.settings.control
+        if before is None and not given:
+            return None
+        file = before or model_path(given, self.base)
+        own = evaluator.classifier.weights_of(keras.models.load_model(file, compile=False))
+        if own is None:
+            return self.companion(file, evaluator.dataset)
+        return f"{file.name} {file_digest(file)[:8]}", evaluator.target(own)
 
+    def subject(
+        self, what: str, evaluator: Evaluator, weights: Weights, result: Mapping[str, Any]
+    ) -> Subject:
+        """Return a model of the study as the subject of an audit, on a sample of the test split."""
+        sample = evaluator.dataset.test.sample(self.settings.images)
+        return Subject(
+            name=f"{self.name}, {what}",
+            target=evaluator.target(weights),
+            images=evaluator.victim.images(sample.images),
+            labels=sample.labels,
+            digest=weights.digest(),
+            data=described_split(result["dataset"], official(evaluator.dataset)),
+            in_training_mode=lambda: training_logits(evaluator, weights, sample.images[:SAMPLE]),
+        )
 
-def subject_of(
-    experiment: Experiment, what: str, evaluator: Evaluator, weights: Weights, result: dict[str, Any]
-) -> Subject:
-    """Return a model of the study as the subject of an audit, on a sample of the test split."""
-    sample = evaluator.dataset.test.sample(experiment.audit.images)
-    return Subject(
-        name=f"{experiment.name}, {what}",
-        target=WhiteBox.of(evaluator.victim, weights, experiment.evaluation.batch_size),
-        images=evaluator.victim.images(sample.images),
-        labels=sample.labels,
-        digest=weights.digest(),
-        data=described_split(result["dataset"], official(evaluator.dataset)),
-        in_training_mode=lambda: training_logits(evaluator, weights, sample.images[:SAMPLE]),
-    )
-
-
-def card_of(
-    experiment: Experiment, subject: Subject, evaluator: Evaluator, result: dict[str, Any], kept: Path
-) -> Card:
-    """Audit `subject` as the study says; what attacks find is kept in the folder `kept`."""
-    settings = experiment.audit
-    plan = Plan(
-        epsilon=settings.epsilon,
-        threat=evasion_of(experiment),
-        effort=settings.effort,
-        seed=experiment.seed,
-        curve=settings.epsilons,
-    )
-    tell = teller()  # attacks report from the evaluation's threads
-    evidence = Evidence(
-        subject,
-        plan,
-        kept,
-        evaluator.map,
-        lambda name, progress: tell(AttackProgressed(name, progress.done, progress.left)),
-    )
-    return audit(
-        evidence,
-        lambda finding: emit(CheckFinished(finding.to_json())),
-        environment=result["environment"],
-    )
+    def card(self, subject: Subject, evaluator: Evaluator, result: Mapping[str, Any], kept: Path) -> Card:
+        """Audit `subject` as the study says; what attacks find is kept in the folder `kept`."""
+        plan = Plan(
+            epsilon=self.settings.epsilon,
+            threat=self.threat,
+            effort=self.settings.effort,
+            seed=self.seed,
+            curve=self.settings.epsilons,
+        )
+        tell = teller()  # attacks report from the evaluation's threads
+        evidence = Evidence(
+            subject,
+            plan,
+            kept,
+            evaluator.map,
+            lambda name, progress: tell(AttackProgressed(name, progress.done, progress.left)),
+        )
+        return audit(
+            evidence,
+            lambda finding: emit(CheckFinished(finding.to_json())),
+            environment=result["environment"],
+        )
 
 
 def described_split(dataset: dict[str, Any], official: int | None) -> dict[str, Any]:
@@ -191,5 +190,5 @@ def training_logits(evaluator: Evaluator, weights: Weights, images: NDArray[np.u
         return clean_logits(evaluator.victim, weights, images)
     native = images.astype(np.float32) / np.float32(255)
     trainable, statistics = classifier.arrays(weights)
-    logits, _ = classifier.logits(trainable, statistics, classifier.preparation(native), training=True)
+    logits, _ = classifier.logits(trainable, statistics, classifier.predicted(native), training=True)
     return np.asarray(logits)

@@ -1,39 +1,87 @@
 """The server's distiller: a student of the global model, on images that the server may hold."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fedrobust.config import ConfigError, Experiment
+from fedrobust.config.sections import Distillation
 from fedrobust.data.dataset import Dataset
-from fedrobust.data.load import load
+from fedrobust.defences import PredictionDefence
 from fedrobust.edge.export import ExportError, check_exportable
-from fedrobust.evaluation.robustness import clean_logits
+from fedrobust.errors import ConfigError
 from fedrobust.models.classifier import Classifier, build_classifier
 from fedrobust.models.layout import Weights
-from fedrobust.study import weights_seed
 from fedrobust.training.distillation import distil, teach_labels
 from server.stages.evaluation import Evaluator
 
 
 @dataclass(frozen=True)
 class DistillationPlan:
-    """What a student will be taught with, put together before anything is trained.
+    """How a student will be taught, put together before anything is trained.
 
     Attributes:
+        settings: of ``[distillation]``.
         student: its architecture and initial weights.
         images: transfer images, uint8 (n, height, width, channels).
         labels: theirs, (n,) int32, of which distillation makes no use; None where they answer another question.
         source: what to call them.
+        seed: the study's, for the student's batches.
     """
 
+    settings: Distillation
     student: Classifier
     images: np.ndarray
     labels: np.ndarray | None
     source: str
+    seed: int
+
+    def distilled(self, teacher: Evaluator, weights: Weights) -> "Student":
+        """Return the student, taught what the global model with `weights` answers."""
+        started = time.perf_counter()
+        settings = self.settings
+        logits = (
+            teacher.answers(weights).validation
+            if self.images is teacher.dataset.validation.images
+            else teacher.clean_logits(weights, self.images)
+        )
+        distilled = distil(
+            self.student,
+            self.images,
+            logits,
+            settings.temperature,
+            settings.epochs,
+            settings.batch_size,
+            settings.learning_rate,
+            self.seed,
+        )
+        record = {
+            "images": len(self.images),
+            "source": self.source,
+            "epochs": distilled.epochs,
+            "steps": distilled.metrics["steps"],
+            "temperature": settings.temperature,
+            "loss": distilled.metrics["loss"],
+            "seconds": time.perf_counter() - started,
+        }
+        return Student(self.student, distilled.weights, record)
+
+    def twin(self) -> Weights | None:
+        """Return the weights of the student's twin, taught by labels; None where the transfer images have none."""
+        if self.labels is None:
+            return None
+        settings = self.settings
+        return teach_labels(
+            self.student,
+            self.images,
+            self.labels,
+            settings.epochs,
+            settings.batch_size,
+            settings.learning_rate,
+            self.seed,
+        ).weights
 
 
 @dataclass(frozen=True)
@@ -51,104 +99,75 @@ class Student:
     record: dict[str, Any]
 
 
-def plan_distillation(experiment: Experiment, dataset: Dataset) -> DistillationPlan:
+def plan_distillation(
+    settings: Distillation,
+    dataset: Dataset,
+    public: Dataset | None,
+    formats: Sequence[str],
+    momentum: float,
+    seed: int,
+    weights_seed: int,
+    defence: PredictionDefence | None = None,
+) -> DistillationPlan:
     """Build the study's student and find the images that will teach it.
 
     These are the validation split, or a public set where the study names one: the hospitals' images never leave
     them, and the test split stays unseen.
 
+    Args:
+        settings: of ``[distillation]``.
+        dataset: the study's.
+        public: another set whose training images teach; None for the validation split.
+        formats: that the student is exported in; none where it is not.
+        momentum: of its BatchNorm layers.
+        seed: the study's, for its batches.
+        weights_seed: of its random weights.
+        defence: what the student does to an image before its network sees it, as the global model does.
+
     Raises:
-        ConfigError: the public set does not have the shape of the study's images.
-        DataError: there is no such set.
+        ConfigError: the public set does not have the shape of the study's images, or the student cannot be exported.
         ModelError: the student cannot be built as asked.
     """
-    images, labels, source = transfer_images(experiment, dataset)
+    images, labels, source = transfer_images(dataset, public, settings.public)
     student = build_classifier(
-        experiment.distillation.student,
+        settings.student,
         dataset.image_shape,
         dataset.classes,
-        image_size=experiment.distillation.image_size,
-        momentum=experiment.model.batchnorm_momentum,
-        seed=weights_seed(experiment, model=1),
+        image_size=settings.image_size,
+        momentum=momentum,
+        seed=weights_seed,
+        defence=defence,
     )
-    if experiment.export.enabled and ":" in experiment.distillation.student:
-        # Of a network that nobody has exported yet this is found out before anything is trained.
+    if formats and (":" in settings.student or defence is not None):
+        # Of a network or a defence that nobody has exported yet this is found out before anything is trained.
         try:
-            check_exportable(student.deployable(student.initial_weights()), experiment.export.formats)
+            check_exportable(student.deployable(student.initial_weights()), formats)
         except ExportError as error:
+            defended = (
+                "" if defence is None else f" with the prediction-time defence {type(defence).__name__}"
+            )
             raise ConfigError(
-                f'distillation.student = "{experiment.distillation.student}": {error}; choose another network, or set '
-                "export.enabled = false"
+                f'distillation.student = "{settings.student}"{defended}: {error}; choose another network, '
+                "other export.formats, or set export.enabled = false"
             ) from error
-    return DistillationPlan(student, images, labels, source)
+    return DistillationPlan(settings, student, images, labels, source, seed)
 
 
-def distil_student(
-    experiment: Experiment, lesson: DistillationPlan, teacher: Evaluator, weights: Weights
-) -> Student:
-    """Teach the student of `lesson` what the global model with `weights` answers."""
-    started = time.perf_counter()
-    settings = experiment.distillation
-    logits = clean_logits(
-        teacher.victim, weights, lesson.images, experiment.evaluation.batch_size, teacher.map
-    )
-    distilled = distil(
-        lesson.student,
-        lesson.images,
-        logits,
-        settings.temperature,
-        settings.epochs,
-        settings.batch_size,
-        settings.learning_rate,
-        experiment.seed,
-    )
-    record = {
-        "images": len(lesson.images),
-        "source": lesson.source,
-        "epochs": distilled.epochs,
-        "steps": distilled.metrics["steps"],
-        "temperature": settings.temperature,
-        "loss": distilled.metrics["loss"],
-        "seconds": time.perf_counter() - started,
-    }
-    return Student(lesson.student, distilled.weights, record)
+def transfer_images(
+    dataset: Dataset, public: Dataset | None, name: str
+) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """Return the images that the student learns from, their labels if they are the study's, and what to call them.
 
-
-def twin_of(experiment: Experiment, lesson: DistillationPlan) -> Weights | None:
-    """Return the weights of the student's twin, taught by labels; None where the transfer images have none."""
-    if lesson.labels is None:
-        return None
-    settings = experiment.distillation
-    return teach_labels(
-        lesson.student,
-        lesson.images,
-        lesson.labels,
-        settings.epochs,
-        settings.batch_size,
-        settings.learning_rate,
-        experiment.seed,
-    ).weights
-
-
-def transfer_images(experiment: Experiment, dataset: Dataset) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Return the images that the student learns from, their labels if they are the study's, and what to call them."""
-    public = experiment.distillation.public
-    if not public:
+    Args:
+        dataset: the study's.
+        public: another set; None for the validation split.
+        name: of the other set as the study writes it.
+    """
+    if public is None:
         return dataset.validation.images, dataset.validation.labels, "validation split"
-    data = experiment.data
-    other = load(
-        public,
-        data.size,
-        data.root,
-        seed=experiment.seed,
-        base=Path(experiment.base) if experiment.base else None,
-        classes=data.classes,
-        channels=data.channels,
-        samples=data.samples,
-    )
-    if other.image_shape != dataset.image_shape:
+    if public.image_shape != dataset.image_shape:
         raise ConfigError(
-            f'distillation.public = "{public}": images of {other.image_shape}, the study\'s are {dataset.image_shape}'
+            f'distillation.public = "{name}": images of {public.image_shape}, the study\'s are {dataset.image_shape}'
         )
-    labels = other.train.labels if other.label_names == dataset.label_names else None
-    return other.train.images, labels, f"{other.name}, training split"
+    labels = public.train.labels if public.label_names == dataset.label_names else None
+    return public.train.images, labels, f"{public.name}, training split"

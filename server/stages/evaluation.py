@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from fedrobust.config import Experiment
+from fedrobust.config.sections import Evaluation
 from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.intervals import wilson
 from fedrobust.evaluation.metrics import Metrics, measure
@@ -15,9 +15,8 @@ from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits, 
 from fedrobust.evasion import Threat, Victim, WhiteBox, attack
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
-from fedrobust.once import once
+from fedrobust.once import once, part
 from fedrobust.poisoning import Goal
-from fedrobust.study import evasion_of, recipe_of
 
 NO_CONTROL = "none: the attack adds nothing to an image; compare with a run without it"
 
@@ -36,30 +35,49 @@ class Evaluator:
     """Evaluates weights of one classifier on one data set.
 
     Attributes:
-        experiment: the study.
-        dataset: its images; the test split is reported, the validation split chooses a round.
+        settings: of ``[evaluation]``.
+        threat: what attacks may do to an image.
+        seed: of their random choices.
+        dataset: the images; the test split is reported, the validation split chooses a round.
         classifier: the model as a function of its weights.
         victim: its compiled functions.
         pool: runs batches side by side.
     """
 
-    experiment: Experiment
+    settings: Evaluation
+    threat: Threat
+    seed: int
     dataset: Dataset
     classifier: Classifier
     victim: Victim
     pool: ThreadPoolExecutor
+    _last: "list[Answers]" = field(default_factory=list, repr=False)
 
     @classmethod
     def of(
-        cls, experiment: Experiment, dataset: Dataset, classifier: Classifier, pool: ThreadPoolExecutor
+        cls,
+        settings: Evaluation,
+        threat: Threat,
+        seed: int,
+        dataset: Dataset,
+        classifier: Classifier,
+        pool: ThreadPoolExecutor,
     ) -> "Evaluator":
         """Return an evaluator of `classifier`."""
-        victim = victim_of(classifier, experiment.evaluation.space)
-        return cls(experiment, dataset, classifier, victim, pool)
+        return cls(settings, threat, seed, dataset, classifier, victim_of(classifier, settings.space), pool)
+
+    def of_model(self, classifier: Classifier, space: str = "") -> "Evaluator":
+        """Return an evaluator of another classifier, as this one but for the `space` of its pixels, if given."""
+        victim = victim_of(classifier, space or self.settings.space)
+        return replace(self, classifier=classifier, victim=victim, _last=[])
+
+    def target(self, weights: Weights) -> WhiteBox:
+        """Return the model of `weights` as attacks see it."""
+        return WhiteBox.of(self.victim, weights, self.settings.batch_size)
 
     def test(self, weights: Weights, attacked: bool = True) -> Robustness:
         """Return the metrics on the test split, clean and attacked."""
-        settings = self.experiment.evaluation
+        settings = self.settings
         return robustness(
             self.victim,
             weights,
@@ -68,41 +86,45 @@ class Evaluator:
             settings.batch_size,
             self.map,
             attacks=settings.attacks if attacked else (),
-            threat=evasion_of(self.experiment),
-            seed=self.experiment.seed,
+            threat=self.threat,
+            seed=self.seed,
+            clean=self.answers(weights).test,
         )
 
-    def probe(self, weights: Weights) -> float | None:
-        """Return the accuracy under PGD-5 of some validation images; None where clients do not train adversarially.
+    def probe(self, weights: Weights, epsilon: float) -> float:
+        """Return the accuracy under PGD-5 at `epsilon` of some validation images.
 
         Training on one step can lose all robustness against several from one round to the next (Wong et al., 2020,
         arXiv:2001.03994): an audit looks back at this figure.
         """
-        epsilon = getattr(recipe_of(self.experiment), "epsilon", None)
-        if epsilon is None or self.experiment.training.space != self.experiment.evaluation.space:
-            return None
         sample = self.dataset.validation.sample(PROBED)
         done = attack(
             WhiteBox.of(self.victim, weights),
             self.victim.images(sample.images),
             sample.labels,
             "pgd(steps=5, step_size=0.5)",
-            Threat(space=self.experiment.evaluation.space),
+            Threat(space=self.settings.space),
             [epsilon],
-            self.experiment.seed,
+            self.seed,
             keep_images=False,
             map=self.map,
             chunk=PROBED // 2,
         )
         return float((~done.success[0]).mean())
 
+    def clean_logits(self, weights: Weights, images: np.ndarray) -> np.ndarray:
+        """Return logits (n, classes) of stored uint8 `images`."""
+        return clean_logits(self.victim, weights, images, self.settings.batch_size, self.map)
+
+    def answers(self, weights: Weights) -> "Answers":
+        """Return the logits of the splits, computed once for the weights that were asked for last."""
+        if not self._last or self._last[0].weights is not weights:
+            self._last[:] = [Answers(self, weights)]
+        return self._last[0]
+
     def validate(self, weights: Weights) -> Metrics:
         """Return the clean metrics on the validation split."""
-        split = self.dataset.validation
-        logits = clean_logits(
-            self.victim, weights, split.images, self.experiment.evaluation.batch_size, self.map
-        )
-        return measure(split.labels, logits)
+        return measure(self.dataset.validation.labels, self.answers(weights).validation)
 
     def fault(self, weights: Weights) -> str:
         """Return why the model of `weights` cannot be used, "" if it can.
@@ -110,15 +132,16 @@ class Evaluator:
         On a batch of validation images its logits must be finite, and so must the gradients that the study's attacks
         follow: weights of 1e20 may pass the one and not the other.
         """
-        images = self.victim.images(self.dataset.validation.images[: self.experiment.evaluation.batch_size])
+        images = self.victim.images(self.dataset.validation.images[: self.settings.batch_size])
         target = WhiteBox.of(self.victim, weights)
-        if not np.isfinite(target.logits(images)).all():
-            return "the new model answers with numbers that are not finite"
-        if not self.experiment.evaluation.attacks or self.victim.obstacle:
-            return ""
+        attacked = bool(self.settings.attacks) and not self.victim.obstacle
         labels = self.dataset.validation.labels[: len(images)].astype(np.int32)
-        finite = np.isfinite(target.gradient(images, labels, "stable-cross-entropy").gradients).all()
-        return "" if finite else "the new model has gradients that are not finite"
+        seen = target.gradient(images, labels, "stable-cross-entropy") if attacked else None
+        if not np.isfinite(target.logits(images) if seen is None else seen.logits).all():
+            return "the new model answers with numbers that are not finite"
+        if seen is None or np.isfinite(seen.gradients).all():
+            return ""
+        return "the new model has gradients that are not finite"
 
     def success(self, weights: Weights, goal: Goal) -> dict[str, Any]:
         """Return how often the model gives the answer that an attacker wants.
@@ -128,36 +151,62 @@ class Evaluator:
             ``without-trigger``, the rate on the same images without what the attacker adds. Where it adds nothing,
             that is None, and ``control`` says so: only a run without the attack can tell what it did.
         """
-        size = self.experiment.evaluation.batch_size
 
-        def hits(images: np.ndarray) -> int:
-            answers = clean_logits(self.victim, weights, images, size, self.map).argmax(1)
-            return int((answers == goal.wanted).sum())
+        def hits(logits: np.ndarray) -> int:
+            return int((logits.argmax(1) == goal.wanted).sum())
 
-        n, successes = len(goal.wanted), hits(goal.images)
+        def unchanged(images: np.ndarray) -> np.ndarray:
+            known = goal.rows is not None
+            return self.answers(weights).test[goal.rows] if known else self.clean_logits(weights, images)
+
         # An own attack may give the same images twice to say that it adds nothing.
         plain = None if goal.plain is None or np.array_equal(goal.plain, goal.images) else goal.plain
+        shown = unchanged(goal.images) if plain is None else self.clean_logits(weights, goal.images)
+        n, successes = len(goal.wanted), hits(shown)
         return {
             "n": n,
             "successes": successes,
             "rate": successes / n,
             "interval": list(wilson(successes, n)),
-            "without-trigger": None if plain is None else hits(plain) / n,
+            "without-trigger": None if plain is None else hits(unchanged(plain)) / n,
             "control": NO_CONTROL if plain is None else "the same images without the trigger",
         }
 
     def examples(self, weights: Weights) -> Examples:
         """Return a few test images under attack, for the report."""
-        settings = self.experiment.evaluation
+        settings = self.settings
         return examples(
             self.victim,
             weights,
             self.dataset.test,
             settings.epsilons,
             settings.examples,
-            evasion_of(self.experiment),
+            self.threat,
         )
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
         """Call `function` on every item, side by side; the results keep the order of the items."""
         return self.pool.map(function, items)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The clean logits of one model on the splits, each computed when it is first asked for.
+
+    Attributes:
+        evaluator: of its classifier.
+        weights: its own.
+    """
+
+    evaluator: Evaluator
+    weights: Weights
+
+    @part
+    def test(self) -> np.ndarray:
+        """Logits (n, classes) of the test split."""
+        return self.evaluator.clean_logits(self.weights, self.evaluator.dataset.test.images)
+
+    @part
+    def validation(self) -> np.ndarray:
+        """Logits (n, classes) of the validation split."""
+        return self.evaluator.clean_logits(self.weights, self.evaluator.dataset.validation.images)

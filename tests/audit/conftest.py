@@ -11,11 +11,9 @@ import tensorflow as tf
 
 from fedrobust.audit import Evidence, Plan, Subject, audit
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Problem
 from fedrobust.evasion.models.model_file import open_model
 from fedrobust.models.recalibration import Recalibration
-from fedrobust.study import dataset_of, initial_model
-from fedrobust.study.local_training import train_locally
+from fedrobust.study import Study
 
 EPSILON = "4/255"
 SETTINGS = {
@@ -29,15 +27,14 @@ SETTINGS = {
 
 @pytest.fixture(scope="session")
 def phantom():
-    return dataset_of(Experiment.quickstart(**SETTINGS))
+    return Study.of(Experiment.quickstart(**SETTINGS)).dataset
 
 
 def trained(**settings) -> keras.Model:
-    experiment = Experiment.quickstart(**SETTINGS, **settings)
-    dataset = dataset_of(experiment)
-    classifier, weights = initial_model(experiment)
-    weights, _ = train_locally(experiment, Problem.of(dataset), dataset.train, weights, 1, 0)
-    weights = Recalibration(classifier)(weights, dataset.validation.images)
+    study = Study.of(Experiment.quickstart(**SETTINGS, **settings))
+    classifier, weights = study.initial()
+    weights, _ = study.local_training(study.dataset.train, weights, round=1, client=0)
+    weights = Recalibration(classifier)(weights, study.dataset.validation.images)
     return classifier.deployable(weights)
 
 

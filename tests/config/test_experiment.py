@@ -195,6 +195,7 @@ def test_keys_of_lists_are_those_whose_types_are_lists():
         "evaluation.attacks",
         "evaluation.epsilons",
         "export.formats",
+        "federation.postprocessors",
         "federation.pre-aggregators",
         "poisoning.malicious",
     }

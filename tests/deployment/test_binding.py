@@ -5,7 +5,6 @@ import json
 import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
-from fedrobust.config import Experiment
 from fedrobust.data.dataset import Problem
 from fedrobust.deployment.keys import ADMITTED, KeyListError
 from fedrobust.flower.identity import server_identity
@@ -56,9 +55,8 @@ def identity():
         yield
 
 
-def population(fleet, clients=3):
-    study = Experiment.quickstart([f"federation.clients={clients}"])
-    return registry_of(fleet, study, PROBLEM, LAYOUT)
+def registered(fleet, clients=3):
+    return registry_of(fleet, PROBLEM, LAYOUT, clients, lambda: [10] * clients)
 
 
 @pytest.fixture
@@ -73,7 +71,7 @@ def listed(monkeypatch, tmp_path):
 
 def test_nodes_that_say_what_their_keys_stand_for_take_part(listed):
     listed({7: 0, BIG: 2, 9: 1})
-    found = population(Fleet(n7=0, n9=1, **{f"n{BIG}": 2}))
+    found = registered(Fleet(n7=0, n9=1, **{f"n{BIG}": 2}))
     assert found.nodes == {0: 7, 1: 9, 2: BIG}
     assert found.refused == ()
 
@@ -81,7 +79,7 @@ def test_nodes_that_say_what_their_keys_stand_for_take_part(listed):
 def test_an_impostor_is_refused_and_the_client_it_plays_takes_part(listed):
     listed({7: 0, 9: 1, 11: 2})
     # Node 7 introduces itself first: without the list it would be client 1, and node 9 the one that is refused.
-    found = population(Fleet(n7=1, n9=1, n11=2))
+    found = registered(Fleet(n7=1, n9=1, n11=2))
     assert found.nodes == {1: 9, 2: 11}
     (reason,) = found.refused
     assert "node 7 says it is partition 1, but its key is that of partition 0" in reason
@@ -89,36 +87,36 @@ def test_an_impostor_is_refused_and_the_client_it_plays_takes_part(listed):
 
 def test_two_nodes_that_change_places_are_both_refused(listed):
     listed({7: 0, 9: 1, 11: 2})
-    found = population(Fleet(n7=1, n9=0, n11=2))
+    found = registered(Fleet(n7=1, n9=0, n11=2))
     assert found.nodes == {2: 11}
     assert len(found.refused) == 2
 
 
 def test_a_node_that_is_not_listed_is_refused(listed):
     listed({9: 1})
-    found = population(Fleet(n7=0, n9=1))
+    found = registered(Fleet(n7=0, n9=1))
     assert found.nodes == {1: 9}
     assert "not in the coordinator's list" in found.refused[0]
 
 
 def test_a_listed_client_beyond_the_study_is_refused(listed):
     listed({7: 0, 9: 5})
-    assert population(Fleet(n7=0, n9=5)).nodes == {0: 7}
+    assert registered(Fleet(n7=0, n9=5)).nodes == {0: 7}
 
 
 @pytest.mark.parametrize("content", ["{}", '{"7": 1}', '{"-7": 0}'])
 def test_where_nobody_is_listed_nobody_takes_part(listed, content):
     listed(content)
     with pytest.raises(RoundError, match="none of 1 nodes is ready"):
-        population(Fleet(n7=0))
+        registered(Fleet(n7=0))
 
 
 def test_a_list_that_cannot_be_read_stops_the_study(listed):
     listed("{")
     with pytest.raises(KeyListError):
-        population(Fleet(n7=0))
+        registered(Fleet(n7=0))
 
 
 def test_without_a_coordinator_of_this_project_nodes_are_who_they_say(monkeypatch):
     monkeypatch.delenv(ADMITTED, raising=False)
-    assert population(Fleet(n7=1, n9=0)).nodes == {0: 9, 1: 7}
+    assert registered(Fleet(n7=1, n9=0)).nodes == {0: 9, 1: 7}

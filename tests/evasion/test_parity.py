@@ -8,11 +8,9 @@ import pytest
 import tensorflow as tf
 
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Problem
 from fedrobust.evasion import Threat, attack
 from fedrobust.evasion.models.model_file import open_model
-from fedrobust.study import dataset_of, initial_model
-from fedrobust.study.local_training import train_locally
+from fedrobust.study import Study
 
 EPSILONS = [0.001, 0.005, 2 / 255, 4 / 255]
 
@@ -33,9 +31,10 @@ def problem(request, real_data):
         training__epochs=4 if request.param == "breastmnist" else 1,
         training__schedule="cosine",
     )
-    dataset = dataset_of(experiment)
-    classifier, weights = initial_model(experiment)
-    weights, _ = train_locally(experiment, Problem.of(dataset), dataset.train, weights, 1, 0)
+    study = Study.of(experiment)
+    dataset = study.dataset
+    classifier, weights = study.initial()
+    weights, _ = study.local_training(dataset.train, weights, round=1, client=0)
     model = classifier.deployable(weights)
     rows = slice(0, 128)
     images = dataset.test.images[rows].astype(np.float32) / np.float32(255)

@@ -22,7 +22,7 @@ from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 
 import fedrobust
 from fedrobust.config import Experiment
-from fedrobust.study import shard_of
+from fedrobust.study import Study
 
 pytestmark = pytest.mark.slow
 
@@ -102,7 +102,7 @@ def study() -> Experiment:
 def host(tmp_path_factory):
     """The README's lines in their order, up to `flwr list`; its one hospital is client 0 of two."""
     host = Host(tmp_path_factory.mktemp("hospitals"))
-    shard = shard_of(study(), 0)
+    shard = Study.of(study()).shard(0)
     np.savez(host.folder / "mine.npz", train_images=shard.images, train_labels=shard.labels)
     _, *blocks = readme_blocks()
     with host.processes:
@@ -267,7 +267,7 @@ def test_a_node_that_says_it_is_another_client_is_refused(tmp_path):
     """The key is that of client 1, the node says it is client 0: the study ends without it."""
     host = Host(tmp_path)
     host.run(f"{sys.executable} experiments/deployment/certificates.py ~/keys --nodes 2")
-    shard = shard_of(study(), 0)
+    shard = Study.of(study()).shard(0)
     np.savez(tmp_path / "mine.npz", train_images=shard.images, train_labels=shard.labels)
     (host.home / ".flwr").mkdir()
     connection = {"address": f"127.0.0.1:{host.control}", "root-certificates": str(host.home / "keys/ca.crt")}

@@ -18,9 +18,9 @@ from fedrobust.runs.events import RoundFinished, RoundStarted
 from fedrobust.runs.folder import RunFolderError
 from fedrobust.runs.run import Run
 from fedrobust.simulation.simulate import simulate
-from fedrobust.study import initial_model
-from server.app import UnmeasurableError
+from fedrobust.study import Study
 from server.errors import AttackFailedError, RoundError
+from server.pipeline import UnmeasurableError
 from server.stages.evaluation import Evaluator
 
 SETTINGS = {
@@ -112,7 +112,7 @@ def test_absurd_updates_under_the_mean_never_end_a_study(tmp_path, value, policy
     experiment = study(tmp_path, model__batchnorm_policy=policy, federation__rounds=2)
     finished = run(experiment, {place: filled(value) for place in everywhere if place[1] == 1})
     assert finished.status == "finished"
-    start = initial_model(experiment)[1].digest()
+    start = Study.of(experiment).initial()[1].digest()
     for entry in finished.result["rounds"]:
         assert entry["clean"]["n"] == 500
         assert (entry["kept"] is None) == (

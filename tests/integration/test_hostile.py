@@ -117,8 +117,9 @@ def broken_header(message, context):
 
 
 def sly_state(message, context):
+    reply = told_by(message, context)
     context.state = "mine"
-    return told_by(message, context)
+    return reply
 
 
 def vandal(message, context):
@@ -283,14 +284,14 @@ def test_workers_get_ready_in_the_name_of_whoever_can(tmp_path):
 FAILS = RuntimeError("all is \ud800 lost \x1b[2J" + "!" * 10**6)
 
 
-def failing(study, *arguments):
-    study.result["rounds"].append({"loss": math.inf, "by": {1, 2}, "seconds": np.float32(np.nan)})
+def failing(loop, number, state, recorder, folder):
+    recorder.result["rounds"].append({"loss": math.inf, "by": {1, 2}, "seconds": np.float32(np.nan)})
     raise FAILS
 
 
 def test_the_handler_of_an_error_does_not_fail(monkeypatch, tmp_path):
     """What made a study fail may be in its record: it is written, and what is raised is why the study failed."""
-    monkeypatch.setattr("server.app.Study.round", failing)
+    monkeypatch.setattr("server.rounds.RoundLoop.round", failing)
     with pytest.raises(RuntimeError) as caught:
         run(tmp_path, "polite_app", output__dir=str(tmp_path / "here"), output__report=False)
     assert caught.value is FAILS
@@ -306,8 +307,8 @@ def test_a_record_that_cannot_be_written_does_not_hide_why_a_study_failed(monkey
         raise OSError("No space left on device")
 
     error = RuntimeError("the first reason")
-    monkeypatch.setattr("server.app.Study.round", lambda *arguments: raising(error)(None, None))
-    monkeypatch.setattr("server.app.Study.note_status", full)
+    monkeypatch.setattr("server.rounds.RoundLoop.round", lambda *arguments: raising(error)(None, None))
+    monkeypatch.setattr("server.recorder.Recorder.note_status", full)
     with pytest.raises(RuntimeError) as caught:
         run(tmp_path, "polite_app")
     assert caught.value is error

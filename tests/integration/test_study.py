@@ -10,15 +10,14 @@ from flwr.clientapp import ClientApp
 
 import fedrobust
 from clients.app import app as honest
-from clients.hospital import Hospital
+from clients.client import Client
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Problem
 from fedrobust.errors import FedrobustError
 from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.runs.events import RoundFinished, StudyStarted
 from fedrobust.runs.run import Run
 from fedrobust.simulation.simulate import simulate
-from fedrobust.study import dataset_of, initial_model, local_update_of, partition_of, shard_of
+from fedrobust.study import Study
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.local_update import TrainingData
 from server.errors import RoundError
@@ -130,11 +129,12 @@ def test_a_federation_of_one_is_local_training_to_the_bit(tmp_path, optimizer):
         training__optimizer=optimizer,
         model__batchnorm_policy="average",
     )
-    shard = shard_of(experiment, 0)
+    study = Study.of(experiment)
+    shard = study.shard(0)
     assert len(shard) == 200
     batches = draw_batches(np.arange(200), 1, 16, generator(0, Purpose.TRAINING, round=1, partition=0))
-    _, start = initial_model(experiment)
-    weights, _ = local_update_of(experiment, Problem.of(dataset_of(experiment)))(
+    _, start = study.initial()
+    weights, _ = study.local_training.update(experiment.training)(
         start,
         TrainingData.of(shard.images, shard.labels),
         batches,
@@ -145,15 +145,14 @@ def test_a_federation_of_one_is_local_training_to_the_bit(tmp_path, optimizer):
 
 
 def test_hospitals_with_class_weights_train_otherwise(tmp_path):
-    experiment = small(tmp_path, data__partition="dirichlet")
-    balanced = small(tmp_path, data__partition="dirichlet", training__class_weights="balanced")
-    _, weights = initial_model(experiment)
-    problem = Problem.of(dataset_of(experiment))
-    shard = shard_of(experiment, 0)
-    plain, metrics = Hospital(experiment, 0, shard, problem).train(weights, round=1)
-    other, _ = Hospital(balanced, 0, shard, problem).train(weights, round=1)
+    study = Study.of(small(tmp_path, data__partition="dirichlet"))
+    balanced = Study.of(small(tmp_path, data__partition="dirichlet", training__class_weights="balanced"))
+    _, weights = study.initial()
+    shard = study.shard(0)
+    plain, metrics, _ = Client(0, shard, study.local_training).train(weights, 1, {})
+    other, *_ = Client(0, shard, balanced.local_training).train(weights, 1, {})
     assert plain.digest() != other.digest()
-    assert metrics["num-examples"] == len(partition_of(experiment).shards[0])
+    assert metrics["num-examples"] == len(study.partition.shards[0])
 
 
 def wrapped(behaviour) -> ClientApp:
@@ -276,7 +275,7 @@ def test_what_cannot_be_is_refused_before_a_folder_is_made(tmp_path, settings, m
 
 
 def own_set(tmp_path):
-    dataset = dataset_of(Experiment.quickstart(data__samples=60))
+    dataset = Study.of(Experiment.quickstart(data__samples=60)).dataset
     path = tmp_path / "own.npz"
     arrays = {}
     for name, split in [("train", dataset.train), ("val", dataset.validation), ("test", dataset.test)]:
@@ -368,13 +367,14 @@ def test_images_are_resampled_on_the_client_and_no_copy_counts_as_a_patient(tmp_
         "data__augment": 2,
     }
     experiment = small(tmp_path, **settings)
-    shard, problem = shard_of(experiment, 0), Problem.of(dataset_of(experiment))
-    _, start = initial_model(experiment)
-    hospital = Hospital(experiment, 0, shard, problem)
-    weights, metrics = hospital.train(start, 1)
+    study = Study.of(experiment)
+    shard = study.shard(0)
+    _, start = study.initial()
+    client = Client(0, shard, study.local_training)
+    weights, metrics, _ = client.train(start, 1, {})
     assert metrics["examples"] == 3 * 2 * min(shard.counts(2))
     assert metrics["num-examples"] == len(shard)
-    assert weights.digest() == hospital.train(start, 1)[0].digest()
+    assert weights.digest() == client.train(start, 1, {})[0].digest()
     run = fedrobust.run(experiment, out=tmp_path / "here")
     assert run.result["rounds"][0]["clients"]["trained"] == 2
     assert run.result["forecast"]["steps"] >= 2 * metrics["steps"]

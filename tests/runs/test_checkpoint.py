@@ -340,14 +340,16 @@ def test_the_keys_in_which_two_studies_differ():
     def before(**changes):
         return Checkpoint(1, weights, weights, 0.0, "", {"experiment": {**study.to_dict(), **changes}})
 
-    assert differences(before(), study) == []
-    assert differences(before(engine={"workers": 99}, output={"dir": "x"}), study) == []
-    assert differences(before(name="another"), study) == ["name"]
+    assert differences(before(), study.to_dict()) == []
+    assert differences(before(engine={"workers": 99}, output={"dir": "x"}), study.to_dict()) == []
+    assert differences(before(name="another"), study.to_dict()) == ["name"]
     federation = {**study.to_dict()["federation"], "rounds": 999, "unknown": 1}
-    assert differences(before(name="another", federation=federation), study) == [
+    assert differences(before(name="another", federation=federation), study.to_dict()) == [
         "federation.rounds",
         "federation.unknown",
         "name",
     ]
-    del federation["clients"], federation["unknown"]
-    assert differences(before(federation=federation), study) == ["federation.clients", "federation.rounds"]
+    del federation["participation"], federation["unknown"]
+    assert differences(before(federation=federation), study.to_dict()) == ["federation.rounds"]
+    other = Experiment.of(federation__rounds=999, federation__participation=0.5).to_dict()
+    assert differences(before(federation=federation), other) == ["federation.participation"]

@@ -1,9 +1,10 @@
 """From clients to the next weights: nothing is kept between rounds, and every figure says what it says it says."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+from small_federation import step_of
 
 from fedrobust.aggregation import Aggregation, Defence, FedAdam, FedAvgM, FedYogi
 from fedrobust.config import Experiment
@@ -22,8 +23,8 @@ def no_root(current, images, round):
     raise AssertionError("nobody asked the server")
 
 
-def defender(clients=8, **settings) -> AggregationStep:
-    return AggregationStep(Experiment.of(federation__clients=clients, **settings), no_root)
+def step(clients=8, **settings) -> AggregationStep:
+    return step_of(Experiment.of(federation__clients=clients, **settings), no_root)
 
 
 def collected(draw, clients=8, examples=None, attackers=(), factor=-20.0) -> Collected:
@@ -47,7 +48,7 @@ def frozen(memory):
 @pytest.mark.parametrize("optimizer", ["none", "fedavgm", "fedadam", "fedyogi"])
 @pytest.mark.parametrize("rule", ["centred-clipping", "fldetector", "foolsgold", "mean"])
 def test_what_is_remembered_is_returned_and_what_was_is_left_alone(rule, optimizer, draw):
-    server = defender(federation__aggregator=rule, federation__server_optimizer=optimizer)
+    server = step(federation__aggregator=rule, federation__server_optimizer=optimizer)
     first = server.next_weights(1, CURRENT, collected(draw), {})
     before = frozen(first.memory)
     assert bool(before) == (rule != "mean" or optimizer != "none")
@@ -72,8 +73,7 @@ class Careless:
 
 
 def test_a_rule_that_writes_into_its_memory_does_not_reach_the_last_rounds(draw):
-    server = defender()
-    server.defence = Defence(Careless())
+    server = replace(step(), defence=Defence(Careless()))
     first = server.next_weights(1, CURRENT, collected(draw), {})
     second = server.next_weights(2, CURRENT, collected(draw), first.memory)
     assert (first.memory["rule/seen"].tolist(), second.memory["rule/seen"].tolist()) == ([1.0], [2.0])
@@ -86,8 +86,7 @@ def test_a_rule_and_an_optimiser_may_remember_the_same_name(draw):
             assert set(cohort.memory) <= {"velocity"}
             return Aggregation(np.asarray(updates).mean(0), None, {"velocity": np.full(2, 9.0)})
 
-    server = defender(federation__server_optimizer="fedavgm")
-    server.defence = Defence(Remembers())
+    server = replace(step(federation__server_optimizer="fedavgm"), defence=Defence(Remembers()))
     first = server.next_weights(1, CURRENT, collected(draw), {})
     second = server.next_weights(2, CURRENT, collected(draw), first.memory)
     assert first.memory["rule/velocity"].tolist() == second.memory["rule/velocity"].tolist() == [9.0, 9.0]
@@ -101,7 +100,7 @@ def test_a_rule_and_an_optimiser_may_remember_the_same_name(draw):
 @pytest.mark.parametrize("size", [1e7, 1e19, 1e23, 1e30, 3e38, np.inf, np.nan])
 @pytest.mark.parametrize("optimizer", ["fedavgm", "fedadam", "fedyogi"])
 def test_an_optimiser_never_sees_an_absurd_update(optimizer, size, summed, draw):
-    server = defender(clients=3, federation__server_optimizer=optimizer)
+    server = step(clients=3, federation__server_optimizer=optimizer)
     start = server.next_weights(1, CURRENT, collected(draw, 3), {})
     assert not start.fault
     replies = collected(draw, 3)
@@ -145,14 +144,14 @@ def test_infinite_memory_is_a_fault_and_marks_of_the_unknown_are_none(draw):
         def __call__(self, updates, cohort):
             return Aggregation(np.asarray(updates).mean(0), None, {"table": np.array([1.0, self.what])})
 
-    server = defender()
+    server = step()
     for what, wanted in (
         (np.inf, "what is remembered of it as rule/table is not finite"),
         (np.nan, ""),
         (2.0, ""),
     ):
-        server.defence = Defence(Remembers(what))
-        assert server.next_weights(1, CURRENT, collected(draw), {}).fault == wanted
+        rule = replace(server, defence=Defence(Remembers(what)))
+        assert rule.next_weights(1, CURRENT, collected(draw), {}).fault == wanted
 
 
 @pytest.mark.parametrize(
@@ -166,11 +165,10 @@ def test_a_rule_that_fails_on_numbers_is_no_end_of_the_study_and_a_bug_is(error,
         def __call__(self, updates, cohort):
             raise self.error
 
-    server = defender(federation__aggregator="median")
-    server.defence = Defence(Fails(error))
+    server = replace(step(federation__aggregator="median"), defence=Defence(Fails(error)))
     with pytest.raises(RuleError, match=f"median: {type(error).__name__}: {error}"):
         server.next_weights(1, CURRENT, collected(draw), {})
-    server.defence = Defence(Fails(AttributeError("typo")))
+    server = replace(server, defence=Defence(Fails(AttributeError("typo"))))
     with pytest.raises(AttributeError, match="typo"):
         server.next_weights(1, CURRENT, collected(draw), {})
 
@@ -179,15 +177,15 @@ def test_a_rule_that_fails_on_numbers_is_no_end_of_the_study_and_a_bug_is(error,
 
 
 def test_statistics_are_the_median_of_the_accepted_clients(draw):
-    server, replies = defender(), collected(draw)
+    server, replies = step(), collected(draw)
     replies.statistics[:] = np.arange(8, dtype=np.float32)[:, None] ** 2
     for accepted, median in (
         ((0, 1, 7), 1.0),  # of 0, 1 and 49
         ((0, 1, 2, 3, 4, 7), 6.5),
         ((), 12.5),  # nobody is accepted: of all
     ):
-        server.defence = Defence(Chooses(accepted))
-        assert server.next_weights(1, CURRENT, replies, {}).weights.statistics.tolist() == [median] * 3
+        chosen = replace(server, defence=Defence(Chooses(accepted)))
+        assert chosen.next_weights(1, CURRENT, replies, {}).weights.statistics.tolist() == [median] * 3
 
 
 @dataclass(frozen=True)
@@ -205,7 +203,7 @@ class Chooses:
 def test_statistics_of_a_mean_are_the_mean_weighted_as_the_weights_are(draw):
     replies = collected(draw, 4, examples=[1, 2, 3, 4])
     replies.statistics[:] = np.array([1, 2, 3, 4], np.float32)[:, None]
-    server = defender(clients=4, poisoning__attack="sign-flip", poisoning__malicious=1)
+    server = step(clients=4, poisoning__attack="sign-flip", poisoning__malicious=1)
     assert server.next_weights(1, CURRENT, replies, {}).weights.statistics.tolist() == [3.0] * 3
 
 
@@ -236,10 +234,9 @@ class Plots:
 
 
 def conspiring(attack, **settings):
-    server = defender(poisoning__attack="ipm", poisoning__malicious=[3, 6], **settings)
-    server.attack, rule = Attack((attack,)), Draws()
-    server.defence = Defence(rule)
-    return server, rule
+    server = step(poisoning__attack="ipm", poisoning__malicious=[3, 6], **settings)
+    rule = Draws()
+    return replace(server, attack=Attack((attack,)), defence=Defence(rule)), rule
 
 
 def test_what_a_coalition_sends_is_what_the_rule_sees(draw):
@@ -267,7 +264,7 @@ def test_a_coalition_knows_the_defence_and_not_what_it_draws(draw):
 
 @pytest.mark.parametrize("attack", ["alie", "ipm", "min-max", "mimic", "fang-krum", "optimised-alie"])
 def test_a_round_of_malicious_clients_alone_is_attacked_too(draw, attack):
-    server = defender(clients=4, poisoning__attack=attack, poisoning__malicious=4)
+    server = step(clients=4, poisoning__attack=attack, poisoning__malicious=4)
     replies = collected(draw, 4)
     own = replies.updates.copy()
     told = server.next_weights(1, CURRENT, replies, {})
@@ -306,7 +303,7 @@ RATES = ("true-positive-rate", "false-positive-rate", "rare-false-positive-rate"
 )
 def test_the_mean_is_at_no_distance_from_the_honest_mean_where_nobody_attacks(rule, draw):
     settings = {"federation__aggregator": rule, "poisoning__attack": "sign-flip", "poisoning__malicious": 2}
-    calm = defender(**settings, poisoning__first_round=2)
+    calm = step(**settings, poisoning__first_round=2)
     examples = [1, 400, 3, 50, 8, 8, 90, 7]
     with server_identity():
         record = calm.next_weights(1, CURRENT, collected(draw, examples=examples), {}).record
@@ -314,14 +311,14 @@ def test_the_mean_is_at_no_distance_from_the_honest_mean_where_nobody_attacks(ru
     assert record["attacked"] is False
     assert len(record["malicious"]) == 2
     assert record["true-positive-rate"] is None
-    attacked = defender(**settings)
+    attacked = step(**settings)
     replies = collected(draw, examples=examples, attackers=sorted(attacked.malicious))
     with server_identity():
         assert attacked.next_weights(1, CURRENT, replies, {}).record["distance"] > 0.1
 
 
 def test_the_honest_mean_is_that_of_the_honest_clients_weighted_as_the_rule_weights(draw):
-    server = defender(clients=3, poisoning__attack="sign-flip", poisoning__malicious=[0])
+    server = step(clients=3, poisoning__attack="sign-flip", poisoning__malicious=[0])
     replies = collected(draw, 3, examples=[100, 1, 3])
     replies.updates[:] = np.array([[-9.0], [1.0], [5.0]], np.float32)
     record = server.next_weights(1, CURRENT, replies, {}).record
@@ -332,7 +329,7 @@ def test_the_honest_mean_is_that_of_the_honest_clients_weighted_as_the_rule_weig
 
 @pytest.mark.parametrize("rule", ["mean", "geometric-median", "norm-clipping", "centred-clipping"])
 def test_rules_that_only_weight_have_no_rate_of_those_left_out(rule, draw):
-    server = defender(federation__aggregator=rule, poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
+    server = step(federation__aggregator=rule, poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
     record = server.next_weights(1, CURRENT, collected(draw, attackers=[1, 2]), {}).record
     assert [record[name] for name in RATES] == [None] * 4
     assert 0 < record["malicious-influence"] < 1
@@ -342,14 +339,14 @@ def test_rules_that_only_weight_have_no_rate_of_those_left_out(rule, draw):
 
 @pytest.mark.parametrize("rule", ["median", "trimmed-mean", "rlr"])
 def test_rules_by_coordinate_have_none_either(rule, draw):
-    server = defender(federation__aggregator=rule, poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
+    server = step(federation__aggregator=rule, poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
     record = server.next_weights(1, CURRENT, collected(draw, attackers=[1, 2]), {}).record
     assert [record[name] for name in (*RATES, "influence", "malicious-influence")] == [None] * 6
 
 
 @pytest.mark.parametrize("rule", ["krum", "multi-krum", "mda"])
 def test_rules_that_choose_have_rates(rule, draw):
-    server = defender(federation__aggregator=rule, poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
+    server = step(federation__aggregator=rule, poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
     told = server.next_weights(1, CURRENT, collected(draw, attackers=[1, 2]), {}, refused=[])
     assert told.record["true-positive-rate"] == 1.0
     left = 6 - len(told.record["accepted"])
@@ -357,25 +354,24 @@ def test_rules_that_choose_have_rates(rule, draw):
 
 
 def test_a_choosing_rule_that_lets_everybody_in_left_nobody_out(draw):
-    server = defender(
-        federation__aggregator="multi-krum(m=8)", poisoning__attack="ipm", poisoning__malicious=1
-    )
+    server = step(federation__aggregator="multi-krum(m=8)", poisoning__attack="ipm", poisoning__malicious=1)
     replies = collected(draw)
-    server.attack = Attack(())
+    server = replace(server, attack=Attack(()))
     record = server.next_weights(1, CURRENT, replies, {}).record
     assert (record["true-positive-rate"], record["false-positive-rate"]) == (0.0, 0.0)
 
 
 def test_a_rule_of_ones_own_need_not_say_that_it_chooses(draw):
-    server = defender(poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
-    server.defence = Defence(Chooses((0, 3, 4)))
+    server = replace(
+        step(poisoning__attack="sign-flip", poisoning__malicious=[1, 2]), defence=Defence(Chooses((0, 3, 4)))
+    )
     record = server.next_weights(1, CURRENT, collected(draw, attackers=[1, 2]), {}).record
     assert (record["true-positive-rate"], record["false-positive-rate"]) == (1.0, 0.5)
 
 
 @pytest.mark.parametrize("rule", ["mean", "median", "multi-krum"])
 def test_attackers_whose_replies_were_refused_attacked_and_were_left_out(rule, draw):
-    server = defender(
+    server = step(
         clients=10, federation__aggregator=rule, poisoning__attack="not-finite", poisoning__malicious=[8, 9]
     )
     record = server.next_weights(1, CURRENT, collected(draw), {}, refused=[8, 9]).record
@@ -386,8 +382,10 @@ def test_attackers_whose_replies_were_refused_attacked_and_were_left_out(rule, d
 
 
 def test_of_some_refused_and_some_left_out_both_count(draw):
-    server = defender(clients=10, poisoning__attack="sign-flip", poisoning__malicious=[1, 2, 9])
-    server.defence = Defence(Chooses((0, 2, 3)))
+    server = replace(
+        step(clients=10, poisoning__attack="sign-flip", poisoning__malicious=[1, 2, 9]),
+        defence=Defence(Chooses((0, 2, 3))),
+    )
     record = server.next_weights(1, CURRENT, collected(draw, 9), {}, refused=[9]).record
     assert record["true-positive-rate"] == pytest.approx(2 / 3), "9 was refused, 1 left out, 2 let in"
     assert record["false-positive-rate"] == pytest.approx(5 / 7)
@@ -395,7 +393,7 @@ def test_of_some_refused_and_some_left_out_both_count(draw):
 
 
 def test_a_round_in_which_an_attacker_failed_has_no_figures_of_the_defence(draw):
-    server = defender(
+    server = step(
         clients=9,
         federation__aggregator="multi-krum",
         poisoning__attack="sign-flip",

@@ -15,7 +15,7 @@ from fedrobust.flower.identity import server_identity
 from fedrobust.models.layout import Entry, Layout
 from fedrobust.runs.environment import code_digest
 from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.study import partition_of
+from fedrobust.study import Study
 from server.client_registry import MOST_ASKED, ClientRegistry, misnamed, registry_of
 from server.errors import RoundError
 from server.replies import NodeInfo
@@ -86,13 +86,13 @@ class Simulation(SimulatedGrid):
         super().__init__(lambda _: SimpleNamespace(answer=answer, close=lambda: None), {}, clients, workers)
 
 
-def population(grid, clients, **settings) -> ClientRegistry:
-    return registry_of(grid, Experiment.of(federation__clients=clients, **settings), PROBLEM, LAYOUT)
+def registered(grid, clients, timeout=0.0) -> ClientRegistry:
+    return registry_of(grid, PROBLEM, LAYOUT, clients, lambda: range(20, 20 + clients), timeout)
 
 
 def simulated(clients, workers, said=None):
     with Simulation(clients, workers, said) as grid:
-        return population(grid, clients), grid.asked
+        return registered(grid, clients), grid.asked
 
 
 # -- Who stands for whom -------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_the_largest_are_first_and_of_equals_the_first():
 
 def test_every_node_is_asked_once_in_the_order_of_their_ids():
     grid = Carrier({31: 0, 7: 2, 19: 1})
-    population(grid, 3)
+    registered(grid, 3)
     assert [message.metadata.dst_node_id for message in grid.asked] == [7, 19, 31]
     for message in grid.asked:
         assert (message.metadata.message_type, message.metadata.group_id) == (MessageType.QUERY, "0")
@@ -140,7 +140,7 @@ def test_every_node_is_asked_once_in_the_order_of_their_ids():
 
 def test_clients_are_those_that_introduced_themselves_with_what_they_said():
     slow = {"step_seconds": 3.0, "memory_bytes": 5000}
-    found = population(Carrier({31: 0, 7: (4, slow), 19: (1, {"step_seconds": 0.25, "memory_bytes": 7})}), 5)
+    found = registered(Carrier({31: 0, 7: (4, slow), 19: (1, {"step_seconds": 0.25, "memory_bytes": 7})}), 5)
     assert found.partitions.tolist() == [0, 1, 4]
     assert found.nodes == {0: 31, 1: 19, 4: 7}
     assert list(found.nodes) == [0, 1, 4]
@@ -152,12 +152,12 @@ def test_of_an_even_number_the_lower_middle_one_counts():
     said = {
         node: (node - 1, {"step_seconds": float(node), "memory_bytes": 10 * node}) for node in (1, 2, 3, 4)
     }
-    found = population(Carrier(said), 4)
+    found = registered(Carrier(said), 4)
     assert (found.step_seconds, found.memory_bytes) == (2.0, 20)
 
 
 def test_nodes_that_cannot_take_part_are_told_in_the_order_of_their_ids():
-    found = population(Carrier({9: "ValueError: no disk", 4: (1, {"parameters": 8}), 6: 0, 8: 0, 5: 7}), 3)
+    found = registered(Carrier({9: "ValueError: no disk", 4: (1, {"parameters": 8}), 6: 0, 8: 0, 5: 7}), 3)
     assert found.nodes == {0: 6}
     assert found.refused == (
         "a model of 8 parameters, the server's has 3: not the same study",
@@ -169,9 +169,9 @@ def test_nodes_that_cannot_take_part_are_told_in_the_order_of_their_ids():
 
 def test_without_a_node_that_is_ready_there_is_no_study():
     with pytest.raises(RoundError, match=r"^none of 2 nodes is ready; first reason: OSError: full$"):
-        population(Carrier({4: "OSError: full", 5: "OSError: other"}), 3)
+        registered(Carrier({4: "OSError: full", 5: "OSError: other"}), 3)
     with pytest.raises(RoundError, match=r"^none of 0 nodes is ready$"):
-        population(Carrier({}), 3)
+        registered(Carrier({}), 3)
 
 
 def test_a_node_that_is_late_is_not_waited_for(monkeypatch):
@@ -183,7 +183,7 @@ def test_a_node_that_is_late_is_not_waited_for(monkeypatch):
 
     monkeypatch.setattr("server.client_registry.exchange", exchange)
     grid = Carrier({5: 0})
-    population(grid, 1, engine__client_timeout=7.5)
+    registered(grid, 1, timeout=7.5)
     assert seen == [(grid, 7.5)]
 
 
@@ -191,7 +191,7 @@ def test_where_keys_are_listed_each_stands_for_one_client(monkeypatch, tmp_path)
     listed = tmp_path / "admitted.json"
     listed.write_text(json.dumps({"5": 0, "6": 1, "8": 2}))
     monkeypatch.setenv(ADMITTED, str(listed))
-    found = population(Carrier({5: 2, 6: 1, 7: 0, 8: 2}), 3)
+    found = registered(Carrier({5: 2, 6: 1, 7: 0, 8: 2}), 3)
     assert found.nodes == {1: 6, 2: 8}
     assert found.refused == (
         "node 5 says it is partition 2, but its key is that of partition 0: start it with --partition 0, or name its "
@@ -223,9 +223,12 @@ def test_why_a_node_is_another():
 
 
 def test_a_simulation_has_all_clients_with_the_sizes_of_its_partition():
-    found, asked = simulated(5, 2)
+    partition = Study(Experiment.of(federation__clients=5, data__samples=52)).partition
+    with Simulation(5, 2) as grid:
+        found, asked = registry_of(grid, PROBLEM, LAYOUT, 5, lambda: partition.sizes), grid.asked
     assert found.partitions.tolist() == [0, 1, 2, 3, 4]
-    assert found.sizes.tolist() == list(partition_of(Experiment.of(federation__clients=5)).sizes)
+    assert found.sizes.tolist() == list(partition.sizes)
+    assert found.sizes.tolist() != [10, 11, 12, 13, 14], "not what the clients say"
     assert (found.nodes, found.step_seconds, found.memory_bytes, found.refused) == (None, 0.5, 1000, ())
     assert sorted(message.metadata.dst_node_id for message in asked) == [1, 2], "one client a worker"
     for message in asked:
@@ -258,4 +261,4 @@ def test_no_more_than_some_are_asked():
                 RoundError, match=re.escape(f"none of {most} nodes is ready; first reason: a model of 8")
             ),
         ):
-            population(grid, clients)
+            registered(grid, clients)

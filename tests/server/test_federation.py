@@ -1,25 +1,21 @@
 """Which replies count, in studies that know of attackers and in studies that do not."""
 
-import contextlib
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from flwr.app import Error, Message, MessageType, MetricRecord, RecordDict
+from small_federation import FIRST_NODE, federation_of
 
 from fedrobust.aggregation import RULES, Aggregation, Defence
-from fedrobust.config import ConfigError, Experiment
-from fedrobust.data.dataset import Problem
+from fedrobust.config import ConfigError
 from fedrobust.flower.identity import server_identity
-from fedrobust.flower.records import weights_of, weights_record
+from fedrobust.flower.records import weights_record
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.poisoning import Attack
-from server.aggregation_step import AggregationStep
-from server.client_registry import ClientRegistry
-from server.errors import AttackFailedError, RoundError
-from server.federation import FederatedStrategy
-from server.soundness import memory_fault, statistics_fault, update_fault, weights_fault
+from server.errors import AttackFailedError
+from server.federation import Aggregated, Federation
 
 LAYOUT = Layout(
     (
@@ -32,6 +28,8 @@ LAYOUT = Layout(
 GOOD = (0.5, -0.5, 1.0, 0.0, 4e9)
 """Means of either sign, a variance of 0 (a channel that is always 0), a counter of an own network."""
 
+CURRENT = Weights(np.full(3, 7.0, np.float32), np.array(GOOD, np.float32))
+
 KNOWN = {"poisoning__attack": "sign-flip", "poisoning__malicious": [3]}
 
 
@@ -41,19 +39,16 @@ def identity():
         yield
 
 
-def strategy(clients=4, **settings) -> FederatedStrategy:
-    experiment = Experiment.of(federation__clients=clients, **settings)
-    nodes = {partition: partition + 100 for partition in range(clients)}
-    population = ClientRegistry(np.arange(clients), nodes, np.full(clients, 50), 0.1, 10**9)
-    defender = AggregationStep(experiment, lambda current, images, round: np.ones(3, np.float32))
-    server = FederatedStrategy(experiment, LAYOUT, Problem((4, 4, 1), 2), population, defender)
-    current = Weights(np.full(3, 7.0, np.float32), np.array(GOOD, np.float32))
-    server.configure_train(1, weights_record(current), {}, None)
-    return server
+def made(clients=4, **settings) -> Federation:
+    return federation_of(LAYOUT, [50] * clients, **settings)
+
+
+def aggregated(federation, replies, memory=None, round=1) -> Aggregated:
+    return federation.aggregate(round, CURRENT, federation.sample(round), replies, memory or {})
 
 
 def asked(client):
-    return Message(RecordDict(), 100 + client, MessageType.TRAIN)
+    return Message(RecordDict(), FIRST_NODE + client, MessageType.TRAIN)
 
 
 def reply(client, value=1.0, statistics=GOOD, round=1):
@@ -67,8 +62,8 @@ def crash(client, reason="Traceback\nValueError: no class 7"):
     return Message(Error(2, reason), reply_to=asked(client))
 
 
-def reasons(server):
-    return {failure.partition: failure.reason for failure in server.outcome.failures}
+def reasons(found):
+    return {failure.partition: failure.reason for failure in found.outcome.failures}
 
 
 @pytest.mark.parametrize(
@@ -89,58 +84,31 @@ def reasons(server):
     ],
 )
 def test_statistics_that_no_network_measures_cost_their_client_its_place(settings, statistics, reason):
-    server = strategy(**settings)
-    record, _ = server.aggregate_train(1, [reply(0), reply(1), reply(2, 99.0, statistics), reply(3)])
-    assert reasons(server) == {2: reason}
-    assert server.outcome.trained == 3
-    assert weights_of(record).trainable.tolist() == [1.0] * 3
-    assert weights_of(record).statistics.tolist() == list(np.array(GOOD, np.float32))
+    found = aggregated(made(**settings), [reply(0), reply(1), reply(2, 99.0, statistics), reply(3)])
+    assert reasons(found) == {2: reason}
+    assert found.outcome.trained == 3
+    assert found.fault == ""
+    assert found.weights.trainable.tolist() == [1.0] * 3
+    assert found.weights.statistics.tolist() == list(np.array(GOOD, np.float32))
 
 
 @pytest.mark.parametrize("statistics", [GOOD, (1e6, -1e6, 1e12, 0, -3e38), (-0.0, 0, -0.0, 1e-38, 1)])
 def test_statistics_at_the_border_count(statistics):
-    server = strategy()
-    server.aggregate_train(1, [reply(client, statistics=statistics) for client in range(4)])
-    assert reasons(server) == {}
-
-
-def test_a_model_must_be_of_finite_numbers_and_of_statistics_that_can_be():
-    good = Weights(np.ones(3, np.float32), np.array(GOOD, np.float32))
-    assert weights_fault(good, LAYOUT) == ""
-    for trainable, statistics, fault in (
-        ([1, np.inf, np.nan], GOOD, "2 of its weights are not finite"),
-        ([1, 1, 1], [np.nan, *GOOD[1:]], "1 of its statistics are not finite"),
-        ([1, 1, 1], [*GOOD[:3], -1, 0], "statistics: 1 of 2 moving variances are negative"),
-    ):
-        weights = Weights(np.array(trainable, np.float32), np.array(statistics, np.float32))
-        assert weights_fault(weights, LAYOUT) == fault
-    without = Layout((Entry("kernel", (3,), "trainable"),))
-    assert weights_fault(Weights(np.ones(3, np.float32), np.zeros(0, np.float32)), without) == ""
-    assert statistics_fault(np.zeros(0, np.float32), without) == ""
-
-
-def test_what_may_be_remembered():
-    assert update_fault(np.array([1e6, -1e6], np.float32)) == ""
-    assert update_fault(np.zeros(0, np.float32)) == ""
-    assert "numbers of 1.1e+06" in update_fault(np.array([0, -1.1e6], np.float32))
-    assert "numbers of nan" in update_fault(np.array([0, np.nan], np.float32))
-    assert memory_fault({"a": np.array([1, 2]), "b": np.array([np.nan])}) == ""
-    assert "remembered of it as b" in memory_fault({"a": np.array([1, 2]), "b": np.array([1, -np.inf])})
+    assert reasons(aggregated(made(), [reply(client, statistics=statistics) for client in range(4)])) == {}
 
 
 def test_a_round_that_cannot_be_used_says_so_and_touches_no_memory():
-    server = strategy(federation__server_optimizer="fedadam")
-    server.aggregate_train(1, [reply(client, 8.0) for client in range(4)])
-    assert set(server.outcome.memory) == {"optimizer/mean", "optimizer/square"}
-    assert server.memory == {}, "it is for the caller to accept it"
-    server.memory = server.outcome.memory
-    before = {name: array.tobytes() for name, array in server.memory.items()}
-    server = strategy(federation__server_optimizer="fedadam")
-    server.memory = {name: np.frombuffer(array, np.float32) for name, array in before.items()}
-    record, _ = server.aggregate_train(1, [reply(0, 3e38), *[reply(client) for client in (1, 2, 3)]])
-    assert "the server optimiser would remember them" in server.outcome.fault
-    assert {name: array.tobytes() for name, array in server.memory.items()} == before
-    assert weights_of(record).trainable.tolist() == [7.0] * 3
+    federation, nothing = made(federation__server_optimizer="fedadam"), {}
+    first = aggregated(federation, [reply(client, 8.0) for client in range(4)], nothing)
+    assert set(first.memory) == {"optimizer/mean", "optimizer/square"}
+    assert nothing == {}, "it is for the caller to accept it"
+    before = {name: array.tobytes() for name, array in first.memory.items()}
+    memory = {name: np.frombuffer(array, np.float32) for name, array in before.items()}
+    again = aggregated(federation, [reply(0, 3e38), *[reply(client) for client in (1, 2, 3)]], memory)
+    assert "the server optimiser would remember them" in again.fault
+    assert {name: array.tobytes() for name, array in memory.items()} == before
+    assert {name: array.tobytes() for name, array in again.memory.items()} == before
+    assert again.weights.trainable.tolist() == [7.0] * 3
 
 
 @dataclass(frozen=True)
@@ -154,13 +122,14 @@ class Picky:
 
 
 def test_a_rule_that_can_make_nothing_of_the_replies_has_failed_in_a_sentence():
-    server = strategy()
-    server.aggregation_step.defence = Defence(Picky())
-    with pytest.raises(
-        RoundError, match=r"round 1: the rule can make nothing of the replies: .*SVD did not converge"
-    ):
-        server.aggregate_train(1, [reply(0, 1e30), *[reply(client) for client in (1, 2, 3)]])
-    assert server.memory == {}
+    federation, memory = made(), {}
+    picky = replace(federation, step=replace(federation.step, defence=Defence(Picky())))
+    found = aggregated(picky, [reply(0, 1e30), *[reply(client) for client in (1, 2, 3)]], memory)
+    assert found.weights is None
+    assert found.fault == (
+        "round 1: the rule can make nothing of the replies: mean: LinAlgError: SVD did not converge"
+    )
+    assert (memory, found.memory) == ({}, {})
 
 
 ABSURD = {
@@ -186,21 +155,18 @@ def test_no_finite_update_ends_a_study_whatever_the_rule(rule, before):
     }
     for name, own in itertools.product(["sums overflow"] if before else ABSURD, (1, -0.5)):
         try:
-            server = strategy(clients=15, **settings, federation__server_optimizer="fedadam")
+            federation = made(clients=15, **settings, federation__server_optimizer="fedadam")
         except ConfigError:
             pytest.skip("they do not go together")
+        memory = {}
         for round in (1, 2):
-            current = Weights(np.full(3, 7.0, np.float32), np.array(GOOD, np.float32))
-            server.configure_train(round, weights_record(current), {}, None)
             replies = [reply(client, 7 + 0.1 * client, round=round) for client in range(12)]
             replies += [reply(12 + k, ABSURD[name] * own**k, round=round) for k in range(3)]
-            with contextlib.suppress(
-                RoundError
-            ):  # a round may fail, the study goes on; nothing else is raised
-                server.aggregate_train(round, replies)
-                if not server.outcome.fault:
-                    server.memory = server.outcome.memory
-            assert server.outcome.trained == 15
+            # A round may fail, the study goes on; nothing is raised.
+            found = aggregated(federation, replies, memory, round)
+            if not found.fault:
+                memory = found.memory
+            assert found.outcome.trained == 15
 
 
 # -- Attackers that fail -------------------------------------------------------------------------------------------
@@ -208,17 +174,17 @@ def test_no_finite_update_ends_a_study_whatever_the_rule(rule, before):
 
 @pytest.mark.parametrize("way", ["crash", "silence"])
 def test_an_attacker_that_fails_stops_the_study_in_words(way):
-    server = strategy(**KNOWN, federation__aggregator="median")
+    federation = made(**KNOWN, federation__aggregator="median")
     told = [crash(3)] if way == "crash" else []
     with pytest.raises(AttackFailedError) as caught:
-        server.aggregate_train(1, [reply(0), reply(1), reply(2), *told])
+        aggregated(federation, [reply(0), reply(1), reply(2), *told])
     reason = "ValueError: no class 7" if way == "crash" else "no reply in time"
     assert str(caught.value).startswith(
         f"round 1: malicious client 3 failed: {reason}. Its attack did not run"
     )
     assert 'mend poisoning.attack = "sign-flip", or set poisoning.on-failure = "mark"' in str(caught.value)
-    assert server.outcome.defence["valid"] is False
-    assert server.outcome.defence["attack-failures"] == [{"partition": 3, "reason": reason}]
+    assert caught.value.outcome.defence["valid"] is False
+    assert caught.value.outcome.defence["attack-failures"] == [{"partition": 3, "reason": reason}]
 
 
 def test_of_several_all_are_noted():
@@ -227,31 +193,26 @@ def test_of_several_all_are_noted():
         "poisoning__malicious": [1, 3],
         "poisoning__on_failure": "mark",
     }
-    server = strategy(**settings)
-    server.aggregate_train(1, [crash(3, "TypeError: b"), reply(0), reply(2), crash(1, "TypeError: a")])
-    assert server.outcome.defence["attack-failures"] == [
+    replies = [crash(3, "TypeError: b"), reply(0), reply(2), crash(1, "TypeError: a")]
+    defence = aggregated(made(**settings), replies).outcome.defence
+    assert defence["attack-failures"] == [
         {"partition": 1, "reason": "TypeError: a"},
         {"partition": 3, "reason": "TypeError: b"},
     ]
-    assert (server.outcome.defence["attacked"], server.outcome.defence["valid"]) == (True, False)
-    assert server.outcome.defence["true-positive-rate"] is None
-    stopping = strategy(**{**settings, "poisoning__on_failure": "stop"})
+    assert (defence["attacked"], defence["valid"]) == (True, False)
+    assert defence["true-positive-rate"] is None
+    stopping = made(**{**settings, "poisoning__on_failure": "stop"})
     with pytest.raises(AttackFailedError, match=r"malicious client 1 \(and 1 more\) failed: TypeError: a"):
-        stopping.aggregate_train(1, [crash(3, "TypeError: b"), reply(0), reply(2), crash(1, "TypeError: a")])
+        aggregated(stopping, replies)
 
 
 def test_what_is_no_failure_of_an_attack():
-    honest = strategy(**KNOWN)
-    honest.aggregate_train(1, [reply(0), reply(1), crash(2), reply(3)])
+    honest = aggregated(made(**KNOWN), [reply(0), reply(1), crash(2), reply(3)])
     assert honest.outcome.defence["valid"], "an honest client failed"
-    early = strategy(**KNOWN, poisoning__first_round=2)
-    early.aggregate_train(1, [reply(0), reply(1), reply(2), crash(3)])
-    assert (early.outcome.defence["valid"], early.outcome.defence["attacked"]) == (True, False), (
-        "it does not attack yet"
-    )
-    refused = strategy(**KNOWN)
-    refused.aggregate_train(1, [reply(0), reply(1), reply(2), reply(3, np.nan)])
-    told = refused.outcome.defence
+    early = made(**KNOWN, poisoning__first_round=2)
+    told = aggregated(early, [reply(0), reply(1), reply(2), crash(3)]).outcome.defence
+    assert (told["valid"], told["attacked"]) == (True, False), "it does not attack yet"
+    told = aggregated(made(**KNOWN), [reply(0), reply(1), reply(2), reply(3, np.nan)]).outcome.defence
     assert (told["valid"], told["attacked"], told["refused"]) == (True, True, [3]), "its reply was refused"
     assert told["true-positive-rate"] == 1.0
 
@@ -262,21 +223,25 @@ def test_a_coalition_that_fails_stops_the_study_too():
             raise KeyError("target")
 
     for on_failure in ("stop", "mark"):
-        server = strategy(**{**KNOWN, "poisoning__attack": "ipm", "poisoning__on_failure": on_failure})
-        server.aggregation_step.attack = Attack((Crashes(),))
+        federation = made(**{**KNOWN, "poisoning__attack": "ipm", "poisoning__on_failure": on_failure})
+        crashing = replace(federation, step=replace(federation.step, attack=Attack((Crashes(),))))
         replies = [reply(client) for client in range(4)]
         if on_failure == "stop":
-            with pytest.raises(AttackFailedError, match="malicious client 3 failed: KeyError: 'target'"):
-                server.aggregate_train(1, replies)
+            with pytest.raises(
+                AttackFailedError, match="malicious client 3 failed: KeyError: 'target'"
+            ) as caught:
+                aggregated(crashing, replies)
+            outcome = caught.value.outcome
         else:
-            server.aggregate_train(1, replies)
-        assert server.outcome.defence["valid"] is False
+            outcome = aggregated(crashing, replies).outcome
+        assert outcome.defence["valid"] is False
 
 
 def test_a_round_that_comes_to_nothing_was_attacked_all_the_same():
-    server = strategy(**{**KNOWN, "poisoning__malicious": [1, 2, 3]})
-    with pytest.raises(RoundError, match="1 of 4 sampled clients are left"):
-        server.aggregate_train(1, [reply(0), *[reply(client, np.inf) for client in (1, 2, 3)]])
-    told = server.outcome.defence
+    federation = made(**{**KNOWN, "poisoning__malicious": [1, 2, 3]})
+    found = aggregated(federation, [reply(0), *[reply(client, np.inf) for client in (1, 2, 3)]])
+    assert found.weights is None
+    assert found.fault.startswith("round 1: 1 of 4 sampled clients are left")
+    told = found.outcome.defence
     assert (told["attacked"], told["valid"], told["refused"]) == (True, True, [1, 2, 3])
     assert [told[name] for name in ("true-positive-rate", "accepted", "distance")] == [None] * 3

@@ -4,15 +4,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small_study import small_study, with_parts
 
 import server.forecast
 from fedrobust.config import Experiment
+from fedrobust.data.calibration_sample import calibration_count
 from fedrobust.data.dataset import Split
 from fedrobust.models.layout import Entry, Layout
 from fedrobust.runs.forecast import DoesNotFitError
 from server.client_registry import ClientRegistry
-from server.forecast import check_aggregation, evaluation_threads, forecast_of, int8_bytes, sums_only
-from server.tolerance import tolerance_of
+from server.forecast import evaluation_threads, forecast_of, int8_bytes, sums_only
+from server.parts import ServerParts
 
 LAYOUT = Layout((Entry("kernel", (100,), "trainable"), Entry("norm/moving_mean", (20,), "statistic")))
 
@@ -30,7 +32,15 @@ def machine(monkeypatch):
     [("threads", 5, 5), ("threads", 0, 3), ("ray", 5, 3), ("ray", 0, 3)],
 )
 def test_as_many_batches_at_a_time_as_clients_train_here_or_one_a_core(engine, workers, threads):
-    assert evaluation_threads(Experiment.of(engine__name=engine, engine__workers=workers)) == threads
+    settings = Experiment.of(engine__name=engine, engine__workers=workers).engine
+    assert evaluation_threads(settings) == threads
+
+
+def parts_of(**settings) -> ServerParts:
+    """Return the server's parts of a study whose model has the layout above."""
+    study = with_parts(small_study(**settings), local_training=None)
+    model = SimpleNamespace(layout=LAYOUT)
+    return with_parts(ServerParts(study, None, None), initial=(model, None), class_counts=None)
 
 
 @pytest.mark.parametrize(
@@ -45,13 +55,13 @@ def test_as_many_batches_at_a_time_as_clients_train_here_or_one_a_core(engine, w
     ],
 )
 def test_a_mean_of_honest_clients_is_summed_as_they_arrive(settings, sums):
-    assert sums_only(Experiment.of(**settings)) is sums
+    assert sums_only(parts_of(**settings).step) is sums
 
 
 def refused(monkeypatch, settings, free) -> str:
     monkeypatch.setattr(server.forecast, "available_memory", lambda: free)
     try:
-        check_aggregation(Experiment.of(federation__clients=10, **settings), LAYOUT)
+        parts_of(federation__clients=10, **settings).check_memory()
     except DoesNotFitError as error:
         return str(error)
     return ""
@@ -81,29 +91,34 @@ def dataset_of(validation):
     return SimpleNamespace(test=range(50), validation=split, image_shape=(4, 4, 1))
 
 
-def forecast(workers=2, sampled=(1, 4, 6), layout=LAYOUT, **settings):
+def federation(registry, sample, **settings):
+    """Return the clients of a study, of whom `sample` chooses those of a round."""
+    step = parts_of(**settings).step
+    return SimpleNamespace(registry=registry, layout=LAYOUT, step=step, sample=sample)
+
+
+def forecast(workers=2, sampled=(1, 4, 6), **settings):
     """Return the forecast of clients with 33, 64 and 8 images whose step of 32 takes 0.6 s; 50 images are evaluated."""
-    experiment = Experiment.of(
-        **{
-            "federation__clients": 10,
-            "federation__rounds": 7,
-            "training__batch_size": 32,
-            "training__epochs": 2,
-            "data__augment": 0,
-            "evaluation__every": 3,
-            "evaluation__epsilons": [0.01, 0.02],
-            **settings,
-        }
-    )
-    population = ClientRegistry(np.array([1, 3, 4, 6]), None, np.array([33, 1000, 64, 8]), 0.6, 700)
+    settings = {
+        "federation__clients": 10,
+        "federation__rounds": 7,
+        "training__batch_size": 32,
+        "training__epochs": 2,
+        "data__augment": 0,
+        "evaluation__every": 3,
+        "evaluation__epsilons": [0.01, 0.02],
+        **settings,
+    }
+    experiment = Experiment.of(**settings)
+    registry = ClientRegistry(np.array([1, 3, 4, 6]), None, np.array([33, 1000, 64, 8]), 0.6, 700)
     seen = []
 
     def sample(round):
         seen.append(round)
         return list(sampled)
 
-    strategy = SimpleNamespace(population=population, sample=sample)
-    told = forecast_of(experiment, dataset_of(1), layout, strategy, workers)
+    clients = federation(registry, sample, **settings)
+    told = forecast_of(experiment, dataset_of(1), clients, workers, {"clients": 3})
     assert seen == [1]
     return experiment, told
 
@@ -121,7 +136,7 @@ def test_a_round_in_closed_form():
     assert told.matrix_bytes == 120 * 4 * (3 + 1)
     assert told.memory_bytes == 5000 + 1920 + 2 * 2 * 4 * 120
     assert told.available_bytes == 10**9
-    assert told.tolerance == tolerance_of(experiment)
+    assert told.tolerance == {"clients": 3}
 
 
 def test_sums_take_two_float64_and_a_result():
@@ -174,12 +189,15 @@ def test_threads_share_an_evaluation():
 def test_measuring_statistics_anew_is_counted(monkeypatch, policy):
     """A forward pass on 40 validation images after each round, at a third of 0.6 s / 32 an image, and its memory."""
     monkeypatch.setattr(server.forecast, "recalibration_bytes", lambda classifier, images: 10_000 * images)
-    experiment = Experiment.of(
-        model__batchnorm_policy=policy, federation__clients=10, training__batch_size=32, training__epochs=1
-    )
-    population = ClientRegistry(np.array([0]), None, np.array([64]), 0.6, 700)
-    strategy = SimpleNamespace(population=population, sample=lambda round: [0])
-    told = forecast_of(experiment, dataset_of(40), LAYOUT, strategy, 1, classifier=object())
+    settings = {
+        "model__batchnorm_policy": policy,
+        "federation__clients": 10,
+        "training__batch_size": 32,
+        "training__epochs": 1,
+    }
+    registry = ClientRegistry(np.array([0]), None, np.array([64]), 0.6, 700)
+    clients = federation(registry, lambda round: [0], **settings)
+    told = forecast_of(Experiment.of(**settings), dataset_of(40), clients, 1, {}, classifier=object())
     more = policy == "recalibrate"
     assert told.training_seconds == pytest.approx(2 * 0.6 + more * 40 * 0.6 / 32 / 3)
     assert told.memory_bytes - 5000 == (400_000 if more else 3 * 4 * 40 * 16), (
@@ -187,8 +205,20 @@ def test_measuring_statistics_anew_is_counted(monkeypatch, policy):
     )
 
 
-@pytest.mark.parametrize(("formats", "needed"), [(["int8"], True), (["float32"], False)])
+@pytest.mark.parametrize(("formats", "needed"), [(("int8",), True), (("float32",), False)])
 def test_images_for_int8_are_counted(formats, needed):
     """Three copies of 40 images of 16 float32."""
-    experiment = Experiment.of(distillation__enabled=True, export__enabled=True, export__formats=formats)
-    assert int8_bytes(experiment, dataset_of(40)) == needed * 3 * 4 * 40 * 16
+    assert int8_bytes(formats, dataset_of(40)) == needed * 3 * 4 * 40 * 16
+
+
+@pytest.mark.parametrize("exported", [True, False])
+def test_without_an_export_there_are_no_images_for_int8(exported):
+    """Nothing else of this study takes as much: 1000 images of 16 float32, three times."""
+    registry = ClientRegistry(np.array([0]), None, np.array([64]), 0.6, 700)
+    settings = {"export__enabled": exported, "export__formats": ["int8"]}
+    clients = federation(registry, lambda round: [0], **settings)
+    told = forecast_of(Experiment.of(**settings), dataset_of(1000), clients, 1, {})
+    images = 3 * 4 * calibration_count(dataset_of(1000).validation) * 16
+    sums = 120 * 20 + 2 * 4 * 120
+    assert images > sums
+    assert told.memory_bytes - 5000 == (images if exported else sums)

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MessageType, MetricRecord, RecordDict
+from small_federation import federation_of
 
-from fedrobust.config import Experiment
 from fedrobust.data.dataset import Problem
 from fedrobust.flower.identity import server_identity
 from fedrobust.flower.records import weights_record
@@ -17,10 +17,9 @@ from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.runs.environment import code_digest
 from fedrobust.shares import round_half_up
 from fedrobust.simulation.grid import SimulatedGrid
-from server.aggregation_step import AggregationStep
-from server.client_registry import ClientRegistry, registry_of
+from server.client_registry import registry_of
 from server.errors import RoundError
-from server.federation import FederatedStrategy
+from server.federation import Aggregated
 from server.replies import Failure, NodeInfo, Reply, read_node_info, read_reply
 
 LAYOUT = Layout((Entry("kernel", (3,), "trainable"), Entry("mean", (2,), "statistic")))
@@ -152,55 +151,48 @@ def test_introductions(changes, reason):
     assert read(INTRODUCTION).reason.startswith("fedrobust's code there has digest 000000000000")
 
 
-def population(sizes):
-    clients = len(sizes)
-    nodes = {partition: partition + 100 for partition in range(clients)}
-    return ClientRegistry(np.arange(clients), nodes, np.array(sizes), 0.1, 10**9)
+def made(clients=4, sizes=None, **settings):
+    return federation_of(LAYOUT, sizes or [10**6] * clients, **settings)
 
 
-def strategy(clients=4, sizes=None, **settings):
-    experiment = Experiment.of(federation__clients=clients, **settings)
-    return FederatedStrategy(
-        experiment,
-        LAYOUT,
-        Problem((4, 4, 1), 2),
-        population(sizes or [10**6] * clients),
-        AggregationStep(experiment, lambda current, images, round: np.ones(3, np.float32)),
-    )
+def weights(value=0.0):
+    return Weights(np.full(3, value, np.float32), np.full(2, value, np.float32))
 
 
-def sent(server, value=0.0):
-    current = weights_record(Weights(np.full(3, value, np.float32), np.full(2, value, np.float32)))
-    return [item.metadata.dst_node_id for item in server.configure_train(1, current, {}, None)]
+def sent(federation):
+    return [each.metadata.dst_node_id for each in federation.messages(1, weights(), federation.sample(1))]
+
+
+def aggregated(federation, replies, value=0.0) -> Aggregated:
+    return federation.aggregate(1, weights(value), federation.sample(1), replies, {})
 
 
 def test_clients_with_many_images_are_sent_theirs_first():
-    assert sent(strategy(sizes=[10, 30, 20, 30])) == [101, 103, 102, 100]
+    assert sent(made(sizes=[10, 30, 20, 30])) == [101, 103, 102, 100]
 
 
 def test_mean_weights_clients_by_their_images_whatever_the_order():
-    server = strategy()
-    assert sent(server) == [100, 101, 102, 103]
+    federation = made()
+    assert sent(federation) == [100, 101, 102, 103]
     replies = [message(honest(float(node), examples=node - 99), node) for node in (103, 100, 102, 101)]
-    record, metrics = server.aggregate_train(1, replies)
+    found = aggregated(federation, replies)
     expected = (100 * 1 + 101 * 2 + 102 * 3 + 103 * 4) / 10
-    np.testing.assert_allclose(record["trainable"].numpy(), expected, rtol=1e-6)
-    np.testing.assert_allclose(record["statistics"].numpy(), expected, rtol=1e-6)
-    assert metrics["clients"] == 4
+    np.testing.assert_allclose(found.weights.trainable, expected, rtol=1e-6)
+    np.testing.assert_allclose(found.weights.statistics, expected, rtol=1e-6)
+    assert found.outcome.trained == 4
 
 
 def test_a_silent_client_is_a_failure_and_too_many_end_the_round():
-    server = strategy(federation__min_replies=0.5)
-    sent(server)
-    server.aggregate_train(1, [message(honest(), node) for node in (100, 101)])
-    assert [failure.reason for failure in server.outcome.failures] == ["no reply in time"] * 2
-    with pytest.raises(RoundError, match="1 of 4 sampled clients are left"):
-        server.aggregate_train(1, [message(honest(), 100)])
+    federation = made(federation__min_replies=0.5)
+    found = aggregated(federation, [message(honest(), node) for node in (100, 101)])
+    assert [failure.reason for failure in found.outcome.failures] == ["no reply in time"] * 2
+    assert found.fault == ""
+    found = aggregated(federation, [message(honest(), 100)])
+    assert found.weights is None
+    assert "1 of 4 sampled clients are left" in found.fault
 
 
 def test_replies_are_read_when_they_come_and_not_kept():
-    server = strategy()
-    sent(server)
     alive = []
 
     def arriving():
@@ -211,31 +203,27 @@ def test_replies_are_read_when_they_come_and_not_kept():
             del reply
             assert sum(item() is not None for item in alive) <= 1
 
-    server.aggregate_train(1, arriving())
+    aggregated(made(), arriving())
+    assert len(alive) == 4
 
 
 def test_strangers_and_second_replies_are_not_heard():
-    server = strategy(federation__min_replies=0)
-    sent(server)
     replies = [message(honest(1.0), 100), message(honest(9.0), 100), message(honest(9.0), 555)]
-    record, _ = server.aggregate_train(1, replies)
-    assert record["trainable"].numpy().tolist() == [1.0] * 3
-    unasked = [(failure.partition, failure.reason) for failure in server.outcome.failures[:2]]
+    found = aggregated(made(federation__min_replies=0), replies)
+    assert found.weights.trainable.tolist() == [1.0] * 3
+    unasked = [(failure.partition, failure.reason) for failure in found.outcome.failures[:2]]
     assert unasked == [(-1, "it answered unasked"), (0, "it answered unasked")]
 
 
 def test_a_client_may_not_claim_more_images_than_it_introduced_itself_with():
-    server = strategy(sizes=[20, 20, 20, 20])
-    sent(server)
     replies = [message(honest(1.0, examples=20), node) for node in (100, 101, 102)]
     liar = message(honest(1e9, examples=21), 103)
-    record, _ = server.aggregate_train(1, [*replies, liar])
-    assert record["trainable"].numpy().tolist() == [1.0] * 3
-    assert server.outcome.failures[0].reason == "num-examples = 21: it introduced itself with 20 images"
-    trusting = strategy(sizes=[20, 20, 20, 20], federation__claims="trusted")
-    sent(trusting)
-    record, _ = trusting.aggregate_train(1, [*replies, liar])
-    assert record["trainable"].numpy()[0] > 1e8
+    found = aggregated(made(sizes=[20, 20, 20, 20]), [*replies, liar])
+    assert found.weights.trainable.tolist() == [1.0] * 3
+    reason = found.outcome.failures[0].reason
+    assert reason == "num-examples = 21: it introduced itself with 20 images"
+    trusting = made(sizes=[20, 20, 20, 20], federation__claims="trusted")
+    assert aggregated(trusting, [*replies, liar]).weights.trainable[0] > 1e8
 
 
 @pytest.mark.parametrize(
@@ -244,14 +232,11 @@ def test_a_client_may_not_claim_more_images_than_it_introduced_itself_with():
     ids=["unknown", "known"],
 )
 def test_what_a_round_needs_does_not_depend_on_whether_attackers_are_known(attackers):
-    server = strategy(**attackers)
-    sent(server, value=7.0)
     replies = [message(honest(np.nan), node) for node in (100, 101, 102)]
-    with pytest.raises(
-        RoundError, match=r"1 of 4 sampled clients are left, federation\.min-replies = 0\.5 asks for 2"
-    ):
-        server.aggregate_train(1, [*replies, message(honest(9.0), 103)])
-    assert server.outcome.trained == 1
+    found = aggregated(made(**attackers), [*replies, message(honest(9.0), 103)], value=7.0)
+    assert found.weights is None
+    assert "1 of 4 sampled clients are left, federation.min-replies = 0.5 asks for 2" in found.fault
+    assert found.outcome.trained == 1
 
 
 @pytest.mark.parametrize(("share", "clients", "good", "enough"), [
@@ -263,29 +248,26 @@ def test_what_a_round_needs_does_not_depend_on_whether_attackers_are_known(attac
     (1.0, 3, 3, True),
 ])  # fmt: skip
 def test_how_many_good_replies_a_round_needs(share, clients, good, enough):
-    server = strategy(clients=clients, federation__min_replies=share)
-    sent(server)
-    replies = [message(honest(), 100 + client) for client in range(good)]
+    federation = made(clients=clients, federation__min_replies=share)
+    found = aggregated(federation, [message(honest(), 100 + client) for client in range(good)])
+    assert found.outcome.trained == good
+    assert (found.weights is not None) == enough
     if enough:
-        server.aggregate_train(1, replies)
-        assert server.outcome.trained == good
-        return
-    with pytest.raises(RoundError, match=f"asks for {max(1, -(-int(share * 10) * clients // 10))}"):
-        server.aggregate_train(1, replies)
+        assert found.fault == ""
+    else:
+        assert f"asks for {max(1, -(-int(share * 10) * clients // 10))}; " in found.fault
 
 
 def test_what_a_defended_round_tells():
-    server = strategy(
+    federation = made(
         clients=6,
         federation__aggregator="multi-krum",
         poisoning__attack="sign-flip",
         poisoning__malicious=[1],
     )
-    sent(server)
-    server.aggregate_train(
-        1, [message(honest(value), 100 + i) for i, value in enumerate((1.0, -50.0, 1.1, 0.9, 1.2, 1.0))]
-    )
-    told = server.outcome.defence
+    values = (1.0, -50.0, 1.1, 0.9, 1.2, 1.0)
+    found = aggregated(federation, [message(honest(value), 100 + i) for i, value in enumerate(values)])
+    told = found.outcome.defence
     assert (told["malicious"], told["accepted"], told["tolerated"]) == ([1], [0, 2, 3, 4, 5], 1)
     assert (told["true-positive-rate"], told["false-positive-rate"]) == (1.0, 0.0)
     assert told["malicious-influence"] == 0.0
@@ -295,25 +277,24 @@ def test_what_a_defended_round_tells():
 
 
 def test_a_rule_that_compares_clients_gets_one_row_for_each_that_answered():
-    server = strategy(federation__aggregator="median", clients=5)
-    sent(server, value=1.0)
+    federation = made(federation__aggregator="median", clients=5)
     # Client 2 fails, client 4 is an attacker: of 2, 3, 4 and 1e9 the median is 3.5.
     replies = [
         message(honest(value), node) for node, value in ((104, 1e9), (100, 2.0), (103, 4.0), (101, 3.0))
     ]
-    record, _ = server.aggregate_train(1, replies)
-    assert record["trainable"].numpy().tolist() == [3.5] * 3
-    assert record["statistics"].numpy().tolist() == [3.5] * 2
+    found = aggregated(federation, replies, value=1.0)
+    assert found.weights.trainable.tolist() == [3.5] * 3
+    assert found.weights.statistics.tolist() == [3.5] * 2
 
 
 def test_sampling_is_seeded_by_round_and_goes_by_partition():
-    server = strategy(clients=20, federation__participation=0.3)
-    assert server.sample(1) == strategy(clients=20, federation__participation=0.3).sample(1)
-    assert len(server.sample(1)) == 6
-    assert len({tuple(server.sample(round)) for round in range(1, 20)}) > 15
-    counts = np.bincount([p for round in range(400) for p in server.sample(round)], minlength=20)
+    federation = made(clients=20, federation__participation=0.3)
+    assert federation.sample(1) == made(clients=20, federation__participation=0.3).sample(1)
+    assert len(federation.sample(1)) == 6
+    assert len({tuple(federation.sample(round)) for round in range(1, 20)}) > 15
+    counts = np.bincount([p for round in range(400) for p in federation.sample(round)], minlength=20)
     assert counts.min() > 80, "every client's turn comes"
-    assert strategy(clients=20, federation__participation=0.01).sample(1) != []
+    assert made(clients=20, federation__participation=0.01).sample(1) != []
 
 
 def test_halves_go_up():
@@ -359,12 +340,9 @@ def test_what_only_tells_something_is_left_out_where_it_cannot_be(name, value):
 
 
 def test_absurd_seconds_and_losses_reach_no_record():
-    server = strategy()
-    sent(server)
     claims = ({"seconds": 1.7e308}, {"seconds": -5.0, "loss": 1e308}, {"loss": -np.inf}, {})
     replies = [message(unchecked(**claim), 100 + node) for node, claim in enumerate(claims)]
-    server.aggregate_train(1, replies)
-    told = server.outcome.to_json()
+    told = aggregated(made(), replies).outcome.to_json()
     json.dumps(told, allow_nan=False)
     assert (told["trained"], told["seconds"], told["loss"]) == (4, 2.0, 0.5)
 
@@ -465,9 +443,8 @@ class Introduced(SimulatedGrid):
 
 def introduced(*changes, workers=2):
     hospitals = [{**INTRODUCTION, "partition": place, **change} for place, change in enumerate(changes)]
-    experiment = Experiment.of(federation__clients=len(changes))
     with Introduced(hospitals, workers) as grid:
-        return registry_of(grid, experiment, Problem((28, 28, 1), 2), LAYOUT)
+        return registry_of(grid, Problem((28, 28, 1), 2), LAYOUT, len(changes), lambda: [10] * len(changes))
 
 
 def test_a_liar_among_the_introductions_moves_no_figure_beyond_the_others():

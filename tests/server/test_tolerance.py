@@ -6,6 +6,7 @@ import pytest
 
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.runs.forecast import attackers
+from fedrobust.study import Study
 from server.tolerance import probability_of_more, tolerance_of
 
 
@@ -22,7 +23,9 @@ def test_the_probability_is_counted(population, malicious, sampled):
 
 
 def told(**settings):
-    return tolerance_of(Experiment.of(**{"federation__clients": 30, **settings}))
+    study = Study(Experiment.of(**{"federation__clients": 30, **settings}))
+    attacking = len(study.schedule.malicious)
+    return tolerance_of(study.experiment.federation, study.defence, study.tolerated, attacking)
 
 
 ATTACK = {"poisoning__attack": "sign-flip", "poisoning__malicious": 6, "federation__participation": 0.4}

@@ -134,7 +134,7 @@ def test_an_app_is_called_with_the_engines_grid_and_the_run_config(stub, monkeyp
 
     @contextmanager
     def grid(*given):
-        order.append(("grid", *given))
+        order.append(("grid", *given[:-1]))  # the last one asks for the data's digest
         yield "grid"
         order.append("left")
 
@@ -143,7 +143,7 @@ def test_an_app_is_called_with_the_engines_grid_and_the_run_config(stub, monkeyp
         called.append((grid, context))
 
     stub(
-        check_data=lambda experiment: order.append(("data", experiment)),
+        check_data=lambda study: order.append(("data", study.experiment)),
         start_tensorflow=lambda count: order.append(("tensorflow", count)),
         cores=lambda: 7,
         grid_of=grid,
@@ -154,7 +154,7 @@ def test_an_app_is_called_with_the_engines_grid_and_the_run_config(stub, monkeyp
     assert order == [
         ("data", experiment),
         ("tensorflow", threads),
-        ("grid", experiment, "my:client", run_config),
+        ("grid", experiment.engine, experiment.federation.clients, "my:client", run_config),
         ("app", "my:server"),
         "left",
     ]
@@ -185,7 +185,7 @@ def test_threads_answer_with_one_app(stub, monkeypatch, workers, threads):
     monkeypatch.setattr("fedrobust.simulation.threads.ThreadWorker", lambda app: ("worker", app))
     stub(load_app=lambda path: ("app", path), cores=lambda: 7)
     experiment = EXPERIMENT.changed(engine__workers=workers, engine__client_timeout=9)
-    with grid_of(experiment, "my:client", {"seed": 1}) as grid:
+    with grid_of(experiment.engine, 5, "my:client", {"seed": 1}, lambda: "") as grid:
         hire, *rest = grid.given
         assert rest == [{"seed": 1}, 5, threads, experiment.engine.client_timeout]
         assert hire(0) == hire(1) == ("worker", ("app", "my:client"))
@@ -204,9 +204,11 @@ def test_ray_is_started_or_joined(stub, monkeypatch, address, stage):
 
     monkeypatch.setattr(engine, "ray_engine", ray_engine)
     monkeypatch.setattr("fedrobust.simulation.grid.SimulatedGrid", Grid)
-    stub(dataset_of=lambda experiment: SimpleNamespace(digest="d" * 8))
     experiment = EXPERIMENT.changed(engine__name="ray", engine__address=address, engine__client_timeout=9)
-    with listening(told.append), grid_of(experiment, "my:client", {"seed": 1}) as grid:
+    with (
+        listening(told.append),
+        grid_of(experiment.engine, 5, "my:client", {"seed": 1}, lambda: "d" * 8) as grid,
+    ):
         assert grid.given == ("hire", {"seed": 1}, 5, 4, experiment.engine.client_timeout)
     assert seen == [(experiment.engine, "my:client", {"seed": 1}, "d" * 8)]
     assert told == [StageStarted(stage)]

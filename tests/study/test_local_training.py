@@ -1,5 +1,7 @@
 """What a study's settings make of a client's training, with an update that notes what it is asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,8 @@ from fedrobust.data.dataset import Problem, Split
 from fedrobust.data.resampling import augmented, undersampled
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
-from fedrobust.study import local_training, local_update_of
-from fedrobust.study.local_training import train_locally
+from fedrobust.study import Study
+from fedrobust.study.local_training import LocalTraining
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.optimizers import SGD, Adam
@@ -27,20 +29,22 @@ def shard(draw):
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """Return what the update of a study was made for and called with."""
-    calls = []
+def asked():
+    """What the update of a study was made for and called with."""
+    return []
 
-    def local_update_of(experiment, problem):
+
+def training_of(experiment, asked) -> LocalTraining:
+    def update_of(training):
         def update(weights, data, batches, learning_rates, seed, class_weights):
-            calls.append((experiment, weights, data, batches, learning_rates, seed, class_weights))
+            asked.append((training, weights, data, batches, learning_rates, seed, class_weights))
             return LEARNT, {"loss": 0.5}
 
-        assert problem is PROBLEM
         return update
 
-    monkeypatch.setattr(local_training, "local_update_of", local_update_of)
-    return calls
+    training = Study(experiment, PROBLEM).local_training
+    assert training.classes == PROBLEM.classes
+    return replace(training, update=update_of)
 
 
 def test_the_update_gets_the_studys_settings_and_the_clients_own_draws(asked, shard, monkeypatch):
@@ -54,7 +58,7 @@ def test_the_update_gets_the_studys_settings_and_the_clients_own_draws(asked, sh
         training__learning_rate=0.1,
         training__schedule="linear",
     )
-    trained, metrics = train_locally(experiment, PROBLEM, shard, START, round=5, partition=7)
+    trained, metrics = training_of(experiment, asked)(shard, START, round=5, client=7)
     ((_, weights, data, batches, rates, seed, class_weights),) = asked
     assert (trained, weights) == (LEARNT, START)
     np.testing.assert_array_equal(data.images, shard.images)
@@ -69,26 +73,25 @@ def test_the_update_gets_the_studys_settings_and_the_clients_own_draws(asked, sh
 
 
 def test_balanced_class_weights_are_those_of_the_shard(asked, shard):
-    train_locally(
-        Experiment.of(training__class_weights="balanced"), PROBLEM, shard, START, round=1, partition=0
-    )
+    experiment = Experiment.of(training__class_weights="balanced")
+    training_of(experiment, asked)(shard, START, round=1, client=0)
     np.testing.assert_allclose(asked[0][-1], 11 / (3 * np.array([2, 7, 2])), rtol=1e-6)
 
 
 def test_before_its_recipe_begins_a_client_trains_plainly(asked, shard):
     experiment = Experiment.of(training__recipe="pgd", training__epsilon=0.1, training__recipe_from=2)
     for round in (1, 2):
-        train_locally(experiment, PROBLEM, shard, START, round=round, partition=0)
-    before, after = (call[0].training for call in asked)
+        training_of(experiment, asked)(shard, START, round=round, client=0)
+    before, after = (call[0] for call in asked)
     assert (before.recipe, before.recipe_settings) == ("plain", {})
     assert (after.recipe, after.recipe_settings) == ("pgd", {"epsilon": 0.1})
 
 
 def test_resampling_is_drawn_anew_in_every_round_and_changes_no_claim(asked, shard):
     experiment = Experiment.of(seed=3, data__undersample=True, data__augment=2)
-    for round, partition in ((1, 4), (2, 4)):
-        _, metrics = train_locally(experiment, PROBLEM, shard, START, round=round, partition=partition)
-        draw = generator(3, Purpose.RESAMPLING, round, partition)
+    for round, client in ((1, 4), (2, 4)):
+        _, metrics = training_of(experiment, asked)(shard, START, round=round, client=client)
+        draw = generator(3, Purpose.RESAMPLING, round, client)
         expected = augmented(undersampled(shard, draw), 2, draw)
         data, batches = asked[-1][2], asked[-1][3]
         np.testing.assert_array_equal(data.images, expected.images)
@@ -101,8 +104,12 @@ def test_resampling_is_drawn_anew_in_every_round_and_changes_no_claim(asked, sha
 @pytest.mark.parametrize(("undersample", "augment", "images"), [(False, 0, 11), (True, 0, 6), (False, 1, 22)])
 def test_each_kind_of_resampling_is_asked_for_by_itself(asked, shard, undersample, augment, images):
     experiment = Experiment.of(data__undersample=undersample, data__augment=augment)
-    train_locally(experiment, PROBLEM, shard, START, round=1, partition=0)
+    training_of(experiment, asked)(shard, START, round=1, client=0)
     assert len(asked[0][2].images) == images
+
+
+def update_of(experiment, problem) -> LocalUpdate:
+    return Study(experiment, problem).local_training.update(experiment.training)
 
 
 @pytest.mark.parametrize("space", ["native", "prepared"])
@@ -120,11 +127,11 @@ def test_a_study_hands_its_training_to_the_update(monkeypatch, space):
         "training__weight_decay": 0.01,
     }
     problem = Problem((28, 28, 1), classes=3)
-    update = local_update_of(Experiment.of(**settings), problem)
+    update = update_of(Experiment.of(**settings), problem)
     assert (update.space, update.proximal) == (space, 0.5)
     assert update.recipe == FGSMTraining(epsilon=8 / 255, share=0.25)
     assert update.optimizer == SGD(momentum=0.75, weight_decay=0.01)
     assert update.classifier.classes == 3
-    plain = local_update_of(Experiment.of(training__weight_decay=0.01), problem)
+    plain = update_of(Experiment.of(training__weight_decay=0.01), problem)
     assert (plain.space, plain.proximal) == ("native", 0.0)
     assert (plain.recipe, plain.optimizer) == (Plain(), Adam(weight_decay=0.01))

@@ -19,6 +19,9 @@ class Federation(Section):
     pre_aggregators: tuple[str, ...] = Field(
         (), description="what updates go through before the rule, in order"
     )
+    postprocessors: tuple[str, ...] = Field(
+        (), description="what is done to updates at clients and server, as in clip(norm=1.0), in order"
+    )
     server_optimizer: str = Field("none", description="none, fedavgm, fedadam, fedyogi, or a dotted path")
     tolerate: int | float | None = Field(
         None,

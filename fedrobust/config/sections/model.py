@@ -22,6 +22,10 @@ class Model(Section):
         "backbone",
         description="what the network sees: backbone, as its pretrained weights or own layers expect; unit, [0, 1]",
     )
+    defence: str = Field(
+        "none",
+        description="prediction-time defence of the model and its student, as in bit-depth(bits=4), or a dotted path",
+    )
     batchnorm_momentum: float = Field(0.9, ge=0, lt=1, description="share of the old statistics a step keeps")
     batchnorm_policy: Literal["average", "recalibrate"] = Field(
         "average",

@@ -31,11 +31,14 @@ class Training(Section):
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced: n / (classes * n_class)"
     )
+    algorithm: str = Field(
+        "fedavg", description="federated algorithm: fedavg, fedprox(mu=0.01), or a dotted path"
+    )
     proximal: float = Field(
         0.0,
         ge=0,
         le=LARGEST,
-        description="FedProx: weight of the squared distance to the global model, halved",
+        description="the same as algorithm = fedprox(mu=...): weight of half the squared distance to the global model",
     )
     recipe: str = Field("plain", description="plain, fgsm, pgd, or a dotted path")
     epsilon: PixelEpsilon | None = Field(None, description="adversarial recipes: largest change of a pixel")

@@ -83,7 +83,7 @@ class Victim:
 
         def forward(weights: Held, images: tf.Tensor) -> tf.Tensor:
             trainable, statistics = weights
-            prepared = images if space == "prepared" else preparation(images)
+            prepared = images if space == "prepared" else classifier.predicted(images)
             return classifier.logits(
                 layout.split(trainable, "trainable"), layout.split(statistics, "statistic"), prepared
             )[0]

@@ -47,11 +47,11 @@ class _Backdoor:
 
     def goal(self, split: Split, scene: Scene) -> Goal | None:
         """Return the stamped images of other classes, wanted as the target; None where there is no such image."""
-        rows = split.labels != self.target
-        if not rows.any():
+        rows = np.flatnonzero(split.labels != self.target)
+        if not len(rows):
             return None
         plain = split.images[rows]
-        return Goal(self.stamped(plain, scene), plain, np.full(rows.sum(), self.target))
+        return Goal(self.stamped(plain, scene), plain, np.full(len(rows), self.target), rows)
 
     def require(self, problem: Problem, image_size: int) -> None:
         """Refuse a class that there is not, and a trigger that the network does not see."""

@@ -53,7 +53,7 @@ class EdgeCase:
         rare = rare_images(split.images, split.labels, self.source, self.share)
         if not len(rare):
             return None
-        return Goal(split.images[rare], None, np.full(len(rare), self.target))
+        return Goal(split.images[rare], None, np.full(len(rare), self.target), rare)
 
 
 def rare_images(images: np.ndarray, labels: np.ndarray, label: int, share: float) -> np.ndarray:

@@ -57,7 +57,7 @@ class LabelFlip:
 
     def goal(self, split: Split, scene: Scene) -> Goal | None:
         """Return the images of the source class, wanted as the target class; None where there is no such class."""
-        rows = split.labels == self.source
-        if self.kind != "targeted" or not rows.any():
+        rows = np.flatnonzero(split.labels == self.source)
+        if self.kind != "targeted" or not len(rows):
             return None
-        return Goal(split.images[rows], None, np.full(rows.sum(), self.target))
+        return Goal(split.images[rows], None, np.full(len(rows), self.target), rows)

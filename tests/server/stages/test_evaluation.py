@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +14,7 @@ from fedrobust.evaluation.metrics import NotFiniteError
 from fedrobust.evasion import Threat
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Goal
-from fedrobust.study import evasion_of
-from server.stages.evaluation import NO_CONTROL, PROBED, Evaluator
+from server.stages.evaluation import NO_CONTROL, PROBED, Evaluator, victim_of
 
 BRIGHT = np.full((4, 4, 1), 200, np.uint8)
 DARK = np.full((4, 4, 1), 20, np.uint8)
@@ -33,9 +31,12 @@ def dataset():
     return replace(whole, train=split(4, 4), validation=split(3, 5), test=split(6, 4))
 
 
+THREAT = Threat(bits=8)
+
+
 def evaluator(classifier, dataset, **settings) -> Evaluator:
-    experiment = Experiment.of(evaluation__epsilons=[0.005], **settings)
-    return Evaluator.of(experiment, dataset, classifier, ThreadPoolExecutor(1))
+    chosen = Experiment.of(evaluation__epsilons=[0.005], **settings).evaluation
+    return Evaluator.of(chosen, THREAT, 5, dataset, classifier, ThreadPoolExecutor(1))
 
 
 def weights(slope=1.0, bias=-0.4) -> Weights:
@@ -106,21 +107,20 @@ def handed(monkeypatch):
 
 
 def test_the_test_split_is_attacked_as_the_study_says(linear_classifier, dataset, handed):
-    judge = evaluator(
-        linear_classifier, dataset, evaluation__attacks=["fgsm"], evaluation__batch_size=7, seed=5
-    )
-    for attacked, attacks in ((True, judge.experiment.evaluation.attacks), (False, ())):
+    judge = evaluator(linear_classifier, dataset, evaluation__attacks=["fgsm"], evaluation__batch_size=7)
+    for attacked, attacks in ((True, judge.settings.attacks), (False, ())):
         assert judge.test("weights", attacked) == "robustness"
         places, settings = handed["robustness"]
         assert places == (
             judge.victim,
             "weights",
             dataset.test,
-            judge.experiment.evaluation.epsilons,
+            judge.settings.epsilons,
             7,
             judge.map,
         )
-        assert settings == {"attacks": attacks, "threat": evasion_of(judge.experiment), "seed": 5}
+        assert settings == {"attacks": attacks, "threat": THREAT, "seed": 5, "clean": "clean_logits"}
+        assert handed["clean_logits"][0][2] is dataset.test.images
 
 
 def test_validation_and_examples_have_their_own_split_and_number(linear_classifier, dataset, handed):
@@ -130,20 +130,15 @@ def test_validation_and_examples_have_their_own_split_and_number(linear_classifi
     assert handed["clean_logits"] == ((judge.victim, "weights", images, 7, judge.map), {})
     assert handed["measure"] == ((labels, "clean_logits"), {})
     assert judge.examples("weights") == "examples"
-    epsilons = judge.experiment.evaluation.epsilons
+    epsilons = judge.settings.epsilons
     assert handed["examples"] == (
-        (judge.victim, "weights", dataset.test, epsilons, 3, evasion_of(judge.experiment)),
+        (judge.victim, "weights", dataset.test, epsilons, 3, THREAT),
         {},
     )
 
 
-def test_training_is_watched_by_the_accuracy_under_pgd_where_clients_train_adversarially(
-    linear_classifier, dataset, monkeypatch
-):
+def test_training_is_watched_by_the_accuracy_under_pgd(linear_classifier, dataset, monkeypatch):
     """Five images lie 0.4 - 20/255 from the boundary, three 200/255 - 0.4."""
-    assert evaluator(linear_classifier, dataset).probe(weights()) is None, "the plain recipe has no epsilon"
-    apart = {"training__space": "prepared", "evaluation__space": "native"}
-    assert evaluator(linear_classifier, dataset, training__recipe="fgsm", **apart).probe(weights()) is None
     given = []
 
     def attack(*places, **settings):
@@ -152,23 +147,79 @@ def test_training_is_watched_by_the_accuracy_under_pgd_where_clients_train_adver
 
     real = server.stages.evaluation.attack
     monkeypatch.setattr(server.stages.evaluation, "attack", attack)
+    judge = evaluator(linear_classifier, dataset)
     for epsilon, share in ((0.1, 1.0), (0.35, 3 / 8), (0.5, 0.0)):
-        monkeypatch.setattr(
-            server.stages.evaluation, "recipe_of", lambda experiment, e=epsilon: SimpleNamespace(epsilon=e)
-        )
-        judge = evaluator(linear_classifier, dataset, training__recipe="fgsm", seed=5)
-        assert judge.probe(weights()) == share
+        assert judge.probe(weights(), epsilon) == share
         places, settings = given[-1]
         assert places[1].shape == (8, 4, 4, 1)
         assert sorted(places[2].tolist()) == [0] * 5 + [1] * 3
         assert places[3:] == (
             "pgd(steps=5, step_size=0.5)",
-            Threat(space=judge.experiment.evaluation.space),
+            Threat(space=judge.settings.space),
             [epsilon],
             5,
         )
         assert settings == {"keep_images": False, "map": judge.map, "chunk": PROBED // 2}
 
 
+@pytest.mark.parametrize("space", ["native", "prepared"])
+def test_another_model_or_space_changes_nothing_else(linear_classifier, dataset, space):
+    judge = evaluator(linear_classifier, dataset, evaluation__space=space, evaluation__every=3)
+    assert judge.victim is victim_of(linear_classifier, space)
+    other = replace(linear_classifier, name="other")
+    taught, native = judge.of_model(other), judge.of_model(other, space="native")
+    assert (taught.victim, native.victim) == (victim_of(other, space), victim_of(other, "native"))
+    for each in (taught, native):
+        assert replace(each, classifier=linear_classifier, victim=judge.victim) == judge
+        assert each.classifier is other
+
+
+def test_attacks_see_the_model_in_the_batches_of_the_study(linear_classifier, dataset, monkeypatch):
+    judge = evaluator(linear_classifier, dataset, evaluation__batch_size=7)
+    asked = []
+    monkeypatch.setattr(
+        server.stages.evaluation.WhiteBox, "of", lambda *given: asked.append(given) or "target"
+    )
+    assert judge.target("weights") == "target"
+    assert asked == [(judge.victim, "weights", 7)]
+
+
 def test_batches_are_mapped_over_the_pool_in_order(linear_classifier, dataset):
     assert list(evaluator(linear_classifier, dataset).map(abs, [-1, 2, -3])) == [1, 2, 3]
+
+
+def test_logits_of_a_split_are_computed_once_for_the_last_weights(linear_classifier, dataset, monkeypatch):
+    computed = []
+
+    def clean_logits(victim, weights, images, *more):
+        computed.append((weights, len(images)))
+        return np.full((len(images), 2), float(weights))
+
+    monkeypatch.setattr(server.stages.evaluation, "clean_logits", clean_logits)
+    judge = evaluator(linear_classifier, dataset)
+    test, validation = len(dataset.test), len(dataset.validation)
+    for weights in ("1", "2"):
+        for _ in range(3):
+            assert (
+                judge.answers(weights).test[0, 0] == judge.answers(weights).validation[0, 0] == float(weights)
+            )
+    assert computed == [("1", test), ("1", validation), ("2", test), ("2", validation)]
+    # Another classifier's weights are other weights.
+    assert judge.of_model(linear_classifier).answers("2") is not judge.answers("2")
+
+
+def test_success_looks_up_what_the_model_answers_without_the_trigger(linear_classifier, dataset, monkeypatch):
+    asked = []
+    logits = np.eye(2)[np.arange(len(dataset.test)) % 2]
+
+    def clean_logits(victim, weights, images, *more):
+        asked.append(len(images))
+        return logits[: len(images)] if len(images) == len(dataset.test) else np.eye(2)[[1] * len(images)]
+
+    monkeypatch.setattr(server.stages.evaluation, "clean_logits", clean_logits)
+    judge, rows = evaluator(linear_classifier, dataset), np.array([1, 2, 3])
+    stamped, plain = dataset.test.images[rows] ^ 1, dataset.test.images[rows]
+    told = judge.success("weights", Goal(stamped, plain, np.ones(3, np.int64), rows))
+    assert (told["successes"], told["without-trigger"], asked) == (3, 2 / 3, [3, len(dataset.test)])
+    unstamped = judge.success("weights", Goal(plain, None, np.ones(3, np.int64), rows))
+    assert (unstamped["successes"], unstamped["without-trigger"], asked) == (2, None, [3, len(dataset.test)])

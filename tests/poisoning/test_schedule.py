@@ -1,7 +1,8 @@
 import pytest
 
-from fedrobust.config import ConfigError, Experiment, Poisoning
-from fedrobust.poisoning import attacks_in
+from fedrobust.config import ConfigError, Experiment
+from fedrobust.poisoning import Schedule
+from fedrobust.study import Study
 
 
 def study(**settings):
@@ -54,8 +55,10 @@ def test_settings_survive_flowers_run_config():
 
 
 def rounds_of_attack(**settings):
-    poisoning = study(poisoning__malicious=1, **settings).poisoning
-    return [number for number in range(1, 13) if attacks_in(poisoning, number)]
+    schedule = Study(study(poisoning__malicious=1, **settings)).schedule
+    active = [number for number in range(1, 13) if schedule.active(number)]
+    assert active == [number for number in range(1, 13) if schedule.attackers(number, range(10))]
+    return active
 
 
 def test_the_calendar_of_an_attack():
@@ -68,4 +71,11 @@ def test_the_calendar_of_an_attack():
         8,
     ]
     assert rounds_of_attack(poisoning__first_round=3, poisoning__last_round=3) == [3]
-    assert not attacks_in(Poisoning(), 1)
+    assert not Study(Experiment.of()).schedule.attackers(1, range(10))
+
+
+def test_of_the_sampled_clients_the_malicious_ones_attack():
+    schedule = Schedule((2, 5), first_round=2)
+    assert schedule.attackers(2, [0, 2, 4]) == {2}
+    assert schedule.attackers(2, [5, 2]) == {2, 5}
+    assert schedule.attackers(1, [0, 2, 4]) == frozenset()

@@ -1,0 +1,59 @@
+"""What one client does in a round: one local update on its images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from clients.attacker import Attacker
+from fedrobust.algorithms import Algorithm, FedAvg, State
+from fedrobust.algorithms.contract import sent_by_client
+from fedrobust.data.dataset import Split
+from fedrobust.models.layout import Weights
+from fedrobust.privacy import Postprocessor, at_client
+from fedrobust.randomness import Purpose, generator
+from fedrobust.study.local_training import LocalTraining
+
+
+@dataclass(frozen=True, eq=False)
+class Client:
+    """One client of a study.
+
+    Attributes:
+        number: which client it is, from 0.
+        shard: its training images.
+        training: what it does with them.
+        algorithm: what it sends and remembers.
+        postprocessors: what is done to its update before it is sent.
+        attacker: what it does instead where it is malicious, in the rounds in which it attacks; None for an honest one.
+    """
+
+    number: int
+    shard: Split
+    training: LocalTraining
+    algorithm: Algorithm = field(default_factory=FedAvg)
+    postprocessors: tuple[Postprocessor, ...] = ()
+    attacker: Attacker | None = None
+
+    def train(self, weights: Weights, round: int, state: State) -> tuple[Weights, Mapping[str, Any], State]:
+        """Return what the client sends in `round` (from 1), its metrics, and what it remembers.
+
+        Args:
+            weights: the global ones.
+            round: from 1.
+            state: what it remembers of the last round in which it took part.
+        """
+        if self.attacker is not None and self.attacker.schedule.active(round):
+            return *self.attacker.train(self.shard, self.training, weights, round), state
+        metrics: Mapping[str, Any] = {}
+
+        def train(start: Weights) -> Weights:
+            nonlocal metrics
+            trained, metrics = self.training(self.shard, start, round, self.number)
+            return trained
+
+        sent, state = sent_by_client(self.algorithm, weights, state, train)
+        if self.postprocessors:
+            draw = generator(self.training.seed, Purpose.POSTPROCESSING, round, self.number + 1)
+            update = at_client(self.postprocessors, sent.trainable - weights.trainable, draw)
+            sent = Weights(weights.trainable + update, sent.statistics)
+        return sent, metrics, state

@@ -1,0 +1,90 @@
+"""Which checks there are, and in which order: those that need the least come first.
+
+The checks of networks are imported inside of functions: they start TensorFlow.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from fedrobust.checks import data, settings
+from fedrobust.errors import ConfigError, FedrobustError
+from fedrobust.study import Study
+
+
+def check(study: Study) -> None:
+    """Refuse a study that cannot be run as written, or that would not be what it says.
+
+    Raises:
+        ConfigError: settings, names, files and data do not fit together; the message has a line for each fault.
+        DataError: the images cannot be had, or do not go round.
+    """
+    check_data(study)
+    check_models(study)
+
+
+def check_data(study: Study) -> None:
+    """Refuse what can be seen to be wrong without TensorFlow; see `check`."""
+    given = study.experiment
+    _refuse(
+        settings.named(
+            lambda: study.defence,
+            lambda: study.server_optimizer,
+            lambda: study.algorithm,
+            lambda: study.postprocessors,
+            lambda: study.attack,
+        ),
+        settings.reckoned(given.federation, study.sampled),
+        settings.attackers(given.poisoning, given.federation.clients, given.seed),
+        settings.attack_begins(given.poisoning, given.federation.rounds),
+        settings.attack_changes_training(
+            given.poisoning, given.training, given.federation.rounds, lambda: (study.attack, study.schedule)
+        ),
+        settings.strengths(given.evaluation),
+        settings.weights_file(given.model, study.base, given.data.root),
+        settings.control_file(given.audit, study.base),
+    )
+    _ = study.dataset, study.partition
+    _refuse(
+        data.root_images(study.defence.rule, given.federation.aggregator, len(study.dataset.validation)),
+        _attack(study),
+        data.strengths_fit(given.evaluation, given.audit, given.model.image_size, study.problem),
+        data.public_images(given.distillation, study.problem, lambda: study.public),
+    )
+
+
+def check_models(study: Study) -> None:
+    """Refuse recipes, attacks and networks that do not fit the study's images; see `check`."""
+    # TensorFlow.
+    from fedrobust.checks import models
+
+    given = study.experiment
+    _refuse(
+        settings.named(lambda: study.recipe, lambda: study.prediction_defence),
+        settings.defended_space(given.model, given.evaluation),
+        models.networks(given.model, given.distillation, study.problem),
+        models.normalised_alone(given.model.name, given.training, lambda: study.classifier),
+        models.evasion(given.evaluation.attacks, study.problem, lambda: study.threat),
+    )
+
+
+def _attack(study: Study) -> Iterator[str]:
+    """Tell why the poisoning attack does not fit the images, or else why it would change nothing."""
+    attack, name = study.attack, study.experiment.poisoning.attack
+    misfits = list(data.attack_fits(attack, name, study.problem, study.experiment.model.image_size))
+    malicious = data.looked_at(study.schedule.malicious, study.partition)
+    yield from misfits or data.attack_acts(attack, name, malicious, study.shard, study.scene)
+
+
+def _refuse(*checks: Iterable[str]) -> None:
+    """Run all `checks`, each of which yields what is wrong, and raise one error with everything that they found."""
+    found: list[str] = []
+    for one in checks:
+        found += _told(one)
+    if found:
+        raise ConfigError("\n".join(dict.fromkeys(found)))
+
+
+def _told(check: Iterable[str]) -> Iterator[str]:
+    try:
+        yield from check
+    except FedrobustError as error:
+        yield str(error)

@@ -1,0 +1,154 @@
+"""Checks of settings against the images of a study and against who has them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fedrobust.aggregation import FLTrust
+from fedrobust.checks.reach import check_reach
+from fedrobust.checks.settings import shown
+from fedrobust.config.sections import Audit, Distillation, Evaluation
+from fedrobust.data.dataset import Dataset, Problem, Split
+from fedrobust.data.partition import Partition
+from fedrobust.data.partition.drawn import Drawing
+from fedrobust.epsilon import epsilon_value
+from fedrobust.errors import ConfigError, FedrobustError
+from fedrobust.poisoning import Attack, Scene
+from fedrobust.spec import SpecError
+
+MOST_LOOKED_AT = 100
+"""Malicious clients whose images are looked at, where clients draw theirs on demand."""
+
+PROBES = tuple(10.0**power for power in range(-3, 13, 3))
+"""Sizes of the updates on which an attack is tried out."""
+
+
+def root_images(rule: Any, name: str, there: int) -> Iterator[str]:
+    """A rule does not want more images of the server's own than there are.
+
+    Args:
+        rule: the study's.
+        name: as the study writes it.
+        there: images of the validation split.
+    """
+    if isinstance(rule, FLTrust) and rule.images > there:
+        yield (
+            f'federation.aggregator = "{name}": images = {rule.images}: the root images come from the validation '
+            f"split, which has {there}"
+        )
+
+
+def attack_fits(attack: Attack, name: str, problem: Problem, image_size: int) -> Iterator[str]:
+    """Classes and triggers of the poisoning attack lie inside the images."""
+    try:
+        attack.require(problem, image_size)
+    except ValueError as error:
+        yield f'poisoning.attack = "{name}": {error}'
+
+
+def attack_acts(
+    attack: Attack,
+    name: str,
+    malicious: Sequence[int],
+    shard: Callable[[int], Split],
+    scene: Callable[[int], Scene],
+) -> Iterator[str]:
+    """An attack changes something: images or labels of a malicious client, what it sends, or what it claims.
+
+    Args:
+        attack: the study's, which fits its images.
+        name: as the study writes it.
+        malicious: clients whose images are looked at.
+        shard: returns a client's images.
+        scene: returns what a malicious client knows before the first round.
+    """
+    if not malicious or attack.conspires or any(hasattr(part, "training") for part in attack.parts):
+        return
+    try:
+        if _sends_otherwise(attack) or _trains_on_others(attack, malicious, shard, scene):
+            return
+    except SpecError:  # it needs the global model, which is not there yet
+        return
+    except Exception as error:  # an attack of a user's own
+        yield f'poisoning.attack = "{name}": it fails: {type(error).__name__}: {error}'
+        return
+    yield (
+        f'poisoning.attack = "{name}": it would change nothing: no image and no label of the malicious clients '
+        f"{shown(tuple(malicious))}, nor what they send; choose other settings, or other clients"
+    )
+
+
+def looked_at(malicious: tuple[int, ...], partition: Partition | Drawing) -> tuple[int, ...]:
+    """Return the malicious clients whose images are looked at: a few where each is drawn on demand."""
+    return malicious[:MOST_LOOKED_AT] if isinstance(partition, Drawing) else malicious
+
+
+def _sends_otherwise(attack: Attack) -> bool:
+    """Return whether any update that is tried out, or any claim, is sent as another one."""
+    update = np.random.default_rng(0).standard_normal(64, dtype=np.float32)
+    scene = Scene(malicious=2, clients=10)
+    for size in PROBES if any(hasattr(part, "update") for part in attack.parts) else ():
+        if not np.array_equal(attack.update(update * np.float32(size), scene), update * np.float32(size)):
+            return True
+    return any(attack.claim(examples) != examples for examples in (10, 1000))
+
+
+def _trains_on_others(
+    attack: Attack,
+    clients: Sequence[int],
+    shard: Callable[[int], Split],
+    scene: Callable[[int], Scene],
+) -> bool:
+    """Return whether any of the `clients` trains on other images or labels than its own."""
+    if not attack.trains:
+        return True
+    for client in clients:
+        own = shard(client)
+        images, labels = attack.data(own.images, own.labels, scene(client))
+        if not (np.array_equal(images, own.images) and np.array_equal(labels, own.labels)):
+            return True
+    return False
+
+
+def strengths_fit(evaluation: Evaluation, audit: Audit, image_size: int, problem: Problem) -> Iterator[str]:
+    """Epsilons lie within the largest distance of two images, in the norm and the space of the study.
+
+    Args:
+        evaluation: names them.
+        audit: names others.
+        image_size: side of what the network takes.
+        problem: the stored images.
+    """
+    shape = problem.image_shape if evaluation.space == "native" else (image_size, image_size, 3)
+    given = {"evaluation.epsilons": evaluation.epsilons if evaluation.attacks else ()}
+    if audit.enabled:
+        given |= {"audit.epsilon": (audit.epsilon,), "audit.epsilons": audit.epsilons}
+    for setting, epsilons in given.items():
+        for epsilon in epsilons:
+            try:
+                check_reach([epsilon], evaluation.norm, shape, setting)
+            except ConfigError as error:
+                yield str(error)
+    if audit.enabled and evaluation.bits and epsilon_value(audit.epsilon) < (1 - 1e-6) / 255:
+        yield (
+            f"audit.epsilon = {audit.epsilon} with evaluation.bits = {evaluation.bits}: no other 8-bit image lies "
+            "within; choose at least 1/255, one grey level"
+        )
+
+
+def public_images(
+    distillation: Distillation, problem: Problem, public: Callable[[], Dataset | None]
+) -> Iterator[str]:
+    """A student's public images have the shape of the study's."""
+    if not (distillation.enabled and distillation.public):
+        return
+    key = f'distillation.public = "{distillation.public}"'
+    try:
+        other = public()
+    except FedrobustError as error:
+        yield f"{key}: {error}"
+        return
+    assert other is not None
+    if other.image_shape != problem.image_shape:
+        yield f"{key}: images of {other.image_shape}, the study's are {problem.image_shape}"

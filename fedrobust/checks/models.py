@@ -1,0 +1,86 @@
+"""Checks of networks, recipes and evasion attacks against the images that they see; they start TensorFlow."""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+
+from fedrobust.config.sections import Distillation, Model, Training
+from fedrobust.data.dataset import Problem
+from fedrobust.evasion import Threat, attack_named
+from fedrobust.models.architecture import Architecture, ModelError
+from fedrobust.models.architectures import architecture_named
+from fedrobust.models.classifier import Classifier
+from fedrobust.registry import UnknownNameError
+
+
+def networks(model: Model, distillation: Distillation, problem: Problem) -> Iterator[str]:
+    """Images are large enough for the network and the student, and there are weights for what is asked."""
+    native = min(problem.image_shape[:2])
+    network = yield from _architecture("model.name", model.name)
+    if network is not None:
+        yield from _large_enough("model.image-size", model.image_size, model.name, network)
+        if model.weights == "imagenet" and not network.imagenet:
+            yield f'model.weights = "imagenet": {model.name} has none; choose "random" or a file'
+    if not distillation.enabled:
+        return
+    student = yield from _architecture("distillation.student", distillation.student)
+    if student is not None:
+        side = distillation.image_size or native
+        yield from _large_enough("distillation.image-size", side, distillation.student, student)
+
+
+def _architecture(key: str, name: str) -> Generator[str, None, Architecture | None]:
+    try:
+        return architecture_named(name)
+    except (UnknownNameError, ModelError) as error:
+        yield f'{key} = "{name}": {error}'
+    return None
+
+
+def _large_enough(key: str, side: int, name: str, network: Architecture) -> Iterator[str]:
+    if side < network.smallest:
+        yield (
+            f"{key} = {side}: {name} takes images from {network.smallest} pixels up; set {key} to "
+            f"{network.smallest} or "
+            "more (images are resized inside the model)"
+        )
+
+
+def normalised_alone(name: str, training: Training, classifier: Callable[[], Classifier]) -> Iterator[str]:
+    """No batch is a single image where the network normalises over the batch.
+
+    In training BatchNorm would take each image's own mean and variance. Deep layers have one value a channel: less its
+    own mean it is 0 whatever the image, and nothing is learnt. Batches of a client are of nearly equal size
+    (`fedrobust.training.batches`), so that above 2 no client of two images or more has such a batch.
+
+    Args:
+        name: of the network, as the study writes it.
+        training: of the clients.
+        classifier: returns the network.
+    """
+    if training.batch_size == 1 and classifier().layout.statistics:
+        yield (
+            f"training.batch-size = 1: {name} normalises over the batch (BatchNorm), and would see of each image only "
+            "what is left when its own mean is taken away; choose 2 or more"
+        )
+
+
+def evasion(attacks: Sequence[str], problem: Problem, threat: Callable[[], Threat]) -> Iterator[str]:
+    """Attacks on the finished model can be made, search in the study's norm, and want classes that there are.
+
+    Args:
+        attacks: as the study writes them.
+        problem: its images and classes.
+        threat: makes every attack once; what is wrong with one it says by itself.
+    """
+    threat()
+    for spec in attacks:
+        attack = attack_named(spec)
+        if attack.goal is not None and attack.goal >= problem.classes:
+            yield (
+                f'evaluation.attacks = "{spec}": target = {attack.goal}: the data set has classes 0 to '
+                f"{problem.classes - 1}"
+            )
+        if hasattr(attack, "require"):
+            try:
+                attack.require(problem)
+            except ValueError as error:
+                yield f'evaluation.attacks = "{spec}": {error}'

@@ -1,0 +1,135 @@
+"""Checks of settings against one another and against files; images are not needed."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fedrobust.config.sections import Audit, Evaluation, Federation, Model, Poisoning, Training
+from fedrobust.data.search_path import resolve
+from fedrobust.errors import ConfigError, FedrobustError
+from fedrobust.models.input_format import InputFormat
+from fedrobust.paths import expanded
+from fedrobust.poisoning import Attack, Scene, Schedule, malicious_clients
+
+
+def named(*parts: Callable[[], Any]) -> Iterator[str]:
+    """Everything that is named can be made, a user's own things among them."""
+    for make in parts:
+        try:
+            make()
+        except FedrobustError as error:
+            yield str(error)
+
+
+def reckoned(federation: Federation, sampled: int) -> Iterator[str]:
+    """A rule is not given more attackers than a round has clients."""
+    if isinstance(federation.tolerate, int) and federation.tolerate > sampled:
+        yield f"federation.tolerate = {federation.tolerate}: a round has {sampled} clients"
+
+
+def attackers(poisoning: Poisoning, clients: int, seed: int) -> Iterator[str]:
+    """A study that names an attack is attacked, and one that names attackers says what they do."""
+    count = len(malicious_clients(poisoning.malicious, clients, seed))
+    wanted = shown(poisoning.malicious)
+    if poisoning.attack == "none":
+        if count:
+            yield (
+                f'poisoning.malicious = {wanted} with poisoning.attack = "none": nobody would attack; name an attack, '
+                f"or set poisoning.malicious = 0 (and federation.tolerate = {count} for a rule that shall reckon with "
+                "attackers all the same)"
+            )
+        return
+    if not count:
+        yield (
+            f'poisoning.attack = "{poisoning.attack}" with poisoning.malicious = {wanted}: that is none of {clients} '
+            'clients, and nobody would attack; choose at least one client, or poisoning.attack = "none"'
+        )
+    elif count == clients:
+        yield (
+            f"poisoning.malicious = {wanted}: all {clients} clients would attack, and nothing honest is left; choose "
+            f"{clients - 1} or fewer"
+        )
+
+
+def attack_begins(poisoning: Poisoning, rounds: int) -> Iterator[str]:
+    """Attackers attack in one of the rounds."""
+    if poisoning.attack != "none" and poisoning.first_round > rounds:
+        yield (
+            f"poisoning.first-round = {poisoning.first_round}: the study ends after round {rounds}, and nobody would "
+            f"attack; choose 1 to {rounds}"
+        )
+
+
+def attack_changes_training(
+    poisoning: Poisoning, training: Training, rounds: int, attack: Callable[[], tuple[Attack, Schedule]]
+) -> Iterator[str]:
+    """What attackers change of their training is not what all others do anyway."""
+    if poisoning.attack == "none" or poisoning.first_round > rounds:
+        return
+    named, schedule = attack()
+    if not all(hasattr(part, "training") for part in named.parts):
+        return
+    active = (round for round in range(1, rounds + 1) if schedule.active(round))
+    if not any(_trains_otherwise(named, training, round) for round in active):
+        begins = f" from round {training.recipe_from}" if training.recipe_from > 1 else ""
+        yield (
+            f'poisoning.attack = "{poisoning.attack}" with training.recipe = "{training.recipe}"{begins}: malicious '
+            "clients would train as all others do; choose another recipe, another attack, or other rounds"
+        )
+
+
+def _trains_otherwise(attack: Attack, training: Training, round: int) -> bool:
+    usual = training.in_round(round)
+    changed = dict(attack.training(Scene(round=round)))
+    return usual.model_copy(update=changed).model_dump() != usual.model_dump()
+
+
+def strengths(evaluation: Evaluation) -> Iterator[str]:
+    """Attacks on the finished model have strengths."""
+    if evaluation.attacks and not evaluation.epsilons:
+        yield (
+            f"evaluation.epsilons = [] with evaluation.attacks = {list(evaluation.attacks)}: an attack needs at least "
+            "one strength; give one, or set evaluation.attacks = []"
+        )
+
+
+def defended_space(model: Model, evaluation: Evaluation) -> Iterator[str]:
+    """Attacks see a prediction-time defence: they perturb the images that it is shown."""
+    if model.defence != "none" and evaluation.space == "prepared":
+        yield (
+            f'evaluation.space = "prepared" with model.defence = "{model.defence}": attacks would perturb what comes '
+            'out of the defence; choose evaluation.space = "native"'
+        )
+
+
+def weights_file(model: Model, base: Path | None, root: str) -> Iterator[str]:
+    """The file of the first weights is there now."""
+    if model.weights not in ("random", "imagenet"):
+        yield from _missing("model.weights", model.weights, lambda name: resolve(name, base, root))
+
+
+def control_file(audit: Audit, base: Path | None) -> Iterator[str]:
+    """The audit's control is there now, and what is told of its images can be read."""
+    if audit.enabled and audit.control:
+        yield from _missing("audit.control", audit.control, lambda name: _control(name, base))
+    if audit.control_input:
+        InputFormat.parse(audit.control_input, "audit.control-input")
+
+
+def _missing(key: str, name: str, find: Callable[[str], Any]) -> Iterator[str]:
+    try:
+        find(name)
+    except FedrobustError as error:
+        yield f'{key} = "{name}": {error}'
+
+
+def _control(name: str, base: Path | None) -> None:
+    given = Path(name)
+    places = [expanded(given), *([expanded(base / given)] if base else [])]
+    if not any(place.exists() for place in places):
+        raise ConfigError("there is no such file or run folder")
+
+
+def shown(value: Any) -> str:
+    """Return a value as a study file writes it."""
+    return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,47 @@
+"""The contract of postprocessors, and their registry.
+
+A postprocessor is a frozen dataclass of settings with one or both of these methods:
+
+``client(update, generator)``
+    returns what an honest client sends instead of its `update` (d,) float32. A malicious client does not keep to it.
+``server(update, generator)``
+    returns what becomes of the aggregated `update` (d,) float32 before algorithm and server optimiser.
+
+`generator` draws for this round, and at a client for this client. BatchNorm statistics are not updates and pass
+unchanged.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fedrobust.registry import Registry
+
+POSTPROCESSORS = Registry("postprocessor", "fedrobust.privacy")
+
+Postprocessor: TypeAlias = Any
+"""A frozen dataclass with one or both of the methods above."""
+
+
+def at_client(
+    postprocessors: Sequence[Postprocessor], update: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Return what a client sends instead of `update` (d,) float32: each postprocessor acts in turn."""
+    return _each("client", postprocessors, update, generator)
+
+
+def at_server(
+    postprocessors: Sequence[Postprocessor], update: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Return what becomes of the aggregated `update` (d,) float32: each postprocessor acts in turn."""
+    return _each("server", postprocessors, update, generator)
+
+
+def _each(
+    side: str, postprocessors: Sequence[Postprocessor], update: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    for one in postprocessors:
+        if hasattr(one, side):
+            update = np.asarray(getattr(one, side)(update, generator), np.float32)
+    return update

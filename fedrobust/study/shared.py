@@ -1,0 +1,139 @@
+"""What studies of one process share, remembered by the settings that it depends on and by no others.
+
+TensorFlow is imported inside of functions: data and their partition need none.
+"""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedrobust.algorithms.contract import proximal_of
+from fedrobust.config.resolve import algorithm_of, optimizer_of, prediction_defence_of, recipe_of
+from fedrobust.config.sections import Data, Model, Training
+from fedrobust.data.dataset import Dataset, Problem
+from fedrobust.data.load import load
+from fedrobust.once import once
+
+if TYPE_CHECKING:
+    from fedrobust.models.classifier import Classifier
+    from fedrobust.models.layout import Weights
+    from fedrobust.training.local_update import LocalUpdate
+
+
+def _source(data: Data, name: str, seed: int, base: Path | None) -> Hashable:
+    """Return what a data set depends on: the seed draws phantom images, and no others."""
+    drawn = (seed, data.classes, data.channels, data.samples) if name.lower() == "phantom" else None
+    return name, data.size, data.root, base, drawn
+
+
+@once(key=_source)
+def loaded(data: Data, name: str, seed: int, base: Path | None) -> Dataset:
+    """Return the data set `name`, with the size, the folder and the phantom settings of `data`.
+
+    Raises:
+        DataError: it cannot be had, or is not what it should be.
+    """
+    return load(
+        name,
+        data.size,
+        data.root,
+        seed=seed,
+        base=base,
+        classes=data.classes,
+        channels=data.channels,
+        samples=data.samples,
+    )
+
+
+def _network(model: Model, problem: Problem, seed: int = 0, base: str = "") -> Hashable:
+    """Return what a network depends on; the seed of its weights changes no function of them."""
+    return model.name, model.image_size, model.scaling, model.batchnorm_momentum, model.defence, problem
+
+
+@once(keep=4, key=_network)
+def network(model: Model, problem: Problem, seed: int = 0, base: str = "") -> "Classifier":
+    """Return a model as a function of its weights; the weights it was built with are nobody's.
+
+    Args:
+        model: its settings.
+        problem: the images and classes.
+        seed: of its random weights.
+        base: folder of the study file, beside which a user's own network or defence may lie.
+
+    Raises:
+        ModelError: the architecture or the image size does not fit.
+        ConfigError: there is no such prediction-time defence.
+    """
+    return _classifier(model, problem, seed, base)
+
+
+def built(
+    model: Model, problem: Problem, seed: int, base: str, file: Path | None
+) -> "tuple[Classifier, Weights]":
+    """Return the `network` of these settings, and the weights that it starts from.
+
+    Args:
+        model: its settings.
+        problem: the images and classes.
+        seed: of random weights.
+        base: folder of the study file.
+        file: of the weights that ``model.weights`` names, if it names a file.
+
+    Raises:
+        ModelError: the architecture, its weights or the image size do not fit.
+    """
+    new = _classifier(model, problem, seed, base, model.weights, file)
+    # Clients of this process, and later studies that differ in their seed alone, need not build it again.
+    return network.offer(new, model, problem), new.initial_weights()
+
+
+def _classifier(
+    model: Model, problem: Problem, seed: int, base: str, weights: str = "random", file: Path | None = None
+) -> "Classifier":
+    # TensorFlow.
+    from fedrobust.models.classifier import build_classifier
+
+    return build_classifier(
+        model.name,
+        problem.image_shape,
+        problem.classes,
+        image_size=model.image_size,
+        momentum=model.batchnorm_momentum,
+        scaling=model.scaling,
+        weights=weights,
+        weights_file=file,
+        seed=seed,
+        defence=prediction_defence_of(model, base),
+    )
+
+
+def _graph(training: Training, classifier: Any, of: tuple[Model, Problem], base: str) -> Hashable:
+    """Return what a compiled update depends on: not the seed, the learning rate or the number of epochs."""
+    settings = tuple(sorted(training.recipe_settings.items()))
+    optimizer = (training.optimizer, training.momentum, training.weight_decay)
+    recipe = (training.recipe, settings, training.space)
+    return _network(*of), recipe, optimizer, training.algorithm, training.proximal
+
+
+@once(key=_graph)
+def compiled(
+    training: Training, classifier: "Classifier", of: tuple[Model, Problem], base: str
+) -> "LocalUpdate":
+    """Return the compiled local update of `training`.
+
+    Args:
+        training: recipe, optimiser and objective.
+        classifier: the network that is trained.
+        of: the settings and the problem that it was built from, by which updates are remembered.
+        base: folder of the study file, beside which a user's own recipe may lie.
+    """
+    # TensorFlow.
+    from fedrobust.training.local_update import LocalUpdate
+
+    return LocalUpdate(
+        classifier,
+        recipe_of(training, base),
+        optimizer_of(training, base),
+        space=training.space,
+        proximal=proximal_of(algorithm_of(training, base)),
+    ).compiled()

@@ -1,0 +1,32 @@
+"""How often the global model gives the answer that the poisoning attack wants."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedrobust.poisoning import Goal
+from server.callbacks.callback import FinishedRound
+from server.stages.evaluation import Evaluator
+
+
+@dataclass(frozen=True, eq=False)
+class AttackSuccess:
+    """The attack success rate.
+
+    Attributes:
+        evaluator: of the global model.
+        goal: the images by which the attack is judged; None where it has no aim.
+    """
+
+    evaluator: Evaluator
+    goal: Goal | None
+
+    def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
+        """Return ``attack-success``, None where the attack has no aim."""
+        if finished.measured is None:
+            return {}
+        return {
+            "attack-success": None
+            if self.goal is None
+            else self.evaluator.success(finished.weights, self.goal)
+        }

@@ -1,0 +1,33 @@
+"""The global model before adversarial training begins: the control of its audit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedrobust.models.classifier import Classifier
+from fedrobust.runs.folder import RunFolder
+from server.callbacks.callback import FinishedRound
+
+UNDEFENDED = "undefended.keras"
+"""The file of a run that holds the global model of the last round before its recipe began."""
+
+
+@dataclass(frozen=True, eq=False)
+class UndefendedSnapshot:
+    """Writes the global model of the last round before the recipe begins.
+
+    Attributes:
+        classifier: of the global model.
+        folder: of the run.
+        recipe_from: the round in which the recipe begins.
+    """
+
+    classifier: Classifier
+    folder: RunFolder
+    recipe_from: int
+
+    def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
+        """Write the file in that round; there is nothing to record."""
+        if finished.number + 1 == self.recipe_from:
+            self.folder.write_with(UNDEFENDED, self.classifier.deployable(finished.weights).save)
+        return {}

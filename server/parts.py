@@ -1,0 +1,274 @@
+"""The server's parts of a study, each built once and handed down; a run and the doctor ask for the same ones."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from flwr.serverapp import Grid
+
+from fedrobust.data.calibration_sample import calibration_sample
+from fedrobust.models.classifier import Classifier
+from fedrobust.models.layout import Weights
+from fedrobust.models.recalibration import Recalibration
+from fedrobust.once import once, part
+from fedrobust.poisoning import Goal, Scene
+from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.forecast import Forecast
+from fedrobust.simulation.grid import SimulatedGrid
+from fedrobust.study import Study
+from server.aggregation_step import AggregationStep
+from server.callbacks import AttackSuccess, Callback, PGDProbe, UndefendedSnapshot, WorstClient
+from server.callbacks.worst_client import class_counts
+from server.client_registry import ClientRegistry, registry_of
+from server.federation import Federation
+from server.forecast import check_aggregation, forecast_of, sums_only
+from server.root_update import root_update_of
+from server.rounds import RoundLoop
+from server.stages.audit import Auditor
+from server.stages.distillation import DistillationPlan, plan_distillation
+from server.stages.evaluation import Evaluator
+from server.tolerance import tolerance_of
+
+RARE = 0.3
+"""Total variation distance to everybody's labels from which on a client's patients are unlike the others'."""
+
+MOST_COMPARED = 10_000
+"""Clients up to which each one's class mix is looked at."""
+
+
+@dataclass(frozen=True, eq=False)
+class ServerParts:
+    """What the server of a study is made of.
+
+    Attributes:
+        study: its data, model and settings.
+        grid: reaches the clients.
+        pool: runs the batches of an evaluation.
+    """
+
+    study: Study
+    grid: Grid
+    pool: ThreadPoolExecutor
+
+    @property
+    def workers(self) -> int:
+        """How many clients are trained at a time, as far as the server knows."""
+        return self.grid.workers if isinstance(self.grid, SimulatedGrid) else 0
+
+    @part
+    def initial(self) -> tuple[Classifier, Weights]:
+        """The global model, and the weights that it starts from."""
+        return self.study.initial()
+
+    @property
+    def classifier(self) -> Classifier:
+        """The global model as a function of its weights."""
+        return self.initial[0]
+
+    # -- Federation ----------------------------------------------------------------------------------------------
+
+    @part
+    def class_counts(self) -> np.ndarray | None:
+        """How many images of each class each client has, (clients, classes); None for very many clients."""
+        if self.study.experiment.federation.clients > MOST_COMPARED:
+            return None
+        dataset = self.study.dataset
+        return class_counts(dataset.train.labels, self.study.partition.shards, dataset.classes)
+
+    @part
+    def step(self) -> AggregationStep:
+        """Turns the replies of a round into the next global weights."""
+        study, federation = self.study, self.study.experiment.federation
+        return AggregationStep(
+            study.defence,
+            study.tolerated,
+            study.server_optimizer,
+            study.attack,
+            study.schedule,
+            study.seed,
+            root_update_of(study.local_training, study.dataset.validation, federation.clients),
+            frozenset(
+                rare_clients(self.class_counts, study.schedule.malicious) if study.schedule.malicious else ()
+            ),
+            (federation.aggregator, federation.pre_aggregators),
+            study.algorithm,
+            study.postprocessors,
+        )
+
+    @part
+    def registry(self) -> ClientRegistry:
+        """The clients, asked to get ready."""
+        study, settings = self.study, self.study.experiment
+        return registry_of(
+            self.grid,
+            study.problem,
+            self.classifier.layout,
+            settings.federation.clients,
+            lambda: study.partition.sizes,
+            settings.engine.client_timeout,
+        )
+
+    @part
+    def federation(self) -> Federation:
+        """Samples clients, sends weights, reads replies, aggregates."""
+        study, settings = self.study, self.study.experiment
+        return Federation(
+            settings.federation,
+            settings.poisoning,
+            self.classifier.layout,
+            study.problem,
+            self.registry,
+            self.step,
+            study.seed,
+        )
+
+    @part
+    def tolerance(self) -> dict[str, Any]:
+        """How many attackers the defence reckons with, and how often there are more."""
+        study = self.study
+        return tolerance_of(
+            study.experiment.federation, study.defence, study.tolerated, len(study.schedule.malicious)
+        )
+
+    def check_memory(self) -> None:
+        """Refuse a rule whose matrix of clients cannot fit.
+
+        Raises:
+            DoesNotFitError: it cannot.
+        """
+        check_aggregation(self.classifier.layout, self.study.sampled, sums_only(self.step))
+
+    @part
+    def forecast(self) -> Forecast:
+        """What a round will cost."""
+        study = self.study
+        return forecast_of(
+            study.experiment, study.dataset, self.federation, self.workers, self.tolerance, self.classifier
+        )
+
+    def rounds(self, folder: RunFolder) -> RoundLoop:
+        """Return the round loop of a run in `folder`."""
+        settings = self.study.experiment
+        return RoundLoop(
+            self.grid,
+            (self.federation,),
+            self.evaluator,
+            settings.evaluation,
+            settings.federation.rounds,
+            settings.federation.patience,
+            settings.engine.client_timeout,
+            self.recalibrate,
+            self.callbacks(folder),
+        )
+
+    @part
+    def recalibrate(self) -> Callable[[Weights], Weights] | None:
+        """What measures BatchNorm statistics on validation images; None where they are the clients' mean."""
+        if self.study.experiment.model.batchnorm_policy != "recalibrate":
+            return None
+        sample = calibration_sample(self.study.dataset.validation, self.study.seed)
+        return partial(recalibration_of(self.classifier), images=sample.images)
+
+    def callbacks(self, folder: RunFolder) -> tuple[Callback, ...]:
+        """Return what is done after every round of a run in `folder`."""
+        study, training = self.study, self.study.experiment.training
+        watched = training.space == study.experiment.evaluation.space
+        counts = self.class_counts
+        mixes = None if counts is None else counts / counts.sum(axis=1, keepdims=True)
+        return (
+            WorstClient(mixes),
+            PGDProbe(self.evaluator, getattr(study.recipe, "epsilon", None) if watched else None),
+            AttackSuccess(self.evaluator, self.goal),
+            UndefendedSnapshot(self.classifier, folder, training.recipe_from),
+        )
+
+    # -- After the rounds ----------------------------------------------------------------------------------------
+
+    @part
+    def evaluator(self) -> Evaluator:
+        """Measures the global model."""
+        study = self.study
+        return Evaluator.of(
+            study.experiment.evaluation,
+            study.threat,
+            study.seed,
+            study.dataset,
+            self.classifier,
+            self.pool,
+        )
+
+    @part
+    def goal(self) -> Goal | None:
+        """The test images by which the poisoning attack is judged; None where it has no aim."""
+        study = self.study
+        return study.attack.goal(study.dataset.test, Scene(classes=study.dataset.classes, seed=study.seed))
+
+    @part
+    def auditor(self) -> Auditor | None:
+        """Audits the models; None where the study wants no audit."""
+        study, settings = self.study, self.study.experiment
+        if not settings.audit.enabled:
+            return None
+        recipe = settings.training.recipe
+        return Auditor(settings.audit, settings.name, recipe, study.threat, study.seed, study.base)
+
+    @part
+    def distillation(self) -> DistillationPlan | None:
+        """The student, and the images that teach it; None where the study wants none."""
+        study, settings = self.study, self.study.experiment
+        if not settings.distillation.enabled:
+            return None
+        return plan_distillation(
+            settings.distillation,
+            study.dataset,
+            study.public,
+            settings.export.formats if settings.export.enabled else (),
+            settings.model.batchnorm_momentum,
+            study.seed,
+            study.weights_seed(model=1),
+            study.prediction_defence,
+        )
+
+    def remarks(self) -> list[str]:
+        """Return what a user should know of the poisoning attack before the first round: that it is weak here, say."""
+        study = self.study
+        malicious, clients = study.schedule.malicious, study.experiment.federation.clients
+        if not malicious:
+            return []
+        scene = Scene(malicious=len(malicious), clients=clients, sampled=study.sampled)
+        return study.attack.remarks(scene)
+
+    def summary(self) -> str:
+        """Return the study in one line."""
+        settings, dataset, partition = self.study.experiment, self.study.dataset, self.study.partition
+        malicious = self.study.schedule.malicious
+        attacked = f"; {len(malicious)} malicious: {settings.poisoning.attack}" if malicious else ""
+        return (
+            f"{dataset.name}: {len(dataset.train.labels)} images over {settings.federation.clients} clients "
+            f"({settings.data.partition}; {partition.unevenness}), "
+            f"{settings.model.name} from {settings.model.weights} weights{attacked}"
+        )
+
+
+@once()
+def recalibration_of(classifier: Classifier) -> Recalibration:
+    """Return what measures BatchNorm's statistics, shared by the studies of a process."""
+    return Recalibration(classifier)
+
+
+def rare_clients(counts: np.ndarray | None, malicious: tuple[int, ...]) -> list[int]:
+    """Return the honest clients whose share of each class is far from the whole federation's.
+
+    A rule that looks for outliers finds them, too: what it does to them is told apart.
+
+    Args:
+        counts: (clients, classes) images; None where nobody looked.
+        malicious: clients that are left out.
+    """
+    if counts is None:
+        return []
+    apart = np.abs(counts / counts.sum(1, keepdims=True) - counts.sum(0) / counts.sum()).sum(1) / 2
+    return [int(client) for client in np.flatnonzero(apart >= RARE) if client not in set(malicious)]

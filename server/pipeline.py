@@ -1,0 +1,307 @@
+"""The stages of a study in their order: check, build, federate, evaluate, audit, distil, export, report."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from fedrobust.checks import check
+from fedrobust.errors import FedrobustError
+from fedrobust.evaluation.metrics import NotFiniteError
+from fedrobust.evaluation.robustness import Examples
+from fedrobust.models.layout import Weights
+from fedrobust.plain import MOST_STRING, plain_text
+from fedrobust.report.page import write as write_report
+from fedrobust.runs.checkpoint import Checkpoint, discard_checkpoints
+from fedrobust.runs.environment import environment
+from fedrobust.runs.events import (
+    ForecastMade,
+    StageStarted,
+    StudyFinished,
+    StudyResumed,
+    StudyStarted,
+    emit,
+)
+from fedrobust.runs.folder import RunFolder, UnwritableRunError
+from fedrobust.runtime import start_tensorflow
+from fedrobust.simulation.grid import SimulatedGrid
+from server.forecast import evaluation_threads
+from server.parts import ServerParts
+from server.recorder import Recorder, described, described_model
+from server.resume import resumed_from
+from server.rounds import UNMEASURED
+from server.stages.distillation import Student
+from server.stages.export import export_student
+
+
+class UnmeasurableError(FedrobustError, ValueError):
+    """The model that a study ends with answers with numbers that are not finite."""
+
+
+class Pipeline:
+    """One study under way.
+
+    Args:
+        parts: what it is made of.
+    """
+
+    def __init__(self, parts: ServerParts):
+        self.parts = parts
+        self.experiment = parts.study.experiment
+        self.recorder = Recorder(self.experiment.name, self.experiment.to_dict(), parts.remarks())
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What ``result.json`` will hold."""
+        return self.recorder.result
+
+    def run(self) -> None:
+        """Run every stage in turn."""
+        experiment, parts = self.experiment, self.parts
+        start_tensorflow(evaluation_threads(experiment.engine))
+        emit(StageStarted("loading the data"))
+        check(parts.study)
+        if parts.auditor is not None:
+            parts.auditor.check_control(parts.study.dataset)
+        emit(StageStarted("building the model"))
+        classifier, weights = parts.initial
+        parts.check_memory()
+        parts.distillation  # noqa: B018  # what is wrong with the student is said before anything is trained
+        settings = experiment.model
+        self.result.update(
+            {
+                "tolerance": parts.tolerance,
+                "environment": environment(parts.workers),
+                "dataset": described(parts.study.dataset),
+                "model": described_model(
+                    classifier.name, classifier.layout, settings.weights, settings.image_size
+                ),
+            }
+        )
+        output = experiment.output
+        if output.resume:
+            folder = RunFolder.open(output.dir)
+        else:
+            folder = RunFolder.create(experiment.name, output.root, output.dir)
+        with folder.locked(), writing(folder):
+            state = self.resumed(folder) if output.resume else self.begun(folder, weights)
+            self.announce(folder, state)
+            self.run_in(folder, state)
+
+    def begun(self, folder: RunFolder, weights: Weights) -> Checkpoint:
+        """Write the files that describe a new run, and return where it begins."""
+        experiment = self.experiment
+        folder.write_text("experiment.toml", experiment.to_toml())
+        self.parts.study.partition.write(folder.file("partition.json"))
+        folder.write_json("environment.json", self.result["environment"])
+        return Checkpoint(0, weights, weights, -np.inf, experiment.base, self.result)
+
+    def resumed(self, folder: RunFolder) -> Checkpoint:
+        """Return where the run in `folder` stopped.
+
+        Raises:
+            ConfigError: the study, the data or the partition is another than the run's.
+        """
+        study = self.parts.study
+        settings, now = self.experiment.to_dict(), self.result["environment"]
+        state = resumed_from(folder, settings, study.dataset, study.partition, now)
+        self.recorder.go_on(dict(state.result), state.round)
+        if isinstance(self.parts.grid, SimulatedGrid):
+            self.parts.grid.restore(state.clients)
+        # A round that was noted but not checkpointed is run again.
+        folder.write_lines("metrics.jsonl", self.result["rounds"])
+        return state
+
+    def announce(self, folder: RunFolder, state: Checkpoint) -> None:
+        """Tell the listeners that the study begins or goes on."""
+        experiment = self.experiment
+        student = experiment.distillation.enabled
+        stages = {
+            "the audit": experiment.audit.enabled,
+            "the student": student,
+            "its export": student and experiment.export.enabled,
+        }
+        emit(
+            StudyStarted(
+                experiment.name,
+                str(folder.path),
+                experiment.federation.rounds,
+                self.parts.summary(),
+                tuple(self.result.get("remarks", ())),
+                tuple(name for name, wanted in stages.items() if wanted),
+            )
+        )
+        if experiment.output.resume:
+            emit(StudyResumed(state.round))
+
+    def run_in(self, folder: RunFolder, state: Checkpoint) -> None:
+        """Run what is left of the study in its folder."""
+        try:
+            with writing(folder):
+                state.save(folder)
+                self.recorder.saved = state.round
+                weights = self.federate(folder, state)
+                self.conclude(folder, weights)
+        except KeyboardInterrupt:
+            # The report waits for a finished run: whoever pressed a key wants to be gone.
+            saved, rounds = self.recorder.saved, self.experiment.federation.rounds
+            self.result["rounds"] = self.result["rounds"][:saved]
+            self.recorder.note_status(folder, "stopped", f"stopped after {saved} of {rounds} rounds")
+            raise
+        except BaseException as error:
+            self.give_up(folder, error)
+            raise
+        self.finish(folder, "finished")
+        discard_checkpoints(folder)
+
+    def federate(self, folder: RunFolder, state: Checkpoint) -> Weights:
+        """Run the rounds that are left and return the weights of the selected one.
+
+        Raises:
+            DoesNotFitError: a round needs more memory than there is.
+        """
+        if state.round < self.experiment.federation.rounds:
+            self.prepare()
+            state = self.parts.rounds(folder).run(state, self.recorder, folder)
+        self.result["model"]["digest"] = state.selected.digest()
+        return state.selected
+
+    def prepare(self) -> None:
+        """Have the clients get ready, and tell what a round will cost.
+
+        Raises:
+            DoesNotFitError: a round needs more memory than there is.
+        """
+        emit(StageStarted("preparing the clients"))
+        registry = self.parts.registry
+        for reason in registry.refused:
+            emit(StageStarted(f"a node is left out: {reason}"))
+        known, wanted = len(registry.partitions), self.experiment.federation.clients
+        if known < wanted:
+            emit(StageStarted(f"{known} of {wanted} clients have a node: the others take no part"))
+        forecast = self.parts.forecast
+        self.result["forecast"] = forecast.to_json()
+        emit(ForecastMade(forecast.line(), forecast.to_json(), forecast.rows()))
+        forecast.check()
+
+    def conclude(self, folder: RunFolder, weights: Weights) -> None:
+        """Evaluate the selected model, audit it, distil its student, export it."""
+        evaluator, auditor = self.parts.evaluator, self.parts.auditor
+        emit(StageStarted("measuring the global model"))
+        self.result["model-evaluation"] = self.selected_evaluation(weights)
+        if self.experiment.evaluation.examples:
+            save_examples(folder, evaluator.examples(weights))
+        folder.write_with("model.keras", evaluator.classifier.deployable(weights).save)
+        if auditor is not None:
+            emit(StageStarted("auditing the global model"))
+            card = auditor.audited(evaluator, weights, self.result, folder)
+            folder.write_json("card.json", card.content)
+            self.result["audit"] = card.content
+        if self.parts.distillation is not None:
+            self.teach(folder, weights)
+
+    def teach(self, folder: RunFolder, weights: Weights) -> None:
+        """Distil the student of the global model with `weights`, measure it, audit it, export it."""
+        evaluator, auditor, plan = self.parts.evaluator, self.parts.auditor, self.parts.distillation
+        assert plan is not None
+        emit(StageStarted("distilling the student"))
+        student: Student = plan.distilled(evaluator, weights)
+        taught = evaluator.of_model(student.classifier)
+        emit(StageStarted("measuring the student"))
+        self.result["student"] = {
+            "name": student.classifier.name,
+            "parameters": student.classifier.layout.parameters,
+            **taught.test(student.weights).to_json(),
+            "distillation": student.record,
+            "audit": None,
+        }
+        if auditor is not None and self.experiment.audit.student:
+            emit(StageStarted("auditing the student"))
+            card = auditor.audited_student(
+                taught, student.weights, plan.twin(), evaluator.target(weights), self.result, folder
+            )
+            folder.write_json("card-student.json", card.content)
+            self.result["student"]["audit"] = card.content
+        export = self.experiment.export
+        if export.enabled:
+            emit(StageStarted("exporting the student"))
+        formats = export.formats if export.enabled else ()
+        records = export_student(folder, taught, student.weights, formats, self.experiment.seed)
+        if export.enabled:
+            self.result["export"] = records
+
+    def selected_evaluation(self, weights: Weights) -> dict[str, Any]:
+        """Return the evaluation of the selected round: the round's own, where it was measured.
+
+        The attack's success is None where it did not run as asked in any of the rounds.
+
+        Raises:
+            UnmeasurableError: its model answers with numbers that are not finite.
+        """
+        rounds, selected = self.result["rounds"], self.result["model"]["selected-round"]
+        chosen = rounds[selected - 1] if selected else UNMEASURED
+        ran = all((entry["defence"] or {}).get("valid", True) for entry in rounds)
+        if chosen["clean"] is not None and (chosen["robust"] or not self.experiment.evaluation.attacks):
+            found = {key: chosen.get(key) for key in ("clean", "robust", "attack-success")}
+            return found if ran else {**found, "attack-success": None}
+        evaluator = self.parts.evaluator
+        try:
+            measured = evaluator.test(weights)
+        except NotFiniteError as error:
+            raise UnmeasurableError(f"the selected model cannot be measured: {error}") from error
+        goal = self.parts.goal if ran else None
+        success = None if goal is None else evaluator.success(weights, goal)
+        return {**measured.to_json(), "attack-success": success}
+
+    def finish(self, folder: RunFolder, status: str, error: str | None = None) -> None:
+        """Write ``result.json`` and the report, and tell the listeners."""
+        self.recorder.note_status(folder, status, error)
+        if self.experiment.output.report:
+            write_report(folder.path)
+        emit(StudyFinished(self.result))
+
+    def give_up(self, folder: RunFolder, error: BaseException) -> None:
+        """Finish a study that failed, as far as that can be written: what is told is why it failed."""
+        try:
+            self.finish(folder, "failed", plain_text(f"{type(error).__name__}: {error}", MOST_STRING))
+        except Exception as second:
+            error.add_note(
+                f"its record cannot be written: {plain_text(f'{type(second).__name__}: {second}')}"
+            )
+            emit(StudyFinished(self.result))
+
+
+@contextmanager
+def writing(folder: RunFolder) -> Iterator[None]:
+    """Say in a sentence that a run folder cannot be written, whichever file it was.
+
+    Raises:
+        UnwritableRunError: a disk is full, read-only or broken.
+    """
+    try:
+        yield
+    except (ConnectionError, TimeoutError):
+        raise
+    except OSError as error:
+        begun = any(folder.file("checkpoints").glob("round-*.npz"))
+        what = f"go on with: fedrobust run --resume {folder.path}" if begun else "start the study anew"
+        raise UnwritableRunError(
+            f"{folder.path}: a file of the run cannot be written: {error.strerror or error}; what is in the folder is "
+            f"whole: make room, then {what}"
+        ) from error
+
+
+def save_examples(folder: RunFolder, shown: Examples) -> None:
+    """Write ``examples.npz``."""
+    folder.write_with(
+        "examples.npz",
+        lambda path: np.savez_compressed(
+            path,
+            images=shown.images,
+            probabilities=shown.probabilities,
+            labels=shown.labels,
+            epsilons=shown.epsilons,
+            epsilon_names=shown.epsilon_names,
+        ),
+    )

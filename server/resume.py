@@ -1,0 +1,55 @@
+"""Where a stopped run goes on, having checked that it is the same study."""
+
+from typing import Any
+
+from fedrobust.atomic import sweep
+from fedrobust.config import ConfigError
+from fedrobust.data.dataset import Dataset
+from fedrobust.data.partition import Partition
+from fedrobust.data.partition.drawn import Drawing
+from fedrobust.runs.checkpoint import Checkpoint, differences
+from fedrobust.runs.events import StageStarted, emit
+from fedrobust.runs.folder import RunFolder
+
+
+def resumed_from(
+    folder: RunFolder,
+    settings: dict[str, Any],
+    dataset: Dataset,
+    partition: Partition | Drawing,
+    environment: dict[str, Any],
+) -> Checkpoint:
+    """Return where the run in `folder` stopped.
+
+    Args:
+        folder: of the run.
+        settings: of the study, as nested plain data.
+        dataset: its images.
+        partition: who has which.
+        environment: the versions of packages now; where they differ from the run's, it is told.
+
+    Raises:
+        ConfigError: the study, the data or the partition is another than the run's.
+    """
+    sweep(folder.path)
+    checkpoint = Checkpoint.latest(folder)
+    changed = differences(checkpoint, settings)
+    if changed:
+        raise ConfigError(
+            f"{folder.path}: the run was started with other values of {', '.join(changed)}: a resumed run may "
+            "change [engine] and [output] only"
+        )
+    before = checkpoint.result
+    if before["dataset"]["digest"] != dataset.digest:
+        raise ConfigError(
+            f"{folder.path}: {dataset.name} has digest {dataset.digest[:12]}, the run was started on "
+            f"{before['dataset']['digest'][:12]}: the data changed"
+        )
+    if folder.read_table("partition.json").get("hash") != partition.hash:
+        raise ConfigError(f"{folder.path}: partition.json is not the partition of this study")
+    packages = ("tensorflow", "keras", "numpy")
+    moved = [name for name in packages if before["environment"][name] != environment[name]]
+    if moved:
+        versions = ", ".join(f"{name} {before['environment'][name]} -> {environment[name]}" for name in moved)
+        emit(StageStarted(f"resuming with other packages, so the bits may differ: {versions}"))
+    return checkpoint

@@ -1,0 +1,268 @@
+"""The round loop: from one global model to the next, with everything that a rejected round must not leave behind."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from fedrobust.aggregation import Memory
+from fedrobust.config.sections import Evaluation
+from fedrobust.evaluation.metrics import NotFiniteError
+from fedrobust.models.layout import Weights
+from fedrobust.runs.checkpoint import Checkpoint
+from fedrobust.runs.events import RoundStarted, emit
+from fedrobust.runs.folder import RunFolder
+from fedrobust.simulation.exchange import exchange
+from fedrobust.simulation.grid import SimulatedGrid
+from server.callbacks import Callback, FinishedRound
+from server.errors import AttackFailedError, RoundError
+from server.federation import Aggregated, Federation, RoundOutcome, together
+from server.global_models import GlobalModels, shared_out
+from server.recorder import Recorder
+from server.soundness import weights_fault
+from server.stages.evaluation import Evaluator
+
+UNMEASURED: Mapping[str, Any] = {"clean": None, "robust": {}, "validation": None}
+"""What a round's entry has where its model was not measured."""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What became of a round: the next global model, or the one before.
+
+    Attributes:
+        weights: of the global model from now on.
+        memory: what rules and the server optimiser remember from now on.
+        outcomes: what the clients' training came to, for each global model.
+        kept: why both are those of the round before, "" where they are new.
+        failed: no new model could be made at all; see `RoundLoop.round`.
+    """
+
+    weights: Weights
+    memory: Memory
+    outcomes: tuple[RoundOutcome, ...]
+    kept: str = ""
+    failed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class RoundLoop:
+    """Runs the rounds of a study.
+
+    A study has one global model, or several that are evaluated as one: each has a federation of clients that train it.
+
+    Attributes:
+        grid: reaches the clients.
+        federations: of each global model: it samples clients, sends weights, reads replies, aggregates.
+        evaluator: of the global model.
+        settings: of ``[evaluation]``: which rounds are measured, and which is selected.
+        rounds: of the study.
+        patience: failed rounds in a row that stop it.
+        timeout: seconds that a client may take; 0 for no limit.
+        recalibrate: measures BatchNorm statistics anew; None where they are the clients'.
+        callbacks: called after every round.
+    """
+
+    grid: Grid
+    federations: tuple[Federation, ...]
+    evaluator: Evaluator
+    settings: Evaluation
+    rounds: int
+    patience: int
+    timeout: float = 0.0
+    recalibrate: Callable[[Weights], Weights] | None = None
+    callbacks: Sequence[Callback] = field(default_factory=tuple)
+
+    @property
+    def models(self) -> GlobalModels:
+        """How the global models lie in the vectors that are evaluated."""
+        return GlobalModels(tuple(federation.layout for federation in self.federations))
+
+    def run(self, state: Checkpoint, recorder: Recorder, folder: RunFolder) -> Checkpoint:
+        """Run the rounds that are left after `state`, and return where they end."""
+        for number in range(state.round + 1, self.rounds + 1):
+            state = self.round(number, state, recorder, folder)
+        return state
+
+    def round(self, number: int, state: Checkpoint, recorder: Recorder, folder: RunFolder) -> Checkpoint:
+        """Run one round from where `state` is, and return where it ends.
+
+        A round whose model cannot be used leaves everything as it was: weights, statistics, what rules and the server
+        optimiser remember. It is told, and the study goes on: no update may end it.
+
+        A round of which no model could be made at all, because too few good replies are left, has failed. One such
+        round may be chance, or the work of attackers, who must not be able to stop a study; but a study that makes no
+        model any more must not look as if it went on. So ``federation.patience`` failed rounds in a row stop it, or as
+        many as it has rounds. This does not depend on whether the study knows of attackers.
+
+        Raises:
+            RoundError: the study stops for that. The last failed round has no checkpoint: a resumed run tries it again.
+            AttackFailedError: an attack did not run as it was asked to.
+        """
+        began = time.perf_counter()
+        sampled = [federation.sample(number) for federation in self.federations]
+        each = zip(self.federations, self.models.split(state.weights), sampled, strict=True)
+        messages = [
+            message for one, weights, asked in each for message in one.messages(number, weights, asked)
+        ]
+        emit(RoundStarted(number, len(messages)))
+        replies = exchange(self.grid, messages, self.timeout)
+        try:
+            made = self.made(number, state, sampled, replies)
+        except AttackFailedError as error:
+            made = Made(state.weights, state.memory, (error.outcome,), str(error))
+            self.note_last(recorder, folder, round_record(number, made, began))
+            raise
+        if made.failed:
+            self.stop_after_failures(recorder, folder, round_record(number, made, began))
+        training_seconds = time.perf_counter() - began
+        entry = round_record(number, made, began, self.measured(number, made.weights))
+        if not (entry["defence"] or {}).get("valid", True):
+            entry["attack-success"] = None
+        entry["training-seconds"] = training_seconds
+        score, selected, best = self.score(number, entry), state.selected, state.score
+        if not made.kept and score >= best:
+            selected, best = made.weights, score
+            recorder.result["model"]["selected-round"] = number
+        recorder.add_round(entry)
+        clients = self.grid.client_states() if isinstance(self.grid, SimulatedGrid) else {}
+        reached = Checkpoint(
+            number, made.weights, selected, best, state.base, recorder.result, made.memory, clients
+        )
+        # What is told is kept: a round that anyone has heard of is not run again.
+        reached.save(folder)
+        recorder.saved = number
+        recorder.tell_round(folder, entry)
+        return reached
+
+    def made(
+        self,
+        number: int,
+        state: Checkpoint,
+        sampled: Sequence[Sequence[int]],
+        replies: Iterable[Message],
+    ) -> Made:
+        """Return what the replies of a round come to: a model that can be used, or the one before and why.
+
+        Of several global models, one that could not be made stays as it was.
+
+        Raises:
+            AttackFailedError: an attack did not run as it was asked to.
+        """
+        models, before = self.models, self.models.split(state.weights)
+        shares = shared_out(replies, self._trained_by, len(self.federations))
+        found: list[Aggregated] = []
+        for model, (federation, current, asked, its) in enumerate(
+            zip(self.federations, before, sampled, shares, strict=True)
+        ):
+            memory = models.memory_of(state.memory, model)
+            found.append(federation.aggregate(number, current, asked, its, memory))
+        outcomes = tuple(one.outcome for one in found)
+        faults = [
+            one.fault if one.weights is None else one.fault or weights_fault(one.weights, layout)
+            for one, layout in zip(found, models.layouts, strict=True)
+        ]
+        if all(faults):
+            failed = all(one.weights is None for one in found)
+            kept = faults[0] if failed else f"round {number}: {faults[0]}"
+            return Made(state.weights, state.memory, outcomes, kept, failed)
+        weights = models.joined(
+            [
+                old if fault else one.weights or old
+                for one, old, fault in zip(found, before, faults, strict=True)
+            ]
+        )
+        if fault := self.unusable(weights := self.recalibrated(weights)):
+            return Made(state.weights, state.memory, outcomes, f"round {number}: {fault}")
+        memories = [
+            models.memory_of(state.memory, model) if fault else one.memory
+            for model, (one, fault) in enumerate(zip(found, faults, strict=True))
+        ]
+        return Made(weights, models.joined_memory(memories), outcomes)
+
+    def recalibrated(self, weights: Weights) -> Weights:
+        """Return `weights` with BatchNorm statistics that are measured anew, if the study asks for that."""
+        return self.recalibrate(weights) if self.recalibrate else weights
+
+    def unusable(self, weights: Weights) -> str:
+        """Return why `weights` cannot be those of the next model, "" if they can."""
+        return weights_fault(weights, self.evaluator.classifier.layout) or self.evaluator.fault(weights)
+
+    def _trained_by(self, reply: Message) -> int:
+        """Return which global model the sender of a reply trains, -1 if none."""
+        node = reply.metadata.src_node_id
+        known = (federation.registry.knows(node) for federation in self.federations)
+        return next((model for model, is_its in enumerate(known) if is_its), -1)
+
+    def stop_after_failures(self, recorder: Recorder, folder: RunFolder, entry: dict[str, Any]) -> None:
+        """Stop the study if `entry` is one failed round in a row too many.
+
+        Raises:
+            RoundError: it is; the message has the reason of the first of them.
+        """
+        row = [entry]
+        for before in reversed(recorder.result["rounds"]):
+            if not before.get("failed"):
+                break
+            row.append(before)
+        if len(row) < min(self.patience, self.rounds):
+            return
+        self.note_last(recorder, folder, entry)
+        more = "" if len(row) == 1 else f"; and no better in any round up to {entry['round']}"
+        raise RoundError(f"{row[-1]['kept']}{more} (federation.patience = {self.patience})")
+
+    def note_last(self, recorder: Recorder, folder: RunFolder, entry: dict[str, Any]) -> None:
+        """Tell of a round with which the study stops."""
+        recorder.result["rounds"].append(entry)
+        recorder.tell_round(folder, entry)
+
+    def measured(self, number: int, weights: Weights) -> dict[str, Any]:
+        """Return what is measured after round `number`; every ``evaluation.every`` rounds and after the last."""
+        unmeasured: Mapping[str, Any] = {}
+        try:
+            found = self.evaluated(number, weights)
+        except NotFiniteError as error:  # weights that pass `Evaluator.fault` and overflow on other images
+            found, unmeasured = None, {"unmeasured": str(error)}
+        finished = FinishedRound(number, weights, found)
+        record = {**UNMEASURED, **(found or {}), **unmeasured}
+        for callback in self.callbacks:
+            record |= callback(finished)
+        return record
+
+    def evaluated(self, number: int, weights: Weights) -> dict[str, Any] | None:
+        """Return the model's metrics on the splits; None in a round that is not measured."""
+        settings, last = self.settings, number == self.rounds
+        if number % settings.every and not last:
+            return None
+        attacked = last or not settings.attack_every or number % settings.attack_every == 0
+        chosen = settings.select == "best"
+        validation = {"validation": self.evaluator.validate(weights).to_json()} if chosen else {}
+        return {**validation, **self.evaluator.test(weights, attacked).to_json()}
+
+    def score(self, number: int, entry: Mapping[str, Any]) -> float:
+        """Return what decides which round is kept: its number, or its validation AUC."""
+        if self.settings.select == "last":
+            return float(number)
+        validation = entry["validation"]
+        return -np.inf if validation is None or validation["auc"] is None else float(validation["auc"])
+
+
+def round_record(
+    number: int, made: Made, began: float, measured: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the entry of one round in ``result.json``; ``models`` has the parts of several global models."""
+    parts = [{"clients": one.to_json(), "defence": one.defence} for one in made.outcomes]
+    whole = parts[0] if len(parts) == 1 else {"clients": together(made.outcomes).to_json(), "defence": None}
+    return {
+        "round": number,
+        **(UNMEASURED if measured is None else measured),
+        **whole,
+        **({} if len(parts) == 1 else {"models": parts}),
+        "kept": made.kept or None,
+        "failed": made.failed,
+        "seconds": time.perf_counter() - began,
+    }

@@ -1,0 +1,40 @@
+"""The student's files for edge devices, and what they are worth."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fedrobust.data.calibration_sample import calibration_sample
+from fedrobust.edge.export import export
+from fedrobust.edge.result import measure_export
+from fedrobust.models.layout import Weights
+from fedrobust.runs.folder import RunFolder
+from server.stages.evaluation import Evaluator
+
+
+def export_student(
+    folder: RunFolder, student: Evaluator, weights: Weights, formats: Sequence[str], seed: int
+) -> list[dict[str, Any]]:
+    """Write the student's Keras file and its LiteRT files, and return the records of the latter.
+
+    Args:
+        folder: of the run.
+        student: evaluates it.
+        weights: its own.
+        formats: of the LiteRT files; none for the Keras file alone.
+        seed: the study's, for the calibration sample.
+    """
+    model = student.classifier.deployable(weights)
+    folder.write_with("student.keras", model.save)
+    if not formats:
+        return []
+    dataset = student.dataset
+    test = dataset.test.images.astype(np.float32) / 255.0
+    sample = calibration_sample(dataset.validation, seed)
+    calibration = sample.images.astype(np.float32) / 255.0
+    files = export(model, folder.path, formats, calibration, stem="student")
+    # Files take native images, whatever the space of the study's attacks.
+    native = student if student.settings.space == "native" else student.of_model(student.classifier, "native")
+    logits = native.answers(weights).test
+    return [measure_export(path, logits, test, dataset.test.labels).to_json() for path in files.values()]

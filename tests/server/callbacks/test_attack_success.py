@@ -1,0 +1,20 @@
+"""How often a poisoning attack has its way after a round."""
+
+from types import SimpleNamespace
+
+from server.callbacks import AttackSuccess, FinishedRound
+
+JUDGE = SimpleNamespace(success=lambda weights, goal: f"success of {weights} at {goal}")
+MEASURED = FinishedRound(3, "weights", {"clean": "clean", "robust": {}})
+
+
+def test_an_aim_is_judged():
+    assert AttackSuccess(JUDGE, "aim")(MEASURED) == {"attack-success": "success of weights at aim"}
+
+
+def test_an_attack_without_an_aim_has_no_success():
+    assert AttackSuccess(JUDGE, None)(MEASURED) == {"attack-success": None}
+
+
+def test_a_round_that_is_not_measured_has_none():
+    assert AttackSuccess(JUDGE, "aim")(FinishedRound(3, "weights", None)) == {}

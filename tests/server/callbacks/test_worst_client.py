@@ -1,0 +1,45 @@
+"""The client that is served worst, by counting."""
+
+import numpy as np
+from small_study import shared
+
+from server.callbacks import FinishedRound, WorstClient
+from server.callbacks.worst_client import class_counts
+
+
+def worst(measured, *counts):
+    """Return what is recorded of clients that have ``counts[i][k]`` images of class k."""
+    images, partition = shared(*counts)
+    found = class_counts(images.train.labels, partition.shards, images.classes)
+    np.testing.assert_array_equal(found, counts)
+    return WorstClient(found / found.sum(1, keepdims=True))(FinishedRound(1, "weights", measured))
+
+
+def test_the_client_that_is_served_worst():
+    measured = {
+        "clean": {"recall": [0.5, 1.0, None]},
+        "robust": {
+            "fgsm": {"0.01": {"recall": [0.0, 0.0, 0.0]}, "0.02": {"recall": [0.5, 0.25, 0.75]}},
+            "pgd": {},
+            "mim": {"1/255": {"recall": [None, 0.5, None]}},
+        },
+    }
+    found = worst(measured, (2, 2, 0), (1, 0, 3), (0, 0, 4), (0, 2, 2))
+    assert found == {
+        "worst-client": {
+            # 3/4, 1/2, nothing known, 1: a class whose recall is not known does not count.
+            "clean": {"client": 1, "accuracy": 0.5, "mean": (0.75 + 0.5 + 1 + 1) / 4},
+            # 3/8, 1/8 + 9/16, 3/4, 1/8 + 3/8
+            "fgsm 0.02": {"client": 0, "accuracy": 0.375, "mean": (0.375 + 0.6875 + 0.75 + 0.5) / 4},
+            "mim 1/255": {"client": 0, "accuracy": 0.5, "mean": (0.5 + 1 + 1 + 0.5) / 4},
+        }
+    }
+
+
+def test_clients_that_nobody_compared_have_no_worst():
+    measured = {"clean": {"recall": [1.0, 1.0, 1.0]}, "robust": {}}
+    assert WorstClient(None)(FinishedRound(1, "weights", measured)) == {"worst-client": None}
+
+
+def test_a_round_that_is_not_measured_has_none():
+    assert worst(None, (2, 2, 0), (1, 0, 3)) == {}

@@ -1,0 +1,624 @@
+"""The stages of a study in their order, what each is handed, and what is written: with stand-ins, untrained."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from small_study import (
+    LAYOUT,
+    dataset,
+    noting,
+    saving,
+    small_study,
+    stages,
+    weights,
+    with_parts,
+)
+
+import server.parts
+import server.pipeline
+from fedrobust.evaluation.metrics import NotFiniteError
+from fedrobust.runs.checkpoint import Checkpoint
+from fedrobust.runs.events import ForecastMade, StageStarted, StudyFinished, StudyResumed, StudyStarted
+from fedrobust.runs.folder import RunFolder, UnwritableRunError
+from server.parts import ServerParts
+from server.pipeline import Pipeline, UnmeasurableError, save_examples, writing
+
+VERSIONS = {"tensorflow": "2.20", "keras": "3.11", "numpy": "2.3"}
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """Put functions in place of the module's own, by name."""
+
+    def put(**functions):
+        for name, function in functions.items():
+            monkeypatch.setattr(server.pipeline, name, function)
+
+    return put
+
+
+def pipeline(images=None, ready=(), **settings) -> Pipeline:
+    """Return a small study under way, whose server has the parts `ready`."""
+    study = small_study(images, **settings)
+    return Pipeline(with_parts(ServerParts(study, None, "pool"), **dict(ready)))
+
+
+# -- Run folders ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("begun", "then"), [(False, "start the study anew"), (True, "go on with: fedrobust run --resume ")]
+)
+@pytest.mark.parametrize(
+    ("error", "why"), [(OSError(28, "disk full"), "disk full"), (OSError("gone"), "gone")]
+)
+def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(tmp_path, begun, then, error, why):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / ("round-000001.npz" if begun else "round-1.txt")).touch()
+    with pytest.raises(UnwritableRunError) as refused, writing(RunFolder(tmp_path)):
+        raise error
+    assert str(refused.value) == (
+        f"{tmp_path}: a file of the run cannot be written: {why}; what is in the folder is whole: make room, then "
+        f"{then}{tmp_path if begun else ''}"
+    )
+
+
+@pytest.mark.parametrize("error", [ConnectionError, TimeoutError, ValueError, KeyboardInterrupt])
+def test_other_failures_are_no_matter_of_the_folder(tmp_path, error):
+    with pytest.raises(error), writing(RunFolder(tmp_path)):
+        raise error
+
+
+def test_examples_are_written_by_name(tmp_path):
+    names = ("images", "probabilities", "labels", "epsilons", "epsilon_names")
+    shown = SimpleNamespace(**{name: np.full(3, number) for number, name in enumerate(names)})
+    save_examples(RunFolder(tmp_path), shown)
+    with np.load(tmp_path / "examples.npz") as found:
+        assert {name: found[name].tolist() for name in found} == {
+            name: [number] * 3 for number, name in enumerate(names)
+        }
+
+
+# -- The whole study -----------------------------------------------------------------------------------------------
+
+
+CLASSIFIER = SimpleNamespace(name="net", layout=LAYOUT)
+
+
+@pytest.fixture
+def begun(stub, monkeypatch, tmp_path):
+    """Return a function that makes a study whose parts are stand-ins, and the order in which they are called."""
+
+    def make(**settings):
+        calls, images = [], dataset()
+        stub(
+            start_tensorflow=noting(calls, "tensorflow"),
+            evaluation_threads=lambda engine: 3,
+            check=noting(calls, "check"),
+            environment=lambda workers: {**VERSIONS, "workers": workers},
+        )
+        monkeypatch.setattr(server.parts, "plan_distillation", noting(calls, "plan", "plan"))
+        ready = {
+            "initial": (CLASSIFIER, weights(1.0)),
+            "auditor": SimpleNamespace(check_control=noting(calls, "control")),
+            "check_memory": noting(calls, "memory"),
+            "tolerance": {"clients": 1},
+        }
+        settings = {
+            "name": "made-up",
+            "distillation__enabled": False,
+            "export__enabled": False,
+            "output__dir": str(tmp_path / "run"),
+            **settings,
+        }
+        done = pipeline(images, ready, **settings)
+        done.run_in = noting(calls, "run_in")
+        return done, calls
+
+    return make
+
+
+def test_everything_is_checked_before_a_folder_is_made_and_handed_over(begun, tmp_path, told):
+    done, calls = begun()
+    done.run()
+    study = done.parts.study
+    assert calls[:4] == [
+        ("tensorflow", 3),
+        ("check", study),
+        ("control", study.dataset),
+        ("memory",),
+    ]
+    assert stages(told) == ["loading the data", "building the model"]
+    assert done.result["tolerance"] == {"clients": 1}
+    assert done.result["environment"] == {**VERSIONS, "workers": 0}
+    assert done.result["dataset"]["name"] == "made-up"
+    assert done.result["model"] == {
+        "name": "net",
+        "parameters": 2,
+        "weights": "random",
+        "image-size": done.experiment.model.image_size,
+        "selected-round": None,
+    }
+    ((name, folder, state),) = calls[4:]
+    assert (name, folder.path) == ("run_in", tmp_path / "run")
+    assert (state.round, state.score, state.base, state.result) == (
+        0,
+        -np.inf,
+        done.experiment.base,
+        done.result,
+    )
+    assert state.weights.digest() == state.selected.digest() == weights(1.0).digest()
+    assert (folder.path / "experiment.toml").read_text() == done.experiment.to_toml()
+    assert folder.read_json("partition.json") == {"hash": "f" * 8}
+    assert folder.read_json("environment.json") == done.result["environment"]
+
+
+def test_a_student_is_planned_before_anything_is_trained(begun):
+    done, calls = begun(distillation__enabled=True)
+    done.run()
+    assert [call[0] for call in calls] == ["tensorflow", "check", "control", "memory", "plan", "run_in"]
+    assert done.parts.distillation == "plan"
+
+
+def test_a_study_without_an_audit_has_no_control(begun):
+    done, calls = begun()
+    with_parts(done.parts, auditor=None)
+    done.run()
+    assert [call[0] for call in calls] == ["tensorflow", "check", "memory", "run_in"]
+
+
+def test_a_folder_of_its_own_is_made_below_the_root(begun, tmp_path):
+    done, calls = begun(output__dir="", output__root=str(tmp_path / "root"))
+    done.run()
+    assert calls[-1][1].path.parent == tmp_path / "root"
+    assert calls[-1][1].path.name.startswith("made-up-")
+
+
+def test_a_resumed_study_goes_on_from_its_checkpoint(begun, tmp_path, told):
+    first, calls = begun()
+    first.run()
+    noted = {
+        **first.result,
+        "status": "stopped",
+        "error": "stopped after 2 of 9 rounds",
+        "seconds": 5.0,
+        "rounds": [{"round": 1}, {"round": 2}],
+        "resumed-after": [1],
+        "environment": {**VERSIONS, "keras": "3.9", "workers": 0},
+    }
+    kept = RunFolder(tmp_path / "run")
+    Checkpoint(2, weights(4.0), weights(3.0), 0.75, "", noted).save(kept)
+    kept.append_line("metrics.jsonl", {"round": 3})
+    again, calls = begun(output__resume=True)
+    again.recorder.started = 100.0
+    told.clear()
+    again.run()
+    _, folder, state = calls[-1]
+    assert folder.path == kept.path
+    assert (state.round, state.score, state.weights.digest()) == (2, 0.75, weights(4.0).digest())
+    assert again.result["resumed-after"] == [1, 2]
+    assert (again.result["status"], again.result["error"]) == ("running", None)
+    assert again.result["rounds"] == [{"round": 1}, {"round": 2}]
+    assert again.result["environment"] == {**VERSIONS, "workers": 0}
+    assert again.recorder.started == 95.0, "the seconds of before count"
+    assert (kept.path / "metrics.jsonl").read_text() == '{"round": 1}\n{"round": 2}\n'
+    assert stages(told) == [
+        "loading the data",
+        "building the model",
+        "resuming with other packages, so the bits may differ: keras 3.9 -> 3.11",
+    ]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(
+    ("audit", "student", "exported", "after"),
+    [
+        (False, False, False, ()),
+        (True, False, False, ("the audit",)),
+        (False, True, False, ("the student",)),
+        (True, True, True, ("the audit", "the student", "its export")),
+        (False, False, True, ()),
+    ],
+)
+def test_listeners_are_told_that_a_study_begins_or_goes_on(told, resume, audit, student, exported, after):
+    done = pipeline(
+        name="made-up",
+        federation__rounds=9,
+        audit__enabled=audit,
+        distillation__enabled=student,
+        export__enabled=False,
+        output__dir="runs/made-up",
+        output__resume=resume,
+    )
+    export = done.experiment.export.model_copy(update={"enabled": exported})
+    done.experiment = done.experiment.model_copy(update={"export": export})
+    with_parts(done.parts, summary=lambda: "a line")
+    done.result["remarks"] = ["mind this"]
+    done.announce(SimpleNamespace(path="runs/made-up"), SimpleNamespace(round=4))
+    began = StudyStarted("made-up", "runs/made-up", 9, "a line", ("mind this",), after)
+    assert told == [began, *([StudyResumed(4)] if resume else [])]
+
+
+# -- In the folder -------------------------------------------------------------------------------------------------
+
+
+def ran(stub, tmp_path, federate=lambda *given: "selected", conclude=lambda *given: None):
+    done = pipeline(federation__rounds=9, output__report=False)
+    order = []
+    done.federate = lambda *given: order.append(("federate", *given)) or federate(*given)
+    done.conclude = lambda *given: order.append(("conclude", *given)) or conclude(*given)
+    stub(discard_checkpoints=lambda folder: order.append(("discard", folder)))
+    folder = RunFolder(tmp_path)
+    state = Checkpoint(4, weights(1.0), weights(1.0), 0.5, "", {})
+    return done, order, folder, state
+
+
+def test_a_study_is_saved_federated_concluded_finished_and_tidied(stub, tmp_path):
+    done, order, folder, state = ran(stub, tmp_path)
+    done.run_in(folder, state)
+    assert order == [("federate", folder, state), ("conclude", folder, "selected"), ("discard", folder)]
+    assert done.recorder.saved == 4
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["round-000004.npz"]
+    assert (done.result["status"], done.result["error"]) == ("finished", None)
+
+
+def test_a_study_that_is_stopped_keeps_the_rounds_that_are_saved(stub, tmp_path):
+    def stop(*given):
+        raise KeyboardInterrupt
+
+    done, order, folder, state = ran(stub, tmp_path, conclude=stop)
+    done.result["rounds"] = [{"round": number} for number in range(1, 7)]
+    with pytest.raises(KeyboardInterrupt):
+        done.run_in(folder, state)
+    assert folder.result()["error"] == "stopped after 4 of 9 rounds"
+    assert folder.result()["status"] == "stopped"
+    assert len(done.result["rounds"]) == 4
+    assert ("discard", folder) not in order
+
+
+@pytest.mark.parametrize("error", [ValueError("no class 7"), SystemExit(3), MemoryError("2 GiB")])
+def test_a_study_that_fails_says_so_and_keeps_its_checkpoints(stub, tmp_path, error):
+    def fail(*given):
+        raise error
+
+    done, order, folder, state = ran(stub, tmp_path, federate=fail)
+    with pytest.raises(type(error)):
+        done.run_in(folder, state)
+    assert folder.result()["status"] == "failed"
+    assert folder.result()["error"] == f"{type(error).__name__}: {error}"
+    assert [step[0] for step in order] == ["federate"]
+
+
+def test_a_full_disk_is_the_reason_of_the_failure(stub, tmp_path):
+    def full(*given):
+        raise OSError(28, "disk full")
+
+    done, _, folder, state = ran(stub, tmp_path, federate=full)
+    with pytest.raises(UnwritableRunError, match="disk full"):
+        done.run_in(folder, state)
+    assert done.result["error"].startswith(
+        f"UnwritableRunError: {tmp_path}: a file of the run cannot be written"
+    )
+
+
+# -- Rounds --------------------------------------------------------------------------------------------------------
+
+
+def state_after(number):
+    return Checkpoint(number, weights(number), weights(100 + number), 0.5, "", {})
+
+
+def test_the_rounds_that_are_left_are_run_and_the_selected_weights_returned():
+    seen = []
+    rounds = SimpleNamespace(run=noting(seen, "run", state_after(4)))
+    done = pipeline(ready={"rounds": noting(seen, "rounds", rounds)}, federation__rounds=4)
+    done.result["model"] = {}
+    done.prepare = noting(seen, "prepare")
+    state = state_after(2)
+    found = done.federate("folder", state)
+    assert seen == [("prepare",), ("rounds", "folder"), ("run", state, done.recorder, "folder")]
+    assert found.digest() == weights(104).digest() == done.result["model"]["digest"]
+
+
+def test_a_study_whose_rounds_are_over_asks_no_client():
+    done = pipeline(ready={"rounds": None}, federation__rounds=4)
+    done.result["model"] = {}
+    done.prepare = None
+    assert done.federate("folder", state_after(4)).digest() == weights(104).digest()
+
+
+class Forecast:
+    def __init__(self, error=None):
+        self.error = error
+
+    def to_json(self):
+        return {"seconds": 3}
+
+    def line(self):
+        return "3 seconds"
+
+    def rows(self):
+        return [("a round", "1 s")]
+
+    def check(self):
+        if self.error:
+            raise self.error
+
+
+def test_clients_get_ready_and_the_costs_are_told_before_the_first_round(told):
+    registry = SimpleNamespace(refused=("node 7 is late",), partitions=np.arange(3))
+    done = pipeline(ready={"registry": registry, "forecast": Forecast()}, federation__clients=4)
+    done.prepare()
+    assert done.result["forecast"] == {"seconds": 3}
+    assert told == [
+        StageStarted("preparing the clients"),
+        StageStarted("a node is left out: node 7 is late"),
+        StageStarted("3 of 4 clients have a node: the others take no part"),
+        ForecastMade("3 seconds", {"seconds": 3}, [("a round", "1 s")]),
+    ]
+
+
+def test_a_round_that_does_not_fit_is_told_and_refused(told):
+    registry = SimpleNamespace(refused=(), partitions=np.arange(4))
+    forecast = Forecast(MemoryError("64 GiB"))
+    done = pipeline(ready={"registry": registry, "forecast": forecast}, federation__clients=4)
+    with pytest.raises(MemoryError):
+        done.prepare()
+    assert stages(told) == ["preparing the clients"]
+    assert done.result["forecast"] == {"seconds": 3}, "what does not fit is told, too"
+
+
+# -- After the rounds ----------------------------------------------------------------------------------------------
+
+
+def concluded(stub, tmp_path, **settings):
+    """Return the study, and everything that its last stages handed over and wrote, in order."""
+    seen = []
+    student = SimpleNamespace(
+        classifier=SimpleNamespace(name="small", layout=SimpleNamespace(parameters=9)),
+        weights="taught",
+        record={"loss": 1},
+    )
+    taught = SimpleNamespace(test=lambda given: SimpleNamespace(to_json=lambda: {"clean": given}))
+    evaluator = SimpleNamespace(
+        classifier=SimpleNamespace(deployable=lambda given: saving(f"model of {given}")),
+        examples=noting(seen, "examples", "shown"),
+        of_model=noting(seen, "evaluator", taught),
+        target=noting(seen, "teacher", "teacher"),
+    )
+    auditor = SimpleNamespace(
+        audited=noting(seen, "audited", SimpleNamespace(content={"verdict": "robust"})),
+        audited_student=noting(seen, "audited student", SimpleNamespace(content={"verdict": "fragile"})),
+    )
+    plan = SimpleNamespace(
+        distilled=noting(seen, "distilled", student), twin=noting(seen, "twin", "twin weights")
+    )
+    done = pipeline(ready={"evaluator": evaluator}, **settings)
+    with_parts(
+        done.parts,
+        auditor=auditor if done.experiment.audit.enabled else None,
+        distillation=plan if done.experiment.distillation.enabled else None,
+    )
+    done.selected_evaluation = noting(seen, "measured", {"clean": 1})
+    stub(save_examples=noting(seen, "saved"), export_student=noting(seen, "export", [{"file": "a.tflite"}]))
+    folder = RunFolder(tmp_path)
+    done.conclude(folder, "selected")
+    return SimpleNamespace(
+        result=done.result,
+        experiment=done.experiment,
+        seen=seen,
+        folder=folder,
+        evaluator=evaluator,
+        student=student,
+        taught=taught,
+    )
+
+
+NONE = {
+    "evaluation__examples": 0,
+    "audit__enabled": False,
+    "distillation__enabled": False,
+    "export__enabled": False,
+}
+
+
+def test_without_more_the_model_is_measured_and_written(stub, tmp_path, told):
+    done = concluded(stub, tmp_path, **NONE)
+    assert done.seen == [("measured", "selected")]
+    assert done.result["model-evaluation"] == {"clean": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+    assert done.folder.file("model.keras").read_text() == "model of selected"
+    assert stages(told) == ["measuring the global model"]
+    assert (done.result["audit"], done.result["student"]) == (None, None)
+
+
+def test_examples_and_the_card_are_written(stub, tmp_path, told):
+    done = concluded(stub, tmp_path, **{**NONE, "evaluation__examples": 2, "audit__enabled": True})
+    assert done.seen[1:] == [
+        ("examples", "selected"),
+        ("saved", done.folder, "shown"),
+        ("audited", done.evaluator, "selected", done.result, done.folder),
+    ]
+    assert done.result["audit"] == done.folder.read_json("card.json") == {"verdict": "robust"}
+    assert stages(told) == ["measuring the global model", "auditing the global model"]
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told, exported):
+    settings = {
+        **NONE,
+        "audit__enabled": True,
+        "audit__student": True,
+        "distillation__enabled": True,
+        "export__enabled": exported,
+        "seed": 5,
+    }
+    done = concluded(stub, tmp_path, **settings)
+    formats = done.experiment.export.formats if exported else ()
+    assert done.seen[2:] == [
+        ("distilled", done.evaluator, "selected"),
+        ("evaluator", done.student.classifier),
+        ("twin",),
+        ("teacher", "selected"),
+        ("audited student", done.taught, "taught", "twin weights", "teacher", done.result, done.folder),
+        ("export", done.folder, done.taught, "taught", formats, 5),
+    ]
+    assert done.result["student"] == {
+        "name": "small",
+        "parameters": 9,
+        "clean": "taught",
+        "distillation": {"loss": 1},
+        "audit": {"verdict": "fragile"},
+    }
+    assert done.result["export"] == ([{"file": "a.tflite"}] if exported else [])
+    assert done.folder.read_json("card-student.json") == {"verdict": "fragile"}
+    assert stages(told)[2:] == [
+        "distilling the student",
+        "measuring the student",
+        "auditing the student",
+        *(["exporting the student"] if exported else []),
+    ]
+
+
+def test_a_student_is_audited_only_where_the_study_says_so(stub, tmp_path, told):
+    settings = {**NONE, "audit__enabled": True, "distillation__enabled": True}
+    done = concluded(stub, tmp_path, **settings)
+    assert [step[0] for step in done.seen[2:]] == ["distilled", "evaluator", "export"]
+    assert done.result["student"]["audit"] is None
+    assert not done.folder.file("card-student.json").exists()
+
+
+# -- The selected round --------------------------------------------------------------------------------------------
+
+
+def entry(clean="first", robust="curve", defence=None, **more):
+    return {"clean": clean, "robust": {"fgsm": robust} if robust else {}, "defence": defence, **more}
+
+
+def selected(number, rounds, aim="aim", error=None, **settings):
+    """Return the evaluation of the selected round, and whether it was measured anew."""
+    asked = []
+
+    def test(weights):
+        asked.append(weights)
+        if error:
+            raise error
+        return SimpleNamespace(to_json=lambda: {"clean": "clean", "robust": {"fgsm": "curve"}})
+
+    judge = SimpleNamespace(test=test, success=lambda weights, goal: f"success of {weights} at {goal}")
+    done = pipeline(ready={"evaluator": judge, "goal": aim}, **settings)
+    done.result["rounds"] = rounds
+    done.result["model"] = {"selected-round": number}
+    return done.selected_evaluation("weights"), asked == ["weights"]
+
+
+ANEW = {"clean": "clean", "robust": {"fgsm": "curve"}}
+
+
+def test_the_selected_rounds_own_figures_are_taken():
+    rounds = [entry(), entry("second", **{"attack-success": 0.5}), entry("third")]
+    own = {"clean": "second", "robust": {"fgsm": "curve"}, "attack-success": 0.5}
+    assert selected(2, rounds) == (own, False)
+    assert selected(1, rounds) == ({**own, "clean": "first", "attack-success": None}, False)
+
+
+def test_where_it_was_not_measured_or_not_attacked_it_is_measured():
+    for rounds in ([entry(None)], [entry(robust="")]):
+        assert selected(1, rounds) == ({**ANEW, "attack-success": "success of weights at aim"}, True)
+        assert selected(1, rounds, aim=None) == ({**ANEW, "attack-success": None}, True)
+    own = {"clean": "first", "robust": {}, "attack-success": None}
+    assert selected(1, [entry(robust="")], evaluation__attacks=[]) == (own, False)
+
+
+def test_without_a_selected_round_the_weights_are_measured():
+    assert selected(None, [entry()])[1]
+
+
+def test_an_attack_that_did_not_run_in_some_round_has_no_success():
+    good, bad = {"valid": True}, {"valid": False}
+    for defences, ran in (
+        ((None, good), True),
+        (({}, good), True),
+        ((good, bad), False),
+        ((bad, good), False),
+    ):
+        rounds = [entry(defence=defence, **{"attack-success": 0.5}) for defence in defences]
+        assert selected(1, rounds)[0]["attack-success"] == (0.5 if ran else None)
+        assert selected(1, rounds)[0]["clean"] == "first"
+        rounds[0]["clean"] = None
+        found = selected(1, rounds)[0]
+        assert found["attack-success"] == ("success of weights at aim" if ran else None)
+
+
+def test_a_selected_model_without_numbers_ends_the_study():
+    with pytest.raises(UnmeasurableError, match=r"^the selected model cannot be measured: 3 of 4 rows$"):
+        selected(None, [], error=NotFiniteError("3 of 4 rows"))
+
+
+# -- The end -------------------------------------------------------------------------------------------------------
+
+
+class Folder:
+    """A run folder that notes what is written; `broken` lists what cannot be."""
+
+    path = "runs/made-up"
+
+    def __init__(self, *broken):
+        self.broken, self.written = broken, []
+
+    def _write(self, how, name, content):
+        if how in self.broken:
+            raise OSError("disk full")
+        self.written.append((how, name, content))
+
+    def write_json(self, name, content):
+        self._write("json", name, dict(content))
+
+    def write_whatever(self, name, content):
+        self._write("whatever", name, dict(content))
+
+
+@pytest.fixture
+def ended(stub, monkeypatch, told):
+    """Return a function that does `act` to a study begun 2 seconds ago, and returns its result and its reports."""
+
+    def end(act, **settings):
+        reports, done = [], pipeline(**settings)
+        done.recorder.started = 10.0
+        monkeypatch.setattr("server.recorder.time", SimpleNamespace(perf_counter=lambda: 12.0))
+        stub(write_report=reports.append)
+        act(done)
+        assert done.result["seconds"] == 2.0
+        return done.result, reports
+
+    return end
+
+
+def test_a_finished_study_is_written_reported_and_told(ended, told):
+    folder = Folder()
+    result, reports = ended(lambda done: done.finish(folder, "finished"))
+    assert (result["status"], result["error"]) == ("finished", None)
+    assert folder.written == [("json", "result.json", result)]
+    assert told == [StudyFinished(result)]
+    assert reports == ["runs/made-up"]
+
+
+def test_without_a_report_none_is_written(ended):
+    assert ended(lambda done: done.finish(Folder(), "finished"), output__report=False)[1] == []
+
+
+def test_a_failed_study_says_why(ended, told):
+    folder, error = Folder(), ValueError("no\n class 7")
+    result, _ = ended(lambda done: done.give_up(folder, error))
+    assert (result["status"], result["error"]) == ("failed", "ValueError: no class 7")
+    assert folder.written == [("whatever", "result.json", result)]
+    assert told == [StudyFinished(result)]
+    assert not hasattr(error, "__notes__")
+
+
+def test_a_failed_study_whose_record_cannot_be_written_is_told_all_the_same(ended, told):
+    error = ValueError("no class 7")
+    result, _ = ended(lambda done: done.give_up(Folder("whatever"), error))
+    assert error.__notes__ == ["its record cannot be written: OSError: disk full"]
+    assert told == [StudyFinished(result)]

@@ -1,0 +1,70 @@
+"""Where a stopped run goes on, and which studies are not that run's."""
+
+import pytest
+from small_study import Partition, dataset, stages, weights
+
+from fedrobust.config import ConfigError, Experiment
+from fedrobust.runs.checkpoint import Checkpoint
+from fedrobust.runs.folder import RunFolder
+from server.resume import resumed_from
+
+VERSIONS = {"tensorflow": "2.20", "keras": "3.11", "numpy": "2.3", "workers": 0}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of a run that stopped."""
+    found = RunFolder(tmp_path / "run")
+    found.path.mkdir()
+    Partition().write(found.file("partition.json"))
+    return found
+
+
+def resumed(folder, changed=(), **before):
+    """Return where the run in `folder` stopped, which noted `before`, for a study with `changed` settings."""
+    noted = {
+        "experiment": Experiment.of().to_dict(),
+        "dataset": {"digest": dataset().digest},
+        "environment": VERSIONS,
+        **before,
+    }
+    Checkpoint(2, weights(4.0), weights(3.0), 0.75, "", noted).save(folder)
+    settings = Experiment.of(**dict(changed)).to_dict()
+    return resumed_from(folder, settings, dataset(), Partition(), VERSIONS)
+
+
+def test_the_newest_checkpoint_is_found(folder, told):
+    state = resumed(folder)
+    assert (state.round, state.score, state.weights.digest()) == (2, 0.75, weights(4.0).digest())
+    assert stages(told) == []
+
+
+def test_other_packages_are_told(folder, told):
+    state = resumed(folder, environment={**VERSIONS, "keras": "3.9", "numpy": "2.2"})
+    assert stages(told) == [
+        "resuming with other packages, so the bits may differ: keras 3.9 -> 3.11, numpy 2.2 -> 2.3"
+    ]
+    assert state.round == 2
+
+
+def test_another_study_is_not_gone_on_with(folder):
+    with pytest.raises(ConfigError) as refused:
+        resumed(folder, changed={"seed": 7, "federation__rounds": 3, "engine__workers": 3})
+    assert str(refused.value) == (
+        f"{folder.path}: the run was started with other values of federation.rounds, seed: a resumed run may change "
+        "[engine] and [output] only"
+    )
+
+
+def test_data_of_another_digest_are_told(folder):
+    with pytest.raises(ConfigError) as refused:
+        resumed(folder, dataset={"digest": "fedcba9876543210"})
+    assert str(refused.value) == (
+        f"{folder.path}: made-up has digest 0123456789ab, the run was started on fedcba987654: the data changed"
+    )
+
+
+def test_another_partition_is_told(folder):
+    folder.write_json("partition.json", {"hash": "other"})
+    with pytest.raises(ConfigError, match=r"run: partition\.json is not the partition of this study$"):
+        resumed(folder)

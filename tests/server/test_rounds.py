@@ -1,0 +1,501 @@
+"""What a round comes to: the next model, or everything as it was; what is measured of it, and what is written."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from small_study import LAYOUT, noting, weights
+
+import server.rounds
+from fedrobust.config import Experiment
+from fedrobust.evaluation.metrics import NotFiniteError
+from fedrobust.runs.checkpoint import Checkpoint
+from fedrobust.runs.events import RoundFinished, RoundStarted
+from fedrobust.runs.folder import RunFolder
+from server.callbacks import FinishedRound
+from server.errors import AttackFailedError, RoundError
+from server.federation import Aggregated, RoundOutcome
+from server.recorder import Recorder
+from server.rounds import UNMEASURED, Made, RoundLoop, round_record
+
+OUTCOME = RoundOutcome(sampled=4, trained=3, failures=(), loss=0.5, client_seconds=1.5)
+
+
+class Judge:
+    """An evaluator that notes what it is asked.
+
+    Args:
+        error: raised where the test split is measured.
+        fault: why models cannot be used.
+        auc: of every model.
+    """
+
+    classifier = SimpleNamespace(layout=LAYOUT)
+
+    def __init__(self, error=None, fault="", auc=0.75):
+        self.error, self.found, self.auc, self.asked, self.judged = error, fault, auc, [], []
+
+    def fault(self, weights):
+        self.judged.append(weights)
+        return self.found
+
+    def test(self, weights, attacked=True):
+        self.asked.append(("test", weights, attacked))
+        if self.error:
+            raise self.error
+        robust = {"fgsm": "curve"} if attacked else {}
+        return SimpleNamespace(to_json=lambda: {"clean": "clean", "robust": robust})
+
+    def validate(self, weights):
+        self.asked.append(("validate", weights))
+        return SimpleNamespace(to_json=lambda: {"auc": self.auc})
+
+
+class Clients:
+    """A federation whose rounds come to `found`, or raise it.
+
+    Args:
+        found: what aggregation answers.
+        seen: where what it is asked is noted.
+    """
+
+    layout = LAYOUT
+
+    def __init__(self, found, seen=None):
+        self.found, self.seen = found, [] if seen is None else seen
+
+    def sample(self, number):
+        self.seen.append(("sample", number))
+        return [0, 2, 5, 7]
+
+    def messages(self, number, sent, sampled):
+        self.seen.append(("messages", number, sent, sampled))
+        return ["message"] * len(sampled)
+
+    def aggregate(self, number, current, sampled, replies, memory):
+        self.seen.append(("aggregate", number, current, sampled, list(replies), memory))
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+def loop(federation=None, evaluator=None, recalibrate=None, callbacks=(), kind=RoundLoop, **settings):
+    """Return the round loop of a study."""
+    study = Experiment.of(**settings)
+    return kind(
+        "grid",
+        () if federation is None else (federation,),
+        evaluator or Judge(),
+        study.evaluation,
+        study.federation.rounds,
+        study.federation.patience,
+        study.engine.client_timeout,
+        recalibrate,
+        callbacks,
+    )
+
+
+def recorder(rounds=()) -> Recorder:
+    """Return the record of a study after such rounds."""
+    found = Recorder("study", Experiment.of().to_dict(), [])
+    found.result.update(rounds=list(rounds), model={"selected-round": 1})
+    return found
+
+
+# -- All rounds ----------------------------------------------------------------------------------------------------
+
+
+def test_the_rounds_that_are_left_are_run_each_from_where_the_one_before_ended():
+    seen = []
+
+    class Counted(RoundLoop):
+        def round(self, number, state, *given):
+            seen.append((number, state.round, *given))
+            return Checkpoint(number, weights(number), weights(100 + number), 0.5, "", {})
+
+    state = Checkpoint(2, weights(2), weights(102), 0.5, "", {})
+    reached = loop(kind=Counted, federation__rounds=4).run(state, "recorder", "folder")
+    assert seen == [(3, 2, "recorder", "folder"), (4, 3, "recorder", "folder")]
+    assert (reached.round, reached.selected.digest()) == (4, weights(104).digest())
+
+
+# -- What replies come to ------------------------------------------------------------------------------------------
+
+
+BEFORE = Checkpoint(4, weights(7.0), weights(6.0), 0.5, "", {}, {"optimizer/velocity": np.full(2, 0.25)})
+NEW = {"optimizer/velocity": np.full(2, 99.0)}
+
+
+def made(next_weights, fault="", error=None, recalibrated=None, judged=""):
+    """Return what is made of a round whose replies come to that, and what the evaluator was shown."""
+    judge, seen = Judge(fault=judged), []
+    measure = None if recalibrated is None else lambda given: recalibrated
+    found = error or Aggregated(OUTCOME, next_weights, NEW, fault)
+    result = loop(Clients(found, seen), judge, measure).made(5, BEFORE, [[0, 1]], ["reply"])
+    assert seen == [("aggregate", 5, BEFORE.weights, [0, 1], ["reply"], BEFORE.memory)]
+    assert result.outcomes == (OUTCOME,)
+    return result, judge.judged
+
+
+def test_a_sound_model_is_taken_over_with_what_is_remembered():
+    found, seen = made(weights(8.0))
+    assert (found.weights.digest(), found.memory, found.kept, found.failed) == (
+        weights(8.0).digest(),
+        NEW,
+        "",
+        False,
+    )
+    assert [shown.digest() for shown in seen] == [weights(8.0).digest()]
+
+
+def test_it_is_the_recalibrated_model_that_is_judged_and_taken():
+    found, seen = made(weights(8.0), recalibrated=weights(8.0, 3.0))
+    assert found.weights.digest() == weights(8.0, 3.0).digest() == seen[0].digest()
+
+
+@pytest.mark.parametrize(
+    ("round", "why"),
+    [
+        ({"next_weights": weights(8.0), "fault": "too large"}, "round 5: too large"),
+        ({"next_weights": weights(np.nan)}, "round 5: 2 of its weights are not finite"),
+        ({"next_weights": weights(8.0, -1)}, "round 5: statistics: 1 of 1 moving variances are negative"),
+        (
+            {"next_weights": weights(8.0), "recalibrated": weights(8.0, np.nan)},
+            "round 5: 1 of its statistics are not finite",
+        ),
+        (
+            {"next_weights": weights(8.0), "recalibrated": weights(8.0, -1)},
+            "round 5: statistics: 1 of 1 moving variances are negative",
+        ),
+        ({"next_weights": weights(8.0), "judged": "no numbers"}, "round 5: no numbers"),
+        ({"next_weights": None, "fault": "round 5: nobody"}, "round 5: nobody"),
+    ],
+)
+def test_otherwise_weights_and_memory_are_those_of_before(round, why):
+    found, _ = made(**round)
+    assert found.kept == why
+    assert found.weights is BEFORE.weights
+    assert found.memory is BEFORE.memory
+    assert found.failed == (round["next_weights"] is None)
+
+
+def test_a_failed_attack_is_not_a_failed_round():
+    with pytest.raises(AttackFailedError, match="client 2"):
+        made(weights(8.0), error=AttackFailedError("client 2", OUTCOME))
+
+
+# -- Failed rounds -------------------------------------------------------------------------------------------------
+
+
+def stopped(folder, before, patience=3, rounds=9) -> str:
+    """Return why a study stops after a failed round that comes after such (failed or not) rounds; "" if it goes on."""
+    reasons = enumerate(before, start=1)
+    record = recorder(
+        {"failed": bad, "kept": f"round {number}: few" if bad else None} for number, bad in reasons
+    )
+    number = len(before) + 1
+    entry = {
+        "round": number,
+        "failed": True,
+        "kept": f"round {number}: few",
+        "clients": {},
+        "clean": None,
+        "robust": {},
+        "seconds": 0.0,
+    }
+    try:
+        loop(federation__patience=patience, federation__rounds=rounds).stop_after_failures(
+            record, RunFolder(folder), entry
+        )
+    except RoundError as error:
+        assert record.result["rounds"][-1] is entry
+        assert json.loads((folder / "metrics.jsonl").read_text())["round"] == number
+        return str(error)
+    assert len(record.result["rounds"]) == len(before)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("before", "patience", "rounds", "why"),
+    [
+        ([], 3, 9, ""),
+        ([True], 3, 9, ""),
+        ([True, True], 3, 9, "round 1: few; and no better in any round up to 3 (federation.patience = 3)"),
+        ([True, True, False, True], 3, 9, ""),
+        (
+            [True, False, True, True],
+            3,
+            9,
+            "round 3: few; and no better in any round up to 5 (federation.patience = 3)",
+        ),
+        ([], 1, 9, "round 1: few (federation.patience = 1)"),
+        ([False, False], 1, 9, "round 3: few (federation.patience = 1)"),
+        ([True], 3, 2, "round 1: few; and no better in any round up to 2 (federation.patience = 3)"),
+        ([False], 3, 2, ""),
+    ],
+)
+def test_how_many_failed_rounds_in_a_row_stop_a_study(tmp_path, before, patience, rounds, why):
+    assert stopped(tmp_path, before, patience, rounds) == why
+
+
+def test_rounds_of_earlier_versions_did_not_fail(tmp_path):
+    record = recorder([{"kept": None}, {"kept": "unsound"}])
+    entry = {"round": 3, "failed": True, "kept": "few"}
+    loop().stop_after_failures(record, RunFolder(tmp_path), entry)
+    assert len(record.result["rounds"]) == 2
+
+
+def test_the_round_with_which_a_study_stops_is_noted(tmp_path, told):
+    record = recorder()
+    loop().note_last(record, RunFolder(tmp_path), {"round": 3})
+    assert record.result["rounds"] == [{"round": 3}]
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"round": 3}\n'
+    assert told == [RoundFinished({"round": 3})]
+
+
+# -- What is measured ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_measured_is_none():
+    assert UNMEASURED == {"clean": None, "robust": {}, "validation": None}
+
+
+@pytest.mark.parametrize(
+    ("every", "attack_every", "attacked"),
+    [
+        (1, 0, {1: True, 2: True, 3: True, 4: True, 5: True, 6: True, 7: True}),
+        (3, 0, {3: True, 6: True, 7: True}),
+        (3, 2, {3: False, 6: True, 7: True}),
+        (2, 4, {2: False, 4: True, 6: False, 7: True}),
+        (9, 9, {7: True}),
+    ],
+)
+def test_which_rounds_are_measured_and_attacked(every, attack_every, attacked):
+    settings = {"evaluation__every": every, "evaluation__attack_every": attack_every}
+    for number in range(1, 8):
+        judge = Judge()
+        entry = loop(None, judge, federation__rounds=7, **settings).measured(number, "weights")
+        if number not in attacked:
+            assert (entry, judge.asked) == (dict(UNMEASURED), [])
+            assert entry is not UNMEASURED
+            continue
+        assert judge.asked == [("test", "weights", attacked[number])]
+        assert entry == {
+            "clean": "clean",
+            "robust": {"fgsm": "curve"} if attacked[number] else {},
+            "validation": None,
+        }
+
+
+def test_validation_chooses():
+    judge = Judge()
+    entry = loop(None, judge, evaluation__select="best").measured(1, "weights")
+    assert [asked[0] for asked in judge.asked] == ["validate", "test"]
+    assert entry["validation"] == {"auc": 0.75}
+    assert UNMEASURED["validation"] is None
+
+
+def test_callbacks_see_what_was_measured_and_add_to_it_in_their_order():
+    seen = []
+
+    def first(finished: FinishedRound):
+        seen.append(finished)
+        return {"a": 1, "b": 1}
+
+    def second(finished: FinishedRound):
+        seen.append(finished)
+        return {"b": 2}
+
+    rounds = loop(callbacks=(first, second), evaluation__every=2, federation__rounds=3)
+    measured = {"clean": "clean", "robust": {"fgsm": "curve"}}
+    assert rounds.measured(2, "weights") == {**UNMEASURED, **measured, "a": 1, "b": 2}
+    assert rounds.measured(1, "weights") == {**UNMEASURED, "a": 1, "b": 2}
+    assert [(each.number, each.weights, each.measured) for each in seen] == [
+        *[(2, "weights", measured)] * 2,
+        *[(1, "weights", None)] * 2,
+    ]
+
+
+def test_a_model_that_overflows_on_other_images_is_not_measured():
+    seen = []
+    judge = Judge(NotFiniteError("3 of 4 rows"))
+    rounds = loop(
+        None, judge, callbacks=(lambda finished: seen.append(finished) or {},), evaluation__select="best"
+    )
+    assert rounds.measured(1, "weights") == {
+        "clean": None,
+        "robust": {},
+        "validation": None,
+        "unmeasured": "3 of 4 rows",
+    }
+    ((number, measured),) = [(each.number, each.measured) for each in seen]
+    assert (number, measured) == (1, None), "callbacks are called all the same: one of them keeps models"
+
+
+@pytest.mark.parametrize(
+    ("select", "validation", "score"),
+    [
+        ("last", {"auc": 0.75}, 4.0),
+        ("last", None, 4.0),
+        ("best", {"auc": 0.75}, 0.75),
+        ("best", {"auc": 0}, 0.0),
+        ("best", {"auc": None}, -np.inf),
+        ("best", None, -np.inf),
+    ],
+)
+def test_what_decides_which_round_is_kept(select, validation, score):
+    found = loop(evaluation__select=select).score(4, {"validation": validation})
+    assert (found, type(found)) == (score, float)
+
+
+def test_the_entry_of_a_round(monkeypatch):
+    monkeypatch.setattr(server.rounds, "time", SimpleNamespace(perf_counter=lambda: 12.5))
+    outcome = SimpleNamespace(to_json=lambda: {"sampled": 3}, defence={"rule": "mean"})
+    assert round_record(6, Made("weights", {}, (outcome,), "too few", failed=True), 10.0) == {
+        "round": 6,
+        "clean": None,
+        "robust": {},
+        "validation": None,
+        "clients": {"sampled": 3},
+        "defence": {"rule": "mean"},
+        "kept": "too few",
+        "failed": True,
+        "seconds": 2.5,
+    }
+    assert round_record(1, Made("weights", {}, (OUTCOME,)), 12.0, {"clean": 1}) == {
+        "round": 1,
+        "clean": 1,
+        "clients": OUTCOME.to_json(),
+        "defence": None,
+        "kept": None,
+        "failed": False,
+        "seconds": 0.5,
+    }
+
+
+# -- One round -----------------------------------------------------------------------------------------------------
+
+
+MEMORY = {"m": np.full(1, 9.0)}
+
+
+@pytest.fixture
+def a_round(monkeypatch, tmp_path):
+    """Return a function that runs round 3, whose replies come to `found`, with its parts and what they were handed."""
+
+    def prepare(found, state=None, judge=None, callbacks=(), **settings):
+        seen = []
+        monkeypatch.setattr(server.rounds, "exchange", noting(seen, "exchange", ["replies"]))
+        clock = SimpleNamespace(perf_counter=lambda: 12.0)
+        monkeypatch.setattr(server.rounds, "time", clock)
+        monkeypatch.setattr("server.recorder.time", clock)
+        judge, record, folder = judge or Judge(), recorder(), RunFolder(tmp_path)
+        record.started = 10.0
+        state = state or Checkpoint(2, weights(2.0), weights(1.0), 0.5, "base", {}, {"m": np.ones(1)})
+        rounds = loop(Clients(found, seen), judge, None, callbacks, federation__rounds=9, **settings)
+        return SimpleNamespace(
+            run=lambda: rounds.round(3, state, record, folder),
+            state=state,
+            seen=seen,
+            judge=judge,
+            recorder=record,
+        )
+
+    return prepare
+
+
+def test_a_round_asks_trains_measures_and_is_saved_before_it_is_told(a_round, tmp_path, told):
+    new = Aggregated(OUTCOME, weights(3.0), MEMORY)
+    third = a_round(new, engine__client_timeout=7.0)
+    reached = third.run()
+    sampled, before = [0, 2, 5, 7], third.state
+    assert third.seen == [
+        ("sample", 3),
+        ("messages", 3, before.weights, sampled),
+        ("exchange", "grid", ["message"] * 4, 7.0),
+        ("aggregate", 3, before.weights, sampled, ["replies"], before.memory),
+    ]
+    assert third.judge.asked == [("test", new.weights, True)]
+    entry = {
+        "round": 3,
+        "clean": "clean",
+        "robust": {"fgsm": "curve"},
+        "validation": None,
+        "clients": OUTCOME.to_json(),
+        "defence": None,
+        "kept": None,
+        "failed": False,
+        "seconds": 0.0,
+        "training-seconds": 0.0,
+    }
+    assert told == [RoundStarted(3, 4), RoundFinished(entry)]
+    result = third.recorder.result
+    assert result["rounds"] == [entry]
+    assert (tmp_path / "metrics.jsonl").read_text() == json.dumps(told[-1].record) + "\n"
+    assert (third.recorder.saved, result["seconds"], result["model"]["selected-round"]) == (3, 2.0, 3)
+    assert (reached.round, reached.score, reached.base, reached.memory) == (3, 3.0, "base", MEMORY)
+    assert reached.weights is reached.selected is new.weights
+    again = Checkpoint.latest(RunFolder(tmp_path))
+    assert (again.round, again.weights.digest(), again.result["rounds"]) == (3, new.weights.digest(), [entry])
+
+
+@pytest.mark.parametrize(
+    ("auc", "best", "fault", "taken"),
+    [(0.75, 0.5, "", True), (0.5, 0.5, "", True), (0.25, 0.5, "", False), (0.75, 0.5, "unsound", False)],
+)
+def test_the_best_sound_round_so_far_is_selected_and_of_equals_the_last(a_round, auc, best, fault, taken):
+    new = Aggregated(OUTCOME, weights(3.0), MEMORY, fault)
+    state = Checkpoint(2, weights(2.0), weights(1.0), best, "", {})
+    third = a_round(new, state, Judge(auc=auc), evaluation__select="best")
+    reached = third.run()
+    assert reached.selected is (new.weights if taken else state.selected)
+    assert reached.score == (auc if taken else best)
+    assert third.recorder.result["model"]["selected-round"] == (3 if taken else 1)
+    assert reached.weights is (state.weights if fault else new.weights)
+
+
+@pytest.mark.parametrize(
+    ("defence", "success"), [(None, 0.5), ({}, 0.5), ({"valid": True}, 0.5), ({"valid": False}, None)]
+)
+def test_an_attack_that_did_not_run_as_asked_has_no_success(a_round, defence, success):
+    outcome = RoundOutcome(4, 4, (), 0.5, 1.0, defence)
+    third = a_round(
+        Aggregated(outcome, weights(3.0), MEMORY), callbacks=(lambda finished: {"attack-success": 0.5},)
+    )
+    third.run()
+    assert third.recorder.result["rounds"][0]["attack-success"] == success
+
+
+def test_a_failed_round_is_told_and_the_study_goes_on(a_round, told):
+    third = a_round(Aggregated(OUTCOME, None, fault="round 3: nobody"))
+    reached = third.run()
+    (entry,) = third.recorder.result["rounds"]
+    assert (entry["round"], entry["failed"], entry["kept"]) == (3, True, "round 3: nobody")
+    assert third.judge.asked == [("test", third.state.weights, True)]
+    assert third.recorder.result["model"]["selected-round"] == 1
+    assert reached.selected is third.state.selected
+    assert told[-1] == RoundFinished(entry)
+    assert third.recorder.saved == 3
+
+
+def test_a_failed_round_too_many_is_noted_and_not_saved(a_round, told):
+    third = a_round(Aggregated(OUTCOME, None, fault="round 3: nobody"), federation__patience=1)
+    with pytest.raises(RoundError, match=r"^round 3: nobody \(federation.patience = 1\)$"):
+        third.run()
+    (entry,) = third.recorder.result["rounds"]
+    assert (entry["round"], entry["failed"]) == (3, True)
+    assert told == [RoundStarted(3, 4), RoundFinished(entry)]
+    assert (third.recorder.saved, third.judge.asked) == (0, [])
+
+
+def test_an_attack_that_fails_is_noted_and_raised(a_round, told):
+    third = a_round(AttackFailedError("client 2: KeyError", OUTCOME))
+    with pytest.raises(AttackFailedError):
+        third.run()
+    kept = Made(third.state.weights, third.state.memory, (OUTCOME,), "client 2: KeyError")
+    entry = round_record(3, kept, 12.0)
+    assert (entry["kept"], entry["failed"]) == ("client 2: KeyError", False)
+    assert third.recorder.result["rounds"] == [entry]
+    assert told == [RoundStarted(3, 4), RoundFinished(entry)]
+    assert third.recorder.saved == 0
