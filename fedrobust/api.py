@@ -451,7 +451,7 @@ def audit_model(
             folder=folder / "attacks",
             map=workers_map(pool),
             report=_teller(),
-            note=lambda finding: emit(CheckFinished(finding.to_json())),
+            note=lambda finding: emit(CheckFinished(finding.record())),
             environment=environment(cores()),
         )
     write_json(folder / "card.json", card.content)

@@ -1,7 +1,7 @@
 """From the clients of a round to the next global weights: the coalition, the defence, the server's optimiser."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -25,6 +25,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Attack, Conspiracy, Schedule
 from fedrobust.privacy import Postprocessor, at_server
 from fedrobust.randomness import Purpose, generator
+from fedrobust.runs.record import DefenceRecord
 from server.accumulators import Collected
 from server.replies import Failure
 from server.root_update import RootUpdate
@@ -44,7 +45,7 @@ class StepResult:
     """
 
     weights: Weights
-    record: Mapping[str, Any] | None
+    record: DefenceRecord | None
     memory: Memory = field(default_factory=dict)
     fault: str = ""
     attack_failures: tuple[Failure, ...] = ()
@@ -139,22 +140,23 @@ class AggregationStep:
             conspired = self._conspire(round, defence, cohort, collected, bad)
         failures = (*failures, *conspired)
         honest_mean = _mean(collected.updates, self._claims(defence, collected.examples) * ~bad)
-        record = {
-            **self.record(round, [*collected.partitions.tolist(), *refused], refused, failures),
-            "tolerated": defence.tolerated,
-            "bytes": int(collected.updates.nbytes),
-            "partitions": collected.partitions.tolist(),
-        }
+        record = replace(
+            self.record(round, [*collected.partitions.tolist(), *refused], refused, failures),
+            tolerated=defence.tolerated,
+            bytes=int(collected.updates.nbytes),
+            partitions=tuple(collected.partitions.tolist()),
+        )
         started = time.perf_counter()
         try:
             aggregation = defence(Updates(collected.updates), cohort)
         except (ValueError, ArithmeticError) as error:
             # Numbers that a rule cannot work with are a client's doing, who must not end the study by them.
             raise RuleError(f"{self.names[0]}: {type(error).__name__}: {error}") from error
-        record["seconds"] = time.perf_counter() - started
+        record = replace(record, seconds=time.perf_counter() - started)
         if not failures:
             caught = len(self.attackers(round, refused))
-            record |= self._figures(defence, aggregation, collected.partitions, bad, caught, honest_mean)
+            shown = self._figures(defence, aggregation, collected.partitions, bad, caught, honest_mean)
+            record = replace(record, **shown)
         statistics = self._statistics(defence, aggregation, collected)
         remembered = _with(memory, "rule", aggregation.memory)
         trainable, remembered, fault = self._stepped(round, current, aggregation.update, remembered)
@@ -162,7 +164,7 @@ class AggregationStep:
 
     def record(
         self, round: int, sampled: Collection[int], refused: Collection[int], failures: Sequence[Failure]
-    ) -> dict[str, Any]:
+    ) -> DefenceRecord:
         """Return the round's ``defence`` in ``result.json`` as far as it does not depend on what the rule does.
 
         What does not apply is None, never 0.
@@ -175,30 +177,17 @@ class AggregationStep:
         """
         malicious = self.malicious.intersection([*sampled, *(failure.partition for failure in failures)])
         rare = self.rare.intersection(sampled) - self.malicious - set(refused)
-        return {
-            "rule": self.names[0],
-            "before": list(self.names[1]),
-            "tolerated": self.defence.tolerated,
-            "attacked": bool(self.attackers(round, malicious)),
-            "valid": not failures,
-            "attack-failures": [
-                {"partition": failure.partition, "reason": failure.reason} for failure in failures
-            ],
-            "seconds": None,
-            "bytes": None,
-            "partitions": None,
-            "malicious": sorted(malicious),
-            "refused": sorted(malicious.intersection(refused)),
-            "accepted": None,
-            "influence": None,
-            "malicious-influence": None,
-            "true-positive-rate": None,
-            "false-positive-rate": None,
-            "rare": sorted(rare),
-            "rare-false-positive-rate": None,
-            "distance": None,
-            "honest-norm": None,
-        }
+        return DefenceRecord(
+            rule=self.names[0],
+            before=tuple(self.names[1]),
+            tolerated=self.defence.tolerated,
+            attacked=bool(self.attackers(round, malicious)),
+            valid=not failures,
+            attack_failures=tuple(failure.record() for failure in failures),
+            malicious=tuple(sorted(malicious)),
+            refused=tuple(sorted(malicious.intersection(refused))),
+            rare=tuple(sorted(rare)),
+        )
 
     def _cohort(self, round: int, current: Weights, collected: Collected, memory: Memory) -> Cohort:
         return Cohort(
@@ -264,7 +253,7 @@ class AggregationStep:
         caught: int,
         honest_mean: np.ndarray | None,
     ) -> dict[str, Any]:
-        """Return what the round shows of the defence.
+        """Return what the round shows of the defence: fields of its record.
 
         Args:
             defence: of this round.
@@ -278,24 +267,24 @@ class AggregationStep:
         if honest_mean is not None:
             apart = aggregation.update.astype(np.float64) - honest_mean
             shown["distance"] = _finite(np.linalg.norm(apart))
-            shown["honest-norm"] = _finite(np.linalg.norm(honest_mean.astype(np.float64)))
+            shown["honest_norm"] = _finite(np.linalg.norm(honest_mean.astype(np.float64)))
         if caught and not bad.any():  # none came as far as the rule
-            shown |= {"true-positive-rate": 1.0, "malicious-influence": 0.0}
+            shown |= {"true_positive_rate": 1.0, "malicious_influence": 0.0}
         influence = aggregation.influence
         if influence is None:
             return shown
-        shown["influence"] = [round(float(share), 6) for share in influence]
+        shown["influence"] = tuple(round(float(share), 6) for share in influence)
         if bad.any():
-            shown["malicious-influence"] = float(influence[bad].sum())
+            shown["malicious_influence"] = float(influence[bad].sum())
         if not _leaves_out(defence, influence):
             return shown
         accepted = influence > 0
-        shown["accepted"] = partitions[accepted].tolist()
+        shown["accepted"] = tuple(partitions[accepted].tolist())
         if bad.any():
-            shown["true-positive-rate"] = (int((~accepted & bad).sum()) + caught) / (int(bad.sum()) + caught)
-        shown["false-positive-rate"] = _share(~accepted, ~bad)
+            shown["true_positive_rate"] = (int((~accepted & bad).sum()) + caught) / (int(bad.sum()) + caught)
+        shown["false_positive_rate"] = _share(~accepted, ~bad)
         rare = np.isin(partitions, sorted(self.rare - self.malicious))
-        shown["rare-false-positive-rate"] = _share(~accepted, rare)
+        shown["rare_false_positive_rate"] = _share(~accepted, rare)
         return shown
 
     def _statistics(self, defence: Defence, aggregation: Aggregation, collected: Collected) -> np.ndarray:

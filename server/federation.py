@@ -1,9 +1,8 @@
 """The federation of a study: who is sampled, what is sent, which replies count, and how they become the next model."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
@@ -15,6 +14,7 @@ from fedrobust.data.dataset import Problem
 from fedrobust.flower.records import problem_config, weights_record
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.randomness import Purpose, generator
+from fedrobust.runs.record import ClientsRecord, DefenceRecord
 from fedrobust.shares import sample_size
 from server.accumulators import Collector, collector_for
 from server.aggregation_step import AggregationStep, RuleError
@@ -42,20 +42,18 @@ class RoundOutcome:
     failures: tuple[Failure, ...]
     loss: float
     client_seconds: float
-    defence: Mapping[str, Any] | None = None
+    defence: DefenceRecord | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for ``result.json``."""
-        return {
-            "sampled": self.sampled,
-            "trained": self.trained,
-            "failed": len(self.failures),
-            "failures": [
-                {"partition": failure.partition, "reason": failure.reason} for failure in self.failures
-            ],
-            "loss": self.loss if math.isfinite(self.loss) else None,
-            "seconds": self.client_seconds,
-        }
+    def record(self) -> ClientsRecord:
+        """Return what became of the clients, as ``result.json`` holds it."""
+        return ClientsRecord(
+            sampled=self.sampled,
+            trained=self.trained,
+            failed=len(self.failures),
+            failures=tuple(failure.record() for failure in self.failures),
+            loss=self.loss if math.isfinite(self.loss) else None,
+            seconds=self.client_seconds,
+        )
 
 
 @dataclass(frozen=True, eq=False)

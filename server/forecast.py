@@ -1,7 +1,6 @@
 """What a study will cost, from its settings and from trial steps of its clients."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Layout
 from fedrobust.models.recalibration import recalibration_bytes
 from fedrobust.runs.forecast import Forecast, aggregation_bytes, available_memory, check_memory, makespan
+from fedrobust.runs.record import ToleranceRecord
 from fedrobust.training.calibration import peak_memory
 from server.aggregation_step import AggregationStep
 from server.federation import Federation
@@ -51,7 +51,7 @@ def forecast_of(
     dataset: Dataset,
     federation: Federation,
     workers: int,
-    tolerance: Mapping[str, Any],
+    tolerance: ToleranceRecord,
     classifier: Classifier | None = None,
 ) -> Forecast:
     """Return what a round of the study will cost, from the trial steps of its clients.

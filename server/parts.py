@@ -4,7 +4,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from flwr.serverapp import Grid
@@ -17,6 +16,7 @@ from fedrobust.once import once, part
 from fedrobust.poisoning import Goal, Scene
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.forecast import Forecast
+from fedrobust.runs.record import ToleranceRecord
 from fedrobust.simulation.grid import SimulatedGrid
 from fedrobust.study import Study
 from server.aggregation_step import AggregationStep
@@ -126,7 +126,7 @@ class ServerParts:
         )
 
     @part
-    def tolerance(self) -> dict[str, Any]:
+    def tolerance(self) -> ToleranceRecord:
         """How many attackers the defence reckons with, and how often there are more."""
         study = self.study
         return tolerance_of(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,13 +24,19 @@ from fedrobust.runs.events import (
     emit,
 )
 from fedrobust.runs.folder import RunFolder, UnwritableRunError
+from fedrobust.runs.record import (
+    EvaluationRecord,
+    ModelEvaluationRecord,
+    ModelRecord,
+    RunRecord,
+    StudentRecord,
+)
 from fedrobust.runtime import start_tensorflow
 from fedrobust.simulation.grid import SimulatedGrid
 from server.forecast import evaluation_threads
 from server.parts import ServerParts
-from server.recorder import Recorder, described, described_model
+from server.recorder import Recorder, described
 from server.resume import resumed_from
-from server.rounds import UNMEASURED
 from server.stages.distillation import Student
 from server.stages.export import export_student
 
@@ -52,9 +58,9 @@ class Pipeline:
         self.recorder = Recorder(self.experiment.name, self.experiment.to_dict(), parts.remarks())
 
     @property
-    def result(self) -> dict[str, Any]:
+    def record(self) -> RunRecord:
         """What ``result.json`` will hold."""
-        return self.recorder.result
+        return self.recorder.run
 
     def run(self) -> None:
         """Run every stage in turn."""
@@ -69,15 +75,16 @@ class Pipeline:
         parts.check_memory()
         parts.distillation  # noqa: B018  # what is wrong with the student is said before anything is trained
         settings = experiment.model
-        self.result.update(
-            {
-                "tolerance": parts.tolerance,
-                "environment": environment(parts.workers),
-                "dataset": described(parts.study.dataset),
-                "model": described_model(
-                    classifier.name, classifier.layout, settings.weights, settings.image_size
-                ),
-            }
+        self.recorder.note(
+            tolerance=parts.tolerance,
+            environment=environment(parts.workers),
+            dataset=described(parts.study.dataset),
+            model=ModelRecord(
+                name=classifier.name,
+                parameters=classifier.layout.parameters,
+                weights=settings.weights,
+                image_size=settings.image_size,
+            ),
         )
         output = experiment.output
         if output.resume:
@@ -94,8 +101,8 @@ class Pipeline:
         experiment = self.experiment
         folder.write_text("experiment.toml", experiment.to_toml())
         self.parts.study.partition.write(folder.file("partition.json"))
-        folder.write_json("environment.json", self.result["environment"])
-        return Checkpoint(0, weights, weights, -np.inf, experiment.base, self.result)
+        folder.write_json("environment.json", self.record.environment)
+        return Checkpoint(0, weights, weights, -np.inf, experiment.base, self.record.to_json())
 
     def resumed(self, folder: RunFolder) -> Checkpoint:
         """Return where the run in `folder` stopped.
@@ -104,13 +111,13 @@ class Pipeline:
             ConfigError: the study, the data or the partition is another than the run's.
         """
         study = self.parts.study
-        settings, now = self.experiment.to_dict(), self.result["environment"]
+        settings, now = self.experiment.to_dict(), self.record.environment
         state = resumed_from(folder, settings, study.dataset, study.partition, now)
-        self.recorder.go_on(dict(state.result), state.round)
+        self.recorder.go_on(RunRecord.read(state.result), state.round)
         if isinstance(self.parts.grid, SimulatedGrid):
             self.parts.grid.restore(state.clients)
         # A round that was noted but not checkpointed is run again.
-        folder.write_lines("metrics.jsonl", self.result["rounds"])
+        folder.write_lines("metrics.jsonl", [one.plain for one in self.record.rounds])
         return state
 
     def announce(self, folder: RunFolder, state: Checkpoint) -> None:
@@ -128,7 +135,7 @@ class Pipeline:
                 str(folder.path),
                 experiment.federation.rounds,
                 self.parts.summary(),
-                tuple(self.result.get("remarks", ())),
+                self.record.remarks,
                 tuple(name for name, wanted in stages.items() if wanted),
             )
         )
@@ -146,7 +153,7 @@ class Pipeline:
         except KeyboardInterrupt:
             # The report waits for a finished run: whoever pressed a key wants to be gone.
             saved, rounds = self.recorder.saved, self.experiment.federation.rounds
-            self.result["rounds"] = self.result["rounds"][:saved]
+            self.recorder.note(rounds=self.record.rounds[:saved])
             self.recorder.note_status(folder, "stopped", f"stopped after {saved} of {rounds} rounds")
             raise
         except BaseException as error:
@@ -164,7 +171,7 @@ class Pipeline:
         if state.round < self.experiment.federation.rounds:
             self.prepare()
             state = self.parts.rounds(folder).run(state, self.recorder, folder)
-        self.result["model"]["digest"] = state.selected.digest()
+        self.recorder.note_model(digest=state.selected.digest())
         return state.selected
 
     def prepare(self) -> None:
@@ -181,7 +188,7 @@ class Pipeline:
         if known < wanted:
             emit(StageStarted(f"{known} of {wanted} clients have a node: the others take no part"))
         forecast = self.parts.forecast
-        self.result["forecast"] = forecast.to_json()
+        self.recorder.note(forecast=forecast)
         emit(ForecastMade(forecast.line(), forecast.to_json(), forecast.rows()))
         forecast.check()
 
@@ -189,15 +196,15 @@ class Pipeline:
         """Evaluate the selected model, audit it, distil its student, export it."""
         evaluator, auditor = self.parts.evaluator, self.parts.auditor
         emit(StageStarted("measuring the global model"))
-        self.result["model-evaluation"] = self.selected_evaluation(weights)
+        self.recorder.note(model_evaluation=self.selected_evaluation(weights))
         if self.experiment.evaluation.examples:
             save_examples(folder, evaluator.examples(weights))
         folder.write_with("model.keras", evaluator.classifier.deployable(weights).save)
         if auditor is not None:
             emit(StageStarted("auditing the global model"))
-            card = auditor.audited(evaluator, weights, self.result, folder)
+            card = auditor.audited(evaluator, weights, self.record, folder)
             folder.write_json("card.json", card.content)
-            self.result["audit"] = card.content
+            self.recorder.note(audit=card.record)
         if self.parts.distillation is not None:
             self.teach(folder, weights)
 
@@ -209,29 +216,31 @@ class Pipeline:
         student: Student = plan.distilled(evaluator, weights)
         taught = evaluator.of_model(student.classifier)
         emit(StageStarted("measuring the student"))
-        self.result["student"] = {
-            "name": student.classifier.name,
-            "parameters": student.classifier.layout.parameters,
-            **taught.test(student.weights).to_json(),
-            "distillation": student.record,
-            "audit": None,
-        }
+        found = EvaluationRecord.of(taught.test(student.weights))
+        record = StudentRecord(
+            name=student.classifier.name,
+            parameters=student.classifier.layout.parameters,
+            clean=found.clean,
+            robust=found.robust,
+            distillation=student.record,
+        )
+        self.recorder.note(student=record)
         if auditor is not None and self.experiment.audit.student:
             emit(StageStarted("auditing the student"))
             card = auditor.audited_student(
-                taught, student.weights, plan.twin(), evaluator.target(weights), self.result, folder
+                taught, student.weights, plan.twin(), evaluator.target(weights), self.record, folder
             )
             folder.write_json("card-student.json", card.content)
-            self.result["student"]["audit"] = card.content
+            self.recorder.note(student=replace(record, audit=card.record))
         export = self.experiment.export
         if export.enabled:
             emit(StageStarted("exporting the student"))
         formats = export.formats if export.enabled else ()
         records = export_student(folder, taught, student.weights, formats, self.experiment.seed)
         if export.enabled:
-            self.result["export"] = records
+            self.recorder.note(export=records)
 
-    def selected_evaluation(self, weights: Weights) -> dict[str, Any]:
+    def selected_evaluation(self, weights: Weights) -> ModelEvaluationRecord:
         """Return the evaluation of the selected round: the round's own, where it was measured.
 
         The attack's success is None where it did not run as asked in any of the rounds.
@@ -239,27 +248,28 @@ class Pipeline:
         Raises:
             UnmeasurableError: its model answers with numbers that are not finite.
         """
-        rounds, selected = self.result["rounds"], self.result["model"]["selected-round"]
-        chosen = rounds[selected - 1] if selected else UNMEASURED
-        ran = all((entry["defence"] or {}).get("valid", True) for entry in rounds)
-        if chosen["clean"] is not None and (chosen["robust"] or not self.experiment.evaluation.attacks):
-            found = {key: chosen.get(key) for key in ("clean", "robust", "attack-success")}
-            return found if ran else {**found, "attack-success": None}
+        run = self.record
+        selected = run.model.selected_round if run.model else None
+        chosen = run.rounds[selected - 1] if selected else None
+        ran = all(one.valid for one in run.rounds)
+        if chosen and chosen.clean and (chosen.robust or not self.experiment.evaluation.attacks):
+            success = chosen.attack_success if ran else None
+            return ModelEvaluationRecord(clean=chosen.clean, robust=chosen.robust, attack_success=success)
         evaluator = self.parts.evaluator
         try:
-            measured = evaluator.test(weights)
+            measured = EvaluationRecord.of(evaluator.test(weights))
         except NotFiniteError as error:
             raise UnmeasurableError(f"the selected model cannot be measured: {error}") from error
         goal = self.parts.goal if ran else None
         success = None if goal is None else evaluator.success(weights, goal)
-        return {**measured.to_json(), "attack-success": success}
+        return ModelEvaluationRecord(clean=measured.clean, robust=measured.robust, attack_success=success)
 
     def finish(self, folder: RunFolder, status: str, error: str | None = None) -> None:
         """Write ``result.json`` and the report, and tell the listeners."""
         self.recorder.note_status(folder, status, error)
         if self.experiment.output.report:
             write_report(folder.path)
-        emit(StudyFinished(self.result))
+        emit(StudyFinished(self.record))
 
     def give_up(self, folder: RunFolder, error: BaseException) -> None:
         """Finish a study that failed, as far as that can be written: what is told is why it failed."""
@@ -269,7 +279,7 @@ class Pipeline:
             error.add_note(
                 f"its record cannot be written: {plain_text(f'{type(second).__name__}: {second}')}"
             )
-            emit(StudyFinished(self.result))
+            emit(StudyFinished(self.record))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from fedrobust.models.layout import Layout, Weights
 from fedrobust.plain import plain_text
 from fedrobust.reasons import first_reason
 from fedrobust.runs.environment import code_digest
+from fedrobust.runs.record import FailureRecord
 from fedrobust.simulation.exchange import last_line
 
 MOST_EXAMPLES = 2**31
@@ -84,6 +85,10 @@ class Failure:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", plain_text(self.reason))
+
+    def record(self) -> FailureRecord:
+        """Return the failure as ``result.json`` holds it."""
+        return FailureRecord(partition=self.partition, reason=self.reason)
 
 
 class ReplyError(ValueError):

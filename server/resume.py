@@ -1,5 +1,6 @@
 """Where a stopped run goes on, having checked that it is the same study."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fedrobust.atomic import sweep
@@ -10,6 +11,7 @@ from fedrobust.data.partition.drawn import Drawing
 from fedrobust.runs.checkpoint import Checkpoint, differences
 from fedrobust.runs.events import StageStarted, emit
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.record import RunRecord
 
 
 def resumed_from(
@@ -17,7 +19,7 @@ def resumed_from(
     settings: dict[str, Any],
     dataset: Dataset,
     partition: Partition | Drawing,
-    environment: dict[str, Any],
+    environment: Mapping[str, Any],
 ) -> Checkpoint:
     """Return where the run in `folder` stopped.
 
@@ -39,17 +41,20 @@ def resumed_from(
             f"{folder.path}: the run was started with other values of {', '.join(changed)}: a resumed run may "
             "change [engine] and [output] only"
         )
-    before = checkpoint.result
-    if before["dataset"]["digest"] != dataset.digest:
+    before = RunRecord.read(checkpoint.result)
+    digest = before.dataset.digest if before.dataset else ""
+    if digest != dataset.digest:
         raise ConfigError(
             f"{folder.path}: {dataset.name} has digest {dataset.digest[:12]}, the run was started on "
-            f"{before['dataset']['digest'][:12]}: the data changed"
+            f"{digest[:12]}: the data changed"
         )
     if folder.read_table("partition.json").get("hash") != partition.hash:
         raise ConfigError(f"{folder.path}: partition.json is not the partition of this study")
     packages = ("tensorflow", "keras", "numpy")
-    moved = [name for name in packages if before["environment"][name] != environment[name]]
+    moved = [name for name in packages if before.environment.get(name) != environment[name]]
     if moved:
-        versions = ", ".join(f"{name} {before['environment'][name]} -> {environment[name]}" for name in moved)
+        versions = ", ".join(
+            f"{name} {before.environment.get(name)} -> {environment[name]}" for name in moved
+        )
         emit(StageStarted(f"resuming with other packages, so the bits may differ: {versions}"))
     return checkpoint

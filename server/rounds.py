@@ -1,9 +1,8 @@
 """The round loop: from one global model to the next, with everything that a rejected round must not leave behind."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from flwr.app import Message
@@ -16,6 +15,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.runs.checkpoint import Checkpoint
 from fedrobust.runs.events import RoundStarted, emit
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.record import EvaluationRecord, MetricsRecord, ModelRoundRecord, RoundRecord
 from fedrobust.simulation.exchange import exchange
 from fedrobust.simulation.grid import SimulatedGrid
 from server.callbacks import Callback, FinishedRound
@@ -25,9 +25,6 @@ from server.global_models import GlobalModels, shared_out
 from server.recorder import Recorder
 from server.soundness import weights_fault
 from server.stages.evaluation import Evaluator
-
-UNMEASURED: Mapping[str, Any] = {"clean": None, "robust": {}, "validation": None}
-"""What a round's entry has where its model was not measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,17 +118,19 @@ class RoundLoop:
             self.stop_after_failures(recorder, folder, round_record(number, made, began))
         training_seconds = time.perf_counter() - began
         entry = round_record(number, made, began, self.measured(number, made.weights))
-        if not (entry["defence"] or {}).get("valid", True):
-            entry["attack-success"] = None
-        entry["training-seconds"] = training_seconds
+        entry = replace(
+            entry,
+            attack_success=entry.attack_success if entry.valid else None,
+            training_seconds=training_seconds,
+        )
         score, selected, best = self.score(number, entry), state.selected, state.score
         if not made.kept and score >= best:
             selected, best = made.weights, score
-            recorder.result["model"]["selected-round"] = number
+            recorder.note_model(selected_round=number)
         recorder.add_round(entry)
         clients = self.grid.client_states() if isinstance(self.grid, SimulatedGrid) else {}
         reached = Checkpoint(
-            number, made.weights, selected, best, state.base, recorder.result, made.memory, clients
+            number, made.weights, selected, best, state.base, recorder.run.to_json(), made.memory, clients
         )
         # What is told is kept: a round that anyone has heard of is not run again.
         reached.save(folder)
@@ -198,71 +197,70 @@ class RoundLoop:
         known = (federation.registry.knows(node) for federation in self.federations)
         return next((model for model, is_its in enumerate(known) if is_its), -1)
 
-    def stop_after_failures(self, recorder: Recorder, folder: RunFolder, entry: dict[str, Any]) -> None:
+    def stop_after_failures(self, recorder: Recorder, folder: RunFolder, entry: RoundRecord) -> None:
         """Stop the study if `entry` is one failed round in a row too many.
 
         Raises:
             RoundError: it is; the message has the reason of the first of them.
         """
         row = [entry]
-        for before in reversed(recorder.result["rounds"]):
-            if not before.get("failed"):
+        for before in reversed(recorder.run.rounds):
+            if not before.failed:
                 break
             row.append(before)
         if len(row) < min(self.patience, self.rounds):
             return
         self.note_last(recorder, folder, entry)
-        more = "" if len(row) == 1 else f"; and no better in any round up to {entry['round']}"
-        raise RoundError(f"{row[-1]['kept']}{more} (federation.patience = {self.patience})")
+        more = "" if len(row) == 1 else f"; and no better in any round up to {entry.round}"
+        raise RoundError(f"{row[-1].kept}{more} (federation.patience = {self.patience})")
 
-    def note_last(self, recorder: Recorder, folder: RunFolder, entry: dict[str, Any]) -> None:
+    def note_last(self, recorder: Recorder, folder: RunFolder, entry: RoundRecord) -> None:
         """Tell of a round with which the study stops."""
-        recorder.result["rounds"].append(entry)
+        recorder.note(rounds=(*recorder.run.rounds, entry))
         recorder.tell_round(folder, entry)
 
-    def measured(self, number: int, weights: Weights) -> dict[str, Any]:
-        """Return what is measured after round `number`; every ``evaluation.every`` rounds and after the last."""
-        unmeasured: Mapping[str, Any] = {}
+    def measured(self, number: int, weights: Weights) -> RoundRecord:
+        """Return the record of round `number` as far as it is about its model; see `evaluated`."""
+        record = RoundRecord(round=number)
         try:
-            found = self.evaluated(number, weights)
+            record = self.evaluated(record, weights)
         except NotFiniteError as error:  # weights that pass `Evaluator.fault` and overflow on other images
-            found, unmeasured = None, {"unmeasured": str(error)}
-        finished = FinishedRound(number, weights, found)
-        record = {**UNMEASURED, **(found or {}), **unmeasured}
+            record = replace(record, unmeasured=str(error))
+        finished = FinishedRound(number, weights, None if record.clean is None else record)
         for callback in self.callbacks:
-            record |= callback(finished)
+            record = replace(record, **callback(finished))
         return record
 
-    def evaluated(self, number: int, weights: Weights) -> dict[str, Any] | None:
-        """Return the model's metrics on the splits; None in a round that is not measured."""
-        settings, last = self.settings, number == self.rounds
+    def evaluated(self, record: RoundRecord, weights: Weights) -> RoundRecord:
+        """Return `record` with the metrics on the splits: every ``evaluation.every`` rounds, and after the last."""
+        settings, number = self.settings, record.round
+        last = number == self.rounds
         if number % settings.every and not last:
-            return None
+            return record
         attacked = last or not settings.attack_every or number % settings.attack_every == 0
-        chosen = settings.select == "best"
-        validation = {"validation": self.evaluator.validate(weights).to_json()} if chosen else {}
-        return {**validation, **self.evaluator.test(weights, attacked).to_json()}
+        if settings.select == "best":
+            record = replace(record, validation=MetricsRecord.of(self.evaluator.validate(weights)))
+        found = EvaluationRecord.of(self.evaluator.test(weights, attacked))
+        return replace(record, clean=found.clean, robust=found.robust)
 
-    def score(self, number: int, entry: Mapping[str, Any]) -> float:
+    def score(self, number: int, entry: RoundRecord) -> float:
         """Return what decides which round is kept: its number, or its validation AUC."""
         if self.settings.select == "last":
             return float(number)
-        validation = entry["validation"]
-        return -np.inf if validation is None or validation["auc"] is None else float(validation["auc"])
+        validation = entry.validation
+        return -np.inf if validation is None or validation.auc is None else validation.auc
 
 
-def round_record(
-    number: int, made: Made, began: float, measured: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return the entry of one round in ``result.json``; ``models`` has the parts of several global models."""
-    parts = [{"clients": one.to_json(), "defence": one.defence} for one in made.outcomes]
-    whole = parts[0] if len(parts) == 1 else {"clients": together(made.outcomes).to_json(), "defence": None}
-    return {
-        "round": number,
-        **(UNMEASURED if measured is None else measured),
-        **whole,
-        **({} if len(parts) == 1 else {"models": parts}),
-        "kept": made.kept or None,
-        "failed": made.failed,
-        "seconds": time.perf_counter() - began,
-    }
+def round_record(number: int, made: Made, began: float, measured: RoundRecord | None = None) -> RoundRecord:
+    """Return the entry of one round in ``result.json``; `models` has the parts of several global models."""
+    parts = tuple(ModelRoundRecord(clients=one.record(), defence=one.defence) for one in made.outcomes)
+    whole = parts[0] if len(parts) == 1 else ModelRoundRecord(clients=together(made.outcomes).record())
+    return replace(
+        measured or RoundRecord(round=number),
+        clients=whole.clients,
+        defence=whole.defence,
+        models=None if len(parts) == 1 else parts,
+        kept=made.kept or None,
+        failed=made.failed,
+        seconds=time.perf_counter() - began,
+    )

@@ -1,16 +1,15 @@
 """How many attackers a study's defence reckons with, and how often there are more."""
 
-from typing import Any
-
 from scipy.stats import hypergeom
 
 from fedrobust.aggregation import Defence
 from fedrobust.config.sections import Federation
+from fedrobust.runs.record import ToleranceRecord
 from fedrobust.shares import sample_size
 from fedrobust.spec import Spec
 
 
-def tolerance_of(federation: Federation, defence: Defence, tolerated: int, malicious: int) -> dict[str, Any]:
+def tolerance_of(federation: Federation, defence: Defence, tolerated: int, malicious: int) -> ToleranceRecord:
     """Return the study's ``tolerance`` in ``result.json``.
 
     With participation below 1, chance decides how many of the m malicious among N clients are among the n of a round:
@@ -24,28 +23,25 @@ def tolerance_of(federation: Federation, defence: Defence, tolerated: int, malic
         malicious: clients that attack.
 
     Returns:
-        ``clients``: f. ``source``: ``given`` by the study, in ``federation.tolerate`` or as a rule's own f; else
-        ``truth``: the expected number of attackers, rounded up, or its ``quantile`` if the study gives one; no server
-        knows either. ``told``: whether the rule or a pre-aggregator asks for f at all. ``sampled``: n;
-        ``malicious``: m; ``population``: N; ``probability-of-more``: of any one round; None without attackers.
+        f is ``given`` by the study, in ``federation.tolerate`` or as a rule's own f; else it is the ``truth``: the
+        expected number of attackers, rounded up, or its quantile if the study gives one; no server knows either.
     """
     own = any(
         "f" in Spec.parse(each).settings for each in (federation.aggregator, *federation.pre_aggregators)
     )
     reckoned = tolerated if defence.tolerated is None else defence.tolerated
     sampled = sample_size(federation.participation, federation.clients)
-    return {
-        "clients": reckoned,
-        "source": "given" if own or federation.tolerate is not None else "truth",
-        "quantile": federation.tolerate_quantile,
-        "told": defence.tolerated is not None,
-        "sampled": sampled,
-        "malicious": malicious,
-        "population": federation.clients,
-        "probability-of-more": probability_of_more(reckoned, federation.clients, malicious, sampled)
-        if malicious
-        else None,
-    }
+    more = probability_of_more(reckoned, federation.clients, malicious, sampled) if malicious else None
+    return ToleranceRecord(
+        clients=reckoned,
+        source="given" if own or federation.tolerate is not None else "truth",
+        quantile=federation.tolerate_quantile,
+        told=defence.tolerated is not None,
+        sampled=sampled,
+        malicious=malicious,
+        population=federation.clients,
+        probability_of_more=more,
+    )
 
 
 def probability_of_more(tolerated: int, population: int, malicious: int, sampled: int) -> float:

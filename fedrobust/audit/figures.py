@@ -32,16 +32,7 @@ def clinical_record(labels: ArrayLike, logits: ArrayLike, disease: Sequence[int]
     metrics, found = measure(labels, logits), figures(labels, logits, disease)
     others = {name for name in found if name not in SCORES and not name.startswith("recall ")}
     return ClinicalRecord(
-        n=metrics.n,
-        correct=metrics.correct,
-        accuracy=metrics.accuracy,
-        balanced_accuracy=metrics.balanced_accuracy,
-        auc=metrics.auc,
-        recall=metrics.recall,
-        predicted=metrics.predicted,
-        majority_rate=metrics.majority_rate,
-        loss=metrics.loss,
-        interval=IntervalsRecord(**metrics.interval),
+        **vars(MetricsRecord.of(metrics)),
         too_few={
             SCORES.get(name, name): figure.few
             for name, figure in found.items()

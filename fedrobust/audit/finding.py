@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from fedrobust.audit.review import ADVICE
-from fedrobust.runs.record import FindingRecord, to_json
+from fedrobust.runs.record import FindingRecord
 
 
 class Outcome(StrEnum):
@@ -85,11 +85,6 @@ class Finding:
             called=advice.called if advice else None,
             next=advice.next if advice else None,
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the finding as plain data."""
-        plain: dict[str, Any] = to_json(self.record())
-        return plain
 
 
 def share(k: int, n: int) -> str:

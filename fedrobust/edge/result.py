@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,20 +37,6 @@ class EdgeResult:
     def accuracy(self) -> float:
         """Share of images that the file classifies right."""
         return self.metrics.accuracy
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures as plain numbers, lists and dictionaries; ``interval`` is the accuracy's."""
-        metrics = self.metrics.to_json()
-        return {
-            "format": self.format,
-            "file": self.file,
-            "bytes": self.bytes,
-            "accuracy": self.accuracy,
-            "interval": metrics["interval"]["accuracy"],
-            "agreement": self.agreement,
-            "latency_ms": self.latency.to_json(),
-            "metrics": metrics,
-        }
 
 
 def measure_export(

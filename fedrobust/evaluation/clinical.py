@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,17 +41,6 @@ class Figure:
     method: str
     counts: tuple[int, int] | None = None
     few: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figure as plain data; "too-few" is there only where something is."""
-        return {
-            "value": self.value,
-            "interval": None if self.interval is None else list(self.interval),
-            "constant": self.constant,
-            "method": self.method,
-            "counts": None if self.counts is None else list(self.counts),
-            **({} if self.few is None else {"too-few": self.few}),
-        }
 
 
 def share_figure(hits: int, n: int, constant: float | None) -> Figure:

@@ -1,7 +1,7 @@
 """What a classifier's logits are worth on labelled images, with an interval for every figure."""
 
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -48,27 +48,6 @@ class Metrics:
     loss: float
     interval: Intervals
     auc_degrees: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures as plain numbers, lists and dictionaries; what does not exist is None."""
-        auc_limits = self.interval["auc"]
-        return {
-            "n": self.n,
-            "correct": self.correct,
-            "accuracy": self.accuracy,
-            "balanced_accuracy": self.balanced_accuracy,
-            "auc": self.auc,
-            "recall": list(self.recall),
-            "predicted": list(self.predicted),
-            "majority_rate": self.majority_rate,
-            "loss": self.loss,
-            "interval": {
-                "accuracy": list(self.interval["accuracy"]),
-                "balanced_accuracy": list(self.interval["balanced_accuracy"]),
-                "auc": None if auc_limits is None else list(auc_limits),
-                "recall": [None if limits is None else list(limits) for limits in self.interval["recall"]],
-            },
-        }
 
 
 class NotFiniteError(ValueError):

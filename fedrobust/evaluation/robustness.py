@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,16 +25,6 @@ class Robustness:
 
     clean: Metrics
     attacked: Mapping[str, Mapping[str, Metrics]]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data: ``clean`` and ``robust``."""
-        return {
-            "clean": self.clean.to_json(),
-            "robust": {
-                attack: {epsilon: metrics.to_json() for epsilon, metrics in curve.items()}
-                for attack, curve in self.attacked.items()
-            },
-        }
 
 
 @dataclass(frozen=True)

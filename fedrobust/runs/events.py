@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fedrobust.runs.record import FindingRecord, RoundRecord, RunRecord
 
 
 @dataclass(frozen=True)
@@ -78,21 +81,21 @@ class AttackProgressed:
 class CheckFinished:
     """One check of an audit is over; `finding` is its entry in ``card.json``."""
 
-    finding: Mapping[str, Any]
+    finding: "FindingRecord"
 
 
 @dataclass(frozen=True)
 class RoundFinished:
-    """Round `record["round"]` is over; the record is the one in ``result.json``."""
+    """Round `record.round` is over; the record is its entry in ``result.json``."""
 
-    record: Mapping[str, Any]
+    record: "RoundRecord"
 
 
 @dataclass(frozen=True)
 class StudyFinished:
-    """The study is over; `result` is the content of ``result.json``."""
+    """The study is over; `record` is the content of ``result.json``."""
 
-    result: Mapping[str, Any]
+    record: "RunRecord"
 
 
 Event = (

@@ -1,13 +1,14 @@
 """What a round will cost in time, memory and messages, before the first one is run."""
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import psutil
 
 from fedrobust.errors import FedrobustError
-from fedrobust.runs.codec import entry, record, to_json
+from fedrobust.runs.codec import to_json
+from fedrobust.runs.record.parts import ForecastRecord, ToleranceRecord
 
 HEADROOM = 0.9
 """Share of the free memory that a study may plan with."""
@@ -17,28 +18,8 @@ class DoesNotFitError(FedrobustError, ValueError):
     """A study needs more memory than there is; nothing was trained."""
 
 
-@record
-class Forecast:
+class Forecast(ForecastRecord):
     """What a study will cost."""
-
-    rounds: int = entry("of the study")
-    evaluations: int = entry("how many of them are evaluated")
-    workers: int = entry("clients trained at a time")
-    step_seconds: float = entry("one optimisation step on a full batch, with as many at a time as workers")
-    parameters: int = entry("trainable numbers of the model")
-    message_bytes: int = entry("one message, in either direction")
-    clients: int = entry("how many are trained in a round")
-    steps: int = entry("optimisation steps of all of them together")
-    training_seconds: float = entry("from the first message to the new global model")
-    evaluation_seconds: float = entry("one evaluation")
-    memory_bytes: int = entry(
-        "the most that the server's process and its workers hold at once, on this machine"
-    )
-    matrix_bytes: int = entry("the part of it that the aggregation rule needs")
-    available_bytes: int = entry(
-        "what the machine has free for it, including what these processes already hold"
-    )
-    tolerance: Mapping[str, Any] | None = entry("as in ``result.json``", default=None)
 
     def line(self) -> str:
         """Return the forecast as one line."""
@@ -85,26 +66,25 @@ class Forecast:
         ]
 
 
-def attackers(tolerance: Mapping[str, Any]) -> str:
-    """Return a study's ``tolerance`` in words.
+def attackers(tolerance: ToleranceRecord) -> str:
+    """Return a study's tolerance in words.
 
     Example:
-        >>> attackers({"clients": 2, "source": "truth", "told": True, "sampled": 6, "malicious": 6, "population": 20,
-        ...     "probability-of-more": 0.2571})
+        >>> attackers(ToleranceRecord(clients=2, source="truth", sampled=6, malicious=6, population=20,
+        ...     probability_of_more=0.2571))
         '6 of 20 clients; the defence reckons with 2 of the 6 in a round (the truth, which no server knows): there are \
 more in 26 % of rounds'
     """
-    many = tolerance["malicious"]
-    if not many:
+    if not tolerance.malicious:
         return "none"
-    start = f"{many} of {tolerance['population']} clients"
-    if not tolerance["told"]:
+    start = f"{tolerance.malicious} of {tolerance.population} clients"
+    if not tolerance.told:
         return f"{start}; the defence is not told how many"
-    source = " (the truth, which no server knows)" if tolerance["source"] == "truth" else ""
-    more = tolerance["probability-of-more"]
+    source = " (the truth, which no server knows)" if tolerance.source == "truth" else ""
+    more = tolerance.probability_of_more or 0.0
     share = f"{100 * more:.2g} % of" if more >= 0.0001 else "hardly any" if more else "no"
     return (
-        f"{start}; the defence reckons with {tolerance['clients']} of the {tolerance['sampled']} in a round{source}: "
+        f"{start}; the defence reckons with {tolerance.clients} of the {tolerance.sampled} in a round{source}: "
         f"there are more in {share} rounds"
     )
 

@@ -14,7 +14,6 @@ from rich.progress import (
 )
 
 from fedrobust.reasons import first_reason
-from fedrobust.runs.codec import read
 from fedrobust.runs.events import (
     AttackProgressed,
     CheckFinished,
@@ -30,7 +29,7 @@ from fedrobust.runs.events import (
 )
 from fedrobust.runs.forecast import duration
 from fedrobust.runs.outcome import cut_short
-from fedrobust.runs.record import DefenceRecord, FindingRecord, RoundRecord, RunRecord
+from fedrobust.runs.record import DefenceRecord, RoundRecord, RunRecord
 from fedrobust.runs.tolerance import told_in
 from fedrobust.terminal.audit import check_line, verdict_line
 from fedrobust.terminal.figures import scores
@@ -105,12 +104,12 @@ class ConsoleListener:
                     self.task, description=name, completed=event.done, total=total, count=passes
                 )
             case CheckFinished():
-                self._say(check_line(read(FindingRecord, event.finding)))
+                self._say(check_line(event.finding))
             case RoundFinished():
-                self._round(RoundRecord.read(event.record))
+                self._round(event.record)
             case StudyFinished():
                 self.progress.stop()
-                self._end(RunRecord.read(event.result))
+                self._end(event.record)
 
     def _round(self, one: RoundRecord) -> None:
         """Show a round that is over, and what went wrong in it."""

@@ -22,11 +22,11 @@ class AttackSuccess:
     goal: Goal | None
 
     def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
-        """Return ``attack-success``, None where the attack has no aim."""
+        """Return `attack_success`, None where the attack has no aim."""
         if finished.measured is None:
             return {}
         return {
-            "attack-success": None
+            "attack_success": None
             if self.goal is None
             else self.evaluator.success(finished.weights, self.goal)
         }

@@ -21,8 +21,8 @@ class PGDProbe:
     epsilon: float | None
 
     def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
-        """Return ``pgd-probe``, None where clients do not train adversarially."""
+        """Return `pgd_probe`, None where clients do not train adversarially."""
         if finished.measured is None:
             return {}
         probe = None if self.epsilon is None else self.evaluator.probe(finished.weights, self.epsilon)
-        return {"pgd-probe": probe}
+        return {"pgd_probe": probe}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fedrobust.runs.record import EvaluationRecord, WorstClientRecord
 from server.callbacks.callback import FinishedRound
 
 
@@ -21,10 +22,10 @@ class WorstClient:
     mixes: np.ndarray | None
 
     def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
-        """Return ``worst-client``, None for populations that are drawn on demand."""
+        """Return `worst_client`, None for populations that are drawn on demand."""
         if finished.measured is None:
             return {}
-        return {"worst-client": None if self.mixes is None else worst_clients(self.mixes, finished.measured)}
+        return {"worst_client": None if self.mixes is None else worst_clients(self.mixes, finished.measured)}
 
 
 def class_counts(labels: np.ndarray, shards: Sequence[np.ndarray], classes: int) -> np.ndarray:
@@ -32,7 +33,7 @@ def class_counts(labels: np.ndarray, shards: Sequence[np.ndarray], classes: int)
     return np.array([np.bincount(labels[shard], minlength=classes) for shard in shards], np.float64)
 
 
-def worst_clients(mixes: np.ndarray, measured: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def worst_clients(mixes: np.ndarray, measured: EvaluationRecord) -> dict[str, WorstClientRecord]:
     """Return the client whose class mix the model serves worst, clean and at every attack's largest epsilon.
 
     A client's figure is the recall of each class on the test split, weighted by its share of the client's training
@@ -40,21 +41,24 @@ def worst_clients(mixes: np.ndarray, measured: Mapping[str, Any]) -> dict[str, d
 
     Args:
         mixes: (clients, classes), rows that sum to 1.
-        measured: ``clean`` and ``robust`` of a round, with the recall of each class.
+        measured: an evaluation, with the recall of each class.
     """
-    last = {attack: list(curve.items())[-1] for attack, curve in measured["robust"].items() if curve}
+    last = {attack: list(curve.items())[-1] for attack, curve in measured.robust.items() if curve}
+    assert measured.clean is not None  # only rounds with an evaluation are asked about
     tables = {
-        "clean": measured["clean"],
+        "clean": measured.clean,
         **{f"{attack} {name}": metrics for attack, (name, metrics) in last.items()},
     }
     worst = {}
     for name, metrics in tables.items():
-        recall = np.array([np.nan if value is None else value for value in metrics["recall"]])
+        recall = np.array([np.nan if value is None else value for value in metrics.recall])
         known = np.where(np.isnan(recall), 0.0, mixes)
         weight = known.sum(axis=1)
         expected = np.divide(
             np.nan_to_num(recall) @ known.T, weight, out=np.ones_like(weight), where=weight > 0
         )
         client = int(expected.argmin())
-        worst[name] = {"client": client, "accuracy": float(expected[client]), "mean": float(expected.mean())}
+        worst[name] = WorstClientRecord(
+            client=client, accuracy=float(expected[client]), mean=float(expected.mean())
+        )
     return worst

@@ -1,6 +1,5 @@
 """The server's auditor: the checks that end a study."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.models.told import Told
 from fedrobust.runs.events import AttackProgressed, CheckFinished, emit, teller
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.record import DatasetRecord, RunRecord
 from server.callbacks.undefended_snapshot import UNDEFENDED
 from server.stages.evaluation import Evaluator
 
@@ -45,9 +45,7 @@ class Auditor:
     seed: int
     base: Path | None
 
-    def audited(
-        self, evaluator: Evaluator, weights: Weights, result: Mapping[str, Any], folder: RunFolder
-    ) -> Card:
+    def audited(self, evaluator: Evaluator, weights: Weights, run: RunRecord, folder: RunFolder) -> Card:
         """Return the card of the study's global model.
 
         Its control is the model that the study names; else that of the last round before the recipe began.
@@ -55,21 +53,21 @@ class Auditor:
         Args:
             evaluator: of the global model.
             weights: the selected ones.
-            result: the run so far: the data's description, and the rounds that the training was watched in.
+            run: the run so far: the data's description, and the rounds that the training was watched in.
             folder: what attacks find is kept in its ``audit/``.
         """
         before = folder.file(UNDEFENDED)
         control = self.control(evaluator, before if not self.settings.control and before.is_file() else None)
         alike = control is None or control[1].shape == evaluator.victim.shape
-        probes = (entry.get("pgd-probe") for entry in result["rounds"])
+        probes = (one.pgd_probe for one in run.rounds)
         subject = replace(
-            self.subject("global model", evaluator, weights, result),
+            self.subject("global model", evaluator, weights, run),
             control=control if alike else None,
             notes=() if alike else ("the control sees images of another shape: it was left out",),
             trained_on=(self.recipe,) if self.recipe != "plain" else (),
             history=tuple(probe for probe in probes if probe is not None),
         )
-        return self.card(subject, evaluator, result, Path(folder.file("audit")))
+        return self.card(subject, evaluator, run, Path(folder.file("audit")))
 
     def audited_student(
         self,
@@ -77,7 +75,7 @@ class Auditor:
         weights: Weights,
         twin: Weights | None,
         teacher: Target,
-        result: Mapping[str, Any],
+        run: RunRecord,
         folder: RunFolder,
     ) -> Card:
         """Return the card of the study's student.
@@ -87,19 +85,19 @@ class Auditor:
             weights: the student's.
             twin: those of the same network, taught by labels: the control.
             teacher: the global model; its images transfer only if it sees images of the student's shape.
-            result: the run so far.
+            run: the run so far.
             folder: what attacks find is kept in its ``audit-student/``.
         """
         alike = teacher.shape == student.victim.shape
         subject = replace(
-            self.subject("student", student, weights, result),
+            self.subject("student", student, weights, run),
             control=None if twin is None else ("twin taught by labels", student.target(twin)),
             teacher=("global model", teacher) if alike else None,
             notes=()
             if alike
             else ("the global model sees images of another shape: none were transferred from it",),
         )
-        return self.card(subject, student, result, Path(folder.file("audit-student")))
+        return self.card(subject, student, run, Path(folder.file("audit-student")))
 
     def check_control(self, dataset: Dataset) -> None:
         """Refuse a control that cannot be used, before anything is trained.
@@ -132,9 +130,7 @@ class Auditor:
             return self.companion(file, evaluator.dataset)
         return f"{file.name} {file_digest(file)[:8]}", evaluator.target(own)
 
-    def subject(
-        self, what: str, evaluator: Evaluator, weights: Weights, result: Mapping[str, Any]
-    ) -> Subject:
+    def subject(self, what: str, evaluator: Evaluator, weights: Weights, run: RunRecord) -> Subject:
         """Return a model of the study as the subject of an audit, on a sample of the test split."""
         sample = evaluator.dataset.test.sample(self.settings.images)
         return Subject(
@@ -143,11 +139,11 @@ class Auditor:
             images=evaluator.victim.images(sample.images),
             labels=sample.labels,
             digest=weights.digest(),
-            data=described_split(result["dataset"], official(evaluator.dataset)),
+            data=described_split(run.dataset or DatasetRecord(), official(evaluator.dataset)),
             in_training_mode=lambda: training_logits(evaluator, weights, sample.images[:SAMPLE]),
         )
 
-    def card(self, subject: Subject, evaluator: Evaluator, result: Mapping[str, Any], kept: Path) -> Card:
+    def card(self, subject: Subject, evaluator: Evaluator, run: RunRecord, kept: Path) -> Card:
         """Audit `subject` as the study says; what attacks find is kept in the folder `kept`."""
         plan = Plan(
             epsilon=self.settings.epsilon,
@@ -166,19 +162,19 @@ class Auditor:
         )
         return audit(
             evidence,
-            lambda finding: emit(CheckFinished(finding.to_json())),
-            environment=result["environment"],
+            lambda finding: emit(CheckFinished(finding.record())),
+            environment=run.environment,
         )
 
 
-def described_split(dataset: dict[str, Any], official: int | None) -> dict[str, Any]:
+def described_split(dataset: DatasetRecord, official: int | None) -> dict[str, Any]:
     """Return what a card says of the images: the test split of the study's data, and its size if it is official."""
     return {
-        "name": dataset["name"],
-        "digest": dataset["digest"],
+        "name": dataset.name,
+        "digest": dataset.digest,
         "split": "test",
-        "labels": dataset["labels"],
-        "disease": dataset["disease"],
+        "labels": list(dataset.labels),
+        "disease": list(dataset.disease),
         "official": official,
     }
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from fedrobust.edge.export import ExportError, check_exportable
 from fedrobust.errors import ConfigError
 from fedrobust.models.classifier import Classifier, build_classifier
 from fedrobust.models.layout import Weights
+from fedrobust.runs.record import DistillationRecord
 from fedrobust.training.distillation import distil, teach_labels
 from server.stages.evaluation import Evaluator
 
@@ -57,15 +57,15 @@ class DistillationPlan:
             settings.learning_rate,
             self.seed,
         )
-        record = {
-            "images": len(self.images),
-            "source": self.source,
-            "epochs": distilled.epochs,
-            "steps": distilled.metrics["steps"],
-            "temperature": settings.temperature,
-            "loss": distilled.metrics["loss"],
-            "seconds": time.perf_counter() - started,
-        }
+        record = DistillationRecord(
+            images=len(self.images),
+            source=self.source,
+            epochs=distilled.epochs,
+            steps=distilled.metrics["steps"],
+            temperature=settings.temperature,
+            loss=distilled.metrics["loss"],
+            seconds=time.perf_counter() - started,
+        )
         return Student(self.student, distilled.weights, record)
 
     def twin(self) -> Weights | None:
@@ -96,7 +96,7 @@ class Student:
 
     classifier: Classifier
     weights: Weights
-    record: dict[str, Any]
+    record: DistillationRecord
 
 
 def plan_distillation(

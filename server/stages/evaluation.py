@@ -17,6 +17,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.once import once, part
 from fedrobust.poisoning import Goal
+from fedrobust.runs.record import AttackSuccessRecord
 
 NO_CONTROL = "none: the attack adds nothing to an image; compare with a run without it"
 
@@ -143,13 +144,11 @@ class Evaluator:
             return ""
         return "the new model has gradients that are not finite"
 
-    def success(self, weights: Weights, goal: Goal) -> dict[str, Any]:
+    def success(self, weights: Weights, goal: Goal) -> AttackSuccessRecord:
         """Return how often the model gives the answer that an attacker wants.
 
-        Returns:
-            ``n`` images, ``successes`` among them, their ``rate`` with its 95 % ``interval`` (Wilson), and
-            ``without-trigger``, the rate on the same images without what the attacker adds. Where it adds nothing,
-            that is None, and ``control`` says so: only a run without the attack can tell what it did.
+        Where the attacker adds nothing to an image, there is no rate without it, and ``control`` says so: only a run
+        without the attack can tell what it did.
         """
 
         def hits(logits: np.ndarray) -> int:
@@ -163,14 +162,14 @@ class Evaluator:
         plain = None if goal.plain is None or np.array_equal(goal.plain, goal.images) else goal.plain
         shown = unchanged(goal.images) if plain is None else self.clean_logits(weights, goal.images)
         n, successes = len(goal.wanted), hits(shown)
-        return {
-            "n": n,
-            "successes": successes,
-            "rate": successes / n,
-            "interval": list(wilson(successes, n)),
-            "without-trigger": None if plain is None else hits(unchanged(plain)) / n,
-            "control": NO_CONTROL if plain is None else "the same images without the trigger",
-        }
+        return AttackSuccessRecord(
+            n=n,
+            successes=successes,
+            rate=successes / n,
+            interval=wilson(successes, n),
+            without_trigger=None if plain is None else hits(unchanged(plain)) / n,
+            control=NO_CONTROL if plain is None else "the same images without the trigger",
+        )
 
     def examples(self, weights: Weights) -> Examples:
         """Return a few test images under attack, for the report."""

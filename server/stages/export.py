@@ -1,7 +1,6 @@
 """The student's files for edge devices, and what they are worth."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -10,12 +9,13 @@ from fedrobust.edge.export import export
 from fedrobust.edge.result import measure_export
 from fedrobust.models.layout import Weights
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.record import ExportRecord
 from server.stages.evaluation import Evaluator
 
 
 def export_student(
     folder: RunFolder, student: Evaluator, weights: Weights, formats: Sequence[str], seed: int
-) -> list[dict[str, Any]]:
+) -> tuple[ExportRecord, ...]:
     """Write the student's Keras file and its LiteRT files, and return the records of the latter.
 
     Args:
@@ -28,7 +28,7 @@ def export_student(
     model = student.classifier.deployable(weights)
     folder.write_with("student.keras", model.save)
     if not formats:
-        return []
+        return ()
     dataset = student.dataset
     test = dataset.test.images.astype(np.float32) / 255.0
     sample = calibration_sample(dataset.validation, seed)
@@ -37,4 +37,5 @@ def export_student(
     # Files take native images, whatever the space of the study's attacks.
     native = student if student.settings.space == "native" else student.of_model(student.classifier, "native")
     logits = native.answers(weights).test
-    return [measure_export(path, logits, test, dataset.test.labels).to_json() for path in files.values()]
+    measured = (measure_export(path, logits, test, dataset.test.labels) for path in files.values())
+    return tuple(map(ExportRecord.of, measured))

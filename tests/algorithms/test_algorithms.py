@@ -108,7 +108,7 @@ def test_states_depend_on_no_number_of_workers(whole, tmp_path):
 
 def test_a_resumed_run_finds_the_clients_states(whole, tmp_path):
     def stop(event):
-        if isinstance(event, RoundFinished) and event.record["round"] == 2:
+        if isinstance(event, RoundFinished) and event.record.round == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -18,6 +18,7 @@ from fedrobust.evaluation.clinical import figures
 from fedrobust.evaluation.intervals import wilson
 from fedrobust.evaluation.metrics import measure
 from fedrobust.evasion import NotDifferentiableError, Threat
+from fedrobust.runs.record import to_json
 from tests.audit.made_up import EPSILON, SHAPE, result, search
 
 LABELS = np.array([0, 0, 0, 2, 2, 2, 2, 2], np.int32)
@@ -77,7 +78,7 @@ def test_a_card_says_of_what_it_is_and_how_it_was_made(searched):
     }
     assert content["settings"] == {"effort": "standard", "seed": 5, "steps": 50, "queries": 1000}
     assert content["environment"] == {"os": "none"}
-    assert content["checks"] == [finding().to_json()]
+    assert content["checks"] == [to_json(finding().record())]
     assert card.findings == (finding(),)
     assert content["verdict"] == {"word": "robust", "sentence": card.verdict.sentence, "deciding": []}
     assert card.verdict == Verdict.of([finding()], tally(searched))

@@ -190,7 +190,7 @@ def test_the_checks_say_what_they_did_not_do(evidence_of, undefended):
     assert left.outcome is Outcome.NOT_MADE
     assert left.open
     assert not left.failed
-    assert "called" not in left.to_json()
+    assert left.record().called is None
     assert "--effort standard" in left.sentence
 
 
@@ -216,7 +216,7 @@ def test_noise_between_grey_levels_is_found_and_averaged(defended, evidence_of):
     assert evidence.varying["moved"] > 60
     found = deterministic(evidence)
     assert found.failed
-    assert found.to_json()["called"] == "stochastic defence"
+    assert found.record().called == "stochastic defence"
     # The mean of two answers is nearer to the mean of many than one answer is.
     images = evidence.subject.images + np.float32(0.3 / 255)
     images = np.clip(images, 0, 1)

@@ -8,6 +8,7 @@ from fedrobust.edge.interpreter import Interpreter
 from fedrobust.edge.latency import Latency
 from fedrobust.edge.result import measure_export
 from fedrobust.evaluation.metrics import measure
+from fedrobust.runs.record import ExportRecord, to_json
 
 
 def test_a_result_is_that_of_the_files_own_logits(study, exported):
@@ -30,7 +31,7 @@ def test_agreement_is_with_the_model_and_accuracy_with_the_labels(study, exporte
 
 def test_json_is_plain_and_complete(study, exported):
     result = measure_export(exported["dynamic"], study.logits, study.images, study.labels, threads=2, runs=5)
-    record = result.to_json()
+    record = to_json(ExportRecord.of(result))
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert list(record) == [
         *("format", "file", "bytes", "accuracy", "interval"),

@@ -75,13 +75,12 @@ def test_several_labels_of_disease_are_one_probability():
     assert found["sensitivity at 90% specificity"].value == 1.0, "P = 0.6 is above the threshold of 0.5002"
 
 
-def test_few_images_are_said_in_plain_data(draw):
+def test_few_images_are_said(draw):
     labels, logits = drawn(draw, 300)
-    found = {name: figure.to_json() for name, figure in figures(labels, logits).items()}
-    assert not any("too-few" in figure for figure in found.values())
-    found = {name: figure.to_json() for name, figure in figures(labels[:12], logits[:12]).items()}
-    assert found["accuracy"]["too-few"] == "12 in all"
-    assert found["balanced accuracy"]["too-few"] == f"{np.bincount(labels[:12]).min()} of a class"
+    assert not any(figure.few for figure in figures(labels, logits).values())
+    found = figures(labels[:12], logits[:12])
+    assert found["accuracy"].few == "12 in all"
+    assert found["balanced accuracy"].few == f"{np.bincount(labels[:12]).min()} of a class"
     labels = np.repeat([0, 1], [50, 50])
     almost = np.eye(2)[labels] * 5.0
     almost[:3] *= -1

@@ -305,7 +305,7 @@ def test_a_disk_that_takes_nothing_at_all_is_told_too(tmp_path, monkeypatch):
 
 def test_a_stopped_run_says_after_how_many_of_how_many_rounds(tmp_path):
     def stop(event):
-        if isinstance(event, RoundFinished) and event.record["round"] == 1:
+        if isinstance(event, RoundFinished) and event.record.round == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -227,12 +227,12 @@ def test_nothing_hostile_reaches_record_console_or_report(hostile, heard):
     assert len(text) < 100_000
     json.loads(text, parse_constant=lambda name: pytest.fail(name))
     record = next(event.record for event in heard if isinstance(event, RoundFinished))
-    reasons = [failure["reason"] for failure in record["clients"]["failures"]]
+    reasons = [failure.reason for failure in record.clients.failures]
     assert all(reason.isprintable() and len(reason) <= 300 for reason in reasons)
     assert "owned" not in text
     assert hostile.report.exists()
-    assert 0 < record["clients"]["seconds"] < 1000
-    assert 0 < record["clients"]["loss"] < 10
+    assert 0 < record.clients.seconds < 1000
+    assert 0 < record.clients.loss < 10
 
 
 def introduced(message, context, **hospital):

@@ -112,7 +112,7 @@ def test_same_bits_with_any_number_of_workers_and_after_a_stop(tmp_path):
     digest = whole.result["model"]["digest"]
 
     def stopping(event):
-        if isinstance(event, RoundFinished) and event.record["round"] == 2:
+        if isinstance(event, RoundFinished) and event.record.round == 2:
             raise KeyboardInterrupt
 
     study = Experiment.quickstart(**{**SETTINGS, **settings, "engine__workers": 2})
@@ -129,7 +129,7 @@ def test_rules_that_remember_or_ask_the_server_go_on_after_a_stop(tmp_path, rule
     digest = run(tmp_path / "one", **settings).result["model"]["digest"]
 
     def stopping(event):
-        if isinstance(event, RoundFinished) and event.record["round"] == 1:
+        if isinstance(event, RoundFinished) and event.record.round == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

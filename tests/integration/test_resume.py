@@ -202,7 +202,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path, study, undisturbed
     finished = []
     with pytest.raises(KeyboardInterrupt):
         fedrobust.resume(run.path, stop_after(finished))
-    assert finished[0]["round"] == rounds + 1
+    assert finished[0].round == rounds + 1
 
 
 def stop_after(finished):

@@ -76,7 +76,7 @@ def test_a_whole_study_leaves_everything_behind(tmp_path):
     result = run.result
     assert result["status"] == "finished"
     assert [entry["round"] for entry in result["rounds"]] == [1, 2, 3, 4, 5]
-    assert [event.record["round"] for event in events if isinstance(event, RoundFinished)] == [1, 2, 3, 4, 5]
+    assert [event.record.round for event in events if isinstance(event, RoundFinished)] == [1, 2, 3, 4, 5]
     last = result["rounds"][-1]
     assert last["clients"]["trained"] == 4
     assert last["clients"]["failed"] == 0

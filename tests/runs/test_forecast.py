@@ -3,6 +3,7 @@ import dataclasses
 import psutil
 import pytest
 
+from fedrobust.runs.codec import read
 from fedrobust.runs.forecast import (
     DoesNotFitError,
     Forecast,
@@ -14,6 +15,7 @@ from fedrobust.runs.forecast import (
     makespan,
     size,
 )
+from fedrobust.runs.record import ToleranceRecord
 
 GB = 10**9
 
@@ -89,6 +91,7 @@ TOLERANCE = {
     "sampled": 6,
     "malicious": 5,
     "population": 20,
+    "quantile": None,
     "probability-of-more": 0.0,
 }
 
@@ -105,7 +108,7 @@ def test_says_itself_in_rows():
         ("free memory", "8.0 GB"),
     ]
     assert forecast().rows() == rows
-    told = dataclasses.replace(forecast(), tolerance={"malicious": 0})
+    told = dataclasses.replace(forecast(), tolerance=ToleranceRecord())
     assert told.rows() == [*rows, ("attackers", "none")]
 
 
@@ -114,7 +117,7 @@ def test_the_time_of_all_rounds():
 
 
 def test_the_figures_under_the_names_of_the_result():
-    assert dataclasses.replace(forecast(), tolerance=TOLERANCE).to_json() == {
+    assert dataclasses.replace(forecast(), tolerance=read(ToleranceRecord, TOLERANCE)).to_json() == {
         "rounds": 10,
         "evaluations": 5,
         "workers": 2,
@@ -157,7 +160,7 @@ def test_the_figures_under_the_names_of_the_result():
     ],
 )
 def test_attackers_in_words(changes, words):
-    assert attackers({**TOLERANCE, **changes}) == words
+    assert attackers(read(ToleranceRecord, {**TOLERANCE, **changes})) == words
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from fedrobust.runs.record import (
     CardRecord,
     MetricsRecord,
     RecordError,
+    RoundRecord,
     RunRecord,
     json_schema,
 )
@@ -58,7 +59,9 @@ def test_a_run_of_today_is_read_and_written_without_loss(case):
     content = golden(case)
     found = RunRecord.read(content).to_json()
     assert lost(content, found) == []
-    jsonschema.validate(found, json_schema(RunRecord, "a run"))
+    jsonschema.validate(content, json_schema(RunRecord, "a run"))
+    for line in golden(case, "metrics.jsonl"):
+        jsonschema.validate(line, json_schema(RoundRecord, "a round"))
 
 
 @pytest.mark.parametrize(

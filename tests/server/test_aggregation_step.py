@@ -268,11 +268,11 @@ def test_a_round_of_malicious_clients_alone_is_attacked_too(draw, attack):
     replies = collected(draw, 4)
     own = replies.updates.copy()
     told = server.next_weights(1, CURRENT, replies, {})
-    assert (told.record["attacked"], told.record["valid"]) == (True, True)
+    assert (told.record.attacked, told.record.valid) == (True, True)
     assert (replies.updates != own).any(), (
         "what they would have sent stands for the honest updates, and is not sent"
     )
-    assert told.record["distance"] is None, "there is no honest mean"
+    assert told.record.distance is None, "there is no honest mean"
 
 
 @dataclass(frozen=True)
@@ -288,14 +288,14 @@ def test_a_coalition_that_crashes_is_a_failure_of_each_of_its_members(draw):
     own = replies.updates.copy()
     told = server.next_weights(1, CURRENT, replies, {})
     assert told.attack_failures == (Failure(3, "KeyError: 'target'"), Failure(6, "KeyError: 'target'"))
-    assert (told.record["valid"], told.record["attacked"]) == (False, True)
-    assert told.record["attack-failures"][1] == {"partition": 6, "reason": "KeyError: 'target'"}
+    assert (told.record.valid, told.record.attacked) == (False, True)
+    assert told.record.attack_failures[1] == Failure(6, "KeyError: 'target'").record()
     np.testing.assert_array_equal(rule.seen[-1][0], own)
 
 
 # -- Figures -------------------------------------------------------------------------------------------------------
 
-RATES = ("true-positive-rate", "false-positive-rate", "rare-false-positive-rate", "accepted")
+RATES = ("true_positive_rate", "false_positive_rate", "rare_false_positive_rate", "accepted")
 
 
 @pytest.mark.parametrize(
@@ -307,14 +307,14 @@ def test_the_mean_is_at_no_distance_from_the_honest_mean_where_nobody_attacks(ru
     examples = [1, 400, 3, 50, 8, 8, 90, 7]
     with server_identity():
         record = calm.next_weights(1, CURRENT, collected(draw, examples=examples), {}).record
-    assert record["distance"] <= 1e-6
-    assert record["attacked"] is False
-    assert len(record["malicious"]) == 2
-    assert record["true-positive-rate"] is None
+    assert record.distance <= 1e-6
+    assert record.attacked is False
+    assert len(record.malicious) == 2
+    assert record.true_positive_rate is None
     attacked = step(**settings)
     replies = collected(draw, examples=examples, attackers=sorted(attacked.malicious))
     with server_identity():
-        assert attacked.next_weights(1, CURRENT, replies, {}).record["distance"] > 0.1
+        assert attacked.next_weights(1, CURRENT, replies, {}).record.distance > 0.1
 
 
 def test_the_honest_mean_is_that_of_the_honest_clients_weighted_as_the_rule_weights(draw):
@@ -323,34 +323,34 @@ def test_the_honest_mean_is_that_of_the_honest_clients_weighted_as_the_rule_weig
     replies.updates[:] = np.array([[-9.0], [1.0], [5.0]], np.float32)
     record = server.next_weights(1, CURRENT, replies, {}).record
     honest, reached = (1 * 1 + 3 * 5) / 4, (-9 * 100 + 1 * 1 + 3 * 5) / 104
-    assert record["honest-norm"] == pytest.approx(honest * np.sqrt(D))
-    assert record["distance"] == pytest.approx((honest - reached) * np.sqrt(D), rel=1e-6)
+    assert record.honest_norm == pytest.approx(honest * np.sqrt(D))
+    assert record.distance == pytest.approx((honest - reached) * np.sqrt(D), rel=1e-6)
 
 
 @pytest.mark.parametrize("rule", ["mean", "geometric-median", "norm-clipping", "centred-clipping"])
 def test_rules_that_only_weight_have_no_rate_of_those_left_out(rule, draw):
     server = step(federation__aggregator=rule, poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
     record = server.next_weights(1, CURRENT, collected(draw, attackers=[1, 2]), {}).record
-    assert [record[name] for name in RATES] == [None] * 4
-    assert 0 < record["malicious-influence"] < 1
-    assert record["attacked"]
-    assert record["valid"]
+    assert [getattr(record, name) for name in RATES] == [None] * 4
+    assert 0 < record.malicious_influence < 1
+    assert record.attacked
+    assert record.valid
 
 
 @pytest.mark.parametrize("rule", ["median", "trimmed-mean", "rlr"])
 def test_rules_by_coordinate_have_none_either(rule, draw):
     server = step(federation__aggregator=rule, poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
     record = server.next_weights(1, CURRENT, collected(draw, attackers=[1, 2]), {}).record
-    assert [record[name] for name in (*RATES, "influence", "malicious-influence")] == [None] * 6
+    assert [getattr(record, name) for name in (*RATES, "influence", "malicious_influence")] == [None] * 6
 
 
 @pytest.mark.parametrize("rule", ["krum", "multi-krum", "mda"])
 def test_rules_that_choose_have_rates(rule, draw):
     server = step(federation__aggregator=rule, poisoning__attack="sign-flip", poisoning__malicious=[1, 2])
     told = server.next_weights(1, CURRENT, collected(draw, attackers=[1, 2]), {}, refused=[])
-    assert told.record["true-positive-rate"] == 1.0
-    left = 6 - len(told.record["accepted"])
-    assert told.record["false-positive-rate"] == pytest.approx(left / 6)
+    assert told.record.true_positive_rate == 1.0
+    left = 6 - len(told.record.accepted)
+    assert told.record.false_positive_rate == pytest.approx(left / 6)
 
 
 def test_a_choosing_rule_that_lets_everybody_in_left_nobody_out(draw):
@@ -358,7 +358,7 @@ def test_a_choosing_rule_that_lets_everybody_in_left_nobody_out(draw):
     replies = collected(draw)
     server = replace(server, attack=Attack(()))
     record = server.next_weights(1, CURRENT, replies, {}).record
-    assert (record["true-positive-rate"], record["false-positive-rate"]) == (0.0, 0.0)
+    assert (record.true_positive_rate, record.false_positive_rate) == (0.0, 0.0)
 
 
 def test_a_rule_of_ones_own_need_not_say_that_it_chooses(draw):
@@ -366,7 +366,7 @@ def test_a_rule_of_ones_own_need_not_say_that_it_chooses(draw):
         step(poisoning__attack="sign-flip", poisoning__malicious=[1, 2]), defence=Defence(Chooses((0, 3, 4)))
     )
     record = server.next_weights(1, CURRENT, collected(draw, attackers=[1, 2]), {}).record
-    assert (record["true-positive-rate"], record["false-positive-rate"]) == (1.0, 0.5)
+    assert (record.true_positive_rate, record.false_positive_rate) == (1.0, 0.5)
 
 
 @pytest.mark.parametrize("rule", ["mean", "median", "multi-krum"])
@@ -375,10 +375,10 @@ def test_attackers_whose_replies_were_refused_attacked_and_were_left_out(rule, d
         clients=10, federation__aggregator=rule, poisoning__attack="not-finite", poisoning__malicious=[8, 9]
     )
     record = server.next_weights(1, CURRENT, collected(draw), {}, refused=[8, 9]).record
-    assert (record["attacked"], record["malicious"], record["refused"]) == (True, [8, 9], [8, 9])
-    assert (record["true-positive-rate"], record["malicious-influence"]) == (1.0, 0.0)
+    assert (record.attacked, record.malicious, record.refused) == (True, (8, 9), (8, 9))
+    assert (record.true_positive_rate, record.malicious_influence) == (1.0, 0.0)
     honest = server.next_weights(1, CURRENT, collected(draw), {}, refused=[5, 9]).record
-    assert honest["refused"] == [9], "an honest client that is refused is no attacker caught"
+    assert honest.refused == (9,), "an honest client that is refused is no attacker caught"
 
 
 def test_of_some_refused_and_some_left_out_both_count(draw):
@@ -387,9 +387,9 @@ def test_of_some_refused_and_some_left_out_both_count(draw):
         defence=Defence(Chooses((0, 2, 3))),
     )
     record = server.next_weights(1, CURRENT, collected(draw, 9), {}, refused=[9]).record
-    assert record["true-positive-rate"] == pytest.approx(2 / 3), "9 was refused, 1 left out, 2 let in"
-    assert record["false-positive-rate"] == pytest.approx(5 / 7)
-    assert (record["malicious"], record["malicious-influence"]) == ([1, 2, 9], pytest.approx(1 / 3))
+    assert record.true_positive_rate == pytest.approx(2 / 3), "9 was refused, 1 left out, 2 let in"
+    assert record.false_positive_rate == pytest.approx(5 / 7)
+    assert (record.malicious, record.malicious_influence) == ((1, 2, 9), pytest.approx(1 / 3))
 
 
 def test_a_round_in_which_an_attacker_failed_has_no_figures_of_the_defence(draw):
@@ -401,8 +401,8 @@ def test_a_round_in_which_an_attacker_failed_has_no_figures_of_the_defence(draw)
     )
     failure = Failure(8, "TypeError: part")
     record = server.next_weights(1, CURRENT, collected(draw, attackers=[1]), {}, failures=[failure]).record
-    assert (record["valid"], record["attacked"], record["malicious"]) == (False, True, [1, 8])
-    assert record["attack-failures"] == [{"partition": 8, "reason": "TypeError: part"}]
-    nothing = (*RATES, "influence", "malicious-influence", "distance", "honest-norm")
-    assert [record[name] for name in nothing] == [None] * len(nothing)
-    assert record["seconds"] > 0
+    assert (record.valid, record.attacked, record.malicious) == (False, True, (1, 8))
+    assert record.attack_failures == (Failure(8, "TypeError: part").record(),)
+    nothing = (*RATES, "influence", "malicious_influence", "distance", "honest_norm")
+    assert [getattr(record, name) for name in nothing] == [None] * len(nothing)
+    assert record.seconds > 0

@@ -16,6 +16,7 @@ from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.poisoning import Attack
 from server.errors import AttackFailedError
 from server.federation import Aggregated, Federation
+from server.replies import Failure
 
 LAYOUT = Layout(
     (
@@ -183,8 +184,8 @@ def test_an_attacker_that_fails_stops_the_study_in_words(way):
         f"round 1: malicious client 3 failed: {reason}. Its attack did not run"
     )
     assert 'mend poisoning.attack = "sign-flip", or set poisoning.on-failure = "mark"' in str(caught.value)
-    assert caught.value.outcome.defence["valid"] is False
-    assert caught.value.outcome.defence["attack-failures"] == [{"partition": 3, "reason": reason}]
+    assert caught.value.outcome.defence.valid is False
+    assert caught.value.outcome.defence.attack_failures == (Failure(3, reason).record(),)
 
 
 def test_of_several_all_are_noted():
@@ -195,12 +196,12 @@ def test_of_several_all_are_noted():
     }
     replies = [crash(3, "TypeError: b"), reply(0), reply(2), crash(1, "TypeError: a")]
     defence = aggregated(made(**settings), replies).outcome.defence
-    assert defence["attack-failures"] == [
-        {"partition": 1, "reason": "TypeError: a"},
-        {"partition": 3, "reason": "TypeError: b"},
-    ]
-    assert (defence["attacked"], defence["valid"]) == (True, False)
-    assert defence["true-positive-rate"] is None
+    assert defence.attack_failures == (
+        Failure(1, "TypeError: a").record(),
+        Failure(3, "TypeError: b").record(),
+    )
+    assert (defence.attacked, defence.valid) == (True, False)
+    assert defence.true_positive_rate is None
     stopping = made(**{**settings, "poisoning__on_failure": "stop"})
     with pytest.raises(AttackFailedError, match=r"malicious client 1 \(and 1 more\) failed: TypeError: a"):
         aggregated(stopping, replies)
@@ -208,13 +209,13 @@ def test_of_several_all_are_noted():
 
 def test_what_is_no_failure_of_an_attack():
     honest = aggregated(made(**KNOWN), [reply(0), reply(1), crash(2), reply(3)])
-    assert honest.outcome.defence["valid"], "an honest client failed"
+    assert honest.outcome.defence.valid, "an honest client failed"
     early = made(**KNOWN, poisoning__first_round=2)
     told = aggregated(early, [reply(0), reply(1), reply(2), crash(3)]).outcome.defence
-    assert (told["valid"], told["attacked"]) == (True, False), "it does not attack yet"
+    assert (told.valid, told.attacked) == (True, False), "it does not attack yet"
     told = aggregated(made(**KNOWN), [reply(0), reply(1), reply(2), reply(3, np.nan)]).outcome.defence
-    assert (told["valid"], told["attacked"], told["refused"]) == (True, True, [3]), "its reply was refused"
-    assert told["true-positive-rate"] == 1.0
+    assert (told.valid, told.attacked, told.refused) == (True, True, (3,)), "its reply was refused"
+    assert told.true_positive_rate == 1.0
 
 
 def test_a_coalition_that_fails_stops_the_study_too():
@@ -234,7 +235,7 @@ def test_a_coalition_that_fails_stops_the_study_too():
             outcome = caught.value.outcome
         else:
             outcome = aggregated(crashing, replies).outcome
-        assert outcome.defence["valid"] is False
+        assert outcome.defence.valid is False
 
 
 def test_a_round_that_comes_to_nothing_was_attacked_all_the_same():
@@ -243,5 +244,5 @@ def test_a_round_that_comes_to_nothing_was_attacked_all_the_same():
     assert found.weights is None
     assert found.fault.startswith("round 1: 1 of 4 sampled clients are left")
     told = found.outcome.defence
-    assert (told["attacked"], told["valid"], told["refused"]) == (True, True, [1, 2, 3])
-    assert [told[name] for name in ("true-positive-rate", "accepted", "distance")] == [None] * 3
+    assert (told.attacked, told.valid, told.refused) == (True, True, (1, 2, 3))
+    assert [getattr(told, name) for name in ("true_positive_rate", "accepted", "distance")] == [None] * 3

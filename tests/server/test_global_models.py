@@ -102,12 +102,12 @@ def test_models_that_cannot_be_evaluated_together_are_all_kept():
 
 def test_the_record_has_the_whole_and_the_parts():
     record = round_record(2, made(Group((0, 1)), Group((2, 3), step=4.0), order=(0, 2, 3)), 0.0)
-    assert (record["clients"]["sampled"], record["clients"]["trained"], record["clients"]["loss"]) == (
+    assert (record.clients.sampled, record.clients.trained, record.clients.loss) == (
         4,
         3,
         3.0,
     )
-    assert [part["clients"]["trained"] for part in record["models"]] == [1, 2]
+    assert [part.clients.trained for part in record.models] == [1, 2]
 
 
 def test_strangers_go_to_the_first_model_which_refuses_them():

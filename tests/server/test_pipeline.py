@@ -1,5 +1,7 @@
 """The stages of a study in their order, what each is handed, and what is written: with stand-ins, untrained."""
 
+import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,10 +19,25 @@ from small_study import (
 
 import server.parts
 import server.pipeline
-from fedrobust.evaluation.metrics import NotFiniteError
+from fedrobust.evaluation.metrics import NotFiniteError, measure
+from fedrobust.evaluation.robustness import Robustness
 from fedrobust.runs.checkpoint import Checkpoint
 from fedrobust.runs.events import ForecastMade, StageStarted, StudyFinished, StudyResumed, StudyStarted
 from fedrobust.runs.folder import RunFolder, UnwritableRunError
+from fedrobust.runs.record import (
+    AttackSuccessRecord,
+    CardRecord,
+    DefenceRecord,
+    DistillationRecord,
+    ExportRecord,
+    MetricsRecord,
+    ModelEvaluationRecord,
+    ModelRecord,
+    RoundRecord,
+    StudentRecord,
+    ToleranceRecord,
+)
+from fedrobust.runs.record.card import ThreatRecord, VerdictRecord
 from server.parts import ServerParts
 from server.pipeline import Pipeline, UnmeasurableError, save_examples, writing
 
@@ -36,6 +53,23 @@ def stub(monkeypatch):
             monkeypatch.setattr(server.pipeline, name, function)
 
     return put
+
+
+METRICS = measure([0, 1, 1], [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+MEASURED = Robustness(METRICS, {"fgsm": {"0.01": METRICS}})
+CLEAN, ROBUST = MetricsRecord.of(METRICS), {"fgsm": {"0.01": MetricsRecord.of(METRICS)}}
+FOUND = ModelEvaluationRecord(clean=MetricsRecord(accuracy=0.75))
+TAUGHT = DistillationRecord(loss=1.0)
+FILES = (ExportRecord(file="a.tflite"),)
+
+
+def card(word) -> SimpleNamespace:
+    """Return an audit's card with that verdict."""
+    record = CardRecord(verdict=VerdictRecord(word=word), threat=ThreatRecord(norm="linf"))
+    return SimpleNamespace(record=record, content={"verdict": word})
+
+
+CARD, STUDENTS_CARD = card("robust"), card("not robust")
 
 
 def pipeline(images=None, ready=(), **settings) -> Pipeline:
@@ -103,7 +137,7 @@ def begun(stub, monkeypatch, tmp_path):
             "initial": (CLASSIFIER, weights(1.0)),
             "auditor": SimpleNamespace(check_control=noting(calls, "control")),
             "check_memory": noting(calls, "memory"),
-            "tolerance": {"clients": 1},
+            "tolerance": ToleranceRecord(clients=1),
         }
         settings = {
             "name": "made-up",
@@ -130,28 +164,24 @@ def test_everything_is_checked_before_a_folder_is_made_and_handed_over(begun, tm
         ("memory",),
     ]
     assert stages(told) == ["loading the data", "building the model"]
-    assert done.result["tolerance"] == {"clients": 1}
-    assert done.result["environment"] == {**VERSIONS, "workers": 0}
-    assert done.result["dataset"]["name"] == "made-up"
-    assert done.result["model"] == {
-        "name": "net",
-        "parameters": 2,
-        "weights": "random",
-        "image-size": done.experiment.model.image_size,
-        "selected-round": None,
-    }
+    assert done.record.tolerance == ToleranceRecord(clients=1)
+    assert done.record.environment == {**VERSIONS, "workers": 0}
+    assert done.record.dataset.name == "made-up"
+    assert done.record.model == ModelRecord(
+        name="net", parameters=2, weights="random", image_size=done.experiment.model.image_size
+    )
     ((name, folder, state),) = calls[4:]
     assert (name, folder.path) == ("run_in", tmp_path / "run")
     assert (state.round, state.score, state.base, state.result) == (
         0,
         -np.inf,
         done.experiment.base,
-        done.result,
+        done.record.to_json(),
     )
     assert state.weights.digest() == state.selected.digest() == weights(1.0).digest()
     assert (folder.path / "experiment.toml").read_text() == done.experiment.to_toml()
     assert folder.read_json("partition.json") == {"hash": "f" * 8}
-    assert folder.read_json("environment.json") == done.result["environment"]
+    assert folder.read_json("environment.json") == done.record.environment
 
 
 def test_a_student_is_planned_before_anything_is_trained(begun):
@@ -179,7 +209,7 @@ def test_a_resumed_study_goes_on_from_its_checkpoint(begun, tmp_path, told):
     first, calls = begun()
     first.run()
     noted = {
-        **first.result,
+        **first.record.to_json(),
         "status": "stopped",
         "error": "stopped after 2 of 9 rounds",
         "seconds": 5.0,
@@ -197,12 +227,14 @@ def test_a_resumed_study_goes_on_from_its_checkpoint(begun, tmp_path, told):
     _, folder, state = calls[-1]
     assert folder.path == kept.path
     assert (state.round, state.score, state.weights.digest()) == (2, 0.75, weights(4.0).digest())
-    assert again.result["resumed-after"] == [1, 2]
-    assert (again.result["status"], again.result["error"]) == ("running", None)
-    assert again.result["rounds"] == [{"round": 1}, {"round": 2}]
-    assert again.result["environment"] == {**VERSIONS, "workers": 0}
+    record = again.record
+    assert record.resumed_after == (1, 2)
+    assert (record.status, record.error) == ("running", None)
+    assert record.rounds == (RoundRecord(round=1), RoundRecord(round=2))
+    assert record.environment == {**VERSIONS, "workers": 0}
     assert again.recorder.started == 95.0, "the seconds of before count"
-    assert (kept.path / "metrics.jsonl").read_text() == '{"round": 1}\n{"round": 2}\n'
+    lines = (kept.path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [one.plain for one in record.rounds]
     assert stages(told) == [
         "loading the data",
         "building the model",
@@ -234,7 +266,7 @@ def test_listeners_are_told_that_a_study_begins_or_goes_on(told, resume, audit, 
     export = done.experiment.export.model_copy(update={"enabled": exported})
     done.experiment = done.experiment.model_copy(update={"export": export})
     with_parts(done.parts, summary=lambda: "a line")
-    done.result["remarks"] = ["mind this"]
+    done.recorder.note(remarks=("mind this",))
     done.announce(SimpleNamespace(path="runs/made-up"), SimpleNamespace(round=4))
     began = StudyStarted("made-up", "runs/made-up", 9, "a line", ("mind this",), after)
     assert told == [began, *([StudyResumed(4)] if resume else [])]
@@ -260,7 +292,7 @@ def test_a_study_is_saved_federated_concluded_finished_and_tidied(stub, tmp_path
     assert order == [("federate", folder, state), ("conclude", folder, "selected"), ("discard", folder)]
     assert done.recorder.saved == 4
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["round-000004.npz"]
-    assert (done.result["status"], done.result["error"]) == ("finished", None)
+    assert (done.record.status, done.record.error) == ("finished", None)
 
 
 def test_a_study_that_is_stopped_keeps_the_rounds_that_are_saved(stub, tmp_path):
@@ -268,12 +300,12 @@ def test_a_study_that_is_stopped_keeps_the_rounds_that_are_saved(stub, tmp_path)
         raise KeyboardInterrupt
 
     done, order, folder, state = ran(stub, tmp_path, conclude=stop)
-    done.result["rounds"] = [{"round": number} for number in range(1, 7)]
+    done.recorder.note(rounds=tuple(RoundRecord(round=number) for number in range(1, 7)))
     with pytest.raises(KeyboardInterrupt):
         done.run_in(folder, state)
     assert folder.result()["error"] == "stopped after 4 of 9 rounds"
     assert folder.result()["status"] == "stopped"
-    assert len(done.result["rounds"]) == 4
+    assert len(done.record.rounds) == 4
     assert ("discard", folder) not in order
 
 
@@ -297,7 +329,7 @@ def test_a_full_disk_is_the_reason_of_the_failure(stub, tmp_path):
     done, _, folder, state = ran(stub, tmp_path, federate=full)
     with pytest.raises(UnwritableRunError, match="disk full"):
         done.run_in(folder, state)
-    assert done.result["error"].startswith(
+    assert done.record.error.startswith(
         f"UnwritableRunError: {tmp_path}: a file of the run cannot be written"
     )
 
@@ -313,17 +345,15 @@ def test_the_rounds_that_are_left_are_run_and_the_selected_weights_returned():
     seen = []
     rounds = SimpleNamespace(run=noting(seen, "run", state_after(4)))
     done = pipeline(ready={"rounds": noting(seen, "rounds", rounds)}, federation__rounds=4)
-    done.result["model"] = {}
     done.prepare = noting(seen, "prepare")
     state = state_after(2)
     found = done.federate("folder", state)
     assert seen == [("prepare",), ("rounds", "folder"), ("run", state, done.recorder, "folder")]
-    assert found.digest() == weights(104).digest() == done.result["model"]["digest"]
+    assert found.digest() == weights(104).digest() == done.record.model.digest
 
 
 def test_a_study_whose_rounds_are_over_asks_no_client():
     done = pipeline(ready={"rounds": None}, federation__rounds=4)
-    done.result["model"] = {}
     done.prepare = None
     assert done.federate("folder", state_after(4)).digest() == weights(104).digest()
 
@@ -348,9 +378,10 @@ class Forecast:
 
 def test_clients_get_ready_and_the_costs_are_told_before_the_first_round(told):
     registry = SimpleNamespace(refused=("node 7 is late",), partitions=np.arange(3))
-    done = pipeline(ready={"registry": registry, "forecast": Forecast()}, federation__clients=4)
+    forecast = Forecast()
+    done = pipeline(ready={"registry": registry, "forecast": forecast}, federation__clients=4)
     done.prepare()
-    assert done.result["forecast"] == {"seconds": 3}
+    assert done.record.forecast is forecast
     assert told == [
         StageStarted("preparing the clients"),
         StageStarted("a node is left out: node 7 is late"),
@@ -366,7 +397,7 @@ def test_a_round_that_does_not_fit_is_told_and_refused(told):
     with pytest.raises(MemoryError):
         done.prepare()
     assert stages(told) == ["preparing the clients"]
-    assert done.result["forecast"] == {"seconds": 3}, "what does not fit is told, too"
+    assert done.record.forecast is forecast, "what does not fit is told, too"
 
 
 # -- After the rounds ----------------------------------------------------------------------------------------------
@@ -378,9 +409,9 @@ def concluded(stub, tmp_path, **settings):
     student = SimpleNamespace(
         classifier=SimpleNamespace(name="small", layout=SimpleNamespace(parameters=9)),
         weights="taught",
-        record={"loss": 1},
+        record=TAUGHT,
     )
-    taught = SimpleNamespace(test=lambda given: SimpleNamespace(to_json=lambda: {"clean": given}))
+    taught = SimpleNamespace(test=lambda given: MEASURED)
     evaluator = SimpleNamespace(
         classifier=SimpleNamespace(deployable=lambda given: saving(f"model of {given}")),
         examples=noting(seen, "examples", "shown"),
@@ -388,8 +419,8 @@ def concluded(stub, tmp_path, **settings):
         target=noting(seen, "teacher", "teacher"),
     )
     auditor = SimpleNamespace(
-        audited=noting(seen, "audited", SimpleNamespace(content={"verdict": "robust"})),
-        audited_student=noting(seen, "audited student", SimpleNamespace(content={"verdict": "fragile"})),
+        audited=noting(seen, "audited", CARD),
+        audited_student=noting(seen, "audited student", STUDENTS_CARD),
     )
     plan = SimpleNamespace(
         distilled=noting(seen, "distilled", student), twin=noting(seen, "twin", "twin weights")
@@ -400,12 +431,12 @@ def concluded(stub, tmp_path, **settings):
         auditor=auditor if done.experiment.audit.enabled else None,
         distillation=plan if done.experiment.distillation.enabled else None,
     )
-    done.selected_evaluation = noting(seen, "measured", {"clean": 1})
-    stub(save_examples=noting(seen, "saved"), export_student=noting(seen, "export", [{"file": "a.tflite"}]))
+    done.selected_evaluation = noting(seen, "measured", FOUND)
+    stub(save_examples=noting(seen, "saved"), export_student=noting(seen, "export", FILES))
     folder = RunFolder(tmp_path)
     done.conclude(folder, "selected")
     return SimpleNamespace(
-        result=done.result,
+        record=done.record,
         experiment=done.experiment,
         seen=seen,
         folder=folder,
@@ -426,11 +457,11 @@ NONE = {
 def test_without_more_the_model_is_measured_and_written(stub, tmp_path, told):
     done = concluded(stub, tmp_path, **NONE)
     assert done.seen == [("measured", "selected")]
-    assert done.result["model-evaluation"] == {"clean": 1}
+    assert done.record.model_evaluation == FOUND
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
     assert done.folder.file("model.keras").read_text() == "model of selected"
     assert stages(told) == ["measuring the global model"]
-    assert (done.result["audit"], done.result["student"]) == (None, None)
+    assert (done.record.audit, done.record.student) == (None, None)
 
 
 def test_examples_and_the_card_are_written(stub, tmp_path, told):
@@ -438,9 +469,10 @@ def test_examples_and_the_card_are_written(stub, tmp_path, told):
     assert done.seen[1:] == [
         ("examples", "selected"),
         ("saved", done.folder, "shown"),
-        ("audited", done.evaluator, "selected", done.result, done.folder),
+        ("audited", done.evaluator, "selected", replace(done.record, audit=None), done.folder),
     ]
-    assert done.result["audit"] == done.folder.read_json("card.json") == {"verdict": "robust"}
+    assert done.record.audit == CARD.record
+    assert done.folder.read_json("card.json") == CARD.content
     assert stages(told) == ["measuring the global model", "auditing the global model"]
 
 
@@ -456,23 +488,26 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
     }
     done = concluded(stub, tmp_path, **settings)
     formats = done.experiment.export.formats if exported else ()
+    unaudited = replace(done.record.student, audit=None)
+    before = replace(done.record, student=unaudited, export=())
     assert done.seen[2:] == [
         ("distilled", done.evaluator, "selected"),
         ("evaluator", done.student.classifier),
         ("twin",),
         ("teacher", "selected"),
-        ("audited student", done.taught, "taught", "twin weights", "teacher", done.result, done.folder),
+        ("audited student", done.taught, "taught", "twin weights", "teacher", before, done.folder),
         ("export", done.folder, done.taught, "taught", formats, 5),
     ]
-    assert done.result["student"] == {
-        "name": "small",
-        "parameters": 9,
-        "clean": "taught",
-        "distillation": {"loss": 1},
-        "audit": {"verdict": "fragile"},
-    }
-    assert done.result["export"] == ([{"file": "a.tflite"}] if exported else [])
-    assert done.folder.read_json("card-student.json") == {"verdict": "fragile"}
+    assert done.record.student == StudentRecord(
+        name="small",
+        parameters=9,
+        clean=CLEAN,
+        robust=ROBUST,
+        distillation=TAUGHT,
+        audit=STUDENTS_CARD.record,
+    )
+    assert done.record.export == (FILES if exported else ())
+    assert done.folder.read_json("card-student.json") == STUDENTS_CARD.content
     assert stages(told)[2:] == [
         "distilling the student",
         "measuring the student",
@@ -485,15 +520,20 @@ def test_a_student_is_audited_only_where_the_study_says_so(stub, tmp_path, told)
     settings = {**NONE, "audit__enabled": True, "distillation__enabled": True}
     done = concluded(stub, tmp_path, **settings)
     assert [step[0] for step in done.seen[2:]] == ["distilled", "evaluator", "export"]
-    assert done.result["student"]["audit"] is None
+    assert done.record.student.audit is None
     assert not done.folder.file("card-student.json").exists()
 
 
 # -- The selected round --------------------------------------------------------------------------------------------
 
 
-def entry(clean="first", robust="curve", defence=None, **more):
-    return {"clean": clean, "robust": {"fgsm": robust} if robust else {}, "defence": defence, **more}
+FIRST, SECOND = MetricsRecord(accuracy=0.25), MetricsRecord(accuracy=0.5)
+CURVE = {"fgsm": {"0.01": MetricsRecord(accuracy=0.125)}}
+SUCCESS, ANOTHER = AttackSuccessRecord(rate=0.5), AttackSuccessRecord(rate=0.25)
+
+
+def entry(clean=FIRST, robust=CURVE, defence=None, success=None) -> RoundRecord:
+    return RoundRecord(round=1, clean=clean, robust=robust, defence=defence, attack_success=success)
 
 
 def selected(number, rounds, aim="aim", error=None, **settings):
@@ -504,31 +544,32 @@ def selected(number, rounds, aim="aim", error=None, **settings):
         asked.append(weights)
         if error:
             raise error
-        return SimpleNamespace(to_json=lambda: {"clean": "clean", "robust": {"fgsm": "curve"}})
+        return MEASURED
 
-    judge = SimpleNamespace(test=test, success=lambda weights, goal: f"success of {weights} at {goal}")
+    judge = SimpleNamespace(
+        test=test, success=lambda *given: ANOTHER if given == ("weights", "aim") else None
+    )
     done = pipeline(ready={"evaluator": judge, "goal": aim}, **settings)
-    done.result["rounds"] = rounds
-    done.result["model"] = {"selected-round": number}
+    done.recorder.note(rounds=tuple(rounds))
+    done.recorder.note_model(selected_round=number)
     return done.selected_evaluation("weights"), asked == ["weights"]
 
 
-ANEW = {"clean": "clean", "robust": {"fgsm": "curve"}}
+def evaluation(clean=FIRST, robust=CURVE, success=None) -> ModelEvaluationRecord:
+    return ModelEvaluationRecord(clean=clean, robust=robust, attack_success=success)
 
 
 def test_the_selected_rounds_own_figures_are_taken():
-    rounds = [entry(), entry("second", **{"attack-success": 0.5}), entry("third")]
-    own = {"clean": "second", "robust": {"fgsm": "curve"}, "attack-success": 0.5}
-    assert selected(2, rounds) == (own, False)
-    assert selected(1, rounds) == ({**own, "clean": "first", "attack-success": None}, False)
+    rounds = [entry(), entry(SECOND, success=SUCCESS), entry()]
+    assert selected(2, rounds) == (evaluation(SECOND, success=SUCCESS), False)
+    assert selected(1, rounds) == (evaluation(), False)
 
 
 def test_where_it_was_not_measured_or_not_attacked_it_is_measured():
-    for rounds in ([entry(None)], [entry(robust="")]):
-        assert selected(1, rounds) == ({**ANEW, "attack-success": "success of weights at aim"}, True)
-        assert selected(1, rounds, aim=None) == ({**ANEW, "attack-success": None}, True)
-    own = {"clean": "first", "robust": {}, "attack-success": None}
-    assert selected(1, [entry(robust="")], evaluation__attacks=[]) == (own, False)
+    for rounds in ([entry(None)], [entry(robust={})]):
+        assert selected(1, rounds) == (evaluation(CLEAN, ROBUST, ANOTHER), True)
+        assert selected(1, rounds, aim=None) == (evaluation(CLEAN, ROBUST), True)
+    assert selected(1, [entry(robust={})], evaluation__attacks=[]) == (evaluation(robust={}), False)
 
 
 def test_without_a_selected_round_the_weights_are_measured():
@@ -536,19 +577,12 @@ def test_without_a_selected_round_the_weights_are_measured():
 
 
 def test_an_attack_that_did_not_run_in_some_round_has_no_success():
-    good, bad = {"valid": True}, {"valid": False}
-    for defences, ran in (
-        ((None, good), True),
-        (({}, good), True),
-        ((good, bad), False),
-        ((bad, good), False),
-    ):
-        rounds = [entry(defence=defence, **{"attack-success": 0.5}) for defence in defences]
-        assert selected(1, rounds)[0]["attack-success"] == (0.5 if ran else None)
-        assert selected(1, rounds)[0]["clean"] == "first"
-        rounds[0]["clean"] = None
-        found = selected(1, rounds)[0]
-        assert found["attack-success"] == ("success of weights at aim" if ran else None)
+    good, bad = DefenceRecord(), DefenceRecord(valid=False)
+    for defences, ran in (((None, good), True), ((good, bad), False), ((bad, good), False)):
+        rounds = [entry(defence=defence, success=SUCCESS) for defence in defences]
+        assert selected(1, rounds)[0] == evaluation(success=SUCCESS if ran else None)
+        rounds[0] = replace(rounds[0], clean=None)
+        assert selected(1, rounds)[0].attack_success == (ANOTHER if ran else None)
 
 
 def test_a_selected_model_without_numbers_ends_the_study():
@@ -589,18 +623,18 @@ def ended(stub, monkeypatch, told):
         monkeypatch.setattr("server.recorder.time", SimpleNamespace(perf_counter=lambda: 12.0))
         stub(write_report=reports.append)
         act(done)
-        assert done.result["seconds"] == 2.0
-        return done.result, reports
+        assert done.record.seconds == 2.0
+        return done.record, reports
 
     return end
 
 
 def test_a_finished_study_is_written_reported_and_told(ended, told):
     folder = Folder()
-    result, reports = ended(lambda done: done.finish(folder, "finished"))
-    assert (result["status"], result["error"]) == ("finished", None)
-    assert folder.written == [("json", "result.json", result)]
-    assert told == [StudyFinished(result)]
+    record, reports = ended(lambda done: done.finish(folder, "finished"))
+    assert (record.status, record.error) == ("finished", None)
+    assert folder.written == [("json", "result.json", record.to_json())]
+    assert told == [StudyFinished(record)]
     assert reports == ["runs/made-up"]
 
 
@@ -610,15 +644,15 @@ def test_without_a_report_none_is_written(ended):
 
 def test_a_failed_study_says_why(ended, told):
     folder, error = Folder(), ValueError("no\n class 7")
-    result, _ = ended(lambda done: done.give_up(folder, error))
-    assert (result["status"], result["error"]) == ("failed", "ValueError: no class 7")
-    assert folder.written == [("whatever", "result.json", result)]
-    assert told == [StudyFinished(result)]
+    record, _ = ended(lambda done: done.give_up(folder, error))
+    assert (record.status, record.error) == ("failed", "ValueError: no class 7")
+    assert folder.written == [("whatever", "result.json", record.to_json())]
+    assert told == [StudyFinished(record)]
     assert not hasattr(error, "__notes__")
 
 
 def test_a_failed_study_whose_record_cannot_be_written_is_told_all_the_same(ended, told):
     error = ValueError("no class 7")
-    result, _ = ended(lambda done: done.give_up(Folder("whatever"), error))
+    record, _ = ended(lambda done: done.give_up(Folder("whatever"), error))
     assert error.__notes__ == ["its record cannot be written: OSError: disk full"]
-    assert told == [StudyFinished(result)]
+    assert told == [StudyFinished(record)]

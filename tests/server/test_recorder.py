@@ -1,18 +1,18 @@
 """What a study notes of itself."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 from small_study import dataset
 
 import server.recorder
 from fedrobust.config import Experiment
-from fedrobust.models.layout import Entry, Layout
-from fedrobust.runs.record import SCHEMA
-from server.recorder import Recorder, described, described_model
+from fedrobust.runs.record import ModelRecord, RoundRecord, RunRecord, to_json
+from server.recorder import Recorder, described
 
 
 def test_the_entry_of_a_data_set():
-    assert described(dataset()) == {
+    assert to_json(described(dataset())) == {
         "name": "made-up",
         "source": "this file",
         "licence": "none",
@@ -26,21 +26,10 @@ def test_the_entry_of_a_data_set():
     }
 
 
-def test_the_entry_of_a_model():
-    layout = Layout((Entry("kernel", (2, 3), "trainable"), Entry("norm/moving_mean", (3,), "statistic")))
-    assert described_model("net", layout, "imagenet", 64) == {
-        "name": "net",
-        "parameters": 6,
-        "weights": "imagenet",
-        "image-size": 64,
-        "selected-round": None,
-    }
-
-
 def test_a_new_study_has_nothing_to_show():
     experiment = Experiment.of(name="made-up")
-    assert Recorder(experiment.name, experiment.to_dict(), ["mind this"]).result == {
-        "schema": SCHEMA,
+    assert Recorder(experiment.name, experiment.to_dict(), ["mind this"]).run.to_json() == {
+        "schema": 2,
         "status": "running",
         "error": None,
         "name": "made-up",
@@ -49,6 +38,11 @@ def test_a_new_study_has_nothing_to_show():
         "resumed-after": [],
         "tolerance": None,
         "remarks": ["mind this"],
+        "environment": {},
+        "dataset": None,
+        "model": None,
+        "forecast": None,
+        "model-evaluation": None,
         "audit": None,
         "student": None,
         "export": [],
@@ -56,25 +50,27 @@ def test_a_new_study_has_nothing_to_show():
     }
 
 
+def test_what_is_noted_of_the_model_stays_beside_what_was_noted_before():
+    recorder = Recorder("study", {}, [])
+    recorder.note_model(name="net")
+    recorder.note_model(selected_round=3)
+    assert recorder.run.model == ModelRecord(name="net", selected_round=3)
+
+
 def test_a_resumed_study_goes_on_with_its_record_and_its_seconds(monkeypatch):
     monkeypatch.setattr(server.recorder, "time", SimpleNamespace(perf_counter=lambda: 100.0))
     recorder = Recorder("study", Experiment.of().to_dict(), [])
-    recorder.result["environment"] = "now"
-    before = {
-        "status": "stopped",
-        "error": "stopped after 2 of 9 rounds",
-        "environment": "then",
-        "seconds": 5.0,
-        "rounds": [{"round": 1}, {"round": 2}],
-        "resumed-after": [1],
-        "remarks": ["mind this"],
-    }
+    recorder.note(environment={"when": "now"})
+    before = RunRecord(
+        status="stopped",
+        error="stopped after 2 of 9 rounds",
+        environment={"when": "then"},
+        seconds=5.0,
+        rounds=(RoundRecord(round=1), RoundRecord(round=2)),
+        resumed_after=(1,),
+        remarks=("mind this",),
+    )
     recorder.go_on(before, 2)
-    assert recorder.result == {
-        **before,
-        "status": "running",
-        "error": None,
-        "environment": "now",
-        "resumed-after": [1, 2],
-    }
+    changes = {"status": "running", "error": None, "environment": {"when": "now"}, "resumed_after": (1, 2)}
+    assert recorder.run == replace(before, **changes)
     assert (recorder.started, recorder.seconds) == (95.0, 5.0), "the seconds of before count"

@@ -15,6 +15,7 @@ from fedrobust.flower.identity import server_identity
 from fedrobust.flower.records import weights_record
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.runs.environment import code_digest
+from fedrobust.runs.record import to_json
 from fedrobust.shares import round_half_up
 from fedrobust.simulation.grid import SimulatedGrid
 from server.client_registry import registry_of
@@ -268,12 +269,12 @@ def test_what_a_defended_round_tells():
     values = (1.0, -50.0, 1.1, 0.9, 1.2, 1.0)
     found = aggregated(federation, [message(honest(value), 100 + i) for i, value in enumerate(values)])
     told = found.outcome.defence
-    assert (told["malicious"], told["accepted"], told["tolerated"]) == ([1], [0, 2, 3, 4, 5], 1)
-    assert (told["true-positive-rate"], told["false-positive-rate"]) == (1.0, 0.0)
-    assert told["malicious-influence"] == 0.0
-    assert told["distance"] < 1e-6
-    assert np.isclose(told["honest-norm"], 1.04 * np.sqrt(3))
-    assert told["bytes"] == 6 * 3 * 4
+    assert (told.malicious, told.accepted, told.tolerated) == ((1,), (0, 2, 3, 4, 5), 1)
+    assert (told.true_positive_rate, told.false_positive_rate) == (1.0, 0.0)
+    assert told.malicious_influence == 0.0
+    assert told.distance < 1e-6
+    assert np.isclose(told.honest_norm, 1.04 * np.sqrt(3))
+    assert told.bytes == 6 * 3 * 4
 
 
 def test_a_rule_that_compares_clients_gets_one_row_for_each_that_answered():
@@ -342,9 +343,9 @@ def test_what_only_tells_something_is_left_out_where_it_cannot_be(name, value):
 def test_absurd_seconds_and_losses_reach_no_record():
     claims = ({"seconds": 1.7e308}, {"seconds": -5.0, "loss": 1e308}, {"loss": -np.inf}, {})
     replies = [message(unchecked(**claim), 100 + node) for node, claim in enumerate(claims)]
-    told = aggregated(made(), replies).outcome.to_json()
-    json.dumps(told, allow_nan=False)
-    assert (told["trained"], told["seconds"], told["loss"]) == (4, 2.0, 0.5)
+    told = aggregated(made(), replies).outcome.record()
+    json.dumps(to_json(told), allow_nan=False)
+    assert (told.trained, told.seconds, told.loss) == (4, 2.0, 0.5)
 
 
 class SlyError(Exception):

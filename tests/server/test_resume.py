@@ -23,6 +23,7 @@ def folder(tmp_path):
 def resumed(folder, changed=(), **before):
     """Return where the run in `folder` stopped, which noted `before`, for a study with `changed` settings."""
     noted = {
+        "schema": 2,
         "experiment": Experiment.of().to_dict(),
         "dataset": {"digest": dataset().digest},
         "environment": VERSIONS,

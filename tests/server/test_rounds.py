@@ -1,6 +1,7 @@
 """What a round comes to: the next model, or everything as it was; what is measured of it, and what is written."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,15 +10,21 @@ from small_study import LAYOUT, noting, weights
 
 import server.rounds
 from fedrobust.config import Experiment
-from fedrobust.evaluation.metrics import NotFiniteError
+from fedrobust.evaluation.metrics import NotFiniteError, measure
+from fedrobust.evaluation.robustness import Robustness
 from fedrobust.runs.checkpoint import Checkpoint
 from fedrobust.runs.events import RoundFinished, RoundStarted
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.record import AttackSuccessRecord, DefenceRecord, MetricsRecord, ModelRecord, RoundRecord
 from server.callbacks import FinishedRound
 from server.errors import AttackFailedError, RoundError
 from server.federation import Aggregated, RoundOutcome
 from server.recorder import Recorder
-from server.rounds import UNMEASURED, Made, RoundLoop, round_record
+from server.rounds import Made, RoundLoop, round_record
+
+METRICS = measure([0, 1, 1], [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+CLEAN = MetricsRecord.of(METRICS)
+ROBUST = {"fgsm": {"0.01": CLEAN}}
 
 OUTCOME = RoundOutcome(sampled=4, trained=3, failures=(), loss=0.5, client_seconds=1.5)
 
@@ -44,12 +51,11 @@ class Judge:
         self.asked.append(("test", weights, attacked))
         if self.error:
             raise self.error
-        robust = {"fgsm": "curve"} if attacked else {}
-        return SimpleNamespace(to_json=lambda: {"clean": "clean", "robust": robust})
+        return Robustness(METRICS, {"fgsm": {"0.01": METRICS}} if attacked else {})
 
     def validate(self, weights):
         self.asked.append(("validate", weights))
-        return SimpleNamespace(to_json=lambda: {"auc": self.auc})
+        return replace(METRICS, auc=self.auc)
 
 
 class Clients:
@@ -99,7 +105,7 @@ def loop(federation=None, evaluator=None, recalibrate=None, callbacks=(), kind=R
 def recorder(rounds=()) -> Recorder:
     """Return the record of a study after such rounds."""
     found = Recorder("study", Experiment.of().to_dict(), [])
-    found.result.update(rounds=list(rounds), model={"selected-round": 1})
+    found.note(rounds=tuple(rounds), model=ModelRecord(selected_round=1))
     return found
 
 
@@ -192,27 +198,20 @@ def stopped(folder, before, patience=3, rounds=9) -> str:
     """Return why a study stops after a failed round that comes after such (failed or not) rounds; "" if it goes on."""
     reasons = enumerate(before, start=1)
     record = recorder(
-        {"failed": bad, "kept": f"round {number}: few" if bad else None} for number, bad in reasons
+        RoundRecord(round=number, failed=bad, kept=f"round {number}: few" if bad else None)
+        for number, bad in reasons
     )
     number = len(before) + 1
-    entry = {
-        "round": number,
-        "failed": True,
-        "kept": f"round {number}: few",
-        "clients": {},
-        "clean": None,
-        "robust": {},
-        "seconds": 0.0,
-    }
+    entry = RoundRecord(round=number, failed=True, kept=f"round {number}: few")
     try:
         loop(federation__patience=patience, federation__rounds=rounds).stop_after_failures(
             record, RunFolder(folder), entry
         )
     except RoundError as error:
-        assert record.result["rounds"][-1] is entry
+        assert record.run.rounds[-1] is entry
         assert json.loads((folder / "metrics.jsonl").read_text())["round"] == number
         return str(error)
-    assert len(record.result["rounds"]) == len(before)
+    assert len(record.run.rounds) == len(before)
     return ""
 
 
@@ -240,25 +239,21 @@ def test_how_many_failed_rounds_in_a_row_stop_a_study(tmp_path, before, patience
 
 
 def test_rounds_of_earlier_versions_did_not_fail(tmp_path):
-    record = recorder([{"kept": None}, {"kept": "unsound"}])
-    entry = {"round": 3, "failed": True, "kept": "few"}
+    record = recorder(map(RoundRecord.read, ({"round": 1, "kept": None}, {"round": 2, "kept": "unsound"})))
+    entry = RoundRecord(round=3, failed=True, kept="few")
     loop().stop_after_failures(record, RunFolder(tmp_path), entry)
-    assert len(record.result["rounds"]) == 2
+    assert len(record.run.rounds) == 2
 
 
 def test_the_round_with_which_a_study_stops_is_noted(tmp_path, told):
-    record = recorder()
-    loop().note_last(record, RunFolder(tmp_path), {"round": 3})
-    assert record.result["rounds"] == [{"round": 3}]
-    assert (tmp_path / "metrics.jsonl").read_text() == '{"round": 3}\n'
-    assert told == [RoundFinished({"round": 3})]
+    record, entry = recorder(), RoundRecord(round=3)
+    loop().note_last(record, RunFolder(tmp_path), entry)
+    assert record.run.rounds == (entry,)
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == entry.plain
+    assert told == [RoundFinished(entry)]
 
 
 # -- What is measured ----------------------------------------------------------------------------------------------
-
-
-def test_what_is_not_measured_is_none():
-    assert UNMEASURED == {"clean": None, "robust": {}, "validation": None}
 
 
 @pytest.mark.parametrize(
@@ -277,23 +272,17 @@ def test_which_rounds_are_measured_and_attacked(every, attack_every, attacked):
         judge = Judge()
         entry = loop(None, judge, federation__rounds=7, **settings).measured(number, "weights")
         if number not in attacked:
-            assert (entry, judge.asked) == (dict(UNMEASURED), [])
-            assert entry is not UNMEASURED
+            assert (entry, judge.asked) == (RoundRecord(round=number), [])
             continue
         assert judge.asked == [("test", "weights", attacked[number])]
-        assert entry == {
-            "clean": "clean",
-            "robust": {"fgsm": "curve"} if attacked[number] else {},
-            "validation": None,
-        }
+        assert entry == RoundRecord(round=number, clean=CLEAN, robust=ROBUST if attacked[number] else {})
 
 
 def test_validation_chooses():
     judge = Judge()
     entry = loop(None, judge, evaluation__select="best").measured(1, "weights")
     assert [asked[0] for asked in judge.asked] == ["validate", "test"]
-    assert entry["validation"] == {"auc": 0.75}
-    assert UNMEASURED["validation"] is None
+    assert entry.validation == replace(CLEAN, auc=0.75)
 
 
 def test_callbacks_see_what_was_measured_and_add_to_it_in_their_order():
@@ -301,16 +290,17 @@ def test_callbacks_see_what_was_measured_and_add_to_it_in_their_order():
 
     def first(finished: FinishedRound):
         seen.append(finished)
-        return {"a": 1, "b": 1}
+        return {"pgd_probe": 0.25, "unmeasured": "first"}
 
     def second(finished: FinishedRound):
         seen.append(finished)
-        return {"b": 2}
+        return {"unmeasured": "second"}
 
     rounds = loop(callbacks=(first, second), evaluation__every=2, federation__rounds=3)
-    measured = {"clean": "clean", "robust": {"fgsm": "curve"}}
-    assert rounds.measured(2, "weights") == {**UNMEASURED, **measured, "a": 1, "b": 2}
-    assert rounds.measured(1, "weights") == {**UNMEASURED, "a": 1, "b": 2}
+    added = {"pgd_probe": 0.25, "unmeasured": "second"}
+    measured = RoundRecord(round=2, clean=CLEAN, robust=ROBUST)
+    assert rounds.measured(2, "weights") == replace(measured, **added)
+    assert rounds.measured(1, "weights") == RoundRecord(round=1, **added)
     assert [(each.number, each.weights, each.measured) for each in seen] == [
         *[(2, "weights", measured)] * 2,
         *[(1, "weights", None)] * 2,
@@ -323,12 +313,7 @@ def test_a_model_that_overflows_on_other_images_is_not_measured():
     rounds = loop(
         None, judge, callbacks=(lambda finished: seen.append(finished) or {},), evaluation__select="best"
     )
-    assert rounds.measured(1, "weights") == {
-        "clean": None,
-        "robust": {},
-        "validation": None,
-        "unmeasured": "3 of 4 rows",
-    }
+    assert rounds.measured(1, "weights") == RoundRecord(round=1, unmeasured="3 of 4 rows")
     ((number, measured),) = [(each.number, each.measured) for each in seen]
     assert (number, measured) == (1, None), "callbacks are called all the same: one of them keeps models"
 
@@ -336,47 +321,41 @@ def test_a_model_that_overflows_on_other_images_is_not_measured():
 @pytest.mark.parametrize(
     ("select", "validation", "score"),
     [
-        ("last", {"auc": 0.75}, 4.0),
+        ("last", replace(CLEAN, auc=0.75), 4.0),
         ("last", None, 4.0),
-        ("best", {"auc": 0.75}, 0.75),
-        ("best", {"auc": 0}, 0.0),
-        ("best", {"auc": None}, -np.inf),
+        ("best", replace(CLEAN, auc=0.75), 0.75),
+        ("best", replace(CLEAN, auc=0.0), 0.0),
+        ("best", replace(CLEAN, auc=None), -np.inf),
         ("best", None, -np.inf),
     ],
 )
 def test_what_decides_which_round_is_kept(select, validation, score):
-    found = loop(evaluation__select=select).score(4, {"validation": validation})
+    found = loop(evaluation__select=select).score(4, RoundRecord(round=4, validation=validation))
     assert (found, type(found)) == (score, float)
 
 
 def test_the_entry_of_a_round(monkeypatch):
     monkeypatch.setattr(server.rounds, "time", SimpleNamespace(perf_counter=lambda: 12.5))
-    outcome = SimpleNamespace(to_json=lambda: {"sampled": 3}, defence={"rule": "mean"})
-    assert round_record(6, Made("weights", {}, (outcome,), "too few", failed=True), 10.0) == {
-        "round": 6,
-        "clean": None,
-        "robust": {},
-        "validation": None,
-        "clients": {"sampled": 3},
-        "defence": {"rule": "mean"},
-        "kept": "too few",
-        "failed": True,
-        "seconds": 2.5,
-    }
-    assert round_record(1, Made("weights", {}, (OUTCOME,)), 12.0, {"clean": 1}) == {
-        "round": 1,
-        "clean": 1,
-        "clients": OUTCOME.to_json(),
-        "defence": None,
-        "kept": None,
-        "failed": False,
-        "seconds": 0.5,
-    }
+    defended = replace(OUTCOME, defence=DefenceRecord(rule="mean"))
+    made = Made("weights", {}, (defended,), "too few", failed=True)
+    assert round_record(6, made, 10.0) == RoundRecord(
+        round=6,
+        clients=OUTCOME.record(),
+        defence=DefenceRecord(rule="mean"),
+        kept="too few",
+        failed=True,
+        seconds=2.5,
+    )
+    measured = RoundRecord(round=1, clean=CLEAN)
+    assert round_record(1, Made("weights", {}, (OUTCOME,)), 12.0, measured) == RoundRecord(
+        round=1, clean=CLEAN, clients=OUTCOME.record(), seconds=0.5
+    )
 
 
 # -- One round -----------------------------------------------------------------------------------------------------
 
 
+SUCCESS = AttackSuccessRecord(n=2, successes=1, rate=0.5)
 MEMORY = {"m": np.full(1, 9.0)}
 
 
@@ -417,27 +396,22 @@ def test_a_round_asks_trains_measures_and_is_saved_before_it_is_told(a_round, tm
         ("aggregate", 3, before.weights, sampled, ["replies"], before.memory),
     ]
     assert third.judge.asked == [("test", new.weights, True)]
-    entry = {
-        "round": 3,
-        "clean": "clean",
-        "robust": {"fgsm": "curve"},
-        "validation": None,
-        "clients": OUTCOME.to_json(),
-        "defence": None,
-        "kept": None,
-        "failed": False,
-        "seconds": 0.0,
-        "training-seconds": 0.0,
-    }
+    entry = RoundRecord(
+        round=3, clean=CLEAN, robust=ROBUST, clients=OUTCOME.record(), seconds=0.0, training_seconds=0.0
+    )
     assert told == [RoundStarted(3, 4), RoundFinished(entry)]
-    result = third.recorder.result
-    assert result["rounds"] == [entry]
-    assert (tmp_path / "metrics.jsonl").read_text() == json.dumps(told[-1].record) + "\n"
-    assert (third.recorder.saved, result["seconds"], result["model"]["selected-round"]) == (3, 2.0, 3)
+    run = third.recorder.run
+    assert run.rounds == (entry,)
+    assert (tmp_path / "metrics.jsonl").read_text() == json.dumps(told[-1].record.plain) + "\n"
+    assert (third.recorder.saved, run.seconds, run.model.selected_round) == (3, 2.0, 3)
     assert (reached.round, reached.score, reached.base, reached.memory) == (3, 3.0, "base", MEMORY)
     assert reached.weights is reached.selected is new.weights
     again = Checkpoint.latest(RunFolder(tmp_path))
-    assert (again.round, again.weights.digest(), again.result["rounds"]) == (3, new.weights.digest(), [entry])
+    assert (again.round, again.weights.digest(), again.result["rounds"]) == (
+        3,
+        new.weights.digest(),
+        [entry.plain],
+    )
 
 
 @pytest.mark.parametrize(
@@ -451,29 +425,30 @@ def test_the_best_sound_round_so_far_is_selected_and_of_equals_the_last(a_round,
     reached = third.run()
     assert reached.selected is (new.weights if taken else state.selected)
     assert reached.score == (auc if taken else best)
-    assert third.recorder.result["model"]["selected-round"] == (3 if taken else 1)
+    assert third.recorder.run.model.selected_round == (3 if taken else 1)
     assert reached.weights is (state.weights if fault else new.weights)
 
 
 @pytest.mark.parametrize(
-    ("defence", "success"), [(None, 0.5), ({}, 0.5), ({"valid": True}, 0.5), ({"valid": False}, None)]
+    ("defence", "success"),
+    [(None, SUCCESS), (DefenceRecord(), SUCCESS), (DefenceRecord(valid=False), None)],
 )
 def test_an_attack_that_did_not_run_as_asked_has_no_success(a_round, defence, success):
     outcome = RoundOutcome(4, 4, (), 0.5, 1.0, defence)
     third = a_round(
-        Aggregated(outcome, weights(3.0), MEMORY), callbacks=(lambda finished: {"attack-success": 0.5},)
+        Aggregated(outcome, weights(3.0), MEMORY), callbacks=(lambda finished: {"attack_success": SUCCESS},)
     )
     third.run()
-    assert third.recorder.result["rounds"][0]["attack-success"] == success
+    assert third.recorder.run.rounds[0].attack_success == success
 
 
 def test_a_failed_round_is_told_and_the_study_goes_on(a_round, told):
     third = a_round(Aggregated(OUTCOME, None, fault="round 3: nobody"))
     reached = third.run()
-    (entry,) = third.recorder.result["rounds"]
-    assert (entry["round"], entry["failed"], entry["kept"]) == (3, True, "round 3: nobody")
+    (entry,) = third.recorder.run.rounds
+    assert (entry.round, entry.failed, entry.kept) == (3, True, "round 3: nobody")
     assert third.judge.asked == [("test", third.state.weights, True)]
-    assert third.recorder.result["model"]["selected-round"] == 1
+    assert third.recorder.run.model.selected_round == 1
     assert reached.selected is third.state.selected
     assert told[-1] == RoundFinished(entry)
     assert third.recorder.saved == 3
@@ -483,8 +458,8 @@ def test_a_failed_round_too_many_is_noted_and_not_saved(a_round, told):
     third = a_round(Aggregated(OUTCOME, None, fault="round 3: nobody"), federation__patience=1)
     with pytest.raises(RoundError, match=r"^round 3: nobody \(federation.patience = 1\)$"):
         third.run()
-    (entry,) = third.recorder.result["rounds"]
-    assert (entry["round"], entry["failed"]) == (3, True)
+    (entry,) = third.recorder.run.rounds
+    assert (entry.round, entry.failed) == (3, True)
     assert told == [RoundStarted(3, 4), RoundFinished(entry)]
     assert (third.recorder.saved, third.judge.asked) == (0, [])
 
@@ -495,7 +470,7 @@ def test_an_attack_that_fails_is_noted_and_raised(a_round, told):
         third.run()
     kept = Made(third.state.weights, third.state.memory, (OUTCOME,), "client 2: KeyError")
     entry = round_record(3, kept, 12.0)
-    assert (entry["kept"], entry["failed"]) == ("client 2: KeyError", False)
-    assert third.recorder.result["rounds"] == [entry]
+    assert (entry.kept, entry.failed) == ("client 2: KeyError", False)
+    assert third.recorder.run.rounds == (entry,)
     assert told == [RoundStarted(3, 4), RoundFinished(entry)]
     assert third.recorder.saved == 0

@@ -6,6 +6,7 @@ import pytest
 
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.runs.forecast import attackers
+from fedrobust.runs.record import to_json
 from fedrobust.study import Study
 from server.tolerance import probability_of_more, tolerance_of
 
@@ -32,7 +33,7 @@ ATTACK = {"poisoning__attack": "sign-flip", "poisoning__malicious": 6, "federati
 
 
 def test_what_the_record_says():
-    assert told(**ATTACK, federation__aggregator="krum") == {
+    assert to_json(told(**ATTACK, federation__aggregator="krum")) == {
         "clients": 3,  # 6 of 30 are 2.4 of 12
         "source": "truth",
         "quantile": None,
@@ -57,16 +58,16 @@ def test_what_the_record_says():
 )
 def test_whose_word_it_is(settings, clients, source, asks):
     found = told(**ATTACK, **settings)
-    assert (found["clients"], found["source"], found["told"]) == (clients, source, asks)
-    assert found["probability-of-more"] == pytest.approx(probability_of_more(clients, 30, 6, 12))
+    assert (found.clients, found.source, found.told) == (clients, source, asks)
+    assert found.probability_of_more == pytest.approx(probability_of_more(clients, 30, 6, 12))
 
 
 @pytest.mark.parametrize("quantile", [0.01, 0.5, 0.84, 0.85, 0.95, 0.99, 0.9999])
 def test_a_quantile_is_the_smallest_number_that_is_enough_so_often(quantile):
     found = told(**ATTACK, federation__aggregator="median", federation__tolerate_quantile=quantile)
-    f = found["clients"]
-    assert (found["source"], found["quantile"]) == ("truth", quantile)
-    assert found["probability-of-more"] <= 1 - quantile
+    f = found.clients
+    assert (found.source, found.quantile) == ("truth", quantile)
+    assert found.probability_of_more <= 1 - quantile
     assert f == 0 or probability_of_more(f - 1, 30, 6, 12) > 1 - quantile
 
 
@@ -75,14 +76,14 @@ def test_a_quantile_and_a_number_do_not_go_together():
         ConfigError, match=r"tolerate-quantile = 0\.9 does nothing with federation\.tolerate = 2"
     ):
         told(federation__tolerate=2, federation__tolerate_quantile=0.9)
-    assert told(federation__tolerate_quantile=0.9, federation__aggregator="krum")["clients"] == 0, (
+    assert told(federation__tolerate_quantile=0.9, federation__aggregator="krum").clients == 0, (
         "nobody attacks"
     )
 
 
 def test_without_attackers_there_is_no_probability():
     found = told(federation__aggregator="krum")
-    assert (found["malicious"], found["probability-of-more"]) == (0, None)
+    assert (found.malicious, found.probability_of_more) == (0, None)
     assert attackers(found) == "none"
 
 

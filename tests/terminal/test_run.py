@@ -17,12 +17,12 @@ from fedrobust.runs.events import (
     StudyResumed,
     StudyStarted,
 )
-from fedrobust.runs.record import RoundRecord, RunRecord
+from fedrobust.runs.record import FindingRecord, MetricsRecord, RoundRecord, RunRecord, to_json
 from fedrobust.terminal.run import ConsoleListener, round_line
 from fedrobust.terminal.screen import Screen, standard_output
 from fedrobust.terminal.summary import summary_tables
 
-CLEAN = measure([0] * 42 + [1] * 114, [[0.0, 1.0]] * 156).to_json()
+CLEAN = to_json(MetricsRecord.of(measure([0] * 42 + [1] * 114, [[0.0, 1.0]] * 156)))
 RECORD = {
     "round": 3,
     "clean": CLEAN,
@@ -49,6 +49,14 @@ RESULT = {
 }
 
 
+def round_finished(content) -> RoundFinished:
+    return RoundFinished(RoundRecord.read(content))
+
+
+def study_finished(content) -> StudyFinished:
+    return StudyFinished(RunRecord.read(content))
+
+
 def shown(*events, terminal=False) -> str:
     stream = io.StringIO()
     with ConsoleListener(Console(file=stream, width=100, force_terminal=terminal)) as listener:
@@ -73,8 +81,8 @@ def test_a_pipe_gets_plain_lines_with_failures_and_their_reasons():
         StageStarted("preparing the clients"),
         RoundStarted(3, 10),
         ClientReplied(1),
-        RoundFinished(RECORD),
-        StudyFinished(RESULT),
+        round_finished(RECORD),
+        study_finished(RESULT),
     )
     assert "\x1b" not in text
     assert "run folder: /some/folder\n" in text
@@ -95,7 +103,7 @@ def test_what_is_to_be_minded_is_said_before_the_first_round():
 
 def test_a_terminal_gets_a_live_line():
     text = shown(
-        RoundStarted(3, 10), ClientReplied(1), ClientReplied(2), RoundFinished(RECORD), terminal=True
+        RoundStarted(3, 10), ClientReplied(1), ClientReplied(2), round_finished(RECORD), terminal=True
     )
     assert "\x1b" in text
 
@@ -140,9 +148,9 @@ def test_a_terminal_breaks_lines_between_words():
 def test_the_time_left_is_that_of_the_rounds_with_what_follows():
     text = shown(
         StudyStarted("b", "/f", 10, "about it", after=("the audit", "the student")),
-        RoundFinished({**RECORD, "round": 3, "seconds": 60.0}),
-        RoundFinished({**RECORD, "round": 4, "seconds": 120.0}),
-        RoundFinished({**RECORD, "round": 10, "seconds": 120.0}),
+        round_finished({**RECORD, "round": 3, "seconds": 60.0}),
+        round_finished({**RECORD, "round": 4, "seconds": 120.0}),
+        round_finished({**RECORD, "round": 10, "seconds": 120.0}),
     )
     # After round 4: six rounds of 90 s on average.
     assert "about 9 min of rounds left, then the audit, the student" in text
@@ -155,7 +163,7 @@ def test_texts_from_clients_neither_colour_nor_steer_a_terminal():
     clients = {**RECORD["clients"], "failures": [{"partition": 4, "reason": reason}]}
     text = shown(
         StageStarted(f"a node is left out: {'[bold]x[/]'}"),
-        RoundFinished({**RECORD, "defence": defence, "clients": clients}),
+        round_finished({**RECORD, "defence": defence, "clients": clients}),
     )
     assert "\x1b" not in text
     assert "the attack of client 1 failed: ValueError: [red]7[/] end" in text
@@ -175,14 +183,14 @@ def test_a_round_whose_attack_failed_shows_no_rate():
 
 def test_what_figures_cannot_say_stands_below_them():
     one_class = {"name": "d", "labels": ["a", "b"], "samples": {"test": 12}, "counts": {"test": [0, 12]}}
-    clean = measure([1] * 12, [[0.0, 1.0]] * 12).to_json()
+    clean = to_json(MetricsRecord.of(measure([1] * 12, [[0.0, 1.0]] * 12)))
     result = {
         **RESULT,
         "dataset": one_class,
         "model-evaluation": {"clean": clean, "robust": {}},
         "tolerance": {"clients": 2, "source": "truth", "malicious": 2, "probability-of-more": 0.26},
     }
-    text = shown(StudyFinished(result))
+    text = shown(study_finished(result))
     assert "all test images are 'b': balanced accuracy and AUC are not measured" in text
     assert "only 12 test images" in text
     assert "an oracle" in text
@@ -193,7 +201,7 @@ def test_what_figures_cannot_say_stands_below_them():
 
 def test_a_failed_run_says_how_far_it_came():
     federation = {"federation": {"rounds": 10}}
-    text = shown(StudyFinished({**RESULT, "status": "failed", "rounds": [RECORD], "experiment": federation}))
+    text = shown(study_finished({**RESULT, "status": "failed", "rounds": [RECORD], "experiment": federation}))
     assert "the run failed after round 1 of 10" in text
     assert "accuracy" not in text
 
@@ -278,7 +286,7 @@ def test_the_progress_line_is_gone_at_the_end_and_a_pipe_has_none():
     assert not listener.progress.live.is_started
     assert stream.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")  # cursor shown, line taken away
     with listener_on(stream, clock, terminal=True) as listener:
-        listener(StudyFinished({**RESULT, "status": "stopped"}))
+        listener(study_finished({**RESULT, "status": "stopped"}))
         assert not listener.progress.live.is_started
     assert shown(RoundStarted(3, 10), ClientReplied(1), AttackProgressed("pgd", 1, 9)) == ""
 
@@ -312,22 +320,22 @@ BROKEN = {
         (ClientReplied(1, "failed"), "", ""),
         (AttackProgressed("pgd", 1, 9), "", ""),
         (
-            CheckFinished({"outcome": "failed", "check": "c[1]", "figure": "f[2]"}),
+            CheckFinished(FindingRecord(outcome="failed", check="c[1]", figure="f[2]")),
             f"  failed  {'c[1]':32} f[2]\n",
             f"  <31>failed<0>  {'c[1]':32} f[2]\n",
         ),
         (
-            RoundFinished({**RECORD, "clean": None, "robust": {}, "clients": {}}),
+            round_finished({**RECORD, "clean": None, "robust": {}, "clients": {}}),
             "round 3/0  1.2 s\n",
             "round 3/0  1.2 s\n",
         ),
         (
-            RoundFinished({**RECORD, "clean": None, "robust": {"[b]": {"1": CLEAN}}, "clients": {}}),
+            round_finished({**RECORD, "clean": None, "robust": {"[b]": {"1": CLEAN}}, "clients": {}}),
             "round 3/0  [b] 1: 73.1%  1.2 s\n",
             "round 3/0  [b] 1: 73.1%  1.2 s\n",
         ),
         (
-            RoundFinished(BROKEN),
+            round_finished(BROKEN),
             "round 3/0  9/10 clients  loss 0.500  invalid: the attack failed  1.2 s\n"
             "    the attack of client 0 failed: ValueError: [no] 0\n"
             "    the attack of client 1 failed: ValueError: [no] 1\n"
@@ -346,7 +354,7 @@ BROKEN = {
             "<33>    client 2 left out: ValueError: [no] 2<0>\n",
         ),
         (
-            StudyFinished({**RESULT, "status": "failed", "rounds": [RECORD]}),
+            study_finished({**RESULT, "status": "failed", "rounds": [RECORD]}),
             "the run failed after round 1; what was measured is in its folder\n",
             "<33>the run failed after round 1; what was measured is in its folder<0>\n",
         ),
@@ -377,7 +385,7 @@ def test_the_end_of_a_run_in_order():
         },
         "tolerance": {"clients": 2, "source": "given", "malicious": 2, "probability-of-more": 0.0},
     }
-    text = said(StudyFinished(result))
+    text = said(study_finished(result))
     assert text.startswith("\nbreast: d, 12 test images, seed 7")
     assert text.partition("AUC 0.500.")[2].lstrip(" ") == (
         "\n\n"
@@ -388,7 +396,7 @@ def test_the_end_of_a_run_in_order():
         "audit: robust at Linf, epsilon 0.01: it [really] holds\n"
         "audit of the student: broken at Linf, epsilon 0.01: it does not (pgd)\n"
     )
-    coloured = said(StudyFinished(result), terminal=True)
+    coloured = said(study_finished(result), terminal=True)
     assert "\x1b[33monly 12 test images: their figures have wide intervals\x1b[0m\n" in coloured
     assert "\naudit: \x1b[1;32mrobust\x1b[0m at" in coloured
     assert "\naudit of the student: \x1b[1;31mbroken\x1b[0m at" in coloured
@@ -403,21 +411,22 @@ def test_the_end_of_a_run_has_an_empty_line_before_each_table():
         "latency_ms": {"p50": 1.0, "p95": 2.0, "threads": 1},
     }
     lines = [
-        line.rstrip() for line in said(StudyFinished({**RESULT, "student": {}, "export": [file]})).split("\n")
+        line.rstrip()
+        for line in said(study_finished({**RESULT, "student": {}, "export": [file]})).split("\n")
     ]
     place = lines.index("exported student")
     assert lines[0] == lines[place - 1] == ""
     assert lines[place - 2].endswith("AUC 0.500.")
     assert lines[-3:] == ["Agreement is with Keras; latency at batch 1.", "", ""]
     # Without audit, defence or cautions nothing follows.
-    assert said(StudyFinished(RESULT)).rstrip(" \n").endswith("AUC 0.500.")
+    assert said(study_finished(RESULT)).rstrip(" \n").endswith("AUC 0.500.")
 
 
 def left(*records, rounds: int = 10, after: tuple[str, ...] = ()) -> list[str]:
     """Return what the lines of rounds say of the time left."""
     started = StudyStarted("b", "/f", rounds, "about it", after=after)
     bare = {"clean": None, "robust": {}, "clients": {}}
-    text = said(started, *(RoundFinished({**bare, **record}) for record in records))
+    text = said(started, *(round_finished({**bare, **record}) for record in records))
     return [line.partition(" s")[2] for line in text.splitlines() if line.startswith("round")]
 
 

@@ -1,8 +1,13 @@
 """What a model scored, as ``result.json`` and ``card.json`` hold it: one shape for one figure."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from fedrobust.runs.codec import entry, record
+
+if TYPE_CHECKING:
+    from fedrobust.evaluation.metrics import Metrics
+    from fedrobust.evaluation.robustness import Robustness
 
 Interval = tuple[float, float]
 
@@ -40,6 +45,22 @@ class MetricsRecord:
     )
     loss: float | None = entry("mean cross-entropy in nats", default=None)
     interval: IntervalsRecord = entry("95 % intervals", default_factory=IntervalsRecord)
+
+    @classmethod
+    def of(cls, metrics: "Metrics") -> "MetricsRecord":
+        """Return what was measured as it is recorded."""
+        return cls(
+            n=metrics.n,
+            correct=metrics.correct,
+            accuracy=metrics.accuracy,
+            balanced_accuracy=metrics.balanced_accuracy,
+            auc=metrics.auc,
+            recall=metrics.recall,
+            predicted=metrics.predicted,
+            majority_rate=metrics.majority_rate,
+            loss=metrics.loss,
+            interval=IntervalsRecord(**metrics.interval),
+        )
 
     def score(self, name: str) -> float | None:
         """Return one of `SCORES`."""
@@ -79,6 +100,17 @@ class EvaluationRecord:
         "on images as they are; null where nothing was measured", default=None
     )
     robust: Mapping[str, Curve] = entry("attack -> epsilon -> METRICS", default_factory=dict)
+
+    @classmethod
+    def of(cls, measured: "Robustness") -> "EvaluationRecord":
+        """Return what was measured as it is recorded."""
+        return EvaluationRecord(
+            clean=MetricsRecord.of(measured.clean),
+            robust={
+                attack: {epsilon: MetricsRecord.of(metrics) for epsilon, metrics in curve.items()}
+                for attack, curve in measured.attacked.items()
+            },
+        )
 
 
 @record

@@ -1,10 +1,14 @@
 """What a run was made of, and what came after its rounds, as ``result.json`` holds it."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from fedrobust.runs.codec import entry, record
 from fedrobust.runs.record.card import CardRecord
 from fedrobust.runs.record.metrics import EvaluationRecord, Interval, MetricsRecord
+
+if TYPE_CHECKING:
+    from fedrobust.edge.result import EdgeResult
 
 
 @record
@@ -28,6 +32,30 @@ class ToleranceRecord:
     def oracle(self) -> bool:
         """Whether the rule was told the true number."""
         return self.told and self.source == "truth"
+
+
+@record
+class ForecastRecord:
+    """What a study was going to cost."""
+
+    rounds: int = entry("of the study")
+    evaluations: int = entry("how many of them are evaluated")
+    workers: int = entry("clients trained at a time")
+    step_seconds: float = entry("one optimisation step on a full batch, with as many at a time as workers")
+    parameters: int = entry("trainable numbers of the model")
+    message_bytes: int = entry("one message, in either direction")
+    clients: int = entry("how many are trained in a round")
+    steps: int = entry("optimisation steps of all of them together")
+    training_seconds: float = entry("from the first message to the new global model")
+    evaluation_seconds: float = entry("one evaluation")
+    memory_bytes: int = entry(
+        "the most that the server's process and its workers hold at once, on this machine"
+    )
+    matrix_bytes: int = entry("the part of it that the aggregation rule needs")
+    available_bytes: int = entry(
+        "what the machine has free for it, including what these processes already hold"
+    )
+    tolerance: ToleranceRecord | None = entry("as in ``result.json``", default=None)
 
 
 @record
@@ -103,3 +131,20 @@ class ExportRecord:
     agreement: float | None = entry("share of images with the same answer as the Keras model", default=None)
     latency: LatencyRecord = entry("of one image", key="latency_ms", default_factory=LatencyRecord)
     metrics: MetricsRecord | None = entry("METRICS of the file's own answers", default=None)
+
+    @classmethod
+    def of(cls, result: "EdgeResult") -> "ExportRecord":
+        """Return what was measured as it is recorded."""
+        latency, metrics = result.latency, MetricsRecord.of(result.metrics)
+        return cls(
+            format=result.format,
+            file=result.file,
+            bytes=result.bytes,
+            accuracy=metrics.accuracy,
+            interval=metrics.interval.accuracy,
+            agreement=result.agreement,
+            latency=LatencyRecord(
+                p50=latency.p50, p95=latency.p95, threads=latency.threads, runs=latency.runs
+            ),
+            metrics=metrics,
+        )

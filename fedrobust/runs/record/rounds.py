@@ -1,9 +1,10 @@
 """One round of a run, as ``result.json`` and ``metrics.jsonl`` hold it."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
-from fedrobust.runs.codec import entry, read, record
+from fedrobust.runs.codec import entry, read, record, to_json
 from fedrobust.runs.record.metrics import AttackSuccessRecord, EvaluationRecord, MetricsRecord
 
 
@@ -69,6 +70,14 @@ class WorstClientRecord:
 
 
 @record
+class ModelRoundRecord:
+    """What became of one of several global models in a round."""
+
+    clients: ClientsRecord = entry("what became of its clients", default_factory=ClientsRecord)
+    defence: DefenceRecord | None = entry("what the defence did among them", default=None)
+
+
+@record
 class RoundRecord(EvaluationRecord):
     """A round: the global model after it, and what became of the clients."""
 
@@ -88,6 +97,9 @@ class RoundRecord(EvaluationRecord):
     defence: DefenceRecord | None = entry(
         "what the defence did; null where the mean was taken of honest clients", default=None
     )
+    models: tuple[ModelRoundRecord, ...] | None = entry(
+        "the same for each global model, where there are several", default=None, left_out=True
+    )
     kept: str | None = entry("why the model is that of the round before; null where it is new", default=None)
     failed: bool = entry("whether no model could be made at all", default=False)
     seconds: float | None = entry("of the whole round", default=None)
@@ -103,6 +115,12 @@ class RoundRecord(EvaluationRecord):
             RecordError: a key holds a value of another kind.
         """
         return read(cls, value)
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """The round as plain JSON, made once: a run writes the rounds before after every round."""
+        content: dict[str, Any] = to_json(self)
+        return content
 
     @property
     def valid(self) -> bool:

@@ -1,15 +1,16 @@
 """A whole run: the content of ``result.json``."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fedrobust.runs.codec import RecordError, entry, read, record, to_json
-from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record.card import CardRecord
 from fedrobust.runs.record.metrics import ModelEvaluationRecord
 from fedrobust.runs.record.parts import (
     DatasetRecord,
     ExportRecord,
+    ForecastRecord,
     ModelRecord,
     StudentRecord,
     ToleranceRecord,
@@ -41,7 +42,7 @@ class RunRecord:
     environment: Mapping[str, Any] = entry("versions, processor, threads", default_factory=dict)
     dataset: DatasetRecord | None = entry("the images; null until they are loaded", default=None)
     model: ModelRecord | None = entry("the global model; null until it is built", default=None)
-    forecast: Forecast | None = entry("what the rounds were going to cost", default=None)
+    forecast: ForecastRecord | None = entry("what the rounds were going to cost", default=None)
     model_evaluation: ModelEvaluationRecord | None = entry(
         "the selected global model on the test images; null until it is measured", default=None
     )
@@ -78,5 +79,5 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``result.json``."""
-        plain: dict[str, Any] = to_json(self)
-        return plain
+        plain: dict[str, Any] = to_json(replace(self, rounds=()))
+        return {**plain, "rounds": [one.plain for one in self.rounds]}

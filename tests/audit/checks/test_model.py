@@ -8,6 +8,7 @@ import pytest
 from fedrobust.audit.checks.model import batchnorm_gap, deterministic, gradient_health, outputs_are_logits
 from fedrobust.audit.finding import Finding, Outcome, Weight, share
 from fedrobust.audit.review import ADVICE
+from fedrobust.runs.record import to_json
 
 LABELS = np.array([0, 1] * 20)
 
@@ -196,18 +197,15 @@ def test_where_there_is_no_training_mode_nothing_is_compared():
     assert found.check == gap(40, 40).check
 
 
-def test_a_finding_as_plain_data_has_advice_only_where_it_failed():
+def test_a_finding_has_advice_only_where_it_failed():
     passed, failed = gap(40, 40), gap(40, 30)
-    plain = passed.to_json()
+    plain = to_json(passed.record())
     assert list(plain) == ["check", "outcome", "weight", "figure", "rule", "sentence", "source", "details"]
     assert (plain["check"], plain["outcome"], plain["weight"]) == (passed.check, "passed", "report")
-    advice = ADVICE[failed.check]
-    assert failed.to_json() == {
-        **failed.to_json(),
-        "outcome": "failed",
-        "called": advice.called,
-        "next": advice.next,
-        "details": {"training": 40, "inference": 30, "n": 40},
-    }
+    advice, found = ADVICE[failed.check], failed.record()
+    assert (found.outcome, found.called, found.next) == ("failed", advice.called, advice.next)
+    assert found.details == {"training": 40, "inference": 30, "n": 40}
+    assert (found.check, found.figure, found.rule) == (failed.check, failed.figure, failed.rule)
+    assert (found.sentence, found.source) == (failed.sentence, failed.source)
     assert not passed.open
     assert Finding("x", Outcome.NOT_MADE, Weight.REPORT, "", "", "", "", {}).open

@@ -9,11 +9,11 @@ MEASURED = FinishedRound(3, "weights", {"clean": "clean", "robust": {}})
 
 
 def test_an_aim_is_judged():
-    assert AttackSuccess(JUDGE, "aim")(MEASURED) == {"attack-success": "success of weights at aim"}
+    assert AttackSuccess(JUDGE, "aim")(MEASURED) == {"attack_success": "success of weights at aim"}
 
 
 def test_an_attack_without_an_aim_has_no_success():
-    assert AttackSuccess(JUDGE, None)(MEASURED) == {"attack-success": None}
+    assert AttackSuccess(JUDGE, None)(MEASURED) == {"attack_success": None}
 
 
 def test_a_round_that_is_not_measured_has_none():

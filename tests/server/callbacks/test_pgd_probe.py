@@ -9,11 +9,11 @@ MEASURED = FinishedRound(3, "weights", {"clean": "clean", "robust": {}})
 
 
 def test_adversarial_training_is_watched_at_its_own_epsilon():
-    assert PGDProbe(JUDGE, 0.1)(MEASURED) == {"pgd-probe": "probe of weights at 0.1"}
+    assert PGDProbe(JUDGE, 0.1)(MEASURED) == {"pgd_probe": "probe of weights at 0.1"}
 
 
 def test_other_training_is_not_watched():
-    assert PGDProbe(JUDGE, None)(MEASURED) == {"pgd-probe": None}
+    assert PGDProbe(JUDGE, None)(MEASURED) == {"pgd_probe": None}
 
 
 def test_a_round_that_is_not_measured_has_no_figure():

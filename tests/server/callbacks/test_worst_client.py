@@ -3,8 +3,13 @@
 import numpy as np
 from small_study import shared
 
+from fedrobust.runs.record import EvaluationRecord, MetricsRecord, to_json
 from server.callbacks import FinishedRound, WorstClient
 from server.callbacks.worst_client import class_counts
+
+
+def found_of(*recall) -> MetricsRecord:
+    return MetricsRecord(accuracy=0.5, recall=recall)
 
 
 def worst(measured, *counts):
@@ -16,17 +21,17 @@ def worst(measured, *counts):
 
 
 def test_the_client_that_is_served_worst():
-    measured = {
-        "clean": {"recall": [0.5, 1.0, None]},
-        "robust": {
-            "fgsm": {"0.01": {"recall": [0.0, 0.0, 0.0]}, "0.02": {"recall": [0.5, 0.25, 0.75]}},
+    measured = EvaluationRecord(
+        clean=found_of(0.5, 1.0, None),
+        robust={
+            "fgsm": {"0.01": found_of(0.0, 0.0, 0.0), "0.02": found_of(0.5, 0.25, 0.75)},
             "pgd": {},
-            "mim": {"1/255": {"recall": [None, 0.5, None]}},
+            "mim": {"1/255": found_of(None, 0.5, None)},
         },
-    }
+    )
     found = worst(measured, (2, 2, 0), (1, 0, 3), (0, 0, 4), (0, 2, 2))
-    assert found == {
-        "worst-client": {
+    assert to_json(found) == {
+        "worst_client": {
             # 3/4, 1/2, nothing known, 1: a class whose recall is not known does not count.
             "clean": {"client": 1, "accuracy": 0.5, "mean": (0.75 + 0.5 + 1 + 1) / 4},
             # 3/8, 1/8 + 9/16, 3/4, 1/8 + 3/8
@@ -37,8 +42,8 @@ def test_the_client_that_is_served_worst():
 
 
 def test_clients_that_nobody_compared_have_no_worst():
-    measured = {"clean": {"recall": [1.0, 1.0, 1.0]}, "robust": {}}
-    assert WorstClient(None)(FinishedRound(1, "weights", measured)) == {"worst-client": None}
+    measured = EvaluationRecord(clean=found_of(1.0, 1.0, 1.0))
+    assert WorstClient(None)(FinishedRound(1, "weights", measured)) == {"worst_client": None}
 
 
 def test_a_round_that_is_not_measured_has_none():

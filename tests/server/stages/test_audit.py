@@ -15,11 +15,12 @@ from fedrobust.models.layout import Weights
 from fedrobust.models.told import Told
 from fedrobust.runs.events import AttackProgressed, CheckFinished, listening
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.record import DatasetRecord, RoundRecord, RunRecord
 from server.callbacks import UNDEFENDED
 from server.stages import audit as auditing
 from server.stages.audit import Auditor, described_split, training_logits
 
-DATA = {"name": "made-up", "digest": "d" * 8, "labels": ["healthy", "ill"], "disease": [1], "licence": "none"}
+DATA = DatasetRecord(name="made-up", digest="d" * 8, labels=("healthy", "ill"), disease=(1,), licence="none")
 SHAPE = (4, 4, 1)
 
 
@@ -64,14 +65,17 @@ def evaluator(stub):
     )
 
 
-RESULT = {"dataset": DATA, "rounds": [{"pgd-probe": 0.5}, {"pgd-probe": None}, {}, {"pgd-probe": 0.0}]}
+PROBES = (
+    RoundRecord(round=number, pgd_probe=probe) for number, probe in enumerate((0.5, None, 0.0), start=1)
+)
+RUN = RunRecord(dataset=DATA, rounds=tuple(PROBES))
 
 
 def test_the_subject_is_the_model_on_a_sample_of_the_test_split(stub, evaluator):
     asked = []
     stub(training_logits=lambda *given: asked.append(given) or "logits in training")
     one = weights()
-    subject = auditor(audit__images=30).subject("global model", evaluator, one, RESULT)
+    subject = auditor(audit__images=30).subject("global model", evaluator, one, RUN)
     assert subject.name == "mine, global model"
     assert subject.target == ("target", SHAPE, one)
     assert subject.images == ("seen", list(range(30)))
@@ -110,11 +114,11 @@ def test_the_global_model_is_audited_against_its_control(evaluator, tmp_path):
         whose = with_parts(
             auditor("pgd", **settings), control=lambda *given: controls.append(given) or control
         )
-        return asked_for(whose, lambda whose: whose.audited(evaluator, weights(), RESULT, folder))
+        return asked_for(whose, lambda whose: whose.audited(evaluator, weights(), RUN, folder))
 
     made = audited()
     subject = made[0]
-    assert made == (subject, evaluator, RESULT, tmp_path / "audit")
+    assert made == (subject, evaluator, RUN, tmp_path / "audit")
     assert subject.name == "mine, global model"
     assert (subject.control, subject.notes, subject.trained_on) == (control, (), ("pgd",))
     assert subject.history == (0.5, 0.0), "rounds that were watched, 0 included"
@@ -127,9 +131,9 @@ def test_the_global_model_is_audited_against_its_control(evaluator, tmp_path):
 def test_a_control_of_other_images_is_left_out_and_none_is_no_note(evaluator, tmp_path):
     def audited(control):
         whose = with_parts(auditor(), control=lambda *given: control)
-        return asked_for(
-            whose, lambda whose: whose.audited(evaluator, weights(), RESULT, RunFolder(tmp_path))
-        )[0]
+        return asked_for(whose, lambda whose: whose.audited(evaluator, weights(), RUN, RunFolder(tmp_path)))[
+            0
+        ]
 
     subject = audited(("before", SimpleNamespace(shape=(8, 8, 1))))
     assert (subject.control, subject.trained_on) == (None, ())
@@ -143,14 +147,14 @@ def test_a_student_has_its_twin_for_a_control_and_the_global_model_for_a_teacher
         return asked_for(
             auditor(),
             lambda whose: whose.audited_student(
-                evaluator, weights(), twin, teacher, RESULT, RunFolder(tmp_path)
+                evaluator, weights(), twin, teacher, RUN, RunFolder(tmp_path)
             ),
         )
 
     teacher, twin = SimpleNamespace(shape=SHAPE), weights(2.0)
     made = audited(twin, teacher)
     subject = made[0]
-    assert made == (subject, evaluator, RESULT, tmp_path / "audit-student")
+    assert made == (subject, evaluator, RUN, tmp_path / "audit-student")
     assert subject.name == "mine, student"
     assert subject.control == ("twin taught by labels", ("target", SHAPE, twin))
     assert (subject.teacher, subject.notes) == (("global model", teacher), ())
@@ -203,7 +207,7 @@ def test_an_audit_follows_the_study_and_tells_what_it_does(stub, tmp_path):
 
     def audit(evidence, tell, environment):
         given["audit"] = (evidence, environment)
-        tell(SimpleNamespace(to_json=lambda: {"check": "robust"}))
+        tell(SimpleNamespace(record=lambda: "robust"))
         given["evidence"][4]("pgd", SimpleNamespace(done=3, left=4))
         return "card"
 
@@ -212,14 +216,14 @@ def test_an_audit_follows_the_study_and_tells_what_it_does(stub, tmp_path):
     whose, told = auditor(**settings), []
     with listening(told.append):
         judge = SimpleNamespace(map="map")
-        assert whose.card("subject", judge, {"environment": "here"}, tmp_path) == "card"
+        assert whose.card("subject", judge, RunRecord(environment="here"), tmp_path) == "card"
     subject, plan, kept, map, _ = given["evidence"]
     assert (subject, kept, map, given["audit"]) == ("subject", tmp_path, "map", ("evidence", "here"))
     assert plan.epsilon == whose.settings.epsilon
     assert (plan.effort, plan.seed) == ("quick", 5)
     assert plan.curve == (0.01, 0.02, 0.03)
     assert plan.threat == THREAT
-    assert told == [CheckFinished({"check": "robust"}), AttackProgressed("pgd", 3, 4)]
+    assert told == [CheckFinished("robust"), AttackProgressed("pgd", 3, 4)]
 
 
 def test_logits_in_training_mode_are_those_of_the_batchs_own_statistics(stub, draw, linear_classifier):

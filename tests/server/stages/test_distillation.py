@@ -9,6 +9,7 @@ from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Split
 from fedrobust.edge.export import ExportError
 from fedrobust.models.layout import Weights
+from fedrobust.runs.record import to_json
 from fedrobust.training.distillation import Distilled
 from server.stages import distillation as distiller
 from server.stages.distillation import DistillationPlan, plan_distillation, transfer_images
@@ -59,7 +60,7 @@ def test_a_student_learns_what_the_global_model_answers(monkeypatch):
     found = plan().distilled(teacher, "weights")
     assert asked == [("weights", IMAGES), ("student", IMAGES, "logits", 3.0, 7, 16, 0.25, 5)]
     assert (found.classifier, found.weights) == ("student", TAUGHT)
-    assert found.record == {
+    assert to_json(found.record) == {
         "images": 4,
         "source": "somewhere",
         "epochs": 7,

@@ -43,15 +43,16 @@ def handed(monkeypatch):
 
     def measure_export(*each):
         given["measured"].append(each)
-        return SimpleNamespace(to_json=lambda: {"file": each[0]})
+        return each[0]
 
     monkeypatch.setattr(server.stages.export, "measure_export", measure_export)
+    monkeypatch.setattr(server.stages.export, "ExportRecord", SimpleNamespace(of=lambda name: {"file": name}))
     return given
 
 
 def test_without_formats_there_is_the_keras_file_alone(tmp_path, handed):
     student = Student()
-    assert export_student(RunFolder(tmp_path), student, "taught", (), 5) == []
+    assert export_student(RunFolder(tmp_path), student, "taught", (), 5) == ()
     assert (tmp_path / "student.keras").read_text() == "taught"
     assert (handed, student.asked) == ({"measured": []}, [])
 
@@ -68,7 +69,7 @@ def test_files_for_devices_are_compared_on_native_test_images(tmp_path, handed, 
     assert calibration.dtype == np.float32
     np.testing.assert_allclose(calibration, images.validation.images / 255, rtol=1e-6)
     assert student.asked == [(student.classifier, asked_in, "taught")]
-    assert records == [{"file": "a.tflite"}, {"file": "b.tflite"}]
+    assert records == ({"file": "a.tflite"}, {"file": "b.tflite"})
     for _, logits, test, labels in handed["measured"]:
         assert (logits, test.dtype) == ("logits", np.float32)
         np.testing.assert_allclose(test, images.test.images / 255, rtol=1e-6)
