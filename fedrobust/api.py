@@ -405,7 +405,8 @@ def audit_model(
     _check_named(model, data, out)
     told = _told(input, labels, head)
     start_tensorflow(cores())
-    from fedrobust.audit.file import audit_file, model_digest
+    from fedrobust.audit.from_file import audit_file
+    from fedrobust.audit.opened import model_digest
     from fedrobust.audit.plan import Plan
 
     threat = Threat(norm=norm, space=space, bits=bits, tied=tied)  # type: ignore[arg-type]
@@ -582,7 +583,7 @@ def _request(
 ) -> dict[str, Any]:
     """Return everything that decides the results of an attack or an audit, as plain data."""
     from fedrobust import __version__
-    from fedrobust.audit.file import model_digest
+    from fedrobust.audit.opened import model_digest
 
     return {
         "version": __version__,
@@ -627,7 +628,7 @@ def _told(input: "Texts", labels: "Texts", head: "Texts", companions: bool = Tru
 
 def _name_of(model: Any, name: str) -> str:
     """Return what a folder of results is called after."""
-    from fedrobust.audit.file import opened_name
+    from fedrobust.audit.opened import opened_name
 
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name or opened_name(model)).strip("_") or "model"
 

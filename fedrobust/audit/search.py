@@ -6,7 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrobust.audit.evidence import Evidence, Result
+from fedrobust.audit.evidence import Evidence
+from fedrobust.audit.result import Result
 from fedrobust.evasion import Threat, Transfer
 from fedrobust.evasion.models.protocol import Logits, margins
 

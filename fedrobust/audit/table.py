@@ -7,7 +7,8 @@ from typing import Any
 from fedrobust.audit.card import data_record, threat_record
 from fedrobust.audit.evidence import Evidence, Report
 from fedrobust.audit.figures import clinical_record
-from fedrobust.audit.file import chosen_split, is_known, opened_with_digest
+from fedrobust.audit.images import chosen_split
+from fedrobust.audit.opened import is_known, opened_with_digest
 from fedrobust.audit.plan import Plan
 from fedrobust.audit.subject import Subject
 from fedrobust.data.dataset import Dataset

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.audit import Card, Evidence, Plan, Subject, audit
+from fedrobust.audit.companions import companion
 from fedrobust.audit.evidence import SAMPLE
-from fedrobust.audit.file import companion, file_digest, model_path, official
+from fedrobust.audit.images import official
+from fedrobust.audit.opened import file_digest, model_path
 from fedrobust.config.sections import Audit
 from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.robustness import clean_logits
@@ -108,7 +110,7 @@ class Auditor:
         self.companion(self.settings.control, dataset)
 
     def companion(self, file: str | Path, dataset: Dataset) -> tuple[str, Target] | None:
-        """Return the model in a file that the study's is compared with, and its name; see `fedrobust.audit.file`."""
+        """Return the model in a file that the study's is compared with, and its name: `audit.companions.companion`."""
         told = Told.parse({"control": self.settings.control_input}, {"control": self.settings.control_labels})
         return companion(file, dataset, self.threat.space, self.base, told)
 

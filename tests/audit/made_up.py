@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from fedrobust.audit import CHECKS, Plan, Subject
-from fedrobust.audit.evidence import Result
 from fedrobust.audit.finding import Finding, Outcome, Weight
+from fedrobust.audit.result import Result
 from fedrobust.audit.review import ADVICE
 from fedrobust.evasion import WhiteBox
 

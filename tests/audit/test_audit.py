@@ -10,9 +10,9 @@ import pytest
 from fedrobust.audit import CARD_SCHEMA, CHECKS, Evidence, Outcome, Plan, Subject, Verdict, Weight
 from fedrobust.audit.checks.behaviour import collapse_attacked
 from fedrobust.audit.collapse import signs_of_collapse
-from fedrobust.audit.evidence import Result
 from fedrobust.audit.finding import Finding
 from fedrobust.audit.mcnemar import mcnemar
+from fedrobust.audit.result import Result
 from fedrobust.audit.verdict import Tally
 from fedrobust.config import ConfigError
 from fedrobust.evasion import NotDifferentiableError

@@ -7,7 +7,8 @@ import pytest
 
 from fedrobust.audit import Evidence, Plan, Subject
 from fedrobust.audit import evidence as module
-from fedrobust.audit.evidence import Result, spread
+from fedrobust.audit.evidence import spread
+from fedrobust.audit.result import Result
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion import NotDifferentiableError, Threat
 from fedrobust.evasion.models.wrappers import Averaged

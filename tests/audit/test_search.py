@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedrobust.audit import Plan
-from fedrobust.audit.evidence import Result
+from fedrobust.audit.result import Result
 from fedrobust.audit.search import Search
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion import Threat

@@ -313,7 +313,7 @@ def test_images_that_do_not_fit_into_memory_are_refused_with_numbers(save, monke
 
 
 def test_an_own_file_with_a_published_name_is_said_to_be_one(tmp_path, save):
-    from fedrobust.audit.file import official
+    from fedrobust.audit.images import official
     from fedrobust.data.load import load
 
     own = save(classes=2).rename(tmp_path / "breastmnist.npz")
@@ -324,7 +324,7 @@ def test_an_own_file_with_a_published_name_is_said_to_be_one(tmp_path, save):
 
 
 def test_a_published_file_by_its_path_is_the_published_set(real_data):
-    from fedrobust.audit.file import official
+    from fedrobust.audit.images import official
     from fedrobust.data.load import load
     from fedrobust.data.medmnist import find
 

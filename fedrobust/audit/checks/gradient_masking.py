@@ -3,9 +3,9 @@
 import numpy as np
 
 from fedrobust.audit.checks.skipped import not_applicable, not_made, without_gradient
-from fedrobust.audit.evidence import Result
 from fedrobust.audit.finding import Finding, Outcome, Weight, outcome_of, share
 from fedrobust.audit.mcnemar import SURE, mcnemar
+from fedrobust.audit.result import Result
 from fedrobust.audit.search import Search, broken_images
 
 ALLOWED = 0.005

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from fedrobust.audit import Plan
-from fedrobust.audit import file as module
+from fedrobust.audit import Plan, companions, from_file
+from fedrobust.audit import images as images_module
+from fedrobust.audit import opened as opened_module
 from fedrobust.audit.evidence import SAMPLE
 from fedrobust.audit.figures import clinical_record
 from fedrobust.audit.table import attack_table
@@ -64,41 +65,43 @@ def test_a_run_folder_means_its_global_model(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     (tmp_path / "finished" / "model.keras").write_bytes(b"model")
     (tmp_path / "started" / "experiment.toml").write_text("")
-    assert module.model_path(tmp_path / "finished") == tmp_path / "finished" / "model.keras"
-    assert module.model_path(str(tmp_path / "started")) == tmp_path / "started" / "model.keras"
-    assert module.model_path(tmp_path / "empty") == tmp_path / "empty"
+    assert opened_module.model_path(tmp_path / "finished") == tmp_path / "finished" / "model.keras"
+    assert opened_module.model_path(str(tmp_path / "started")) == tmp_path / "started" / "model.keras"
+    assert opened_module.model_path(tmp_path / "empty") == tmp_path / "empty"
     file = tmp_path / "finished" / "model.keras"
-    assert module.model_path(file) == file
+    assert opened_module.model_path(file) == file
     # A study's own paths are as seen from its folder, where they are none from here.
-    assert module.model_path("finished", base=tmp_path) == file
-    assert module.model_path("nowhere", base=tmp_path) == tmp_path / "nowhere"
+    assert opened_module.model_path("finished", base=tmp_path) == file
+    assert opened_module.model_path("nowhere", base=tmp_path) == tmp_path / "nowhere"
     monkeypatch.chdir(tmp_path / "started")
     (tmp_path / "started" / "finished").mkdir()
-    assert module.model_path("finished", base=tmp_path) == tmp_path / "started" / "finished"
-    assert module.model_path(file, base=tmp_path / "empty") == file
-    assert module.is_of_run(tmp_path / "started" / "model.keras")
-    assert not module.is_of_run(file)
+    assert opened_module.model_path("finished", base=tmp_path) == tmp_path / "started" / "finished"
+    assert opened_module.model_path(file, base=tmp_path / "empty") == file
+    assert opened_module.is_of_run(tmp_path / "started" / "model.keras")
+    assert not opened_module.is_of_run(file)
 
 
 def test_a_file_is_known_by_its_bytes(tmp_path):
     file = tmp_path / "model.keras"
     file.write_bytes(b"bytes")
     expected = hashlib.sha256(b"bytes").hexdigest()
-    assert module.file_digest(file) == expected
-    assert module.model_digest(file) == module.model_digest(str(file)) == expected
+    assert opened_module.file_digest(file) == expected
+    assert opened_module.model_digest(file) == opened_module.model_digest(str(file)) == expected
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model.keras").write_bytes(b"bytes")
-    assert module.model_digest(tmp_path / "run") == expected
+    assert opened_module.model_digest(tmp_path / "run") == expected
     with pytest.raises(FedrobustError):
-        module.file_digest(tmp_path / "none.keras")
+        opened_module.file_digest(tmp_path / "none.keras")
 
 
 def test_a_function_is_known_by_its_name_alone():
-    assert module.model_digest(shade, "mine") == hashlib.sha256(b"mine").hexdigest()
-    assert module.model_digest(shade) != module.model_digest(shade), "nothing tells it from others"
-    assert module.is_known(shade, "mine")
-    assert not module.is_known(shade, "")
-    assert module.is_known("model.keras", "")
+    assert opened_module.model_digest(shade, "mine") == hashlib.sha256(b"mine").hexdigest()
+    assert opened_module.model_digest(shade) != opened_module.model_digest(shade), (
+        "nothing tells it from others"
+    )
+    assert opened_module.is_known(shade, "mine")
+    assert not opened_module.is_known(shade, "")
+    assert opened_module.is_known("model.keras", "")
 
 
 def network(seed=0, layers="linear") -> keras.Model:
@@ -110,23 +113,25 @@ def network(seed=0, layers="linear") -> keras.Model:
 
 def test_a_model_in_memory_is_known_by_its_layers_and_weights(monkeypatch):
     one = network()
-    assert module.model_digest(one) == module.model_digest(network())
-    assert module.model_digest(one) != module.model_digest(network(1)), "other weights"
-    assert module.model_digest(one) != module.model_digest(network(0, "tanh")), "other layers"
-    assert module.is_known(one, "")
-    assert not module.is_function(one)
+    assert opened_module.model_digest(one) == opened_module.model_digest(network())
+    assert opened_module.model_digest(one) != opened_module.model_digest(network(1)), "other weights"
+    assert opened_module.model_digest(one) != opened_module.model_digest(network(0, "tanh")), "other layers"
+    assert opened_module.is_known(one, "")
+    assert not opened_module.is_function(one)
     for error in (NotImplementedError, TypeError, ValueError):
 
         def unwritten(self, error=error):
             raise error
 
         monkeypatch.setattr(keras.Model, "to_json", unwritten)
-        assert module.model_digest(one) != module.model_digest(one), "layers that nobody can write down"
+        assert opened_module.model_digest(one) != opened_module.model_digest(one), (
+            "layers that nobody can write down"
+        )
 
 
 def test_what_is_no_model_is_refused_with_what_to_do():
-    assert module.is_function(shade)
-    assert not module.is_function("model.keras")
+    assert opened_module.is_function(shade)
+    assert not opened_module.is_function("model.keras")
     hand_in = (
         "hand in a function predict(images (n, height, width, channels) float32 in [0, 1]) -> logits (n, classes), and "
         "gradient=... beside it; docs/audit.md shows both in five lines"
@@ -134,18 +139,18 @@ def test_what_is_no_model_is_refused_with_what_to_do():
     torch = type("Net", (), {"__module__": "torch.nn.modules", "__call__": shade})
     for model, what in ((3, "a int"), (torch(), "a PyTorch module"), (None, "a NoneType")):
         with pytest.raises(ConfigError) as refused:
-            module.is_function(model)
+            opened_module.is_function(model)
         assert str(refused.value) == f"model: {what}; {hand_in}"
     inherited = type("Own", (torch,), {"__module__": "mine"})
     with pytest.raises(ConfigError, match="a PyTorch module"):
-        module.is_function(inherited())
+        opened_module.is_function(inherited())
 
 
 def test_models_are_called_by_file_name_or_class(tmp_path):
-    assert module.opened_name(tmp_path / "net.keras") == "net.keras"
-    assert module.opened_name(network()) == "net"
-    assert module.opened_name(shade) == "shade"
-    assert module.opened_name(SimpleNamespace(name="")) == "SimpleNamespace"
+    assert opened_module.opened_name(tmp_path / "net.keras") == "net.keras"
+    assert opened_module.opened_name(network()) == "net"
+    assert opened_module.opened_name(shade) == "shade"
+    assert opened_module.opened_name(SimpleNamespace(name="")) == "SimpleNamespace"
 
 
 # -- Images ----------------------------------------------------------------------------------------------------------
@@ -153,7 +158,7 @@ def test_models_are_called_by_file_name_or_class(tmp_path):
 
 def test_a_split_is_described_with_what_others_report_on():
     data = dataset()
-    images, labels, about = module.chosen_split(data, "test", 0)
+    images, labels, about = images_module.chosen_split(data, "test", 0)
     assert images is data.test.images
     assert labels is data.test.labels
     assert about == {
@@ -164,19 +169,19 @@ def test_a_split_is_described_with_what_others_report_on():
         "disease": [1],
         "official": None,
     }
-    images, labels, about = module.chosen_split(data, "validation", 4)
+    images, labels, about = images_module.chosen_split(data, "validation", 4)
     assert (len(images), labels.tolist(), about["split"]) == (4, [0, 1, 0, 1], "validation")
     with pytest.raises(ConfigError) as refused:
-        module.chosen_split(data, "probe", 0)
+        images_module.chosen_split(data, "probe", 0)
     assert str(refused.value) == "split = 'probe': choose one of train, validation, test"
 
 
 def test_only_a_published_file_has_an_official_test_set():
     about = published("breastmnist")
     [address, *_] = [address for address, _ in about.files.values()]
-    assert module.official(dataset(name="breastmnist", source=address)) == about.counts[2] == 156
-    assert module.official(dataset(name="breastmnist", source="own.npz")) is None
-    assert module.official(dataset(source=address)) is None
+    assert images_module.official(dataset(name="breastmnist", source=address)) == about.counts[2] == 156
+    assert images_module.official(dataset(name="breastmnist", source="own.npz")) is None
+    assert images_module.official(dataset(source=address)) is None
 
 
 # -- What is opened --------------------------------------------------------------------------------------------------
@@ -184,10 +189,10 @@ def test_only_a_published_file_has_an_official_test_set():
 
 def test_a_function_is_asked_about_a_sample_of_the_split(monkeypatch):
     asked = []
-    monkeypatch.setattr(module, "check_reading", lambda *given: asked.append(given) or "a note")
+    monkeypatch.setattr(opened_module, "check_reading", lambda *given: asked.append(given) or "a note")
     predictor = Predictor.of(shade, SHAPE, 2)
     told = Told.parse("0..1", "0,1").of("", dataset())
-    assert module.check_opened(predictor, dataset(), "test", told, "control") == ("a note",)
+    assert opened_module.check_opened(predictor, dataset(), "test", told, "control") == ("a note",)
     [(answers, images, labels, channels, format, order, is_told, what)] = asked
     expected = dataset().test
     np.testing.assert_allclose(images, expected.images / 255, atol=1e-7)
@@ -197,27 +202,27 @@ def test_a_function_is_asked_about_a_sample_of_the_split(monkeypatch):
     np.testing.assert_allclose(answers(bytes_), predictor.raw(images, bytes_))
     assert (channels, format, order) == (1, predictor.format, predictor.labels)
     assert (is_told, what) == ((True, True), "control")
-    monkeypatch.setattr(module, "check_reading", lambda *given: asked.append(given) or "")
-    monkeypatch.setattr(module, "SAMPLE_READ", 10)
+    monkeypatch.setattr(opened_module, "check_reading", lambda *given: asked.append(given) or "")
+    monkeypatch.setattr(opened_module, "SAMPLE_READ", 10)
     nothing = Told().of("", dataset())
-    assert module.check_opened(predictor, dataset(), "validation", nothing) == ()
-    module.check_opened(predictor, dataset(), "test", nothing)
+    assert opened_module.check_opened(predictor, dataset(), "validation", nothing) == ()
+    opened_module.check_opened(predictor, dataset(), "test", nothing)
     assert [len(given[1]) for given in asked] == [60, 10, 10]
     assert asked[1][6:] == ((False, False), "")
 
 
 def test_a_functions_notes_say_what_it_is_given():
-    opened, digest, notes = module.opened_with_digest(shade, dataset(), "native", name="mine")
+    opened, digest, notes = opened_module.opened_with_digest(shade, dataset(), "native", name="mine")
     assert isinstance(opened, Predictor)
     assert opened.name == "mine"
-    assert digest == module.model_digest(shade, "mine")
+    assert digest == opened_module.model_digest(shade, "mine")
     assert notes[0] == "the model is given images as 0..1: nothing in it or told of it says otherwise"
-    _, _, told = module.opened_with_digest(
+    _, _, told = opened_module.opened_with_digest(
         shade, dataset(), "native", told=Told.parse("0..1", "0,1"), name="mine"
     )
     assert not [note for note in told if "is given images" in note]
     with pytest.raises(ConfigError) as refused:
-        module.opened_with_digest(shade, dataset(), "prepared")
+        opened_module.opened_with_digest(shade, dataset(), "prepared")
     assert str(refused.value) == "space = 'prepared': a function takes the data's images; choose native"
 
 
@@ -235,14 +240,14 @@ def test_a_networks_notes_say_what_it_is_given_and_why(first, why):
     model = keras.Sequential([keras.Input((4, 4, 1)), *first, keras.layers.Flatten(), dense])
     middle = 0.0 if first else 8.0
     dense.set_weights([signs, np.array([middle, -middle], np.float32)])
-    notes = module.opened_with_digest(model, dataset(), "native")[2]
+    notes = opened_module.opened_with_digest(model, dataset(), "native")[2]
     assert "the model takes images of (4, 4, 1); those of (3, 2, 1) are made to fit before it" in notes
     assert f"the model is given images as 0..1: {why}" in notes
 
 
 def test_a_networks_gradient_is_its_own():
     with pytest.raises(ConfigError) as refused:
-        module.opened_with_digest(network(), dataset(), "native", gradient=shade)
+        opened_module.opened_with_digest(network(), dataset(), "native", gradient=shade)
     assert str(refused.value) == "gradient: it belongs to a function; net has its own"
 
 
@@ -259,37 +264,37 @@ def opening(monkeypatch):
         noted.opened.append((given, settings))
         return noted.model
 
-    monkeypatch.setattr(module, "open_model", open_model)
-    monkeypatch.setattr(module, "check_opened", lambda *given: noted.asked.append(given) or ())
-    monkeypatch.setattr(module, "ExportedTarget", lambda file, interface: noted.model.target)
+    monkeypatch.setattr(companions, "open_model", open_model)
+    monkeypatch.setattr(companions, "check_opened", lambda *given: noted.asked.append(given) or ())
+    monkeypatch.setattr(companions, "ExportedTarget", lambda file, interface: noted.model.target)
     return noted
 
 
 def test_a_companion_is_opened_by_what_was_told_of_it_and_asked_about(opening, tmp_path):
     (tmp_path / "twin.keras").write_bytes(b"twin")
     told, data = Told.parse(["0..1", "teacher=0..255"]), dataset()
-    name, target = module.companion("twin.keras", data, "prepared", tmp_path, told, "teacher")
+    name, target = companions.companion("twin.keras", data, "prepared", tmp_path, told, "teacher")
     assert name == f"twin.keras {hashlib.sha256(b'twin').hexdigest()[:8]}"
     assert target is opening.model.target
     interface = told.of("teacher", data)
     given = (tmp_path / "twin.keras", SHAPE, 2, "prepared")
     assert opening.opened == [(given, {"interface": interface})]
     assert opening.asked == [(opening.model, data, "test", interface, "teacher")]
-    module.companion(tmp_path / "twin.keras", data, "native")
+    companions.companion(tmp_path / "twin.keras", data, "native")
     assert opening.asked[1][3:] == (Told().of("control", data), "control")
     (tmp_path / "experiment.toml").write_text("")
-    module.companion(tmp_path / "twin.keras", data, "native")
+    companions.companion(tmp_path / "twin.keras", data, "native")
     assert len(opening.asked) == 2, "a run's own model is not doubted"
-    assert module.companion("", data, "native") is None
+    assert companions.companion("", data, "native") is None
 
 
 def test_an_exported_companion_is_a_file_of_the_same_images_and_classes(opening, tmp_path, monkeypatch):
     file, data = tmp_path / "small.tflite", dataset()
     with pytest.raises(ConfigError) as refused:
-        module.edge_companion(str(file), data)
+        companions.edge_companion(str(file), data)
     assert str(refused.value) == f"edge = {str(file)!r}: there is no such file"
     file.write_bytes(b"small")
-    name, target = module.edge_companion(file, data, Told.parse(["edge=0..255"]))
+    name, target = companions.edge_companion(file, data, Told.parse(["edge=0..255"]))
     assert name == f"small.tflite {hashlib.sha256(b'small').hexdigest()[:8]}"
     assert target is opening.model.target
     interface = Told.parse(["edge=0..255"]).of("edge", data)
@@ -297,18 +302,18 @@ def test_an_exported_companion_is_a_file_of_the_same_images_and_classes(opening,
     for shape, classes in (((9, 9, 1), 2), (SHAPE, 3)):
         opening.model = opened_model(shape, classes)
         with pytest.raises(ConfigError) as refused:
-            module.edge_companion(file, data)
+            companions.edge_companion(file, data)
         assert str(refused.value) == (
             f"edge = {str(file)!r}: it takes images of {shape} and knows {classes} classes; the data have {SHAPE} and 2"
         )
-    assert module.edge_companion("", data) is None
+    assert companions.edge_companion("", data) is None
 
     def broken(file, interface):
         raise RuntimeError("no flatbuffer\nat all")
 
-    monkeypatch.setattr(module, "ExportedTarget", broken)
+    monkeypatch.setattr(companions, "ExportedTarget", broken)
     with pytest.raises(ConfigError) as refused:
-        module.edge_companion(file, data)
+        companions.edge_companion(file, data)
     assert str(refused.value) == (
         f"edge = {str(file)!r}: not a LiteRT file of images with input and output of float32, int8 or uint8: no "
         "flatbuffer"
@@ -316,10 +321,12 @@ def test_an_exported_companion_is_a_file_of_the_same_images_and_classes(opening,
 
 
 def test_a_function_has_no_training_mode_and_a_network_is_run_in_it():
-    assert module.in_training_mode(Predictor.of(shade, SHAPE, 2), np.zeros((1, *SHAPE), np.uint8)) is None
+    assert (
+        opened_module.in_training_mode(Predictor.of(shade, SHAPE, 2), np.zeros((1, *SHAPE), np.uint8)) is None
+    )
     asked = []
     opened = SimpleNamespace(answers=lambda images, training: asked.append((images, training)) or "logits")
-    assert module.in_training_mode(opened, np.full((2, *SHAPE), 51, np.uint8))() == "logits"
+    assert opened_module.in_training_mode(opened, np.full((2, *SHAPE), 51, np.uint8))() == "logits"
     [(images, training)] = asked
     np.testing.assert_allclose(images, np.full((2, *SHAPE), 0.2, np.float32))
     assert (images.dtype, training) == (np.float32, True)
@@ -335,13 +342,13 @@ def test_an_audit_is_of_the_subject_that_was_named(monkeypatch, tmp_path):
         made.append((evidence, note, environment))
         return "card"
 
-    monkeypatch.setattr(module, "audit", audit)
+    monkeypatch.setattr(from_file, "audit", audit)
     monkeypatch.setattr(
-        module, "companion", lambda path, *given, **told: asked.append((path, given, told)) or (path, None)
+        from_file, "companion", lambda path, *given, **told: asked.append((path, given, told)) or (path, None)
     )
-    monkeypatch.setattr(module, "edge_companion", lambda *given: asked.append(given) or ("edge", None))
+    monkeypatch.setattr(from_file, "edge_companion", lambda *given: asked.append(given) or ("edge", None))
     data, plan, told = dataset(), Plan(epsilon=0.3, seed=4), Told.parse("0..1", "0,1")
-    card = module.audit_file(
+    card = from_file.audit_file(
         shade,
         data,
         plan,
@@ -365,10 +372,10 @@ def test_an_audit_is_of_the_subject_that_was_named(monkeypatch, tmp_path):
     assert (note, environment) == ("note", {"os": "none"})
     subject = evidence.subject
     assert subject.name == "mine"
-    assert subject.digest == module.model_digest(shade, "mine")
+    assert subject.digest == opened_module.model_digest(shade, "mine")
     np.testing.assert_allclose(subject.images, data.validation.images[:4] / 255, atol=1e-7)
     np.testing.assert_array_equal(subject.labels, data.validation.labels[:4])
-    assert subject.data == module.chosen_split(data, "validation", 4)[2]
+    assert subject.data == images_module.chosen_split(data, "validation", 4)[2]
     assert subject.output == "logits"
     assert subject.in_training_mode is None
     assert (subject.control, subject.teacher, subject.edge) == (("a", None), ("b", None), ("edge", None))
@@ -378,10 +385,10 @@ def test_an_audit_is_of_the_subject_that_was_named(monkeypatch, tmp_path):
         ("c", data, told),
     ]
     assert (subject.trained_on, subject.history) == (("pgd",), (0.5, 0.6))
-    assert subject.notes == module.opened_with_digest(shade, data, "native", told=told, name="mine")[2]
+    assert subject.notes == opened_module.opened_with_digest(shade, data, "native", told=told, name="mine")[2]
     assert evidence.plan is plan
     assert (evidence._folder, evidence._map, evidence._report) == (tmp_path, "map", "report")
-    module.audit_file(shade, data, plan, folder=tmp_path / "none")
+    from_file.audit_file(shade, data, plan, folder=tmp_path / "none")
     assert made[1][0]._folder is None, "a function without a name is not found again"
     assert len(made[1][0].subject) == 60
     assert made[1][0].subject.trained_on == made[1][0].subject.history == ()
@@ -389,10 +396,10 @@ def test_an_audit_is_of_the_subject_that_was_named(monkeypatch, tmp_path):
 
 def test_a_network_is_audited_in_training_mode_on_its_first_images(monkeypatch):
     made = []
-    monkeypatch.setattr(module, "audit", lambda evidence, *_: made.append(evidence))
-    monkeypatch.setattr(module, "in_training_mode", lambda opened, stored: stored)
-    monkeypatch.setattr(module, "SAMPLE", 8)
-    module.audit_file(network(), dataset(), Plan(), told=Told.parse("0..1", "0,1"))
+    monkeypatch.setattr(from_file, "audit", lambda evidence, *_: made.append(evidence))
+    monkeypatch.setattr(from_file, "in_training_mode", lambda opened, stored: stored)
+    monkeypatch.setattr(from_file, "SAMPLE", 8)
+    from_file.audit_file(network(), dataset(), Plan(), told=Told.parse("0..1", "0,1"))
     np.testing.assert_array_equal(made[0].subject.in_training_mode, dataset().test.images[:8])
     assert made[0].subject.target.logits(made[0].subject.images).shape == (60, 2)
     assert made[0].subject.name == "net"
@@ -431,14 +438,14 @@ def test_a_table_has_a_row_for_every_attack_at_every_epsilon(tmp_path):
     chosen = dataset().test.sample(20)
     answers = shade(chosen.images.astype(np.float32) / np.float32(255))
     assert table.clean == clinical_record(chosen.labels, answers, (1,))
-    _, digest, notes = module.opened_with_digest(shade, dataset(), "native", name="mine")
+    _, digest, notes = opened_module.opened_with_digest(shade, dataset(), "native", name="mine")
     assert notes
     content = table.to_json()
     jsonschema.validate(content, json_schema(AttackTableRecord, "a table"))
     assert {key: content[key] for key in content if key not in ("clean", "attacked")} == {
         "schema": 2,
         "model": {"name": "mine", "digest": digest, "output": "logits"},
-        "data": {**module.chosen_split(dataset(), "test", 20)[2], "n": 20},
+        "data": {**images_module.chosen_split(dataset(), "test", 20)[2], "n": 20},
         "threat": {
             "norm": "linf",
             "epsilon": None,

@@ -1,31 +1,22 @@
-"""The audit of a model from anywhere, by somebody who never ran a federation."""
+"""A model from a file, a run folder, memory or a function, opened for an audit, and what tells it from others."""
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from fedrobust.audit.card import Card, audit
-from fedrobust.audit.evidence import SAMPLE, Evidence, Report
 from fedrobust.audit.exported import ExportedTarget
-from fedrobust.audit.finding import Finding
 from fedrobust.audit.misreading import SAMPLE as SAMPLE_READ
 from fedrobust.audit.misreading import check_reading
-from fedrobust.audit.plan import Plan
-from fedrobust.audit.subject import Subject
 from fedrobust.config import ConfigError
 from fedrobust.data.dataset import Dataset
-from fedrobust.data.medmnist import NAMES, published
-from fedrobust.errors import first_line
-from fedrobust.evasion import Target
 from fedrobust.evasion.models.model_file import OpenedModel, open_model
 from fedrobust.evasion.models.predictor import Gradient, Predictor
-from fedrobust.evasion.models.protocol import Labels, Logits
-from fedrobust.evasion.run import Map
+from fedrobust.evasion.models.protocol import Logits
 from fedrobust.models.input_format import UNIT
 from fedrobust.models.interface import Interface
 from fedrobust.models.keras_file import check_readable
@@ -57,62 +48,6 @@ def model_path(path: str | Path, base: Path | None = None) -> Path:
     return found / "model.keras" if is_run else found
 
 
-def companion(
-    path: str | Path,
-    dataset: Dataset,
-    space: str,
-    base: Path | None = None,
-    told: Told = NOTHING_TOLD,
-    what: str = "control",
-) -> tuple[str, Target] | None:
-    """Return a model to compare with, and its name with its digest; None for no path.
-
-    Raises:
-        ModelFileError: there is no such model, or it does not fit the data.
-        MisreadModelError: it seems to want other images, or another class order.
-    """
-    if not str(path):
-        return None
-    file = model_path(path, base)
-    interface = told.of(what, dataset)
-    opened = open_model(file, dataset.image_shape, dataset.classes, space, interface=interface)
-    if not is_of_run(file):
-        check_opened(opened, dataset, "test", interface, what)
-    return f"{file.name} {file_digest(file)[:8]}", opened.target
-
-
-def edge_companion(
-    path: str | Path, dataset: Dataset, told: Told = NOTHING_TOLD
-) -> tuple[str, Target] | None:
-    """Return an exported file to compare with; None for no path.
-
-    Raises:
-        ConfigError: it takes other images, or answers with other classes.
-        MisreadModelError: it seems to want another range of pixels, or another class order.
-    """
-    if not str(path):
-        return None
-    file, interface = expanded(path), told.of("edge", dataset)
-    if not file.is_file():
-        raise ConfigError(f"edge = {str(path)!r}: there is no such file")
-    try:
-        exported = ExportedTarget(file, interface)
-    except ConfigError:
-        raise
-    except Exception as error:  # LiteRT raises many kinds for a file that it cannot read
-        raise ConfigError(
-            f"edge = {str(path)!r}: not a LiteRT file of images with input and output of float32, int8 or uint8: "
-            f"{first_line(error)}"
-        ) from error
-    if exported.shape != dataset.image_shape or exported.classes != dataset.classes:
-        raise ConfigError(
-            f"edge = {str(path)!r}: it takes images of {exported.shape} and knows {exported.classes} classes; the data "
-            f"have {dataset.image_shape} and {dataset.classes}"
-        )
-    check_opened(exported, dataset, "test", interface, "edge")
-    return f"{file.name} {file_digest(file)[:8]}", exported
-
-
 def check_opened(
     opened: Opened | ExportedTarget, dataset: Dataset, split: str, interface: Interface, what: str = ""
 ) -> tuple[str, ...]:
@@ -134,107 +69,6 @@ def check_opened(
         what,
     )
     return (note,) if note else ()
-
-
-def chosen_split(dataset: Dataset, split: str, images: int) -> tuple[np.ndarray, Labels, dict[str, Any]]:
-    """Return stored images and labels of a split, `images` of them (0: all), and what a card says of them.
-
-    Raises:
-        ConfigError: there is no such split.
-    """
-    if split not in dataset.splits:
-        raise ConfigError(f"split = {split!r}: choose one of {', '.join(dataset.splits)}")
-    part = dataset.splits[split]
-    chosen = part.sample(images)
-    described = {
-        "name": dataset.name,
-        "digest": dataset.digest,
-        "split": split,
-        "labels": list(dataset.label_names),
-        "disease": list(dataset.disease),
-        "official": official(dataset),
-    }
-    return chosen.images, chosen.labels, described
-
-
-def official(dataset: Dataset) -> int | None:
-    """Return how many test images the set has that others report on under this name; None for own data."""
-    if dataset.name not in NAMES:
-        return None
-    about = published(dataset.name)
-    # An own file may bear the name of a published set; its images are then not those that others report on.
-    addresses = {address for address, _ in about.files.values()}
-    return about.counts[2] if dataset.source in addresses else None
-
-
-def audit_file(
-    model: str | Path | Any,
-    dataset: Dataset,
-    plan: Plan,
-    *,
-    split: str = "test",
-    images: int = 0,
-    control: str | Path = "",
-    teacher: str | Path = "",
-    edge: str | Path = "",
-    told: Told = NOTHING_TOLD,
-    gradient: Gradient | None = None,
-    name: str = "",
-    trained_on: Sequence[str] = (),
-    history: Sequence[float] = (),
-    folder: Path | None = None,
-    map: Map = map,
-    report: Report = lambda name, progress: None,
-    note: Callable[[Finding], None] = lambda finding: None,
-    environment: Mapping[str, Any] | None = None,
-) -> Card:
-    """Audit a model on a data set.
-
-    Args:
-        model: a ``.keras`` file, a run folder, a Keras model, or a function (see `Predictor`).
-        dataset: its images.
-        plan: threat and effort.
-        split: of the data set.
-        images: so many of the split, of every class its share; 0 for all.
-        control: the same model without its defence.
-        teacher: the model that it was distilled from.
-        edge: its exported LiteRT file.
-        told: images, class order and output of the model and of its companions, as far as they are known.
-        gradient: of a function; see `Predictor`.
-        name: of a function, by which what attacks found is found again.
-        trained_on: names of the attacks that its training used.
-        history: accuracies under PGD-5 in training.
-        folder: where attacks are kept, so that an interrupted audit goes on.
-        map: runs chunks of images side by side.
-        report: called with an attack's name and progress.
-        note: called with every finding.
-        environment: what the audit runs on.
-
-    Raises:
-        ModelFileError, PredictorError, ConfigError: something given does not fit the data.
-        MisreadModelError: a model seems to want other images, or another class order.
-    """
-    space = plan.threat.space
-    stored, labels, described = chosen_split(dataset, split, images)
-    opened, digest, notes = opened_with_digest(model, dataset, space, split, told, gradient, name)
-    subject = Subject(
-        name=opened.name,
-        target=opened.target,
-        images=opened.images(stored),
-        labels=labels,
-        digest=digest,
-        data=described,
-        output=opened.output,
-        in_training_mode=in_training_mode(opened, stored[:SAMPLE]),
-        control=companion(control, dataset, space, told=told, what="control"),
-        teacher=companion(teacher, dataset, space, told=told, what="teacher"),
-        edge=edge_companion(edge, dataset, told),
-        trained_on=tuple(trained_on),
-        history=tuple(history),
-        notes=notes,
-    )
-    kept = folder if is_known(model, name) else None
-    return audit(Evidence(subject, plan, kept, map, report), note, environment)
 
 
 def in_training_mode(opened: Opened, stored: np.ndarray) -> Callable[[], Logits] | None:

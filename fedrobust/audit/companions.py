@@ -1,0 +1,69 @@
+"""The models that an audit compares with: the control, the teacher, the exported file."""
+
+from pathlib import Path
+
+from fedrobust.audit.exported import ExportedTarget
+from fedrobust.audit.opened import check_opened, file_digest, is_of_run, model_path
+from fedrobust.config import ConfigError
+from fedrobust.data.dataset import Dataset
+from fedrobust.errors import first_line
+from fedrobust.evasion import Target
+from fedrobust.evasion.models.model_file import open_model
+from fedrobust.models.told import NOTHING_TOLD, Told
+from fedrobust.paths import expanded
+
+
+def companion(
+    path: str | Path,
+    dataset: Dataset,
+    space: str,
+    base: Path | None = None,
+    told: Told = NOTHING_TOLD,
+    what: str = "control",
+) -> tuple[str, Target] | None:
+    """Return a model to compare with, and its name with its digest; None for no path.
+
+    Raises:
+        ModelFileError: there is no such model, or it does not fit the data.
+        MisreadModelError: it seems to want other images, or another class order.
+    """
+    if not str(path):
+        return None
+    file = model_path(path, base)
+    interface = told.of(what, dataset)
+    opened = open_model(file, dataset.image_shape, dataset.classes, space, interface=interface)
+    if not is_of_run(file):
+        check_opened(opened, dataset, "test", interface, what)
+    return f"{file.name} {file_digest(file)[:8]}", opened.target
+
+
+def edge_companion(
+    path: str | Path, dataset: Dataset, told: Told = NOTHING_TOLD
+) -> tuple[str, Target] | None:
+    """Return an exported file to compare with; None for no path.
+
+    Raises:
+        ConfigError: it takes other images, or answers with other classes.
+        MisreadModelError: it seems to want another range of pixels, or another class order.
+    """
+    if not str(path):
+        return None
+    file, interface = expanded(path), told.of("edge", dataset)
+    if not file.is_file():
+        raise ConfigError(f"edge = {str(path)!r}: there is no such file")
+    try:
+        exported = ExportedTarget(file, interface)
+    except ConfigError:
+        raise
+    except Exception as error:  # LiteRT raises many kinds for a file that it cannot read
+        raise ConfigError(
+            f"edge = {str(path)!r}: not a LiteRT file of images with input and output of float32, int8 or uint8: "
+            f"{first_line(error)}"
+        ) from error
+    if exported.shape != dataset.image_shape or exported.classes != dataset.classes:
+        raise ConfigError(
+            f"edge = {str(path)!r}: it takes images of {exported.shape} and knows {exported.classes} classes; the data "
+            f"have {dataset.image_shape} and {dataset.classes}"
+        )
+    check_opened(exported, dataset, "test", interface, "edge")
+    return f"{file.name} {file_digest(file)[:8]}", exported

@@ -1,0 +1,88 @@
+"""The audit of a model from anywhere, by somebody who never ran a federation."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fedrobust.audit.card import Card, audit
+from fedrobust.audit.companions import companion, edge_companion
+from fedrobust.audit.evidence import SAMPLE, Evidence, Report
+from fedrobust.audit.finding import Finding
+from fedrobust.audit.images import chosen_split
+from fedrobust.audit.opened import in_training_mode, is_known, opened_with_digest
+from fedrobust.audit.plan import Plan
+from fedrobust.audit.subject import Subject
+from fedrobust.data.dataset import Dataset
+from fedrobust.evasion.models.predictor import Gradient
+from fedrobust.evasion.run import Map
+from fedrobust.models.told import NOTHING_TOLD, Told
+
+
+def audit_file(
+    model: str | Path | Any,
+    dataset: Dataset,
+    plan: Plan,
+    *,
+    split: str = "test",
+    images: int = 0,
+    control: str | Path = "",
+    teacher: str | Path = "",
+    edge: str | Path = "",
+    told: Told = NOTHING_TOLD,
+    gradient: Gradient | None = None,
+    name: str = "",
+    trained_on: Sequence[str] = (),
+    history: Sequence[float] = (),
+    folder: Path | None = None,
+    map: Map = map,
+    report: Report = lambda name, progress: None,
+    note: Callable[[Finding], None] = lambda finding: None,
+    environment: Mapping[str, Any] | None = None,
+) -> Card:
+    """Audit a model on a data set.
+
+    Args:
+        model: a ``.keras`` file, a run folder, a Keras model, or a function (see `Predictor`).
+        dataset: its images.
+        plan: threat and effort.
+        split: of the data set.
+        images: so many of the split, of every class its share; 0 for all.
+        control: the same model without its defence.
+        teacher: the model that it was distilled from.
+        edge: its exported LiteRT file.
+        told: images, class order and output of the model and of its companions, as far as they are known.
+        gradient: of a function; see `Predictor`.
+        name: of a function, by which what attacks found is found again.
+        trained_on: names of the attacks that its training used.
+        history: accuracies under PGD-5 in training.
+        folder: where attacks are kept, so that an interrupted audit goes on.
+        map: runs chunks of images side by side.
+        report: called with an attack's name and progress.
+        note: called with every finding.
+        environment: what the audit runs on.
+
+    Raises:
+        ModelFileError, PredictorError, ConfigError: something given does not fit the data.
+        MisreadModelError: a model seems to want other images, or another class order.
+    """
+    space = plan.threat.space
+    stored, labels, described = chosen_split(dataset, split, images)
+    opened, digest, notes = opened_with_digest(model, dataset, space, split, told, gradient, name)
+    subject = Subject(
+        name=opened.name,
+        target=opened.target,
+        images=opened.images(stored),
+        labels=labels,
+        digest=digest,
+        data=described,
+        output=opened.output,
+        in_training_mode=in_training_mode(opened, stored[:SAMPLE]),
+        control=companion(control, dataset, space, told=told, what="control"),
+        teacher=companion(teacher, dataset, space, told=told, what="teacher"),
+        edge=edge_companion(edge, dataset, told),
+        trained_on=tuple(trained_on),
+        history=tuple(history),
+        notes=notes,
+    )
+    kept = folder if is_known(model, name) else None
+    return audit(Evidence(subject, plan, kept, map, report), note, environment)
