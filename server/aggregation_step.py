@@ -4,12 +4,10 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 
 from fedrobust.aggregation import (
-    RULES,
     Aggregation,
     Bucketing,
     Cohort,
@@ -27,6 +25,7 @@ from fedrobust.privacy import Postprocessor, at_server
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.record import DefenceRecord
 from server.accumulators import Collected
+from server.detection import figures_of
 from server.replies import Failure
 from server.root_update import RootUpdate
 from server.soundness import memory_fault, update_fault
@@ -155,7 +154,8 @@ class AggregationStep:
         record = replace(record, seconds=time.perf_counter() - started)
         if not failures:
             caught = len(self.attackers(round, refused))
-            shown = self._figures(defence, aggregation, collected.partitions, bad, caught, honest_mean)
+            rare = self.rare - self.malicious
+            shown = figures_of(defence, aggregation, collected.partitions, bad, caught, rare, honest_mean)
             record = replace(record, **shown)
         statistics = self._statistics(defence, aggregation, collected)
         remembered = _with(memory, "rule", aggregation.memory)
@@ -244,49 +244,6 @@ class AggregationStep:
         typical = float(np.median(examples))
         return np.array([weight(int(claim), typical) for claim in examples], np.float64)
 
-    def _figures(
-        self,
-        defence: Defence,
-        aggregation: Aggregation,
-        partitions: np.ndarray,
-        bad: np.ndarray,
-        caught: int,
-        honest_mean: np.ndarray | None,
-    ) -> dict[str, Any]:
-        """Return what the round shows of the defence: fields of its record.
-
-        Args:
-            defence: of this round.
-            aggregation: what it made of the clients.
-            partitions: of the clients (n,).
-            bad: which of them attack (n,).
-            caught: attackers whose replies were refused.
-            honest_mean: (parameters,) what the others come to, weighted as the rule weights clients.
-        """
-        shown: dict[str, Any] = {}
-        if honest_mean is not None:
-            apart = aggregation.update.astype(np.float64) - honest_mean
-            shown["distance"] = _finite(np.linalg.norm(apart))
-            shown["honest_norm"] = _finite(np.linalg.norm(honest_mean.astype(np.float64)))
-        if caught and not bad.any():  # none came as far as the rule
-            shown |= {"true_positive_rate": 1.0, "malicious_influence": 0.0}
-        influence = aggregation.influence
-        if influence is None:
-            return shown
-        shown["influence"] = tuple(round(float(share), 6) for share in influence)
-        if bad.any():
-            shown["malicious_influence"] = float(influence[bad].sum())
-        if not _leaves_out(defence, influence):
-            return shown
-        accepted = influence > 0
-        shown["accepted"] = tuple(partitions[accepted].tolist())
-        if bad.any():
-            shown["true_positive_rate"] = (int((~accepted & bad).sum()) + caught) / (int(bad.sum()) + caught)
-        shown["false_positive_rate"] = _share(~accepted, ~bad)
-        rare = np.isin(partitions, sorted(self.rare - self.malicious))
-        shown["rare_false_positive_rate"] = _share(~accepted, rare)
-        return shown
-
     def _statistics(self, defence: Defence, aggregation: Aggregation, collected: Collected) -> np.ndarray:
         """Return the next BatchNorm statistics.
 
@@ -334,23 +291,6 @@ def _with(memory: Memory, whose: str, remembered: Memory) -> dict[str, np.ndarra
     return {**others, **{f"{whose}/{name}": np.array(array) for name, array in remembered.items()}}
 
 
-def _leaves_out(defence: Defence, influence: np.ndarray) -> bool:
-    """Return whether an influence of 0 is a verdict on the client.
-
-    A rule of one's own need not say whether it selects: it does where somebody has no influence.
-    """
-    registered = type(defence.rule) in RULES.members.values()
-    return defence.selects or (not registered and not influence.all())
-
-
 def _mean(updates: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
     total = weights.sum()
     return Updates(updates).combined(weights / total) if total else None
-
-
-def _share(left_out: np.ndarray, among: np.ndarray) -> float | None:
-    return float((left_out & among).sum() / among.sum()) if among.any() else None
-
-
-def _finite(number: np.floating[Any]) -> float | None:
-    return float(number) if np.isfinite(number) else None

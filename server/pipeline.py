@@ -1,7 +1,5 @@
 """The stages of a study in their order: check, build, federate, evaluate, audit, distil, export, report."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +21,7 @@ from fedrobust.runs.events import (
     StudyStarted,
     emit,
 )
-from fedrobust.runs.folder import RunFolder, UnwritableRunError
+from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import (
     EvaluationRecord,
     ModelEvaluationRecord,
@@ -39,6 +37,7 @@ from server.recorder import Recorder, described
 from server.resume import resumed_from
 from server.stages.distillation import Student
 from server.stages.export import export_student
+from server.writing import writing
 
 
 class UnmeasurableError(FedrobustError, ValueError):
@@ -280,26 +279,6 @@ class Pipeline:
                 f"its record cannot be written: {plain_text(f'{type(second).__name__}: {second}')}"
             )
             emit(StudyFinished(self.record))
-
-
-@contextmanager
-def writing(folder: RunFolder) -> Iterator[None]:
-    """Say in a sentence that a run folder cannot be written, whichever file it was.
-
-    Raises:
-        UnwritableRunError: a disk is full, read-only or broken.
-    """
-    try:
-        yield
-    except (ConnectionError, TimeoutError):
-        raise
-    except OSError as error:
-        begun = any(folder.file("checkpoints").glob("round-*.npz"))
-        what = f"go on with: fedrobust run --resume {folder.path}" if begun else "start the study anew"
-        raise UnwritableRunError(
-            f"{folder.path}: a file of the run cannot be written: {error.strerror or error}; what is in the folder is "
-            f"whole: make room, then {what}"
-        ) from error
 
 
 def save_examples(folder: RunFolder, shown: Examples) -> None:

@@ -39,7 +39,8 @@ from fedrobust.runs.record import (
 )
 from fedrobust.runs.record.card import ThreatRecord, VerdictRecord
 from server.parts import ServerParts
-from server.pipeline import Pipeline, UnmeasurableError, save_examples, writing
+from server.pipeline import Pipeline, UnmeasurableError, save_examples
+from server.writing import writing
 
 VERSIONS = {"tensorflow": "2.20", "keras": "3.11", "numpy": "2.3"}
 

@@ -10,6 +10,7 @@ from fedrobust.models.layout import Entry, Layout
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.record import to_json
 from server.aggregation_step import AggregationStep
+from server.detection import figures_of
 from server.federation import Federation, ReplyNote, RoundOutcome, outcome_of
 from server.replies import Failure
 
@@ -93,7 +94,8 @@ def figures(influence, caught=0, bad=BAD, rare=(), honest_mean=None, rule="multi
     made = step(rare, 9, **FLIP, federation__aggregator=rule)
     shares = None if influence is None else np.array(influence, np.float64)
     aggregation = Aggregation(np.array([4.0, 1.0], np.float32), shares)
-    return made._figures(made.defence, aggregation, PARTITIONS, bad, caught, honest_mean)
+    honest = made.rare - made.malicious
+    return figures_of(made.defence, aggregation, PARTITIONS, bad, caught, honest, honest_mean)
 
 
 def test_the_figures_of_a_rule_that_chooses():

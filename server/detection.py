@@ -1,0 +1,70 @@
+"""What a round shows of its defence: who was left out, how much the attackers weigh, how far the aggregate is off."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from fedrobust.aggregation import RULES, Aggregation, Defence
+
+
+def figures_of(
+    defence: Defence,
+    aggregation: Aggregation,
+    partitions: np.ndarray,
+    bad: np.ndarray,
+    caught: int,
+    rare: Collection[int],
+    honest_mean: np.ndarray | None,
+) -> dict[str, Any]:
+    """Return what the round shows of the defence: fields of its record.
+
+    Args:
+        defence: of this round.
+        aggregation: what it made of the clients.
+        partitions: of the clients (n,).
+        bad: which of them attack (n,).
+        caught: attackers whose replies were refused.
+        rare: honest clients whose class mix is unlike the others'.
+        honest_mean: (parameters,) what the others come to, weighted as the rule weights clients.
+    """
+    shown: dict[str, Any] = {}
+    if honest_mean is not None:
+        apart = aggregation.update.astype(np.float64) - honest_mean
+        shown["distance"] = _finite(np.linalg.norm(apart))
+        shown["honest_norm"] = _finite(np.linalg.norm(honest_mean.astype(np.float64)))
+    if caught and not bad.any():  # none came as far as the rule
+        shown |= {"true_positive_rate": 1.0, "malicious_influence": 0.0}
+    influence = aggregation.influence
+    if influence is None:
+        return shown
+    shown["influence"] = tuple(round(float(share), 6) for share in influence)
+    if bad.any():
+        shown["malicious_influence"] = float(influence[bad].sum())
+    if not _leaves_out(defence, influence):
+        return shown
+    accepted = influence > 0
+    shown["accepted"] = tuple(partitions[accepted].tolist())
+    if bad.any():
+        shown["true_positive_rate"] = (int((~accepted & bad).sum()) + caught) / (int(bad.sum()) + caught)
+    shown["false_positive_rate"] = _share(~accepted, ~bad)
+    unusual = np.isin(partitions, sorted(rare))
+    shown["rare_false_positive_rate"] = _share(~accepted, unusual)
+    return shown
+
+
+def _leaves_out(defence: Defence, influence: np.ndarray) -> bool:
+    """Return whether an influence of 0 is a verdict on the client.
+
+    A rule of one's own need not say whether it selects: it does where somebody has no influence.
+    """
+    registered = type(defence.rule) in RULES.members.values()
+    return defence.selects or (not registered and not influence.all())
+
+
+def _share(left_out: np.ndarray, among: np.ndarray) -> float | None:
+    return float((left_out & among).sum() / among.sum()) if among.any() else None
+
+
+def _finite(number: np.floating[Any]) -> float | None:
+    return float(number) if np.isfinite(number) else None

@@ -1,0 +1,26 @@
+"""A run folder that cannot be written is said in a sentence, whichever file it was."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fedrobust.runs.folder import RunFolder, UnwritableRunError
+
+
+@contextmanager
+def writing(folder: RunFolder) -> Iterator[None]:
+    """Say in a sentence that a run folder cannot be written, whichever file it was.
+
+    Raises:
+        UnwritableRunError: a disk is full, read-only or broken.
+    """
+    try:
+        yield
+    except (ConnectionError, TimeoutError):
+        raise
+    except OSError as error:
+        begun = any(folder.file("checkpoints").glob("round-*.npz"))
+        what = f"go on with: fedrobust run --resume {folder.path}" if begun else "start the study anew"
+        raise UnwritableRunError(
+            f"{folder.path}: a file of the run cannot be written: {error.strerror or error}; what is in the folder is "
+            f"whole: make room, then {what}"
+        ) from error
