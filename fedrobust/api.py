@@ -610,9 +610,8 @@ def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
     run = _run_of(model)
     if run is None:
         return (), ()
-    recipe = run.experiment.training.recipe
     probes = [one.pgd_probe for one in run.record.rounds]
-    return (recipe,) if recipe != "plain" else (), tuple(probe for probe in probes if probe is not None)
+    return run.experiment.training.attacks_used, tuple(probe for probe in probes if probe is not None)
 
 
 def _told(input: "Texts", labels: "Texts", head: "Texts", companions: bool = True) -> "Told":

@@ -98,8 +98,7 @@ def test_an_attack_on_a_class_that_its_clients_have_not_got_is_refused(tmp_path)
     # Sorted into two blocks a client: the first clients hold nothing but the first classes.
     settings = {
         "data__classes": 5,
-        "data__partition": "pathological",
-        "data__classes_per_client": 1,
+        "data__partition": "pathological(classes_per_client=1)",
         "federation__clients": 5,
         "poisoning__attack": "label-flip(kind='targeted', source=2, target=0)",
     }

@@ -13,9 +13,11 @@ MOBILENET = {
     "training__schedule": "linear",
     "training__epochs": 3,
 }
-DEFENDED = {"training__epsilon": "2/255", "training__share": 1.0, "training__recipe_from": 2}
-FGSM = {"training__recipe": "fgsm", "training__random_start": True, **DEFENDED}
-PGD = {"training__recipe": "pgd", "training__steps": 5, **DEFENDED}
+FGSM = {
+    "training__recipe": "fgsm(epsilon='2/255', random_start=True, share=1.0)",
+    "training__recipe_from": 2,
+}
+PGD = {"training__recipe": "pgd(epsilon='2/255', steps=5, share=1.0)", "training__recipe_from": 2}
 
 NETWORKS: dict[str, tuple[str, float, dict[str, Any]]] = {
     "plain": ("pneumoniamnist", 0.005, MOBILENET),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import NotHereError
+from fedrobust.spec import Spec
 from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.sweep import Sweep
 
@@ -45,9 +46,10 @@ def name_of(experiment: Experiment) -> str:
     data, model, training = experiment.data, experiment.model, experiment.training
     weights = model.weights if model.weights in ("random", "imagenet") else "file"
     parts = [experiment.name, data.name.removesuffix(".npz"), f"{model.name}-{weights}"]
-    defence = (
-        "plain" if training.recipe == "plain" else f"{training.recipe}-{training.epsilon}".replace("/", "of")
-    )
+    recipe = Spec.parse(training.recipe)
+    defence = recipe.name
+    if "epsilon" in recipe.settings:
+        defence += f"-{recipe.settings['epsilon']}".replace("/", "of")
     if experiment.name == "done-right" and training.recipe == "plain" and experiment.federation.rounds > 1:
         defence = f"plain-{training.epochs * experiment.federation.rounds}-epochs"
     parts.append(defence)
@@ -61,7 +63,7 @@ def name_of(experiment: Experiment) -> str:
             f"undersample-{data.undersample}-augment-{data.augment}".lower(),
         ]
     if experiment.name == "federated":
-        parts.append(data.partition)
+        parts.append(Spec.parse(data.partition).name)
         if experiment.poisoning.attack != "none":
             parts += ["poisoned", experiment.federation.aggregator]
     return "/".join([*parts, f"seed-{experiment.seed}"])

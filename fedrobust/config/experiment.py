@@ -13,6 +13,7 @@ import pydantic
 from pydantic import Field, model_validator
 
 from fedrobust.config.messages import shown, told
+from fedrobust.config.old_keys import tell_of_old_keys, without_old_keys
 from fedrobust.config.resolve import check_names, malicious_of, tolerated_of
 from fedrobust.config.sections import (
     Audit,
@@ -93,7 +94,15 @@ class Experiment(Section):
                 f"training.recipe-from = {first}: the study ends after round {rounds}; choose 1 to {rounds}"
             )
         try:
-            check_names(self.federation, self.training, self.poisoning, self.evaluation, self.seed, self.base)
+            check_names(
+                self.data,
+                self.federation,
+                self.training,
+                self.poisoning,
+                self.evaluation,
+                self.seed,
+                self.base,
+            )
         except FedrobustError as error:
             raise ValueError(str(error)) from error
         return self
@@ -121,6 +130,18 @@ class Experiment(Section):
         )
 
     @classmethod
+    def recorded(cls, path: str | Path) -> Self:
+        """Read the study file of a run folder, which an earlier version may have written.
+
+        Raises:
+            ConfigError: the file cannot be read, or is no study.
+        """
+        path = Path(path)
+        return cls._checked(
+            read_study_file(path), str(path), (), {}, base=str(path.resolve().parent), quiet=True
+        )
+
+    @classmethod
     def of(cls, overrides: Iterable[str] = (), **settings: Any) -> Self:
         """Return the defaults with ``key=value`` overrides and ``section__key=value`` settings applied.
 
@@ -133,10 +154,12 @@ class Experiment(Section):
     def from_keys(cls, keys: Mapping[str, Any], base: str = "") -> Self:
         """Return the defaults with dotted kebab-case `keys` changed; paths are resolved against the folder `base`.
 
+        Nothing is told of old keys: who makes many studies tells it once.
+
         Raises:
             ConfigError: a key, a type or a combination is wrong.
         """
-        return cls._checked(nested(keys), "", (), {}, base=base)
+        return cls._checked(nested(keys), "", (), {}, base=base, quiet=True)
 
     @classmethod
     def quickstart(cls, overrides: Iterable[str] = (), **settings: Any) -> Self:
@@ -190,10 +213,13 @@ class Experiment(Section):
         overrides: Iterable[str],
         settings: Mapping[str, Any],
         base: str = "",
+        quiet: bool = False,
     ) -> Self:
         where = f"{source}: " if source else ""
         try:
-            return cls.model_validate({**merged(values, where, overrides, settings), "base": base})
+            tables, told_of = without_old_keys(merged(values, where, overrides, settings), where)
+            tell_of_old_keys([] if quiet else told_of, where)
+            return cls.model_validate({**tables, "base": base})
         except RecursionError:
             raise ConfigError(f"{where}a value is nested too deeply") from None
         except pydantic.ValidationError as error:

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS
+from fedrobust.data.partition import PARTITIONS
 from fedrobust.evasion import ATTACKS
 from fedrobust.poisoning import POISONING
 from fedrobust.registry import known_as
 from fedrobust.spec import split_sum
+from fedrobust.training.optimizers import OPTIMIZERS
 from fedrobust.training.recipes import RECIPES
 
 
@@ -18,10 +20,12 @@ def known_names(values: dict[str, Any]) -> dict[str, Any]:
     One thing has one name in all records: results of the same study are found again.
     """
     families: dict[tuple[str, str], Iterable[str]] = {
+        ("data", "partition"): PARTITIONS,
         ("federation", "aggregator"): RULES,
         ("federation", "pre-aggregators"): PRE_AGGREGATORS,
         ("federation", "server-optimizer"): ["none", *SERVER_OPTIMIZERS],
         ("poisoning", "attack"): ["none", *POISONING],
+        ("training", "optimizer"): OPTIMIZERS,
         ("training", "recipe"): RECIPES,
         ("evaluation", "attacks"): ATTACKS,
     }

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, Defence, ServerOptimizer
 from fedrobust.algorithms import ALGORITHMS, Algorithm, FedProx
 from fedrobust.config.sections import Data, Evaluation, Federation, Model, Poisoning, Training
-from fedrobust.data.partition import PARTITIONS, Drawing, Partition, partition
+from fedrobust.data.partition import Drawing, Partition, method_named, partition
 from fedrobust.data.partition.contract import Labels
 from fedrobust.defences import DEFENCES, PredictionDefence
 from fedrobust.errors import ConfigError, FedrobustError
@@ -16,8 +16,8 @@ from fedrobust.evasion import Threat, attack_named
 from fedrobust.poisoning import Attack, malicious_clients
 from fedrobust.privacy import POSTPROCESSORS, Postprocessor
 from fedrobust.shares import exact, round_half_up, sample_size
-from fedrobust.spec import SpecError, build, settings_of
-from fedrobust.training.optimizers import SGD, Adam, Optimizer
+from fedrobust.spec import SpecError, build
+from fedrobust.training.optimizers import OPTIMIZERS, Optimizer
 from fedrobust.training.recipes import RECIPES, Recipe
 
 
@@ -32,20 +32,13 @@ def partition_of(data: Data, labels: Labels, clients: int, seed: int, base: str 
         base: folder of the study file, beside which modules of a user's own may lie.
 
     Raises:
+        ConfigError: there is no such method, or it does not take the settings given.
         DataError: the images do not go round as asked.
     """
     make_importable(base)
-    return partition(
-        labels,
-        clients,
-        data.partition,
-        seed=seed,
-        **{
-            name: getattr(data, name)
-            for name in (settings_of(PARTITIONS[data.partition]) or ())
-            if hasattr(data, name)
-        },
-    )
+    with naming("data.partition", data.partition):
+        method_named(data.partition)
+    return partition(labels, clients, data.partition, seed=seed)
 
 
 def recipe_of(training: Training, base: str = "") -> Recipe:
@@ -56,15 +49,20 @@ def recipe_of(training: Training, base: str = "") -> Recipe:
     """
     make_importable(base)
     with naming("training.recipe", training.recipe):
-        recipe: Recipe = build(RECIPES, training.recipe, **training.recipe_settings)
+        recipe: Recipe = build(RECIPES, training.recipe)
     return recipe
 
 
 def optimizer_of(training: Training, base: str = "") -> Optimizer:
-    """Return the clients' local optimiser."""
-    if training.optimizer == "sgd":
-        return SGD(momentum=training.momentum, weight_decay=training.weight_decay)
-    return Adam(weight_decay=training.weight_decay)
+    """Return the clients' local optimiser.
+
+    Raises:
+        ConfigError: there is no such optimiser, or it does not take the settings given.
+    """
+    make_importable(base)
+    with naming("training.optimizer", training.optimizer):
+        optimizer: Optimizer = build(OPTIMIZERS, training.optimizer)
+    return optimizer
 
 
 def postprocessors_of(federation: Federation, base: str = "") -> tuple[Postprocessor, ...]:
@@ -221,6 +219,7 @@ def tolerated_of(federation: Federation, poisoning: Poisoning, seed: int) -> int
 
 
 def check_names(
+    data: Data,
     federation: Federation,
     training: Training,
     poisoning: Poisoning,
@@ -247,6 +246,11 @@ def check_names(
         algorithm_of(training, base)
     if not _is_own(federation.server_optimizer):
         server_optimizer_of(federation, base)
+    if not _is_own(data.partition):
+        with naming("data.partition", data.partition):
+            method_named(data.partition)
+    if not _is_own(training.optimizer):
+        optimizer_of(training, base)
     if not _is_own(training.recipe):
         recipe_of(training, base)
     ours = tuple(attack for attack in evaluation.attacks if not _is_own(attack))

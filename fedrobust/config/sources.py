@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from fedrobust.config.keys import beyond_64_bits, kebab, list_keys, optional_keys, set_key
 from fedrobust.config.names import known_names
+from fedrobust.config.old_keys import OLD_KEYS
 from fedrobust.config.study_file import toml_value
 from fedrobust.errors import ConfigError
 
@@ -61,7 +62,7 @@ def flattened(study: type[BaseModel], tables: Mapping[str, Any]) -> dict[str, bo
 
     Flower knows no null, and no key that an app does not declare.
     """
-    flat: dict[str, bool | int | float | str] = dict.fromkeys(optional_keys(study), "")
+    flat: dict[str, bool | int | float | str] = dict.fromkeys((*optional_keys(study), *OLD_KEYS), "")
     for key, value in tables.items():
         for name, item in value.items() if isinstance(value, dict) else [("", value)]:
             dotted = f"{key}.{name}" if name else key
@@ -74,7 +75,7 @@ def unflattened(study: type[BaseModel], run_config: Mapping[str, Any]) -> dict[s
     given = {
         key: value
         for key, value in run_config.items()
-        if key != "base" and not (value == "" and key in optional_keys(study))
+        if key != "base" and not (value == "" and key in (*optional_keys(study), *OLD_KEYS))
     }
     return {
         key: toml_value(value) if _is_list(value) and key in list_keys(study) else value

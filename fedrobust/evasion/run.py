@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.epsilon import epsilon_value
 from fedrobust.evasion.chance import keys_of
 from fedrobust.evasion.contract import Attack, attack_named
 from fedrobust.evasion.hunt import Hunt
@@ -86,7 +87,7 @@ def attack(
     labels: Labels,
     spec: str | Attack,
     threat: Threat,
-    epsilons: Sequence[float],
+    epsilons: Sequence[float | str],
     seed: int = 0,
     *,
     nested: bool = True,
@@ -107,7 +108,7 @@ def attack(
         labels: (n,) the true classes.
         spec: the attack, or its name with settings.
         threat: what may be done to an image.
-        epsilons: bounds of the distance, each above 0.
+        epsilons: bounds of the distance, each above 0, numbers or fractions such as "8/255".
         seed: of the attack's random choices; each image has its own, whatever the others are.
         nested: False attacks every image at every epsilon on its own: what a plain implementation shows.
         keep_images: keep the adversaries; many images at many epsilons take memory.
@@ -137,7 +138,7 @@ def attack(
     began = time.perf_counter()
     chosen = attack_named(spec)
     images, labels = np.asarray(images, np.float32), np.asarray(labels, np.int32)
-    order = sorted(float(epsilon) for epsilon in epsilons)
+    order = sorted(epsilon_value(epsilon) for epsilon in epsilons)
     target, images, scale = _tied(target, images, threat)
     _check(target, images, labels, chosen, threat, order)
     keys = keys_of(seed, np.arange(len(labels)) if places is None else places)

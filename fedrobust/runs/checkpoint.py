@@ -21,6 +21,7 @@ import numpy as np
 from fedrobust.atomic import sweep
 from fedrobust.config import Experiment
 from fedrobust.config.keys import default, keys
+from fedrobust.config.old_keys import modern
 from fedrobust.models.layout import Weights
 from fedrobust.runs.folder import RunFolder, RunFolderError
 
@@ -227,7 +228,7 @@ def resumable(folder: RunFolder) -> Experiment:
         RunFolderError: the run has no checkpoint that can be read.
     """
     checkpoint = Checkpoint.latest(folder)
-    study = Experiment.load(folder.file("experiment.toml"))
+    study = Experiment.recorded(folder.file("experiment.toml"))
     rooted = study.model_copy(update={"base": checkpoint.base})
     return rooted.changed(output__dir=str(folder.path), output__resume=True)
 
@@ -237,7 +238,7 @@ def differences(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> list[str
 
     A setting that an earlier version of fedrobust did not have was at its default.
     """
-    before, now = (_flat(values) for values in (checkpoint.result["experiment"], settings))
+    before, now = (_flat(values) for values in (modern(checkpoint.result["experiment"]), settings))
     known = set(keys(Experiment))
     before |= {key: default(Experiment, key) for key in now.keys() - before.keys() if key in known}
     return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))

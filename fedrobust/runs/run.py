@@ -70,7 +70,7 @@ class Run:
     @cached_property
     def experiment(self) -> Experiment:
         """The study as it was run."""
-        return Experiment.load(self.folder.file("experiment.toml"))
+        return Experiment.recorded(self.folder.file("experiment.toml"))
 
     @cached_property
     def rounds(self) -> "pandas.DataFrame":

@@ -109,10 +109,8 @@ def _classifier(
 
 def _graph(training: Training, classifier: Any, of: tuple[Model, Problem], base: str) -> Hashable:
     """Return what a compiled update depends on: not the seed, the learning rate or the number of epochs."""
-    settings = tuple(sorted(training.recipe_settings.items()))
-    optimizer = (training.optimizer, training.momentum, training.weight_decay)
-    recipe = (training.recipe, settings, training.space)
-    return _network(*of), recipe, optimizer, training.algorithm, training.proximal
+    recipe = (training.recipe, training.space)
+    return _network(*of), recipe, training.optimizer, training.algorithm, training.proximal
 
 
 @once(key=_graph)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from fedrobust.config import Experiment, default
+from fedrobust.config.old_keys import old_form
 from fedrobust.study import Study
 from fedrobust.sweeps.values import shown
 
@@ -52,7 +53,7 @@ class Cell:
 
 def content_hash(experiment: Experiment) -> str:
     """Return what identifies a study's result: settings but name, engine, output and data root; and the data."""
-    values = {key: value for key, value in experiment.to_dict().items() if key not in NOT_CONTENT}
+    values = {key: value for key, value in old_form(experiment.to_dict()).items() if key not in NOT_CONTENT}
     values["data"] = {key: value for key, value in values["data"].items() if key != "root"}
     for key in ADDED:
         table, _, name = key.partition(".")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedrobust.config.old_keys import modern
 from fedrobust.reasons import first_reason
 from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.runs.run import Run
@@ -57,7 +58,7 @@ class Compared:
         error = (run.error or "") if status == "failed" else ""
         told = (cut_short(run), first_reason(error) if error else invalid)
         reason = ": ".join(filter(None, told))
-        study = _with_oracle(flattened(run.experiment), figures)
+        study = _with_oracle(flattened(modern(run.experiment)), figures)
         return cls(Path(path).resolve().name, status, reason, study, figures)
 
     @classmethod

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fedrobust
+from fedrobust.config.old_keys import modern
 from fedrobust.errors import FedrobustError
 from fedrobust.runs.environment import code_digest
 from fedrobust.runs.outcome import cut_short, invalid_line
@@ -187,7 +188,7 @@ class Results:
                     hash_,
                     status,
                     json.loads(settings),
-                    json.loads(experiment),
+                    modern(json.loads(experiment)),
                     json.loads(figures),
                     error,
                     folder,

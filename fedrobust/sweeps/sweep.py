@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fedrobust.config import ConfigError, Experiment, keys, list_keys
+from fedrobust.config.old_keys import OLD_KEYS, old_form, tell_of_old_keys, without_old_keys
+from fedrobust.config.sources import nested
 from fedrobust.config.study_file import read_study_file, toml_value
 from fedrobust.poisoning import malicious_clients
 from fedrobust.sweeps.cell import Cell, graph_key
@@ -115,6 +117,8 @@ class Sweep:
                     experiment = with_control(experiment)
                 cells.append(Cell(settings, experiment))
         faults.refuse(count)
+        if cells:
+            tell_of_old_keys(without_old_keys(nested({**fixed, **cells[0].settings}))[1], f"{name}: ")
         cells = list(
             {json.dumps(cell.experiment.to_dict(), sort_keys=True): cell for cell in cells[::-1]}.values()
         )[::-1]
@@ -155,13 +159,13 @@ class Sweep:
         for item in wanted:
             key, _, text = item.partition("=")
             patterns[key.strip().replace("_", "-")] = toml_value(text.strip())
-        unknown = sorted(set(patterns) - set(keys(Experiment)))
+        unknown = sorted(set(patterns) - {*keys(Experiment), *OLD_KEYS})
         if unknown:
             raise ConfigError(f"--only {unknown[0]}: unknown key")
         cells = tuple(
             cell
             for cell in self.cells
-            if matches({**flattened(cell.experiment.to_dict()), **cell.settings}, patterns)
+            if matches({**by_every_key(cell.experiment), **cell.settings}, patterns)
         )
         if not cells:
             axes = "; ".join(f"{key}: {', '.join(map(shown, values))}" for key, values in self.axes.items())
@@ -215,6 +219,12 @@ def name_from(stem: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "sweep"
 
 
+def by_every_key(experiment: Experiment) -> dict[str, Any]:
+    """Return a study's settings by dotted key, by old keys, too."""
+    tables = experiment.to_dict()
+    return {**flattened(old_form(tables)), **flattened(tables)}
+
+
 def sweep_tables(sweep: Mapping[str, Any], path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the tables of ``[[sweep.together]]`` and of ``[[sweep.exclude]]``, flattened.
 
@@ -238,7 +248,7 @@ def sweep_tables(sweep: Mapping[str, Any], path: Path) -> tuple[list[dict[str, A
             )
         found.append([flattened(table) for table in tables])
         for table in found[-1]:
-            unknown = sorted(set(table) - set(keys(Experiment)))
+            unknown = sorted(set(table) - {*keys(Experiment), *OLD_KEYS})
             if unknown:
                 raise ConfigError(f"{path}: [[sweep.{name}]] has the unknown key {unknown[0]}")
     return found[0], found[1]

@@ -23,6 +23,7 @@ from fedrobust.models.told import Told
 from fedrobust.runs.events import AttackProgressed, CheckFinished, emit, teller
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import DatasetRecord, RunRecord
+from fedrobust.spec import Spec
 from server.callbacks.undefended_snapshot import UNDEFENDED
 from server.stages.evaluation import Evaluator
 
@@ -66,7 +67,7 @@ class Auditor:
             self.subject("global model", evaluator, weights, run),
             control=control if alike else None,
             notes=() if alike else ("the control sees images of another shape: it was left out",),
-            trained_on=(self.recipe,) if self.recipe != "plain" else (),
+            trained_on=() if self.recipe == "plain" else (Spec.parse(self.recipe).name,),
             history=tuple(probe for probe in probes if probe is not None),
         )
         return self.card(subject, evaluator, run, Path(folder.file("audit")))

@@ -18,7 +18,7 @@ def test_defaults_survive_every_form():
 
 def test_a_changed_study_survives_every_form(tmp_path):
     experiment = Experiment.of(
-        ["training.recipe=pgd", "training.epsilon=8/255", "evaluation.epsilons=[0.001, '4/255']"],
+        ["training.recipe=pgd(epsilon='8/255', steps=3)", "evaluation.epsilons=[0.001, '4/255']"],
         federation__clients=20,
         federation__participation=0.25,
         data__name="own/file.npz",
@@ -36,9 +36,9 @@ def test_a_changed_study_survives_every_form(tmp_path):
 
 def test_underscores_stand_for_dashes(tmp_path):
     path = tmp_path / "study.toml"
-    path.write_text("[training]\nbatch_size = 16\n[data]\nmin-size = 3\n")
+    path.write_text("[training]\nbatch_size = 16\n[federation]\nmin-replies = 0.25\n")
     experiment = Experiment.load(path, ["model.image_size=48"], training__learning_rate=0.01)
-    assert (experiment.training.batch_size, experiment.data.min_size) == (16, 3)
+    assert (experiment.training.batch_size, experiment.federation.min_replies) == (16, 0.25)
     assert (experiment.model.image_size, experiment.training.learning_rate) == (48, 0.01)
 
 
@@ -60,7 +60,23 @@ def test_settings_win_over_overrides_and_those_over_the_file(tmp_path):
         ("federation.participation=1.5", r"federation\.participation = 1\.5: .*less than or equal to 1"),
         ("data.size=30", r"data\.size = 30: .*28, 64, 128 or 224"),
         ("data=3", r"data = 3: "),
-        ("training.recipe=trades", r'training\.recipe = "trades": choose one of: plain, fgsm, pgd'),
+        (
+            "training.recipe=trades",
+            r'training\.recipe = "trades": .* choose one of: fgsm, pgd, plain; or give',
+        ),
+        ("training.recipe=pgd(steps=0)", r"training\.recipe = .*steps = 0: choose a whole number from 1"),
+        ("training.recipe=pgd(epsilon=8)", r"epsilon = 8: choose .*an epsilon lies in \(0, 1\]"),
+        ("training.optimizer=adamw", r'training\.optimizer = "adamw": .*did you mean "adam"'),
+        ("training.optimizer=sgd(momentum=1.0)", r"momentum = 1\.0: choose a number from 0, below 1"),
+        ("training.optimizer=sgd(beta=1)", r"sgd has no setting 'beta'.*; its settings: momentum, nesterov"),
+        (
+            "data.partition=dirichlet(alpha=0)",
+            r"data\.partition = .*alpha = 0: choose a finite number above 0",
+        ),
+        (
+            "data.partition=even",
+            r"data\.partition = \"even\": 'even' is no partition.* or give a dotted path",
+        ),
         ("training.epsilon=0.1", r"training\.epsilon does nothing with training\.recipe = \"plain\""),
         (
             "federation.aggregator=krumm",
@@ -119,11 +135,6 @@ def test_errors_name_the_file(tmp_path):
         Experiment.load(path)
 
 
-def test_recipes_settings_reach_the_recipe_as_numbers():
-    training = Experiment.of(["training.recipe=pgd", "training.epsilon=8/255", "training.steps=3"]).training
-    assert training.recipe_settings == {"epsilon": 8 / 255, "steps": 3}
-
-
 def test_template_has_every_key_and_is_the_defaults(tmp_path):
     path = tmp_path / "study.toml"
     path.write_text(template())
@@ -179,13 +190,11 @@ def test_mistakes_in_when_a_recipe_begins_and_what_is_audited(settings, message)
 
 
 def test_training_is_plain_before_its_recipe_begins():
-    training = Experiment.of(
-        training__recipe="pgd", training__epsilon=0.01, training__steps=3, training__recipe_from=3
-    ).training
+    training = Experiment.of(training__recipe="pgd(epsilon=0.01, steps=3)", training__recipe_from=3).training
     assert training.in_round(3) is training
     before = training.in_round(2)
-    assert before.recipe == "plain"
-    assert before.recipe_settings == {}
+    assert (before.recipe, before.attacks_used) == ("plain", ())
+    assert training.attacks_used == ("pgd",)
     assert before.learning_rate == training.learning_rate
 
 

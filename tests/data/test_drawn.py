@@ -105,8 +105,7 @@ def test_a_population_larger_than_the_data_is_run_and_reported(tmp_path):
     run = fedrobust.run(
         out=tmp_path / "run",
         data__samples=300,
-        data__partition="draw",
-        data__images_per_client=20,
+        data__partition="draw(images_per_client=20)",
         federation__clients=5000,
         federation__participation=0.001,
         federation__rounds=2,

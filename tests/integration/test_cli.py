@@ -124,7 +124,7 @@ def test_attack_and_audit_of_a_run_and_of_a_file(tmp_path):
         (["run", "--set", "model.weights=none.h5"], "none.h5"),
         (["run", "--set", "model.name=vgg"], "'vgg' is no model"),
         (["run", "--set", "model.name=resnet50"], "image-size = 28: resnet50"),
-        (["run", "--set", "data.min-size=500", "--set", "data.partition=dirichlet"], "cannot give"),
+        (["run", "--set", "data.partition=dirichlet(min_size=500)"], "cannot give"),
         (["report", "."], "not a run folder"),
         (["list", "spells"], "'spells': choose one of"),
         (["data", "show", "breatsmnist"], 'did you mean "breastmnist"?'),

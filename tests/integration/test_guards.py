@@ -25,7 +25,6 @@ from server.stages.evaluation import Evaluator
 
 SETTINGS = {
     "data__samples": 90,
-    "data__min_size": 1,
     "model__name": "edge-cnn",
     "model__image_size": 28,
     "model__batchnorm_policy": "average",

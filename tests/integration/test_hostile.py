@@ -16,7 +16,6 @@ from fedrobust.simulation.simulate import simulate
 
 SETTINGS = {
     "data__samples": 400,
-    "data__min_size": 1,
     "model__name": "edge-cnn",
     "model__image_size": 28,
     "federation__rounds": 1,

@@ -168,9 +168,8 @@ def test_own_attacks_and_rules_work_by_dotted_path(tmp_path):
 def test_hospitals_unlike_the_others_are_told_apart(tmp_path):
     entry = last(
         tmp_path / "run",
-        data__partition="pathological",
+        data__partition="pathological(classes_per_client=1)",
         data__classes=4,
-        data__classes_per_client=1,
         poisoning__attack="sign-flip",
         federation__aggregator="krum",
         federation__rounds=1,

@@ -23,8 +23,7 @@ from fedrobust.simulation.simulate import simulate
 
 SETTINGS = {
     "data__samples": 200,
-    "data__partition": "dirichlet",
-    "data__min_size": 1,
+    "data__partition": "dirichlet(min_size=1)",
     "model__name": "edge-cnn",
     "model__image_size": 28,
     "federation__clients": 6,

@@ -24,7 +24,6 @@ from server.errors import RoundError
 
 SMALL = {
     "data__samples": 200,
-    "data__min_size": 1,
     "model__name": "edge-cnn",
     "model__image_size": 28,
     "federation__clients": 4,
@@ -114,7 +113,11 @@ def digest(experiment: Experiment, **apps: str) -> str:
 
 
 def test_same_seed_same_bits_with_any_number_of_workers(tmp_path):
-    settings = {"data__partition": "dirichlet", "federation__participation": 0.6, "training__recipe": "pgd"}
+    settings = {
+        "data__partition": "dirichlet(min_size=1)",
+        "federation__participation": 0.6,
+        "training__recipe": "pgd",
+    }
     digests = [digest(small(tmp_path, engine__workers=workers, **settings)) for workers in (1, 2, 4)]
     assert digests[0] == digests[1] == digests[2]
     assert digest(small(tmp_path, seed=1, engine__workers=2, **settings)) != digests[0]
@@ -145,8 +148,8 @@ def test_a_federation_of_one_is_local_training_to_the_bit(tmp_path, optimizer):
 
 
 def test_hospitals_with_class_weights_train_otherwise(tmp_path):
-    study = Study.of(small(tmp_path, data__partition="dirichlet"))
-    balanced = Study.of(small(tmp_path, data__partition="dirichlet", training__class_weights="balanced"))
+    study = Study.of(small(tmp_path, data__partition="dirichlet(min_size=1)"))
+    balanced = Study.of(small(tmp_path, data__partition="dirichlet(min_size=1)", training__class_weights="balanced"))
     _, weights = study.initial()
     shard = study.shard(0)
     plain, metrics, _ = Client(0, shard, study.local_training).train(weights, 1, {})
@@ -318,8 +321,7 @@ def test_a_recipe_may_begin_later_and_what_was_before_is_the_audits_control(tmp_
             tmp_path,
             **settings,
             federation__rounds=2,
-            training__recipe="fgsm",
-            training__epsilon="2/255",
+            training__recipe="fgsm(epsilon='2/255')",
             training__recipe_from=2,
             evaluation__every=2,
         ),

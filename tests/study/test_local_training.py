@@ -79,12 +79,11 @@ def test_balanced_class_weights_are_those_of_the_shard(asked, shard):
 
 
 def test_before_its_recipe_begins_a_client_trains_plainly(asked, shard):
-    experiment = Experiment.of(training__recipe="pgd", training__epsilon=0.1, training__recipe_from=2)
+    experiment = Experiment.of(training__recipe="pgd(epsilon=0.1)", training__recipe_from=2)
     for round in (1, 2):
         training_of(experiment, asked)(shard, START, round=round, client=0)
     before, after = (call[0] for call in asked)
-    assert (before.recipe, before.recipe_settings) == ("plain", {})
-    assert (after.recipe, after.recipe_settings) == ("pgd", {"epsilon": 0.1})
+    assert (before.recipe, after.recipe) == ("plain", "pgd(epsilon=0.1)")
 
 
 def test_resampling_is_drawn_anew_in_every_round_and_changes_no_claim(asked, shard):
@@ -119,19 +118,15 @@ def test_a_study_hands_its_training_to_the_update(monkeypatch, space):
     settings = {
         "training__space": space,
         "training__proximal": 0.5,
-        "training__recipe": "fgsm",
-        "training__epsilon": "8/255",
-        "training__share": 0.25,
-        "training__optimizer": "sgd",
-        "training__momentum": 0.75,
-        "training__weight_decay": 0.01,
+        "training__recipe": "fgsm(epsilon='8/255', share=0.25)",
+        "training__optimizer": "sgd(momentum=0.75, nesterov=True, weight_decay=0.01)",
     }
     problem = Problem((28, 28, 1), classes=3)
     update = update_of(Experiment.of(**settings), problem)
     assert (update.space, update.proximal) == (space, 0.5)
-    assert update.recipe == FGSMTraining(epsilon=8 / 255, share=0.25)
-    assert update.optimizer == SGD(momentum=0.75, weight_decay=0.01)
+    assert update.recipe == FGSMTraining(epsilon="8/255", share=0.25)
+    assert update.optimizer == SGD(momentum=0.75, nesterov=True, weight_decay=0.01)
     assert update.classifier.classes == 3
-    plain = update_of(Experiment.of(training__weight_decay=0.01), problem)
+    plain = update_of(Experiment.of(training__optimizer="adam(weight_decay=0.01)"), problem)
     assert (plain.space, plain.proximal) == ("native", 0.0)
     assert (plain.recipe, plain.optimizer) == (Plain(), Adam(weight_decay=0.01))

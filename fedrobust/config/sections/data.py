@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from fedrobust.config.sections.section import MOST_IMAGES, Section
+from fedrobust.config.sections.section import Section
 
 
 class Data(Section):
@@ -13,25 +13,9 @@ class Data(Section):
     name: str = Field("phantom", description="a MedMNIST 2-D set, phantom, or the path of an .npz file")
     size: Literal[28, 64, 128, 224] = Field(28, description="side of MedMNIST and phantom images in pixels")
     root: str = Field("", description="folder to look in first; then $FEDROBUST_DATA, then ~/.medmnist")
-    partition: Literal["iid", "dirichlet", "shards", "pathological", "quantity", "draw"] = Field(
-        "iid", description="how the training split is divided"
-    )
-    alpha: float = Field(
-        0.5,
-        gt=0,
-        le=1e9,
-        description="dirichlet: concentration of each class over clients; draw: of each client over classes",
-    )
-    min_size: int = Field(10, ge=1, le=MOST_IMAGES, description="dirichlet: fewest images of a client")
-    shards_per_client: int = Field(
-        2, ge=1, le=MOST_IMAGES, description="shards: label-sorted pieces a client gets"
-    )
-    classes_per_client: int = Field(2, ge=1, description="pathological: classes a client has")
-    images_per_client: int = Field(
-        40, ge=1, le=MOST_IMAGES, description="draw: images a client draws; others may draw them, too"
-    )
-    skew: Literal["linear", "square", "exponential"] = Field(
-        "linear", description="quantity: growth of shards"
+    partition: str = Field(
+        "iid",
+        description="how the training split is divided, as in dirichlet(alpha=0.3, min_size=10), or a dotted path",
     )
     undersample: bool = Field(
         False, description="leave images of frequent classes out, until a client has as many of each"

@@ -2,13 +2,12 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from fedrobust.epsilon import epsilon_value
 
 MOST_CLIENTS = 1_000_000
 MOST_ROUNDS = 1_000_000
-MOST_IMAGES = 1_000_000
 MOST_WORKERS = 4096
 MOST_BATCH = 65_536
 LARGEST = 3.4028234663852886e38
@@ -25,15 +24,6 @@ def _checked_epsilon(value: Any) -> Any:
 
 Epsilon = Annotated[float | str, BeforeValidator(_checked_epsilon)]
 """How far an attacker may go; how far there is to go depends on the norm."""
-
-
-def _within_pixels(epsilon: float | str) -> float | str:
-    if epsilon_value(epsilon) > 1:
-        raise ValueError("an epsilon lies in (0, 1]: pixels do")
-    return epsilon
-
-
-PixelEpsilon = Annotated[Epsilon, AfterValidator(_within_pixels)]
 
 
 class Section(BaseModel):

@@ -25,4 +25,4 @@ class FGSMTraining:
 
     def training(self, scene: Scene) -> Mapping[str, Any]:
         """Return the recipe of a malicious client."""
-        return {"recipe": "fgsm", "epsilon": epsilon_value(self.epsilon), "share": 1.0, "steps": None}
+        return {"recipe": f"fgsm(epsilon={epsilon_value(self.epsilon)!r}, share=1.0)"}
