@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from fedrobust.atomic import atomic, cannot_write
 from fedrobust.bounds import annotations_of, described
 from fedrobust.checks import check_reach
 from fedrobust.config import ConfigError, Experiment
+from fedrobust.config.families import FAMILIES
 from fedrobust.cores import cores
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.load import available, describe, load
@@ -24,7 +24,7 @@ from fedrobust.epsilon import epsilon_value
 from fedrobust.evasion import Threat, attack_named
 from fedrobust.models.told import Told
 from fedrobust.paths import check_can_hold, expanded
-from fedrobust.registry import Registry, UnknownNameError, did_you_mean
+from fedrobust.registry import UnknownNameError, did_you_mean
 from fedrobust.report.card import write as write_card
 from fedrobust.report.page import write as write_page
 from fedrobust.runs.environment import environment
@@ -48,20 +48,6 @@ if TYPE_CHECKING:
     from fedrobust.models.told import Texts, Told
     from fedrobust.sweeps.events import SweepListener
     from fedrobust.sweeps.results import Results
-
-FAMILIES = {
-    "models": ("fedrobust.models.architectures", "ARCHITECTURES"),
-    "recipes": ("fedrobust.training.recipes", "RECIPES"),
-    "algorithms": ("fedrobust.algorithms", "ALGORITHMS"),
-    "defences": ("fedrobust.defences", "DEFENCES"),
-    "postprocessors": ("fedrobust.privacy", "POSTPROCESSORS"),
-    "optimizers": ("fedrobust.training.optimizers", "OPTIMIZERS"),
-    "attacks": ("fedrobust.evasion", "ATTACKS"),
-    "rules": ("fedrobust.aggregation", "RULES"),
-    "pre-aggregators": ("fedrobust.aggregation", "PRE_AGGREGATORS"),
-    "server-optimizers": ("fedrobust.aggregation", "SERVER_OPTIMIZERS"),
-    "poisoning": ("fedrobust.poisoning", "POISONING"),
-}
 
 
 def experiment(
@@ -476,7 +462,7 @@ def describe_dataset(name: str, size: int = 28, root: str | Path = "", **setting
 
 
 def members(family: str) -> dict[str, str]:
-    """Return the names of a family (a key of `FAMILIES`) with one line each, and the settings that they take.
+    """Return the names of a family with one line each, and the settings that they take.
 
     Raises:
         UnknownNameError: there is no such family.
@@ -485,10 +471,7 @@ def members(family: str) -> dict[str, str]:
         raise UnknownNameError(
             f"{family!r}: choose one of {', '.join(FAMILIES)}{did_you_mean(family, FAMILIES)}"
         )
-    module, name = FAMILIES[family]
-    if family == "models":
-        start_tensorflow()
-    registry: Registry = getattr(import_module(module), name)
+    registry = FAMILIES[family].registry
     return {member: _summary(registry[member]) + _settings(registry[member]) for member in registry}
 
 

@@ -477,8 +477,9 @@ def list_(
 ) -> None:
     """List what a study file may name, with a line and the source of each."""
     from fedrobust import api
+    from fedrobust.config.families import FAMILIES
 
-    for name in [family] if family else api.FAMILIES:
+    for name in [family] if family else FAMILIES:
         members = api.members(name)
         width = max(map(len, members), default=0) + 1
         typer.secho(name, bold=True)

@@ -2,12 +2,11 @@
 
 import dataclasses
 import math
-from importlib import import_module
 
 import pytest
 
-from fedrobust.api import FAMILIES
 from fedrobust.bounds import annotations_of, refusal
+from fedrobust.config.families import FAMILIES
 from fedrobust.errors import FedrobustError
 from fedrobust.registry import UnknownNameError
 from fedrobust.spec import REQUIRED, Spec, SpecError, build, settings_of
@@ -15,8 +14,7 @@ from fedrobust.spec import REQUIRED, Spec, SpecError, build, settings_of
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_setting_is_bounded_and_what_it_cannot_be_is_refused_by_name(family):
-    module, name = FAMILIES[family]
-    registry = getattr(import_module(module), name)
+    registry = FAMILIES[family].registry
     for member in registry:
         annotations = annotations_of(registry[member]) if isinstance(registry[member], type) else {}
         for setting, default in (settings_of(registry[member]) or {}).items():
@@ -62,10 +60,9 @@ def test_every_setting_is_bounded_and_what_it_cannot_be_is_refused_by_name(famil
     ],
 )
 def test_settings_beyond_their_bounds_are_refused_with_what_is_allowed(family, text):
-    module, name = FAMILIES[family]
     (setting,) = Spec.parse(text).settings
     with pytest.raises(SpecError, match=f"{setting} = .*: choose "):
-        build(getattr(import_module(module), name), text)
+        build(FAMILIES[family].registry, text)
 
 
 @pytest.mark.parametrize(

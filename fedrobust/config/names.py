@@ -1,17 +1,12 @@
 """Names of things in a study: one thing has one name in all records."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS
-from fedrobust.data.partition import PARTITIONS
-from fedrobust.evasion import ATTACKS
-from fedrobust.poisoning import POISONING
+from fedrobust.config.families import FAMILIES
 from fedrobust.registry import known_as
 from fedrobust.spec import split_sum
-from fedrobust.training.optimizers import OPTIMIZERS
-from fedrobust.training.recipes import RECIPES
 
 
 def known_names(values: dict[str, Any]) -> dict[str, Any]:
@@ -19,21 +14,12 @@ def known_names(values: dict[str, Any]) -> dict[str, Any]:
 
     One thing has one name in all records: results of the same study are found again.
     """
-    families: dict[tuple[str, str], Iterable[str]] = {
-        ("data", "partition"): PARTITIONS,
-        ("federation", "aggregator"): RULES,
-        ("federation", "pre-aggregators"): PRE_AGGREGATORS,
-        ("federation", "server-optimizer"): ["none", *SERVER_OPTIMIZERS],
-        ("poisoning", "attack"): ["none", *POISONING],
-        ("training", "optimizer"): OPTIMIZERS,
-        ("training", "recipe"): RECIPES,
-        ("evaluation", "attacks"): ATTACKS,
-    }
     values = dict(values)
-    for (table, key), names in families.items():
-        section = values.get(table)
-        if isinstance(section, Mapping) and key in section:
-            values[table] = {**values[table], key: _renamed(section[key], list(names))}
+    for family in FAMILIES.values():
+        for table, _, key in (dotted.partition(".") for dotted in family.keys):
+            section = values.get(table)
+            if isinstance(section, Mapping) and key in section:
+                values[table] = {**values[table], key: _renamed(section[key], ["none", *family.registry])}
     return values
 
 

@@ -1,12 +1,13 @@
 """What a network is to the rest: how it is built, how its input is scaled, and what it cannot take."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import keras
-
 from fedrobust.errors import FedrobustError
+from fedrobust.lazy import keras
 from fedrobust.models.preparation import Shape
 
 

@@ -1,15 +1,19 @@
 """The registered networks, each with the input scaling that it was made for, and those behind a dotted path."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import keras
 import numpy as np
 
+from fedrobust.lazy import keras
 from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.own_network import own_features
 from fedrobust.models.preparation import Shape
 from fedrobust.registry import Registry
+from fedrobust.spec import Spec, SpecError
 
 ARCHITECTURES = Registry("model")
 
@@ -122,15 +126,19 @@ def architecture_named(name: str) -> Architecture:
 
     The path may lead to an `Architecture`, or to a function ``(height, width, channels) -> keras.Model`` from images
     to one vector an image; the logits are put on top of it. It is given images in [0, 1], or in the range that its own
-    Rescaling and Normalization layers show. A function of one argument gets the three in a tuple. Such a model follows
-    the data's channels.
+    Rescaling and Normalization layers show. A function of one argument gets the three in a tuple; settings are handed
+    on to it, as in ``"my.models:build(width=16)"``. Such a model follows the data's channels.
 
     Raises:
         UnknownNameError: there is no such name or path.
+        SpecError: it has no settings.
         ModelError: the path leads to something else.
     """
-    found = ARCHITECTURES[name]
+    spec = Spec.parse(name)
+    found = ARCHITECTURES[spec.name]
     if isinstance(found, Architecture):
+        if spec.settings:
+            raise SpecError(f"{name}: {spec.name} has no settings")
         return found
     if not callable(found):
         raise ModelError(
@@ -138,7 +146,7 @@ def architecture_named(name: str) -> Architecture:
         )
     about = (found.__doc__ or name).strip().splitlines()[0]
     return Architecture(
-        own_features(name, found),
+        own_features(name, partial(found, **spec.settings) if spec.settings else found),
         scale=None,
         smallest=1,
         channels="native",

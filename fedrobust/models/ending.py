@@ -1,10 +1,10 @@
 """What a network ends in: features, logits, or the softmax or sigmoid of them."""
 
+from __future__ import annotations
+
 from typing import Any
 
-import keras
-
-ENDS = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
+from fedrobust.lazy import keras
 
 
 def ending(model: Any) -> str:
@@ -16,7 +16,8 @@ def ending(model: Any) -> str:
     if isinstance(operation, keras.Model):
         return ending(operation)
     named = {"Softmax": "softmax", "Sigmoid": "sigmoid"}.get(type(operation).__name__, "")
-    return named or ENDS.get(getattr(operation, "activation", None), "")
+    ends = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
+    return named or ends.get(getattr(operation, "activation", None), "")
 
 
 def last_operation(model: Any) -> Any:

@@ -1,12 +1,13 @@
 """Networks of a user's own: a function as an architecture, and what is refused of its model."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-import keras
-
 from fedrobust.errors import first_line
+from fedrobust.lazy import keras
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.ending import ending
 from fedrobust.models.preparation import Shape

@@ -1,8 +1,10 @@
 """From native images to what a network takes: grey to colour, then resizing. It is part of the model's graph."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
-import tensorflow as tf
+from fedrobust.lazy import tf
 
 Shape = tuple[int, int, int]
 

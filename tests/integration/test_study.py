@@ -149,7 +149,9 @@ def test_a_federation_of_one_is_local_training_to_the_bit(tmp_path, optimizer):
 
 def test_hospitals_with_class_weights_train_otherwise(tmp_path):
     study = Study.of(small(tmp_path, data__partition="dirichlet(min_size=1)"))
-    balanced = Study.of(small(tmp_path, data__partition="dirichlet(min_size=1)", training__class_weights="balanced"))
+    balanced = Study.of(
+        small(tmp_path, data__partition="dirichlet(min_size=1)", training__class_weights="balanced")
+    )
     _, weights = study.initial()
     shard = study.shard(0)
     plain, metrics, _ = Client(0, shard, study.local_training).train(weights, 1, {})

@@ -2,6 +2,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -168,3 +169,22 @@ def test_pretrained_weights_that_are_none(tmp_path):
         assert str(path) in str(refusal.value)
     good = tmp_path / "good.weights.h5"
     build_classifier("edge-cnn", (28, 28, 1), 2, image_size=0, weights=good.name, weights_file=good)
+
+
+def with_filters(height, width, channels, filters=4):
+    """Pool one convolution of so many filters."""
+    inputs = keras.Input((height, width, channels))
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(filters, 3)(inputs)))
+
+
+def test_settings_are_handed_on_to_the_function(monkeypatch):
+    monkeypatch.setitem(sys.modules, "own_networks_here", sys.modules[__name__])
+    sizes = [
+        build_classifier(
+            f"own_networks_here:with_filters{settings}", (16, 16, 1), 2, image_size=0
+        ).layout.parameters
+        for settings in ("", "(filters=7)")
+    ]
+    assert sizes == [(9 + 1) * filters + (filters + 1) * 2 for filters in (4, 7)]
+    with pytest.raises(FedrobustError, match="edge-cnn has no settings"):
+        build_classifier("edge-cnn(filters=7)", (28, 28, 1), 2)

@@ -1,0 +1,45 @@
+"""The families of things that a study names: the registry of each, and the keys that name its members."""
+
+from dataclasses import dataclass
+
+from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS
+from fedrobust.algorithms import ALGORITHMS
+from fedrobust.data.partition import PARTITIONS
+from fedrobust.defences import DEFENCES
+from fedrobust.evasion import ATTACKS
+from fedrobust.models.architectures import ARCHITECTURES
+from fedrobust.poisoning import POISONING
+from fedrobust.privacy import POSTPROCESSORS
+from fedrobust.registry import Registry
+from fedrobust.training.optimizers import OPTIMIZERS
+from fedrobust.training.recipes import RECIPES
+
+
+@dataclass(frozen=True)
+class Family:
+    """Things of one kind.
+
+    Attributes:
+        registry: its members by name.
+        keys: dotted keys of a study that name members.
+    """
+
+    registry: Registry
+    keys: tuple[str, ...]
+
+
+FAMILIES = {
+    "models": Family(ARCHITECTURES, ("model.name", "distillation.student")),
+    "partitions": Family(PARTITIONS, ("data.partition",)),
+    "recipes": Family(RECIPES, ("training.recipe",)),
+    "optimizers": Family(OPTIMIZERS, ("training.optimizer",)),
+    "algorithms": Family(ALGORITHMS, ("training.algorithm",)),
+    "defences": Family(DEFENCES, ("model.defence",)),
+    "postprocessors": Family(POSTPROCESSORS, ("federation.postprocessors",)),
+    "rules": Family(RULES, ("federation.aggregator",)),
+    "pre-aggregators": Family(PRE_AGGREGATORS, ("federation.pre-aggregators",)),
+    "server-optimizers": Family(SERVER_OPTIMIZERS, ("federation.server-optimizer",)),
+    "poisoning": Family(POISONING, ("poisoning.attack",)),
+    "attacks": Family(ATTACKS, ("evaluation.attacks",)),
+}
+"""What `fedrobust list` shows, by the word that asks for it."""
