@@ -11,7 +11,7 @@ from fedrobust.errors import ConfigError
 
 
 def default(study: type[BaseModel], key: str) -> Any:
-    """Return the default of a setting, by its dotted key.
+    """Return the default of a setting as records hold it, by its dotted key: lists for tuples.
 
     Example:
         >>> from fedrobust.config import Experiment
@@ -21,7 +21,8 @@ def default(study: type[BaseModel], key: str) -> Any:
     fields, names = study.model_fields, key.replace("-", "_").split(".")
     for name in names[:-1]:
         fields = getattr(fields[name].annotation, "model_fields", {})
-    return fields[names[-1]].default
+    value = fields[names[-1]].default
+    return list(value) if isinstance(value, tuple) else value
 
 
 def keys(study: type[BaseModel]) -> list[str]:

@@ -14,6 +14,7 @@ from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.models.protocol import Labels, Logits, Target
 from fedrobust.evasion.models.wrappers import Tied
 from fedrobust.evasion.threat import Images, Norm, Threat, ThreatError
+from fedrobust.models.architectures import architecture_named
 from fedrobust.randomness import Purpose, generator
 
 STEP = 8 / 255
@@ -74,9 +75,6 @@ class Transfer(Attack):
             if not Path(self.surrogate).is_file():
                 raise ValueError(f"surrogate = {self.surrogate!r}: there is no such file")
             return
-        # TensorFlow.
-        from fedrobust.models.architectures import architecture_named
-
         try:
             smallest = architecture_named(self.student).smallest
         except FedrobustError as error:
