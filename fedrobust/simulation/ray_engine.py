@@ -36,7 +36,7 @@ from fedrobust.plain import plain_text
 from fedrobust.reasons import first_reason
 from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import claim_process, start_tensorflow
-from fedrobust.simulation.grid import EngineError, WorkerDiedError
+from fedrobust.simulation.worker import EngineError, WorkerDiedError
 
 MOST_BIRTHS = 3
 """How often a worker that dies while it comes up is started anew."""

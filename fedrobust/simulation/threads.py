@@ -7,7 +7,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from fedrobust.flower.guard import private_copy
-from fedrobust.simulation.grid import WorkerDiedError
+from fedrobust.simulation.worker import WorkerDiedError
 
 
 class ThreadWorker:

@@ -23,7 +23,7 @@ from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 
 from fedrobust.flower.guard import UnreadableError, content_bytes, failed_reply, plain_reply
 from fedrobust.plain import plain_text
-from fedrobust.simulation.grid import EngineError
+from fedrobust.simulation.worker import EngineError
 
 GROWTH = 2
 SLACK_BYTES = 2**24

@@ -18,8 +18,8 @@ from flwr.clientapp import ClientApp
 from clients.app import app as honest
 from fedrobust.config import Experiment
 from fedrobust.simulation import ray_engine
-from fedrobust.simulation.grid import EngineError
 from fedrobust.simulation.simulate import simulate
+from fedrobust.simulation.worker import EngineError
 
 SETTINGS = {
     "data__samples": 200,

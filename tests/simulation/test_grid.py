@@ -12,8 +12,10 @@ from fedrobust.flower.identity import server_identity
 from fedrobust.reasons import first_reason
 from fedrobust.runs.events import ClientReplied, listening
 from fedrobust.simulation.exchange import exchange
-from fedrobust.simulation.grid import EngineError, Job, Seat, SimulatedGrid, WorkerDiedError
+from fedrobust.simulation.grid import SimulatedGrid
 from fedrobust.simulation.threads import ThreadWorker
+from fedrobust.simulation.worker import EngineError, WorkerDiedError
+from fedrobust.simulation.worker_pool import Job, WorkerSlot
 
 
 def echo_app():
@@ -199,7 +201,7 @@ def test_a_large_population_costs_only_the_nodes_that_keep_something():
         content = RecordDict({"config": ConfigRecord({"round": -1})})
         replies = grid.send_and_receive([Message(content, node, MessageType.TRAIN) for node in (7, 99_999)])
         assert [reply.metadata.src_node_id for reply in replies] == [7, 99_999]
-        assert set(grid._states) == {7, 99_999}
+        assert set(grid._nodes._states) == {7, 99_999}
 
 
 def test_unknown_nodes_are_refused(grid):
@@ -378,7 +380,7 @@ def test_an_error_from_below_an_engine_is_the_engines_own():
 
 
 def test_a_worker_that_does_not_get_ready_in_time_is_given_up(monkeypatch):
-    monkeypatch.setattr("fedrobust.simulation.grid.PREPARATION_SECONDS", 0.3)
+    monkeypatch.setattr("fedrobust.simulation.worker_pool.PREPARATION_SECONDS", 0.3)
     release = threading.Event()
     app = hanging_app(release)
 
@@ -441,11 +443,11 @@ def test_a_client_that_fails_finds_what_it_found_before():
 
 @pytest.fixture
 def still(monkeypatch):
-    """A grid of two seats that nobody sits on, with a clock that a test turns; it stands at 100 s."""
+    """A grid of two slots without workers, with a clock that a test turns; it stands at 100 s."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr("fedrobust.simulation.grid.time.monotonic", lambda: clock.now)
+    monkeypatch.setattr("fedrobust.simulation.worker_pool.time.monotonic", lambda: clock.now)
     grid = SimulatedGrid(lambda seat: None, {}, clients=3, workers=2, client_timeout=10.0)
-    grid._seats = [Seat(0), Seat(1)]
+    grid._pool._slots = [WorkerSlot(0), WorkerSlot(1)]
     grid.clock = clock
     with server_identity():
         yield grid
@@ -453,43 +455,43 @@ def still(monkeypatch):
 
 def busy(grid, seat, since, worker=None):
     (message,) = to_nodes(seat + 1)
-    grid._seats[seat].job, grid._seats[seat].since = Job(f"key-{seat}", message, worker), since
+    grid._pool._slots[seat].job, grid._pool._slots[seat].since = Job(f"key-{seat}", message, worker), since
 
 
 def test_clients_have_no_time_limit_unless_they_are_given_one():
     grid = SimulatedGrid(lambda seat: None, {}, clients=3, workers=2)
     with server_identity():
-        busy_since_ever = Seat(0, Job("key", *to_nodes(1)), since=-1e9)
-    grid._seats = [busy_since_ever]
-    assert grid._until_next_timeout() is None
-    grid._give_up_late_workers()
+        busy_since_ever = WorkerSlot(0, Job("key", *to_nodes(1)), since=-1e9)
+    grid._pool._slots = [busy_since_ever]
+    assert grid._pool._until_next_timeout() is None
+    grid._pool._give_up_late_workers()
     assert not busy_since_ever.given_up
 
 
 def test_the_next_look_is_when_the_first_client_is_over_its_time(still):
-    assert still._until_next_timeout() == 10.0
+    assert still._pool._until_next_timeout() == 10.0
     busy(still, 0, since=96.0)
-    assert still._until_next_timeout() == 6.0
+    assert still._pool._until_next_timeout() == 6.0
     busy(still, 1, since=93.0)
-    assert still._until_next_timeout() == 3.0
+    assert still._pool._until_next_timeout() == 3.0
     still.clock.now = 120.0
-    assert still._until_next_timeout() == 0.0
+    assert still._pool._until_next_timeout() == 0.0
     busy(still, 0, since=119.0, worker=0)
     busy(still, 1, since=119.0, worker=1)
-    assert still._until_next_timeout() == 10.0, "preparing takes longer, and other messages may come"
+    assert still._pool._until_next_timeout() == 10.0, "preparing takes longer, and other messages may come"
 
 
 def test_a_late_client_is_told_its_limit_and_how_long_it_took(still, monkeypatch):
-    monkeypatch.setattr(still, "_seated", lambda number, again=False: ("anew", number, again))
+    monkeypatch.setattr(still._pool, "_opened", lambda number, again=False: ("anew", number, again))
     busy(still, 0, since=89.5)
     busy(still, 1, since=90.5)
-    still._give_up_late_workers()
-    key, reply = still._finished.get_nowait()
+    still._pool._give_up_late_workers()
+    key, reply = still._pool._finished.get_nowait()
     assert key == "key-0"
     assert reply.error.reason == "engine.client-timeout = 10: no reply after 10.5 s"
-    assert still._seats[0] == ("anew", 0, True)
-    assert still._finished.empty(), "the other one has half a second left"
-    assert not still._seats[1].given_up
+    assert still._pool._slots[0] == ("anew", 0, True)
+    assert still._pool._finished.empty(), "the other one has half a second left"
+    assert not still._pool._slots[1].given_up
 
 
 def test_a_stream_waits_for_what_is_left_of_its_time_and_no_longer(still, monkeypatch):

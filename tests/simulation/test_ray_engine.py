@@ -15,8 +15,8 @@ from fedrobust.flower.guard import UnreadableError
 from fedrobust.flower.identity import server_identity
 from fedrobust.flower.message_arrays import opened, pack, values_of
 from fedrobust.simulation import ray_engine
-from fedrobust.simulation.grid import EngineError, WorkerDiedError
 from fedrobust.simulation.ray_engine import Actor, Credentials, RayEngine, RayWorker, Shelf, check_folder
+from fedrobust.simulation.worker import EngineError, WorkerDiedError
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from fedrobust.flower.guard import MOST_ENTRIES
 from fedrobust.flower.identity import server_identity
 from fedrobust.simulation import wire
 from fedrobust.simulation.exchange import exchange
-from fedrobust.simulation.grid import EngineError
+from fedrobust.simulation.worker import EngineError
 
 HERE = Path(__file__).resolve().parents[2] / "experiments/reliability"
 

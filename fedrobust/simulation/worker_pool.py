@@ -1,0 +1,251 @@
+"""A pool of workers, one thread each: it hands out messages in order, and replaces workers that die or are late."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+from flwr.app import Message, RecordDict
+
+from fedrobust.errors import FedrobustError
+from fedrobust.flower.guard import failed_reply
+from fedrobust.plain import plain_text
+from fedrobust.simulation.nodes import SimulatedNodes
+from fedrobust.simulation.worker import EngineError, Worker, WorkerDiedError
+
+MOST_FAILURES = 3
+"""A client that takes as many workers with it is left out."""
+
+PREPARATION_SECONDS = 900.0
+"""What a worker may take to get ready, where clients have a time limit at all."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One message on its way: which worker it must go to (None: any), and how often it has killed one."""
+
+    key: str
+    message: Message
+    worker: int | None = None
+    failures: int = 0
+
+
+@dataclass(eq=False)
+class WorkerSlot:
+    """One thread and the worker it hands messages to.
+
+    Attributes:
+        number: of the slot.
+        job: what the worker is busy with.
+        since: when it began, on the monotonic clock.
+        given_up: its worker took too long; what it still says is not heard.
+    """
+
+    number: int
+    job: Job | None = None
+    since: float = 0.0
+    given_up: bool = False
+    worker: Worker | None = None
+    thread: threading.Thread | None = field(default=None, repr=False)
+
+
+class WorkerPool:
+    """Answer jobs by a few workers.
+
+    Use the pool as a context manager: leaving it drops waiting jobs, waits for workers that can finish, and closes
+    them.
+
+    Args:
+        start: makes the worker of a slot; called in the slot's thread, and again when a worker dies.
+        nodes: in whose names the workers answer.
+        workers: number of slots.
+        client_timeout: seconds that a client may take, from when a worker takes it up; 0 for no limit.
+    """
+
+    def __init__(
+        self, start: Callable[[int], Worker], nodes: SimulatedNodes, workers: int, client_timeout: float = 0.0
+    ):
+        self.workers = workers
+        self._start = start
+        self._nodes = nodes
+        self._timeout = client_timeout
+        self._waiting: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._finished: SimpleQueue[tuple[str, Message | BaseException]] = SimpleQueue()
+        self._slots: list[WorkerSlot] = []
+        self._preparation: tuple[str, RecordDict] | None = None
+
+    def __enter__(self) -> "WorkerPool":
+        self._slots = [self._opened(number) for number in range(self.workers)]
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify_all()
+        for slot in self._slots:
+            if slot.worker is not None:
+                slot.worker.close()
+        for slot in self._slots:
+            if slot.thread is not None:
+                slot.thread.join()
+
+    def submit(self, job: Job) -> None:
+        """Put a job behind the others."""
+        with self._changed:
+            self._waiting.append(job)
+            self._changed.notify_all()
+
+    def withdraw(self, keys: set[str]) -> set[str]:
+        """Take jobs that are still waiting back, and return the keys of those that are not."""
+        with self._changed:
+            waiting = {job.key for job in self._waiting}
+            self._waiting = deque(job for job in self._waiting if job.key not in keys)
+        return keys - waiting
+
+    def prepare_by(self, message_type: str, content: RecordDict) -> None:
+        """Send this, before anything else, to each worker that is started later in the place of another."""
+        self._preparation = (message_type, content)
+
+    def next_finished(self, deadline: float | None) -> tuple[str, Message] | None:
+        """Wait for a reply, and return its job's key with it; None when there was none until `deadline`.
+
+        Args:
+            deadline: on the monotonic clock; None waits for ever.
+
+        Raises:
+            EngineError: a worker cannot be started.
+        """
+        while True:
+            self._give_up_late_workers()
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                key, answer = self._finished.get(timeout=_shorter(left, self._until_next_timeout()))
+            except Empty:
+                if deadline is not None and time.monotonic() >= deadline:
+                    return None
+                continue
+            if isinstance(answer, BaseException):
+                raise answer
+            return key, answer
+
+    def _until_next_timeout(self) -> float | None:
+        if not self._timeout:
+            return None
+        with self._changed:
+            ends = [slot.since + self._allowed(slot.job) for slot in self._slots if slot.job is not None]
+        # A message that is still waiting may be taken up at any moment: look again after a whole timeout at latest.
+        now = time.monotonic()
+        return max(0.0, min([*ends, now + self._timeout]) - now)
+
+    def _allowed(self, job: Job) -> float:
+        # What goes to one worker only prepares it: compiling is not the client's time.
+        return self._timeout if job.worker is None else max(self._timeout, PREPARATION_SECONDS)
+
+    def _give_up_late_workers(self) -> None:
+        if not self._timeout:
+            return
+        now = time.monotonic()
+        with self._changed:
+            late = [(slot, slot.job) for slot in self._slots if self._is_late(slot, now)]
+            for slot, _ in late:
+                slot.given_up = True
+        for slot, job in late:
+            if job is None:
+                continue
+            reason = (
+                f"engine.client-timeout = {self._allowed(job):g}: no reply after {now - slot.since:.1f} s"
+            )
+            self._finished.put((job.key, failed_reply(job.message, reason)))
+            if slot.worker is not None:
+                slot.worker.close()
+            self._slots[slot.number] = self._opened(slot.number, again=True)
+
+    def _is_late(self, slot: WorkerSlot, now: float) -> bool:
+        return slot.job is not None and now - slot.since >= self._allowed(slot.job)
+
+    def _opened(self, number: int, again: bool = False) -> WorkerSlot:
+        slot = WorkerSlot(number)
+        # A thread whose client hangs for ever must not keep the process alive.
+        slot.thread = threading.Thread(
+            target=self._serve, args=(slot, again), name=f"worker-{number}", daemon=True
+        )
+        slot.thread.start()
+        return slot
+
+    def _serve(self, slot: WorkerSlot, again: bool) -> None:
+        """Hand messages to the slot's worker until the pool is closed or the worker is given up."""
+        try:
+            self._staff(slot, again)
+            while (job := self._next(slot)) is not None:
+                try:
+                    reply = self._answered(slot, job)
+                except WorkerDiedError as death:
+                    if slot.given_up or self._closed:
+                        return
+                    self._retry(slot, job, death)
+                    self._staff(slot, again=True)
+                    continue
+                with self._changed:
+                    slot.job = None
+                    if slot.given_up:
+                        return
+                self._finished.put((job.key, reply))
+        except BaseException as error:  # the server's thread is the one that must hear of it
+            if not self._closed:
+                self._finished.put(("", error if isinstance(error, FedrobustError) else _foreign(error)))
+
+    def _staff(self, slot: WorkerSlot, again: bool) -> None:
+        """Start the slot's worker; one that comes in the place of another prepares as the first ones did."""
+        slot.worker = self._start(slot.number)
+        if again and self._preparation is not None:
+            message_type, content = self._preparation
+            node = slot.number % self._nodes.clients + 1
+            message = Message(RecordDict(dict(content)), node, message_type, group_id="0")
+            try:
+                self._answered(slot, Job("", message))
+            except WorkerDiedError:
+                # The client in whose name it prepared takes workers with it: go on with one that is not prepared.
+                slot.worker = self._start(slot.number)
+
+    def _next(self, slot: WorkerSlot) -> Job | None:
+        with self._changed:
+            while not (self._closed or slot.given_up):
+                job = next((job for job in self._waiting if job.worker in (None, slot.number)), None)
+                if job is not None:
+                    self._waiting.remove(job)
+                    slot.job, slot.since = job, time.monotonic()
+                    return job
+                self._changed.wait()
+        return None
+
+    def _answered(self, slot: WorkerSlot, job: Job) -> Message:
+        assert slot.worker is not None
+        return self._nodes.answered(job.message, slot.worker, lambda: not slot.given_up)
+
+    def _retry(self, slot: WorkerSlot, job: Job, death: WorkerDiedError) -> None:
+        """Put the message of a dead worker back in front of the others, or give it up."""
+        job.failures += 1
+        with self._changed:
+            slot.job = None
+            if job.failures < MOST_FAILURES:
+                self._waiting.appendleft(job)
+                self._changed.notify_all()
+                return
+        reason = f"its worker died {job.failures} times: {plain_text(str(death))}"
+        self._finished.put((job.key, failed_reply(job.message, reason)))
+
+
+def _foreign(error: BaseException) -> EngineError:
+    """Return an error that comes from below an engine as the engine's own."""
+    found = EngineError(f"a worker cannot be started: {plain_text(f'{type(error).__name__}: {error}')}")
+    found.__cause__ = error
+    return found
+
+
+def _shorter(a: float | None, b: float | None) -> float | None:
+    return min((value for value in (a, b) if value is not None), default=None)
