@@ -97,7 +97,7 @@ def ray(app: str, clients: int) -> Iterator[Grid]:
     with (
         server_identity(),
         ray_engine(settings, app, config, Study.of(experiment).dataset.digest) as cluster,
-        SimulatedGrid(cluster.hire, config, clients, WORKERS) as grid,
+        SimulatedGrid(cluster.start_worker, config, clients, WORKERS) as grid,
     ):
         grid.ask_every_worker(MessageType.QUERY, RecordDict())
         yield grid

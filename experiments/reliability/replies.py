@@ -111,7 +111,7 @@ class Posted:
     """A worker that does what the Ray engine's does, its process' part included; pickled, but in this process."""
 
     def __init__(self, app: ClientApp):
-        from fedrobust.simulation.ray_engine import Actor
+        from fedrobust.simulation.ray_worker import Actor
 
         self.actor = Actor.__new__(Actor)
         self.actor._app, self.actor._run_config = app, {}

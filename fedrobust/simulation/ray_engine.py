@@ -7,159 +7,32 @@ object store once a round, whoever reads them; replies come back as arrays in sh
 import os
 import socket
 import sys
-import threading
 import traceback
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from fedrobust.study import Study
-
 # A driver that `uv run` started would have every worker started by `uv run`, too, in a folder of its own.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-import numpy as np
 import ray
-from flwr.app import Array, Context, Message, RecordDict
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError
 
-from fedrobust.apps import load_app
-from fedrobust.config import Engine, Experiment
+from fedrobust.config import Engine
 from fedrobust.cores import cores
-from fedrobust.flower.guard import failed_reply, plain_state, private_copy, told
-from fedrobust.flower.identity import server_identity
-from fedrobust.flower.message_arrays import Envelope, opened, pack, sealed, unpack, values_of
 from fedrobust.plain import plain_text
 from fedrobust.reasons import first_reason
 from fedrobust.runs.environment import code_digest
-from fedrobust.runtime import claim_process, start_tensorflow
-from fedrobust.simulation.worker import EngineError, WorkerDiedError
+from fedrobust.simulation.ray_worker import Actor, Fingerprint, ObjectCache, RayWorker
+from fedrobust.simulation.worker import EngineError
 
-MOST_BIRTHS = 3
+MOST_STARTS = 3
 """How often a worker that dies while it comes up is started anew."""
 
-BIRTH_SECONDS = 300.0
+START_SECONDS = 300.0
 """A worker imports TensorFlow and reads the data; one that takes longer will not come up."""
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """What a worker says of where it runs: it must be what the driver runs."""
-
-    node: str
-    process: int
-    code: str
-    data: str
-
-
-class Actor:
-    """The process of one worker.
-
-    Args:
-        client_app: dotted path of the Flower app that every node runs.
-        run_config: Flower's flat run config.
-        path: folders that the driver imports from.
-    """
-
-    def __init__(self, client_app: str, run_config: Mapping[str, Any], path: list[str]):
-        sys.path += [folder for folder in path if folder not in sys.path]
-        # The process is this worker's alone, for as long as it lives.
-        claim_process()
-        start_tensorflow(workers=1)
-        self._identity = server_identity()
-        self._identity.__enter__()
-        self._app = load_app(client_app)
-        self._run_config = dict(run_config)
-
-    def credentials(self) -> Credentials:
-        """Return where this worker runs, and digests of its code and data."""
-        data = Study.of(Experiment.from_run_config(self._run_config)).dataset.digest
-        return Credentials(ray.get_runtime_context().get_node_id(), os.getpid(), code_digest(), data)
-
-    def answer(
-        self, envelope: Envelope, node_config: Mapping[str, Any], state: RecordDict, *values: np.ndarray
-    ) -> tuple[Envelope, RecordDict, list[np.ndarray]]:
-        """Answer one message in the name of one node.
-
-        What leaves this process is of Flower's own types and NumPy's, whatever the client's code makes of the message.
-        """
-        message = unpack(envelope, values)
-        context = Context(
-            run_id=message.metadata.run_id,
-            node_id=message.metadata.dst_node_id,
-            node_config=dict(node_config),
-            state=state,
-            run_config=dict(self._run_config),
-        )
-        try:
-            reply, arrays = sealed(self._app(private_copy(message), context), message)
-            return reply, plain_state(context.state), arrays
-        except BaseException as error:  # SystemExit, too, is the client's: the worker stays
-            failure = failed_reply(message, told(error))
-        return pack(failure)[0], state, []
-
-
-class RayWorker:
-    """One actor, as the grid's worker.
-
-    Args:
-        actor: handle of an `Actor`.
-        shelf: where arrays are put for all workers.
-    """
-
-    def __init__(self, actor: Any, shelf: "Shelf"):
-        self._actor = actor
-        self._shelf = shelf
-
-    def answer(self, message: Message, context: Context) -> Message:
-        """Return what the node's app answers.
-
-        Raises:
-            WorkerDiedError: the process is gone.
-            UnreadableError: what it sent is no reply.
-        """
-        envelope, arrays = pack(message)
-        references = [self._shelf.reference(array) for array in arrays]
-        try:
-            answer = ray.get(
-                self._actor.answer.remote(envelope, dict(context.node_config), context.state, *references)
-            )
-        except RayActorError as error:
-            raise WorkerDiedError(plain_text(str(error))) from error
-        except RayTaskError as error:
-            raise RuntimeError(str(error.cause if error.cause is not None else error)) from error
-        reply, context.state = opened(answer)
-        return reply
-
-    def close(self) -> None:
-        """Kill the process."""
-        # Whatever Ray says to it: the process, or all of Ray, is gone already.
-        with suppress(Exception):
-            ray.kill(self._actor)
-
-
-@dataclass
-class Shelf:
-    """The arrays of the newest messages in Ray's object store: each is put there once, however many workers read it."""
-
-    keep: int = 8
-    _items: deque[tuple[Array, Any]] = field(default_factory=deque)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def reference(self, array: Array) -> Any:
-        """Return the reference of `array` in the object store."""
-        with self._lock:
-            for known, reference in self._items:
-                if known is array:
-                    return reference
-            reference = ray.put(values_of(array))
-            self._items.append((array, reference))
-            if len(self._items) > self.keep:
-                self._items.popleft()
-            return reference
 
 
 @dataclass
@@ -179,41 +52,41 @@ class RayEngine:
     run_config: Mapping[str, Any]
     gpus: float
     data: str
-    shelf: Shelf = field(default_factory=Shelf)
+    cache: ObjectCache = field(default_factory=ObjectCache)
 
-    def hire(self, seat: int) -> RayWorker:
+    def start_worker(self, number: int) -> RayWorker:
         """Start a worker and check that it runs the same code on the same data.
 
         Raises:
             EngineError: it does not, or does not come up.
         """
         remote: Any = ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=0)(Actor)
-        for attempt in range(1, MOST_BIRTHS + 1):
+        for attempt in range(1, MOST_STARTS + 1):
             actor = None
             try:
                 actor = remote.remote(self.client_app, self.run_config, sys.path)
-                self._check(ray.get(actor.credentials.remote(), timeout=BIRTH_SECONDS))
+                self._check(ray.get(actor.fingerprint.remote(), timeout=START_SECONDS))
             except EngineError:
                 raise
             except RayActorError as error:
-                if attempt < MOST_BIRTHS:
+                if attempt < MOST_STARTS:
                     continue
                 raise EngineError(
                     f'engine.name = "ray": a worker does not come up: {_said(error)}'
                 ) from error
             except GetTimeoutError as error:
-                RayWorker(actor, self.shelf).close()
+                RayWorker(actor, self.cache).close()
                 raise EngineError(
-                    f'engine.name = "ray": a worker did not come up within {BIRTH_SECONDS:.0f} s; the logs of Ray\'s '
+                    f'engine.name = "ray": a worker did not come up within {START_SECONDS:.0f} s; the logs of Ray\'s '
                     "session say why (/tmp/ray/session_latest/logs)"
                 ) from error
             except Exception as error:
                 raise EngineError(f'engine.name = "ray": a worker cannot start: {_said(error)}') from error
-            return RayWorker(actor, self.shelf)
+            return RayWorker(actor, self.cache)
         raise AssertionError("unreachable")
 
-    def _check(self, found: Credentials) -> None:
-        if not isinstance(found, Credentials):
+    def _check(self, found: Fingerprint) -> None:
+        if not isinstance(found, Fingerprint):
             raise EngineError(
                 f"engine.address: a worker answers with a {type(found).__name__}: not this version"
             )

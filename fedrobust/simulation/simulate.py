@@ -179,6 +179,8 @@ def grid_of(
     emit(StageStarted("joining Ray" if engine.address else "starting Ray"))
     with (
         ray_engine(engine, client_app, run_config, digest()) as cluster,
-        SimulatedGrid(cluster.hire, run_config, clients, cluster.workers, engine.client_timeout) as grid,
+        SimulatedGrid(
+            cluster.start_worker, run_config, clients, cluster.workers, engine.client_timeout
+        ) as grid,
     ):
         yield grid

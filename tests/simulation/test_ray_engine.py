@@ -15,7 +15,8 @@ from fedrobust.flower.guard import UnreadableError
 from fedrobust.flower.identity import server_identity
 from fedrobust.flower.message_arrays import opened, pack, values_of
 from fedrobust.simulation import ray_engine
-from fedrobust.simulation.ray_engine import Actor, Credentials, RayEngine, RayWorker, Shelf, check_folder
+from fedrobust.simulation.ray_engine import RayEngine, check_folder
+from fedrobust.simulation.ray_worker import Actor, Fingerprint, ObjectCache, RayWorker
 from fedrobust.simulation.worker import EngineError, WorkerDiedError
 
 
@@ -120,8 +121,8 @@ class Handle:
     class answer:  # noqa: N801
         remote = staticmethod(lambda *values: "answer")
 
-    class credentials:  # noqa: N801
-        remote = staticmethod(lambda: "credentials")
+    class fingerprint:  # noqa: N801
+        remote = staticmethod(lambda: "fingerprint")
 
 
 def failing(error):
@@ -152,7 +153,7 @@ DIED = RayActorError(error_msg="the node is out of memory")
         (GetTimeoutError("late"), "a worker did not come up within 300 s"),
         (RaySystemError("object store"), "a worker cannot start: .*object store"),
         (
-            RayTaskError("credentials", "trace", ValueError("no data")),
+            RayTaskError("fingerprint", "trace", ValueError("no data")),
             "a worker cannot start: ValueError: no data",
         ),
         (AttributeError("foreign"), "a worker cannot start: AttributeError: foreign"),
@@ -161,7 +162,7 @@ DIED = RayActorError(error_msg="the node is out of memory")
 def test_a_worker_that_does_not_come_up_ends_the_run_in_words(monkeypatch, killed, error, said):
     monkeypatch.setattr(ray, "get", failing(error))
     with pytest.raises(EngineError, match=said) as caught:
-        RayEngine(1, "clients.app:app", {}, 0.0, "digest").hire(0)
+        RayEngine(1, "clients.app:app", {}, 0.0, "digest").start_worker(0)
     assert str(caught.value).isprintable()
     assert len(killed) == isinstance(error, GetTimeoutError), "one that is late is not left behind"
 
@@ -170,11 +171,11 @@ def test_a_worker_that_is_not_this_program_is_refused(monkeypatch, killed):
     engine = RayEngine(1, "clients.app:app", {}, 0.0, "digest")
     for answer, said in (
         ("hello", "a worker answers with a str"),
-        (Credentials("n", 1, "other", "d"), "other code"),
+        (Fingerprint("n", 1, "other", "d"), "other code"),
     ):
         monkeypatch.setattr(ray, "get", lambda reference, timeout, answer=answer: answer)
         with pytest.raises(EngineError, match=said):
-            engine.hire(0)
+            engine.start_worker(0)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_what_ray_raises_for_an_answer_is_the_grids_to_hear(monkeypatch, killed,
     monkeypatch.setattr(ray, "get", failing(error))
     context = Context(1, 2, {}, RecordDict(), {})
     with pytest.raises(raised, match=said):
-        RayWorker(Handle(), Shelf()).answer(asked(), context)
+        RayWorker(Handle(), ObjectCache()).answer(asked(), context)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ class InMemory:
             actor = Actor.__new__(Actor)
             actor._app, actor._run_config = echoed, {}
             return SimpleNamespace(
-                credentials=SimpleNamespace(remote=self.credentials),
+                fingerprint=SimpleNamespace(remote=self.fingerprint),
                 answer=SimpleNamespace(
                     remote=lambda envelope, node, state, *references: actor.answer(
                         envelope, node, state, *(self.store[place] for place in references)
@@ -274,10 +275,10 @@ class InMemory:
 
         return lambda cls: SimpleNamespace(remote=make)
 
-    def credentials(self):
+    def fingerprint(self):
         if len(self.calls) <= self.deaths:
             raise RayActorError()
-        return Credentials("node", 1, ray_engine.code_digest(), "digest")
+        return Fingerprint("node", 1, ray_engine.code_digest(), "digest")
 
     def put(self, value):
         self.store.append(value)
@@ -302,14 +303,14 @@ def context_of(state=None):
 def test_a_worker_is_made_of_the_studys_app_settings_and_folders(monkeypatch):
     fake = in_memory(monkeypatch)
     settings = {"seed": 7}
-    worker = RayEngine(1, "my.app:client", settings, 0.25, "digest").hire(0)
+    worker = RayEngine(1, "my.app:client", settings, 0.25, "digest").start_worker(0)
     assert fake.calls == [
         (
             {"num_cpus": 1, "num_gpus": 0.25, "max_restarts": 0},
             ("my.app:client", settings, ray_engine.sys.path),
         )
     ]
-    assert fake.timeouts == [ray_engine.BIRTH_SECONDS]
+    assert fake.timeouts == [ray_engine.START_SECONDS]
     context = context_of()
     reply = worker.answer(asked(), context)
     np.testing.assert_array_equal(reply.content["weights"]["0"].numpy(), np.ones(3, np.float32))
@@ -319,22 +320,22 @@ def test_a_worker_is_made_of_the_studys_app_settings_and_folders(monkeypatch):
 @pytest.mark.parametrize("deaths", [0, 1, 2])
 def test_a_worker_that_dies_while_it_comes_up_is_started_anew(monkeypatch, deaths):
     fake = in_memory(monkeypatch, deaths)
-    assert isinstance(RayEngine(1, "app", {}, 0.0, "digest").hire(0), RayWorker)
+    assert isinstance(RayEngine(1, "app", {}, 0.0, "digest").start_worker(0), RayWorker)
     assert len(fake.calls) == deaths + 1
 
 
 def test_after_three_deaths_the_engine_gives_up(monkeypatch):
     fake = in_memory(monkeypatch, deaths=99)
     with pytest.raises(EngineError, match="a worker does not come up"):
-        RayEngine(1, "app", {}, 0.0, "digest").hire(0)
-    assert len(fake.calls) == ray_engine.MOST_BIRTHS == 3
+        RayEngine(1, "app", {}, 0.0, "digest").start_worker(0)
+    assert len(fake.calls) == ray_engine.MOST_STARTS == 3
 
 
 def test_an_array_is_put_once_for_all_workers_and_the_oldest_is_let_go(monkeypatch):
-    fake, shelf = in_memory(monkeypatch), Shelf(keep=2)
+    fake, cache = in_memory(monkeypatch), ObjectCache(keep=2)
     arrays = [ArrayRecord([np.full(2, number, np.float32)])["0"] for number in range(3)]
-    assert [shelf.reference(array) for array in (arrays[0], arrays[0], arrays[1], arrays[0])] == [0, 0, 1, 0]
-    assert [shelf.reference(array) for array in (arrays[2], arrays[1], arrays[0])] == [2, 1, 3]
+    assert [cache.reference(array) for array in (arrays[0], arrays[0], arrays[1], arrays[0])] == [0, 0, 1, 0]
+    assert [cache.reference(array) for array in (arrays[2], arrays[1], arrays[0])] == [2, 1, 3]
     assert [value[0] for value in fake.store] == [0, 1, 2, 0]
 
 
@@ -351,7 +352,7 @@ def test_a_client_is_told_which_node_it_is(monkeypatch):
     monkeypatch.setattr(ray, "put", lambda value: value)
     monkeypatch.setattr(ray, "get", lambda value: value)
     message = asked()
-    RayWorker(handle, Shelf()).answer(message, context_of())
+    RayWorker(handle, ObjectCache()).answer(message, context_of())
     assert seen == [({"partition-id": 1}, 2, message.metadata.run_id)]
 
 

@@ -1,0 +1,143 @@
+"""A worker of the Ray engine: the process that answers, its handle, and the arrays that all of them read."""
+
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import ray
+from flwr.app import Array, Context, Message, RecordDict
+from ray.exceptions import RayActorError, RayTaskError
+
+from fedrobust.apps import load_app
+from fedrobust.config import Experiment
+from fedrobust.flower.guard import failed_reply, plain_state, private_copy, told
+from fedrobust.flower.identity import server_identity
+from fedrobust.flower.message_arrays import Envelope, opened, pack, sealed, unpack, values_of
+from fedrobust.plain import plain_text
+from fedrobust.runs.environment import code_digest
+from fedrobust.runtime import claim_process, start_tensorflow
+from fedrobust.simulation.worker import WorkerDiedError
+from fedrobust.study import Study
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a worker says of where it runs: it must be what the driver runs."""
+
+    node: str
+    process: int
+    code: str
+    data: str
+
+
+class Actor:
+    """The process of one worker.
+
+    Args:
+        client_app: dotted path of the Flower app that every node runs.
+        run_config: Flower's flat run config.
+        path: folders that the driver imports from.
+    """
+
+    def __init__(self, client_app: str, run_config: Mapping[str, Any], path: list[str]):
+        sys.path += [folder for folder in path if folder not in sys.path]
+        # The process is this worker's alone, for as long as it lives.
+        claim_process()
+        start_tensorflow(workers=1)
+        self._identity = server_identity()
+        self._identity.__enter__()
+        self._app = load_app(client_app)
+        self._run_config = dict(run_config)
+
+    def fingerprint(self) -> Fingerprint:
+        """Return where this worker runs, and digests of its code and data."""
+        data = Study.of(Experiment.from_run_config(self._run_config)).dataset.digest
+        return Fingerprint(ray.get_runtime_context().get_node_id(), os.getpid(), code_digest(), data)
+
+    def answer(
+        self, envelope: Envelope, node_config: Mapping[str, Any], state: RecordDict, *values: np.ndarray
+    ) -> tuple[Envelope, RecordDict, list[np.ndarray]]:
+        """Answer one message in the name of one node.
+
+        What leaves this process is of Flower's own types and NumPy's, whatever the client's code makes of the message.
+        """
+        message = unpack(envelope, values)
+        context = Context(
+            run_id=message.metadata.run_id,
+            node_id=message.metadata.dst_node_id,
+            node_config=dict(node_config),
+            state=state,
+            run_config=dict(self._run_config),
+        )
+        try:
+            reply, arrays = sealed(self._app(private_copy(message), context), message)
+            return reply, plain_state(context.state), arrays
+        except BaseException as error:  # SystemExit, too, is the client's: the worker stays
+            failure = failed_reply(message, told(error))
+        return pack(failure)[0], state, []
+
+
+class RayWorker:
+    """One actor, as the grid's worker.
+
+    Args:
+        actor: handle of an `Actor`.
+        cache: where arrays are put for all workers.
+    """
+
+    def __init__(self, actor: Any, cache: "ObjectCache"):
+        self._actor = actor
+        self._cache = cache
+
+    def answer(self, message: Message, context: Context) -> Message:
+        """Return what the node's app answers.
+
+        Raises:
+            WorkerDiedError: the process is gone.
+            UnreadableError: what it sent is no reply.
+        """
+        envelope, arrays = pack(message)
+        references = [self._cache.reference(array) for array in arrays]
+        try:
+            answer = ray.get(
+                self._actor.answer.remote(envelope, dict(context.node_config), context.state, *references)
+            )
+        except RayActorError as error:
+            raise WorkerDiedError(plain_text(str(error))) from error
+        except RayTaskError as error:
+            raise RuntimeError(str(error.cause if error.cause is not None else error)) from error
+        reply, context.state = opened(answer)
+        return reply
+
+    def close(self) -> None:
+        """Kill the process."""
+        # Whatever Ray says to it: the process, or all of Ray, is gone already.
+        with suppress(Exception):
+            ray.kill(self._actor)
+
+
+@dataclass
+class ObjectCache:
+    """The arrays of the newest messages in Ray's object store: each is put there once, however many workers read it."""
+
+    keep: int = 8
+    _items: deque[tuple[Array, Any]] = field(default_factory=deque)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def reference(self, array: Array) -> Any:
+        """Return the reference of `array` in the object store."""
+        with self._lock:
+            for known, reference in self._items:
+                if known is array:
+                    return reference
+            reference = ray.put(values_of(array))
+            self._items.append((array, reference))
+            if len(self._items) > self.keep:
+                self._items.popleft()
+            return reference
