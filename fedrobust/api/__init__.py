@@ -1,0 +1,29 @@
+"""The Python interface: everything that the command line does, as functions.
+
+What needs TensorFlow is imported inside of functions: `members`, `list_datasets` and wrong settings need none.
+"""
+
+from fedrobust.api.attacks import attack_model
+from fedrobust.api.audits import audit_model
+from fedrobust.api.catalogue import members
+from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
+from fedrobust.api.studies import doctor, experiment, open_run, resume, run, write_report
+from fedrobust.api.sweeps import bench, compare, resume_bench
+
+__all__ = [
+    "attack_model",
+    "audit_model",
+    "bench",
+    "compare",
+    "describe_dataset",
+    "doctor",
+    "experiment",
+    "list_datasets",
+    "load_dataset",
+    "members",
+    "open_run",
+    "resume",
+    "resume_bench",
+    "run",
+    "write_report",
+]

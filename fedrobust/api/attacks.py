@@ -1,0 +1,142 @@
+"""Attacks on a model from anywhere.
+
+What needs TensorFlow is imported inside of functions: wrong settings need none.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedrobust.api.model_request import (
+    check_epsilon,
+    check_named,
+    data_of,
+    name_of,
+    progress_teller,
+    request_of,
+    told_of,
+    workers_map,
+    working,
+    write_json,
+)
+from fedrobust.checks import check_reach
+from fedrobust.config import ConfigError
+from fedrobust.cores import cores
+from fedrobust.evasion import Threat, attack_named
+from fedrobust.runs.environment import environment
+from fedrobust.runs.events import Listener
+from fedrobust.runtime import start_tensorflow
+
+if TYPE_CHECKING:
+    import keras
+
+    from fedrobust.evasion.models.predictor import Gradient, Predict
+    from fedrobust.models.told import Texts
+
+
+def attack_model(
+    model: "str | Path | keras.Model | Predict",
+    data: str = "",
+    attacks: Iterable[str] = ("fgsm", "pgd"),
+    epsilons: Iterable[float | str] = (),
+    *listeners: Listener,
+    norm: str = "linf",
+    space: str = "native",
+    bits: int = 0,
+    tied: bool = False,
+    split: str = "test",
+    images: int = 0,
+    seed: int = 0,
+    input: "Texts" = "",
+    labels: "Texts" = "",
+    head: "Texts" = "",
+    gradient: "Gradient | None" = None,
+    name: str = "",
+    data_root: str | Path = "",
+    out: str | Path = "",
+    force: bool = False,
+) -> dict[str, Any]:
+    """Attack a model, and return what is left of it; the result is written to ``attack.json``.
+
+    Args:
+        model: a ``.keras`` file, a run folder, a Keras model; or a function from images (n, height, width, channels)
+            float32 in [0, 1] to logits or probabilities (n, classes), of any library.
+        data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
+        attacks: such as "pgd(steps=40)"; `fedrobust list attacks` names them.
+        epsilons: numbers or fractions of 255; usual ones for the norm if empty.
+        listeners: called with every event.
+        norm: "linf", "l2" or "l0".
+        space: "native" or "prepared".
+        bits: 8 for images that a file can hold.
+        tied: the colour channels change together.
+        split: of the data set.
+        images: so many of the split, of every class its share; 0 for all.
+        seed: of everything random.
+        input: the images that the model takes, such as "0..255", "-1..1", "mean=0.5, std=0.25", "0..1 bgr"; by itself
+            as its first layers show, else 0..1.
+        labels: the data's label of each of its outputs, in order, as "1, 0" or by name.
+        head: name or number of the output, of a model with several.
+        gradient: of a function: (images, vectors (n, classes)) to vector-Jacobian products in the shape of the images:
+            row i is the gradient by image i of ``(vectors[i] * predict(images)[i]).sum()``. Without it, a function is
+            attacked by asking alone.
+        name: what a function is called; under it, what attacks found is found again.
+        data_root: folder where data are looked for first.
+        out: folder of results; ``runs/NAME-attack`` if empty, with a number where that holds other results. What is
+            finished there of the same request is not run again.
+        force: replace the results of another request in `out`.
+
+    Raises:
+        ModelFileError, PredictorError, DataError, ConfigError, ThreatError, SpecError: something given cannot be used.
+        MisreadModelError: the model is right far more often with other images or another class order; it says which.
+        OtherResultError: `out` holds other results.
+    """
+    attacks, epsilons = tuple(attacks), tuple(epsilons)
+    for epsilon in epsilons:
+        check_epsilon(epsilon, norm)
+    check_named(model, data, out, attacks)
+    told = told_of(input, labels, head, companions=False)
+    start_tensorflow(cores())
+    from fedrobust.audit.plan import Plan
+    from fedrobust.audit.table import attack_table
+
+    threat = Threat(norm=norm, space=space, bits=bits, tied=tied)  # type: ignore[arg-type]
+    plan = Plan(threat=threat, curve=tuple(epsilons), seed=seed, epsilon=next(iter(epsilons), _usual(norm)))
+    _check_attacks(attacks, threat)
+    dataset = data_of(model, data, data_root)
+    if space == "native":
+        check_reach(epsilons, norm, dataset.image_shape)
+    asked = {"attacks": attacks, "epsilons": list(map(str, plan.curve))}
+    request = request_of(model, dataset, threat, split, images, seed, name, told, **asked)
+    with working(request, out, f"{name_of(model, name)}-attack", force, listeners) as (folder, pool):
+        table = attack_table(
+            model,
+            dataset,
+            plan,
+            attacks,
+            split=split,
+            images=images,
+            told=told,
+            gradient=gradient,
+            name=name,
+            folder=folder / "attacks",
+            map=workers_map(pool),
+            report=progress_teller(),
+            environment=environment(cores()),
+        )
+    content = table.to_json()
+    write_json(folder / "attack.json", content)
+    return {**content, "folder": str(folder)}
+
+
+def _usual(norm: str) -> float | str:
+    return {"l2": 0.5, "l0": 1}.get(norm, "2/255")
+
+
+def _check_attacks(attacks: tuple[str, ...], threat: Threat) -> None:
+    """Refuse attacks that cannot be made or do not search in the threat's norm, before the model is opened."""
+    for spec in attacks:
+        norms = attack_named(spec).norms
+        if threat.norm not in norms:
+            raise ConfigError(f'attack = "{spec}": it searches in {", ".join(norms)}, norm = "{threat.norm}"')
+        if attacks.count(spec) > 1:
+            raise ConfigError(f'attack = "{spec}": given twice')

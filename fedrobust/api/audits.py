@@ -1,0 +1,163 @@
+"""Audits of a model from anywhere.
+
+What needs TensorFlow is imported inside of functions: wrong settings need none.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedrobust.api.model_request import (
+    check_epsilon,
+    check_named,
+    data_of,
+    name_of,
+    progress_teller,
+    request_of,
+    run_of,
+    told_of,
+    workers_map,
+    working,
+    write_json,
+)
+from fedrobust.checks import check_reach
+from fedrobust.cores import cores
+from fedrobust.evasion import Threat
+from fedrobust.report.card import write as write_card
+from fedrobust.runs.environment import environment
+from fedrobust.runs.events import CheckFinished, Listener, emit
+from fedrobust.runtime import start_tensorflow
+
+if TYPE_CHECKING:
+    import keras
+
+    from fedrobust.evasion.models.predictor import Gradient, Predict
+    from fedrobust.models.told import Texts
+
+
+def audit_model(
+    model: "str | Path | keras.Model | Predict",
+    data: str = "",
+    *listeners: Listener,
+    epsilon: float | str = "2/255",
+    norm: str = "linf",
+    space: str = "native",
+    bits: int = 0,
+    tied: bool = False,
+    effort: str = "standard",
+    split: str = "test",
+    images: int = 0,
+    control: str | Path = "",
+    teacher: str | Path = "",
+    edge: str | Path = "",
+    trained_on: Iterable[str] = (),
+    seed: int = 0,
+    input: "Texts" = "",
+    labels: "Texts" = "",
+    head: "Texts" = "",
+    gradient: "Gradient | None" = None,
+    name: str = "",
+    data_root: str | Path = "",
+    out: str | Path = "",
+    force: bool = False,
+) -> dict[str, Any]:
+    """Say whether a model's robustness is real; return the card, which is also written to ``card.json``.
+
+    Args:
+        model: a ``.keras`` file, a run folder, a Keras model; or a function from images (n, height, width, channels)
+            float32 in [0, 1] to logits or probabilities (n, classes), of any library.
+        data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
+        listeners: called with every event.
+        epsilon: what the verdict is about.
+        norm: "linf" or "l2".
+        space: "native" or "prepared".
+        bits: 8 for images that a file can hold.
+        tied: the colour channels change together.
+        effort: "quick", "standard" or "full".
+        split: of the data set.
+        images: so many of the split, of every class its share; 0 for all.
+        control: the same model without its defence: a file or a run folder.
+        teacher: the model that it was distilled from.
+        edge: its exported LiteRT file.
+        trained_on: names of the attacks that its training used, such as "fgsm".
+        seed: of everything random.
+        input: the images that the model takes, such as "0..255", "-1..1", "mean=0.5, std=0.25", "0..1 bgr"; by itself
+            as its first layers show, else 0..1. Of companions: ["0..255",
+            "control=0..1"]; they take what the model takes unless their layers show otherwise.
+        labels: the data's label of each of its outputs, in order, as "1, 0" or by name.
+        head: name or number of the output, of a model with several.
+        gradient: of a function: (images, vectors (n, classes)) to vector-Jacobian products in the shape of the images:
+            row i is the gradient by image i of ``(vectors[i] * predict(images)[i]).sum()``. Without it, a function is
+            attacked by asking alone.
+        name: what a function is called; under it, what attacks found is found again.
+        data_root: folder where data are looked for first.
+        out: folder of the card; ``runs/NAME-audit`` if empty, with a number where that holds another card. What is
+            finished there of the same request is not run again.
+        force: replace the card of another request in `out`.
+
+    Raises:
+        ModelFileError, PredictorError, DataError, ConfigError, ThreatError: something given cannot be used.
+        MisreadModelError: a model is right far more often with other images or another class order; it says which.
+        OtherResultError: `out` holds another card.
+
+    Example:
+        >>> card = fedrobust.audit_model("model.keras", "breastmnist")  # doctest: +SKIP
+        >>> card["verdict"]["word"]  # doctest: +SKIP
+        'not robust'
+    """
+    check_epsilon(epsilon, norm)
+    trained_on = tuple(trained_on)
+    check_named(model, data, out)
+    told = told_of(input, labels, head)
+    start_tensorflow(cores())
+    from fedrobust.audit.from_file import audit_file
+    from fedrobust.audit.opened import model_digest
+    from fedrobust.audit.plan import Plan
+
+    threat = Threat(norm=norm, space=space, bits=bits, tied=tied)  # type: ignore[arg-type]
+    plan = Plan(epsilon=epsilon, threat=threat, effort=effort, seed=seed)  # type: ignore[arg-type]
+    dataset = data_of(model, data, data_root)
+    if space == "native":
+        check_reach([epsilon], norm, dataset.image_shape)
+    used, history = _training_of(model)
+    companions = {"control": control, "teacher": teacher, "edge": edge}
+    asked = {
+        "epsilon": str(epsilon),
+        "effort": effort,
+        "trained-on": trained_on or used,
+        **{what: model_digest(path) if str(path) else "" for what, path in companions.items()},
+    }
+    request = request_of(model, dataset, threat, split, images, seed, name, told, **asked)
+    with working(request, out, f"{name_of(model, name)}-audit", force, listeners) as (folder, pool):
+        card = audit_file(
+            model,
+            dataset,
+            plan,
+            split=split,
+            images=images,
+            control=control,
+            teacher=teacher,
+            edge=edge,
+            told=told,
+            gradient=gradient,
+            name=name,
+            trained_on=trained_on or used,
+            history=history,
+            folder=folder / "attacks",
+            map=workers_map(pool),
+            report=progress_teller(),
+            note=lambda finding: emit(CheckFinished(finding.record())),
+            environment=environment(cores()),
+        )
+    write_json(folder / "card.json", card.content)
+    write_card(folder)
+    return {**card.content, "folder": str(folder)}
+
+
+def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Return the attacks that a run's clients trained on, and how its accuracy under PGD-5 went."""
+    run = run_of(model)
+    if run is None:
+        return (), ()
+    probes = [one.pgd_probe for one in run.record.rounds]
+    return run.experiment.training.attacks_used, tuple(probe for probe in probes if probe is not None)

@@ -1,0 +1,164 @@
+"""What attacks and audits of a model from anywhere have in common: what is asked for, checked, and where it is kept.
+
+What needs TensorFlow is imported inside of functions: wrong settings need none.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedrobust.atomic import atomic, cannot_write
+from fedrobust.config import ConfigError
+from fedrobust.cores import cores
+from fedrobust.data.dataset import Dataset
+from fedrobust.data.load import load
+from fedrobust.epsilon import epsilon_value
+from fedrobust.evasion import Threat
+from fedrobust.models.told import Told
+from fedrobust.paths import check_can_hold, expanded
+from fedrobust.runs.events import AttackProgressed, Listener, listening, teller
+from fedrobust.runs.request import folder_for
+from fedrobust.runs.run import Run
+from fedrobust.study import Study
+
+if TYPE_CHECKING:
+    from fedrobust.models.told import Texts
+
+
+@contextmanager
+def working(
+    request: Mapping[str, Any], out: str | Path, name: str, force: bool, listeners: Sequence[Listener]
+) -> Iterator[tuple[Path, ThreadPoolExecutor]]:
+    """Give the block the folder of `request` and threads, and tell `listeners` of its events."""
+    with (
+        folder_for(request, out, Path("runs"), name, force) as folder,
+        listening(*listeners),
+        ThreadPoolExecutor(cores()) as pool,
+    ):
+        yield folder, pool
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write plain data as indented JSON, atomically.
+
+    Raises:
+        DiskError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with atomic(path) as draft:
+        draft.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def workers_map(pool: Executor) -> Any:
+    """Return the `map` of an executor, for attacks."""
+    return lambda function, items: pool.map(function, items)
+
+
+def progress_teller() -> Any:
+    """Return what tells the listeners how far an attack is, from any thread."""
+    tell = teller()
+    return lambda name, progress: tell(AttackProgressed(name, progress.done, progress.left))
+
+
+def run_of(model: Any) -> Run | None:
+    """Return the run whose folder `model` is, None for anything else."""
+    if isinstance(model, str | Path) and (Path(model).expanduser() / "experiment.toml").is_file():
+        return Run.open(model)
+    return None
+
+
+def check_epsilon(epsilon: float | str, norm: str) -> None:
+    """Refuse an epsilon that is no number, or that no image can differ by.
+
+    Raises:
+        ConfigError: it is not above 0 and finite, above 1 in linf, or no whole number of pixels in l0.
+    """
+    kinds = {
+        "linf": 'a number in (0, 1] or a fraction such as "8/255": pixels lie in [0, 1], 8 grey levels are 8/255',
+        "l0": "a whole number of pixels, from 1 up",
+    }
+    allowed = kinds.get(norm, "a number above 0")
+    refused = ConfigError(
+        f"epsilon = {epsilon!r} in norm {norm}: allowed: {allowed}; give one for each --epsilon"
+    )
+    try:
+        value = epsilon_value(epsilon)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise refused from error
+    is_whole = norm != "l0" or value == int(value) if math.isfinite(value) else False
+    if not (0 < value < math.inf and is_whole and (norm != "linf" or value <= 1)):
+        raise refused
+
+
+def check_named(model: Any, data: str, out: str | Path, attacks: tuple[str, ...] = ("",)) -> None:
+    """Refuse what needs no TensorFlow to be refused."""
+    if not data and run_of(model) is None:
+        raise ConfigError("data: name the images, such as breastmnist or the path of an .npz file")
+    if not attacks:
+        raise ConfigError("attacks: name at least one, such as pgd; `fedrobust list attacks` has them all")
+    if str(out):
+        check_can_hold(expanded(out), "out")
+
+
+def request_of(
+    model: Any,
+    dataset: Dataset,
+    threat: Threat,
+    split: str,
+    images: int,
+    seed: int,
+    name: str,
+    told: Told,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Return everything that decides the results of an attack or an audit, as plain data."""
+    from fedrobust import __version__
+    from fedrobust.audit.opened import model_digest
+
+    return {
+        "version": __version__,
+        "model": model_digest(model, name),
+        "data": dataset.digest,
+        "split": split,
+        "images": images,
+        "threat": asdict(threat),
+        "seed": seed,
+        "told": told.to_json(),
+        **settings,
+    }
+
+
+def data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
+    """Return the images that were named; of a run folder without a name, the run's own."""
+    run = run_of(model)
+    if data or run is None:
+        return load(data, root=data_root)
+    settings = {"data__root": str(data_root)} if data_root else {}
+    return Study.of(run.experiment.changed(**settings)).dataset
+
+
+def told_of(input: "Texts", labels: "Texts", head: "Texts", companions: bool = True) -> "Told":
+    """Return what is told of the models, read before anything is opened."""
+    told = Told.parse(input, labels, head)
+    strangers = {what for each in (told.input, told.labels, told.head) for what in each if what}
+    if strangers and not companions:
+        raise ConfigError(
+            f"{', '.join(sorted(strangers))}: an attack has no companions; tell of the model alone"
+        )
+    return told
+
+
+def name_of(model: Any, name: str) -> str:
+    """Return what a folder of results is called after."""
+    from fedrobust.audit.opened import opened_name
+
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name or opened_name(model)).strip("_") or "model"

@@ -1,0 +1,105 @@
+"""Studies: run one, go on with it, say what it will cost, read what it left."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedrobust.config import Experiment
+from fedrobust.report.page import write as write_page
+from fedrobust.runs.events import Listener
+from fedrobust.runs.run import Run
+from fedrobust.simulation.simulate import diagnose, resumed, simulate
+
+
+def experiment(
+    study: str | Path | Experiment | None = None, overrides: Iterable[str] = (), **settings: Any
+) -> Experiment:
+    """Return a study from a TOML file, an `Experiment`, or nothing (the quickstart), with settings applied.
+
+    Args:
+        study: path of a study file, an experiment, or None.
+        overrides: ``"federation.clients=20"``, as on the command line.
+        settings: ``federation__clients=20``.
+
+    Raises:
+        ConfigError: a key, a type or a combination is wrong; the message names it and what is allowed.
+    """
+    if isinstance(study, Experiment):
+        return study.changed(overrides, **settings)
+    if study is None:
+        return Experiment.quickstart(overrides, **settings)
+    return Experiment.load(study, overrides, **settings)
+
+
+def run(
+    study: str | Path | Experiment | None = None,
+    *listeners: Listener,
+    out: str | Path = "",
+    overrides: Iterable[str] = (),
+    **settings: Any,
+) -> Run:
+    """Run a study: federate, attack, distil, export, report.
+
+    Args:
+        study: path of a study file, an experiment, or None for the quickstart on phantoms.
+        listeners: called with every event (see `fedrobust.runs.events`); nothing is printed by itself.
+        out: the run folder; a new one below ``output.root`` if empty.
+        overrides: ``"federation.clients=20"``, as on the command line.
+        settings: ``federation__clients=20``.
+
+    Raises:
+        ConfigError, DataError, ModelError: the study cannot be run as written; nothing was trained.
+        RoundError: a round had too few replies. The run folder is kept.
+    """
+    if out:
+        settings["output__dir"] = str(out)
+    return simulate(experiment(study, overrides, **settings), *listeners)
+
+
+def doctor(
+    study: str | Path | Experiment | None = None,
+    *listeners: Listener,
+    overrides: Iterable[str] = (),
+    **settings: Any,
+) -> Mapping[str, Any]:
+    """Return what a study will cost in time, memory and messages, from trial steps on this machine; train nothing.
+
+    Args:
+        study: path of a study file, an experiment, or None for the quickstart on phantoms.
+        listeners: called with every event.
+        overrides: ``"federation.clients=20"``, as on the command line.
+        settings: ``federation__clients=20``.
+
+    Raises:
+        ConfigError, DataError, ModelError, DoesNotFitError: the study cannot be run as written.
+    """
+    return diagnose(experiment(study, overrides, **settings), *listeners).figures
+
+
+def resume(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = (), **settings: Any) -> Run:
+    """Go on with an unfinished run where its last checkpoint stands, and return it.
+
+    It ends with the same bits as if it had never stopped. A finished run is returned as it is.
+    Of a finished one no setting can be changed.
+
+    Args:
+        folder: the run folder.
+        listeners: called with every event.
+        overrides: ``"engine.workers=4"``; other sections than ``[engine]`` are the run's own.
+        settings: ``engine__name="ray"``.
+
+    Raises:
+        RunFolderError: it is no run folder, it has no checkpoint, or another process is running in it.
+        ConfigError: a setting is wrong or not one of ``[engine]``, or the run is finished and settings are given.
+    """
+    return resumed(folder, *listeners, overrides=overrides, **settings)
+
+
+def open_run(path: str | Path) -> Run:
+    """Return the run in a folder."""
+    return Run.open(path)
+
+
+def write_report(path: str | Path) -> Path:
+    """Write ``report.html`` of a run folder anew and return its path."""
+    return write_page(Run.open(path).path)
