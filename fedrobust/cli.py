@@ -143,7 +143,8 @@ DataRoot = Annotated[
 @app.command(cls=Command)
 def run(
     study: Annotated[
-        Path | None, typer.Argument(help="Study file; without one, the quickstart on phantoms.")
+        Path | None,
+        typer.Argument(help="Study file, or breast, derma, mednist, pneumonia; without one, the quickstart."),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a key: --set federation.clients=20. Repeatable.")

@@ -29,6 +29,7 @@ from fedrobust.config.sections import (
     Section,
     Training,
 )
+from fedrobust.config.shipped import study_path
 from fedrobust.config.sources import flattened, merged, nested, unflattened
 from fedrobust.config.study_file import read_study_file
 from fedrobust.epsilon import epsilon_value
@@ -119,12 +120,17 @@ class Experiment(Section):
 
     @classmethod
     def load(cls, path: str | Path, overrides: Iterable[str] = (), **settings: Any) -> Self:
-        """Read a study file, then apply ``key=value`` overrides and ``section__key=value`` settings.
+        """Read a study file, or the shipped study of that name, and apply overrides and settings to it.
+
+        Args:
+            path: of the file, or the name of a shipped study.
+            overrides: ``key=value``.
+            settings: ``section__key=value``.
 
         Raises:
             ConfigError: the file cannot be read, or a key, a type or a combination is wrong.
         """
-        path = Path(path)
+        path = study_path(path)
         return cls._checked(
             read_study_file(path), str(path), overrides, settings, base=str(path.resolve().parent)
         )

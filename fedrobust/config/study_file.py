@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from fedrobust.config.shipped import shipped
 from fedrobust.errors import ConfigError
 
 MOST_BYTES = 2**20
@@ -27,7 +28,10 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        hint = f"; shipped studies: {', '.join(shipped())}" if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(
+            f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}{hint}"
+        ) from error
     if len(content) > MOST_BYTES:
         raise ConfigError(f"{path}: longer than {MOST_BYTES // 2**20} MB: that is no study file")
     try:

@@ -69,6 +69,37 @@ def resolve(path: str | Path, base: Path | None = None, root: str | Path = "") -
     raise DataError(f"{wanted}: no such file; searched {searched(places)}")
 
 
+def weights_file(network: str, weights: str, base: Path | None = None, root: str | Path = "") -> Path | None:
+    """Find the file of the weights that a model starts from.
+
+    Args:
+        network: as the study names it.
+        weights: "random", "imagenet" or a file; Keras' ImageNet weights are looked for as
+            ``weights/NETWORK_imagenet_notop.weights.h5`` before Keras downloads them.
+        base: the study file's folder.
+        root: the setting `data.root`.
+
+    Returns:
+        The file; None for random weights, and where Keras has to download.
+
+    Raises:
+        DataError: a file is named that there is not.
+    """
+    if weights == "random":
+        return None
+    if weights != "imagenet":
+        return resolve(weights, base, root)
+    name = IMAGENET_FILES.get(network.lower(), network)
+    try:
+        return resolve(f"weights/{name}_imagenet_notop.weights.h5", base, root)
+    except DataError:
+        return None
+
+
+IMAGENET_FILES = {"mobilenetv2": "mobilenet_v2"}
+"""Networks whose weights files are called otherwise than they are."""
+
+
 def searched(places: list[Path] | tuple[Path, ...]) -> str:
     """Return folders as words for a message, each once.
 

@@ -18,14 +18,14 @@ def load_backbone_weights(network: keras.Model, name: str, weights: str, path: P
         network: from `build_network`.
         name: its architecture.
         weights: "imagenet" or the path as the user wrote it, for messages.
-        path: the file for anything but "imagenet": Keras 3 weights of the backbone without its top.
+        path: the file, Keras 3 weights of the backbone without its top; None to have Keras download those of ImageNet.
 
     Raises:
         ModelError: there are no such weights, they cannot be had, or they do not fit.
     """
     architecture = architecture_named(name)
     backbone = next(layer for layer in network.layers if isinstance(layer, keras.Model))
-    if weights == "imagenet":
+    if weights == "imagenet" and path is None:
         pretrained = _download_imagenet(name, architecture)
     else:
         # A weights file names Keras' own layer classes, which the rebuilt backbone no longer has.
@@ -56,5 +56,6 @@ def _download_imagenet(name: str, architecture: Architecture) -> keras.Model:
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise ModelError(
             f'model.weights = "imagenet": the weights of {name} could not be downloaded ({error}). '
-            "Offline, give the path of a weights file, or put Keras' file into ~/.keras/models"
+            "Offline, give the path of a weights file, put one into weights/ below a data root, or Keras' file into "
+            "~/.keras/models"
         ) from error

@@ -23,7 +23,7 @@ from fedrobust.config.resolve import (
 )
 from fedrobust.data.dataset import Dataset, Problem, Split
 from fedrobust.data.partition import Drawing, Partition
-from fedrobust.data.search_path import resolve
+from fedrobust.data.search_path import weights_file
 from fedrobust.defences import PredictionDefence
 from fedrobust.evasion import Threat
 from fedrobust.once import once, part
@@ -155,8 +155,7 @@ class Study:
             ModelError: the architecture, its weights or the image size do not fit.
         """
         model = self.experiment.model
-        is_file = model.weights not in ("random", "imagenet")
-        file = resolve(model.weights, self.base, self.experiment.data.root) if is_file else None
+        file = weights_file(model.name, model.weights, self.base, self.experiment.data.root)
         return built(model, self.problem, self.weights_seed(), self.experiment.base, file)
 
     def weights_seed(self, model: int = 0) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fedrobust.config import ConfigError, Experiment, keys, list_keys
 from fedrobust.config.old_keys import OLD_KEYS, old_form, tell_of_old_keys, without_old_keys
+from fedrobust.config.shipped import study_path
 from fedrobust.config.sources import nested
 from fedrobust.config.study_file import read_study_file, toml_value
 from fedrobust.poisoning import malicious_clients
@@ -44,7 +45,7 @@ class Sweep:
         data_root: str = "",
         base: str | Path | None = None,
     ) -> "Sweep":
-        """Read a sweep file, then apply ``key=value`` overrides, of which a list sweeps, too.
+        """Read a sweep file, or the shipped sweep of that name, then apply ``key=value`` overrides: a list sweeps, too.
 
         A key whose value is a list by itself is swept by a list of lists. ``[[sweep.together]]`` tables hold keys that
         are varied as one: each table is one choice. ``[[sweep.exclude]]`` tables hold keys with values or lists of
@@ -54,7 +55,7 @@ class Sweep:
         Raises:
             ConfigError: the file cannot be read, or a combination is no valid study; the message names it.
         """
-        path = Path(path)
+        path = study_path(path)
         values = read_study_file(path)
         sweep = values.pop("sweep", {})
         flat = flattened(values)

@@ -400,7 +400,7 @@ def test_imagenet_weights_are_those_of_keras_without_the_top(monkeypatch):
     monkeypatch.setattr(keras.applications, "Net", offline)
     assert refusal(load_backbone_weights, network, "net", "imagenet", None) == (
         'model.weights = "imagenet": the weights of net could not be downloaded (no network). Offline, give the path '
-        "of a weights file, or put Keras' file into ~/.keras/models"
+        "of a weights file, put one into weights/ below a data root, or Keras' file into ~/.keras/models"
     )
 
 
