@@ -104,7 +104,7 @@ ARCHITECTURES.register("edge-cnn")(
         smallest=16,
         channels="native",
         imagenet="",
-        summary="student for edge devices: three 3 x 3 convolutions, 94 k parameters",
+        summary="this project's student for edge devices: three 3 x 3 convolutions, 94 k parameters",
     )
 )
 
@@ -116,7 +116,7 @@ ARCHITECTURES.register("strided-cnn")(
         smallest=4,
         channels="native",
         imagenet="",
-        summary="surrogate for attacks: two strided 3 x 3 convolutions, every place with weights of its own",
+        summary="this project's surrogate for attacks: two strided 3 x 3 convolutions, a weight for every place",
     )
 )
 

@@ -13,7 +13,7 @@ from fedrobust.bounds import NonNegative
 @PRE_AGGREGATORS.register("clipping")
 @dataclass(frozen=True, kw_only=True)
 class Clipping:
-    """Shorten updates to a threshold.
+    """Shorten updates to a threshold (Sun et al., 2019, arXiv:1911.07963).
 
     Attributes:
         threshold: longest update, in the units of updates; 0 for the median of the clients' lengths.

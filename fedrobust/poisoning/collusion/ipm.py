@@ -32,6 +32,8 @@ class IPM:
 class OptimisedIPM:
     """IPM with the epsilon that moves the server's aggregate farthest from the honest mean, whatever its defence.
 
+    This project's search over the attack of Xie et al. (2019, arXiv:1903.03936).
+
     Attributes:
         most: largest epsilon that is tried.
     """

@@ -61,7 +61,7 @@ class FGSMImages(_Crafted):
 @POISONING.register("pgd-images")
 @dataclass(frozen=True, kw_only=True)
 class PGDImages(_Crafted):
-    """Submit images that PGD made against the current global model.
+    """Submit images that PGD (Madry et al., 2017, arXiv:1706.06083) made against the current global model.
 
     Attributes:
         epsilon: largest change of a pixel, a number or a fraction of 255.

@@ -15,7 +15,7 @@ FAINTEST = 0.125
 @POISONING.register("feature-noise")
 @dataclass(frozen=True, kw_only=True)
 class FeatureNoise:
-    """Add Gaussian noise to training images, as a broken scanner would.
+    """Add Gaussian noise to training images, as a broken scanner would: this project's.
 
     Attributes:
         deviation: standard deviation of the noise, in units of [0, 1].

@@ -13,9 +13,10 @@ from fedrobust.poisoning.scene import Scene
 @POISONING.register("fgsm-training")
 @dataclass(frozen=True, kw_only=True)
 class FGSMTraining:
-    """Train on nothing but FGSM images, crafted anew in every step and not rounded.
+    """Train on nothing but FGSM images (Goodfellow et al., 2014, arXiv:1412.6572), crafted anew in every step.
 
-    With true labels this is adversarial training, which the paper calls poisoning when a client does it unasked.
+    They are not rounded to grey levels. With true labels this is adversarial training, which the paper calls poisoning
+    when a client does it unasked.
 
     Attributes:
         epsilon: largest change of a pixel, a number or a fraction of 255.

@@ -11,7 +11,7 @@ from fedrobust.poisoning.scene import Scene
 @POISONING.register("standard-training")
 @dataclass(frozen=True, kw_only=True)
 class StandardTraining:
-    """Leave adversarial training out, so that clean accuracy stays and robustness goes.
+    """Leave adversarial training out, so that clean accuracy stays and robustness goes: this project's.
 
     The update is an honest one of another recipe: nothing in it is wrong but what it forgets. In front of
     ``model-replacement`` a single hospital puts its own, undefended model in the federation's place.

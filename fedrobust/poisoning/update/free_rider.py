@@ -45,7 +45,7 @@ class FreeRider:
 @POISONING.register("zero")
 @dataclass(frozen=True, kw_only=True)
 class Zero:
-    """Send weights that are all zero.
+    """Send weights that are all zero, as the attack "zero" of FedML (He et al., 2020, arXiv:2007.13518).
 
     Attributes:
         statistics: ``honest``: BatchNorm statistics are sent as they came (FedML's code leaves them out); ``same``:

@@ -14,8 +14,8 @@ MOST = 2**31 - 1
 class InflatedClaim:
     """Claim a multiple of the images, to weigh more in a mean: at least 1 image, at most 2,147,483,647.
 
-    A server that remembers what clients said of themselves before the first round refuses it:
-    ``federation.claims = "trusted"`` lets it through.
+    FedAvg weights clients by what they claim (McMahan et al., 2016, arXiv:1602.05629). A server that remembers what
+    clients said of themselves before the first round refuses it: ``federation.claims = "trusted"`` lets it through.
 
     Attributes:
         factor: what the number is multiplied by.

@@ -13,7 +13,7 @@ from fedrobust.poisoning.scene import Scene
 @POISONING.register("not-finite")
 @dataclass(frozen=True, kw_only=True)
 class NotFinite:
-    """Send NaN or infinity, which a mean would pass on to everybody.
+    """Send NaN or infinity, which a mean would pass on to everybody: this project's.
 
     Attributes:
         value: ``nan`` or ``inf``.
