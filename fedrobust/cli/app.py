@@ -1,0 +1,129 @@
+"""The program itself: its groups of commands, and what holds for all of them.
+
+The version is imported inside of a function: it is asked for by one option alone.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import click
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup
+
+from fedrobust.complaints import EXIT_CODES, complaints, own_process
+from fedrobust.registry import did_you_mean
+from fedrobust.streams import open_standard_streams
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class Plain:
+    """Help as plain text: Typer escapes brackets for Rich, which is not asked here."""
+
+    def get_help(self, context: click.Context) -> str:
+        """Return the text of ``--help``."""
+        text: str = super().get_help(context)  # type: ignore[misc]
+        return text.replace("\\[", "[")
+
+
+class Command(Plain, TyperCommand):
+    """One command; ``-h`` asks for its help, in which every argument is explained."""
+
+    def __init__(self, *args: Any, **settings: Any):
+        settings["context_settings"] = {**HELP, **(settings.get("context_settings") or {})}
+        super().__init__(*args, **settings)
+        for parameter in self.params:
+            # Typer sets this before it calls click's constructor, which since 8.4 sets it to nothing.
+            if isinstance(parameter, TyperArgument) and not parameter.help and self.callback is not None:
+                parameter.help = _help_of(self.callback, parameter.name or "")
+
+
+def _help_of(function: Callable[..., Any], parameter: str) -> str | None:
+    """Return the help that a function's signature gives for a parameter."""
+    annotation = inspect.signature(inspect.unwrap(function)).parameters[parameter].annotation
+    helps = [getattr(each, "help", None) for each in getattr(annotation, "__metadata__", ())]
+    return next(filter(None, helps), None)
+
+
+class Commands(Plain, TyperGroup):
+    """A group of commands, which names the closest one where there is none of a name."""
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that `args` begin with."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            context.fail(
+                f"no such command: {args[0]!r}{did_you_mean(args[0], self.commands)} Choose one of: "
+                f"{', '.join(self.commands)}"
+            )
+        return super().resolve_command(context, args)
+
+
+class Everything(Commands):
+    """All commands, behind the one boundary that no traceback crosses."""
+
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Run what the command line says, and exit."""
+        open_standard_streams()
+        return super().main(*args, **settings)
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Take ``--traceback`` from wherever it stands."""
+        ours = args[: args.index("--")] if "--" in args else args
+        if "--traceback" in ours:
+            args = ["--traceback", *(word for word in args if word != "--traceback")]
+        return super().parse_args(context, args)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command."""
+        with complaints(), own_process():
+            done = super().invoke(context)
+            sys.stdout.flush()  # a full disk is told here, not by the interpreter as it ends
+            return done
+
+
+app = typer.Typer(
+    name="fedrobust",
+    cls=Everything,
+    help="Simulate federated learning on medical images, attack it, and say honestly whether what looks robust is "
+    "robust.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings=HELP,
+)
+data = typer.Typer(
+    cls=Commands,
+    help="List data sets and show what is in one.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings=HELP,
+)
+app.add_typer(data, name="data")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from fedrobust import __version__
+
+        typer.echo(f"fedrobust {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    traceback: Annotated[
+        bool,
+        typer.Option(
+            "--traceback", help="Show where in the code an error arose; so does FEDROBUST_TRACEBACK=1."
+        ),
+    ] = False,
+) -> None:
+    """Take what holds for every command; `complaints` reads it."""

@@ -1,0 +1,68 @@
+"""Commands that list what a study may name: members of families, data sets.
+
+What a command needs is imported inside of its function, so that ``--help`` is there at once.
+"""
+
+import json
+from typing import Annotated
+
+import typer
+
+from fedrobust.cli.app import Command, app, data
+from fedrobust.cli.options import DataRoot
+
+
+@app.command(cls=Command, name="list")
+def list_(
+    family: Annotated[
+        str, typer.Argument(help="models, recipes, rules, pre-aggregators, poisoning, ...; all without one.")
+    ] = "",
+) -> None:
+    """List what a study file may name, with a line and the source of each."""
+    from fedrobust import api
+    from fedrobust.config.families import FAMILIES
+
+    for name in [family] if family else FAMILIES:
+        members = api.members(name)
+        width = max(map(len, members), default=0) + 1
+        typer.secho(name, bold=True)
+        for member, summary in members.items():
+            typer.echo(f"  {member:<{width}} {summary}")
+
+
+@data.command(cls=Command, name="list")
+def data_list(data_root: DataRoot = "") -> None:
+    """List the data sets and which of them are on this machine."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from fedrobust import api
+    from fedrobust.terminal.screen import standard_output
+
+    table = Table(
+        "name", "task", "classes", "channels", "train / val / test", "here", "licence", box=SIMPLE_HEAD
+    )
+    for row in api.list_datasets(data_root):
+        here = ", ".join(f"{size} px" for size in row["sizes"]) or ("built in" if row["present"] else "-")
+        table.add_row(
+            row["name"],
+            row["task"],
+            str(row["classes"]),
+            str(row["channels"]),
+            " / ".join(map(str, row["counts"])),
+            "refused" if row["refused"] else here,
+            row["licence"],
+        )
+    standard_output().print(table)
+
+
+@data.command(cls=Command, name="show")
+def data_show(
+    name: Annotated[str, typer.Argument(help="A MedMNIST name, phantom, or the path of an .npz file.")],
+    size: Annotated[int, typer.Option(help="28, 64, 128 or 224 pixels.")] = 28,
+    data_root: DataRoot = "",
+) -> None:
+    """Show what is in a data set: counts, classes, shapes, source, licence, digest."""
+    from fedrobust import api
+
+    typer.echo(json.dumps(api.describe_dataset(name, size, data_root), indent=2))

@@ -1,0 +1,57 @@
+"""Options that several commands take."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Study = Annotated[
+    Path | None,
+    typer.Argument(help="Study file, or breast, derma, mednist, pneumonia; without one, the quickstart."),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a key: --set federation.clients=20. Repeatable.")
+]
+DataRoot = Annotated[
+    str, typer.Option("--data-root", help="Folder looked in first; then $FEDROBUST_DATA, then ~/.medmnist.")
+]
+Model = Annotated[Path, typer.Argument(help="A .keras file of Keras 3, or a run folder.")]
+Data = Annotated[
+    str, typer.Option("--data", help="A MedMNIST name, phantom, or an .npz file; a run folder has its own.")
+]
+Norm = Annotated[str, typer.Option(help="linf, l2, or (attack only) l0.")]
+Space = Annotated[str, typer.Option(help="native: the stored pixels; prepared: what the network takes.")]
+Bits = Annotated[int, typer.Option(help="8: only images that an 8-bit file can hold.")]
+Tied = Annotated[bool, typer.Option("--tied", help="The colour channels change together.")]
+SplitName = Annotated[str, typer.Option("--split", help="train, validation or test.")]
+Count = Annotated[
+    int, typer.Option("--images", min=0, help="So many images, of every class its share; 0: all.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+Out = Annotated[
+    str, typer.Option(help="Folder of results; what is finished there of the same request is not run again.")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace the results of something else that are in --out.")
+]
+
+
+Input = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        help="The images that a foreign model takes: 0..1, 0..255, -1..1, uint8, "
+        '"mean=0.485 0.456 0.406, std=0.229 0.224 0.225", with bgr or channels-first behind it; by default as its '
+        "Rescaling and Normalization layers and its input's type show, else 0..1.",
+    ),
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--labels", help='The data\'s label of each of its outputs, in order: "1,0", or names with commas.'
+    ),
+]
+Head = Annotated[
+    list[str] | None,
+    typer.Option("--head", help="Name or number (from 0) of the output, of a model with several."),
+]

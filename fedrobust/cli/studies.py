@@ -1,0 +1,99 @@
+"""Commands about one study: run it, say what it costs, write its report, begin a study file.
+
+What a command needs is imported inside of its function, so that ``--help`` is there at once.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedrobust import runtime
+from fedrobust.cli.app import Command, app
+from fedrobust.cli.new_file import check_new_file, write_new_file
+from fedrobust.cli.options import DataRoot, Settings, Study
+from fedrobust.complaints import complaints, fail
+from fedrobust.runs.events import Event, ForecastMade
+
+
+@app.command(cls=Command)
+def run(
+    study: Study = None,
+    set_: Settings = None,
+    out: Annotated[
+        str, typer.Option(help="Run folder, new or empty; by default a new one below runs/.")
+    ] = "",
+    data_root: DataRoot = "",
+    engine: Annotated[str, typer.Option(help="threads or ray; the same as --set engine.name=...")] = "",
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with the unfinished run in this folder; only engine.* may be --set."),
+    ] = None,
+) -> None:
+    """Run a study: federate, attack, distil, export, report."""
+    from fedrobust import api
+    from fedrobust.terminal.run import ConsoleListener
+
+    runtime.claim_process()
+    settings = {"data__root": data_root} if data_root else {}
+    if engine:
+        settings["engine__name"] = engine
+    if resume is not None and (study is not None or out or data_root):
+        fail("--resume DIR goes on with the study in DIR: leave out the study file, --out and --data-root")
+    with ConsoleListener() as listener, complaints(lambda: listener.folder):
+        if resume is not None:
+            finished = api.resume(resume, listener, overrides=set_ or (), **settings)
+        else:
+            finished = api.run(api.experiment(study, set_ or (), **settings), listener, out=out)
+    typer.echo(f"report: {finished.report}")
+
+
+@app.command(cls=Command)
+def doctor(
+    study: Study = None,
+    set_: Settings = None,
+    data_root: DataRoot = "",
+) -> None:
+    """Say what a study will cost in time, memory and messages, and refuse what cannot fit; train nothing."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from fedrobust import api
+    from fedrobust.terminal.run import ConsoleListener
+    from fedrobust.terminal.screen import standard_output
+
+    runtime.claim_process()
+    settings = {"data__root": data_root} if data_root else {}
+
+    def show(event: Event) -> None:
+        if not isinstance(event, ForecastMade):
+            listener(event)
+            return
+        table = Table("", "forecast", box=SIMPLE_HEAD)
+        for name, value in event.rows:
+            table.add_row(name, value)
+        standard_output().print(table)
+
+    with ConsoleListener() as listener:
+        api.doctor(api.experiment(study, set_ or (), **settings), show)
+        typer.echo("it fits")
+
+
+@app.command(cls=Command)
+def report(folder: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+    """Write the report of a run folder anew."""
+    from fedrobust import api
+
+    typer.echo(api.write_report(folder))
+
+
+@app.command(cls=Command)
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write the study file.")] = Path("study.toml"),
+) -> None:
+    """Write the quickstart as a study file with every key and what it means, to start from."""
+    from fedrobust.config import QUICKSTART, template
+
+    check_new_file(path, "PATH")
+    write_new_file(path, template(QUICKSTART))
+    typer.echo(f"{path}: the quickstart, every key with what it means; run it with: fedrobust run {path}")
