@@ -153,6 +153,7 @@ def in_one_process(folder: Path, package: str, options: argparse.Namespace) -> t
     # -P: the project's own copy beside it must not hide the changed one.
     command = ["-P", "-m", "in_one_process", PACKAGES[package].replace("/", ".") + ".", *tests]
     command += ["--sample", str(options.sample), "--seed", str(options.seed), "--out", str(out)]
+    command += ["--names", *options.names] if options.names else []
     done = run(folder, *command)
     if not out.exists():
         raise SystemExit(
@@ -174,10 +175,11 @@ def main() -> None:
     parser.add_argument("--children", type=int, default=1, help="mutants tested at a time")
     parser.add_argument("--in-one-process", action="store_true", help="try all in one pytest session")
     parser.add_argument("--tests", nargs="+", help="in one process: these instead of the package's folder")
+    parser.add_argument("--names", nargs="+", help="in one process: these mutants instead of drawn ones")
     parser.add_argument("--folder", type=Path, default=Path("runs/mutation"))
     options = parser.parse_args()
-    if options.tests and not (options.in_one_process and len(options.packages) == 1):
-        parser.error("--tests goes with --in-one-process and one package")
+    if (options.tests or options.names) and not (options.in_one_process and len(options.packages) == 1):
+        parser.error("--tests and --names go with --in-one-process and one package")
     for package in options.packages:
         folder = options.folder.resolve() / package
         copied(folder, package)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import ndtri
 
-from fedrobust.evasion import Ensemble, Threat, attack, attack_named
+from fedrobust.evasion import Ensemble, Threat, Victim, WhiteBox, attack, attack_named
 from fedrobust.evasion.attacks.gradient.apgd import AutoPGDFocused
 from fedrobust.evasion.chance import apart, integers, keys_of, normal, signs, uniform
 from fedrobust.evasion.contract import Attack
@@ -176,6 +176,9 @@ def test_files_hold_grey_levels_rounded_towards_the_clean_image():
     np.testing.assert_allclose(levels.ravel(), [1, -1, 3, 0], atol=1e-3)
     np.testing.assert_array_equal(Threat().stored(moved, grey), moved)
     assert Threat(bits=8).stored(grey + 300 / 255, grey).max() == 1
+    black = np.zeros((1, 2, 2, 1), np.float32)
+    levels = Threat(bits=8).stored(black + image(200.6, 128.0, 254.9, 1.0) / 255, black) * 255
+    np.testing.assert_allclose(levels.ravel(), [200, 128, 254, 1], atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -718,6 +721,42 @@ def test_what_a_function_does_wrong_is_said(predict, message):
     with pytest.raises(PredictorError) as refused:
         Predictor.of(predict, SHAPE, 2)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "message"),
+    [
+        (lambda x, v: 1 / 0, "plain: gradient raised ZeroDivisionError for images of (2, 3, 2, 1) float32: "),
+        (
+            lambda x, v: v,
+            "plain: gradient returned an array of shape (2, 2); wanted: that of the images, (2, 3, 2, 1)",
+        ),
+        (lambda x, v: np.nan * x, "plain: gradient returned 12 of 12 numbers that are NaN or infinite"),
+        (lambda x, v: "no", "plain: gradient returned str of <U2; return an array of floats, such as "),
+    ],
+)
+def test_what_a_gradient_does_wrong_is_said(gradient, message):
+    with pytest.raises(PredictorError) as refused:
+        Predictor.of(plain, SHAPE, 2, gradient, batch_size=2)
+    assert str(refused.value).startswith(message)
+
+
+def test_rounding_has_a_substitute_gradient():
+    """The logits are rounded: their own gradient is zero, the substitute's that of what is rounded."""
+    weights = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
+    victim = Victim(lambda held, x: tf.round(8 * (tf.reshape(x, [-1, 6]) @ weights)), [], SHAPE, 2)
+    target, images = WhiteBox(victim, ()), np.full((3, *SHAPE), 0.4, np.float32)
+    labels = np.array([0, 1, 0], np.int32)
+    assert victim.replaceable == ("Round",)
+    assert not target.gradient(images, labels, "margin").gradients.any()
+    other = target.substituted()
+    seen = other.gradient(images, labels, "margin")
+    np.testing.assert_array_equal(seen.logits, target.logits(images))
+    towards = np.where(labels == 1, -1, 1)[:, None] * 8 * (weights[:, 1] - weights[:, 0])
+    np.testing.assert_allclose(seen.gradients.reshape(3, 6), towards, rtol=1e-5)
+    none = target.gradient(images[:0], labels[:0], "margin")
+    assert [part.shape for part in none] == [(0, 2), (0,), (0, *SHAPE)]
+    assert target.logits(images[:0]).shape == (0, 2)
 
 
 def test_a_function_is_called_in_batches_with_copies_and_in_its_format():

@@ -146,6 +146,10 @@ def test_one_session_tells_noticed_changes_from_others(program, tmp_path, monkey
         "no tests: unreached__mutmut_1",
         "no tests: unreached__mutmut_2",
     ]
+    name = "fedrobust.tiny.code.x_larger__mutmut_3"
+    monkeypatch.setattr(sys, "argv", [*arguments, "--names", name])
+    mutation.main()
+    assert "0 of 1 mutants noticed" in capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", [*arguments, "--tests", "tests/nowhere"])
     with pytest.raises(SystemExit, match="tiny: not every mutant was tried"):
         mutation.main()
