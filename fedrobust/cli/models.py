@@ -4,33 +4,22 @@ What a command needs is imported inside of its function, so that ``--help`` is t
 """
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from fedrobust import runtime
 from fedrobust.cli.app import Command, app
 from fedrobust.cli.options import (
-    Bits,
-    Count,
     Data,
-    DataRoot,
-    Force,
-    Head,
-    Input,
-    Labels,
     Model,
-    Norm,
-    Out,
-    Seed,
-    Space,
-    SplitName,
-    Tied,
+    takes_model_options,
 )
 from fedrobust.complaints import NOT_ROBUST, complaints
 
 
 @app.command(cls=Command)
+@takes_model_options
 def attack(
     model: Model,
     data: Data = "",
@@ -41,19 +30,8 @@ def attack(
     epsilons: Annotated[
         list[str] | None, typer.Option("--epsilon", help="Such as 0.005 or 2/255; repeatable.")
     ] = None,
-    input: Input = None,
-    labels: Labels = None,
-    head: Head = None,
-    norm: Norm = "linf",
-    space: Space = "native",
-    bits: Bits = 0,
-    tied: Tied = False,
-    split: SplitName = "test",
-    images: Count = 0,
-    seed: Seed = 0,
-    out: Out = "",
-    force: Force = False,
-    data_root: DataRoot = "",
+    *,
+    options: dict[str, Any],
 ) -> None:
     """Attack a model and show what is left of it, beside a constant classifier.
 
@@ -66,26 +44,14 @@ def attack(
     from fedrobust.terminal.screen import say, standard_output
 
     runtime.claim_process()
-    with ConsoleListener() as listener, complaints(lambda: out, "fedrobust attack ... --out"):
+    with ConsoleListener() as listener, complaints(lambda: options["out"], "fedrobust attack ... --out"):
         result = api.attack_model(
             model,
             data,
             attacks or ("fgsm", "pgd"),
             epsilons or (),
             listener,
-            input=input or "",
-            labels=labels or "",
-            head=head or "",
-            norm=norm,
-            space=space,
-            bits=bits,
-            tied=tied,
-            split=split,
-            images=images,
-            seed=seed,
-            data_root=data_root,
-            out=out,
-            force=force,
+            **options,
         )
     standard_output().print(attack_table(result))
     for note in notes(result):
@@ -94,6 +60,7 @@ def attack(
 
 
 @app.command(cls=Command)
+@takes_model_options
 def audit(
     model: Model,
     data: Data = "",
@@ -112,19 +79,8 @@ def audit(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 unless the verdict is robust.")
     ] = False,
-    input: Input = None,
-    labels: Labels = None,
-    head: Head = None,
-    norm: Norm = "linf",
-    space: Space = "native",
-    bits: Bits = 0,
-    tied: Tied = False,
-    split: SplitName = "test",
-    images: Count = 0,
-    seed: Seed = 0,
-    out: Out = "",
-    force: Force = False,
-    data_root: DataRoot = "",
+    *,
+    options: dict[str, Any],
 ) -> None:
     """Say whether a model's robustness is real: robust, not robust, not proven, or degenerate.
 
@@ -139,30 +95,18 @@ def audit(
     from fedrobust.terminal.screen import say, standard_output
 
     runtime.claim_process()
-    with ConsoleListener() as listener, complaints(lambda: out, "fedrobust audit ... --out"):
+    with ConsoleListener() as listener, complaints(lambda: options["out"], "fedrobust audit ... --out"):
         card = api.audit_model(
             model,
             data,
             listener,
             epsilon=epsilon,
-            input=input or "",
-            labels=labels or "",
-            head=head or "",
-            norm=norm,
-            space=space,
-            bits=bits,
-            tied=tied,
             effort=effort,
-            split=split,
-            images=images,
             control=control,
             teacher=teacher,
             edge=edge,
             trained_on=trained_on or (),
-            seed=seed,
-            data_root=data_root,
-            out=out,
-            force=force,
+            **options,
         )
     say(standard_output(), verdict_of(card))
     for note in notes(card):

@@ -1,7 +1,9 @@
 """Options that several commands take."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,3 +57,44 @@ Head = Annotated[
     list[str] | None,
     typer.Option("--head", help="Name or number (from 0) of the output, of a model with several."),
 ]
+
+
+def _shared(
+    input: Input = None,
+    labels: Labels = None,
+    head: Head = None,
+    norm: Norm = "linf",
+    space: Space = "native",
+    bits: Bits = 0,
+    tied: Tied = False,
+    split: SplitName = "test",
+    images: Count = 0,
+    seed: Seed = 0,
+    out: Out = "",
+    force: Force = False,
+    data_root: DataRoot = "",
+) -> None:
+    """Options that the attack and the audit of a model share, in the order of their help."""
+
+
+def takes_model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command with the options of `_shared` behind its own; it is given them as `options`, as the API is.
+
+    Args:
+        command: takes a keyword `options`, a dictionary of the shared ones.
+    """
+    own, shared = inspect.signature(command), inspect.signature(_shared)
+
+    def with_options(**given: Any) -> None:
+        options = {name: given.pop(name) for name in shared.parameters}
+        command(**given, options={name: "" if value is None else value for name, value in options.items()})
+
+    parameters = [
+        *(one for one in own.parameters.values() if one.name != "options"),
+        *shared.parameters.values(),
+    ]
+    with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
+    # Typer reads the options from here.
+    with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {one.name: one.annotation for one in parameters}
+    return with_options
