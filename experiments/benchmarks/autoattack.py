@@ -65,14 +65,14 @@ def ours(model: Path, images: np.ndarray, labels: np.ndarray, classes: int, epsi
 
     start_tensorflow(workers=2)
     from fedrobust.audit.evidence import Evidence
+    from fedrobust.audit.model_under_audit import ModelUnderAudit
     from fedrobust.audit.plan import Plan
     from fedrobust.audit.search import Search
-    from fedrobust.audit.subject import Subject
     from fedrobust.evasion.models.model_file import open_model
 
     target = open_model(model, images.shape[1:], classes).target
     with ThreadPoolExecutor(2) as pool:
-        subject = Subject(model.parent.name, target, images, labels, digest="", data={})
+        subject = ModelUnderAudit(model.parent.name, target, images, labels, digest="", data={})
         evidence = Evidence(subject, Plan(epsilon=epsilon, effort="full"), map=pool.map)
         began = time.perf_counter()
         by = Search(evidence).broken_by

@@ -3,10 +3,10 @@
 from fedrobust.audit.card import CHECKS, Card, audit
 from fedrobust.audit.evidence import Evidence
 from fedrobust.audit.finding import Finding, Outcome, Weight
+from fedrobust.audit.model_under_audit import ModelUnderAudit
 from fedrobust.audit.plan import Plan
 from fedrobust.audit.schema import CARD_SCHEMA
 from fedrobust.audit.search import Search
-from fedrobust.audit.subject import Subject
 from fedrobust.audit.verdict import Verdict
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "Outcome",
     "Plan",
     "Search",
-    "Subject",
+    "ModelUnderAudit",
     "Verdict",
     "Weight",
     "audit",

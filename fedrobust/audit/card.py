@@ -19,8 +19,8 @@ from fedrobust.audit.checks import (
 from fedrobust.audit.evidence import Evidence
 from fedrobust.audit.figures import clinical_record, share_record
 from fedrobust.audit.finding import Finding
+from fedrobust.audit.model_under_audit import ModelUnderAudit
 from fedrobust.audit.search import NOBODY, Search
-from fedrobust.audit.subject import Subject
 from fedrobust.audit.verdict import Tally, Verdict
 from fedrobust.config import ConfigError
 from fedrobust.evasion import NotDifferentiableError, Threat
@@ -126,7 +126,7 @@ def audit(
     return made(search, findings, environment)
 
 
-def _check_companions(subject: Subject) -> None:
+def _check_companions(subject: ModelUnderAudit) -> None:
     """Refuse models to compare with that see other images, know other classes, or have no gradient."""
     target = subject.target
     for what in ("control", "teacher", "edge"):

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.atomic import atomic, cannot_write
+from fedrobust.audit.model_under_audit import ModelUnderAudit
 from fedrobust.audit.plan import Plan
 from fedrobust.audit.result import Result
-from fedrobust.audit.subject import Subject
 from fedrobust.data.archive import DAMAGE
 from fedrobust.evasion import (
     Attacked,
@@ -56,7 +56,7 @@ class Evidence:
 
     def __init__(
         self,
-        subject: Subject,
+        subject: ModelUnderAudit,
         plan: Plan,
         folder: Path | None = None,
         map: Map = map,
@@ -268,7 +268,7 @@ def _varying(target: Target, images: Images) -> int:
     return int((~((np.abs(passes - passes[0]).max(axis=(0, 2)) / scale) <= 1e-3)).sum())
 
 
-def _images_digest(subject: Subject) -> str:
+def _images_digest(subject: ModelUnderAudit) -> str:
     sha = hashlib.sha256(np.ascontiguousarray(subject.images).tobytes())
     sha.update(np.ascontiguousarray(subject.labels, "<i4").tobytes())
     return sha.hexdigest()

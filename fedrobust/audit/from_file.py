@@ -9,9 +9,9 @@ from fedrobust.audit.companions import companion, edge_companion
 from fedrobust.audit.evidence import SAMPLE, Evidence, Report
 from fedrobust.audit.finding import Finding
 from fedrobust.audit.images import chosen_split
+from fedrobust.audit.model_under_audit import ModelUnderAudit
 from fedrobust.audit.opened import in_training_mode, is_known, opened_with_digest
 from fedrobust.audit.plan import Plan
-from fedrobust.audit.subject import Subject
 from fedrobust.data.dataset import Dataset
 from fedrobust.evasion.models.predictor import Gradient
 from fedrobust.evasion.run import Map
@@ -68,7 +68,7 @@ def audit_file(
     space = plan.threat.space
     stored, labels, described = chosen_split(dataset, split, images)
     opened, digest, notes = opened_with_digest(model, dataset, space, split, told, gradient, name)
-    subject = Subject(
+    subject = ModelUnderAudit(
         name=opened.name,
         target=opened.target,
         images=opened.images(stored),

@@ -8,9 +8,9 @@ from fedrobust.audit.card import data_record, threat_record
 from fedrobust.audit.evidence import Evidence, Report
 from fedrobust.audit.figures import clinical_record
 from fedrobust.audit.images import chosen_split
+from fedrobust.audit.model_under_audit import ModelUnderAudit
 from fedrobust.audit.opened import is_known, opened_with_digest
 from fedrobust.audit.plan import Plan
-from fedrobust.audit.subject import Subject
 from fedrobust.data.dataset import Dataset
 from fedrobust.evasion.models.predictor import Gradient
 from fedrobust.evasion.run import Map
@@ -58,7 +58,7 @@ def attack_table(
     """
     stored, labels, described = chosen_split(dataset, split, images)
     opened, digest, notes = opened_with_digest(model, dataset, plan.threat.space, split, told, gradient, name)
-    subject = Subject(
+    subject = ModelUnderAudit(
         opened.name, opened.target, opened.images(stored), labels, digest, described, opened.output
     )
     evidence = Evidence(subject, plan, folder if is_known(model, name) else None, map, report)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrobust.audit import Card, Evidence, Plan, Subject, audit
+from fedrobust.audit import Card, Evidence, ModelUnderAudit, Plan, audit
 from fedrobust.audit.companions import companion
 from fedrobust.audit.evidence import SAMPLE
 from fedrobust.audit.images import official
@@ -133,10 +133,10 @@ class Auditor:
             return self.companion(file, evaluator.dataset)
         return f"{file.name} {file_digest(file)[:8]}", evaluator.target(own)
 
-    def subject(self, what: str, evaluator: Evaluator, weights: Weights, run: RunRecord) -> Subject:
+    def subject(self, what: str, evaluator: Evaluator, weights: Weights, run: RunRecord) -> ModelUnderAudit:
         """Return a model of the study as the subject of an audit, on a sample of the test split."""
         sample = evaluator.dataset.test.sample(self.settings.images)
-        return Subject(
+        return ModelUnderAudit(
             name=f"{self.name}, {what}",
             target=evaluator.target(weights),
             images=evaluator.victim.images(sample.images),
@@ -146,7 +146,7 @@ class Auditor:
             in_training_mode=lambda: training_logits(evaluator, weights, sample.images[:SAMPLE]),
         )
 
-    def card(self, subject: Subject, evaluator: Evaluator, run: RunRecord, kept: Path) -> Card:
+    def card(self, subject: ModelUnderAudit, evaluator: Evaluator, run: RunRecord, kept: Path) -> Card:
         """Audit `subject` as the study says; what attacks find is kept in the folder `kept`."""
         plan = Plan(
             epsilon=self.settings.epsilon,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedrobust.audit import Evidence, Plan, Subject, audit
+from fedrobust.audit import Evidence, ModelUnderAudit, Plan, audit
 from fedrobust.config import Experiment
 from fedrobust.evasion.models.model_file import open_model
 from fedrobust.models.recalibration import Recalibration
@@ -142,7 +142,7 @@ def audited(phantom):
         images = phantom.test.images[:200]
         labels = phantom.test.labels[:200]
         native = images.astype(np.float32) / np.float32(255)
-        subject = Subject(
+        subject = ModelUnderAudit(
             "model",
             opened.target,
             native,

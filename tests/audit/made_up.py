@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fedrobust.audit import CHECKS, Plan, Subject
+from fedrobust.audit import CHECKS, ModelUnderAudit, Plan
 from fedrobust.audit.finding import Finding, Outcome, Weight
 from fedrobust.audit.result import Result
 from fedrobust.audit.review import ADVICE
@@ -44,7 +44,7 @@ def search(n=200, classes=2, effort="standard", differentiable=True, right=None,
     labels = given.pop("labels", np.arange(n, dtype=np.int32) % classes)
     n = len(labels)
     target = given.pop("target", SimpleNamespace(classes=classes, shape=SHAPE))
-    subject = Subject(
+    subject = ModelUnderAudit(
         "model",
         target,
         np.zeros((n, *SHAPE), np.float32),

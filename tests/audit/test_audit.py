@@ -7,7 +7,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from fedrobust.audit import CARD_SCHEMA, CHECKS, Evidence, Outcome, Plan, Subject, Verdict, Weight
+from fedrobust.audit import CARD_SCHEMA, CHECKS, Evidence, ModelUnderAudit, Outcome, Plan, Verdict, Weight
 from fedrobust.audit.checks.behaviour import collapse_attacked
 from fedrobust.audit.collapse import signs_of_collapse
 from fedrobust.audit.finding import Finding
@@ -46,7 +46,7 @@ def two_hundred(undefended, phantom):
     """The undefended model and the images that it is audited on."""
     opened = open_model(undefended, phantom.image_shape, phantom.classes)
     images = phantom.test.images[:200].astype(np.float32) / np.float32(255)
-    return Subject("model", opened.target, images, phantom.test.labels[:200], "digest", {})
+    return ModelUnderAudit("model", opened.target, images, phantom.test.labels[:200], "digest", {})
 
 
 @pytest.fixture(scope="session")

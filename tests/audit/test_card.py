@@ -7,7 +7,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from fedrobust.audit import CARD_SCHEMA, CHECKS, Outcome, Plan, Subject, Verdict, Weight
+from fedrobust.audit import CARD_SCHEMA, CHECKS, ModelUnderAudit, Outcome, Plan, Verdict, Weight
 from fedrobust.audit import card as module
 from fedrobust.audit.card import audit, made, tally
 from fedrobust.audit.finding import Finding
@@ -218,7 +218,7 @@ class Other:
 
 def evidence(threat=None, **companions):
     images, labels = np.zeros((6, *SHAPE), np.float32), np.zeros(6, np.int32)
-    subject = Subject("model", Other(), images, labels, "", {}, **companions)
+    subject = ModelUnderAudit("model", Other(), images, labels, "", {}, **companions)
     return SimpleNamespace(subject=subject, plan=Plan(epsilon=1, threat=threat or Threat(norm="l2")))
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fedrobust.audit import Evidence, Plan, Subject
+from fedrobust.audit import Evidence, ModelUnderAudit, Plan
 from fedrobust.audit import evidence as module
 from fedrobust.audit.evidence import spread
 from fedrobust.audit.result import Result
@@ -37,13 +37,13 @@ class Bright:
         raise NotDifferentiableError("answers only")
 
 
-def subject(n=10, target=None, digest="digest") -> Subject:
+def subject(n=10, target=None, digest="digest") -> ModelUnderAudit:
     """Return so many images from dark to bright, all of them labelled right."""
     images = np.linspace(0.2, 0.8, n, dtype=np.float32)[:, None, None, None] * np.ones(
         (1, *SHAPE), np.float32
     )
     labels = (images.mean(axis=(1, 2, 3)) > 0.5).astype(np.int32)
-    return Subject("model", target or Bright(), images, labels, digest, {})
+    return ModelUnderAudit("model", target or Bright(), images, labels, digest, {})
 
 
 @pytest.fixture

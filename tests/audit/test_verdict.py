@@ -18,11 +18,11 @@ class Search:
         class Evidence:
             subject = None
 
-        class Subject:
+        class ModelUnderAudit:
             def __len__(self):
                 return len(labels)
 
-        Evidence.subject = Subject()
+        Evidence.subject = ModelUnderAudit()
         Evidence.subject.labels = labels
         Evidence.right = right
         self.evidence = Evidence()

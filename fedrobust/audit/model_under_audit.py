@@ -12,7 +12,7 @@ from fedrobust.evasion.threat import Images
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ModelUnderAudit:
     """A model under audit.
 
     Attributes:
