@@ -64,7 +64,7 @@ def ours(model: Path, images: np.ndarray, labels: np.ndarray, classes: int, epsi
     from fedrobust.runtime import start_tensorflow
 
     start_tensorflow(workers=2)
-    from fedrobust.audit.evidence import Evidence
+    from fedrobust.audit.attack_cache import AttackCache
     from fedrobust.audit.model_under_audit import ModelUnderAudit
     from fedrobust.audit.plan import Plan
     from fedrobust.audit.search import Search
@@ -73,7 +73,7 @@ def ours(model: Path, images: np.ndarray, labels: np.ndarray, classes: int, epsi
     target = open_model(model, images.shape[1:], classes).target
     with ThreadPoolExecutor(2) as pool:
         subject = ModelUnderAudit(model.parent.name, target, images, labels, digest="", data={})
-        evidence = Evidence(subject, Plan(epsilon=epsilon, effort="full"), map=pool.map)
+        evidence = AttackCache(subject, Plan(epsilon=epsilon, effort="full"), map=pool.map)
         began = time.perf_counter()
         by = Search(evidence).broken_by
         seconds = time.perf_counter() - began

@@ -1,7 +1,7 @@
 """The audit: is what looks robust robust?"""
 
+from fedrobust.audit.attack_cache import AttackCache
 from fedrobust.audit.card import CHECKS, Card, audit
-from fedrobust.audit.evidence import Evidence
 from fedrobust.audit.finding import Finding, Outcome, Weight
 from fedrobust.audit.model_under_audit import ModelUnderAudit
 from fedrobust.audit.plan import Plan
@@ -12,13 +12,13 @@ from fedrobust.audit.verdict import Verdict
 __all__ = [
     "CARD_SCHEMA",
     "CHECKS",
+    "AttackCache",
     "Card",
-    "Evidence",
     "Finding",
+    "ModelUnderAudit",
     "Outcome",
     "Plan",
     "Search",
-    "ModelUnderAudit",
     "Verdict",
     "Weight",
     "audit",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fedrobust.audit.attack_cache import AttackCache
 from fedrobust.audit.checks import (
     attack_strength,
     behaviour,
@@ -16,7 +17,6 @@ from fedrobust.audit.checks import (
     obfuscated_gradients,
     protocol,
 )
-from fedrobust.audit.evidence import Evidence
 from fedrobust.audit.figures import clinical_record, share_record
 from fedrobust.audit.finding import Finding
 from fedrobust.audit.model_under_audit import ModelUnderAudit
@@ -39,9 +39,9 @@ from fedrobust.runs.record.card import (
 Check = Callable[[Search], Finding]
 
 
-def of_model(check: Callable[[Evidence], Finding]) -> Check:
+def of_model(check: Callable[[AttackCache], Finding]) -> Check:
     """Return a check of the model as one of the search that looks at it."""
-    return lambda search: check(search.evidence)
+    return lambda search: check(search.cache)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -99,26 +99,26 @@ class Card:
 
 
 def audit(
-    evidence: Evidence,
+    cache: AttackCache,
     note: Callable[[Finding], None] = lambda finding: None,
     environment: Mapping[str, Any] | None = None,
 ) -> Card:
-    """Run every check on the evidence, and return the card.
+    """Run every check on a model, and return the card.
 
     Args:
-        evidence: the model, its images, the threat.
+        cache: the model, its images, the threat.
         note: called with every finding as it comes.
         environment: what the audit runs on.
 
     Raises:
         ConfigError: the threat's norm is l0, or a model to compare with cannot be.
     """
-    if evidence.plan.threat.norm == "l0":
+    if cache.plan.threat.norm == "l0":
         raise ConfigError(
             'norm = "l0": an audit is made in linf or l2; run attacks on few pixels with `fedrobust attack`'
         )
-    _check_companions(evidence.subject)
-    search, findings = Search(evidence), []
+    _check_companions(cache.subject)
+    search, findings = Search(cache), []
     for check in CHECKS:
         finding = check(search)
         findings.append(finding)
@@ -151,8 +151,8 @@ def _check_companions(subject: ModelUnderAudit) -> None:
 
 def made(search: Search, findings: Sequence[Finding], environment: Mapping[str, Any] | None = None) -> Card:
     """Return the card of a search whose checks are done."""
-    evidence = search.evidence
-    subject, plan, n = evidence.subject, evidence.plan, len(evidence.subject)
+    cache = search.cache
+    subject, plan, n = cache.subject, cache.plan, len(cache.subject)
     numbers = tally(search)
     verdict = Verdict.of(findings, numbers)
     record = CardRecord(
@@ -166,11 +166,11 @@ def made(search: Search, findings: Sequence[Finding], environment: Mapping[str, 
         cost=CostRecord(
             queries=numbers.queries,
             gradients=numbers.gradients,
-            seconds=sum(result.seconds for result in evidence.results),
+            seconds=sum(result.seconds for result in cache.results),
         ),
-        notes=(*subject.notes, *_answers_of(evidence)),
+        notes=(*subject.notes, *_answers_of(cache)),
         checks=tuple(finding.record() for finding in findings),
-        clean=clinical_record(subject.labels, evidence.clean, subject.disease),
+        clean=clinical_record(subject.labels, cache.clean, subject.disease),
         attacked=clinical_record(subject.labels, search.worst_logits, subject.disease),
         standing=share_record(numbers.standing, n, subject.majority_rate),
         classes=tuple(_class(search, int(label)) for label in np.unique(subject.labels)),
@@ -186,7 +186,7 @@ def made(search: Search, findings: Sequence[Finding], environment: Mapping[str, 
                 gradients=float(result.gradients),
                 seconds=result.seconds,
             )
-            for result in evidence.results
+            for result in cache.results
         ),
         environment=environment or {},
     )
@@ -219,38 +219,38 @@ def threat_record(threat: Threat, epsilon: float | str | None, value: float | No
 
 
 def _class(search: Search, label: int) -> AuditedClassRecord:
-    evidence, subject = search.evidence, search.evidence.subject
+    cache, subject = search.cache, search.cache.subject
     its = subject.labels == label
     return AuditedClassRecord(
         label=label,
         name=_label_name(subject.data, label),
         disease=label in subject.disease,
         n=int(its.sum()),
-        right=int((evidence.right & its).sum()),
+        right=int((cache.right & its).sum()),
         standing=int((search.standing & its).sum()),
     )
 
 
-def _answers_of(evidence: Evidence) -> list[str]:
+def _answers_of(cache: AttackCache) -> list[str]:
     """Return what attacks saw in the place of the model's own answers and gradients."""
     notes = []
-    if evidence.target is not evidence.subject.target:
+    if cache.target is not cache.subject.target:
         notes.append(
-            f"the model answers at random: attacks see the mean of {evidence.plan.draws} answers and gradients (EOT)"
+            f"the model answers at random: attacks see the mean of {cache.plan.draws} answers and gradients (EOT)"
         )
-    if evidence.substituted is not None:
-        kinds = ", ".join(evidence.substituted[1])
+    if cache.substituted is not None:
+        kinds = ", ".join(cache.substituted[1])
         notes.append(f"gradients of {kinds} are also replaced by substitutes (BPDA)")
     return notes
 
 
 def tally(search: Search) -> Tally:
     """Return the numbers that the verdict rests on."""
-    evidence = search.evidence
+    cache = search.cache
     breakers = [name for name, _ in _counts(search.broken_by) if name not in ("clean", NOBODY)]
     return Tally(
-        n=len(evidence.subject),
-        right=int(evidence.right.sum()),
+        n=len(cache.subject),
+        right=int(cache.right.sum()),
         standing=int(search.standing.sum()),
         queries=round(sum(result.queries * len(result.rows) for result in search.attacks)),
         gradients=round(sum(result.gradients * len(result.rows) for result in search.attacks)),
@@ -270,14 +270,14 @@ def _counts(values: np.ndarray) -> list[tuple[str, int]]:
 
 def _curves(search: Search) -> dict[str, dict[str, MetricsRecord]]:
     """Return accuracy along epsilon, for FGSM and PGD."""
-    evidence = search.evidence
-    if not evidence.differentiable:
+    cache = search.cache
+    if not cache.differentiable:
         return {}
-    n = len(evidence.subject)
+    n = len(cache.subject)
     return {
         name: {
             str(epsilon): share_record(int((~success).sum()), n)
-            for epsilon, success in zip(evidence.plan.curve, result.success, strict=True)
+            for epsilon, success in zip(cache.plan.curve, result.success, strict=True)
         }
         for name, result in (("fgsm", search.single_step), ("pgd", search.curve))
     }

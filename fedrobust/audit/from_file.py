@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedrobust.audit.attack_cache import SAMPLE, AttackCache, Report
 from fedrobust.audit.card import Card, audit
 from fedrobust.audit.companions import companion, edge_companion
-from fedrobust.audit.evidence import SAMPLE, Evidence, Report
 from fedrobust.audit.finding import Finding
 from fedrobust.audit.images import chosen_split
 from fedrobust.audit.model_under_audit import ModelUnderAudit
@@ -85,4 +85,4 @@ def audit_file(
         notes=notes,
     )
     kept = folder if is_known(model, name) else None
-    return audit(Evidence(subject, plan, kept, map, report), note, environment)
+    return audit(AttackCache(subject, plan, kept, map, report), note, environment)

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrobust.audit.evidence import Evidence
+from fedrobust.audit.attack_cache import AttackCache
 from fedrobust.audit.result import Result
 from fedrobust.evasion import Threat, Transfer
 from fedrobust.evasion.models.protocol import Logits, margins
@@ -19,70 +19,70 @@ class Search:
     """Every attack that an audit runs within its threat, and the worst case over them.
 
     Attributes:
-        evidence: runs the attacks.
+        cache: runs the attacks.
     """
 
-    evidence: Evidence
+    cache: AttackCache
 
     @property
     def epsilon(self) -> float:
         """The epsilon that the verdict is about."""
-        return self.evidence.plan.value
+        return self.cache.plan.value
 
     @property
     def steps(self) -> int:
         """Steps of PGD."""
-        return self.evidence.plan.pgd_steps
+        return self.cache.plan.pgd_steps
 
     @property
     def plain(self) -> str:
         """PGD as it is run on other models, too."""
-        return self.evidence.plan.pgd(self.steps)
+        return self.cache.plan.pgd(self.steps)
 
     @cached_property
     def single_step(self) -> Result:
         """FGSM from every image, as it is, along the curve."""
-        return self.evidence.run("fgsm", self.evidence.plan.values, nested=False)
+        return self.cache.run("fgsm", self.cache.plan.values, nested=False)
 
     @cached_property
     def textbook(self) -> Result:
         """PGD on cross-entropy, whose gradient underflows."""
-        return self.evidence.run(self.evidence.plan.pgd(self.steps, "loss='cross-entropy'"))
+        return self.cache.run(self.cache.plan.pgd(self.steps, "loss='cross-entropy'"))
 
     @cached_property
     def margin(self) -> Result:
         """PGD on the margin, whose gradient does not."""
-        return self.evidence.run(self.evidence.plan.pgd(self.steps, "loss='margin'"))
+        return self.cache.run(self.cache.plan.pgd(self.steps, "loss='margin'"))
 
     @cached_property
     def pgd(self) -> Result:
         """PGD on stable cross-entropy."""
-        return self.evidence.run(self.plain)
+        return self.cache.run(self.plain)
 
     @cached_property
     def longer(self) -> Result:
         """The same with twice the steps."""
-        return self.evidence.run(self.evidence.plan.pgd(2 * self.steps))
+        return self.cache.run(self.cache.plan.pgd(2 * self.steps))
 
     @cached_property
     def restarted(self) -> Result:
         """The same with five more restarts."""
-        return self.evidence.run(self.evidence.plan.pgd(self.steps, "restarts=6"))
+        return self.cache.run(self.cache.plan.pgd(self.steps, "restarts=6"))
 
     @cached_property
     def curve(self) -> Result:
         """PGD along the curve, every epsilon from the start."""
-        return self.evidence.run(self.plain, self.evidence.plan.values, nested=False)
+        return self.cache.run(self.plain, self.cache.plan.values, nested=False)
 
     @cached_property
     def unbounded(self) -> Result:
         """PGD where every pixel may become grey."""
-        return self.evidence.run(self.plain, [self.evidence.plan.large(self.evidence.subject.target.shape)])
+        return self.cache.run(self.plain, [self.cache.plan.large(self.cache.subject.target.shape)])
 
     @cached_property
     def gradient_attacks(self) -> list[Result]:
         """What follows the model's own gradients; the parts of the ensemble on what the others left standing."""
-        if not self.evidence.differentiable:
+        if not self.cache.differentiable:
             return []
         found = [
             self.single_step,
@@ -93,14 +93,14 @@ class Search:
             self.longer,
             self.restarted,
         ]
-        steps = self.evidence.plan.steps
+        steps = self.cache.plan.steps
         # With two classes, the targeted one is a second start on the margin.
         names = ["apgd-ce", "apgd-dlr", "apgd-t"]
-        if self.evidence.plan.effort != "quick":
+        if self.cache.plan.effort != "quick":
             names.append("apgd-focused")
         parts = [f"{name}(steps={steps})" for name in names]
         for part in parts:
-            found.append(self.evidence.run(part, rows=self._standing(found)))
+            found.append(self.cache.run(part, rows=self._standing(found)))
         return found
 
     @cached_property
@@ -114,12 +114,12 @@ class Search:
 
         Empty where no operation of the model has a substitute.
         """
-        if self.evidence.substituted is None:
+        if self.cache.substituted is None:
             return []
-        target, _ = self.evidence.substituted
-        spec = self.evidence.plan.pgd(2 * self.steps, "loss='margin'")
+        target, _ = self.cache.substituted
+        spec = self.cache.plan.pgd(2 * self.steps, "loss='margin'")
         return [
-            self.evidence.run(
+            self.cache.run(
                 spec, target=target, of="gradient masking: BPDA breaks more", rows=self.after_gradients
             )
         ]
@@ -127,24 +127,22 @@ class Search:
     @cached_property
     def below(self) -> list[Result]:
         """PGD along read-outs of hidden layers whose gradient is not the model's, on the images that stand so far."""
-        if self.evidence.plan.effort == "quick":
+        if self.cache.plan.effort == "quick":
             return []
         found: list[Result] = []
-        for readout in self.evidence.hidden_layers:
+        for readout in self.cache.hidden_layers:
             rows = self._standing([*self.gradient_attacks, *self.substituted, *found])
-            spec = self.evidence.plan.pgd(2 * self.steps, "loss='margin'")
-            found.append(
-                self.evidence.run(spec, target=readout.target, of=f"below {readout.name}", rows=rows)
-            )
+            spec = self.cache.plan.pgd(2 * self.steps, "loss='margin'")
+            found.append(self.cache.run(spec, target=readout.target, of=f"below {readout.name}", rows=rows))
         return found
 
     @cached_property
     def smoothed(self) -> list[Result]:
         """PGD along gradients averaged around each image, on the images that stand so far."""
-        if self.evidence.plan.effort == "quick" or not self.evidence.differentiable:
+        if self.cache.plan.effort == "quick" or not self.cache.differentiable:
             return []
         rows = self._standing([*self.gradient_attacks, *self.substituted, *self.below])
-        return [self.evidence.run(f"smoothed-pgd(steps={self.steps})", rows=rows)]
+        return [self.cache.run(f"smoothed-pgd(steps={self.steps})", rows=rows)]
 
     @property
     def other_slopes(self) -> list[Result]:
@@ -162,24 +160,24 @@ class Search:
 
         The dearest attacks turn to the images that are nearest to their boundary.
         """
-        plan = self.evidence.plan
+        plan = self.cache.plan
         found: list[Result] = []
-        for spec, most in plan.black_box(self.evidence.plan.threat.norm):
+        for spec, most in plan.black_box(self.cache.plan.threat.norm):
             rows = self._standing([*self.gradient_attacks, *self.other_slopes, *found])
-            found.append(self.evidence.run(spec, rows=self._nearest(rows, most, found)))
+            found.append(self.cache.run(spec, rows=self._nearest(rows, most, found)))
         return found
 
     @cached_property
     def transferred(self) -> list[Result]:
         """Adversaries of other models, tried on the images that stand after everything that follows a slope."""
-        subject = self.evidence.subject
+        subject = self.cache.subject
         others = [one for one in (subject.control, subject.teacher) if one is not None]
         found = [
-            self.evidence.run(Transfer(surrogate=target), of=f"transfer from {name}", rows=self.after_slopes)
+            self.cache.run(Transfer(surrogate=target), of=f"transfer from {name}", rows=self.after_slopes)
             for name, target in others
         ]
-        if self.evidence.plan.effort != "quick" or not self.evidence.differentiable:
-            found.append(self.evidence.run("transfer", rows=self.after_slopes))
+        if self.cache.plan.effort != "quick" or not self.cache.differentiable:
+            found.append(self.cache.run("transfer", rows=self.after_slopes))
         return found
 
     @property
@@ -190,8 +188,8 @@ class Search:
     @cached_property
     def broken_by(self) -> NDArray[np.str_]:
         """What broke each image first, (n,): an attack, "clean" if it is wrong as it is, "standing" if nothing did."""
-        n = len(self.evidence.subject)
-        by = np.where(self.evidence.right, NOBODY, "clean").astype("<U120")
+        n = len(self.cache.subject)
+        by = np.where(self.cache.right, NOBODY, "clean").astype("<U120")
         for result in self.attacks:
             new = result.broken(self.epsilon, n) & (by == NOBODY)
             by[new] = result.name
@@ -208,14 +206,14 @@ class Search:
         return self._worst(self.attacks)
 
     def _worst(self, results: list[Result]) -> Logits:
-        logits = self.evidence.clean.copy()
+        logits = self.cache.clean.copy()
         undecided = np.ones(len(logits), bool)
         for result in results:
             rows = result.rows
             for place in range(result.epsilons.index(self.epsilon) + 1):
                 answers, broken = result.logits[place], result.success[place]
-                gap = margins(answers, self.evidence.subject.labels[rows])
-                old = margins(logits[rows], self.evidence.subject.labels[rows])
+                gap = margins(answers, self.cache.subject.labels[rows])
+                old = margins(logits[rows], self.cache.subject.labels[rows])
                 better = undecided[rows] & (broken | (gap > old))
                 logits[rows[better]] = answers[better]
                 undecided[rows[broken]] = False
@@ -226,19 +224,19 @@ class Search:
         if not most or rows.sum() <= most:
             return rows
         worst = self._worst([*self.gradient_attacks, *self.other_slopes, *found])
-        gap = np.where(rows, margins(worst, self.evidence.subject.labels), -np.inf)
+        gap = np.where(rows, margins(worst, self.cache.subject.labels), -np.inf)
         chosen = np.zeros(len(rows), bool)
         chosen[np.argsort(-gap, kind="stable")[:most]] = True
         return chosen
 
     def eight_bit(self) -> Result:
         """PGD on images that a file can hold."""
-        threat = self.evidence.plan.threat
+        threat = self.cache.plan.threat
         stored = Threat(norm=threat.norm, space=threat.space, bits=8, tied=threat.tied)
-        return self.evidence.run(self.plain, of="8-bit", threat=stored)
+        return self.cache.run(self.plain, of="8-bit", threat=stored)
 
     def _standing(self, results: list[Result]) -> NDArray[np.bool_]:
-        standing = self.evidence.right.copy()
+        standing = self.cache.right.copy()
         for result in results:
             standing &= ~result.broken(self.epsilon, len(standing))
         return standing
@@ -246,4 +244,4 @@ class Search:
 
 def broken_images(search: Search, result: Result) -> NDArray[np.bool_]:
     """Return which of all images of a search one of its attacks broke at the verdict's epsilon, (n,)."""
-    return result.broken(search.epsilon, len(search.evidence.subject))
+    return result.broken(search.epsilon, len(search.cache.subject))

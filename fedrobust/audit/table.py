@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedrobust.audit.attack_cache import AttackCache, Report
 from fedrobust.audit.card import data_record, threat_record
-from fedrobust.audit.evidence import Evidence, Report
 from fedrobust.audit.figures import clinical_record
 from fedrobust.audit.images import chosen_split
 from fedrobust.audit.model_under_audit import ModelUnderAudit
@@ -61,18 +61,18 @@ def attack_table(
     subject = ModelUnderAudit(
         opened.name, opened.target, opened.images(stored), labels, digest, described, opened.output
     )
-    evidence = Evidence(subject, plan, folder if is_known(model, name) else None, map, report)
+    cache = AttackCache(subject, plan, folder if is_known(model, name) else None, map, report)
 
     rows = []
     for spec in attacks:
-        result = evidence.run(spec, plan.values)
+        result = cache.run(spec, plan.values)
         for place, epsilon in enumerate(plan.curve):
             rows.append(
                 AttackedRecord(
                     attack=spec,
                     epsilon=epsilon,
                     epsilon_value=float(result.epsilons[place]),
-                    broken=int((result.success[place] & evidence.right).sum()),
+                    broken=int((result.success[place] & cache.right).sum()),
                     metrics=clinical_record(labels, result.logits[place], subject.disease),
                     queries=float(result.queries),
                     gradients=float(result.gradients),
@@ -85,7 +85,7 @@ def attack_table(
         threat=threat_record(plan.threat, None, None),
         seed=plan.seed,
         notes=tuple(notes),
-        clean=clinical_record(labels, evidence.clean, subject.disease),
+        clean=clinical_record(labels, cache.clean, subject.disease),
         attacked=tuple(rows),
         environment=environment or {},
     )

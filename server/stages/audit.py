@@ -8,9 +8,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrobust.audit import Card, Evidence, ModelUnderAudit, Plan, audit
+from fedrobust.audit import AttackCache, Card, ModelUnderAudit, Plan, audit
+from fedrobust.audit.attack_cache import SAMPLE
 from fedrobust.audit.companions import companion
-from fedrobust.audit.evidence import SAMPLE
 from fedrobust.audit.images import official
 from fedrobust.audit.opened import file_digest, model_path
 from fedrobust.config.sections import Audit
@@ -156,7 +156,7 @@ class Auditor:
             curve=self.settings.epsilons,
         )
         tell = teller()  # attacks report from the evaluation's threads
-        evidence = Evidence(
+        cache = AttackCache(
             subject,
             plan,
             kept,
@@ -164,7 +164,7 @@ class Auditor:
             lambda name, progress: tell(AttackProgressed(name, progress.done, progress.left)),
         )
         return audit(
-            evidence,
+            cache,
             lambda finding: emit(CheckFinished(finding.record())),
             environment=run.environment,
         )

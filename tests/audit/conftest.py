@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedrobust.audit import Evidence, ModelUnderAudit, Plan, audit
+from fedrobust.audit import AttackCache, ModelUnderAudit, Plan, audit
 from fedrobust.config import Experiment
 from fedrobust.evasion.models.model_file import open_model
 from fedrobust.models.recalibration import Recalibration
@@ -159,7 +159,7 @@ def audited(phantom):
         )
         subject = replace(subject, **about)
         with ThreadPoolExecutor(2) as pool:
-            card = audit(Evidence(subject, Plan(epsilon=EPSILON, effort=effort), folder, map or pool.map))
+            card = audit(AttackCache(subject, Plan(epsilon=EPSILON, effort=effort), folder, map or pool.map))
         checks = {finding.check: finding for finding in card.findings}
         failed = {finding.check for finding in card.findings if finding.failed}
         return SimpleNamespace(card=card, word=card.verdict.word, checks=checks, failed=failed)

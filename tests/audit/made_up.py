@@ -70,7 +70,7 @@ def search(n=200, classes=2, effort="standard", differentiable=True, right=None,
         run=run,
     )
     return SimpleNamespace(
-        evidence=evidence, epsilon=EPSILON, plain="pgd(steps=20)", asked=asked, steps=20, **given
+        cache=evidence, epsilon=EPSILON, plain="pgd(steps=20)", asked=asked, steps=20, **given
     )
 
 

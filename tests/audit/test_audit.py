@@ -7,7 +7,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from fedrobust.audit import CARD_SCHEMA, CHECKS, Evidence, ModelUnderAudit, Outcome, Plan, Verdict, Weight
+from fedrobust.audit import CARD_SCHEMA, CHECKS, AttackCache, ModelUnderAudit, Outcome, Plan, Verdict, Weight
 from fedrobust.audit.checks.behaviour import collapse_attacked
 from fedrobust.audit.collapse import signs_of_collapse
 from fedrobust.audit.finding import Finding
@@ -191,7 +191,7 @@ def test_images_of_training_prove_nothing(audited, defended, kept_of_defended):
 def test_other_images_do_not_find_what_attacks_found(two_hundred, tmp_path):
     def run(images, labels):
         subject = replace(two_hundred, images=images, labels=labels)
-        Evidence(subject, Plan(epsilon="4/255", effort="quick"), tmp_path).run("fgsm")
+        AttackCache(subject, Plan(epsilon="4/255", effort="quick"), tmp_path).run("fgsm")
         return len(list(tmp_path.glob("*.npz")))
 
     images, labels = two_hundred.images, two_hundred.labels
@@ -255,7 +255,7 @@ def test_an_accuracy_that_was_low_before_is_not_the_attacks_doing():
 
     def under(worst):
         evidence = SimpleNamespace(clean=logits, subject=SimpleNamespace(labels=labels))
-        return collapse_attacked(SimpleNamespace(evidence=evidence, worst_logits=worst))
+        return collapse_attacked(SimpleNamespace(cache=evidence, worst_logits=worst))
 
     assert signs_of_collapse(labels, logits)[0].startswith("accuracy")
     assert under(logits).outcome is Outcome.PASSED

@@ -50,8 +50,8 @@ def searched():
         worst_logits=logits([1, 1, 1, 0, 2, 2, 2, 1]),
     )
     made.standing = made.broken_by == "standing"
-    made.evidence.right = right
-    made.evidence.results = [single, curve, blind, result([], n=8, rows=[], name="elsewhere", queries=0.0)]
+    made.cache.right = right
+    made.cache.results = [single, curve, blind, result([], n=8, rows=[], name="elsewhere", queries=0.0)]
     return made
 
 
@@ -86,7 +86,7 @@ def test_a_card_says_of_what_it_is_and_how_it_was_made(searched):
 
 
 def test_a_card_names_an_epsilon_as_it_was_written(searched):
-    searched.evidence.plan = Plan(
+    searched.cache.plan = Plan(
         epsilon="4/255",
         curve=("1/255", "4/255"),
         threat=Threat(norm="l2", bits=8, tied=True),
@@ -146,7 +146,7 @@ def test_classes_are_those_of_the_images_by_name(searched):
 
 def test_figures_are_those_of_the_clean_and_of_the_worst_answers(searched):
     record = made(searched, []).record
-    for part, answers in ((record.clean, searched.evidence.clean), (record.attacked, searched.worst_logits)):
+    for part, answers in ((record.clean, searched.cache.clean), (record.attacked, searched.worst_logits)):
         found, scores = figures(LABELS, answers, (2,)), measure(LABELS, answers)
         assert (part.correct, part.n) == found["accuracy"].counts
         assert (part.accuracy, part.interval.accuracy) == (
@@ -185,15 +185,15 @@ def test_the_curve_is_that_of_one_step_and_of_many(searched):
     }
     one = robust["fgsm"][str(EPSILON)]
     assert (one.n, one.accuracy, one.interval.accuracy) == (8, 5 / 8, wilson(5, 8))
-    searched.evidence.differentiable = False
+    searched.cache.differentiable = False
     assert made(searched, []).record.robust == {}
 
 
 def test_notes_say_what_attacks_saw_in_the_models_place(searched):
-    searched.evidence.subject = replace(searched.evidence.subject, notes=("read as 0..255",))
+    searched.cache.subject = replace(searched.cache.subject, notes=("read as 0..255",))
     assert made(searched, []).content["notes"] == ["read as 0..255"]
-    searched.evidence.target = object()
-    searched.evidence.substituted = (None, ("Round", "Floor"))
+    searched.cache.target = object()
+    searched.cache.substituted = (None, ("Round", "Floor"))
     assert made(searched, []).content["notes"] == [
         "read as 0..255",
         "the model answers at random: attacks see the mean of 8 answers and gradients (EOT)",
@@ -236,13 +236,13 @@ def test_every_check_is_made_once_and_noted_in_order(monkeypatch):
     assert findings == seen == found
     assert environment == {"os": "none"}
     assert searches == [search, search]
-    assert search.evidence is given
+    assert search.cache is given
     _, findings, _ = audit(given)
     assert findings == found
 
 
 def test_a_check_of_the_model_is_given_the_evidence():
-    assert module.of_model(lambda evidence: evidence)(SimpleNamespace(evidence=3)) == 3
+    assert module.of_model(lambda evidence: evidence)(SimpleNamespace(cache=3)) == 3
     assert len(set(CHECKS)) == len(CHECKS) == 30
 
 

@@ -11,7 +11,7 @@ import pytest
 from fedrobust.audit import Plan, companions, from_file
 from fedrobust.audit import images as images_module
 from fedrobust.audit import opened as opened_module
-from fedrobust.audit.evidence import SAMPLE
+from fedrobust.audit.attack_cache import SAMPLE
 from fedrobust.audit.figures import clinical_record
 from fedrobust.audit.table import attack_table
 from fedrobust.config import ConfigError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from fedrobust.audit import Evidence, ModelUnderAudit, Outcome, Plan
+from fedrobust.audit import AttackCache, ModelUnderAudit, Outcome, Plan
 from fedrobust.audit.checks.gradient_masking import below_the_head, substitute_gradients
 from fedrobust.audit.checks.model import deterministic
 from fedrobust.audit.checks.obfuscated_gradients import gradient_predicts_the_change, no_jump_at_the_boundary
@@ -104,7 +104,7 @@ def evidence_of(phantom):
     @cache
     def evidence_of(model, effort="quick"):
         target = open_model(model, phantom.image_shape, phantom.classes).target
-        return Evidence(
+        return AttackCache(
             ModelUnderAudit("model", target, images, phantom.test.labels[:120], "", {}),
             Plan(epsilon="4/255", effort=effort),
         )

@@ -70,8 +70,8 @@ def test_only_the_images_that_were_attacked_change():
     part = attack((5.0, -1.0), rows=(1, 3))
     made = searched()
     np.testing.assert_array_equal(made._worst([part]), logits(-4.0, 5.0, -4.0, -1.0))
-    np.testing.assert_array_equal(made.evidence.clean, logits(-4, -4, -4, -4)), "the clean answers are kept"
-    np.testing.assert_array_equal(made._worst([]), made.evidence.clean)
+    np.testing.assert_array_equal(made.cache.clean, logits(-4, -4, -4, -4)), "the clean answers are kept"
+    np.testing.assert_array_equal(made._worst([]), made.cache.clean)
 
 
 def test_what_is_right_and_unbroken_stands():
@@ -79,7 +79,7 @@ def test_what_is_right_and_unbroken_stands():
     both = [attack((1.0, -1.0, -1.0, -1.0)), attack((2.0,), rows=(2,))]
     assert made._standing(both).tolist() == [False, True, False, False]
     assert made._standing([]).tolist() == [True, True, True, False]
-    assert made.evidence.right.tolist() == [True, True, True, False], "is kept"
+    assert made.cache.right.tolist() == [True, True, True, False], "is kept"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_eight_bit_images_are_looked_for_in_the_same_threat(threat):
     made = searched(threat=threat)
     made.eight_bit()
     stored = Threat(norm=threat.norm, bits=8, tied=threat.tied)
-    assert made.evidence.asked == [("pgd(steps=20)", None, {"of": "8-bit", "threat": stored})]
+    assert made.cache.asked == [("pgd(steps=20)", None, {"of": "8-bit", "threat": stored})]
 
 
 def test_grey_levels_are_asked_for_in_the_threats_own_space():

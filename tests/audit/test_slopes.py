@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fedrobust.audit import Outcome, Plan, Weight, slopes
+from fedrobust.audit.attack_cache import SAMPLE
 from fedrobust.audit.checks import obfuscated_gradients
 from fedrobust.audit.checks.obfuscated_gradients import PAIRS
-from fedrobust.audit.evidence import SAMPLE
 from fedrobust.audit.slopes import explained, jumps, lengths_of, low_frequency
 from fedrobust.evasion import Threat
 from fedrobust.evasion.chance import keys_of, normal

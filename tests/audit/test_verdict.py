@@ -15,17 +15,17 @@ class Search:
     def __init__(self, labels, right, standing):
         self.standing = standing
 
-        class Evidence:
+        class AttackCache:
             subject = None
 
         class ModelUnderAudit:
             def __len__(self):
                 return len(labels)
 
-        Evidence.subject = ModelUnderAudit()
-        Evidence.subject.labels = labels
-        Evidence.right = right
-        self.evidence = Evidence()
+        AttackCache.subject = ModelUnderAudit()
+        AttackCache.subject.labels = labels
+        AttackCache.right = right
+        self.cache = AttackCache()
 
 
 def search(n, right, standing):

@@ -40,7 +40,7 @@ def monotone(search: Search) -> Finding:
 
 def large_epsilon(search: Search) -> Finding:
     """Where every pixel may become grey, nobody can be right."""
-    classes = search.evidence.subject.target.classes
+    classes = search.cache.subject.target.classes
     rule = f"at epsilon 0.5 accuracy is at most chance, {100 / classes:.0f} %"
     source = "Carlini et al. (2019), arXiv:1902.06705, section 5"
     if (
@@ -91,7 +91,7 @@ def restarts(search: Search) -> Finding:
 
 def asked_seriously(search: Search) -> Finding:
     """Whether the model was asked by decisions, estimated gradients and many queries."""
-    plan = search.evidence.plan
+    plan = search.cache.plan
     rule = "decision-based search, estimated gradients and Square with thousands of queries were made"
     source = "Chen et al. (2019), arXiv:1904.02144; Carlini et al. (2019), arXiv:1902.06705"
     if plan.effort == "quick":
@@ -121,7 +121,7 @@ def attack_validated(search: Search) -> Finding:
         skipped := without_gradient(search, "failing attack: planted masking is not seen", rule, source)
     ) is not None:
         return skipped
-    subject, n = search.evidence.subject, len(search.evidence.subject)
+    subject, n = search.cache.subject, len(search.cache.subject)
     broken = search.pgd.success[0]
     plain, failed, figure = int(broken.sum()), False, f"{n} images"
     details: dict[str, object] = {"plain": plain, "n": n}
@@ -130,7 +130,7 @@ def attack_validated(search: Search) -> Finding:
         return not_applicable("failing attack: planted masking is not seen", rule, sentence, source)
     if isinstance(subject.target, WhiteBox):
         # A power of two: the products are exact, and only what the scale does to the attack can differ.
-        hidden = search.evidence.run(
+        hidden = search.cache.run(
             search.plain, target=replace(subject.target, scale=1024.0), of="logits x 1024"
         ).success[0]
         sharp, lost, won = int(hidden.sum()), int((broken & ~hidden).sum()), int((hidden & ~broken).sum())
@@ -139,9 +139,9 @@ def attack_validated(search: Search) -> Finding:
         details["hidden"] = sharp
     if subject.control is not None:
         name, control = subject.control
-        far = 0.1 if search.evidence.plan.threat.norm == "linf" else search.epsilon * 10
+        far = 0.1 if search.cache.plan.threat.norm == "linf" else search.epsilon * 10
         left = int(
-            (~search.evidence.run(search.plain, [far], target=control, of=f"control {name}").success[0]).sum()
+            (~search.cache.run(search.plain, [far], target=control, of=f"control {name}").success[0]).sum()
         )
         failed |= left > 0.05 * n
         figure += f"; {share(left, n)} of the control left at {far:.3g}"

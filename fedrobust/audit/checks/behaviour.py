@@ -18,7 +18,7 @@ has to lie above it for "robust", and below it for "not robust".
 
 def enough_images(search: Search) -> Finding:
     """There are images enough, of more than one class."""
-    labels = search.evidence.subject.labels
+    labels = search.cache.subject.labels
     reason = too_few(labels)
     return Finding(
         "too few images",
@@ -44,7 +44,7 @@ def collapse_clean(search: Search) -> Finding:
         skipped := without_images(search, "collapsed classifier: clean images", rule, Weight.DEGENERATE)
     ) is not None:
         return skipped
-    signs = serious(signs_of_collapse(search.evidence.subject.labels, search.evidence.clean))
+    signs = serious(signs_of_collapse(search.cache.subject.labels, search.cache.clean))
     return Finding(
         "collapsed classifier: clean images",
         outcome_of(signs),
@@ -70,8 +70,8 @@ def collapse_attacked(search: Search) -> Finding:
         skipped := without_images(search, "collapsed classifier: under attack", rule, Weight.NOT_ROBUST)
     ) is not None:
         return skipped
-    labels = search.evidence.subject.labels
-    before = signs_of_collapse(labels, search.evidence.clean)
+    labels = search.cache.subject.labels
+    before = signs_of_collapse(labels, search.cache.clean)
     signs = signs_of_collapse(labels, search.worst_logits)
     if before != serious(before):
         # Its accuracy was not above the majority rate before the attack, either: that is not the attack's doing.
@@ -102,8 +102,8 @@ def keeps_its_lead(search: Search) -> Finding:
         )
     ) is not None:
         return skipped
-    subject, n = search.evidence.subject, len(search.evidence.subject)
-    lead = Lead.of(subject.labels, search.evidence.right, search.standing)
+    subject, n = search.cache.subject, len(search.cache.subject)
+    lead = Lead.of(subject.labels, search.cache.right, search.standing)
     low, high = lead.interval
     undecided = low < KEPT <= high
     return Finding(

@@ -73,10 +73,10 @@ def substitute_gradients(search: Search) -> Finding:
     rule = "PGD along substitute gradients breaks at most 0.5 points of what the model's own gradients left"
     source = "Athalye et al. (2018), arXiv:1802.00420, section 4.1 (BPDA)"
     check = "gradient masking: BPDA breaks more"
-    if search.evidence.substituted is None:
+    if search.cache.substituted is None:
         sentence = "No operation of the model rounds, stops or saturates, as far as its graph can be read."
         return not_applicable(check, rule, sentence, source)
-    kinds = ", ".join(search.evidence.substituted[1])
+    kinds = ", ".join(search.cache.substituted[1])
     return _adds(
         search,
         check,
@@ -93,7 +93,7 @@ def below_the_head(search: Search) -> Finding:
     rule = "PGD along read-outs of hidden layers, fitted on clean images, breaks at most 0.5 points on top"
     source = "Carlini and Wagner (2016), arXiv:1608.04644; Tramer et al. (2020), arXiv:2002.08347"
     check = "gradient masking: hidden layers break more"
-    if search.evidence.plan.effort == "quick":
+    if search.cache.plan.effort == "quick":
         return not_made(check, rule, source)
     if not search.below:
         sentence = "No hidden layer was found whose gradient leads elsewhere than the model's."
@@ -116,7 +116,7 @@ def smoothed_gradients(search: Search) -> Finding:
         "Athalye et al. (2018), arXiv:1802.00420, section 4.2 (EOT); Smilkov et al. (2017), arXiv:1706.03825"
     )
     check = "obfuscated gradients: smoothing breaks more"
-    if search.evidence.plan.effort == "quick":
+    if search.cache.plan.effort == "quick":
         return not_made(check, rule, source)
     if (skipped := without_gradient(search, check, rule, source)) is not None:
         return skipped
@@ -172,7 +172,7 @@ def label_leaking(search: Search) -> Finding:
     source = "Kurakin et al. (2016), arXiv:1611.01236, section 4.1"
     if (skipped := without_gradient(search, "label leaking: attacked beats clean", rule, source)) is not None:
         return skipped
-    right = search.evidence.right
+    right = search.cache.right
     rises = []
     for epsilon, success in zip(search.single_step.epsilons, search.single_step.success, strict=True):
         gained, lost = int((~success & ~right).sum()), int((success & right).sum())
@@ -196,7 +196,7 @@ def _adds(
     search: Search, check: str, results: list[Result], rule: str, source: str, bad: str, good: str
 ) -> Finding:
     """Return whether attacks that do not follow the model's gradients broke what those that do left standing."""
-    n, counts = len(search.evidence.subject), {}
+    n, counts = len(search.cache.subject), {}
     for result in results:
         counts[result.name] = int(broken_images(search, result)[result.rows].sum()) if len(result.rows) else 0
     total = int(np.any([broken_images(search, result) for result in results], axis=0).sum()) if results else 0

@@ -2,16 +2,16 @@
 
 import numpy as np
 
+from fedrobust.audit.attack_cache import AttackCache
 from fedrobust.audit.checks.skipped import not_applicable
 from fedrobust.audit.collapse import signs_of_collapse
-from fedrobust.audit.evidence import Evidence
 from fedrobust.audit.finding import Finding, Outcome, Weight, outcome_of, share
 
 
-def outputs_are_logits(evidence: Evidence) -> Finding:
+def outputs_are_logits(cache: AttackCache) -> Finding:
     """The model answers with logits, or its softmax could be taken off."""
-    output = evidence.subject.output
-    clean = evidence.said
+    output = cache.subject.output
+    clean = cache.said
     silent = int((~np.isfinite(clean).all(axis=1)).sum())
     rows = bool((clean >= 0).all() and (clean <= 1).all() and np.allclose(clean.sum(axis=1), 1, atol=1e-3))
     hidden = output == "probabilities" or rows
@@ -46,9 +46,9 @@ def outputs_are_logits(evidence: Evidence) -> Finding:
     )
 
 
-def deterministic(evidence: Evidence) -> Finding:
+def deterministic(cache: AttackCache) -> Finding:
     """Five passes over the same images agree, on the grey levels of files and between them."""
-    varying, n, draws = evidence.varying, len(evidence.sampled), evidence.plan.draws
+    varying, n, draws = cache.varying, len(cache.sampled), cache.plan.draws
     failed = any(varying.values())
     return Finding(
         "stochastic defence: answers vary",
@@ -65,11 +65,11 @@ def deterministic(evidence: Evidence) -> Finding:
     )
 
 
-def gradient_health(evidence: Evidence) -> Finding:
+def gradient_health(cache: AttackCache) -> Finding:
     """The loss has a gradient at the images."""
     rule = "at most 1 % of the images have a gradient that is zero or not finite, for cross-entropy and for the margin"
     source = "Croce and Hein (2020), AutoAttack's flags; Pintor et al. (2021), arXiv:2106.09947"
-    if not evidence.differentiable:
+    if not cache.differentiable:
         return Finding(
             "vanishing gradient: zero or not finite",
             Outcome.FAILED,
@@ -81,10 +81,10 @@ def gradient_health(evidence: Evidence) -> Finding:
             source,
             {},
         )
-    images, labels = evidence.subject.images, evidence.subject.labels
+    images, labels = cache.subject.images, cache.subject.labels
     bad = {}
     for loss in ("cross-entropy", "margin"):
-        gradients = evidence.target.gradient(images, labels, loss).gradients
+        gradients = cache.target.gradient(images, labels, loss).gradients
         finite = np.isfinite(gradients).all(axis=(1, 2, 3))
         bad[loss] = int((~finite | (gradients == 0).all(axis=(1, 2, 3))).sum())
     failed = max(bad.values()) > 0.01 * len(labels)
@@ -104,13 +104,13 @@ def gradient_health(evidence: Evidence) -> Finding:
     )
 
 
-def batchnorm_gap(evidence: Evidence) -> Finding:
+def batchnorm_gap(cache: AttackCache) -> Finding:
     """The model is as good with its own statistics as with those of the batch."""
     rule = "accuracy in training mode and in inference mode differ by at most 5 points"
     source = (
         "measured in this project: moving statistics that lag behind the weights make one class of everything"
     )
-    if evidence.subject.in_training_mode is None:
+    if cache.subject.in_training_mode is None:
         return not_applicable(
             "BatchNorm: stale statistics",
             rule,
@@ -118,15 +118,15 @@ def batchnorm_gap(evidence: Evidence) -> Finding:
             source,
             Weight.DEGENERATE,
         )
-    training = evidence.subject.in_training_mode()
-    labels = evidence.subject.labels[: len(training)]
+    training = cache.subject.in_training_mode()
+    labels = cache.subject.labels[: len(training)]
     there = int((training.argmax(axis=1) == labels).sum())
-    here = int(evidence.right[: len(training)].sum())
+    here = int(cache.right[: len(training)].sum())
     gap = (there - here) / len(labels)
     # Better in inference mode is as it should be where dropout or small batches disturb the other.
     failed = gap > 0.05
     # A model that tells the classes apart as it is deployed may fall short of what it learnt, and is no empty shell.
-    collapsed = bool(signs_of_collapse(evidence.subject.labels, evidence.clean))
+    collapsed = bool(signs_of_collapse(cache.subject.labels, cache.clean))
     return Finding(
         "BatchNorm: stale statistics",
         outcome_of(failed),

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.audit.attack_cache import SAMPLE, AttackCache, spread
 from fedrobust.audit.checks.skipped import not_applicable
-from fedrobust.audit.evidence import SAMPLE, Evidence, spread
 from fedrobust.audit.finding import Finding, Weight, outcome_of, share
 from fedrobust.audit.slopes import explained, jumps, lengths_of
 from fedrobust.evasion.chance import keys_of, uniform
@@ -31,7 +31,7 @@ Measured on PneumoniaMNIST at 2/255: up to 0.02 for networks that hide nothing, 
 """
 
 
-def gradient_predicts_the_change(evidence: Evidence) -> Finding:
+def gradient_predicts_the_change(cache: AttackCache) -> Finding:
     """The gradient is the slope of what the model answers."""
     check = "obfuscated gradients: finite differences disagree"
     rule = (
@@ -43,11 +43,11 @@ def gradient_predicts_the_change(evidence: Evidence) -> Finding:
     source = (
         "finite differences; Athalye et al. (2018), arXiv:1802.00420; Carlini et al. (2019), arXiv:1902.06705"
     )
-    if not evidence.differentiable:
+    if not cache.differentiable:
         sentence = "The model has no gradient to compare with: see vanishing gradient."
         return not_applicable(check, rule, sentence, source)
-    subject, plan = evidence.subject, evidence.plan
-    rows = spread(np.flatnonzero(evidence.right), SAMPLE)
+    subject, plan = cache.subject, cache.plan
+    rows = spread(np.flatnonzero(cache.right), SAMPLE)
     if not len(rows):
         sentence = "No image is right: there is no margin to follow."
         return not_applicable(check, rule, sentence, source)
@@ -59,7 +59,7 @@ def gradient_predicts_the_change(evidence: Evidence) -> Finding:
     )
     shares: dict[str, dict[str, Any]] = {}
     for place, images in (("clean", clean), ("in the ball", inside)):
-        seen = explained(evidence.target, images, labels, plan.threat, plan.value, plan.seed)
+        seen = explained(cache.target, images, labels, plan.threat, plan.value, plan.seed)
         shares[place] = {
             "everywhere": float(seen.nearby.mean()),
             "along the gradient": [float(value) for value in seen.along.mean(axis=1)],
@@ -86,7 +86,7 @@ def gradient_predicts_the_change(evidence: Evidence) -> Finding:
     )
 
 
-def no_jump_at_the_boundary(evidence: Evidence) -> Finding:
+def no_jump_at_the_boundary(cache: AttackCache) -> Finding:
     """The answers turn gradually from one class to the other."""
     check = "obfuscated gradients: saturated at the class boundary"
     rule = (
@@ -94,8 +94,8 @@ def no_jump_at_the_boundary(evidence: Evidence) -> Finding:
         "within a sixteenth of epsilon of the boundary, for at least 95 % of the pairs"
     )
     source = "this project; on saturated outputs: Carlini and Wagner (2016), arXiv:1608.04644"
-    subject, plan = evidence.subject, evidence.plan
-    first, second = _pairs(evidence)
+    subject, plan = cache.subject, cache.plan
+    first, second = _pairs(cache)
     if not len(first):
         sentence = "There are no two images of different classes that the model is right about."
         return not_applicable(check, rule, sentence, source)
@@ -117,10 +117,10 @@ def no_jump_at_the_boundary(evidence: Evidence) -> Finding:
     )
 
 
-def _pairs(evidence: Evidence) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pairs(cache: AttackCache) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return rows of pairs of images of different classes that the model is right about."""
-    labels, right = evidence.subject.labels, np.flatnonzero(evidence.right)
-    draw = np.random.default_rng(evidence.plan.seed)
+    labels, right = cache.subject.labels, np.flatnonzero(cache.right)
+    draw = np.random.default_rng(cache.plan.seed)
     first, second = draw.permutation(right), draw.permutation(right)
     # Every image meets a few others; pairs of one class are left out.
     partners = [(first, np.roll(second, turn)) for turn in range(8)]

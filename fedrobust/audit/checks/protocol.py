@@ -9,7 +9,7 @@ from fedrobust.audit.search import Search
 
 def unseen_attack(search: Search) -> Finding:
     """At least one attack was made that the training did not use."""
-    used = search.evidence.subject.trained_on
+    used = search.cache.subject.trained_on
     run = [result.name for result in search.attacks if len(result.rows)]
     unseen = [name for name in run if not any(name.startswith(one) for one in used)]
     return Finding(
@@ -22,15 +22,15 @@ def unseen_attack(search: Search) -> Finding:
         if unseen
         else "The model was only tried with what it was trained on.",
         "Carlini et al. (2019), arXiv:1902.06705",
-        {"unseen": unseen, "n": len(search.evidence.subject)},
+        {"unseen": unseen, "n": len(search.cache.subject)},
     )
 
 
 def realisable(search: Search) -> Finding:
     """How much of the attack fits into an 8-bit image."""
-    plan, n = search.evidence.plan, len(search.evidence.subject)
+    plan, n = search.cache.plan, len(search.cache.subject)
     rule = "reported: the accuracy under PGD with floats and with 8-bit images"
-    if plan.threat.space != "native" or plan.threat.bits or not search.evidence.differentiable:
+    if plan.threat.space != "native" or plan.threat.bits or not search.cache.differentiable:
         return not_applicable(
             "not realisable: 8-bit images break less",
             rule,
@@ -59,7 +59,7 @@ def realisable(search: Search) -> Finding:
 
 def split_and_n(search: Search) -> Finding:
     """The figures are about the whole official test set."""
-    subject = search.evidence.subject
+    subject = search.cache.subject
     official, n, split = subject.data.get("official"), len(subject), subject.data.get("split", "test")
     seen = split != "test"
     failed = seen or (official is not None and n != official)
@@ -84,7 +84,7 @@ def split_and_n(search: Search) -> Finding:
 
 def catastrophic_overfitting(search: Search) -> Finding:
     """Robustness did not suddenly go away in training."""
-    history = search.evidence.subject.history
+    history = search.cache.subject.history
     rule = "accuracy under PGD-5 falls by at most 20 points from one round to the next"
     source = "Wong et al. (2020), arXiv:2001.03994"
     if len(history) < 2:

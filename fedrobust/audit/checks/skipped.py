@@ -20,7 +20,7 @@ def not_made(check: str, rule: str, source: str) -> Finding:
 
 def without_gradient(search: Search, check: str, rule: str, source: str) -> Finding | None:
     """Return the finding of a check that compares attacks by gradient, where the model has none; else None."""
-    if search.evidence.differentiable:
+    if search.cache.differentiable:
         return None
     sentence = "The model has no gradient to attack by: see vanishing gradient."
     return not_applicable(check, rule, sentence, source)
@@ -28,7 +28,7 @@ def without_gradient(search: Search, check: str, rule: str, source: str) -> Find
 
 def without_images(search: Search, check: str, rule: str, weight: Weight) -> Finding | None:
     """Return the finding of a check that concludes from images, where there are too few of them; else None."""
-    if not too_few(search.evidence.subject.labels):
+    if not too_few(search.cache.subject.labels):
         return None
     return not_applicable(
         check, rule, "There are too few images to conclude anything.", "this project", weight

@@ -280,7 +280,7 @@ def test_how_seriously_a_model_was_asked_is_counted():
 def test_attacked_images_are_not_easier_than_clean_ones(first, second, text):
     single = result(first, second, epsilons=(0.05, 0.123456))
     made = search(single_step=single)
-    made.evidence.right = np.arange(200) >= 20
+    made.cache.right = np.arange(200) >= 20
     found = gradient_masking.label_leaking(made)
     figure, sentence = told(found, outcome(bool(text)))
     assert figure == (f"better than clean at {text}" if text else "never better than clean")
@@ -294,7 +294,7 @@ def test_attacked_images_are_not_easier_than_clean_ones(first, second, text):
 
 def test_what_is_lost_counts_against_what_is_gained():
     made = search(single_step=result([*range(5, 20), *range(50, 53)]))
-    made.evidence.right = np.arange(200) >= 20
+    made.cache.right = np.arange(200) >= 20
     assert not gradient_masking.label_leaking(made).failed, "five gained, three lost"
     made.single_step = result([*range(5), *range(50, 53)])
     assert gradient_masking.label_leaking(made).figure == "better than clean at 0.1 (+12 images)"
@@ -457,7 +457,7 @@ def search_with(broken: int, **settings):
     made = search(**{**single, **settings})
     for several, _, _ in ADDING.values():
         setattr(made, several, [many])
-    made.evidence.substituted = (None, ("Round",))
+    made.cache.substituted = (None, ("Round",))
     return made
 
 
@@ -468,7 +468,7 @@ def test_a_check_has_its_name_rule_and_source_whatever_comes_of_it(check):
     if check in ("transfer", "below_the_head", "substitute_gradients"):
         made.append(search_with(0))
         made[-1].transferred = made[-1].below = []
-        made[-1].evidence.substituted = None
+        made[-1].cache.substituted = None
     for one in made:
         found = named(check)(one)
         assert (found.check, found.rule, found.source) == ABOUT[check]

@@ -106,7 +106,7 @@ def test_a_good_model_of_a_rare_disease_may_stay_under_the_majority_rate():
     # Its accuracy was not above the majority rate as it is: that it is not under attack is not the attack's doing.
     made.worst_logits = np.eye(2)[said]
     assert behaviour.collapse_attacked(made).outcome is PASSED
-    made.evidence.clean = np.eye(2)[labels]
+    made.cache.clean = np.eye(2)[labels]
     found = behaviour.collapse_attacked(made)
     figure, _ = told(found, FAILED, Weight.NOT_ROBUST)
     assert figure.startswith("accuracy")
@@ -309,7 +309,7 @@ def test_an_exported_file_is_attacked_in_three_ways(effort):
     assert isinstance(targets[1], StraightThrough)
     assert targets[3] is None
     through = targets[1]
-    assert {id(value) for value in vars(through).values()} >= {id(edge), id(made.evidence.subject.target)}
+    assert {id(value) for value in vars(through).values()} >= {id(edge), id(made.cache.subject.target)}
 
 
 def test_an_exported_file_is_compared_where_there_is_one_and_a_gradient():

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from small_study import with_parts
 
-from fedrobust.audit.evidence import SAMPLE
+from fedrobust.audit.attack_cache import SAMPLE
 from fedrobust.config import Experiment
 from fedrobust.evasion import Threat
 from fedrobust.models.classifier import build_classifier
@@ -211,7 +211,7 @@ def test_an_audit_follows_the_study_and_tells_what_it_does(stub, tmp_path):
         given["evidence"][4]("pgd", SimpleNamespace(done=3, left=4))
         return "card"
 
-    stub(Evidence=evidence, audit=audit)
+    stub(AttackCache=evidence, audit=audit)
     settings = {"audit__epsilon": 0.02, "audit__effort": "quick", "audit__epsilons": [0.01, 0.03]}
     whose, told = auditor(**settings), []
     with listening(told.append):

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fedrobust.audit import Evidence, ModelUnderAudit, Plan
-from fedrobust.audit import evidence as module
-from fedrobust.audit.evidence import spread
+from fedrobust.audit import AttackCache, ModelUnderAudit, Plan
+from fedrobust.audit import attack_cache as module
+from fedrobust.audit.attack_cache import spread
 from fedrobust.audit.result import Result
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion import NotDifferentiableError, Threat
@@ -73,7 +73,7 @@ PLAN = Plan(epsilon=0.1, seed=7)
 
 
 def test_an_attack_is_given_what_the_plan_says(attacks):
-    made = Evidence(subject(), PLAN, map="map")
+    made = AttackCache(subject(), PLAN, map="map")
     found = made.run("noise")
     [asked] = attacks
     assert asked.pop("report")
@@ -99,7 +99,7 @@ def test_an_attack_is_given_what_the_plan_says(attacks):
 
 
 def test_an_attack_is_run_once_for_each_way_to_ask_for_it(attacks):
-    made, other = Evidence(subject(), PLAN), Bright()
+    made, other = AttackCache(subject(), PLAN), Bright()
     rows = np.arange(10) > 4
     ways = [
         {},
@@ -128,7 +128,7 @@ def test_an_attack_is_run_once_for_each_way_to_ask_for_it(attacks):
 
 
 def test_without_images_nothing_is_run(attacks):
-    found = Evidence(subject(), PLAN).run("noise", [0.1, 0.2], rows=np.zeros(10, bool))
+    found = AttackCache(subject(), PLAN).run("noise", [0.1, 0.2], rows=np.zeros(10, bool))
     assert not attacks
     assert found.name == "noise"
     assert found.epsilons == (0.1, 0.2)
@@ -139,33 +139,33 @@ def test_without_images_nothing_is_run(attacks):
 
 def test_many_images_are_attacked_in_pieces_but_by_what_learns_from_all_at_once(attacks, monkeypatch):
     monkeypatch.setattr(module, "PIECE", 4)
-    found = Evidence(subject(), PLAN).run("noise")
+    found = AttackCache(subject(), PLAN).run("noise")
     assert [one["places"].tolist() for one in attacks] == [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9]]
     np.testing.assert_array_equal(found.logits[0, :, 0], np.arange(10))
     assert (found.success.shape, found.queries, found.gradients) == ((1, 10), 4.5, 9.0)
     assert found.seconds == 1.5
     attacks.clear()
-    Evidence(subject(8), PLAN).run("noise")
+    AttackCache(subject(8), PLAN).run("noise")
     assert [len(one["places"]) for one in attacks] == [4, 4]
     attacks.clear()
-    Evidence(subject(), PLAN).run("universal")
+    AttackCache(subject(), PLAN).run("universal")
     assert [len(one["places"]) for one in attacks] == [10]
 
 
 @pytest.mark.parametrize(("n", "chunk"), [(10, 32), (64, 32), (65, 33), (300, 150), (511, 256), (512, 256)])
 def test_two_workers_have_half_of_a_piece_each(attacks, n, chunk):
-    Evidence(subject(n), PLAN).run("noise")
+    AttackCache(subject(n), PLAN).run("noise")
     assert attacks[0]["chunk"] == chunk
 
 
 def test_what_learns_from_all_images_has_chunks_of_at_most_256(attacks):
-    Evidence(subject(600), PLAN).run("universal")
+    AttackCache(subject(600), PLAN).run("universal")
     assert attacks[0]["chunk"] == 256
 
 
 def test_progress_is_reported_with_the_attacks_name(attacks):
     said = []
-    made = Evidence(subject(), PLAN, report=lambda name, progress: said.append((name, progress)))
+    made = AttackCache(subject(), PLAN, report=lambda name, progress: said.append((name, progress)))
     made.run("noise", of="other")
     assert said == [("other: noise", Progress(1, 2)), ("other: noise", Progress(1, 0))]
 
@@ -176,23 +176,23 @@ def test_progress_is_reported_with_the_attacks_name(attacks):
 def test_what_was_found_is_found_again_on_the_disk(attacks, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PIECE", 4)
     folder = tmp_path / "new" / "attacks"
-    first = Evidence(subject(), PLAN, folder).run("noise")
+    first = AttackCache(subject(), PLAN, folder).run("noise")
     assert len(list(folder.iterdir())) == len(attacks) == 3
-    again = Evidence(subject(), PLAN, folder).run("noise")
+    again = AttackCache(subject(), PLAN, folder).run("noise")
     assert len(attacks) == 3
     for name in ("success", "logits", "rows"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert (first.queries, first.gradients, first.seconds) == (again.queries, again.gradients, again.seconds)
     next(folder.iterdir()).write_bytes(b"damaged")
-    Evidence(subject(), PLAN, folder).run("noise")
+    AttackCache(subject(), PLAN, folder).run("noise")
     assert len(attacks) == 4, "the damaged one is made anew"
-    Evidence(subject(), PLAN, folder).run("noise")
+    AttackCache(subject(), PLAN, folder).run("noise")
     assert len(attacks) == 4
 
 
 @pytest.mark.parametrize("changed", ["seed", "model", "images", "labels", "code"])
 def test_whatever_an_attack_depends_on_must_be_the_same(attacks, tmp_path, monkeypatch, changed):
-    Evidence(subject(), PLAN, tmp_path).run("noise")
+    AttackCache(subject(), PLAN, tmp_path).run("noise")
     one, plan = subject(digest="other" if changed == "model" else "digest"), PLAN
     if changed == "seed":
         plan = Plan(epsilon=0.1, seed=8)
@@ -202,14 +202,14 @@ def test_whatever_an_attack_depends_on_must_be_the_same(attacks, tmp_path, monke
         one.labels[3] = 1 - one.labels[3]
     elif changed == "code":
         monkeypatch.setattr(module, "code_digest", lambda: "another")
-    Evidence(one, plan, tmp_path).run("noise")
+    AttackCache(one, plan, tmp_path).run("noise")
     assert len(attacks) == len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FedrobustError, match="file"):
-        Evidence(subject(), PLAN, tmp_path / "file" / "attacks")
+        AttackCache(subject(), PLAN, tmp_path / "file" / "attacks")
 
 
 # -- What the model shows --------------------------------------------------------------------------------------------
@@ -252,10 +252,10 @@ def test_a_model_that_varies_between_grey_levels_alone_is_averaged():
 
     one = subject(4, Between())
     one.images[:] = np.rint(one.images * 5) / 5
-    made = Evidence(one, PLAN)
+    made = AttackCache(one, PLAN)
     assert made.varying == {"clean": 0, "moved": 4}
     assert isinstance(made.target, Averaged)
-    still = Evidence(subject(4), PLAN)
+    still = AttackCache(subject(4), PLAN)
     assert still.varying == {"clean": 0, "moved": 0}
     assert still.target is still.subject.target
     assert not still.differentiable

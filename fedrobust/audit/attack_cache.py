@@ -43,7 +43,7 @@ PIECE = 512
 Report = Callable[[str, Progress], None]
 
 
-class Evidence:
+class AttackCache:
     """Runs attacks on a subject and remembers what they did.
 
     Args:
