@@ -65,9 +65,9 @@ def ours(model: Path, images: np.ndarray, labels: np.ndarray, classes: int, epsi
 
     start_tensorflow(workers=2)
     from fedrobust.audit.attack_cache import AttackCache
+    from fedrobust.audit.attack_suite import AttackSuite
     from fedrobust.audit.model_under_audit import ModelUnderAudit
     from fedrobust.audit.plan import Plan
-    from fedrobust.audit.search import Search
     from fedrobust.evasion.models.model_file import open_model
 
     target = open_model(model, images.shape[1:], classes).target
@@ -75,7 +75,7 @@ def ours(model: Path, images: np.ndarray, labels: np.ndarray, classes: int, epsi
         subject = ModelUnderAudit(model.parent.name, target, images, labels, digest="", data={})
         evidence = AttackCache(subject, Plan(epsilon=epsilon, effort="full"), map=pool.map)
         began = time.perf_counter()
-        by = Search(evidence).broken_by
+        by = AttackSuite(evidence).broken_by
         seconds = time.perf_counter() - began
     passes = [sum(getattr(one, kind) * len(one.rows) for one in evidence.results) for kind in KINDS]
     return {"standing": by == "standing", "by": by, "seconds": seconds, "passes": passes}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedrobust.audit.attack_cache import AttackCache
+from fedrobust.audit.attack_suite import NOBODY, AttackSuite
 from fedrobust.audit.checks import (
     attack_strength,
     behaviour,
@@ -20,7 +21,6 @@ from fedrobust.audit.checks import (
 from fedrobust.audit.figures import clinical_record, share_record
 from fedrobust.audit.finding import Finding
 from fedrobust.audit.model_under_audit import ModelUnderAudit
-from fedrobust.audit.search import NOBODY, Search
 from fedrobust.audit.verdict import Tally, Verdict
 from fedrobust.config import ConfigError
 from fedrobust.evasion import NotDifferentiableError, Threat
@@ -36,12 +36,12 @@ from fedrobust.runs.record.card import (
     VerdictRecord,
 )
 
-Check = Callable[[Search], Finding]
+Check = Callable[[AttackSuite], Finding]
 
 
 def of_model(check: Callable[[AttackCache], Finding]) -> Check:
-    """Return a check of the model as one of the search that looks at it."""
-    return lambda search: check(search.cache)
+    """Return a check of the model as one of the suite that attacks it."""
+    return lambda suite: check(suite.cache)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -118,12 +118,12 @@ def audit(
             'norm = "l0": an audit is made in linf or l2; run attacks on few pixels with `fedrobust attack`'
         )
     _check_companions(cache.subject)
-    search, findings = Search(cache), []
+    suite, findings = AttackSuite(cache), []
     for check in CHECKS:
-        finding = check(search)
+        finding = check(suite)
         findings.append(finding)
         note(finding)
-    return made(search, findings, environment)
+    return made(suite, findings, environment)
 
 
 def _check_companions(subject: ModelUnderAudit) -> None:
@@ -149,11 +149,13 @@ def _check_companions(subject: ModelUnderAudit) -> None:
             ) from error
 
 
-def made(search: Search, findings: Sequence[Finding], environment: Mapping[str, Any] | None = None) -> Card:
-    """Return the card of a search whose checks are done."""
-    cache = search.cache
+def made(
+    suite: AttackSuite, findings: Sequence[Finding], environment: Mapping[str, Any] | None = None
+) -> Card:
+    """Return the card of a suite whose checks are done."""
+    cache = suite.cache
     subject, plan, n = cache.subject, cache.plan, len(cache.subject)
-    numbers = tally(search)
+    numbers = tally(suite)
     verdict = Verdict.of(findings, numbers)
     record = CardRecord(
         model=AuditedModelRecord(name=subject.name, digest=subject.digest, output=subject.output),
@@ -171,11 +173,11 @@ def made(search: Search, findings: Sequence[Finding], environment: Mapping[str, 
         notes=(*subject.notes, *_answers_of(cache)),
         checks=tuple(finding.record() for finding in findings),
         clean=clinical_record(subject.labels, cache.clean, subject.disease),
-        attacked=clinical_record(subject.labels, search.worst_logits, subject.disease),
+        attacked=clinical_record(subject.labels, suite.worst_logits, subject.disease),
         standing=share_record(numbers.standing, n, subject.majority_rate),
-        classes=tuple(_class(search, int(label)) for label in np.unique(subject.labels)),
-        robust=_curves(search),
-        broken_by={str(name): int(count) for name, count in _counts(search.broken_by)},
+        classes=tuple(_class(suite, int(label)) for label in np.unique(subject.labels)),
+        robust=_curves(suite),
+        broken_by={str(name): int(count) for name, count in _counts(suite.broken_by)},
         attacks=tuple(
             AuditedAttackRecord(
                 name=result.name,
@@ -218,8 +220,8 @@ def threat_record(threat: Threat, epsilon: float | str | None, value: float | No
     )
 
 
-def _class(search: Search, label: int) -> AuditedClassRecord:
-    cache, subject = search.cache, search.cache.subject
+def _class(suite: AttackSuite, label: int) -> AuditedClassRecord:
+    cache, subject = suite.cache, suite.cache.subject
     its = subject.labels == label
     return AuditedClassRecord(
         label=label,
@@ -227,7 +229,7 @@ def _class(search: Search, label: int) -> AuditedClassRecord:
         disease=label in subject.disease,
         n=int(its.sum()),
         right=int((cache.right & its).sum()),
-        standing=int((search.standing & its).sum()),
+        standing=int((suite.standing & its).sum()),
     )
 
 
@@ -244,16 +246,16 @@ def _answers_of(cache: AttackCache) -> list[str]:
     return notes
 
 
-def tally(search: Search) -> Tally:
+def tally(suite: AttackSuite) -> Tally:
     """Return the numbers that the verdict rests on."""
-    cache = search.cache
-    breakers = [name for name, _ in _counts(search.broken_by) if name not in ("clean", NOBODY)]
+    cache = suite.cache
+    breakers = [name for name, _ in _counts(suite.broken_by) if name not in ("clean", NOBODY)]
     return Tally(
         n=len(cache.subject),
         right=int(cache.right.sum()),
-        standing=int(search.standing.sum()),
-        queries=round(sum(result.queries * len(result.rows) for result in search.attacks)),
-        gradients=round(sum(result.gradients * len(result.rows) for result in search.attacks)),
+        standing=int(suite.standing.sum()),
+        queries=round(sum(result.queries * len(result.rows) for result in suite.attacks)),
+        gradients=round(sum(result.gradients * len(result.rows) for result in suite.attacks)),
         strongest=breakers[0] if breakers else "",
     )
 
@@ -268,9 +270,9 @@ def _counts(values: np.ndarray) -> list[tuple[str, int]]:
     return sorted(zip(names.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1])
 
 
-def _curves(search: Search) -> dict[str, dict[str, MetricsRecord]]:
+def _curves(suite: AttackSuite) -> dict[str, dict[str, MetricsRecord]]:
     """Return accuracy along epsilon, for FGSM and PGD."""
-    cache = search.cache
+    cache = suite.cache
     if not cache.differentiable:
         return {}
     n = len(cache.subject)
@@ -279,5 +281,5 @@ def _curves(search: Search) -> dict[str, dict[str, MetricsRecord]]:
             str(epsilon): share_record(int((~success).sum()), n)
             for epsilon, success in zip(cache.plan.curve, result.success, strict=True)
         }
-        for name, result in (("fgsm", search.single_step), ("pgd", search.curve))
+        for name, result in (("fgsm", suite.single_step), ("pgd", suite.curve))
     }

@@ -11,7 +11,7 @@ from fedrobust.config import ConfigError
 from fedrobust.evasion import Threat
 
 
-class Search:
+class AttackSuite:
     def __init__(self, labels, right, standing):
         self.standing = standing
 
@@ -31,7 +31,7 @@ class Search:
 def search(n, right, standing):
     """Two classes of n images each, of which so many are right and stand."""
     place = np.arange(2 * n) % n
-    return Search(np.repeat([0, 1], n), place < right, place < standing)
+    return AttackSuite(np.repeat([0, 1], n), place < right, place < standing)
 
 
 def test_a_lead_is_decided_on_its_interval():
@@ -95,11 +95,11 @@ def test_too_few_images_conclude_nothing(labels, reason):
     labels = np.array(labels)
     assert reason in too_few(labels)
     assert bool(too_few(labels)) == bool(reason)
-    found = enough_images(Search(labels, labels >= 0, labels >= 0))
+    found = enough_images(AttackSuite(labels, labels >= 0, labels >= 0))
     assert found.failed == bool(reason)
     assert found.weight is Weight.NOT_PROVEN
     if reason:
-        assert keeps_its_lead(Search(labels, labels >= 0, labels < 0)).outcome is Outcome.NOT_APPLICABLE
+        assert keeps_its_lead(AttackSuite(labels, labels >= 0, labels < 0)).outcome is Outcome.NOT_APPLICABLE
 
 
 def test_a_threat_below_one_grey_level_is_none():

@@ -2,27 +2,27 @@
 
 from dataclasses import replace
 
+from fedrobust.audit.attack_suite import AttackSuite, broken_images
 from fedrobust.audit.checks.skipped import not_applicable, not_made, without_gradient
 from fedrobust.audit.finding import Finding, Outcome, Weight, outcome_of, share
 from fedrobust.audit.mcnemar import SURE, mcnemar
-from fedrobust.audit.search import Search, broken_images
 from fedrobust.evasion import WhiteBox
 
 
-def monotone(search: Search) -> Finding:
+def monotone(suite: AttackSuite) -> Finding:
     """More freedom never helps the model."""
     rule = "no rise of accuracy from one epsilon to the next beyond paired chance (McNemar, 1 %)"
     source = "Carlini et al. (2019), arXiv:1902.06705, section 5"
     if (
-        skipped := without_gradient(search, "failing attack: breaks less at a larger epsilon", rule, source)
+        skipped := without_gradient(suite, "failing attack: breaks less at a larger epsilon", rule, source)
     ) is not None:
         return skipped
-    success = search.curve.success
+    success = suite.curve.success
     rises = []
     for place in range(len(success) - 1):
         lost, won = success[place] & ~success[place + 1], success[place + 1] & ~success[place]
         if lost.sum() > won.sum() and mcnemar(int(lost.sum()), int(won.sum())) < 0.01:
-            rises.append(search.curve.epsilons[place + 1])
+            rises.append(suite.curve.epsilons[place + 1])
     names = ", ".join(f"{epsilon:.4g}" for epsilon in rises)
     return Finding(
         "failing attack: breaks less at a larger epsilon",
@@ -38,18 +38,18 @@ def monotone(search: Search) -> Finding:
     )
 
 
-def large_epsilon(search: Search) -> Finding:
+def large_epsilon(suite: AttackSuite) -> Finding:
     """Where every pixel may become grey, nobody can be right."""
-    classes = search.cache.subject.target.classes
+    classes = suite.cache.subject.target.classes
     rule = f"at epsilon 0.5 accuracy is at most chance, {100 / classes:.0f} %"
     source = "Carlini et al. (2019), arXiv:1902.06705, section 5"
     if (
         skipped := without_gradient(
-            search, "failing attack: images survive an unbounded epsilon", rule, source
+            suite, "failing attack: images survive an unbounded epsilon", rule, source
         )
     ) is not None:
         return skipped
-    broken = search.unbounded.success[0]
+    broken = suite.unbounded.success[0]
     right, n = int((~broken).sum()), len(broken)
     failed = right / n > 1 / classes
     return Finding(
@@ -66,38 +66,38 @@ def large_epsilon(search: Search) -> Finding:
     )
 
 
-def converged(search: Search) -> Finding:
+def converged(suite: AttackSuite) -> Finding:
     """Twice the steps find nothing new."""
     rule = "twice the steps of PGD break less than 1 point more"
     source = "Carlini et al. (2019), arXiv:1902.06705"
     return _more(
-        search, "failing attack: more steps break more", rule, source, lambda: search.longer, "Longer search"
+        suite, "failing attack: more steps break more", rule, source, lambda: suite.longer, "Longer search"
     )
 
 
-def restarts(search: Search) -> Finding:
+def restarts(suite: AttackSuite) -> Finding:
     """Five more starting points find nothing new."""
     rule = "five more restarts of PGD break less than 1 point more"
     source = "Carlini et al. (2019), arXiv:1902.06705"
     return _more(
-        search,
+        suite,
         "failing attack: more restarts break more",
         rule,
         source,
-        lambda: search.restarted,
+        lambda: suite.restarted,
         "Starting anew",
     )
 
 
-def asked_seriously(search: Search) -> Finding:
+def asked_seriously(suite: AttackSuite) -> Finding:
     """Whether the model was asked by decisions, estimated gradients and many queries."""
-    plan = search.cache.plan
+    plan = suite.cache.plan
     rule = "decision-based search, estimated gradients and Square with thousands of queries were made"
     source = "Chen et al. (2019), arXiv:1904.02144; Carlini et al. (2019), arXiv:1902.06705"
     if plan.effort == "quick":
         return not_made("black-box attacks: made", rule, source)
-    queries = {result.name: round(result.queries) for result in search.black_box if len(result.rows)}
-    images = max((len(result.rows) for result in search.black_box), default=0)
+    queries = {result.name: round(result.queries) for result in suite.black_box if len(result.rows)}
+    images = max((len(result.rows) for result in suite.black_box), default=0)
     return Finding(
         "black-box attacks: made",
         Outcome.PASSED,
@@ -110,7 +110,7 @@ def asked_seriously(search: Search) -> Finding:
     )
 
 
-def attack_validated(search: Search) -> Finding:
+def attack_validated(suite: AttackSuite) -> Finding:
     """The attack works on models that are known to be weak."""
     rule = (
         "the attack breaks as many images (McNemar, 5 %) when the model's logits are multiplied by 1,024 (a known way "
@@ -118,11 +118,11 @@ def attack_validated(search: Search) -> Finding:
     )
     source = "Carlini et al. (2019), arXiv:1902.06705; the hiding is that of arXiv:1511.04508, broken in 1608.04644"
     if (
-        skipped := without_gradient(search, "failing attack: planted masking is not seen", rule, source)
+        skipped := without_gradient(suite, "failing attack: planted masking is not seen", rule, source)
     ) is not None:
         return skipped
-    subject, n = search.cache.subject, len(search.cache.subject)
-    broken = search.pgd.success[0]
+    subject, n = suite.cache.subject, len(suite.cache.subject)
+    broken = suite.pgd.success[0]
     plain, failed, figure = int(broken.sum()), False, f"{n} images"
     details: dict[str, object] = {"plain": plain, "n": n}
     if subject.control is None and not plain:
@@ -130,8 +130,8 @@ def attack_validated(search: Search) -> Finding:
         return not_applicable("failing attack: planted masking is not seen", rule, sentence, source)
     if isinstance(subject.target, WhiteBox):
         # A power of two: the products are exact, and only what the scale does to the attack can differ.
-        hidden = search.cache.run(
-            search.plain, target=replace(subject.target, scale=1024.0), of="logits x 1024"
+        hidden = suite.cache.run(
+            suite.plain, target=replace(subject.target, scale=1024.0), of="logits x 1024"
         ).success[0]
         sharp, lost, won = int(hidden.sum()), int((broken & ~hidden).sum()), int((hidden & ~broken).sum())
         failed = lost - won > max(1, 0.01 * n) and mcnemar(lost, won) < SURE
@@ -139,9 +139,9 @@ def attack_validated(search: Search) -> Finding:
         details["hidden"] = sharp
     if subject.control is not None:
         name, control = subject.control
-        far = 0.1 if search.cache.plan.threat.norm == "linf" else search.epsilon * 10
+        far = 0.1 if suite.cache.plan.threat.norm == "linf" else suite.epsilon * 10
         left = int(
-            (~search.cache.run(search.plain, [far], target=control, of=f"control {name}").success[0]).sum()
+            (~suite.cache.run(suite.plain, [far], target=control, of=f"control {name}").success[0]).sum()
         )
         failed |= left > 0.05 * n
         figure += f"; {share(left, n)} of the control left at {far:.3g}"
@@ -160,11 +160,11 @@ def attack_validated(search: Search) -> Finding:
     )
 
 
-def _more(search: Search, name: str, rule: str, source: str, result: object, what: str) -> Finding:
-    if (skipped := without_gradient(search, name, rule, source)) is not None:
+def _more(suite: AttackSuite, name: str, rule: str, source: str, result: object, what: str) -> Finding:
+    if (skipped := without_gradient(suite, name, rule, source)) is not None:
         return skipped
     assert callable(result)
-    before, after = broken_images(search, search.pgd), broken_images(search, result())
+    before, after = broken_images(suite, suite.pgd), broken_images(suite, result())
     n = len(before)
     gain = (int(after.sum()) - int(before.sum())) / n
     failed = gain * n > max(1, 0.01 * n)

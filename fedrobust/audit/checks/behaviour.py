@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from fedrobust.audit.attack_suite import AttackSuite
 from fedrobust.audit.checks.skipped import without_images
 from fedrobust.audit.collapse import FEWEST, FEWEST_OF_A_CLASS, serious, signs_of_collapse, too_few
 from fedrobust.audit.finding import Finding, Weight, outcome_of
 from fedrobust.audit.lead import Lead
-from fedrobust.audit.search import Search
 
 KEPT = 2 / 3
 """Share of its lead over a constant classifier that a robust model keeps under attack.
@@ -16,9 +16,9 @@ has to lie above it for "robust", and below it for "not robust".
 """
 
 
-def enough_images(search: Search) -> Finding:
+def enough_images(suite: AttackSuite) -> Finding:
     """There are images enough, of more than one class."""
-    labels = search.cache.subject.labels
+    labels = suite.cache.subject.labels
     reason = too_few(labels)
     return Finding(
         "too few images",
@@ -34,17 +34,17 @@ def enough_images(search: Search) -> Finding:
     )
 
 
-def collapse_clean(search: Search) -> Finding:
+def collapse_clean(suite: AttackSuite) -> Finding:
     """The model knows more than the most frequent class."""
     rule = (
         "no class is over 95 % of the answers; the intervals of balanced accuracy and Matthews' correlation lie above "
         "those of a constant classifier"
     )
     if (
-        skipped := without_images(search, "collapsed classifier: clean images", rule, Weight.DEGENERATE)
+        skipped := without_images(suite, "collapsed classifier: clean images", rule, Weight.DEGENERATE)
     ) is not None:
         return skipped
-    signs = serious(signs_of_collapse(search.cache.subject.labels, search.cache.clean))
+    signs = serious(signs_of_collapse(suite.cache.subject.labels, suite.cache.clean))
     return Finding(
         "collapsed classifier: clean images",
         outcome_of(signs),
@@ -60,19 +60,19 @@ def collapse_clean(search: Search) -> Finding:
     )
 
 
-def collapse_attacked(search: Search) -> Finding:
+def collapse_attacked(suite: AttackSuite) -> Finding:
     """Under the worst attack the model still knows more than the most frequent class."""
     rule = (
         "under the worst case of all attacks: no class is over 95 % of the answers; the intervals of accuracy (where "
         "the clean one does), balanced accuracy and Matthews' correlation lie above those of a constant classifier"
     )
     if (
-        skipped := without_images(search, "collapsed classifier: under attack", rule, Weight.NOT_ROBUST)
+        skipped := without_images(suite, "collapsed classifier: under attack", rule, Weight.NOT_ROBUST)
     ) is not None:
         return skipped
-    labels = search.cache.subject.labels
-    before = signs_of_collapse(labels, search.cache.clean)
-    signs = signs_of_collapse(labels, search.worst_logits)
+    labels = suite.cache.subject.labels
+    before = signs_of_collapse(labels, suite.cache.clean)
+    signs = signs_of_collapse(labels, suite.worst_logits)
     if before != serious(before):
         # Its accuracy was not above the majority rate before the attack, either: that is not the attack's doing.
         signs = serious(signs)
@@ -90,7 +90,7 @@ def collapse_attacked(search: Search) -> Finding:
     )
 
 
-def keeps_its_lead(search: Search) -> Finding:
+def keeps_its_lead(suite: AttackSuite) -> Finding:
     """The model keeps at least two thirds of its lead over a constant classifier."""
     rule = (
         "under the worst case of all attacks at least two thirds of the lead in balanced accuracy over a constant "
@@ -98,12 +98,12 @@ def keeps_its_lead(search: Search) -> Finding:
     )
     if (
         skipped := without_images(
-            search, "robust accuracy above the constant classifier", rule, Weight.NOT_ROBUST
+            suite, "robust accuracy above the constant classifier", rule, Weight.NOT_ROBUST
         )
     ) is not None:
         return skipped
-    subject, n = search.cache.subject, len(search.cache.subject)
-    lead = Lead.of(subject.labels, search.cache.right, search.standing)
+    subject, n = suite.cache.subject, len(suite.cache.subject)
+    lead = Lead.of(subject.labels, suite.cache.right, suite.standing)
     low, high = lead.interval
     undecided = low < KEPT <= high
     return Finding(

@@ -4,20 +4,20 @@ from typing import Any
 
 import numpy as np
 
+from fedrobust.audit.attack_suite import AttackSuite
 from fedrobust.audit.checks.skipped import not_applicable
 from fedrobust.audit.finding import Finding, Weight, outcome_of, share
 from fedrobust.audit.mcnemar import SURE, mcnemar
-from fedrobust.audit.search import Search
 from fedrobust.evasion import StraightThrough, Transfer
 
 
-def control(search: Search) -> Finding:
+def control(suite: AttackSuite) -> Finding:
     """The defence does better than the same model without it."""
     rule = (
         "more images stand than of the same architecture without the defence, attacked alike (McNemar, 5 %)"
     )
     source = "Carlini et al. (2019), arXiv:1902.06705"
-    subject = search.cache.subject
+    subject = suite.cache.subject
     if subject.control is None:
         return not_applicable(
             "control: no better than the undefended model",
@@ -25,12 +25,12 @@ def control(search: Search) -> Finding:
             "No undefended twin was given: whether the defence is what helps cannot be said.",
             source,
         )
-    if not search.cache.differentiable:
+    if not suite.cache.differentiable:
         sentence = "The model has no gradient to attack by, its control has: they cannot be attacked alike."
         return not_applicable("control: no better than the undefended model", rule, sentence, source)
     name, target = subject.control
-    stands, n = ~search.pgd.success[0], len(subject)
-    theirs = ~search.cache.run(search.plain, target=target, of=f"control {name}").success[0]
+    stands, n = ~suite.pgd.success[0], len(subject)
+    theirs = ~suite.cache.run(suite.plain, target=target, of=f"control {name}").success[0]
     only_here, only_there = int((stands & ~theirs).sum()), int((theirs & ~stands).sum())
     failed = mcnemar(only_here, only_there) >= SURE
     return Finding(
@@ -47,34 +47,32 @@ def control(search: Search) -> Finding:
     )
 
 
-def int8_twin(search: Search) -> Finding:
+def int8_twin(suite: AttackSuite) -> Finding:
     """The exported file is not more robust than the model it came from."""
-    subject, n = search.cache.subject, len(search.cache.subject)
+    subject, n = suite.cache.subject, len(suite.cache.subject)
     rule = "under no single attack is the int8 file more robust than the float model by over 2 points"
     source = "Bernhard et al. (2019), arXiv:1909.12741"
     if subject.edge is None:
         sentence = "No exported file was given."
         return not_applicable("int8 twin", rule, sentence, source, Weight.REPORT)
-    if not search.cache.differentiable:
+    if not suite.cache.differentiable:
         sentence = "The model has no gradient, so that nothing guides an attack on its exported file."
         return not_applicable("int8 twin", rule, sentence, source, Weight.REPORT)
     name, edge = subject.edge
-    queries = min(300, search.cache.plan.queries)
+    queries = min(300, suite.cache.plan.queries)
     through = StraightThrough(edge, subject.target)
     runs: dict[str, Any] = {
-        "float transfer": search.cache.run(
-            Transfer(surrogate=subject.target), target=edge, of=f"int8 {name}"
+        "float transfer": suite.cache.run(Transfer(surrogate=subject.target), target=edge, of=f"int8 {name}"),
+        "straight-through PGD": suite.cache.run(
+            suite.plain, target=through, of=f"int8 {name}, straight through"
         ),
-        "straight-through PGD": search.cache.run(
-            search.plain, target=through, of=f"int8 {name}, straight through"
-        ),
-        "Square": search.cache.run(f"square(queries={queries})", target=edge, of=f"int8 {name}"),
+        "Square": suite.cache.run(f"square(queries={queries})", target=edge, of=f"int8 {name}"),
     }
     right = {attack: int((~result.success[0]).sum()) for attack, result in runs.items()}
     stands = np.all([~result.success[0] for result in runs.values()], axis=0)
     float_right = {
-        "straight-through PGD": int((~search.pgd.success[0]).sum()),
-        "Square": int((~search.cache.run(f"square(queries={queries})").success[0]).sum()),
+        "straight-through PGD": int((~suite.pgd.success[0]).sum()),
+        "Square": int((~suite.cache.run(f"square(queries={queries})").success[0]).sum()),
     }
     gains = {attack: (right[attack] - float_right[attack]) / n for attack in float_right}
     failed = max(gains.values()) > 0.02

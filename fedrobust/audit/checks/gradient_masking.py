@@ -2,27 +2,27 @@
 
 import numpy as np
 
+from fedrobust.audit.attack_suite import AttackSuite, broken_images
 from fedrobust.audit.checks.skipped import not_applicable, not_made, without_gradient
 from fedrobust.audit.finding import Finding, Outcome, Weight, outcome_of, share
 from fedrobust.audit.mcnemar import SURE, mcnemar
 from fedrobust.audit.result import Result
-from fedrobust.audit.search import Search, broken_images
 
 ALLOWED = 0.005
 """Share of the images that attacks without the model's gradient may break on top: searches have luck, too."""
 
 
-def loss_swap(search: Search) -> Finding:
+def loss_swap(suite: AttackSuite) -> Finding:
     """PGD finds no more with the margin than with cross-entropy."""
     rule = (
         "PGD on the margin breaks at most 1 point more than on cross-entropy, or no more than chance explains"
     )
     source = "Carlini and Wagner (2016), arXiv:1608.04644"
     if (
-        skipped := without_gradient(search, "gradient masking: another loss breaks more", rule, source)
+        skipped := without_gradient(suite, "gradient masking: another loss breaks more", rule, source)
     ) is not None:
         return skipped
-    by_entropy, by_margin = broken_images(search, search.textbook), broken_images(search, search.margin)
+    by_entropy, by_margin = broken_images(suite, suite.textbook), broken_images(suite, suite.margin)
     only_margin, only_entropy = int((by_margin & ~by_entropy).sum()), int((by_entropy & ~by_margin).sum())
     n = len(by_margin)
     gain = (only_margin - only_entropy) / n
@@ -42,16 +42,16 @@ def loss_swap(search: Search) -> Finding:
     )
 
 
-def iterative_beats_single_step(search: Search) -> Finding:
+def iterative_beats_single_step(suite: AttackSuite) -> Finding:
     """What one step breaks, many steps break too."""
     rule = "at most 1 % of the images are broken by FGSM and not by PGD"
     source = "Athalye et al. (2018), arXiv:1802.00420; Carlini et al. (2019), arXiv:1902.06705"
     if (
-        skipped := without_gradient(search, "gradient masking: single step beats iterations", rule, source)
+        skipped := without_gradient(suite, "gradient masking: single step beats iterations", rule, source)
     ) is not None:
         return skipped
-    single = broken_images(search, search.single_step)
-    many = broken_images(search, search.pgd) | broken_images(search, search.longer)
+    single = broken_images(suite, suite.single_step)
+    many = broken_images(suite, suite.pgd) | broken_images(suite, suite.longer)
     n, lost = len(single), int((single & ~many).sum())
     failed = lost > max(1, 0.01 * n)
     return Finding(
@@ -68,19 +68,19 @@ def iterative_beats_single_step(search: Search) -> Finding:
     )
 
 
-def substitute_gradients(search: Search) -> Finding:
+def substitute_gradients(suite: AttackSuite) -> Finding:
     """What is rounded, stopped or saturated hides nothing."""
     rule = "PGD along substitute gradients breaks at most 0.5 points of what the model's own gradients left"
     source = "Athalye et al. (2018), arXiv:1802.00420, section 4.1 (BPDA)"
     check = "gradient masking: BPDA breaks more"
-    if search.cache.substituted is None:
+    if suite.cache.substituted is None:
         sentence = "No operation of the model rounds, stops or saturates, as far as its graph can be read."
         return not_applicable(check, rule, sentence, source)
-    kinds = ", ".join(search.cache.substituted[1])
+    kinds = ", ".join(suite.cache.substituted[1])
     return _adds(
-        search,
+        suite,
         check,
-        search.substituted,
+        suite.substituted,
         rule,
         source,
         f"Behind {kinds} lie gradients that break more than those that the model shows: it masks them.",
@@ -88,20 +88,20 @@ def substitute_gradients(search: Search) -> Finding:
     )
 
 
-def below_the_head(search: Search) -> Finding:
+def below_the_head(suite: AttackSuite) -> Finding:
     """The last layers pass on the gradients of the layers below them."""
     rule = "PGD along read-outs of hidden layers, fitted on clean images, breaks at most 0.5 points on top"
     source = "Carlini and Wagner (2016), arXiv:1608.04644; Tramer et al. (2020), arXiv:2002.08347"
     check = "gradient masking: hidden layers break more"
-    if search.cache.plan.effort == "quick":
+    if suite.cache.plan.effort == "quick":
         return not_made(check, rule, source)
-    if not search.below:
+    if not suite.below:
         sentence = "No hidden layer was found whose gradient leads elsewhere than the model's."
         return Finding(check, Outcome.PASSED, Weight.NOT_PROVEN, "no such layer", rule, sentence, source, {})
     return _adds(
-        search,
+        suite,
         check,
-        search.below,
+        suite.below,
         rule,
         source,
         "Hidden layers show the way to adversaries that the model's own gradient does not: its head masks them.",
@@ -109,21 +109,21 @@ def below_the_head(search: Search) -> Finding:
     )
 
 
-def smoothed_gradients(search: Search) -> Finding:
+def smoothed_gradients(suite: AttackSuite) -> Finding:
     """The gradient at one point is no noise that a mean would see through."""
     rule = "PGD along gradients averaged around each image breaks at most 0.5 points on top"
     source = (
         "Athalye et al. (2018), arXiv:1802.00420, section 4.2 (EOT); Smilkov et al. (2017), arXiv:1706.03825"
     )
     check = "obfuscated gradients: smoothing breaks more"
-    if search.cache.plan.effort == "quick":
+    if suite.cache.plan.effort == "quick":
         return not_made(check, rule, source)
-    if (skipped := without_gradient(search, check, rule, source)) is not None:
+    if (skipped := without_gradient(suite, check, rule, source)) is not None:
         return skipped
     return _adds(
-        search,
+        suite,
         check,
-        search.smoothed,
+        suite.smoothed,
         rule,
         source,
         "Gradients averaged over a neighbourhood break more than those at one point: these are noise or ripples.",
@@ -131,12 +131,12 @@ def smoothed_gradients(search: Search) -> Finding:
     )
 
 
-def black_box(search: Search) -> Finding:
+def black_box(suite: AttackSuite) -> Finding:
     """Attacks that only ask find nothing that attacks by gradient did not."""
     return _adds(
-        search,
+        suite,
         "gradient masking: black-box beats white-box",
-        search.black_box,
+        suite.black_box,
         "what only asks (noise, radii, Square; above the quick effort also decision-based and estimated gradients) "
         "breaks at most 0.5 points of what gradients left standing",
         "Croce and Hein (2020), AutoAttack's flags; Carlini et al. (2019), arXiv:1902.06705",
@@ -145,7 +145,7 @@ def black_box(search: Search) -> Finding:
     )
 
 
-def transfer(search: Search) -> Finding:
+def transfer(suite: AttackSuite) -> Finding:
     """Adversaries of other models find nothing that attacks by gradient did not."""
     rule = (
         "adversaries of a copy learnt from answers, and of other models, break at most 0.5 points of what "
@@ -153,12 +153,12 @@ def transfer(search: Search) -> Finding:
     )
     source = "Papernot et al. (2016), arXiv:1602.02697; Carlini et al. (2019), arXiv:1902.06705"
     check = "gradient masking: transfer beats white-box"
-    if not search.transferred:
+    if not suite.transferred:
         return not_made(check, rule, source)
     return _adds(
-        search,
+        suite,
         check,
-        search.transferred,
+        suite.transferred,
         rule,
         source,
         "Somebody who never saw the model breaks what we could not: its gradients are masked.",
@@ -166,15 +166,15 @@ def transfer(search: Search) -> Finding:
     )
 
 
-def label_leaking(search: Search) -> Finding:
+def label_leaking(suite: AttackSuite) -> Finding:
     """Attacked images are not easier than clean ones."""
     rule = "accuracy under FGSM is at no epsilon above the clean one (McNemar, 5 %)"
     source = "Kurakin et al. (2016), arXiv:1611.01236, section 4.1"
-    if (skipped := without_gradient(search, "label leaking: attacked beats clean", rule, source)) is not None:
+    if (skipped := without_gradient(suite, "label leaking: attacked beats clean", rule, source)) is not None:
         return skipped
-    right = search.cache.right
+    right = suite.cache.right
     rises = []
-    for epsilon, success in zip(search.single_step.epsilons, search.single_step.success, strict=True):
+    for epsilon, success in zip(suite.single_step.epsilons, suite.single_step.success, strict=True):
         gained, lost = int((~success & ~right).sum()), int((success & right).sum())
         if gained > lost and mcnemar(gained, lost) < SURE:
             rises.append(f"{epsilon:.4g} ({gained - lost:+d} images)")
@@ -193,13 +193,13 @@ def label_leaking(search: Search) -> Finding:
 
 
 def _adds(
-    search: Search, check: str, results: list[Result], rule: str, source: str, bad: str, good: str
+    suite: AttackSuite, check: str, results: list[Result], rule: str, source: str, bad: str, good: str
 ) -> Finding:
     """Return whether attacks that do not follow the model's gradients broke what those that do left standing."""
-    n, counts = len(search.cache.subject), {}
+    n, counts = len(suite.cache.subject), {}
     for result in results:
-        counts[result.name] = int(broken_images(search, result)[result.rows].sum()) if len(result.rows) else 0
-    total = int(np.any([broken_images(search, result) for result in results], axis=0).sum()) if results else 0
+        counts[result.name] = int(broken_images(suite, result)[result.rows].sum()) if len(result.rows) else 0
+    total = int(np.any([broken_images(suite, result) for result in results], axis=0).sum()) if results else 0
     failed = total > ALLOWED * n
     return Finding(
         check,

@@ -2,15 +2,15 @@
 
 import numpy as np
 
+from fedrobust.audit.attack_suite import AttackSuite
 from fedrobust.audit.checks.skipped import not_applicable
 from fedrobust.audit.finding import Finding, Outcome, Weight, outcome_of, share
-from fedrobust.audit.search import Search
 
 
-def unseen_attack(search: Search) -> Finding:
+def unseen_attack(suite: AttackSuite) -> Finding:
     """At least one attack was made that the training did not use."""
-    used = search.cache.subject.trained_on
-    run = [result.name for result in search.attacks if len(result.rows)]
+    used = suite.cache.subject.trained_on
+    run = [result.name for result in suite.attacks if len(result.rows)]
     unseen = [name for name in run if not any(name.startswith(one) for one in used)]
     return Finding(
         "unseen attack: only the training attack was made",
@@ -22,15 +22,15 @@ def unseen_attack(search: Search) -> Finding:
         if unseen
         else "The model was only tried with what it was trained on.",
         "Carlini et al. (2019), arXiv:1902.06705",
-        {"unseen": unseen, "n": len(search.cache.subject)},
+        {"unseen": unseen, "n": len(suite.cache.subject)},
     )
 
 
-def realisable(search: Search) -> Finding:
+def realisable(suite: AttackSuite) -> Finding:
     """How much of the attack fits into an 8-bit image."""
-    plan, n = search.cache.plan, len(search.cache.subject)
+    plan, n = suite.cache.plan, len(suite.cache.subject)
     rule = "reported: the accuracy under PGD with floats and with 8-bit images"
-    if plan.threat.space != "native" or plan.threat.bits or not search.cache.differentiable:
+    if plan.threat.space != "native" or plan.threat.bits or not suite.cache.differentiable:
         return not_applicable(
             "not realisable: 8-bit images break less",
             rule,
@@ -40,7 +40,7 @@ def realisable(search: Search) -> Finding:
             "this project",
             Weight.REPORT,
         )
-    floats, stored = int(search.pgd.success[0].sum()), int(search.eight_bit().success[0].sum())
+    floats, stored = int(suite.pgd.success[0].sum()), int(suite.eight_bit().success[0].sum())
     unfit = plan.threat.norm == "linf" and plan.value < 1 / 255
     gap = (floats - stored) / n
     return Finding(
@@ -57,9 +57,9 @@ def realisable(search: Search) -> Finding:
     )
 
 
-def split_and_n(search: Search) -> Finding:
+def split_and_n(suite: AttackSuite) -> Finding:
     """The figures are about the whole official test set."""
-    subject = search.cache.subject
+    subject = suite.cache.subject
     official, n, split = subject.data.get("official"), len(subject), subject.data.get("split", "test")
     seen = split != "test"
     failed = seen or (official is not None and n != official)
@@ -82,9 +82,9 @@ def split_and_n(search: Search) -> Finding:
     )
 
 
-def catastrophic_overfitting(search: Search) -> Finding:
+def catastrophic_overfitting(suite: AttackSuite) -> Finding:
     """Robustness did not suddenly go away in training."""
-    history = search.cache.subject.history
+    history = suite.cache.subject.history
     rule = "accuracy under PGD-5 falls by at most 20 points from one round to the next"
     source = "Wong et al. (2020), arXiv:2001.03994"
     if len(history) < 2:

@@ -1,8 +1,8 @@
 """Findings of checks that were left out, with the reason."""
 
+from fedrobust.audit.attack_suite import AttackSuite
 from fedrobust.audit.collapse import too_few
 from fedrobust.audit.finding import Finding, Outcome, Weight
-from fedrobust.audit.search import Search
 
 
 def not_applicable(
@@ -18,17 +18,17 @@ def not_made(check: str, rule: str, source: str) -> Finding:
     return Finding(check, Outcome.NOT_MADE, Weight.NOT_PROVEN, "-", rule, sentence, source, {})
 
 
-def without_gradient(search: Search, check: str, rule: str, source: str) -> Finding | None:
+def without_gradient(suite: AttackSuite, check: str, rule: str, source: str) -> Finding | None:
     """Return the finding of a check that compares attacks by gradient, where the model has none; else None."""
-    if search.cache.differentiable:
+    if suite.cache.differentiable:
         return None
     sentence = "The model has no gradient to attack by: see vanishing gradient."
     return not_applicable(check, rule, sentence, source)
 
 
-def without_images(search: Search, check: str, rule: str, weight: Weight) -> Finding | None:
+def without_images(suite: AttackSuite, check: str, rule: str, weight: Weight) -> Finding | None:
     """Return the finding of a check that concludes from images, where there are too few of them; else None."""
-    if not too_few(search.cache.subject.labels):
+    if not too_few(suite.cache.subject.labels):
         return None
     return not_applicable(
         check, rule, "There are too few images to conclude anything.", "this project", weight

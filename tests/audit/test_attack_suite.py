@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fedrobust.audit import Plan
+from fedrobust.audit.attack_suite import AttackSuite
 from fedrobust.audit.result import Result
-from fedrobust.audit.search import Search
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion import Threat
 from tests.audit.made_up import EPSILON, result
@@ -26,7 +26,7 @@ def attack(*gaps, epsilons=(EPSILON,), rows=(0, 1, 2, 3), name="attack") -> Resu
     return Result(name, epsilons, np.array(rows), answers[..., 1] > 0, answers, 1.0, 1.0, 1.0)
 
 
-def searched(clean=(-4.0, -4.0, -4.0, -4.0), right=(True, True, True, True), **plan) -> Search:
+def searched(clean=(-4.0, -4.0, -4.0, -4.0), right=(True, True, True, True), **plan) -> AttackSuite:
     asked = []
 
     def run(spec, epsilons=None, **settings):
@@ -41,7 +41,7 @@ def searched(clean=(-4.0, -4.0, -4.0, -4.0), right=(True, True, True, True), **p
         run=run,
         asked=asked,
     )
-    return Search(evidence)
+    return AttackSuite(evidence)
 
 
 def test_the_first_break_counts_and_else_the_nearest_to_one():

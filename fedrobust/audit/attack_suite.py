@@ -15,7 +15,7 @@ NOBODY = "standing"
 
 
 @dataclass(frozen=True, eq=False)
-class Search:
+class AttackSuite:
     """Every attack that an audit runs within its threat, and the worst case over them.
 
     Attributes:
@@ -242,6 +242,6 @@ class Search:
         return standing
 
 
-def broken_images(search: Search, result: Result) -> NDArray[np.bool_]:
-    """Return which of all images of a search one of its attacks broke at the verdict's epsilon, (n,)."""
-    return result.broken(search.epsilon, len(search.cache.subject))
+def broken_images(suite: AttackSuite, result: Result) -> NDArray[np.bool_]:
+    """Return which of all images one of a suite's attacks broke at the verdict's epsilon, (n,)."""
+    return result.broken(suite.epsilon, len(suite.cache.subject))
