@@ -741,6 +741,26 @@ def test_what_a_gradient_does_wrong_is_said(gradient, message):
     assert str(refused.value).startswith(message)
 
 
+@pytest.mark.parametrize(("format", "width"), [(UNIT, 1), (BYTES, 255), (InputFormat(-1.0, 1.0), 2)])
+@pytest.mark.parametrize("order", [(), (1, 0)])
+def test_a_functions_gradient_is_by_the_images_in_unit_range(format, width, order):
+    """The score of class 1 is the sum of what the function is given: each pixel's margin rises by twice the range."""
+
+    def back(images, vectors):
+        return (vectors[:, 1] - vectors[:, 0])[:, None, None, None] * np.ones_like(images)
+
+    target = Predictor.of(plain, SHAPE, 2, back, Interface(input=format, labels=order), batch_size=2)
+    images = np.random.default_rng(0).random((5, *SHAPE)).astype(np.float32)
+    labels = np.array([0, 1, 0, 1, 1], np.int32)
+    seen = target.gradient(images, labels, "margin")
+    own = labels if not order else 1 - labels
+    towards = np.where(own == 0, 2.0 * width, -2.0 * width)[:, None, None, None]
+    np.testing.assert_allclose(seen.gradients, towards * np.ones_like(images), rtol=1e-5)
+    np.testing.assert_allclose(seen.logits, target.logits(images), rtol=1e-5)
+    gaps = seen.logits[np.arange(5), 1 - labels] - seen.logits[np.arange(5), labels]
+    np.testing.assert_allclose(seen.losses, gaps, rtol=1e-5)
+
+
 def test_rounding_has_a_substitute_gradient():
     """The logits are rounded: their own gradient is zero, the substitute's that of what is rounded."""
     weights = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
