@@ -20,6 +20,7 @@ import sys
 import time
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from machine import write
@@ -52,7 +53,8 @@ def main() -> None:
     parser.add_argument("--cell", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.cell:
-        print(json.dumps(cell(*options.cell, options)))
+        library, rule = options.cell
+        print(json.dumps(cell(library, rule, options)))
         return
     cells = [("fedrobust", rule) for rule in OURS]
     cells += [("fedrobust", f"{before} written out") for before in BEFORE]
@@ -126,8 +128,11 @@ def ours(rule: str, options: argparse.Namespace):
 def byzfl(rule: str, options: argparse.Namespace):
     for name in [name for name in sys.modules if name.split(".")[0] in ("byzfl", "torch")]:
         del sys.modules[name]
-    root = Path(importlib.util.find_spec("byzfl").origin).parent
-    torch = types.ModuleType("torch")
+    found = importlib.util.find_spec("byzfl")
+    assert found is not None
+    assert found.origin is not None
+    root = Path(found.origin).parent
+    torch: Any = types.ModuleType("torch")
     torch.Tensor, torch.linalg = type("Tensor", (), {}), types.ModuleType("torch.linalg")
     sys.modules.update({"torch": torch, "torch.linalg": torch.linalg})
     for package in ("byzfl", "byzfl.utils", "byzfl.aggregators"):

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 os.environ.update(FLWR_TELEMETRY_ENABLED="0", RAY_DEDUP_LOGS="0", TF_CPP_MIN_LOG_LEVEL="3")
@@ -115,9 +116,7 @@ def ours(engine: str) -> list[dict[str, object]]:
         with started as grid:
             for name, (clients, numbers) in SIZES.items():
                 for summed in (False, True):
-                    seconds = timed(
-                        lambda round, c=clients, n=numbers, s=summed: carried(grid, c, n, round, s)
-                    )
+                    seconds = timed(partial(carried, grid, clients, numbers, summed=summed))
                     what = f"fedrobust, {engine}, {whose}" + (", summed" if summed else "")
                     rows.append({"messages": name, "carrier": what, "seconds": seconds, "clients": clients})
     return rows

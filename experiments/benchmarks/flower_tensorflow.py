@@ -56,14 +56,15 @@ client = ClientApp()
 
 @client.train()
 def train(message: Message, context: Context) -> Message:
+    partition = int(context.node_config["partition-id"])
     if MODE == "rebuild":
         import keras
 
         keras.backend.clear_session()
-        model, (images, labels) = load_model(), load_data(context.node_config["partition-id"])
+        model, (images, labels) = load_model(), load_data(partition)
     else:
-        model, (images, labels) = cached_model(), cached_data(context.node_config["partition-id"])
-    model.set_weights(message.content["arrays"].to_numpy_ndarrays())
+        model, (images, labels) = cached_model(), cached_data(partition)
+    model.set_weights(message.content.array_records["arrays"].to_numpy_ndarrays())
     history = model.fit(images, labels, epochs=1, batch_size=32, verbose=0)
     metrics = MetricRecord({"num-examples": len(labels), "loss": history.history["loss"][-1]})
     record = RecordDict({"arrays": ArrayRecord(model.get_weights()), "metrics": metrics})
@@ -104,7 +105,7 @@ if __name__ == "__main__":
         num_supernodes=CLIENTS,
         backend_config={
             "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
-            "init_args": {"num_cpus": os.cpu_count()},
+            "init_args": {"num_cpus": os.cpu_count() or 1},
         },
     )
     print(f"seconds {time.perf_counter() - started:.1f}", flush=True)

@@ -257,7 +257,9 @@ def _code(path: Path, tree: ast.Module) -> list[tuple[int, str]]:
     for node in ast.walk(tree):
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         is_face = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
-        if is_text or is_face or isinstance(node, ast.Import | ast.ImportFrom):
+        if isinstance(node, ast.stmt) and (
+            is_text or is_face or isinstance(node, ast.Import | ast.ImportFrom)
+        ):
             left_out |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     lines = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
     return [

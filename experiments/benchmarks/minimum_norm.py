@@ -57,6 +57,7 @@ def main() -> None:
     for name in OURS[arguments.norm]:
         began = time.perf_counter()
         done = attack(target, images, labels, name, threat, epsilons)
+        assert done.images is not None
         # An attack within epsilon has an image for each; one that minimises has the same for all that hold it.
         distance = np.min([judged(found) for found in done.images], axis=0)
         show(name, distance, time.perf_counter() - began, arguments.norm)

@@ -50,6 +50,7 @@ def main(folder: Path) -> None:
     for name, model in models.items():
         points.append({"model": name, "epsilon": 0.0, "pneumonia": round(float(clean[name][chosen]), 4)})
         done = attack(model.target, image, label, "fgsm", Threat(), list(EPSILONS), 0, nested=False)
+        assert done.images is not None
         for epsilon, logits, moved in zip(EPSILONS, done.logits, done.images, strict=True):
             value = round(float(probability(logits)[0]), 4)
             points.append({"model": name, "epsilon": round(epsilon, 6), "pneumonia": value})

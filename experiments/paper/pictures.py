@@ -204,7 +204,11 @@ def federation_picture(records: Iterable[Record], path: Path) -> None:
             rows.append({**at, "series": what, "mean": mean, "low": min(values), "high": max(values)})
             rows.append({**at, "series": "constant classifier", "mean": constant / n})
     colour = {"field": "series", "type": "nominal", "scale": scale(rows)}
-    x = {"field": "levels", "type": "quantitative", "title": "epsilon in grey levels (of 255)"}
+    x: dict[str, Any] = {
+        "field": "levels",
+        "type": "quantitative",
+        "title": "epsilon in grey levels (of 255)",
+    }
     x["scale"], x["axis"] = {"type": "sqrt"}, {"values": [0, 0.5, 1, 2, 4, 8], "format": "~g"}
     y = {"type": "quantitative", "title": "accuracy under FGSM", "axis": {"format": "%"}}
     y["scale"] = {"domain": [0, 1]}

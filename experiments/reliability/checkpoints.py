@@ -32,7 +32,7 @@ def checkpoint(round: int) -> Checkpoint:
         Weights(draw.standard_normal(500).astype(np.float32), draw.random(60).astype(np.float32))
         for _ in range(2)
     )
-    memory = {
+    memory: dict[str, np.ndarray] = {
         "rule/partitions": np.arange(10),
         "rule/last": draw.standard_normal((10, 20)),
         "optimizer/mean": draw.standard_normal(500).astype(np.float32),

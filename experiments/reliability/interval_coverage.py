@@ -185,15 +185,17 @@ def sample(
         name = {rarest: "recall, rarest class", "calibration error": "calibration error, calibrated"}.get(
             name, name
         )
+        assert found.interval is not None
         yield name, found.value, found.interval, found.few is not None
     right = logits.argmax(1) == labels
     for name, factor in FACTORS.items():
         if factor != 1.0:
-            found = calibration_error(right, confidence_of(logits * factor))
+            error = calibration_error(right, confidence_of(logits * factor))
+            assert error is not None
             yield (
                 f"calibration error, {name}",
-                found.value,
-                found.interval,
+                error.value,
+                error.interval,
                 few_to_calibrate(right) is not None,
             )
 

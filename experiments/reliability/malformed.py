@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
@@ -32,7 +33,7 @@ def honest_content(value: float, round: int) -> RecordDict:
 # -- Objects -----------------------------------------------------------------------------------------------------------
 
 
-def one(draw: Draw, *choices: object) -> object:
+def one(draw: Draw, *choices: Any) -> Any:
     """Return one of `choices`."""
     return choices[draw.integers(len(choices))]
 
@@ -72,7 +73,7 @@ def _raise(*_: object) -> object:
 SLY = type(
     "Sly", (), dict.fromkeys(("__str__", "__len__", "__iter__", "__eq__", "__getattr__", "__bool__"), _raise)
 )
-SLY_DICT = type(
+SLY_DICT: type[dict[Any, Any]] = type(
     "SlyDict", (dict,), dict.fromkeys(("items", "keys", "values", "__iter__", "__len__", "get"), _raise)
 )
 SLY_FLOAT = type(
@@ -182,6 +183,7 @@ def arrays(draw: Draw) -> object:
 
 def record(draw: Draw) -> object:
     """Return a record, or what stands where one should."""
+    found: ArrayRecord | MetricRecord
     match draw.integers(6):
         case 0:
             return ArrayRecord()
@@ -260,7 +262,9 @@ def hostile_object(draw: Draw, asked: Message) -> object:
         return reply
     if kind in (6, 7, 8):
         size = LAYOUT.parameters
-        content["weights"]["trainable"] = Array("float32", (size,), "numpy.ndarray", headers(draw))
+        content.array_records["weights"]["trainable"] = Array(
+            "float32", (size,), "numpy.ndarray", headers(draw)
+        )
         return reply
     if kind == 4:
         reply.__dict__[str(one(draw, "_metadata", "_content", "_error"))] = one(draw, SLY(), 3, "", [])
@@ -338,7 +342,7 @@ def deflated(message: Message, change: Change = lambda kind, body, children: bod
         head = {"dtype": array.dtype, "shape": array.shape, "stype": array.stype, "arraychunk_ids": [0]}
         return store("Array", json.dumps(head).encode(), [chunk.object_id], [chunk])
 
-    def record_tree(item: object) -> ObjectTree:
+    def record_tree(item: ArrayRecord | MetricRecord | ConfigRecord) -> ObjectTree:
         if not isinstance(item, ArrayRecord):
             return store(type(item).__name__, item.deflate().partition(b"\x00")[2], [], [])
         trees = {name: array_tree(array) for name, array in item.items()}

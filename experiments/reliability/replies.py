@@ -81,13 +81,20 @@ def generator(node: int, round: int) -> np.random.Generator:
 # -- Carriers ----------------------------------------------------------------------------------------------------------
 
 
+def round_of(message: Message) -> int:
+    """Return the round that a message asks to train in."""
+    round = message.content["config"]["round"]
+    assert isinstance(round, int)
+    return round
+
+
 def client_app() -> ClientApp:
     """Return an app whose hostile nodes return, or raise, malformed replies."""
     app = ClientApp()
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        round = int(message.content["config"]["round"])
+        round = round_of(message)
         node = context.node_id
         if not is_hostile(node, round):
             return Message(honest_content(value_of(node, round), 1), reply_to=message)
@@ -131,7 +138,7 @@ class Posted:
 
 def spoiled(draw: np.random.Generator, answer: Any, message: Message) -> Any:
     """Return the answer of a hostile node's worker, now and then with something else in its place."""
-    node, round = message.metadata.dst_node_id, int(message.content["config"]["round"])
+    node, round = message.metadata.dst_node_id, round_of(message)
     if not is_hostile(node, round) or generator(node, round).random() < 0.7:
         return answer
     envelope, state, values = answer

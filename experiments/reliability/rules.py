@@ -44,6 +44,7 @@ import numpy as np
 
 from fedrobust.aggregation import Cohort, Defence, InfeasibleError, Updates, defence
 from fedrobust.aggregation.contract import Tolerant
+from fedrobust.aggregation.rules.centred_clipping import CentredClipping
 
 RULES = [
     "median", "trimmed-mean", "meamed", "geometric-median", "geometric-median(weighted=True)", "krum", "multi-krum",
@@ -229,14 +230,15 @@ def bounds(case: Case, r: np.ndarray, start: np.ndarray, round: int):
         seen = stage(seen, cohort)
         stages.append(seen)
     x, bad = written(seen), spoiled(seen, case)
-    stage = case.defence.rule
-    f = stage.f if isinstance(stage, Tolerant) else int(bad.sum())
+    rule = case.defence.rule
+    f = rule.f if isinstance(rule, Tolerant) else int(bad.sum())
     yield from of_rule(case, r, x, np.flatnonzero(~bad)[: len(x) - f], f, start)
     k = kappa(case.rule, len(x), f)
     last = case.defence.before[-1:]
     name = type(last[0]).__name__ if last else ""
     if k is None or name not in ("NearestNeighbourMixing", "AdaptiveRobustClipping"):
         return
+    assert isinstance(last[0], Tolerant)
     x, bad = written(stages[-2]), spoiled(stages[-2], case)
     n, most = len(x), max(f, last[0].f)
     s = x[np.flatnonzero(~bad)[: n - most]]
@@ -274,7 +276,7 @@ def of_rule(case: Case, r: np.ndarray, x: np.ndarray, honest: np.ndarray, f: int
             2 * f / (n - f) if case.rule == "mda" else 1 + np.sqrt(max(1, n - f - 2) / max(1, n - 2 * f - 2))
         )
         yield length(r - m), factor * diameter + rest, "error in diameters"
-    if case.rule == "centred-clipping":
+    if isinstance(case.defence.rule, CentredClipping):
         farthest = float(lengths(s - start).max())
         yield length(r - start), (2**case.defence.rule.steps - 1) * farthest + rest, "moved too far"
     if case.rule in ("norm-clipping", "flame", "signguard"):
@@ -327,7 +329,7 @@ def spoiled(updates: Updates, case: Case) -> np.ndarray:
         if len(seen) != len(case.bad):
             break
     assert seen.mixture is not None
-    return seen.mixture[:, case.bad].any(1)
+    return np.asarray(seen.mixture[:, case.bad].any(1))
 
 
 def length(vector: np.ndarray) -> float:
