@@ -47,7 +47,7 @@ def declared(*groups: str) -> set[str]:
     wanted = list(settings["project"]["dependencies"])
     for group in groups:
         wanted += settings["dependency-groups"][group]
-    return {plain(re.match(r"[A-Za-z0-9._-]+", each)[0]) for each in wanted} | (
+    return {plain(re.findall(r"[A-Za-z0-9._-]+", each)[0]) for each in wanted} | (
         # Ray comes with the extra that is asked for by name.
         {"ray"} if any(each.startswith("flwr[simulation]") for each in wanted) else set()
     )
@@ -59,7 +59,7 @@ def test_every_dependency_is_imported():
     names = {
         plain(each) for name in used for each in packages_distributions().get(name.replace("-", "_"), [name])
     }
-    wanted = {plain(re.match(r"[A-Za-z0-9._-]+", each)[0]) for each in settings["project"]["dependencies"]}
+    wanted = {plain(re.findall(r"[A-Za-z0-9._-]+", each)[0]) for each in settings["project"]["dependencies"]}
     assert wanted - names == set()
 
 

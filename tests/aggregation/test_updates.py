@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fedrobust.aggregation import blocks
-from fedrobust.aggregation.updates import Updates, squared_distances
+from fedrobust.aggregation.distances import squared_distances
+from fedrobust.aggregation.updates import Updates
 
 
 def plain_squared(rows):

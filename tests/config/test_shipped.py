@@ -7,7 +7,8 @@ import pytest
 
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.config.shipped import shipped, study_path
-from fedrobust.data.search_path import DataError, weights_file
+from fedrobust.data.dataset import DataError
+from fedrobust.data.search_path import weights_file
 from fedrobust.sweeps.sweep import Sweep
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,9 @@ def labels(draw):
 
 
 def drawn(labels, clients=50, **settings) -> Drawing:
-    return partition(labels, clients, "draw", **{"alpha": 0.5, "images_per_client": 30, **settings})
+    made = partition(labels, clients, "draw", **{"alpha": 0.5, "images_per_client": 30, **settings})
+    assert isinstance(made, Drawing)
+    return made
 
 
 def test_a_client_draws_the_same_whoever_else_there_is(labels):

@@ -38,7 +38,7 @@ def write(path, draw, **changes):
     np.savez_compressed(path, **{**arrays, **changes})
 
 
-def is_mapped(array: np.ndarray) -> bool:
+def is_mapped(array: np.ndarray | None) -> bool:
     while array is not None and not isinstance(array, np.memmap):
         array = array.base
     return isinstance(array, np.memmap)

@@ -10,7 +10,8 @@ import pytest
 import tomli_w
 from flwr.cli.build import build_fab_from_disk
 
-from fedrobust.deployment.bundle import COMPONENTS, PACKAGES, ForeignAppError, check_app, installed_files
+from fedrobust.apps import PACKAGES
+from fedrobust.deployment.bundle import COMPONENTS, ForeignAppError, check_app, installed_files
 
 PROJECT = Path(__file__).parents[2]
 

@@ -323,7 +323,7 @@ def study(folder: Path, **settings: Any) -> dict[str, Any]:
         for name in ("result.json", "card.json", "partition.json")
         if (path / name).exists()
     }
-    digests = {"examples.npz": _arrays(path / "examples.npz")}
+    digests: dict[str, Any] = {"examples.npz": _arrays(path / "examples.npz")}
     digests |= {file.name: digest(file.read_bytes()) for file in sorted(path.glob("*.tflite"))}
     return {
         **documents,

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -27,7 +28,7 @@ from fedrobust.study import Study
 pytestmark = pytest.mark.slow
 
 STAND_INS = 'scp() { cp "$HOME/${1#*:}" "$2"; }; ssh() { echo "ssh $*"; }; set -e\n'
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "data": {"samples": 200},
     "federation": {"clients": 2, "rounds": 2, "min-replies": 0.5},
     "evaluation": {"epsilons": "[0.005]", "examples": 0, "every": 2},

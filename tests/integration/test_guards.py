@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def study(tmp_path, **settings) -> Experiment:
     return Experiment.quickstart(**{**SETTINGS, "output__dir": str(tmp_path / "run"), **settings})
 
 
-BEHAVIOUR = {}
+BEHAVIOUR: dict[tuple[int, int], Any] = {}
 """(round, partition) -> what is done to the reply; None for an error."""
 
 misled = ClientApp()
@@ -62,7 +63,7 @@ def train(message: Message, context: Context) -> Message:
     reply = honest(message, context)
     if change is None:
         raise OSError("no power")
-    record = reply.content["weights"]
+    record: Any = reply.content["weights"]
     arrays = {name: record[name].numpy().copy() for name in ("trainable", "statistics")}
     change(arrays)
     for name, array in arrays.items():

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,12 +32,14 @@ SETTINGS = {
 HONEST = 3
 
 
+def _found_out(reply):
+    raise SystemExit("found out")
+
+
 class Sly(Message):
     """A reply that fails only when somebody looks into it."""
 
-    @property
-    def content(self):
-        raise SystemExit("found out")
+    content: Any = property(_found_out)
 
 
 class SlyDict(dict):
@@ -240,7 +243,7 @@ def introduced(message, context, **hospital):
     return reply
 
 
-INTRODUCTIONS = (
+INTRODUCTIONS: tuple[tuple[Any, str], ...] = (
     (raising(SystemExit(3)), "SystemExit: 3"),
     (lambda message, context: RecordDict(), "returned a RecordDict"),
     (lambda *given: introduced(*given, **{"step-seconds": math.nan}), "step-seconds = nan"),
@@ -255,7 +258,7 @@ introducing_app = ClientApp()
 
 @introducing_app.query()
 def _introduce(message: Message, context: Context) -> Message:
-    partition = context.node_config["partition-id"]
+    partition = int(context.node_config["partition-id"])
     if partition < len(INTRODUCTIONS):
         return INTRODUCTIONS[partition][0](message, context)
     return honest(message, context)

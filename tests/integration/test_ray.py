@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -75,8 +76,8 @@ def test_same_bits_as_threads_with_any_number_of_workers(tmp_path, threads_diges
 
 def deadly(message: Message, context: Context, kill) -> Message:
     """Train, but in every round the first worker that is given that round's victim is killed in the middle of it."""
-    number = message.content["config"]["round"]
-    marker = Path(context.run_config["output.root"]) / f"killed-in-round-{number}"
+    config: Any = message.content["config"]
+    marker = Path(str(context.run_config["output.root"])) / f"killed-in-round-{config['round']}"
     if context.node_config["partition-id"] == int(os.environ["VICTIM"]) and not marker.exists():
         marker.touch()
         kill()
@@ -107,9 +108,9 @@ hanging_app = wrapped(lambda message, context: deadly(message, context, lambda: 
 def victim(monkeypatch, tmp_path) -> int:
     """A client that takes part in both rounds."""
     from fedrobust.randomness import Purpose, generator
-    from fedrobust.shares import round_half_up
+    from fedrobust.shares import exact, round_half_up
 
-    wanted = round_half_up(0.7 * 6)
+    wanted = round_half_up(exact(0.7) * 6)
     sampled = [
         set(generator(0, Purpose.SAMPLING, number).choice(range(6), wanted, replace=False))
         for number in (1, 2)

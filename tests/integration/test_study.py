@@ -1,6 +1,7 @@
 """Whole runs, small and real."""
 
 import json
+from typing import Any
 
 import keras
 import numpy as np
@@ -183,7 +184,7 @@ def two_clients_fail(message: Message, context: Context) -> Message:
     if partition == 3:
         from flwr.app import Array
 
-        record = reply.content["weights"]
+        record: Any = reply.content["weights"]
         broken = record["trainable"].numpy().copy()
         broken[7] = np.nan
         record["trainable"] = Array(broken)

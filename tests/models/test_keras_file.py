@@ -4,6 +4,7 @@ import json
 import warnings
 import zipfile
 from types import SimpleNamespace
+from typing import Any
 
 import h5py
 import keras
@@ -164,7 +165,12 @@ def unknown(names):
     )
 
 
-DENSE = {"class_name": "Dense", "module": "keras.layers", "registered_name": None, "config": {}}
+DENSE: dict[str, Any] = {
+    "class_name": "Dense",
+    "module": "keras.layers",
+    "registered_name": None,
+    "config": {},
+}
 NOT_OPENED = f"Keras cannot open it (no such thing); {WANTED}"
 
 

@@ -179,7 +179,7 @@ def test_fang_krum_is_the_literal_algorithm(seed):
     """Section 3.2 and theorem 1, written out: no sums in common, no distances known in advance."""
     honest = (np.random.default_rng(seed).standard_normal((9, 20)) + 0.3).astype(np.float32)
     exact = honest.astype(np.float64)
-    c, benign, d = BAD, *exact.shape
+    c, (benign, d) = BAD, exact.shape
     m = c + benign
     signs = np.sign(exact.mean(0))
     sums = [sorted(((row - exact) ** 2).sum(1))[1 : 1 + m - c - 2] for row in exact]

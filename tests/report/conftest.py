@@ -169,7 +169,7 @@ def result() -> dict[str, Any]:
 @pytest.fixture
 def failed_result() -> dict[str, Any]:
     error = "Krum needs n >= 2f + 3 = 13"
-    absent = {"rounds": [], "model-evaluation": None, "student": None, "export": []}
+    absent: dict[str, Any] = {"rounds": [], "model-evaluation": None, "student": None, "export": []}
     return full_result() | {"status": "failed", "error": error} | absent
 
 

@@ -5,6 +5,7 @@ import html
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def run(result):
     return RunRecord.read({"schema": 1, **result})
 
 
-CUT = {"model-evaluation": None, "student": None, "export": []}
+CUT: dict[str, Any] = {"model-evaluation": None, "student": None, "export": []}
 
 
 def defended(result, **changes):

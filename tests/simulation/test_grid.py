@@ -1,5 +1,6 @@
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,12 +24,14 @@ def echo_app():
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        if message.content["config"]["round"] == context.node_config["partition-id"]:
+        config: Any = message.content["config"]
+        state: Any = context.state
+        if config["round"] == context.node_config["partition-id"]:
             raise OSError("the disk of this hospital is full")
-        message.content["config"]["mine"] = context.node_id
-        context.state["seen"] = MetricRecord({"n": context.state.get("seen", {"n": 0})["n"] + 1})
+        config["mine"] = context.node_id
+        state["seen"] = MetricRecord({"n": state.get("seen", {"n": 0})["n"] + 1})
         return Message(
-            RecordDict({"answer": MetricRecord({"node": context.node_id, "n": context.state["seen"]["n"]})}),
+            RecordDict({"answer": MetricRecord({"node": context.node_id, "n": state["seen"]["n"]})}),
             reply_to=message,
         )
 
@@ -311,7 +314,7 @@ def test_what_a_client_does_to_its_message_no_neighbour_sees():
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        value = int(message.content["weights"]["x"].numpy()[0])
+        value = int(message.content.array_records["weights"]["x"].numpy()[0])
         for record in message.content.values():
             for name in list(record):
                 del record[name]

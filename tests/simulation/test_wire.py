@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flwr.app import ArrayRecord, Error, Message, MessageType, MetricRecord, RecordDict
@@ -54,8 +55,9 @@ class Together(Grid):
     def set_run(self, run):
         raise NotImplementedError
 
-    run = property(set_run)
-    create_message = send_and_receive = set_run
+    run: Any = property(set_run)
+    create_message: Any = set_run
+    send_and_receive: Any = set_run
 
     def get_node_ids(self):
         if not self.alive:

@@ -1,5 +1,6 @@
 import io
 import re
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -425,7 +426,7 @@ def test_the_end_of_a_run_has_an_empty_line_before_each_table():
 def left(*records, rounds: int = 10, after: tuple[str, ...] = ()) -> list[str]:
     """Return what the lines of rounds say of the time left."""
     started = StudyStarted("b", "/f", rounds, "about it", after=after)
-    bare = {"clean": None, "robust": {}, "clients": {}}
+    bare: dict[str, Any] = {"clean": None, "robust": {}, "clients": {}}
     text = said(started, *(round_finished({**bare, **record}) for record in records))
     return [line.partition(" s")[2] for line in text.splitlines() if line.startswith("round")]
 
