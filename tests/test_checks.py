@@ -125,6 +125,7 @@ def test_an_attack_on_a_class_that_its_clients_have_not_got_is_refused(tmp_path)
         ({"federation__aggregator": "nowhere:Rule"}, r'aggregator = "nowhere:Rule".*nowhere'),
         ({"poisoning__attack": "nowhere:A", "poisoning__malicious": 1}, r"cannot import 'nowhere'"),
         ({"federation__server_optimizer": "nowhere:A"}, r"cannot import 'nowhere'"),
+        ({"data__partition": "nowhere:split"}, r"data\.partition = .*cannot import 'nowhere'"),
         ({"federation__aggregator": "bucketing"}, "bucketing"),
     ],
 )
@@ -191,6 +192,7 @@ def test_an_epsilon_is_within_what_two_images_can_differ_by(epsilons, norm, mess
         ({"evaluation__attacks": ["transfer(student='none')"]}, "student"),
         ({"evaluation__attacks": ["transfer(surrogate='none.keras')"]}, "surrogate"),
         ({"training__recipe": "nowhere:R"}, "cannot import 'nowhere'"),
+        ({"training__optimizer": "nowhere:O(rate=2)"}, r"training\.optimizer = .*cannot import 'nowhere'"),
     ],
 )
 def test_networks_recipes_and_attacks_fit_the_images(settings, message):

@@ -6,6 +6,7 @@ The checks of networks are imported inside of functions: they start TensorFlow.
 from collections.abc import Iterable, Iterator
 
 from fedrobust.checks import data, settings
+from fedrobust.config.resolve import optimizer_of
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.study import Study
 
@@ -58,7 +59,11 @@ def check_models(study: Study) -> None:
 
     given = study.experiment
     _refuse(
-        settings.named(lambda: study.recipe, lambda: study.prediction_defence),
+        settings.named(
+            lambda: study.recipe,
+            lambda: optimizer_of(given.training, given.base),
+            lambda: study.prediction_defence,
+        ),
         settings.defended_space(given.model, given.evaluation),
         models.networks(given.model, given.distillation, study.problem),
         models.normalised_alone(given.model.name, given.training, lambda: study.classifier),
