@@ -13,6 +13,7 @@ from clients.app import app as honest
 from fedrobust.config import Experiment
 from fedrobust.flower.records import LiveArray
 from fedrobust.runs.events import RoundFinished, StageStarted
+from fedrobust.runs.record import RoundRecord
 from fedrobust.simulation.simulate import simulate
 
 SETTINGS = {
@@ -287,7 +288,8 @@ FAILS = RuntimeError("all is \ud800 lost \x1b[2J" + "!" * 10**6)
 
 
 def failing(loop, number, state, recorder, folder):
-    recorder.result["rounds"].append({"loss": math.inf, "by": {1, 2}, "seconds": np.float32(np.nan)})
+    odd = RoundRecord(round=1, pgd_probe=math.inf, kept={1, 2}, seconds=np.float32(np.nan))
+    recorder.note(rounds=(odd,))
     raise FAILS
 
 
@@ -301,7 +303,8 @@ def test_the_handler_of_an_error_does_not_fail(monkeypatch, tmp_path):
     assert result["status"] == "failed"
     assert result["error"].startswith("RuntimeError: all is lost !!!")
     assert len(result["error"]) == 10_000
-    assert result["rounds"] == [{"loss": None, "by": "a set", "seconds": None}]
+    (odd,) = result["rounds"]
+    assert (odd["round"], odd["pgd-probe"], odd["kept"], odd["seconds"]) == (1, None, "a set", None)
 
 
 def test_a_record_that_cannot_be_written_does_not_hide_why_a_study_failed(monkeypatch, tmp_path):
