@@ -48,7 +48,9 @@ class Lead:
         if low <= 0:
             return cls(clean, clean - lost, max(0.0, 1 - lost / lead) if lead > 0 else 0.0, (0.0, 1.0))
         least, most = _ratio(lost, mean_of_proportions(of_lost, counts), lead, (low, high))
-        return cls(clean, clean - lost, max(0.0, 1 - lost / lead), (max(0.0, 1 - most), min(1.0, 1 - least)))
+        # An attack may take more than the lead, down to no right answer at all: less than nothing is kept of none.
+        kept, lower, upper = (min(1.0, max(0.0, 1 - share)) for share in (lost / lead, most, least))
+        return cls(clean, clean - lost, kept, (lower, upper))
 
 
 def _ratio(

@@ -77,6 +77,8 @@ def test_a_lead_that_is_all_kept_or_all_lost():
     gone = Lead.of(labels, every, labels == 0)
     assert gone.kept == 0.0
     assert gone.interval[0] == 0.0
+    # Every answer wrong is more than the whole lead.
+    assert Lead.of(labels, every, ~every).interval == (0.0, 0.0)
     # Without a lead there is nothing to keep, and no interval.
     assert Lead.of(labels, labels == 0, labels == 0).interval == (0.0, 1.0)
 
