@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: install run paper test test-all golden mutation lint format clean
+.PHONY: install run paper test test-all coverage golden mutation lint format clean
 
 install: .venv/installed
 
@@ -23,6 +23,9 @@ test: install
 
 test-all: install
 	$(RUN) pytest -n 2 --dist loadfile $(ARGS)
+
+coverage: install
+	$(RUN) pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 golden: install
 	$(RUN) python tests/golden/record.py $(ARGS)
