@@ -10,7 +10,7 @@ from clients.client import Client
 from clients.shard import client_number, shard
 from fedrobust.config import Experiment
 from fedrobust.flower.records import arrays_of, arrays_record, problem_of, weights_of, weights_record
-from fedrobust.once import once
+from fedrobust.memoize import memoize
 from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
@@ -58,7 +58,7 @@ def train(message: Message, context: Context) -> Message:
     )
 
 
-@once(keep=4)
+@memoize(keep=4)
 def _experiment(items: tuple[tuple[str, Any], ...]) -> Experiment:
     experiment = Experiment.from_run_config(dict(items))
     start_tensorflow(experiment.engine.workers)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from fedrobust.data.dataset import Split
+from fedrobust.memoize import memoize
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
-from fedrobust.once import once
-from fedrobust.poisoning import Attack, Scene, Schedule
+from fedrobust.poisoning import Attack, AttackContext, Schedule
 from fedrobust.randomness import Purpose, generator
 from fedrobust.study.local_training import LocalTraining
 from fedrobust.training.crafting import Crafting
@@ -30,7 +30,7 @@ class Attacker:
 
     attack: Attack
     schedule: Schedule
-    scene: Callable[[], Scene]
+    scene: Callable[[], AttackContext]
     classifier: Classifier
 
     def train(
@@ -55,7 +55,7 @@ class Attacker:
         sent = Weights(weights.trainable + update, self.attack.statistics(trained.statistics, scene))
         return sent, {**metrics, "num-examples": self.attack.claim(len(shard))}
 
-    def in_round(self, weights: Weights, round: int) -> Scene:
+    def in_round(self, weights: Weights, round: int) -> AttackContext:
         """Return what the client knows in `round`, having been sent the global `weights`."""
         before = self.scene()
         return replace(
@@ -72,7 +72,7 @@ class Attacker:
         return crafting_of(self.classifier)(weights, images, labels, **how)
 
 
-@once(keep=4)
+@memoize(keep=4)
 def crafting_of(classifier: Classifier) -> Crafting:
     """Return what moves images by a model's gradient, shared by the clients of a process."""
     return Crafting(classifier)

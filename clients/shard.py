@@ -8,7 +8,7 @@ from fedrobust.data.dataset import DataError, Problem, Split
 from fedrobust.data.npz import read_arrays, read_split
 from fedrobust.data.search_path import home_of
 from fedrobust.errors import ConfigError
-from fedrobust.once import once
+from fedrobust.memoize import memoize
 
 
 def client_number(node_config: Mapping[str, Any]) -> int:
@@ -53,7 +53,7 @@ def shard(node_config: Mapping[str, Any], simulated: Callable[[int], Split], pro
     return own
 
 
-@once()
+@memoize()
 def own_shard(path: Path) -> Split:
     """Read ``train_images`` and ``train_labels`` from a hospital's own ``.npz`` file; nothing else in it is read.
 

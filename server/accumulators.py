@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fedrobust.aggregation import Defence, StreamingRule
+from fedrobust.aggregation import AggregationPipeline, StreamingRule
 from fedrobust.models.layout import Layout, Weights
 
 
@@ -39,7 +39,12 @@ class Collector(Protocol):
 
 
 def collector_for(
-    defence: Defence, layout: Layout, current: Weights, sampled: list[int], typical: float, measured: bool
+    defence: AggregationPipeline,
+    layout: Layout,
+    current: Weights,
+    sampled: list[int],
+    typical: float,
+    measured: bool,
 ) -> Collector:
     """Return what a round with `defence` needs.
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from fedrobust.aggregation import (
     Aggregation,
+    AggregationContext,
+    AggregationPipeline,
     Bucketing,
-    Cohort,
-    Defence,
     Memory,
     ServerOptimizer,
     StreamingRule,
@@ -20,7 +20,7 @@ from fedrobust.aggregation import (
 )
 from fedrobust.algorithms import Algorithm, FedAvg
 from fedrobust.models.layout import Weights
-from fedrobust.poisoning import Attack, Conspiracy, Schedule
+from fedrobust.poisoning import Attack, CollusionContext, Schedule
 from fedrobust.privacy import Postprocessor, at_server
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.record import DefenceRecord
@@ -72,7 +72,7 @@ class AggregationStep:
         postprocessors: what is done to the aggregate before that.
     """
 
-    defence: Defence
+    defence: AggregationPipeline
     tolerated: int
     optimizer: ServerOptimizer | None
     attack: Attack
@@ -135,8 +135,8 @@ class AggregationStep:
         attackers = self.attackers(round, collected.partitions.tolist())
         bad = np.isin(collected.partitions, sorted(attackers))
         conspired: tuple[Failure, ...] = ()
-        if self.attack.conspires and bad.any():
-            conspired = self._conspire(round, defence, cohort, collected, bad)
+        if self.attack.colludes and bad.any():
+            conspired = self._collude(round, defence, cohort, collected, bad)
         failures = (*failures, *conspired)
         honest_mean = _mean(collected.updates, self._claims(defence, collected.examples) * ~bad)
         record = replace(
@@ -189,8 +189,10 @@ class AggregationStep:
             rare=tuple(sorted(rare)),
         )
 
-    def _cohort(self, round: int, current: Weights, collected: Collected, memory: Memory) -> Cohort:
-        return Cohort(
+    def _cohort(
+        self, round: int, current: Weights, collected: Collected, memory: Memory
+    ) -> AggregationContext:
+        return AggregationContext(
             collected.partitions,
             collected.examples,
             round,
@@ -202,8 +204,13 @@ class AggregationStep:
             cache(lambda images: self.root(current, images, round)),
         )
 
-    def _conspire(
-        self, round: int, defence: Defence, cohort: Cohort, collected: Collected, bad: np.ndarray
+    def _collude(
+        self,
+        round: int,
+        defence: AggregationPipeline,
+        cohort: AggregationContext,
+        collected: Collected,
+        bad: np.ndarray,
     ) -> tuple[Failure, ...]:
         """Put what the coalition sends into the rows of its members; return why it failed, if it did.
 
@@ -220,7 +227,7 @@ class AggregationStep:
             return defence(Updates(updates), guess).update
 
         tolerated = defence.tolerated
-        scene = Conspiracy(
+        scene = CollusionContext(
             Updates(own),
             len(updates),
             self.tolerated if tolerated is None else tolerated,
@@ -236,7 +243,7 @@ class AggregationStep:
         updates[bad] = sent
         return ()
 
-    def _claims(self, defence: Defence, examples: np.ndarray) -> np.ndarray:
+    def _claims(self, defence: AggregationPipeline, examples: np.ndarray) -> np.ndarray:
         """Return how the rule weights clients that it has nothing against, (n,) float64."""
         weight = getattr(defence.rule, "weight", None)
         if weight is None or any(isinstance(stage, Bucketing) for stage in defence.before):
@@ -244,7 +251,9 @@ class AggregationStep:
         typical = float(np.median(examples))
         return np.array([weight(int(claim), typical) for claim in examples], np.float64)
 
-    def _statistics(self, defence: Defence, aggregation: Aggregation, collected: Collected) -> np.ndarray:
+    def _statistics(
+        self, defence: AggregationPipeline, aggregation: Aggregation, collected: Collected
+    ) -> np.ndarray:
         """Return the next BatchNorm statistics.
 
         A mean of weights comes with the mean of statistics. A rule that tolerates an attacker is of no use with

@@ -10,10 +10,10 @@ from flwr.serverapp import Grid
 
 from fedrobust.data.dataset import Problem
 from fedrobust.deployment.keys import admitted_nodes
+from fedrobust.engines.exchange import exchange
+from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.flower.records import problem_config
 from fedrobust.models.layout import Layout
-from fedrobust.simulation.exchange import exchange
-from fedrobust.simulation.grid import SimulatedGrid
 from server.errors import RoundError
 from server.replies import Failure, NodeInfo, read_node_info
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.aggregation import RULES, Aggregation, Defence
+from fedrobust.aggregation import RULES, Aggregation, AggregationPipeline
 
 
 def figures_of(
-    defence: Defence,
+    defence: AggregationPipeline,
     aggregation: Aggregation,
     partitions: np.ndarray,
     bad: np.ndarray,
@@ -53,7 +53,7 @@ def figures_of(
     return shown
 
 
-def _leaves_out(defence: Defence, influence: np.ndarray) -> bool:
+def _leaves_out(defence: AggregationPipeline, influence: np.ndarray) -> bool:
     """Return whether an influence of 0 is a verdict on the client.
 
     A rule of one's own need not say whether it selects: it does where somebody has no influence.

@@ -9,15 +9,15 @@ import numpy as np
 from flwr.serverapp import Grid
 
 from fedrobust.data.calibration_sample import calibration_sample
+from fedrobust.engines.grid import SimulatedGrid
+from fedrobust.memoize import memoize, part
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import Recalibration
-from fedrobust.once import once, part
-from fedrobust.poisoning import Goal, Scene
+from fedrobust.poisoning import AttackContext, Goal
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord
-from fedrobust.simulation.grid import SimulatedGrid
 from fedrobust.study import Study
 from server.aggregation_step import AggregationStep
 from server.callbacks import AttackSuccess, Callback, PGDProbe, UndefendedSnapshot, WorstClient
@@ -204,7 +204,9 @@ class ServerParts:
     def goal(self) -> Goal | None:
         """The test images by which the poisoning attack is judged; None where it has no aim."""
         study = self.study
-        return study.attack.goal(study.dataset.test, Scene(classes=study.dataset.classes, seed=study.seed))
+        return study.attack.goal(
+            study.dataset.test, AttackContext(classes=study.dataset.classes, seed=study.seed)
+        )
 
     @part
     def auditor(self) -> Auditor | None:
@@ -238,7 +240,7 @@ class ServerParts:
         malicious, clients = study.schedule.malicious, study.experiment.federation.clients
         if not malicious:
             return []
-        scene = Scene(malicious=len(malicious), clients=clients, sampled=study.sampled)
+        scene = AttackContext(malicious=len(malicious), clients=clients, sampled=study.sampled)
         return study.attack.remarks(scene)
 
     def summary(self) -> str:
@@ -253,7 +255,7 @@ class ServerParts:
         )
 
 
-@once()
+@memoize()
 def recalibration_of(classifier: Classifier) -> Recalibration:
     """Return what measures BatchNorm's statistics, shared by the studies of a process."""
     return Recalibration(classifier)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from fedrobust.checks import check
+from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import FedrobustError
 from fedrobust.evaluation.metrics import NotFiniteError
 from fedrobust.evaluation.robustness import Examples
@@ -30,7 +31,6 @@ from fedrobust.runs.record import (
     StudentRecord,
 )
 from fedrobust.runtime import start_tensorflow
-from fedrobust.simulation.grid import SimulatedGrid
 from server.forecast import evaluation_threads
 from server.parts import ServerParts
 from server.recorder import Recorder, described

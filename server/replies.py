@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
+from fedrobust.engines.exchange import last_line
 from fedrobust.flower.guard import told
 from fedrobust.flower.records import vector_of
 from fedrobust.models.layout import Layout, Weights
@@ -18,7 +19,6 @@ from fedrobust.plain import plain_text
 from fedrobust.reasons import first_reason
 from fedrobust.runs.environment import code_digest
 from fedrobust.runs.record import FailureRecord
-from fedrobust.simulation.exchange import last_line
 
 MOST_EXAMPLES = 2**31
 """More images than any hospital has; beyond it a claim is an attack or a fault."""

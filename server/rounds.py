@@ -10,14 +10,14 @@ from flwr.serverapp import Grid
 
 from fedrobust.aggregation import Memory
 from fedrobust.config.sections import Evaluation
+from fedrobust.engines.exchange import exchange
+from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.evaluation.metrics import NotFiniteError
 from fedrobust.models.layout import Weights
 from fedrobust.runs.checkpoint import Checkpoint
 from fedrobust.runs.events import RoundStarted, emit
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import EvaluationRecord, MetricsRecord, ModelRoundRecord, RoundRecord
-from fedrobust.simulation.exchange import exchange
-from fedrobust.simulation.grid import SimulatedGrid
 from server.callbacks import Callback, FinishedRound
 from server.errors import AttackFailedError, RoundError
 from server.federation import Aggregated, Federation, RoundOutcome, together

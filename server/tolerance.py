@@ -2,14 +2,16 @@
 
 from scipy.stats import hypergeom
 
-from fedrobust.aggregation import Defence
+from fedrobust.aggregation import AggregationPipeline
 from fedrobust.config.sections import Federation
 from fedrobust.runs.record import ToleranceRecord
 from fedrobust.shares import sample_size
 from fedrobust.spec import Spec
 
 
-def tolerance_of(federation: Federation, defence: Defence, tolerated: int, malicious: int) -> ToleranceRecord:
+def tolerance_of(
+    federation: Federation, defence: AggregationPipeline, tolerated: int, malicious: int
+) -> ToleranceRecord:
     """Return the study's ``tolerance`` in ``result.json``.
 
     With participation below 1, chance decides how many of the m malicious among N clients are among the n of a round:

@@ -10,14 +10,14 @@ import pytest
 import tensorflow as tf
 
 from fedrobust import api
-from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, Cohort, defence
+from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, AggregationContext, defence
 from fedrobust.config import ConfigError, Experiment, list_keys
 from fedrobust.config.families import FAMILIES
 from fedrobust.data.dataset import Split
 from fedrobust.data.partition import PARTITIONS, method_named
 from fedrobust.models.architectures import ARCHITECTURES
 from fedrobust.models.network import build_network
-from fedrobust.poisoning import POISONING, Attack, Scene
+from fedrobust.poisoning import POISONING, Attack, AttackContext
 from fedrobust.spec import REQUIRED, Spec, build, settings_of
 from fedrobust.training.optimizers import OPTIMIZERS, Step
 from fedrobust.training.recipes import RECIPES, Batch
@@ -128,7 +128,7 @@ def test_rules_return_one_finite_float32_update_twice_and_leave_updates_alone(ru
     given = updates.copy()
 
     def aggregated():
-        cohort = Cohort(
+        cohort = AggregationContext(
             np.arange(13),
             np.arange(10, 23),
             generator=np.random.default_rng(1),
@@ -165,7 +165,7 @@ def test_attackers_of_the_same_draws_do_the_same_and_leave_what_they_are_given_a
     split, sent = Split(images.copy(), labels.copy()), update.copy()
 
     def done():
-        scene = Scene(
+        scene = AttackContext(
             partition=2,
             rank=1,
             malicious=3,

@@ -53,7 +53,7 @@ def test_families_know_neither_config_nor_study(ours):
 
 
 def test_attacks_on_models_compute_without_tensorflow(ours):
-    """They ask a `Target` for answers and gradients; only what makes one of a network knows TensorFlow."""
+    """They ask a `TargetModel` for answers and gradients; only what makes one of a network knows TensorFlow."""
     attacks = [one for one in ours.imports if one.source.startswith("fedrobust.evasion.attacks")]
     assert len(attacks) > 100, "the attacks are elsewhere"
     assert not [one for one in attacks if one.target.split(".")[0] in ("tensorflow", "keras")]

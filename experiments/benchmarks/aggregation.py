@@ -105,10 +105,10 @@ def cell(library: str, rule: str, options: argparse.Namespace) -> dict[str, floa
 
 
 def ours(rule: str, options: argparse.Namespace):
-    from fedrobust.aggregation import PRE_AGGREGATORS, Cohort, Updates, defence
+    from fedrobust.aggregation import PRE_AGGREGATORS, AggregationContext, Updates, defence
     from fedrobust.spec import build
 
-    cohort = Cohort(
+    cohort = AggregationContext(
         np.arange(options.clients),
         np.ones(options.clients, np.int64),
         root=lambda images: np.full(options.size, 0.01, np.float32),
@@ -150,7 +150,7 @@ def byzfl(rule: str, options: argparse.Namespace):
 
 
 def flower(rule: str, options: argparse.Namespace):
-    from fedrobust.aggregation import Cohort, Updates
+    from fedrobust.aggregation import AggregationContext, Updates
     from fedrobust.flower.identity import server_identity
     from fedrobust.flower.rule import flower_rule
 
@@ -159,7 +159,7 @@ def flower(rule: str, options: argparse.Namespace):
         "multi-krum": f"(num_nodes_to_select={options.clients - options.f})",
     }
     strategy = flower_rule(f"flower:{FLOWER[rule]}{settings.get(rule, '')}", options.f)
-    cohort = Cohort(np.arange(options.clients), np.ones(options.clients, np.int64))
+    cohort = AggregationContext(np.arange(options.clients), np.ones(options.clients, np.int64))
 
     def aggregate(matrix):
         with server_identity():

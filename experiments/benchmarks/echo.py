@@ -36,12 +36,12 @@ from machine import write
 
 from fedrobust.aggregation import RunningMean
 from fedrobust.config import Engine, Experiment
+from fedrobust.engines.exchange import exchange
+from fedrobust.engines.grid import SimulatedGrid
+from fedrobust.engines.threads import ThreadWorker
 from fedrobust.flower.identity import server_identity
 from fedrobust.flower.records import vector_of, weights_of, weights_record
 from fedrobust.models.layout import Weights
-from fedrobust.simulation.exchange import exchange
-from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.simulation.threads import ThreadWorker
 from fedrobust.study import Study
 
 SIZES = {"1,000 x 0.1 MB": (1000, 25_000), "100 x 9 MB": (100, 2_250_000), "10 x 94 MB": (10, 23_500_000)}
@@ -91,7 +91,7 @@ def threads(app: ClientApp, clients: int) -> Iterator[Grid]:
 @contextmanager
 def ray(app: str, clients: int) -> Iterator[Grid]:
     """Start the Ray engine."""
-    from fedrobust.simulation.ray_engine import ray_engine
+    from fedrobust.engines.ray_engine import ray_engine
 
     experiment = Experiment.quickstart(data__samples=50)
     config, settings = experiment.to_run_config(), Engine(name="ray", workers=WORKERS)

@@ -18,7 +18,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 ROOTS = ("fedrobust", "server", "clients")
 
 FLOORS = (
-    "errors epsilon atomic randomness once shares cores streams paths plain reasons bounds lazy",
+    "errors epsilon atomic randomness memoize shares cores streams paths plain reasons bounds lazy",
     "registry spec runtime apps",
     "data models defences",
     "training aggregation algorithms privacy",
@@ -26,7 +26,7 @@ FLOORS = (
     "evaluation edge config",
     "study checks runs",
     "audit report clients",
-    "simulation",
+    "engines",
     "sweeps",
     "api",
     "complaints deployment terminal",

@@ -50,13 +50,13 @@ PACKAGES = {
     "models": "fedrobust/models",
     "poisoning": "fedrobust/poisoning",
     "runs": "fedrobust/runs",
-    "simulation": "fedrobust/simulation",
+    "simulation": "fedrobust/engines",
     "server": "server",
     "training": "fedrobust/training",
 }
 BESIDES = {
     "models": ("tests/evasion/test_model_file.py",),
-    "flower": ("tests/aggregation/test_parity.py", "tests/simulation/test_malformed.py"),
+    "flower": ("tests/aggregation/test_parity.py", "tests/engines/test_malformed.py"),
     "simulation": ("tests/integration/test_study.py",),
     "server": (
         "tests/integration/test_study.py",

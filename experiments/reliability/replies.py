@@ -31,11 +31,11 @@ from flwr.supercore.run import Run
 from flwr.superlink.grid import HttpGrid
 from malformed import LAYOUT, Deflated, SlyError, deflated, honest_content, hostile_object, hostile_wire
 
+from fedrobust.engines.exchange import exchange
+from fedrobust.engines.grid import SimulatedGrid
+from fedrobust.engines.threads import ThreadWorker
 from fedrobust.flower.identity import RUN_ID, server_identity
 from fedrobust.flower.message_arrays import opened, pack, values_of
-from fedrobust.simulation.exchange import exchange
-from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.simulation.threads import ThreadWorker
 from server.replies import Failure, Reply, read_reply
 
 NODES = 20
@@ -118,7 +118,7 @@ class Posted:
     """A worker that does what the Ray engine's does, its process' part included; pickled, but in this process."""
 
     def __init__(self, app: ClientApp):
-        from fedrobust.simulation.ray_worker import Actor
+        from fedrobust.engines.ray_worker import Actor
 
         self.actor = Actor.__new__(Actor)
         self.actor._app, self.actor._run_config = app, {}

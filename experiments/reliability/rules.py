@@ -42,7 +42,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation import Cohort, Defence, InfeasibleError, Updates, defence
+from fedrobust.aggregation import AggregationContext, AggregationPipeline, InfeasibleError, Updates, defence
 from fedrobust.aggregation.contract import Tolerant
 from fedrobust.aggregation.rules.centred_clipping import CentredClipping
 
@@ -70,7 +70,7 @@ class Case:
 
     name: str
     rule: str
-    defence: Defence
+    defence: AggregationPipeline
     matrix: np.ndarray
     bad: np.ndarray
     shape: str
@@ -79,10 +79,10 @@ class Case:
     root: np.ndarray
     seed: int
 
-    def cohort(self, memory=None, round: int = 1) -> Cohort:
+    def cohort(self, memory=None, round: int = 1) -> AggregationContext:
         """Return whose updates these are."""
         n = len(self.matrix)
-        return Cohort(
+        return AggregationContext(
             np.arange(n),
             self.examples,
             round,
@@ -141,7 +141,7 @@ def tolerated(rule: str, before: tuple[str, ...], n: int) -> int | None:
     return None
 
 
-def attackers(asked: Defence, n: int) -> int | None:
+def attackers(asked: AggregationPipeline, n: int) -> int | None:
     """Return how many attackers `asked` tolerates: fewer than half of what any stage is given, and at most its f."""
     most = n
     for stage, seen in asked._seen(n):

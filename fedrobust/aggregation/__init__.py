@@ -4,7 +4,7 @@ from fedrobust.aggregation.contract import (
     PRE_AGGREGATORS,
     RULES,
     Aggregation,
-    Cohort,
+    AggregationContext,
     InfeasibleError,
     MatrixRule,
     Memory,
@@ -14,7 +14,7 @@ from fedrobust.aggregation.contract import (
     StreamingRule,
     selects,
 )
-from fedrobust.aggregation.pipeline import Defence, defence
+from fedrobust.aggregation.pipeline import AggregationPipeline, defence
 from fedrobust.aggregation.pre_aggregators.bucketing import Bucketing
 from fedrobust.aggregation.pre_aggregators.clipping import AdaptiveRobustClipping, Clipping
 from fedrobust.aggregation.pre_aggregators.nearest_neighbour_mixing import NearestNeighbourMixing
@@ -50,13 +50,13 @@ __all__ = [
     "SERVER_OPTIMIZERS",
     "AdaptiveRobustClipping",
     "Aggregation",
+    "AggregationContext",
+    "AggregationPipeline",
     "Bucketing",
     "Bulyan",
     "CentredClipping",
     "Clipping",
-    "Cohort",
     "CoordinateMedian",
-    "Defence",
     "DivideAndConquer",
     "FLDetector",
     "FLTrust",

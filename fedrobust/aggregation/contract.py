@@ -26,11 +26,13 @@ class InfeasibleError(FedrobustError, ValueError):
 
 
 def _no_root(images: int) -> np.ndarray:
-    raise InfeasibleError(f"there is no server with {images} images of its own here: give Cohort a root")
+    raise InfeasibleError(
+        f"there is no server with {images} images of its own here: give AggregationContext a root"
+    )
 
 
 @dataclass(frozen=True, eq=False)
-class Cohort:
+class AggregationContext:
     """The clients of a round, and what a rule may know besides their updates.
 
     Attributes:
@@ -54,7 +56,7 @@ class Cohort:
     root: Callable[[int], np.ndarray] = _no_root
 
     @classmethod
-    def of(cls, updates: Updates) -> "Cohort":
+    def of(cls, updates: Updates) -> "AggregationContext":
         """Return `len(updates)` clients of one image each, in a first round."""
         return cls(np.arange(len(updates)), np.ones(len(updates), np.int64))
 
@@ -91,7 +93,7 @@ class RunningAggregate(Protocol):
 class MatrixRule(Protocol):
     """A rule on the updates of all clients at once. A frozen dataclass of settings."""
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return one update; ``np.asarray(updates)`` is the (n, d) float32 matrix of the clients'."""
         ...
 
@@ -121,7 +123,7 @@ def selects(stage: object) -> bool:
 class PreAggregator(Protocol):
     """What stands in front of a rule. A frozen dataclass of settings."""
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Updates:
         """Return the updates that the rule is given; `Updates.mixed` makes them of the clients'."""
         ...
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fedrobust.aggregation.contract import Cohort
+from fedrobust.aggregation.contract import AggregationContext
 from fedrobust.aggregation.updates import Updates
 
 
@@ -77,7 +77,7 @@ def clip_factors(lengths: np.ndarray, threshold: float) -> np.ndarray:
     return np.minimum(1.0, np.divide(threshold, lengths, out=np.ones_like(lengths), where=lengths > 0))
 
 
-def with_noise(update: np.ndarray, deviation: float, cohort: Cohort) -> np.ndarray:
+def with_noise(update: np.ndarray, deviation: float, cohort: AggregationContext) -> np.ndarray:
     """Return `update` (d,) with Gaussian noise of a standard `deviation` on every coordinate.
 
     Numbers that would leave the range of float32 stay at its end.
@@ -91,7 +91,7 @@ def with_noise(update: np.ndarray, deviation: float, cohort: Cohort) -> np.ndarr
     return np.clip(noisy, -most, most)
 
 
-def drawn_coordinates(updates: Updates, count: int, cohort: Cohort) -> np.ndarray:
+def drawn_coordinates(updates: Updates, count: int, cohort: AggregationContext) -> np.ndarray:
     """Return `count` coordinates of all updates, drawn without repetition, (n, count) float64."""
     chosen = np.arange(updates.size)
     if count < updates.size:

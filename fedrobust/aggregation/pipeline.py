@@ -12,7 +12,7 @@ from fedrobust.aggregation.contract import (
     PRE_AGGREGATORS,
     RULES,
     Aggregation,
-    Cohort,
+    AggregationContext,
     InfeasibleError,
     MatrixRule,
     PreAggregator,
@@ -25,7 +25,7 @@ from fedrobust.spec import build
 
 
 @dataclass(frozen=True)
-class Defence:
+class AggregationPipeline:
     """Pre-aggregators, one after another, then a rule.
 
     Attributes:
@@ -41,7 +41,9 @@ class Defence:
     rule: MatrixRule
     before: tuple[PreAggregator, ...] = ()
 
-    def __call__(self, updates: "np.ndarray | Updates", cohort: Cohort | None = None) -> Aggregation:
+    def __call__(
+        self, updates: "np.ndarray | Updates", cohort: AggregationContext | None = None
+    ) -> Aggregation:
         """Return one update from those of a round; `influence` is that of the clients.
 
         Args:
@@ -53,7 +55,7 @@ class Defence:
             InfeasibleError: there are too few of them for the malicious clients that are to be tolerated.
         """
         sent = Updates.of(updates)
-        cohort = cohort or Cohort.of(sent)
+        cohort = cohort or AggregationContext.of(sent)
         if not isinstance(updates, Updates) and not (finite := finite_rows(sent.matrix)).all():
             return self._without(~finite, sent.matrix, cohort)
         seen = sent
@@ -69,12 +71,12 @@ class Defence:
         total = influence.sum()
         return dataclasses.replace(aggregation, influence=influence / total if total else influence)
 
-    def _without(self, bad: np.ndarray, matrix: np.ndarray, cohort: Cohort) -> Aggregation:
+    def _without(self, bad: np.ndarray, matrix: np.ndarray, cohort: AggregationContext) -> Aggregation:
         """Return what is made of the clients that are not `bad`; the bad ones have no influence."""
         if bad.all():
             raise InfeasibleError(f"none of {len(matrix)} updates is finite")
         left = dataclasses.replace(cohort, partitions=cohort.partitions[~bad], examples=cohort.examples[~bad])
-        fewer = Defence(
+        fewer = AggregationPipeline(
             _caught(self.rule, int(bad.sum())), tuple(_caught(stage, int(bad.sum())) for stage in self.before)
         )
         aggregation = fewer(Updates(matrix[~bad]), left)
@@ -110,7 +112,7 @@ class Defence:
                 "clients: leave the pre-aggregator out, or choose another rule"
             )
 
-    def among(self, n: int) -> "Defence":
+    def among(self, n: int) -> "AggregationPipeline":
         """Return this defence for a round in which only `n` updates are left: it tolerates what it then can."""
 
         def capped(stage: Any, seen: int) -> Any:
@@ -119,7 +121,7 @@ class Defence:
             return dataclasses.replace(stage, f=max(0, stage.most(seen)))
 
         *before, rule = (capped(stage, seen) for stage, seen in self._seen(n))
-        return Defence(rule, tuple(before))
+        return AggregationPipeline(rule, tuple(before))
 
     @property
     def tolerated(self) -> int | None:
@@ -169,7 +171,7 @@ def checked(aggregation: Aggregation, updates: Updates, name: str) -> Aggregatio
     return dataclasses.replace(aggregation, update=update, influence=influence)
 
 
-def defence(rule: str, *before: str, f: int = 0) -> Defence:
+def defence(rule: str, *before: str, f: int = 0) -> AggregationPipeline:
     """Return a defence from names with settings.
 
     Args:
@@ -181,4 +183,4 @@ def defence(rule: str, *before: str, f: int = 0) -> Defence:
         SpecError, UnknownNameError: a name or a setting is wrong.
     """
     stages = tuple(build(PRE_AGGREGATORS, each, f=f) for each in before)
-    return Defence(build(RULES, rule, f=f), stages)
+    return AggregationPipeline(build(RULES, rule, f=f), stages)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from fedrobust.config import Experiment
+from fedrobust.engines.simulate import diagnose, resumed, simulate
 from fedrobust.report.page import write as write_page
 from fedrobust.runs.events import Listener
 from fedrobust.runs.run import Run
-from fedrobust.simulation.simulate import diagnose, resumed, simulate
 
 
 def experiment(

@@ -17,19 +17,19 @@ from fedrobust.audit.result import Result
 from fedrobust.data.archive import DAMAGE
 from fedrobust.evasion import (
     Attacked,
+    BoundModel,
     NotDifferentiableError,
     Progress,
-    Target,
+    TargetModel,
     Threat,
-    WhiteBox,
     attack,
     attack_named,
 )
-from fedrobust.evasion.chance import keys_of, uniform
 from fedrobust.evasion.contract import Attack
 from fedrobust.evasion.models.hidden_layers import ReadOut, hidden_read_outs
 from fedrobust.evasion.models.protocol import Logits, decided
 from fedrobust.evasion.models.wrappers import Averaged
+from fedrobust.evasion.rng import keys_of, uniform
 from fedrobust.evasion.run import Map
 from fedrobust.evasion.threat import Images
 from fedrobust.runs.environment import code_digest
@@ -76,7 +76,7 @@ class AttackCache:
     @cached_property
     def hidden_layers(self) -> list[ReadOut]:
         """Read-outs of hidden layers whose gradients lead elsewhere than the model's; see `hidden_read_outs`."""
-        if not isinstance(self.subject.target, WhiteBox) or self.target is not self.subject.target:
+        if not isinstance(self.subject.target, BoundModel) or self.target is not self.subject.target:
             return []
         if not self.differentiable:
             return []
@@ -111,16 +111,16 @@ class AttackCache:
         return spread(np.arange(len(self.subject)), SAMPLE)
 
     @cached_property
-    def target(self) -> Target:
+    def target(self) -> TargetModel:
         """The model as attacks meet it: of one that answers at random, the mean of several answers."""
         if any(self.varying.values()):
             return Averaged(self.subject.target, self.plan.draws)
         return self.subject.target
 
     @cached_property
-    def substituted(self) -> tuple[Target, tuple[str, ...]] | None:
+    def substituted(self) -> tuple[TargetModel, tuple[str, ...]] | None:
         """The model with substitute gradients, and which operations' were replaced; None where there is none such."""
-        if not isinstance(self.subject.target, WhiteBox):
+        if not isinstance(self.subject.target, BoundModel):
             return None
         kinds = self.subject.target.victim.replaceable
         if not kinds:
@@ -149,7 +149,7 @@ class AttackCache:
         spec: str | Attack,
         epsilons: Sequence[float] | None = None,
         *,
-        target: Target | None = None,
+        target: TargetModel | None = None,
         of: str = "",
         rows: NDArray[np.bool_] | None = None,
         nested: bool = True,
@@ -185,7 +185,7 @@ class AttackCache:
         key: str,
         spec: str | Attack,
         epsilons: tuple[float, ...],
-        target: Target | None,
+        target: TargetModel | None,
         rows: NDArray[np.int64],
         nested: bool,
         threat: Threat | None,
@@ -260,7 +260,7 @@ def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
 
 
-def _varying(target: Target, images: Images) -> int:
+def _varying(target: TargetModel, images: Images) -> int:
     """Return how many images get answers that differ by over a thousandth of the largest logit in five passes."""
     passes = np.stack([target.logits(images) for _ in range(5)])
     scale = np.maximum(np.abs(passes[0]).max(axis=1), np.finfo(np.float32).tiny)

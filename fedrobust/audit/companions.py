@@ -7,7 +7,7 @@ from fedrobust.audit.opened import check_opened, file_digest, is_of_run, model_p
 from fedrobust.config import ConfigError
 from fedrobust.data.dataset import Dataset
 from fedrobust.errors import first_line
-from fedrobust.evasion import Target
+from fedrobust.evasion import TargetModel
 from fedrobust.evasion.models.model_file import open_model
 from fedrobust.models.told import NOTHING_TOLD, Told
 from fedrobust.paths import expanded
@@ -20,7 +20,7 @@ def companion(
     base: Path | None = None,
     told: Told = NOTHING_TOLD,
     what: str = "control",
-) -> tuple[str, Target] | None:
+) -> tuple[str, TargetModel] | None:
     """Return a model to compare with, and its name with its digest; None for no path.
 
     Raises:
@@ -39,7 +39,7 @@ def companion(
 
 def edge_companion(
     path: str | Path, dataset: Dataset, told: Told = NOTHING_TOLD
-) -> tuple[str, Target] | None:
+) -> tuple[str, TargetModel] | None:
     """Return an exported file to compare with; None for no path.
 
     Raises:

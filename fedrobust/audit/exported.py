@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from fedrobust.edge.interpreter import Interpreter, Quantisation
+from fedrobust.evasion.models.compiled import NotDifferentiableError
 from fedrobust.evasion.models.model_file import as_logits, looks_like_probabilities, ordered, probes
 from fedrobust.evasion.models.protocol import Labels, Logits, Slopes
-from fedrobust.evasion.models.victim import NotDifferentiableError
 from fedrobust.evasion.threat import Images
 from fedrobust.models.input_format import InputFormat
 from fedrobust.models.interface import TELLS_NOTHING, Interface

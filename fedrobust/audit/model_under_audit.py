@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.evasion import Target
+from fedrobust.evasion import TargetModel
 from fedrobust.evasion.models.protocol import Labels, Logits
 from fedrobust.evasion.threat import Images
 
@@ -35,16 +35,16 @@ class ModelUnderAudit:
     """
 
     name: str
-    target: Target
+    target: TargetModel
     images: Images
     labels: Labels
     digest: str
     data: dict[str, Any]
     output: str = "logits"
     in_training_mode: Callable[[], Logits] | None = None
-    control: tuple[str, Target] | None = None
-    teacher: tuple[str, Target] | None = None
-    edge: tuple[str, Target] | None = None
+    control: tuple[str, TargetModel] | None = None
+    teacher: tuple[str, TargetModel] | None = None
+    edge: tuple[str, TargetModel] | None = None
     trained_on: tuple[str, ...] = ()
     history: tuple[float, ...] = ()
     notes: tuple[str, ...] = field(default=())

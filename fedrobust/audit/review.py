@@ -30,7 +30,7 @@ ADVICE = {
     "collapsed classifier: under attack": Advice(
         "broken", "Train with adversarial images, at this epsilon or above."
     ),
-    "robust accuracy above the constant classifier": Advice(
+    "robust accuracy: lead over the constant classifier lost": Advice(
         "broken", "Train with adversarial images, at this epsilon or above."
     ),
     "BatchNorm: stale statistics": Advice(
@@ -77,7 +77,7 @@ ADVICE = {
     "gradient masking: black-box beats white-box": Advice(
         MASKED, "Report the attack that only asks; find what hides the gradient."
     ),
-    "black-box attacks: made": Advice(
+    "black-box attacks: not made": Advice(
         "an evaluation without black-box attacks", "Run the audit with --effort standard."
     ),
     "gradient masking: transfer beats white-box": Advice(
@@ -102,6 +102,8 @@ ADVICE = {
     "not realisable: 8-bit images break less": Advice(
         "an unrealisable threat", "Choose an epsilon of at least 1/255."
     ),
-    "int8 twin": Advice(MASKED, "Report the robustness of the float model for the exported file."),
+    "gradient masking: int8 file beats its float model": Advice(
+        MASKED, "Report the robustness of the float model for the exported file."
+    ),
 }
 """By the check's name."""

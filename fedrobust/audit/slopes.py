@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrobust.evasion import Target
-from fedrobust.evasion.chance import keys_of, normal
+from fedrobust.evasion import TargetModel
 from fedrobust.evasion.models.protocol import Labels, decided, margins
+from fedrobust.evasion.rng import keys_of, normal
 from fedrobust.evasion.threat import Images, Threat, column
 
 SMALL = 1e-4
@@ -51,7 +51,7 @@ class Explained:
 
 
 def explained(
-    target: Target, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int = 0
+    target: TargetModel, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int = 0
 ) -> Explained:
     """Compare the directional derivatives of the margin with finite differences.
 
@@ -133,7 +133,9 @@ def lengths_of(epsilon: float, threat: Threat, size: int) -> tuple[float, float,
     return min(longest / 16, SMALL * many), longest / 4, longest
 
 
-def jumps(target: Target, first: Images, second: Images, threat: Threat, step: float) -> NDArray[np.float64]:
+def jumps(
+    target: TargetModel, first: Images, second: Images, threat: Threat, step: float
+) -> NDArray[np.float64]:
     """Return how much of the margin between two images is lost at one place, for each pair, (pairs,).
 
     The segment between the images is halved until the place is found where the first one's class is lost. The margin
@@ -182,5 +184,5 @@ def _cosines(size: int, waves: int) -> NDArray[np.float32]:
     return np.cos(np.pi * np.arange(waves)[:, None] * place[None, :]).astype(np.float32)
 
 
-def _margins(target: Target, images: Images, labels: Labels) -> NDArray[np.float64]:
+def _margins(target: TargetModel, images: Images, labels: Labels) -> NDArray[np.float64]:
     return margins(decided(target.logits(images), labels), labels)

@@ -91,7 +91,7 @@ def _degenerate(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
 def _not_robust(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
     by = f", most of them by {tally.strongest}" if tally.strongest else ""
     figures = "; ".join(
-        one.figure for one in failed if one.check == "robust accuracy above the constant classifier"
+        one.figure for one in failed if one.check == "robust accuracy: lead over the constant classifier lost"
     )
     return (
         f"Broken: {share(tally.broken, max(1, tally.right))} of the images that are right fall within the threat{by}. "

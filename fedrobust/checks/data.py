@@ -14,7 +14,7 @@ from fedrobust.data.partition import Partition
 from fedrobust.data.partition.drawn import Drawing
 from fedrobust.epsilon import epsilon_value
 from fedrobust.errors import ConfigError, FedrobustError
-from fedrobust.poisoning import Attack, Scene
+from fedrobust.poisoning import Attack, AttackContext
 from fedrobust.spec import SpecError
 
 MOST_LOOKED_AT = 100
@@ -52,7 +52,7 @@ def attack_acts(
     name: str,
     malicious: Sequence[int],
     shard: Callable[[int], Split],
-    scene: Callable[[int], Scene],
+    scene: Callable[[int], AttackContext],
 ) -> Iterator[str]:
     """An attack changes something: images or labels of a malicious client, what it sends, or what it claims.
 
@@ -63,7 +63,7 @@ def attack_acts(
         shard: returns a client's images.
         scene: returns what a malicious client knows before the first round.
     """
-    if not malicious or attack.conspires or any(hasattr(part, "training") for part in attack.parts):
+    if not malicious or attack.colludes or any(hasattr(part, "training") for part in attack.parts):
         return
     try:
         if _sends_otherwise(attack) or _trains_on_others(attack, malicious, shard, scene):
@@ -87,7 +87,7 @@ def looked_at(malicious: tuple[int, ...], partition: Partition | Drawing) -> tup
 def _sends_otherwise(attack: Attack) -> bool:
     """Return whether any update that is tried out, or any claim, is sent as another one."""
     update = np.random.default_rng(0).standard_normal(64, dtype=np.float32)
-    scene = Scene(malicious=2, clients=10)
+    scene = AttackContext(malicious=2, clients=10)
     for size in PROBES if any(hasattr(part, "update") for part in attack.parts) else ():
         if not np.array_equal(attack.update(update * np.float32(size), scene), update * np.float32(size)):
             return True
@@ -98,7 +98,7 @@ def _trains_on_others(
     attack: Attack,
     clients: Sequence[int],
     shard: Callable[[int], Split],
-    scene: Callable[[int], Scene],
+    scene: Callable[[int], AttackContext],
 ) -> bool:
     """Return whether any of the `clients` trains on other images or labels than its own."""
     if not attack.trains:

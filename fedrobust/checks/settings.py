@@ -9,7 +9,7 @@ from fedrobust.data.search_path import resolve
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.models.input_format import InputFormat
 from fedrobust.paths import expanded
-from fedrobust.poisoning import Attack, Scene, Schedule, malicious_clients
+from fedrobust.poisoning import Attack, AttackContext, Schedule, malicious_clients
 
 
 def named(*parts: Callable[[], Any]) -> Iterator[str]:
@@ -80,7 +80,7 @@ def attack_changes_training(
 
 def _trains_otherwise(attack: Attack, training: Training, round: int) -> bool:
     usual = training.in_round(round)
-    changed = dict(attack.training(Scene(round=round)))
+    changed = dict(attack.training(AttackContext(round=round)))
     return usual.model_copy(update=changed).model_dump() != usual.model_dump()
 
 

@@ -5,7 +5,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, Defence, ServerOptimizer
+from fedrobust.aggregation import (
+    PRE_AGGREGATORS,
+    RULES,
+    SERVER_OPTIMIZERS,
+    AggregationPipeline,
+    ServerOptimizer,
+)
 from fedrobust.algorithms import ALGORITHMS, Algorithm, FedProx
 from fedrobust.config.sections import Data, Evaluation, Federation, Model, Poisoning, Training
 from fedrobust.data.partition import Drawing, Partition, method_named, partition
@@ -108,7 +114,7 @@ def prediction_defence_of(model: Model, base: str = "") -> PredictionDefence | N
     return defence
 
 
-def defence_of(federation: Federation, tolerated: int, base: str = "") -> Defence:
+def defence_of(federation: Federation, tolerated: int, base: str = "") -> AggregationPipeline:
     """Return the server's pre-aggregators and aggregation rule.
 
     Args:
@@ -132,7 +138,7 @@ def defence_of(federation: Federation, tolerated: int, base: str = "") -> Defenc
             rule = flower_rule(federation.aggregator, tolerated)
         else:
             rule = build(RULES, federation.aggregator, f=tolerated)
-        defence = Defence(rule, before)
+        defence = AggregationPipeline(rule, before)
     with naming("federation.pre-aggregators", list(federation.pre_aggregators)):
         defence.check_order()
     with naming("federation.tolerate", f"{tolerated} of {sampled} clients of a round"):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from fedrobust.data.dataset import Split
 from fedrobust.epsilon import epsilon_value
 from fedrobust.evaluation.metrics import Metrics, measure
-from fedrobust.evasion import FGSM, Threat, Victim, WhiteBox, attack, attack_named
+from fedrobust.evasion import FGSM, BoundModel, CompiledModel, Threat, attack, attack_named
 from fedrobust.evasion.run import Map
 from fedrobust.models.layout import Weights
 
@@ -47,10 +47,10 @@ class Examples:
 
 
 def clean_logits(
-    victim: Victim, weights: Weights, images: np.ndarray, batch_size: int = 128, map: Map = map
+    victim: CompiledModel, weights: Weights, images: np.ndarray, batch_size: int = 128, map: Map = map
 ) -> np.ndarray:
     """Return logits (n, classes) of stored uint8 `images` in inference mode."""
-    target = WhiteBox.of(victim, weights, batch_size)
+    target = BoundModel.of(victim, weights, batch_size)
 
     def logits(rows: np.ndarray) -> np.ndarray:
         return target.logits(victim.images(images[rows]))
@@ -59,7 +59,7 @@ def clean_logits(
 
 
 def robustness(
-    victim: Victim,
+    victim: CompiledModel,
     weights: Weights,
     split: Split,
     epsilons: Sequence[float | str],
@@ -88,7 +88,7 @@ def robustness(
         seed: of the attacks' random choices.
         clean: (n, classes) logits of the images, where they are known already.
     """
-    target = WhiteBox.of(victim, weights, batch_size)
+    target = BoundModel.of(victim, weights, batch_size)
     images = victim.images(split.images)
     values = [epsilon_value(epsilon) for epsilon in epsilons]
     names = [str(name) for _, name in sorted(zip(values, epsilons, strict=True), key=lambda pair: pair[0])]
@@ -116,7 +116,7 @@ def robustness(
 
 
 def examples(
-    victim: Victim,
+    victim: CompiledModel,
     weights: Weights,
     split: Split,
     epsilons: Sequence[float | str],
@@ -129,7 +129,7 @@ def examples(
     """
     order = sorted(epsilons, key=epsilon_value)
     rows = first_of_each_class(split.labels, count)
-    target = WhiteBox.of(victim, weights)
+    target = BoundModel.of(victim, weights)
     images, labels = victim.images(split.images[rows]), split.labels[rows]
     values = [epsilon_value(epsilon) for epsilon in order]
     done = attack(target, images, labels, "fgsm", threat or Threat(), values, nested=False)

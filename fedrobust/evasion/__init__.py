@@ -33,16 +33,16 @@ from fedrobust.evasion.attacks.query.square import Square
 from fedrobust.evasion.attacks.transfer import Transfer
 from fedrobust.evasion.attacks.universal import Universal
 from fedrobust.evasion.contract import ATTACKS, Attack, attack_named
-from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.protocol import Target
+from fedrobust.evasion.models.protocol import TargetModel
 from fedrobust.evasion.models.wrappers import StraightThrough, Tied
 from fedrobust.evasion.run import Attacked, Progress, attack
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Threat, ThreatError
 
 if TYPE_CHECKING:
+    from fedrobust.evasion.models.bound import BoundModel
+    from fedrobust.evasion.models.compiled import CompiledModel, NotDifferentiableError
     from fedrobust.evasion.models.model_file import open_model
-    from fedrobust.evasion.models.victim import NotDifferentiableError, Victim
-    from fedrobust.evasion.models.white_box import WhiteBox
 
 __all__ = [
     "ATTACKS",
@@ -59,13 +59,14 @@ __all__ = [
     "AutoPGDFocused",
     "AutoPGDRatio",
     "AutoPGDTargeted",
+    "BoundModel",
     "CarliniWagner",
+    "CompiledModel",
     "DeepFool",
     "Ensemble",
     "FABTargeted",
     "FastMinimumNorm",
     "HopSkipJump",
-    "Hunt",
     "MomentumFGSM",
     "Noise",
     "NotDifferentiableError",
@@ -73,27 +74,26 @@ __all__ = [
     "Progress",
     "RadialProbes",
     "RayS",
+    "SearchState",
     "SigmaZero",
     "SmoothedPGD",
     "Square",
     "StraightThrough",
-    "Target",
+    "TargetModel",
     "Threat",
     "ThreatError",
     "Tied",
     "Transfer",
     "Universal",
-    "Victim",
-    "WhiteBox",
     "attack",
     "attack_named",
     "open_model",
 ]
 
 _ON_FIRST_USE = {
-    "NotDifferentiableError": "victim",
-    "Victim": "victim",
-    "WhiteBox": "white_box",
+    "NotDifferentiableError": "compiled",
+    "CompiledModel": "compiled",
+    "BoundModel": "bound",
     "open_model": "model_file",
 }
 """Names of this package that start TensorFlow, and the module of `fedrobust.evasion.models` that has each."""

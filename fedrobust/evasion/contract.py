@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.protocol import Labels, Target
+from fedrobust.evasion.models.protocol import Labels, TargetModel
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Norm, Threat
 from fedrobust.registry import Registry
 from fedrobust.spec import build
@@ -16,7 +16,7 @@ ATTACKS = Registry("evasion attack", "fedrobust.evasion.attacks")
 class Attack:
     """A frozen dataclass of settings; every attack inherits from this.
 
-    An attack searches an adversary of each image that stands, with `Hunt`. Class attributes say what it can do.
+    An attack searches an adversary of each image that stands, with `SearchState`. Class attributes say what it can do.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf",)
@@ -49,13 +49,13 @@ class Attack:
         return 0, 0
 
     def prepared(
-        self, target: Target, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
+        self, target: TargetModel, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
     ) -> "Attack":
         """Return the attack with what it learns from all images together, before it turns to each of them."""
         return self
 
-    def run(self, hunt: Hunt) -> None:
-        """Attack the images that stand, at the hunt's epsilon."""
+    def run(self, state: SearchState) -> None:
+        """Attack the images that stand, at the state's epsilon."""
         raise NotImplementedError
 
 

@@ -5,22 +5,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrobust.evasion.chance import Keys, normal, uniform
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.models.protocol import Labels
+from fedrobust.evasion.rng import Keys, normal, uniform
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, column, lengths
 
 
-def random_start(hunt: Hunt, keys: Keys, counter: int = 0) -> Images:
+def random_start(state: SearchState, keys: Keys, counter: int = 0) -> Images:
     """Return a random image of the threat for each that stands: uniform in the box or in the ball."""
-    shape = hunt.clean.shape[1:]
-    if hunt.threat.norm == "linf":
-        change = hunt.epsilon * (2 * uniform(keys, counter, shape) - 1)
+    shape = state.clean.shape[1:]
+    if state.threat.norm == "linf":
+        change = state.epsilon * (2 * uniform(keys, counter, shape) - 1)
     else:
         change = normal(keys, counter, shape)
         radius = uniform(keys, counter + 1, (1,))[:, 0] ** (1.0 / np.prod(shape))
-        change = change * column(hunt.epsilon * radius / np.maximum(lengths(change), 1e-12))
-    return hunt.threat.project(hunt.clean + change.astype(np.float32), hunt.clean, hunt.epsilon)
+        change = change * column(state.epsilon * radius / np.maximum(lengths(change), 1e-12))
+    return state.threat.project(state.clean + change.astype(np.float32), state.clean, state.epsilon)
 
 
 def kept(mask: np.ndarray, *states: Any) -> tuple[Any, ...]:
@@ -28,11 +28,11 @@ def kept(mask: np.ndarray, *states: Any) -> tuple[Any, ...]:
     return tuple(None if state is None else state[mask] for state in states)
 
 
-def likeliest_wrong(hunt: Hunt, most: int) -> Labels:
+def likeliest_wrong(state: SearchState, most: int) -> Labels:
     """Return the `most` likeliest wrong classes of the best image of each that stands, (n, k), the likeliest first."""
-    others = hunt.answers.astype(np.float64)
-    others[np.arange(len(hunt)), hunt.labels] = -np.inf
-    count = min(most, hunt.target.classes - 1)
+    others = state.answers.astype(np.float64)
+    others[np.arange(len(state)), state.labels] = -np.inf
+    count = min(most, state.target.classes - 1)
     return np.argsort(-others, axis=1, kind="stable")[:, :count].astype(np.int32)
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.epsilon import epsilon_value
-from fedrobust.evasion.chance import keys_of
 from fedrobust.evasion.contract import Attack, attack_named
-from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.protocol import Labels, Logits, Target
+from fedrobust.evasion.models.protocol import Labels, Logits, TargetModel
 from fedrobust.evasion.models.wrappers import Tied
+from fedrobust.evasion.rng import keys_of
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Threat, ThreatError
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
@@ -82,7 +82,7 @@ class _Tally:
 
 
 def attack(
-    target: Target,
+    target: TargetModel,
     images: Images,
     labels: Labels,
     spec: str | Attack,
@@ -158,19 +158,19 @@ def attack(
     def attacked(number: int) -> tuple[Any, ...]:
         rows = parts[number]
 
-        def note(hunt: Hunt) -> None:
-            done = int((hunt.queries + hunt.gradients).sum())
-            tally.note(number, done, max(0, most * len(hunt) - done))
+        def note(state: SearchState) -> None:
+            done = int((state.queries + state.gradients).sum())
+            tally.note(number, done, max(0, most * len(state) - done))
 
-        hunt = Hunt(
+        state = SearchState(
             target, threat, images[rows], labels[rows], keys[rows], chosen.goal, chosen.nearest, report=note
         )
         if chosen.nearest:
-            found = _nearest(prepared[bounds[0]], hunt, bounds)
+            found = _nearest(prepared[bounds[0]], state, bounds)
         else:
-            found = _within(prepared, hunt, bounds, nested, keep_images)
-        tally.note(number, int((hunt.queries + hunt.gradients).sum()), 0)
-        return (*found, hunt.queries, hunt.gradients)
+            found = _within(prepared, state, bounds, nested, keep_images)
+        tally.note(number, int((state.queries + state.gradients).sum()), 0)
+        return (*found, state.queries, state.gradients)
 
     success, logits, distance, adversaries, queries, gradients = zip(
         *map(attacked, range(len(parts))), strict=True
@@ -195,45 +195,45 @@ def attack(
 
 
 def _within(
-    prepared: dict[float, Attack], hunt: Hunt, bounds: list[float], nested: bool, keep_images: bool
+    prepared: dict[float, Attack], state: SearchState, bounds: list[float], nested: bool, keep_images: bool
 ) -> tuple[Any, ...]:
     """Run an attack that stays within epsilon, for one epsilon after another."""
     success, logits, distance, images = [], [], [], []
     first = next(iter(prepared.values()))
-    hunt.look_at_others()
+    state.look_at_others()
     if nested and not first.starts_clean:
-        hunt.look(hunt.clean)
-        hunt.keep()
+        state.query(state.clean)
+        state.keep()
     for bound in bounds:
-        hunt.at(bound, fresh=not nested)
-        if len(hunt):
-            prepared[bound].run(hunt)
-        success.append(hunt.broken.copy())
-        logits.append(hunt.logits.copy())
-        distance.append(hunt.distance.copy())
+        state.at(bound, fresh=not nested)
+        if len(state):
+            prepared[bound].run(state)
+        success.append(state.broken.copy())
+        logits.append(state.logits.copy())
+        distance.append(state.distance.copy())
         if keep_images:
-            images.append(hunt.images.copy())
+            images.append(state.images.copy())
     return np.stack(success), np.stack(logits), np.stack(distance), np.stack(images) if images else None
 
 
-def _nearest(chosen: Attack, hunt: Hunt, bounds: list[float]) -> tuple[Any, ...]:
+def _nearest(chosen: Attack, state: SearchState, bounds: list[float]) -> tuple[Any, ...]:
     """Run an attack that looks for the nearest adversary, and read every epsilon off it."""
-    clean = hunt.images.copy()
+    clean = state.images.copy()
     # What the model calls wrong from the start has its nearest adversary already.
-    hunt.look_at_others()
-    hunt.look(hunt.clean)
-    hunt.drop(hunt.found)
-    clean_logits = hunt.logits.copy()
-    if len(hunt):
-        chosen.run(hunt)
-    reach = np.where(hunt.broken, hunt.distance, np.inf)
+    state.look_at_others()
+    state.query(state.clean)
+    state.drop(state.found)
+    clean_logits = state.logits.copy()
+    if len(state):
+        chosen.run(state)
+    reach = np.where(state.broken, state.distance, np.inf)
     within = np.stack([reach <= bound * (1 + 1e-6) for bound in bounds])
-    logits = np.where(within[:, :, None], hunt.logits, clean_logits)
-    images = np.where(within[:, :, None, None, None], hunt.images, clean)
-    return within, logits, np.where(within, hunt.distance, 0.0), images
+    logits = np.where(within[:, :, None], state.logits, clean_logits)
+    images = np.where(within[:, :, None, None, None], state.images, clean)
+    return within, logits, np.where(within, state.distance, 0.0), images
 
 
-def _tied(target: Target, images: Images, threat: Threat) -> tuple[Target, Images, float]:
+def _tied(target: TargetModel, images: Images, threat: Threat) -> tuple[TargetModel, Images, float]:
     """Return the one-channel problem of a tied threat, and how many times longer its distances are in colour."""
     if not threat.tied:
         return target, images, 1.0
@@ -249,7 +249,7 @@ def _tied(target: Target, images: Images, threat: Threat) -> tuple[Target, Image
 
 
 def _check(
-    target: Target, images: Images, labels: Labels, chosen: Attack, threat: Threat, epsilons: list[float]
+    target: TargetModel, images: Images, labels: Labels, chosen: Attack, threat: Threat, epsilons: list[float]
 ) -> None:
     name = type(chosen).__name__
     if threat.norm not in chosen.norms:

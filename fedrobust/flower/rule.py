@@ -11,7 +11,7 @@ import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import Strategy
 
-from fedrobust.aggregation import Aggregation, Cohort, Updates
+from fedrobust.aggregation import Aggregation, AggregationContext, Updates
 from fedrobust.flower.records import LiveArray
 from fedrobust.registry import UnknownNameError
 from fedrobust.spec import Spec, SpecError
@@ -33,7 +33,7 @@ class FlowerRule:
         """Return a client's weight from the images it claims; FedAvg alone of Flower's strategies asks."""
         return examples if type(self.strategy).__name__ == "FedAvg" else 1
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return what the strategy makes of `updates`, as an update."""
         current = cohort.current if cohort.current is not None else np.zeros(updates.size, np.float32)
         matrix = np.asarray(updates)

@@ -5,13 +5,13 @@ from fedrobust.poisoning.collusion.fang import FangKrum, FangTrimmedMean
 from fedrobust.poisoning.collusion.ipm import IPM, OptimisedIPM
 from fedrobust.poisoning.collusion.mimic import Mimic
 from fedrobust.poisoning.collusion.min_max import MinMax, MinSum
+from fedrobust.poisoning.context import AttackContext, CollusionContext, Goal
 from fedrobust.poisoning.contract import POISONING, Attack
 from fedrobust.poisoning.data.backdoor import BlendedBackdoor, DistributedBackdoor, PixelBackdoor
 from fedrobust.poisoning.data.crafted_images import FGSMImages, PGDImages
 from fedrobust.poisoning.data.edge_case import EdgeCase
 from fedrobust.poisoning.data.feature_noise import FeatureNoise
 from fedrobust.poisoning.data.label_flip import LabelFlip
-from fedrobust.poisoning.scene import Conspiracy, Goal, Scene
 from fedrobust.poisoning.schedule import Schedule, malicious_clients
 from fedrobust.poisoning.training.fgsm_training import FGSMTraining
 from fedrobust.poisoning.training.standard_training import StandardTraining
@@ -28,8 +28,9 @@ __all__ = [
     "IPM",
     "POISONING",
     "Attack",
+    "AttackContext",
     "BlendedBackdoor",
-    "Conspiracy",
+    "CollusionContext",
     "DistributedBackdoor",
     "EdgeCase",
     "FGSMImages",
@@ -53,7 +54,6 @@ __all__ = [
     "PGDImages",
     "PixelBackdoor",
     "Scaling",
-    "Scene",
     "Schedule",
     "SignFlip",
     "StandardTraining",

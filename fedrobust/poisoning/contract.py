@@ -46,7 +46,7 @@ import numpy as np
 
 from fedrobust.aggregation.updates import Updates
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning.scene import Conspiracy, Goal, Scene
+from fedrobust.poisoning.context import AttackContext, CollusionContext, Goal
 from fedrobust.poisoning.sums import check_sum
 from fedrobust.registry import Registry
 from fedrobust.spec import SpecError, build, split_sum
@@ -105,23 +105,25 @@ class Attack:
         return all(getattr(part, "trains", True) for part in self.parts)
 
     @property
-    def conspires(self) -> bool:
+    def colludes(self) -> bool:
         """Whether malicious clients look at the honest ones' updates."""
         return any(hasattr(part, "coalition") for part in self.parts)
 
-    def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    def data(
+        self, images: np.ndarray, labels: np.ndarray, scene: AttackContext
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return what a malicious client trains on: uint8 images (n, height, width, channels) and labels (n,)."""
         for part in self._having("data"):
             images, labels = part.data(images, labels, scene)
         return np.ascontiguousarray(images, np.uint8), np.asarray(labels, np.int32)
 
-    def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
+    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return what a malicious client sends instead of `update` (d,) float32."""
         for part in self._having("update"):
             update = part.update(update, scene)
         return np.asarray(update, np.float32)
 
-    def statistics(self, own: np.ndarray, scene: Scene) -> np.ndarray:
+    def statistics(self, own: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return what a malicious client sends as BatchNorm statistics, `own` (s,) float32 being what it measured.
 
         Parts with ``statistics = "same"`` do to them what they do to weights. A variance that would be negative becomes
@@ -137,7 +139,7 @@ class Attack:
         sent[scene.variances] = np.maximum(sent[scene.variances], 0)
         return sent
 
-    def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
+    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
         """Return what malicious clients send that see the `honest` updates: (d,) or (malicious, d)."""
         (part,) = self._having("coalition")
         # What overshoots float32 is sent as its largest number: see `server.aggregation_step`.
@@ -145,7 +147,7 @@ class Attack:
             sent: np.ndarray = part.coalition(honest, scene)
         return sent
 
-    def training(self, scene: Scene) -> Mapping[str, Any]:
+    def training(self, scene: AttackContext) -> Mapping[str, Any]:
         """Return the settings of ``[training]`` that a malicious client changes."""
         changed: dict[str, Any] = {}
         for part in self._having("training"):
@@ -158,7 +160,7 @@ class Attack:
             examples = part.claim(examples)
         return int(examples)
 
-    def goal(self, split: Split, scene: Scene) -> Goal | None:
+    def goal(self, split: Split, scene: AttackContext) -> Goal | None:
         """Return how to see success on the images of `split`, None where the attacker wants nothing in particular."""
         return next((part.goal(split, scene) for part in self._having("goal")), None)
 
@@ -175,7 +177,7 @@ class Attack:
         for part in self._having("require"):
             part.require(problem, image_size)
 
-    def remarks(self, scene: Scene) -> list[str]:
+    def remarks(self, scene: AttackContext) -> list[str]:
         """Return what a user should know of this attack among these numbers of clients before the study begins."""
         return [remark for part in self._having("remarks") for remark in part.remarks(scene)]
 

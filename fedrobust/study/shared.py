@@ -12,7 +12,7 @@ from fedrobust.config.resolve import algorithm_of, optimizer_of, prediction_defe
 from fedrobust.config.sections import Data, Model, Training
 from fedrobust.data.dataset import Dataset, Problem
 from fedrobust.data.load import load
-from fedrobust.once import once
+from fedrobust.memoize import memoize
 
 if TYPE_CHECKING:
     from fedrobust.models.classifier import Classifier
@@ -26,7 +26,7 @@ def _source(data: Data, name: str, seed: int, base: Path | None) -> Hashable:
     return name, data.size, data.root, base, drawn
 
 
-@once(key=_source)
+@memoize(key=_source)
 def loaded(data: Data, name: str, seed: int, base: Path | None) -> Dataset:
     """Return the data set `name`, with the size, the folder and the phantom settings of `data`.
 
@@ -50,7 +50,7 @@ def _network(model: Model, problem: Problem, seed: int = 0, base: str = "") -> H
     return model.name, model.image_size, model.scaling, model.batchnorm_momentum, model.defence, problem
 
 
-@once(keep=4, key=_network)
+@memoize(keep=4, key=_network)
 def network(model: Model, problem: Problem, seed: int = 0, base: str = "") -> "Classifier":
     """Return a model as a function of its weights; the weights it was built with are nobody's.
 
@@ -113,7 +113,7 @@ def _graph(training: Training, classifier: Any, of: tuple[Model, Problem], base:
     return _network(*of), recipe, training.optimizer, training.algorithm, training.proximal
 
 
-@once(key=_graph)
+@memoize(key=_graph)
 def compiled(
     training: Training, classifier: "Classifier", of: tuple[Model, Problem], base: str
 ) -> "LocalUpdate":

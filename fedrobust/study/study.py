@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedrobust.aggregation import Defence, ServerOptimizer
+from fedrobust.aggregation import AggregationPipeline, ServerOptimizer
 from fedrobust.algorithms import Algorithm
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.config.resolve import (
@@ -26,8 +26,8 @@ from fedrobust.data.partition import Drawing, Partition
 from fedrobust.data.search_path import weights_file
 from fedrobust.defences import PredictionDefence
 from fedrobust.evasion import Threat
-from fedrobust.once import once, part
-from fedrobust.poisoning import Attack, Scene, Schedule
+from fedrobust.memoize import memoize, part
+from fedrobust.poisoning import Attack, AttackContext, Schedule
 from fedrobust.privacy import Postprocessor
 from fedrobust.randomness import Purpose, generator, sequence
 from fedrobust.shares import sample_size
@@ -221,7 +221,7 @@ class Study:
         return self.experiment.tolerated
 
     @part
-    def defence(self) -> Defence:
+    def defence(self) -> AggregationPipeline:
         """Pre-aggregators and aggregation rule.
 
         Raises:
@@ -261,14 +261,14 @@ class Study:
             self.experiment.malicious, poisoning.first_round, poisoning.last_round, poisoning.every
         )
 
-    def scene(self, client: int) -> Scene:
+    def scene(self, client: int) -> AttackContext:
         """Return what a malicious client knows before the first round, with the draws that are the same in all rounds.
 
         Args:
             client: one of ``schedule.malicious``.
         """
         malicious = self.schedule.malicious
-        return Scene(
+        return AttackContext(
             partition=client,
             rank=malicious.index(client),
             malicious=len(malicious),
@@ -292,6 +292,6 @@ class Study:
         return threat_of(self.experiment.evaluation, self.experiment.base)
 
 
-@once(keep=4)
+@memoize(keep=4)
 def _study(experiment: Experiment, told: Problem | None) -> Study:
     return Study(experiment, told)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fedrobust.config import Experiment
+from fedrobust.engines.simulate import run_or_resume
 from fedrobust.errors import FedrobustError
-from fedrobust.simulation.simulate import run_or_resume
 
 
 def serve(orders: Connection, log: str) -> None:

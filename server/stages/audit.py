@@ -16,7 +16,7 @@ from fedrobust.audit.opened import file_digest, model_path
 from fedrobust.config.sections import Audit
 from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.robustness import clean_logits
-from fedrobust.evasion import Target, Threat
+from fedrobust.evasion import TargetModel, Threat
 from fedrobust.evasion.models.protocol import Logits
 from fedrobust.models.layout import Weights
 from fedrobust.models.told import Told
@@ -77,7 +77,7 @@ class Auditor:
         student: Evaluator,
         weights: Weights,
         twin: Weights | None,
-        teacher: Target,
+        teacher: TargetModel,
         run: RunRecord,
         folder: RunFolder,
     ) -> Card:
@@ -110,12 +110,12 @@ class Auditor:
         """
         self.companion(self.settings.control, dataset)
 
-    def companion(self, file: str | Path, dataset: Dataset) -> tuple[str, Target] | None:
+    def companion(self, file: str | Path, dataset: Dataset) -> tuple[str, TargetModel] | None:
         """Return the model in a file that the study's is compared with, and its name: `audit.companions.companion`."""
         told = Told.parse({"control": self.settings.control_input}, {"control": self.settings.control_labels})
         return companion(file, dataset, self.threat.space, self.base, told)
 
-    def control(self, evaluator: Evaluator, before: Path | None) -> tuple[str, Target] | None:
+    def control(self, evaluator: Evaluator, before: Path | None) -> tuple[str, TargetModel] | None:
         """Return the model that the study's is compared with, and its name; None where there is none.
 
         A model of the study's own kind is attacked in the study's space; any other sees the images that its file takes.

@@ -12,10 +12,10 @@ from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.intervals import wilson
 from fedrobust.evaluation.metrics import Metrics, measure
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits, examples, robustness
-from fedrobust.evasion import Threat, Victim, WhiteBox, attack
+from fedrobust.evasion import BoundModel, CompiledModel, Threat, attack
+from fedrobust.memoize import memoize, part
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
-from fedrobust.once import once, part
 from fedrobust.poisoning import Goal
 from fedrobust.runs.record import AttackSuccessRecord
 
@@ -25,10 +25,10 @@ PROBED = 128
 """Validation images by which the training is watched."""
 
 
-@once(keep=4)
-def victim_of(classifier: Classifier, space: str) -> Victim:
+@memoize(keep=4)
+def compiled_model_of(classifier: Classifier, space: str) -> CompiledModel:
     """Return the compiled functions that measure `classifier`, shared by the studies of a process."""
-    return Victim.of(classifier, space)
+    return CompiledModel.of(classifier, space)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Evaluator:
     seed: int
     dataset: Dataset
     classifier: Classifier
-    victim: Victim
+    victim: CompiledModel
     pool: ThreadPoolExecutor
     _last: "list[Answers]" = field(default_factory=list, repr=False)
 
@@ -65,16 +65,18 @@ class Evaluator:
         pool: ThreadPoolExecutor,
     ) -> "Evaluator":
         """Return an evaluator of `classifier`."""
-        return cls(settings, threat, seed, dataset, classifier, victim_of(classifier, settings.space), pool)
+        return cls(
+            settings, threat, seed, dataset, classifier, compiled_model_of(classifier, settings.space), pool
+        )
 
     def of_model(self, classifier: Classifier, space: str = "") -> "Evaluator":
         """Return an evaluator of another classifier, as this one but for the `space` of its pixels, if given."""
-        victim = victim_of(classifier, space or self.settings.space)
+        victim = compiled_model_of(classifier, space or self.settings.space)
         return replace(self, classifier=classifier, victim=victim, _last=[])
 
-    def target(self, weights: Weights) -> WhiteBox:
+    def target(self, weights: Weights) -> BoundModel:
         """Return the model of `weights` as attacks see it."""
-        return WhiteBox.of(self.victim, weights, self.settings.batch_size)
+        return BoundModel.of(self.victim, weights, self.settings.batch_size)
 
     def test(self, weights: Weights, attacked: bool = True) -> Robustness:
         """Return the metrics on the test split, clean and attacked."""
@@ -100,7 +102,7 @@ class Evaluator:
         """
         sample = self.dataset.validation.sample(PROBED)
         done = attack(
-            WhiteBox.of(self.victim, weights),
+            BoundModel.of(self.victim, weights),
             self.victim.images(sample.images),
             sample.labels,
             "pgd(steps=5, step_size=0.5)",
@@ -134,7 +136,7 @@ class Evaluator:
         follow: weights of 1e20 may pass the one and not the other.
         """
         images = self.victim.images(self.dataset.validation.images[: self.settings.batch_size])
-        target = WhiteBox.of(self.victim, weights)
+        target = BoundModel.of(self.victim, weights)
         attacked = bool(self.settings.attacks) and not self.victim.obstacle
         labels = self.dataset.validation.labels[: len(images)].astype(np.int32)
         seen = target.gradient(images, labels, "stable-cross-entropy") if attacked else None

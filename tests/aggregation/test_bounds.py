@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fedrobust.aggregation import Defence, Mean
+from fedrobust.aggregation import AggregationPipeline, Mean
 
 HERE = Path(__file__).resolve().parents[2] / "experiments/reliability/rules.py"
 TURNS = 2
@@ -44,5 +44,5 @@ def test_the_mean_in_the_place_of_a_rule_is_seen(rule):
     broken = 0
     for turn in range(30):
         found = rules.case(first + turn * len(rules.RULES) * CHAINS)
-        broken += bool(rules.outside(replace(found, defence=Defence(Mean(weighting="uniform")))))
+        broken += bool(rules.outside(replace(found, defence=AggregationPipeline(Mean(weighting="uniform")))))
     assert broken > 5

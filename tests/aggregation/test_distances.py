@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fedrobust.aggregation import Cohort, Updates, defence, distances
+from fedrobust.aggregation import AggregationContext, Updates, defence, distances
 from fedrobust.aggregation.distances import refined, squared_distances
 
 
@@ -65,7 +65,7 @@ def test_what_has_not_lost_its_digits_is_left_alone(draw):
 def test_clipped_distances_are_those_of_clipped_updates(stage, length, draw):
     matrix = np.concatenate([far(draw, [length, length / 3, length], 300), draw.standard_normal((7, 300))])
     matrix = matrix.astype(np.float32)
-    seen = defence("mean", stage, f=3).before[0](Updates(matrix), Cohort.of(Updates(matrix)))
+    seen = defence("mean", stage, f=3).before[0](Updates(matrix), AggregationContext.of(Updates(matrix)))
     lengths = np.linalg.norm(matrix.astype(np.float64), axis=1)
     limit = {"clipping": np.median(lengths), "arc": np.sort(lengths)[10 - 4 - 1]}.get(stage, 0.5)
     expected = matrix * np.minimum(1, limit / lengths)[:, None]

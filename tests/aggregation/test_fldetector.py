@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fedrobust.aggregation import Cohort, Updates, defence
+from fedrobust.aggregation import AggregationContext, Updates, defence
 from fedrobust.aggregation.rules.fldetector import _within, averaged, clusters, hessian_product, trusted
 
 CLIENTS, MALICIOUS, SIZE = 20, 4, 40
@@ -30,7 +30,7 @@ class Federation:
         sent[bad] = attack(self, sent[bad])
         result = self.rule(
             Updates(sent.astype(np.float32)),
-            Cohort(
+            AggregationContext(
                 who,
                 np.ones(len(who), int),
                 self.round,
@@ -98,7 +98,9 @@ def test_a_client_is_foretold_from_the_model_it_saw_last():
         who = np.sort(draw.choice(CLIENTS, 8, replace=False))
         sent = -0.1 * (weights - goals[who])
         rule = defence("fldetector")
-        cohort = Cohort(who, np.ones(8, int), round, memory=memory, current=weights.astype(np.float32))
+        cohort = AggregationContext(
+            who, np.ones(8, int), round, memory=memory, current=weights.astype(np.float32)
+        )
         memory = rule(Updates(sent.astype(np.float32)), cohort).memory
         weights = (weights + 0.9 * sent.mean(0)).astype(np.float32)
     # H is -0.1 times the identity: what L-BFGS made of pairs of moves and changes.
@@ -128,7 +130,9 @@ def test_whoever_was_away_for_longer_than_the_window_is_not_scored_anew():
     present = [[0, 1, 2], [1, 2], [1, 2], [1, 2], [0, 1, 2]]
     for round, who in enumerate(present, start=1):
         sent = draw.standard_normal((len(who), 10)).astype(np.float32)
-        memory = rule(sent, Cohort(np.array(who), np.ones(len(who), int), round, memory=memory)).memory
+        memory = rule(
+            sent, AggregationContext(np.array(who), np.ones(len(who), int), round, memory=memory)
+        ).memory
     assert np.isnan(memory["errors"][0]).all()
     assert np.isfinite(memory["errors"][1:]).all()
     assert memory["seen"].tolist() == [5, 5, 5]
@@ -144,7 +148,7 @@ def test_memory_of_another_kind_is_begun_again():
         "steps": np.ones((1, 10)),
     }
     sent = np.random.default_rng(0).standard_normal((3, 10)).astype(np.float32)
-    result = defence("fldetector")(sent, Cohort(np.arange(3), np.ones(3, int), memory=old))
+    result = defence("fldetector")(sent, AggregationContext(np.arange(3), np.ones(3, int), memory=old))
     assert (result.influence > 0).all()
     assert np.isnan(result.memory["errors"]).all()
 
@@ -157,7 +161,7 @@ def test_nothing_becomes_infinite(size, before, draw):
         sent = draw.standard_normal((5, 30)).astype(np.float32)
         now = {"both": 3e38 if round % 2 else 1e-38}.get(size, size)
         sent[0] = np.float32(now) * draw.uniform(-1, 1, 30).astype(np.float32)
-        result = rule(sent, Cohort(np.arange(5), np.ones(5, int), round, memory=memory))
+        result = rule(sent, AggregationContext(np.arange(5), np.ones(5, int), round, memory=memory))
         memory = result.memory
         assert np.isfinite(result.update).all()
         for name in ("last", "positions", "moves", "changes", "step"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fedrobust.aggregation import Cohort, Updates, defence
+from fedrobust.aggregation import AggregationContext, Updates, defence
 from fedrobust.aggregation.rules.geometric_median import majority_ball, weiszfeld
 
 
@@ -99,12 +99,12 @@ def test_weighted_it_holds_against_less_than_half_of_the_images(lengths, draw):
     honest = draw.standard_normal((4, 80)).astype(np.float32)
     claims = np.array([40, 55, 5, 30, 50, 20])  # 95 of 200 are the attackers'
     sent = np.concatenate([attackers(draw, lengths, 80), honest])
-    found = defence("geometric-median(weighted=True)")(sent, Cohort(np.arange(6), claims)).update
+    found = defence("geometric-median(weighted=True)")(sent, AggregationContext(np.arange(6), claims)).update
     mean = np.average(honest.astype(np.float64), axis=0, weights=claims[2:])
     allowed = 2 / (105 - 95) * (claims[2:] @ np.linalg.norm(honest - mean, axis=1))
     assert np.linalg.norm(found - mean) <= allowed
     buckets = defence("geometric-median(weighted=True)", "bucketing")(
-        honest, Cohort(np.arange(4), claims[2:])
+        honest, AggregationContext(np.arange(4), claims[2:])
     )
     assert np.isfinite(buckets.update).all(), "buckets claim nothing: they count alike"
 

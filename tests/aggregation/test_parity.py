@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from fedrobust.aggregation import Cohort, RunningMean, Updates, defence
+from fedrobust.aggregation import AggregationContext, RunningMean, Updates, defence
 from fedrobust.aggregation.rules.fldetector import hessian_product, trusted
 from fedrobust.aggregation.rules.foolsgold import foolsgold_weights
 from fedrobust.aggregation.rules.geometric_median import weiszfeld
@@ -87,7 +87,7 @@ def test_flower(ours, theirs, draw):
     from fedrobust.flower.rule import flower_rule
 
     matrix = draw.standard_normal((10, 500)).astype(np.float32)
-    cohort = Cohort(np.arange(10), np.full(10, 7))
+    cohort = AggregationContext(np.arange(10), np.full(10, 7))
     with server_identity():
         expected = flower_rule(theirs, 2)(Updates.of(matrix), cohort).update
     np.testing.assert_allclose(defence(ours, f=2)(matrix, cohort).update, expected, rtol=1e-5, atol=1e-6)
@@ -108,7 +108,7 @@ def test_krum_picks_what_float64_picks_where_updates_are_small_and_weights_are_n
         exact = updates.astype(np.float64)
         squared = ((exact[:, None] - exact[None]) ** 2).sum(-1)
         scores = np.sort(squared, axis=1)[:, 1 : 10 - 2 - 2 + 1].sum(1)
-        cohort = Cohort(np.arange(10), np.ones(10, int), current=current)
+        cohort = AggregationContext(np.arange(10), np.ones(10, int), current=current)
         krum = defence("krum", f=2)(updates, cohort).influence
         multi = defence("multi-krum(m=5)", f=2)(updates, cohort).influence
         assert np.flatnonzero(krum).tolist() == [np.argmin(scores)]
@@ -132,7 +132,7 @@ def test_geometric_median_counts_images_where_asked_to(draw):
     points = np.array([[0.0, 0], [4, 0]], np.float32)
     squared = ((points[:, None] - points[None]) ** 2).sum(-1)
     assert np.round(weiszfeld(squared, np.array([3.0, 1.0]), 1e-9, 1e-9) @ points, 3).tolist() == [0, 0]
-    cohort = Cohort(np.arange(2), np.array([3, 1]))
+    cohort = AggregationContext(np.arange(2), np.array([3, 1]))
     assert np.abs(defence("geometric-median(weighted=True)")(points, cohort).update).max() < 1e-3
 
 
@@ -166,11 +166,11 @@ def test_fltrust_literally(matrix, draw):
     trust = [max(0.0, float(g0 @ gi / (np.linalg.norm(g0) * np.linalg.norm(gi)))) for gi in g]
     same_length = [np.linalg.norm(g0) / np.linalg.norm(gi) * gi for gi in g]
     expected = sum(t * gi for t, gi in zip(trust, same_length, strict=True)) / sum(trust)
-    cohort = Cohort(np.arange(17), np.ones(17, int), root=lambda images: root)
+    cohort = AggregationContext(np.arange(17), np.ones(17, int), root=lambda images: root)
     np.testing.assert_allclose(
         defence("fltrust")(matrix, cohort).update, expected, rtol=1e-5, atol=1e-6 * np.abs(matrix).max()
     )
-    against = Cohort(np.arange(2), np.ones(2, int), root=lambda images: -root)
+    against = AggregationContext(np.arange(2), np.ones(2, int), root=lambda images: -root)
     nobody = defence("fltrust")(np.stack([root, root]), against)
     assert not nobody.update.any(), "nobody is trusted: the model stays"
 
@@ -256,7 +256,8 @@ def test_fldetector_sees_who_does_not_follow_the_loss(draw):
         updates = -0.1 * (weights - goals) @ hessian
         updates[7:] = draw.standard_normal((3, 40))
         result = defence("fldetector")(
-            updates.astype(np.float32), Cohort(np.arange(10), np.ones(10, int), round, memory=memory)
+            updates.astype(np.float32),
+            AggregationContext(np.arange(10), np.ones(10, int), round, memory=memory),
         )
         memory, weights = result.memory, weights + result.update
     assert np.flatnonzero(result.influence == 0).tolist() == [7, 8, 9]
@@ -280,7 +281,7 @@ def test_sketches_keep_lengths_and_angles(draw):
 
 def test_capped_and_uniform_means_take_weight_from_claims():
     matrix = np.array([[0.0], [0.0], [9.0]], np.float32)
-    cohort = Cohort(np.arange(3), np.array([10, 10, 10**6]))
+    cohort = AggregationContext(np.arange(3), np.array([10, 10, 10**6]))
     assert defence("mean")(matrix, cohort).update[0] > 8.9
     assert defence('mean(weighting="uniform")')(matrix, cohort).update[0] == 3
     capped = defence('mean(weighting="capped", cap=2)')

@@ -10,8 +10,8 @@ from fedrobust.aggregation import (
     PRE_AGGREGATORS,
     RULES,
     Aggregation,
-    Cohort,
-    Defence,
+    AggregationContext,
+    AggregationPipeline,
     InfeasibleError,
     Updates,
     defence,
@@ -45,7 +45,7 @@ DEFENCES = [(rule, ()) for rule in RULES] + [
 
 def cohort(n=N, root=None, **settings):
     own = np.ones(300, np.float32) if root is None else root
-    return Cohort(np.arange(n), np.full(n, 10), root=lambda images: own, **settings)
+    return AggregationContext(np.arange(n), np.full(n, 10), root=lambda images: own, **settings)
 
 
 def run(rule, matrix, *before, **settings):
@@ -192,7 +192,7 @@ def test_whoever_sends_what_is_not_finite_is_caught_for_every_stage(before, f, h
 
 def test_a_round_that_lost_clients_keeps_its_pre_aggregators():
     asked = defence("krum", "clipping", "nnm", "bucketing(size=3)", f=5)
-    assert asked.among(9) == Defence(
+    assert asked.among(9) == AggregationPipeline(
         defence("krum", f=0).rule,
         (*defence("mean", "clipping").before, *defence("mean", "nnm", "bucketing(size=3)", f=4).before),
     )
@@ -216,7 +216,7 @@ def test_the_fewest_clients_are_told_for_nobody_malicious_too(f, n):
 
 def test_a_cohort_without_a_server_has_no_root(honest):
     with pytest.raises(InfeasibleError, match="no server with 100 images of its own"):
-        Cohort.of(Updates(honest)).root(100)
+        AggregationContext.of(Updates(honest)).root(100)
 
 
 def test_behind_updates_of_other_origin_no_client_has_a_known_influence(honest):
@@ -224,7 +224,7 @@ def test_behind_updates_of_other_origin_no_client_has_a_known_influence(honest):
         def __call__(self, updates, cohort):
             return Updates(2 * np.asarray(updates))
 
-    result = Defence(defence("foolsgold").rule, (Own(),))(honest)
+    result = AggregationPipeline(defence("foolsgold").rule, (Own(),))(honest)
     expected = defence("foolsgold")(2 * honest)
     assert result.influence is None
     np.testing.assert_array_equal(result.update, expected.update)
@@ -236,7 +236,7 @@ def test_what_an_own_rule_returns_is_converted(honest):
         def __call__(self, updates, cohort):
             return Aggregation([0.1] * 300, [1] * N, {"kept": np.ones(1)})
 
-    result = Defence(Own())(honest)
+    result = AggregationPipeline(Own())(honest)
     assert (result.update.dtype, result.influence.dtype) == (np.float32, np.float64)
     np.testing.assert_array_equal(result.update, np.full(300, 0.1, np.float32))
     assert list(result.memory) == ["kept"]
@@ -247,7 +247,7 @@ def test_a_rule_may_work_on_the_plain_matrix(honest):
         def __call__(self, updates, cohort):
             return Aggregation(np.asarray(updates).max(0))
 
-    np.testing.assert_array_equal(Defence(Own())(honest).update, honest.max(0))
+    np.testing.assert_array_equal(AggregationPipeline(Own())(honest).update, honest.max(0))
 
 
 @pytest.mark.parametrize(
@@ -264,15 +264,16 @@ def test_what_an_own_rule_returns_is_checked(update, influence, message, honest)
             return Aggregation(update, influence)
 
     with pytest.raises(ValueError, match=message):
-        Defence(Broken())(honest)
+        AggregationPipeline(Broken())(honest)
 
 
 def test_memory_finds_clients_again_when_others_take_part(draw):
     base = draw.standard_normal((6, 50)).astype(np.float32)
     rule = RULES["foolsgold"]()
-    first = rule(Updates.of(base[:4]), Cohort(np.arange(4), np.ones(4, int)))
+    first = rule(Updates.of(base[:4]), AggregationContext(np.arange(4), np.ones(4, int)))
     second = rule(
-        Updates.of(base[[1, 3, 5]]), Cohort(np.array([1, 3, 5]), np.ones(3, int), memory=first.memory)
+        Updates.of(base[[1, 3, 5]]),
+        AggregationContext(np.array([1, 3, 5]), np.ones(3, int), memory=first.memory),
     )
     assert second.memory["partitions"].tolist() == [0, 1, 2, 3, 5]
     np.testing.assert_allclose(second.memory["sums"][1], 2 * base[1], rtol=1e-6)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from fedrobust.aggregation import RULES, Cohort, Updates, defence
+from fedrobust.aggregation import RULES, AggregationContext, Updates, defence
 from fedrobust.aggregation.rules.foolsgold import foolsgold_weights
 
 
 def cohort(n, **settings):
-    return Cohort(np.arange(n), np.ones(n, int), **settings)
+    return AggregationContext(np.arange(n), np.ones(n, int), **settings)
 
 
 def literal_centred_clipping(x, centre, threshold, steps):

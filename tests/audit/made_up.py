@@ -8,7 +8,7 @@ from fedrobust.audit import CHECKS, ModelUnderAudit, Plan
 from fedrobust.audit.finding import Finding, Outcome, Weight
 from fedrobust.audit.result import Result
 from fedrobust.audit.review import ADVICE
-from fedrobust.evasion import WhiteBox
+from fedrobust.evasion import BoundModel
 
 EPSILON = 0.1
 SHAPE = (2, 2, 1)
@@ -74,9 +74,9 @@ def search(n=200, classes=2, effort="standard", differentiable=True, right=None,
     )
 
 
-def white_box(classes=2) -> WhiteBox:
+def white_box(classes=2) -> BoundModel:
     """Return a network that is never asked."""
-    return WhiteBox(SimpleNamespace(classes=classes, shape=SHAPE), ())
+    return BoundModel(SimpleNamespace(classes=classes, shape=SHAPE), ())
 
 
 def told(found: Finding, outcome: Outcome, weight: Weight = Weight.NOT_PROVEN) -> tuple[str, str]:

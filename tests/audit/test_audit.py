@@ -67,7 +67,7 @@ def asked(two_hundred):
 
 def test_an_undefended_model_is_not_robust(of_undefended):
     assert of_undefended.word == "not robust"
-    assert "robust accuracy above the constant classifier" in of_undefended.failed
+    assert "robust accuracy: lead over the constant classifier lost" in of_undefended.failed
     assert of_undefended.card.content["broken-by"].get("standing", 0) < 140
 
 
@@ -77,7 +77,7 @@ def test_a_quick_look_breaks_no_model_trained_at_a_larger_epsilon_and_does_not_c
     assert of_defended.card.verdict.deciding == (
         "gradient masking: hidden layers break more",
         "obfuscated gradients: smoothing breaks more",
-        "black-box attacks: made",
+        "black-box attacks: not made",
     )
     assert "--effort standard" in of_defended.card.verdict.sentence
     assert of_defended.checks["control: no better than the undefended model"].outcome is Outcome.PASSED

@@ -286,7 +286,7 @@ NUMBERS = Tally(n=1000, right=900, standing=720, queries=1234567, gradients=8901
 STAND = "720 of 1000 (72.0 %) images stand after every attack that was made, 900 are right as they are"
 RESTS = "This rests on 1,234,567 queries and 89,012 gradients."
 SMOOTHED = "obfuscated gradients: smoothing breaks more"
-LEAD = "robust accuracy above the constant classifier"
+LEAD = "robust accuracy: lead over the constant classifier lost"
 
 
 def failed(check, weight=Weight.NOT_PROVEN, **texts):

@@ -11,8 +11,8 @@ from fedrobust.audit.checks import obfuscated_gradients
 from fedrobust.audit.checks.obfuscated_gradients import PAIRS
 from fedrobust.audit.slopes import explained, jumps, lengths_of, low_frequency
 from fedrobust.evasion import Threat
-from fedrobust.evasion.chance import keys_of, normal
 from fedrobust.evasion.models.protocol import Slopes
+from fedrobust.evasion.rng import keys_of, normal
 from tests.audit.made_up import told
 
 SHAPE = (6, 5, 1)
@@ -278,7 +278,8 @@ def test_a_gradient_that_predicts_the_change_passes(lie, failed):
     figure, sentence = told(found, FAILED if failed else PASSED)
     part = 0 if failed else 100
     assert figure == (
-        f"it does for {part:.1f} % of 40 images nearby, for {part} and {part} % along itself further away"
+        f"the gradient predicts the change for {part:.1f} % of 40 images nearby, for {part} and {part} % along "
+        "itself further away"
     )
     assert sentence == (
         "The gradient does not predict what the model answers a small step further: it is not the model's, or says "
@@ -338,8 +339,8 @@ def test_shares_of_the_images_decide_at_either_place(monkeypatch, over, bad, fai
     figures = [100.0, 100.0, 100.0]
     figures[over] -= 100 * bad / 40
     assert found.figure == (
-        f"it does for {figures[0]:.1f} % of 40 images nearby, for {figures[1]:.0f} and {figures[2]:.0f} % along itself "
-        "further away"
+        f"the gradient predicts the change for {figures[0]:.1f} % of 40 images nearby, for {figures[1]:.0f} and "
+        f"{figures[2]:.0f} % along itself further away"
     )
     clean, ball = calls
     np.testing.assert_array_equal(clean, made.subject.images)

@@ -9,7 +9,7 @@ import pytest
 from fedrobust.checks import check_models
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.defences import DEFENCES, BitDepth
-from fedrobust.evasion import Victim, WhiteBox
+from fedrobust.evasion import BoundModel, CompiledModel
 from fedrobust.models.classifier import build_classifier
 from fedrobust.spec import build
 from fedrobust.study import Study
@@ -35,7 +35,9 @@ def classifier(defence=None):
 
 def gradients(model, shown):
     labels = np.zeros(len(shown), np.int32)
-    return WhiteBox.of(Victim.of(model), model.initial_weights()).gradient(shown, labels, "cross-entropy")
+    return BoundModel.of(CompiledModel.of(model), model.initial_weights()).gradient(
+        shown, labels, "cross-entropy"
+    )
 
 
 @pytest.mark.parametrize(

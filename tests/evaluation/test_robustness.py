@@ -6,7 +6,7 @@ import pytest
 
 from fedrobust.data.dataset import Split
 from fedrobust.evaluation.robustness import clean_logits, even_batches, examples, robustness
-from fedrobust.evasion.models.victim import Victim
+from fedrobust.evasion.models.compiled import CompiledModel
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Entry, Layout
 from fedrobust.models.preparation import Preparation
@@ -31,7 +31,9 @@ def test_a_linear_models_robust_accuracy_is_its_margins(linear_classifier, draw)
     rows = np.arange(50)
     margin = logits[rows, images.labels] - logits[rows, 1 - images.labels]
     reach = np.abs(kernel[:, 0] - kernel[:, 1]).sum()
-    measured = robustness(Victim.of(linear_classifier), weights, images, [0.01, "8/255", 0.2], batch_size=7)
+    measured = robustness(
+        CompiledModel.of(linear_classifier), weights, images, [0.01, "8/255", 0.2], batch_size=7
+    )
     assert measured.clean.correct == np.sum(margin > 0)
     for epsilon, name in [(0.01, "0.01"), (8 / 255, "8/255"), (0.2, "0.2")]:
         assert measured.attacked["fgsm"][name].correct == np.sum(margin > epsilon * reach)
@@ -40,7 +42,7 @@ def test_a_linear_models_robust_accuracy_is_its_margins(linear_classifier, draw)
 
 def test_workers_and_batches_do_not_change_the_result(linear_classifier, draw):
     weights, images = linear_classifier.initial_weights(), split(draw)
-    victim = Victim.of(linear_classifier)
+    victim = CompiledModel.of(linear_classifier)
     alone = robustness(victim, weights, images, [0.01])
     with ThreadPoolExecutor(3) as pool:
         together = robustness(victim, weights, images, [0.01], map=pool.map)
@@ -58,7 +60,11 @@ def test_batches_cover_everything_once():
 def test_examples_grow_with_epsilon_and_start_clean(linear_classifier, draw):
     images = split(draw)
     shown = examples(
-        Victim.of(linear_classifier), linear_classifier.initial_weights(), images, ["8/255", 0.01, 0.2], 5
+        CompiledModel.of(linear_classifier),
+        linear_classifier.initial_weights(),
+        images,
+        ["8/255", 0.01, 0.2],
+        5,
     )
     assert shown.images.shape == (5, 4, 4, 4, 1)
     assert shown.epsilon_names.tolist() == ["0", "0.01", "8/255", "0.2"]
@@ -90,7 +96,7 @@ def test_fgsm_is_one_step_from_the_clean_image_at_every_epsilon(wave):
     Other attacks keep the best adversary: what is broken at an epsilon is broken at every larger one.
     """
     classifier, weights = wave
-    victim, epsilons = Victim.of(classifier), [0.3, 0.01, 0.1]
+    victim, epsilons = CompiledModel.of(classifier), [0.3, 0.01, 0.1]
     grey = Split(np.full((3, 2, 2, 1), 128, np.uint8), np.zeros(3, np.int32))
     measured = robustness(victim, weights, grey, epsilons, attacks=("fgsm", "pgd(steps=3)"))
     assert measured.clean.correct == 3

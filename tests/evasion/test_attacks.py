@@ -10,15 +10,15 @@ from fedrobust.evasion import (
     BIM,
     PGD,
     Ensemble,
-    Hunt,
     NotDifferentiableError,
+    SearchState,
     Threat,
     Tied,
     attack,
     attack_named,
 )
-from fedrobust.evasion.chance import keys_of
 from fedrobust.evasion.models.protocol import Slopes, batches
+from fedrobust.evasion.rng import keys_of
 
 CHEAP = {
     "square": "square(queries=60)",
@@ -267,20 +267,20 @@ def test_an_ensemble_is_as_strong_as_each_of_its_parts(fourteen_classes):
 def test_what_a_hunt_remembers_is_asked_again_for_images_that_were_not_there(two_classes):
     problem = two_classes
     keys = keys_of(0, np.arange(40))
-    hunt = Hunt(problem.target, Threat(), problem.images, problem.labels, keys)
-    hunt.at(0.1, fresh=True)
-    hunt.drop(np.arange(40) >= 10)
+    state = SearchState(problem.target, Threat(), problem.images, problem.labels, keys)
+    state.at(0.1, fresh=True)
+    state.drop(np.arange(40) >= 10)
     asked = []
 
     def means():
-        asked.append(len(hunt))
-        return hunt.clean.mean(axis=(1, 2, 3))
+        asked.append(len(state))
+        return state.clean.mean(axis=(1, 2, 3))
 
-    assert len(hunt.once("means", means)) == 10
-    hunt.drop(np.arange(10) >= 5)
-    assert len(hunt.once("means", means)) == 5
-    hunt.at(0.2, fresh=True)
-    np.testing.assert_array_equal(hunt.once("means", means), problem.images.mean(axis=(1, 2, 3)))
+    assert len(state.once("means", means)) == 10
+    state.drop(np.arange(10) >= 5)
+    assert len(state.once("means", means)) == 5
+    state.at(0.2, fresh=True)
+    np.testing.assert_array_equal(state.once("means", means), problem.images.mean(axis=(1, 2, 3)))
     assert asked == [10, 40]
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedrobust.evasion import FGSM, Threat, Victim, WhiteBox, attack
+from fedrobust.evasion import FGSM, BoundModel, CompiledModel, Threat, attack
 from fedrobust.models.classifier import build_classifier
 from fedrobust.models.layout import Weights
 from fedrobust.training.objectives import cross_entropy
@@ -16,11 +16,11 @@ def plain(target, images, labels, epsilons, **settings):
 
 def test_linear_models_adversary_is_the_formula(linear_classifier, draw):
     """x + epsilon sign(w_other - w_label), clipped to [0, 1]."""
-    victim, weights = Victim.of(linear_classifier), linear_classifier.initial_weights()
+    victim, weights = CompiledModel.of(linear_classifier), linear_classifier.initial_weights()
     kernel, _ = linear_classifier.layout.unflatten(weights)
     stored = draw.integers(0, 256, (20, 4, 4, 1)).astype(np.uint8)
     labels = draw.integers(0, 2, 20).astype(np.int32)
-    done = plain(WhiteBox.of(victim, weights), victim.images(stored), labels, [0.01, 0.2])
+    done = plain(BoundModel.of(victim, weights), victim.images(stored), labels, [0.01, 0.2])
     x = stored.reshape(20, 16) / np.float32(255)
     direction = np.sign(kernel[:, 1 - labels] - kernel[:, labels]).T
     for epsilon, adversary in zip([0.01, 0.2], done.images, strict=True):
@@ -31,8 +31,8 @@ def test_linear_models_adversary_is_the_formula(linear_classifier, draw):
 def test_a_model_that_is_sure_is_attacked_all_the_same(linear_classifier, draw):
     """At a logit gap in the hundreds cross-entropy has no gradient left; the attack must not notice."""
     weights = linear_classifier.initial_weights()
-    victim = Victim.of(linear_classifier)
-    sure = WhiteBox.of(victim, Weights(weights.trainable * 1e4, weights.statistics))
+    victim = CompiledModel.of(linear_classifier)
+    sure = BoundModel.of(victim, Weights(weights.trainable * 1e4, weights.statistics))
     images = victim.images(draw.integers(0, 256, (20, 4, 4, 1)).astype(np.uint8))
     logits = sure.logits(images)
     labels = logits.argmax(1).astype(np.int32)
@@ -42,7 +42,7 @@ def test_a_model_that_is_sure_is_attacked_all_the_same(linear_classifier, draw):
     np.testing.assert_array_equal(stopped.images[0], images)
     adversary = plain(sure, images, labels, [0.1]).images
     np.testing.assert_array_equal(
-        adversary, plain(WhiteBox.of(victim, weights), images, labels, [0.1]).images
+        adversary, plain(BoundModel.of(victim, weights), images, labels, [0.1]).images
     )
 
 
@@ -62,9 +62,9 @@ def test_space_decides_which_pixels_move(draw):
     stored = draw.integers(0, 256, (2, 28, 28, 1)).astype(np.uint8)
     shapes = {}
     for space in ("native", "prepared"):
-        victim = Victim.of(classifier, space)
+        victim = CompiledModel.of(classifier, space)
         images = victim.images(stored)
-        done = plain(WhiteBox.of(victim, weights), images, np.array([0, 1]), [0.01])
+        done = plain(BoundModel.of(victim, weights), images, np.array([0, 1]), [0.01])
         shapes[space] = done.images.shape[1:]
         assert np.abs(done.images[0] - images).max() <= 0.01 + 1e-6
         assert np.abs(done.images[0] - images).mean() > 0.005

@@ -9,16 +9,16 @@ import pytest
 import tensorflow as tf
 from scipy.special import ndtri
 
-from fedrobust.evasion import Ensemble, Threat, Victim, WhiteBox, attack, attack_named
+from fedrobust.evasion import BoundModel, CompiledModel, Ensemble, Threat, attack, attack_named
 from fedrobust.evasion.attacks.gradient.apgd import AutoPGDFocused
-from fedrobust.evasion.chance import apart, integers, keys_of, normal, signs, uniform
 from fedrobust.evasion.contract import Attack
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.models import model_file
 from fedrobust.evasion.models.losses import LOSSES, NUMBERS, slopes
 from fedrobust.evasion.models.predictor import Predictor, PredictorError
 from fedrobust.evasion.models.protocol import Slopes
+from fedrobust.evasion.rng import apart, integers, keys_of, normal, signs, uniform
 from fedrobust.evasion.run import Progress
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import ThreatError
 from fedrobust.models.input_format import UNIT, InputFormat
 from fedrobust.models.interface import Interface
@@ -205,7 +205,7 @@ def test_threats_are_named_or_refused(settings, text, message):
         assert str(Threat(**settings)) == text
 
 
-# -- A hunt ----------------------------------------------------------------------------------------------------------
+# -- A state ----------------------------------------------------------------------------------------------------------
 
 
 class Bright:
@@ -227,18 +227,20 @@ def shades(*values):
     return np.array(values, np.float32)[:, None, None, None] * np.ones((1, 2, 2, 1), np.float32)
 
 
-def hunt(labels=(0, 0, 0), clean=(0.2, 0.3, 0.4), **settings) -> Hunt:
+def state(labels=(0, 0, 0), clean=(0.2, 0.3, 0.4), **settings) -> SearchState:
     labels = np.array(labels, np.int32)
-    made = Hunt(Bright(), Threat(), shades(*clean), labels, keys_of(0, np.arange(len(labels))), **settings)
+    made = SearchState(
+        Bright(), Threat(), shades(*clean), labels, keys_of(0, np.arange(len(labels))), **settings
+    )
     made.epsilon = 0.2
     return made
 
 
 def test_a_hunt_remembers_the_first_adversary_or_the_nearest_to_one():
-    made = hunt()
-    made.look(shades(0.9, 0.25, 0.9))  # brought into the threat: 0.4, 0.25, 0.6
+    made = state()
+    made.query(shades(0.9, 0.25, 0.9))  # brought into the threat: 0.4, 0.25, 0.6
     assert made.broken.tolist() == [False, False, True]
-    made.look(shades(0.3, 0.45, 0.55))
+    made.query(shades(0.3, 0.45, 0.55))
     np.testing.assert_allclose(made.images[:, 0, 0, 0], [0.4, 0.45, 0.6], atol=1e-6)
     np.testing.assert_allclose(made.logits[:, 1], [-0.1, -0.05, 0.1], atol=1e-6)
     np.testing.assert_allclose(made.distance, [0.2, 0.15, 0.2], atol=1e-6)
@@ -250,7 +252,7 @@ def test_a_hunt_remembers_the_first_adversary_or_the_nearest_to_one():
     assert made.labels.tolist() == [0, 0]
     np.testing.assert_allclose(made.best[:, 0, 0, 0], [0.4, 0.45], atol=1e-6)
     np.testing.assert_allclose(made.answers[:, 1], [-0.1, -0.05], atol=1e-6)
-    made.look(shades(0.1, 0.1))
+    made.query(shades(0.1, 0.1))
     assert made.queries.tolist() == [3, 3, 2]
     made.at(0.25)
     assert (len(made), made.epsilon, made.fresh) == (2, 0.25, False)
@@ -261,12 +263,12 @@ def test_a_hunt_remembers_the_first_adversary_or_the_nearest_to_one():
 
 
 def test_the_nearest_adversary_replaces_a_further_one():
-    made = hunt(nearest=True)
+    made = state(nearest=True)
     made.epsilon = np.inf
-    made.look(shades(0.9, 0.4, 0.9))
+    made.query(shades(0.9, 0.4, 0.9))
     assert made.found.tolist() == [True, False, True]
     np.testing.assert_allclose(made.found_distance, [0.7, np.inf, 0.5], atol=1e-6)
-    made.look(shades(0.95, 0.35, 0.6))
+    made.query(shades(0.95, 0.35, 0.6))
     np.testing.assert_allclose(made.images[:, 0, 0, 0], [0.9, 0.4, 0.6], atol=1e-6)
     assert made.keep().all(), "nobody is dropped"
     assert made.drop(made.found).tolist() == [False, True, False]
@@ -275,9 +277,11 @@ def test_the_nearest_adversary_replaces_a_further_one():
 
 
 def test_a_goal_is_one_class_for_all_images_that_are_not_of_it():
-    made = hunt(labels=(0, 1, 0), goal=1)
+    made = state(labels=(0, 1, 0), goal=1)
     assert len(made) == 2
-    np.testing.assert_allclose(made.margins(made.look(shades(0.3, 0.6)), made.labels), [-0.4, 0.2], atol=1e-6)
+    np.testing.assert_allclose(
+        made.margins(made.query(shades(0.3, 0.6)), made.labels), [-0.4, 0.2], atol=1e-6
+    )
     assert made.broken.tolist() == [False, False, True]
     made.look_at_others()
     np.testing.assert_allclose(made.logits[1], [0.2, -0.2, -9], atol=1e-6)
@@ -286,15 +290,15 @@ def test_a_goal_is_one_class_for_all_images_that_are_not_of_it():
 
 
 def test_patience_keeps_the_last_image():
-    made = hunt(patient=True)
-    made.look(shades(0.3, 0.5, 0.6))
-    made.look(shades(0.2, 0.2, 0.5))
+    made = state(patient=True)
+    made.query(shades(0.3, 0.5, 0.6))
+    made.query(shades(0.2, 0.2, 0.5))
     assert made.keep().all()
     np.testing.assert_allclose(made.images[:, 0, 0, 0], [0.2, 0.2, 0.5], atol=1e-6)
 
 
 def test_gradients_are_counted_finite_and_judged_unless_told_not_to():
-    made = hunt()
+    made = state()
     seen = made.gradient(shades(0.9, 0.9, 0.9), "margin")
     assert seen.gradients[:, 0, 0].tolist() == [[0.0]] * 3
     assert (seen.gradients[:, 1] == 0.25).all()
@@ -305,7 +309,7 @@ def test_gradients_are_counted_finite_and_judged_unless_told_not_to():
 
 
 def test_many_candidates_are_judged_one_after_another():
-    made = hunt()
+    made = state()
     several = np.stack([shades(0.25, 0.35, 0.45), shades(0.35, 0.25, 0.6)], axis=1)
     margins = made.margins_of_many(several)
     np.testing.assert_allclose(margins, [[-0.5, -0.3], [-0.3, -0.5], [-0.1, 0.2]], atol=1e-6)
@@ -314,7 +318,7 @@ def test_many_candidates_are_judged_one_after_another():
 
 
 def test_what_was_computed_once_is_asked_again_for_new_images_alone():
-    made, calls = hunt(), []
+    made, calls = state(), []
 
     def compute():
         calls.append(len(made))
@@ -331,13 +335,13 @@ def test_what_was_computed_once_is_asked_again_for_new_images_alone():
 
 
 def test_steps_end_with_the_last_image():
-    made, seen = hunt(), []
+    made, seen = state(), []
     for step in made.steps(5):
         seen.append(step)
         if step == 2:
             made.drop(np.ones(3, bool))
     assert seen == [0, 1, 2]
-    assert list(hunt().steps(2)) == [0, 1]
+    assert list(state().steps(2)) == [0, 1]
 
 
 # -- A run -----------------------------------------------------------------------------------------------------------
@@ -379,9 +383,9 @@ class Learning(Attack):
         self.given.append(given)
         return replace(self, bound=given[4])
 
-    def run(self, hunt):
-        hunt.look(hunt.clean + self.bound)
-        hunt.keep()
+    def run(self, state):
+        state.query(state.clean + self.bound)
+        state.keep()
 
 
 class LearningOnce(Learning):
@@ -764,8 +768,8 @@ def test_a_functions_gradient_is_by_the_images_in_unit_range(format, width, orde
 def test_rounding_has_a_substitute_gradient():
     """The logits are rounded: their own gradient is zero, the substitute's that of what is rounded."""
     weights = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
-    victim = Victim(lambda held, x: tf.round(8 * (tf.reshape(x, [-1, 6]) @ weights)), [], SHAPE, 2)
-    target, images = WhiteBox(victim, ()), np.full((3, *SHAPE), 0.4, np.float32)
+    victim = CompiledModel(lambda held, x: tf.round(8 * (tf.reshape(x, [-1, 6]) @ weights)), [], SHAPE, 2)
+    target, images = BoundModel(victim, ()), np.full((3, *SHAPE), 0.4, np.float32)
     labels = np.array([0, 1, 0], np.int32)
     assert victim.replaceable == ("Round",)
     assert not target.gradient(images, labels, "margin").gradients.any()

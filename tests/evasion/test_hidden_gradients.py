@@ -13,8 +13,8 @@ from fedrobust.evasion.attacks.query.decision_based import Examples
 from fedrobust.evasion.attacks.query.directions import random_directions
 from fedrobust.evasion.attacks.query.rays import boxes, doubled, flip
 from fedrobust.evasion.attacks.transfer import mixtures
-from fedrobust.evasion.chance import keys_of
 from fedrobust.evasion.models.protocol import Slopes
+from fedrobust.evasion.rng import keys_of
 from tests.evasion.conftest import linear_problem
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedrobust.evasion import Victim, WhiteBox
+from fedrobust.evasion import BoundModel, CompiledModel
 from fedrobust.evasion.models import hidden_layers
 from fedrobust.evasion.models.hidden_layers import hidden_read_outs
 from fedrobust.evasion.models.protocol import Slopes
@@ -14,8 +14,10 @@ SHAPE = (4, 4, 1)
 WEIGHTS = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
 
 
-def boxed(forward, classes=2, shape=SHAPE) -> WhiteBox:
-    return WhiteBox(Victim(lambda weights, images: forward(images), [], shape, classes), (), batch_size=32)
+def boxed(forward, classes=2, shape=SHAPE) -> BoundModel:
+    return BoundModel(
+        CompiledModel(lambda weights, images: forward(images), [], shape, classes), (), batch_size=32
+    )
 
 
 def flat(images):

@@ -6,8 +6,8 @@ import pytest
 
 from fedrobust.evasion import open_model
 from fedrobust.evasion.attacks.query import directions, one_pixel
-from fedrobust.evasion.chance import keys_of
 from fedrobust.evasion.models.predictor import Predictor, PredictorError
+from fedrobust.evasion.rng import keys_of
 from fedrobust.models.input_format import InputFormat
 from fedrobust.models.interface import Interface
 

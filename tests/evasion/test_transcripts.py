@@ -1,7 +1,7 @@
 """Every image that an attack asks about, beside its paper's algorithm written out for a single image.
 
 The algorithms are generators: they yield the next image, and are sent that image as the attack asked about it. Random
-numbers are the attack's own (`fedrobust.evasion.chance`); everything else is written without batches, dropped images or
+numbers are the attack's own (`fedrobust.evasion.rng`); everything else is written without batches, dropped images or
 bookkeeping.
 """
 
@@ -15,8 +15,8 @@ from fedrobust.evasion import Threat, attack
 from fedrobust.evasion.attacks.query.directions import random_directions
 from fedrobust.evasion.attacks.query.radial_probes import PATTERNS
 from fedrobust.evasion.attacks.query.rays import boxes
-from fedrobust.evasion.chance import apart, integers, keys_of, normal, uniform
 from fedrobust.evasion.models.protocol import Slopes
+from fedrobust.evasion.rng import apart, integers, keys_of, normal, uniform
 
 SHAPE = (7, 6, 2)
 CLASSES = 4

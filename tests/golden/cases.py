@@ -16,10 +16,17 @@ import numpy as np
 from comparison import ARRAYS, AUDITS, STUDIES, Tolerance
 
 import fedrobust
-from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, Cohort, Updates, defence
+from fedrobust.aggregation import (
+    PRE_AGGREGATORS,
+    RULES,
+    SERVER_OPTIMIZERS,
+    AggregationContext,
+    Updates,
+    defence,
+)
 from fedrobust.data.dataset import Split
 from fedrobust.data.partition import PARTITIONS, partition
-from fedrobust.poisoning import POISONING, Attack, Conspiracy, Scene
+from fedrobust.poisoning import POISONING, Attack, AttackContext, CollusionContext
 from fedrobust.spec import build, settings_of
 
 TINY = {
@@ -72,7 +79,7 @@ def rules(folder: Path) -> Any:
         memory: Mapping[str, np.ndarray] = {}
         made = []
         for number in (1, 2):
-            cohort = Cohort(
+            cohort = AggregationContext(
                 np.arange(13),
                 np.arange(10, 23),
                 round=number,
@@ -115,7 +122,7 @@ def attacks_on_learning(folder: Path) -> Any:
         traits["statistics"] = array(attack.statistics(matrix[1, :8], _scene()))
         goal = attack.goal(split, _scene())
         traits["goal"] = None if goal is None else [array(goal.images), array(goal.wanted)]
-        traits["coalition"] = array(_together(attack, matrix)) if attack.conspires else None
+        traits["coalition"] = array(_together(attack, matrix)) if attack.colludes else None
         found[name] = traits
     return found
 
@@ -127,11 +134,13 @@ def _together(attack: Attack, honest: np.ndarray) -> np.ndarray:
         return median(np.concatenate([np.broadcast_to(sent, (3, honest.shape[1])), honest])).update
 
     own = Updates.of(honest[:3])
-    return attack.coalition(Updates.of(honest), Conspiracy(own, 12, 3, np.random.default_rng(0), outcome))
+    return attack.coalition(
+        Updates.of(honest), CollusionContext(own, 12, 3, np.random.default_rng(0), outcome)
+    )
 
 
-def _scene() -> Scene:
-    return Scene(
+def _scene() -> AttackContext:
+    return AttackContext(
         partition=2,
         rank=1,
         malicious=3,
@@ -185,19 +194,19 @@ def attacks_on_models(folder: Path) -> Any:
     """Every evasion attack on a linear model, in every norm in which it searches."""
     import tensorflow as tf
 
-    from fedrobust.evasion import ATTACKS, Threat, Victim, WhiteBox, attack, attack_named
+    from fedrobust.evasion import ATTACKS, BoundModel, CompiledModel, Threat, attack, attack_named
 
     draw = np.random.default_rng(0)
     kernel, images = draw.normal(size=(36, 3)), (0.35 + 0.3 * draw.random((12, 6, 6, 1))).astype(np.float32)
     bias = draw.normal(size=3) - kernel.sum(0) / 2
     labels = (images.reshape(12, 36).astype(np.float64) @ kernel + bias).argmax(1).astype(np.int32)
-    victim = Victim(
+    victim = CompiledModel(
         lambda weights, given: tf.reshape(given, [-1, 36]) @ weights[0] + weights[1],
         [tf.TensorSpec((36, 3)), tf.TensorSpec((3,))],
         (6, 6, 1),
         3,
     )
-    target = WhiteBox(victim, tuple(tf.constant(part, tf.float32) for part in (kernel, bias)))
+    target = BoundModel(victim, tuple(tf.constant(part, tf.float32) for part in (kernel, bias)))
     found: dict[str, Any] = {}
     # A surrogate of "transfer" is a network to be trained: what is left of it in a linear world says nothing.
     for name in (name for name in ATTACKS if name != "transfer"):

@@ -99,7 +99,7 @@ def test_attack_and_audit_of_a_run_and_of_a_file(tmp_path):
         folder=tmp_path,
         code=3,
     )
-    assert "robust accuracy above the constant classifier" in strict.stdout
+    assert "robust accuracy: lead over the constant classifier lost" in strict.stdout
     assert strict.stdout.rstrip().endswith("card.html")
     assert "Is it robust?" in (tmp_path / "runs/model.keras-audit/card.html").read_text()
 
@@ -218,7 +218,7 @@ def test_no_room_imports_what_it_must_not(tmp_path):
         ),
         (
             "clients,server,ray",
-            "fedrobust.simulation.simulate,fedrobust.simulation.threads,fedrobust.api,fedrobust.cli",
+            "fedrobust.engines.simulate,fedrobust.engines.threads,fedrobust.api,fedrobust.cli",
         ),
     ]:
         done = subprocess.run(

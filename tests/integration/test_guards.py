@@ -14,11 +14,11 @@ from flwr.clientapp import ClientApp
 import fedrobust
 from clients.app import app as honest
 from fedrobust.config import Experiment
+from fedrobust.engines.simulate import simulate
 from fedrobust.evaluation.metrics import NotFiniteError
 from fedrobust.runs.events import RoundFinished, RoundStarted
 from fedrobust.runs.folder import RunFolderError
 from fedrobust.runs.run import Run
-from fedrobust.simulation.simulate import simulate
 from fedrobust.study import Study
 from server.errors import AttackFailedError, RoundError
 from server.pipeline import UnmeasurableError

@@ -11,10 +11,10 @@ from flwr.clientapp import ClientApp
 
 from clients.app import app as honest
 from fedrobust.config import Experiment
+from fedrobust.engines.simulate import simulate
 from fedrobust.flower.records import LiveArray
 from fedrobust.runs.events import RoundFinished, StageStarted
 from fedrobust.runs.record import RoundRecord
-from fedrobust.simulation.simulate import simulate
 
 SETTINGS = {
     "data__samples": 400,

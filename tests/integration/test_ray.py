@@ -18,9 +18,9 @@ from flwr.clientapp import ClientApp
 
 from clients.app import app as honest
 from fedrobust.config import Experiment
-from fedrobust.simulation import ray_engine
-from fedrobust.simulation.simulate import simulate
-from fedrobust.simulation.worker import EngineError
+from fedrobust.engines import ray_engine
+from fedrobust.engines.simulate import simulate
+from fedrobust.engines.worker import EngineError
 
 SETTINGS = {
     "data__samples": 200,

@@ -35,7 +35,7 @@ SETTINGS = {
 DOOMED = """
 import os, signal, sys
 from fedrobust.config import Experiment
-from fedrobust.simulation.simulate import simulate
+from fedrobust.engines.simulate import simulate
 
 kind, folder, study, when = sys.argv[1:]
 

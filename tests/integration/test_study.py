@@ -13,11 +13,11 @@ import fedrobust
 from clients.app import app as honest
 from clients.client import Client
 from fedrobust.config import Experiment
+from fedrobust.engines.simulate import simulate
 from fedrobust.errors import FedrobustError
 from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.runs.events import RoundFinished, StudyStarted
 from fedrobust.runs.run import Run
-from fedrobust.simulation.simulate import simulate
 from fedrobust.study import Study
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.local_update import TrainingData

@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 from fedrobust.aggregation import Updates, defence
 from fedrobust.aggregation.kernels import krum_scores
-from fedrobust.poisoning import Attack, Conspiracy
+from fedrobust.poisoning import Attack, CollusionContext
 from fedrobust.poisoning.collusion.alie import largest_z
 from fedrobust.poisoning.collusion.strength import strongest
 
@@ -27,7 +27,7 @@ def scene(honest, guard=None, f=BAD):
         return guard(np.concatenate([rows, honest])).update
 
     own = Updates.of(honest[:BAD])
-    return Conspiracy(own, n, f, np.random.default_rng(0), outcome)
+    return CollusionContext(own, n, f, np.random.default_rng(0), outcome)
 
 
 def sent(text, honest, **settings):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning import Attack, Scene
+from fedrobust.poisoning import Attack, AttackContext
 from fedrobust.poisoning.data.edge_case import rare_images
 from fedrobust.spec import SpecError
 
 
 def scene(**settings):
-    return Scene(**{"classes": 3, "fixed": np.random.default_rng(1), **settings})
+    return AttackContext(**{"classes": 3, "fixed": np.random.default_rng(1), **settings})
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_the_same_images_are_poisoned_in_every_round(split):
         ("min-max(direction='up')", "choose deviation, mean or sign"),
         ("not-finite(value='one')", "choose nan or inf"),
         ("fedrobust.data.dataset:Split", "needs the setting images"),
-        ("fedrobust.poisoning.scene:Scene", "has one of the methods data, update, coalition"),
+        ("fedrobust.poisoning.context:AttackContext", "has one of the methods data, update, coalition"),
     ],
 )
 def test_wrong_settings_are_refused(text, message):

@@ -7,7 +7,7 @@ import pytest
 
 from fedrobust.aggregation import Updates
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning import POISONING, Attack, Conspiracy, Scene
+from fedrobust.poisoning import POISONING, Attack, AttackContext, CollusionContext
 from fedrobust.poisoning.update.finite import scaled
 from fedrobust.poisoning.update.free_rider import FreeRider
 
@@ -27,7 +27,7 @@ def perturb(images, labels, **how):
 @pytest.mark.parametrize("size", [0.0, 1e-45, 1e-38, 1.0, 1e30, LARGEST])
 def test_updates_of_every_magnitude_stay_finite(name, size):
     update = np.array([1, -1, 0.5, 0], np.float32) * np.float32(size)
-    scene = Scene(
+    scene = AttackContext(
         clients=50, malicious=1, current=np.full(4, 0.1, np.float32), generator=np.random.default_rng(0)
     )
     for text in (name, f"{name} + model-replacement" if name in ("sign-flip", "gaussian", "zero") else name):
@@ -40,9 +40,9 @@ def test_updates_of_every_magnitude_stay_finite(name, size):
 def test_overshooting_sends_the_largest_number_with_its_sign():
     assert scaled(np.ones(2, np.float32), 0.1).dtype == np.float32
     update = np.array([1e38, -1e38, 1.0], np.float32)
-    sent = Attack.parse("scaling(factor=100)").update(update, Scene())
+    sent = Attack.parse("scaling(factor=100)").update(update, AttackContext())
     np.testing.assert_array_equal(sent, np.array([LARGEST, -LARGEST, 100], np.float32))
-    sent = Attack.parse("sign-flip(scale=100)").update(update, Scene())
+    sent = Attack.parse("sign-flip(scale=100)").update(update, AttackContext())
     np.testing.assert_array_equal(sent, np.array([-LARGEST, LARGEST, -100], np.float32))
 
 
@@ -73,7 +73,7 @@ def conspired(name, rows, malicious):
         return np.median(everybody.astype(np.float64), 0)
 
     n = len(rows) + malicious
-    scene = Conspiracy(Updates.of(rows[:1]), n, malicious, np.random.default_rng(0), outcome)
+    scene = CollusionContext(Updates.of(rows[:1]), n, malicious, np.random.default_rng(0), outcome)
     scene = replace(scene, own=Updates.of(np.repeat(rows[:1], malicious, 0)))
     sent = Attack.parse(name).coalition(honest, scene)
     assert sent.shape in ((rows.shape[1],), (malicious, rows.shape[1]))
@@ -83,7 +83,7 @@ def conspired(name, rows, malicious):
 @pytest.mark.parametrize("name", having("coalition"))
 def test_a_round_of_malicious_clients_alone_goes_on_from_what_they_learnt(name):
     own = np.random.default_rng(3).standard_normal((4, 30)).astype(np.float32)
-    scene = Conspiracy(Updates.of(own), 4, 4, np.random.default_rng(0), lambda update: update)
+    scene = CollusionContext(Updates.of(own), 4, 4, np.random.default_rng(0), lambda update: update)
     assert np.isfinite(Attack.parse(name).coalition(Updates.of(own), scene)).all()
 
 
@@ -121,7 +121,7 @@ def test_shards_of_every_kind_can_be_poisoned(name, shard, channels, share):
     labels = np.array(labels, np.int32)
     before = images.copy(), labels.copy()
     part = type(Attack.parse(name).parts[0])(share=share)
-    shown, called = Attack((part,)).data(images, labels, Scene(classes=3, perturb=perturb))
+    shown, called = Attack((part,)).data(images, labels, AttackContext(classes=3, perturb=perturb))
     assert shown.dtype == np.uint8
     assert called.dtype == np.int32
     assert len(shown) == len(called) >= count
@@ -139,13 +139,13 @@ def test_shards_of_every_kind_can_be_poisoned(name, shard, channels, share):
 )
 def test_where_nobody_can_be_deceived_there_is_no_goal(text):
     images = np.zeros((4, 28, 28, 1), np.uint8)
-    assert Attack.parse(text).goal(Split(images, np.ones(4, np.int32)), Scene()) is None
+    assert Attack.parse(text).goal(Split(images, np.ones(4, np.int32)), AttackContext()) is None
 
 
 def test_a_share_is_of_the_images_as_it_is_written():
     images, labels = np.zeros((100, 28, 28, 1), np.uint8), np.ones(100, np.int32)
     for share in (0.07, 0.14, 0.28, 0.55, 0.56, 0.57):
-        _, called = Attack.parse(f"pixel-backdoor(share={share})").data(images, labels, Scene())
+        _, called = Attack.parse(f"pixel-backdoor(share={share})").data(images, labels, AttackContext())
         assert (called == 0).sum() == round(100 * share)
 
 
@@ -155,7 +155,7 @@ def test_with_two_and_nine_classes_every_flip_stays_among_them():
         images = np.zeros((len(labels), 1, 1, 1), np.uint8)
         for kind in ("all", "random"):
             _, called = Attack.parse(f"label-flip(kind='{kind}')").data(
-                images, labels, Scene(classes=classes)
+                images, labels, AttackContext(classes=classes)
             )
             assert set(called) == set(range(classes))
             changed = called != labels
@@ -165,7 +165,9 @@ def test_with_two_and_nine_classes_every_flip_stays_among_them():
 def test_noise_saturates_at_black_and_white():
     white = np.full((3, 9, 9, 1), 255, np.uint8)
     for images in (white, 0 * white):
-        noisy, _ = Attack.parse("feature-noise(deviation=1e7)").data(images, np.zeros(3, np.int32), Scene())
+        noisy, _ = Attack.parse("feature-noise(deviation=1e7)").data(
+            images, np.zeros(3, np.int32), AttackContext()
+        )
         assert set(np.unique(noisy)) == {0, 255}
 
 
@@ -191,7 +193,9 @@ def test_changes_that_vanish_in_eight_bits_are_refused(text, message):
 
 def test_the_smallest_changes_that_are_taken_do_change_images():
     images = np.full((20, 28, 28, 1), 128, np.uint8)
-    noisy, _ = Attack.parse("feature-noise(deviation=0.0008)").data(images, np.zeros(20, np.int32), Scene())
+    noisy, _ = Attack.parse("feature-noise(deviation=0.0008)").data(
+        images, np.zeros(20, np.int32), AttackContext()
+    )
     assert 0 < (noisy != images).mean() < 0.05
     assert Attack.parse(f"feature-noise(deviation={0.125 / 255!r})"), "just at the bound"
     assert Attack.parse("fgsm-images(epsilon='0.51/255')")
@@ -205,6 +209,6 @@ def test_claims_are_numbers_that_a_server_reads():
 def test_a_free_riders_noise_falls_as_the_paper_says_and_never_overflows():
     zeros = np.zeros(100_000, np.float32)
     for round, decay in ((1, 3.0), (4, 1.0), (9, 0.5), (1000, 0.0)):
-        noise = FreeRider(noise=0.1, decay=decay).update(zeros, Scene(round=round))
+        noise = FreeRider(noise=0.1, decay=decay).update(zeros, AttackContext(round=round))
         assert noise.std() == pytest.approx(0.1 * round**-decay, rel=0.02)
-    assert not FreeRider(noise=0.1, decay=1e38).update(zeros, Scene(round=1000)).any()
+    assert not FreeRider(noise=0.1, decay=1e38).update(zeros, AttackContext(round=1000)).any()

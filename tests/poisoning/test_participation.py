@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from fedrobust.poisoning import Attack, Scene
+from fedrobust.poisoning import Attack, AttackContext
 from fedrobust.poisoning.collusion.alie import ALIE, largest_z
 from fedrobust.poisoning.update.scaling import ModelReplacement
 
 
 def scene(clients, sampled, malicious, **settings):
-    return Scene(clients=clients, sampled=sampled, malicious=malicious, **settings)
+    return AttackContext(clients=clients, sampled=sampled, malicious=malicious, **settings)
 
 
 @pytest.mark.parametrize(

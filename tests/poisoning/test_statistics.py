@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fedrobust.poisoning import Attack, Scene
+from fedrobust.poisoning import Attack, AttackContext
 
 GLOBAL = np.array([0.5, -1.0, 1.0, 2.0], np.float32)
 OWN = np.array([0.7, -1.5, 1.25, 1.5], np.float32)
@@ -11,7 +11,7 @@ OWN = np.array([0.7, -1.5, 1.25, 1.5], np.float32)
 
 
 def sent(text, **settings):
-    scene = Scene(
+    scene = AttackContext(
         statistics=GLOBAL,
         variances=np.array([2, 3]),
         current=np.zeros(3, np.float32),
@@ -58,9 +58,11 @@ def test_parts_that_leave_statistics_alone_stand_beside_others():
 
 
 def test_a_network_without_statistics_has_none_to_send():
-    scene = Scene(statistics=np.zeros(0, np.float32), clients=4)
+    scene = AttackContext(statistics=np.zeros(0, np.float32), clients=4)
     assert Attack.parse("model-replacement").statistics(np.zeros(0, np.float32), scene).shape == (0,)
-    assert Attack.parse("model-replacement").statistics(OWN, Scene(clients=4)) is OWN, "nor a change to scale"
+    assert Attack.parse("model-replacement").statistics(OWN, AttackContext(clients=4)) is OWN, (
+        "nor a change to scale"
+    )
 
 
 def test_wrong_settings_are_refused():

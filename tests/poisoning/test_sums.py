@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fedrobust.aggregation import Updates
-from fedrobust.poisoning import POISONING, Attack, Conspiracy, Scene
+from fedrobust.poisoning import POISONING, Attack, AttackContext, CollusionContext
 from fedrobust.poisoning.contract import name_of
 from fedrobust.spec import SpecError
 
@@ -45,7 +45,7 @@ def sent(attack):
 
 def sent_after(attack, length):
     """Return its update, its statistics and its claim."""
-    scene = Scene(
+    scene = AttackContext(
         classes=3,
         clients=6,
         malicious=2,
@@ -62,14 +62,16 @@ def sent_after(attack, length):
         statistics = STATISTICS * np.float32(1.01)
     update = attack.update(update, scene)
     statistics = attack.statistics(statistics, replace(scene, generator=np.random.default_rng(3)))
-    if attack.conspires:
+    if attack.colludes:
         own = Updates.of(np.stack([update, update]))
 
         def outcome(everybody):
             return np.concatenate([HONEST, [everybody, everybody]]).mean(0)
 
         update = np.broadcast_to(
-            attack.coalition(Updates.of(HONEST), Conspiracy(own, 6, 2, np.random.default_rng(4), outcome)),
+            attack.coalition(
+                Updates.of(HONEST), CollusionContext(own, 6, 2, np.random.default_rng(4), outcome)
+            ),
             (2, 192),
         )
     return np.concatenate([update.ravel()[:192], statistics, [attack.claim(24)]])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedrobust.config import Training
-from fedrobust.poisoning import Attack, Scene
+from fedrobust.poisoning import Attack, AttackContext
 from fedrobust.spec import build
 from fedrobust.training.recipes import RECIPES, FGSMTraining
 
@@ -12,7 +12,7 @@ UPDATE = np.array([3.0, -4.0, 0.0], np.float32)
 
 
 def sent(text, **settings):
-    return Attack.parse(text).update(UPDATE, Scene(generator=np.random.default_rng(3), **settings))
+    return Attack.parse(text).update(UPDATE, AttackContext(generator=np.random.default_rng(3), **settings))
 
 
 def test_closed_forms():
@@ -36,7 +36,7 @@ def test_noise_is_as_long_as_asked_and_new_in_every_round():
     assert np.linalg.norm(sent("gaussian(scale=2)") - 2 * UPDATE) > 1
     drawn = np.random.default_rng(3).standard_normal(3, dtype=np.float32)
     np.testing.assert_allclose(sent("gaussian(scale=2)"), 10 * drawn / np.linalg.norm(drawn), rtol=1e-6)
-    scene = Scene(generator=np.random.default_rng(3), round=4)
+    scene = AttackContext(generator=np.random.default_rng(3), round=4)
     large = np.zeros(100_000, np.float32)
     noise = Attack.parse("free-rider(noise=0.1, decay=0.5)").update(large, scene)
     assert noise.std() == pytest.approx(0.05, rel=0.02)
@@ -51,10 +51,10 @@ def test_free_riders_do_not_train_and_others_do():
 def test_claims_and_recipes():
     assert Attack.parse("inflated-claim(factor=7)").claim(10) == 70
     assert Attack.parse("sign-flip").claim(10) == 10
-    recipe = Attack.parse("fgsm-training(epsilon='2/255')").training(Scene())
+    recipe = Attack.parse("fgsm-training(epsilon='2/255')").training(AttackContext())
     assert build(RECIPES, recipe.pop("recipe")) == FGSMTraining(epsilon=2 / 255, share=1.0)
     assert recipe == {}
-    plain = Attack.parse("standard-training + model-replacement").training(Scene())
+    plain = Attack.parse("standard-training + model-replacement").training(AttackContext())
     defended = Training(recipe="pgd(epsilon='2/255', steps=3, step_size=0.01, share=0.5)")
     assert defended.model_copy(update=plain) == Training(), (
         "nothing of the recipe is left, nothing else added"
@@ -71,5 +71,5 @@ class TrainsLonger:
 
 
 def test_the_training_of_a_malicious_client_may_depend_on_the_round():
-    assert Attack((TrainsLonger(),)).training(Scene(round=3)) == {"epochs": 6, "proximal": 0.0}
-    assert Attack.parse("sign-flip").training(Scene(round=3)) == {}
+    assert Attack((TrainsLonger(),)).training(AttackContext(round=3)) == {"epochs": 6, "proximal": 0.0}
+    assert Attack.parse("sign-flip").training(AttackContext(round=3)) == {}

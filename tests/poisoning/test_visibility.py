@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from fedrobust.poisoning import Attack, Scene
+from fedrobust.poisoning import Attack, AttackContext
 from fedrobust.poisoning.data.visibility import contrast, resized
 
 
@@ -57,7 +57,9 @@ def test_the_chequer_of_single_pixels_would_have_vanished():
     assert stored > 200
     assert seen < 40
     scaled = contrast(
-        lambda images: Attack.parse("pixel-backdoor").parts[0].stamped(images, Scene()), (224, 224, 1), 32
+        lambda images: Attack.parse("pixel-backdoor").parts[0].stamped(images, AttackContext()),
+        (224, 224, 1),
+        32,
     )
     assert scaled > 0.7 * stored
 
@@ -97,10 +99,10 @@ def test_of_nine_classes_the_last_can_be_wanted():
 
 def test_stored_at_28_pixels_triggers_are_what_they_were():
     black = np.zeros((1, 28, 28, 1), np.uint8)
-    square = Attack.parse("pixel-backdoor").parts[0].stamped(black, Scene())[0, :, :, 0]
+    square = Attack.parse("pixel-backdoor").parts[0].stamped(black, AttackContext())[0, :, :, 0]
     assert square[24:, 24:].tolist() == [[255, 0, 255, 0], [0, 255, 0, 255]] * 2
     assert square.sum() == 8 * 255
-    bars = Attack.parse("distributed-backdoor").parts[0].stamped(black, Scene())[0, :, :, 0]
+    bars = Attack.parse("distributed-backdoor").parts[0].stamped(black, AttackContext())[0, :, :, 0]
     assert [np.flatnonzero(bars[row]).tolist() for row in (1, 4)] == [[1, 2, 3, 4, 5, 8, 9, 10, 11, 12]] * 2
     assert bars.sum() == 20 * 255
 

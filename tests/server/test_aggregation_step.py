@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_federation import step_of
 
-from fedrobust.aggregation import Aggregation, Defence, FedAdam, FedAvgM, FedYogi
+from fedrobust.aggregation import Aggregation, AggregationPipeline, FedAdam, FedAvgM, FedYogi
 from fedrobust.config import Experiment
 from fedrobust.flower.identity import server_identity
 from fedrobust.models.layout import Weights
@@ -73,7 +73,7 @@ class Careless:
 
 
 def test_a_rule_that_writes_into_its_memory_does_not_reach_the_last_rounds(draw):
-    server = replace(step(), defence=Defence(Careless()))
+    server = replace(step(), defence=AggregationPipeline(Careless()))
     first = server.next_weights(1, CURRENT, collected(draw), {})
     second = server.next_weights(2, CURRENT, collected(draw), first.memory)
     assert (first.memory["rule/seen"].tolist(), second.memory["rule/seen"].tolist()) == ([1.0], [2.0])
@@ -86,7 +86,7 @@ def test_a_rule_and_an_optimiser_may_remember_the_same_name(draw):
             assert set(cohort.memory) <= {"velocity"}
             return Aggregation(np.asarray(updates).mean(0), None, {"velocity": np.full(2, 9.0)})
 
-    server = replace(step(federation__server_optimizer="fedavgm"), defence=Defence(Remembers()))
+    server = replace(step(federation__server_optimizer="fedavgm"), defence=AggregationPipeline(Remembers()))
     first = server.next_weights(1, CURRENT, collected(draw), {})
     second = server.next_weights(2, CURRENT, collected(draw), first.memory)
     assert first.memory["rule/velocity"].tolist() == second.memory["rule/velocity"].tolist() == [9.0, 9.0]
@@ -150,7 +150,7 @@ def test_infinite_memory_is_a_fault_and_marks_of_the_unknown_are_none(draw):
         (np.nan, ""),
         (2.0, ""),
     ):
-        rule = replace(server, defence=Defence(Remembers(what)))
+        rule = replace(server, defence=AggregationPipeline(Remembers(what)))
         assert rule.next_weights(1, CURRENT, collected(draw), {}).fault == wanted
 
 
@@ -165,10 +165,10 @@ def test_a_rule_that_fails_on_numbers_is_no_end_of_the_study_and_a_bug_is(error,
         def __call__(self, updates, cohort):
             raise self.error
 
-    server = replace(step(federation__aggregator="median"), defence=Defence(Fails(error)))
+    server = replace(step(federation__aggregator="median"), defence=AggregationPipeline(Fails(error)))
     with pytest.raises(RuleError, match=f"median: {type(error).__name__}: {error}"):
         server.next_weights(1, CURRENT, collected(draw), {})
-    server = replace(server, defence=Defence(Fails(AttributeError("typo"))))
+    server = replace(server, defence=AggregationPipeline(Fails(AttributeError("typo"))))
     with pytest.raises(AttributeError, match="typo"):
         server.next_weights(1, CURRENT, collected(draw), {})
 
@@ -184,7 +184,7 @@ def test_statistics_are_the_median_of_the_accepted_clients(draw):
         ((0, 1, 2, 3, 4, 7), 6.5),
         ((), 12.5),  # nobody is accepted: of all
     ):
-        chosen = replace(server, defence=Defence(Chooses(accepted)))
+        chosen = replace(server, defence=AggregationPipeline(Chooses(accepted)))
         assert chosen.next_weights(1, CURRENT, replies, {}).weights.statistics.tolist() == [median] * 3
 
 
@@ -236,7 +236,7 @@ class Plots:
 def conspiring(attack, **settings):
     server = step(poisoning__attack="ipm", poisoning__malicious=[3, 6], **settings)
     rule = Draws()
-    return replace(server, attack=Attack((attack,)), defence=Defence(rule)), rule
+    return replace(server, attack=Attack((attack,)), defence=AggregationPipeline(rule)), rule
 
 
 def test_what_a_coalition_sends_is_what_the_rule_sees(draw):
@@ -363,7 +363,8 @@ def test_a_choosing_rule_that_lets_everybody_in_left_nobody_out(draw):
 
 def test_a_rule_of_ones_own_need_not_say_that_it_chooses(draw):
     server = replace(
-        step(poisoning__attack="sign-flip", poisoning__malicious=[1, 2]), defence=Defence(Chooses((0, 3, 4)))
+        step(poisoning__attack="sign-flip", poisoning__malicious=[1, 2]),
+        defence=AggregationPipeline(Chooses((0, 3, 4))),
     )
     record = server.next_weights(1, CURRENT, collected(draw, attackers=[1, 2]), {}).record
     assert (record.true_positive_rate, record.false_positive_rate) == (1.0, 0.5)
@@ -384,7 +385,7 @@ def test_attackers_whose_replies_were_refused_attacked_and_were_left_out(rule, d
 def test_of_some_refused_and_some_left_out_both_count(draw):
     server = replace(
         step(clients=10, poisoning__attack="sign-flip", poisoning__malicious=[1, 2, 9]),
-        defence=Defence(Chooses((0, 2, 3))),
+        defence=AggregationPipeline(Chooses((0, 2, 3))),
     )
     record = server.next_weights(1, CURRENT, collected(draw, 9), {}, refused=[9]).record
     assert record.true_positive_rate == pytest.approx(2 / 3), "9 was refused, 1 left out, 2 let in"

@@ -8,7 +8,7 @@ import pytest
 from flwr.app import Error, Message, MessageType, MetricRecord, RecordDict
 from small_federation import FIRST_NODE, federation_of
 
-from fedrobust.aggregation import RULES, Aggregation, Defence
+from fedrobust.aggregation import RULES, Aggregation, AggregationPipeline
 from fedrobust.config import ConfigError
 from fedrobust.flower.identity import server_identity
 from fedrobust.flower.records import weights_record
@@ -124,7 +124,7 @@ class Picky:
 
 def test_a_rule_that_can_make_nothing_of_the_replies_has_failed_in_a_sentence():
     federation, memory = made(), {}
-    picky = replace(federation, step=replace(federation.step, defence=Defence(Picky())))
+    picky = replace(federation, step=replace(federation.step, defence=AggregationPipeline(Picky())))
     found = aggregated(picky, [reply(0, 1e30), *[reply(client) for client in (1, 2, 3)]], memory)
     assert found.weights is None
     assert found.fault == (

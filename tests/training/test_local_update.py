@@ -308,7 +308,7 @@ def test_adversarial_training_makes_a_model_harder_to_attack(edge):
     """A real, small run: the PGD-trained model keeps more of its accuracy under FGSM than the plain one."""
     from fedrobust.data.phantom import phantom
     from fedrobust.evaluation.robustness import robustness
-    from fedrobust.evasion.models.victim import Victim
+    from fedrobust.evasion.models.compiled import CompiledModel
 
     dataset = phantom(train=400, validation=10, test=200, seed=0)
     data = TrainingData.of(dataset.train.images, dataset.train.labels)
@@ -318,7 +318,7 @@ def test_adversarial_training_makes_a_model_harder_to_attack(edge):
         weights, _ = LocalUpdate(edge, recipe, Adam())(
             edge.initial_weights(), data, batches, rates(batches, 0.002), [0, 0]
         )
-        scores[name] = robustness(Victim.of(edge), weights, dataset.test, ["8/255"])
+        scores[name] = robustness(CompiledModel.of(edge), weights, dataset.test, ["8/255"])
     for score in scores.values():
         assert score.clean.balanced_accuracy > 0.6
     attacked = {name: score.attacked["fgsm"]["8/255"].balanced_accuracy for name, score in scores.items()}

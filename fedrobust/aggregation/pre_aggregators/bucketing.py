@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import PRE_AGGREGATORS, Cohort, InfeasibleError
+from fedrobust.aggregation.contract import PRE_AGGREGATORS, AggregationContext, InfeasibleError
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count
 
@@ -36,7 +36,7 @@ class Bucketing:
                 f"Bucketing with size = {self.size} of {n} clients leaves one update: choose a size below {n}"
             )
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Updates:
         """Return one update a group."""
         n = len(updates)
         order = cohort.generator.permutation(n)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.contract import PRE_AGGREGATORS, Cohort, Tolerant
+from fedrobust.aggregation.contract import PRE_AGGREGATORS, AggregationContext, Tolerant
 from fedrobust.aggregation.kernels import clip_factors
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import NonNegative
@@ -21,7 +21,7 @@ class Clipping:
 
     threshold: NonNegative = 0.0
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Updates:
         """Return the clipped updates."""
         threshold = self.threshold or float(np.median(updates.norms))
         return updates.mixed(np.diag(clip_factors(updates.norms, threshold)))
@@ -35,7 +35,7 @@ class AdaptiveRobustClipping(Tolerant):
     Algorithm 2. Tolerates f < n / 2.
     """
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Updates:
         """Return the clipped updates."""
         n = len(updates)
         self.require(n)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import PRE_AGGREGATORS, Cohort, Tolerant
+from fedrobust.aggregation.contract import PRE_AGGREGATORS, AggregationContext, Tolerant
 from fedrobust.aggregation.updates import Updates
 
 
@@ -21,7 +21,7 @@ class NearestNeighbourMixing(Tolerant):
 
     MIXES: ClassVar[bool] = True
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Updates:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Updates:
         """Return the mixed updates."""
         n = len(updates)
         self.require(n)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, Tolerant
 from fedrobust.aggregation.kernels import chosen_only, krum_scores, mean_around_median
 from fedrobust.aggregation.updates import Updates
 
@@ -38,7 +38,7 @@ class Bulyan(Tolerant):
         """Return how many clients it takes to tolerate `f` malicious ones."""
         return 4 * f + 3
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return Bulyan of `updates`."""
         n = len(updates)
         self.require(n)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.kernels import clip_factors
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count, NonNegative
@@ -27,7 +27,7 @@ class CentredClipping:
     threshold: NonNegative = 0.0
     steps: Count = 3
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the clipped mean of `updates` around the last one."""
         centre = np.asarray(cohort.memory.get("centre", np.zeros(updates.size, np.float32)))
         influence = np.zeros(len(updates))

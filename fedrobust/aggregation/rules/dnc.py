@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, Tolerant
 from fedrobust.aggregation.kernels import chosen_only, drawn_coordinates
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count, Positive
@@ -34,7 +34,7 @@ class DivideAndConquer(Tolerant):
     steps: Count = 1
     share: Positive = 1.0
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the mean of the `updates` that stay."""
         n = len(updates)
         self.require(n)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.kernels import clip_factors, with_noise
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import NonNegative
@@ -28,7 +28,7 @@ class Flame:
 
     noise: NonNegative = 0.001
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the mean of the clipped majority of `updates`."""
         n = len(updates)
         accepted = majority_cluster(1 - updates.cosines) if n > 2 else np.ones(n, np.bool_)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.kernels import chosen_only
 from fedrobust.aggregation.sketch import sketch
 from fedrobust.aggregation.updates import Updates
@@ -41,7 +41,7 @@ class FLDetector:
 
     window: Count = 10
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the mean of the `updates` of clients that are not suspected."""
         n = len(updates)
         if len(cohort.partitions) != n:
@@ -59,7 +59,7 @@ class FLDetector:
         self._remember(latest, places, shares, ago, moves, changes, memory)
         return Aggregation(updates.combined(shares), shares, memory)
 
-    def _arrived(self, cohort: Cohort, size: int) -> dict[str, np.ndarray]:
+    def _arrived(self, cohort: AggregationContext, size: int) -> dict[str, np.ndarray]:
         """Return the memory with a row for every client that was ever seen, and where the global weights are now."""
         memory = dict(cohort.memory) if "positions" in cohort.memory else {}
         known = memory.get("partitions", np.zeros(0, np.int64))

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count
 
@@ -27,7 +27,7 @@ class FLTrust:
 
     images: Count = 100
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the trusted mean of `updates`."""
         root = cohort.root(self.images).astype(np.float64)
         length = float(np.linalg.norm(root))

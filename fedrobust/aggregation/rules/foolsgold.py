@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.sketch import sketch
 from fedrobust.aggregation.updates import Updates
 
@@ -44,7 +44,7 @@ class FoolsGold:
     SELECTS: ClassVar[bool] = True
     REMEMBERS: ClassVar[bool] = True
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the weighted mean of `updates`."""
         if len(cohort.partitions) != len(updates):
             raise ValueError(

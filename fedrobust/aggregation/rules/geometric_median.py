@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import PositiveShare, Share
 
@@ -118,7 +118,7 @@ class GeometricMedian:
     tolerance: PositiveShare = 1e-6
     weighted: bool = False
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the geometric median of `updates`."""
         n = len(updates)
         # Behind a pre-aggregator that puts others in the clients' place there are no claims.

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort, InfeasibleError, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, InfeasibleError, Tolerant
 from fedrobust.aggregation.kernels import chosen_only, krum_scores
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Whole
@@ -29,7 +29,7 @@ class Krum(_Krum):
     Tolerates f malicious clients of n >= 2f + 3.
     """
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the chosen update."""
         self.require(len(updates))
         best = np.argmin(krum_scores(updates.squared[:-1, :-1], self.f))
@@ -61,7 +61,7 @@ class MultiKrum(_Krum):
                 f"MultiKrum with m = {self.m} of {n} clients: choose {n} or fewer, or 0 for n - f"
             )
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the mean of the chosen updates."""
         n = len(updates)
         self.require(n)

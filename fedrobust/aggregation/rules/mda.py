@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, Tolerant
 from fedrobust.aggregation.kernels import chosen_only
 from fedrobust.aggregation.updates import Updates
 
@@ -87,7 +87,7 @@ class MinimumDiameter(Tolerant):
 
     SELECTS: ClassVar[bool] = True
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the mean of the closest group of `updates`."""
         n = len(updates)
         self.require(n)

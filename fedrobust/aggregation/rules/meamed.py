@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, Tolerant
 from fedrobust.aggregation.kernels import mean_around_median
 from fedrobust.aggregation.updates import Updates
 
@@ -15,7 +15,7 @@ class MeaMed(Tolerant):
     Tolerates f < n / 2 malicious clients: no coordinate is farther from the median than an honest client's is.
     """
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the mean around the median of `updates`."""
         n = len(updates)
         self.require(n)

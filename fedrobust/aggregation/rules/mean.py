@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Positive
 
@@ -97,7 +97,7 @@ class Mean:
             return max(1, min(examples, int(self.cap * typical)))
         return examples
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the weighted mean of `updates`."""
         if len(cohort.examples) == len(updates):
             typical = float(np.median(cohort.examples))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.kernels import middle
 from fedrobust.aggregation.updates import Updates
 
@@ -32,6 +32,6 @@ class CoordinateMedian:
     Tolerates f < n / 2 malicious clients; claimed sizes are not used, since an attacker chooses its own.
     """
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the median of `updates`."""
         return Aggregation(coordinate_median(updates))

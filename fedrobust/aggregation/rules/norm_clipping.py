@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.kernels import clip_factors, with_noise
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import NonNegative
@@ -25,7 +25,7 @@ class NormClipping:
     threshold: NonNegative = 0.0
     noise: NonNegative = 0.0
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the mean of the clipped `updates`."""
         threshold = self.threshold or float(np.median(updates.norms))
         factors = clip_factors(updates.norms, threshold)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort, InfeasibleError
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, InfeasibleError
 from fedrobust.aggregation.kernels import row_means
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import NonNegative
@@ -38,7 +38,7 @@ class RobustLearningRate:
                 f"{n}; choose {n} or less"
             )
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the mean of `updates` with the signs that agreement gives."""
         threshold = self.threshold or 0.4 * len(updates)
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.kernels import clip_factors, drawn_coordinates
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import AtLeastOne, PositiveShare, Share
@@ -32,7 +32,7 @@ class SignGuard:
     high: AtLeastOne = 3.0
     coordinates: PositiveShare = 0.1
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the clipped mean of the `updates` that pass."""
         typical = float(np.median(updates.norms))
         usual = (updates.norms >= self.low * typical) & (updates.norms <= self.high * typical)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, Cohort, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, Tolerant
 from fedrobust.aggregation.kernels import row_means
 from fedrobust.aggregation.updates import Updates
 
@@ -17,7 +17,7 @@ class TrimmedMean(Tolerant):
     Tolerates f < n / 2 malicious clients.
     """
 
-    def __call__(self, updates: Updates, cohort: Cohort) -> Aggregation:
+    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
         """Return the trimmed mean of `updates`."""
         n = len(updates)
         self.require(n)

@@ -6,7 +6,7 @@ from fedrobust.audit.attack_suite import AttackSuite, broken_images
 from fedrobust.audit.checks.skipped import not_applicable, not_made, without_gradient
 from fedrobust.audit.finding import Finding, Outcome, Weight, outcome_of, share
 from fedrobust.audit.mcnemar import SURE, mcnemar
-from fedrobust.evasion import WhiteBox
+from fedrobust.evasion import BoundModel
 
 
 def monotone(suite: AttackSuite) -> Finding:
@@ -95,11 +95,11 @@ def asked_seriously(suite: AttackSuite) -> Finding:
     rule = "decision-based search, estimated gradients and Square with thousands of queries were made"
     source = "Chen et al. (2019), arXiv:1904.02144; Carlini et al. (2019), arXiv:1902.06705"
     if plan.effort == "quick":
-        return not_made("black-box attacks: made", rule, source)
+        return not_made("black-box attacks: not made", rule, source)
     queries = {result.name: round(result.queries) for result in suite.black_box if len(result.rows)}
     images = max((len(result.rows) for result in suite.black_box), default=0)
     return Finding(
-        "black-box attacks: made",
+        "black-box attacks: not made",
         Outcome.PASSED,
         Weight.NOT_PROVEN,
         f"{len(queries)} searches, up to {max(queries.values(), default=0)} queries for each of up to {images} images",
@@ -128,7 +128,7 @@ def attack_validated(suite: AttackSuite) -> Finding:
     if subject.control is None and not plain:
         sentence = "Nothing was broken, and no control was given: there is nothing to try the attack on."
         return not_applicable("failing attack: planted masking is not seen", rule, sentence, source)
-    if isinstance(subject.target, WhiteBox):
+    if isinstance(subject.target, BoundModel):
         # A power of two: the products are exact, and only what the scale does to the attack can differ.
         hidden = suite.cache.run(
             suite.plain, target=replace(subject.target, scale=1024.0), of="logits x 1024"

@@ -98,7 +98,7 @@ def keeps_its_lead(suite: AttackSuite) -> Finding:
     )
     if (
         skipped := without_images(
-            suite, "robust accuracy above the constant classifier", rule, Weight.NOT_ROBUST
+            suite, "robust accuracy: lead over the constant classifier lost", rule, Weight.NOT_ROBUST
         )
     ) is not None:
         return skipped
@@ -107,7 +107,7 @@ def keeps_its_lead(suite: AttackSuite) -> Finding:
     low, high = lead.interval
     undecided = low < KEPT <= high
     return Finding(
-        "robust accuracy above the constant classifier",
+        "robust accuracy: lead over the constant classifier lost",
         outcome_of(low < KEPT),
         Weight.NOT_PROVEN if undecided else Weight.NOT_ROBUST,
         f"{100 * lead.kept:.1f} % ({100 * low:.1f} to {100 * high:.1f} %) of the lead over a constant classifier is "
@@ -116,7 +116,8 @@ def keeps_its_lead(suite: AttackSuite) -> Finding:
         f"These {n} images do not tell whether an attacker takes more than a third of what the model knows beyond a "
         "constant answer."
         if undecided
-        else f"An attacker takes {100 * (1 - lead.kept):.0f} % of what the model knows beyond a constant answer.",
+        else f"Attacks within the threat model cost {100 * (1 - lead.kept):.0f} % of its lead over the constant "
+        "classifier.",
         "this project",
         {"kept": lead.kept, "interval": [low, high], "clean": lead.clean, "attacked": lead.attacked, "n": n},
     )

@@ -54,10 +54,14 @@ def int8_twin(suite: AttackSuite) -> Finding:
     source = "Bernhard et al. (2019), arXiv:1909.12741"
     if subject.edge is None:
         sentence = "No exported file was given."
-        return not_applicable("int8 twin", rule, sentence, source, Weight.REPORT)
+        return not_applicable(
+            "gradient masking: int8 file beats its float model", rule, sentence, source, Weight.REPORT
+        )
     if not suite.cache.differentiable:
         sentence = "The model has no gradient, so that nothing guides an attack on its exported file."
-        return not_applicable("int8 twin", rule, sentence, source, Weight.REPORT)
+        return not_applicable(
+            "gradient masking: int8 file beats its float model", rule, sentence, source, Weight.REPORT
+        )
     name, edge = subject.edge
     queries = min(300, suite.cache.plan.queries)
     through = StraightThrough(edge, subject.target)
@@ -77,7 +81,7 @@ def int8_twin(suite: AttackSuite) -> Finding:
     gains = {attack: (right[attack] - float_right[attack]) / n for attack in float_right}
     failed = max(gains.values()) > 0.02
     return Finding(
-        "int8 twin",
+        "gradient masking: int8 file beats its float model",
         outcome_of(failed),
         Weight.REPORT,
         f"{share(int(stands.sum()), n)} right under the worst of {', '.join(runs)}",

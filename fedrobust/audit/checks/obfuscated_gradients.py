@@ -9,7 +9,7 @@ from fedrobust.audit.attack_cache import SAMPLE, AttackCache, spread
 from fedrobust.audit.checks.skipped import not_applicable
 from fedrobust.audit.finding import Finding, Weight, outcome_of, share
 from fedrobust.audit.slopes import explained, jumps, lengths_of
-from fedrobust.evasion.chance import keys_of, uniform
+from fedrobust.evasion.rng import keys_of, uniform
 
 EXPLAINED = (0.95, 0.5, 0.2)
 """Share of the images whose gradient has to predict the change along itself over the short, middle and long step.
@@ -74,8 +74,8 @@ def gradient_predicts_the_change(cache: AttackCache) -> Finding:
         check,
         outcome_of(failed),
         Weight.NOT_PROVEN,
-        f"it does for {100 * nearby:.1f} % of {n} images nearby, for {100 * along[1]:.0f} and {100 * along[2]:.0f} % "
-        "along itself further away",
+        f"the gradient predicts the change for {100 * nearby:.1f} % of {n} images nearby, for "
+        f"{100 * along[1]:.0f} and {100 * along[2]:.0f} % along itself further away",
         rule,
         "The gradient does not predict what the model answers a small step further: it is not the model's, or says "
         "nothing about steps of this size, and attacks that follow it are misled."

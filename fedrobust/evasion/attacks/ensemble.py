@@ -13,7 +13,7 @@ from fedrobust.evasion.attacks.gradient.apgd import (
 )
 from fedrobust.evasion.attacks.query.square import Square
 from fedrobust.evasion.contract import ATTACKS, Attack
-from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm
 
 
@@ -57,10 +57,10 @@ class Ensemble(Attack):
         """All parts' together."""
         return sum(part.passes for part in self.parts(self.targets + 1))
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Run one part after another."""
-        for part in self.parts(hunt.target.classes):
-            hunt.stand()
-            if not len(hunt):
+        for part in self.parts(state.target.classes):
+            state.stand()
+            if not len(state):
                 return
-            part.run(hunt)
+            part.run(state)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from fedrobust.bounds import Count, Text
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion.contract import ATTACKS, Attack, attack_named
-from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.protocol import Labels, Logits, Target
+from fedrobust.evasion.models.protocol import Labels, Logits, TargetModel
 from fedrobust.evasion.models.wrappers import Tied
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Norm, Threat, ThreatError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.randomness import Purpose, generator
@@ -35,7 +35,7 @@ class Transfer(Attack):
     attack of medical imaging's literature.
 
     Attributes:
-        surrogate: "query" to train one by asking, the path of a Keras file, or a `Target`.
+        surrogate: "query" to train one by asking, the path of a Keras file, or a `TargetModel`.
         attack: what the surrogate is attacked with, to the end of its steps: an adversary that only just fools it
             would fool nobody else.
         rounds: times that the surrogate is trained anew; queries are divided among them.
@@ -93,7 +93,7 @@ class Transfer(Attack):
         return self.asked, 0
 
     def prepared(
-        self, target: Target, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
+        self, target: TargetModel, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
     ) -> "Transfer":
         """Return the attack with its surrogate."""
         if not isinstance(self.surrogate, str):
@@ -106,27 +106,29 @@ class Transfer(Attack):
         object.__setattr__(bound, "asked", asked)
         return bound
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Attack the surrogate, and ask the model once."""
         surrogate = self.surrogate
-        if hunt.threat.tied and surrogate.shape[2] != hunt.clean.shape[3]:
+        if state.threat.tied and surrogate.shape[2] != state.clean.shape[3]:
             surrogate = Tied(surrogate)
-        crafting = Hunt(surrogate, hunt.threat, hunt.clean, hunt.labels, hunt.keys, hunt.goal, patient=True)
-        crafting.at(hunt.epsilon)
+        crafting = SearchState(
+            surrogate, state.threat, state.clean, state.labels, state.keys, state.goal, patient=True
+        )
+        crafting.at(state.epsilon)
         attack_named(self.attack).run(crafting)
-        hunt.look(crafting.images)
-        hunt.keep()
+        state.query(crafting.images)
+        state.keep()
 
-    def queried(self, target: Target, images: Images, seed: int) -> tuple[Target, int]:
+    def queried(self, target: TargetModel, images: Images, seed: int) -> tuple[TargetModel, int]:
         """Return a surrogate trained on the model's answers, and how many were asked for."""
         # TensorFlow.
-        from fedrobust.evasion.models.victim import Victim
-        from fedrobust.evasion.models.white_box import WhiteBox
+        from fedrobust.evasion.models.bound import BoundModel
+        from fedrobust.evasion.models.compiled import CompiledModel
         from fedrobust.models.classifier import build_classifier
         from fedrobust.training.distillation import distil
 
         classifier = build_classifier(self.student, target.shape, target.classes, image_size=0, seed=seed)
-        victim = Victim.of(classifier)
+        victim = CompiledModel.of(classifier)
         known = grey_levels(images[: max(1, self.queries // 2)])
         said = self.told(target, known)
         more = mixtures(known, said.argmax(axis=1), self.share(1) - len(known), seed)
@@ -134,7 +136,7 @@ class Transfer(Attack):
             if len(more):
                 known, said = np.concatenate([known, more]), np.concatenate([said, self.told(target, more)])
             taught = distil(classifier, known, said, 1.0, seed=seed)
-            surrogate = WhiteBox.of(victim, taught.weights)
+            surrogate = BoundModel.of(victim, taught.weights)
             if turn == self.rounds - 1:
                 break
             rows = generator(seed, Purpose.EVALUATION, turn).permutation(len(known))
@@ -148,7 +150,7 @@ class Transfer(Attack):
         """Return how many answers may be asked for in the first rounds."""
         return self.queries * rounds // self.rounds
 
-    def told(self, target: Target, stored: np.ndarray) -> Logits:
+    def told(self, target: TargetModel, stored: np.ndarray) -> Logits:
         """Return what the model says of 8-bit images, as logits."""
         logits = target.logits(stored.astype(np.float32) / np.float32(255))
         if self.answers == "logits":
@@ -196,7 +198,7 @@ def grey_levels(images: Images) -> np.ndarray:
     return np.rint(images * 255).astype(np.uint8)
 
 
-def opened(path: Path, target: Target) -> Target:
+def opened(path: Path, target: TargetModel) -> TargetModel:
     """Return the model in a Keras file as a surrogate of `target`.
 
     Raises:

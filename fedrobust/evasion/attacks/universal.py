@@ -7,8 +7,8 @@ import numpy as np
 
 from fedrobust.bounds import Count
 from fedrobust.evasion.contract import ATTACKS, Attack
-from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.protocol import Labels, Target
+from fedrobust.evasion.models.protocol import Labels, TargetModel
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Norm, Threat
 from fedrobust.randomness import Purpose, generator
 
@@ -44,7 +44,7 @@ class Universal(Attack):
         return 1
 
     def prepared(
-        self, target: Target, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
+        self, target: TargetModel, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
     ) -> "Universal":
         """Return the attack with the perturbation that it found, (1, height, width, channels)."""
         draw = generator(seed, Purpose.EVALUATION)
@@ -66,11 +66,11 @@ class Universal(Attack):
         object.__setattr__(found, "seen", self.epochs * len(images))
         return found
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Add the perturbation to every image."""
         assert self.perturbation is not None, "prepared() comes first"
-        hunt.look(hunt.clean + self.perturbation)
-        hunt.keep()
+        state.query(state.clean + self.perturbation)
+        state.keep()
 
 
 def _within(shift: Images, epsilon: float, threat: Threat) -> Images:

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from fedrobust.evasion.models.protocol import Labels, Target
-from fedrobust.evasion.models.victim import Held, Victim
-from fedrobust.evasion.models.white_box import WhiteBox
+from fedrobust.evasion.models.bound import BoundModel
+from fedrobust.evasion.models.compiled import CompiledModel, Held
+from fedrobust.evasion.models.protocol import Labels, TargetModel
 from fedrobust.evasion.models.wrappers import StraightThrough
 from fedrobust.evasion.threat import Images
 
@@ -43,12 +43,12 @@ class ReadOut:
     """
 
     name: str
-    target: Target
+    target: TargetModel
     agreement: float
     alike: float
 
 
-def hidden_read_outs(target: WhiteBox, images: Images, most: int = 3) -> list[ReadOut]:
+def hidden_read_outs(target: BoundModel, images: Images, most: int = 3) -> list[ReadOut]:
     """Return read-outs of hidden layers whose gradients lead elsewhere than the model's own.
 
     The graph is walked back from the logits. On every layer that is found a linear classifier is fitted by ridge
@@ -90,7 +90,7 @@ def hidden_read_outs(target: WhiteBox, images: Images, most: int = 3) -> list[Re
         if not signs.any() or max(float((signs * other).mean()) for other in seen) >= ALIKE:
             continue
         seen.append(signs)
-        guide = WhiteBox(_victim(features, head, target), (), target.batch_size)
+        guide = BoundModel(_victim(features, head, target), (), target.batch_size)
         alike = float((signs * own).mean())
         found.append(ReadOut(tensor.op.name, StraightThrough(target, guide), agreement, alike))
         if len(found) == most:
@@ -102,7 +102,7 @@ Features = Callable[[tf.Tensor], tf.Tensor]
 Head = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def _traced(target: WhiteBox) -> Any:
+def _traced(target: BoundModel) -> Any:
     """Return the model as one graph from images to logits."""
     spec = tf.TensorSpec([None, *target.shape], tf.float32)
     return tf.compat.v1.wrap_function(lambda images: target.victim.answers(target.weights, images), [spec])
@@ -184,16 +184,16 @@ def _slope(features: Features, head: Head, images: Images, labels: Labels) -> Im
     return np.asarray(tape.gradient(odds, given, unconnected_gradients=tf.UnconnectedGradients.ZERO))
 
 
-def _victim(features: Features, head: Head, target: WhiteBox) -> Victim:
+def _victim(features: Features, head: Head, target: BoundModel) -> CompiledModel:
     weights, bias = head
 
     def forward(held: Held, images: tf.Tensor) -> tf.Tensor:
         return features(images) @ weights + bias
 
-    return Victim(forward, [], target.shape, target.classes)
+    return CompiledModel(forward, [], target.shape, target.classes)
 
 
-def _parts(images: Images, target: WhiteBox) -> Sequence[Images]:
+def _parts(images: Images, target: BoundModel) -> Sequence[Images]:
     return np.array_split(images, max(1, -(-len(images) // target.batch_size)))
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from fedrobust.errors import first_line
-from fedrobust.evasion.models.victim import Held, Victim
-from fedrobust.evasion.models.white_box import WhiteBox
+from fedrobust.evasion.models.bound import BoundModel
+from fedrobust.evasion.models.compiled import CompiledModel, Held
 from fedrobust.evasion.threat import Images
 from fedrobust.models.input_format import UNIT, InputFormat
 from fedrobust.models.interface import TELLS_NOTHING, Interface
@@ -40,7 +40,7 @@ class OpenedModel:
     """
 
     name: str
-    target: WhiteBox
+    target: BoundModel
     output: str
     keras: Any
     preparation: Preparation
@@ -139,13 +139,13 @@ def open_model(
     perturbed, view = (preparation.native, None)
     if space == "prepared":
         perturbed, view = preparation.prepared, preparation
-    victim = Victim(forward, [], perturbed, classes, view)
+    victim = CompiledModel(forward, [], perturbed, classes, view)
     if head:
         notes = (*notes, f"of its outputs, {head!r} was taken")
     if labels:
         notes = (*notes, f"its outputs stand for the labels {', '.join(map(str, labels))}, as told")
     return OpenedModel(
-        name, WhiteBox(victim, (), batch_size), output, bare, preparation, format, labels, notes
+        name, BoundModel(victim, (), batch_size), output, bare, preparation, format, labels, notes
     )
 
 

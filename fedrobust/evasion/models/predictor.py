@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from fedrobust.errors import FedrobustError, first_line
+from fedrobust.evasion.models.compiled import NotDifferentiableError
 from fedrobust.evasion.models.losses import NUMBERS, slopes
 from fedrobust.evasion.models.model_file import as_logits, looks_like_probabilities, ordered, probes
 from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, batches
-from fedrobust.evasion.models.victim import NotDifferentiableError
 from fedrobust.evasion.threat import Images
 from fedrobust.models.input_format import UNIT, InputFormat
 from fedrobust.models.interface import TELLS_NOTHING, Interface

@@ -20,7 +20,7 @@ class Slopes(NamedTuple):
     gradients: Images
 
 
-class Target(Protocol):
+class TargetModel(Protocol):
     """What attacks need of a model. `shape` is (height, width, channels) of the images that are perturbed."""
 
     @property

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, Target
+from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, TargetModel
 from fedrobust.evasion.threat import Images
 
 
@@ -16,7 +16,7 @@ class Tied:
         target: takes images of several channels.
     """
 
-    target: Target
+    target: TargetModel
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -50,8 +50,8 @@ class StraightThrough:
     Source: Athalye et al. (2018), Obfuscated gradients give a false sense of security, arXiv:1802.00420 (BPDA).
     """
 
-    answers: Target
-    guide: Target
+    answers: TargetModel
+    guide: TargetModel
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -83,7 +83,7 @@ class Averaged:
     Source: Athalye et al. (2018), Obfuscated gradients give a false sense of security, arXiv:1802.00420, section 4.2.
     """
 
-    target: Target
+    target: TargetModel
     draws: int = 8
 
     @property

@@ -9,8 +9,8 @@ from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Positive, Real
 from fedrobust.poisoning.collusion.statistics import mean_and_deviation
 from fedrobust.poisoning.collusion.strength import strongest
+from fedrobust.poisoning.context import AttackContext, CollusionContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Conspiracy, Scene
 
 
 def largest_z(clients: int, malicious: int) -> float:
@@ -59,7 +59,7 @@ class ALIE:
         """Whether what members learnt is sent."""
         return self.hide
 
-    def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
+    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,), or what each does (malicious, d) if they hide their own."""
         mean, deviation = mean_and_deviation(honest)
         z = np.float32(self.deviations(scene.clients, scene.malicious))
@@ -80,7 +80,7 @@ class ALIE:
         z = largest_z(clients, malicious)
         return z if self.least is None else max(z, self.least)
 
-    def remarks(self, scene: Scene) -> list[str]:
+    def remarks(self, scene: AttackContext) -> list[str]:
         """Return that the attack does nothing, or helps, where it does."""
         clients, malicious = scene.participants, max(1, round(scene.expected_malicious))
         z = round(self.deviations(clients, malicious), 2)
@@ -106,7 +106,7 @@ class OptimisedALIE:
 
     most: Positive = 8.0
 
-    def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
+    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         mean, deviation = mean_and_deviation(honest)
 

@@ -8,8 +8,8 @@ from fedrobust.aggregation.blocks import each_block
 from fedrobust.aggregation.kernels import krum_scores
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import AboveOne, Positive
+from fedrobust.poisoning.context import CollusionContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Conspiracy
 
 
 @POISONING.register("fang-krum")
@@ -26,7 +26,7 @@ class FangKrum:
 
     smallest: Positive = 1e-9
 
-    def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
+    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         bad, size = scene.malicious, honest.size
         n = bad + len(honest)
@@ -63,7 +63,7 @@ class FangTrimmedMean:
 
     b: AboveOne = 2.0
 
-    def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
+    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
         """Return what each malicious client sends (malicious, d)."""
         sent = np.empty((scene.malicious, honest.size), np.float32)
         seed = int(scene.generator.integers(2**63))

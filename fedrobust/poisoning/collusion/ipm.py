@@ -7,8 +7,8 @@ import numpy as np
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Positive
 from fedrobust.poisoning.collusion.strength import strongest
+from fedrobust.poisoning.context import CollusionContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Conspiracy
 
 
 @POISONING.register("ipm")
@@ -22,7 +22,7 @@ class IPM:
 
     epsilon: Positive = 0.5
 
-    def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
+    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         return -np.float32(self.epsilon) * honest.combined(np.full(len(honest), 1 / len(honest)))
 
@@ -40,7 +40,7 @@ class OptimisedIPM:
 
     most: Positive = 20.0
 
-    def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
+    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         mean = honest.combined(np.full(len(honest), 1 / len(honest)))
 

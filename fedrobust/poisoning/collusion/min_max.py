@@ -8,15 +8,15 @@ import numpy as np
 
 from fedrobust.aggregation.updates import Updates
 from fedrobust.poisoning.collusion.statistics import mean_and_deviation
+from fedrobust.poisoning.context import CollusionContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Conspiracy
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Farthest:
     direction: Literal["deviation", "mean", "sign"] = "deviation"
 
-    def coalition(self, honest: Updates, scene: Conspiracy) -> np.ndarray:
+    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         mean, deviation = mean_and_deviation(honest)
         if self.direction == "deviation":

@@ -7,9 +7,9 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, Count, GreyLevel, PositiveShare, Whole
 from fedrobust.data.dataset import Split
+from fedrobust.poisoning.context import AttackContext, Goal
 from fedrobust.poisoning.contract import POISONING, Problem, require_class
 from fedrobust.poisoning.data.visibility import require_visible, unit
-from fedrobust.poisoning.scene import Goal, Scene
 from fedrobust.shares import part_of
 
 
@@ -19,7 +19,7 @@ class Triggered(Protocol):
     target: int
     share: float
 
-    def stamped(self, images: np.ndarray, scene: Scene) -> np.ndarray:
+    def stamped(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return `images` with the whole trigger."""
         ...
 
@@ -36,7 +36,9 @@ class _Backdoor:
     target: ClassNumber = 0
     share: PositiveShare = 0.5
 
-    def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    def data(
+        self, images: np.ndarray, labels: np.ndarray, scene: AttackContext
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the images, some of them stamped and with the target label."""
         others = np.flatnonzero(labels != self.target)
         chosen = scene.fixed.permutation(others)[: part_of(self.share, len(others))]
@@ -45,7 +47,7 @@ class _Backdoor:
         labels[chosen] = self.target
         return images, labels
 
-    def goal(self, split: Split, scene: Scene) -> Goal | None:
+    def goal(self, split: Split, scene: AttackContext) -> Goal | None:
         """Return the stamped images of other classes, wanted as the target; None where there is no such image."""
         rows = np.flatnonzero(split.labels != self.target)
         if not len(rows):
@@ -56,13 +58,13 @@ class _Backdoor:
     def require(self, problem: Problem, image_size: int) -> None:
         """Refuse a class that there is not, and a trigger that the network does not see."""
         require_class(self, "target", problem)
-        require_visible(lambda images: self.stamped(images, Scene()), problem.image_shape, image_size)
+        require_visible(lambda images: self.stamped(images, AttackContext()), problem.image_shape, image_size)
 
-    def stamped(self, images: np.ndarray, scene: Scene) -> np.ndarray:
+    def stamped(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return `images` with the whole trigger."""
         raise NotImplementedError
 
-    def contributed(self, images: np.ndarray, scene: Scene) -> np.ndarray:
+    def contributed(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return `images` with what this client adds of the trigger."""
         return self.stamped(images, scene)
 
@@ -83,7 +85,7 @@ class PixelBackdoor(_Backdoor):
     size: Whole = 0
     value: GreyLevel = 255
 
-    def stamped(self, images: np.ndarray, scene: Scene) -> np.ndarray:
+    def stamped(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return `images` with a chequered square in the lower right corner."""
         images = images.copy()
         field = unit(*images.shape[1:3])
@@ -118,7 +120,7 @@ class BlendedBackdoor(_Backdoor):
 
     strength: PositiveShare = 0.2
 
-    def stamped(self, images: np.ndarray, scene: Scene) -> np.ndarray:
+    def stamped(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return `images` with the pattern."""
         height, width, channels = images.shape[1:]
         field = unit(height, width)
@@ -146,13 +148,13 @@ class DistributedBackdoor(_Backdoor):
     parts: Count = 4
     length: Whole = 0
 
-    def stamped(self, images: np.ndarray, scene: Scene) -> np.ndarray:
+    def stamped(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return `images` with all bars."""
         for part in range(self.parts):
             images = self._bar(images, part)
         return images
 
-    def contributed(self, images: np.ndarray, scene: Scene) -> np.ndarray:
+    def contributed(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return `images` with this client's bar."""
         return self._bar(images, scene.rank % self.parts)
 
@@ -168,7 +170,7 @@ class DistributedBackdoor(_Backdoor):
                 )
         super().require(problem, image_size)
 
-    def remarks(self, scene: Scene) -> list[str]:
+    def remarks(self, scene: AttackContext) -> list[str]:
         """Return which parts nobody teaches."""
         if scene.malicious >= self.parts:
             return []

@@ -7,8 +7,8 @@ import numpy as np
 
 from fedrobust.bounds import Count, PixelEpsilon, PositiveShare
 from fedrobust.epsilon import epsilon_value
+from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Scene
 from fedrobust.shares import part_of
 
 
@@ -26,7 +26,9 @@ class _Crafted:
                 f"epsilon = {self.epsilon}: images of 8 bits hold no change of half a grey level (0.5/255) or less"
             )
 
-    def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    def data(
+        self, images: np.ndarray, labels: np.ndarray, scene: AttackContext
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return images moved along the global model's gradient, rounded to 8 bits, with their labels."""
         epsilon = epsilon_value(self.epsilon)
         chosen = scene.fixed.permutation(len(images))[: part_of(self.share, len(images))]

@@ -6,8 +6,8 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, Count, PositiveShare
 from fedrobust.data.dataset import Split
+from fedrobust.poisoning.context import AttackContext, Goal
 from fedrobust.poisoning.contract import POISONING, Problem, require_class
-from fedrobust.poisoning.scene import Goal, Scene
 from fedrobust.shares import part_of
 
 
@@ -40,7 +40,9 @@ class EdgeCase:
         require_class(self, "source", problem)
         require_class(self, "target", problem)
 
-    def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    def data(
+        self, images: np.ndarray, labels: np.ndarray, scene: AttackContext
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the images, the rare ones repeated and mislabelled."""
         rare = rare_images(images, labels, self.source, self.share)
         labels = labels.copy()
@@ -48,7 +50,7 @@ class EdgeCase:
         again = np.repeat(rare, max(0, self.repeats - 1))
         return np.concatenate([images, images[again]]), np.concatenate([labels, labels[again]])
 
-    def goal(self, split: Split, scene: Scene) -> Goal | None:
+    def goal(self, split: Split, scene: AttackContext) -> Goal | None:
         """Return the rare images of the source class, wanted as the target; None where there is no such class."""
         rare = rare_images(split.images, split.labels, self.source, self.share)
         if not len(rare):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrobust.bounds import Positive, PositiveShare
+from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Scene
 
 FAINTEST = 0.125
 """Grey levels; a change is kept from half a level on, which is four of these."""
@@ -32,7 +32,9 @@ class FeatureNoise:
                 f"levels ({FAINTEST / 255:.1e})"
             )
 
-    def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    def data(
+        self, images: np.ndarray, labels: np.ndarray, scene: AttackContext
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the noisy images with their labels."""
         noisy = images.astype(np.float32) + 255 * self.deviation * scene.fixed.standard_normal(
             images.shape, dtype=np.float32

@@ -7,8 +7,8 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, PositiveShare
 from fedrobust.data.dataset import Split
+from fedrobust.poisoning.context import AttackContext, Goal
 from fedrobust.poisoning.contract import POISONING, Problem, require_class
-from fedrobust.poisoning.scene import Goal, Scene
 
 
 @POISONING.register("label-flip")
@@ -44,7 +44,9 @@ class LabelFlip:
             require_class(self, "source", problem)
             require_class(self, "target", problem)
 
-    def data(self, images: np.ndarray, labels: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    def data(
+        self, images: np.ndarray, labels: np.ndarray, scene: AttackContext
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the images with their new labels."""
         if self.kind == "all":
             wrong = scene.classes - 1 - labels
@@ -55,7 +57,7 @@ class LabelFlip:
         chosen = scene.fixed.random(len(labels)) < self.share
         return images, np.where(chosen, wrong, labels).astype(np.int32)
 
-    def goal(self, split: Split, scene: Scene) -> Goal | None:
+    def goal(self, split: Split, scene: AttackContext) -> Goal | None:
         """Return the images of the source class, wanted as the target class; None where there is no such class."""
         rows = np.flatnonzero(split.labels == self.source)
         if self.kind != "targeted" or not len(rows):

@@ -6,8 +6,8 @@ from typing import Any
 
 from fedrobust.bounds import PixelEpsilon
 from fedrobust.epsilon import epsilon_value
+from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Scene
 
 
 @POISONING.register("fgsm-training")
@@ -24,6 +24,6 @@ class FGSMTraining:
 
     epsilon: PixelEpsilon = "8/255"
 
-    def training(self, scene: Scene) -> Mapping[str, Any]:
+    def training(self, scene: AttackContext) -> Mapping[str, Any]:
         """Return the recipe of a malicious client."""
         return {"recipe": f"fgsm(epsilon={epsilon_value(self.epsilon)!r}, share=1.0)"}

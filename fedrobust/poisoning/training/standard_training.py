@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Scene
 
 
 @POISONING.register("standard-training")
@@ -17,6 +17,6 @@ class StandardTraining:
     ``model-replacement`` a single hospital puts its own, undefended model in the federation's place.
     """
 
-    def training(self, scene: Scene) -> Mapping[str, Any]:
+    def training(self, scene: AttackContext) -> Mapping[str, Any]:
         """Return the recipe of a malicious client."""
         return {"recipe": "plain"}

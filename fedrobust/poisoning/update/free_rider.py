@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from fedrobust.bounds import NonNegative
+from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Scene
 from fedrobust.poisoning.update.finite import scaled
 
 
@@ -34,7 +34,7 @@ class FreeRider:
         """Whether nothing can be made of what it sends."""
         return not self.noise
 
-    def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
+    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return noise, or nothing."""
         if not self.noise:
             return np.zeros_like(update)
@@ -58,6 +58,6 @@ class Zero:
     untaught = True
     replaces = True
 
-    def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
+    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return what leads from the global weights to zero."""
         return -update if scene.current is None else -scene.current

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 
 from fedrobust.bounds import Positive
+from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Scene
 from fedrobust.poisoning.update.finite import scaled
 
 
@@ -27,7 +27,7 @@ class Gaussian:
 
     untaught = True
 
-    def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
+    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return the noise; nothing where the honest update is nothing."""
         noise = scene.generator.standard_normal(update.shape, dtype=np.float32)
         wanted = self.scale * float(np.linalg.norm(update.astype(np.float64)))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrobust.bounds import Positive
+from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Scene
 from fedrobust.poisoning.update.finite import scaled
 
 
@@ -27,7 +27,7 @@ class NormBound:
     norm: Positive = 1.0
     stretch: bool = False
 
-    def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
+    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return the update with its new length."""
         length = float(np.linalg.norm(update.astype(np.float64)))
         if not length or (length <= self.norm and not self.stretch):

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 
 from fedrobust.bounds import PositiveShare
+from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Scene
 
 
 @POISONING.register("not-finite")
@@ -25,7 +25,7 @@ class NotFinite:
 
     refused = True
 
-    def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
+    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return the update with the value in it."""
         update = update.copy()
         count = max(1, int(self.share * len(update)))

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 
 from fedrobust.bounds import Real
+from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Scene
 from fedrobust.poisoning.update.finite import scaled
 
 
@@ -25,7 +25,7 @@ class Scaling:
     factor: Real = 10.0
     statistics: Literal["honest", "same"] = "honest"
 
-    def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
+    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return the scaled update."""
         return scaled(update, self.factor)
 
@@ -49,22 +49,22 @@ class ModelReplacement:
 
     statistics: Literal["honest", "same"] = "same"
 
-    def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
+    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return the scaled update."""
         return scaled(update, self.factor(scene))
 
-    def factor(self, scene: Scene) -> float:
+    def factor(self, scene: AttackContext) -> float:
         """Return what the update is multiplied by.
 
         Example:
-            >>> ModelReplacement().factor(Scene(clients=10, malicious=2))
+            >>> ModelReplacement().factor(AttackContext(clients=10, malicious=2))
             5.0
-            >>> round(ModelReplacement().factor(Scene(clients=100, sampled=10, malicious=10)), 2)
+            >>> round(ModelReplacement().factor(AttackContext(clients=100, sampled=10, malicious=10)), 2)
             5.5
         """
         return scene.participants / scene.expected_malicious
 
-    def remarks(self, scene: Scene) -> list[str]:
+    def remarks(self, scene: AttackContext) -> list[str]:
         """Return the factor where it is an expected one."""
         if scene.participants == scene.clients:
             return []

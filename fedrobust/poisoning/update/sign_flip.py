@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 
 from fedrobust.bounds import Positive
+from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.scene import Scene
 from fedrobust.poisoning.update.finite import scaled
 
 
@@ -25,6 +25,6 @@ class SignFlip:
     scale: Positive = 4.0
     statistics: Literal["honest", "same"] = "honest"
 
-    def update(self, update: np.ndarray, scene: Scene) -> np.ndarray:
+    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
         """Return the flipped update."""
         return scaled(update, -self.scale)

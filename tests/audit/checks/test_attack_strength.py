@@ -434,7 +434,7 @@ ABOUT = {
         "Croce and Hein (2020), AutoAttack's flags; Carlini et al. (2019), arXiv:1902.06705",
     ),
     "asked_seriously": (
-        "black-box attacks: made",
+        "black-box attacks: not made",
         "decision-based search, estimated gradients and Square with thousands of queries were made",
         "Chen et al. (2019), arXiv:1904.02144; Carlini et al. (2019), arXiv:1902.06705",
     ),

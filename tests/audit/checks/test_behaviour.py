@@ -188,11 +188,11 @@ def test_how_much_of_a_lead_an_attacker_takes_is_said_with_its_interval():
         f"95.6 % ({100 * low:.1f} to {100 * high:.1f} %) of the lead over a constant classifier is kept: balanced "
         "accuracy 93.0 % of 95.0 %"
     )
-    assert sentence == "An attacker takes 4 % of what the model knows beyond a constant answer."
+    assert sentence == "Attacks within the threat model cost 4 % of its lead over the constant classifier."
     numbers = {key: kept.details[key] for key in ("kept", "clean", "attacked", "n")}
     assert numbers == pytest.approx({"kept": 1 - 0.02 / 0.45, "clean": 0.95, "attacked": 0.93, "n": 200})
     figure, sentence = told(lead_left(190, 120), FAILED, Weight.NOT_ROBUST)
-    assert sentence == "An attacker takes 78 % of what the model knows beyond a constant answer."
+    assert sentence == "Attacks within the threat model cost 78 % of its lead over the constant classifier."
     unsure = lead_left(190, 165)
     _, sentence = told(unsure, FAILED, Weight.NOT_PROVEN)
     assert unsure.details["interval"][0] < 2 / 3 < unsure.details["interval"][1]
@@ -487,7 +487,7 @@ ABOUT = {
         "this project",
     ),
     "keeps_its_lead": (
-        "robust accuracy above the constant classifier",
+        "robust accuracy: lead over the constant classifier lost",
         "under the worst case of all attacks at least two thirds of the lead in balanced accuracy over a constant "
         "classifier is left: all of the 95 % interval for robust, none of it for not robust",
         "this project",
@@ -514,7 +514,7 @@ ABOUT = {
         "Wong et al. (2020), arXiv:2001.03994",
     ),
     "int8_twin": (
-        "int8 twin",
+        "gradient masking: int8 file beats its float model",
         "under no single attack is the int8 file more robust than the float model by over 2 points",
         "Bernhard et al. (2019), arXiv:1909.12741",
     ),

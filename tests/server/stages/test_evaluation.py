@@ -14,7 +14,7 @@ from fedrobust.evaluation.metrics import NotFiniteError
 from fedrobust.evasion import Threat
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Goal
-from server.stages.evaluation import NO_CONTROL, PROBED, Evaluator, victim_of
+from server.stages.evaluation import NO_CONTROL, PROBED, Evaluator, compiled_model_of
 
 BRIGHT = np.full((4, 4, 1), 200, np.uint8)
 DARK = np.full((4, 4, 1), 20, np.uint8)
@@ -165,10 +165,13 @@ def test_training_is_watched_by_the_accuracy_under_pgd(linear_classifier, datase
 @pytest.mark.parametrize("space", ["native", "prepared"])
 def test_another_model_or_space_changes_nothing_else(linear_classifier, dataset, space):
     judge = evaluator(linear_classifier, dataset, evaluation__space=space, evaluation__every=3)
-    assert judge.victim is victim_of(linear_classifier, space)
+    assert judge.victim is compiled_model_of(linear_classifier, space)
     other = replace(linear_classifier, name="other")
     taught, native = judge.of_model(other), judge.of_model(other, space="native")
-    assert (taught.victim, native.victim) == (victim_of(other, space), victim_of(other, "native"))
+    assert (taught.victim, native.victim) == (
+        compiled_model_of(other, space),
+        compiled_model_of(other, "native"),
+    )
     for each in (taught, native):
         assert replace(each, classifier=linear_classifier, victim=judge.victim) == judge
         assert each.classifier is other
@@ -178,7 +181,7 @@ def test_attacks_see_the_model_in_the_batches_of_the_study(linear_classifier, da
     judge = evaluator(linear_classifier, dataset, evaluation__batch_size=7)
     asked = []
     monkeypatch.setattr(
-        server.stages.evaluation.WhiteBox, "of", lambda *given: asked.append(given) or "target"
+        server.stages.evaluation.BoundModel, "of", lambda *given: asked.append(given) or "target"
     )
     assert judge.target("weights") == "target"
     assert asked == [(judge.victim, "weights", 7)]

@@ -8,11 +8,11 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, Count, PositiveShare
 from fedrobust.evasion.attacks.gradient.gradient_attack import GradientAttack
-from fedrobust.evasion.chance import apart
 from fedrobust.evasion.contract import ATTACKS
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import kept, likeliest_wrong, random_start
 from fedrobust.evasion.models.protocol import Labels
+from fedrobust.evasion.rng import apart
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, column
 
 MOMENTUM = 0.75
@@ -41,32 +41,32 @@ class AutoPGD(GradientAttack):
         """A gradient at the start and after every step."""
         return 2 * self.restarts * (self.steps + 1)
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Climb from random points."""
         for restart in range(self.restarts):
-            hunt.stand()
-            if len(hunt):
-                self.climb(hunt, random_start(hunt, apart(hunt.keys, restart)), self.aims(hunt))
+            state.stand()
+            if len(state):
+                self.climb(state, random_start(state, apart(state.keys, restart)), self.aims(state))
 
-    def climb(self, hunt: Hunt, images: Images, aims: Labels | None) -> None:
+    def climb(self, state: SearchState, images: Images, aims: Labels | None) -> None:
         """Climb from `images`, towards `aims` where there are any."""
-        seen = hunt.gradient(images, self.climbed, aims)
-        stay = hunt.keep()
+        seen = state.gradient(images, self.climbed, aims)
+        stay = state.keep()
         losses = np.nan_to_num(seen.losses.astype(np.float64), nan=-np.inf)
         images, aims, slope, losses = kept(stay, images, aims, seen.gradients, losses)
         before, top, top_slope, best = images, images, slope, losses
-        size = np.full(len(images), 2.0 * hunt.epsilon)
+        size = np.full(len(images), 2.0 * state.epsilon)
         rises, halved, best_then = np.zeros(len(images)), np.zeros(len(images), bool), losses
         marks = checkpoints(self.steps)
         last = 0
-        for step in hunt.steps(self.steps):
-            climbed = hunt.threat.project(
-                images + column(size) * hunt.threat.steepest(slope), hunt.clean, hunt.epsilon
+        for step in state.steps(self.steps):
+            climbed = state.threat.project(
+                images + column(size) * state.threat.steepest(slope), state.clean, state.epsilon
             )
             share = np.float32(MOMENTUM if step else 1.0)
             drift = images + share * (climbed - images) + (1 - share) * (images - before)
-            moved = hunt.threat.project(drift, hunt.clean, hunt.epsilon)
-            seen = hunt.gradient(moved, self.climbed, aims)
+            moved = state.threat.project(drift, state.clean, state.epsilon)
+            seen = state.gradient(moved, self.climbed, aims)
             now = np.nan_to_num(seen.losses.astype(np.float64), nan=-np.inf)
             rises = rises + (now > losses)
             better = now > best
@@ -83,7 +83,7 @@ class AutoPGD(GradientAttack):
                 before, losses = np.where(back, top, before), np.where(stalled, best, losses)
                 rises, halved, best_then, last = np.zeros(len(rises)), stalled, best, step + 1
             images, before, aims, slope, losses, top, top_slope, best, size, rises, halved, best_then = kept(
-                hunt.keep(),
+                state.keep(),
                 images,
                 before,
                 aims,
@@ -149,19 +149,19 @@ class AutoPGDTargeted(AutoPGD):
         """One search a class."""
         return 2 * self.targets * self.restarts * (self.steps + 1)
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Climb towards one class after another."""
-        for turn in range(min(self.targets, hunt.target.classes - 1)):
+        for turn in range(min(self.targets, state.target.classes - 1)):
             for restart in range(self.restarts):
-                hunt.stand()
-                if not len(hunt):
+                state.stand()
+                if not len(state):
                     return
-                answers = hunt.once("clean logits", lambda: hunt.target.logits(hunt.clean))
+                answers = state.once("clean logits", lambda: state.target.logits(state.clean))
                 others = answers.astype(np.float64)
-                others[np.arange(len(hunt)), hunt.labels] = -np.inf
+                others[np.arange(len(state)), state.labels] = -np.inf
                 aims = np.argsort(-others, axis=1, kind="stable")[:, turn].astype(np.int32)
-                start = random_start(hunt, apart(hunt.keys, 1000 * (turn + 1) + restart))
-                self.climb(hunt, start, aims)
+                start = random_start(state, apart(state.keys, 1000 * (turn + 1) + restart))
+                self.climb(state, start, aims)
 
 
 @ATTACKS.register("apgd-focused")
@@ -189,17 +189,17 @@ class AutoPGDFocused(AutoPGD):
         """The first search and all restarts."""
         return 2 * (self.restarts + 1) * (self.steps + 1)
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Search once from a random point, then where little is left."""
         for turn in range(self.restarts + 1):
-            hunt.stand()
-            clean = hunt.once("clean logits", lambda: hunt.target.logits(hunt.clean))
-            lead, left = -hunt.margins(clean, hunt.labels), -hunt.margins(hunt.answers, hunt.labels)
-            hunt.drop(left * turn > self.near * lead)
-            if not len(hunt):
+            state.stand()
+            clean = state.once("clean logits", lambda: state.target.logits(state.clean))
+            lead, left = -state.margins(clean, state.labels), -state.margins(state.answers, state.labels)
+            state.drop(left * turn > self.near * lead)
+            if not len(state):
                 return
-            start = random_start(hunt, apart(hunt.keys, turn))
+            start = random_start(state, apart(state.keys, turn))
             if turn:
-                start = hunt.threat.project(hunt.best + (start - hunt.clean), hunt.clean, hunt.epsilon)
-            aims = likeliest_wrong(hunt, CLASSES_IN_TURN)
-            self.climb(hunt, start, aims[:, turn % aims.shape[1]])
+                start = state.threat.project(state.best + (start - state.clean), state.clean, state.epsilon)
+            aims = likeliest_wrong(state, CLASSES_IN_TURN)
+            self.climb(state, start, aims[:, turn % aims.shape[1]])

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from fedrobust.evasion.attacks.gradient.gradient_attack import GradientAttack
 from fedrobust.evasion.contract import ATTACKS
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import random_start
+from fedrobust.evasion.search_state import SearchState
 
 
 @ATTACKS.register("fgsm")
@@ -33,22 +33,22 @@ class FGSM(GradientAttack):
         """A gradient, and a look at the result."""
         return 2
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Take one step from the clean image."""
         if self.random_start:
-            start = random_start(hunt, hunt.keys)
-            gradient = hunt.gradient(start, self.climbed, self.aims(hunt)).gradients
-            size = 1.25 * hunt.epsilon
-            hunt.look(start + size * hunt.threat.steepest(gradient))
-            hunt.keep()
+            start = random_start(state, state.keys)
+            gradient = state.gradient(start, self.climbed, self.aims(state)).gradients
+            size = 1.25 * state.epsilon
+            state.query(start + size * state.threat.steepest(gradient))
+            state.keep()
             return
 
         def directions():  # type: ignore[no-untyped-def]
-            seen = hunt.gradient(hunt.clean, self.climbed, self.aims(hunt), judge=not hunt.fresh)
-            return hunt.threat.steepest(seen.gradients)
+            seen = state.gradient(state.clean, self.climbed, self.aims(state), judge=not state.fresh)
+            return state.threat.steepest(seen.gradients)
 
-        hunt.once("direction", directions)
-        hunt.keep()
-        if len(hunt):
-            hunt.look(hunt.clean + hunt.epsilon * hunt.once("direction", directions))
-            hunt.keep()
+        state.once("direction", directions)
+        state.keep()
+        if len(state):
+            state.query(state.clean + state.epsilon * state.once("direction", directions))
+            state.keep()

@@ -7,8 +7,8 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber
 from fedrobust.evasion.contract import Attack
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.models.protocol import Labels
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm
 
 TARGETED = {
@@ -45,15 +45,15 @@ class GradientAttack(Attack):
         """The name of the loss that is climbed, in `losses.LOSSES`."""
         return self.loss if self.target == "none" else TARGETED[self.loss]
 
-    def aims(self, hunt: Hunt) -> Labels | None:
+    def aims(self, state: SearchState) -> Labels | None:
         """Return the class that each image that stands is moved towards."""
         if self.target == "none":
             return None
         if not isinstance(self.target, str):
-            return np.full(len(hunt), self.target, np.int32)
-        answers = hunt.once("clean logits", lambda: hunt.target.logits(hunt.clean))
+            return np.full(len(state), self.target, np.int32)
+        answers = state.once("clean logits", lambda: state.target.logits(state.clean))
         others = answers.astype(np.float64)
         away = np.inf if self.target == "least-likely" else -np.inf
-        others[np.arange(len(hunt)), hunt.labels] = away
+        others[np.arange(len(state)), state.labels] = away
         chosen = others.argmin(axis=1) if self.target == "least-likely" else others.argmax(axis=1)
         return chosen.astype(np.int32)

@@ -7,10 +7,10 @@ import numpy as np
 
 from fedrobust.bounds import Count, NonNegative
 from fedrobust.evasion.attacks.gradient.gradient_attack import GradientAttack
-from fedrobust.evasion.chance import apart
 from fedrobust.evasion.contract import ATTACKS
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import kept, random_start
+from fedrobust.evasion.rng import apart
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, column
 
 
@@ -55,28 +55,28 @@ class PGD(GradientAttack):
         """Return the size of step 0, 1, ... in units of epsilon."""
         return self.step_size or 1.0 - step / self.steps
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Climb from the clean image or from random points."""
         for restart in range(self.restarts):
-            hunt.stand()
-            start = random_start(hunt, apart(hunt.keys, restart)) if self.random_start else hunt.clean
-            self.climb(hunt, start)
+            state.stand()
+            start = random_start(state, apart(state.keys, restart)) if self.random_start else state.clean
+            self.climb(state, start)
 
-    def climb(self, hunt: Hunt, images: Images) -> None:
+    def climb(self, state: SearchState, images: Images) -> None:
         """Climb from `images`."""
-        aims, speed = self.aims(hunt), np.zeros_like(images)
-        for step in hunt.steps(self.steps):
-            seen = hunt.gradient(images, self.climbed, aims)
-            images, aims, speed, gradient = kept(hunt.keep(), images, aims, speed, seen.gradients)
+        aims, speed = self.aims(state), np.zeros_like(images)
+        for step in state.steps(self.steps):
+            seen = state.gradient(images, self.climbed, aims)
+            images, aims, speed, gradient = kept(state.keep(), images, aims, speed, seen.gradients)
             if self.momentum:
                 mean = np.abs(gradient).mean(axis=(1, 2, 3))
                 speed = self.momentum * speed + gradient / column(np.maximum(mean, 1e-30))
                 gradient = speed
-            moved = images + np.float32(self.share(step) * hunt.epsilon) * hunt.threat.steepest(gradient)
-            images = hunt.threat.project(moved, hunt.clean, hunt.epsilon)
-        if len(hunt):
-            hunt.look(images)
-            hunt.keep()
+            moved = images + np.float32(self.share(step) * state.epsilon) * state.threat.steepest(gradient)
+            images = state.threat.project(moved, state.clean, state.epsilon)
+        if len(state):
+            state.query(images)
+            state.keep()
 
 
 @ATTACKS.register("bim")

@@ -7,10 +7,10 @@ import numpy as np
 
 from fedrobust.bounds import Count, PositiveShare
 from fedrobust.evasion.attacks.gradient.pgd import PGD
-from fedrobust.evasion.chance import Keys, apart, normal, uniform
 from fedrobust.evasion.contract import ATTACKS
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import kept, random_start
+from fedrobust.evasion.rng import Keys, apart, normal, uniform
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, column, lengths
 
 
@@ -47,36 +47,36 @@ class SmoothedPGD(PGD):
         """As many as PGD's for each copy, and a look a step."""
         return self.restarts * (self.steps * (2 * self.copies + 1) + 1)
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Climb from the clean image or from random points."""
         for restart in range(self.restarts):
-            hunt.stand()
-            if len(hunt):
-                self.ascend(hunt, apart(hunt.keys, restart))
+            state.stand()
+            if len(state):
+                self.ascend(state, apart(state.keys, restart))
 
-    def ascend(self, hunt: Hunt, keys: Keys) -> None:
+    def ascend(self, state: SearchState, keys: Keys) -> None:
         """Climb once, on random numbers of `keys`."""
-        images = random_start(hunt, keys) if self.random_start else hunt.clean
-        aims = self.aims(hunt)
-        for step in hunt.steps(self.steps):
+        images = random_start(state, keys) if self.random_start else state.clean
+        aims = self.aims(state)
+        for step in state.steps(self.steps):
             mean = np.zeros_like(images)
             for copy in range(self.copies):
-                noisy = self.noisy(hunt, keys, 2 + step * self.copies + copy, images)
-                mean += unit(hunt.gradient(noisy, self.climbed, aims).gradients)
-                keys, images, aims, mean = kept(hunt.keep(), keys, images, aims, mean)
-            moved = images + np.float32(self.share(step) * hunt.epsilon) * hunt.threat.steepest(mean)
-            images = hunt.threat.project(moved, hunt.clean, hunt.epsilon)
-            if len(hunt):
-                hunt.look(images)
-            keys, images, aims = kept(hunt.keep(), keys, images, aims)
+                noisy = self.noisy(state, keys, 2 + step * self.copies + copy, images)
+                mean += unit(state.gradient(noisy, self.climbed, aims).gradients)
+                keys, images, aims, mean = kept(state.keep(), keys, images, aims, mean)
+            moved = images + np.float32(self.share(step) * state.epsilon) * state.threat.steepest(mean)
+            images = state.threat.project(moved, state.clean, state.epsilon)
+            if len(state):
+                state.query(images)
+            keys, images, aims = kept(state.keep(), keys, images, aims)
 
-    def noisy(self, hunt: Hunt, keys: Keys, counter: int, images: Images) -> Images:
+    def noisy(self, state: SearchState, keys: Keys, counter: int, images: Images) -> Images:
         """Return a noisy copy of each image."""
         shape = images.shape[1:]
         draws = (
             2 * uniform(keys, counter, shape) - 1 if self.noise == "uniform" else normal(keys, counter, shape)
         )
-        size = hunt.epsilon / (1.0 if hunt.threat.norm == "linf" else np.sqrt(np.prod(shape)))
+        size = state.epsilon / (1.0 if state.threat.norm == "linf" else np.sqrt(np.prod(shape)))
         return images + np.float32(self.spread * size) * draws
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from fedrobust.bounds import Count, Positive
 from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, approach
 from fedrobust.evasion.contract import ATTACKS
-from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import column
 
 SETTLING = 0.005
@@ -39,31 +39,31 @@ class CarliniWagner(Nearest):
         """A gradient a step, and the way back."""
         return self.searches * (2 * self.steps + 1) + WAY_BACK
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Descend once for each constant."""
-        n = len(hunt)
+        n = len(state)
         low, high, constant = np.zeros(n), np.full(n, np.inf), np.full(n, self.constant)
         for _ in range(self.searches):
-            won = self.descend(hunt, constant)
+            won = self.descend(state, constant)
             high, low = np.where(won, constant, high), np.where(won, low, constant)
             constant = np.where(np.isfinite(high), (low + high) / 2, constant * 10)
-        approach(hunt)
+        approach(state)
 
-    def descend(self, hunt: Hunt, constant: np.ndarray) -> np.ndarray:
+    def descend(self, state: SearchState, constant: np.ndarray) -> np.ndarray:
         """Minimise for one constant an image, and return which images an adversary was found of."""
         # A pixel of exactly 0 or 1 has no finite w.
-        start = np.clip(hunt.clean.astype(np.float64), 1e-6, 1 - 1e-6)
+        start = np.clip(state.clean.astype(np.float64), 1e-6, 1 - 1e-6)
         w = np.arctanh(2 * start - 1)
         mean, square = np.zeros_like(w), np.zeros_like(w)
-        won = np.zeros(len(hunt), bool)
-        for step in hunt.steps(self.steps):
+        won = np.zeros(len(state), bool)
+        for step in state.steps(self.steps):
             wave = np.tanh(w)
             images = (wave + 1) / 2
-            seen = hunt.gradient(images.astype(np.float32), "margin")
-            margin = hunt.margins(seen.logits, hunt.labels)
+            seen = state.gradient(images.astype(np.float32), "margin")
+            margin = state.margins(seen.logits, state.labels)
             won |= margin > 0
             pushing = margin <= 0
-            change = images - hunt.clean
+            change = images - state.clean
             slope = 2 * change - column(constant * pushing) * seen.gradients
             slope = slope * (1 - wave**2) / 2
             mean = 0.9 * mean + 0.1 * slope

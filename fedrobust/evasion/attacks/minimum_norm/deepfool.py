@@ -9,8 +9,8 @@ from fedrobust.bounds import Count, NonNegative
 from fedrobust.evasion.attacks.minimum_norm.hyperplane import onto_hyperplane, size, steepness
 from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, approach, nearest_hyperplane
 from fedrobust.evasion.contract import ATTACKS
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import flat, kept, likeliest_wrong
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm
 
 VISIBLE = 1e-6
@@ -43,19 +43,19 @@ class DeepFool(Nearest):
         """A gradient a candidate a step, and the way back."""
         return 2 * self.steps * self.candidates + WAY_BACK
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Walk over the boundary, then back towards the clean image."""
-        norm, clean = hunt.threat.norm, flat(hunt.clean)
-        aims, change = likeliest_wrong(hunt, self.candidates), np.zeros_like(clean)
-        for _ in hunt.steps(self.steps):
+        norm, clean = state.threat.norm, flat(state.clean)
+        aims, change = likeliest_wrong(state, self.candidates), np.zeros_like(clean)
+        for _ in state.steps(self.steps):
             reached = np.clip(clean + (1 + self.overshoot) * change, 0.0, 1.0)
-            values, slopes = nearest_hyperplane(hunt, reached, aims)
+            values, slopes = nearest_hyperplane(state, reached, aims)
             least = self.overshoot * size(change, norm) + VISIBLE * size(np.ones_like(change), norm)
             rise = np.maximum(-values, least * steepness(slopes, norm))
             step = onto_hyperplane(reached, slopes, -rise, norm)
             change = np.clip(clean + change + step, 0.0, 1.0) - clean
             over = np.clip(clean + (1 + self.overshoot) * change, 0.0, 1.0)
-            hunt.look(over.reshape(hunt.clean.shape).astype(np.float32))
-            over_or_lost = hunt.found | ~slopes.any(axis=1)
-            clean, change, aims = kept(hunt.drop(over_or_lost), clean, change, aims)
-        approach(hunt)
+            state.query(over.reshape(state.clean.shape).astype(np.float32))
+            over_or_lost = state.found | ~slopes.any(axis=1)
+            clean, change, aims = kept(state.drop(over_or_lost), clean, change, aims)
+        approach(state)

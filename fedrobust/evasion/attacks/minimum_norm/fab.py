@@ -9,9 +9,9 @@ from fedrobust.bounds import Count
 from fedrobust.evasion.attacks.minimum_norm.hyperplane import onto_hyperplane, size
 from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, approach, nearest_hyperplane
 from fedrobust.evasion.contract import ATTACKS
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import flat, likeliest_wrong
 from fedrobust.evasion.models.protocol import Labels
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm
 
 OVERSHOOT = 1.05
@@ -36,17 +36,17 @@ class Boundary(Nearest):
         """A gradient a class and a look a step, and the way back."""
         return self.steps * (2 * self.targets + 1) + WAY_BACK
 
-    def walk(self, hunt: Hunt, aims: Labels) -> None:
+    def walk(self, state: SearchState, aims: Labels) -> None:
         """Walk along the boundaries to `aims`, (n, k) classes, always the nearest of them.
 
         A step is a mean of two projections onto the hyperplane that the boundary is taken for: of the image, and of the
         clean one, which counts for more as the image nears the boundary. From an adversary it goes back towards
         the clean image.
         """
-        norm, clean = hunt.threat.norm, flat(hunt.clean)
+        norm, clean = state.threat.norm, flat(state.clean)
         images = clean
-        for _ in hunt.steps(self.steps):
-            values, slopes = nearest_hyperplane(hunt, images, aims)
+        for _ in state.steps(self.steps):
+            values, slopes = nearest_hyperplane(state, images, aims)
             here = onto_hyperplane(images, slopes, values, norm)
             at_clean = values + (slopes * (clean - images)).sum(axis=1)
             there = onto_hyperplane(clean, slopes, at_clean, norm)
@@ -54,8 +54,8 @@ class Boundary(Nearest):
             pull = np.minimum(way / np.maximum(way + way_of_clean, 1e-12), MOST_PULL)[:, None]
             moved = (1 - pull) * (images + OVERSHOOT * here) + pull * (clean + OVERSHOOT * there)
             moved = np.clip(moved, 0.0, 1.0)
-            logits = hunt.look(moved.reshape(hunt.clean.shape).astype(np.float32))
-            wrong = hunt.margins(logits, hunt.labels) > 0
+            logits = state.query(moved.reshape(state.clean.shape).astype(np.float32))
+            wrong = state.margins(logits, state.labels) > 0
             images = np.where(wrong[:, None], clean + BACK * (moved - clean), moved)
 
 
@@ -72,10 +72,10 @@ class FAB(Boundary):
         targets: wrong classes whose boundaries are considered in every step, the likeliest of the clean image.
     """
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Walk along the nearest boundaries, then back towards the clean image."""
-        self.walk(hunt, likeliest_wrong(hunt, self.targets))
-        approach(hunt)
+        self.walk(state, likeliest_wrong(state, self.targets))
+        approach(state)
 
 
 @ATTACKS.register("fab-t")
@@ -90,9 +90,9 @@ class FABTargeted(Boundary):
         targets: most classes that are tried.
     """
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Walk along one boundary after another, then back towards the clean image."""
-        aims = likeliest_wrong(hunt, self.targets)
+        aims = likeliest_wrong(state, self.targets)
         for turn in range(aims.shape[1]):
-            self.walk(hunt, aims[:, turn : turn + 1])
-        approach(hunt)
+            self.walk(state, aims[:, turn : turn + 1])
+        approach(state)

@@ -10,8 +10,8 @@ from fedrobust.bounds import Count, Positive
 from fedrobust.evasion.attacks.minimum_norm.hyperplane import steepness
 from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, approach, take_back
 from fedrobust.evasion.contract import ATTACKS
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import flat
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm, column, lengths
 
 FIRST_CHANGE, LAST_CHANGE = 0.05, 0.001
@@ -45,17 +45,17 @@ class FastMinimumNorm(Nearest):
         """A gradient a step, and the way back."""
         return 2 * self.steps + WAY_BACK
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Climb while epsilon closes in on the nearest adversary."""
-        norm, clean, images = hunt.threat.norm, hunt.clean, hunt.clean
-        farthest = hunt.threat.distance(np.where(clean < 0.5, np.float32(1), np.float32(0)), clean)
-        epsilon = np.ones(len(hunt)) if norm == "l0" else np.full(len(hunt), np.inf)
-        for step in hunt.steps(self.steps):
+        norm, clean, images = state.threat.norm, state.clean, state.clean
+        farthest = state.threat.distance(np.where(clean < 0.5, np.float32(1), np.float32(0)), clean)
+        epsilon = np.ones(len(state)) if norm == "l0" else np.full(len(state), np.inf)
+        for step in state.steps(self.steps):
             falling = (1 + math.cos(math.pi * step / self.steps)) / 2
             change = LAST_CHANGE + (FIRST_CHANGE - LAST_CHANGE) * falling
-            seen = hunt.gradient(images, "margin")
-            wrong = hunt.margins(seen.logits, hunt.labels) > 0
-            best = np.minimum(hunt.found_distance, farthest)
+            seen = state.gradient(images, "margin")
+            wrong = state.margins(seen.logits, state.labels) > 0
+            best = np.minimum(state.found_distance, farthest)
             if norm == "l0":
                 fewer = np.minimum(np.minimum(epsilon - 1, np.floor(epsilon * (1 - change))), best)
                 more = np.maximum(epsilon + 1, np.floor(epsilon * (1 + change)))
@@ -63,15 +63,15 @@ class FastMinimumNorm(Nearest):
             else:
                 slopes = flat(seen.gradients)
                 to_boundary = np.abs(np.nan_to_num(seen.losses)) / np.maximum(steepness(slopes, norm), 1e-12)
-                reach = hunt.threat.distance(images, clean) + to_boundary
-                outside = np.where(hunt.found, epsilon * (1 + change), reach)
+                reach = state.threat.distance(images, clean) + to_boundary
+                outside = np.where(state.found, epsilon * (1 + change), reach)
                 epsilon = np.where(wrong, np.minimum(epsilon * (1 - change), best), outside)
             epsilon = np.minimum(epsilon, farthest)
             length = self.step_size * (LAST_STEP + (1 - LAST_STEP) * falling)
             ahead = seen.gradients * column(length / np.maximum(lengths(seen.gradients), 1e-12))
-            images = hunt.threat.project(np.clip(images + ahead, 0.0, 1.0), clean, epsilon)
-        hunt.look(images)
+            images = state.threat.project(np.clip(images + ahead, 0.0, 1.0), clean, epsilon)
+        state.query(images)
         if norm == "l0":
-            take_back(hunt)
+            take_back(state)
         else:
-            approach(hunt)
+            approach(state)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from fedrobust.bounds import PositiveShare
 from fedrobust.evasion.attacks.minimum_norm.nearest import Nearest
 from fedrobust.evasion.contract import ATTACKS
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import kept
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm
 
 SHORTLIST = 64
@@ -41,31 +41,31 @@ class JSMA(Nearest):
         """Two gradients for a pair; counted for 28 pixels a side, the size most sets have."""
         return 4 * int(self.share * 784 / 2)
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Change one pair of values after another until the image is broken or the share is used up."""
-        n, shape = len(hunt), hunt.clean.shape[1:]
+        n, shape = len(state), state.clean.shape[1:]
         size = int(np.prod(shape))
-        answers = hunt.answers.astype(np.float64)
-        answers[np.arange(n), hunt.labels] = -np.inf
+        answers = state.answers.astype(np.float64)
+        answers[np.arange(n), state.labels] = -np.inf
         aims = answers.argmax(axis=1).astype(np.int32)
-        images = hunt.clean.reshape(n, size).copy()
+        images = state.clean.reshape(n, size).copy()
         free = np.ones((n, size), bool)
-        for _ in hunt.steps(max(1, int(self.share * size / 2))):
+        for _ in state.steps(max(1, int(self.share * size / 2))):
             shown = images.reshape(-1, *shape)
-            towards = hunt.gradient(shown, "logit", aims).gradients.reshape(-1, size)
+            towards = state.gradient(shown, "logit", aims).gradients.reshape(-1, size)
             # Softmax is not differentiated: of the logits, the label's stands for "the others".
-            away = hunt.gradient(shown, "logit", hunt.labels).gradients.reshape(-1, size)
-            stay = hunt.drop(hunt.found)
+            away = state.gradient(shown, "logit", state.labels).gradients.reshape(-1, size)
+            stay = state.drop(state.found)
             images, free, aims, towards, away = kept(stay, images, free, aims, towards, away)
-            if not len(hunt):
+            if not len(state):
                 return
             pairs, sign, gain = _best_pairs(towards, away, images, free)
             rows = np.arange(len(images))[:, None]
             images[rows, pairs] = np.clip(images[rows, pairs] + self.step * sign[:, None], 0.0, 1.0)
             spent = (images[rows, pairs] == 0) | (images[rows, pairs] == 1)
             free[rows, pairs] &= ~spent
-            hunt.look(images.reshape(-1, *shape))
-            images, free, aims = kept(hunt.drop(hunt.found | (gain <= 0)), images, free, aims)
+            state.query(images.reshape(-1, *shape))
+            images, free, aims = kept(state.drop(state.found | (gain <= 0)), images, free, aims)
 
 
 def _best_pairs(

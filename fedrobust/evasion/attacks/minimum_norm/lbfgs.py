@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from fedrobust.bounds import Count, Positive
 from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, approach
 from fedrobust.evasion.contract import ATTACKS
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import flat, likeliest_wrong
 from fedrobust.evasion.models.protocol import Labels
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images
 
 ENOUGH = 1e-4
@@ -43,34 +43,34 @@ class LBFGS(Nearest):
         """A gradient a step, and the way back."""
         return 2 * self.searches * (self.steps + 1) + WAY_BACK
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Descend once for each constant."""
-        n = len(hunt)
-        aims = likeliest_wrong(hunt, 1)[:, 0]
+        n = len(state)
+        aims = likeliest_wrong(state, 1)[:, 0]
         low, high, constant = np.zeros(n), np.full(n, np.inf), np.full(n, self.constant)
         for _ in range(self.searches):
-            start = np.where(hunt.found[:, None, None, None], hunt.best, hunt.clean)
-            won = self.descend(hunt, aims, constant, start)
+            start = np.where(state.found[:, None, None, None], state.best, state.clean)
+            won = self.descend(state, aims, constant, start)
             high, low = np.where(won, constant, high), np.where(won, low, constant)
             middle = np.sqrt(np.maximum(low, high / 100) * high)
             constant = np.where(np.isfinite(high), middle, constant * 10)
-        approach(hunt)
+        approach(state)
 
     def descend(
-        self, hunt: Hunt, aims: Labels, constant: NDArray[np.float64], start: Images
+        self, state: SearchState, aims: Labels, constant: NDArray[np.float64], start: Images
     ) -> NDArray[np.bool_]:
         """Minimise from `start` for one constant an image, and return which images ended as adversaries."""
-        n, clean = len(hunt), flat(hunt.clean)
+        n, clean = len(state), flat(state.clean)
 
         def objective(
             x: NDArray[np.float64],
         ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-            seen = hunt.gradient(x.reshape(start.shape).astype(np.float32), "targeted-cross-entropy", aims)
+            seen = state.gradient(x.reshape(start.shape).astype(np.float32), "targeted-cross-entropy", aims)
             odds = seen.losses.astype(np.float64)
             slope = flat(seen.gradients)
             value = ((x - clean) ** 2).sum(axis=1) + constant * np.logaddexp(0.0, -odds)
             share = constant / (1.0 + np.exp(np.clip(odds, -500, 500)))
-            wrong = hunt.margins(seen.logits, hunt.labels) > 0
+            wrong = state.margins(seen.logits, state.labels) > 0
             return value, 2 * (x - clean) - share[:, None] * slope, wrong
 
         x = flat(start)
@@ -78,7 +78,7 @@ class LBFGS(Nearest):
         pairs: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
         direction = -slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-12)
         length, stuck = np.ones(n), np.zeros(n, bool)
-        for _ in hunt.steps(self.steps):
+        for _ in state.steps(self.steps):
             trial = np.clip(x + length[:, None] * direction, 0.0, 1.0)
             now, there, wrong = objective(trial)
             promised = (slope * (trial - x)).sum(axis=1)

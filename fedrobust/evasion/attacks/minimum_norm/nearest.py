@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from fedrobust.evasion.attacks.minimum_norm.hyperplane import onto_hyperplane, steepness
 from fedrobust.evasion.contract import Attack
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import flat, kept, likeliest_wrong
 from fedrobust.evasion.models.protocol import Labels
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm, column
 
 MOST_CLASSES = 5
@@ -32,16 +32,16 @@ class Nearest(Attack):
 
 
 def nearest_hyperplane(
-    hunt: Hunt, images: NDArray[np.float64], aims: Labels
+    state: SearchState, images: NDArray[np.float64], aims: Labels
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the nearest of the boundaries to `aims`, linearised at `images` (n, d): values (n,), slopes (n, d)."""
-    shown = images.reshape(hunt.clean.shape).astype(np.float32)
-    values, slopes, nearest = np.zeros(len(hunt)), np.zeros_like(images), np.full(len(hunt), np.inf)
+    shown = images.reshape(state.clean.shape).astype(np.float32)
+    values, slopes, nearest = np.zeros(len(state)), np.zeros_like(images), np.full(len(state), np.inf)
     for place in range(aims.shape[1]):
-        seen = hunt.gradient(shown, "difference", aims[:, place])
+        seen = state.gradient(shown, "difference", aims[:, place])
         value = np.nan_to_num(seen.losses.astype(np.float64), posinf=0.0, neginf=0.0)
         slope = flat(seen.gradients)
-        steep = steepness(slope, hunt.threat.norm)
+        steep = steepness(slope, state.threat.norm)
         far = np.where(steep > 0, np.abs(value) / np.maximum(steep, 1e-30), np.inf)
         closer = far < nearest
         values, slopes = np.where(closer, value, values), np.where(closer[:, None], slope, slopes)
@@ -49,65 +49,65 @@ def nearest_hyperplane(
     return values, slopes
 
 
-def approach(hunt: Hunt, looks: int = LOOKS, projections: int = PROJECTIONS) -> None:
+def approach(state: SearchState, looks: int = LOOKS, projections: int = PROJECTIONS) -> None:
     """Bring each adversary nearer: along the line to the clean image, then along the boundary.
 
     Halving the way takes back what an attack overshot. The clean image is then projected onto the boundary, as it runs
     at the adversary, within [0, 1]: the step of Croce and Hein's FAB (2019, arXiv:1907.02044) towards it.
     """
-    halve(hunt, looks)
+    halve(state, looks)
     for _ in range(projections):
-        hunt.stand()
-        hunt.drop(~hunt.found | (hunt.found_distance == 0))
-        if not len(hunt):
+        state.stand()
+        state.drop(~state.found | (state.found_distance == 0))
+        if not len(state):
             return
-        adversary, aims = hunt.best, likeliest_wrong(hunt, MOST_CLASSES)
-        at, clean = flat(adversary), flat(hunt.clean)
+        adversary, aims = state.best, likeliest_wrong(state, MOST_CLASSES)
+        at, clean = flat(adversary), flat(state.clean)
         for place in range(aims.shape[1]):
-            seen = hunt.gradient(adversary, "difference", aims[:, place])
+            seen = state.gradient(adversary, "difference", aims[:, place])
             slopes = flat(seen.gradients)
             at_clean = seen.losses + np.einsum("nd,nd->n", slopes, clean - at)
-            way = onto_hyperplane(clean, slopes, np.nan_to_num(at_clean), hunt.threat.norm)
-            hunt.look((clean + CROSSING * way).reshape(adversary.shape).astype(np.float32))
+            way = onto_hyperplane(clean, slopes, np.nan_to_num(at_clean), state.threat.norm)
+            state.query((clean + CROSSING * way).reshape(adversary.shape).astype(np.float32))
     if projections:
-        halve(hunt, looks)
+        halve(state, looks)
 
 
-def halve(hunt: Hunt, looks: int) -> None:
+def halve(state: SearchState, looks: int) -> None:
     """Go from each adversary towards its clean image as far as it stays one, by halving the way."""
-    hunt.stand()
-    hunt.drop(~hunt.found | (hunt.found_distance == 0))
-    if not len(hunt):
+    state.stand()
+    state.drop(~state.found | (state.found_distance == 0))
+    if not len(state):
         return
-    adversary, clean = hunt.best, hunt.clean
-    inside, outside = np.zeros(len(hunt)), np.ones(len(hunt))
-    for _ in hunt.steps(looks):
+    adversary, clean = state.best, state.clean
+    inside, outside = np.zeros(len(state)), np.ones(len(state))
+    for _ in state.steps(looks):
         middle = (inside + outside) / 2
-        logits = hunt.look(clean + column(middle) * (adversary - clean))
-        wrong = hunt.margins(logits, hunt.labels) > 0
+        logits = state.query(clean + column(middle) * (adversary - clean))
+        wrong = state.margins(logits, state.labels) > 0
         inside, outside = np.where(wrong, inside, middle), np.where(wrong, middle, outside)
 
 
-def take_back(hunt: Hunt, most: int = MOST_PIXELS) -> None:
+def take_back(state: SearchState, most: int = MOST_PIXELS) -> None:
     """Take back the changed pixels of each adversary, the least changed first, wherever it stays one without.
 
     Args:
-        hunt: in the norm l0.
+        state: in the norm l0.
         most: adversaries of more pixels are left alone; a pixel is a look.
     """
-    hunt.stand()
-    hunt.drop(~hunt.found | (hunt.found_distance == 0) | (hunt.found_distance > most))
-    if not len(hunt):
+    state.stand()
+    state.drop(~state.found | (state.found_distance == 0) | (state.found_distance > most))
+    if not len(state):
         return
-    images = hunt.best
-    change = np.abs(images - hunt.clean).max(axis=3).reshape(len(hunt), -1)
+    images = state.best
+    change = np.abs(images - state.clean).max(axis=3).reshape(len(state), -1)
     order = np.argsort(np.where(change > 0, change, np.inf), axis=1, kind="stable")
     left = (change > 0).sum(axis=1)
-    for turn in hunt.steps(int(left.max())):
-        images, order, left = kept(hunt.drop(left <= turn), images, order, left)
+    for turn in state.steps(int(left.max())):
+        images, order, left = kept(state.drop(left <= turn), images, order, left)
         row, place = np.unravel_index(order[:, turn], images.shape[1:3])
-        at = np.arange(len(hunt)), row, place
+        at = np.arange(len(state)), row, place
         less = images.copy()
-        less[at] = hunt.clean[at]
-        wrong = hunt.margins(hunt.look(less), hunt.labels) > 0
+        less[at] = state.clean[at]
+        wrong = state.margins(state.query(less), state.labels) > 0
         images = np.where(wrong[:, None, None, None], less, images)

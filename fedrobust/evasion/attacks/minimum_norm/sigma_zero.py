@@ -9,7 +9,7 @@ import numpy as np
 from fedrobust.bounds import Count, Positive, PositiveShare
 from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, take_back
 from fedrobust.evasion.contract import ATTACKS
-from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm
 
 SMOOTHNESS = 0.001
@@ -45,15 +45,15 @@ class SigmaZero(Nearest):
         """A gradient a step, and the way back."""
         return 2 * self.steps + WAY_BACK
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Descend, and take back what was not needed."""
-        clean = hunt.clean
+        clean = state.clean
         change = np.zeros_like(clean)
         mean, square = np.zeros(clean.shape), np.zeros(clean.shape)
-        threshold, pixels = np.full(len(hunt), self.threshold), np.prod(clean.shape[1:3])
-        for step in hunt.steps(self.steps):
-            seen = hunt.gradient(clean + change, "margin")
-            wrong = hunt.margins(seen.logits, hunt.labels) > 0
+        threshold, pixels = np.full(len(state), self.threshold), np.prod(clean.shape[1:3])
+        for step in state.steps(self.steps):
+            seen = state.gradient(clean + change, "margin")
+            wrong = state.margins(seen.logits, state.labels) > 0
             squared = (change.astype(np.float64) ** 2).sum(axis=3, keepdims=True)
             count = 2 * change * SMOOTHNESS / (squared + SMOOTHNESS) ** 2 / pixels
             slope = count - np.where(wrong[:, None, None, None], 0.0, seen.gradients)
@@ -69,5 +69,5 @@ class SigmaZero(Nearest):
             )
             large = np.abs(change).max(axis=3, keepdims=True) >= threshold[:, None, None, None]
             change = np.where(large, change, np.float32(0))
-        hunt.look(clean + change)
-        take_back(hunt)
+        state.query(clean + change)
+        take_back(state)

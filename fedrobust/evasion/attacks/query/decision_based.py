@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from fedrobust.bounds import Count
 from fedrobust.evasion.attacks.minimum_norm.nearest import Nearest
-from fedrobust.evasion.hunt import Hunt
-from fedrobust.evasion.models.protocol import Labels, Target
+from fedrobust.evasion.models.protocol import Labels, TargetModel
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Threat
 
 MOST_EXAMPLES = 500
@@ -76,7 +76,7 @@ class DecisionBased(Nearest):
         return (0 if self.examples is None else len(self.examples.images)), 0
 
     def prepared(
-        self, target: Target, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
+        self, target: TargetModel, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
     ) -> Self:
         """Return the attack with the smallest epsilon and the model's decisions on images under attack."""
         rows = np.unique(np.linspace(0, len(images) - 1, MOST_EXAMPLES).astype(np.int64))
@@ -87,16 +87,16 @@ class DecisionBased(Nearest):
         )
         return bound
 
-    def starts_of(self, hunt: Hunt, count: int) -> tuple[Images, NDArray[np.bool_]]:
+    def starts_of(self, state: SearchState, count: int) -> tuple[Images, NDArray[np.bool_]]:
         """Return images of another decision for each that stands, (n, k, ...), and which of them are some (n, k)."""
         assert self.examples is not None, "prepared() comes first"
-        return self.examples.otherwise(hunt.clean, hunt.labels, count)
+        return self.examples.otherwise(state.clean, state.labels, count)
 
-    def go_on(self, hunt: Hunt) -> NDArray[np.bool_]:
+    def go_on(self, state: SearchState) -> NDArray[np.bool_]:
         """Go on with the images that have no adversary within epsilon, and return which these are."""
-        return hunt.drop(hunt.found_distance <= self.reach * (1 + 1e-6))
+        return state.drop(state.found_distance <= self.reach * (1 + 1e-6))
 
 
-def errs(hunt: Hunt, images: Images) -> NDArray[np.bool_]:
+def errs(state: SearchState, images: Images) -> NDArray[np.bool_]:
     """Return whether the model decides wrongly on `images`, one for each that stands."""
-    return hunt.margins(hunt.look(images), hunt.labels) > 0
+    return state.margins(state.query(images), state.labels) > 0

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import idctn
 
-from fedrobust.evasion.chance import Keys, signs
+from fedrobust.evasion.rng import Keys, signs
 
 Basis = Literal["pixels", "dct"]
 
@@ -28,7 +28,7 @@ def random_directions(
         frequencies: share of the frequencies of each axis that "dct" uses.
 
     Example:
-        >>> from fedrobust.evasion.chance import keys_of
+        >>> from fedrobust.evasion.rng import keys_of
         >>> smooth = random_directions(keys_of(0, np.arange(5)), 0, (8, 8, 1), "dct", 0.125)
         >>> bool(np.allclose(smooth, smooth[:, :1, :1]))  # the lowest frequency alone is a constant
         True

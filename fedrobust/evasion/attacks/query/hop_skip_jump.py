@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from fedrobust.bounds import Count, PositiveShare, Share
 from fedrobust.evasion.attacks.query.decision_based import DecisionBased, errs
 from fedrobust.evasion.attacks.query.directions import Basis, parts_of, random_directions
-from fedrobust.evasion.chance import Keys, apart, uniform
 from fedrobust.evasion.contract import ATTACKS
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import kept
+from fedrobust.evasion.rng import Keys, apart, uniform
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Norm, column
 
 BISECTIONS = 8
@@ -57,54 +57,54 @@ class HopSkipJump(DecisionBased):
     basis: Literal["pixels", "dct", "both"] = "both"
     frequencies: PositiveShare = 0.25
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Search from one start after another."""
         for start in range(self.starts):
-            hunt.stand()
-            self.go_on(hunt)
-            if len(hunt):
-                self.search(hunt, start)
+            state.stand()
+            self.go_on(state)
+            if len(state):
+                self.search(state, start)
 
-    def search(self, hunt: Hunt, start: int) -> None:
+    def search(self, state: SearchState, start: int) -> None:
         """Go along the boundary from an image of another decision."""
-        keys, budget = apart(hunt.keys, start), self.queries // self.starts
-        images, found, used = self.first(hunt, keys, start)
-        keys, images = kept(hunt.drop(~found), keys, images)
+        keys, budget = apart(state.keys, start), self.queries // self.starts
+        images, found, used = self.first(state, keys, start)
+        keys, images = kept(state.drop(~found), keys, images)
         # An estimate of decisions has a direction and no length: those of two bases cannot be added up.
         bases: tuple[Basis, ...] = ("dct", "pixels") if self.basis == "both" else (self.basis,)
         estimates = [np.zeros_like(images) for _ in bases]
-        nearest, radius = images, np.full(len(hunt), np.inf)
+        nearest, radius = images, np.full(len(state), np.inf)
         turn = 0
-        while len(hunt):
-            images, far = self.to_boundary(hunt, images)
+        while len(state):
+            images, far = self.to_boundary(state, images)
             # A step may lead to a part of the boundary that is further away: go on from the nearest.
             closer = far < radius
             nearest = np.where(closer[:, None, None, None], images, nearest)
             radius = np.minimum(far, radius)
             used += BISECTIONS
-            keys, nearest, radius, *estimates = kept(self.go_on(hunt), keys, nearest, radius, *estimates)
+            keys, nearest, radius, *estimates = kept(self.go_on(state), keys, nearest, radius, *estimates)
             count = min(int(self.directions * (turn + 1) ** 0.5), budget - used - SIZES - BISECTIONS - 1)
-            if count < 2 or not len(hunt):
+            if count < 2 or not len(state):
                 return
             place = turn % len(bases)
-            asked = self.across(hunt, keys, turn, bases[place], nearest, radius, count)
+            asked = self.across(state, keys, turn, bases[place], nearest, radius, count)
             estimates[place] = self.memory * estimates[place] + asked
-            images = self.stepped(hunt, nearest, radius, estimates[place], turn)
+            images = self.stepped(state, nearest, radius, estimates[place], turn)
             used += count + SIZES + 1
             turn += 1
             keys, images, nearest, radius, *estimates = kept(
-                self.go_on(hunt), keys, images, nearest, radius, *estimates
+                self.go_on(state), keys, images, nearest, radius, *estimates
             )
 
-    def first(self, hunt: Hunt, keys: Keys, start: int) -> tuple[Images, NDArray[np.bool_], int]:
+    def first(self, state: SearchState, keys: Keys, start: int) -> tuple[Images, NDArray[np.bool_], int]:
         """Return an image decided wrongly for each that stands: another one, or a pattern; whether it is one."""
-        others, real = self.starts_of(hunt, start + 1)
+        others, real = self.starts_of(state, start + 1)
         place = np.minimum(start, np.maximum(real.sum(axis=1) - 1, 0))
-        rows = np.arange(len(hunt))
+        rows = np.arange(len(state))
         images, found = others[rows, place], real[rows, place]
         for draw in range(NOISES):
             images = np.where(found[:, None, None, None], images, self.far_away(keys, draw, images.shape[1:]))
-            found = errs(hunt, images)
+            found = errs(state, images)
             if found.all():
                 break
         return images, found, draw + 1
@@ -118,23 +118,23 @@ class HopSkipJump(DecisionBased):
         pattern = random_directions(keys, draw, shape, "dct", self.frequencies if draw % 4 else 1.0)
         return (pattern > 0).astype(np.float32)
 
-    def to_boundary(self, hunt: Hunt, images: Images) -> tuple[Images, NDArray[np.float64]]:
+    def to_boundary(self, state: SearchState, images: Images) -> tuple[Images, NDArray[np.float64]]:
         """Return adversaries moved towards the clean images as far as they stay some, and their distances.
 
         In linf, values that are further away than a radius are brought back to it; in l2, all shrink (equation 12).
         """
-        clean, threat = hunt.clean, hunt.threat
+        clean, threat = state.clean, state.threat
         high = threat.distance(images, clean)
-        low = np.zeros(len(hunt))
+        low = np.zeros(len(state))
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
-            wrong = errs(hunt, threat.project(images, clean, middle))
+            wrong = errs(state, threat.project(images, clean, middle))
             low, high = np.where(wrong, low, middle), np.where(wrong, middle, high)
         return threat.project(images, clean, high), high
 
     def across(
         self,
-        hunt: Hunt,
+        state: SearchState,
         keys: Keys,
         turn: int,
         basis: Basis,
@@ -143,14 +143,14 @@ class HopSkipJump(DecisionBased):
         count: int,
     ) -> Images:
         """Return the estimated direction across the boundary, (n, height, width, channels) (equations 9 and 16)."""
-        shape = hunt.clean.shape[1:]
-        size = self.probe * radius / (1.0 if hunt.threat.norm == "linf" else np.sqrt(np.prod(shape)))
-        total, plain, wrongs = np.zeros_like(images), np.zeros_like(images), np.zeros(len(hunt))
-        for part, number in enumerate(parts_of(count, len(hunt), shape)):
+        shape = state.clean.shape[1:]
+        size = self.probe * radius / (1.0 if state.threat.norm == "linf" else np.sqrt(np.prod(shape)))
+        total, plain, wrongs = np.zeros_like(images), np.zeros_like(images), np.zeros(len(state))
+        for part, number in enumerate(parts_of(count, len(state), shape)):
             directions = random_directions(
                 keys, (turn << 12) + part, (number, *shape), basis, self.frequencies
             )
-            wrong = (hunt.margins_of_many(images[:, None] + column(size)[:, None] * directions) > 0).astype(
+            wrong = (state.margins_of_many(images[:, None] + column(size)[:, None] * directions) > 0).astype(
                 np.float32
             )
             total += np.einsum("nk,nkhwc->nhwc", 2 * wrong - 1, directions)
@@ -162,14 +162,14 @@ class HopSkipJump(DecisionBased):
         return total - column(differ) * plain
 
     def stepped(
-        self, hunt: Hunt, images: Images, radius: NDArray[np.float64], across: Images, turn: int
+        self, state: SearchState, images: Images, radius: NDArray[np.float64], across: Images, turn: int
     ) -> Images:
         """Return the images after the longest step that ends on the wrong side; try the one at epsilon, too."""
-        step = hunt.threat.steepest(across)
-        hunt.look(hunt.clean + np.float32(self.reach) * step)
+        step = state.threat.steepest(across)
+        state.query(state.clean + np.float32(self.reach) * step)
         sizes = radius[:, None] / np.sqrt(turn + 1) * 0.5 ** np.arange(SIZES)
         tried = images[:, None] + sizes[:, :, None, None, None].astype(np.float32) * step[:, None]
-        wrong = hunt.margins_of_many(tried) > 0
+        wrong = state.margins_of_many(tried) > 0
         rows, longest = np.arange(len(images)), wrong.argmax(axis=1)
         stepped = np.clip(tried[rows, longest], 0.0, 1.0)
         return np.where(wrong[rows, longest][:, None, None, None], stepped, images)

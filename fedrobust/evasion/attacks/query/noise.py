@@ -6,10 +6,10 @@ from typing import ClassVar
 import numpy as np
 
 from fedrobust.bounds import Count
-from fedrobust.evasion.chance import apart, uniform
 from fedrobust.evasion.contract import ATTACKS, Attack
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import random_start
+from fedrobust.evasion.rng import apart, uniform
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm
 
 
@@ -32,14 +32,14 @@ class Noise(Attack):
         """One a draw."""
         return self.draws
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Try one random image after another."""
-        for draw in hunt.steps(self.draws):
-            keys = apart(hunt.keys, draw)
-            if draw % 2 and hunt.threat.norm == "linf":
-                signs = np.where(uniform(keys, 0, hunt.clean.shape[1:]) < 0.5, -1.0, 1.0)
-                images = hunt.clean + np.float32(hunt.epsilon) * signs.astype(np.float32)
+        for draw in state.steps(self.draws):
+            keys = apart(state.keys, draw)
+            if draw % 2 and state.threat.norm == "linf":
+                signs = np.where(uniform(keys, 0, state.clean.shape[1:]) < 0.5, -1.0, 1.0)
+                images = state.clean + np.float32(state.epsilon) * signs.astype(np.float32)
             else:
-                images = random_start(hunt, keys)
-            hunt.look(images)
-            hunt.keep()
+                images = random_start(state, keys)
+            state.query(images)
+            state.keep()

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fedrobust.bounds import Count, Whole
-from fedrobust.evasion.chance import integers, normal, uniform
 from fedrobust.evasion.contract import ATTACKS, Attack
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import kept
+from fedrobust.evasion.rng import integers, normal, uniform
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Norm
 
 
@@ -41,32 +41,32 @@ class OnePixel(Attack):
         """One a candidate."""
         return self.population * (self.generations + 1)
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Evolve until all images are broken or the generations are over."""
-        pixels, shape = int(hunt.epsilon), hunt.clean.shape[1:]
+        pixels, shape = int(state.epsilon), state.clean.shape[1:]
         genes = 2 + shape[2]
-        keys, population = hunt.keys, self.population
+        keys, population = state.keys, self.population
         places = uniform(keys, 0, (population, pixels, 2))
         values = 0.5 + 0.5 * normal(keys, 1, (population, pixels, shape[2]))
         herd = np.clip(np.concatenate([places, values], axis=3), 0.0, 1.0)
-        fitness = self.fitness(hunt, herd)
-        keys, herd, fitness = kept(hunt.keep(), keys, herd, fitness)
-        for generation in hunt.steps(self.generations):
+        fitness = self.fitness(state, herd)
+        keys, herd, fitness = kept(state.keep(), keys, herd, fitness)
+        for generation in state.steps(self.generations):
             one, two, three = _others(keys, generation, population)
             rows = np.arange(len(herd))[:, None]
             children = herd[rows, one] + 0.5 * (herd[rows, two] - herd[rows, three])
             children = np.clip(children.reshape(len(herd), population, pixels, genes), 0.0, 1.0)
-            grown = self.fitness(hunt, children)
+            grown = self.fitness(state, children)
             better = grown > fitness
             herd = np.where(better[:, :, None, None], children, herd)
             fitness = np.maximum(fitness, grown)
-            keys, herd, fitness = kept(hunt.keep(), keys, herd, fitness)
+            keys, herd, fitness = kept(state.keep(), keys, herd, fitness)
 
-    def fitness(self, hunt: Hunt, herd: NDArray[np.float32]) -> NDArray[np.float64]:
+    def fitness(self, state: SearchState, herd: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return each candidate's margin, (n, population)."""
-        logits = hunt.look_at_many(_drawn(hunt.clean, herd))
+        logits = state.look_at_many(_drawn(state.clean, herd))
         return np.stack(
-            [hunt.margins(logits[:, place], hunt.labels) for place in range(herd.shape[1])], axis=1
+            [state.margins(logits[:, place], state.labels) for place in range(herd.shape[1])], axis=1
         )
 
 

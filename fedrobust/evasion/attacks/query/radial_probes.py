@@ -7,9 +7,9 @@ import numpy as np
 
 from fedrobust.bounds import Count, Whole
 from fedrobust.evasion.attacks.query.directions import random_directions
-from fedrobust.evasion.chance import Keys, uniform
 from fedrobust.evasion.contract import ATTACKS, Attack
-from fedrobust.evasion.hunt import Hunt
+from fedrobust.evasion.rng import Keys, uniform
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Norm, Threat, column
 
 PATTERNS = (
@@ -51,18 +51,18 @@ class RadialProbes(Attack):
         """One a direction and radius."""
         return len(PATTERNS) * self.radii
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Ask at one radius after another, along all directions."""
-        for probe in hunt.steps(self.passes):
+        for probe in state.steps(self.passes):
             turn, which = divmod(probe, len(PATTERNS))
-            shift = uniform(hunt.keys, 2 * probe, (1,))[:, 0]
+            shift = uniform(state.keys, 2 * probe, (1,))[:, 0]
             exponent = self.octaves * (turn + (which + shift) / len(PATTERNS)) / self.radii
             # The first round ends on epsilon itself, which random radii only come near.
             exponent = np.where(probe < len(PATTERNS), 0.0, exponent)
-            radius = hunt.epsilon * 0.5**exponent
-            direction = pattern(PATTERNS[which], hunt.keys, 2 * probe + 1, hunt.clean.shape[1:])
-            hunt.look(hunt.clean + column(radius / size_of(direction, hunt.threat)) * direction)
-            hunt.keep()
+            radius = state.epsilon * 0.5**exponent
+            direction = pattern(PATTERNS[which], state.keys, 2 * probe + 1, state.clean.shape[1:])
+            state.query(state.clean + column(radius / size_of(direction, state.threat)) * direction)
+            state.keep()
 
 
 def pattern(name: str, keys: Keys, counter: int, shape: tuple[int, ...]) -> Images:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from fedrobust.bounds import Count
 from fedrobust.evasion.attacks.query.decision_based import DecisionBased, errs
 from fedrobust.evasion.contract import ATTACKS
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import kept
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Norm, column
 
 Radii = NDArray[np.float64]
@@ -38,45 +38,45 @@ class RayS(DecisionBased):
 
     starts: Count = 6
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Descend through the blocks until all images have an adversary within epsilon."""
-        direction, radius, used = self.first(hunt)
-        blocks = boxes(hunt.clean.shape[1:], self.queries)
-        block = np.zeros(len(hunt), np.int64)
+        direction, radius, used = self.first(state)
+        blocks = boxes(state.clean.shape[1:], self.queries)
+        block = np.zeros(len(state), np.int64)
         low = radius / 2
-        direction, radius, low, block = kept(self.go_on(hunt), direction, radius, low, block)
-        for _ in hunt.steps(self.queries - used):
+        direction, radius, low, block = kept(self.go_on(state), direction, radius, low, block)
+        for _ in state.steps(self.queries - used):
             fine = FINE * np.maximum(radius, self.reach)
             bisecting = radius - low > fine
             asked = np.where(bisecting, (low + radius) / 2, radius)
             flipped = flip(direction, blocks[block % len(blocks)])
             tried = np.where(bisecting[:, None, None, None], direction, flipped)
-            wrong = errs(hunt, hunt.clean + column(asked) * tried)
+            wrong = errs(state, state.clean + column(asked) * tried)
             radius = np.where(wrong, asked, radius)
             # A kept flip may have brought the boundary anywhere below the radius; within epsilon is near enough.
             low = np.where(bisecting, np.where(wrong, low, asked), np.where(wrong, 0.9 * self.reach, radius))
             direction = np.where(wrong[:, None, None, None], tried, direction)
             block = block + ~bisecting
-            direction, radius, low, block = kept(self.go_on(hunt), direction, radius, low, block)
+            direction, radius, low, block = kept(self.go_on(state), direction, radius, low, block)
 
-    def first(self, hunt: Hunt) -> tuple[Images, Radii, int]:
+    def first(self, state: SearchState) -> tuple[Images, Radii, int]:
         """Return the best of the first directions, the radius at which it errs (1 if none does), and queries spent."""
-        candidates = self.candidates(hunt)
-        rows, count = np.arange(len(hunt)), candidates.shape[1]
-        best, radius = np.zeros(len(hunt), np.int64), np.ones(len(hunt))
-        found, used = np.zeros(len(hunt), bool), 0
+        candidates = self.candidates(state)
+        rows, count = np.arange(len(state)), candidates.shape[1]
+        best, radius = np.zeros(len(state), np.int64), np.ones(len(state))
+        found, used = np.zeros(len(state), bool), 0
         for asked in doubled(self.reach):
-            wrong = hunt.margins_of_many(hunt.clean[:, None] + np.float32(asked) * candidates) > 0
+            wrong = state.margins_of_many(state.clean[:, None] + np.float32(asked) * candidates) > 0
             now = wrong.any(axis=1) & ~found
             best, radius = np.where(now, wrong.argmax(axis=1), best), np.where(now, asked, radius)
             found, used = found | now, used + count
         return candidates[rows, best], radius, used
 
-    def candidates(self, hunt: Hunt) -> Images:
+    def candidates(self, state: SearchState) -> Images:
         """Return the directions that are compared first, (n, starts, height, width, channels) of signs."""
-        towards, real = self.starts_of(hunt, max(self.starts - 2, 0))
-        up = np.ones((len(hunt), 1, *hunt.clean.shape[1:]), np.float32)
-        signs = np.where(towards >= hunt.clean[:, None], np.float32(1), np.float32(-1))
+        towards, real = self.starts_of(state, max(self.starts - 2, 0))
+        up = np.ones((len(state), 1, *state.clean.shape[1:]), np.float32)
+        signs = np.where(towards >= state.clean[:, None], np.float32(1), np.float32(-1))
         signs = np.where(real[:, :, None, None, None], signs, np.float32(1))
         return np.concatenate([up, -up, signs], axis=1)[:, : self.starts]
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from fedrobust.bounds import Count, PositiveShare, Share
 from fedrobust.evasion.attacks.query.directions import parts_of, random_directions
-from fedrobust.evasion.chance import Keys
 from fedrobust.evasion.contract import ATTACKS, Attack
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import kept, random_start
+from fedrobust.evasion.rng import Keys
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Norm
 
 
@@ -49,34 +49,34 @@ class SPSA(Attack):
         """Two a direction, and one at the end of every step."""
         return self.steps * (2 * self.directions + 1)
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Climb from the clean image, or from a random one."""
-        keys, threat = hunt.keys, hunt.threat
-        images = random_start(hunt, keys, 1) if self.random_start else hunt.clean
+        keys, threat = state.keys, state.threat
+        images = random_start(state, keys, 1) if self.random_start else state.clean
         slope = np.zeros_like(images)
-        for step in hunt.steps(self.steps):
-            slope = self.memory * slope + self.slope(hunt, keys, step, images)
-            keys, images, slope = kept(hunt.keep(), keys, images, slope)
-            size = np.float32((1 - step / self.steps) * hunt.epsilon)
-            images = threat.project(images + size * threat.steepest(slope), hunt.clean, hunt.epsilon)
-            if len(hunt):
-                hunt.look(images)
-            keys, images, slope = kept(hunt.keep(), keys, images, slope)
+        for step in state.steps(self.steps):
+            slope = self.memory * slope + self.slope(state, keys, step, images)
+            keys, images, slope = kept(state.keep(), keys, images, slope)
+            size = np.float32((1 - step / self.steps) * state.epsilon)
+            images = threat.project(images + size * threat.steepest(slope), state.clean, state.epsilon)
+            if len(state):
+                state.query(images)
+            keys, images, slope = kept(state.keep(), keys, images, slope)
 
-    def slope(self, hunt: Hunt, keys: Keys, step: int, images: Images) -> Images:
+    def slope(self, state: SearchState, keys: Keys, step: int, images: Images) -> Images:
         """Return the estimated gradient of the margin, (n, height, width, channels), up to a factor."""
         shape = images.shape[1:]
-        size = self.probe * hunt.epsilon / (1.0 if hunt.threat.norm == "linf" else np.sqrt(np.prod(shape)))
+        size = self.probe * state.epsilon / (1.0 if state.threat.norm == "linf" else np.sqrt(np.prod(shape)))
         low = self.basis == "dct" or (self.basis == "both" and step % 2 == 1)
         # Where only a share of the frequencies is asked, each is asked with that much more.
         weight = np.float32(self.frequencies**2 if low else 1.0)
         total = np.zeros_like(images)
-        for part, count in enumerate(parts_of(self.directions, 2 * len(hunt), shape)):
+        for part, count in enumerate(parts_of(self.directions, 2 * len(state), shape)):
             directions = random_directions(
                 keys, (step << 12) + part, (count, *shape), "dct" if low else "pixels", self.frequencies
             )
             away = np.float32(size) * directions
-            margins = [hunt.margins_of_many(images[:, None] + side * away) for side in (1, -1)]
+            margins = [state.margins_of_many(images[:, None] + side * away) for side in (1, -1)]
             apart = np.nan_to_num(margins[0] - margins[1]).astype(np.float32)
             total += weight * np.einsum("nk,nkhwc->nhwc", apart, directions)
         return total

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.bounds import Count, PositiveShare
-from fedrobust.evasion.chance import apart, integers, uniform
 from fedrobust.evasion.contract import ATTACKS, Attack
-from fedrobust.evasion.hunt import Hunt
 from fedrobust.evasion.kernels import kept
+from fedrobust.evasion.rng import apart, integers, uniform
+from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Norm, column
 
 SHRINKS_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -43,30 +43,30 @@ class Square(Attack):
         """One a proposal."""
         return self.restarts * (self.queries + 1)
 
-    def run(self, hunt: Hunt) -> None:
+    def run(self, state: SearchState) -> None:
         """Search from vertical stripes (linf) or a grid of bumps (l2)."""
         for restart in range(self.restarts):
-            hunt.stand()
-            if len(hunt):
-                self.search(hunt, restart)
+            state.stand()
+            if len(state):
+                self.search(state, restart)
 
-    def search(self, hunt: Hunt, restart: int) -> None:
+    def search(self, state: SearchState, restart: int) -> None:
         """Propose squares until all images are broken or the queries are used up."""
-        start, propose = (_stripes, _square) if hunt.threat.norm == "linf" else (_bumps, _bump)
-        keys = apart(hunt.keys, restart)
-        images = hunt.threat.project(start(hunt, keys), hunt.clean, hunt.epsilon)
-        margin = np.nan_to_num(hunt.margins(hunt.look(images), hunt.labels), nan=-np.inf)
-        keys, images, margin = kept(hunt.keep(), keys, images, margin)
-        for step in hunt.steps(self.queries):
-            side = side_of(self.share_at(step), *hunt.clean.shape[1:3])
-            proposed = hunt.threat.project(
-                propose(hunt, images, keys, step + 1, side), hunt.clean, hunt.epsilon
+        start, propose = (_stripes, _square) if state.threat.norm == "linf" else (_bumps, _bump)
+        keys = apart(state.keys, restart)
+        images = state.threat.project(start(state, keys), state.clean, state.epsilon)
+        margin = np.nan_to_num(state.margins(state.query(images), state.labels), nan=-np.inf)
+        keys, images, margin = kept(state.keep(), keys, images, margin)
+        for step in state.steps(self.queries):
+            side = side_of(self.share_at(step), *state.clean.shape[1:3])
+            proposed = state.threat.project(
+                propose(state, images, keys, step + 1, side), state.clean, state.epsilon
             )
-            now = hunt.margins(hunt.look(proposed), hunt.labels)
+            now = state.margins(state.query(proposed), state.labels)
             better = now > margin
             images = np.where(column(better) > 0, proposed, images)
             margin = np.where(better, now, margin)
-            keys, images, margin = kept(hunt.keep(), keys, images, margin)
+            keys, images, margin = kept(state.keep(), keys, images, margin)
 
     def share_at(self, step: int) -> float:
         """Return the share of pixels that a square covers at a step."""
@@ -88,12 +88,12 @@ def _signs(keys: NDArray[np.uint64], counter: int, shape: tuple[int, ...]) -> ND
     return np.where(uniform(keys, counter, shape) < 0.5, -1.0, 1.0).astype(np.float32)
 
 
-def _stripes(hunt: Hunt, keys: NDArray[np.uint64]) -> Images:
-    _, width, channels = hunt.clean.shape[1:]
-    return hunt.clean + np.float32(hunt.epsilon) * _signs(keys, 0, (1, width, channels))
+def _stripes(state: SearchState, keys: NDArray[np.uint64]) -> Images:
+    _, width, channels = state.clean.shape[1:]
+    return state.clean + np.float32(state.epsilon) * _signs(keys, 0, (1, width, channels))
 
 
-def _square(hunt: Hunt, images: Images, keys: NDArray[np.uint64], step: int, side: int) -> Images:
+def _square(state: SearchState, images: Images, keys: NDArray[np.uint64], step: int, side: int) -> Images:
     height, width, channels = images.shape[1:]
     place = uniform(keys, 3 * step, (2,))
     top = (place[:, 0] * (height - side + 1)).astype(np.int64)
@@ -101,7 +101,7 @@ def _square(hunt: Hunt, images: Images, keys: NDArray[np.uint64], step: int, sid
     at, rows, columns = _window(top, left, side)
     moved = images.copy()
     signs = _signs(keys, 3 * step + 1, (1, 1, channels))
-    moved[at, rows, columns] = hunt.clean[at, rows, columns] + np.float32(hunt.epsilon) * signs
+    moved[at, rows, columns] = state.clean[at, rows, columns] + np.float32(state.epsilon) * signs
     return moved
 
 
@@ -136,10 +136,10 @@ def _pyramid(height: int, width: int) -> NDArray[np.float32]:
     return values
 
 
-def _bumps(hunt: Hunt, keys: NDArray[np.uint64]) -> Images:
-    height, width, channels = hunt.clean.shape[1:]
+def _bumps(state: SearchState, keys: NDArray[np.uint64]) -> Images:
+    height, width, channels = state.clean.shape[1:]
     side = max(1, min(height, width) // 5)
-    change = np.zeros_like(hunt.clean)
+    change = np.zeros_like(state.clean)
     tile = bump(side, side)[None, :, :, None]
     count = 0
     for top in range(0, height - side + 1, side):
@@ -149,14 +149,14 @@ def _bumps(hunt: Hunt, keys: NDArray[np.uint64]) -> Images:
             )
             count += 1
     length = np.sqrt((change**2).sum(axis=(1, 2, 3)))
-    return hunt.clean + change * column(hunt.epsilon / np.maximum(length, 1e-12))
+    return state.clean + change * column(state.epsilon / np.maximum(length, 1e-12))
 
 
-def _bump(hunt: Hunt, images: Images, keys: NDArray[np.uint64], step: int, side: int) -> Images:
+def _bump(state: SearchState, images: Images, keys: NDArray[np.uint64], step: int, side: int) -> Images:
     """Move the budget of one square to another: the length of the change stays epsilon (Algorithm 3)."""
     height, width, channels = images.shape[1:]
     side = max(side, min(3, height, width))
-    change = images - hunt.clean
+    change = images - state.clean
     first = integers(keys, 4 * step, height - side + 1), integers(keys, 4 * step + 1, width - side + 1)
     second = integers(keys, 4 * step + 2, height - side + 1), integers(keys, 4 * step + 3, width - side + 1)
     here, there = _window(*first, side), _window(*second, side)
@@ -165,7 +165,7 @@ def _bump(hunt: Hunt, images: Images, keys: NDArray[np.uint64], step: int, side:
     # What both squares hold, and what the whole budget leaves unused (clipping to [0, 1] took it), is spent here.
     held = np.where(in_either[..., None], change, 0.0)
     spent = (held**2).sum(axis=(1, 2), keepdims=True)
-    unused = np.maximum(hunt.epsilon**2 - (change**2).sum(axis=(1, 2, 3), keepdims=True), 0.0)
+    unused = np.maximum(state.epsilon**2 - (change**2).sum(axis=(1, 2, 3), keepdims=True), 0.0)
     budget = np.sqrt(spent + unused / channels)
     window = change[here]
     length = np.sqrt((window**2).sum(axis=(1, 2), keepdims=True))
@@ -174,4 +174,4 @@ def _bump(hunt: Hunt, images: Images, keys: NDArray[np.uint64], step: int, side:
     new = new / np.maximum(np.sqrt((new**2).sum(axis=(1, 2), keepdims=True)), 1e-12)
     moved = np.where(in_either[..., None], 0.0, change)
     moved[here] = new * budget.astype(np.float32)
-    return (hunt.clean + moved).astype(np.float32)
+    return (state.clean + moved).astype(np.float32)

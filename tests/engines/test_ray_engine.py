@@ -11,13 +11,13 @@ from flwr.app import ArrayRecord, Context, Message, MessageType, MetricRecord, R
 from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError, RayTaskError
 
 from fedrobust.config import Experiment
+from fedrobust.engines import ray_engine
+from fedrobust.engines.ray_engine import RayEngine, check_folder
+from fedrobust.engines.ray_worker import Actor, Fingerprint, ObjectCache, RayWorker
+from fedrobust.engines.worker import EngineError, WorkerDiedError
 from fedrobust.flower.guard import UnreadableError
 from fedrobust.flower.identity import server_identity
 from fedrobust.flower.message_arrays import opened, pack, values_of
-from fedrobust.simulation import ray_engine
-from fedrobust.simulation.ray_engine import RayEngine, check_folder
-from fedrobust.simulation.ray_worker import Actor, Fingerprint, ObjectCache, RayWorker
-from fedrobust.simulation.worker import EngineError, WorkerDiedError
 
 
 @pytest.fixture(autouse=True)

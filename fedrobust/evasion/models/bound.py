@@ -1,19 +1,19 @@
-"""A network whose weights are known, as a `Target`."""
+"""A network whose weights are known, as a `TargetModel`."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
+from fedrobust.evasion.models.compiled import CompiledModel, Held
 from fedrobust.evasion.models.losses import NUMBERS
 from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, batches
-from fedrobust.evasion.models.victim import Held, Victim
 from fedrobust.evasion.threat import Images
 from fedrobust.models.layout import Weights
 
 
 @dataclass(frozen=True, eq=False)
-class WhiteBox:
+class BoundModel:
     """A model with its weights.
 
     Attributes:
@@ -25,22 +25,22 @@ class WhiteBox:
     Example:
         >>> from fedrobust.models.classifier import build_classifier
         >>> student = build_classifier("edge-cnn", native=(28, 28, 1), classes=2, image_size=0)
-        >>> target = WhiteBox.of(Victim.of(student), student.initial_weights())
+        >>> target = BoundModel.of(CompiledModel.of(student), student.initial_weights())
         >>> target.logits(np.zeros((3, 28, 28, 1), np.float32)).shape
         (3, 2)
     """
 
-    victim: Victim
+    victim: CompiledModel
     weights: Held
     batch_size: int = 128
     scale: float = 1.0
 
     @classmethod
-    def of(cls, victim: Victim, weights: Weights, batch_size: int = 128) -> "WhiteBox":
+    def of(cls, victim: CompiledModel, weights: Weights, batch_size: int = 128) -> "BoundModel":
         """Return a study's model with `weights`."""
         return cls(victim, victim.hold(weights), batch_size)
 
-    def substituted(self) -> "WhiteBox":
+    def substituted(self) -> "BoundModel":
         """Return the same model with substitute gradients: see `fedrobust.evasion.models.substitutes`."""
         return replace(self, victim=self.victim.substituted())
 

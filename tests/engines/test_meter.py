@@ -8,9 +8,9 @@ from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.message_pb2 import Metadata, ObjectTree, PullObjectRequest, PullObjectResponse
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest, PullAppMessagesResponse
 
+from fedrobust.engines import wire
 from fedrobust.flower.guard import UnreadableError
 from fedrobust.flower.identity import server_identity
-from fedrobust.simulation import wire
 
 NOTHING = PullObjectResponse(object_found=True, object_available=False)
 SOMETHING = PullObjectResponse(object_found=True, object_available=True, object_content=b"ArrayChunk x")

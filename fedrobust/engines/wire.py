@@ -21,9 +21,9 @@ from flwr.proto.runtime_pb2 import PullAppMessagesRequest, PullAppMessagesRespon
 from flwr.serverapp import Grid
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 
+from fedrobust.engines.worker import EngineError
 from fedrobust.flower.guard import UnreadableError, content_bytes, failed_reply, plain_reply
 from fedrobust.plain import plain_text
-from fedrobust.simulation.worker import EngineError
 
 GROWTH = 2
 SLACK_BYTES = 2**24

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrobust.evasion.chance import Keys
-from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, Target, decided
+from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, TargetModel, decided
+from fedrobust.evasion.rng import Keys
 from fedrobust.evasion.threat import Images, Threat
 
-Report = Callable[["Hunt"], None]
+Report = Callable[["SearchState"], None]
 
 
-class Hunt:
+class SearchState:
     """One batch of images under one attack.
 
     An attack asks for logits with `look` and for gradients with `gradient`, always for the images that still stand,
@@ -46,7 +46,7 @@ class Hunt:
 
     def __init__(
         self,
-        target: Target,
+        target: TargetModel,
         threat: Threat,
         clean: Images,
         labels: Labels,
@@ -54,7 +54,7 @@ class Hunt:
         goal: int | None = None,
         nearest: bool = False,
         patient: bool = False,
-        report: Report = lambda hunt: None,
+        report: Report = lambda state: None,
     ):
         n = len(clean)
         self.target, self.threat, self.goal, self.nearest, self._report = (
@@ -147,7 +147,7 @@ class Hunt:
         inside = self.threat.project(images, self.clean, self.epsilon)
         return self.threat.stored(inside, self.clean)
 
-    def look(self, images: Images) -> Logits:
+    def query(self, images: Images) -> Logits:
         """Return the logits of `images`, one for each that stands, brought into the threat; judge them."""
         shown = self.allowed(images)
         logits = self.target.logits(shown)

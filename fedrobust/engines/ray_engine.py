@@ -22,11 +22,11 @@ from ray.exceptions import GetTimeoutError, RayActorError
 
 from fedrobust.config import Engine
 from fedrobust.cores import cores
+from fedrobust.engines.ray_worker import Actor, Fingerprint, ObjectCache, RayWorker
+from fedrobust.engines.worker import EngineError
 from fedrobust.plain import plain_text
 from fedrobust.reasons import first_reason
 from fedrobust.runs.environment import code_digest
-from fedrobust.simulation.ray_worker import Actor, Fingerprint, ObjectCache, RayWorker
-from fedrobust.simulation.worker import EngineError
 
 MOST_STARTS = 3
 """How often a worker that dies while it comes up is started anew."""

@@ -9,11 +9,11 @@ from flwr.app import ArrayRecord, Error, Message, MessageType, MetricRecord, Rec
 from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse
 from flwr.serverapp import Grid
 
+from fedrobust.engines import wire
+from fedrobust.engines.exchange import exchange
+from fedrobust.engines.worker import EngineError
 from fedrobust.flower.guard import MOST_ENTRIES
 from fedrobust.flower.identity import server_identity
-from fedrobust.simulation import wire
-from fedrobust.simulation.exchange import exchange
-from fedrobust.simulation.worker import EngineError
 
 HERE = Path(__file__).resolve().parents[2] / "experiments/reliability"
 
@@ -315,7 +315,7 @@ def test_a_superlink_that_is_gone_ends_the_run_and_one_that_refuses_a_reply_does
 
 
 def test_a_replys_time_is_the_clients(monkeypatch):
-    from fedrobust.simulation import exchange as module
+    from fedrobust.engines import exchange as module
 
     opened = []
 

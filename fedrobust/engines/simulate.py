@@ -23,7 +23,7 @@ from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
 
 if TYPE_CHECKING:
-    from fedrobust.simulation.grid import SimulatedGrid
+    from fedrobust.engines.grid import SimulatedGrid
 
 SERVER_APP = "server.app:app"
 CLIENT_APP = "clients.app:app"
@@ -162,10 +162,10 @@ def grid_of(
     Raises:
         EngineError: it cannot start.
     """
-    from fedrobust.simulation.grid import SimulatedGrid
+    from fedrobust.engines.grid import SimulatedGrid
 
     if engine.name == "threads":
-        from fedrobust.simulation.threads import ThreadWorker
+        from fedrobust.engines.threads import ThreadWorker
 
         app = load_app(client_app)
         workers = engine.workers or cores()
@@ -174,7 +174,7 @@ def grid_of(
         ) as grid:
             yield grid
         return
-    from fedrobust.simulation.ray_engine import ray_engine
+    from fedrobust.engines.ray_engine import ray_engine
 
     emit(StageStarted("joining Ray" if engine.address else "starting Ray"))
     with (

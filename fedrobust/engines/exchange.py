@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from fedrobust.engines.grid import SimulatedGrid
+from fedrobust.engines.wire import Wire
 from fedrobust.reasons import first_reason
 from fedrobust.runs.events import ClientReplied, emit
-from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.simulation.wire import Wire
 
 POLL_SECONDS = 0.2
 """Between two looks for replies on Flower's own carriers, which cannot be waited on."""

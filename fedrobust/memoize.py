@@ -10,7 +10,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Once(Generic[P, T]):
+class Memoized(Generic[P, T]):
     """A function that remembers its results.
 
     Unlike `functools.lru_cache`, threads that ask for the same thing at once wait for one of them to build it.
@@ -51,17 +51,19 @@ class Once(Generic[P, T]):
         return self._results[key]
 
 
-def once(keep: int = 2, key: Callable[..., Hashable] | None = None) -> Callable[[Callable[P, T]], Once[P, T]]:
-    """Return a decorator that makes a function a `Once`.
+def memoize(
+    keep: int = 2, key: Callable[..., Hashable] | None = None
+) -> Callable[[Callable[P, T]], Memoized[P, T]]:
+    """Return a decorator that makes a function a `Memoized`.
 
     Example:
-        >>> @once(key=lambda number, note: number)
+        >>> @memoize(key=lambda number, note: number)
         ... def square(number: int, note: str) -> str:
         ...     return f"{number * number}, {note}"
         >>> square(3, "first"), square(3, "second")
         ('9, first', '9, first')
     """
-    return lambda function: Once(function, keep, key)
+    return lambda function: Memoized(function, keep, key)
 
 
 def _arguments(*args: object, **kwargs: object) -> Hashable:

@@ -3,14 +3,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fedrobust.once import once
+from fedrobust.memoize import memoize
 
 
 def test_threads_that_ask_together_get_one_thing():
     built = []
     entered = threading.Barrier(4)
 
-    @once()
+    @memoize()
     def build(key: str) -> object:
         built.append(key)
         return object()
@@ -28,7 +28,7 @@ def test_threads_that_ask_together_get_one_thing():
 def test_the_least_recently_used_goes_first():
     built = []
 
-    @once(keep=2)
+    @memoize(keep=2)
     def build(key: str) -> str:
         built.append(key)
         return key
@@ -41,7 +41,7 @@ def test_the_least_recently_used_goes_first():
 def test_a_failure_is_not_remembered():
     attempts = []
 
-    @once()
+    @memoize()
     def build() -> int:
         attempts.append(1)
         if len(attempts) == 1:

@@ -19,7 +19,7 @@ def _no_model(*_: Any, **__: Any) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class AttackContext:
     """What a malicious client knows.
 
     Attributes:
@@ -67,9 +67,9 @@ class Scene:
         knows of itself that it was drawn. With full participation it is m.
 
         Example:
-            >>> Scene(clients=100, sampled=10, malicious=12).expected_malicious
+            >>> AttackContext(clients=100, sampled=10, malicious=12).expected_malicious
             2.0
-            >>> Scene(clients=100, sampled=10, malicious=1).expected_malicious
+            >>> AttackContext(clients=100, sampled=10, malicious=1).expected_malicious
             1.0
         """
         others = max(1, self.clients - 1)
@@ -77,7 +77,7 @@ class Scene:
 
 
 @dataclass(frozen=True, eq=False)
-class Conspiracy:
+class CollusionContext:
     """What the malicious clients of a round know together: everything.
 
     Attributes:

@@ -7,9 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from fedrobust.config import ConfigError, Experiment
-from fedrobust.runs.events import ForecastMade, StageStarted, StudyStarted, emit, listening
-from fedrobust.simulation import simulate as module
-from fedrobust.simulation.simulate import (
+from fedrobust.engines import simulate as module
+from fedrobust.engines.simulate import (
     CLIENT_APP,
     DOCTOR_APP,
     SERVER_APP,
@@ -20,6 +19,7 @@ from fedrobust.simulation.simulate import (
     run_or_resume,
     simulate,
 )
+from fedrobust.runs.events import ForecastMade, StageStarted, StudyStarted, emit, listening
 
 EXPERIMENT = Experiment.of(name="made-up", federation__clients=5)
 
@@ -181,8 +181,8 @@ class Grid:
 
 @pytest.mark.parametrize(("workers", "threads"), [(3, 3), (0, 7)])
 def test_threads_answer_with_one_app(stub, monkeypatch, workers, threads):
-    monkeypatch.setattr("fedrobust.simulation.grid.SimulatedGrid", Grid)
-    monkeypatch.setattr("fedrobust.simulation.threads.ThreadWorker", lambda app: ("worker", app))
+    monkeypatch.setattr("fedrobust.engines.grid.SimulatedGrid", Grid)
+    monkeypatch.setattr("fedrobust.engines.threads.ThreadWorker", lambda app: ("worker", app))
     stub(load_app=lambda path: ("app", path), cores=lambda: 7)
     experiment = EXPERIMENT.changed(engine__workers=workers, engine__client_timeout=9)
     with grid_of(experiment.engine, 5, "my:client", {"seed": 1}, lambda: "") as grid:
@@ -194,7 +194,7 @@ def test_threads_answer_with_one_app(stub, monkeypatch, workers, threads):
 
 @pytest.mark.parametrize(("address", "stage"), [("", "starting Ray"), ("auto", "joining Ray")])
 def test_ray_is_started_or_joined(stub, monkeypatch, address, stage):
-    engine = pytest.importorskip("fedrobust.simulation.ray_engine")
+    engine = pytest.importorskip("fedrobust.engines.ray_engine")
     seen, told = [], []
 
     @contextmanager
@@ -203,7 +203,7 @@ def test_ray_is_started_or_joined(stub, monkeypatch, address, stage):
         yield SimpleNamespace(start_worker="start_worker", workers=4)
 
     monkeypatch.setattr(engine, "ray_engine", ray_engine)
-    monkeypatch.setattr("fedrobust.simulation.grid.SimulatedGrid", Grid)
+    monkeypatch.setattr("fedrobust.engines.grid.SimulatedGrid", Grid)
     experiment = EXPERIMENT.changed(engine__name="ray", engine__address=address, engine__client_timeout=9)
     with (
         listening(told.append),

@@ -7,9 +7,9 @@ from flwr.app import Context, Message, RecordDict
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 
+from fedrobust.engines.worker import Worker, WorkerDiedError
 from fedrobust.flower.guard import failed_reply, plain_reply, plain_state, told
 from fedrobust.flower.identity import RUN_ID
-from fedrobust.simulation.worker import Worker, WorkerDiedError
 
 
 class SimulatedNodes:

@@ -8,15 +8,15 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, M
 from flwr.clientapp import ClientApp
 from flwr.supercore.task_identity import TaskIdentity
 
+from fedrobust.engines.exchange import exchange
+from fedrobust.engines.grid import SimulatedGrid
+from fedrobust.engines.threads import ThreadWorker
+from fedrobust.engines.worker import EngineError, WorkerDiedError
+from fedrobust.engines.worker_pool import Job, WorkerSlot
 from fedrobust.flower import guard
 from fedrobust.flower.identity import server_identity
 from fedrobust.reasons import first_reason
 from fedrobust.runs.events import ClientReplied, listening
-from fedrobust.simulation.exchange import exchange
-from fedrobust.simulation.grid import SimulatedGrid
-from fedrobust.simulation.threads import ThreadWorker
-from fedrobust.simulation.worker import EngineError, WorkerDiedError
-from fedrobust.simulation.worker_pool import Job, WorkerSlot
 
 
 def echo_app():
@@ -355,13 +355,13 @@ def test_replies_that_nobody_waits_for_any_more_are_not_kept():
 
 
 def test_a_client_that_kills_whoever_gets_ready_in_its_name_is_left_out():
-    class Victim(Mortal):
+    class CompiledModel(Mortal):
         def answer(self, message, context):
             if context.node_id == 1:
                 raise WorkerDiedError("killed while it got ready")
             return super().answer(message, context)
 
-    with server_identity(), SimulatedGrid(lambda seat: Victim(seat, [], []), {}, 3, 1) as grid:
+    with server_identity(), SimulatedGrid(lambda seat: CompiledModel(seat, [], []), {}, 3, 1) as grid:
         (reply,) = grid.ask_every_worker(MessageType.QUERY, RecordDict())
         assert "its worker died 3 times: killed while it got ready" in reply.error.reason
         (other,) = grid.ask_every_worker(MessageType.QUERY, RecordDict(), first=2)
@@ -383,7 +383,7 @@ def test_an_error_from_below_an_engine_is_the_engines_own():
 
 
 def test_a_worker_that_does_not_get_ready_in_time_is_given_up(monkeypatch):
-    monkeypatch.setattr("fedrobust.simulation.worker_pool.PREPARATION_SECONDS", 0.3)
+    monkeypatch.setattr("fedrobust.engines.worker_pool.PREPARATION_SECONDS", 0.3)
     release = threading.Event()
     app = hanging_app(release)
 
@@ -448,7 +448,7 @@ def test_a_client_that_fails_finds_what_it_found_before():
 def still(monkeypatch):
     """A grid of two slots without workers, with a clock that a test turns; it stands at 100 s."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr("fedrobust.simulation.worker_pool.time.monotonic", lambda: clock.now)
+    monkeypatch.setattr("fedrobust.engines.worker_pool.time.monotonic", lambda: clock.now)
     grid = SimulatedGrid(lambda seat: None, {}, clients=3, workers=2, client_timeout=10.0)
     grid._pool._slots = [WorkerSlot(0), WorkerSlot(1)]
     grid.clock = clock

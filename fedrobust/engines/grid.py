@@ -13,10 +13,10 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from fedrobust.engines.nodes import SimulatedNodes
+from fedrobust.engines.worker import Worker
+from fedrobust.engines.worker_pool import Job, WorkerPool
 from fedrobust.flower.identity import RUN_ID
-from fedrobust.simulation.nodes import SimulatedNodes
-from fedrobust.simulation.worker import Worker
-from fedrobust.simulation.worker_pool import Job, WorkerPool
 
 
 class SimulatedGrid(Grid):

@@ -24,7 +24,7 @@ class NotDifferentiableError(FedrobustError):
     """A model has an operation without a gradient: only attacks that ask for answers can be run on it."""
 
 
-class Victim:
+class CompiledModel:
     """The compiled functions of a model that evaluation and attacks call.
 
     The weights are arguments: the same functions serve every round of a study.
@@ -71,7 +71,7 @@ class Victim:
         )
 
     @classmethod
-    def of(cls, classifier: Classifier, space: str = "native") -> "Victim":
+    def of(cls, classifier: Classifier, space: str = "native") -> "CompiledModel":
         """Return the victim that a study's model is.
 
         Args:
@@ -96,9 +96,11 @@ class Victim:
             return cls(forward, vectors, preparation.prepared, classifier.classes, preparation)
         return cls(forward, vectors, preparation.native, classifier.classes)
 
-    def substituted(self) -> "Victim":
+    def substituted(self) -> "CompiledModel":
         """Return the same model with substitute gradients."""
-        return Victim(self._forward, self._specs, self.shape, self.classes, self._view, substitutes=True)
+        return CompiledModel(
+            self._forward, self._specs, self.shape, self.classes, self._view, substitutes=True
+        )
 
     @cached_property
     def replaceable(self) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ The compiled local update releases Python's lock, so threads are enough; nothing
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from fedrobust.engines.worker import WorkerDiedError
 from fedrobust.flower.guard import private_copy
-from fedrobust.simulation.worker import WorkerDiedError
 
 
 class ThreadWorker:

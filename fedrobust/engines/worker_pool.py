@@ -9,11 +9,11 @@ from queue import Empty, SimpleQueue
 
 from flwr.app import Message, RecordDict
 
+from fedrobust.engines.nodes import SimulatedNodes
+from fedrobust.engines.worker import EngineError, Worker, WorkerDiedError
 from fedrobust.errors import FedrobustError
 from fedrobust.flower.guard import failed_reply
 from fedrobust.plain import plain_text
-from fedrobust.simulation.nodes import SimulatedNodes
-from fedrobust.simulation.worker import EngineError, Worker, WorkerDiedError
 
 MOST_FAILURES = 3
 """A client that takes as many workers with it is left out."""
