@@ -34,7 +34,7 @@ from fedrobust.sweeps.source import SweepSource
 from fedrobust.sweeps.sweep import Sweep
 from fedrobust.sweeps.worker import serve
 
-MOST_DEATHS = 3
+MOST_FAILURES = 3
 """Workers that a cell may cost before it counts as failed."""
 
 STOP_SECONDS = 30.0
@@ -80,7 +80,7 @@ def bench(
 
 
 @dataclass(eq=False)
-class Seat:
+class WorkerSlot:
     """A worker process, this end of its pipe, and the cell that it is busy with."""
 
     number: int
@@ -123,7 +123,7 @@ class Bench:
         self.wanted = [cell for cell in sweep.cells if id(cell) not in absent]
         self.waiting = self._unfinished(self.wanted)
         self.workers = max(1, min(workers, len(self.waiting)))
-        self.deaths: dict[str, int] = {}
+        self.failures: dict[str, int] = {}
         self.failed = 0
         self._context = multiprocessing.get_context("spawn")
 
@@ -131,20 +131,20 @@ class Bench:
         """Run what is left, and write the page."""
         finished = len(self.wanted) - len(self.waiting)
         folder = str(self.results.folder)
-        seats: list[Seat] = []
+        slots: list[WorkerSlot] = []
         try:
             for cell in self.sweep.cells:
                 if id(cell) in self.missing:
                     self._tell(CellMissing(cell, self.missing[id(cell)]))
             self._tell(SweepStarted(self.sweep.name, folder, len(self.sweep.cells), finished, self.workers))
             if self.waiting:
-                seats = [self._hired(number) for number in range(self.workers)]
-                for seat in seats:
-                    self._hand_out(seat, seats)
-                while any(seat.cell for seat in seats):
-                    self._step(seats)
+                slots = [self._started(number) for number in range(self.workers)]
+                for slot in slots:
+                    self._hand_out(slot, slots)
+                while any(slot.cell for slot in slots):
+                    self._step(slots)
         finally:
-            stop(seats)
+            stop(slots)
             self.write_page()
         self._tell(SweepFinished(self.failed, len(self.missing), str(self.results.page)))
         return self.results
@@ -169,7 +169,7 @@ class Bench:
     def _folder(self, cell: Cell) -> Path:
         return self.results.folder / "cells" / cell.hash
 
-    def _hired(self, number: int) -> Seat:
+    def _started(self, number: int) -> WorkerSlot:
         ours, theirs = self._context.Pipe()
         log = str(self.results.folder / f"worker-{number}.log")
         process = self._context.Process(
@@ -177,39 +177,39 @@ class Bench:
         )
         process.start()
         theirs.close()
-        return Seat(number, process, ours)
+        return WorkerSlot(number, process, ours)
 
-    def _hand_out(self, seat: Seat, seats: Sequence[Seat]) -> None:
-        """Give `seat` a cell: one like its last, else one that no other worker is busy with the like of."""
+    def _hand_out(self, slot: WorkerSlot, slots: Sequence[WorkerSlot]) -> None:
+        """Give `slot` a cell: one like its last, else one that no other worker is busy with the like of."""
         if not self.waiting:
-            seat.cell = None
+            slot.cell = None
             return
         graphs = [graph_key(cell.experiment) for cell in self.waiting]
-        busy = {other.last_graph for other in seats if other is not seat and other.cell}
-        alike = (place for place, graph in enumerate(graphs) if graph == seat.last_graph)
+        busy = {other.last_graph for other in slots if other is not slot and other.cell}
+        alike = (place for place, graph in enumerate(graphs) if graph == slot.last_graph)
         others = (place for place, graph in enumerate(graphs) if graph not in busy)
         place = next(alike, next(others, 0))
         cell = self.waiting.pop(place)
-        seat.cell, seat.since, seat.last_graph = cell, time.monotonic(), graph_key(cell.experiment)
+        slot.cell, slot.since, slot.last_graph = cell, time.monotonic(), graph_key(cell.experiment)
         experiment = cell.experiment.changed(engine__workers=1, output__report=False, output__dir="")
-        self._tell(CellStarted(cell, seat.number))
-        seat.pipe.send((experiment.to_run_config(), str(self._folder(cell))))
+        self._tell(CellStarted(cell, slot.number))
+        slot.pipe.send((experiment.to_run_config(), str(self._folder(cell))))
 
-    def _step(self, seats: list[Seat]) -> None:
+    def _step(self, slots: list[WorkerSlot]) -> None:
         """Wait until a worker answers or dies, and see to it."""
-        busy = {seat.pipe: seat for seat in seats if seat.cell}
+        busy = {slot.pipe: slot for slot in slots if slot.cell}
         for pipe in wait(list(busy)):
-            seat = busy[pipe]  # type: ignore[index]
+            slot = busy[pipe]  # type: ignore[index]
             try:
-                error = seat.pipe.recv()
+                error = slot.pipe.recv()
             except (EOFError, ConnectionResetError):
-                seats[seats.index(seat)] = self._replaced(seat, seats)
+                slots[slots.index(slot)] = self._replaced(slot, slots)
                 continue
-            self._note(seat, error)
-            self._hand_out(seat, seats)
+            self._note(slot, error)
+            self._hand_out(slot, slots)
 
-    def _note(self, seat: Seat, error: str) -> None:
-        cell = seat.cell
+    def _note(self, slot: WorkerSlot, error: str) -> None:
+        cell = slot.cell
         assert cell is not None
         run = record_in(self._folder(cell))
         self.results.add(cell, self.places[cell.hash], run, error)
@@ -221,23 +221,23 @@ class Bench:
             for name, key in (("balanced", "balanced_accuracy"), ("success", "attack-success"))
             if key in figures
         ]
-        seconds = time.monotonic() - seat.since
+        seconds = time.monotonic() - slot.since
         self._tell(CellFinished(cell, "  ".join(told), seconds, why, status == "invalid"))
 
-    def _replaced(self, seat: Seat, seats: Sequence[Seat]) -> Seat:
+    def _replaced(self, slot: WorkerSlot, slots: Sequence[WorkerSlot]) -> WorkerSlot:
         """Return a new worker in the place of a dead one, busy with its cell if that has not cost too many."""
-        cell = seat.cell
+        cell = slot.cell
         assert cell is not None
-        seat.process.join()
-        self.deaths[cell.hash] = self.deaths.get(cell.hash, 0) + 1
-        if self.deaths[cell.hash] < MOST_DEATHS:
-            self._tell(WorkerReplaced(cell, self.deaths[cell.hash]))
+        slot.process.join()
+        self.failures[cell.hash] = self.failures.get(cell.hash, 0) + 1
+        if self.failures[cell.hash] < MOST_FAILURES:
+            self._tell(WorkerReplaced(cell, self.failures[cell.hash]))
             self.waiting.insert(0, cell)
         else:
-            self._note(seat, f"its worker process died {MOST_DEATHS} times (out of memory?)")
-        other = self._hired(seat.number)
+            self._note(slot, f"its worker process died {MOST_FAILURES} times (out of memory?)")
+        other = self._started(slot.number)
         other.last_graph = graph_key(cell.experiment)
-        self._hand_out(other, seats)
+        self._hand_out(other, slots)
         return other
 
     def _tell(self, event: SweepEvent) -> None:
@@ -275,15 +275,15 @@ def finished_in(folder: Path) -> set[str]:
     return Results.open(folder).finished() if (folder / FILE).is_file() else set()
 
 
-def stop(seats: Sequence[Seat]) -> None:
+def stop(slots: Sequence[WorkerSlot]) -> None:
     """End workers: idle ones by closing their pipes, busy ones as Ctrl-C would, and by force if they do not listen."""
-    for seat in seats:
-        seat.pipe.close()
-        if seat.cell is not None and seat.process.is_alive():
-            os.kill(seat.process.pid, signal.SIGTERM)
+    for slot in slots:
+        slot.pipe.close()
+        if slot.cell is not None and slot.process.is_alive():
+            os.kill(slot.process.pid, signal.SIGTERM)
     until = time.monotonic() + STOP_SECONDS
-    for seat in seats:
-        seat.process.join(max(0.1, until - time.monotonic()))
-        if seat.process.is_alive():
-            seat.process.kill()
-            seat.process.join()
+    for slot in slots:
+        slot.process.join(max(0.1, until - time.monotonic()))
+        if slot.process.is_alive():
+            slot.process.kill()
+            slot.process.join()
