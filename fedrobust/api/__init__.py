@@ -9,8 +9,14 @@ from fedrobust.api.catalogue import members
 from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
 from fedrobust.api.studies import doctor, experiment, open_run, resume, run, write_report
 from fedrobust.api.sweeps import bench, compare, resume_bench
+from fedrobust.config import Experiment
+from fedrobust.data.dataset import Dataset
+from fedrobust.runs.run import Run
 
 __all__ = [
+    "Dataset",
+    "Experiment",
+    "Run",
     "attack_model",
     "audit_model",
     "bench",
