@@ -183,7 +183,7 @@ def test_a_model_that_gives_one_answer_has_no_read_out(evidence_of):
 
 def test_the_checks_say_what_they_did_not_do(evidence_of, undefended):
     class AttackSuite:
-        evidence = evidence_of(undefended)
+        cache = evidence_of(undefended)
 
     assert substitute_gradients(AttackSuite).outcome is Outcome.NOT_APPLICABLE
     left = below_the_head(AttackSuite)
