@@ -198,6 +198,7 @@ class ServerParts:
             study.dataset,
             self.classifier,
             self.pool,
+            study.metrics,
         )
 
     @part

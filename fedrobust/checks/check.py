@@ -31,6 +31,7 @@ def check_data(study: Study) -> None:
             lambda: study.server_optimizer,
             lambda: study.algorithm,
             lambda: study.postprocessors,
+            lambda: study.metrics,
             lambda: study.attack,
         ),
         settings.reckoned(given.federation, study.sampled),

@@ -6,6 +6,7 @@ from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS
 from fedrobust.algorithms import ALGORITHMS
 from fedrobust.data.partition import PARTITIONS
 from fedrobust.defences import DEFENCES
+from fedrobust.evaluation.scores import METRICS
 from fedrobust.evasion import ATTACKS
 from fedrobust.models.architectures import ARCHITECTURES
 from fedrobust.poisoning import POISONING
@@ -40,6 +41,7 @@ FAMILIES = {
     "pre-aggregators": Family(PRE_AGGREGATORS, ("federation.pre-aggregators",)),
     "server-optimizers": Family(SERVER_OPTIMIZERS, ("federation.server-optimizer",)),
     "poisoning": Family(POISONING, ("poisoning.attack",)),
+    "metrics": Family(METRICS, ("evaluation.metrics",)),
     "attacks": Family(ATTACKS, ("evaluation.attacks",)),
 }
 """What `fedrobust list` shows, by the word that asks for it."""

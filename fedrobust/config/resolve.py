@@ -18,6 +18,7 @@ from fedrobust.data.partition import Drawing, Partition, method_named, partition
 from fedrobust.data.partition.contract import Labels
 from fedrobust.defences import DEFENCES, PredictionDefence
 from fedrobust.errors import ConfigError, FedrobustError
+from fedrobust.evaluation.scores import METRICS, Metric
 from fedrobust.evasion import Threat, attack_named
 from fedrobust.poisoning import Attack, malicious_clients
 from fedrobust.privacy import POSTPROCESSORS, Postprocessor
@@ -98,6 +99,19 @@ def algorithm_of(training: Training, base: str = "") -> Algorithm:
     make_importable(base)
     with naming("training.algorithm", training.algorithm):
         return build(ALGORITHMS, training.algorithm)
+
+
+def metrics_of(evaluation: Evaluation, base: str = "") -> dict[str, Metric]:
+    """Return the further scores that a study asks for, by the names that it gives them.
+
+    Raises:
+        ConfigError: there is no such metric, it does not take the settings given, or one stands twice.
+    """
+    make_importable(base)
+    with naming("evaluation.metrics", list(evaluation.metrics)):
+        if len(set(evaluation.metrics)) != len(evaluation.metrics):
+            raise SpecError("one metric stands twice")
+        return {name: build(METRICS, name) for name in evaluation.metrics}
 
 
 def prediction_defence_of(model: Model, base: str = "") -> PredictionDefence | None:
@@ -259,6 +273,8 @@ def check_names(
         optimizer_of(training, base)
     if not _is_own(training.recipe):
         recipe_of(training, base)
+    if not _is_own(*evaluation.metrics):
+        metrics_of(evaluation, base)
     ours = tuple(attack for attack in evaluation.attacks if not _is_own(attack))
     threat_of(evaluation.model_copy(update={"attacks": ours}), base)
 

@@ -1,6 +1,7 @@
 """What a classifier's logits are worth on labelled images, with an interval for every figure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from fedrobust.evaluation.intervals import Floats, Integers, Interval, mean_of_proportions, wilson
 from fedrobust.evaluation.roc import area_under_roc
+from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
 
 
 class Intervals(TypedDict):
@@ -34,6 +36,7 @@ class Metrics:
         majority_rate: accuracy of always answering the most frequent class of these labels.
         loss: mean cross-entropy in nats.
         interval: limits of accuracy, balanced accuracy, auc and recall.
+        further: scores that a study asks for beside these, by name; None where one is not defined.
         auc_degrees: degrees of freedom of the AUC's variance: so many images, about, decide it.
     """
 
@@ -48,13 +51,19 @@ class Metrics:
     loss: float
     interval: Intervals
     auc_degrees: float = 0.0
+    further: Mapping[str, float | None] = field(default_factory=dict)
 
 
 class NotFiniteError(ValueError):
     """A model answers with NaN or infinity: nothing can be measured of it."""
 
 
-def measure(labels: ArrayLike, logits: ArrayLike, confidence: float = 0.95) -> Metrics:
+def measure(
+    labels: ArrayLike,
+    logits: ArrayLike,
+    confidence: float = 0.95,
+    further: Mapping[str, Metric] = NONE_FURTHER,
+) -> Metrics:
     """Return the metrics of `logits` against `labels`.
 
     Accuracy and recalls have Wilson intervals, balanced accuracy combines those of the recalls, AUC has
@@ -64,6 +73,7 @@ def measure(labels: ArrayLike, logits: ArrayLike, confidence: float = 0.95) -> M
         labels: true classes, integers, shape (n,), in 0 .. C - 1.
         logits: shape (n, C), C >= 2, finite. Logits, not probabilities: the loss takes their softmax.
         confidence: of every interval.
+        further: other scores by name, see `fedrobust.evaluation.scores`.
 
     Raises:
         ValueError: shapes do not fit, or labels are not classes.
@@ -104,6 +114,7 @@ def measure(labels: ArrayLike, logits: ArrayLike, confidence: float = 0.95) -> M
             recall=tuple(wilson(hit, total, confidence) if total else None for hit, total in counts),
         ),
         auc_degrees=0.0 if area is None else area.degrees,
+        further={name: metric(truth, outputs) for name, metric in further.items()},
     )
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from fedrobust.data.dataset import Split
 from fedrobust.epsilon import epsilon_value
 from fedrobust.evaluation.metrics import Metrics, measure
+from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
 from fedrobust.evasion import FGSM, BoundModel, CompiledModel, Threat, attack, attack_named
 from fedrobust.evasion.run import Map
 from fedrobust.models.layout import Weights
@@ -70,6 +71,7 @@ def robustness(
     threat: Threat | None = None,
     seed: int = 0,
     clean: np.ndarray | None = None,
+    further: Mapping[str, Metric] = NONE_FURTHER,
 ) -> Robustness:
     """Return the metrics of a model on `split`, clean and under every attack at every epsilon.
 
@@ -87,6 +89,7 @@ def robustness(
         threat: what may be done to an image; by default linf in the victim's space.
         seed: of the attacks' random choices.
         clean: (n, classes) logits of the images, where they are known already.
+        further: other scores by name, see `fedrobust.evaluation.scores`.
     """
     target = BoundModel.of(victim, weights, batch_size)
     images = victim.images(split.images)
@@ -108,11 +111,14 @@ def robustness(
             map=map,
             chunk=chunk,
         )
-        curve = {name: measure(split.labels, row) for name, row in zip(names, done.logits, strict=True)}
+        curve = {
+            name: measure(split.labels, row, further=further)
+            for name, row in zip(names, done.logits, strict=True)
+        }
         attacked[spec] = {str(epsilon): curve[str(epsilon)] for epsilon in epsilons}
     if clean is None:
         clean = clean_logits(victim, weights, split.images, batch_size, map)
-    return Robustness(measure(split.labels, clean), attacked)
+    return Robustness(measure(split.labels, clean, further=further), attacked)
 
 
 def examples(

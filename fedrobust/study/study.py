@@ -14,6 +14,7 @@ from fedrobust.config.resolve import (
     algorithm_of,
     attack_of,
     defence_of,
+    metrics_of,
     partition_of,
     postprocessors_of,
     prediction_defence_of,
@@ -25,6 +26,7 @@ from fedrobust.data.dataset import Dataset, Problem, Split
 from fedrobust.data.partition import Drawing, Partition
 from fedrobust.data.search_path import weights_file
 from fedrobust.defences import PredictionDefence
+from fedrobust.evaluation.scores import Metric
 from fedrobust.evasion import Threat
 from fedrobust.memoize import memoize, part
 from fedrobust.poisoning import Attack, AttackContext, Schedule
@@ -279,6 +281,15 @@ class Study:
             # Rounds count from 1: no round's numbers are those that stay.
             fixed=generator(self.seed, Purpose.POISONING, 0, client + 1),
         )
+
+    @part
+    def metrics(self) -> dict[str, Metric]:
+        """Further scores that the study asks for, by name.
+
+        Raises:
+            ConfigError: there is no such metric, or it does not take the settings given.
+        """
+        return metrics_of(self.experiment.evaluation, self.experiment.base)
 
     @part
     def threat(self) -> Threat:

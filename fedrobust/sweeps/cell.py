@@ -19,6 +19,7 @@ NOT_CONTENT = ("name", "engine", "output")
 ADDED = (
     "audit.control-input",
     "audit.control-labels",
+    "evaluation.metrics",
     "federation.patience",
     "federation.postprocessors",
     "model.defence",

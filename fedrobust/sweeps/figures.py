@@ -24,8 +24,9 @@ def final_figures(run: RunRecord) -> dict[str, float]:
         run: a run's ``result.json``.
 
     Returns:
-        ``accuracy``, ``balanced_accuracy``, ``auc``, ``majority_rate``, ``chance`` (of balanced accuracy), ``fgsm 4/255
-        accuracy`` and the like, ``attack-success`` and ``attack-success without trigger``; means over rounds of
+        ``accuracy``, ``balanced_accuracy``, ``auc``, ``majority_rate``, the scores of ``evaluation.metrics``,
+        ``chance`` (of balanced accuracy), ``fgsm 4/255 accuracy`` and the like, ``attack-success`` and
+        ``attack-success without trigger``; means over rounds of
         ``true-positive-rate`` and ``malicious-influence`` (attacked rounds), ``false-positive-rate`` and
         ``rare-false-positive-rate``; ``rule-seconds`` and ``rule-bytes`` a round; ``seconds`` of the run;
         ``images`` and ``attack-success images``, how many test images the shares are of; ``tolerated`` and
@@ -85,6 +86,7 @@ def evaluation_figures(evaluation: EvaluationRecord, success: AttackSuccessRecor
     """Return the figures of one evaluation: a round's, or that of the selected model."""
     clean = evaluation.clean
     figures: dict[str, float | None] = {name: getattr(clean, name, None) for name in SCORES}
+    figures |= clean.further if clean else {}
     figures["images"] = clean.n if clean else None
     for attack, curve in evaluation.robust.items():
         for epsilon, metrics in curve.items():

@@ -1,6 +1,6 @@
 """The server's evaluator: what the global model is worth, clean and attacked."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +12,7 @@ from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.intervals import wilson
 from fedrobust.evaluation.metrics import Metrics, measure
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits, examples, robustness
+from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
 from fedrobust.evasion import BoundModel, CompiledModel, Threat, attack
 from fedrobust.memoize import memoize, part
 from fedrobust.models.classifier import Classifier
@@ -43,6 +44,7 @@ class Evaluator:
         classifier: the model as a function of its weights.
         victim: its compiled functions.
         pool: runs batches side by side.
+        further: scores that the study asks for beside the usual ones, by name.
     """
 
     settings: Evaluation
@@ -52,6 +54,7 @@ class Evaluator:
     classifier: Classifier
     victim: CompiledModel
     pool: ThreadPoolExecutor
+    further: Mapping[str, Metric] = field(default_factory=dict)
     _last: "list[Answers]" = field(default_factory=list, repr=False)
 
     @classmethod
@@ -63,11 +66,11 @@ class Evaluator:
         dataset: Dataset,
         classifier: Classifier,
         pool: ThreadPoolExecutor,
+        further: Mapping[str, Metric] = NONE_FURTHER,
     ) -> "Evaluator":
         """Return an evaluator of `classifier`."""
-        return cls(
-            settings, threat, seed, dataset, classifier, compiled_model_of(classifier, settings.space), pool
-        )
+        victim = compiled_model_of(classifier, settings.space)
+        return cls(settings, threat, seed, dataset, classifier, victim, pool, further)
 
     def of_model(self, classifier: Classifier, space: str = "") -> "Evaluator":
         """Return an evaluator of another classifier, as this one but for the `space` of its pixels, if given."""
@@ -92,6 +95,7 @@ class Evaluator:
             threat=self.threat,
             seed=self.seed,
             clean=self.answers(weights).test,
+            further=self.further,
         )
 
     def probe(self, weights: Weights, epsilon: float) -> float:
@@ -127,7 +131,7 @@ class Evaluator:
 
     def validate(self, weights: Weights) -> Metrics:
         """Return the clean metrics on the validation split."""
-        return measure(self.dataset.validation.labels, self.answers(weights).validation)
+        return measure(self.dataset.validation.labels, self.answers(weights).validation, further=self.further)
 
     def fault(self, weights: Weights) -> str:
         """Return why the model of `weights` cannot be used, "" if it can.

@@ -203,6 +203,7 @@ def test_keys_of_lists_are_those_whose_types_are_lists():
         "audit.epsilons",
         "evaluation.attacks",
         "evaluation.epsilons",
+        "evaluation.metrics",
         "export.formats",
         "federation.postprocessors",
         "federation.pre-aggregators",

@@ -152,7 +152,7 @@ def test_json_is_plain_and_complete():
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert list(record) == [
         *("n", "correct", "accuracy", "balanced_accuracy", "auc", "recall"),
-        *("predicted", "majority_rate", "loss", "interval"),
+        *("predicted", "majority_rate", "loss", "further", "interval"),
     ]
     assert list(record["interval"]) == ["accuracy", "balanced_accuracy", "auc", "recall"]
     assert record["interval"]["recall"][1] is None

@@ -259,6 +259,7 @@ def test_the_evaluator_is_that_of_the_global_model(monkeypatch):
             study.dataset,
             CLASSIFIER,
             "pool",
+            study.metrics,
         )
     ]
 

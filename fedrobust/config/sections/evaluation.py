@@ -27,6 +27,9 @@ class Evaluation(Section):
     epsilons: tuple[Epsilon, ...] = Field(
         PAPER_EPSILONS + GREY_LEVEL_EPSILONS, description="strengths of the attacks"
     )
+    metrics: tuple[str, ...] = Field(
+        (), description="further scores in record, report and sweeps: brier, mcc, or dotted paths"
+    )
     norm: Literal["linf", "l2"] = Field("linf", description="distance that epsilon bounds")
     space: Literal["native", "prepared"] = Field("native", description="which pixels the attacks perturb")
     bits: Literal[0, 8] = Field(0, description="8: only images that an 8-bit file can hold")

@@ -82,6 +82,10 @@ def _comparison(run: Run, columns: Sequence[Column]) -> Table:
                 one.evaluation.attacked.get(attack, {}).get(size), "accuracy"
             ),
         )
+    for metric in dict.fromkeys(
+        name for one in columns if one.evaluation.clean for name in one.evaluation.clean.further
+    ):
+        row(Cell(metric), lambda one, metric=metric: _further_cell(one.evaluation.clean, metric))  # type: ignore[misc]
     row(Cell("Parameters"), lambda one: _number(one.parameters))
     row(Cell("File size"), lambda one: Cell(wording.size_in_bytes(one.file.bytes)))
     row(Cell("Latency of one image", "median"), _latency_cell)
@@ -108,6 +112,11 @@ def _recall_cell(metrics: MetricsRecord | None, index: int) -> Cell:
     if metrics is None or index >= len(metrics.recall):
         return Cell(NONE)
     return Cell(percent(metrics.recall[index]), wording.interval("recall", metrics.recall_limits(index)))
+
+
+def _further_cell(metrics: MetricsRecord | None, name: str) -> Cell:
+    value = metrics.further.get(name) if metrics else None
+    return Cell(NONE if value is None else f"{value:.3f}")
 
 
 def _latency_cell(model: Column) -> Cell:

@@ -44,6 +44,9 @@ class MetricsRecord:
         "accuracy of always answering the most frequent class", key="majority_rate", default=None
     )
     loss: float | None = entry("mean cross-entropy in nats", default=None)
+    further: Mapping[str, float | None] = entry(
+        "scores of `evaluation.metrics`, by name; null where one is not defined", default_factory=dict
+    )
     interval: IntervalsRecord = entry("95 % intervals", default_factory=IntervalsRecord)
 
     @classmethod
@@ -59,6 +62,7 @@ class MetricsRecord:
             predicted=metrics.predicted,
             majority_rate=metrics.majority_rate,
             loss=metrics.loss,
+            further=dict(metrics.further),
             interval=IntervalsRecord(**metrics.interval),
         )
 

@@ -119,7 +119,10 @@ def test_the_test_split_is_attacked_as_the_study_says(linear_classifier, dataset
             7,
             judge.map,
         )
-        assert settings == {"attacks": attacks, "threat": THREAT, "seed": 5, "clean": "clean_logits"}
+        assert settings == {
+            **{"attacks": attacks, "threat": THREAT, "seed": 5, "clean": "clean_logits"},
+            "further": judge.further,
+        }
         assert handed["clean_logits"][0][2] is dataset.test.images
 
 
@@ -128,7 +131,7 @@ def test_validation_and_examples_have_their_own_split_and_number(linear_classifi
     images, labels = dataset.validation.images, dataset.validation.labels
     assert judge.validate("weights") == "measure"
     assert handed["clean_logits"] == ((judge.victim, "weights", images, 7, judge.map), {})
-    assert handed["measure"] == ((labels, "clean_logits"), {})
+    assert handed["measure"] == ((labels, "clean_logits"), {"further": judge.further})
     assert judge.examples("weights") == "examples"
     epsilons = judge.settings.epsilons
     assert handed["examples"] == (
