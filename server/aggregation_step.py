@@ -26,6 +26,7 @@ from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.record import DefenceRecord
 from server.accumulators import Collected
 from server.detection import figures_of
+from server.memories import memory_of, with_memory
 from server.replies import Failure
 from server.root_update import RootUpdate
 from server.soundness import memory_fault, update_fault
@@ -158,7 +159,7 @@ class AggregationStep:
             shown = figures_of(defence, aggregation, collected.partitions, bad, caught, rare, honest_mean)
             record = replace(record, **shown)
         statistics = self._statistics(defence, aggregation, collected)
-        remembered = _with(memory, "rule", aggregation.memory)
+        remembered = with_memory(memory, "rule", aggregation.memory)
         trainable, remembered, fault = self._stepped(round, current, aggregation.update, remembered)
         return StepResult(Weights(trainable, statistics), record, remembered, fault, conspired)
 
@@ -198,7 +199,7 @@ class AggregationStep:
             round,
             generator(self.seed, Purpose.AGGREGATION, round),
             self.seed,
-            _of(memory, "rule"),
+            memory_of(memory, "rule"),
             current.trainable,
             # A coalition tries the defence out many times: the server's own update is computed once.
             cache(lambda images: self.root(current, images, round)),
@@ -279,25 +280,12 @@ class AggregationStep:
         draw = generator(self.seed, Purpose.POSTPROCESSING, round)
         update = at_server(self.postprocessors, update, draw)
         if hasattr(self.algorithm, "server"):
-            update, remembered = self.algorithm.server(update, _of(memory, "algorithm"))
-            memory = _with(memory, "algorithm", remembered)
+            update, remembered = self.algorithm.server(update, memory_of(memory, "algorithm"))
+            memory = with_memory(memory, "algorithm", remembered)
         if self.optimizer is not None:
-            update, remembered = self.optimizer(update, _of(memory, "optimizer"), round)
-            memory = _with(memory, "optimizer", remembered)
+            update, remembered = self.optimizer(update, memory_of(memory, "optimizer"), round)
+            memory = with_memory(memory, "optimizer", remembered)
         return current.trainable + update, memory, memory_fault(memory)
-
-
-def _of(memory: Memory, whose: str) -> dict[str, np.ndarray]:
-    """Return copies of what somebody remembers: whatever is done to them, a round that is rejected leaves no trace."""
-    start = f"{whose}/"
-    return {
-        name.removeprefix(start): array.copy() for name, array in memory.items() if name.startswith(start)
-    }
-
-
-def _with(memory: Memory, whose: str, remembered: Memory) -> dict[str, np.ndarray]:
-    others = {name: array for name, array in memory.items() if not name.startswith(f"{whose}/")}
-    return {**others, **{f"{whose}/{name}": np.array(array) for name, array in remembered.items()}}
 
 
 def _mean(updates: np.ndarray, weights: np.ndarray) -> np.ndarray | None:

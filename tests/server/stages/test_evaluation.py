@@ -120,7 +120,10 @@ def test_the_test_split_is_attacked_as_the_study_says(linear_classifier, dataset
             judge.map,
         )
         assert settings == {
-            **{"attacks": attacks, "threat": THREAT, "seed": 5, "clean": "clean_logits"},
+            "attacks": attacks,
+            "threat": THREAT,
+            "seed": 5,
+            "clean": "clean_logits",
             "further": judge.further,
         }
         assert handed["clean_logits"][0][2] is dataset.test.images
