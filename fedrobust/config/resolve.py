@@ -1,10 +1,5 @@
 """From the names in a study's tables to the things that they name; what is wrong is said with its key."""
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from fedrobust.aggregation import (
     PRE_AGGREGATORS,
     RULES,
@@ -13,11 +8,12 @@ from fedrobust.aggregation import (
     ServerOptimizer,
 )
 from fedrobust.algorithms import ALGORITHMS, Algorithm, FedProx
+from fedrobust.config.naming import make_importable, naming
 from fedrobust.config.sections import Data, Evaluation, Federation, Model, Poisoning, Training
 from fedrobust.data.partition import Drawing, Partition, method_named, partition
 from fedrobust.data.partition.contract import Labels
 from fedrobust.defences import DEFENCES, PredictionDefence
-from fedrobust.errors import ConfigError, FedrobustError
+from fedrobust.errors import ConfigError
 from fedrobust.evaluation.scores import METRICS, Metric
 from fedrobust.evasion import Threat, attack_named
 from fedrobust.poisoning import Attack, malicious_clients
@@ -281,22 +277,3 @@ def check_names(
 
 def _is_own(*names: str) -> bool:
     return any(":" in name and not name.startswith("flower:") for name in names)
-
-
-def make_importable(base: str) -> None:
-    """Let dotted paths find modules beside the study file, in the folder `base`, and in the current folder."""
-    for folder in (base, os.getcwd()):
-        if folder and folder not in sys.path:
-            sys.path.append(folder)
-
-
-@contextmanager
-def naming(key: str, value: object) -> Iterator[None]:
-    """Say which setting was wrong: other errors of the block become a `ConfigError` that begins with it."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except (FedrobustError, TypeError, ValueError) as error:
-        shown = f'"{value}"' if isinstance(value, str) else value
-        raise ConfigError(f"{key} = {shown}: {error}") from error

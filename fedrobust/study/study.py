@@ -69,8 +69,6 @@ class Study:
         """Return the study of `experiment`, the same one for everybody in this process who asks."""
         return _study(experiment, told)
 
-    # -- Data --------------------------------------------------------------------------------------------------
-
     @property
     def seed(self) -> int:
         """What everything random derives from."""
@@ -129,8 +127,6 @@ class Study:
             raise ConfigError(f"partition-id = {client}: the study has clients 0 to {len(shards) - 1}")
         train, rows = self.dataset.train, shards[client]
         return Split(train.images[rows], train.labels[rows])
-
-    # -- Model and training --------------------------------------------------------------------------------------
 
     @part
     def classifier(self) -> "Classifier":
@@ -209,8 +205,6 @@ class Study:
             ),
         )
 
-    # -- Server --------------------------------------------------------------------------------------------------
-
     @property
     def sampled(self) -> int:
         """How many clients take part in a round."""
@@ -239,8 +233,6 @@ class Study:
             ConfigError: there is no such optimiser, or it does not take the settings given.
         """
         return server_optimizer_of(self.experiment.federation, self.experiment.base)
-
-    # -- Attackers -----------------------------------------------------------------------------------------------
 
     @part
     def attack(self) -> Attack:
