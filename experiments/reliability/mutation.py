@@ -1,7 +1,7 @@
 """Change the code in small ways and see whether the tests notice: a mutation score with its interval.
 
     python experiments/reliability/mutation.py aggregation --sample 300
-    python experiments/reliability/mutation.py aggregation poisoning server runs simulation   # every mutant; hours
+    python experiments/reliability/mutation.py aggregation poisoning server runs engines   # every mutant; hours
     python experiments/reliability/mutation.py evasion --sample 100 --in-one-process          # about ten times as fast
 
 mutmut (https://mutmut.readthedocs.io) makes the changes, one at a time, and runs the tests that reach the changed
@@ -50,14 +50,14 @@ PACKAGES = {
     "models": "fedrobust/models",
     "poisoning": "fedrobust/poisoning",
     "runs": "fedrobust/runs",
-    "simulation": "fedrobust/engines",
+    "engines": "fedrobust/engines",
     "server": "server",
     "training": "fedrobust/training",
 }
 BESIDES = {
     "models": ("tests/evasion/test_model_file.py",),
     "flower": ("tests/aggregation/test_parity.py", "tests/engines/test_malformed.py"),
-    "simulation": ("tests/integration/test_study.py",),
+    "engines": ("tests/integration/test_study.py",),
     "server": (
         "tests/integration/test_study.py",
         "tests/integration/test_guards.py",

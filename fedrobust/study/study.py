@@ -57,8 +57,8 @@ class Study:
 
     Example:
         >>> study = Study.of(Experiment.of(federation__clients=4, data__samples=50))
-        >>> study.dataset.image_shape, study.partition.sizes, study.defence.rule
-        ((28, 28, 1), [13, 13, 12, 12], Mean())
+        >>> study.dataset.image_shape, list(map(int, study.partition.sizes)), type(study.defence.rule).__name__
+        ((28, 28, 1), [13, 13, 12, 12], 'Mean')
     """
 
     experiment: Experiment
