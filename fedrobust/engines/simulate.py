@@ -124,7 +124,6 @@ def carry(experiment: Experiment, *listeners: Listener, server_app: str, client_
     start_tensorflow(experiment.engine.workers or cores())
     # Flower reports usage to its makers when imported, unless told not to.
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # see ray_engine.py
     from flwr.app import Context, RecordDict
 
     from fedrobust.flower.identity import RUN_ID, SERVER_NODE_ID, server_identity
