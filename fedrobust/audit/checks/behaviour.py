@@ -113,8 +113,8 @@ def keeps_its_lead(suite: AttackSuite) -> Finding:
         f"{100 * lead.kept:.1f} % ({100 * low:.1f} to {100 * high:.1f} %) of the lead over a constant classifier is "
         f"kept: balanced accuracy {100 * lead.attacked:.1f} % of {100 * lead.clean:.1f} %",
         rule,
-        f"These {n} images do not tell whether an attacker takes more than a third of what the model knows beyond a "
-        "constant answer."
+        f"These {n} images do not tell whether attacks within the threat model cost more than a third of its lead over "
+        "the constant classifier."
         if undecided
         else f"Attacks within the threat model cost {100 * (1 - lead.kept):.0f} % of its lead over the constant "
         "classifier.",

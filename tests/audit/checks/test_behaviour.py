@@ -197,8 +197,8 @@ def test_how_much_of_a_lead_an_attacker_takes_is_said_with_its_interval():
     _, sentence = told(unsure, FAILED, Weight.NOT_PROVEN)
     assert unsure.details["interval"][0] < 2 / 3 < unsure.details["interval"][1]
     assert sentence == (
-        "These 200 images do not tell whether an attacker takes more than a third of what the model knows beyond a "
-        "constant answer."
+        "These 200 images do not tell whether attacks within the threat model cost more than a third of its lead over "
+        "the constant classifier."
     )
 
 
