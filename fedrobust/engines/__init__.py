@@ -1,4 +1,4 @@
-"""Carriers of the federation: the only part of the library that knows Flower."""
+"""Carriers of the messages between server and clients: threads, Ray, and Flower's own."""
 
 import os
 
