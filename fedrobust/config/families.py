@@ -12,6 +12,8 @@ from fedrobust.models.architectures import ARCHITECTURES
 from fedrobust.poisoning import POISONING
 from fedrobust.privacy import POSTPROCESSORS
 from fedrobust.registry import Registry
+from fedrobust.training.augmentations import AUGMENTATIONS
+from fedrobust.training.losses import LOSSES
 from fedrobust.training.optimizers import OPTIMIZERS
 from fedrobust.training.recipes import RECIPES
 
@@ -34,6 +36,8 @@ FAMILIES = {
     "partitions": Family(PARTITIONS, ("data.partition",)),
     "recipes": Family(RECIPES, ("training.recipe",)),
     "optimizers": Family(OPTIMIZERS, ("training.optimizer",)),
+    "losses": Family(LOSSES, ("training.loss",)),
+    "augmentations": Family(AUGMENTATIONS, ("training.augmentations",)),
     "algorithms": Family(ALGORITHMS, ("training.algorithm",)),
     "defences": Family(DEFENCES, ("model.defence",)),
     "postprocessors": Family(POSTPROCESSORS, ("federation.postprocessors",)),

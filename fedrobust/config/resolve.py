@@ -20,6 +20,8 @@ from fedrobust.poisoning import Attack, malicious_clients
 from fedrobust.privacy import POSTPROCESSORS, Postprocessor
 from fedrobust.shares import exact, round_half_up, sample_size
 from fedrobust.spec import SpecError, build
+from fedrobust.training.augmentations import AUGMENTATIONS, Augmentation
+from fedrobust.training.losses import LOSSES, Loss
 from fedrobust.training.optimizers import OPTIMIZERS, Optimizer
 from fedrobust.training.recipes import RECIPES, Recipe
 
@@ -66,6 +68,29 @@ def optimizer_of(training: Training, base: str = "") -> Optimizer:
     with naming("training.optimizer", training.optimizer):
         optimizer: Optimizer = build(OPTIMIZERS, training.optimizer)
     return optimizer
+
+
+def loss_of(training: Training, base: str = "") -> Loss:
+    """Return what clients minimise.
+
+    Raises:
+        ConfigError: there is no such loss, or it does not take the settings given.
+    """
+    make_importable(base)
+    with naming("training.loss", training.loss):
+        loss: Loss = build(LOSSES, training.loss)
+    return loss
+
+
+def augmentations_of(training: Training, base: str = "") -> tuple[Augmentation, ...]:
+    """Return the random changes of every batch, in order.
+
+    Raises:
+        ConfigError: there is no such augmentation, or it does not take the settings given.
+    """
+    make_importable(base)
+    with naming("training.augmentations", list(training.augmentations)):
+        return tuple(build(AUGMENTATIONS, each) for each in training.augmentations)
 
 
 def postprocessors_of(federation: Federation, base: str = "") -> tuple[Postprocessor, ...]:
@@ -267,6 +292,10 @@ def check_names(
             method_named(data.partition)
     if not _is_own(training.optimizer):
         optimizer_of(training, base)
+    if not _is_own(training.loss):
+        loss_of(training, base)
+    if not _is_own(*training.augmentations):
+        augmentations_of(training, base)
     if not _is_own(training.recipe):
         recipe_of(training, base)
     if not _is_own(*evaluation.metrics):

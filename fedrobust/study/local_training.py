@@ -15,7 +15,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.local_update import LocalUpdate, TrainingData
-from fedrobust.training.schedule import balanced_class_weights, learning_rates
+from fedrobust.training.schedule import balanced_class_weights, class_shares, learning_rates
 
 UNCHANGED: Mapping[str, Any] = MappingProxyType({})
 
@@ -77,10 +77,16 @@ class LocalTraining:
             TrainingData.of(shard.images, shard.labels),
             batches,
             learning_rates=learning_rates(
-                training.learning_rate, training.schedule, len(batches.sizes), round, self.rounds
+                training.learning_rate,
+                training.schedule,
+                len(batches.sizes),
+                round,
+                self.rounds,
+                training.warmup,
             ),
             seed=graph_seed(self.seed, Purpose.TRAINING, round, client),
             class_weights=balanced_class_weights(shard.labels, self.classes) if balanced else None,
+            prior=class_shares(shard.labels, self.classes),
         )
         seconds = time.perf_counter() - started
         return trained, {**metrics, "num-examples": claimed, "seconds": seconds, "round": round}

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.algorithms.contract import proximal_of
-from fedrobust.config.resolve import algorithm_of, optimizer_of, prediction_defence_of, recipe_of
+from fedrobust.config.resolve import (
+    algorithm_of,
+    augmentations_of,
+    loss_of,
+    optimizer_of,
+    prediction_defence_of,
+    recipe_of,
+)
 from fedrobust.config.sections import Data, Model, Training
 from fedrobust.data.dataset import Dataset, Problem
 from fedrobust.data.load import load
@@ -109,7 +116,7 @@ def _classifier(
 
 def _graph(training: Training, classifier: Any, of: tuple[Model, Problem], base: str) -> Hashable:
     """Return what a compiled update depends on: not the seed, the learning rate or the number of epochs."""
-    recipe = (training.recipe, training.space)
+    recipe = (training.recipe, training.space, training.loss, training.augmentations)
     return _network(*of), recipe, training.optimizer, training.algorithm, training.proximal
 
 
@@ -132,6 +139,8 @@ def compiled(
         classifier,
         recipe_of(training, base),
         optimizer_of(training, base),
+        loss=loss_of(training, base),
         space=training.space,
         proximal=proximal_of(algorithm_of(training, base)),
+        augmentations=augmentations_of(training, base),
     ).compiled()

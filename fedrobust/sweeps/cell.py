@@ -25,6 +25,9 @@ ADDED = (
     "model.defence",
     "poisoning.on-failure",
     "training.algorithm",
+    "training.augmentations",
+    "training.loss",
+    "training.warmup",
 )
 """Settings that are younger than results which are kept: at their defaults they are no part of a cell's name."""
 

@@ -9,6 +9,7 @@ and no slower in a step than single arrays.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 from fedrobust.models.layout import Entry, cut
@@ -38,6 +39,17 @@ class Buckets:
         small = iter(cut(buckets[0], [entry for entry in self.entries if entry.size < LARGE]))
         large = iter(buckets[1:])
         return [next(small) if entry.size < LARGE else next(large) for entry in self.entries]
+
+    def matrices(self) -> list[tf.Tensor]:
+        """Return 1 for the numbers of kernels and 0 for those of vectors (biases, BatchNorm's scales), a mask a bucket.
+
+        Weight decay spares vectors: they do not add up to large functions, and BatchNorm's scale would lose to it what
+        the next kernel makes up for (Goyal et al., 2017, arXiv:1706.02677, section 5.3).
+        """
+        small = [np.full(entry.size, len(entry.shape) > 1) for entry in self.entries if entry.size < LARGE]
+        large = [len(entry.shape) > 1 for entry in self.entries if entry.size >= LARGE]
+        masks = [np.concatenate(small) if small else np.zeros(0), *large]
+        return [tf.constant(np.asarray(mask, np.float32)) for mask in masks]
 
     def join(self, buckets: Sequence[tf.Tensor]) -> tf.Tensor:
         """Return the vector that `buckets` were cut from."""

@@ -12,7 +12,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.local_update import LocalUpdate, TrainingData
-from fedrobust.training.objectives import distillation
+from fedrobust.training.losses import Distillation
 from fedrobust.training.optimizers import Adam
 from fedrobust.training.recipes import Plain
 from fedrobust.training.schedule import learning_rates
@@ -58,7 +58,7 @@ def distil(
         student,
         Plain(),
         Adam(),
-        objective=distillation(temperature),
+        loss=Distillation(temperature),
         targets=tf.TensorSpec([None, student.classes], tf.float32),
     )
     targets = np.asarray(teacher_logits, np.float32)

@@ -6,18 +6,20 @@ and no state to leak from one client to the next; the call releases Python's loc
 by side in one process; and the result depends on the arguments alone, so the same seed gives the same bits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
+from fedrobust.training.augmentations.contract import Augmentation, augmented, mixes_labels
 from fedrobust.training.batches import Batches
 from fedrobust.training.buckets import Buckets, joined
-from fedrobust.training.objectives import Objective, cross_entropy
+from fedrobust.training.losses import CrossEntropy, Loss
+from fedrobust.training.losses.contract import probabilities
 from fedrobust.training.optimizers import Optimizer, Step
 from fedrobust.training.recipes.recipe import Batch, Recipe
 
@@ -47,11 +49,13 @@ class LocalUpdate:
         classifier: the model as a function of its weights.
         recipe: the loss of a batch.
         optimizer: the step.
-        objective: losses from logits and targets.
+        loss: losses from logits, targets and the client's class shares.
         space: "native" lets the recipe perturb stored pixels, "prepared" what the network takes.
         targets: the targets' dtype and shape without the first axis; labels unless a teacher's logits are given.
         proximal: mu of FedProx: mu / 2 times the squared distance to where the weights came from is added to the
             objective (Li et al., 2018, arXiv:1812.06127, equation 2). The reported loss is without it.
+        augmentations: random changes of every batch, in order, before the recipe sees it. With one that mixes labels,
+            the reported accuracy counts the label with the largest share.
 
     Example:
         >>> from fedrobust.models.classifier import build_classifier
@@ -74,17 +78,19 @@ class LocalUpdate:
         classifier: Classifier,
         recipe: Recipe,
         optimizer: Optimizer,
-        objective: Objective = cross_entropy,
+        loss: Loss = CrossEntropy(),  # noqa: B008 - frozen
         space: str = "native",
         targets: tf.TensorSpec | None = None,
         proximal: float = 0.0,
+        augmentations: Sequence[Augmentation] = (),
     ):
         self.classifier = classifier
         self.recipe = recipe
         self.optimizer = optimizer
-        self.objective = objective
+        self.loss = loss
         self.space = space
         self.proximal = proximal
+        self.augmentations = tuple(augmentations)
         target_spec = tf.TensorSpec([None], tf.int32) if targets is None else targets
         self._function = tf.function(
             self._run,
@@ -93,6 +99,7 @@ class LocalUpdate:
                 tf.TensorSpec([classifier.layout.statistics], tf.float32),
                 tf.TensorSpec([None, *classifier.preparation.native], tf.uint8),
                 target_spec,
+                tf.TensorSpec([classifier.classes], tf.float32),
                 tf.TensorSpec([classifier.classes], tf.float32),
                 tf.TensorSpec([None, None], tf.int32),
                 tf.TensorSpec([None], tf.int32),
@@ -115,6 +122,7 @@ class LocalUpdate:
         learning_rates: Any,
         seed: Any,
         class_weights: Any = None,
+        prior: Any = None,
     ) -> tuple[Weights, Mapping[str, Any]]:
         """Return the weights after training on `batches`, and metrics.
 
@@ -125,6 +133,8 @@ class LocalUpdate:
             learning_rates: (steps,) one a step.
             seed: (2,) int32, for whatever the recipe draws.
             class_weights: (classes,) factors of the losses by label; all 1 if None.
+            prior: (classes,) shares of the classes among the client's images, for losses that adjust logits; even if
+                None.
 
         Returns:
             The new weights, and ``examples`` (images seen), ``steps``, ``loss`` (mean over images and steps) and
@@ -132,12 +142,15 @@ class LocalUpdate:
         """
         if class_weights is None:
             class_weights = np.ones(self.classifier.classes)
+        if prior is None:
+            prior = np.full(self.classifier.classes, 1 / self.classifier.classes)
         trainable, statistics, loss, correct = self._function(
             tf.constant(weights.trainable, tf.float32),
             tf.constant(weights.statistics, tf.float32),
             data.images,
             data.targets,
             tf.constant(class_weights, tf.float32),
+            tf.constant(prior, tf.float32),
             tf.constant(batches.rows, tf.int32),
             tf.constant(batches.sizes, tf.int32),
             tf.constant(learning_rates, tf.float32),
@@ -159,6 +172,7 @@ class LocalUpdate:
         images: tf.Tensor,
         targets: tf.Tensor,
         class_weights: tf.Tensor,
+        prior: tf.Tensor,
         rows: tf.Tensor,
         sizes: tf.Tensor,
         learning_rates: tf.Tensor,
@@ -175,32 +189,26 @@ class LocalUpdate:
             correct: tf.Tensor,
         ) -> tuple[Any, ...]:
             row = rows[step, : sizes[step]]
-            batch_targets = tf.gather(targets, row)
-            labels = batch_targets if targets.shape.rank == 1 else tf.argmax(batch_targets, -1, tf.int32)
+            batch = self._drawn(
+                tf.gather(images, row), tf.gather(targets, row), class_weights, seed + tf.stack([0, step])
+            )
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                batch = self._batch(
-                    tf.gather(images, row),
-                    batch_targets,
-                    tf.gather(class_weights, labels),
-                    seed + tf.stack([0, step]),
-                    buckets.arrays(weights),
-                    statistics,
-                )
-                outcome = self.recipe(batch)
+                outcome = self.recipe(self._batch(batch, prior, buckets.arrays(weights), statistics))
             gradients = tape.gradient(outcome.loss, weights, unconnected_gradients="zero")
             if self.proximal:
                 pulls = zip(gradients, weights, start, strict=True)
                 gradients = [gradient + self.proximal * (here - there) for gradient, here, there in pulls]
             weights, slots = self.optimizer.step(
-                Step(step + 1, learning_rates[step]), weights, gradients, slots
+                Step(step + 1, learning_rates[step], decayed), weights, gradients, slots
             )
-            hits = tf.reduce_sum(tf.cast(tf.argmax(outcome.logits, -1, tf.int32) == labels, tf.float32))
+            hits = tf.reduce_sum(tf.cast(tf.argmax(outcome.logits, -1, tf.int32) == batch.labels, tf.float32))
             seen = tf.cast(sizes[step], tf.float32)
             statistics = joined(outcome.statistics)
             return step + 1, weights, statistics, slots, loss + seen * outcome.loss, correct + hits
 
         start = weights = buckets.split(trainable)
+        decayed = buckets.matrices()
         slots = self.optimizer.start(weights)
         _, weights, statistics, _, loss, correct = tf.while_loop(
             lambda step, *_: step < tf.shape(rows)[0],
@@ -210,26 +218,48 @@ class LocalUpdate:
         )
         return buckets.join(weights), statistics, loss, correct
 
+    def _drawn(
+        self, stored: tf.Tensor, targets: tf.Tensor, class_weights: tf.Tensor, seed: tf.Tensor
+    ) -> "Drawn":
+        """Return a batch of stored images as it is trained on: in [0, 1], augmented."""
+        images = tf.cast(stored, tf.float32) / 255.0
+        if mixes_labels(self.augmentations):
+            targets = probabilities(targets, self.classifier.classes)
+        images, targets = augmented(self.augmentations, images, targets, seed)
+        labels = targets if targets.shape.rank == 1 else tf.argmax(targets, -1, tf.int32)
+        return Drawn(images, targets, labels, tf.gather(class_weights, labels), seed)
+
     def _batch(
-        self,
-        stored: tf.Tensor,
-        targets: tf.Tensor,
-        example_weights: tf.Tensor,
-        seed: tf.Tensor,
-        weights: list[tf.Tensor],
-        statistics: tf.Tensor,
+        self, drawn: "Drawn", prior: tf.Tensor, weights: list[tf.Tensor], statistics: tf.Tensor
     ) -> Batch:
         moving = self.classifier.layout.split(statistics, "statistic")
-        prepare = self.classifier.preparation
-        images = tf.cast(stored, tf.float32) / 255.0
+        images, prepare = drawn.images, self.classifier.preparation
         if self.space == "prepared":
             images, prepare = prepare(images), tf.identity
         return Batch(
             images=images,
-            targets=targets,
-            example_weights=example_weights,
-            seed=seed,
-            objective=self.objective,
+            targets=drawn.targets,
+            example_weights=drawn.example_weights,
+            seed=drawn.seed,
+            objective=lambda logits, targets: self.loss(logits, targets, prior),
             infer=lambda x: self.classifier.logits(weights, moving, prepare(x))[0],
             train=lambda x: self.classifier.logits(weights, moving, prepare(x), training=True),
         )
+
+
+class Drawn(NamedTuple):
+    """A batch as it is trained on.
+
+    Attributes:
+        images: (n, height, width, channels) float32 in [0, 1], native, after augmentation.
+        targets: (n,) int32 labels, or (n, classes) float32.
+        labels: (n,) int32, the class with the largest target.
+        example_weights: (n,) factors of the losses.
+        seed: (2,) int32 of the step.
+    """
+
+    images: tf.Tensor
+    targets: tf.Tensor
+    labels: tf.Tensor
+    example_weights: tf.Tensor
+    seed: tf.Tensor

@@ -11,7 +11,9 @@ SCHEDULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def learning_rates(initial: float, schedule: str, steps: int, round: int = 1, rounds: int = 1) -> np.ndarray:
+def learning_rates(
+    initial: float, schedule: str, steps: int, round: int = 1, rounds: int = 1, warmup: float = 0.0
+) -> np.ndarray:
     """Return the learning rate of every local step of one round, shape (steps,) float32.
 
     The rate falls with the share of the study that is over: round `round` of `rounds` (counted from 1), and within
@@ -23,13 +25,31 @@ def learning_rates(initial: float, schedule: str, steps: int, round: int = 1, ro
         steps: local steps of this round.
         round: this round.
         rounds: of the whole study.
+        warmup: share of the study over which the rate first rises from 0, step by step, before it falls over the rest
+            (Goyal et al., 2017, arXiv:1706.02677, section 2.2).
 
     Example:
         >>> learning_rates(1.0, "linear", steps=2, round=2, rounds=2).tolist()
         [0.5, 0.25]
+        >>> learning_rates(1.0, "constant", steps=2, rounds=2, warmup=0.5).tolist()
+        [0.5, 1.0]
     """
     progress = (round - 1 + np.arange(steps) / steps) / rounds
-    return (initial * SCHEDULES[schedule](progress)).astype(np.float32)
+    if not warmup:
+        return (initial * SCHEDULES[schedule](progress)).astype(np.float32)
+    rising = (progress + 1 / (steps * rounds)) / warmup
+    falling = SCHEDULES[schedule](np.maximum(progress - warmup, 0.0) / (1 - warmup))
+    return (initial * np.where(progress < warmup, np.minimum(rising, 1.0), falling)).astype(np.float32)
+
+
+def class_shares(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return the share of every class among `labels`, (classes,) float32.
+
+    Example:
+        >>> class_shares(np.array([0, 0, 0, 1]), classes=3).tolist()
+        [0.75, 0.25, 0.0]
+    """
+    return (np.bincount(labels, minlength=classes) / len(labels)).astype(np.float32)
 
 
 def balanced_class_weights(labels: np.ndarray, classes: int) -> np.ndarray:

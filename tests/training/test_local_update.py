@@ -11,6 +11,7 @@ from fedrobust.models.classifier import build_classifier
 from fedrobust.models.layout import Weights
 from fedrobust.models.preparation import Preparation
 from fedrobust.training.batches import Batches, draw_batches
+from fedrobust.training.buckets import LARGE
 from fedrobust.training.local_update import LocalUpdate, TrainingData
 from fedrobust.training.optimizers import SGD, Adam
 from fedrobust.training.recipes import FGSMTraining, PGDTraining, Plain
@@ -56,6 +57,8 @@ def rates(batches: Batches, value: float = 0.01) -> list[float]:
 def keras_twin(classifier, start, optimizer, images, labels, batches):
     """The weights after the same batches in a loop of plain Keras: its own layers, loss and optimiser."""
     model = classifier.deployable(start)
+    if optimizer.weight_decay:
+        optimizer.exclude_from_weight_decay([v for v in model.trainable_variables if len(v.shape) == 1])
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     for row, size in zip(batches.rows, batches.sizes, strict=True):
         rows = row[:size]
@@ -279,7 +282,7 @@ def test_class_weights_are_the_labels_and_a_teachers_favourite_is_the_label(line
         linear_classifier,
         Plain(),
         SGD(),
-        objective=lambda logits, targets: tf.reduce_sum((logits - targets) ** 2, -1),
+        loss=lambda logits, targets, prior: tf.reduce_sum((logits - targets) ** 2, -1),
         targets=tf.TensorSpec([None, 2], tf.float32),
     )
     batches = Batches(np.arange(6, dtype=np.int32)[None], np.array([6], np.int32))
@@ -330,3 +333,23 @@ def test_weights_are_vectors_of_the_layout(edge):
     assert isinstance(weights, Weights)
     assert weights.trainable.dtype == np.float32
     assert tf.constant(weights.trainable).shape == (edge.layout.parameters,)
+
+
+def test_weight_decay_spares_biases_and_batchnorms_scales(edge, pictures):
+    """Every kernel, large or small, is smaller by rate * decay of itself; no vector is."""
+    data, start = TrainingData.of(*pictures), edge.initial_weights()
+    batches = Batches(np.arange(6, dtype=np.int32)[None], np.array([6], np.int32))
+    plain, decayed = (
+        LocalUpdate(edge, Plain(), SGD(momentum=0.0, weight_decay=decay))(
+            start, data, batches, [0.1], [0, 0]
+        )[0]
+        for decay in (0.0, 0.5)
+    )
+    sizes = set()
+    for entry, before, one, other in zip(
+        edge.layout.entries, *map(edge.layout.unflatten, (start, plain, decayed)), strict=True
+    ):
+        kernel = entry.kind == "trainable" and len(entry.shape) > 1
+        np.testing.assert_allclose(one - other, 0.05 * before if kernel else 0.0 * before, atol=1e-6)
+        sizes.add((kernel, entry.size >= LARGE))
+    assert sizes == {(True, True), (True, False), (False, False)}

@@ -35,3 +35,10 @@ def test_class_weights_make_every_present_class_count_alike():
     assert weights.dtype == np.float32
     np.testing.assert_allclose(weights, [10 / (3 * 6), 0, 10 / (3 * 3), 10 / 3, 0], rtol=1e-6)
     assert weights[labels].sum() == pytest.approx(len(labels)), "the size of a mean loss stays"
+
+
+def test_the_rate_rises_through_the_warm_up_and_then_falls_over_the_rest():
+    rounds = [learning_rates(2.0, "linear", 4, round, 5, warmup=0.4) for round in range(1, 6)]
+    rates = np.concatenate(rounds)
+    np.testing.assert_allclose(rates[:8], 2.0 * np.arange(1, 9) / 8)
+    np.testing.assert_allclose(rates[8:], 2.0 * (1 - np.arange(12) / 12))

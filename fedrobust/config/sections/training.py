@@ -21,6 +21,17 @@ class Training(Section):
     schedule: Literal["constant", "cosine", "linear"] = Field(
         "constant", description="how the learning rate falls over all rounds"
     )
+    warmup: float = Field(
+        0.0, ge=0, lt=1, description="share of the study over which the learning rate first rises from 0"
+    )
+    loss: str = Field(
+        "cross-entropy",
+        description="as in cross-entropy(label_smoothing=0.1), balanced-softmax, focal, or a dotted path",
+    )
+    augmentations: tuple[str, ...] = Field(
+        (),
+        description="random changes of every batch, in order, as in flip, affine(rotation=15), mixup, or dotted paths",
+    )
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced: n / (classes * n_class)"
     )

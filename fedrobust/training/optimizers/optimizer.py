@@ -17,10 +17,18 @@ Tensors = list["tf.Tensor"]
 
 
 class Step(NamedTuple):
-    """Which step it is: its number, int32 (the first is 1), and its learning rate, float32."""
+    """Which step it is.
+
+    Attributes:
+        number: int32, 1 for the first.
+        learning_rate: float32.
+        decayed: one mask a tensor of weights: 1 where weight decay applies, 0 where it does not (biases, BatchNorm's
+            scales); None where it applies to all of them.
+    """
 
     number: tf.Tensor
     learning_rate: tf.Tensor
+    decayed: Tensors | None = None
 
 
 class Optimizer(Protocol):
@@ -39,7 +47,13 @@ class Optimizer(Protocol):
 
 
 def decayed(weights: Tensors, at: Step, decay: float) -> Tensors:
-    """Return `weights` less learning_rate * decay of themselves (Loshchilov and Hutter, 2017, arXiv:1711.05101)."""
+    """Return `weights` less learning_rate * decay of themselves (Loshchilov and Hutter, 2017, arXiv:1711.05101).
+
+    Only where ``at.decayed`` says so.
+    """
     if not decay:
         return list(weights)
-    return [weight - weight * decay * at.learning_rate for weight in weights]
+    if at.decayed is None:
+        return [weight - weight * decay * at.learning_rate for weight in weights]
+    masks = zip(weights, at.decayed, strict=True)
+    return [weight - weight * mask * decay * at.learning_rate for weight, mask in masks]

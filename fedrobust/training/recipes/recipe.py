@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from fedrobust.lazy import tf
 from fedrobust.registry import Registry
-from fedrobust.training.objectives import Objective
+from fedrobust.training.losses.contract import Objective
 
 RECIPES = Registry("training recipe", "fedrobust.training.recipes")
 

@@ -1,0 +1,9 @@
+"""Losses: what training minimises, image by image, from logits. One file a loss."""
+
+from fedrobust.training.losses.balanced_softmax import BalancedSoftmax
+from fedrobust.training.losses.contract import LOSSES, Loss, Objective
+from fedrobust.training.losses.cross_entropy import CrossEntropy
+from fedrobust.training.losses.distillation import Distillation
+from fedrobust.training.losses.focal import Focal
+
+__all__ = ["LOSSES", "BalancedSoftmax", "CrossEntropy", "Distillation", "Focal", "Loss", "Objective"]

@@ -1,0 +1,41 @@
+"""Balanced softmax, also called logit adjustment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedrobust.bounds import Decay, NonNegative
+from fedrobust.lazy import tf
+from fedrobust.training.losses.contract import LOSSES
+from fedrobust.training.losses.cross_entropy import CrossEntropy
+
+ABSENT = 1e-8
+"""Share of a class that a client has no image of: its logit counts for nothing in the client's softmax."""
+
+
+@LOSSES.register("balanced-softmax")
+@dataclass(frozen=True, kw_only=True)
+class BalancedSoftmax:
+    """Cross-entropy of logits + tau log(class shares of the client) (Ren et al., 2020, arXiv:2007.10740, eq. 4).
+
+    With tau it is the logit-adjusted loss (Menon et al., 2020, arXiv:2007.07314, eq. 10). Trained so, the plain
+    logits favour no frequent class. Shares are the client's own, as in FedLC (Zhang et al., 2022, arXiv:2209.00189): a
+    client does not push down classes that it has no image of.
+
+    Attributes:
+        tau: weight of the shares; 1 estimates class-balanced posteriors, 0 is plain cross-entropy.
+        label_smoothing: as of cross-entropy.
+
+    Example:
+        >>> even, shares = tf.constant([[0.0, 0.0]]), tf.constant([0.9, 0.1])
+        >>> [round(float(BalancedSoftmax()(even, tf.constant([label]), shares)[0]), 4) for label in (0, 1)]
+        [0.1054, 2.3026]
+    """
+
+    tau: NonNegative = 1.0
+    label_smoothing: Decay = 0.0
+
+    def __call__(self, logits: tf.Tensor, targets: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
+        """Return the losses (n,)."""
+        adjusted = logits + self.tau * tf.math.log(tf.maximum(prior, ABSENT))
+        return CrossEntropy(label_smoothing=self.label_smoothing)(adjusted, targets, prior)

@@ -1,0 +1,40 @@
+"""The contract of losses, and their registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from fedrobust.lazy import tf
+from fedrobust.registry import Registry
+
+LOSSES = Registry("loss", "fedrobust.training.losses")
+
+Objective = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
+"""``(logits (n, classes), targets (n, ...)) -> losses (n,)``: a loss with the client's class shares filled in."""
+
+
+class Loss(Protocol):
+    """A frozen dataclass of settings with one method, called inside the graph."""
+
+    def __call__(self, logits: tf.Tensor, targets: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
+        """Return the loss of every image, (n,).
+
+        Args:
+            logits: (n, classes).
+            targets: (n,) int32 labels, or (n, classes) float32 probabilities where an augmentation mixes labels.
+            prior: (classes,) shares of the classes among the client's training images; 0 for one that it has not got.
+        """
+        ...
+
+
+def sparse_or_soft_cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return the cross-entropy (n,) of `logits` against labels (n,) or probabilities (n, classes)."""
+    if targets.shape.rank == 1:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
+    return tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=logits)
+
+
+def probabilities(targets: tf.Tensor, classes: int) -> tf.Tensor:
+    """Return `targets` as probabilities (n, classes) float32: labels become one-hot rows."""
+    return tf.one_hot(targets, classes) if targets.shape.rank == 1 else targets

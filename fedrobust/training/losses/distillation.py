@@ -1,0 +1,26 @@
+"""The loss of distillation: a teacher's logits are the targets. No study names it: a student is trained on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedrobust.lazy import tf
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """T^2 KL(teacher || student) on logits divided by T (Hinton et al., 2015, arXiv:1503.02531, section 2).
+
+    The factor T^2 keeps the size of gradients independent of the temperature.
+
+    Attributes:
+        temperature: positive; large values teach the relations between the wrong classes.
+    """
+
+    temperature: float
+
+    def __call__(self, logits: tf.Tensor, targets: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
+        """Return the losses (n,); `targets` are the teacher's logits (n, classes), `prior` is not used."""
+        wanted = tf.nn.log_softmax(targets / self.temperature)
+        given = tf.nn.log_softmax(logits / self.temperature)
+        return self.temperature**2 * tf.reduce_sum(tf.exp(wanted) * (wanted - given), axis=-1)

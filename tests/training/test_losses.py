@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fedrobust.spec import build
+from fedrobust.training.losses import LOSSES, BalancedSoftmax, CrossEntropy, Distillation, Focal
+
+
+def softmax(logits):
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
+
+
+def test_cross_entropy_is_minus_the_log_of_the_labels_probability(draw):
+    logits, labels = draw.normal(size=(6, 3)), draw.integers(0, 3, 6)
+    expected = -np.log(softmax(logits)[np.arange(6), labels])
+    found = CrossEntropy()(tf.constant(logits, tf.float32), tf.constant(labels, tf.int32), None)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_distillation_is_the_divergence_from_the_teacher_to_the_student(draw, temperature):
+    """T^2 sum_k p_k log(p_k / q_k), with p the teacher's: the other direction is another number."""
+    student, teacher = draw.normal(size=(6, 4)) * 3, draw.normal(size=(6, 4)) * 3
+    p, q = softmax(teacher / temperature), softmax(student / temperature)
+    expected = temperature**2 * (p * np.log(p / q)).sum(-1)
+    reversed_ = temperature**2 * (q * np.log(q / p)).sum(-1)
+    assert np.abs(expected / reversed_ - 1).max() > 0.2, "the example tells the directions apart"
+    found = Distillation(temperature)(
+        tf.constant(student, tf.float32), tf.constant(teacher, tf.float32), None
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_gradient_of_distillation_is_hintons(draw, temperature):
+    """T (q - p): equation 2 of arXiv:1503.02531, times T^2."""
+    student = tf.constant(draw.normal(size=(6, 4)), tf.float32)
+    teacher = tf.constant(draw.normal(size=(6, 4)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(student)
+        loss = tf.reduce_sum(Distillation(temperature)(student, teacher, None))
+    p, q = softmax(teacher.numpy() / temperature), softmax(student.numpy() / temperature)
+    np.testing.assert_allclose(tape.gradient(loss, student), temperature * (q - p), atol=1e-5)
+
+
+def test_label_smoothing_spreads_a_share_of_the_label_evenly(draw):
+    logits, labels = draw.normal(size=(6, 3)), draw.integers(0, 3, 6)
+    soft = 0.9 * np.eye(3)[labels] + 0.1 / 3
+    expected = -(soft * np.log(softmax(logits))).sum(-1)
+    found = CrossEntropy(label_smoothing=0.1)(tf.constant(logits, tf.float32), tf.constant(labels), None)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_balanced_softmax_weights_each_class_by_its_share(draw):
+    """Equation 4 of arXiv:2007.10740: -log n_y exp(l_y) / sum_j n_j exp(l_j)."""
+    logits, labels = draw.normal(size=(6, 3)), draw.integers(0, 3, 6)
+    counts = np.array([80.0, 15.0, 5.0])
+    weighted = counts * np.exp(logits)
+    expected = -np.log(weighted[np.arange(6), labels] / weighted.sum(1))
+    prior = tf.constant(counts / 100, tf.float32)
+    found = BalancedSoftmax()(tf.constant(logits, tf.float32), tf.constant(labels), prior)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    plain = BalancedSoftmax(tau=0.0)(tf.constant(logits, tf.float32), tf.constant(labels), prior)
+    np.testing.assert_allclose(plain, -np.log(softmax(logits)[np.arange(6), labels]), rtol=1e-5)
+
+
+def test_balanced_softmax_does_not_push_down_a_class_that_a_client_has_not_got():
+    logits = tf.constant([[0.5, -0.5, 3.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = BalancedSoftmax()(logits, tf.constant([0]), tf.constant([0.5, 0.5, 0.0]))
+    gradient = tape.gradient(loss, logits).numpy()[0]
+    assert abs(gradient[2]) < 1e-5 < abs(gradient[1])
+
+
+def test_the_focal_loss_is_cross_entropy_that_fades_with_certainty(draw):
+    logits, labels = draw.normal(size=(6, 3)), draw.integers(0, 3, 6)
+    p = softmax(logits)[np.arange(6), labels]
+    found = Focal(gamma=1.5)(tf.constant(logits, tf.float32), tf.constant(labels), None)
+    np.testing.assert_allclose(found, -((1 - p) ** 1.5) * np.log(p), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_label_and_its_one_hot_row_have_the_same_loss(name, draw):
+    loss, prior = build(LOSSES, name), tf.constant([0.6, 0.3, 0.1])
+    logits = tf.constant(draw.normal(size=(6, 3)), tf.float32)
+    labels = tf.constant(draw.integers(0, 3, 6), tf.int32)
+    np.testing.assert_allclose(
+        loss(logits, labels, prior), loss(logits, tf.one_hot(labels, 3), prior), rtol=1e-5, atol=1e-7
+    )
