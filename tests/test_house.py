@@ -118,3 +118,13 @@ def test_repeated_blocks_are_found_once_and_however_long(house, tmp_path):
 def test_whole_studies_are_counted(house, tmp_path):
     small = built(house, tmp_path, one="def one(experiment: Experiment): ...\ndef other(data: Data): ...")
     assert small.whole_studies() == ["fedrobust.one.one"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", ["plain mean", "Multi-Krum against label flipping"])
+def test_at_most_fifteen_files_orchestrate_a_round(house, study):
+    import round_stops
+
+    stops = round_stops.counted(round_stops.STUDIES[study])
+    assert len(stops.orchestration) <= 15, stops.orchestration
+    assert {"server/rounds.py", "clients/client.py"} <= set(stops.orchestration)
