@@ -11,6 +11,7 @@ from clients.shard import client_number, shard
 from fedrobust.config import Experiment
 from fedrobust.flower.records import arrays_of, arrays_record, problem_of, weights_of, weights_record
 from fedrobust.memoize import memoize
+from fedrobust.models.architecture import ModelError
 from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
@@ -67,7 +68,25 @@ def _experiment(items: tuple[tuple[str, Any], ...]) -> Experiment:
 
 def _study(message: Message, context: Context) -> Study:
     experiment = _experiment(tuple(sorted(context.run_config.items())))
-    return Study.of(experiment, problem_of(message.content.config_records["config"]))
+    told = message.content.config_records["config"]
+    study = Study.of(experiment, problem_of(told))
+    check_frozen(study.classifier.layout.frozen, told.get("frozen", ""), experiment)
+    return study
+
+
+def check_frozen(own: str, told: object, experiment: Experiment) -> None:
+    """Refuse to train with other frozen layers than the server's.
+
+    Raises:
+        ModelError: their digests differ.
+    """
+    if own != told:
+        model, layers = experiment.model, experiment.training.layers
+        here, there = own[:12] or "none", str(told)[:12] or "none"
+        raise ModelError(
+            f'training.layers = "{layers}": the frozen layers of {model.name} have digest {here} here, {there} at '
+            f'the server: install the same file for model.weights = "{model.weights}"'
+        )
 
 
 def _client(study: Study, context: Context) -> Client:

@@ -88,7 +88,7 @@ def registry_of(
     Raises:
         RoundError: no node answers properly.
     """
-    content = RecordDict({"config": problem_config(problem)})
+    content = RecordDict({"config": problem_config(problem, layout.frozen)})
     # On a coordinator every key stands for one client of the study, whatever its node says.
     admitted = None if isinstance(grid, SimulatedGrid) else admitted_nodes()
     introductions: dict[int, NodeInfo] = {}

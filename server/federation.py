@@ -110,7 +110,7 @@ class Federation:
 
         A message holds the global weights, the number of the round, and what the study's images look like.
         """
-        config = ConfigRecord({"round": round, **problem_config(self.problem)})
+        config = ConfigRecord({"round": round, **problem_config(self.problem, self.layout.frozen)})
         content = RecordDict({"weights": weights_record(weights), "config": config})
         return [
             Message(content, self.registry.node(client), MessageType.TRAIN, group_id=str(round))

@@ -80,7 +80,7 @@ class Pipeline:
             dataset=described(parts.study.dataset),
             model=ModelRecord(
                 name=classifier.name,
-                parameters=classifier.layout.parameters,
+                parameters=classifier.parameters,
                 weights=settings.weights,
                 image_size=settings.image_size,
             ),

@@ -152,9 +152,17 @@ def arrays_of(record: ArrayRecord | None) -> dict[str, np.ndarray]:
     return {} if record is None else {name: vector_of(array) for name, array in record.items()}
 
 
-def problem_config(problem: Problem) -> ConfigRecord:
-    """Return the settings that tell a hospital what the study's images look like."""
-    return ConfigRecord({"image-shape": list(problem.image_shape), "classes": problem.classes})
+def problem_config(problem: Problem, frozen: str = "") -> ConfigRecord:
+    """Return the settings that tell a client what the study's images look like, and the digest of what is frozen.
+
+    Args:
+        problem: shape of the images and number of classes.
+        frozen: `Layout.frozen` of the server's model.
+    """
+    told = ConfigRecord({"image-shape": list(problem.image_shape), "classes": problem.classes})
+    if frozen:
+        told["frozen"] = frozen
+    return told
 
 
 def problem_of(config: ConfigRecord) -> Problem:

@@ -1,16 +1,19 @@
 """A classifier: the network, the way into it, and the layout of its weights, without the weights themselves."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
+from fedrobust.models.frozen import Frozen
+from fedrobust.models.layers import Layers, freeze
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.models.network import Scaling, build_network, keras_name
 from fedrobust.models.preparation import Preparation, Shape
@@ -21,12 +24,15 @@ from fedrobust.models.pretrained import load_backbone_weights
 class Classifier:
     """A model as a function of its weights.
 
+    Layers that are not trained are no part of its weights: their arrays are constants that the classifier holds.
+
     Attributes:
         name: the architecture's registered name.
         preparation: from native images to prepared ones.
         network: Keras model from prepared images in [0, 1] to logits; its own variables are never read in training.
         layout: the order of its arrays in the two vectors of `Weights`.
         defence: what is done to native images at prediction time, see `fedrobust.defences`; nothing if None.
+        frozen: the arrays that are not trained.
     """
 
     name: str
@@ -34,11 +40,17 @@ class Classifier:
     network: keras.Model
     layout: Layout
     defence: Callable[[Any], Any] | None = None
+    frozen: Frozen = field(default_factory=Frozen)
 
     @property
     def classes(self) -> int:
         """How many logits an image gets."""
         return int(self.network.output_shape[-1])
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers gradients could change were nothing frozen: the size of the model in publications."""
+        return self.layout.parameters + self.frozen.parameters
 
     def arrays(self, weights: Weights) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Return `weights` as (trainable, statistics) tensors in Keras' order."""
@@ -61,13 +73,13 @@ class Classifier:
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Return logits (n, classes) of `prepared` images, and the statistics after the pass."""
         logits, after = self.network.stateless_call(
-            list(trainable), list(statistics), prepared, training=training
+            list(trainable), self.frozen.among(list(statistics)), prepared, training=training
         )
-        return logits, list(after)
+        return logits, self.frozen.without(list(after))
 
     def initial_weights(self) -> Weights:
         """Return the weights that the network was built with."""
-        return self.layout.flatten([variable.numpy() for variable in _variables(self.network)])
+        return self.layout.flatten([variable.numpy() for variable in self._variables(self.network)])
 
     def deployable(self, weights: Weights) -> keras.Model:
         """Return a Keras model from native images in [0, 1] to logits that holds `weights`.
@@ -76,7 +88,9 @@ class Classifier:
         """
         arrays = self.layout.unflatten(weights)
         network = keras.models.clone_model(self.network, clone_function=_stock, recursive=True)
-        for variable, array in zip(_variables(network), arrays, strict=True):
+        for variable, array in zip(self._variables(network), arrays, strict=True):
+            variable.assign(array)
+        for variable, array in zip(self._constants(network), self.frozen.arrays, strict=True):
             variable.assign(array)
         inputs = keras.Input(self.preparation.native, name="images")
         x = inputs if self.defence is None else self.defence(inputs)
@@ -95,10 +109,25 @@ class Classifier:
         networks = [layer for layer in model.layers if isinstance(layer, keras.Model)]
         if len(networks) != 1:
             return None
-        arrays = [variable.numpy() for variable in _variables(networks[0])]
+        network = networks[0]
+        if len(network.non_trainable_variables) < len(self.frozen.arrays):
+            return None
+        arrays = [variable.numpy() for variable in self._variables(network)]
         if [array.shape for array in arrays] != [entry.shape for entry in self.layout.entries]:
             return None
+        constants = zip(self._constants(network), self.frozen.arrays, strict=True)
+        if not all(np.array_equal(own.numpy(), ours.numpy()) for own, ours in constants):
+            return None
         return self.layout.flatten(arrays)
+
+    def _variables(self, network: keras.Model) -> list[keras.Variable]:
+        """Return the variables of `network` that are weights, in the order in which `stateless_call` takes them."""
+        return [*network.trainable_variables, *self.frozen.without(network.non_trainable_variables)]
+
+    def _constants(self, network: keras.Model) -> list[keras.Variable]:
+        """Return the variables of `network` that are not trained."""
+        others = network.non_trainable_variables
+        return [others[place] for place in self.frozen.places if place < len(others)]
 
 
 def build_classifier(
@@ -112,6 +141,7 @@ def build_classifier(
     weights_file: Path | None = None,
     seed: int = 0,
     defence: Callable[[Any], Any] | None = None,
+    layers: str = "all",
 ) -> Classifier:
     """Build a classifier for native images of one shape.
 
@@ -127,6 +157,7 @@ def build_classifier(
         weights_file: Keras 3 weights of the backbone without its top.
         seed: of the random weights.
         defence: what is done to native images at prediction time.
+        layers: what is trained: "all", "head", "last-N" or "blocks:K"; the rest stays as `weights` and `seed` have it.
 
     Raises:
         ModelError: the size, the number of classes, or the weights do not fit the architecture.
@@ -144,11 +175,15 @@ def build_classifier(
     network = build_network(name, prepared, classes, seed, momentum, scaling)
     if weights != "random":
         load_backbone_weights(network, name, weights, weights_file)
+    trainable = list(network.trainable_variables)
+    frozen = Frozen.of(network, freeze(network, Layers.parse(layers)), trainable)
+    measured = frozen.without(network.non_trainable_variables)
     entries = tuple(
         Entry(variable.path, tuple(variable.shape), "trainable" if variable.trainable else "statistic")
-        for variable in _variables(network)
+        for variable in (*network.trainable_variables, *measured)
     )
-    return Classifier(name, Preparation(native, prepared), network, Layout(entries), defence)
+    layout = Layout(entries, frozen.digest)
+    return Classifier(name, Preparation(native, prepared), network, layout, defence, frozen)
 
 
 def defended(defence: Callable[[Any], Any], images: tf.Tensor) -> tf.Tensor:
@@ -170,11 +205,6 @@ def defended(defence: Callable[[Any], Any], images: tf.Tensor) -> tf.Tensor:
         return defence(x), gradient
 
     return straight_through(images)
-
-
-def _variables(network: keras.Model) -> list[keras.Variable]:
-    """Return the trainable variables, then the others: the order in which `stateless_call` takes them."""
-    return [*network.trainable_variables, *network.non_trainable_variables]
 
 
 STOCK = (

@@ -52,7 +52,12 @@ class LayoutError(ValueError):
 
 @dataclass(frozen=True)
 class Layout:
-    """The order and shapes of a model's arrays.
+    """The order and shapes of a model's arrays, those that are trained.
+
+    Attributes:
+        entries: of the arrays.
+        frozen: SHA-256 of the arrays beside them that are not trained, "" where there are none: weights of one layout
+            make the same model only with the same frozen part.
 
     Example:
         >>> layout = Layout((Entry("dense/kernel", (2, 3), "trainable"), Entry("dense/bias", (3,), "trainable")))
@@ -64,6 +69,7 @@ class Layout:
     """
 
     entries: tuple[Entry, ...]
+    frozen: str = ""
 
     def of(self, kind: Kind) -> tuple[Entry, ...]:
         """Return the entries of one kind, in order."""
@@ -100,8 +106,9 @@ class Layout:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of paths, shapes and kinds: two parties with the same digest mean the same by a vector."""
-        listing = [[entry.path, list(entry.shape), entry.kind] for entry in self.entries]
+        """SHA-256 of paths, shapes, kinds and the frozen part: the same digest, the same meaning of a vector."""
+        listing: list[Any] = [[entry.path, list(entry.shape), entry.kind] for entry in self.entries]
+        listing += [self.frozen] if self.frozen else []
         return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
     def flatten(self, arrays: Sequence[np.ndarray]) -> Weights:

@@ -52,30 +52,60 @@ def loaded(data: Data, name: str, seed: int, base: Path | None) -> Dataset:
     )
 
 
-def _network(model: Model, problem: Problem, seed: int = 0, base: str = "") -> Hashable:
-    """Return what a network depends on; the seed of its weights changes no function of them."""
-    return model.name, model.image_size, model.scaling, model.batchnorm_momentum, model.defence, problem
+def _network(
+    model: Model,
+    problem: Problem,
+    seed: int = 0,
+    base: str = "",
+    layers: str = "all",
+    file: Path | None = None,
+) -> Hashable:
+    """Return what a network depends on: not its weights, of which it is a function, but those that are frozen."""
+    # What is frozen comes from the file, if there is one; the seed draws the head, and that is always trained.
+    frozen = (
+        () if layers == "all" else (layers, model.weights, file, seed if model.weights == "random" else 0)
+    )
+    return (
+        model.name,
+        model.image_size,
+        model.scaling,
+        model.batchnorm_momentum,
+        model.defence,
+        problem,
+        frozen,
+    )
 
 
 @memoize(keep=4, key=_network)
-def network(model: Model, problem: Problem, seed: int = 0, base: str = "") -> "Classifier":
-    """Return a model as a function of its weights; the weights it was built with are nobody's.
+def network(
+    model: Model,
+    problem: Problem,
+    seed: int = 0,
+    base: str = "",
+    layers: str = "all",
+    file: Path | None = None,
+) -> "Classifier":
+    """Return a model as a function of its weights; the weights it was built with are nobody's, but the frozen ones.
 
     Args:
         model: its settings.
         problem: the images and classes.
         seed: of its random weights.
         base: folder of the study file, beside which a user's own network or defence may lie.
+        layers: which of its layers are trained.
+        file: of the weights that ``model.weights`` names, if it names a file; what is frozen comes from it.
 
     Raises:
-        ModelError: the architecture or the image size does not fit.
+        ModelError: the architecture, the layers, the weights or the image size do not fit.
         ConfigError: there is no such prediction-time defence.
     """
-    return _classifier(model, problem, seed, base)
+    if layers == "all":
+        return _classifier(model, problem, seed, base, layers)
+    return _classifier(model, problem, seed, base, layers, model.weights, file)
 
 
 def built(
-    model: Model, problem: Problem, seed: int, base: str, file: Path | None
+    model: Model, problem: Problem, seed: int, base: str, layers: str, file: Path | None
 ) -> "tuple[Classifier, Weights]":
     """Return the `network` of these settings, and the weights that it starts from.
 
@@ -84,18 +114,25 @@ def built(
         problem: the images and classes.
         seed: of random weights.
         base: folder of the study file.
+        layers: which of its layers are trained.
         file: of the weights that ``model.weights`` names, if it names a file.
 
     Raises:
-        ModelError: the architecture, its weights or the image size do not fit.
+        ModelError: the architecture, the layers, the weights or the image size do not fit.
     """
-    new = _classifier(model, problem, seed, base, model.weights, file)
+    new = _classifier(model, problem, seed, base, layers, model.weights, file)
     # Clients of this process, and later studies that differ in their seed alone, need not build it again.
-    return network.offer(new, model, problem), new.initial_weights()
+    return network.offer(new, model, problem, seed, base, layers, file), new.initial_weights()
 
 
 def _classifier(
-    model: Model, problem: Problem, seed: int, base: str, weights: str = "random", file: Path | None = None
+    model: Model,
+    problem: Problem,
+    seed: int,
+    base: str,
+    layers: str,
+    weights: str = "random",
+    file: Path | None = None,
 ) -> "Classifier":
     # TensorFlow.
     from fedrobust.models.classifier import build_classifier
@@ -111,13 +148,15 @@ def _classifier(
         weights_file=file,
         seed=seed,
         defence=prediction_defence_of(model, base),
+        layers=layers,
     )
 
 
 def _graph(training: Training, classifier: Any, of: tuple[Model, Problem], base: str) -> Hashable:
     """Return what a compiled update depends on: not the seed, the learning rate or the number of epochs."""
     recipe = (training.recipe, training.space, training.loss, training.augmentations)
-    return _network(*of), recipe, training.optimizer, training.algorithm, training.proximal
+    optimizer, layout = training.optimizer, classifier.layout.digest
+    return _network(*of), layout, recipe, optimizer, training.algorithm, training.proximal
 
 
 @memoize(key=_graph)

@@ -130,12 +130,26 @@ class Study:
 
     @part
     def classifier(self) -> "Classifier":
-        """The model as a function of its weights; the weights it was built with are nobody's.
+        """The model as a function of its weights; the weights it was built with are nobody's, but the frozen ones.
 
         Raises:
-            ModelError: the architecture or the image size does not fit.
+            ModelError: the architecture, the layers, the weights or the image size do not fit.
         """
-        return network(self.experiment.model, self.problem, self.weights_seed(), self.experiment.base)
+        experiment = self.experiment
+        return network(
+            experiment.model,
+            self.problem,
+            self.weights_seed(),
+            experiment.base,
+            experiment.training.layers,
+            self.weights_file,
+        )
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file that ``model.weights`` names; None where it names none, or Keras is to download it."""
+        model = self.experiment.model
+        return weights_file(model.name, model.weights, self.base, self.experiment.data.root)
 
     @part
     def prediction_defence(self) -> PredictionDefence | None:
@@ -152,9 +166,15 @@ class Study:
         Raises:
             ModelError: the architecture, its weights or the image size do not fit.
         """
-        model = self.experiment.model
-        file = weights_file(model.name, model.weights, self.base, self.experiment.data.root)
-        return built(model, self.problem, self.weights_seed(), self.experiment.base, file)
+        experiment = self.experiment
+        return built(
+            experiment.model,
+            self.problem,
+            self.weights_seed(),
+            experiment.base,
+            experiment.training.layers,
+            self.weights_file,
+        )
 
     def weights_seed(self, model: int = 0) -> int:
         """Return the seed of random weights; `model` tells several models of a study apart (1 is the student)."""

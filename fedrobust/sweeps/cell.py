@@ -26,6 +26,7 @@ ADDED = (
     "poisoning.on-failure",
     "training.algorithm",
     "training.augmentations",
+    "training.layers",
     "training.loss",
     "training.warmup",
 )

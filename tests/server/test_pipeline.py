@@ -118,7 +118,7 @@ def test_examples_are_written_by_name(tmp_path):
 # -- The whole study -----------------------------------------------------------------------------------------------
 
 
-CLASSIFIER = SimpleNamespace(name="net", layout=LAYOUT)
+CLASSIFIER = SimpleNamespace(name="net", layout=LAYOUT, parameters=LAYOUT.parameters)
 
 
 @pytest.fixture

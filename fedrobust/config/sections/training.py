@@ -2,9 +2,10 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fedrobust.config.sections.section import LARGEST, MOST_BATCH, Section
+from fedrobust.models.layers import Layers
 from fedrobust.spec import Spec
 
 
@@ -50,6 +51,16 @@ class Training(Section):
     )
     space: Literal["native", "prepared"] = Field("native", description="which pixels a recipe perturbs")
     recipe_from: int = Field(1, ge=1, description="round in which the recipe begins; plain training before")
+    layers: str = Field(
+        "all",
+        description="layers that are trained and sent, the others are frozen: all, head, last-N (layers), blocks:K",
+    )
+
+    @field_validator("layers")
+    @classmethod
+    def _known_layers(cls, value: str) -> str:
+        Layers.parse(value)
+        return value
 
     @property
     def attacks_used(self) -> tuple[str, ...]:

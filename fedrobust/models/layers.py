@@ -1,0 +1,122 @@
+"""Which layers of a network are trained: all, the head, the last few, or the last blocks; the others are frozen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from fedrobust.lazy import keras
+from fedrobust.models.architecture import ModelError
+
+ALLOWED = '"all", "head", "last-N" (the last N layers with weights) or "blocks:K" (the last K blocks)'
+
+_FORM = re.compile(r"(?P<word>all|head)|last-(?P<last>[1-9][0-9]{0,5})|blocks:(?P<blocks>[1-9][0-9]{0,5})")
+_BLOCK = re.compile(r".*?(?:block|stage)_?[0-9]+")
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A choice of the layers that are trained. The head, which makes logits of features, is among them always.
+
+    Attributes:
+        kind: "all", "head", "last" (layers) or "blocks".
+        count: of layers with weights, the head included, or of blocks of the backbone beside the head.
+
+    Example:
+        >>> Layers.parse("last-20")
+        Layers(kind='last', count=20)
+        >>> Layers.parse("head").within(Layers.parse("last-20")), Layers.parse("all").within(Layers.parse("head"))
+        (True, False)
+    """
+
+    kind: Literal["all", "head", "last", "blocks"]
+    count: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Layers:
+        """Read ``all``, ``head``, ``last-N`` or ``blocks:K``.
+
+        Raises:
+            ValueError: it is none of these.
+        """
+        found = _FORM.fullmatch(text)
+        if found is None:
+            raise ValueError(f"allowed: {ALLOWED}")
+        if found["last"]:
+            return cls("last", int(found["last"]))
+        if found["blocks"]:
+            return cls("blocks", int(found["blocks"]))
+        return cls("all" if found["word"] == "all" else "head")
+
+    def within(self, other: Layers) -> bool:
+        """Return whether `other` trains all that this does, as far as that is known without the network."""
+        if self.kind == "head" or other.kind == "all":
+            return True
+        return self.kind == other.kind and self.count <= other.count
+
+
+def freeze(network: keras.Model, layers: Layers) -> tuple[keras.layers.Layer, ...]:
+    """Make the layers that are not trained Keras' `trainable = False`, and return them.
+
+    A frozen BatchNorm normalises by its moving statistics while the others train, and leaves them as they are.
+
+    Args:
+        network: from `fedrobust.models.network.build_network`: a backbone, then the head.
+        layers: what is trained.
+
+    Raises:
+        ModelError: the backbone has fewer layers or blocks than asked for.
+    """
+    if layers.kind == "all":
+        return ()
+    backbone = next(layer for layer in network.layers if isinstance(layer, keras.Model))
+    leaves = list(_leaves(backbone))
+    frozen = tuple(leaves[: len(leaves) - _trained(leaves, layers, network.name)])
+    for layer in frozen:
+        layer.trainable = False
+    return frozen
+
+
+def _trained(leaves: list[keras.layers.Layer], layers: Layers, name: str) -> int:
+    """Return how many layers from the end are trained, those without weights included."""
+    if layers.kind == "head":
+        return 0
+    if layers.kind == "last":
+        wanted = layers.count - 1
+        weighted = [place for place, layer in enumerate(leaves) if layer.weights]
+        if wanted > len(weighted):
+            raise ModelError(
+                f'training.layers = "last-{layers.count}": {name} has {len(weighted) + 1} layers with weights; '
+                'choose fewer, or "all"'
+            )
+        return len(leaves) - weighted[-wanted] if wanted else 0
+    starts = _block_starts(leaves)
+    if layers.count > len(starts):
+        known = f"{name} has {len(starts)} blocks" if starts else f"no layer of {name} is named after a block"
+        raise ModelError(
+            f'training.layers = "blocks:{layers.count}": {known} (names such as block_16_project, conv5_block3_out, '
+            'stage2_convolution); choose "last-N"'
+        )
+    return len(leaves) - starts[-layers.count]
+
+
+def _block_starts(leaves: list[keras.layers.Layer]) -> list[int]:
+    """Return where each block begins; a layer whose name has no block belongs to the block before it.
+
+    Branches of one block may alternate: a block begins where its name is first met.
+    """
+    starts: dict[str, int] = {}
+    for place, layer in enumerate(leaves):
+        if found := _BLOCK.match(layer.name):
+            starts.setdefault(found[0], place)
+    return sorted(starts.values())
+
+
+def _leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _leaves(layer)
+        else:
+            yield layer
