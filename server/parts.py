@@ -10,6 +10,7 @@ from flwr.serverapp import Grid
 
 from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.engines.grid import SimulatedGrid
+from fedrobust.errors import ConfigError
 from fedrobust.memoize import memoize, part
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
@@ -27,10 +28,12 @@ from server.federation import Federation
 from server.forecast import check_aggregation, forecast_of, sums_only
 from server.root_update import root_update_of
 from server.rounds import RoundLoop
+from server.selection import Selection
 from server.stages.audit import Auditor
 from server.stages.distillation import DistillationPlan, plan_distillation
 from server.stages.evaluation import Evaluator
 from server.tolerance import tolerance_of
+from server.weight_average import WeightAverage
 
 RARE = 0.3
 """Total variation distance to everybody's labels from which on a client's patients are unlike the others'."""
@@ -77,6 +80,12 @@ class ServerParts:
             return None
         dataset = self.study.dataset
         return class_counts(dataset.train.labels, self.study.partition.shards, dataset.classes)
+
+    @part
+    def mixes(self) -> np.ndarray | None:
+        """The share of each class among each client's images, (clients, classes); None for very many clients."""
+        counts = self.class_counts
+        return None if counts is None else counts / counts.sum(axis=1, keepdims=True)
 
     @part
     def step(self) -> AggregationStep:
@@ -157,12 +166,31 @@ class ServerParts:
             (self.federation,),
             self.evaluator,
             settings.evaluation,
+            self.selection,
             settings.federation.rounds,
             settings.federation.patience,
             settings.engine.client_timeout,
             self.recalibrate,
             self.callbacks(folder),
+            WeightAverage(settings.federation.average) if settings.federation.average else None,
         )
+
+    @part
+    def selection(self) -> Selection:
+        """Which round's model is kept.
+
+        Raises:
+            ConfigError: the worst-off client is to decide among clients that are drawn on demand.
+        """
+        settings = self.study.experiment.evaluation
+        if settings.select == "last" or settings.select_by != "worst-client":
+            return Selection(settings)
+        if self.mixes is None:
+            raise ConfigError(
+                f'evaluation.select-by = "worst-client": class mixes are known of at most {MOST_COMPARED} clients; '
+                'choose "balanced-accuracy", say'
+            )
+        return Selection(settings, self.mixes)
 
     @part
     def recalibrate(self) -> Callable[[Weights], Weights] | None:
@@ -176,10 +204,8 @@ class ServerParts:
         """Return what is done after every round of a run in `folder`."""
         study, training = self.study, self.study.experiment.training
         watched = training.space == study.experiment.evaluation.space
-        counts = self.class_counts
-        mixes = None if counts is None else counts / counts.sum(axis=1, keepdims=True)
         return (
-            WorstClient(mixes),
+            WorstClient(self.mixes),
             PGDProbe(self.evaluator, getattr(study.recipe, "epsilon", None) if watched else None),
             AttackSuccess(self.evaluator, self.goal),
             UndefendedSnapshot(self.classifier, folder, training.recipe_from),

@@ -72,6 +72,7 @@ class Pipeline:
         emit(StageStarted("building the model"))
         classifier, weights = parts.initial
         parts.check_memory()
+        parts.selection  # noqa: B018
         parts.distillation  # noqa: B018  # what is wrong with the student is said before anything is trained
         settings = experiment.model
         self.recorder.note(

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
 
@@ -15,7 +14,7 @@ from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.evaluation.metrics import NotFiniteError
 from fedrobust.models.layout import Weights
 from fedrobust.runs.checkpoint import Checkpoint
-from fedrobust.runs.events import RoundStarted, emit
+from fedrobust.runs.events import RoundStarted, StageStarted, emit
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import EvaluationRecord, MetricsRecord, ModelRoundRecord, RoundRecord
 from server.callbacks import Callback, FinishedRound
@@ -23,8 +22,10 @@ from server.errors import AttackFailedError, RoundError
 from server.federation import Aggregated, Federation, RoundOutcome, together
 from server.global_models import GlobalModels, shared_out
 from server.recorder import Recorder
+from server.selection import Selection
 from server.soundness import weights_fault
 from server.stages.evaluation import Evaluator
+from server.weight_average import WeightAverage
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +33,12 @@ class Made:
     """What became of a round: the next global model, or the one before.
 
     Attributes:
-        weights: of the global model from now on.
+        weights: that the clients go on from.
         memory: what rules and the server optimiser remember from now on.
         outcomes: what the clients' training came to, for each global model.
         kept: why both are those of the round before, "" where they are new.
         failed: no new model could be made at all; see `RoundLoop.round`.
+        model: the weights that are evaluated and kept: `weights`, or an average over rounds.
     """
 
     weights: Weights
@@ -44,6 +46,7 @@ class Made:
     outcomes: tuple[RoundOutcome, ...]
     kept: str = ""
     failed: bool = False
+    model: Weights | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,23 +59,27 @@ class RoundLoop:
         grid: reaches the clients.
         federations: of each global model: it samples clients, sends weights, reads replies, aggregates.
         evaluator: of the global model.
-        settings: of ``[evaluation]``: which rounds are measured, and which is selected.
+        settings: of ``[evaluation]``: which rounds are measured.
+        selection: which round's model is kept.
         rounds: of the study.
         patience: failed rounds in a row that stop it.
         timeout: seconds that a client may take; 0 for no limit.
         recalibrate: measures BatchNorm statistics anew; None where they are the clients'.
         callbacks: called after every round.
+        average: of the weights over rounds; None where each round's own are evaluated.
     """
 
     grid: Grid
     federations: tuple[Federation, ...]
     evaluator: Evaluator
     settings: Evaluation
+    selection: Selection
     rounds: int
     patience: int
     timeout: float = 0.0
     recalibrate: Callable[[Weights], Weights] | None = None
     callbacks: Sequence[Callback] = field(default_factory=tuple)
+    average: WeightAverage | None = None
 
     @property
     def models(self) -> GlobalModels:
@@ -80,8 +87,11 @@ class RoundLoop:
         return GlobalModels(tuple(federation.layout for federation in self.federations))
 
     def run(self, state: Checkpoint, recorder: Recorder, folder: RunFolder) -> Checkpoint:
-        """Run the rounds that are left after `state`, and return where they end."""
+        """Run the rounds that are left after `state`, and return where they end; early where the study asks for it."""
         for number in range(state.round + 1, self.rounds + 1):
+            if why := self.selection.exhausted(recorder.run.rounds):
+                emit(StageStarted(f"stopped after round {state.round} of {self.rounds}: {why}"))
+                break
             state = self.round(number, state, recorder, folder)
         return state
 
@@ -117,15 +127,17 @@ class RoundLoop:
         if made.failed:
             self.stop_after_failures(recorder, folder, round_record(number, made, began))
         training_seconds = time.perf_counter() - began
-        entry = round_record(number, made, began, self.measured(number, made.weights))
+        made = self.averaged(made)
+        model = made.model or made.weights
+        entry = round_record(number, made, began, self.measured(number, model))
         entry = replace(
             entry,
             attack_success=entry.attack_success if entry.valid else None,
             training_seconds=training_seconds,
         )
-        score, selected, best = self.score(number, entry), state.selected, state.score
+        score, selected, best = self.selection.score(entry), state.selected, state.score
         if not made.kept and score >= best:
-            selected, best = made.weights, score
+            selected, best = model, score
             recorder.note_model(selected_round=number)
         recorder.add_round(entry)
         clients = self.grid.client_states() if isinstance(self.grid, SimulatedGrid) else {}
@@ -187,6 +199,15 @@ class RoundLoop:
         """Return `weights` with BatchNorm statistics that are measured anew, if the study asks for that."""
         return self.recalibrate(weights) if self.recalibrate else weights
 
+    def averaged(self, made: Made) -> Made:
+        """Return `made` with the average over rounds as its model, if the study asks for one."""
+        if self.average is None:
+            return made
+        if made.kept:
+            return replace(made, model=self.average.of(made.memory, made.weights))
+        average, memory = self.average.after(made.weights, made.memory)
+        return replace(made, model=self.recalibrated(average), memory=memory)
+
     def unusable(self, weights: Weights) -> str:
         """Return why `weights` cannot be those of the next model, "" if they can."""
         return weights_fault(weights, self.evaluator.classifier.layout) or self.evaluator.fault(weights)
@@ -238,17 +259,10 @@ class RoundLoop:
         if number % settings.every and not last:
             return record
         attacked = last or not settings.attack_every or number % settings.attack_every == 0
-        if settings.select == "best":
+        if self.selection.validates:
             record = replace(record, validation=MetricsRecord.of(self.evaluator.validate(weights)))
         found = EvaluationRecord.of(self.evaluator.test(weights, attacked))
         return replace(record, clean=found.clean, robust=found.robust)
-
-    def score(self, number: int, entry: RoundRecord) -> float:
-        """Return what decides which round is kept: its number, or its validation AUC."""
-        if self.settings.select == "last":
-            return float(number)
-        validation = entry.validation
-        return -np.inf if validation is None or validation.auc is None else validation.auc
 
 
 def round_record(number: int, made: Made, began: float, measured: RoundRecord | None = None) -> RoundRecord:

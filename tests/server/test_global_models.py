@@ -14,6 +14,7 @@ from server.client_registry import ClientRegistry
 from server.federation import Aggregated, RoundOutcome, together
 from server.global_models import GlobalModels, shared_out
 from server.rounds import RoundLoop, round_record
+from server.selection import Selection
 
 BOTH = Layout((*LAYOUT.entries, *LAYOUT.entries))
 
@@ -48,7 +49,7 @@ class Group:
 def loop(*groups, fault="") -> RoundLoop:
     judge = SimpleNamespace(classifier=SimpleNamespace(layout=BOTH), fault=lambda weights: fault)
     settings = Experiment.of()
-    return RoundLoop(None, groups, judge, settings.evaluation, 3, 3)
+    return RoundLoop(None, groups, judge, settings.evaluation, Selection(settings.evaluation), 3, 3)
 
 
 def reply(client):

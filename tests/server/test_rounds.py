@@ -21,6 +21,8 @@ from server.errors import AttackFailedError, RoundError
 from server.federation import Aggregated, RoundOutcome
 from server.recorder import Recorder
 from server.rounds import Made, RoundLoop, round_record
+from server.selection import Selection
+from server.weight_average import WeightAverage
 
 METRICS = measure([0, 1, 1], [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
 CLEAN = MetricsRecord.of(METRICS)
@@ -86,7 +88,9 @@ class Clients:
         return self.found
 
 
-def loop(federation=None, evaluator=None, recalibrate=None, callbacks=(), kind=RoundLoop, **settings):
+def loop(
+    federation=None, evaluator=None, recalibrate=None, callbacks=(), kind=RoundLoop, average=None, **settings
+):
     """Return the round loop of a study."""
     study = Experiment.of(**settings)
     return kind(
@@ -94,11 +98,13 @@ def loop(federation=None, evaluator=None, recalibrate=None, callbacks=(), kind=R
         () if federation is None else (federation,),
         evaluator or Judge(),
         study.evaluation,
+        Selection(study.evaluation),
         study.federation.rounds,
         study.federation.patience,
         study.engine.client_timeout,
         recalibrate,
         callbacks,
+        average,
     )
 
 
@@ -121,8 +127,9 @@ def test_the_rounds_that_are_left_are_run_each_from_where_the_one_before_ended()
             return Checkpoint(number, weights(number), weights(100 + number), 0.5, "", {})
 
     state = Checkpoint(2, weights(2), weights(102), 0.5, "", {})
-    reached = loop(kind=Counted, federation__rounds=4).run(state, "recorder", "folder")
-    assert seen == [(3, 2, "recorder", "folder"), (4, 3, "recorder", "folder")]
+    notes = recorder()
+    reached = loop(kind=Counted, federation__rounds=4).run(state, notes, "folder")
+    assert seen == [(3, 2, notes, "folder"), (4, 3, notes, "folder")]
     assert (reached.round, reached.selected.digest()) == (4, weights(104).digest())
 
 
@@ -318,22 +325,6 @@ def test_a_model_that_overflows_on_other_images_is_not_measured():
     assert (number, measured) == (1, None), "callbacks are called all the same: one of them keeps models"
 
 
-@pytest.mark.parametrize(
-    ("select", "validation", "score"),
-    [
-        ("last", replace(CLEAN, auc=0.75), 4.0),
-        ("last", None, 4.0),
-        ("best", replace(CLEAN, auc=0.75), 0.75),
-        ("best", replace(CLEAN, auc=0.0), 0.0),
-        ("best", replace(CLEAN, auc=None), -np.inf),
-        ("best", None, -np.inf),
-    ],
-)
-def test_what_decides_which_round_is_kept(select, validation, score):
-    found = loop(evaluation__select=select).score(4, RoundRecord(round=4, validation=validation))
-    assert (found, type(found)) == (score, float)
-
-
 def test_the_entry_of_a_round(monkeypatch):
     monkeypatch.setattr(server.rounds, "time", SimpleNamespace(perf_counter=lambda: 12.5))
     defended = replace(OUTCOME, defence=DefenceRecord(rule="mean"))
@@ -427,6 +418,41 @@ def test_the_best_sound_round_so_far_is_selected_and_of_equals_the_last(a_round,
     assert reached.score == (auc if taken else best)
     assert third.recorder.run.model.selected_round == (3 if taken else 1)
     assert reached.weights is (state.weights if fault else new.weights)
+
+
+def test_an_average_is_measured_and_kept_and_clients_go_on_from_the_weights(a_round):
+    first = a_round(Aggregated(OUTCOME, weights(3.0), MEMORY), average=WeightAverage(0.5)).run()
+    assert first.selected is first.weights
+    state = replace(first, round=2, memory=first.memory)
+    second = a_round(Aggregated(OUTCOME, weights(13.0), first.memory), state, average=WeightAverage(0.5))
+    reached = second.run()
+    assert reached.weights.digest() == weights(13.0).digest()
+    np.testing.assert_allclose(reached.selected.trainable, 12.0)  # 3 + 0.9 * 10
+    assert second.judge.asked == [("test", reached.selected, True)]
+    rejected = a_round(Aggregated(OUTCOME, weights(99.0), {}, "unsound"), reached, average=WeightAverage(0.5))
+    after = rejected.run()
+    assert after.weights is reached.weights
+    np.testing.assert_array_equal(rejected.judge.asked[0][1].trainable, reached.selected.trainable)
+
+
+def test_a_study_stops_when_validation_has_not_improved_for_a_while(told, tmp_path):
+    ran = []
+
+    class Falling(RoundLoop):
+        def round(self, number, state, notes, folder):
+            ran.append(number)
+            entry = RoundRecord(round=number, validation=replace(CLEAN, auc=[0.6, 0.7, 0.7, 0.5][number - 1]))
+            notes.add_round(entry)
+            return replace(state, round=number)
+
+    rounds = loop(kind=Falling, federation__rounds=9, evaluation__select="best", evaluation__stop_after=2)
+    start, notes = Checkpoint(0, weights(2), weights(2), 0.5, "", {}), recorder()
+    reached = rounds.run(start, notes, "folder")
+    assert ran == [1, 2, 3, 4]
+    assert rounds.run(reached, notes, "folder") is reached, "resumed, it does not go on"
+    assert told[0].stage == (
+        "stopped after round 4 of 9: no better validation auc in 2 evaluations (evaluation.stop-after)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,26 @@ class Evaluation(Section):
     space: Literal["native", "prepared"] = Field("native", description="which pixels the attacks perturb")
     bits: Literal[0, 8] = Field(0, description="8: only images that an 8-bit file can hold")
     select: Literal["last", "best"] = Field(
-        "last", description="which round's model is kept: the last, or the best validation AUC"
+        "last",
+        description="which round's model is kept: the last, or the best by select-by on validation images",
+    )
+    select_by: Literal["auc", "balanced-accuracy", "accuracy", "loss", "worst-client"] = Field(
+        "auc", description="validation figure by which the best round is chosen"
+    )
+    stop_after: int = Field(
+        0, ge=0, description="evaluations without a better one after which the study stops; 0: never"
     )
     batch_size: int = Field(128, ge=1, le=MOST_BATCH, description="images evaluated at once")
     examples: int = Field(6, ge=0, le=64, description="test images shown under attack in the report")
+
+    @model_validator(mode="after")
+    def _what_stops_is_measured(self) -> Self:
+        if self.stop_after and self.select == "last":
+            raise ValueError(
+                f'evaluation.stop-after = {self.stop_after} does nothing with evaluation.select = "last": '
+                'take it out, or set select = "best"'
+            )
+        return self
 
     @model_validator(mode="after")
     def _epsilons_differ(self) -> Self:

@@ -23,6 +23,12 @@ class Federation(Section):
         (), description="what is done to updates at clients and server, as in clip(norm=1.0), in order"
     )
     server_optimizer: str = Field("none", description="none, fedavgm, fedadam, fedyogi, or a dotted path")
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share that each round keeps of the moving average of the weights, which is evaluated; 0: none",
+    )
     tolerate: int | float | None = Field(
         None,
         ge=0,

@@ -1,0 +1,55 @@
+"""Which round's model is kept, and when there is no use in further rounds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.config.sections import Evaluation
+from fedrobust.runs.record import EvaluationRecord, MetricsRecord, RoundRecord
+from server.callbacks.worst_client import worst_clients
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The choice of a round by its model's figures on the validation split.
+
+    Attributes:
+        settings: of ``[evaluation]``: ``select``, ``select_by`` and ``stop_after``.
+        mixes: (clients, classes) share of each class among each client's training images, for the worst-off client;
+            None where nobody looked.
+    """
+
+    settings: Evaluation
+    mixes: np.ndarray | None = None
+
+    @property
+    def validates(self) -> bool:
+        """Whether the validation split is measured."""
+        return self.settings.select == "best"
+
+    def score(self, entry: RoundRecord) -> float:
+        """Return what decides whether a round's model is kept: the largest is. Its number, or its validation figure."""
+        if not self.validates:
+            return float(entry.round)
+        figure = None if entry.validation is None else self.figure(entry.validation)
+        return -np.inf if figure is None else figure
+
+    def figure(self, validation: MetricsRecord) -> float | None:
+        """Return the figure that selects, larger for a better model; None where the images do not define it."""
+        by = self.settings.select_by
+        if by == "worst-client":
+            assert self.mixes is not None  # checked before the first round
+            return worst_clients(self.mixes, EvaluationRecord(clean=validation))["clean"].accuracy
+        if by == "loss":
+            return None if validation.loss is None else -validation.loss
+        value: float | None = getattr(validation, by.replace("-", "_"))
+        return value
+
+    def exhausted(self, rounds: Sequence[RoundRecord]) -> str:
+        """Return why the study stops early, "" if it goes on: no better score in `stop_after` evaluations."""
+        wait = self.settings.stop_after
+        scores = [self.score(entry) for entry in rounds if entry.validation is not None]
+        if not wait or len(scores) <= wait or max(scores[-wait:]) > max(scores[:-wait]):
+            return ""
+        return f"no better validation {self.settings.select_by} in {wait} evaluations (evaluation.stop-after)"

@@ -1,0 +1,73 @@
+"""Which round is kept."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fedrobust.config import ConfigError, Experiment
+from fedrobust.evaluation.metrics import measure
+from fedrobust.runs.record import MetricsRecord, RoundRecord
+from server.selection import Selection
+
+FIGURES = replace(
+    MetricsRecord.of(measure([0, 1, 1], [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])),
+    auc=0.75,
+    accuracy=0.625,
+    balanced_accuracy=0.5,
+    loss=2.0,
+    recall=(0.25, 0.75),
+)
+
+
+def selection(mixes=None, **settings) -> Selection:
+    return Selection(
+        Experiment.of(**{f"evaluation__{key}": value for key, value in settings.items()}).evaluation, mixes
+    )
+
+
+@pytest.mark.parametrize(
+    ("select", "by", "validation", "score"),
+    [
+        ("last", "auc", FIGURES, 4.0),
+        ("last", "auc", None, 4.0),
+        ("best", "auc", FIGURES, 0.75),
+        ("best", "auc", replace(FIGURES, auc=0.0), 0.0),
+        ("best", "auc", replace(FIGURES, auc=None), -np.inf),
+        ("best", "auc", None, -np.inf),
+        ("best", "accuracy", FIGURES, 0.625),
+        ("best", "balanced-accuracy", FIGURES, 0.5),
+        ("best", "loss", FIGURES, -2.0),
+        ("best", "worst-client", FIGURES, 0.35),
+    ],
+)
+def test_what_decides_which_round_is_kept(select, by, validation, score):
+    mixes = np.array([[0.5, 0.5], [0.8, 0.2]])
+    found = selection(mixes, select=select, select_by=by).score(RoundRecord(round=4, validation=validation))
+    assert found == pytest.approx(score)
+    assert type(found) is float
+
+
+@pytest.mark.parametrize(
+    ("aucs", "stops"),
+    [
+        ([0.5], False),
+        ([0.5, 0.5], False),
+        ([0.5, 0.5, 0.5], True),
+        ([0.5, 0.4, 0.6], False),
+        ([0.7, 0.4, 0.6], True),
+        ([0.7, None, 0.6], False),
+    ],
+)
+def test_a_study_stops_after_as_many_evaluations_without_a_better_one(aucs, stops):
+    rounds = [
+        RoundRecord(round=number, validation=None if auc is None else replace(FIGURES, auc=auc))
+        for number, auc in enumerate(aucs, 1)
+    ]
+    assert bool(selection(select="best", stop_after=2).exhausted(rounds)) == stops
+    assert not selection(select="best").exhausted(rounds)
+
+
+def test_stopping_early_needs_a_validation_figure():
+    with pytest.raises(ConfigError, match=r"evaluation\.stop-after = 3"):
+        Experiment.of(evaluation__stop_after=3)
