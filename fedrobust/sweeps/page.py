@@ -30,7 +30,7 @@ FIGURES = (
     ("true-positive-rate", "true positive"),
     ("false-positive-rate", "false positive"),
 )
-"""The figures of the table of cells."""
+"""The figures of the table of cells, before those that the studies themselves name."""
 
 
 def write(results: Results) -> Path:
@@ -44,7 +44,7 @@ def write(results: Results) -> Path:
 def render(rows: Sequence[Row], name: str) -> str:
     """Make the page of a sweep's cells, as text."""
     keys = list(dict.fromkeys(key for row in rows for key in row.settings))
-    numbered_ = numbered(rows)
+    numbered_, figures_ = numbered(rows), (*FIGURES, *further(rows))
     return html.page(
         TEMPLATE,
         "fedrobust.sweeps",
@@ -58,15 +58,21 @@ def render(rows: Sequence[Row], name: str) -> str:
         codes=len({row.code for row in rows}),
         facets=facets(rows),
         keys=keys,
-        figures=FIGURES,
+        figures=figures_,
         table=[[*(shown(row.settings.get(key, "")) for key in keys)] for row in rows],
         rows=rows,
         values=[
-            [_percent(row.figures.get(figure) if measured(row, figure) else None) for figure, _ in FIGURES]
+            [_percent(row.figures.get(figure) if measured(row, figure) else None) for figure, _ in figures_]
             for row in rows
         ],
         states=[state(row, numbered_) for row in rows],
     )
+
+
+def further(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Return the metrics that the cells' `evaluation.metrics` name, each with its heading."""
+    named = (name for row in rows for name in row.experiment.get("evaluation", {}).get("metrics", ()))
+    return [(name, name) for name in dict.fromkeys(named)]
 
 
 def tolerance(rows: Sequence[Row]) -> str:

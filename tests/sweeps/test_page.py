@@ -1,5 +1,7 @@
 """The page of a sweep: what failed, is missing or has not been run is never a figure, and never good."""
 
+from dataclasses import replace
+
 from fedrobust.sweeps.heatmaps import facets, heatmaps
 from fedrobust.sweeps.page import render, tolerance
 from fedrobust.sweeps.results import Row
@@ -125,3 +127,12 @@ def test_cells_that_differ_otherwise_are_kept_apart_also_where_they_failed():
     other = dict(rows[1].settings) | {"data.alpha": 0.1}
     rows[1] = Row(**{**rows[1].__dict__, "settings": other})
     assert len(facets(rows)) == 2
+
+
+def test_the_table_of_cells_shows_the_metrics_that_the_studies_name():
+    named = row("none", accuracy=0.8, brier=0.125)
+    named = replace(named, experiment={**named.experiment, "evaluation": {"metrics": ["brier"]}})
+    page = render([named, row("alie", accuracy=0.5)], "s")
+    assert '<th scope="col">brier</th>' in page
+    assert "<td>0.125</td>" in page
+    assert "brier" not in render([row("none", accuracy=0.8, brier=0.125)], "s")
