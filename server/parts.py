@@ -13,6 +13,7 @@ from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.memoize import memoize, part
 from fedrobust.models.classifier import Classifier
+from fedrobust.models.features import Features
 from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import Recalibration
 from fedrobust.poisoning import AttackContext, Goal
@@ -225,7 +226,15 @@ class ServerParts:
             self.classifier,
             self.pool,
             study.metrics,
+            self.features,
         )
+
+    @property
+    def features(self) -> Features | None:
+        """What the head sees of images, by which the model is measured; None where it sees other images than these."""
+        study, training = self.study, self.study.experiment.training
+        cached = training.cache_features and training.layers == "head"
+        return study.features if cached and study.prediction_defence is None else None
 
     @part
     def goal(self) -> Goal | None:

@@ -18,7 +18,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 ROOTS = ("fedrobust", "server", "clients")
 
 FLOORS = (
-    "errors epsilon atomic randomness memoize shares cores streams paths plain reasons bounds lazy",
+    "errors epsilon atomic cache_root randomness memoize shares cores streams paths plain reasons bounds lazy",
     "registry spec runtime apps",
     "data models defences",
     "training aggregation algorithms privacy",

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.atomic import atomic
+from fedrobust.cache_root import cache_root
 from fedrobust.data.dataset import DataError
 
 LARGE = 32 * 2**20
@@ -133,8 +134,6 @@ def _told(path: Path, find_out: Callable[[], str]) -> str:
 def cache_folder(path: Path) -> Path:
     """Return where a file is unpacked: another place for every version of it.
 
-    Below ``$FEDROBUST_CACHE``, else ``$XDG_CACHE_HOME/fedrobust``, else ``~/.cache/fedrobust``.
-
     Raises:
         DataError: there is no such file.
     """
@@ -145,12 +144,7 @@ def cache_folder(path: Path) -> Path:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     version = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}"
-    try:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # a user without a home folder, as in some containers
-        home = Path(tempfile.gettempdir())
-    root = os.environ.get("FEDROBUST_CACHE") or home / "fedrobust"
-    return Path(root).expanduser() / f"{path.stem}-{hashlib.sha256(version.encode()).hexdigest()[:24]}"
+    return cache_root() / f"{path.stem}-{hashlib.sha256(version.encode()).hexdigest()[:24]}"
 
 
 def _is_whole(folder: Path, members: Sequence[zipfile.ZipInfo]) -> bool:

@@ -1,7 +1,7 @@
 """One client's training in one round: a study's settings put into the compiled local update."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from fedrobust.config.sections import Data, Training
-from fedrobust.data.dataset import Split
+from fedrobust.data.dataset import Split, digest
 from fedrobust.data.resampling import augmented, undersampled
+from fedrobust.memoize import memoize
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.training.batches import draw_batches
+from fedrobust.training.head_update import HeadUpdate
 from fedrobust.training.local_update import LocalUpdate, TrainingData
 from fedrobust.training.schedule import balanced_class_weights, class_shares, learning_rates
 
@@ -38,7 +40,7 @@ class LocalTraining:
     rounds: int
     classes: int
     seed: int
-    update: Callable[[Training], LocalUpdate]
+    update: Callable[[Training], LocalUpdate | HeadUpdate]
 
     def __call__(
         self,
@@ -62,7 +64,7 @@ class LocalTraining:
             changed: settings of ``[training]`` that a malicious client changes.
         """
         training = self.training.model_copy(update=dict(changed)).in_round(round)
-        claimed, shard = len(shard), self.resampled(shard, round, client)
+        claimed, shard = len(shard), self.resampled(shard, round, client, training.features_are_cached)
         batches = draw_batches(
             np.arange(len(shard)),
             training.epochs,
@@ -91,9 +93,30 @@ class LocalTraining:
         seconds = time.perf_counter() - started
         return trained, {**metrics, "num-examples": claimed, "seconds": seconds, "round": round}
 
-    def resampled(self, shard: Split, round: int, client: int) -> Split:
-        """Return a client's images of a round: undersampled first, then augmented, as the study says."""
+    def resampled(self, shard: Split, round: int, client: int, views: bool = False) -> Split:
+        """Return a client's images of a round: undersampled first, then augmented, as the study says.
+
+        Args:
+            shard: its images.
+            round: from 1.
+            client: whose draws are used.
+            views: moved copies are the same in every round, so that their features are computed once.
+        """
         draw = generator(self.seed, Purpose.RESAMPLING, round, client)
+        if views and self.data.augment:
+            shard = views_of(shard, self.data.augment, self.seed, client)
+            return undersampled(shard, draw) if self.data.undersample else shard
         if self.data.undersample:
             shard = undersampled(shard, draw)
         return augmented(shard, self.data.augment, draw) if self.data.augment else shard
+
+
+def _viewed(shard: Split, copies: int, seed: int, client: int) -> Hashable:
+    return digest(shard), copies, seed, client
+
+
+@memoize(keep=128, key=_viewed)
+def views_of(shard: Split, copies: int, seed: int, client: int) -> Split:
+    """Return a client's images followed by moved copies of each that are the same in every round."""
+    # Rounds count from 1: no round draws as this.
+    return augmented(shard, copies, generator(seed, Purpose.RESAMPLING, 0, client))

@@ -20,10 +20,13 @@ from fedrobust.config.sections import Data, Model, Training
 from fedrobust.data.dataset import Dataset, Problem
 from fedrobust.data.load import load
 from fedrobust.memoize import memoize
+from fedrobust.runs.environment import code_digest, environment
 
 if TYPE_CHECKING:
     from fedrobust.models.classifier import Classifier
+    from fedrobust.models.features import Features
     from fedrobust.models.layout import Weights
+    from fedrobust.training.head_update import HeadGraph
     from fedrobust.training.local_update import LocalUpdate
 
 
@@ -183,3 +186,43 @@ def compiled(
         proximal=proximal_of(algorithm_of(training, base)),
         augmentations=augmentations_of(training, base),
     ).compiled()
+
+
+def _backbone(classifier: Any, of: tuple[Model, Problem], dataset: Dataset | None) -> Hashable:
+    return _network(*of), classifier.layout.digest, None if dataset is None else dataset.digest
+
+
+@memoize(keep=4, key=_backbone)
+def features(classifier: "Classifier", of: tuple[Model, Problem], dataset: Dataset | None) -> "Features":
+    """Return the features of images under a frozen backbone, shared by clients, rounds, seeds and cells of a sweep.
+
+    Args:
+        classifier: all but whose head is frozen.
+        of: the settings and the problem that it was built from.
+        dataset: whose training images are known from the beginning; None at a hospital, which has its own.
+    """
+    # TensorFlow.
+    from fedrobust.models.features import Features
+
+    settings = {"scaling": of[0].scaling, "code": code_digest(), **environment(0)}
+    return Features(classifier, None if dataset is None else dataset.train.images, settings)
+
+
+def _head(training: Training, classifier: Any, base: str) -> Hashable:
+    shapes = tuple(entry.shape for entry in classifier.layout.entries)
+    return shapes, training.loss, training.optimizer, training.algorithm, training.proximal, base
+
+
+@memoize(key=_head)
+def head_graph(training: Training, classifier: "Classifier", base: str) -> "HeadGraph":
+    """Return the compiled update of the head alone, for the loss, the optimiser and the algorithm of `training`."""
+    # TensorFlow.
+    from fedrobust.training.head_update import HeadGraph
+
+    return HeadGraph(
+        int(classifier.layout.entries[0].shape[0]),
+        classifier.classes,
+        loss_of(training, base),
+        optimizer_of(training, base),
+        proximal_of(algorithm_of(training, base)),
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fedrobust.aggregation import AggregationPipeline, ServerOptimizer
 from fedrobust.algorithms import Algorithm
-from fedrobust.config import ConfigError, Experiment
+from fedrobust.config import ConfigError, Experiment, Training
 from fedrobust.config.resolve import (
     algorithm_of,
     attack_of,
@@ -33,12 +33,15 @@ from fedrobust.poisoning import Attack, AttackContext, Schedule
 from fedrobust.privacy import Postprocessor
 from fedrobust.randomness import Purpose, generator, sequence
 from fedrobust.shares import sample_size
-from fedrobust.study.shared import built, compiled, loaded, network
+from fedrobust.study.shared import built, compiled, features, head_graph, loaded, network
 
 if TYPE_CHECKING:
     from fedrobust.models.classifier import Classifier
+    from fedrobust.models.features import Features
     from fedrobust.models.layout import Weights
     from fedrobust.study.local_training import LocalTraining
+    from fedrobust.training.head_update import HeadUpdate
+    from fedrobust.training.local_update import LocalUpdate
     from fedrobust.training.recipes import Recipe
 
 
@@ -220,10 +223,29 @@ class Study:
             rounds=experiment.federation.rounds,
             classes=self.problem.classes,
             seed=self.seed,
-            update=lambda training: compiled(
-                training, self.classifier, (experiment.model, self.problem), experiment.base
-            ),
+            update=self.update_of,
         )
+
+    def update_of(self, training: Training) -> "LocalUpdate | HeadUpdate":
+        """Return the compiled local update of settings that may be a malicious client's own."""
+        experiment = self.experiment
+        if not training.features_are_cached:
+            of = experiment.model, self.problem
+            return compiled(training, self.classifier, of, experiment.base)
+        # TensorFlow.
+        from fedrobust.training.head_update import HeadUpdate
+
+        graph = head_graph(training, self.classifier, experiment.base)
+        return HeadUpdate(self.classifier, self.features, graph)
+
+    @part
+    def features(self) -> "Features":
+        """What the head sees of images, where all else is frozen: those of the training split are known.
+
+        A hospital, which never asks for the study's data set, has its own images alone.
+        """
+        dataset = self.dataset if "dataset" in vars(self) else None
+        return features(self.classifier, (self.experiment.model, self.problem), dataset)
 
     @property
     def sampled(self) -> int:

@@ -29,6 +29,7 @@ ADDED = (
     "poisoning.on-failure",
     "training.algorithm",
     "training.augmentations",
+    "training.cache-features",
     "training.layers",
     "training.loss",
     "training.warmup",

@@ -16,6 +16,7 @@ from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
 from fedrobust.evasion import BoundModel, CompiledModel, Threat, attack
 from fedrobust.memoize import memoize, part
 from fedrobust.models.classifier import Classifier
+from fedrobust.models.features import Features, head_logits
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Goal
 from fedrobust.runs.record import AttackSuccessRecord
@@ -45,6 +46,7 @@ class Evaluator:
         victim: its compiled functions.
         pool: runs batches side by side.
         further: scores that the study asks for beside the usual ones, by name.
+        features: what the classifier's head sees of images; None where the backbone is trained.
     """
 
     settings: Evaluation
@@ -55,6 +57,7 @@ class Evaluator:
     victim: CompiledModel
     pool: ThreadPoolExecutor
     further: Mapping[str, Metric] = field(default_factory=dict)
+    features: Features | None = None
     _last: "list[Answers]" = field(default_factory=list, repr=False)
 
     @classmethod
@@ -67,15 +70,16 @@ class Evaluator:
         classifier: Classifier,
         pool: ThreadPoolExecutor,
         further: Mapping[str, Metric] = NONE_FURTHER,
+        features: Features | None = None,
     ) -> "Evaluator":
         """Return an evaluator of `classifier`."""
         victim = compiled_model_of(classifier, settings.space)
-        return cls(settings, threat, seed, dataset, classifier, victim, pool, further)
+        return cls(settings, threat, seed, dataset, classifier, victim, pool, further, features)
 
     def of_model(self, classifier: Classifier, space: str = "") -> "Evaluator":
         """Return an evaluator of another classifier, as this one but for the `space` of its pixels, if given."""
         victim = compiled_model_of(classifier, space or self.settings.space)
-        return replace(self, classifier=classifier, victim=victim, _last=[])
+        return replace(self, classifier=classifier, victim=victim, features=None, _last=[])
 
     def target(self, weights: Weights) -> BoundModel:
         """Return the model of `weights` as attacks see it."""
@@ -121,6 +125,8 @@ class Evaluator:
 
     def clean_logits(self, weights: Weights, images: np.ndarray) -> np.ndarray:
         """Return logits (n, classes) of stored uint8 `images`."""
+        if self.features is not None:
+            return head_logits(self.features.whole(images), self.classifier, weights.trainable)
         return clean_logits(self.victim, weights, images, self.settings.batch_size, self.map)
 
     def answers(self, weights: Weights) -> "Answers":
@@ -139,9 +145,12 @@ class Evaluator:
         On a batch of validation images its logits must be finite, and so must the gradients that the study's attacks
         follow: weights of 1e20 may pass the one and not the other.
         """
+        attacked = bool(self.settings.attacks) and not self.victim.obstacle
+        if self.features is not None and not attacked:
+            finite = np.isfinite(self.answers(weights).validation).all()
+            return "" if finite else "the new model answers with numbers that are not finite"
         images = self.victim.images(self.dataset.validation.images[: self.settings.batch_size])
         target = BoundModel.of(self.victim, weights)
-        attacked = bool(self.settings.attacks) and not self.victim.obstacle
         labels = self.dataset.validation.labels[: len(images)].astype(np.int32)
         seen = target.gradient(images, labels, "stable-cross-entropy") if attacked else None
         if not np.isfinite(target.logits(images) if seen is None else seen.logits).all():

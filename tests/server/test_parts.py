@@ -260,6 +260,7 @@ def test_the_evaluator_is_that_of_the_global_model(monkeypatch):
             CLASSIFIER,
             "pool",
             study.metrics,
+            None,
         )
     ]
 

@@ -36,7 +36,8 @@ def asked():
 
 def training_of(experiment, asked) -> LocalTraining:
     def update_of(training):
-        def update(weights, data, batches, learning_rates, seed, class_weights):
+        def update(weights, data, batches, learning_rates, seed, class_weights, prior):
+            assert prior.sum() == pytest.approx(1)
             asked.append((training, weights, data, batches, learning_rates, seed, class_weights))
             return LEARNT, {"loss": 0.5}
 
@@ -108,7 +109,9 @@ def test_each_kind_of_resampling_is_asked_for_by_itself(asked, shard, undersampl
 
 
 def update_of(experiment, problem) -> LocalUpdate:
-    return Study(experiment, problem).local_training.update(experiment.training)
+    update = Study(experiment, problem).local_training.update(experiment.training)
+    assert isinstance(update, LocalUpdate)
+    return update
 
 
 @pytest.mark.parametrize("space", ["native", "prepared"])

@@ -56,6 +56,12 @@ class Training(Section):
         description="layers that are trained and sent, the others are frozen: all, head, last-N (layers), blocks:K",
     )
 
+    cache_features: bool = Field(
+        True,
+        description="with layers = head and plain training, compute what the head sees of an image once; moved copies "
+        "(data.augment) are then drawn once",
+    )
+
     @field_validator("layers")
     @classmethod
     def _known_layers(cls, value: str) -> str:
@@ -67,6 +73,12 @@ class Training(Section):
         """The attack that the recipe trains on, by the recipe's name; none for plain training."""
         name = Spec.parse(self.recipe).name
         return () if name == "plain" else (name,)
+
+    @property
+    def features_are_cached(self) -> bool:
+        """Whether the head is trained on features: no step changes an image, so they are the same in every step."""
+        plain = self.recipe == "plain" and not self.augmentations
+        return self.cache_features and self.layers == "head" and plain
 
     @model_validator(mode="after")
     def _there_is_a_recipe_to_begin(self) -> Self:

@@ -1,0 +1,247 @@
+"""The local update of the head alone, on features that were computed once: many clients in one call of a graph."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from fedrobust.models.classifier import Classifier
+from fedrobust.models.features import Features
+from fedrobust.models.layout import Weights
+from fedrobust.training.batches import Batches
+from fedrobust.training.local_update import TrainingData
+from fedrobust.training.losses import Loss
+from fedrobust.training.optimizers import Optimizer, Step
+
+CLIENTS = 16
+"""Clients in one call of the graph, always: fewer are filled up, so that no client's bits depend on the others."""
+
+NARROWEST = 4
+"""Images in the narrowest batch; wider ones are powers of two."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadJob:
+    """One client's update.
+
+    Attributes:
+        start: the weights of the head.
+        batches: (steps, batch) rows of the features, and how many of each count.
+        learning_rates: (steps,).
+        class_weights: (classes,) factors of the losses by label.
+        prior: (classes,) shares of the classes among the client's images.
+    """
+
+    start: Weights
+    batches: Batches
+    learning_rates: np.ndarray
+    class_weights: np.ndarray
+    prior: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """How wide its batches are computed: a power of two that its own largest one fits into."""
+        largest = int(self.batches.sizes.max())
+        return int(min(max(NARROWEST, 1 << (largest - 1).bit_length()), self.batches.rows.shape[1]))
+
+
+class HeadGraph:
+    """The compiled update of a dense layer from features to logits, for `CLIENTS` clients side by side.
+
+    Every array has the clients as its first axis. A client whose steps are over keeps its weights; an image that only
+    fills a batch has no loss. Loss and optimiser work number by number along that axis, as the project's own do; for
+    others the graph takes one client.
+
+    Args:
+        features: d, how many an image has.
+        classes: k.
+        loss: of a batch.
+        optimizer: the step.
+        proximal: mu of FedProx.
+    """
+
+    def __init__(self, features: int, classes: int, loss: Loss, optimizer: Optimizer, proximal: float = 0.0):
+        self.features, self.classes = features, classes
+        self.loss, self.optimizer, self.proximal = loss, optimizer, proximal
+        own = all(type(each).__module__.startswith("fedrobust.") for each in (loss, optimizer))
+        self.clients = CLIENTS if own else 1
+        c, k, f32, i32 = self.clients, classes, tf.float32, tf.int32
+        self.function = tf.function(
+            self._run,
+            input_signature=[
+                tf.TensorSpec([None, features], f32),
+                tf.TensorSpec([None], i32),
+                tf.TensorSpec([c, (features + 1) * k], f32),
+                tf.TensorSpec([c, k], f32),
+                tf.TensorSpec([c, k], f32),
+                tf.TensorSpec([c, None, None], i32),
+                tf.TensorSpec([c, None], i32),
+                tf.TensorSpec([c, None], f32),
+            ],
+            autograph=False,
+        )
+
+    def _run(
+        self,
+        features: tf.Tensor,
+        targets: tf.Tensor,
+        start: tf.Tensor,
+        class_weights: tf.Tensor,
+        prior: tf.Tensor,
+        rows: tf.Tensor,
+        sizes: tf.Tensor,
+        learning_rates: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        clients, split = self.clients, [self.features * self.classes, self.classes]
+        begin = tf.split(start, split, axis=1)
+        # As in the update of the whole network, decay spares the bias.
+        decayed = [tf.ones([1, 1]), tf.zeros([1, 1])]
+
+        def body(
+            step: tf.Tensor,
+            weights: list[tf.Tensor],
+            slots: list[tf.Tensor],
+            loss: tf.Tensor,
+            hits: tf.Tensor,
+        ) -> tuple[Any, ...]:
+            row, size = rows[:, step], sizes[:, step]
+            if clients == 1:
+                row = row[:, : size[0]]  # what fills a batch is nothing to a loss that looks at all of it
+            counts = tf.range(tf.shape(row)[1])[None] < size[:, None]
+            images = tf.where(counts[..., None], tf.gather(features, row), 0.0)
+            labels = tf.gather(targets, row)
+            shares = tf.cast(counts, tf.float32) * tf.gather(class_weights, labels, batch_dims=1)
+            n = tf.cast(tf.maximum(size, 1), tf.float32)
+            with tf.GradientTape() as tape:
+                tape.watch(weights)
+                kernel = tf.reshape(weights[0], [clients, self.features, self.classes])
+                logits = tf.matmul(images, kernel) + weights[1][:, None]
+                losses = tf.where(counts, self._losses(logits, labels, prior), 0.0)
+                means = tf.reduce_sum(losses * shares, axis=1) / n
+                total = tf.reduce_sum(means)
+            gradients = tape.gradient(total, weights)
+            if self.proximal:
+                pulls = zip(gradients, weights, begin, strict=True)
+                gradients = [gradient + self.proximal * (here - there) for gradient, here, there in pulls]
+            at = Step(step + 1, learning_rates[:, step, None], decayed)
+            stepped, slots = self.optimizer.step(at, weights, gradients, slots)
+            active = (size > 0)[:, None]
+            weights = [tf.where(active, new, old) for new, old in zip(stepped, weights, strict=True)]
+            right = counts & (tf.argmax(logits, -1, tf.int32) == labels)
+            seen = tf.cast(size, tf.float32)
+            hits += tf.reduce_sum(tf.cast(right, tf.float32), axis=1)
+            return step + 1, weights, slots, loss + seen * means, hits
+
+        nothing = tf.zeros([clients])
+        _, weights, _, loss, hits = tf.while_loop(
+            lambda step, *_: step < tf.shape(rows)[1],
+            body,
+            (tf.constant(0), begin, self.optimizer.start(begin), nothing, nothing),
+            parallel_iterations=1,
+        )
+        return tf.concat(weights, axis=1), loss, hits
+
+    def _losses(self, logits: tf.Tensor, labels: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
+        """Return the losses (clients, width)."""
+        shape = tf.shape(labels)
+        shares = prior[0]
+        if self.clients > 1:
+            shares = tf.reshape(
+                tf.broadcast_to(prior[:, None], [*tf.unstack(shape), self.classes]), [-1, self.classes]
+            )
+        losses = self.loss(tf.reshape(logits, [-1, self.classes]), tf.reshape(labels, [-1]), shares)
+        return tf.reshape(losses, shape)
+
+
+class HeadUpdate:
+    """The local update of a classifier all but whose head is frozen. It is called as `LocalUpdate` is.
+
+    Args:
+        classifier: all but whose head is frozen.
+        features: of its backbone.
+        graph: compiled, for as many features and classes.
+    """
+
+    def __init__(self, classifier: Classifier, features: Features, graph: HeadGraph):
+        self.classifier, self.features, self.graph = classifier, features, graph
+
+    def __call__(
+        self,
+        weights: Weights,
+        data: TrainingData,
+        batches: Batches,
+        learning_rates: Any,
+        seed: Any,
+        class_weights: Any = None,
+        prior: Any = None,
+    ) -> tuple[Weights, Mapping[str, Any]]:
+        """Return the weights after training on `batches`, and metrics; see `LocalUpdate`. Nothing is drawn."""
+        k = self.classifier.classes
+        job = HeadJob(
+            weights,
+            batches,
+            np.asarray(learning_rates, np.float32),
+            np.ones(k) if class_weights is None else class_weights,
+            np.full(k, 1 / k) if prior is None else prior,
+        )
+        features = tf.constant(self.features.of(data.images.numpy()))
+        return self.together(features, data.targets, [job])[0]
+
+    def together(
+        self, features: tf.Tensor, targets: tf.Tensor, jobs: Sequence[HeadJob]
+    ) -> list[tuple[Weights, Mapping[str, Any]]]:
+        """Return what each of `jobs` comes to, the same whatever others there are.
+
+        Args:
+            features: (n, d) float32, into which the rows of batches point.
+            targets: (n,) int32.
+            jobs: of clients.
+        """
+        found: dict[int, tuple[Weights, Mapping[str, Any]]] = {}
+        # Clients of as many steps side by side: nobody waits long for another.
+        order = sorted(
+            range(len(jobs)), key=lambda place: (jobs[place].width, len(jobs[place].batches.sizes))
+        )
+        for width in {job.width for job in jobs}:
+            places = [place for place in order if jobs[place].width == width]
+            for first in range(0, len(places), self.graph.clients):
+                some = places[first : first + self.graph.clients]
+                found.update(zip(some, self._group(features, targets, [jobs[i] for i in some]), strict=True))
+        return [found[place] for place in range(len(jobs))]
+
+    def _group(
+        self, features: tf.Tensor, targets: tf.Tensor, jobs: Sequence[HeadJob]
+    ) -> list[tuple[Weights, Mapping[str, Any]]]:
+        clients, width, k = self.graph.clients, jobs[0].width, self.classifier.classes
+        steps = max(len(job.batches.sizes) for job in jobs)
+        start = np.zeros((clients, self.classifier.layout.parameters), np.float32)
+        class_weights, prior = np.zeros((clients, k), np.float32), np.full((clients, k), 1 / k, np.float32)
+        rows, sizes = np.zeros((clients, steps, width), np.int32), np.zeros((clients, steps), np.int32)
+        rates = np.zeros((clients, steps), np.float32)
+        for place, job in enumerate(jobs):
+            own = len(job.batches.sizes)
+            start[place] = job.start.trainable
+            class_weights[place], prior[place] = job.class_weights, job.prior
+            rows[place, :own], sizes[place, :own] = job.batches.rows[:, :width], job.batches.sizes
+            rates[place, :own] = job.learning_rates
+        trained, loss, hits = (
+            each.numpy()
+            for each in self.graph.function(
+                features, targets, start, class_weights, prior, rows, sizes, rates
+            )
+        )
+        seen = sizes.sum(1)
+        return [
+            (
+                Weights(trained[place], job.start.statistics),
+                {
+                    "examples": int(seen[place]),
+                    "steps": len(job.batches.sizes),
+                    "loss": float(loss[place]) / int(seen[place]),
+                    "accuracy": float(hits[place]) / int(seen[place]),
+                },
+            )
+            for place, job in enumerate(jobs)
+        ]
