@@ -12,19 +12,19 @@ class Data(Section):
 
     name: str = Field("phantom", description="a MedMNIST 2-D set, phantom, or the path of an .npz file")
     size: Literal[28, 64, 128, 224] = Field(28, description="side of MedMNIST and phantom images in pixels")
-    root: str = Field("", description="folder to look in first; then $FEDROBUST_DATA, then ~/.medmnist")
+    root: str = Field("", description="first folder that is searched; then $FEDROBUST_DATA, then ~/.medmnist")
     partition: str = Field(
         "iid",
         description="how the training split is divided, as in dirichlet(alpha=0.3, min_size=10), or a dotted path",
     )
     undersample: bool = Field(
-        False, description="leave images of frequent classes out, until a client has as many of each"
+        False, description="undersample each client's classes to the size of its rarest one"
     )
     augment: int = Field(
         0,
         ge=0,
         le=100,
-        description="turned, shifted, sheared, zoomed and flipped copies added of every image",
+        description="augmented copies added per image: rotated, shifted, sheared, zoomed, flipped",
     )
     classes: int = Field(2, ge=2, le=8, description="phantom: number of classes")
     channels: Literal[1, 3] = Field(1, description="phantom: grey or colour")

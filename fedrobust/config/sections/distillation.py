@@ -6,17 +6,23 @@ from fedrobust.config.sections.section import LARGEST, MOST_BATCH, Section
 
 
 class Distillation(Section):
-    """The student that learns from the global model on the server."""
+    """Knowledge distillation of the global model into a student, on the server."""
 
     enabled: bool = Field(True, description="train a student")
     student: str = Field("edge-cnn", description="the student's architecture")
-    image_size: int = Field(0, ge=0, le=1024, description="side the student sees; 0 keeps the native size")
-    temperature: float = Field(4.0, ge=0.01, le=1000, description="softens both distributions")
+    image_size: int = Field(
+        0, ge=0, le=1024, description="side of the student's input in pixels; 0: the native size"
+    )
+    temperature: float = Field(
+        4.0, ge=0.01, le=1000, description="softmax temperature of teacher and student"
+    )
     public: str = Field(
-        "", description="own .npz or set whose training images are used; empty: validation split"
+        "", description="transfer set: own .npz or set, its training images; empty: the validation split"
     )
     epochs: int = Field(
-        0, ge=0, le=100_000, description="passes over the transfer images; 0 chooses by their number"
+        0, ge=0, le=100_000, description="passes over the transfer set; 0: chosen by its size"
     )
-    batch_size: int = Field(32, ge=1, le=MOST_BATCH, description="largest batch")
-    learning_rate: float = Field(0.002, gt=0, le=LARGEST, description="of Adam, falling to 0 along a cosine")
+    batch_size: int = Field(32, ge=1, le=MOST_BATCH, description="largest batch size")
+    learning_rate: float = Field(
+        0.002, gt=0, le=LARGEST, description="Adam's first learning rate; cosine decay to 0"
+    )

@@ -18,14 +18,14 @@ class Engine(Section):
         0,
         ge=0,
         le=MOST_WORKERS,
-        description="clients trained at a time; 0: one a core of the machine or cluster",
+        description="clients trained in parallel; 0: one per core of the machine or cluster",
     )
     address: str = Field(
         "", description="ray: a running cluster (auto, ray://host:port); empty starts one here"
     )
     gpus_per_worker: float = Field(0.0, ge=0, description="ray: share of a GPU that each worker gets")
     client_timeout: float = Field(
-        0.0, ge=0, description="seconds after which a client is left out of a round; 0: no limit"
+        0.0, ge=0, description="seconds until a client is dropped from a round; 0: no limit"
     )
 
     @model_validator(mode="after")

@@ -17,25 +17,28 @@ class Evaluation(Section):
 
     every: int = Field(1, ge=1, description="rounds between evaluations; the last round is always evaluated")
     attacks: tuple[str, ...] = Field(
-        ("fgsm",), description="attacks on the global model, as in pgd(steps=20), or a dotted path"
+        ("fgsm",), description="evasion attacks on the global model, as in pgd(steps=20), or a dotted path"
     )
     attack_every: int = Field(
         0,
         ge=0,
-        description="rounds between attacks; 0: in every evaluation; the last round is always attacked",
+        description="rounds between attacks; 0: at every evaluation; the last round is always attacked",
     )
     epsilons: tuple[Epsilon, ...] = Field(
-        PAPER_EPSILONS + GREY_LEVEL_EPSILONS, description="strengths of the attacks"
+        PAPER_EPSILONS + GREY_LEVEL_EPSILONS, description="epsilons of the attacks"
     )
     metrics: tuple[str, ...] = Field(
-        (), description="further scores in record, report and sweeps: brier, mcc, or dotted paths"
+        (), description="further metrics in record, report and sweeps, as in brier, or dotted paths"
     )
-    norm: Literal["linf", "l2"] = Field("linf", description="distance that epsilon bounds")
-    space: Literal["native", "prepared"] = Field("native", description="which pixels the attacks perturb")
-    bits: Literal[0, 8] = Field(0, description="8: only images that an 8-bit file can hold")
+    norm: Literal["linf", "l2"] = Field("linf", description="norm that epsilon bounds")
+    space: Literal["native", "prepared"] = Field(
+        "native",
+        description="pixels that are perturbed: stored ones (native) or the network's input (prepared)",
+    )
+    bits: Literal[0, 8] = Field(0, description="8: adversarial images have 8-bit grey levels; 0: any value")
     select: Literal["last", "best"] = Field(
         "last",
-        description="which round's model is kept: the last, or the best by select-by on validation images",
+        description="model that is kept: of the last round, or the best by select-by on validation images",
     )
     select_by: Literal["auc", "balanced-accuracy", "accuracy", "loss", "worst-client"] = Field(
         "auc", description="validation figure by which the best round is chosen"
@@ -43,8 +46,8 @@ class Evaluation(Section):
     stop_after: int = Field(
         0, ge=0, description="evaluations without a better one after which the study stops; 0: never"
     )
-    batch_size: int = Field(128, ge=1, le=MOST_BATCH, description="images evaluated at once")
-    examples: int = Field(6, ge=0, le=64, description="test images shown under attack in the report")
+    batch_size: int = Field(128, ge=1, le=MOST_BATCH, description="images per forward pass")
+    examples: int = Field(6, ge=0, le=64, description="adversarial test images shown in the report")
 
     @model_validator(mode="after")
     def _what_stops_is_measured(self) -> Self:

@@ -12,5 +12,5 @@ class Export(Section):
 
     enabled: bool = Field(True, description="write LiteRT files of the student")
     formats: tuple[Literal["float32", "dynamic", "int8"], ...] = Field(
-        ("float32", "int8"), description="number formats"
+        ("float32", "int8"), description="number formats: float32, dynamic-range or int8 quantisation"
     )

@@ -1,4 +1,4 @@
-"""`[federation]`: who takes part, and how updates become one."""
+"""`[federation]`: clients, their participation, and the aggregation of their updates."""
 
 from typing import Literal, Self
 
@@ -8,7 +8,7 @@ from fedrobust.config.sections.section import MOST_CLIENTS, MOST_ROUNDS, Section
 
 
 class Federation(Section):
-    """Who takes part, and how updates become one."""
+    """Clients, their participation, and the aggregation of their updates."""
 
     clients: int = Field(10, ge=1, le=MOST_CLIENTS, description="number of simulated hospitals")
     rounds: int = Field(5, ge=1, le=MOST_ROUNDS, description="federated rounds")
@@ -17,12 +17,14 @@ class Federation(Section):
         "mean", description="aggregation rule, as in median, krum(f=2), flower:FedMedian, or a dotted path"
     )
     pre_aggregators: tuple[str, ...] = Field(
-        (), description="what updates go through before the rule, in order"
+        (), description="pre-aggregators applied to the updates before the rule, in order"
     )
     postprocessors: tuple[str, ...] = Field(
-        (), description="what is done to updates at clients and server, as in clip(norm=1.0), in order"
+        (), description="postprocessors of updates at clients and server, as in clip(norm=1.0), in order"
     )
-    server_optimizer: str = Field("none", description="none, fedavgm, fedadam, fedyogi, or a dotted path")
+    server_optimizer: str = Field(
+        "none", description="server optimiser: none, fedavgm, fedadam, fedyogi, or a dotted path"
+    )
     average: float = Field(
         0.0,
         ge=0,
@@ -32,21 +34,25 @@ class Federation(Section):
     tolerate: int | float | None = Field(
         None,
         ge=0,
-        description="malicious clients of a round (or their share) that rules reckon with; all if not given",
+        description="malicious clients in a round (number or share) that rules tolerate; default: the true number",
     )
     tolerate_quantile: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="share of the rounds with no more attackers than reckoned with; their mean if not given",
+        description="share of the rounds whose attackers rules tolerate; default: the mean number of a round",
     )
     claims: Literal["checked", "trusted"] = Field(
-        "checked", description="checked: no client may claim more images than it introduced itself with"
+        "checked",
+        description="checked: a client may not claim more images than it reported before the first round",
     )
     min_replies: float = Field(
-        0.5, ge=0, le=1, description="share of the sampled clients below which a round fails"
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the sampled clients whose replies must be valid, else the round fails",
     )
-    patience: int = Field(3, ge=1, description="rounds that fail one after another before the study stops")
+    patience: int = Field(3, ge=1, description="failed rounds in a row that stop the study")
 
     @model_validator(mode="after")
     def _one_says_how_many(self) -> Self:

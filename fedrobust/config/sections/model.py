@@ -20,14 +20,16 @@ class Model(Section):
     )
     scaling: Literal["backbone", "unit"] = Field(
         "backbone",
-        description="what the network sees: backbone, as its pretrained weights or own layers expect; unit, [0, 1]",
+        description="pixel range of the network: backbone, what its weights or own layers expect; unit, [0, 1]",
     )
     defence: str = Field(
         "none",
         description="prediction-time defence of the model and its student, as in bit-depth(bits=4), or a dotted path",
     )
-    batchnorm_momentum: float = Field(0.9, ge=0, lt=1, description="share of the old statistics a step keeps")
+    batchnorm_momentum: float = Field(
+        0.9, ge=0, lt=1, description="share of the old moving statistics that a step keeps"
+    )
     batchnorm_policy: Literal["average", "recalibrate"] = Field(
         "average",
-        description="statistics of a new global model: the clients' mean, or measured on validation images",
+        description="BatchNorm statistics: average of the clients', or recalibrated on validation images",
     )

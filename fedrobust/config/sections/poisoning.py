@@ -1,4 +1,4 @@
-"""`[poisoning]`: who attacks the learning."""
+"""`[poisoning]`: malicious clients and their attack."""
 
 from typing import Literal, Self
 
@@ -8,7 +8,7 @@ from fedrobust.config.sections.section import Section
 
 
 class Poisoning(Section):
-    """Who attacks the learning, and how."""
+    """Malicious clients, their attack, and the rounds in which they attack."""
 
     attack: str = Field(
         "none", description="poisoning attack, or several as in pixel-backdoor + scaling(factor=5)"
@@ -18,9 +18,9 @@ class Poisoning(Section):
     )
     first_round: int = Field(1, ge=1, description="round in which the attack begins")
     last_round: int = Field(0, ge=0, description="round in which it ends; 0: never")
-    every: int = Field(1, ge=1, description="rounds between two attacks")
+    every: int = Field(1, ge=1, description="attack every so many rounds")
     on_failure: Literal["stop", "mark"] = Field(
-        "stop", description="an attacker that fails by a fault stops the study, or its rounds are marked"
+        "stop", description="if an attack raises an error: stop the study, or mark its rounds as invalid"
     )
 
     @model_validator(mode="after")

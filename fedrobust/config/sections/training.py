@@ -13,10 +13,10 @@ class Training(Section):
     """What a client does with its images in a round."""
 
     epochs: int = Field(1, ge=1, le=100_000, description="passes over the shard in a round")
-    batch_size: int = Field(32, ge=1, le=MOST_BATCH, description="largest batch")
+    batch_size: int = Field(32, ge=1, le=MOST_BATCH, description="largest batch size")
     optimizer: str = Field(
         "adam",
-        description="local optimiser, fresh in every round, as in sgd(momentum=0.9, nesterov=True), or a dotted path",
+        description="local optimiser, reset in every round, as in sgd(momentum=0.9, nesterov=True), or a dotted path",
     )
     learning_rate: float = Field(0.001, gt=0, le=LARGEST, description="at the first step of the study")
     schedule: Literal["constant", "cosine", "linear"] = Field(
@@ -34,7 +34,7 @@ class Training(Section):
         description="random changes of every batch, in order, as in flip, affine(rotation=15), mixup, or dotted paths",
     )
     class_weights: Literal["none", "balanced"] = Field(
-        "none", description="balanced: n / (classes * n_class)"
+        "none", description="balanced: class weights n / (classes * n_class)"
     )
     algorithm: str = Field(
         "fedavg", description="federated algorithm: fedavg, fedprox(mu=0.01), or a dotted path"
@@ -47,9 +47,9 @@ class Training(Section):
     )
     recipe: str = Field(
         "plain",
-        description="what a step does with a batch, as in pgd(epsilon='8/255', steps=7), or a dotted path",
+        description="training recipe of a step, as in pgd(epsilon='8/255', steps=7), or a dotted path",
     )
-    space: Literal["native", "prepared"] = Field("native", description="which pixels a recipe perturbs")
+    space: Literal["native", "prepared"] = Field("native", description="pixels that a recipe perturbs")
     recipe_from: int = Field(1, ge=1, description="round in which the recipe begins; plain training before")
     layers: str = Field(
         "all",
