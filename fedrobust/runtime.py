@@ -6,14 +6,21 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import ModuleType
 
+from fedrobust.deferred import deferred, execute_within, keras_left_out
 from fedrobust.streams import error_stream_held, open_standard_streams
 
 SOUGHT_BY_KERAS = ("sklearn", "pandas", "scipy")
 """Packages that Keras imports if it finds them, to take their objects. They make up two fifths of the time it takes to
 import TensorFlow, and fedrobust hands Keras none of their objects."""
+
+API = "tensorflow._api.v2"
+"""The package whose modules are the names of ``tensorflow``."""
+
+EXECUTED = ("distribute",)
+"""Modules of the API that cannot wait: code below `tensorflow.distribute` takes that name once it is imported."""
 
 _own_process = False
 
@@ -70,8 +77,11 @@ def _import_tensorflow() -> ModuleType:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        # Its C++ side writes to descriptor 2 before its logging is set up, and no setting stops it.
-        with error_stream_held(lambda written: ""), _without(SOUGHT_BY_KERAS if _own_process else ()):
+        with _quiet(), ExitStack() as left_out:
+            if _own_process:
+                execute_within("keras", lambda: _without(SOUGHT_BY_KERAS))
+                left_out.enter_context(keras_left_out())
+                left_out.enter_context(deferred(API, EXECUTED, within=_quiet))
             tensorflow = importlib.import_module("tensorflow")
             # Finding the devices has its own say on the error stream.
             tensorflow.config.list_physical_devices()
@@ -81,6 +91,11 @@ def _import_tensorflow() -> ModuleType:
     # A million objects that live as long as the process: the collector need not look at them again.
     gc.freeze()
     return tensorflow
+
+
+def _quiet() -> AbstractContextManager[None]:
+    """Return a block that hides what TensorFlow's C++ side writes to descriptor 2 before its logging is set up."""
+    return error_stream_held(lambda written: "")
 
 
 @contextmanager

@@ -1,9 +1,8 @@
 """How many attackers a study's defence reckons with, and how often there are more."""
 
-from scipy.stats import hypergeom
-
 from fedrobust.aggregation import AggregationPipeline
 from fedrobust.config.sections import Federation
+from fedrobust.lazy import stats
 from fedrobust.runs.record import ToleranceRecord
 from fedrobust.shares import sample_size
 from fedrobust.spec import Spec
@@ -55,4 +54,4 @@ def probability_of_more(tolerated: int, population: int, malicious: int, sampled
         >>> probability_of_more(2, population=4, malicious=2, sampled=2)
         0.0
     """
-    return float(hypergeom.sf(tolerated, population, malicious, sampled))
+    return float(stats.hypergeom.sf(tolerated, population, malicious, sampled))

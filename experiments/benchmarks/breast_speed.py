@@ -32,6 +32,7 @@ def arms(rounds: int, folder: Path) -> dict[str, list[str]]:
         "federation.clients": 10,
         "federation.rounds": rounds,
         "evaluation.every": rounds,
+        "audit.enabled": "false",
         "distillation.enabled": "false",
         "export.enabled": "false",
     }

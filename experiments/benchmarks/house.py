@@ -19,7 +19,7 @@ ROOTS = ("fedrobust", "server", "clients")
 
 FLOORS = (
     "errors epsilon atomic cache_root randomness memoize shares cores streams paths plain reasons bounds lazy",
-    "registry spec runtime apps",
+    "deferred registry spec runtime apps",
     "data models defences",
     "training aggregation algorithms privacy",
     "evasion poisoning flower",

@@ -1,6 +1,6 @@
 """McNemar's exact test of two attacks, or two models, on the same images."""
 
-from scipy.stats import binomtest
+from fedrobust.lazy import stats
 
 SURE = 0.05
 """Error probability of a paired test."""
@@ -15,4 +15,8 @@ def mcnemar(more: int, less: int) -> float:
         >>> mcnemar(5, 0)
         0.03125
     """
-    return 1.0 if more + less == 0 else float(binomtest(more, more + less, 0.5, alternative="greater").pvalue)
+    return (
+        1.0
+        if more + less == 0
+        else float(stats.binomtest(more, more + less, 0.5, alternative="greater").pvalue)
+    )

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from fedrobust.audit.finding import share
 from fedrobust.audit.mcnemar import mcnemar
 from fedrobust.errors import ConfigError
 from fedrobust.evaluation.intervals import wilson
 from fedrobust.evasion.models.protocol import Labels, Logits
+from fedrobust.lazy import optimize
 from fedrobust.models.input_format import UNIT, InputFormat
 
 SAMPLE = 256
@@ -110,7 +110,7 @@ def readings(
         if order is None:
             counts = np.zeros((logits.shape[1],) * 2)
             np.add.at(counts, (said[half & (said >= 0)], labels[half & (said >= 0)]), 1)
-            best = tuple(int(label) for label in linear_sum_assignment(counts, maximize=True)[1])
+            best = tuple(int(label) for label in optimize.linear_sum_assignment(counts, maximize=True)[1])
             if best != told:
                 yield Reading(format, best, _right(said, best, labels), ~half)
 

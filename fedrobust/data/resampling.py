@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
-from scipy import ndimage
 
 from fedrobust.data.dataset import Split
+from fedrobust.lazy import ndimage
 
 TURN = 15.0
 """Largest rotation in degrees, each way."""

@@ -23,19 +23,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
         scale = self.gamma.value if self.scale else tf.ones([channels])
         shift = self.beta.value if self.center else tf.zeros([channels])
         if not (training and self.trainable):
-            outputs, *_ = tf.compat.v1.nn.fused_batch_norm(
-                inputs,
-                scale,
-                shift,
-                mean=self.moving_mean.value,
-                variance=self.moving_variance.value,
-                epsilon=self.epsilon,
-                is_training=False,
-            )
-            return outputs
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs, scale, shift, epsilon=self.epsilon, is_training=True
-        )[:3]
+            return normalized(
+                inputs, scale, shift, self.moving_mean.value, self.moving_variance.value, self.epsilon, False
+            )[0]
+        outputs, mean, variance = normalized(
+            inputs, scale, shift, tf.constant([]), tf.constant([]), self.epsilon, True
+        )
         # The kernel reports the unbiased variance; Keras 3 records the biased one.
         n = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), variance.dtype)
         self._record(self.moving_mean, mean)
@@ -44,3 +37,39 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
 
     def _record(self, moving: keras.Variable, measured: tf.Tensor) -> None:
         moving.assign(moving.value * self.momentum + measured * (1.0 - self.momentum))
+
+
+def normalized(
+    inputs: tf.Tensor,
+    scale: tf.Tensor,
+    shift: tf.Tensor,
+    mean: tf.Tensor,
+    variance: tf.Tensor,
+    epsilon: float,
+    is_training: bool,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return (outputs, mean, unbiased variance) of TensorFlow's fused kernel.
+
+    It is `tf.compat.v1.nn.fused_batch_norm` without the import of the whole API of TensorFlow 1.
+
+    Args:
+        inputs: (n, height, width, channels).
+        scale: (channels,).
+        shift: (channels,).
+        mean: (channels,), or empty in training, where it is measured.
+        variance: likewise.
+        epsilon: is added to the variance.
+        is_training: normalises by what is measured.
+    """
+    outputs, measured_mean, measured_variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=inputs,
+        scale=scale,
+        offset=shift,
+        mean=mean,
+        variance=variance,
+        epsilon=epsilon,
+        exponential_avg_factor=1.0,
+        data_format="NHWC",
+        is_training=is_training,
+    )
+    return outputs, measured_mean, measured_variance

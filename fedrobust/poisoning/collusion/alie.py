@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Positive, Real
@@ -29,7 +29,7 @@ def largest_z(clients: int, malicious: int) -> float:
     supporters = clients // 2 + 1 - malicious
     honest = max(1, clients - malicious)
     share = np.clip((honest - supporters) / honest, 1e-6, 1 - 1e-6)
-    return float(norm.ppf(share))
+    return float(ndtri(share))
 
 
 @POISONING.register("alie")

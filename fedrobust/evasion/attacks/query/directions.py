@@ -4,9 +4,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import idctn
 
 from fedrobust.evasion.rng import Keys, signs
+from fedrobust.lazy import fft
 
 Basis = Literal["pixels", "dct"]
 
@@ -38,7 +38,7 @@ def random_directions(
     *many, height, width, channels = shape
     rows, columns = (max(1, round(frequencies * side)) for side in (height, width))
     coefficients = signs(keys, counter, (*many, rows, columns, channels))
-    waves = idctn(coefficients, s=(height, width), axes=(-3, -2), norm="ortho")
+    waves = fft.idctn(coefficients, s=(height, width), axes=(-3, -2), norm="ortho")
     return np.float32(np.sqrt(height * width / (rows * columns))) * waves
 
 
