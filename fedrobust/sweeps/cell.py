@@ -19,6 +19,7 @@ NOT_CONTENT = ("name", "engine", "output")
 ADDED = (
     "audit.control-input",
     "audit.control-labels",
+    "distillation.mixup",
     "evaluation.metrics",
     "evaluation.select-by",
     "evaluation.stop-after",
@@ -35,6 +36,10 @@ ADDED = (
     "training.warmup",
 )
 """Settings that are younger than results which are kept: at their defaults they are no part of a cell's name."""
+
+BEFORE = {"distillation.copies": 0}
+"""The same of settings whose default is not what was done before: at this value, or where their table is switched
+off, they are no part of a cell's name."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,11 @@ def content_hash(experiment: Experiment) -> str:
     """Return what identifies a study's result: settings but name, engine, output and data root; and the data."""
     values = {key: value for key, value in old_form(experiment.to_dict()).items() if key not in NOT_CONTENT}
     values["data"] = {key: value for key, value in values["data"].items() if key != "root"}
-    for key in ADDED:
+    for key, value in {**{key: default(Experiment, key) for key in ADDED}, **BEFORE}.items():
         table, _, name = key.partition(".")
-        if values[table].get(name) == default(Experiment, key):
-            del values[table][name]
+        unused = key in BEFORE and not values[table].get("enabled", True)
+        if unused or values[table].get(name) == value:
+            values[table].pop(name, None)
     values["data-digest"] = Study.of(experiment).dataset.digest
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -11,14 +11,16 @@ from fedrobust.data.dataset import Dataset
 from fedrobust.defences import PredictionDefence
 from fedrobust.edge.export import ExportError, check_exportable
 from fedrobust.errors import ConfigError
+from fedrobust.memoize import part
 from fedrobust.models.classifier import Classifier, build_classifier
 from fedrobust.models.layout import Weights
 from fedrobust.runs.record import DistillationRecord
-from fedrobust.training.distillation import distil, teach_labels
+from fedrobust.training.distillation import TARGET_STEPS, distil, teach_labels
+from fedrobust.training.transfer import moved_copies
 from server.stages.evaluation import Evaluator
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DistillationPlan:
     """How a student will be taught, put together before anything is trained.
 
@@ -38,6 +40,25 @@ class DistillationPlan:
     source: str
     seed: int
 
+    @property
+    def copies(self) -> int:
+        """How many moved copies of each image teach: no more than as many as the student's steps can show it."""
+        if self.settings.epochs:
+            return self.settings.copies
+        return min(
+            self.settings.copies, max(TARGET_STEPS * self.settings.batch_size // len(self.images) - 1, 0)
+        )
+
+    @part
+    def moved(self) -> np.ndarray:
+        """The moved copies, uint8 (copies * n, height, width, channels)."""
+        return moved_copies(self.images, self.copies, self.seed, self.settings.mixup)
+
+    @property
+    def shown(self) -> np.ndarray:
+        """All images that the student sees: the transfer images, then their copies."""
+        return np.concatenate([self.images, self.moved]) if self.copies else self.images
+
     def distilled(self, teacher: Evaluator, weights: Weights) -> "Student":
         """Return the student, taught what the global model with `weights` answers."""
         started = time.perf_counter()
@@ -47,9 +68,11 @@ class DistillationPlan:
             if self.images is teacher.dataset.validation.images
             else teacher.clean_logits(weights, self.images)
         )
+        if self.copies:
+            logits = np.concatenate([logits, teacher.clean_logits(weights, self.moved)])
         distilled = distil(
             self.student,
-            self.images,
+            self.shown,
             logits,
             settings.temperature,
             settings.epochs,
@@ -59,6 +82,7 @@ class DistillationPlan:
         )
         record = DistillationRecord(
             images=len(self.images),
+            copies=self.copies,
             source=self.source,
             epochs=distilled.epochs,
             steps=distilled.metrics["steps"],
@@ -75,8 +99,8 @@ class DistillationPlan:
         settings = self.settings
         return teach_labels(
             self.student,
-            self.images,
-            self.labels,
+            self.shown,
+            np.tile(self.labels, 1 + self.copies),
             settings.epochs,
             settings.batch_size,
             settings.learning_rate,

@@ -19,8 +19,20 @@ class Distillation(Section):
     public: str = Field(
         "", description="transfer set: own .npz or set, its training images; empty: the validation split"
     )
+    copies: int = Field(
+        9,
+        ge=0,
+        le=100,
+        description="moved copies of each transfer image, on which the teacher is asked, too; fewer for many images",
+    )
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="alpha of Beta(alpha, alpha) that blends copies in pairs; 0 blends none",
+    )
     epochs: int = Field(
-        0, ge=0, le=100_000, description="passes over the transfer set; 0: chosen by its size"
+        0, ge=0, le=100_000, description="passes over images and copies; 0: chosen by its size"
     )
     batch_size: int = Field(32, ge=1, le=MOST_BATCH, description="largest batch size")
     learning_rate: float = Field(

@@ -139,6 +139,11 @@ def _distillation(run: Run) -> str:
     parts = [f"{facts.images:,} images"] if facts.images is not None else []
     parts += [f"the {facts.source}"] if facts.source else []
     text = f"The student learnt from {' of '.join(parts)}" if parts else "The student was distilled"
+    text += (
+        f" and {facts.copies:,} moved {'copy' if facts.copies == 1 else 'copies'} of each"
+        if facts.copies
+        else ""
+    )
     settings = [f"{facts.epochs:,} epochs"] if facts.epochs is not None else []
     settings += [f"temperature {facts.temperature:g}"] if facts.temperature is not None else []
     settings += [wording.duration(facts.seconds)] if facts.seconds is not None else []

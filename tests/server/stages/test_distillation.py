@@ -15,11 +15,13 @@ from server.stages import distillation as distiller
 from server.stages.distillation import DistillationPlan, plan_distillation, transfer_images
 
 TAUGHT = Weights(np.ones(2, np.float32), np.zeros(1, np.float32))
+TAUGHT_WELL = Distilled(TAUGHT, 7, {"steps": 14, "loss": 0.5})
 SETTINGS = {
     "distillation__temperature": 3.0,
     "distillation__epochs": 7,
     "distillation__batch_size": 16,
     "distillation__learning_rate": 0.25,
+    "distillation__copies": 0,
 }
 
 
@@ -62,6 +64,7 @@ def test_a_student_learns_what_the_global_model_answers(monkeypatch):
     assert (found.classifier, found.weights) == ("student", TAUGHT)
     assert to_json(found.record) == {
         "images": 4,
+        "copies": 0,
         "source": "somewhere",
         "epochs": 7,
         "steps": 14,
@@ -69,6 +72,49 @@ def test_a_student_learns_what_the_global_model_answers(monkeypatch):
         "loss": 0.5,
         "seconds": 2.5,
     }
+
+
+def test_a_teacher_is_asked_on_moved_copies_too(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        distiller,
+        "distil",
+        lambda *given: asked.append(given) or TAUGHT_WELL,
+    )
+    monkeypatch.setattr(
+        distiller,
+        "teach_labels",
+        lambda *given: asked.append(given) or TAUGHT_WELL,
+    )
+    teacher = SimpleNamespace(
+        clean_logits=lambda weights, images: np.repeat(images.reshape(len(images), -1)[:, :1], 2, 1),
+        dataset=dataset(),
+    )
+    images = np.tile(np.arange(1, 5, dtype=np.uint8)[:, None, None, None] * 50, (1, 8, 8, 1))
+    own = DistillationPlan(settings(distillation__copies=2), "student", images, LABELS, "somewhere", seed=5)
+    monkeypatch.setattr(distiller, "DistillationRecord", lambda **facts: facts)
+    found = own.distilled(teacher, "weights")
+    own.twin()
+    (_, shown, logits, *_), (_, same, labels, *_) = asked
+    assert shown.shape == (12, 8, 8, 1)
+    assert same is not shown
+    np.testing.assert_array_equal(same, shown)
+    np.testing.assert_array_equal(shown[:4], images)
+    (
+        np.testing.assert_array_equal(logits[:, 0], np.tile([50, 100, 150, 200], 3)),
+        "a flat image stays as it is",
+    )
+    np.testing.assert_array_equal(labels, np.tile(LABELS, 3))
+    assert (found.record["images"], found.record["copies"]) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "copies"), [(4, 0, 9), (4000, 0, 7), (40000, 0, 0), (40000, 1, 9)]
+)
+def test_there_are_no_more_copies_than_the_steps_can_show(images, epochs, copies):
+    asked = settings(distillation__copies=9, distillation__epochs=epochs, distillation__batch_size=32)
+    many = np.zeros((images, 1, 1, 1), np.uint8)
+    assert DistillationPlan(asked, "student", many, None, "somewhere", seed=5).copies == copies
 
 
 def test_its_twin_learns_the_labels_of_the_same_images_in_the_same_way(monkeypatch):
@@ -80,7 +126,13 @@ def test_its_twin_learns_the_labels_of_the_same_images_in_the_same_way(monkeypat
 
     monkeypatch.setattr(distiller, "teach_labels", teach_labels)
     assert plan().twin() is TAUGHT
-    assert asked == [("student", IMAGES, LABELS, 7, 16, 0.25, 5)]
+    ((student, images, labels, *rest),) = asked
+    assert (student, images is IMAGES, labels.tolist(), rest) == (
+        "student",
+        True,
+        [0, 1, 0, 1],
+        [7, 16, 0.25, 5],
+    )
     assert plan(labels=None).twin() is None
     assert len(asked) == 1
 
