@@ -228,7 +228,12 @@ class Pipeline:
         if auditor is not None and self.experiment.audit.student:
             emit(StageStarted("auditing the student"))
             card = auditor.audited_student(
-                taught, student.weights, plan.twin(), evaluator.target(weights), self.record, folder
+                taught,
+                student.weights,
+                plan.label_trained_control(),
+                evaluator.target(weights),
+                self.record,
+                folder,
             )
             folder.write_json("card-student.json", card.content)
             self.recorder.note(student=replace(record, audit=card.record))

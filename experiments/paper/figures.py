@@ -85,7 +85,7 @@ def course(counts: Sequence[int], epsilons: Sequence[str], n: int) -> str:
 
 def control(audit: Mapping[str, Any] | None) -> str:
     """Return whether an audited model stands more than its control did; a dash where it had none."""
-    if audit is None or audit["control"].startswith("No undefended twin"):
+    if audit is None or audit["control"].startswith(("No undefended control", "No undefended twin")):
         return NONE
     return "no" if "control" in audit["failed"] else "yes"
 

@@ -43,7 +43,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrobust.aggregation import AggregationContext, AggregationPipeline, InfeasibleError, Updates, defence
-from fedrobust.aggregation.contract import Tolerant
+from fedrobust.aggregation.contract import ByzantineTolerant
 from fedrobust.aggregation.rules.centred_clipping import CentredClipping
 
 RULES = [
@@ -146,8 +146,8 @@ def attackers(asked: AggregationPipeline, n: int) -> int | None:
     most = n
     for stage, seen in asked._seen(n):
         most = min(most, (seen - 1) // 2)
-        if isinstance(stage, Tolerant):
-            if stage.f > stage.most(seen):
+        if isinstance(stage, ByzantineTolerant):
+            if stage.f > stage.max_f(seen):
                 return None
             most = min(most, stage.f)
     return most
@@ -231,14 +231,14 @@ def bounds(case: Case, r: np.ndarray, start: np.ndarray, round: int):
         stages.append(seen)
     x, bad = written(seen), spoiled(seen, case)
     rule = case.defence.rule
-    f = rule.f if isinstance(rule, Tolerant) else int(bad.sum())
+    f = rule.f if isinstance(rule, ByzantineTolerant) else int(bad.sum())
     yield from of_rule(case, r, x, np.flatnonzero(~bad)[: len(x) - f], f, start)
     k = kappa(case.rule, len(x), f)
     last = case.defence.before[-1:]
     name = type(last[0]).__name__ if last else ""
     if k is None or name not in ("NearestNeighbourMixing", "AdaptiveRobustClipping"):
         return
-    assert isinstance(last[0], Tolerant)
+    assert isinstance(last[0], ByzantineTolerant)
     x, bad = written(stages[-2]), spoiled(stages[-2], case)
     n, most = len(x), max(f, last[0].f)
     s = x[np.flatnonzero(~bad)[: n - most]]

@@ -132,11 +132,11 @@ Rule: TypeAlias = StreamingRule | MatrixRule
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tolerant:
-    """A rule or pre-aggregator that is told how many malicious clients it has to reckon with.
+class ByzantineTolerant:
+    """A rule or pre-aggregator that tolerates a given number f of Byzantine clients.
 
     Attributes:
-        f: that number, in a round.
+        f: malicious clients in a round that are tolerated.
     """
 
     f: Whole = 0
@@ -144,14 +144,14 @@ class Tolerant:
     NEEDS: ClassVar[str] = "n > 2f"
 
     @classmethod
-    def fewest(cls, f: int) -> int:
+    def min_clients(cls, f: int) -> int:
         """Return how many clients it takes to tolerate `f` malicious ones."""
         return 2 * f + 1
 
     @classmethod
-    def most(cls, n: int) -> int:
+    def max_f(cls, n: int) -> int:
         """Return how many malicious clients are tolerated among `n`; -1 if `n` is too small for any."""
-        return max((f for f in range(n) if cls.fewest(f) <= n), default=-1)
+        return max((f for f in range(n) if cls.min_clients(f) <= n), default=-1)
 
     def require(self, n: int) -> None:
         """Refuse to work on `n` updates if they are too few.
@@ -159,9 +159,9 @@ class Tolerant:
         Raises:
             InfeasibleError: they are.
         """
-        if self.f < 0 or self.fewest(self.f) > n:
-            name = type(self).__name__
+        if self.f < 0 or self.min_clients(self.f) > n:
+            name, least = type(self).__name__, self.min_clients(max(0, self.f))
             raise InfeasibleError(
-                f"{name} with f = {self.f} of {n} clients: {self.NEEDS} means at least {self.fewest(max(0, self.f))} "
-                f"clients; with {n} it tolerates {max(0, self.most(n))}"
+                f"{name} with f = {self.f} of {n} clients: {self.NEEDS} means at least {least} "
+                f"clients; with {n} it tolerates {max(0, self.max_f(n))}"
             )

@@ -13,10 +13,10 @@ from fedrobust.aggregation.contract import (
     RULES,
     Aggregation,
     AggregationContext,
+    ByzantineTolerant,
     InfeasibleError,
     MatrixRule,
     PreAggregator,
-    Tolerant,
     selects,
 )
 from fedrobust.aggregation.pre_aggregators.bucketing import Bucketing
@@ -94,7 +94,7 @@ class AggregationPipeline:
         """
         self.check_order()
         for stage, seen in self._seen(n):
-            if isinstance(stage, Tolerant):
+            if isinstance(stage, ByzantineTolerant):
                 stage.require(seen)
             if hasattr(stage, "fits"):
                 stage.fits(seen)
@@ -116,9 +116,9 @@ class AggregationPipeline:
         """Return this defence for a round in which only `n` updates are left: it tolerates what it then can."""
 
         def capped(stage: Any, seen: int) -> Any:
-            if not isinstance(stage, Tolerant) or stage.f <= stage.most(seen):
+            if not isinstance(stage, ByzantineTolerant) or stage.f <= stage.max_f(seen):
                 return stage
-            return dataclasses.replace(stage, f=max(0, stage.most(seen)))
+            return dataclasses.replace(stage, f=max(0, stage.max_f(seen)))
 
         *before, rule = (capped(stage, seen) for stage, seen in self._seen(n))
         return AggregationPipeline(rule, tuple(before))
@@ -126,7 +126,7 @@ class AggregationPipeline:
     @property
     def tolerated(self) -> int | None:
         """How many malicious clients the stages are told to reckon with, the fewest; None where nobody asks."""
-        numbers = [stage.f for stage in (*self.before, self.rule) if isinstance(stage, Tolerant)]
+        numbers = [stage.f for stage in (*self.before, self.rule) if isinstance(stage, ByzantineTolerant)]
         return min(numbers, default=None)
 
     @property
@@ -143,7 +143,11 @@ class AggregationPipeline:
 
 def _caught(stage: Any, count: int) -> Any:
     """Return `stage` after `count` attackers have given themselves away."""
-    return dataclasses.replace(stage, f=max(0, stage.f - count)) if isinstance(stage, Tolerant) else stage
+    return (
+        dataclasses.replace(stage, f=max(0, stage.f - count))
+        if isinstance(stage, ByzantineTolerant)
+        else stage
+    )
 
 
 def finite_rows(matrix: np.ndarray) -> np.ndarray:

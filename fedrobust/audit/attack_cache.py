@@ -44,10 +44,10 @@ Report = Callable[[str, Progress], None]
 
 
 class AttackCache:
-    """Runs attacks on a subject and remembers what they did.
+    """Runs attacks on an audited model and stores their results.
 
     Args:
-        subject: the model and its images.
+        audited: the model and its images.
         plan: the audit's settings.
         folder: where finished attacks are kept; nowhere if None.
         map: runs chunks of images side by side.
@@ -56,17 +56,17 @@ class AttackCache:
 
     def __init__(
         self,
-        subject: ModelUnderAudit,
+        audited: ModelUnderAudit,
         plan: Plan,
         folder: Path | None = None,
         map: Map = map,
         report: Report = lambda name, progress: None,
     ):
-        self.subject, self.plan = subject, plan
+        self.audited, self.plan = audited, plan
         self._folder, self._map, self._report = folder, map, report
         self._results: dict[str, Result] = {}
         # Whatever an attack depends on: code that changed, or other images, must not find its result.
-        self._mark = [code_digest(), subject.digest, _images_digest(subject), plan.seed]
+        self._mark = [code_digest(), audited.digest, _images_digest(audited), plan.seed]
         if folder is not None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -76,70 +76,70 @@ class AttackCache:
     @cached_property
     def hidden_layers(self) -> list[ReadOut]:
         """Read-outs of hidden layers whose gradients lead elsewhere than the model's; see `hidden_read_outs`."""
-        if not isinstance(self.subject.target, BoundModel) or self.target is not self.subject.target:
+        if not isinstance(self.audited.target, BoundModel) or self.target is not self.audited.target:
             return []
         if not self.differentiable:
             return []
-        return hidden_read_outs(self.subject.target, self.subject.images[self.sampled])
+        return hidden_read_outs(self.audited.target, self.audited.images[self.sampled])
 
     @cached_property
     def clean(self) -> Logits:
         """Logits of the clean images; a wrong answer where the model gives no number."""
-        return decided(self.said, self.subject.labels)
+        return decided(self.said, self.audited.labels)
 
     @cached_property
     def said(self) -> Logits:
         """Logits of the clean images as they come."""
-        return self.target.logits(self.subject.images)
+        return self.target.logits(self.audited.images)
 
     @cached_property
     def varying(self) -> dict[str, int]:
         """How many of `sampled` get different answers in five passes, on the grey levels of files and between them."""
-        images = self.subject.images[self.sampled]
+        images = self.audited.images[self.sampled]
         keys = keys_of(self.plan.seed, self.sampled)
         bound = self.plan.value
         moved = images + np.float32(bound) * (2 * uniform(keys, 1, images.shape[1:]) - 1).astype(np.float32)
         between = self.plan.threat.project(moved, images, bound)
         return {
-            "clean": _varying(self.subject.target, images),
-            "moved": _varying(self.subject.target, between),
+            "clean": _varying(self.audited.target, images),
+            "moved": _varying(self.audited.target, between),
         }
 
     @cached_property
     def sampled(self) -> NDArray[np.int64]:
         """Places of the images that suffice to see a property of the model itself, from first to last."""
-        return spread(np.arange(len(self.subject)), SAMPLE)
+        return spread(np.arange(len(self.audited)), SAMPLE)
 
     @cached_property
     def target(self) -> TargetModel:
         """The model as attacks meet it: of one that answers at random, the mean of several answers."""
         if any(self.varying.values()):
-            return Averaged(self.subject.target, self.plan.draws)
-        return self.subject.target
+            return Averaged(self.audited.target, self.plan.draws)
+        return self.audited.target
 
     @cached_property
     def substituted(self) -> tuple[TargetModel, tuple[str, ...]] | None:
         """The model with substitute gradients, and which operations' were replaced; None where there is none such."""
-        if not isinstance(self.subject.target, BoundModel):
+        if not isinstance(self.audited.target, BoundModel):
             return None
-        kinds = self.subject.target.victim.replaceable
+        kinds = self.audited.target.compiled.replaceable
         if not kinds:
             return None
-        other = self.subject.target.substituted()
-        if other.victim.obstacle:  # an operation without a gradient that there is no substitute for
+        other = self.audited.target.substituted()
+        if other.compiled.obstacle:  # an operation without a gradient that there is no substitute for
             return None
-        return (Averaged(other, self.plan.draws) if self.target is not self.subject.target else other), kinds
+        return (Averaged(other, self.plan.draws) if self.target is not self.audited.target else other), kinds
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
         """Which clean images are classified right."""
-        return self.clean.argmax(axis=1) == self.subject.labels
+        return self.clean.argmax(axis=1) == self.audited.labels
 
     @cached_property
     def differentiable(self) -> bool:
         """Whether the model shows gradients at all."""
         try:
-            self.target.gradient(self.subject.images[:1], self.subject.labels[:1], "margin")
+            self.target.gradient(self.audited.images[:1], self.audited.labels[:1], "margin")
         except NotDifferentiableError:
             return False
         return True
@@ -160,14 +160,14 @@ class AttackCache:
         Args:
             spec: the attack.
             epsilons: the plan's if None.
-            target: another model than the subject's.
+            target: a model to attack instead of the audited one.
             of: what to call that model.
             rows: (n,) images to attack; all if None.
             nested: see `attack`.
             threat: another than the plan's.
         """
         wanted = tuple(sorted(epsilons or (self.plan.value,)))
-        chosen = np.arange(len(self.subject)) if rows is None else np.flatnonzero(rows)
+        chosen = np.arange(len(self.audited)) if rows is None else np.flatnonzero(rows)
         name = f"{of}: {spec}" if of else str(spec)
         key = json.dumps([name, wanted, nested, str(threat or self.plan.threat), _digest(chosen)])
         if key not in self._results:
@@ -190,7 +190,7 @@ class AttackCache:
         nested: bool,
         threat: Threat | None,
     ) -> Result:
-        subject, model = self.subject, target or self.target
+        audited, model = self.audited, target or self.target
         if not len(rows):
             none = np.zeros((len(epsilons), 0, model.classes), np.float32)
             return Result(name, epsilons, rows, none[:, :, 0] > 0, none, 0.0, 0.0, 0.0)
@@ -203,8 +203,8 @@ class AttackCache:
             def run(part: NDArray[np.int64] = part) -> Attacked:
                 return attack(
                     model,
-                    subject.images[part],
-                    subject.labels[part],
+                    audited.images[part],
+                    audited.labels[part],
                     spec,
                     threat or self.plan.threat,
                     epsilons,
@@ -268,9 +268,9 @@ def _varying(target: TargetModel, images: Images) -> int:
     return int((~((np.abs(passes - passes[0]).max(axis=(0, 2)) / scale) <= 1e-3)).sum())
 
 
-def _images_digest(subject: ModelUnderAudit) -> str:
-    sha = hashlib.sha256(np.ascontiguousarray(subject.images).tobytes())
-    sha.update(np.ascontiguousarray(subject.labels, "<i4").tobytes())
+def _images_digest(audited: ModelUnderAudit) -> str:
+    sha = hashlib.sha256(np.ascontiguousarray(audited.images).tobytes())
+    sha.update(np.ascontiguousarray(audited.labels, "<i4").tobytes())
     return sha.hexdigest()
 
 

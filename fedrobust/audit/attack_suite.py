@@ -77,7 +77,7 @@ class AttackSuite:
     @cached_property
     def unbounded(self) -> Result:
         """PGD where every pixel may become grey."""
-        return self.cache.run(self.plain, [self.cache.plan.large(self.cache.subject.target.shape)])
+        return self.cache.run(self.plain, [self.cache.plan.large(self.cache.audited.target.shape)])
 
     @cached_property
     def gradient_attacks(self) -> list[Result]:
@@ -170,8 +170,8 @@ class AttackSuite:
     @cached_property
     def transferred(self) -> list[Result]:
         """Adversaries of other models, tried on the images that stand after everything that follows a slope."""
-        subject = self.cache.subject
-        others = [one for one in (subject.control, subject.teacher) if one is not None]
+        audited = self.cache.audited
+        others = [one for one in (audited.control, audited.teacher) if one is not None]
         found = [
             self.cache.run(Transfer(surrogate=target), of=f"transfer from {name}", rows=self.after_slopes)
             for name, target in others
@@ -188,7 +188,7 @@ class AttackSuite:
     @cached_property
     def broken_by(self) -> NDArray[np.str_]:
         """What broke each image first, (n,): an attack, "clean" if it is wrong as it is, "standing" if nothing did."""
-        n = len(self.cache.subject)
+        n = len(self.cache.audited)
         by = np.where(self.cache.right, NOBODY, "clean").astype("<U120")
         for result in self.attacks:
             new = result.broken(self.epsilon, n) & (by == NOBODY)
@@ -212,8 +212,8 @@ class AttackSuite:
             rows = result.rows
             for place in range(result.epsilons.index(self.epsilon) + 1):
                 answers, broken = result.logits[place], result.success[place]
-                gap = margins(answers, self.cache.subject.labels[rows])
-                old = margins(logits[rows], self.cache.subject.labels[rows])
+                gap = margins(answers, self.cache.audited.labels[rows])
+                old = margins(logits[rows], self.cache.audited.labels[rows])
                 better = undecided[rows] & (broken | (gap > old))
                 logits[rows[better]] = answers[better]
                 undecided[rows[broken]] = False
@@ -224,7 +224,7 @@ class AttackSuite:
         if not most or rows.sum() <= most:
             return rows
         worst = self._worst([*self.gradient_attacks, *self.other_slopes, *found])
-        gap = np.where(rows, margins(worst, self.cache.subject.labels), -np.inf)
+        gap = np.where(rows, margins(worst, self.cache.audited.labels), -np.inf)
         chosen = np.zeros(len(rows), bool)
         chosen[np.argsort(-gap, kind="stable")[:most]] = True
         return chosen
@@ -244,4 +244,4 @@ class AttackSuite:
 
 def broken_images(suite: AttackSuite, result: Result) -> NDArray[np.bool_]:
     """Return which of all images one of a suite's attacks broke at the verdict's epsilon, (n,)."""
-    return result.broken(suite.epsilon, len(suite.cache.subject))
+    return result.broken(suite.epsilon, len(suite.cache.audited))

@@ -117,7 +117,7 @@ def audit(
         raise ConfigError(
             'norm = "l0": an audit is made in linf or l2; run attacks on few pixels with `fedrobust attack`'
         )
-    _check_companions(cache.subject)
+    _check_companions(cache.audited)
     suite, findings = AttackSuite(cache), []
     for check in CHECKS:
         finding = check(suite)
@@ -126,11 +126,11 @@ def audit(
     return made(suite, findings, environment)
 
 
-def _check_companions(subject: ModelUnderAudit) -> None:
+def _check_companions(audited: ModelUnderAudit) -> None:
     """Refuse models to compare with that see other images, know other classes, or have no gradient."""
-    target = subject.target
+    target = audited.target
     for what in ("control", "teacher", "edge"):
-        companion = getattr(subject, what)
+        companion = getattr(audited, what)
         if companion is None:
             continue
         name, other = companion
@@ -142,7 +142,7 @@ def _check_companions(subject: ModelUnderAudit) -> None:
         if what == "edge":
             continue
         try:
-            other.gradient(subject.images[:1], subject.labels[:1], "margin")
+            other.gradient(audited.images[:1], audited.labels[:1], "margin")
         except NotDifferentiableError as error:
             raise ConfigError(
                 f"{what} = {name!r}: it has no gradient ({error}); give a model that has one, or leave it out"
@@ -154,12 +154,12 @@ def made(
 ) -> Card:
     """Return the card of a suite whose checks are done."""
     cache = suite.cache
-    subject, plan, n = cache.subject, cache.plan, len(cache.subject)
+    audited, plan, n = cache.audited, cache.plan, len(cache.audited)
     numbers = tally(suite)
     verdict = Verdict.of(findings, numbers)
     record = CardRecord(
-        model=AuditedModelRecord(name=subject.name, digest=subject.digest, output=subject.output),
-        data=data_record(subject.data, n),
+        model=AuditedModelRecord(name=audited.name, digest=audited.digest, output=audited.output),
+        data=data_record(audited.data, n),
         threat=threat_record(plan.threat, plan.epsilon, plan.value),
         settings=AuditSettingsRecord(
             effort=plan.effort, seed=plan.seed, steps=plan.steps, queries=plan.queries
@@ -170,12 +170,12 @@ def made(
             gradients=numbers.gradients,
             seconds=sum(result.seconds for result in cache.results),
         ),
-        notes=(*subject.notes, *_answers_of(cache)),
+        notes=(*audited.notes, *_answers_of(cache)),
         checks=tuple(finding.record() for finding in findings),
-        clean=clinical_record(subject.labels, cache.clean, subject.disease),
-        attacked=clinical_record(subject.labels, suite.worst_logits, subject.disease),
-        standing=share_record(numbers.standing, n, subject.majority_rate),
-        classes=tuple(_class(suite, int(label)) for label in np.unique(subject.labels)),
+        clean=clinical_record(audited.labels, cache.clean, audited.disease),
+        attacked=clinical_record(audited.labels, suite.worst_logits, audited.disease),
+        standing=share_record(numbers.standing, n, audited.majority_rate),
+        classes=tuple(_class(suite, int(label)) for label in np.unique(audited.labels)),
         robust=_curves(suite),
         broken_by={str(name): int(count) for name, count in _counts(suite.broken_by)},
         attacks=tuple(
@@ -221,12 +221,12 @@ def threat_record(threat: Threat, epsilon: float | str | None, value: float | No
 
 
 def _class(suite: AttackSuite, label: int) -> AuditedClassRecord:
-    cache, subject = suite.cache, suite.cache.subject
-    its = subject.labels == label
+    cache, audited = suite.cache, suite.cache.audited
+    its = audited.labels == label
     return AuditedClassRecord(
         label=label,
-        name=_label_name(subject.data, label),
-        disease=label in subject.disease,
+        name=_label_name(audited.data, label),
+        disease=label in audited.disease,
         n=int(its.sum()),
         right=int((cache.right & its).sum()),
         standing=int((suite.standing & its).sum()),
@@ -236,7 +236,7 @@ def _class(suite: AttackSuite, label: int) -> AuditedClassRecord:
 def _answers_of(cache: AttackCache) -> list[str]:
     """Return what attacks saw in the place of the model's own answers and gradients."""
     notes = []
-    if cache.target is not cache.subject.target:
+    if cache.target is not cache.audited.target:
         notes.append(
             f"the model answers at random: attacks see the mean of {cache.plan.draws} answers and gradients (EOT)"
         )
@@ -251,7 +251,7 @@ def tally(suite: AttackSuite) -> Tally:
     cache = suite.cache
     breakers = [name for name, _ in _counts(suite.broken_by) if name not in ("clean", NOBODY)]
     return Tally(
-        n=len(cache.subject),
+        n=len(cache.audited),
         right=int(cache.right.sum()),
         standing=int(suite.standing.sum()),
         queries=round(sum(result.queries * len(result.rows) for result in suite.attacks)),
@@ -275,7 +275,7 @@ def _curves(suite: AttackSuite) -> dict[str, dict[str, MetricsRecord]]:
     cache = suite.cache
     if not cache.differentiable:
         return {}
-    n = len(cache.subject)
+    n = len(cache.audited)
     return {
         name: {
             str(epsilon): share_record(int((~success).sum()), n)

@@ -68,7 +68,7 @@ def audit_file(
     space = plan.threat.space
     stored, labels, described = chosen_split(dataset, split, images)
     opened, digest, notes = opened_with_digest(model, dataset, space, split, told, gradient, name)
-    subject = ModelUnderAudit(
+    audited = ModelUnderAudit(
         name=opened.name,
         target=opened.target,
         images=opened.images(stored),
@@ -85,4 +85,4 @@ def audit_file(
         notes=notes,
     )
     kept = folder if is_known(model, name) else None
-    return audit(AttackCache(subject, plan, kept, map, report), note, environment)
+    return audit(AttackCache(audited, plan, kept, map, report), note, environment)

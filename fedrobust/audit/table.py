@@ -58,10 +58,10 @@ def attack_table(
     """
     stored, labels, described = chosen_split(dataset, split, images)
     opened, digest, notes = opened_with_digest(model, dataset, plan.threat.space, split, told, gradient, name)
-    subject = ModelUnderAudit(
+    audited = ModelUnderAudit(
         opened.name, opened.target, opened.images(stored), labels, digest, described, opened.output
     )
-    cache = AttackCache(subject, plan, folder if is_known(model, name) else None, map, report)
+    cache = AttackCache(audited, plan, folder if is_known(model, name) else None, map, report)
 
     rows = []
     for spec in attacks:
@@ -73,19 +73,19 @@ def attack_table(
                     epsilon=epsilon,
                     epsilon_value=float(result.epsilons[place]),
                     broken=int((result.success[place] & cache.right).sum()),
-                    metrics=clinical_record(labels, result.logits[place], subject.disease),
+                    metrics=clinical_record(labels, result.logits[place], audited.disease),
                     queries=float(result.queries),
                     gradients=float(result.gradients),
                     seconds=result.seconds,
                 )
             )
     return AttackTableRecord(
-        model=AuditedModelRecord(name=subject.name, digest=digest, output=opened.output),
+        model=AuditedModelRecord(name=audited.name, digest=digest, output=opened.output),
         data=data_record(described, len(labels)),
         threat=threat_record(plan.threat, None, None),
         seed=plan.seed,
         notes=tuple(notes),
-        clean=clinical_record(labels, cache.clean, subject.disease),
+        clean=clinical_record(labels, cache.clean, audited.disease),
         attacked=tuple(rows),
         environment=environment or {},
     )

@@ -48,19 +48,19 @@ class Examples:
 
 
 def clean_logits(
-    victim: CompiledModel, weights: Weights, images: np.ndarray, batch_size: int = 128, map: Map = map
+    compiled: CompiledModel, weights: Weights, images: np.ndarray, batch_size: int = 128, map: Map = map
 ) -> np.ndarray:
     """Return logits (n, classes) of stored uint8 `images` in inference mode."""
-    target = BoundModel.of(victim, weights, batch_size)
+    target = BoundModel.of(compiled, weights, batch_size)
 
     def logits(rows: np.ndarray) -> np.ndarray:
-        return target.logits(victim.images(images[rows]))
+        return target.logits(compiled.images(images[rows]))
 
     return np.concatenate(list(map(logits, even_batches(len(images), batch_size))))
 
 
 def robustness(
-    victim: CompiledModel,
+    compiled: CompiledModel,
     weights: Weights,
     split: Split,
     epsilons: Sequence[float | str],
@@ -79,20 +79,20 @@ def robustness(
     image that is broken stays broken.
 
     Args:
-        victim: the model, and the space that is perturbed.
+        compiled: the compiled model, and the space that is perturbed.
         weights: its weights.
         split: images with labels.
         epsilons: as the study writes them.
         batch_size: most images evaluated at once.
         map: runs batches, one after another or side by side; the result is the same.
         attacks: as the study writes them.
-        threat: what may be done to an image; by default linf in the victim's space.
+        threat: what may be done to an image; by default linf in the compiled model's space.
         seed: of the attacks' random choices.
         clean: (n, classes) logits of the images, where they are known already.
         further: other scores by name, see `fedrobust.evaluation.scores`.
     """
-    target = BoundModel.of(victim, weights, batch_size)
-    images = victim.images(split.images)
+    target = BoundModel.of(compiled, weights, batch_size)
+    images = compiled.images(split.images)
     values = [epsilon_value(epsilon) for epsilon in epsilons]
     names = [str(name) for _, name in sorted(zip(values, epsilons, strict=True), key=lambda pair: pair[0])]
     chunk = chunk_size(len(images), batch_size)
@@ -117,12 +117,12 @@ def robustness(
         }
         attacked[spec] = {str(epsilon): curve[str(epsilon)] for epsilon in epsilons}
     if clean is None:
-        clean = clean_logits(victim, weights, split.images, batch_size, map)
+        clean = clean_logits(compiled, weights, split.images, batch_size, map)
     return Robustness(measure(split.labels, clean, further=further), attacked)
 
 
 def examples(
-    victim: CompiledModel,
+    compiled: CompiledModel,
     weights: Weights,
     split: Split,
     epsilons: Sequence[float | str],
@@ -135,8 +135,8 @@ def examples(
     """
     order = sorted(epsilons, key=epsilon_value)
     rows = first_of_each_class(split.labels, count)
-    target = BoundModel.of(victim, weights)
-    images, labels = victim.images(split.images[rows]), split.labels[rows]
+    target = BoundModel.of(compiled, weights)
+    images, labels = compiled.images(split.images[rows]), split.labels[rows]
     values = [epsilon_value(epsilon) for epsilon in order]
     done = attack(target, images, labels, "fgsm", threat or Threat(), values, nested=False)
     assert done.images is not None

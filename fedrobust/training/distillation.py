@@ -76,7 +76,7 @@ def teach_labels(
 ) -> Distilled:
     """Train `student` as `distil` does, on the same images in the same order, by their labels instead of a teacher.
 
-    It is what distillation has to be compared with: whatever this twin withstands, too, the teacher did not teach
+    It is the control of distillation: whatever this network withstands, too, the teacher did not teach
     (Carlini et al., 2019, arXiv:1902.06705).
 
     Args:

@@ -61,22 +61,22 @@ class Auditor:
         """
         before = folder.file(UNDEFENDED)
         control = self.control(evaluator, before if not self.settings.control and before.is_file() else None)
-        alike = control is None or control[1].shape == evaluator.victim.shape
+        alike = control is None or control[1].shape == evaluator.compiled.shape
         probes = (one.pgd_probe for one in run.rounds)
-        subject = replace(
-            self.subject("global model", evaluator, weights, run),
+        model = replace(
+            self.model_under_audit("global model", evaluator, weights, run),
             control=control if alike else None,
             notes=() if alike else ("the control sees images of another shape: it was left out",),
             trained_on=() if self.recipe == "plain" else (Spec.parse(self.recipe).name,),
             history=tuple(probe for probe in probes if probe is not None),
         )
-        return self.card(subject, evaluator, run, Path(folder.file("audit")))
+        return self.card(model, evaluator, run, Path(folder.file("audit")))
 
     def audited_student(
         self,
         student: Evaluator,
         weights: Weights,
-        twin: Weights | None,
+        label_trained: Weights | None,
         teacher: TargetModel,
         run: RunRecord,
         folder: RunFolder,
@@ -86,21 +86,23 @@ class Auditor:
         Args:
             student: the student's evaluator.
             weights: the student's.
-            twin: those of the same network, taught by labels: the control.
+            label_trained: those of the same network trained on labels: the control.
             teacher: the global model; its images transfer only if it sees images of the student's shape.
             run: the run so far.
             folder: what attacks find is kept in its ``audit-student/``.
         """
-        alike = teacher.shape == student.victim.shape
-        subject = replace(
-            self.subject("student", student, weights, run),
-            control=None if twin is None else ("twin taught by labels", student.target(twin)),
+        alike = teacher.shape == student.compiled.shape
+        model = replace(
+            self.model_under_audit("student", student, weights, run),
+            control=None
+            if label_trained is None
+            else ("label-trained control", student.target(label_trained)),
             teacher=("global model", teacher) if alike else None,
             notes=()
             if alike
             else ("the global model sees images of another shape: none were transferred from it",),
         )
-        return self.card(subject, student, run, Path(folder.file("audit-student")))
+        return self.card(model, student, run, Path(folder.file("audit-student")))
 
     def check_control(self, dataset: Dataset) -> None:
         """Refuse a control that cannot be used, before anything is trained.
@@ -133,21 +135,23 @@ class Auditor:
             return self.companion(file, evaluator.dataset)
         return f"{file.name} {file_digest(file)[:8]}", evaluator.target(own)
 
-    def subject(self, what: str, evaluator: Evaluator, weights: Weights, run: RunRecord) -> ModelUnderAudit:
+    def model_under_audit(
+        self, what: str, evaluator: Evaluator, weights: Weights, run: RunRecord
+    ) -> ModelUnderAudit:
         """Return a model of the study as the subject of an audit, on a sample of the test split."""
         sample = evaluator.dataset.test.sample(self.settings.images)
         return ModelUnderAudit(
             name=f"{self.name}, {what}",
             target=evaluator.target(weights),
-            images=evaluator.victim.images(sample.images),
+            images=evaluator.compiled.images(sample.images),
             labels=sample.labels,
             digest=weights.digest(),
             data=described_split(run.dataset or DatasetRecord(), official(evaluator.dataset)),
             in_training_mode=lambda: training_logits(evaluator, weights, sample.images[:SAMPLE]),
         )
 
-    def card(self, subject: ModelUnderAudit, evaluator: Evaluator, run: RunRecord, kept: Path) -> Card:
-        """Audit `subject` as the study says; what attacks find is kept in the folder `kept`."""
+    def card(self, model: ModelUnderAudit, evaluator: Evaluator, run: RunRecord, kept: Path) -> Card:
+        """Audit `model` as the study says; what attacks find is kept in the folder `kept`."""
         plan = Plan(
             epsilon=self.settings.epsilon,
             threat=self.threat,
@@ -157,7 +161,7 @@ class Auditor:
         )
         tell = teller()  # attacks report from the evaluation's threads
         cache = AttackCache(
-            subject,
+            model,
             plan,
             kept,
             evaluator.map,
@@ -186,7 +190,7 @@ def training_logits(evaluator: Evaluator, weights: Weights, images: NDArray[np.u
     """Return logits with BatchNorm on the batch; the plain ones where the model has no statistics."""
     classifier = evaluator.classifier
     if not classifier.layout.statistics:
-        return clean_logits(evaluator.victim, weights, images)
+        return clean_logits(evaluator.compiled, weights, images)
     native = images.astype(np.float32) / np.float32(255)
     trainable, statistics = classifier.arrays(weights)
     logits, _ = classifier.logits(trainable, statistics, classifier.predicted(native), training=True)

@@ -92,8 +92,8 @@ class DistillationPlan:
         )
         return Student(self.student, distilled.weights, record)
 
-    def twin(self) -> Weights | None:
-        """Return the weights of the student's twin, taught by labels; None where the transfer images have none."""
+    def label_trained_control(self) -> Weights | None:
+        """Return the weights of the student trained on labels; None where the transfer images have no labels."""
         if self.labels is None:
             return None
         settings = self.settings

@@ -43,7 +43,7 @@ class Evaluator:
         seed: of their random choices.
         dataset: the images; the test split is reported, the validation split chooses a round.
         classifier: the model as a function of its weights.
-        victim: its compiled functions.
+        compiled: its compiled functions.
         pool: runs batches side by side.
         further: scores that the study asks for beside the usual ones, by name.
         features: what the classifier's head sees of images; None where the backbone is trained.
@@ -54,7 +54,7 @@ class Evaluator:
     seed: int
     dataset: Dataset
     classifier: Classifier
-    victim: CompiledModel
+    compiled: CompiledModel
     pool: ThreadPoolExecutor
     further: Mapping[str, Metric] = field(default_factory=dict)
     features: Features | None = None
@@ -73,23 +73,23 @@ class Evaluator:
         features: Features | None = None,
     ) -> "Evaluator":
         """Return an evaluator of `classifier`."""
-        victim = compiled_model_of(classifier, settings.space)
-        return cls(settings, threat, seed, dataset, classifier, victim, pool, further, features)
+        compiled = compiled_model_of(classifier, settings.space)
+        return cls(settings, threat, seed, dataset, classifier, compiled, pool, further, features)
 
     def of_model(self, classifier: Classifier, space: str = "") -> "Evaluator":
         """Return an evaluator of another classifier, as this one but for the `space` of its pixels, if given."""
-        victim = compiled_model_of(classifier, space or self.settings.space)
-        return replace(self, classifier=classifier, victim=victim, features=None, _last=[])
+        compiled = compiled_model_of(classifier, space or self.settings.space)
+        return replace(self, classifier=classifier, compiled=compiled, features=None, _last=[])
 
     def target(self, weights: Weights) -> BoundModel:
         """Return the model of `weights` as attacks see it."""
-        return BoundModel.of(self.victim, weights, self.settings.batch_size)
+        return BoundModel.of(self.compiled, weights, self.settings.batch_size)
 
     def test(self, weights: Weights, attacked: bool = True) -> Robustness:
         """Return the metrics on the test split, clean and attacked."""
         settings = self.settings
         return robustness(
-            self.victim,
+            self.compiled,
             weights,
             self.dataset.test,
             settings.epsilons,
@@ -110,8 +110,8 @@ class Evaluator:
         """
         sample = self.dataset.validation.sample(PROBED)
         done = attack(
-            BoundModel.of(self.victim, weights),
-            self.victim.images(sample.images),
+            BoundModel.of(self.compiled, weights),
+            self.compiled.images(sample.images),
             sample.labels,
             "pgd(steps=5, step_size=0.5)",
             Threat(space=self.settings.space),
@@ -127,7 +127,7 @@ class Evaluator:
         """Return logits (n, classes) of stored uint8 `images`."""
         if self.features is not None:
             return head_logits(self.features.whole(images), self.classifier, weights.trainable)
-        return clean_logits(self.victim, weights, images, self.settings.batch_size, self.map)
+        return clean_logits(self.compiled, weights, images, self.settings.batch_size, self.map)
 
     def answers(self, weights: Weights) -> "Answers":
         """Return the logits of the splits, computed once for the weights that were asked for last."""
@@ -145,12 +145,12 @@ class Evaluator:
         On a batch of validation images its logits must be finite, and so must the gradients that the study's attacks
         follow: weights of 1e20 may pass the one and not the other.
         """
-        attacked = bool(self.settings.attacks) and not self.victim.obstacle
+        attacked = bool(self.settings.attacks) and not self.compiled.obstacle
         if self.features is not None and not attacked:
             finite = np.isfinite(self.answers(weights).validation).all()
             return "" if finite else "the new model answers with numbers that are not finite"
-        images = self.victim.images(self.dataset.validation.images[: self.settings.batch_size])
-        target = BoundModel.of(self.victim, weights)
+        images = self.compiled.images(self.dataset.validation.images[: self.settings.batch_size])
+        target = BoundModel.of(self.compiled, weights)
         labels = self.dataset.validation.labels[: len(images)].astype(np.int32)
         seen = target.gradient(images, labels, "stable-cross-entropy") if attacked else None
         if not np.isfinite(target.logits(images) if seen is None else seen.logits).all():
@@ -190,7 +190,7 @@ class Evaluator:
         """Return a few test images under attack, for the report."""
         settings = self.settings
         return examples(
-            self.victim,
+            self.compiled,
             weights,
             self.dataset.test,
             settings.epsilons,

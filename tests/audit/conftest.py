@@ -142,7 +142,7 @@ def audited(phantom):
         images = phantom.test.images[:200]
         labels = phantom.test.labels[:200]
         native = images.astype(np.float32) / np.float32(255)
-        subject = ModelUnderAudit(
+        audited = ModelUnderAudit(
             "model",
             opened.target,
             native,
@@ -157,9 +157,9 @@ def audited(phantom):
             opened.output,
             in_training_mode=lambda: opened.answers(native, training=True),
         )
-        subject = replace(subject, **about)
+        audited = replace(audited, **about)
         with ThreadPoolExecutor(2) as pool:
-            card = audit(AttackCache(subject, Plan(epsilon=EPSILON, effort=effort), folder, map or pool.map))
+            card = audit(AttackCache(audited, Plan(epsilon=EPSILON, effort=effort), folder, map or pool.map))
         checks = {finding.check: finding for finding in card.findings}
         failed = {finding.check for finding in card.findings if finding.failed}
         return SimpleNamespace(card=card, word=card.verdict.word, checks=checks, failed=failed)

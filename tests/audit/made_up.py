@@ -37,14 +37,14 @@ def search(n=200, classes=2, effort="standard", differentiable=True, right=None,
         right: so many of the first images are right as they are; all if None.
         runs: results of attacks that a check asks for itself, by the model and the attack; what was asked is kept in
             the search's `asked`.
-        given: results, and what the subject or the evidence have: control, edge, history, data, trained_on, clean,
+        given: results, and what the audited or the evidence have: control, edge, history, data, trained_on, clean,
             substituted, plan, target, labels.
     """
     about = {key: given.pop(key) for key in ("control", "edge", "history", "trained_on") if key in given}
     labels = given.pop("labels", np.arange(n, dtype=np.int32) % classes)
     n = len(labels)
     target = given.pop("target", SimpleNamespace(classes=classes, shape=SHAPE))
-    subject = ModelUnderAudit(
+    audited = ModelUnderAudit(
         "model",
         target,
         np.zeros((n, *SHAPE), np.float32),
@@ -60,7 +60,7 @@ def search(n=200, classes=2, effort="standard", differentiable=True, right=None,
         return runs[of, str(spec)]
 
     evidence = SimpleNamespace(
-        subject=subject,
+        audited=audited,
         plan=given.pop("plan", Plan(epsilon=EPSILON, effort=effort)),
         differentiable=differentiable,
         right=np.arange(n) < (n if right is None else right),

@@ -37,7 +37,7 @@ class Bright:
         raise NotDifferentiableError("answers only")
 
 
-def subject(n=10, target=None, digest="digest") -> ModelUnderAudit:
+def audited(n=10, target=None, digest="digest") -> ModelUnderAudit:
     """Return so many images from dark to bright, all of them labelled right."""
     images = np.linspace(0.2, 0.8, n, dtype=np.float32)[:, None, None, None] * np.ones(
         (1, *SHAPE), np.float32
@@ -73,15 +73,15 @@ PLAN = Plan(epsilon=0.1, seed=7)
 
 
 def test_an_attack_is_given_what_the_plan_says(attacks):
-    made = AttackCache(subject(), PLAN, map="map")
+    made = AttackCache(audited(), PLAN, map="map")
     found = made.run("noise")
     [asked] = attacks
     assert asked.pop("report")
-    np.testing.assert_array_equal(asked.pop("images"), made.subject.images)
-    np.testing.assert_array_equal(asked.pop("labels"), made.subject.labels)
+    np.testing.assert_array_equal(asked.pop("images"), made.audited.images)
+    np.testing.assert_array_equal(asked.pop("labels"), made.audited.labels)
     np.testing.assert_array_equal(asked.pop("places"), np.arange(10))
     assert asked == {
-        "model": made.subject.target,
+        "model": made.audited.target,
         "spec": "noise",
         "threat": PLAN.threat,
         "epsilons": (0.1,),
@@ -99,7 +99,7 @@ def test_an_attack_is_given_what_the_plan_says(attacks):
 
 
 def test_an_attack_is_run_once_for_each_way_to_ask_for_it(attacks):
-    made, other = AttackCache(subject(), PLAN), Bright()
+    made, other = AttackCache(audited(), PLAN), Bright()
     rows = np.arange(10) > 4
     ways = [
         {},
@@ -120,15 +120,15 @@ def test_an_attack_is_run_once_for_each_way_to_ask_for_it(attacks):
     assert attacks[2]["nested"] is False
     assert attacks[3]["threat"] == Threat(norm="l2")
     np.testing.assert_array_equal(found[4].rows, np.arange(5, 10))
-    np.testing.assert_array_equal(attacks[4]["images"], made.subject.images[5:])
-    np.testing.assert_array_equal(attacks[4]["labels"], made.subject.labels[5:])
+    np.testing.assert_array_equal(attacks[4]["images"], made.audited.images[5:])
+    np.testing.assert_array_equal(attacks[4]["labels"], made.audited.labels[5:])
     np.testing.assert_array_equal(attacks[5]["places"], np.arange(5))
     assert attacks[6]["model"] is other
     assert found[6].name == "other: noise"
 
 
 def test_without_images_nothing_is_run(attacks):
-    found = AttackCache(subject(), PLAN).run("noise", [0.1, 0.2], rows=np.zeros(10, bool))
+    found = AttackCache(audited(), PLAN).run("noise", [0.1, 0.2], rows=np.zeros(10, bool))
     assert not attacks
     assert found.name == "noise"
     assert found.epsilons == (0.1, 0.2)
@@ -139,33 +139,33 @@ def test_without_images_nothing_is_run(attacks):
 
 def test_many_images_are_attacked_in_pieces_but_by_what_learns_from_all_at_once(attacks, monkeypatch):
     monkeypatch.setattr(module, "PIECE", 4)
-    found = AttackCache(subject(), PLAN).run("noise")
+    found = AttackCache(audited(), PLAN).run("noise")
     assert [one["places"].tolist() for one in attacks] == [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9]]
     np.testing.assert_array_equal(found.logits[0, :, 0], np.arange(10))
     assert (found.success.shape, found.queries, found.gradients) == ((1, 10), 4.5, 9.0)
     assert found.seconds == 1.5
     attacks.clear()
-    AttackCache(subject(8), PLAN).run("noise")
+    AttackCache(audited(8), PLAN).run("noise")
     assert [len(one["places"]) for one in attacks] == [4, 4]
     attacks.clear()
-    AttackCache(subject(), PLAN).run("universal")
+    AttackCache(audited(), PLAN).run("universal")
     assert [len(one["places"]) for one in attacks] == [10]
 
 
 @pytest.mark.parametrize(("n", "chunk"), [(10, 32), (64, 32), (65, 33), (300, 150), (511, 256), (512, 256)])
 def test_two_workers_have_half_of_a_piece_each(attacks, n, chunk):
-    AttackCache(subject(n), PLAN).run("noise")
+    AttackCache(audited(n), PLAN).run("noise")
     assert attacks[0]["chunk"] == chunk
 
 
 def test_what_learns_from_all_images_has_chunks_of_at_most_256(attacks):
-    AttackCache(subject(600), PLAN).run("universal")
+    AttackCache(audited(600), PLAN).run("universal")
     assert attacks[0]["chunk"] == 256
 
 
 def test_progress_is_reported_with_the_attacks_name(attacks):
     said = []
-    made = AttackCache(subject(), PLAN, report=lambda name, progress: said.append((name, progress)))
+    made = AttackCache(audited(), PLAN, report=lambda name, progress: said.append((name, progress)))
     made.run("noise", of="other")
     assert said == [("other: noise", Progress(1, 2)), ("other: noise", Progress(1, 0))]
 
@@ -176,24 +176,24 @@ def test_progress_is_reported_with_the_attacks_name(attacks):
 def test_what_was_found_is_found_again_on_the_disk(attacks, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PIECE", 4)
     folder = tmp_path / "new" / "attacks"
-    first = AttackCache(subject(), PLAN, folder).run("noise")
+    first = AttackCache(audited(), PLAN, folder).run("noise")
     assert len(list(folder.iterdir())) == len(attacks) == 3
-    again = AttackCache(subject(), PLAN, folder).run("noise")
+    again = AttackCache(audited(), PLAN, folder).run("noise")
     assert len(attacks) == 3
     for name in ("success", "logits", "rows"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert (first.queries, first.gradients, first.seconds) == (again.queries, again.gradients, again.seconds)
     next(folder.iterdir()).write_bytes(b"damaged")
-    AttackCache(subject(), PLAN, folder).run("noise")
+    AttackCache(audited(), PLAN, folder).run("noise")
     assert len(attacks) == 4, "the damaged one is made anew"
-    AttackCache(subject(), PLAN, folder).run("noise")
+    AttackCache(audited(), PLAN, folder).run("noise")
     assert len(attacks) == 4
 
 
 @pytest.mark.parametrize("changed", ["seed", "model", "images", "labels", "code"])
 def test_whatever_an_attack_depends_on_must_be_the_same(attacks, tmp_path, monkeypatch, changed):
-    AttackCache(subject(), PLAN, tmp_path).run("noise")
-    one, plan = subject(digest="other" if changed == "model" else "digest"), PLAN
+    AttackCache(audited(), PLAN, tmp_path).run("noise")
+    one, plan = audited(digest="other" if changed == "model" else "digest"), PLAN
     if changed == "seed":
         plan = Plan(epsilon=0.1, seed=8)
     elif changed == "images":
@@ -209,7 +209,7 @@ def test_whatever_an_attack_depends_on_must_be_the_same(attacks, tmp_path, monke
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FedrobustError, match="file"):
-        AttackCache(subject(), PLAN, tmp_path / "file" / "attacks")
+        AttackCache(audited(), PLAN, tmp_path / "file" / "attacks")
 
 
 # -- What the model shows --------------------------------------------------------------------------------------------
@@ -250,14 +250,14 @@ def test_a_model_that_varies_between_grey_levels_alone_is_averaged():
             self.noise = lambda number, n: np.where(between, 0.1 * number, 0.0)
             return super().logits(images)
 
-    one = subject(4, Between())
+    one = audited(4, Between())
     one.images[:] = np.rint(one.images * 5) / 5
     made = AttackCache(one, PLAN)
     assert made.varying == {"clean": 0, "moved": 4}
     assert isinstance(made.target, Averaged)
-    still = AttackCache(subject(4), PLAN)
+    still = AttackCache(audited(4), PLAN)
     assert still.varying == {"clean": 0, "moved": 0}
-    assert still.target is still.subject.target
+    assert still.target is still.audited.target
     assert not still.differentiable
     assert still.hidden_layers == []
     assert still.substituted is None

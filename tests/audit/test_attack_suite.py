@@ -36,7 +36,7 @@ def searched(clean=(-4.0, -4.0, -4.0, -4.0), right=(True, True, True, True), **p
     evidence = SimpleNamespace(
         clean=logits(*clean),
         right=np.array(right),
-        subject=SimpleNamespace(labels=LABELS),
+        audited=SimpleNamespace(labels=LABELS),
         plan=Plan(epsilon=EPSILON, **plan),
         run=run,
         asked=asked,

@@ -190,8 +190,8 @@ def test_images_of_training_prove_nothing(audited, defended, kept_of_defended):
 
 def test_other_images_do_not_find_what_attacks_found(two_hundred, tmp_path):
     def run(images, labels):
-        subject = replace(two_hundred, images=images, labels=labels)
-        AttackCache(subject, Plan(epsilon="4/255", effort="quick"), tmp_path).run("fgsm")
+        audited = replace(two_hundred, images=images, labels=labels)
+        AttackCache(audited, Plan(epsilon="4/255", effort="quick"), tmp_path).run("fgsm")
         return len(list(tmp_path.glob("*.npz")))
 
     images, labels = two_hundred.images, two_hundred.labels
@@ -254,7 +254,7 @@ def test_an_accuracy_that_was_low_before_is_not_the_attacks_doing():
     logits[30:90] = logits[30:90, ::-1]
 
     def under(worst):
-        evidence = SimpleNamespace(clean=logits, subject=SimpleNamespace(labels=labels))
+        evidence = SimpleNamespace(clean=logits, audited=SimpleNamespace(labels=labels))
         return collapse_attacked(SimpleNamespace(cache=evidence, worst_logits=worst))
 
     assert signs_of_collapse(labels, logits)[0].startswith("accuracy")

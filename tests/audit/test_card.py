@@ -190,7 +190,7 @@ def test_the_curve_is_that_of_one_step_and_of_many(searched):
 
 
 def test_notes_say_what_attacks_saw_in_the_models_place(searched):
-    searched.cache.subject = replace(searched.cache.subject, notes=("read as 0..255",))
+    searched.cache.audited = replace(searched.cache.audited, notes=("read as 0..255",))
     assert made(searched, []).content["notes"] == ["read as 0..255"]
     searched.cache.target = object()
     searched.cache.substituted = (None, ("Round", "Floor"))
@@ -218,8 +218,8 @@ class Other:
 
 def evidence(threat=None, **companions):
     images, labels = np.zeros((6, *SHAPE), np.float32), np.zeros(6, np.int32)
-    subject = ModelUnderAudit("model", Other(), images, labels, "", {}, **companions)
-    return SimpleNamespace(subject=subject, plan=Plan(epsilon=1, threat=threat or Threat(norm="l2")))
+    audited = ModelUnderAudit("model", Other(), images, labels, "", {}, **companions)
+    return SimpleNamespace(audited=audited, plan=Plan(epsilon=1, threat=threat or Threat(norm="l2")))
 
 
 def test_every_check_is_made_once_and_noted_in_order(monkeypatch):

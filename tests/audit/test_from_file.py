@@ -370,28 +370,28 @@ def test_an_audit_is_of_the_subject_that_was_named(monkeypatch, tmp_path):
     assert card == "card"
     [(evidence, note, environment)] = made
     assert (note, environment) == ("note", {"os": "none"})
-    subject = evidence.subject
-    assert subject.name == "mine"
-    assert subject.digest == opened_module.model_digest(shade, "mine")
-    np.testing.assert_allclose(subject.images, data.validation.images[:4] / 255, atol=1e-7)
-    np.testing.assert_array_equal(subject.labels, data.validation.labels[:4])
-    assert subject.data == images_module.chosen_split(data, "validation", 4)[2]
-    assert subject.output == "logits"
-    assert subject.in_training_mode is None
-    assert (subject.control, subject.teacher, subject.edge) == (("a", None), ("b", None), ("edge", None))
+    audited = evidence.audited
+    assert audited.name == "mine"
+    assert audited.digest == opened_module.model_digest(shade, "mine")
+    np.testing.assert_allclose(audited.images, data.validation.images[:4] / 255, atol=1e-7)
+    np.testing.assert_array_equal(audited.labels, data.validation.labels[:4])
+    assert audited.data == images_module.chosen_split(data, "validation", 4)[2]
+    assert audited.output == "logits"
+    assert audited.in_training_mode is None
+    assert (audited.control, audited.teacher, audited.edge) == (("a", None), ("b", None), ("edge", None))
     assert asked == [
         ("a", (data, "native"), {"told": told, "what": "control"}),
         ("b", (data, "native"), {"told": told, "what": "teacher"}),
         ("c", data, told),
     ]
-    assert (subject.trained_on, subject.history) == (("pgd",), (0.5, 0.6))
-    assert subject.notes == opened_module.opened_with_digest(shade, data, "native", told=told, name="mine")[2]
+    assert (audited.trained_on, audited.history) == (("pgd",), (0.5, 0.6))
+    assert audited.notes == opened_module.opened_with_digest(shade, data, "native", told=told, name="mine")[2]
     assert evidence.plan is plan
     assert (evidence._folder, evidence._map, evidence._report) == (tmp_path, "map", "report")
     from_file.audit_file(shade, data, plan, folder=tmp_path / "none")
     assert made[1][0]._folder is None, "a function without a name is not found again"
-    assert len(made[1][0].subject) == 60
-    assert made[1][0].subject.trained_on == made[1][0].subject.history == ()
+    assert len(made[1][0].audited) == 60
+    assert made[1][0].audited.trained_on == made[1][0].audited.history == ()
 
 
 def test_a_network_is_audited_in_training_mode_on_its_first_images(monkeypatch):
@@ -400,9 +400,9 @@ def test_a_network_is_audited_in_training_mode_on_its_first_images(monkeypatch):
     monkeypatch.setattr(from_file, "in_training_mode", lambda opened, stored: stored)
     monkeypatch.setattr(from_file, "SAMPLE", 8)
     from_file.audit_file(network(), dataset(), Plan(), told=Told.parse("0..1", "0,1"))
-    np.testing.assert_array_equal(made[0].subject.in_training_mode, dataset().test.images[:8])
-    assert made[0].subject.target.logits(made[0].subject.images).shape == (60, 2)
-    assert made[0].subject.name == "net"
+    np.testing.assert_array_equal(made[0].audited.in_training_mode, dataset().test.images[:8])
+    assert made[0].audited.target.logits(made[0].audited.images).shape == (60, 2)
+    assert made[0].audited.name == "net"
     assert SAMPLE == 256
 
 

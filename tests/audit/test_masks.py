@@ -133,7 +133,7 @@ def test_a_network_that_hides_nothing_passes_both(evidence_of, request, which):
 
 def broken(target, evidence):
     rows = np.flatnonzero(evidence.right)[:60]
-    images, labels = evidence.subject.images[rows], evidence.subject.labels[rows]
+    images, labels = evidence.audited.images[rows], evidence.audited.labels[rows]
     found = attack(
         target, images, labels, "pgd(steps=10, loss='margin')", Threat(), [EPSILON], keep_images=False
     )
@@ -160,12 +160,12 @@ def test_read_outs_of_hidden_layers_break_what_the_model_inside_does_not_stand(
     masked, evidence_of, undefended, kind
 ):
     evidence = evidence_of(masked(kind))
-    found = hidden_read_outs(evidence.target, evidence.subject.images)
+    found = hidden_read_outs(evidence.target, evidence.audited.images)
     inside = broken(evidence_of(undefended).target, evidence)
     assert all(one.agreement >= 0.97 and one.alike < 0.5 for one in found)
     assert max(broken(one.target, evidence) for one in found) >= 0.9 * inside
     # Answers are the model's own.
-    images = evidence.subject.images[:5]
+    images = evidence.audited.images[:5]
     np.testing.assert_array_equal(found[0].target.logits(images), evidence.target.logits(images))
 
 
@@ -178,7 +178,7 @@ def test_a_model_that_gives_one_answer_has_no_read_out(evidence_of):
         ),
     )
     evidence = evidence_of(model)
-    assert hidden_read_outs(evidence.target, evidence.subject.images) == []
+    assert hidden_read_outs(evidence.target, evidence.audited.images) == []
 
 
 def test_the_checks_say_what_they_did_not_do(evidence_of, undefended):
@@ -218,14 +218,14 @@ def test_noise_between_grey_levels_is_found_and_averaged(defended, evidence_of):
     assert found.failed
     assert found.record().called == "stochastic defence"
     # The mean of two answers is nearer to the mean of many than one answer is.
-    images = evidence.subject.images + np.float32(0.3 / 255)
+    images = evidence.audited.images + np.float32(0.3 / 255)
     images = np.clip(images, 0, 1)
-    mean = np.mean([evidence.subject.target.logits(images) for _ in range(60)], axis=0)
+    mean = np.mean([evidence.audited.target.logits(images) for _ in range(60)], axis=0)
     one, two = (
-        np.abs(target.logits(images) - mean).mean() for target in (evidence.subject.target, evidence.target)
+        np.abs(target.logits(images) - mean).mean() for target in (evidence.audited.target, evidence.target)
     )
     assert two < 0.95 * one
-    assert evidence.target.gradient(images, evidence.subject.labels, "margin").gradients.shape == images.shape
+    assert evidence.target.gradient(images, evidence.audited.labels, "margin").gradients.shape == images.shape
 
 
 def pinhole(model, images):

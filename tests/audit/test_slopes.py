@@ -256,11 +256,11 @@ def test_beyond_the_images_there_is_no_margin():
 
 
 def evidence(model, shown, labels, right=None, differentiable=True, epsilon=2 / 255, norm="linf", raw=None):
-    subject = SimpleNamespace(images=shown, labels=labels, target=raw or model)
+    audited = SimpleNamespace(images=shown, labels=labels, target=raw or model)
     right = np.ones(len(labels), bool) if right is None else right
     plan = Plan(epsilon=epsilon, threat=Threat(norm=norm), seed=3)
     return SimpleNamespace(
-        subject=subject, plan=plan, right=right, target=model, differentiable=differentiable
+        audited=audited, plan=plan, right=right, target=model, differentiable=differentiable
     )
 
 
@@ -343,7 +343,7 @@ def test_shares_of_the_images_decide_at_either_place(monkeypatch, over, bad, fai
         f"{figures[2]:.0f} % along itself further away"
     )
     clean, ball = calls
-    np.testing.assert_array_equal(clean, made.subject.images)
+    np.testing.assert_array_equal(clean, made.audited.images)
     moved = np.abs(ball - clean)
     assert moved.max() <= 2 / 255 + 1e-6
     assert np.quantile(moved, 0.25) > 0.3 / 255
@@ -403,7 +403,7 @@ def test_a_saturated_head_jumps_at_the_boundary(saturated):
     assert n == PAIRS == 128
     assert found.details["jumping"] == (n if saturated else 0)
     first, second = obfuscated_gradients._pairs(made)
-    lost = jumps(model, made.subject.images[first], made.subject.images[second], Threat(), 2 / 255 / 16)
+    lost = jumps(model, made.audited.images[first], made.audited.images[second], Threat(), 2 / 255 / 16)
     median = float(np.median(lost))
     assert found.details["median"] == median
     assert figure == (

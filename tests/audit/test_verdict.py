@@ -16,14 +16,14 @@ class AttackSuite:
         self.standing = standing
 
         class AttackCache:
-            subject = None
+            audited = None
 
         class ModelUnderAudit:
             def __len__(self):
                 return len(labels)
 
-        AttackCache.subject = ModelUnderAudit()
-        AttackCache.subject.labels = labels
+        AttackCache.audited = ModelUnderAudit()
+        AttackCache.audited.labels = labels
         AttackCache.right = right
         self.cache = AttackCache()
 

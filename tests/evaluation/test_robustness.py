@@ -42,12 +42,12 @@ def test_a_linear_models_robust_accuracy_is_its_margins(linear_classifier, draw)
 
 def test_workers_and_batches_do_not_change_the_result(linear_classifier, draw):
     weights, images = linear_classifier.initial_weights(), split(draw)
-    victim = CompiledModel.of(linear_classifier)
-    alone = robustness(victim, weights, images, [0.01])
+    compiled = CompiledModel.of(linear_classifier)
+    alone = robustness(compiled, weights, images, [0.01])
     with ThreadPoolExecutor(3) as pool:
-        together = robustness(victim, weights, images, [0.01], map=pool.map)
+        together = robustness(compiled, weights, images, [0.01], map=pool.map)
     assert alone == together
-    assert clean_logits(victim, weights, images.images, batch_size=3).shape == (50, 2)
+    assert clean_logits(compiled, weights, images.images, batch_size=3).shape == (50, 2)
 
 
 def test_batches_cover_everything_once():
@@ -96,9 +96,9 @@ def test_fgsm_is_one_step_from_the_clean_image_at_every_epsilon(wave):
     Other attacks keep the best adversary: what is broken at an epsilon is broken at every larger one.
     """
     classifier, weights = wave
-    victim, epsilons = CompiledModel.of(classifier), [0.3, 0.01, 0.1]
+    compiled, epsilons = CompiledModel.of(classifier), [0.3, 0.01, 0.1]
     grey = Split(np.full((3, 2, 2, 1), 128, np.uint8), np.zeros(3, np.int32))
-    measured = robustness(victim, weights, grey, epsilons, attacks=("fgsm", "pgd(steps=3)"))
+    measured = robustness(compiled, weights, grey, epsilons, attacks=("fgsm", "pgd(steps=3)"))
     assert measured.clean.correct == 3
     correct = {
         attack: {epsilon: metrics.correct for epsilon, metrics in curve.items()}
@@ -106,7 +106,7 @@ def test_fgsm_is_one_step_from_the_clean_image_at_every_epsilon(wave):
     }
     assert correct["fgsm"] == {"0.01": 3, "0.1": 0, "0.3": 3}
     assert correct["pgd(steps=3)"] == {"0.01": 3, "0.1": 0, "0.3": 0}
-    shown = examples(victim, weights, grey, epsilons, 1)
+    shown = examples(compiled, weights, grey, epsilons, 1)
     np.testing.assert_allclose(
         shown.images[0, :, 0, 0, 0], 128 / 255 - np.array([0, 0.01, 0.1, 0.3]), atol=1e-6
     )

@@ -24,7 +24,7 @@ def linear_problem(classes=2, shape=(6, 6, 1), n=40, seed=0) -> Problem:
     size = int(np.prod(shape))
     kernel = draw.normal(size=(size, classes)).astype(np.float32)
     bias = (draw.normal(size=classes) - kernel.sum(0) / 2).astype(np.float32)
-    victim = CompiledModel(
+    compiled = CompiledModel(
         lambda weights, images: tf.reshape(images, [-1, size]) @ weights[0] + weights[1],
         [tf.TensorSpec(kernel.shape), tf.TensorSpec(bias.shape)],
         shape,
@@ -47,7 +47,7 @@ def linear_problem(classes=2, shape=(6, 6, 1), n=40, seed=0) -> Problem:
         gain = np.sort(gain.reshape(n, shape[0] * shape[1], shape[2]).sum(2), axis=1)[:, ::-1]
         few = 1 + (np.cumsum(gain, axis=1) <= gap[:, None]).sum(1)
         nearest["l0"] = np.minimum(nearest["l0"], np.where(labels == other, np.inf, few))
-    return Problem(BoundModel(victim, (tf.constant(kernel), tf.constant(bias))), images, labels, nearest)
+    return Problem(BoundModel(compiled, (tf.constant(kernel), tf.constant(bias))), images, labels, nearest)
 
 
 @pytest.fixture(scope="session")

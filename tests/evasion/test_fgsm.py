@@ -16,11 +16,11 @@ def plain(target, images, labels, epsilons, **settings):
 
 def test_linear_models_adversary_is_the_formula(linear_classifier, draw):
     """x + epsilon sign(w_other - w_label), clipped to [0, 1]."""
-    victim, weights = CompiledModel.of(linear_classifier), linear_classifier.initial_weights()
+    compiled, weights = CompiledModel.of(linear_classifier), linear_classifier.initial_weights()
     kernel, _ = linear_classifier.layout.unflatten(weights)
     stored = draw.integers(0, 256, (20, 4, 4, 1)).astype(np.uint8)
     labels = draw.integers(0, 2, 20).astype(np.int32)
-    done = plain(BoundModel.of(victim, weights), victim.images(stored), labels, [0.01, 0.2])
+    done = plain(BoundModel.of(compiled, weights), compiled.images(stored), labels, [0.01, 0.2])
     x = stored.reshape(20, 16) / np.float32(255)
     direction = np.sign(kernel[:, 1 - labels] - kernel[:, labels]).T
     for epsilon, adversary in zip([0.01, 0.2], done.images, strict=True):
@@ -31,9 +31,9 @@ def test_linear_models_adversary_is_the_formula(linear_classifier, draw):
 def test_a_model_that_is_sure_is_attacked_all_the_same(linear_classifier, draw):
     """At a logit gap in the hundreds cross-entropy has no gradient left; the attack must not notice."""
     weights = linear_classifier.initial_weights()
-    victim = CompiledModel.of(linear_classifier)
-    sure = BoundModel.of(victim, Weights(weights.trainable * 1e4, weights.statistics))
-    images = victim.images(draw.integers(0, 256, (20, 4, 4, 1)).astype(np.uint8))
+    compiled = CompiledModel.of(linear_classifier)
+    sure = BoundModel.of(compiled, Weights(weights.trainable * 1e4, weights.statistics))
+    images = compiled.images(draw.integers(0, 256, (20, 4, 4, 1)).astype(np.uint8))
     logits = sure.logits(images)
     labels = logits.argmax(1).astype(np.int32)
     assert np.abs(logits[:, 0] - logits[:, 1]).min() > 90
@@ -42,7 +42,7 @@ def test_a_model_that_is_sure_is_attacked_all_the_same(linear_classifier, draw):
     np.testing.assert_array_equal(stopped.images[0], images)
     adversary = plain(sure, images, labels, [0.1]).images
     np.testing.assert_array_equal(
-        adversary, plain(BoundModel.of(victim, weights), images, labels, [0.1]).images
+        adversary, plain(BoundModel.of(compiled, weights), images, labels, [0.1]).images
     )
 
 
@@ -62,9 +62,9 @@ def test_space_decides_which_pixels_move(draw):
     stored = draw.integers(0, 256, (2, 28, 28, 1)).astype(np.uint8)
     shapes = {}
     for space in ("native", "prepared"):
-        victim = CompiledModel.of(classifier, space)
-        images = victim.images(stored)
-        done = plain(BoundModel.of(victim, weights), images, np.array([0, 1]), [0.01])
+        compiled = CompiledModel.of(classifier, space)
+        images = compiled.images(stored)
+        done = plain(BoundModel.of(compiled, weights), images, np.array([0, 1]), [0.01])
         shapes[space] = done.images.shape[1:]
         assert np.abs(done.images[0] - images).max() <= 0.01 + 1e-6
         assert np.abs(done.images[0] - images).mean() > 0.005

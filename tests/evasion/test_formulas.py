@@ -768,10 +768,10 @@ def test_a_functions_gradient_is_by_the_images_in_unit_range(format, width, orde
 def test_rounding_has_a_substitute_gradient():
     """The logits are rounded: their own gradient is zero, the substitute's that of what is rounded."""
     weights = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
-    victim = CompiledModel(lambda held, x: tf.round(8 * (tf.reshape(x, [-1, 6]) @ weights)), [], SHAPE, 2)
-    target, images = BoundModel(victim, ()), np.full((3, *SHAPE), 0.4, np.float32)
+    compiled = CompiledModel(lambda held, x: tf.round(8 * (tf.reshape(x, [-1, 6]) @ weights)), [], SHAPE, 2)
+    target, images = BoundModel(compiled, ()), np.full((3, *SHAPE), 0.4, np.float32)
     labels = np.array([0, 1, 0], np.int32)
-    assert victim.replaceable == ("Round",)
+    assert compiled.replaceable == ("Round",)
     assert not target.gradient(images, labels, "margin").gradients.any()
     other = target.substituted()
     seen = other.gradient(images, labels, "margin")

@@ -117,7 +117,7 @@ def test_grey_data_fit_a_colour_model(draw):
     prepared = open_model(model, GREY, 2, space="prepared")
     assert native.target.shape == GREY
     assert prepared.target.shape == (16, 16, 3)
-    views = [opened.target.victim.images(stored) for opened in (native, prepared)]
+    views = [opened.target.compiled.images(stored) for opened in (native, prepared)]
     np.testing.assert_allclose(native.target.logits(views[0]), prepared.target.logits(views[1]), atol=1e-4)
     done = attack(prepared.target, views[1], np.zeros(5, int), "fgsm", Threat(space="prepared"), [0.1])
     assert done.images.shape == (1, 5, 16, 16, 3)

@@ -86,13 +86,13 @@ def curved_network():
     shape, hidden = (10, 10, 1), 24
     weights = [draw.normal(size=(100, hidden)) / 3, draw.normal(size=hidden), draw.normal(size=(hidden, 3))]
     weights = [one.astype(np.float32) for one in weights]
-    victim = CompiledModel(
+    compiled = CompiledModel(
         lambda held, x: tf.nn.softplus(tf.reshape(x - 0.5, [-1, 100]) @ held[0] + held[1]) @ held[2],
         [tf.TensorSpec(one.shape) for one in weights],
         shape,
         3,
     )
-    target = BoundModel(victim, tuple(tf.constant(one) for one in weights))
+    target = BoundModel(compiled, tuple(tf.constant(one) for one in weights))
     images = draw.random((20, *shape)).astype(np.float32)
     return target, images, target.logits(images).argmax(1).astype(np.int32)
 

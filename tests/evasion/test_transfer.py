@@ -56,10 +56,10 @@ def taught(monkeypatch):
         "fedrobust.models.classifier.build_classifier", lambda *given, **settings: (given, settings)
     )
     monkeypatch.setattr(
-        "fedrobust.evasion.models.compiled.CompiledModel.of", lambda classifier: ("victim", classifier)
+        "fedrobust.evasion.models.compiled.CompiledModel.of", lambda classifier: ("compiled", classifier)
     )
     monkeypatch.setattr(
-        "fedrobust.evasion.models.bound.BoundModel.of", lambda victim, weights: surrogates[weights - 1]
+        "fedrobust.evasion.models.bound.BoundModel.of", lambda compiled, weights: surrogates[weights - 1]
     )
     return SimpleNamespace(lessons=lessons, surrogates=surrogates)
 

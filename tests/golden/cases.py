@@ -200,13 +200,13 @@ def attacks_on_models(folder: Path) -> Any:
     kernel, images = draw.normal(size=(36, 3)), (0.35 + 0.3 * draw.random((12, 6, 6, 1))).astype(np.float32)
     bias = draw.normal(size=3) - kernel.sum(0) / 2
     labels = (images.reshape(12, 36).astype(np.float64) @ kernel + bias).argmax(1).astype(np.int32)
-    victim = CompiledModel(
+    compiled = CompiledModel(
         lambda weights, given: tf.reshape(given, [-1, 36]) @ weights[0] + weights[1],
         [tf.TensorSpec((36, 3)), tf.TensorSpec((3,))],
         (6, 6, 1),
         3,
     )
-    target = BoundModel(victim, tuple(tf.constant(part, tf.float32) for part in (kernel, bias)))
+    target = BoundModel(compiled, tuple(tf.constant(part, tf.float32) for part in (kernel, bias)))
     found: dict[str, Any] = {}
     # A surrogate of "transfer" is a network to be trained: what is left of it in a linear world says nothing.
     for name in (name for name in ATTACKS if name != "transfer"):

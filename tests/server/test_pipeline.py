@@ -424,7 +424,8 @@ def concluded(stub, tmp_path, **settings):
         audited_student=noting(seen, "audited student", STUDENTS_CARD),
     )
     plan = SimpleNamespace(
-        distilled=noting(seen, "distilled", student), twin=noting(seen, "twin", "twin weights")
+        distilled=noting(seen, "distilled", student),
+        label_trained_control=noting(seen, "label-trained", "control"),
     )
     done = pipeline(ready={"evaluator": evaluator}, **settings)
     with_parts(
@@ -494,9 +495,9 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
     assert done.seen[2:] == [
         ("distilled", done.evaluator, "selected"),
         ("evaluator", done.student.classifier),
-        ("twin",),
+        ("label-trained",),
         ("teacher", "selected"),
-        ("audited student", done.taught, "taught", "twin weights", "teacher", before, done.folder),
+        ("audited student", done.taught, "taught", "control", "teacher", before, done.folder),
         ("export", done.folder, done.taught, "taught", formats, 5),
     ]
     assert done.record.student == StudentRecord(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.aggregation.contract import PRE_AGGREGATORS, AggregationContext, Tolerant
+from fedrobust.aggregation.contract import PRE_AGGREGATORS, AggregationContext, ByzantineTolerant
 from fedrobust.aggregation.kernels import clip_factors
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import NonNegative
@@ -29,7 +29,7 @@ class Clipping:
 
 @PRE_AGGREGATORS.register("arc")
 @dataclass(frozen=True, kw_only=True)
-class AdaptiveRobustClipping(Tolerant):
+class AdaptiveRobustClipping(ByzantineTolerant):
     """Shorten the 2 f (n - f) / n longest updates to the next one's length (Allouah et al., 2024, arXiv:2405.14432).
 
     Algorithm 2. Tolerates f < n / 2.

@@ -5,13 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import PRE_AGGREGATORS, AggregationContext, Tolerant
+from fedrobust.aggregation.contract import PRE_AGGREGATORS, AggregationContext, ByzantineTolerant
 from fedrobust.aggregation.updates import Updates
 
 
 @PRE_AGGREGATORS.register("nnm")
 @dataclass(frozen=True, kw_only=True)
-class NearestNeighbourMixing(Tolerant):
+class NearestNeighbourMixing(ByzantineTolerant):
     """Replace each update by the mean of the n - f nearest, itself among them (Allouah et al., 2023, arXiv:2302.01772).
 
     Algorithm 2. Makes honest updates alike before a rule has to choose among them. Tolerates f < n / 2.

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, ByzantineTolerant
 from fedrobust.aggregation.kernels import chosen_only, krum_scores, mean_around_median
 from fedrobust.aggregation.updates import Updates
 
@@ -23,7 +23,7 @@ def recursive_krum(squared: np.ndarray, f: int, count: int) -> np.ndarray:
 
 @RULES.register("bulyan")
 @dataclass(frozen=True, kw_only=True)
-class Bulyan(Tolerant):
+class Bulyan(ByzantineTolerant):
     """Choose n - 2f updates with Krum, average the n - 4f values nearest to their median in every coordinate.
 
     El Mhamdi et al., 2018, arXiv:1802.07927, Algorithm in section 4. Tolerates f malicious clients of n >= 4f + 3.
@@ -34,7 +34,7 @@ class Bulyan(Tolerant):
     SELECTS: ClassVar[bool] = True
 
     @classmethod
-    def fewest(cls, f: int) -> int:
+    def min_clients(cls, f: int) -> int:
         """Return how many clients it takes to tolerate `f` malicious ones."""
         return 4 * f + 3
 

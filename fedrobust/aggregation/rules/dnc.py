@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, ByzantineTolerant
 from fedrobust.aggregation.kernels import chosen_only, drawn_coordinates
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count, Positive
@@ -13,7 +13,7 @@ from fedrobust.bounds import Count, Positive
 
 @RULES.register("dnc")
 @dataclass(frozen=True, kw_only=True)
-class DivideAndConquer(Tolerant):
+class DivideAndConquer(ByzantineTolerant):
     """Drop outliers along the top singular vector (Shejwalkar and Houmansadr, NDSS 2021, Algorithm 2).
 
     In every step some coordinates are drawn, the updates are centred on them, and the `share` * f clients with the

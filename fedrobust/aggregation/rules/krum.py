@@ -5,18 +5,24 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, InfeasibleError, Tolerant
+from fedrobust.aggregation.contract import (
+    RULES,
+    Aggregation,
+    AggregationContext,
+    ByzantineTolerant,
+    InfeasibleError,
+)
 from fedrobust.aggregation.kernels import chosen_only, krum_scores
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Whole
 
 
-class _Krum(Tolerant):
+class _Krum(ByzantineTolerant):
     NEEDS: ClassVar[str] = "n >= 2f + 3"
     SELECTS: ClassVar[bool] = True
 
     @classmethod
-    def fewest(cls, f: int) -> int:
+    def min_clients(cls, f: int) -> int:
         """Return how many clients it takes to tolerate `f` malicious ones."""
         return 2 * f + 3
 

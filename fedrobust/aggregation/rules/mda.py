@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, ByzantineTolerant
 from fedrobust.aggregation.kernels import chosen_only
 from fedrobust.aggregation.updates import Updates
 
@@ -78,7 +78,7 @@ def _cover_after(far: np.ndarray, gone: np.ndarray, budget: int) -> frozenset[in
 
 @RULES.register("mda")
 @dataclass(frozen=True, kw_only=True)
-class MinimumDiameter(Tolerant):
+class MinimumDiameter(ByzantineTolerant):
     """Average the n - f updates with the smallest diameter (Rousseeuw, 1985; El Mhamdi et al., arXiv:1905.03853).
 
     Tolerates f < n / 2 malicious clients: the result is no farther from the honest mean than 2 f / (n - f) times what

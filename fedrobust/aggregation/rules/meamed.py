@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, Tolerant
+from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, ByzantineTolerant
 from fedrobust.aggregation.kernels import mean_around_median
 from fedrobust.aggregation.updates import Updates
 
 
 @RULES.register("meamed")
 @dataclass(frozen=True, kw_only=True)
-class MeaMed(Tolerant):
+class MeaMed(ByzantineTolerant):
     """Average the n - f values nearest to the median of every coordinate (Xie et al., 2018, arXiv:1802.10116, Def. 9).
 
     Tolerates f < n / 2 malicious clients: no coordinate is farther from the median than an honest client's is.

@@ -40,7 +40,7 @@ def monotone(suite: AttackSuite) -> Finding:
 
 def large_epsilon(suite: AttackSuite) -> Finding:
     """Where every pixel may become grey, nobody can be right."""
-    classes = suite.cache.subject.target.classes
+    classes = suite.cache.audited.target.classes
     rule = f"at epsilon 0.5 accuracy is at most chance, {100 / classes:.0f} %"
     source = "Carlini et al. (2019), arXiv:1902.06705, section 5"
     if (
@@ -121,24 +121,24 @@ def attack_validated(suite: AttackSuite) -> Finding:
         skipped := without_gradient(suite, "failing attack: planted masking is not seen", rule, source)
     ) is not None:
         return skipped
-    subject, n = suite.cache.subject, len(suite.cache.subject)
+    audited, n = suite.cache.audited, len(suite.cache.audited)
     broken = suite.pgd.success[0]
     plain, failed, figure = int(broken.sum()), False, f"{n} images"
     details: dict[str, object] = {"plain": plain, "n": n}
-    if subject.control is None and not plain:
+    if audited.control is None and not plain:
         sentence = "Nothing was broken, and no control was given: there is nothing to try the attack on."
         return not_applicable("failing attack: planted masking is not seen", rule, sentence, source)
-    if isinstance(subject.target, BoundModel):
+    if isinstance(audited.target, BoundModel):
         # A power of two: the products are exact, and only what the scale does to the attack can differ.
         hidden = suite.cache.run(
-            suite.plain, target=replace(subject.target, scale=1024.0), of="logits x 1024"
+            suite.plain, target=replace(audited.target, scale=1024.0), of="logits x 1024"
         ).success[0]
         sharp, lost, won = int(hidden.sum()), int((broken & ~hidden).sum()), int((hidden & ~broken).sum())
         failed = lost - won > max(1, 0.01 * n) and mcnemar(lost, won) < SURE
         figure = f"{sharp} of {n} broken through hidden gradients, {plain} without"
         details["hidden"] = sharp
-    if subject.control is not None:
-        name, control = subject.control
+    if audited.control is not None:
+        name, control = audited.control
         far = 0.1 if suite.cache.plan.threat.norm == "linf" else suite.epsilon * 10
         left = int(
             (~suite.cache.run(suite.plain, [far], target=control, of=f"control {name}").success[0]).sum()

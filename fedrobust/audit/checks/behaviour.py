@@ -18,7 +18,7 @@ has to lie above it for "robust", and below it for "not robust".
 
 def enough_images(suite: AttackSuite) -> Finding:
     """There are images enough, of more than one class."""
-    labels = suite.cache.subject.labels
+    labels = suite.cache.audited.labels
     reason = too_few(labels)
     return Finding(
         "too few images",
@@ -44,7 +44,7 @@ def collapse_clean(suite: AttackSuite) -> Finding:
         skipped := without_images(suite, "collapsed classifier: clean images", rule, Weight.DEGENERATE)
     ) is not None:
         return skipped
-    signs = serious(signs_of_collapse(suite.cache.subject.labels, suite.cache.clean))
+    signs = serious(signs_of_collapse(suite.cache.audited.labels, suite.cache.clean))
     return Finding(
         "collapsed classifier: clean images",
         outcome_of(signs),
@@ -70,7 +70,7 @@ def collapse_attacked(suite: AttackSuite) -> Finding:
         skipped := without_images(suite, "collapsed classifier: under attack", rule, Weight.NOT_ROBUST)
     ) is not None:
         return skipped
-    labels = suite.cache.subject.labels
+    labels = suite.cache.audited.labels
     before = signs_of_collapse(labels, suite.cache.clean)
     signs = signs_of_collapse(labels, suite.worst_logits)
     if before != serious(before):
@@ -102,8 +102,8 @@ def keeps_its_lead(suite: AttackSuite) -> Finding:
         )
     ) is not None:
         return skipped
-    subject, n = suite.cache.subject, len(suite.cache.subject)
-    lead = Lead.of(subject.labels, suite.cache.right, suite.standing)
+    audited, n = suite.cache.audited, len(suite.cache.audited)
+    lead = Lead.of(audited.labels, suite.cache.right, suite.standing)
     low, high = lead.interval
     undecided = low < KEPT <= high
     return Finding(

@@ -17,19 +17,19 @@ def control(suite: AttackSuite) -> Finding:
         "more images stand than of the same architecture without the defence, attacked alike (McNemar, 5 %)"
     )
     source = "Carlini et al. (2019), arXiv:1902.06705"
-    subject = suite.cache.subject
-    if subject.control is None:
+    audited = suite.cache.audited
+    if audited.control is None:
         return not_applicable(
             "control: no better than the undefended model",
             rule,
-            "No undefended twin was given: whether the defence is what helps cannot be said.",
+            "No undefended control was given: the effect of the defence cannot be measured.",
             source,
         )
     if not suite.cache.differentiable:
         sentence = "The model has no gradient to attack by, its control has: they cannot be attacked alike."
         return not_applicable("control: no better than the undefended model", rule, sentence, source)
-    name, target = subject.control
-    stands, n = ~suite.pgd.success[0], len(subject)
+    name, target = audited.control
+    stands, n = ~suite.pgd.success[0], len(audited)
     theirs = ~suite.cache.run(suite.plain, target=target, of=f"control {name}").success[0]
     only_here, only_there = int((stands & ~theirs).sum()), int((theirs & ~stands).sum())
     failed = mcnemar(only_here, only_there) >= SURE
@@ -49,10 +49,10 @@ def control(suite: AttackSuite) -> Finding:
 
 def int8_twin(suite: AttackSuite) -> Finding:
     """The exported file is not more robust than the model it came from."""
-    subject, n = suite.cache.subject, len(suite.cache.subject)
+    audited, n = suite.cache.audited, len(suite.cache.audited)
     rule = "under no single attack is the int8 file more robust than the float model by over 2 points"
     source = "Bernhard et al. (2019), arXiv:1909.12741"
-    if subject.edge is None:
+    if audited.edge is None:
         sentence = "No exported file was given."
         return not_applicable(
             "gradient masking: int8 file beats its float model", rule, sentence, source, Weight.REPORT
@@ -62,11 +62,11 @@ def int8_twin(suite: AttackSuite) -> Finding:
         return not_applicable(
             "gradient masking: int8 file beats its float model", rule, sentence, source, Weight.REPORT
         )
-    name, edge = subject.edge
+    name, edge = audited.edge
     queries = min(300, suite.cache.plan.queries)
-    through = StraightThrough(edge, subject.target)
+    through = StraightThrough(edge, audited.target)
     runs: dict[str, Any] = {
-        "float transfer": suite.cache.run(Transfer(surrogate=subject.target), target=edge, of=f"int8 {name}"),
+        "float transfer": suite.cache.run(Transfer(surrogate=audited.target), target=edge, of=f"int8 {name}"),
         "straight-through PGD": suite.cache.run(
             suite.plain, target=through, of=f"int8 {name}, straight through"
         ),

@@ -196,7 +196,7 @@ def _adds(
     suite: AttackSuite, check: str, results: list[Result], rule: str, source: str, bad: str, good: str
 ) -> Finding:
     """Return whether attacks that do not follow the model's gradients broke what those that do left standing."""
-    n, counts = len(suite.cache.subject), {}
+    n, counts = len(suite.cache.audited), {}
     for result in results:
         counts[result.name] = int(broken_images(suite, result)[result.rows].sum()) if len(result.rows) else 0
     total = int(np.any([broken_images(suite, result) for result in results], axis=0).sum()) if results else 0

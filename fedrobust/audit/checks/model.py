@@ -10,7 +10,7 @@ from fedrobust.audit.finding import Finding, Outcome, Weight, outcome_of, share
 
 def outputs_are_logits(cache: AttackCache) -> Finding:
     """The model answers with logits, or its softmax could be taken off."""
-    output = cache.subject.output
+    output = cache.audited.output
     clean = cache.said
     silent = int((~np.isfinite(clean).all(axis=1)).sum())
     rows = bool((clean >= 0).all() and (clean <= 1).all() and np.allclose(clean.sum(axis=1), 1, atol=1e-3))
@@ -81,7 +81,7 @@ def gradient_health(cache: AttackCache) -> Finding:
             source,
             {},
         )
-    images, labels = cache.subject.images, cache.subject.labels
+    images, labels = cache.audited.images, cache.audited.labels
     bad = {}
     for loss in ("cross-entropy", "margin"):
         gradients = cache.target.gradient(images, labels, loss).gradients
@@ -110,7 +110,7 @@ def batchnorm_gap(cache: AttackCache) -> Finding:
     source = (
         "measured in this project: moving statistics that lag behind the weights make one class of everything"
     )
-    if cache.subject.in_training_mode is None:
+    if cache.audited.in_training_mode is None:
         return not_applicable(
             "BatchNorm: stale statistics",
             rule,
@@ -118,15 +118,15 @@ def batchnorm_gap(cache: AttackCache) -> Finding:
             source,
             Weight.DEGENERATE,
         )
-    training = cache.subject.in_training_mode()
-    labels = cache.subject.labels[: len(training)]
+    training = cache.audited.in_training_mode()
+    labels = cache.audited.labels[: len(training)]
     there = int((training.argmax(axis=1) == labels).sum())
     here = int(cache.right[: len(training)].sum())
     gap = (there - here) / len(labels)
     # Better in inference mode is as it should be where dropout or small batches disturb the other.
     failed = gap > 0.05
     # A model that tells the classes apart as it is deployed may fall short of what it learnt, and is no empty shell.
-    collapsed = bool(signs_of_collapse(cache.subject.labels, cache.clean))
+    collapsed = bool(signs_of_collapse(cache.audited.labels, cache.clean))
     return Finding(
         "BatchNorm: stale statistics",
         outcome_of(failed),

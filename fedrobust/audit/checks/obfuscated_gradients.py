@@ -46,12 +46,12 @@ def gradient_predicts_the_change(cache: AttackCache) -> Finding:
     if not cache.differentiable:
         sentence = "The model has no gradient to compare with: see vanishing gradient."
         return not_applicable(check, rule, sentence, source)
-    subject, plan = cache.subject, cache.plan
+    audited, plan = cache.audited, cache.plan
     rows = spread(np.flatnonzero(cache.right), SAMPLE)
     if not len(rows):
         sentence = "No image is right: there is no margin to follow."
         return not_applicable(check, rule, sentence, source)
-    clean, labels = subject.images[rows], subject.labels[rows]
+    clean, labels = audited.images[rows], audited.labels[rows]
     keys = keys_of(plan.seed, rows)
     change = 2 * uniform(keys, 0, clean.shape[1:]) - 1
     inside = plan.threat.project(
@@ -94,12 +94,12 @@ def no_jump_at_the_boundary(cache: AttackCache) -> Finding:
         "within a sixteenth of epsilon of the boundary, for at least 95 % of the pairs"
     )
     source = "this project; on saturated outputs: Carlini and Wagner (2016), arXiv:1608.04644"
-    subject, plan = cache.subject, cache.plan
+    audited, plan = cache.audited, cache.plan
     first, second = _pairs(cache)
     if not len(first):
         sentence = "There are no two images of different classes that the model is right about."
         return not_applicable(check, rule, sentence, source)
-    lost = jumps(subject.target, subject.images[first], subject.images[second], plan.threat, plan.value / 16)
+    lost = jumps(audited.target, audited.images[first], audited.images[second], plan.threat, plan.value / 16)
     jumping, n = int((~(lost <= JUMP)).sum()), len(lost)
     failed = jumping > 0.05 * n
     return Finding(
@@ -119,7 +119,7 @@ def no_jump_at_the_boundary(cache: AttackCache) -> Finding:
 
 def _pairs(cache: AttackCache) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return rows of pairs of images of different classes that the model is right about."""
-    labels, right = cache.subject.labels, np.flatnonzero(cache.right)
+    labels, right = cache.audited.labels, np.flatnonzero(cache.right)
     draw = np.random.default_rng(cache.plan.seed)
     first, second = draw.permutation(right), draw.permutation(right)
     # Every image meets a few others; pairs of one class are left out.

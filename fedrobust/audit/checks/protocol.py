@@ -9,7 +9,7 @@ from fedrobust.audit.finding import Finding, Outcome, Weight, outcome_of, share
 
 def unseen_attack(suite: AttackSuite) -> Finding:
     """At least one attack was made that the training did not use."""
-    used = suite.cache.subject.trained_on
+    used = suite.cache.audited.trained_on
     run = [result.name for result in suite.attacks if len(result.rows)]
     unseen = [name for name in run if not any(name.startswith(one) for one in used)]
     return Finding(
@@ -22,13 +22,13 @@ def unseen_attack(suite: AttackSuite) -> Finding:
         if unseen
         else "The model was only tried with what it was trained on.",
         "Carlini et al. (2019), arXiv:1902.06705",
-        {"unseen": unseen, "n": len(suite.cache.subject)},
+        {"unseen": unseen, "n": len(suite.cache.audited)},
     )
 
 
 def realisable(suite: AttackSuite) -> Finding:
     """How much of the attack fits into an 8-bit image."""
-    plan, n = suite.cache.plan, len(suite.cache.subject)
+    plan, n = suite.cache.plan, len(suite.cache.audited)
     rule = "reported: the accuracy under PGD with floats and with 8-bit images"
     if plan.threat.space != "native" or plan.threat.bits or not suite.cache.differentiable:
         return not_applicable(
@@ -59,15 +59,15 @@ def realisable(suite: AttackSuite) -> Finding:
 
 def split_and_n(suite: AttackSuite) -> Finding:
     """The figures are about the whole official test set."""
-    subject = suite.cache.subject
-    official, n, split = subject.data.get("official"), len(subject), subject.data.get("split", "test")
+    audited = suite.cache.audited
+    official, n, split = audited.data.get("official"), len(audited), audited.data.get("split", "test")
     seen = split != "test"
     failed = seen or (official is not None and n != official)
     return Finding(
         "selected test data: not the whole official split",
         outcome_of(failed),
         Weight.NOT_PROVEN,
-        f"{n} images of {subject.data.get('name', 'own data')}, {split} split"
+        f"{n} images of {audited.data.get('name', 'own data')}, {split} split"
         + (f"; the official test set has {official}" if official else ""),
         "images of the test split; all of them, where it is an official one",
         "These images may have been used in training, or in choosing among models."
@@ -84,7 +84,7 @@ def split_and_n(suite: AttackSuite) -> Finding:
 
 def catastrophic_overfitting(suite: AttackSuite) -> Finding:
     """Robustness did not suddenly go away in training."""
-    history = suite.cache.subject.history
+    history = suite.cache.audited.history
     rule = "accuracy under PGD-5 falls by at most 20 points from one round to the next"
     source = "Wong et al. (2020), arXiv:2001.03994"
     if len(history) < 2:

@@ -28,7 +28,7 @@ def without_gradient(suite: AttackSuite, check: str, rule: str, source: str) -> 
 
 def without_images(suite: AttackSuite, check: str, rule: str, weight: Weight) -> Finding | None:
     """Return the finding of a check that concludes from images, where there are too few of them; else None."""
-    if not too_few(suite.cache.subject.labels):
+    if not too_few(suite.cache.audited.labels):
         return None
     return not_applicable(
         check, rule, "There are too few images to conclude anything.", "this project", weight

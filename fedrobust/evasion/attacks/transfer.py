@@ -128,7 +128,7 @@ class Transfer(Attack):
         from fedrobust.training.distillation import distil
 
         classifier = build_classifier(self.student, target.shape, target.classes, image_size=0, seed=seed)
-        victim = CompiledModel.of(classifier)
+        compiled = CompiledModel.of(classifier)
         known = grey_levels(images[: max(1, self.queries // 2)])
         said = self.told(target, known)
         more = mixtures(known, said.argmax(axis=1), self.share(1) - len(known), seed)
@@ -136,7 +136,7 @@ class Transfer(Attack):
             if len(more):
                 known, said = np.concatenate([known, more]), np.concatenate([said, self.told(target, more)])
             taught = distil(classifier, known, said, 1.0, seed=seed)
-            surrogate = BoundModel.of(victim, taught.weights)
+            surrogate = BoundModel.of(compiled, taught.weights)
             if turn == self.rounds - 1:
                 break
             rows = generator(seed, Purpose.EVALUATION, turn).permutation(len(known))

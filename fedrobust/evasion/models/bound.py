@@ -17,7 +17,7 @@ class BoundModel:
     """A model with its weights.
 
     Attributes:
-        victim: its compiled functions.
+        compiled: its compiled functions.
         weights: what they are called with.
         batch_size: most images in one call.
         scale: what logits are multiplied with: answers stay the same, and softmax gradients vanish where it is large.
@@ -30,34 +30,34 @@ class BoundModel:
         (3, 2)
     """
 
-    victim: CompiledModel
+    compiled: CompiledModel
     weights: Held
     batch_size: int = 128
     scale: float = 1.0
 
     @classmethod
-    def of(cls, victim: CompiledModel, weights: Weights, batch_size: int = 128) -> "BoundModel":
+    def of(cls, compiled: CompiledModel, weights: Weights, batch_size: int = 128) -> "BoundModel":
         """Return a study's model with `weights`."""
-        return cls(victim, victim.hold(weights), batch_size)
+        return cls(compiled, compiled.hold(weights), batch_size)
 
     def substituted(self) -> "BoundModel":
         """Return the same model with substitute gradients: see `fedrobust.evasion.models.substitutes`."""
-        return replace(self, victim=self.victim.substituted())
+        return replace(self, compiled=self.compiled.substituted())
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of the images."""
-        return self.victim.shape
+        return self.compiled.shape
 
     @property
     def classes(self) -> int:
         """How many logits an image gets."""
-        return self.victim.classes
+        return self.compiled.classes
 
     def logits(self, images: Images) -> Logits:
         """Return the logits of `images`."""
         parts = [
-            np.asarray(self.victim.logits(self.weights, tf.constant(images[rows])))[:real]
+            np.asarray(self.compiled.logits(self.weights, tf.constant(images[rows])))[:real]
             * np.float32(self.scale)
             for rows, real in batches(len(images), self.batch_size)
         ]
@@ -69,7 +69,7 @@ class BoundModel:
         parts = [
             [
                 np.asarray(piece)[:real]
-                for piece in self.victim.gradient(
+                for piece in self.compiled.gradient(
                     self.weights,
                     tf.constant(images[rows]),
                     tf.constant(labels[rows], tf.int32),

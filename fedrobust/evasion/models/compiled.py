@@ -72,7 +72,7 @@ class CompiledModel:
 
     @classmethod
     def of(cls, classifier: Classifier, space: str = "native") -> "CompiledModel":
-        """Return the victim that a study's model is.
+        """Return the compiled functions of a study's model.
 
         Args:
             classifier: the model as a function of its weights.

@@ -105,7 +105,7 @@ Head = tuple[NDArray[np.float32], NDArray[np.float32]]
 def _traced(target: BoundModel) -> Any:
     """Return the model as one graph from images to logits."""
     spec = tf.TensorSpec([None, *target.shape], tf.float32)
-    return tf.compat.v1.wrap_function(lambda images: target.victim.answers(target.weights, images), [spec])
+    return tf.compat.v1.wrap_function(lambda images: target.compiled.answers(target.weights, images), [spec])
 
 
 def _layers(graph: Any) -> list[tf.Tensor]:

@@ -66,7 +66,7 @@ class OpenedModel:
 
     def images(self, stored: np.ndarray) -> Images:
         """Return stored images, uint8 (n, height, width, channels), as float32 in [0, 1] in the attack's space."""
-        return self.target.victim.images(stored)
+        return self.target.compiled.images(stored)
 
     def answers(self, images: Images, training: bool = False) -> np.ndarray:
         """Return the logits of native `images`, as in training (BatchNorm on the batch, dropout on) if asked."""
@@ -139,13 +139,13 @@ def open_model(
     perturbed, view = (preparation.native, None)
     if space == "prepared":
         perturbed, view = preparation.prepared, preparation
-    victim = CompiledModel(forward, [], perturbed, classes, view)
+    compiled = CompiledModel(forward, [], perturbed, classes, view)
     if head:
         notes = (*notes, f"of its outputs, {head!r} was taken")
     if labels:
         notes = (*notes, f"its outputs stand for the labels {', '.join(map(str, labels))}, as told")
     return OpenedModel(
-        name, BoundModel(victim, (), batch_size), output, bare, preparation, format, labels, notes
+        name, BoundModel(compiled, (), batch_size), output, bare, preparation, format, labels, notes
     )
 
 

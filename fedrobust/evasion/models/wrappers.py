@@ -45,7 +45,7 @@ class StraightThrough:
 
     Attributes:
         answers: the model under attack, such as an exported int8 file.
-        guide: its differentiable twin.
+        guide: its differentiable stand-in.
 
     Source: Athalye et al. (2018), Obfuscated gradients give a false sense of security, arXiv:1802.00420 (BPDA).
     """
@@ -68,7 +68,7 @@ class StraightThrough:
         return self.answers.logits(images)
 
     def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
-        """Return the logits of the model under attack, and the losses and gradients of its twin."""
+        """Return the logits of the model under attack, and the losses and gradients of its stand-in."""
         return self.guide.gradient(images, labels, loss, targets)._replace(logits=self.logits(images))
 
 

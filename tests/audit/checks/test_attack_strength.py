@@ -329,7 +329,7 @@ def test_the_attack_sees_through_planted_masking(n, lost, won, failed):
     )
     assert found.details == {"plain": 40, "n": n, "hidden": 40 - lost + won}
     [(_, epsilons, asked, _, settings)] = made.asked
-    assert (asked.scale, asked.victim, epsilons, settings) == (1024.0, target.victim, None, {})
+    assert (asked.scale, asked.compiled, epsilons, settings) == (1024.0, target.compiled, None, {})
 
 
 @pytest.mark.parametrize(("norm", "far"), [("linf", 0.1), ("l2", 1.0)])

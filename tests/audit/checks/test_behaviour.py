@@ -242,7 +242,7 @@ def test_what_stands_there_alone_counts_against_the_defence():
 
 
 def test_a_control_is_compared_where_there_is_one_with_gradients_on_both_sides():
-    sentence = "No undefended twin was given: whether the defence is what helps cannot be said."
+    sentence = "No undefended control was given: the effect of the defence cannot be measured."
     assert told(comparison.control(search()), NOT_APPLICABLE) == ("-", sentence)
     blind = comparison.control(search(differentiable=False, control=("twin", object())))
     sentence = "The model has no gradient to attack by, its control has: they cannot be attacked alike."
@@ -309,7 +309,7 @@ def test_an_exported_file_is_attacked_in_three_ways(effort):
     assert isinstance(targets[1], StraightThrough)
     assert targets[3] is None
     through = targets[1]
-    assert {id(value) for value in vars(through).values()} >= {id(edge), id(made.cache.subject.target)}
+    assert {id(value) for value in vars(through).values()} >= {id(edge), id(made.cache.audited.target)}
 
 
 def test_an_exported_file_is_compared_where_there_is_one_and_a_gradient():

@@ -19,7 +19,7 @@ def logits(answers, sure=2.0) -> np.ndarray:
 
 
 def said(output, answers) -> Finding:
-    return outputs_are_logits(SimpleNamespace(subject=SimpleNamespace(output=output), said=answers))
+    return outputs_are_logits(SimpleNamespace(audited=SimpleNamespace(output=output), said=answers))
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def health(of_cross_entropy, of_margin, n=200, differentiable=True) -> Finding:
         gradients[-1, 1] = 0  # a part alone
         return SimpleNamespace(gradients=gradients)
 
-    subject = SimpleNamespace(images="images", labels=np.zeros(n, int))
+    audited = SimpleNamespace(images="images", labels=np.zeros(n, int))
     evidence = SimpleNamespace(
-        differentiable=differentiable, subject=subject, target=SimpleNamespace(gradient=gradient)
+        differentiable=differentiable, audited=audited, target=SimpleNamespace(gradient=gradient)
     )
     found = gradient_health(evidence)
     assert [(images, loss) for images, _, loss in asked] == (
@@ -152,9 +152,9 @@ def gap(in_training, here, collapsed=False, n=40) -> Finding:
     right = np.arange(n) < here
     answers = np.where(right, LABELS[:n], 1 - LABELS[:n])
     training = logits(np.where(np.arange(n) < in_training, LABELS[:n], 1 - LABELS[:n]))
-    subject = SimpleNamespace(labels=LABELS[:n], in_training_mode=lambda: training)
+    audited = SimpleNamespace(labels=LABELS[:n], in_training_mode=lambda: training)
     clean = logits(np.zeros(n, int) if collapsed else answers)
-    return batchnorm_gap(SimpleNamespace(subject=subject, right=right, clean=clean))
+    return batchnorm_gap(SimpleNamespace(audited=audited, right=right, clean=clean))
 
 
 @pytest.mark.parametrize(
@@ -184,13 +184,13 @@ def test_a_model_that_answers_like_a_constant_one_is_degenerate_for_it():
 
 def test_only_the_first_images_are_run_in_training_mode():
     right = np.arange(40) < 30
-    subject = SimpleNamespace(labels=LABELS, in_training_mode=lambda: logits(LABELS[:10]))
-    found = batchnorm_gap(SimpleNamespace(subject=subject, right=right, clean=logits(LABELS)))
+    audited = SimpleNamespace(labels=LABELS, in_training_mode=lambda: logits(LABELS[:10]))
+    found = batchnorm_gap(SimpleNamespace(audited=audited, right=right, clean=logits(LABELS)))
     assert found.details == {"training": 10, "inference": 10, "n": 10}
 
 
 def test_where_there_is_no_training_mode_nothing_is_compared():
-    found = batchnorm_gap(SimpleNamespace(subject=SimpleNamespace(in_training_mode=None)))
+    found = batchnorm_gap(SimpleNamespace(audited=SimpleNamespace(in_training_mode=None)))
     assert (found.outcome, found.weight) == (Outcome.NOT_APPLICABLE, Weight.DEGENERATE)
     assert (found.figure, found.details) == ("-", {})
     assert found.sentence == "The model cannot be run in training mode."

@@ -1,4 +1,4 @@
-"""What the study's audits are handed: subject, control, teacher and plan, with stand-ins for the audit itself."""
+"""What the study's audits are handed: model, control, teacher and plan, with stand-ins for the audit itself."""
 
 from types import SimpleNamespace
 
@@ -57,7 +57,7 @@ def evaluator(stub):
     """An evaluator whose targets are tuples that show what they are of."""
     stub(official=lambda dataset: 99)
     return SimpleNamespace(
-        victim=SimpleNamespace(shape=SHAPE, images=lambda stored: ("seen", stored.tolist())),
+        compiled=SimpleNamespace(shape=SHAPE, images=lambda stored: ("seen", stored.tolist())),
         dataset=SimpleNamespace(test=Split()),
         classifier=SimpleNamespace(weights_of=lambda model: None),
         target=lambda weights: ("target", SHAPE, weights),
@@ -75,14 +75,14 @@ def test_the_subject_is_the_model_on_a_sample_of_the_test_split(stub, evaluator)
     asked = []
     stub(training_logits=lambda *given: asked.append(given) or "logits in training")
     one = weights()
-    subject = auditor(audit__images=30).subject("global model", evaluator, one, RUN)
-    assert subject.name == "mine, global model"
-    assert subject.target == ("target", SHAPE, one)
-    assert subject.images == ("seen", list(range(30)))
-    assert subject.labels.tolist() == [0, 1] * 15
-    assert subject.digest == one.digest()
-    assert subject.data == described_split(DATA, 99)
-    assert subject.in_training_mode() == "logits in training"
+    model = auditor(audit__images=30).model_under_audit("global model", evaluator, one, RUN)
+    assert model.name == "mine, global model"
+    assert model.target == ("target", SHAPE, one)
+    assert model.images == ("seen", list(range(30)))
+    assert model.labels.tolist() == [0, 1] * 15
+    assert model.digest == one.digest()
+    assert model.data == described_split(DATA, 99)
+    assert model.in_training_mode() == "logits in training"
     ((judge, given, images),) = asked
     assert (judge, given, images.tolist()) == (evaluator, one, list(range(min(30, SAMPLE))))
 
@@ -117,11 +117,11 @@ def test_the_global_model_is_audited_against_its_control(evaluator, tmp_path):
         return asked_for(whose, lambda whose: whose.audited(evaluator, weights(), RUN, folder))
 
     made = audited()
-    subject = made[0]
-    assert made == (subject, evaluator, RUN, tmp_path / "audit")
-    assert subject.name == "mine, global model"
-    assert (subject.control, subject.notes, subject.trained_on) == (control, (), ("pgd",))
-    assert subject.history == (0.5, 0.0), "rounds that were watched, 0 included"
+    model = made[0]
+    assert made == (model, evaluator, RUN, tmp_path / "audit")
+    assert model.name == "mine, global model"
+    assert (model.control, model.notes, model.trained_on) == (control, (), ("pgd",))
+    assert model.history == (0.5, 0.0), "rounds that were watched, 0 included"
     (tmp_path / UNDEFENDED).touch()
     audited()
     audited(audit__control="other.keras")
@@ -135,11 +135,11 @@ def test_a_control_of_other_images_is_left_out_and_none_is_no_note(evaluator, tm
             0
         ]
 
-    subject = audited(("before", SimpleNamespace(shape=(8, 8, 1))))
-    assert (subject.control, subject.trained_on) == (None, ())
-    assert subject.notes == ("the control sees images of another shape: it was left out",)
-    subject = audited(None)
-    assert (subject.control, subject.notes) == (None, ())
+    model = audited(("before", SimpleNamespace(shape=(8, 8, 1))))
+    assert (model.control, model.trained_on) == (None, ())
+    assert model.notes == ("the control sees images of another shape: it was left out",)
+    model = audited(None)
+    assert (model.control, model.notes) == (None, ())
 
 
 def test_a_student_has_its_twin_for_a_control_and_the_global_model_for_a_teacher(evaluator, tmp_path):
@@ -153,14 +153,14 @@ def test_a_student_has_its_twin_for_a_control_and_the_global_model_for_a_teacher
 
     teacher, twin = SimpleNamespace(shape=SHAPE), weights(2.0)
     made = audited(twin, teacher)
-    subject = made[0]
-    assert made == (subject, evaluator, RUN, tmp_path / "audit-student")
-    assert subject.name == "mine, student"
-    assert subject.control == ("twin taught by labels", ("target", SHAPE, twin))
-    assert (subject.teacher, subject.notes) == (("global model", teacher), ())
-    subject = audited(None, SimpleNamespace(shape=(8, 8, 1)))[0]
-    assert (subject.control, subject.teacher) == (None, None)
-    assert subject.notes == ("the global model sees images of another shape: none were transferred from it",)
+    model = made[0]
+    assert made == (model, evaluator, RUN, tmp_path / "audit-student")
+    assert model.name == "mine, student"
+    assert model.control == ("label-trained control", ("target", SHAPE, twin))
+    assert (model.teacher, model.notes) == (("global model", teacher), ())
+    model = audited(None, SimpleNamespace(shape=(8, 8, 1)))[0]
+    assert (model.control, model.teacher) == (None, None)
+    assert model.notes == ("the global model sees images of another shape: none were transferred from it",)
 
 
 TOLD = {"audit__control_input": "0..255", "audit__control_labels": "1,0", "audit__control": "c.keras"}
@@ -216,9 +216,9 @@ def test_an_audit_follows_the_study_and_tells_what_it_does(stub, tmp_path):
     whose, told = auditor(**settings), []
     with listening(told.append):
         judge = SimpleNamespace(map="map")
-        assert whose.card("subject", judge, RunRecord(environment="here"), tmp_path) == "card"
-    subject, plan, kept, map, _ = given["evidence"]
-    assert (subject, kept, map, given["audit"]) == ("subject", tmp_path, "map", ("evidence", "here"))
+        assert whose.card("model", judge, RunRecord(environment="here"), tmp_path) == "card"
+    model, plan, kept, map, _ = given["evidence"]
+    assert (model, kept, map, given["audit"]) == ("model", tmp_path, "map", ("evidence", "here"))
     assert plan.epsilon == whose.settings.epsilon
     assert (plan.effort, plan.seed) == ("quick", 5)
     assert plan.curve == (0.01, 0.02, 0.03)
@@ -229,7 +229,7 @@ def test_an_audit_follows_the_study_and_tells_what_it_does(stub, tmp_path):
 def test_logits_in_training_mode_are_those_of_the_batchs_own_statistics(stub, draw, linear_classifier):
     classifier = build_classifier("edge-cnn", (16, 16, 1), 2, image_size=0)
     one, images = classifier.initial_weights(), draw.integers(0, 256, (6, 16, 16, 1)).astype(np.uint8)
-    judge = SimpleNamespace(classifier=classifier, victim="victim")
+    judge = SimpleNamespace(classifier=classifier, compiled="compiled")
     native = tf.constant(images / np.float32(255))
     expected, _ = classifier.logits(*classifier.arrays(one), native, training=True)
     found = training_logits(judge, one, images)
@@ -237,5 +237,5 @@ def test_logits_in_training_mode_are_those_of_the_batchs_own_statistics(stub, dr
     plain, _ = classifier.logits(*classifier.arrays(one), native)
     assert np.abs(found - plain).max() > 1e-3
     stub(clean_logits=lambda *given: given)
-    without = SimpleNamespace(classifier=linear_classifier, victim="victim")
-    assert training_logits(without, one, images) == ("victim", one, images)
+    without = SimpleNamespace(classifier=linear_classifier, compiled="compiled")
+    assert training_logits(without, one, images) == ("compiled", one, images)

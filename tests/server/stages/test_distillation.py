@@ -125,7 +125,7 @@ def test_its_twin_learns_the_labels_of_the_same_images_in_the_same_way(monkeypat
         return Distilled(TAUGHT, epochs=7, metrics={})
 
     monkeypatch.setattr(distiller, "teach_labels", teach_labels)
-    assert plan().twin() is TAUGHT
+    assert plan().label_trained_control() is TAUGHT
     ((student, images, labels, *rest),) = asked
     assert (student, images is IMAGES, labels.tolist(), rest) == (
         "student",
@@ -133,7 +133,7 @@ def test_its_twin_learns_the_labels_of_the_same_images_in_the_same_way(monkeypat
         [0, 1, 0, 1],
         [7, 16, 0.25, 5],
     )
-    assert plan(labels=None).twin() is None
+    assert plan(labels=None).label_trained_control() is None
     assert len(asked) == 1
 
 

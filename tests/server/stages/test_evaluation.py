@@ -112,7 +112,7 @@ def test_the_test_split_is_attacked_as_the_study_says(linear_classifier, dataset
         assert judge.test("weights", attacked) == "robustness"
         places, settings = handed["robustness"]
         assert places == (
-            judge.victim,
+            judge.compiled,
             "weights",
             dataset.test,
             judge.settings.epsilons,
@@ -133,12 +133,12 @@ def test_validation_and_examples_have_their_own_split_and_number(linear_classifi
     judge = evaluator(linear_classifier, dataset, evaluation__batch_size=7, evaluation__examples=3)
     images, labels = dataset.validation.images, dataset.validation.labels
     assert judge.validate("weights") == "measure"
-    assert handed["clean_logits"] == ((judge.victim, "weights", images, 7, judge.map), {})
+    assert handed["clean_logits"] == ((judge.compiled, "weights", images, 7, judge.map), {})
     assert handed["measure"] == ((labels, "clean_logits"), {"further": judge.further})
     assert judge.examples("weights") == "examples"
     epsilons = judge.settings.epsilons
     assert handed["examples"] == (
-        (judge.victim, "weights", dataset.test, epsilons, 3, THREAT),
+        (judge.compiled, "weights", dataset.test, epsilons, 3, THREAT),
         {},
     )
 
@@ -171,15 +171,15 @@ def test_training_is_watched_by_the_accuracy_under_pgd(linear_classifier, datase
 @pytest.mark.parametrize("space", ["native", "prepared"])
 def test_another_model_or_space_changes_nothing_else(linear_classifier, dataset, space):
     judge = evaluator(linear_classifier, dataset, evaluation__space=space, evaluation__every=3)
-    assert judge.victim is compiled_model_of(linear_classifier, space)
+    assert judge.compiled is compiled_model_of(linear_classifier, space)
     other = replace(linear_classifier, name="other")
     taught, native = judge.of_model(other), judge.of_model(other, space="native")
-    assert (taught.victim, native.victim) == (
+    assert (taught.compiled, native.compiled) == (
         compiled_model_of(other, space),
         compiled_model_of(other, "native"),
     )
     for each in (taught, native):
-        assert replace(each, classifier=linear_classifier, victim=judge.victim) == judge
+        assert replace(each, classifier=linear_classifier, compiled=judge.compiled) == judge
         assert each.classifier is other
 
 
@@ -190,7 +190,7 @@ def test_attacks_see_the_model_in_the_batches_of_the_study(linear_classifier, da
         server.stages.evaluation.BoundModel, "of", lambda *given: asked.append(given) or "target"
     )
     assert judge.target("weights") == "target"
-    assert asked == [(judge.victim, "weights", 7)]
+    assert asked == [(judge.compiled, "weights", 7)]
 
 
 def test_batches_are_mapped_over_the_pool_in_order(linear_classifier, dataset):
@@ -200,7 +200,7 @@ def test_batches_are_mapped_over_the_pool_in_order(linear_classifier, dataset):
 def test_logits_of_a_split_are_computed_once_for_the_last_weights(linear_classifier, dataset, monkeypatch):
     computed = []
 
-    def clean_logits(victim, weights, images, *more):
+    def clean_logits(compiled, weights, images, *more):
         computed.append((weights, len(images)))
         return np.full((len(images), 2), float(weights))
 
@@ -221,7 +221,7 @@ def test_success_looks_up_what_the_model_answers_without_the_trigger(linear_clas
     asked = []
     logits = np.eye(2)[np.arange(len(dataset.test)) % 2]
 
-    def clean_logits(victim, weights, images, *more):
+    def clean_logits(compiled, weights, images, *more):
         asked.append(len(images))
         return logits[: len(images)] if len(images) == len(dataset.test) else np.eye(2)[[1] * len(images)]
 
