@@ -94,7 +94,7 @@ def test_a_teacher_is_asked_on_moved_copies_too(monkeypatch):
     own = DistillationPlan(settings(distillation__copies=2), "student", images, LABELS, "somewhere", seed=5)
     monkeypatch.setattr(distiller, "DistillationRecord", lambda **facts: facts)
     found = own.distilled(teacher, "weights")
-    own.twin()
+    own.label_trained_control()
     (_, shown, logits, *_), (_, same, labels, *_) = asked
     assert shown.shape == (12, 8, 8, 1)
     assert same is not shown
