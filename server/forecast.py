@@ -62,7 +62,7 @@ def forecast_of(
         federation: with the clients that have introduced themselves.
         workers: clients trained at a time; 0 for all of them, each on a machine of its own.
         tolerance: the study's, which is told beside the costs.
-        classifier: the global model, for what measuring its BatchNorm statistics anew costs.
+        classifier: the global model where its BatchNorm statistics are measured anew, for what that costs.
     """
     registry, layout, training = federation.registry, federation.layout, experiment.training
     sampled = registry.largest_first(federation.sample(1))
@@ -82,7 +82,7 @@ def forecast_of(
     recalibrated, after = 0, 0
     if experiment.distillation.enabled and experiment.export.enabled:
         after = int8_bytes(experiment.export.formats, dataset)
-    if classifier is not None and experiment.model.batchnorm_policy == "recalibrate":
+    if classifier is not None:
         recalibrated = calibration_count(dataset.validation)
         after = max(after, recalibration_bytes(classifier, recalibrated))
     return Forecast(

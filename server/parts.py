@@ -39,6 +39,9 @@ from server.weight_average import WeightAverage
 RARE = 0.3
 """Total variation distance to everybody's labels from which on a client's patients are unlike the others'."""
 
+FEWEST_MEASURED = 64
+"""Validation images from which on BatchNorm statistics are measured on them unasked."""
+
 MOST_COMPARED = 10_000
 """Clients up to which each one's class mix is looked at."""
 
@@ -156,7 +159,12 @@ class ServerParts:
         """What a round will cost."""
         study = self.study
         return forecast_of(
-            study.experiment, study.dataset, self.federation, self.workers, self.tolerance, self.classifier
+            study.experiment,
+            study.dataset,
+            self.federation,
+            self.workers,
+            self.tolerance,
+            None if self.recalibrate is None else self.classifier,
         )
 
     def rounds(self, folder: RunFolder) -> RoundLoop:
@@ -193,10 +201,37 @@ class ServerParts:
             )
         return Selection(settings, self.mixes)
 
+    @property
+    def batchnorm_policy(self) -> str:
+        """Where BatchNorm statistics come from, as asked for or as chosen here; "none" for a model without them.
+
+        The mean of several clients' statistics belongs to no weights that exist: with few steps a round, and with
+        clients that differ, the model then answers little but one class. Few images measure worse than clients do.
+        """
+        if not self.classifier.layout.statistics:
+            return "none"
+        settings = self.study.experiment
+        if settings.model.batchnorm_policy != "auto":
+            return settings.model.batchnorm_policy
+        several = settings.federation.clients > 1
+        return (
+            "recalibrate" if several and len(self.study.dataset.validation) >= FEWEST_MEASURED else "average"
+        )
+
+    @property
+    def batchnorm(self) -> str:
+        """The policy in words where it was chosen here, "" otherwise."""
+        if self.study.experiment.model.batchnorm_policy != "auto":
+            return ""
+        words = {"recalibrate": "measured on validation images", "average": "averaged"}
+        return (
+            f", BatchNorm statistics {words[self.batchnorm_policy]}" if self.batchnorm_policy in words else ""
+        )
+
     @part
     def recalibrate(self) -> Callable[[Weights], Weights] | None:
         """What measures BatchNorm statistics on validation images; None where they are the clients' mean."""
-        if self.study.experiment.model.batchnorm_policy != "recalibrate":
+        if self.batchnorm_policy != "recalibrate":
             return None
         sample = calibration_sample(self.study.dataset.validation, self.study.seed)
         return partial(recalibration_of(self.classifier), images=sample.images)
@@ -287,7 +322,7 @@ class ServerParts:
         return (
             f"{dataset.name}: {len(dataset.train.labels)} images over {settings.federation.clients} clients "
             f"({settings.data.partition}; {partition.unevenness}), "
-            f"{settings.model.name} from {settings.model.weights} weights{attacked}"
+            f"{settings.model.name} from {settings.model.weights} weights{self.batchnorm}{attacked}"
         )
 
 

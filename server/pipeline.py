@@ -84,6 +84,7 @@ class Pipeline:
                 parameters=classifier.parameters,
                 weights=settings.weights,
                 image_size=settings.image_size,
+                batchnorm=parts.batchnorm_policy,
             ),
         )
         output = experiment.output

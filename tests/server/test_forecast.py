@@ -197,8 +197,9 @@ def test_measuring_statistics_anew_is_counted(monkeypatch, policy):
     }
     registry = ClientRegistry(np.array([0]), None, np.array([64]), 0.6, 700)
     clients = federation(registry, lambda round: [0], **settings)
-    told = forecast_of(Experiment.of(**settings), dataset_of(40), clients, 1, {}, classifier=object())
     more = policy == "recalibrate"
+    model = object() if more else None
+    told = forecast_of(Experiment.of(**settings), dataset_of(40), clients, 1, {}, classifier=model)
     assert told.training_seconds == pytest.approx(2 * 0.6 + more * 40 * 0.6 / 32 / 3)
     assert told.memory_bytes - 5000 == (400_000 if more else 3 * 4 * 40 * 16), (
         "or images for int8, of this study"

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from small_study import LAYOUT, noting, shared, small_study, weights, with_parts
+from small_study import LAYOUT, dataset, noting, shared, small_study, weights, with_parts
 
 import server.parts
-from fedrobust.models.layout import Weights
+from fedrobust.models.layout import Layout, Weights
 from server.aggregation_step import AggregationStep
 from server.callbacks import AttackSuccess, PGDProbe, UndefendedSnapshot, WorstClient
 from server.parts import MOST_COMPARED, RARE, ServerParts, rare_clients
@@ -138,9 +138,13 @@ def test_memory_is_checked_for_the_clients_of_a_round(noted, attack, sums):
     assert seen == [("check_aggregation", LAYOUT, 4, sums)]
 
 
-def test_what_a_round_costs_is_told_of_the_federation(noted):
+@pytest.mark.parametrize("policy", ["average", "recalibrate"])
+def test_what_a_round_costs_is_told_of_the_federation(noted, policy, monkeypatch):
+    monkeypatch.setattr(server.parts, "recalibration_of", lambda classifier: print)
     seen = noted(forecast_of="forecast")
-    parts = with_parts(parts_of(), federation="federation", tolerance={"clients": 1})
+    parts = with_parts(
+        parts_of(model__batchnorm_policy=policy), federation="federation", tolerance={"clients": 1}
+    )
     study = parts.study
     assert parts.forecast == "forecast"
     assert seen == [
@@ -151,7 +155,7 @@ def test_what_a_round_costs_is_told_of_the_federation(noted):
             "federation",
             0,
             {"clients": 1},
-            CLASSIFIER,
+            CLASSIFIER if policy == "recalibrate" else None,
         )
     ]
 
@@ -239,6 +243,32 @@ def test_statistics_are_measured_on_a_sample_of_the_validation_split(noted, monk
     assert parts.recalibrate(given) == (CLASSIFIER, given, images.validation.images)
     assert seen == [("calibration_sample", images.validation, 5)]
     assert parts_of(model__batchnorm_policy="average").recalibrate is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "clients", "validation", "found"),
+    [
+        ("auto", 2, 64, "recalibrate"),
+        ("auto", 2, 63, "average"),
+        ("auto", 1, 64, "average"),
+        ("average", 2, 64, "average"),
+        ("recalibrate", 1, 3, "recalibrate"),
+    ],
+)
+def test_statistics_are_measured_unasked_where_that_is_better(asked, clients, validation, found, monkeypatch):
+    monkeypatch.setattr(server.parts, "recalibration_of", lambda classifier: print)
+    images = dataset(validation=[0, 1] * (validation // 2) + [1] * (validation % 2))
+    parts = parts_of(images, federation__clients=clients, model__batchnorm_policy=asked)
+    assert parts.batchnorm_policy == found
+    assert (parts.recalibrate is None) == (found == "average")
+    told = {"recalibrate": ", BatchNorm statistics measured on validation images", "average": ", BatchNorm"}
+    assert parts.batchnorm.startswith(told[found] if asked == "auto" else "")
+    assert bool(parts.batchnorm) == (asked == "auto")
+
+
+def test_a_model_without_statistics_has_no_policy(monkeypatch):
+    parts = with_parts(parts_of(), initial=(SimpleNamespace(layout=Layout(())), None))
+    assert (parts.batchnorm_policy, parts.recalibrate, parts.batchnorm) == ("none", None, "")
 
 
 # -- After the rounds ----------------------------------------------------------------------------------------------
@@ -331,6 +361,7 @@ def test_an_attack_is_remarked_on_for_those_of_a_round():
 
 def test_a_study_in_one_line():
     settings = {"federation__clients": 2, "model__name": "cnn-small", "data__partition": "iid"}
+    settings |= {"model__batchnorm_policy": "average"}
     images, partition = shared((2, 2, 0), (1, 0, 3))
     start = "made-up: 8 images over 2 clients (iid; 2 to 9 each), cnn-small from random weights"
     assert parts_of(images, partition, **settings).summary() == start

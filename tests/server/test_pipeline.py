@@ -169,7 +169,11 @@ def test_everything_is_checked_before_a_folder_is_made_and_handed_over(begun, tm
     assert done.record.environment == {**VERSIONS, "workers": 0}
     assert done.record.dataset.name == "made-up"
     assert done.record.model == ModelRecord(
-        name="net", parameters=2, weights="random", image_size=done.experiment.model.image_size
+        name="net",
+        parameters=2,
+        weights="random",
+        image_size=done.experiment.model.image_size,
+        batchnorm="average",
     )
     ((name, folder, state),) = calls[4:]
     assert (name, folder.path) == ("run_in", tmp_path / "run")

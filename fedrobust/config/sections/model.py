@@ -29,7 +29,8 @@ class Model(Section):
     batchnorm_momentum: float = Field(
         0.9, ge=0, lt=1, description="share of the old moving statistics that a step keeps"
     )
-    batchnorm_policy: Literal["average", "recalibrate"] = Field(
-        "average",
-        description="BatchNorm statistics: average of the clients', or recalibrated on validation images",
+    batchnorm_policy: Literal["auto", "average", "recalibrate"] = Field(
+        "auto",
+        description="BatchNorm statistics: average of the clients', or recalibrated on validation images; auto: "
+        "recalibrated where there are 64 of these, averaged otherwise",
     )
