@@ -1,12 +1,13 @@
 """The Flower ClientApp: every hospital of a study, simulated or real."""
 
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.attacker import Attacker
-from clients.client import Client
+from clients.client import Client, postprocessed
 from clients.shard import client_number, shard
 from fedrobust.config import Experiment
 from fedrobust.flower.records import arrays_of, arrays_record, problem_of, weights_of, weights_record
@@ -57,6 +58,28 @@ def train(message: Message, context: Context) -> Message:
         RecordDict({"weights": weights_record(trained), "metrics": MetricRecord(dict(metrics))}),
         reply_to=message,
     )
+
+
+@app.train("group")
+def train_group(message: Message, context: Context) -> Message:
+    """Answer with the weights of many honest simulated clients, one row each, and their metrics."""
+    weights = weights_of(message.content.array_records["weights"])
+    config = message.content.config_records["config"]
+    clients, number = cast(list[int], config["clients"]), cast(int, config["round"])
+    study = _study(message, context)
+    sent = [
+        (postprocessed(study.postprocessors, after, weights, study.seed, number, client), measured)
+        for client, (after, measured) in zip(
+            clients, study.group_training(clients, weights, number), strict=True
+        )
+    ]
+    told = {name: [measured[name] for _, measured in sent] for name in sent[0][1] if name != "round"}
+    arrays = {
+        "trainable": np.stack([after.trainable for after, _ in sent]),
+        "statistics": np.stack([after.statistics for after, _ in sent]),
+    }
+    metrics = MetricRecord({**told, "round": number})
+    return Message(RecordDict({"weights": arrays_record(arrays), "metrics": metrics}), reply_to=message)
 
 
 @memoize(keep=4)

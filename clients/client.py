@@ -1,6 +1,6 @@
 """What one client does in a round: one local update on its images."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,8 +52,21 @@ class Client:
             return trained
 
         sent, state = sent_by_client(self.algorithm, weights, state, train)
-        if self.postprocessors:
-            draw = generator(self.training.seed, Purpose.POSTPROCESSING, round, self.number + 1)
-            update = at_client(self.postprocessors, sent.trainable - weights.trainable, draw)
-            sent = Weights(weights.trainable + update, sent.statistics)
+        sent = postprocessed(self.postprocessors, sent, weights, self.training.seed, round, self.number)
         return sent, metrics, state
+
+
+def postprocessed(
+    postprocessors: Sequence[Postprocessor],
+    sent: Weights,
+    current: Weights,
+    seed: int,
+    round: int,
+    client: int,
+) -> Weights:
+    """Return what a client sends in place of `sent`, having been sent the weights `current` in `round`."""
+    if not postprocessors:
+        return sent
+    draw = generator(seed, Purpose.POSTPROCESSING, round, client + 1)
+    update = at_client(postprocessors, sent.trainable - current.trainable, draw)
+    return Weights(current.trainable + update, sent.statistics)

@@ -14,12 +14,14 @@ from fedrobust.data.dataset import Problem
 from fedrobust.flower.records import problem_config, weights_record
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.randomness import Purpose, generator
+from fedrobust.runs.events import ClientReplied, emit
 from fedrobust.runs.record import ClientsRecord, DefenceRecord
 from fedrobust.shares import sample_size
 from server.accumulators import Collector, collector_for
 from server.aggregation_step import AggregationStep, RuleError
 from server.client_registry import ClientRegistry
 from server.errors import AttackFailedError
+from server.groups import TOGETHER, Grouping, read_group
 from server.replies import MOST_EXAMPLES, Failure, Reply, read_reply
 from server.soundness import statistics_fault
 
@@ -88,6 +90,7 @@ class Federation:
         registry: the clients.
         step: turns replies into the next global weights.
         seed: the study's.
+        grouping: which clients are asked together.
     """
 
     settings: FederationSettings
@@ -97,6 +100,7 @@ class Federation:
     registry: ClientRegistry
     step: AggregationStep
     seed: int
+    grouping: Grouping = field(default_factory=Grouping)
 
     def sample(self, round: int) -> list[int]:
         """Return the clients that take part in `round`, ascending."""
@@ -106,16 +110,28 @@ class Federation:
         return sorted(int(client) for client in draw.choice(available, wanted, replace=False))
 
     def messages(self, round: int, weights: Weights, sampled: Sequence[int]) -> list[Message]:
-        """Return one message to every sampled client, clients with many images first.
+        """Return one message to every sampled client or group of clients, those with many images first.
 
-        A message holds the global weights, the number of the round, and what the study's images look like.
+        A message holds the global weights, the number of the round, what the study's images look like, and the clients
+        of a group.
         """
-        config = ConfigRecord({"round": round, **problem_config(self.problem, self.layout.frozen)})
-        content = RecordDict({"weights": weights_record(weights), "config": config})
-        return [
-            Message(content, self.registry.node(client), MessageType.TRAIN, group_id=str(round))
-            for client in self.registry.largest_first(list(sampled))
-        ]
+        config = {"round": round, **problem_config(self.problem, self.layout.frozen)}
+        record = weights_record(weights)
+        alone = RecordDict({"weights": record, "config": ConfigRecord(config)})
+        messages = []
+        for group in self.groups(round, sampled):
+            kind, content = MessageType.TRAIN, alone
+            if len(group) > 1:
+                kind = TOGETHER
+                content = RecordDict(
+                    {"weights": record, "config": ConfigRecord({**config, "clients": group})}
+                )
+            messages.append(Message(content, self.registry.node(group[0]), kind, group_id=str(round)))
+        return messages
+
+    def groups(self, round: int, sampled: Sequence[int]) -> list[list[int]]:
+        """Return which of the `sampled` clients are asked together, those with many images first."""
+        return self.grouping.groups(round, self.registry.largest_first(list(sampled)))
 
     def aggregate(
         self,
@@ -193,18 +209,27 @@ class Federation:
     ) -> "Heard":
         """Read every reply when it comes: those that count go into `collector`."""
         heard, unheard = Heard(), set(sampled)
+        groups = {group[0]: group for group in self.groups(round, sampled) if len(group) > 1}
         for message in replies:
             client = self.registry.partition(message.metadata.src_node_id)
             if client is None or client not in unheard:
                 heard.strangers.append(Failure(-1 if client is None else client, "it answered unasked"))
                 continue
-            unheard.remove(client)
-            answer = self._read(message, client, round)
-            if isinstance(answer, Failure):
-                (heard.broken if message.has_error() else heard.refused).append(answer)
-                continue
-            collector.add(client, answer.weights, answer.examples)
-            heard.counted.append(ReplyNote(client, answer.examples, answer.loss, answer.seconds))
+            if client in groups:
+                answers = read_group(message, groups[client], self.layout, round)
+            else:
+                answers = [self._read(message, client, round)]
+            for answer in answers:
+                unheard.remove(answer.partition)
+                if answer.partition != client:  # a carrier tells of the first client alone
+                    emit(ClientReplied(self.registry.node(answer.partition), failure_of(answer)))
+                if isinstance(answer, Failure):
+                    (heard.broken if message.has_error() else heard.refused).append(answer)
+                    continue
+                collector.add(answer.partition, answer.weights, answer.examples)
+                heard.counted.append(
+                    ReplyNote(answer.partition, answer.examples, answer.loss, answer.seconds)
+                )
         heard.broken += [Failure(client, "no reply in time") for client in unheard]
         return heard
 
@@ -233,6 +258,11 @@ class Federation:
             'poisoning.on-failure = "mark" to go on and have such rounds marked',
             outcome,
         )
+
+
+def failure_of(answer: Reply | Failure) -> str:
+    """Return why a client is left out, "" where it is not."""
+    return answer.reason if isinstance(answer, Failure) else ""
 
 
 @dataclass

@@ -27,6 +27,7 @@ from server.callbacks.worst_client import class_counts
 from server.client_registry import ClientRegistry, registry_of
 from server.federation import Federation
 from server.forecast import check_aggregation, forecast_of, sums_only
+from server.groups import Grouping
 from server.root_update import root_update_of
 from server.rounds import RoundLoop
 from server.selection import Selection
@@ -136,7 +137,16 @@ class ServerParts:
             self.registry,
             self.step,
             study.seed,
+            self.grouping,
         )
+
+    @property
+    def grouping(self) -> Grouping:
+        """Which clients are asked together: none where others than this project's carry messages or answer them."""
+        grid, study = self.grid, self.study
+        if not (isinstance(grid, SimulatedGrid) and grid.groups):
+            return Grouping()
+        return Grouping(study.trains_groups, study.schedule, grid.workers)
 
     @part
     def tolerance(self) -> ToleranceRecord:

@@ -144,20 +144,20 @@ def _introduced(message: Message, node: int, layout: Layout, clients: int) -> No
         )
     partition, parameters = hospital.get("partition"), hospital.get("parameters")
     if type(partition) is not int or not 0 <= partition < clients:
-        raise ReplyError(f"partition = {_short(partition)}: the study has 0 to {clients - 1}")
+        raise ReplyError(f"partition = {short(partition)}: the study has 0 to {clients - 1}")
     if type(parameters) is not int or parameters != layout.parameters:
         raise ReplyError(
-            f"a model of {_short(parameters)} parameters, the server's has {layout.parameters}: not the same study"
+            f"a model of {short(parameters)} parameters, the server's has {layout.parameters}: not the same study"
         )
     examples = _examples(hospital)
     seconds = _number(hospital, "step-seconds", 0.0, MOST_STEP_SECONDS)
     if not seconds > 0:
         raise ReplyError(
-            f"step-seconds = {_short(hospital.get('step-seconds'))}: a number above 0, up to {MOST_STEP_SECONDS:g}"
+            f"step-seconds = {short(hospital.get('step-seconds'))}: a number above 0, up to {MOST_STEP_SECONDS:g}"
         )
     memory = hospital.get("memory-bytes")
     if type(memory) is not int or not 0 <= memory <= MOST_MEMORY:
-        raise ReplyError(f"memory-bytes = {_short(memory)}: a whole number from 0 to {MOST_MEMORY}")
+        raise ReplyError(f"memory-bytes = {short(memory)}: a whole number from 0 to {MOST_MEMORY}")
     return NodeInfo(partition, node, examples, seconds, memory)
 
 
@@ -175,7 +175,7 @@ def _checked(message: Message, partition: int, layout: Layout, round: int, most_
         raise ReplyError(f"metrics {_few(strange)} were not asked for")
     number = metrics.get("round")
     if type(number) is not int or number != round:
-        raise ReplyError(f"a reply to round {_short(number)}: this is round {round}")
+        raise ReplyError(f"a reply to round {short(number)}: this is round {round}")
     weights = Weights(
         _vector(arrays, "trainable", layout.parameters), _vector(arrays, "statistics", layout.statistics)
     )
@@ -201,7 +201,7 @@ def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:
     array = record[name]
     if array.dtype != "float32" or tuple(array.shape) != (size,):
         raise ReplyError(
-            f"{name} is {_short(array.dtype)} {_short(tuple(array.shape))}: float32 ({size},) is expected"
+            f"{name} is {short(array.dtype)} {short(tuple(array.shape))}: float32 ({size},) is expected"
         )
     try:
         vector = vector_of(array)
@@ -209,7 +209,7 @@ def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:
         raise ReplyError(f"{name} cannot be decoded: {error}") from error
     vector = np.asarray(vector)  # of a class of its own, the numbers only
     if vector.dtype != np.float32 or vector.shape != (size,):
-        raise ReplyError(f"{name} holds {vector.dtype} {_short(vector.shape)}: float32 ({size},) is expected")
+        raise ReplyError(f"{name} holds {vector.dtype} {short(vector.shape)}: float32 ({size},) is expected")
     if not all_finite(vector):
         broken = vector.size - np.count_nonzero(np.isfinite(vector))
         raise ReplyError(f"{name} has {broken} numbers that are not finite")
@@ -238,7 +238,7 @@ BLOCK = 65536
 def _examples(metrics: MetricRecord) -> int:
     examples = metrics.get("num-examples")
     if type(examples) is not int or not 1 <= examples <= MOST_EXAMPLES:
-        raise ReplyError(f"num-examples = {_short(examples)}: a whole number from 1 to {MOST_EXAMPLES}")
+        raise ReplyError(f"num-examples = {short(examples)}: a whole number from 1 to {MOST_EXAMPLES}")
     return examples
 
 
@@ -250,7 +250,7 @@ def _number(metrics: MetricRecord, name: str, least: float, most: float) -> floa
     return float(value)
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """Return a claimed value in few characters."""
     # Python refuses to write out whole numbers of more than some thousand digits.
     if isinstance(value, int) and value.bit_length() > 10_000:

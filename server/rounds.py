@@ -116,7 +116,7 @@ class RoundLoop:
         messages = [
             message for one, weights, asked in each for message in one.messages(number, weights, asked)
         ]
-        emit(RoundStarted(number, len(messages)))
+        emit(RoundStarted(number, sum(map(len, sampled))))
         replies = exchange(self.grid, messages, self.timeout)
         try:
             made = self.made(number, state, sampled, replies)

@@ -33,6 +33,7 @@ class SimulatedGrid(Grid):
         clients: number of nodes.
         workers: number of workers.
         client_timeout: seconds that a client may take, from when a worker takes it up; 0 for no limit.
+        groups: whether what answers knows messages to several clients at once, as this project's client app does.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class SimulatedGrid(Grid):
         clients: int,
         workers: int,
         client_timeout: float = 0.0,
+        groups: bool = False,
     ):
         self.clients = clients
+        self.groups = groups
         self.workers = workers
         self._nodes = SimulatedNodes(clients, run_config)
         self._pool = WorkerPool(start_worker, self._nodes, workers, client_timeout)

@@ -163,13 +163,14 @@ def grid_of(
     """
     from fedrobust.engines.grid import SimulatedGrid
 
+    groups = client_app == CLIENT_APP
     if engine.name == "threads":
         from fedrobust.engines.threads import ThreadWorker
 
         app = load_app(client_app)
         workers = engine.workers or cores()
         with SimulatedGrid(
-            lambda _: ThreadWorker(app), run_config, clients, workers, engine.client_timeout
+            lambda _: ThreadWorker(app), run_config, clients, workers, engine.client_timeout, groups
         ) as grid:
             yield grid
         return
@@ -179,7 +180,7 @@ def grid_of(
     with (
         ray_engine(engine, client_app, run_config, digest()) as cluster,
         SimulatedGrid(
-            cluster.start_worker, run_config, clients, cluster.workers, engine.client_timeout
+            cluster.start_worker, run_config, clients, cluster.workers, engine.client_timeout, groups
         ) as grid,
     ):
         yield grid

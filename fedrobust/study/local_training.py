@@ -14,7 +14,7 @@ from fedrobust.data.resampling import augmented, undersampled
 from fedrobust.memoize import memoize
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
-from fedrobust.training.batches import draw_batches
+from fedrobust.training.batches import Batches, draw_batches
 from fedrobust.training.head_update import HeadUpdate
 from fedrobust.training.local_update import LocalUpdate, TrainingData
 from fedrobust.training.schedule import balanced_class_weights, class_shares, learning_rates
@@ -65,33 +65,40 @@ class LocalTraining:
         """
         training = self.training.model_copy(update=dict(changed)).in_round(round)
         claimed, shard = len(shard), self.resampled(shard, round, client, training.features_are_cached)
-        batches = draw_batches(
-            np.arange(len(shard)),
-            training.epochs,
-            training.batch_size,
-            generator(self.seed, Purpose.TRAINING, round, client),
-        )
+        plan = self.plan(shard.labels, round, client, training)
         update = self.update(training)
-        balanced = training.class_weights == "balanced"
         started = time.perf_counter()
         trained, metrics = update(
             weights,
             TrainingData.of(shard.images, shard.labels),
-            batches,
-            learning_rates=learning_rates(
-                training.learning_rate,
-                training.schedule,
-                len(batches.sizes),
-                round,
-                self.rounds,
-                training.warmup,
-            ),
+            plan.batches,
+            learning_rates=plan.learning_rates,
             seed=graph_seed(self.seed, Purpose.TRAINING, round, client),
-            class_weights=balanced_class_weights(shard.labels, self.classes) if balanced else None,
-            prior=class_shares(shard.labels, self.classes),
+            class_weights=plan.class_weights,
+            prior=plan.prior,
         )
         seconds = time.perf_counter() - started
         return trained, {**metrics, "num-examples": claimed, "seconds": seconds, "round": round}
+
+    def plan(self, labels: np.ndarray, round: int, client: int, training: Training) -> "Plan":
+        """Return what the update of a client with `labels` (n,) is called with in `round`, beside its images."""
+        batches = draw_batches(
+            np.arange(len(labels)),
+            training.epochs,
+            training.batch_size,
+            generator(self.seed, Purpose.TRAINING, round, client),
+        )
+        rates = learning_rates(
+            training.learning_rate,
+            training.schedule,
+            len(batches.sizes),
+            round,
+            self.rounds,
+            training.warmup,
+        )
+        balanced = training.class_weights == "balanced"
+        weights = balanced_class_weights(labels, self.classes) if balanced else None
+        return Plan(batches, rates, weights, class_shares(labels, self.classes))
 
     def resampled(self, shard: Split, round: int, client: int, views: bool = False) -> Split:
         """Return a client's images of a round: undersampled first, then augmented, as the study says.
@@ -109,6 +116,23 @@ class LocalTraining:
         if self.data.undersample:
             shard = undersampled(shard, draw)
         return augmented(shard, self.data.augment, draw) if self.data.augment else shard
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How a client goes through its images.
+
+    Attributes:
+        batches: which images make up which batch.
+        learning_rates: (steps,) float32.
+        class_weights: (classes,) factors of the losses by label; None for 1.
+        prior: (classes,) shares of the classes among its images.
+    """
+
+    batches: Batches
+    learning_rates: np.ndarray
+    class_weights: np.ndarray | None
+    prior: np.ndarray
 
 
 def _viewed(shard: Split, copies: int, seed: int, client: int) -> Hashable:

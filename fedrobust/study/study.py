@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fedrobust.models.classifier import Classifier
     from fedrobust.models.features import Features
     from fedrobust.models.layout import Weights
+    from fedrobust.study.group_training import GroupTraining
     from fedrobust.study.local_training import LocalTraining
     from fedrobust.training.head_update import HeadUpdate
     from fedrobust.training.local_update import LocalUpdate
@@ -237,6 +238,35 @@ class Study:
 
         graph = head_graph(training, self.classifier, experiment.base)
         return HeadUpdate(self.classifier, self.features, graph)
+
+    def trains_groups(self, round: int) -> bool:
+        """Whether honest simulated clients of `round` are trained many at a time.
+
+        They are where the head alone is trained on features of the study's own images, nothing is remembered by a
+        client, and no client's time is limited.
+        """
+        experiment = self.experiment
+        return (
+            experiment.training.in_round(round).features_are_cached
+            and not experiment.data.augment
+            and not experiment.data.undersample
+            and not experiment.engine.client_timeout
+            and not hasattr(self.algorithm, "client")
+        )
+
+    @part
+    def group_training(self) -> "GroupTraining":
+        """What many honest clients do with their images in a round; see `trains_groups`."""
+        # TensorFlow.
+        from fedrobust.study.group_training import GroupTraining
+        from fedrobust.training.head_update import HeadUpdate
+
+        dataset, training = self.dataset, self.experiment.training.model_copy(update={"recipe": "plain"})
+        update = self.update_of(training)
+        assert isinstance(update, HeadUpdate)
+        return GroupTraining(
+            self.local_training, update, dataset.train.labels, self.partition.shards.__getitem__
+        )
 
     @part
     def features(self) -> "Features":

@@ -17,6 +17,10 @@ class Batches:
     rows: np.ndarray
     sizes: np.ndarray
 
+    def of(self, places: np.ndarray) -> "Batches":
+        """Return the batches that point where the images at `places` lie, (n,), instead of at 0 to n - 1."""
+        return Batches(places[self.rows].astype(np.int32), self.sizes)
+
 
 def draw_batches(shard: np.ndarray, epochs: int, batch_size: int, generator: np.random.Generator) -> Batches:
     """Shuffle `shard` anew for each epoch and cut it into ceil(n / batch_size) batches of nearly equal size.

@@ -1,12 +1,13 @@
 """The local update of the head alone, on features that were computed once: many clients in one call of a graph."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from fedrobust.memoize import part
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.features import Features
 from fedrobust.models.layout import Weights
@@ -15,7 +16,7 @@ from fedrobust.training.local_update import TrainingData
 from fedrobust.training.losses import Loss
 from fedrobust.training.optimizers import Optimizer, Step
 
-CLIENTS = 16
+CLIENTS = 32
 """Clients in one call of the graph, always: fewer are filled up, so that no client's bits depend on the others."""
 
 NARROWEST = 4
@@ -30,15 +31,15 @@ class HeadJob:
         start: the weights of the head.
         batches: (steps, batch) rows of the features, and how many of each count.
         learning_rates: (steps,).
-        class_weights: (classes,) factors of the losses by label.
-        prior: (classes,) shares of the classes among the client's images.
+        class_weights: (classes,) factors of the losses by label; None for 1.
+        prior: (classes,) shares of the classes among the client's images; None for even ones.
     """
 
     start: Weights
     batches: Batches
     learning_rates: np.ndarray
-    class_weights: np.ndarray
-    prior: np.ndarray
+    class_weights: np.ndarray | None = None
+    prior: np.ndarray | None = None
 
     @property
     def width(self) -> int:
@@ -68,7 +69,7 @@ class HeadGraph:
         own = all(type(each).__module__.startswith("fedrobust.") for each in (loss, optimizer))
         self.clients = CLIENTS if own else 1
         c, k, f32, i32 = self.clients, classes, tf.float32, tf.int32
-        self.function = tf.function(
+        self._function = tf.function(
             self._run,
             input_signature=[
                 tf.TensorSpec([None, features], f32),
@@ -82,6 +83,11 @@ class HeadGraph:
             ],
             autograph=False,
         )
+
+    @part
+    def compiled(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """The traced function; see `_run` for its arguments."""
+        return self._function.get_concrete_function()
 
     def _run(
         self,
@@ -178,14 +184,7 @@ class HeadUpdate:
         prior: Any = None,
     ) -> tuple[Weights, Mapping[str, Any]]:
         """Return the weights after training on `batches`, and metrics; see `LocalUpdate`. Nothing is drawn."""
-        k = self.classifier.classes
-        job = HeadJob(
-            weights,
-            batches,
-            np.asarray(learning_rates, np.float32),
-            np.ones(k) if class_weights is None else class_weights,
-            np.full(k, 1 / k) if prior is None else prior,
-        )
+        job = HeadJob(weights, batches, np.asarray(learning_rates, np.float32), class_weights, prior)
         features = tf.constant(self.features.of(data.images.numpy()))
         return self.together(features, data.targets, [job])[0]
 
@@ -217,21 +216,20 @@ class HeadUpdate:
         clients, width, k = self.graph.clients, jobs[0].width, self.classifier.classes
         steps = max(len(job.batches.sizes) for job in jobs)
         start = np.zeros((clients, self.classifier.layout.parameters), np.float32)
-        class_weights, prior = np.zeros((clients, k), np.float32), np.full((clients, k), 1 / k, np.float32)
+        class_weights, prior = np.ones((clients, k), np.float32), np.full((clients, k), 1 / k, np.float32)
         rows, sizes = np.zeros((clients, steps, width), np.int32), np.zeros((clients, steps), np.int32)
         rates = np.zeros((clients, steps), np.float32)
         for place, job in enumerate(jobs):
             own = len(job.batches.sizes)
             start[place] = job.start.trainable
-            class_weights[place], prior[place] = job.class_weights, job.prior
+            if job.class_weights is not None:
+                class_weights[place] = job.class_weights
+            if job.prior is not None:
+                prior[place] = job.prior
             rows[place, :own], sizes[place, :own] = job.batches.rows[:, :width], job.batches.sizes
             rates[place, :own] = job.learning_rates
-        trained, loss, hits = (
-            each.numpy()
-            for each in self.graph.function(
-                features, targets, start, class_weights, prior, rows, sizes, rates
-            )
-        )
+        held = map(tf.constant, (start, class_weights, prior, rows, sizes, rates))
+        trained, loss, hits = (each.numpy() for each in self.graph.compiled(features, targets, *held))
         seen = sizes.sum(1)
         return [
             (

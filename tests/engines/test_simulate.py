@@ -187,7 +187,7 @@ def test_threads_answer_with_one_app(stub, monkeypatch, workers, threads):
     experiment = EXPERIMENT.changed(engine__workers=workers, engine__client_timeout=9)
     with grid_of(experiment.engine, 5, "my:client", {"seed": 1}, lambda: "") as grid:
         start_worker, *rest = grid.given
-        assert rest == [{"seed": 1}, 5, threads, experiment.engine.client_timeout]
+        assert rest == [{"seed": 1}, 5, threads, experiment.engine.client_timeout, False]
         assert start_worker(0) == start_worker(1) == ("worker", ("app", "my:client"))
     assert grid.given[0] == "closed"
 
@@ -209,6 +209,6 @@ def test_ray_is_started_or_joined(stub, monkeypatch, address, stage):
         listening(told.append),
         grid_of(experiment.engine, 5, "my:client", {"seed": 1}, lambda: "d" * 8) as grid,
     ):
-        assert grid.given == ("start_worker", {"seed": 1}, 5, 4, experiment.engine.client_timeout)
+        assert grid.given == ("start_worker", {"seed": 1}, 5, 4, experiment.engine.client_timeout, False)
     assert seen == [(experiment.engine, "my:client", {"seed": 1}, "d" * 8)]
     assert told == [StageStarted(stage)]

@@ -1,0 +1,61 @@
+"""A round of many honest clients at once, where the head alone is trained on features that are known."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from fedrobust.memoize import part
+from fedrobust.models.layout import Weights
+from fedrobust.study.local_training import LocalTraining
+from fedrobust.training.head_update import HeadJob, HeadUpdate
+
+
+@dataclass(frozen=True, eq=False)
+class GroupTraining:
+    """What `LocalTraining` does, for many clients in few calls of a graph: the same weights to the bit.
+
+    Attributes:
+        training: of one client.
+        update: of the head.
+        labels: (n,) int32 of the training split.
+        shard: returns the places of a client's images in it.
+    """
+
+    training: LocalTraining
+    update: HeadUpdate
+    labels: np.ndarray
+    shard: Callable[[int], np.ndarray]
+
+    @part
+    def data(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Features (n, d) and labels (n,) of the training split."""
+        return tf.constant(self.update.features.of_known), tf.constant(self.labels)
+
+    def __call__(
+        self, clients: Sequence[int], weights: Weights, round: int
+    ) -> list[tuple[Weights, Mapping[str, Any]]]:
+        """Return each client's weights after its local update, and its metrics; see `LocalTraining`.
+
+        Args:
+            clients: honest ones.
+            weights: the global ones.
+            round: from 1.
+        """
+        began = time.perf_counter()
+        jobs = [self._job(client, weights, round) for client in clients]
+        trained = self.update.together(*self.data, jobs)
+        seconds = (time.perf_counter() - began) / len(clients)
+        return [
+            (after, {**metrics, "num-examples": len(self.shard(client)), "seconds": seconds, "round": round})
+            for client, (after, metrics) in zip(clients, trained, strict=True)
+        ]
+
+    def _job(self, client: int, weights: Weights, round: int) -> HeadJob:
+        rows = self.shard(client)
+        plan = self.training.plan(self.labels[rows], round, client, self.training.training)
+        batches = plan.batches.of(rows)
+        return HeadJob(weights, batches, plan.learning_rates, plan.class_weights, plan.prior)

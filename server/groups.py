@@ -1,0 +1,111 @@
+"""Honest simulated clients that are asked together: which, and what their common reply holds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from flwr.app import ArrayRecord, Message, MetricRecord
+
+from fedrobust.engines.exchange import last_line
+from fedrobust.flower.records import vector_of
+from fedrobust.models.layout import Layout, Weights
+from fedrobust.poisoning import Schedule
+from server.replies import Failure, Reply, ReplyError, short
+
+FEWEST, MOST = 32, 128
+"""Clients in a group: as many as one call of the graph takes, up to what makes a message of a handy size."""
+
+TOGETHER = "train.group"
+"""The type of a message to a group; its node is the first client's."""
+
+
+def nobody(round: int) -> bool:
+    """Return that the clients of `round` are asked one by one."""
+    return False
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """Which clients of a round are asked together.
+
+    Who is in a group changes no bit of a client's reply.
+
+    Attributes:
+        together: whether the honest clients of a round are.
+        schedule: who is malicious, and when: a malicious client is asked by itself.
+        workers: that the groups are shared out among.
+    """
+
+    together: Callable[[int], bool] = nobody
+    schedule: Schedule = field(default_factory=Schedule)
+    workers: int = 1
+
+    def groups(self, round: int, clients: Sequence[int]) -> list[list[int]]:
+        """Return `clients` in groups, those of one client first; their order stays otherwise.
+
+        Example:
+            >>> grouping = Grouping(lambda round: True, Schedule(malicious=(3,)), workers=2)
+            >>> grouping.groups(1, [5, 3, 4])
+            [[3], [5, 4]]
+            >>> [len(group) for group in grouping.groups(1, list(range(101)))]
+            [1, 50, 50]
+        """
+        if not self.together(round):
+            return [[client] for client in clients]
+        malicious = self.schedule.attackers(round, clients)
+        honest = [client for client in clients if client not in malicious]
+        size = min(MOST, max(FEWEST, -(-len(honest) // self.workers)))
+        alone = [[client] for client in clients if client in malicious]
+        return alone + [honest[start : start + size] for start in range(0, len(honest), size)]
+
+
+def read_group(message: Message, clients: Sequence[int], layout: Layout, round: int) -> list[Reply | Failure]:
+    """Return what each of `clients` answers, or why it is left out.
+
+    Args:
+        message: the reply of a group.
+        clients: of the group.
+        layout: of the global model.
+        round: that was asked for.
+    """
+    try:
+        if message.has_error():
+            return [Failure(client, last_line(message)) for client in clients]
+        return _read(message, clients, layout, round)
+    except (ReplyError, KeyError, ValueError, TypeError) as error:
+        return [Failure(client, f"its group's reply cannot be read: {error}") for client in clients]
+
+
+def _read(message: Message, clients: Sequence[int], layout: Layout, round: int) -> list[Reply | Failure]:
+    arrays, metrics = message.content["weights"], message.content["metrics"]
+    if not isinstance(arrays, ArrayRecord) or not isinstance(metrics, MetricRecord):
+        raise ReplyError("weights and metrics are expected")
+    if metrics["round"] != round:
+        raise ReplyError(f"a reply to round {short(metrics['round'])}: this is round {round}")
+    trainable = _matrix(arrays, "trainable", len(clients), layout.parameters)
+    statistics = _matrix(arrays, "statistics", len(clients), layout.statistics)
+    finite = np.isfinite(trainable).all(axis=1) & np.isfinite(statistics).all(axis=1)
+    examples, losses, seconds = (_column(metrics, name, len(clients)) for name in COLUMNS)
+    return [
+        Reply(client, Weights(trainable[row], statistics[row]), int(examples[row]), losses[row], seconds[row])
+        if finite[row]
+        else Failure(client, "its weights have numbers that are not finite")
+        for row, client in enumerate(clients)
+    ]
+
+
+COLUMNS = ("num-examples", "loss", "seconds")
+
+
+def _matrix(arrays: ArrayRecord, name: str, rows: int, columns: int) -> np.ndarray:
+    matrix = np.asarray(vector_of(arrays[name]))
+    if matrix.dtype != np.float32 or matrix.shape != (rows, columns):
+        raise ReplyError(f"{name} is {matrix.dtype} {matrix.shape}: float32 {(rows, columns)} is expected")
+    return matrix
+
+
+def _column(metrics: MetricRecord, name: str, rows: int) -> list[float]:
+    column = metrics[name]
+    if not isinstance(column, list) or len(column) != rows:
+        raise ReplyError(f"{name} is {short(column)}: a list of {rows} numbers is expected")
+    return [float(value) for value in column]
