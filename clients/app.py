@@ -9,11 +9,11 @@ from flwr.clientapp import ClientApp
 from clients.attacker import Attacker
 from clients.client import Client, postprocessed
 from clients.shard import client_number, shard
+from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
 from fedrobust.flower.records import arrays_of, arrays_record, problem_of, weights_of, weights_record
 from fedrobust.memoize import memoize
 from fedrobust.models.architecture import ModelError
-from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
 from fedrobust.training.calibration import calibrate

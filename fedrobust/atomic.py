@@ -23,11 +23,15 @@ class DiskError(FedrobustError, RuntimeError, OSError):
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to, then put it in its place: write, fsync, rename.
 
     If the block raises, `path` stays as it was and nothing is left behind. A process that is killed leaves the
     temporary file; `sweep` removes it.
+
+    Args:
+        path: of the file.
+        mode: its permissions.
 
     Raises:
         DiskError: the disk is full, read-only or broken, or the folder cannot be written.
@@ -40,7 +44,7 @@ def atomic(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            temporary.chmod(0o644)
+            temporary.chmod(mode)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -39,6 +39,11 @@ def claim_process() -> None:
     open_standard_streams()
 
 
+def is_own_process() -> bool:
+    """Return whether this process was claimed, see `claim_process`."""
+    return _own_process
+
+
 def start_tensorflow(workers: int = 1) -> ModuleType:
     """Import TensorFlow and fix its threads; return the module.
 

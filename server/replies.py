@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
+from fedrobust.code_digest import code_digest
 from fedrobust.engines.exchange import last_line
 from fedrobust.flower.guard import told
 from fedrobust.flower.records import vector_of
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.plain import plain_text
 from fedrobust.reasons import first_reason
-from fedrobust.runs.environment import code_digest
 from fedrobust.runs.record import FailureRecord
 
 MOST_EXAMPLES = 2**31

@@ -18,8 +18,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 ROOTS = ("fedrobust", "server", "clients")
 
 FLOORS = (
-    "errors epsilon atomic cache_root randomness memoize shares cores streams paths plain reasons bounds lazy",
-    "deferred registry spec runtime apps",
+    "errors epsilon atomic cache_root code_digest randomness memoize shares cores streams paths plain reasons bounds",
+    "lazy deferred registry spec runtime apps",
+    "graphs",
     "data models defences",
     "training aggregation algorithms privacy",
     "evasion poisoning flower",

@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--network", default="mobilenetv2")
     parser.add_argument("--other", type=Path, help="checkout whose runs alternate with this one's")
-    parser.add_argument("--cache", default="", help="FEDROBUST_CACHE of the runs")
+    parser.add_argument("--cache", default="", help="FEDROBUST_GRAPH_CACHE of the runs")
     parser.add_argument("--set", action="append", default=[], help="further settings of the study")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -151,7 +151,7 @@ def main() -> None:
         measured(options.inside, options.set)
         return
     if options.cache:
-        os.environ["FEDROBUST_CACHE"] = options.cache
+        os.environ["FEDROBUST_GRAPH_CACHE"] = options.cache
     overrides = [f"model.name={options.network}", *options.set]
     checkouts = [PROJECT, *([options.other.resolve()] if options.other else [])]
     rows: dict[Path, list[Row]] = {checkout: [] for checkout in checkouts}

@@ -14,6 +14,7 @@ from fedrobust.atomic import atomic, cannot_write
 from fedrobust.audit.model_under_audit import ModelUnderAudit
 from fedrobust.audit.plan import Plan
 from fedrobust.audit.result import Result
+from fedrobust.code_digest import code_digest
 from fedrobust.data.archive import DAMAGE
 from fedrobust.evasion import (
     Attacked,
@@ -32,7 +33,6 @@ from fedrobust.evasion.models.wrappers import Averaged
 from fedrobust.evasion.rng import keys_of, uniform
 from fedrobust.evasion.run import Map
 from fedrobust.evasion.threat import Images
-from fedrobust.runs.environment import code_digest
 
 SAMPLE = 256
 """Images that suffice to see a property of the model itself."""

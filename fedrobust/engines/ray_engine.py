@@ -16,13 +16,13 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError
 
+from fedrobust.code_digest import code_digest
 from fedrobust.config import Engine
 from fedrobust.cores import cores
 from fedrobust.engines.ray_worker import Actor, Fingerprint, ObjectCache, RayWorker
 from fedrobust.engines.worker import EngineError
 from fedrobust.plain import plain_text
 from fedrobust.reasons import first_reason
-from fedrobust.runs.environment import code_digest
 
 MOST_STARTS = 3
 """How often a worker that dies while it comes up is started anew."""

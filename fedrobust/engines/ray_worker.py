@@ -15,13 +15,13 @@ from flwr.app import Array, Context, Message, RecordDict
 from ray.exceptions import RayActorError, RayTaskError
 
 from fedrobust.apps import load_app
+from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
 from fedrobust.engines.worker import WorkerDiedError
 from fedrobust.flower.guard import failed_reply, plain_state, private_copy, told
 from fedrobust.flower.identity import server_identity
 from fedrobust.flower.message_arrays import Envelope, opened, pack, sealed, unpack, values_of
 from fedrobust.plain import plain_text
-from fedrobust.runs.environment import code_digest
 from fedrobust.runtime import claim_process, start_tensorflow
 from fedrobust.study import Study
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fedrobust.graphs.origin import Origin
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
@@ -33,6 +34,7 @@ class Classifier:
         layout: the order of its arrays in the two vectors of `Weights`.
         defence: what is done to native images at prediction time, see `fedrobust.defences`; nothing if None.
         frozen: the arrays that are not trained.
+        origin: what its functions depend on, by which their graphs are kept; None where that is not known.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Classifier:
     layout: Layout
     defence: Callable[[Any], Any] | None = None
     frozen: Frozen = field(default_factory=Frozen)
+    origin: Origin | None = None
 
     @property
     def classes(self) -> int:
@@ -183,7 +186,22 @@ def build_classifier(
         for variable in (*network.trainable_variables, *measured)
     )
     layout = Layout(entries, frozen.digest)
-    return Classifier(name, Preparation(native, prepared), network, layout, defence, frozen)
+    ours = ":" not in name and architecture.features.__module__.startswith("fedrobust.")
+    origin = (
+        Origin.of(
+            model=name,
+            native=native,
+            prepared=prepared,
+            classes=classes,
+            momentum=momentum,
+            scaling=scaling,
+            defence=defence,
+            layers=layers,
+        )
+        if ours
+        else None
+    )
+    return Classifier(name, Preparation(native, prepared), network, layout, defence, frozen, origin)
 
 
 def defended(defence: Callable[[Any], Any], images: tf.Tensor) -> tf.Tensor:

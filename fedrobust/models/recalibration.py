@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from fedrobust.graphs.function import GraphFunction
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
@@ -31,13 +32,14 @@ class Recalibration:
         self.momentum = _momentum(classifier)
         layout = classifier.layout
         self._means, self._variances = layout.places("moving_mean"), layout.places("variance")
-        self._measure = tf.function(
+        self._measure = GraphFunction(
             self._pass,
-            input_signature=[
+            [
                 tf.TensorSpec([layout.parameters], tf.float32),
                 tf.TensorSpec([None, *classifier.preparation.native], tf.uint8),
             ],
-            autograph=False,
+            classifier.origin,
+            "recalibration",
         )
 
     def __call__(self, weights: Weights, images: np.ndarray) -> Weights:

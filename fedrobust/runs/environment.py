@@ -1,8 +1,6 @@
 """What a run ran on: enough to repeat it, nothing that names a person or a host."""
 
-import hashlib
 import platform
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -32,17 +30,6 @@ def environment(workers: int) -> dict[str, Any]:
         "workers": workers,
         **{name: _version(name) for name in PACKAGES},
     }
-
-
-@cache
-def code_digest() -> str:
-    """Return the SHA-256 of this project's Python files: two machines with the same one run the same code."""
-    root = Path(__file__).parents[2]
-    sha = hashlib.sha256()
-    for package in ("clients", "fedrobust", "server"):
-        for path in sorted((root / package).rglob("*.py")):
-            sha.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return sha.hexdigest()
 
 
 def _version(package: str) -> str:

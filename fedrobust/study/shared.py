@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.algorithms.contract import proximal_of
+from fedrobust.code_digest import code_digest
 from fedrobust.config.resolve import (
     algorithm_of,
     augmentations_of,
@@ -20,7 +21,7 @@ from fedrobust.config.sections import Data, Model, Training
 from fedrobust.data.dataset import Dataset, Problem
 from fedrobust.data.load import load
 from fedrobust.memoize import memoize
-from fedrobust.runs.environment import code_digest, environment
+from fedrobust.runs.environment import environment
 
 if TYPE_CHECKING:
     from fedrobust.models.classifier import Classifier

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fedrobust
+from fedrobust.code_digest import code_digest
 from fedrobust.config.old_keys import modern
 from fedrobust.errors import FedrobustError
-from fedrobust.runs.environment import code_digest
 from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.runs.record import RunRecord
 from fedrobust.sweeps.cell import Cell

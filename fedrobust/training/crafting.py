@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
+from fedrobust.graphs.function import GraphFunction
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.training.perturbation import cross_entropy_direction, project
@@ -22,15 +23,16 @@ class Crafting:
     def __init__(self, classifier: Classifier):
         self.classifier = classifier
         layout = classifier.layout
-        self._step = tf.function(
+        self._step = GraphFunction(
             self._gradient_sign,
-            input_signature=[
+            [
                 tf.TensorSpec([layout.parameters], tf.float32),
                 tf.TensorSpec([layout.statistics], tf.float32),
                 tf.TensorSpec([None, *classifier.preparation.native], tf.float32),
                 tf.TensorSpec([None], tf.int32),
             ],
-            autograph=False,
+            classifier.origin,
+            "crafting",
         )
 
     def __call__(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from fedrobust.graphs.function import GraphFunction
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.training.augmentations.contract import Augmentation, augmented, mixes_labels
@@ -92,9 +93,9 @@ class LocalUpdate:
         self.proximal = proximal
         self.augmentations = tuple(augmentations)
         target_spec = tf.TensorSpec([None], tf.int32) if targets is None else targets
-        self._function = tf.function(
+        self._function = GraphFunction(
             self._run,
-            input_signature=[
+            [
                 tf.TensorSpec([classifier.layout.parameters], tf.float32),
                 tf.TensorSpec([classifier.layout.statistics], tf.float32),
                 tf.TensorSpec([None, *classifier.preparation.native], tf.uint8),
@@ -106,12 +107,22 @@ class LocalUpdate:
                 tf.TensorSpec([None], tf.float32),
                 tf.TensorSpec([2], tf.int32),
             ],
-            autograph=False,
+            classifier.origin
+            and classifier.origin.and_of(
+                recipe=recipe,
+                optimizer=optimizer,
+                loss=loss,
+                space=space,
+                targets=str(target_spec),
+                proximal=proximal,
+                augmentations=self.augmentations,
+            ),
+            "local update",
         )
 
     def compiled(self) -> "LocalUpdate":
-        """Trace the graph now rather than at the first call, and return this update."""
-        self._function.get_concrete_function()
+        """Trace or read the graph now rather than at the first call, and return this update."""
+        self._function.ready()
         return self
 
     def __call__(

@@ -5,11 +5,11 @@ import json
 import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
+from fedrobust.code_digest import code_digest
 from fedrobust.data.dataset import Problem
 from fedrobust.deployment.keys import ADMITTED, KeyListError
 from fedrobust.flower.identity import server_identity
 from fedrobust.models.layout import Entry, Layout
-from fedrobust.runs.environment import code_digest
 from server.client_registry import registry_of
 from server.errors import RoundError
 

@@ -1,6 +1,5 @@
 """What a run ran on."""
 
-import hashlib
 import platform
 from importlib.metadata import version
 
@@ -8,7 +7,7 @@ import pytest
 
 from fedrobust.cores import cores
 from fedrobust.runs import environment as module
-from fedrobust.runs.environment import code_digest, environment
+from fedrobust.runs.environment import environment
 
 PACKAGES = [
     "fedrobust",
@@ -61,20 +60,3 @@ def test_the_processor_s_name(tmp_path, monkeypatch, table, name):
     if table is not None:
         path.write_text(table, encoding="utf-8")
     assert module._processor(path) == name
-
-
-def test_the_digest_of_the_code_is_that_of_every_python_file_under_its_name(tmp_path, monkeypatch):
-    files = {
-        "server/b.py": b"two",
-        "fedrobust/deep/a.py": b"one",
-        "clients/c.py": b"three",
-        "fedrobust/runs/environment.py": b"four",
-    }
-    for name, content in {**files, "tests/d.py": b"no", "server/e.txt": b"no", "f.py": b"no"}.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(content)
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "fedrobust/runs/environment.py"))
-    joined = b"".join(name.encode() + b"\0" + files[name] + b"\0" for name in sorted(files))
-    assert code_digest.__wrapped__() == hashlib.sha256(joined).hexdigest()
-    monkeypatch.undo()
-    assert code_digest() is code_digest(), "read once"

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Error, Message, MessageType, MetricRecord, RecordDict
 
+from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Problem
 from fedrobust.deployment.keys import ADMITTED
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.flower.identity import server_identity
 from fedrobust.models.layout import Entry, Layout
-from fedrobust.runs.environment import code_digest
 from fedrobust.study import Study
 from server.client_registry import MOST_ASKED, ClientRegistry, misnamed, registry_of
 from server.errors import RoundError

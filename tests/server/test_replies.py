@@ -10,12 +10,12 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MessageType, MetricRecord, RecordDict
 from small_federation import federation_of
 
+from fedrobust.code_digest import code_digest
 from fedrobust.data.dataset import Problem
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.flower.identity import server_identity
 from fedrobust.flower.records import weights_record
 from fedrobust.models.layout import Entry, Layout, Weights
-from fedrobust.runs.environment import code_digest
 from fedrobust.runs.record import to_json
 from fedrobust.shares import round_half_up
 from server.client_registry import registry_of

@@ -10,6 +10,8 @@ from fedrobust.errors import FedrobustError
 from fedrobust.evasion.models.losses import slopes
 from fedrobust.evasion.models.substitutes import replaceable, substituted
 from fedrobust.evasion.threat import Images
+from fedrobust.graphs.function import GraphFunction
+from fedrobust.graphs.origin import Origin
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 
@@ -36,6 +38,7 @@ class CompiledModel:
         classes: how many logits, at least 2.
         view: stored images in [0, 1] to images that are perturbed; nothing in between if None.
         substitutes: replace gradients that are missing or vanish, see `substitutes`; answers stay.
+        origin: what `forward` depends on, by which graphs are kept; None where that is not known.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class CompiledModel:
         classes: int,
         view: Callable[[tf.Tensor], tf.Tensor] | None = None,
         substitutes: bool = False,
+        origin: Origin | None = None,
     ):
         self.shape = shape
         self.classes = classes
@@ -53,13 +57,14 @@ class CompiledModel:
         self._specs = weights
         self._forward = forward
         self._view = view
+        self._origin = origin
         images = tf.TensorSpec([None, *shape], tf.float32)
         ints = tf.TensorSpec([None], tf.int32)
         held = tuple(weights)
-        self._logits = tf.function(forward, input_signature=[held, images], autograph=False)
-        self._gradient = tf.function(
+        self._logits = GraphFunction(forward, [held, images], origin, "answers")
+        self._gradient = GraphFunction(
             self._backward,
-            input_signature=[
+            [
                 held,
                 images,
                 ints,
@@ -67,7 +72,8 @@ class CompiledModel:
                 tf.TensorSpec([], tf.int32),
                 tf.TensorSpec([], tf.float32),
             ],
-            autograph=False,
+            origin,
+            "substitute gradient" if substitutes else "gradient",
         )
 
     @classmethod
@@ -92,20 +98,22 @@ class CompiledModel:
             tf.TensorSpec([layout.parameters], tf.float32),
             tf.TensorSpec([layout.statistics], tf.float32),
         ]
-        if space == "prepared":
-            return cls(forward, vectors, preparation.prepared, classifier.classes, preparation)
-        return cls(forward, vectors, preparation.native, classifier.classes)
+        origin = classifier.origin and classifier.origin.and_of(space=space)
+        shown, view = (
+            (preparation.prepared, preparation) if space == "prepared" else (preparation.native, None)
+        )
+        return cls(forward, vectors, shown, classifier.classes, view, origin=origin)
 
     def substituted(self) -> "CompiledModel":
         """Return the same model with substitute gradients."""
         return CompiledModel(
-            self._forward, self._specs, self.shape, self.classes, self._view, substitutes=True
+            self._forward, self._specs, self.shape, self.classes, self._view, True, self._origin
         )
 
     @cached_property
     def replaceable(self) -> tuple[str, ...]:
         """The types of the model's operations whose gradient has a substitute; empty where there are none."""
-        return replaceable(self._logits.get_concrete_function().graph)
+        return replaceable(self._logits.graph)
 
     def hold(self, weights: Weights) -> Held:
         """Return a study's `weights` as tensors."""
@@ -155,7 +163,7 @@ class CompiledModel:
     def obstacle(self) -> str:
         """Why the model has no gradient; empty if it has one."""
         try:
-            self._gradient.get_concrete_function()
+            self._gradient.ready()
         except LookupError as error:  # what TensorFlow raises where no gradient is registered
             return str(error).splitlines()[0]
         return ""

@@ -1,0 +1,99 @@
+"""A function of tensors that is traced once, or read from a file of an earlier process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from fedrobust.graphs.kept import kept_files
+from fedrobust.graphs.library import NotKeepableError, from_bytes, to_bytes
+from fedrobust.graphs.origin import Origin
+from fedrobust.lazy import tf
+from fedrobust.memoize import part
+
+
+class GraphFunction:
+    """What `tf.function` returns for one signature, kept on disk where it is known what it depends on.
+
+    Args:
+        function: of tensors; returns a tensor or several.
+        signature: `tf.TensorSpec` of its arguments, or tuples of them.
+        origin: what it depends on; None where that is not known, as of a user's own recipe.
+        purpose: which of the functions of that origin it is.
+
+    Example:
+        >>> double = GraphFunction(lambda x: 2 * x, [tf.TensorSpec([None], tf.float32)])
+        >>> double(tf.constant([1.0, 2.0])).numpy().tolist()
+        [2.0, 4.0]
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        signature: Sequence[Any],
+        origin: Origin | None = None,
+        purpose: str = "",
+    ):
+        self.traced = tf.function(function, input_signature=signature, autograph=False)
+        self._specs = tf.nest.flatten(list(signature))
+        self._origin = origin
+        self._purpose = purpose
+        self._first = threading.Lock()
+        self._called = False
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Return the function's results for `arguments`, of the signature."""
+        if not tf.executing_eagerly():
+            return self.traced(*arguments)
+        if self._called:
+            return self._call(arguments)
+        # TensorFlow optimises a graph at its first call, and once more for every thread that calls it meanwhile.
+        with self._first:
+            found = self._call(arguments)
+            self._called = True
+            return found
+
+    def _call(self, arguments: Sequence[Any]) -> Any:
+        if self._kept is None:
+            return self.traced(*arguments)
+        tensors = [
+            tf.convert_to_tensor(each, spec.dtype)
+            for each, spec in zip(tf.nest.flatten(list(arguments)), self._specs, strict=True)
+        ]
+        if not all(spec.is_compatible_with(each) for spec, each in zip(self._specs, tensors, strict=True)):
+            return self.traced(*arguments)  # which says what is wrong with them
+        return self._kept(tensors)
+
+    def ready(self) -> GraphFunction:
+        """Read or trace the function now rather than at its first call, and return it.
+
+        Raises:
+            Exception: whatever tracing raises.
+        """
+        if self._kept is None:
+            self.traced.get_concrete_function()
+        return self
+
+    @property
+    def graph(self) -> Any:
+        """Python's side of the graph; the function is traced for it."""
+        return self.traced.get_concrete_function().graph
+
+    @part
+    def _kept(self) -> Callable[[Sequence[tf.Tensor]], Any] | None:
+        """The function as it was read; None where it is traced, and written where that is possible."""
+        files = kept_files()
+        if files is None or self._origin is None:
+            return None
+        name = self._origin.name(self._purpose)
+        content = files.read(name)
+        if content is not None:
+            try:
+                return from_bytes(content)
+            except Exception as error:  # of TensorFlow's many kinds; whatever it is, tracing does without
+                files.forget(name, f"TensorFlow cannot read it ({type(error).__name__})")
+        with suppress(NotKeepableError):
+            files.write(name, to_bytes(self.traced.get_concrete_function()))
+        return None
