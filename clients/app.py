@@ -116,6 +116,8 @@ def _client(study: Study, context: Context) -> Client:
     number = client_number(context.node_config)
     attacker = None
     if number in study.schedule.malicious:
-        attacker = Attacker(study.attack, study.schedule, lambda: study.scene(number), study.classifier)
+        attacker = Attacker(
+            study.attack, study.schedule, lambda: study.attack_context(number), study.classifier
+        )
     images = shard(context.node_config, study.shard, study.problem)
     return Client(number, images, study.local_training, study.algorithm, study.postprocessors, attacker)

@@ -24,13 +24,13 @@ class Attacker:
     Attributes:
         attack: the study's.
         schedule: the rounds in which it is active.
-        scene: returns what the client knows before the first round.
+        context: returns what the client knows before the first round.
         classifier: the global model, whose gradients an attack may follow.
     """
 
     attack: Attack
     schedule: Schedule
-    scene: Callable[[], AttackContext]
+    context: Callable[[], AttackContext]
     classifier: Classifier
 
     def train(
@@ -44,20 +44,20 @@ class Attacker:
             weights: the global ones.
             round: from 1.
         """
-        scene = self.in_round(weights, round)
+        context = self.in_round(weights, round)
         metrics: Mapping[str, Any] = {"loss": float("nan"), "seconds": 0.0, "round": round}
         trained = weights
         if self.attack.trains:
-            images, labels = self.attack.data(shard.images, shard.labels, scene)
-            changed = self.attack.training(scene)
-            trained, metrics = training(Split(images, labels), weights, round, scene.partition, changed)
-        update = self.attack.update(trained.trainable - weights.trainable, scene)
-        sent = Weights(weights.trainable + update, self.attack.statistics(trained.statistics, scene))
+            images, labels = self.attack.data(shard.images, shard.labels, context)
+            changed = self.attack.training(context)
+            trained, metrics = training(Split(images, labels), weights, round, context.partition, changed)
+        update = self.attack.update(trained.trainable - weights.trainable, context)
+        sent = Weights(weights.trainable + update, self.attack.statistics(trained.statistics, context))
         return sent, {**metrics, "num-examples": self.attack.claim(len(shard))}
 
     def in_round(self, weights: Weights, round: int) -> AttackContext:
         """Return what the client knows in `round`, having been sent the global `weights`."""
-        before = self.scene()
+        before = self.context()
         return replace(
             before,
             round=round,

@@ -1,4 +1,4 @@
-"""From the clients of a round to the next global weights: the coalition, the defence, the server's optimiser."""
+"""From the clients of a round to the next global weights: collusion, the defence, the server's optimiser."""
 
 import time
 from collections.abc import Collection, Sequence
@@ -41,7 +41,7 @@ class StepResult:
         record: the round's ``defence`` in ``result.json``; None where a plain mean was taken of honest clients.
         memory: what rules and the server optimiser want to find again.
         fault: why none of this can be used, "" if it can.
-        attack_failures: malicious clients whose part in a coalition failed.
+        attack_failures: malicious clients whose collusion failed.
     """
 
     weights: Weights
@@ -61,9 +61,9 @@ class AggregationStep:
 
     Attributes:
         defence: pre-aggregators and rule.
-        tolerated: malicious clients of a round that the study reckons with.
+        tolerated: malicious clients of a round that are tolerated.
         optimizer: what is made of the aggregate; None for a plain step.
-        attack: the poisoning attack, whose coalition acts where the updates are known.
+        attack: the poisoning attack; colluding clients act here, where the updates are known.
         schedule: who is malicious, and when.
         seed: the study's.
         root: the server's own update.
@@ -132,12 +132,12 @@ class AggregationStep:
             trainable, remembered, fault = self._stepped(round, current, step, memory)
             return StepResult(Weights(trainable, collected.statistics), None, remembered, fault)
         defence = self.defence.among(len(collected.partitions))
-        cohort = self._cohort(round, current, collected, memory)
+        context = self._context(round, current, collected, memory)
         attackers = self.attackers(round, collected.partitions.tolist())
         bad = np.isin(collected.partitions, sorted(attackers))
         conspired: tuple[Failure, ...] = ()
         if self.attack.colludes and bad.any():
-            conspired = self._collude(round, defence, cohort, collected, bad)
+            conspired = self._collude(round, defence, context, collected, bad)
         failures = (*failures, *conspired)
         honest_mean = _mean(collected.updates, self._claims(defence, collected.examples) * ~bad)
         record = replace(
@@ -148,7 +148,7 @@ class AggregationStep:
         )
         started = time.perf_counter()
         try:
-            aggregation = defence(Updates(collected.updates), cohort)
+            aggregation = defence(Updates(collected.updates), context)
         except (ValueError, ArithmeticError) as error:
             # Numbers that a rule cannot work with are a client's doing, who must not end the study by them.
             raise RuleError(f"{self.names[0]}: {type(error).__name__}: {error}") from error
@@ -190,7 +190,7 @@ class AggregationStep:
             rare=tuple(sorted(rare)),
         )
 
-    def _cohort(
+    def _context(
         self, round: int, current: Weights, collected: Collected, memory: Memory
     ) -> AggregationContext:
         return AggregationContext(
@@ -201,7 +201,7 @@ class AggregationStep:
             self.seed,
             memory_of(memory, "rule"),
             current.trainable,
-            # A coalition tries the defence out many times: the server's own update is computed once.
+            # Colluding clients try the defence many times: the server's own update is computed once.
             cache(lambda images: self.root(current, images, round)),
         )
 
@@ -209,11 +209,11 @@ class AggregationStep:
         self,
         round: int,
         defence: AggregationPipeline,
-        cohort: AggregationContext,
+        context: AggregationContext,
         collected: Collected,
         bad: np.ndarray,
     ) -> tuple[Failure, ...]:
-        """Put what the coalition sends into the rows of its members; return why it failed, if it did.
+        """Replace the rows of the colluding clients by what they send; return why that failed, if it did.
 
         Where all clients of a round are malicious, what they would have sent stands for the honest updates.
         """
@@ -224,11 +224,11 @@ class AggregationStep:
         def outcome(sent: np.ndarray) -> np.ndarray:
             updates[bad] = sent
             # The attackers know the defence, not what it draws.
-            guess = replace(cohort, generator=generator(self.seed, Purpose.POISONING, round))
+            guess = replace(context, generator=generator(self.seed, Purpose.POISONING, round))
             return defence(Updates(updates), guess).update
 
         tolerated = defence.tolerated
-        scene = CollusionContext(
+        knowledge = CollusionContext(
             Updates(own),
             len(updates),
             self.tolerated if tolerated is None else tolerated,
@@ -236,7 +236,7 @@ class AggregationStep:
             outcome,
         )
         try:
-            sent = np.nan_to_num(self.attack.coalition(honest, scene))
+            sent = np.nan_to_num(self.attack.collude(honest, knowledge))
         except Exception as error:  # of an attack's own code: it fails as a client's own code does
             updates[bad] = own
             reason = f"{type(error).__name__}: {error}"

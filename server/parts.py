@@ -321,8 +321,8 @@ class ServerParts:
         malicious, clients = study.schedule.malicious, study.experiment.federation.clients
         if not malicious:
             return []
-        scene = AttackContext(malicious=len(malicious), clients=clients, sampled=study.sampled)
-        return study.attack.remarks(scene)
+        context = AttackContext(malicious=len(malicious), clients=clients, sampled=study.sampled)
+        return study.attack.remarks(context)
 
     def summary(self) -> str:
         """Return the study in one line."""

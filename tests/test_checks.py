@@ -146,7 +146,7 @@ def test_everything_wrong_is_told_at_once():
 
 def test_an_own_attack_that_fails_on_the_clients_images_is_told_before_the_study(tmp_path, monkeypatch):
     (tmp_path / "failing_attack.py").write_text(
-        "class Failing:\n    def data(self, images, labels, scene):\n        return images[:, 1000], labels\n"
+        "class Failing:\n    def data(self, images, labels, context):\n        return images[:, 1000], labels\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigError, match=r"failing_attack:Failing.*it fails: IndexError"):

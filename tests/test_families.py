@@ -128,14 +128,14 @@ def test_rules_return_one_finite_float32_update_twice_and_leave_updates_alone(ru
     given = updates.copy()
 
     def aggregated():
-        cohort = AggregationContext(
+        context = AggregationContext(
             np.arange(13),
             np.arange(10, 23),
             generator=np.random.default_rng(1),
             current=np.ones(60, np.float32),
             root=lambda images: given[:5].mean(0),
         )
-        return defence(rule, *before, f=2)(updates, cohort)
+        return defence(rule, *before, f=2)(updates, context)
 
     one, other = aggregated(), aggregated()
     assert (one.update.shape, one.update.dtype) == ((60,), np.float32)
@@ -165,7 +165,7 @@ def test_attackers_of_the_same_draws_do_the_same_and_leave_what_they_are_given_a
     split, sent = Split(images.copy(), labels.copy()), update.copy()
 
     def done():
-        scene = AttackContext(
+        context = AttackContext(
             partition=2,
             rank=1,
             malicious=3,
@@ -177,8 +177,8 @@ def test_attackers_of_the_same_draws_do_the_same_and_leave_what_they_are_given_a
             perturb=lambda images, labels, **how: images ^ 1,
         )
         attack = Attack.parse(name)
-        poisoned = attack.data(split.images, split.labels, scene)
-        return *poisoned, attack.update(sent, scene), attack.claim(30), dict(attack.training(scene))
+        poisoned = attack.data(split.images, split.labels, context)
+        return *poisoned, attack.update(sent, context), attack.claim(30), dict(attack.training(context))
 
     one, other = done(), done()
     assert (one[0].dtype, one[1].dtype, one[2].dtype) == (np.uint8, np.int32, np.float32)

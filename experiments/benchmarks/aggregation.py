@@ -108,7 +108,7 @@ def ours(rule: str, options: argparse.Namespace):
     from fedrobust.aggregation import PRE_AGGREGATORS, AggregationContext, Updates, defence
     from fedrobust.spec import build
 
-    cohort = AggregationContext(
+    context = AggregationContext(
         np.arange(options.clients),
         np.ones(options.clients, np.int64),
         root=lambda images: np.full(options.size, 0.01, np.float32),
@@ -118,11 +118,11 @@ def ours(rule: str, options: argparse.Namespace):
         stage = build(PRE_AGGREGATORS, before, f=options.f)
 
         def written(matrix):
-            return np.asarray(stage(Updates.of(matrix), cohort))
+            return np.asarray(stage(Updates.of(matrix), context))
 
         return written
     guard = defence("trimmed-mean", before, f=options.f) if last else defence(rule, f=options.f)
-    return lambda matrix: guard(Updates.of(matrix), cohort).update
+    return lambda matrix: guard(Updates.of(matrix), context).update
 
 
 def byzfl(rule: str, options: argparse.Namespace):
@@ -159,11 +159,11 @@ def flower(rule: str, options: argparse.Namespace):
         "multi-krum": f"(num_nodes_to_select={options.clients - options.f})",
     }
     strategy = flower_rule(f"flower:{FLOWER[rule]}{settings.get(rule, '')}", options.f)
-    cohort = AggregationContext(np.arange(options.clients), np.ones(options.clients, np.int64))
+    context = AggregationContext(np.arange(options.clients), np.ones(options.clients, np.int64))
 
     def aggregate(matrix):
         with server_identity():
-            return strategy(Updates.of(matrix), cohort).update
+            return strategy(Updates.of(matrix), context).update
 
     return aggregate
 

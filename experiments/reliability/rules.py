@@ -79,7 +79,7 @@ class Case:
     root: np.ndarray
     seed: int
 
-    def cohort(self, memory=None, round: int = 1) -> AggregationContext:
+    def context(self, memory=None, round: int = 1) -> AggregationContext:
         """Return whose updates these are."""
         n = len(self.matrix)
         return AggregationContext(
@@ -209,7 +209,7 @@ def outside(case: Case) -> list[str]:
     broken = []
     memory: dict[str, np.ndarray] = {}
     for round in range(1, 4 if case.rule in REMEMBER else 2):
-        result = case.defence(Updates(case.matrix), case.cohort(memory, round))
+        result = case.defence(Updates(case.matrix), case.context(memory, round))
         start = memory.get("centre", np.zeros(case.matrix.shape[1], np.float32)).astype(np.float64)
         memory = dict(result.memory)
         if not np.isfinite(result.update).all():
@@ -224,10 +224,10 @@ def outside(case: Case) -> list[str]:
 
 def bounds(case: Case, r: np.ndarray, start: np.ndarray, round: int):
     """Yield (value, limit, what) of everything that is advertised of the result `r` (d,)."""
-    seen, cohort = Updates(case.matrix), case.cohort(round=round)
+    seen, context = Updates(case.matrix), case.context(round=round)
     stages = [seen]
     for stage in case.defence.before:
-        seen = stage(seen, cohort)
+        seen = stage(seen, context)
         stages.append(seen)
     x, bad = written(seen), spoiled(seen, case)
     rule = case.defence.rule
@@ -322,10 +322,10 @@ def spoiled(updates: Updates, case: Case) -> np.ndarray:
     if len(updates) == len(case.bad):
         return case.bad
     # Behind bucketing: what the buckets themselves held is not known after mixing, but whose place is.
-    cohort = case.cohort()
+    context = case.context()
     seen = Updates(case.matrix)
     for stage in case.defence.before:
-        seen = stage(seen, cohort)
+        seen = stage(seen, context)
         if len(seen) != len(case.bad):
             break
     assert seen.mixture is not None

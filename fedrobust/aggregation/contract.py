@@ -93,7 +93,7 @@ class RunningAggregate(Protocol):
 class MatrixRule(Protocol):
     """A rule on the updates of all clients at once. A frozen dataclass of settings."""
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return one update; ``np.asarray(updates)`` is the (n, d) float32 matrix of the clients'."""
         ...
 
@@ -123,7 +123,7 @@ def selects(stage: object) -> bool:
 class PreAggregator(Protocol):
     """What stands in front of a rule. A frozen dataclass of settings."""
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Updates:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Updates:
         """Return the updates that the rule is given; `Updates.mixed` makes them of the clients'."""
         ...
 

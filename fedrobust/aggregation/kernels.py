@@ -77,7 +77,7 @@ def clip_factors(lengths: np.ndarray, threshold: float) -> np.ndarray:
     return np.minimum(1.0, np.divide(threshold, lengths, out=np.ones_like(lengths), where=lengths > 0))
 
 
-def with_noise(update: np.ndarray, deviation: float, cohort: AggregationContext) -> np.ndarray:
+def with_noise(update: np.ndarray, deviation: float, context: AggregationContext) -> np.ndarray:
     """Return `update` (d,) with Gaussian noise of a standard `deviation` on every coordinate.
 
     Numbers that would leave the range of float32 stay at its end.
@@ -85,16 +85,16 @@ def with_noise(update: np.ndarray, deviation: float, cohort: AggregationContext)
     if not deviation:
         return update
     most = np.finfo(np.float32).max
-    noise = cohort.generator.standard_normal(len(update), dtype=np.float32)
+    noise = context.generator.standard_normal(len(update), dtype=np.float32)
     with np.errstate(over="ignore"):
         noisy = update + noise * np.float32(min(deviation, float(most)))
     return np.clip(noisy, -most, most)
 
 
-def drawn_coordinates(updates: Updates, count: int, cohort: AggregationContext) -> np.ndarray:
+def drawn_coordinates(updates: Updates, count: int, context: AggregationContext) -> np.ndarray:
     """Return `count` coordinates of all updates, drawn without repetition, (n, count) float64."""
     chosen = np.arange(updates.size)
     if count < updates.size:
-        chosen = np.sort(cohort.generator.choice(updates.size, count, replace=False, shuffle=False))
+        chosen = np.sort(context.generator.choice(updates.size, count, replace=False, shuffle=False))
     part = updates.matrix[:, chosen].astype(np.float64)
     return part if updates.mixture is None else updates.mixture @ part

@@ -42,26 +42,26 @@ class AggregationPipeline:
     before: tuple[PreAggregator, ...] = ()
 
     def __call__(
-        self, updates: "np.ndarray | Updates", cohort: AggregationContext | None = None
+        self, updates: "np.ndarray | Updates", context: AggregationContext | None = None
     ) -> Aggregation:
         """Return one update from those of a round; `influence` is that of the clients.
 
         Args:
             updates: (n, d) float32. Of an array, rows that are not finite are left out, and the others' defence
                 reckons with as many attackers fewer; `Updates` are taken to be checked.
-            cohort: whose they are; clients of one image each if None.
+            context: whose they are; clients of one image each if None.
 
         Raises:
             InfeasibleError: there are too few of them for the malicious clients that are to be tolerated.
         """
         sent = Updates.of(updates)
-        cohort = cohort or AggregationContext.of(sent)
+        context = context or AggregationContext.of(sent)
         if not isinstance(updates, Updates) and not (finite := finite_rows(sent.matrix)).all():
-            return self._without(~finite, sent.matrix, cohort)
+            return self._without(~finite, sent.matrix, context)
         seen = sent
         for stage in self.before:
-            seen = Updates.of(stage(seen, cohort))
-        aggregation = checked(self.rule(seen, cohort), seen, type(self.rule).__name__)
+            seen = Updates.of(stage(seen, context))
+        aggregation = checked(self.rule(seen, context), seen, type(self.rule).__name__)
         if seen is sent or aggregation.influence is None:
             return aggregation
         shares = seen.shares_of(sent)
@@ -71,11 +71,13 @@ class AggregationPipeline:
         total = influence.sum()
         return dataclasses.replace(aggregation, influence=influence / total if total else influence)
 
-    def _without(self, bad: np.ndarray, matrix: np.ndarray, cohort: AggregationContext) -> Aggregation:
+    def _without(self, bad: np.ndarray, matrix: np.ndarray, context: AggregationContext) -> Aggregation:
         """Return what is made of the clients that are not `bad`; the bad ones have no influence."""
         if bad.all():
             raise InfeasibleError(f"none of {len(matrix)} updates is finite")
-        left = dataclasses.replace(cohort, partitions=cohort.partitions[~bad], examples=cohort.examples[~bad])
+        left = dataclasses.replace(
+            context, partitions=context.partitions[~bad], examples=context.examples[~bad]
+        )
         fewer = AggregationPipeline(
             _caught(self.rule, int(bad.sum())), tuple(_caught(stage, int(bad.sum())) for stage in self.before)
         )

@@ -77,7 +77,7 @@ def _attack(study: Study) -> Iterator[str]:
     attack, name = study.attack, study.experiment.poisoning.attack
     misfits = list(data.attack_fits(attack, name, study.problem, study.experiment.model.image_size))
     malicious = data.looked_at(study.schedule.malicious, study.partition)
-    yield from misfits or data.attack_acts(attack, name, malicious, study.shard, study.scene)
+    yield from misfits or data.attack_acts(attack, name, malicious, study.shard, study.attack_context)
 
 
 def _refuse(*checks: Iterable[str]) -> None:

@@ -52,7 +52,7 @@ def attack_acts(
     name: str,
     malicious: Sequence[int],
     shard: Callable[[int], Split],
-    scene: Callable[[int], AttackContext],
+    context: Callable[[int], AttackContext],
 ) -> Iterator[str]:
     """An attack changes something: images or labels of a malicious client, what it sends, or what it claims.
 
@@ -61,12 +61,12 @@ def attack_acts(
         name: as the study writes it.
         malicious: clients whose images are looked at.
         shard: returns a client's images.
-        scene: returns what a malicious client knows before the first round.
+        context: returns what a malicious client knows before the first round.
     """
     if not malicious or attack.colludes or any(hasattr(part, "training") for part in attack.parts):
         return
     try:
-        if _sends_otherwise(attack) or _trains_on_others(attack, malicious, shard, scene):
+        if _sends_otherwise(attack) or _trains_on_others(attack, malicious, shard, context):
             return
     except SpecError:  # it needs the global model, which is not there yet
         return
@@ -87,9 +87,9 @@ def looked_at(malicious: tuple[int, ...], partition: Partition | Drawing) -> tup
 def _sends_otherwise(attack: Attack) -> bool:
     """Return whether any update that is tried out, or any claim, is sent as another one."""
     update = np.random.default_rng(0).standard_normal(64, dtype=np.float32)
-    scene = AttackContext(malicious=2, clients=10)
+    context = AttackContext(malicious=2, clients=10)
     for size in PROBES if any(hasattr(part, "update") for part in attack.parts) else ():
-        if not np.array_equal(attack.update(update * np.float32(size), scene), update * np.float32(size)):
+        if not np.array_equal(attack.update(update * np.float32(size), context), update * np.float32(size)):
             return True
     return any(attack.claim(examples) != examples for examples in (10, 1000))
 
@@ -98,14 +98,14 @@ def _trains_on_others(
     attack: Attack,
     clients: Sequence[int],
     shard: Callable[[int], Split],
-    scene: Callable[[int], AttackContext],
+    context: Callable[[int], AttackContext],
 ) -> bool:
     """Return whether any of the `clients` trains on other images or labels than its own."""
     if not attack.trains:
         return True
     for client in clients:
         own = shard(client)
-        images, labels = attack.data(own.images, own.labels, scene(client))
+        images, labels = attack.data(own.images, own.labels, context(client))
         if not (np.array_equal(images, own.images) and np.array_equal(labels, own.labels)):
             return True
     return False

@@ -34,7 +34,7 @@ class Attack:
         return 1
 
     @property
-    def goal(self) -> int | None:
+    def target_class(self) -> int | None:
         """The class that it wants; None where any wrong class will do."""
         return None
 

@@ -163,7 +163,14 @@ def attack(
             tally.note(number, done, max(0, most * len(state) - done))
 
         state = SearchState(
-            target, threat, images[rows], labels[rows], keys[rows], chosen.goal, chosen.nearest, report=note
+            target,
+            threat,
+            images[rows],
+            labels[rows],
+            keys[rows],
+            chosen.target_class,
+            chosen.nearest,
+            report=note,
         )
         if chosen.nearest:
             found = _nearest(prepared[bounds[0]], state, bounds)
@@ -268,5 +275,5 @@ def _check(
         raise ThreatError(f"epsilons = {epsilons}: give at least one, each above 0")
     if threat.norm == "l0" and any(epsilon != int(epsilon) for epsilon in epsilons):
         raise ThreatError(f"epsilons = {epsilons}: with norm l0 they count pixels; give whole numbers")
-    if chosen.goal is not None and not 0 <= chosen.goal < target.classes:
-        raise ThreatError(f"target = {chosen.goal}: the model has classes 0 to {target.classes - 1}")
+    if chosen.target_class is not None and not 0 <= chosen.target_class < target.classes:
+        raise ThreatError(f"target = {chosen.target_class}: the model has classes 0 to {target.classes - 1}")

@@ -26,7 +26,7 @@ class SearchState:
         clean: (n, height, width, channels) float32 in [0, 1].
         labels: (n,) int32.
         keys: (n,) seeds of the images' own random numbers.
-        goal: the class that all images are to be given; any wrong class if None.
+        target_class: the class of a targeted attack; any wrong class if None.
         nearest: look for the nearest adversary of each image rather than for any within epsilon.
         patient: go on with images that are broken, and keep the last image rather than the best: adversaries that
             are meant for another model should go deep.
@@ -51,16 +51,16 @@ class SearchState:
         clean: Images,
         labels: Labels,
         keys: Keys,
-        goal: int | None = None,
+        target_class: int | None = None,
         nearest: bool = False,
         patient: bool = False,
         report: Report = lambda state: None,
     ):
         n = len(clean)
-        self.target, self.threat, self.goal, self.nearest, self._report = (
+        self.target, self.threat, self.target_class, self.nearest, self._report = (
             target,
             threat,
-            goal,
+            target_class,
             nearest,
             report,
         )
@@ -75,7 +75,7 @@ class SearchState:
         self.fresh = False
         self._score = np.full(n, -np.inf)
         self._memory: dict[str, tuple[NDArray[np.bool_], NDArray[np.float32]]] = {}
-        self._fair = np.ones(n, bool) if goal is None else labels != goal
+        self._fair = np.ones(n, bool) if target_class is None else labels != target_class
         self._rows = np.flatnonzero(self._fair)
 
     def at(self, epsilon: float, fresh: bool = False) -> None:
@@ -130,7 +130,7 @@ class SearchState:
         return np.where(self.found, self.distance[self._rows], np.inf)
 
     def look_at_others(self) -> None:
-        """Fill in the answers to the images that the attack leaves alone, because they have its goal's label."""
+        """Fill in the answers to the images that the attack leaves alone, because their label is its target class."""
         left = np.flatnonzero(~self._fair)
         if len(left):
             self.logits[left], self.distance[left] = self.target.logits(self._clean[left]), 0.0
@@ -209,20 +209,20 @@ class SearchState:
     def margins(self, logits: Logits, labels: Labels) -> NDArray[np.float64]:
         """Return how far each answer is beyond what is wanted: positive where the attack has succeeded."""
         rows = np.arange(len(labels))
-        own = labels if self.goal is None else np.full(len(labels), self.goal)
+        own = labels if self.target_class is None else np.full(len(labels), self.target_class)
         others = logits.astype(np.float64)
         of_own = others[rows, own].copy()
         others[rows, own] = -np.inf
         apart = others.max(axis=1) - of_own
-        return apart if self.goal is None else -apart
+        return apart if self.target_class is None else -apart
 
     def _judge(self, shown: Images, logits: Logits) -> None:
         rows = self._rows
         self.queries[rows] += 1
-        unwanted = self._labels[rows] if self.goal is None else np.full(len(rows), self.goal)
+        unwanted = self._labels[rows] if self.target_class is None else np.full(len(rows), self.target_class)
         logits = decided(logits, unwanted)
         answers = logits.argmax(axis=1)
-        fooled = answers != self._labels[rows] if self.goal is None else answers == self.goal
+        fooled = answers != self._labels[rows] if self.target_class is None else answers == self.target_class
         score = self.margins(logits, self._labels[rows])
         had = self.broken[rows]
         if self.nearest:

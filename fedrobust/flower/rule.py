@@ -33,17 +33,17 @@ class FlowerRule:
         """Return a client's weight from the images it claims; FedAvg alone of Flower's strategies asks."""
         return examples if type(self.strategy).__name__ == "FedAvg" else 1
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return what the strategy makes of `updates`, as an update."""
-        current = cohort.current if cohort.current is not None else np.zeros(updates.size, np.float32)
+        current = context.current if context.current is not None else np.zeros(updates.size, np.float32)
         matrix = np.asarray(updates)
-        whole = len(cohort.examples) == len(updates)
+        whole = len(context.examples) == len(updates)
         replies = [
-            _reply(current + row, int(cohort.examples[place]) if whole else 1)
+            _reply(current + row, int(context.examples[place]) if whole else 1)
             for place, row in enumerate(matrix)
         ]
         with _quiet():
-            arrays, _ = self.strategy.aggregate_train(cohort.round, replies)
+            arrays, _ = self.strategy.aggregate_train(context.round, replies)
         if arrays is None:
             raise RuntimeError(f"{type(self.strategy).__name__} returned no weights")
         weights = next(iter(arrays.values())).numpy()

@@ -1,4 +1,4 @@
-"""What an attacker knows, what a coalition knows, and what an attack wants to reach."""
+"""The knowledge of an attacker, that of colluding clients, and the success criterion of an attack."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,9 +30,9 @@ class AttackContext:
         sampled: how many of them take part in a round; 0 for all.
         classes: of the data set.
         round: from 1.
-        seed: the study's, for what all malicious clients have to agree on.
-        fixed: draws the same in every round.
-        generator: draws for this round.
+        seed: the study's, shared by all malicious clients.
+        fixed: random numbers of the client that are the same in every round.
+        generator: random numbers of this round.
         current: the global weights (d,) float32.
         statistics: the global model's BatchNorm statistics (s,) float32.
         variances: where variances lie among the statistics (k,).
@@ -78,13 +78,13 @@ class AttackContext:
 
 @dataclass(frozen=True, eq=False)
 class CollusionContext:
-    """What the malicious clients of a round know together: everything.
+    """What colluding clients know in a round: all updates and the server's defence (omniscient).
 
     Attributes:
         own: what they would have sent had they been honest, (malicious, d).
         clients: how many updates the server has.
-        tolerated: how many malicious clients its defence reckons with.
-        generator: draws for this round.
+        tolerated: how many malicious clients its defence tolerates.
+        generator: random numbers of this round.
         outcome: returns the server's aggregate (d,) if they all sent the given update (d,).
     """
 
@@ -102,15 +102,15 @@ class CollusionContext:
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """How to see whether an attack succeeded.
+    """The success criterion of an attack: images, and the predictions that the attacker wants.
 
     Attributes:
-        images: uint8 (n, height, width, channels), as the attacker would present them.
-        plain: the same images without what the attacker adds, to see what the model answers anyway; None where the
-            attacker adds nothing, so that only a run without the attack can tell.
-        wanted: (n,) the answer that the attacker wants for each.
-        rows: (n,) places in the split of the images without what the attacker adds, so that what the model answers to
-            them need not be computed again; None where they are not known.
+        images: uint8 (n, height, width, channels), with the trigger, if the attack has one.
+        plain: the same images without the trigger, for comparison; None where the attack has no trigger: a run without
+            the attack is then the only control.
+        wanted: (n,) the prediction that the attacker wants for each.
+        rows: (n,) positions of the images without the trigger in their split, so that their predictions need not be
+            computed again; None where they are not known.
     """
 
     images: np.ndarray

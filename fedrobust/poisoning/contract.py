@@ -2,40 +2,41 @@
 
 An attack is a frozen dataclass of settings. Its traits are the methods that it has:
 
-``data(images, labels, scene)``
+``data(images, labels, context)``
     returns other images and labels for a malicious client to train on.
-``update(update, scene)``
-    returns another update for a malicious client to send.
-``coalition(honest, scene)``
-    returns what all malicious clients send, knowing the honest ones' updates: one update, or one each.
-``training(scene)``
+``update(update, context)``
+    returns the update that a malicious client sends instead of its own.
+``collude(honest, context)``
+    returns the updates of all malicious clients, given those of the honest ones: one update, or one each.
+``training(context)``
     returns settings of ``[training]`` that a malicious client changes.
 ``claim(examples)``
-    returns the number of images that a malicious client says it has.
-``goal(split, scene)``
-    returns the images by which success is measured, and the answers that the attacker wants; ``aims = False`` where
-    it has none after all.
+    returns the number of images that a malicious client claims.
+``goal(split, context)``
+    returns the images by which success is measured, and the predictions that the attacker wants; ``aims = False`` where
+    the attack has no target after all.
 ``require(problem, image_size)``
     raises ValueError where the attack does not fit the images, their classes, or the side that the network sees.
-``remarks(scene)``
-    returns sentences that a user should read before the study begins.
+``remarks(context)``
+    returns warnings for the user before the study begins.
 
-And what decides whether it can be added to others (``"pixel-backdoor + scaling"``), see `fedrobust.poisoning.sums`:
+Class attributes that decide whether it can be combined with others (``"pixel-backdoor + scaling"``), see
+`fedrobust.poisoning.sums`:
 
 ``trains = False``
     its clients do not train at all.
 ``untaught = True``
-    what they learnt does not reach their update.
+    the result of their training does not enter their update.
 ``replaces = True``
-    its ``update`` does not depend on the update that it is given.
+    its ``update`` ignores the update that it is given.
 ``final = True``
-    no later ``update`` changes what it sends.
+    a later ``update`` has no effect on it.
 ``refused = True``
-    servers refuse what it sends.
+    the server refuses its replies.
 ``uses_own = True``
-    its ``coalition`` depends on what its members would have sent (``scene.own``).
+    its ``collude`` depends on the members' own updates (``context.own``).
 
-An attack with the setting ``statistics = "same"`` does to BatchNorm's statistics what it does to weights.
+An attack with the setting ``statistics = "same"`` is applied to BatchNorm statistics as to weights.
 """
 
 from collections.abc import Iterable, Mapping
@@ -55,7 +56,7 @@ POISONING = Registry("poisoning attack", "fedrobust.poisoning")
 
 
 class Problem(Protocol):
-    """What an attack asks of a data set."""
+    """The properties of a data set that attacks need."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -106,63 +107,63 @@ class Attack:
 
     @property
     def colludes(self) -> bool:
-        """Whether malicious clients look at the honest ones' updates."""
-        return any(hasattr(part, "coalition") for part in self.parts)
+        """Whether malicious clients use the honest ones' updates."""
+        return any(hasattr(part, "collude") for part in self.parts)
 
     def data(
-        self, images: np.ndarray, labels: np.ndarray, scene: AttackContext
+        self, images: np.ndarray, labels: np.ndarray, context: AttackContext
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return what a malicious client trains on: uint8 images (n, height, width, channels) and labels (n,)."""
+        """Return the training data of a malicious client: uint8 images (n, height, width, channels) and labels (n,)."""
         for part in self._having("data"):
-            images, labels = part.data(images, labels, scene)
+            images, labels = part.data(images, labels, context)
         return np.ascontiguousarray(images, np.uint8), np.asarray(labels, np.int32)
 
-    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
-        """Return what a malicious client sends instead of `update` (d,) float32."""
+    def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:
+        """Return the update that a malicious client sends instead of its own `update` (d,) float32."""
         for part in self._having("update"):
-            update = part.update(update, scene)
+            update = part.update(update, context)
         return np.asarray(update, np.float32)
 
-    def statistics(self, own: np.ndarray, scene: AttackContext) -> np.ndarray:
-        """Return what a malicious client sends as BatchNorm statistics, `own` (s,) float32 being what it measured.
+    def statistics(self, own: np.ndarray, context: AttackContext) -> np.ndarray:
+        """Return the BatchNorm statistics that a malicious client sends; `own` (s,) float32 are those it measured.
 
-        Parts with ``statistics = "same"`` do to them what they do to weights. A variance that would be negative becomes
-        0: servers refuse others.
+        Parts with ``statistics = "same"`` are applied to them as to weights. Negative variances become 0, because the
+        server refuses them.
         """
         acting = [part for part in self._having("update") if getattr(part, "statistics", None) == "same"]
-        if not acting or scene.statistics is None or not own.size:
+        if not acting or context.statistics is None or not own.size:
             return own
-        change, scene = own - scene.statistics, replace(scene, current=scene.statistics)
+        change, context = own - context.statistics, replace(context, current=context.statistics)
         for part in acting:
-            change = np.asarray(part.update(change, scene), np.float32)
-        sent = scene.statistics + change
-        sent[scene.variances] = np.maximum(sent[scene.variances], 0)
+            change = np.asarray(part.update(change, context), np.float32)
+        sent = context.statistics + change
+        sent[context.variances] = np.maximum(sent[context.variances], 0)
         return sent
 
-    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
-        """Return what malicious clients send that see the `honest` updates: (d,) or (malicious, d)."""
-        (part,) = self._having("coalition")
-        # What overshoots float32 is sent as its largest number: see `server.aggregation_step`.
+    def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
+        """Return the updates of colluding clients, who know the `honest` ones: (d,) or (malicious, d)."""
+        (part,) = self._having("collude")
+        # Overflow of float32 becomes its largest number: see `server.aggregation_step`.
         with np.errstate(over="ignore", invalid="ignore"):
-            sent: np.ndarray = part.coalition(honest, scene)
+            sent: np.ndarray = part.collude(honest, context)
         return sent
 
-    def training(self, scene: AttackContext) -> Mapping[str, Any]:
+    def training(self, context: AttackContext) -> Mapping[str, Any]:
         """Return the settings of ``[training]`` that a malicious client changes."""
         changed: dict[str, Any] = {}
         for part in self._having("training"):
-            changed.update(part.training(scene))
+            changed.update(part.training(context))
         return changed
 
     def claim(self, examples: int) -> int:
-        """Return how many images a malicious client says it has."""
+        """Return the number of images that a malicious client claims."""
         for part in self._having("claim"):
             examples = part.claim(examples)
         return int(examples)
 
-    def goal(self, split: Split, scene: AttackContext) -> Goal | None:
-        """Return how to see success on the images of `split`, None where the attacker wants nothing in particular."""
-        return next((part.goal(split, scene) for part in self._having("goal")), None)
+    def goal(self, split: Split, context: AttackContext) -> Goal | None:
+        """Return the success criterion on the images of `split`, None where the attack is untargeted."""
+        return next((part.goal(split, context) for part in self._having("goal")), None)
 
     def require(self, problem: Problem, image_size: int) -> None:
         """Refuse images that this attack does not fit.
@@ -172,24 +173,24 @@ class Attack:
             image_size: side that the network resizes them to; 0 if it takes them as they are.
 
         Raises:
-            ValueError: a class or a trigger lies outside of them, or nothing of a trigger is left after resizing.
+            ValueError: a class or a trigger lies outside of them, or resizing removes the trigger.
         """
         for part in self._having("require"):
             part.require(problem, image_size)
 
-    def remarks(self, scene: AttackContext) -> list[str]:
-        """Return what a user should know of this attack among these numbers of clients before the study begins."""
-        return [remark for part in self._having("remarks") for remark in part.remarks(scene)]
+    def remarks(self, context: AttackContext) -> list[str]:
+        """Return warnings for the user before the study begins: a weak attack among so many clients, say."""
+        return [remark for part in self._having("remarks") for remark in part.remarks(context)]
 
     def _having(self, trait: str) -> Iterable[Any]:
         return (part for part in self.parts if hasattr(part, trait))
 
 
-TRAITS = ("data", "update", "coalition", "training", "claim")
+TRAITS = ("data", "update", "collude", "training", "claim")
 
 
 def name_of(part: Any) -> str:
-    """Return what an attack is registered as, else what its class is called."""
+    """Return the registered name of an attack, else the name of its class."""
     kind = type(part)
     return next((name for name, member in POISONING.members.items() if member is kind), kind.__name__)
 
@@ -203,7 +204,7 @@ def require_class(part: Any, setting: str, problem: Problem) -> None:
         problem: the study's images and classes.
 
     Raises:
-        ValueError: that number is none of a class.
+        ValueError: the number is not that of a class.
     """
     number = getattr(part, setting)
     if not 0 <= number < problem.classes:

@@ -1,7 +1,7 @@
-"""Which attacks can be added to each other, and why others cannot.
+"""Which attacks can be combined, and why others cannot.
 
-The parts of a sum act one after another: all ``data``, the training, all ``update``, then the ``coalition``. A part
-whose work a later one throws away would be named in the study's results without having done anything: it is refused.
+The parts of a sum act one after another: all ``data``, the training, all ``update``, then ``collude``. A part without
+effect, because a later one discards its result, is refused: the results would name it although it did nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 from fedrobust.spec import SpecError
 
 Named = tuple[str, Any]
-"""What a part is called, and the part."""
+"""The name of a part, and the part."""
 
 
 def check_sum(parts: Sequence[Named]) -> None:
@@ -21,7 +21,7 @@ def check_sum(parts: Sequence[Named]) -> None:
         parts: in the order in which they act, with their names.
 
     Raises:
-        SpecError: it names two parts, and why they cannot act together.
+        SpecError: two parts cannot act together.
     """
     for first, second in combinations(parts, 2):
         for reason in REASONS:
@@ -36,22 +36,22 @@ def _twice(first: Named, second: Named) -> str:
 def _refused(first: Named, second: Named) -> str:
     for (name, part), (other, _) in ((first, second), (second, first)):
         if getattr(part, "refused", False):
-            return f"servers refuse what {name} sends, so that nothing of {other} arrives"
+            return f"the server refuses what {name} sends, so that {other} has no effect"
     return ""
 
 
-def _coalitions(first: Named, second: Named) -> str:
-    if not _both(first, second, "coalition"):
+def _colluding(first: Named, second: Named) -> str:
+    if not _both(first, second, "collude"):
         return ""
-    return "each says what all malicious clients send, and only one of them can be sent"
+    return "each replaces the updates of all malicious clients"
 
 
-def _coalition_and_own(first: Named, second: Named) -> str:
-    for (name, coalition), (other, part) in ((first, second), (second, first)):
-        if not hasattr(coalition, "coalition") or getattr(coalition, "uses_own", False):
+def _colluding_and_own(first: Named, second: Named) -> str:
+    for (name, colluder), (other, part) in ((first, second), (second, first)):
+        if not hasattr(colluder, "collude") or getattr(colluder, "uses_own", False):
             continue
         if _learns(part) or hasattr(part, "update"):
-            return f"{name} sends what it computes from the honest clients' updates, so that nothing of {other} is sent"
+            return f"{name} computes its updates from the honest clients', so that {other} has no effect"
     return ""
 
 
@@ -60,9 +60,9 @@ def _learnt_for_nothing(first: Named, second: Named) -> str:
         if not _learns(taught):
             continue
         if not getattr(part, "trains", True):
-            return f"{other} does not train, so that {name} changes nothing"
+            return f"{other} does not train, so that {name} has no effect"
         if getattr(part, "untaught", False):
-            return f"{other} sends nothing of what was learnt, so that {name} changes nothing"
+            return f"{other} discards the trained weights, so that {name} has no effect"
     return ""
 
 
@@ -70,9 +70,9 @@ def _overwritten(first: Named, second: Named) -> str:
     if not _both(first, second, "update"):
         return ""
     if getattr(second[1], "replaces", False):
-        return f"{second[0]} sends the same whatever {first[0]} did before"
+        return f"{second[0]} ignores the update of {first[0]}"
     if getattr(first[1], "final", False):
-        return f"{second[0]} cannot change what {first[0]} sends"
+        return f"{second[0]} has no effect on the update of {first[0]}"
     return ""
 
 
@@ -82,7 +82,7 @@ def _recipes(first: Named, second: Named) -> str:
 
 def _goals(first: Named, second: Named) -> str:
     both = _both(first, second, "goal") and all(getattr(part, "aims", True) for _, part in (first, second))
-    return "each wants other answers of the model, and success is measured of one" if both else ""
+    return "each has a target of its own, and success is measured for one only" if both else ""
 
 
 def _both(first: Named, second: Named, trait: str) -> bool:
@@ -96,11 +96,11 @@ def _learns(part: Any) -> bool:
 REASONS: tuple[Callable[[Named, Named], str], ...] = (
     _twice,
     _refused,
-    _coalitions,
-    _coalition_and_own,
+    _colluding,
+    _colluding_and_own,
     _learnt_for_nothing,
     _overwritten,
     _recipes,
     _goals,
 )
-"""Each returns why the first part cannot stand before the second, "" if it can."""
+"""Each returns why the two parts cannot be combined in this order, "" if they can."""

@@ -327,7 +327,7 @@ class Study:
             self.experiment.malicious, poisoning.first_round, poisoning.last_round, poisoning.every
         )
 
-    def scene(self, client: int) -> AttackContext:
+    def attack_context(self, client: int) -> AttackContext:
         """Return what a malicious client knows before the first round, with the draws that are the same in all rounds.
 
         Args:

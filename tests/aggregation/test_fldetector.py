@@ -98,10 +98,10 @@ def test_a_client_is_foretold_from_the_model_it_saw_last():
         who = np.sort(draw.choice(CLIENTS, 8, replace=False))
         sent = -0.1 * (weights - goals[who])
         rule = defence("fldetector")
-        cohort = AggregationContext(
+        context = AggregationContext(
             who, np.ones(8, int), round, memory=memory, current=weights.astype(np.float32)
         )
-        memory = rule(Updates(sent.astype(np.float32)), cohort).memory
+        memory = rule(Updates(sent.astype(np.float32)), context).memory
         weights = (weights + 0.9 * sent.mean(0)).astype(np.float32)
     # H is -0.1 times the identity: what L-BFGS made of pairs of moves and changes.
     np.testing.assert_allclose(memory["changes"], -0.1 * memory["moves"], atol=1e-6)

@@ -14,12 +14,12 @@ def attackers(draw, lengths, d):
     return (units * np.asarray(lengths)[:, None]).astype(np.float32)
 
 
-def error(rule, before, honest, bad, cohort=None):
+def error(rule, before, honest, bad, context=None):
     """The error in multiples of what Pillutla et al. allow: 2 / (n - 2f) times the honest distances to their mean."""
     sent = np.concatenate([bad, honest])
     mean = honest.astype(np.float64).mean(0)
     allowed = 2 / (len(honest) - len(bad)) * np.linalg.norm(honest - mean, axis=1).sum()
-    found = defence(rule, *before, f=len(bad))(sent, cohort).update
+    found = defence(rule, *before, f=len(bad))(sent, context).update
     return np.linalg.norm(found - mean) / allowed
 
 

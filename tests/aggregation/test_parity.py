@@ -87,10 +87,10 @@ def test_flower(ours, theirs, draw):
     from fedrobust.flower.rule import flower_rule
 
     matrix = draw.standard_normal((10, 500)).astype(np.float32)
-    cohort = AggregationContext(np.arange(10), np.full(10, 7))
+    context = AggregationContext(np.arange(10), np.full(10, 7))
     with server_identity():
-        expected = flower_rule(theirs, 2)(Updates.of(matrix), cohort).update
-    np.testing.assert_allclose(defence(ours, f=2)(matrix, cohort).update, expected, rtol=1e-5, atol=1e-6)
+        expected = flower_rule(theirs, 2)(Updates.of(matrix), context).update
+    np.testing.assert_allclose(defence(ours, f=2)(matrix, context).update, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_krum_picks_what_float64_picks_where_updates_are_small_and_weights_are_not(draw):
@@ -108,13 +108,13 @@ def test_krum_picks_what_float64_picks_where_updates_are_small_and_weights_are_n
         exact = updates.astype(np.float64)
         squared = ((exact[:, None] - exact[None]) ** 2).sum(-1)
         scores = np.sort(squared, axis=1)[:, 1 : 10 - 2 - 2 + 1].sum(1)
-        cohort = AggregationContext(np.arange(10), np.ones(10, int), current=current)
-        krum = defence("krum", f=2)(updates, cohort).influence
-        multi = defence("multi-krum(m=5)", f=2)(updates, cohort).influence
+        context = AggregationContext(np.arange(10), np.ones(10, int), current=current)
+        krum = defence("krum", f=2)(updates, context).influence
+        multi = defence("multi-krum(m=5)", f=2)(updates, context).influence
         assert np.flatnonzero(krum).tolist() == [np.argmin(scores)]
         assert np.flatnonzero(multi).tolist() == sorted(np.argsort(scores)[:5])
         with server_identity():
-            theirs = flower_rule("flower:Krum", 2)(Updates.of(updates), cohort).update
+            theirs = flower_rule("flower:Krum", 2)(Updates.of(updates), context).update
         flower_wrong += int(np.argmin(np.abs(exact - theirs).sum(1)) != np.argmin(scores))
     assert flower_wrong > 0, "Flower compares the weights themselves, in float32"
 
@@ -132,8 +132,8 @@ def test_geometric_median_counts_images_where_asked_to(draw):
     points = np.array([[0.0, 0], [4, 0]], np.float32)
     squared = ((points[:, None] - points[None]) ** 2).sum(-1)
     assert np.round(weiszfeld(squared, np.array([3.0, 1.0]), 1e-9, 1e-9) @ points, 3).tolist() == [0, 0]
-    cohort = AggregationContext(np.arange(2), np.array([3, 1]))
-    assert np.abs(defence("geometric-median(weighted=True)")(points, cohort).update).max() < 1e-3
+    context = AggregationContext(np.arange(2), np.array([3, 1]))
+    assert np.abs(defence("geometric-median(weighted=True)")(points, context).update).max() < 1e-3
 
 
 def literal_bulyan(x, f):
@@ -166,9 +166,9 @@ def test_fltrust_literally(matrix, draw):
     trust = [max(0.0, float(g0 @ gi / (np.linalg.norm(g0) * np.linalg.norm(gi)))) for gi in g]
     same_length = [np.linalg.norm(g0) / np.linalg.norm(gi) * gi for gi in g]
     expected = sum(t * gi for t, gi in zip(trust, same_length, strict=True)) / sum(trust)
-    cohort = AggregationContext(np.arange(17), np.ones(17, int), root=lambda images: root)
+    context = AggregationContext(np.arange(17), np.ones(17, int), root=lambda images: root)
     np.testing.assert_allclose(
-        defence("fltrust")(matrix, cohort).update, expected, rtol=1e-5, atol=1e-6 * np.abs(matrix).max()
+        defence("fltrust")(matrix, context).update, expected, rtol=1e-5, atol=1e-6 * np.abs(matrix).max()
     )
     against = AggregationContext(np.arange(2), np.ones(2, int), root=lambda images: -root)
     nobody = defence("fltrust")(np.stack([root, root]), against)
@@ -281,12 +281,12 @@ def test_sketches_keep_lengths_and_angles(draw):
 
 def test_capped_and_uniform_means_take_weight_from_claims():
     matrix = np.array([[0.0], [0.0], [9.0]], np.float32)
-    cohort = AggregationContext(np.arange(3), np.array([10, 10, 10**6]))
-    assert defence("mean")(matrix, cohort).update[0] > 8.9
-    assert defence('mean(weighting="uniform")')(matrix, cohort).update[0] == 3
+    context = AggregationContext(np.arange(3), np.array([10, 10, 10**6]))
+    assert defence("mean")(matrix, context).update[0] > 8.9
+    assert defence('mean(weighting="uniform")')(matrix, context).update[0] == 3
     capped = defence('mean(weighting="capped", cap=2)')
-    assert np.isclose(capped(matrix, cohort).update[0], 9 * 20 / 40)
+    assert np.isclose(capped(matrix, context).update[0], 9 * 20 / 40)
     running = RunningMean(1)
-    for row, claim in zip(matrix, cohort.examples, strict=True):
+    for row, claim in zip(matrix, context.examples, strict=True):
         running.add(row, capped.rule.weight(int(claim), 10.0))
     assert np.isclose(running.result()[0], 9 * 20 / 40)

@@ -43,13 +43,13 @@ DEFENCES = [(rule, ()) for rule in RULES] + [
 ]
 
 
-def cohort(n=N, root=None, **settings):
+def context(n=N, root=None, **settings):
     own = np.ones(300, np.float32) if root is None else root
     return AggregationContext(np.arange(n), np.full(n, 10), root=lambda images: own, **settings)
 
 
 def run(rule, matrix, *before, **settings):
-    return defence(rule, *before, f=F)(matrix, cohort(len(matrix), **settings))
+    return defence(rule, *before, f=F)(matrix, context(len(matrix), **settings))
 
 
 @pytest.mark.parametrize(("rule", "before"), DEFENCES)
@@ -221,7 +221,7 @@ def test_a_cohort_without_a_server_has_no_root(honest):
 
 def test_behind_updates_of_other_origin_no_client_has_a_known_influence(honest):
     class Own:
-        def __call__(self, updates, cohort):
+        def __call__(self, updates, context):
             return Updates(2 * np.asarray(updates))
 
     result = AggregationPipeline(defence("foolsgold").rule, (Own(),))(honest)
@@ -233,7 +233,7 @@ def test_behind_updates_of_other_origin_no_client_has_a_known_influence(honest):
 
 def test_what_an_own_rule_returns_is_converted(honest):
     class Own:
-        def __call__(self, updates, cohort):
+        def __call__(self, updates, context):
             return Aggregation([0.1] * 300, [1] * N, {"kept": np.ones(1)})
 
     result = AggregationPipeline(Own())(honest)
@@ -244,7 +244,7 @@ def test_what_an_own_rule_returns_is_converted(honest):
 
 def test_a_rule_may_work_on_the_plain_matrix(honest):
     class Own:
-        def __call__(self, updates, cohort):
+        def __call__(self, updates, context):
             return Aggregation(np.asarray(updates).max(0))
 
     np.testing.assert_array_equal(AggregationPipeline(Own())(honest).update, honest.max(0))
@@ -260,7 +260,7 @@ def test_a_rule_may_work_on_the_plain_matrix(honest):
 )
 def test_what_an_own_rule_returns_is_checked(update, influence, message, honest):
     class Broken:
-        def __call__(self, updates, cohort):
+        def __call__(self, updates, context):
             return Aggregation(update, influence)
 
     with pytest.raises(ValueError, match=message):
@@ -296,6 +296,6 @@ def test_memory_finds_clients_again_when_others_take_part(draw):
 def test_who_is_left_out_is_said_by_rules_that_select(rule, before, expected, honest):
     asked = defence(rule, *before, f=F)
     assert asked.selects is expected
-    influence = asked(np.concatenate([honest[F:], np.full((F, 300), 1e9, np.float32)]), cohort()).influence
+    influence = asked(np.concatenate([honest[F:], np.full((F, 300), 1e9, np.float32)]), context()).influence
     if influence is not None and not expected:
         assert (influence > 0).all(), "a rule that does not select gives nobody exactly nothing"

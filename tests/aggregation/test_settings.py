@@ -7,7 +7,7 @@ from fedrobust.aggregation import RULES, AggregationContext, Updates, defence
 from fedrobust.aggregation.rules.foolsgold import foolsgold_weights
 
 
-def cohort(n, **settings):
+def context(n, **settings):
     return AggregationContext(np.arange(n), np.ones(n, int), **settings)
 
 
@@ -29,7 +29,7 @@ def test_centred_clipping_goes_on_from_the_last_aggregate(steps, threshold, draw
     rule = defence(f"centred-clipping(threshold={threshold}, steps={steps})")
     expected, memory = np.zeros(40), {}
     for _ in range(3):
-        result = rule(x.astype(np.float32), cohort(9, memory=memory))
+        result = rule(x.astype(np.float32), context(9, memory=memory))
         expected = literal_centred_clipping(x, expected, threshold, steps)
         np.testing.assert_allclose(result.update, expected, rtol=1e-4, atol=1e-5)
         memory = result.memory
@@ -42,7 +42,7 @@ def test_dnc_drops_who_any_step_drops(steps, draw):
     x[0, :30] += 40
     x[1, 30:] += 40
     rule = defence(f"dnc(coordinates=20, steps={steps}, share=1.5)", f=2)
-    result = rule(x.astype(np.float32), cohort(14, generator=np.random.default_rng(8)))
+    result = rule(x.astype(np.float32), context(14, generator=np.random.default_rng(8)))
     same, good = np.random.default_rng(8), set(range(14))
     for _ in range(steps):
         drawn = x[:, np.sort(same.choice(60, 20, replace=False, shuffle=False))]
@@ -97,7 +97,7 @@ def test_foolsgold_remembers_sums_not_rounds(draw):
     rule, memory, total = RULES["foolsgold"](), {}, np.zeros((4, 60))
     for round in range(3):
         sent = (base + round * draw.standard_normal((4, 60))).astype(np.float32)
-        memory = rule(Updates.of(sent), cohort(4, memory=memory)).memory
+        memory = rule(Updates.of(sent), context(4, memory=memory)).memory
         total += sent
     np.testing.assert_allclose(memory["sums"], total, rtol=1e-6)
 
@@ -126,7 +126,7 @@ def test_noise_has_the_deviation_that_was_asked_for(rule, scale, draw):
     for seed in range(2):
         apart = [
             defence(f"{with_settings}noise={noise})")(
-                x, cohort(5, generator=np.random.default_rng(seed))
+                x, context(5, generator=np.random.default_rng(seed))
             ).update
             for noise in (0.0, 0.25)
         ]

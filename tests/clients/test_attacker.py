@@ -52,7 +52,7 @@ def train(trained, attack, round=1, **settings):
 
     training = LocalTraining(experiment.training, experiment.data, 5, 2, study.seed, update_of)
     classifier = SimpleNamespace(layout=LAYOUT)
-    attacker = Attacker(study.attack, study.schedule, lambda: study.scene(client), classifier)
+    attacker = Attacker(study.attack, study.schedule, lambda: study.attack_context(client), classifier)
     return Client(client, SHARD, training, attacker=attacker).train(START, round, {})[:2]
 
 

@@ -277,7 +277,7 @@ def test_the_nearest_adversary_replaces_a_further_one():
 
 
 def test_a_goal_is_one_class_for_all_images_that_are_not_of_it():
-    made = state(labels=(0, 1, 0), goal=1)
+    made = state(labels=(0, 1, 0), target_class=1)
     assert len(made) == 2
     np.testing.assert_allclose(
         made.margins(made.query(shades(0.3, 0.6)), made.labels), [-0.4, 0.2], atol=1e-6

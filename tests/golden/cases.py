@@ -79,7 +79,7 @@ def rules(folder: Path) -> Any:
         memory: Mapping[str, np.ndarray] = {}
         made = []
         for number in (1, 2):
-            cohort = AggregationContext(
+            context = AggregationContext(
                 np.arange(13),
                 np.arange(10, 23),
                 round=number,
@@ -88,7 +88,7 @@ def rules(folder: Path) -> Any:
                 current=np.linspace(-1, 1, matrix.shape[1], dtype=np.float32),
                 root=lambda images: matrix[:5].mean(0),
             )
-            result = defence(rule, *before, f=2)(matrix * np.float32(number), cohort)
+            result = defence(rule, *before, f=2)(matrix * np.float32(number), context)
             memory = result.memory
             made.append(
                 {
@@ -115,14 +115,17 @@ def attacks_on_learning(folder: Path) -> Any:
     found: dict[str, Any] = {}
     for name in POISONING:
         attack = Attack.parse(name)
-        traits: dict[str, Any] = {"claim": attack.claim(10), "training": dict(attack.training(_scene()))}
-        images, labels = attack.data(split.images, split.labels, _scene())
+        traits: dict[str, Any] = {
+            "claim": attack.claim(10),
+            "training": dict(attack.training(_attack_context())),
+        }
+        images, labels = attack.data(split.images, split.labels, _attack_context())
         traits["data"] = [array(images), array(labels)]
-        traits["update"] = array(attack.update(matrix[0], _scene()))
-        traits["statistics"] = array(attack.statistics(matrix[1, :8], _scene()))
-        goal = attack.goal(split, _scene())
+        traits["update"] = array(attack.update(matrix[0], _attack_context()))
+        traits["statistics"] = array(attack.statistics(matrix[1, :8], _attack_context()))
+        goal = attack.goal(split, _attack_context())
         traits["goal"] = None if goal is None else [array(goal.images), array(goal.wanted)]
-        traits["coalition"] = array(_together(attack, matrix)) if attack.colludes else None
+        traits["collude"] = array(_together(attack, matrix)) if attack.colludes else None
         found[name] = traits
     return found
 
@@ -134,12 +137,10 @@ def _together(attack: Attack, honest: np.ndarray) -> np.ndarray:
         return median(np.concatenate([np.broadcast_to(sent, (3, honest.shape[1])), honest])).update
 
     own = Updates.of(honest[:3])
-    return attack.coalition(
-        Updates.of(honest), CollusionContext(own, 12, 3, np.random.default_rng(0), outcome)
-    )
+    return attack.collude(Updates.of(honest), CollusionContext(own, 12, 3, np.random.default_rng(0), outcome))
 
 
-def _scene() -> AttackContext:
+def _attack_context() -> AttackContext:
     return AttackContext(
         partition=2,
         rank=1,

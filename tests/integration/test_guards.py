@@ -191,12 +191,12 @@ def test_a_study_is_patient_and_goes_on_when_clients_come_back(tmp_path):
 class Broken:
     """An attack whose code fails at the second malicious client."""
 
-    def update(self, update, scene):
-        if scene.partition == 2:
+    def update(self, update, context):
+        if context.partition == 2:
             raise IndexError("there is no class 7")
         return -update
 
-    def goal(self, split, scene):
+    def goal(self, split, context):
         from fedrobust.poisoning import Goal
 
         return Goal(split.images[:9], split.images[:9], np.zeros(9, np.int64))

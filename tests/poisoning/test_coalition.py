@@ -18,7 +18,7 @@ def matrix(draw):
     return (0.5 + draw.standard_normal((9, 400))).astype(np.float32)
 
 
-def scene(honest, guard=None, f=BAD):
+def context(honest, guard=None, f=BAD):
     guard = guard or defence("median")
     n = len(honest) + BAD
 
@@ -31,7 +31,7 @@ def scene(honest, guard=None, f=BAD):
 
 
 def sent(text, honest, **settings):
-    return Attack.parse(text).coalition(Updates.of(honest), scene(honest, **settings))
+    return Attack.parse(text).collude(Updates.of(honest), context(honest, **settings))
 
 
 def test_alie_is_the_mean_less_z_deviations(matrix):
@@ -126,7 +126,7 @@ def test_optimised_attacks_are_never_weaker_than_fixed_ones(fixed, optimised, na
     for seed in range(4):
         honest = (0.5 + np.random.default_rng(seed).standard_normal((9, 60))).astype(np.float32)
         guard = defence(*names, f=BAD)
-        outcome = scene(honest, guard).outcome
+        outcome = context(honest, guard).outcome
         mean = honest.astype(np.float64).mean(0)
         harm = {
             name: np.linalg.norm(outcome(sent(name, honest, guard=guard)) - mean)

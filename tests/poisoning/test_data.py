@@ -9,7 +9,7 @@ from fedrobust.poisoning.data.edge_case import rare_images
 from fedrobust.spec import SpecError
 
 
-def scene(**settings):
+def context(**settings):
     return AttackContext(**{"classes": 3, "fixed": np.random.default_rng(1), **settings})
 
 
@@ -20,7 +20,7 @@ def split(draw):
 
 
 def poisoned(text, split, **settings):
-    return Attack.parse(text).data(split.images, split.labels, scene(**settings))
+    return Attack.parse(text).data(split.images, split.labels, context(**settings))
 
 
 def test_label_flips(split):
@@ -40,13 +40,13 @@ def test_label_flips(split):
 
 def test_only_a_targeted_flip_has_a_goal(split):
     attack = Attack.parse('label-flip(kind="targeted", source=2, target=0)')
-    goal = attack.goal(split, scene())
+    goal = attack.goal(split, context())
     np.testing.assert_array_equal(goal.images, split.images[40:])
     assert set(goal.wanted) == {0}
     assert goal.plain is None, "nothing is added to the images: there is no control"
-    assert Attack.parse("label-flip").goal(split, scene()) is None
-    assert Attack.parse("sign-flip").goal(split, scene()) is None
-    assert Attack.parse('label-flip(kind="targeted", source=9, target=0)').goal(split, scene()) is None
+    assert Attack.parse("label-flip").goal(split, context()) is None
+    assert Attack.parse("sign-flip").goal(split, context()) is None
+    assert Attack.parse('label-flip(kind="targeted", source=9, target=0)').goal(split, context()) is None
 
 
 @pytest.mark.parametrize("name", ["pixel-backdoor", "blended-backdoor", "distributed-backdoor"])
@@ -58,7 +58,7 @@ def test_backdoors_stamp_a_share_of_other_classes_and_call_it_the_target(name, s
     assert np.all(labels[changed] == 1)
     untouched = np.setdiff1d(np.arange(60), changed)
     np.testing.assert_array_equal(labels[untouched], split.labels[untouched])
-    goal = Attack.parse(f"{name}(target=1)").goal(split, scene())
+    goal = Attack.parse(f"{name}(target=1)").goal(split, context())
     assert len(goal.wanted) == 40
     np.testing.assert_array_equal(goal.plain, split.images[split.labels != 1])
     if name != "distributed-backdoor":
@@ -69,8 +69,8 @@ def test_backdoors_stamp_a_share_of_other_classes_and_call_it_the_target(name, s
 def test_parts_of_a_distributed_trigger_make_the_whole(split):
     black = Split(np.zeros((4, 28, 28, 1), np.uint8), np.array([0, 0, 1, 1], np.int32))
     attack = Attack.parse("distributed-backdoor(target=1, share=1.0)")
-    parts = [attack.data(black.images, black.labels, scene(rank=rank))[0][0] for rank in range(4)]
-    whole = attack.goal(black, scene()).images[0]
+    parts = [attack.data(black.images, black.labels, context(rank=rank))[0][0] for rank in range(4)]
+    whole = attack.goal(black, context()).images[0]
     np.testing.assert_array_equal(np.maximum.reduce(parts), whole)
     assert len({part.tobytes() for part in parts}) == 4
     assert sum(int((part > 0).sum()) for part in parts) == int((whole > 0).sum()), "no two parts overlap"
@@ -78,10 +78,10 @@ def test_parts_of_a_distributed_trigger_make_the_whole(split):
 
 def test_the_blended_pattern_is_the_same_for_everybody_and_faint(split):
     attack = Attack.parse("blended-backdoor(strength=0.1, target=1)")
-    one, other = (attack.goal(split, scene(partition=p, seed=5)).images for p in (0, 7))
+    one, other = (attack.goal(split, context(partition=p, seed=5)).images for p in (0, 7))
     np.testing.assert_array_equal(one, other)
     assert np.abs(one.astype(int) - split.images[split.labels != 1]).max() <= 26
-    another = attack.goal(split, scene(seed=6)).images
+    another = attack.goal(split, context(seed=6)).images
     assert (one != another).any()
 
 
@@ -92,12 +92,12 @@ def test_edge_cases_are_the_images_farthest_from_their_class(draw):
     assert rare_images(images, labels, 0, 0.1).tolist() == [3, 11]
     assert rare_images(images, labels, 1, 0.1).tolist() == []
     attack = Attack.parse("edge-case(source=0, target=2, share=0.1, repeats=3)")
-    shown, called = attack.data(images, labels, scene())
+    shown, called = attack.data(images, labels, context())
     assert len(shown) == 24
     assert (shown[20:] == 250).all()
     assert called[[3, 11]].tolist() == [2, 2]
     assert called.sum() == 2 * 6
-    goal = attack.goal(Split(images, labels), scene())
+    goal = attack.goal(Split(images, labels), context())
     np.testing.assert_array_equal(goal.images, images[[3, 11]])
     assert goal.wanted.tolist() == [2, 2]
     assert goal.plain is None
@@ -119,7 +119,7 @@ def test_edge_cases_are_repeated_as_often_as_asked():
     images = np.array([9, 9, 9, 200], np.uint8)[:, None, None, None]
     for repeats in (1, 2, 5):
         attack = Attack.parse(f"edge-case(source=2, target=0, share=0.25, repeats={repeats})")
-        shown, called = attack.data(images, np.full(4, 2, np.int32), scene())
+        shown, called = attack.data(images, np.full(4, 2, np.int32), context())
         assert shown.ravel().tolist() == [9, 9, 9] + [200] * repeats
         assert called.tolist() == [2, 2, 2] + [0] * repeats
 
@@ -162,7 +162,7 @@ def test_gradients_are_to_be_had_in_a_study_only(split):
 
 def test_the_same_images_are_poisoned_in_every_round(split):
     attack = Attack.parse('label-flip(kind="random", share=0.5) + pixel-backdoor')
-    one, other = (attack.data(split.images, split.labels, scene(round=round)) for round in (1, 2))
+    one, other = (attack.data(split.images, split.labels, context(round=round)) for round in (1, 2))
     np.testing.assert_array_equal(one[0], other[0])
     np.testing.assert_array_equal(one[1], other[1])
 
@@ -177,7 +177,7 @@ def test_the_same_images_are_poisoned_in_every_round(split):
         ("min-max(direction='up')", "choose deviation, mean or sign"),
         ("not-finite(value='one')", "choose nan or inf"),
         ("fedrobust.data.dataset:Split", "needs the setting images"),
-        ("fedrobust.poisoning.context:AttackContext", "has one of the methods data, update, coalition"),
+        ("fedrobust.poisoning.context:AttackContext", "has one of the methods data, update, collude"),
     ],
 )
 def test_wrong_settings_are_refused(text, message):
@@ -191,23 +191,23 @@ def test_blending_is_the_papers_weighted_sum(split):
     pattern = np.random.default_rng([7, 1712]).integers(0, 256, (12, 12, 1))
     for images in (black, white, split.images):
         expected = np.rint((1 - 0.3) * images + 0.3 * pattern)
-        np.testing.assert_array_equal(part.stamped(images, scene(seed=7)), expected)
+        np.testing.assert_array_equal(part.stamped(images, context(seed=7)), expected)
 
 
 def test_at_larger_sides_the_blended_pattern_is_the_same_in_larger_fields():
     (part,) = Attack.parse("blended-backdoor(strength=1.0)").parts
-    small = part.stamped(np.zeros((1, 28, 28, 3), np.uint8), scene(seed=7))
-    large = part.stamped(np.zeros((1, 84, 84, 3), np.uint8), scene(seed=7))
+    small = part.stamped(np.zeros((1, 28, 28, 3), np.uint8), context(seed=7))
+    large = part.stamped(np.zeros((1, 84, 84, 3), np.uint8), context(seed=7))
     np.testing.assert_array_equal(large, small.repeat(3, 1).repeat(3, 2))
-    odd = part.stamped(np.zeros((1, 57, 60, 1), np.uint8), scene(seed=7))
+    odd = part.stamped(np.zeros((1, 57, 60, 1), np.uint8), context(seed=7))
     assert odd.shape == (1, 57, 60, 1), "fields at the edge are cut"
 
 
 def test_a_share_of_the_images_is_noisy():
     images, labels = np.full((400, 6, 6, 1), 128, np.uint8), np.zeros(400, np.int32)
-    noisy, _ = Attack.parse("feature-noise(share=0.3)").data(images, labels, scene())
+    noisy, _ = Attack.parse("feature-noise(share=0.3)").data(images, labels, context())
     assert 0.2 < (noisy != images).any((1, 2, 3)).mean() < 0.4
-    noisy, _ = Attack.parse("feature-noise(deviation=0.2)").data(images, labels, scene())
+    noisy, _ = Attack.parse("feature-noise(deviation=0.2)").data(images, labels, context())
     assert (noisy != images).any((1, 2, 3)).all()
     inside = noisy[(noisy > 0) & (noisy < 255)].astype(float) - 128
     assert abs(inside.std() - 51) < 2, "grey levels: 255 times the deviation"
@@ -227,13 +227,13 @@ def test_noise_is_drawn_as_float32_added_and_rounded(split):
 class Mirrors:
     """An attack of one's own that is careless about types."""
 
-    def data(self, images, labels, scene):
+    def data(self, images, labels, context):
         """Return mirrored images as a view of numbers of 64 bits, and a list of labels."""
-        return images.astype(np.int64)[:, :, ::-1], (labels + scene.rank).tolist()
+        return images.astype(np.int64)[:, :, ::-1], (labels + context.rank).tolist()
 
 
 def test_what_is_trained_on_are_contiguous_bytes_and_int32_whatever_an_attack_returns(split):
-    images, labels = Attack((Mirrors(),)).data(split.images, split.labels, scene(rank=2))
+    images, labels = Attack((Mirrors(),)).data(split.images, split.labels, context(rank=2))
     assert images.dtype == np.uint8
     assert images.flags.c_contiguous
     assert labels.dtype == np.int32
@@ -244,7 +244,7 @@ def test_what_is_trained_on_are_contiguous_bytes_and_int32_whatever_an_attack_re
 def test_every_attacker_of_a_distributed_backdoor_has_the_part_of_its_rank():
     black = np.zeros((2, 28, 28, 1), np.uint8)
     attack = Attack.parse("distributed-backdoor(parts=3, target=1, share=1.0)")
-    bars = [attack.data(black, np.zeros(2, np.int32), scene(rank=rank))[0] for rank in range(6)]
+    bars = [attack.data(black, np.zeros(2, np.int32), context(rank=rank))[0] for rank in range(6)]
     for rank in range(3):
         np.testing.assert_array_equal(bars[rank], bars[rank + 3])
     assert [np.argwhere(bar[0, :, :, 0])[0].tolist() for bar in bars[:3]] == [[1, 1], [1, 8], [4, 1]]

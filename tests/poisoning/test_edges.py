@@ -27,11 +27,11 @@ def perturb(images, labels, **how):
 @pytest.mark.parametrize("size", [0.0, 1e-45, 1e-38, 1.0, 1e30, LARGEST])
 def test_updates_of_every_magnitude_stay_finite(name, size):
     update = np.array([1, -1, 0.5, 0], np.float32) * np.float32(size)
-    scene = AttackContext(
+    context = AttackContext(
         clients=50, malicious=1, current=np.full(4, 0.1, np.float32), generator=np.random.default_rng(0)
     )
     for text in (name, f"{name} + model-replacement" if name in ("sign-flip", "gaussian", "zero") else name):
-        sent = Attack.parse(text).update(update, scene)
+        sent = Attack.parse(text).update(update, context)
         assert sent.dtype == np.float32
         assert sent.shape == (4,)
         assert np.isfinite(sent).all() or name == "not-finite"
@@ -46,7 +46,7 @@ def test_overshooting_sends_the_largest_number_with_its_sign():
     np.testing.assert_array_equal(sent, np.array([-LARGEST, LARGEST, -100], np.float32))
 
 
-@pytest.mark.parametrize("name", having("coalition"))
+@pytest.mark.parametrize("name", having("collude"))
 @pytest.mark.parametrize("honest", [1, 2, 5])
 @pytest.mark.parametrize("malicious", [1, 2, 4])
 @pytest.mark.parametrize("kind", ["spread", "identical", "zero", "tiny", "huge"])
@@ -73,18 +73,18 @@ def conspired(name, rows, malicious):
         return np.median(everybody.astype(np.float64), 0)
 
     n = len(rows) + malicious
-    scene = CollusionContext(Updates.of(rows[:1]), n, malicious, np.random.default_rng(0), outcome)
-    scene = replace(scene, own=Updates.of(np.repeat(rows[:1], malicious, 0)))
-    sent = Attack.parse(name).coalition(honest, scene)
+    context = CollusionContext(Updates.of(rows[:1]), n, malicious, np.random.default_rng(0), outcome)
+    context = replace(context, own=Updates.of(np.repeat(rows[:1], malicious, 0)))
+    sent = Attack.parse(name).collude(honest, context)
     assert sent.shape in ((rows.shape[1],), (malicious, rows.shape[1]))
     return sent
 
 
-@pytest.mark.parametrize("name", having("coalition"))
+@pytest.mark.parametrize("name", having("collude"))
 def test_a_round_of_malicious_clients_alone_goes_on_from_what_they_learnt(name):
     own = np.random.default_rng(3).standard_normal((4, 30)).astype(np.float32)
-    scene = CollusionContext(Updates.of(own), 4, 4, np.random.default_rng(0), lambda update: update)
-    assert np.isfinite(Attack.parse(name).coalition(Updates.of(own), scene)).all()
+    context = CollusionContext(Updates.of(own), 4, 4, np.random.default_rng(0), lambda update: update)
+    assert np.isfinite(Attack.parse(name).collude(Updates.of(own), context)).all()
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1.0, 1e12, 1e30])

@@ -11,14 +11,14 @@ OWN = np.array([0.7, -1.5, 1.25, 1.5], np.float32)
 
 
 def sent(text, **settings):
-    scene = AttackContext(
+    context = AttackContext(
         statistics=GLOBAL,
         variances=np.array([2, 3]),
         current=np.zeros(3, np.float32),
         generator=np.random.default_rng(0),
         **{"clients": 8, "malicious": 2, **settings},
     )
-    return Attack.parse(text).statistics(OWN, scene)
+    return Attack.parse(text).statistics(OWN, context)
 
 
 def test_by_default_statistics_are_those_of_the_official_code():
@@ -58,8 +58,8 @@ def test_parts_that_leave_statistics_alone_stand_beside_others():
 
 
 def test_a_network_without_statistics_has_none_to_send():
-    scene = AttackContext(statistics=np.zeros(0, np.float32), clients=4)
-    assert Attack.parse("model-replacement").statistics(np.zeros(0, np.float32), scene).shape == (0,)
+    context = AttackContext(statistics=np.zeros(0, np.float32), clients=4)
+    assert Attack.parse("model-replacement").statistics(np.zeros(0, np.float32), context).shape == (0,)
     assert Attack.parse("model-replacement").statistics(OWN, AttackContext(clients=4)) is OWN, (
         "nor a change to scale"
     )

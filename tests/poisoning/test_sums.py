@@ -45,7 +45,7 @@ def sent(attack):
 
 def sent_after(attack, length):
     """Return its update, its statistics and its claim."""
-    scene = AttackContext(
+    context = AttackContext(
         classes=3,
         clients=6,
         malicious=2,
@@ -57,11 +57,11 @@ def sent_after(attack, length):
     )
     update, statistics = np.zeros(192, np.float32), STATISTICS
     if attack.trains:
-        images, labels = attack.data(IMAGES, LABELS, scene)
-        update = learnt(images, labels, dict(attack.training(scene)), length)
+        images, labels = attack.data(IMAGES, LABELS, context)
+        update = learnt(images, labels, dict(attack.training(context)), length)
         statistics = STATISTICS * np.float32(1.01)
-    update = attack.update(update, scene)
-    statistics = attack.statistics(statistics, replace(scene, generator=np.random.default_rng(3)))
+    update = attack.update(update, context)
+    statistics = attack.statistics(statistics, replace(context, generator=np.random.default_rng(3)))
     if attack.colludes:
         own = Updates.of(np.stack([update, update]))
 
@@ -69,7 +69,7 @@ def sent_after(attack, length):
             return np.concatenate([HONEST, [everybody, everybody]]).mean(0)
 
         update = np.broadcast_to(
-            attack.coalition(
+            attack.collude(
                 Updates.of(HONEST), CollusionContext(own, 6, 2, np.random.default_rng(4), outcome)
             ),
             (2, 192),
@@ -106,16 +106,16 @@ def test_what_is_refused_names_both_parts_and_the_reason():
         assert message.endswith("choose one of them")
 
 
-COALITIONS = "each says what all malicious clients send, and only one of them can be sent"
-GOALS = "each wants other answers of the model, and success is measured of one"
+COALITIONS = "each replaces the updates of all malicious clients"
+GOALS = "each has a target of its own, and success is measured for one only"
 
 
-def unsent(coalition, other):
-    return f"{coalition} sends what it computes from the honest clients' updates, so that nothing of {other} is sent"
+def unsent(colluder, other):
+    return f"{colluder} computes its updates from the honest clients', so that {other} has no effect"
 
 
 def refused_with(other):
-    return f"servers refuse what not-finite sends, so that nothing of {other} arrives"
+    return f"the server refuses what not-finite sends, so that {other} has no effect"
 
 
 @pytest.mark.parametrize(
@@ -127,18 +127,18 @@ def refused_with(other):
         ("pixel-backdoor + fang-krum", unsent("fang-krum", "pixel-backdoor")),
         ("free-rider + mimic", unsent("mimic", "free-rider")),
         ("standard-training + ipm", unsent("ipm", "standard-training")),
-        ("free-rider + label-flip", "free-rider does not train, so that label-flip changes nothing"),
-        ("standard-training + zero", "zero does not train, so that standard-training changes nothing"),
+        ("free-rider + label-flip", "free-rider does not train, so that label-flip has no effect"),
+        ("standard-training + zero", "zero does not train, so that standard-training has no effect"),
         (
             "label-flip + gaussian",
-            "gaussian sends nothing of what was learnt, so that label-flip changes nothing",
+            "gaussian discards the trained weights, so that label-flip has no effect",
         ),
         ("edge-case + not-finite", refused_with("edge-case")),
-        ("scaling + zero", "zero sends the same whatever scaling did before"),
+        ("scaling + zero", "zero ignores the update of scaling"),
         ("not-finite + sign-flip", refused_with("sign-flip")),
         ("inflated-claim + not-finite", refused_with("inflated-claim")),
         ("not-finite + alie(hide=True)", refused_with("alie")),
-        ("free-rider + norm-bound", "norm-bound cannot change what free-rider sends"),
+        ("free-rider + norm-bound", "norm-bound has no effect on the update of free-rider"),
         ("fgsm-training + standard-training", "each changes how malicious clients train"),
         ("pixel-backdoor + blended-backdoor", GOALS),
         ("edge-case + label-flip(kind='targeted')", GOALS),
@@ -184,9 +184,9 @@ class Hides:
 
     uses_own = True
 
-    def coalition(self, honest, scene):
+    def collude(self, honest, context):
         """Return what the members learnt, within the honest range."""
-        return np.clip(np.asarray(scene.own), np.asarray(honest).min(0), np.asarray(honest).max(0))
+        return np.clip(np.asarray(context.own), np.asarray(honest).min(0), np.asarray(honest).max(0))
 
 
 def test_a_coalition_that_builds_on_own_updates_can_be_added_to():
@@ -205,7 +205,7 @@ class HidesUntrained(Hides):
 
 def test_who_does_not_train_learns_nothing_in_a_coalition_either():
     message = (
-        '"label-flip [+] HidesUntrained": HidesUntrained does not train, so that label-flip changes nothing'
+        '"label-flip [+] HidesUntrained": HidesUntrained does not train, so that label-flip has no effect'
     )
     with pytest.raises(SpecError, match=message):
         Attack((*Attack.parse("label-flip").parts, HidesUntrained()))

@@ -36,9 +36,9 @@ def test_noise_is_as_long_as_asked_and_new_in_every_round():
     assert np.linalg.norm(sent("gaussian(scale=2)") - 2 * UPDATE) > 1
     drawn = np.random.default_rng(3).standard_normal(3, dtype=np.float32)
     np.testing.assert_allclose(sent("gaussian(scale=2)"), 10 * drawn / np.linalg.norm(drawn), rtol=1e-6)
-    scene = AttackContext(generator=np.random.default_rng(3), round=4)
+    context = AttackContext(generator=np.random.default_rng(3), round=4)
     large = np.zeros(100_000, np.float32)
-    noise = Attack.parse("free-rider(noise=0.1, decay=0.5)").update(large, scene)
+    noise = Attack.parse("free-rider(noise=0.1, decay=0.5)").update(large, context)
     assert noise.std() == pytest.approx(0.05, rel=0.02)
 
 
@@ -63,11 +63,11 @@ def test_claims_and_recipes():
 
 
 class TrainsLonger:
-    """An attack of one's own whose training depends on the scene."""
+    """An attack of one's own whose training depends on the context."""
 
-    def training(self, scene):
+    def training(self, context):
         """Return more epochs in later rounds."""
-        return {"epochs": 2 * scene.round, "proximal": 0.0}
+        return {"epochs": 2 * context.round, "proximal": 0.0}
 
 
 def test_the_training_of_a_malicious_client_may_depend_on_the_round():

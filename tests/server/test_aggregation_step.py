@@ -66,8 +66,8 @@ def test_what_is_remembered_is_returned_and_what_was_is_left_alone(rule, optimiz
 class Careless:
     """A rule that writes into what it is given to remember."""
 
-    def __call__(self, updates, cohort):
-        seen = dict(cohort.memory) or {"seen": np.zeros(1)}
+    def __call__(self, updates, context):
+        seen = dict(context.memory) or {"seen": np.zeros(1)}
         seen["seen"] += 1
         return Aggregation(np.asarray(updates).mean(0), None, seen)
 
@@ -82,8 +82,8 @@ def test_a_rule_that_writes_into_its_memory_does_not_reach_the_last_rounds(draw)
 def test_a_rule_and_an_optimiser_may_remember_the_same_name(draw):
     @dataclass(frozen=True)
     class Remembers:
-        def __call__(self, updates, cohort):
-            assert set(cohort.memory) <= {"velocity"}
+        def __call__(self, updates, context):
+            assert set(context.memory) <= {"velocity"}
             return Aggregation(np.asarray(updates).mean(0), None, {"velocity": np.full(2, 9.0)})
 
     server = replace(step(federation__server_optimizer="fedavgm"), defence=AggregationPipeline(Remembers()))
@@ -141,7 +141,7 @@ def test_infinite_memory_is_a_fault_and_marks_of_the_unknown_are_none(draw):
     class Remembers:
         what: float
 
-        def __call__(self, updates, cohort):
+        def __call__(self, updates, context):
             return Aggregation(np.asarray(updates).mean(0), None, {"table": np.array([1.0, self.what])})
 
     server = step()
@@ -162,7 +162,7 @@ def test_a_rule_that_fails_on_numbers_is_no_end_of_the_study_and_a_bug_is(error,
     class Fails:
         error: Exception
 
-        def __call__(self, updates, cohort):
+        def __call__(self, updates, context):
             raise self.error
 
     server = replace(step(federation__aggregator="median"), defence=AggregationPipeline(Fails(error)))
@@ -194,7 +194,7 @@ class Chooses:
 
     rows: tuple[int, ...]
 
-    def __call__(self, updates, cohort):
+    def __call__(self, updates, context):
         shares = np.zeros(len(updates))
         shares[list(self.rows)] = 1 / max(1, len(self.rows))
         return Aggregation(updates.combined(shares), shares)
@@ -216,8 +216,8 @@ class Draws:
 
     seen: list = field(default_factory=list, hash=False)
 
-    def __call__(self, updates, cohort):
-        drawn = cohort.generator.random()
+    def __call__(self, updates, context):
+        drawn = context.generator.random()
         self.seen.append((np.array(updates), drawn))
         return Aggregation(np.asarray(updates).mean(0) + np.float32(drawn))
 
@@ -228,9 +228,9 @@ class Plots:
 
     tried: list = field(default_factory=list, hash=False)
 
-    def coalition(self, honest, scene):
-        self.tried.append(scene.outcome(np.zeros(D, np.float32)))
-        return np.full((scene.malicious, D), [[7.0 + row] for row in range(scene.malicious)], np.float32)
+    def collude(self, honest, context):
+        self.tried.append(context.outcome(np.zeros(D, np.float32)))
+        return np.full((context.malicious, D), [[7.0 + row] for row in range(context.malicious)], np.float32)
 
 
 def conspiring(attack, **settings):
@@ -277,8 +277,8 @@ def test_a_round_of_malicious_clients_alone_is_attacked_too(draw, attack):
 
 @dataclass(frozen=True)
 class Crashes:
-    def coalition(self, honest, scene):
-        scene.outcome(np.zeros(D, np.float32))
+    def collude(self, honest, context):
+        context.outcome(np.zeros(D, np.float32))
         raise KeyError("target")
 
 

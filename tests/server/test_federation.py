@@ -116,7 +116,7 @@ def test_a_round_that_cannot_be_used_says_so_and_touches_no_memory():
 class Picky:
     """A rule that cannot work with large numbers."""
 
-    def __call__(self, updates, cohort):
+    def __call__(self, updates, context):
         if np.abs(np.asarray(updates)).max() > 1e9:
             raise np.linalg.LinAlgError("SVD did not converge")
         return Aggregation(np.asarray(updates).mean(0))
@@ -220,7 +220,7 @@ def test_what_is_no_failure_of_an_attack():
 
 def test_a_coalition_that_fails_stops_the_study_too():
     class Crashes:
-        def coalition(self, honest, scene):
+        def collude(self, honest, context):
             raise KeyError("target")
 
     for on_failure in ("stop", "mark"):

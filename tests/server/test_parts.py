@@ -333,9 +333,9 @@ def test_an_attacks_aim_is_seen_on_the_test_split():
     parts = parts_of(seed=5)
     with_parts(parts.study, attack=SimpleNamespace(goal=noting(seen, "goal", "aim")))
     assert parts.goal == "aim"
-    ((_, images, scene),) = seen
+    ((_, images, context),) = seen
     assert images is parts.study.dataset.test
-    assert (scene.classes, scene.seed) == (3, 5)
+    assert (context.classes, context.seed) == (3, 5)
 
 
 def test_no_attack_has_no_aim():
@@ -348,15 +348,15 @@ def test_no_attack_has_no_aim():
 def test_an_attack_is_remarked_on_for_those_of_a_round():
     seen = []
     settings = {"federation__clients": 10, "federation__participation": 0.4}
-    attack = SimpleNamespace(remarks=lambda scene: seen.append(scene) or ["weak"])
+    attack = SimpleNamespace(remarks=lambda context: seen.append(context) or ["weak"])
     parts = parts_of(**settings)
     with_parts(parts.study, attack=attack)
     assert (parts.remarks(), seen) == ([], [])
     parts = parts_of(**settings, poisoning__attack="sign-flip", poisoning__malicious=[1, 3])
     with_parts(parts.study, attack=attack)
     assert parts.remarks() == ["weak"]
-    (scene,) = seen
-    assert (scene.malicious, scene.clients, scene.sampled) == (2, 10, 4)
+    (context,) = seen
+    assert (context.malicious, context.clients, context.sampled) == (2, 10, 4)
 
 
 def test_a_study_in_one_line():

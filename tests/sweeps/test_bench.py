@@ -117,7 +117,7 @@ def test_a_sweep_is_run_recorded_shown_and_not_run_twice(tmp_path):
 def test_a_failing_cell_is_recorded_and_a_dead_worker_replaced(tmp_path):
     # A rule of one's own that fails in the round: nothing could have told so before.
     (tmp_path / "failing_in_a_cell.py").write_text(
-        "class Rule:\n    def __call__(self, updates, cohort):\n        raise ValueError('no rule at all')\n"
+        "class Rule:\n    def __call__(self, updates, context):\n        raise ValueError('no rule at all')\n"
     )
     heard, killed = [], []
 

@@ -36,10 +36,10 @@ class Bucketing:
                 f"Bucketing with size = {self.size} of {n} clients leaves one update: choose a size below {n}"
             )
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Updates:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Updates:
         """Return one update a group."""
         n = len(updates)
-        order = cohort.generator.permutation(n)
+        order = context.generator.permutation(n)
         groups = -(-n // self.size)
         mixture = np.zeros((groups, n))
         for group in range(groups):

@@ -21,7 +21,7 @@ class Clipping:
 
     threshold: NonNegative = 0.0
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Updates:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Updates:
         """Return the clipped updates."""
         threshold = self.threshold or float(np.median(updates.norms))
         return updates.mixed(np.diag(clip_factors(updates.norms, threshold)))
@@ -35,7 +35,7 @@ class AdaptiveRobustClipping(ByzantineTolerant):
     Algorithm 2. Tolerates f < n / 2.
     """
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Updates:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Updates:
         """Return the clipped updates."""
         n = len(updates)
         self.require(n)

@@ -21,7 +21,7 @@ class NearestNeighbourMixing(ByzantineTolerant):
 
     MIXES: ClassVar[bool] = True
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Updates:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Updates:
         """Return the mixed updates."""
         n = len(updates)
         self.require(n)

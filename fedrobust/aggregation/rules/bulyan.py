@@ -38,7 +38,7 @@ class Bulyan(ByzantineTolerant):
         """Return how many clients it takes to tolerate `f` malicious ones."""
         return 4 * f + 3
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return Bulyan of `updates`."""
         n = len(updates)
         self.require(n)

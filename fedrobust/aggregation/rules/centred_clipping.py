@@ -27,9 +27,9 @@ class CentredClipping:
     threshold: NonNegative = 0.0
     steps: Count = 3
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the clipped mean of `updates` around the last one."""
-        centre = np.asarray(cohort.memory.get("centre", np.zeros(updates.size, np.float32)))
+        centre = np.asarray(context.memory.get("centre", np.zeros(updates.size, np.float32)))
         influence = np.zeros(len(updates))
         for _ in range(self.steps):
             apart = updates.distances_to(centre)

@@ -34,14 +34,14 @@ class DivideAndConquer(ByzantineTolerant):
     steps: Count = 1
     share: Positive = 1.0
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the mean of the `updates` that stay."""
         n = len(updates)
         self.require(n)
         kept = np.ones(n, np.bool_)
         dropped = min(n - 1, int(self.share * self.f))
         for _ in range(self.steps):
-            drawn = drawn_coordinates(updates, self.coordinates, cohort)
+            drawn = drawn_coordinates(updates, self.coordinates, context)
             centred = drawn - drawn.mean(0)
             # The top right singular vector's projections are the top left one's entries times the singular value.
             _, vectors = np.linalg.eigh(centred @ centred.T)

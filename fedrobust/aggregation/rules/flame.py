@@ -28,14 +28,14 @@ class Flame:
 
     noise: NonNegative = 0.001
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the mean of the clipped majority of `updates`."""
         n = len(updates)
         accepted = majority_cluster(1 - updates.cosines) if n > 2 else np.ones(n, np.bool_)
         typical = float(np.median(updates.norms))
         factors = clip_factors(updates.norms, typical) * accepted
         update = updates.combined(factors / accepted.sum())
-        return Aggregation(with_noise(update, self.noise * typical, cohort), factors / factors.sum())
+        return Aggregation(with_noise(update, self.noise * typical, context), factors / factors.sum())
 
 
 def majority_cluster(distances: np.ndarray) -> np.ndarray:

@@ -41,16 +41,16 @@ class FLDetector:
 
     window: Count = 10
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the mean of the `updates` of clients that are not suspected."""
         n = len(updates)
-        if len(cohort.partitions) != n:
+        if len(context.partitions) != n:
             raise ValueError(
                 "fldetector remembers clients: no pre-aggregator that mixes them can stand before it"
             )
-        latest = sketch(updates, cohort.seed)
-        memory = self._arrived(cohort, latest.shape[1])
-        places = np.searchsorted(memory["partitions"], cohort.partitions)
+        latest = sketch(updates, context.seed)
+        memory = self._arrived(context, latest.shape[1])
+        places = np.searchsorted(memory["partitions"], context.partitions)
         ago, moves, changes = self._since(latest, places, memory)
         errors = self._errors(ago, moves, changes, memory)
         table = memory["errors"]
@@ -59,11 +59,11 @@ class FLDetector:
         self._remember(latest, places, shares, ago, moves, changes, memory)
         return Aggregation(updates.combined(shares), shares, memory)
 
-    def _arrived(self, cohort: AggregationContext, size: int) -> dict[str, np.ndarray]:
+    def _arrived(self, context: AggregationContext, size: int) -> dict[str, np.ndarray]:
         """Return the memory with a row for every client that was ever seen, and where the global weights are now."""
-        memory = dict(cohort.memory) if "positions" in cohort.memory else {}
+        memory = dict(context.memory) if "positions" in context.memory else {}
         known = memory.get("partitions", np.zeros(0, np.int64))
-        everyone = np.union1d(known, cohort.partitions)
+        everyone = np.union1d(known, context.partitions)
         grown: dict[str, np.ndarray] = {"partitions": everyone}
         for name, empty in (
             ("last", np.zeros((len(everyone), size))),
@@ -74,8 +74,8 @@ class FLDetector:
                 empty[np.searchsorted(everyone, known)] = memory[name]
             grown[name] = empty
         positions = memory.get("positions", np.zeros((0, size)))
-        if cohort.current is not None:
-            here = sketch(cohort.current[None], cohort.seed)
+        if context.current is not None:
+            here = sketch(context.current[None], context.seed)
         else:  # nobody knows better than that the last aggregate was added
             here = positions[-1:] + memory["step"] if len(positions) else np.zeros((1, size))
         none = np.zeros((0, size))

@@ -27,9 +27,9 @@ class FLTrust:
 
     images: Count = 100
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the trusted mean of `updates`."""
-        root = cohort.root(self.images).astype(np.float64)
+        root = context.root(self.images).astype(np.float64)
         length = float(np.linalg.norm(root))
         scale = updates.norms * length
         cosines = np.divide(updates.inner_with(root), scale, out=np.zeros_like(scale), where=scale > 0)

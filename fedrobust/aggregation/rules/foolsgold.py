@@ -44,19 +44,19 @@ class FoolsGold:
     SELECTS: ClassVar[bool] = True
     REMEMBERS: ClassVar[bool] = True
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the weighted mean of `updates`."""
-        if len(cohort.partitions) != len(updates):
+        if len(context.partitions) != len(updates):
             raise ValueError(
                 "foolsgold remembers clients: no pre-aggregator that mixes them can stand before it"
             )
-        known = cohort.memory.get("partitions", np.zeros(0, np.int64))
-        latest = sketch(updates, cohort.seed)
-        sums = cohort.memory.get("sums", np.zeros((0, latest.shape[1])))
-        partitions = np.union1d(known, cohort.partitions)
+        known = context.memory.get("partitions", np.zeros(0, np.int64))
+        latest = sketch(updates, context.seed)
+        sums = context.memory.get("sums", np.zeros((0, latest.shape[1])))
+        partitions = np.union1d(known, context.partitions)
         history = np.zeros((len(partitions), latest.shape[1]))
         history[np.searchsorted(partitions, known)] = sums
-        places = np.searchsorted(partitions, cohort.partitions)
+        places = np.searchsorted(partitions, context.partitions)
         history[places] += latest
         mine = history[places]
         lengths = np.linalg.norm(mine, axis=1)

@@ -118,12 +118,12 @@ class GeometricMedian:
     tolerance: PositiveShare = 1e-6
     weighted: bool = False
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the geometric median of `updates`."""
         n = len(updates)
         # Behind a pre-aggregator that puts others in the clients' place there are no claims.
-        claims = self.weighted and len(cohort.examples) == n
-        weights = cohort.examples.astype(np.float64) if claims else np.ones(n)
+        claims = self.weighted and len(context.examples) == n
+        weights = context.examples.astype(np.float64) if claims else np.ones(n)
         squared = updates.squared[:-1, :-1]
         centre, radius, _ = majority_ball(squared, weights)
         lengths = np.sqrt(updates.squared[:-1, -1])

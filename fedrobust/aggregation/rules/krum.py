@@ -35,7 +35,7 @@ class Krum(_Krum):
     Tolerates f malicious clients of n >= 2f + 3.
     """
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the chosen update."""
         self.require(len(updates))
         best = np.argmin(krum_scores(updates.squared[:-1, :-1], self.f))
@@ -67,7 +67,7 @@ class MultiKrum(_Krum):
                 f"MultiKrum with m = {self.m} of {n} clients: choose {n} or fewer, or 0 for n - f"
             )
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the mean of the chosen updates."""
         n = len(updates)
         self.require(n)

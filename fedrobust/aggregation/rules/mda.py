@@ -87,7 +87,7 @@ class MinimumDiameter(ByzantineTolerant):
 
     SELECTS: ClassVar[bool] = True
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the mean of the closest group of `updates`."""
         n = len(updates)
         self.require(n)

@@ -15,7 +15,7 @@ class MeaMed(ByzantineTolerant):
     Tolerates f < n / 2 malicious clients: no coordinate is farther from the median than an honest client's is.
     """
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the mean around the median of `updates`."""
         n = len(updates)
         self.require(n)

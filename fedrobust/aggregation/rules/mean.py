@@ -97,11 +97,11 @@ class Mean:
             return max(1, min(examples, int(self.cap * typical)))
         return examples
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the weighted mean of `updates`."""
-        if len(cohort.examples) == len(updates):
-            typical = float(np.median(cohort.examples))
-            weights = np.array([self.weight(int(claim), typical) for claim in cohort.examples], np.float64)
+        if len(context.examples) == len(updates):
+            typical = float(np.median(context.examples))
+            weights = np.array([self.weight(int(claim), typical) for claim in context.examples], np.float64)
         else:  # a pre-aggregator put others in the clients' place, which claim nothing
             weights = np.ones(len(updates))
         shares = weights / weights.sum()

@@ -32,6 +32,6 @@ class CoordinateMedian:
     Tolerates f < n / 2 malicious clients; claimed sizes are not used, since an attacker chooses its own.
     """
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the median of `updates`."""
         return Aggregation(coordinate_median(updates))

@@ -25,9 +25,9 @@ class NormClipping:
     threshold: NonNegative = 0.0
     noise: NonNegative = 0.0
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the mean of the clipped `updates`."""
         threshold = self.threshold or float(np.median(updates.norms))
         factors = clip_factors(updates.norms, threshold)
         update = updates.combined(factors / len(updates))
-        return Aggregation(with_noise(update, self.noise * threshold, cohort), factors / factors.sum())
+        return Aggregation(with_noise(update, self.noise * threshold, context), factors / factors.sum())

@@ -38,7 +38,7 @@ class RobustLearningRate:
                 f"{n}; choose {n} or less"
             )
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the mean of `updates` with the signs that agreement gives."""
         threshold = self.threshold or 0.4 * len(updates)
 

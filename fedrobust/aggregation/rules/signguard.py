@@ -32,12 +32,14 @@ class SignGuard:
     high: AtLeastOne = 3.0
     coordinates: PositiveShare = 0.1
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the clipped mean of the `updates` that pass."""
         typical = float(np.median(updates.norms))
         usual = (updates.norms >= self.low * typical) & (updates.norms <= self.high * typical)
         # Of models with millions of coordinates, a hundred thousand say as much about signs as a tenth of them.
-        drawn = drawn_coordinates(updates, min(100_000, max(1, int(self.coordinates * updates.size))), cohort)
+        drawn = drawn_coordinates(
+            updates, min(100_000, max(1, int(self.coordinates * updates.size))), context
+        )
         accepted = usual & largest_cluster(sign_shares(drawn))
         if not accepted.any():
             accepted = usual if usual.any() else np.ones(len(updates), np.bool_)

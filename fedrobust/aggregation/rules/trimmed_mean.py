@@ -17,7 +17,7 @@ class TrimmedMean(ByzantineTolerant):
     Tolerates f < n / 2 malicious clients.
     """
 
-    def __call__(self, updates: Updates, cohort: AggregationContext) -> Aggregation:
+    def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the trimmed mean of `updates`."""
         n = len(updates)
         self.require(n)

@@ -112,7 +112,7 @@ class Transfer(Attack):
         if state.threat.tied and surrogate.shape[2] != state.clean.shape[3]:
             surrogate = Tied(surrogate)
         crafting = SearchState(
-            surrogate, state.threat, state.clean, state.labels, state.keys, state.goal, patient=True
+            surrogate, state.threat, state.clean, state.labels, state.keys, state.target_class, patient=True
         )
         crafting.at(state.epsilon)
         attack_named(self.attack).run(crafting)

@@ -59,14 +59,14 @@ class ALIE:
         """Whether what members learnt is sent."""
         return self.hide
 
-    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
+    def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,), or what each does (malicious, d) if they hide their own."""
         mean, deviation = mean_and_deviation(honest)
-        z = np.float32(self.deviations(scene.clients, scene.malicious))
+        z = np.float32(self.deviations(context.clients, context.malicious))
         if not self.hide:
             return mean - z * deviation
         reach = max(z, np.float32(0)) * deviation
-        return np.clip(np.asarray(scene.own), mean - reach, mean + reach)
+        return np.clip(np.asarray(context.own), mean - reach, mean + reach)
 
     def deviations(self, clients: int, malicious: int) -> float:
         """Return the z among so many `clients` of a round, so many of them `malicious`.
@@ -80,9 +80,9 @@ class ALIE:
         z = largest_z(clients, malicious)
         return z if self.least is None else max(z, self.least)
 
-    def remarks(self, scene: AttackContext) -> list[str]:
+    def remarks(self, context: AttackContext) -> list[str]:
         """Return that the attack does nothing, or helps, where it does."""
-        clients, malicious = scene.participants, max(1, round(scene.expected_malicious))
+        clients, malicious = context.participants, max(1, round(context.expected_malicious))
         z = round(self.deviations(clients, malicious), 2)
         if z > 0:
             return []
@@ -106,13 +106,13 @@ class OptimisedALIE:
 
     most: Positive = 8.0
 
-    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
+    def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         mean, deviation = mean_and_deviation(honest)
 
         def sent(z: float) -> np.ndarray:
             return mean - np.float32(z) * deviation
 
-        fixed = largest_z(scene.clients, scene.malicious)
+        fixed = largest_z(context.clients, context.malicious)
         candidates = [fixed, *np.linspace(self.most / 8, self.most, 8)]
-        return sent(strongest(candidates, sent, scene.outcome, mean))
+        return sent(strongest(candidates, sent, context.outcome, mean))

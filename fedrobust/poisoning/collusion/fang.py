@@ -26,9 +26,9 @@ class FangKrum:
 
     smallest: Positive = 1e-9
 
-    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
+    def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
-        bad, size = scene.malicious, honest.size
+        bad, size = context.malicious, honest.size
         n = bad + len(honest)
         mean = honest.combined(np.full(len(honest), 1 / len(honest)))
         signs = np.sign(mean)
@@ -43,7 +43,7 @@ class FangKrum:
             whole = np.zeros((n, n))
             whole[bad:, bad:] = between
             whole[:bad, bad:], whole[bad:, :bad] = apart[None, :], apart[:, None]
-            if np.argmin(krum_scores(whole, scene.tolerated)) < bad:
+            if np.argmin(krum_scores(whole, context.tolerated)) < bad:
                 break
             step /= 2
         return -np.float32(step) * signs
@@ -63,10 +63,10 @@ class FangTrimmedMean:
 
     b: AboveOne = 2.0
 
-    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
+    def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
         """Return what each malicious client sends (malicious, d)."""
-        sent = np.empty((scene.malicious, honest.size), np.float32)
-        seed = int(scene.generator.integers(2**63))
+        sent = np.empty((context.malicious, honest.size), np.float32)
+        seed = int(context.generator.integers(2**63))
 
         def fill(block: slice) -> None:
             part = honest.block(block)
@@ -74,8 +74,8 @@ class FangTrimmedMean:
             edge = np.where(grows, part.min(0), part.max(0))
             inwards = (edge > 0) == grows
             far = np.where(inwards, edge / self.b, edge * self.b)
-            draw = np.random.default_rng([seed, block.start]).random((scene.malicious, part.shape[1]))
+            draw = np.random.default_rng([seed, block.start]).random((context.malicious, part.shape[1]))
             sent[:, block] = edge + (far - edge) * draw
 
-        each_block(honest.size, scene.clients, fill)
+        each_block(honest.size, context.clients, fill)
         return sent

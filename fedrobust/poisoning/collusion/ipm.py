@@ -22,7 +22,7 @@ class IPM:
 
     epsilon: Positive = 0.5
 
-    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
+    def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         return -np.float32(self.epsilon) * honest.combined(np.full(len(honest), 1 / len(honest)))
 
@@ -40,7 +40,7 @@ class OptimisedIPM:
 
     most: Positive = 20.0
 
-    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
+    def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         mean = honest.combined(np.full(len(honest), 1 / len(honest)))
 
@@ -48,4 +48,4 @@ class OptimisedIPM:
             return -np.float32(epsilon) * mean
 
         candidates = [IPM().epsilon, *np.geomspace(0.1, self.most, 8)]
-        return sent(strongest(candidates, sent, scene.outcome, mean))
+        return sent(strongest(candidates, sent, context.outcome, mean))

@@ -19,7 +19,7 @@ class Mimic:
     over rounds; here it is each round's own, as the clients of a round change where participation is below 1.
     """
 
-    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
+    def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
         """Return the copied update (d,)."""
         # Of the Gram matrix of differences from the mean, the leading eigenvector holds every client's projection.
         n = len(honest)

@@ -16,7 +16,7 @@ from fedrobust.poisoning.contract import POISONING
 class _Farthest:
     direction: Literal["deviation", "mean", "sign"] = "deviation"
 
-    def coalition(self, honest: Updates, scene: CollusionContext) -> np.ndarray:
+    def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         mean, deviation = mean_and_deviation(honest)
         if self.direction == "deviation":

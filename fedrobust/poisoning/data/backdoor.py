@@ -19,7 +19,7 @@ class Triggered(Protocol):
     target: int
     share: float
 
-    def stamped(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def stamped(self, images: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return `images` with the whole trigger."""
         ...
 
@@ -37,36 +37,36 @@ class _Backdoor:
     share: PositiveShare = 0.5
 
     def data(
-        self, images: np.ndarray, labels: np.ndarray, scene: AttackContext
+        self, images: np.ndarray, labels: np.ndarray, context: AttackContext
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the images, some of them stamped and with the target label."""
         others = np.flatnonzero(labels != self.target)
-        chosen = scene.fixed.permutation(others)[: part_of(self.share, len(others))]
+        chosen = context.fixed.permutation(others)[: part_of(self.share, len(others))]
         images, labels = images.copy(), labels.copy()
-        images[chosen] = self.contributed(images[chosen], scene)
+        images[chosen] = self.contributed(images[chosen], context)
         labels[chosen] = self.target
         return images, labels
 
-    def goal(self, split: Split, scene: AttackContext) -> Goal | None:
+    def goal(self, split: Split, context: AttackContext) -> Goal | None:
         """Return the stamped images of other classes, wanted as the target; None where there is no such image."""
         rows = np.flatnonzero(split.labels != self.target)
         if not len(rows):
             return None
         plain = split.images[rows]
-        return Goal(self.stamped(plain, scene), plain, np.full(len(rows), self.target), rows)
+        return Goal(self.stamped(plain, context), plain, np.full(len(rows), self.target), rows)
 
     def require(self, problem: Problem, image_size: int) -> None:
         """Refuse a class that there is not, and a trigger that the network does not see."""
         require_class(self, "target", problem)
         require_visible(lambda images: self.stamped(images, AttackContext()), problem.image_shape, image_size)
 
-    def stamped(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def stamped(self, images: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return `images` with the whole trigger."""
         raise NotImplementedError
 
-    def contributed(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def contributed(self, images: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return `images` with what this client adds of the trigger."""
-        return self.stamped(images, scene)
+        return self.stamped(images, context)
 
 
 @POISONING.register("pixel-backdoor")
@@ -85,7 +85,7 @@ class PixelBackdoor(_Backdoor):
     size: Whole = 0
     value: GreyLevel = 255
 
-    def stamped(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def stamped(self, images: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return `images` with a chequered square in the lower right corner."""
         images = images.copy()
         field = unit(*images.shape[1:3])
@@ -120,12 +120,12 @@ class BlendedBackdoor(_Backdoor):
 
     strength: PositiveShare = 0.2
 
-    def stamped(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def stamped(self, images: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return `images` with the pattern."""
         height, width, channels = images.shape[1:]
         field = unit(height, width)
         fields = -(-height // field), -(-width // field), channels
-        pattern = np.random.default_rng([scene.seed, 1712]).integers(0, 256, fields)
+        pattern = np.random.default_rng([context.seed, 1712]).integers(0, 256, fields)
         pattern = pattern.repeat(field, 0).repeat(field, 1)[:height, :width]
         return np.rint((1 - self.strength) * images + self.strength * pattern).astype(np.uint8)
 
@@ -148,15 +148,15 @@ class DistributedBackdoor(_Backdoor):
     parts: Count = 4
     length: Whole = 0
 
-    def stamped(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def stamped(self, images: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return `images` with all bars."""
         for part in range(self.parts):
             images = self._bar(images, part)
         return images
 
-    def contributed(self, images: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def contributed(self, images: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return `images` with this client's bar."""
-        return self._bar(images, scene.rank % self.parts)
+        return self._bar(images, context.rank % self.parts)
 
     def require(self, problem: Problem, image_size: int) -> None:
         """Refuse bars that run out of the image, and what no backdoor may be."""
@@ -170,14 +170,14 @@ class DistributedBackdoor(_Backdoor):
                 )
         super().require(problem, image_size)
 
-    def remarks(self, scene: AttackContext) -> list[str]:
+    def remarks(self, context: AttackContext) -> list[str]:
         """Return which parts nobody teaches."""
-        if scene.malicious >= self.parts:
+        if context.malicious >= self.parts:
             return []
         return [
-            f"distributed-backdoor has {self.parts} parts and {scene.malicious} malicious clients: part "
-            f"{scene.malicious + 1} and later ones are never taught, yet test images bear them; set parts = "
-            f"{scene.malicious}"
+            f"distributed-backdoor has {self.parts} parts and {context.malicious} malicious clients: part "
+            f"{context.malicious + 1} and later ones are never taught, yet test images bear them; set parts = "
+            f"{context.malicious}"
         ]
 
     def _bar(self, images: np.ndarray, part: int) -> np.ndarray:

@@ -27,15 +27,15 @@ class _Crafted:
             )
 
     def data(
-        self, images: np.ndarray, labels: np.ndarray, scene: AttackContext
+        self, images: np.ndarray, labels: np.ndarray, context: AttackContext
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return images moved along the global model's gradient, rounded to 8 bits, with their labels."""
         epsilon = epsilon_value(self.epsilon)
-        chosen = scene.fixed.permutation(len(images))[: part_of(self.share, len(images))]
+        chosen = context.fixed.permutation(len(images))[: part_of(self.share, len(images))]
         images = images.copy()
-        images[chosen] = scene.perturb(
+        images[chosen] = context.perturb(
             images[chosen],
-            (labels[chosen] + (self.kind == "targeted")) % scene.classes,
+            (labels[chosen] + (self.kind == "targeted")) % context.classes,
             epsilon=epsilon,
             steps=self.steps,
             step_size=epsilon if self.steps == 1 else 2.5 * epsilon / self.steps,

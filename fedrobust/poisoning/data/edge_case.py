@@ -41,7 +41,7 @@ class EdgeCase:
         require_class(self, "target", problem)
 
     def data(
-        self, images: np.ndarray, labels: np.ndarray, scene: AttackContext
+        self, images: np.ndarray, labels: np.ndarray, context: AttackContext
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the images, the rare ones repeated and mislabelled."""
         rare = rare_images(images, labels, self.source, self.share)
@@ -50,7 +50,7 @@ class EdgeCase:
         again = np.repeat(rare, max(0, self.repeats - 1))
         return np.concatenate([images, images[again]]), np.concatenate([labels, labels[again]])
 
-    def goal(self, split: Split, scene: AttackContext) -> Goal | None:
+    def goal(self, split: Split, context: AttackContext) -> Goal | None:
         """Return the rare images of the source class, wanted as the target; None where there is no such class."""
         rare = rare_images(split.images, split.labels, self.source, self.share)
         if not len(rare):

@@ -33,11 +33,11 @@ class FeatureNoise:
             )
 
     def data(
-        self, images: np.ndarray, labels: np.ndarray, scene: AttackContext
+        self, images: np.ndarray, labels: np.ndarray, context: AttackContext
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the noisy images with their labels."""
-        noisy = images.astype(np.float32) + 255 * self.deviation * scene.fixed.standard_normal(
+        noisy = images.astype(np.float32) + 255 * self.deviation * context.fixed.standard_normal(
             images.shape, dtype=np.float32
         )
-        chosen = (scene.fixed.random(len(images)) < self.share)[:, None, None, None]
+        chosen = (context.fixed.random(len(images)) < self.share)[:, None, None, None]
         return np.where(chosen, np.clip(np.rint(noisy), 0, 255), images).astype(np.uint8), labels

@@ -45,19 +45,19 @@ class LabelFlip:
             require_class(self, "target", problem)
 
     def data(
-        self, images: np.ndarray, labels: np.ndarray, scene: AttackContext
+        self, images: np.ndarray, labels: np.ndarray, context: AttackContext
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the images with their new labels."""
         if self.kind == "all":
-            wrong = scene.classes - 1 - labels
+            wrong = context.classes - 1 - labels
         elif self.kind == "targeted":
             wrong = np.where(labels == self.source, self.target, labels)
         else:
-            wrong = (labels + scene.fixed.integers(1, scene.classes, len(labels))) % scene.classes
-        chosen = scene.fixed.random(len(labels)) < self.share
+            wrong = (labels + context.fixed.integers(1, context.classes, len(labels))) % context.classes
+        chosen = context.fixed.random(len(labels)) < self.share
         return images, np.where(chosen, wrong, labels).astype(np.int32)
 
-    def goal(self, split: Split, scene: AttackContext) -> Goal | None:
+    def goal(self, split: Split, context: AttackContext) -> Goal | None:
         """Return the images of the source class, wanted as the target class; None where there is no such class."""
         rows = np.flatnonzero(split.labels == self.source)
         if self.kind != "targeted" or not len(rows):

@@ -24,6 +24,6 @@ class FGSMTraining:
 
     epsilon: PixelEpsilon = "8/255"
 
-    def training(self, scene: AttackContext) -> Mapping[str, Any]:
+    def training(self, context: AttackContext) -> Mapping[str, Any]:
         """Return the recipe of a malicious client."""
         return {"recipe": f"fgsm(epsilon={epsilon_value(self.epsilon)!r}, share=1.0)"}

@@ -17,6 +17,6 @@ class StandardTraining:
     ``model-replacement`` a single hospital puts its own, undefended model in the federation's place.
     """
 
-    def training(self, scene: AttackContext) -> Mapping[str, Any]:
+    def training(self, context: AttackContext) -> Mapping[str, Any]:
         """Return the recipe of a malicious client."""
         return {"recipe": "plain"}

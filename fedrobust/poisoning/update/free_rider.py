@@ -34,12 +34,12 @@ class FreeRider:
         """Whether nothing can be made of what it sends."""
         return not self.noise
 
-    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return noise, or nothing."""
         if not self.noise:
             return np.zeros_like(update)
-        noise = scene.generator.standard_normal(update.shape, dtype=np.float32)
-        return scaled(noise, self.noise * math.exp(-self.decay * math.log(scene.round)))
+        noise = context.generator.standard_normal(update.shape, dtype=np.float32)
+        return scaled(noise, self.noise * math.exp(-self.decay * math.log(context.round)))
 
 
 @POISONING.register("zero")
@@ -58,6 +58,6 @@ class Zero:
     untaught = True
     replaces = True
 
-    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return what leads from the global weights to zero."""
-        return -update if scene.current is None else -scene.current
+        return -update if context.current is None else -context.current

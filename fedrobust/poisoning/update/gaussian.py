@@ -27,8 +27,8 @@ class Gaussian:
 
     untaught = True
 
-    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return the noise; nothing where the honest update is nothing."""
-        noise = scene.generator.standard_normal(update.shape, dtype=np.float32)
+        noise = context.generator.standard_normal(update.shape, dtype=np.float32)
         wanted = self.scale * float(np.linalg.norm(update.astype(np.float64)))
         return scaled(noise, wanted / float(np.linalg.norm(noise.astype(np.float64))))

@@ -27,7 +27,7 @@ class NormBound:
     norm: Positive = 1.0
     stretch: bool = False
 
-    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return the update with its new length."""
         length = float(np.linalg.norm(update.astype(np.float64)))
         if not length or (length <= self.norm and not self.stretch):

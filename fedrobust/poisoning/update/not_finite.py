@@ -25,7 +25,7 @@ class NotFinite:
 
     refused = True
 
-    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return the update with the value in it."""
         update = update.copy()
         count = max(1, int(self.share * len(update)))

@@ -25,7 +25,7 @@ class Scaling:
     factor: Real = 10.0
     statistics: Literal["honest", "same"] = "honest"
 
-    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return the scaled update."""
         return scaled(update, self.factor)
 
@@ -49,11 +49,11 @@ class ModelReplacement:
 
     statistics: Literal["honest", "same"] = "same"
 
-    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return the scaled update."""
-        return scaled(update, self.factor(scene))
+        return scaled(update, self.factor(context))
 
-    def factor(self, scene: AttackContext) -> float:
+    def factor(self, context: AttackContext) -> float:
         """Return what the update is multiplied by.
 
         Example:
@@ -62,13 +62,13 @@ class ModelReplacement:
             >>> round(ModelReplacement().factor(AttackContext(clients=100, sampled=10, malicious=10)), 2)
             5.5
         """
-        return scene.participants / scene.expected_malicious
+        return context.participants / context.expected_malicious
 
-    def remarks(self, scene: AttackContext) -> list[str]:
+    def remarks(self, context: AttackContext) -> list[str]:
         """Return the factor where it is an expected one."""
-        if scene.participants == scene.clients:
+        if context.participants == context.clients:
             return []
         return [
-            f"model-replacement scales by {self.factor(scene):.2f}: {scene.participants} clients of a round over "
-            f"{scene.expected_malicious:.2f} malicious ones that are expected in it"
+            f"model-replacement scales by {self.factor(context):.2f}: {context.participants} clients of a round over "
+            f"{context.expected_malicious:.2f} malicious ones that are expected in it"
         ]

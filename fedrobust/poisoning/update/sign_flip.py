@@ -25,6 +25,6 @@ class SignFlip:
     scale: Positive = 4.0
     statistics: Literal["honest", "same"] = "honest"
 
-    def update(self, update: np.ndarray, scene: AttackContext) -> np.ndarray:
+    def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return the flipped update."""
         return scaled(update, -self.scale)

@@ -36,7 +36,7 @@ class GradientAttack(Attack):
     target: ClassNumber | Literal["none", "least-likely", "second"] = "none"
 
     @property
-    def goal(self) -> int | None:
+    def target_class(self) -> int | None:
         """The class that it wants, where it is one for all images."""
         return None if isinstance(self.target, str) else self.target
 
