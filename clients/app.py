@@ -8,7 +8,7 @@ from flwr.clientapp import ClientApp
 
 from clients.attacker import Attacker
 from clients.client import Client, postprocessed
-from clients.shard import client_number, shard
+from clients.shard import client_id_of, shard
 from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
 from fedrobust.flower.records import arrays_of, arrays_record, problem_of, weights_of, weights_record
@@ -31,7 +31,7 @@ def introduce(message: Message, context: Context) -> Message:
     client, training = _client(study, context), study.experiment.training
     calibration = calibrate(study.local_training.update(training), client.shard, training.batch_size)
     answer: dict[str, int | float | list[int] | list[float]] = {
-        "partition": client.number,
+        "partition": client.client_id,
         "num-examples": len(client.shard),
         "parameters": study.classifier.layout.parameters,
         "step-seconds": calibration.step_seconds,
@@ -113,7 +113,7 @@ def check_frozen(own: str, told: object, experiment: Experiment) -> None:
 
 
 def _client(study: Study, context: Context) -> Client:
-    number = client_number(context.node_config)
+    number = client_id_of(context.node_config)
     attacker = None
     if number in study.schedule.malicious:
         attacker = Attacker(

@@ -50,7 +50,7 @@ class Attacker:
         if self.attack.trains:
             images, labels = self.attack.data(shard.images, shard.labels, context)
             changed = self.attack.training(context)
-            trained, metrics = training(Split(images, labels), weights, round, context.partition, changed)
+            trained, metrics = training(Split(images, labels), weights, round, context.client_id, changed)
         update = self.attack.update(trained.trainable - weights.trainable, context)
         sent = Weights(weights.trainable + update, self.attack.statistics(trained.statistics, context))
         return sent, {**metrics, "num-examples": self.attack.claim(len(shard))}
@@ -61,7 +61,7 @@ class Attacker:
         return replace(
             before,
             round=round,
-            generator=generator(before.seed, Purpose.POISONING, round, before.partition + 1),
+            generator=generator(before.seed, Purpose.POISONING, round, before.client_id + 1),
             current=weights.trainable,
             statistics=weights.statistics,
             variances=self.classifier.layout.places("variance"),

@@ -19,7 +19,7 @@ class Client:
     """One client of a study.
 
     Attributes:
-        number: which client it is, from 0.
+        client_id: which client it is, from 0.
         shard: its training images.
         training: what it does with them.
         algorithm: what it sends and remembers.
@@ -27,7 +27,7 @@ class Client:
         attacker: what it does instead where it is malicious, in the rounds in which it attacks; None for an honest one.
     """
 
-    number: int
+    client_id: int
     shard: Split
     training: LocalTraining
     algorithm: Algorithm = field(default_factory=FedAvg)
@@ -48,11 +48,11 @@ class Client:
 
         def train(start: Weights) -> Weights:
             nonlocal metrics
-            trained, metrics = self.training(self.shard, start, round, self.number)
+            trained, metrics = self.training(self.shard, start, round, self.client_id)
             return trained
 
         sent, state = sent_by_client(self.algorithm, weights, state, train)
-        sent = postprocessed(self.postprocessors, sent, weights, self.training.seed, round, self.number)
+        sent = postprocessed(self.postprocessors, sent, weights, self.training.seed, round, self.client_id)
         return sent, metrics, state
 
 

@@ -11,7 +11,7 @@ from fedrobust.errors import ConfigError
 from fedrobust.memoize import memoize
 
 
-def client_number(node_config: Mapping[str, Any]) -> int:
+def client_id_of(node_config: Mapping[str, Any]) -> int:
     """Return which client of the study a node is.
 
     Raises:
@@ -40,7 +40,7 @@ def shard(node_config: Mapping[str, Any], simulated: Callable[[int], Split], pro
     """
     path = node_config.get("data-path")
     if path is None:
-        return simulated(client_number(node_config))
+        return simulated(client_id_of(node_config))
     own = own_shard(home_of(str(path)))
     if own.images.shape[1:] != problem.image_shape:
         raise DataError(

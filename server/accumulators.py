@@ -14,13 +14,13 @@ class Collected:
     """The clients of a round that count, side by side.
 
     Attributes:
-        partitions: which clients they are, ascending (n,).
+        client_ids: which clients they are, ascending (n,).
         updates: (n, parameters) float32, their weights less the global ones.
         statistics: (n, statistics) float32, their BatchNorm statistics.
         examples: (n,) int64, how many images each claims.
     """
 
-    partitions: np.ndarray
+    client_ids: np.ndarray
     updates: np.ndarray
     statistics: np.ndarray
     examples: np.ndarray
@@ -29,7 +29,7 @@ class Collected:
 class Collector(Protocol):
     """Takes the clients' weights of one round as they arrive."""
 
-    def add(self, partition: int, weights: Weights, examples: int) -> None:
+    def add(self, client_id: int, weights: Weights, examples: int) -> None:
         """Take in one client's weights and the number of images it claims."""
         ...
 
@@ -52,7 +52,7 @@ def collector_for(
         defence: the study's.
         layout: of the global model.
         current: the global weights that the clients were sent.
-        sampled: their partitions.
+        sampled: their ids.
         typical: the median of their numbers of images.
         measured: whether what the clients sent is looked at beside the rule: all of it is kept then.
     """
@@ -69,7 +69,7 @@ class StreamingMean:
         self._trainable = rule.start(layout.parameters)
         self._statistics = rule.start(layout.statistics)
 
-    def add(self, partition: int, weights: Weights, examples: int) -> None:
+    def add(self, client_id: int, weights: Weights, examples: int) -> None:
         """Take in one client."""
         weight = self._rule.weight(examples, self._typical)
         self._trainable.add(weights.trainable, weight)
@@ -85,15 +85,15 @@ class UpdateMatrix:
 
     def __init__(self, current: Weights, sampled: list[int]):
         self._current = current
-        self._partitions = np.array(sorted(sampled), np.int64)
-        self._rows = {int(partition): row for row, partition in enumerate(self._partitions)}
+        self._client_ids = np.array(sorted(sampled), np.int64)
+        self._rows = {int(client_id): row for row, client_id in enumerate(self._client_ids)}
         self._updates = np.empty((len(sampled), current.trainable.size), np.float32)
         self._statistics = np.empty((len(sampled), current.statistics.size), np.float32)
         self._examples = np.zeros(len(sampled), np.int64)
 
-    def add(self, partition: int, weights: Weights, examples: int) -> None:
+    def add(self, client_id: int, weights: Weights, examples: int) -> None:
         """Take in one client."""
-        row = self._rows[partition]
+        row = self._rows[client_id]
         np.subtract(weights.trainable, self._current.trainable, out=self._updates[row])
         self._statistics[row] = weights.statistics
         self._examples[row] = examples
@@ -108,5 +108,5 @@ class UpdateMatrix:
                 self._statistics[place] = self._statistics[row]
         n = len(rows)
         return Collected(
-            self._partitions[rows], self._updates[:n], self._statistics[:n], self._examples[rows]
+            self._client_ids[rows], self._updates[:n], self._statistics[:n], self._examples[rows]
         )

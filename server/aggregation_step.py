@@ -131,20 +131,20 @@ class AggregationStep:
             step = collected.trainable - current.trainable
             trainable, remembered, fault = self._stepped(round, current, step, memory)
             return StepResult(Weights(trainable, collected.statistics), None, remembered, fault)
-        defence = self.defence.among(len(collected.partitions))
+        defence = self.defence.among(len(collected.client_ids))
         context = self._context(round, current, collected, memory)
-        attackers = self.attackers(round, collected.partitions.tolist())
-        bad = np.isin(collected.partitions, sorted(attackers))
+        attackers = self.attackers(round, collected.client_ids.tolist())
+        bad = np.isin(collected.client_ids, sorted(attackers))
         conspired: tuple[Failure, ...] = ()
         if self.attack.colludes and bad.any():
             conspired = self._collude(round, defence, context, collected, bad)
         failures = (*failures, *conspired)
         honest_mean = _mean(collected.updates, self._claims(defence, collected.examples) * ~bad)
         record = replace(
-            self.record(round, [*collected.partitions.tolist(), *refused], refused, failures),
+            self.record(round, [*collected.client_ids.tolist(), *refused], refused, failures),
             tolerated=defence.tolerated,
             bytes=int(collected.updates.nbytes),
-            partitions=tuple(collected.partitions.tolist()),
+            partitions=tuple(collected.client_ids.tolist()),
         )
         started = time.perf_counter()
         try:
@@ -156,7 +156,7 @@ class AggregationStep:
         if not failures:
             caught = len(self.attackers(round, refused))
             rare = self.rare - self.malicious
-            shown = figures_of(defence, aggregation, collected.partitions, bad, caught, rare, honest_mean)
+            shown = figures_of(defence, aggregation, collected.client_ids, bad, caught, rare, honest_mean)
             record = replace(record, **shown)
         statistics = self._statistics(defence, aggregation, collected)
         remembered = with_memory(memory, "rule", aggregation.memory)
@@ -176,7 +176,7 @@ class AggregationStep:
             refused: those whose replies did not pass the checks.
             failures: malicious clients that failed by a fault of the study: the round says nothing of the defence.
         """
-        malicious = self.malicious.intersection([*sampled, *(failure.partition for failure in failures)])
+        malicious = self.malicious.intersection([*sampled, *(failure.client_id for failure in failures)])
         rare = self.rare.intersection(sampled) - self.malicious - set(refused)
         return DefenceRecord(
             rule=self.names[0],
@@ -194,7 +194,7 @@ class AggregationStep:
         self, round: int, current: Weights, collected: Collected, memory: Memory
     ) -> AggregationContext:
         return AggregationContext(
-            collected.partitions,
+            collected.client_ids,
             collected.examples,
             round,
             generator(self.seed, Purpose.AGGREGATION, round),
@@ -240,7 +240,7 @@ class AggregationStep:
         except Exception as error:  # of an attack's own code: it fails as a client's own code does
             updates[bad] = own
             reason = f"{type(error).__name__}: {error}"
-            return tuple(Failure(int(partition), reason) for partition in collected.partitions[bad])
+            return tuple(Failure(int(client_id), reason) for client_id in collected.client_ids[bad])
         updates[bad] = sent
         return ()
 

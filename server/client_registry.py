@@ -23,46 +23,46 @@ class ClientRegistry:
     """The clients of a study.
 
     Attributes:
-        partitions: of the clients that can be asked, ascending (n,).
-        nodes: partition -> Flower's node id; None where it is the partition plus one, as in a simulation.
-        sizes: how many images each of `partitions` has, (n,).
+        client_ids: of the clients that can be asked, ascending (n,).
+        nodes: client id -> Flower's node id; None where it is the client id plus one, as in a simulation.
+        sizes: how many images each of `client_ids` has, (n,).
         step_seconds: a local step's, measured at the nodes that introduced themselves, as many at a time as train:
             their median.
         memory_bytes: the most that one of their processes holds: their median.
         refused: nodes that cannot take part, and why.
     """
 
-    partitions: np.ndarray
+    client_ids: np.ndarray
     nodes: Mapping[int, int] | None
     sizes: np.ndarray
     step_seconds: float
     memory_bytes: int
     refused: tuple[str, ...] = ()
 
-    def node(self, partition: int) -> int:
+    def node(self, client_id: int) -> int:
         """Return the node that stands for a client."""
-        return partition + 1 if self.nodes is None else self.nodes[partition]
+        return client_id + 1 if self.nodes is None else self.nodes[client_id]
 
-    def partition(self, node: int) -> int | None:
+    def client_of(self, node: int) -> int | None:
         """Return the client that a node stands for, None if it stands for none."""
         if self.nodes is None:
             return node - 1
-        return next((partition for partition, known in self.nodes.items() if known == node), None)
+        return next((client_id for client_id, known in self.nodes.items() if known == node), None)
 
     def knows(self, node: int) -> bool:
         """Return whether a node stands for one of these clients."""
-        client = self.partition(node)
-        place = None if client is None else int(np.searchsorted(self.partitions, client))
-        return place is not None and place < len(self.partitions) and int(self.partitions[place]) == client
+        client = self.client_of(node)
+        place = None if client is None else int(np.searchsorted(self.client_ids, client))
+        return place is not None and place < len(self.client_ids) and int(self.client_ids[place]) == client
 
-    def size(self, partition: int) -> int:
+    def size(self, client_id: int) -> int:
         """Return how many images a client introduced itself with."""
-        return int(self.sizes[np.searchsorted(self.partitions, partition)])
+        return int(self.sizes[np.searchsorted(self.client_ids, client_id)])
 
-    def largest_first(self, partitions: list[int]) -> list[int]:
-        """Return `partitions` in the order in which they should be trained: no long one is left to the end."""
-        sizes = dict(zip(partitions, self.sizes[np.searchsorted(self.partitions, partitions)], strict=True))
-        return sorted(partitions, key=lambda partition: (-sizes[partition], partition))
+    def largest_first(self, client_ids: list[int]) -> list[int]:
+        """Return `client_ids` in the order in which they should be trained: no long one is left to the end."""
+        sizes = dict(zip(client_ids, self.sizes[np.searchsorted(self.client_ids, client_ids)], strict=True))
+        return sorted(client_ids, key=lambda client_id: (-sizes[client_id], client_id))
 
 
 def registry_of(
@@ -100,14 +100,14 @@ def registry_of(
             read = read_node_info(reply, layout, clients)
             if isinstance(read, Failure):
                 refused.append(read.reason)
-            elif isinstance(grid, SimulatedGrid) and read.partition != read.node - 1:
-                refused.append(f"client {read.node - 1} introduced itself as client {read.partition}")
-            elif admitted is not None and admitted.get(read.node) != read.partition:
+            elif isinstance(grid, SimulatedGrid) and read.client_id != read.node - 1:
+                refused.append(f"client {read.node - 1} introduced itself as client {read.client_id}")
+            elif admitted is not None and admitted.get(read.node) != read.client_id:
                 refused.append(misnamed(read, admitted))
-            elif read.partition in introductions:
-                refused.append(f"partition {read.partition} stands for another node already")
+            elif read.client_id in introductions:
+                refused.append(f"partition {read.client_id} stands for another node already")
             else:
-                introductions[read.partition] = read
+                introductions[read.client_id] = read
         if introductions:
             break
     if not introductions:
@@ -118,10 +118,10 @@ def registry_of(
     memory = median_low(each.memory_bytes for each in introductions.values())
     if isinstance(grid, SimulatedGrid):
         return ClientRegistry(np.arange(clients), None, np.asarray(sizes()), steps, memory, tuple(refused))
-    found = sorted(introductions.values(), key=lambda each: each.partition)
+    found = sorted(introductions.values(), key=lambda each: each.client_id)
     return ClientRegistry(
-        np.array([each.partition for each in found]),
-        {each.partition: each.node for each in found},
+        np.array([each.client_id for each in found]),
+        {each.client_id: each.node for each in found},
         np.array([each.examples for each in found]),
         steps,
         memory,
@@ -147,7 +147,7 @@ def _answers(grid: Grid, content: RecordDict, clients: int, timeout: float) -> I
 
 def misnamed(introduction: NodeInfo, admitted: Mapping[int, int]) -> str:
     """Return why a node is refused that is not the client it says it is."""
-    node, said = introduction.node, introduction.partition
+    node, said = introduction.node, introduction.client_id
     if node not in admitted:
         return f"node {node} says it is partition {said}: its key is not in the coordinator's list"
     return (

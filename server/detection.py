@@ -11,7 +11,7 @@ from fedrobust.aggregation import RULES, Aggregation, AggregationPipeline
 def figures_of(
     defence: AggregationPipeline,
     aggregation: Aggregation,
-    partitions: np.ndarray,
+    client_ids: np.ndarray,
     bad: np.ndarray,
     caught: int,
     rare: Collection[int],
@@ -22,7 +22,7 @@ def figures_of(
     Args:
         defence: of this round.
         aggregation: what it made of the clients.
-        partitions: of the clients (n,).
+        client_ids: of the clients (n,).
         bad: which of them attack (n,).
         caught: attackers whose replies were refused.
         rare: honest clients whose class mix is unlike the others'.
@@ -44,11 +44,11 @@ def figures_of(
     if not _leaves_out(defence, influence):
         return shown
     accepted = influence > 0
-    shown["accepted"] = tuple(partitions[accepted].tolist())
+    shown["accepted"] = tuple(client_ids[accepted].tolist())
     if bad.any():
         shown["true_positive_rate"] = (int((~accepted & bad).sum()) + caught) / (int(bad.sum()) + caught)
     shown["false_positive_rate"] = _share(~accepted, ~bad)
-    unusual = np.isin(partitions, sorted(rare))
+    unusual = np.isin(client_ids, sorted(rare))
     shown["rare_false_positive_rate"] = _share(~accepted, unusual)
     return shown
 

@@ -104,7 +104,7 @@ class Federation:
 
     def sample(self, round: int) -> list[int]:
         """Return the clients that take part in `round`, ascending."""
-        available = self.registry.partitions
+        available = self.registry.client_ids
         wanted = sample_size(self.settings.participation, len(available))
         draw = generator(self.seed, Purpose.SAMPLING, round)
         return sorted(int(client) for client in draw.choice(available, wanted, replace=False))
@@ -173,10 +173,10 @@ class Federation:
         outcome = outcome_of(len(sampled), heard.counted, [*heard.strangers, *heard.refused, *heard.broken])
         attackers = step.attackers(round, sampled)
         lost = sorted(
-            (failure for failure in heard.broken if failure.partition in attackers),
-            key=lambda each: each.partition,
+            (failure for failure in heard.broken if failure.client_id in attackers),
+            key=lambda each: each.client_id,
         )
-        out = [failure.partition for failure in heard.refused]
+        out = [failure.client_id for failure in heard.refused]
         if step.measured:
             outcome = replace(outcome, defence=step.record(round, sampled, out, lost))
         self._stop_for(round, lost, outcome)
@@ -188,7 +188,7 @@ class Federation:
                 None,
                 fault=f"round {round}: {len(heard.counted)} of {len(sampled)} sampled clients are left, "
                 f"federation.min-replies = {self.settings.min_replies} asks for {needed}; first reason: "
-                f"client {first.partition}: {first.reason}",
+                f"client {first.client_id}: {first.reason}",
             )
         # Numbers of 3e38 overflow here and there; what comes of them is refused below.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -211,7 +211,7 @@ class Federation:
         heard, unheard = Heard(), set(sampled)
         groups = {group[0]: group for group in self.groups(round, sampled) if len(group) > 1}
         for message in replies:
-            client = self.registry.partition(message.metadata.src_node_id)
+            client = self.registry.client_of(message.metadata.src_node_id)
             if client is None or client not in unheard:
                 heard.strangers.append(Failure(-1 if client is None else client, "it answered unasked"))
                 continue
@@ -220,15 +220,15 @@ class Federation:
             else:
                 answers = [self._read(message, client, round)]
             for answer in answers:
-                unheard.remove(answer.partition)
-                if answer.partition != client:  # a carrier tells of the first client alone
-                    emit(ClientReplied(self.registry.node(answer.partition), failure_of(answer)))
+                unheard.remove(answer.client_id)
+                if answer.client_id != client:  # a carrier tells of the first client alone
+                    emit(ClientReplied(self.registry.node(answer.client_id), failure_of(answer)))
                 if isinstance(answer, Failure):
                     (heard.broken if message.has_error() else heard.refused).append(answer)
                     continue
-                collector.add(answer.partition, answer.weights, answer.examples)
+                collector.add(answer.client_id, answer.weights, answer.examples)
                 heard.counted.append(
-                    ReplyNote(answer.partition, answer.examples, answer.loss, answer.seconds)
+                    ReplyNote(answer.client_id, answer.examples, answer.loss, answer.seconds)
                 )
         heard.broken += [Failure(client, "no reply in time") for client in unheard]
         return heard
@@ -253,7 +253,7 @@ class Federation:
         first, others = failures[0], len(failures) - 1
         more = f" (and {others} more)" if others else ""
         raise AttackFailedError(
-            f"round {round}: malicious client {first.partition}{more} failed: {first.reason}. Its attack did not run, "
+            f"round {round}: malicious client {first.client_id}{more} failed: {first.reason}. Its attack did not run, "
             f'so that the round says nothing of the defence: mend poisoning.attack = "{self.poisoning.attack}", or set '
             'poisoning.on-failure = "mark" to go on and have such rounds marked',
             outcome,
@@ -286,7 +286,7 @@ class Heard:
 class ReplyNote:
     """What is kept of a reply that counted: everything but its weights."""
 
-    partition: int
+    client_id: int
     examples: int
     loss: float
     seconds: float
@@ -294,8 +294,8 @@ class ReplyNote:
 
 def outcome_of(sampled: int, counted: list[ReplyNote], failures: list[Failure]) -> RoundOutcome:
     """Return the figures of a round, whoever answered first; the loss weights clients by their images."""
-    counted = sorted(counted, key=lambda note: note.partition)
-    failures = sorted(failures, key=lambda failure: failure.partition)
+    counted = sorted(counted, key=lambda note: note.client_id)
+    failures = sorted(failures, key=lambda failure: failure.client_id)
     told = [reply for reply in counted if math.isfinite(reply.loss)]
     images = sum(reply.examples for reply in told)
     loss = sum(reply.loss * reply.examples for reply in told) / images if images else math.nan

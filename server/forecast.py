@@ -66,7 +66,7 @@ def forecast_of(
     """
     registry, layout, training = federation.registry, federation.layout, experiment.training
     sampled = registry.largest_first(federation.sample(1))
-    sizes = registry.sizes[np.searchsorted(registry.partitions, sampled)]
+    sizes = registry.sizes[np.searchsorted(registry.client_ids, sampled)]
     images = sizes * (1 + experiment.data.augment)
     steps = training.epochs * -(-images // training.batch_size)
     numbers = layout.parameters + layout.statistics

@@ -185,7 +185,7 @@ class Pipeline:
         registry = self.parts.registry
         for reason in registry.refused:
             emit(StageStarted(f"a node is left out: {reason}"))
-        known, wanted = len(registry.partitions), self.experiment.federation.clients
+        known, wanted = len(registry.client_ids), self.experiment.federation.clients
         if known < wanted:
             emit(StageStarted(f"{known} of {wanted} clients have a node: the others take no part"))
         forecast = self.parts.forecast

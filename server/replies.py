@@ -36,14 +36,14 @@ class Reply:
     """One client's honest-looking answer.
 
     Attributes:
-        partition: the client.
+        client_id: the client.
         weights: its weights after training.
         examples: how many images it says it has.
         loss: its mean training loss; NaN where it says none that can be.
         seconds: its local update took; NaN where it says none that can be.
     """
 
-    partition: int
+    client_id: int
     weights: Weights
     examples: int
     loss: float
@@ -59,14 +59,14 @@ class NodeInfo:
     """Who a node says it is.
 
     Attributes:
-        partition: the client it stands for.
+        client_id: the client it stands for.
         node: Flower's id.
         examples: how many images it has.
         step_seconds: what a trial step took it.
         memory_bytes: the most that its process held.
     """
 
-    partition: int
+    client_id: int
     node: int
     examples: int
     step_seconds: float
@@ -80,7 +80,7 @@ class Failure:
     The reason goes into records, onto terminals and pages: it is one short line, whoever wrote it.
     """
 
-    partition: int
+    client_id: int
     reason: str
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class Failure:
 
     def record(self) -> FailureRecord:
         """Return the failure as ``result.json`` holds it."""
-        return FailureRecord(partition=self.partition, reason=self.reason)
+        return FailureRecord(partition=self.client_id, reason=self.reason)
 
 
 class ReplyError(ValueError):
@@ -96,7 +96,7 @@ class ReplyError(ValueError):
 
 
 def read_reply(
-    message: Message, partition: int, layout: Layout, round: int, most_examples: int = MOST_EXAMPLES
+    message: Message, client_id: int, layout: Layout, round: int, most_examples: int = MOST_EXAMPLES
 ) -> Reply | Failure:
     """Return the checked content of `message`, or why its client is left out.
 
@@ -104,19 +104,19 @@ def read_reply(
 
     Args:
         message: a reply.
-        partition: the client that it is from.
+        client_id: the client that it is from.
         layout: of the global model.
         round: that was asked for.
         most_examples: more than that it may not claim.
     """
     try:
         if message.has_error():
-            return Failure(partition, last_line(message))
-        return _checked(message, partition, layout, round, most_examples)
+            return Failure(client_id, last_line(message))
+        return _checked(message, client_id, layout, round, most_examples)
     except ReplyError as error:
-        return Failure(partition, str(error))
+        return Failure(client_id, str(error))
     except Exception as error:  # a reply is anything: what it makes a reader raise is its own failure
-        return Failure(partition, f"it cannot be read: {first_reason(told(error))}")
+        return Failure(client_id, f"it cannot be read: {first_reason(told(error))}")
 
 
 def read_node_info(message: Message, layout: Layout, clients: int) -> NodeInfo | Failure:
@@ -142,9 +142,9 @@ def _introduced(message: Message, node: int, layout: Layout, clients: int) -> No
         raise ReplyError(
             f"fedrobust's code there has digest {str(code)[:12]}, here {code_digest()[:12]}: install the same version"
         )
-    partition, parameters = hospital.get("partition"), hospital.get("parameters")
-    if type(partition) is not int or not 0 <= partition < clients:
-        raise ReplyError(f"partition = {short(partition)}: the study has 0 to {clients - 1}")
+    client_id, parameters = hospital.get("partition"), hospital.get("parameters")
+    if type(client_id) is not int or not 0 <= client_id < clients:
+        raise ReplyError(f"partition = {short(client_id)}: the study has 0 to {clients - 1}")
     if type(parameters) is not int or parameters != layout.parameters:
         raise ReplyError(
             f"a model of {short(parameters)} parameters, the server's has {layout.parameters}: not the same study"
@@ -158,10 +158,10 @@ def _introduced(message: Message, node: int, layout: Layout, clients: int) -> No
     memory = hospital.get("memory-bytes")
     if type(memory) is not int or not 0 <= memory <= MOST_MEMORY:
         raise ReplyError(f"memory-bytes = {short(memory)}: a whole number from 0 to {MOST_MEMORY}")
-    return NodeInfo(partition, node, examples, seconds, memory)
+    return NodeInfo(client_id, node, examples, seconds, memory)
 
 
-def _checked(message: Message, partition: int, layout: Layout, round: int, most_examples: int) -> Reply:
+def _checked(message: Message, client_id: int, layout: Layout, round: int, most_examples: int) -> Reply:
     arrays = message.content.get("weights")
     metrics = message.content.get("metrics")
     if not isinstance(arrays, ArrayRecord) or not isinstance(metrics, MetricRecord):
@@ -187,7 +187,7 @@ def _checked(message: Message, partition: int, layout: Layout, round: int, most_
     if examples > most_examples:
         raise ReplyError(f"num-examples = {examples}: it introduced itself with {most_examples} images")
     return Reply(
-        partition,
+        client_id,
         weights,
         examples,
         _number(metrics, "loss", -MOST_LOSS, MOST_LOSS),

@@ -166,7 +166,7 @@ def test_attackers_of_the_same_draws_do_the_same_and_leave_what_they_are_given_a
 
     def done():
         context = AttackContext(
-            partition=2,
+            client_id=2,
             rank=1,
             malicious=3,
             clients=12,

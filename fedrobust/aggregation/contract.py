@@ -36,7 +36,7 @@ class AggregationContext:
     """The clients of a round, and what a rule may know besides their updates.
 
     Attributes:
-        partitions: which clients they are, ascending (n,) int64.
+        client_ids: which clients they are, ascending (n,) int64.
         examples: how many images each claims to have, (n,) int64; a claim is the client's own word.
         round: number of the round, from 1.
         generator: draws for this round.
@@ -46,7 +46,7 @@ class AggregationContext:
         root: returns the update (d,) that the server computes on so many images of its own.
     """
 
-    partitions: np.ndarray
+    client_ids: np.ndarray
     examples: np.ndarray
     round: int = 1
     generator: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))

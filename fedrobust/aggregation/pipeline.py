@@ -76,7 +76,7 @@ class AggregationPipeline:
         if bad.all():
             raise InfeasibleError(f"none of {len(matrix)} updates is finite")
         left = dataclasses.replace(
-            context, partitions=context.partitions[~bad], examples=context.examples[~bad]
+            context, client_ids=context.client_ids[~bad], examples=context.examples[~bad]
         )
         fewer = AggregationPipeline(
             _caught(self.rule, int(bad.sum())), tuple(_caught(stage, int(bad.sum())) for stage in self.before)

@@ -74,7 +74,7 @@ def evasion(attacks: Sequence[str], problem: Problem, threat: Callable[[], Threa
     threat()
     for spec in attacks:
         attack = attack_named(spec)
-        if attack.target_class is not None and attack.goal >= problem.classes:
+        if attack.target_class is not None and attack.target_class >= problem.classes:
             yield (
                 f'evaluation.attacks = "{spec}": target = {attack.target_class}: the data set has classes 0 to '
                 f"{problem.classes - 1}"

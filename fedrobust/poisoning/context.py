@@ -23,7 +23,7 @@ class AttackContext:
     """What a malicious client knows.
 
     Attributes:
-        partition: which client it is.
+        client_id: which client it is, from 0.
         rank: its place among the malicious clients, from 0.
         malicious: how many of them there are among all clients.
         clients: how many clients there are.
@@ -39,7 +39,7 @@ class AttackContext:
         perturb: moves images by the gradient of the global model.
     """
 
-    partition: int = 0
+    client_id: int = 0
     rank: int = 0
     malicious: int = 1
     clients: int = 1

@@ -335,7 +335,7 @@ class Study:
         """
         malicious = self.schedule.malicious
         return AttackContext(
-            partition=client,
+            client_id=client,
             rank=malicious.index(client),
             malicious=len(malicious),
             clients=self.experiment.federation.clients,

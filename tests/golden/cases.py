@@ -142,7 +142,7 @@ def _together(attack: Attack, honest: np.ndarray) -> np.ndarray:
 
 def _attack_context() -> AttackContext:
     return AttackContext(
-        partition=2,
+        client_id=2,
         rank=1,
         malicious=3,
         clients=12,

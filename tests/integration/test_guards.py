@@ -192,7 +192,7 @@ class Broken:
     """An attack whose code fails at the second malicious client."""
 
     def update(self, update, context):
-        if context.partition == 2:
+        if context.client_id == 2:
             raise IndexError("there is no class 7")
         return -update
 

@@ -78,7 +78,7 @@ def test_parts_of_a_distributed_trigger_make_the_whole(split):
 
 def test_the_blended_pattern_is_the_same_for_everybody_and_faint(split):
     attack = Attack.parse("blended-backdoor(strength=0.1, target=1)")
-    one, other = (attack.goal(split, context(partition=p, seed=5)).images for p in (0, 7))
+    one, other = (attack.goal(split, context(client_id=p, seed=5)).images for p in (0, 7))
     np.testing.assert_array_equal(one, other)
     assert np.abs(one.astype(int) - split.images[split.labels != 1]).max() <= 26
     another = attack.goal(split, context(seed=6)).images

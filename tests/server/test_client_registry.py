@@ -104,13 +104,13 @@ def made(nodes=None) -> ClientRegistry:
 
 def test_in_a_simulation_a_node_is_its_partition_plus_one():
     assert [made().node(partition) for partition in (0, 1, 9)] == [1, 2, 10]
-    assert [made().partition(node) for node in (1, 2, 10)] == [0, 1, 9]
+    assert [made().client_of(node) for node in (1, 2, 10)] == [0, 1, 9]
 
 
 def test_elsewhere_it_is_the_one_that_introduced_itself():
     known = made({1: 70, 4: 30, 6: 2, 7: 1, 9: 11})
     assert [known.node(partition) for partition in (1, 4, 6, 7, 9)] == [70, 30, 2, 1, 11]
-    assert [known.partition(node) for node in (70, 30, 2, 1, 11, 12)] == [1, 4, 6, 7, 9, None]
+    assert [known.client_of(node) for node in (70, 30, 2, 1, 11, 12)] == [1, 4, 6, 7, 9, None]
     with pytest.raises(KeyError):
         known.node(0)
 
@@ -141,7 +141,7 @@ def test_every_node_is_asked_once_in_the_order_of_their_ids():
 def test_clients_are_those_that_introduced_themselves_with_what_they_said():
     slow = {"step_seconds": 3.0, "memory_bytes": 5000}
     found = registered(Carrier({31: 0, 7: (4, slow), 19: (1, {"step_seconds": 0.25, "memory_bytes": 7})}), 5)
-    assert found.partitions.tolist() == [0, 1, 4]
+    assert found.client_ids.tolist() == [0, 1, 4]
     assert found.nodes == {0: 31, 1: 19, 4: 7}
     assert list(found.nodes) == [0, 1, 4]
     assert found.sizes.tolist() == [10, 11, 14]
@@ -226,7 +226,7 @@ def test_a_simulation_has_all_clients_with_the_sizes_of_its_partition():
     partition = Study(Experiment.of(federation__clients=5, data__samples=52)).partition
     with Simulation(5, 2) as grid:
         found, asked = registry_of(grid, PROBLEM, LAYOUT, 5, lambda: partition.sizes), grid.asked
-    assert found.partitions.tolist() == [0, 1, 2, 3, 4]
+    assert found.client_ids.tolist() == [0, 1, 2, 3, 4]
     assert found.sizes.tolist() == list(partition.sizes)
     assert found.sizes.tolist() != [10, 11, 12, 13, 14], "not what the clients say"
     assert (found.nodes, found.step_seconds, found.memory_bytes, found.refused) == (None, 0.5, 1000, ())
@@ -248,7 +248,7 @@ def test_the_next_clients_are_asked_until_one_is_ready():
         "a model of 9 parameters, the server's has 3: not the same study",
         "client 5 introduced itself as client 1",
     )
-    assert len(found.partitions) == 7
+    assert len(found.client_ids) == 7
 
 
 def test_no_more_than_some_are_asked():

@@ -64,7 +64,7 @@ def crash(client, reason="Traceback\nValueError: no class 7"):
 
 
 def reasons(found):
-    return {failure.partition: failure.reason for failure in found.outcome.failures}
+    return {failure.client_id: failure.reason for failure in found.outcome.failures}
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_the_next_model_is_that_of_clients_that_were_asked_one_by_one(rule):
             if "clients" in config:
                 answers.append(reply_to(message, config["clients"]))
                 continue
-            client = one.registry.partition(message.metadata.dst_node_id)
+            client = one.registry.client_of(message.metadata.dst_node_id)
 
             def single(arrays, metrics):
                 arrays.update({name: array[0] for name, array in arrays.items()})
@@ -132,7 +132,7 @@ def test_numbers_that_are_not_finite_leave_their_client_out_alone():
     assert isinstance(first, Reply)
     assert first.examples == SIZES[0]
     np.testing.assert_array_equal(first.weights.trainable, answer_of(0).trainable)
-    assert [second.partition, third.partition] == [1, 2]
+    assert [second.client_id, third.client_id] == [1, 2]
     assert "not finite" in second.reason
     assert "not finite" in third.reason
 
@@ -157,5 +157,5 @@ def test_numbers_that_are_not_finite_leave_their_client_out_alone():
 def test_a_reply_that_is_not_what_was_asked_for_leaves_its_group_out(change, reason):
     found = read(change)
     assert [type(one) for one in found] == [Failure] * 3
-    assert [one.partition for one in found] == [0, 1, 2]
+    assert [one.client_id for one in found] == [0, 1, 2]
     assert re.search(reason, found[0].reason)

@@ -382,7 +382,7 @@ class Forecast:
 
 
 def test_clients_get_ready_and_the_costs_are_told_before_the_first_round(told):
-    registry = SimpleNamespace(refused=("node 7 is late",), partitions=np.arange(3))
+    registry = SimpleNamespace(refused=("node 7 is late",), client_ids=np.arange(3))
     forecast = Forecast()
     done = pipeline(ready={"registry": registry, "forecast": forecast}, federation__clients=4)
     done.prepare()
@@ -396,7 +396,7 @@ def test_clients_get_ready_and_the_costs_are_told_before_the_first_round(told):
 
 
 def test_a_round_that_does_not_fit_is_told_and_refused(told):
-    registry = SimpleNamespace(refused=(), partitions=np.arange(4))
+    registry = SimpleNamespace(refused=(), client_ids=np.arange(4))
     forecast = Forecast(MemoryError("64 GiB"))
     done = pipeline(ready={"registry": registry, "forecast": forecast}, federation__clients=4)
     with pytest.raises(MemoryError):

@@ -54,7 +54,7 @@ def with_arrays(**arrays):
 def test_an_honest_reply_is_read():
     reply = read_reply(message(honest(2.0)), 4, LAYOUT, 1)
     assert isinstance(reply, Reply)
-    assert (reply.partition, reply.examples, reply.loss) == (4, 10, 0.5)
+    assert (reply.client_id, reply.examples, reply.loss) == (4, 10, 0.5)
     assert reply.weights.trainable.tolist() == [2.0] * 3
 
 
@@ -212,7 +212,7 @@ def test_strangers_and_second_replies_are_not_heard():
     replies = [message(honest(1.0), 100), message(honest(9.0), 100), message(honest(9.0), 555)]
     found = aggregated(made(federation__min_replies=0), replies)
     assert found.weights.trainable.tolist() == [1.0] * 3
-    unasked = [(failure.partition, failure.reason) for failure in found.outcome.failures[:2]]
+    unasked = [(failure.client_id, failure.reason) for failure in found.outcome.failures[:2]]
     assert unasked == [(-1, "it answered unasked"), (0, "it answered unasked")]
 
 
@@ -459,7 +459,7 @@ def test_workers_get_ready_in_the_name_of_the_next_clients_where_the_first_ones_
     found = introduced(*lies, workers=1)
     assert len(found.refused) == 3
     assert found.refused[1] == "client 1 introduced itself as client 0"
-    assert len(found.partitions) == 4
+    assert len(found.client_ids) == 4
     with pytest.raises(RoundError, match="none of 3 nodes is ready; first reason: step-seconds = inf"):
         introduced(*lies[:3], workers=1)
 

@@ -195,7 +195,7 @@ def test_the_loss_weights_clients_by_their_images():
     failures = [Failure(9, "late"), Failure(3, "nonsense")]
     found = outcome_of(5, notes, failures)
     assert (found.sampled, found.trained, found.loss, found.client_seconds) == (5, 3, 1.75, 3.5)
-    assert [failure.partition for failure in found.failures] == [3, 9]
+    assert [failure.client_id for failure in found.failures] == [3, 9]
     assert found.defence is None
     none = outcome_of(2, notes[2:], [])
     assert (none.trained, none.client_seconds) == (1, 0)

@@ -44,13 +44,13 @@ class FLDetector:
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the mean of the `updates` of clients that are not suspected."""
         n = len(updates)
-        if len(context.partitions) != n:
+        if len(context.client_ids) != n:
             raise ValueError(
                 "fldetector remembers clients: no pre-aggregator that mixes them can stand before it"
             )
         latest = sketch(updates, context.seed)
         memory = self._arrived(context, latest.shape[1])
-        places = np.searchsorted(memory["partitions"], context.partitions)
+        places = np.searchsorted(memory["partitions"], context.client_ids)
         ago, moves, changes = self._since(latest, places, memory)
         errors = self._errors(ago, moves, changes, memory)
         table = memory["errors"]
@@ -63,7 +63,7 @@ class FLDetector:
         """Return the memory with a row for every client that was ever seen, and where the global weights are now."""
         memory = dict(context.memory) if "positions" in context.memory else {}
         known = memory.get("partitions", np.zeros(0, np.int64))
-        everyone = np.union1d(known, context.partitions)
+        everyone = np.union1d(known, context.client_ids)
         grown: dict[str, np.ndarray] = {"partitions": everyone}
         for name, empty in (
             ("last", np.zeros((len(everyone), size))),

@@ -46,17 +46,17 @@ class FoolsGold:
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the weighted mean of `updates`."""
-        if len(context.partitions) != len(updates):
+        if len(context.client_ids) != len(updates):
             raise ValueError(
                 "foolsgold remembers clients: no pre-aggregator that mixes them can stand before it"
             )
         known = context.memory.get("partitions", np.zeros(0, np.int64))
         latest = sketch(updates, context.seed)
         sums = context.memory.get("sums", np.zeros((0, latest.shape[1])))
-        partitions = np.union1d(known, context.partitions)
+        partitions = np.union1d(known, context.client_ids)
         history = np.zeros((len(partitions), latest.shape[1]))
         history[np.searchsorted(partitions, known)] = sums
-        places = np.searchsorted(partitions, context.partitions)
+        places = np.searchsorted(partitions, context.client_ids)
         history[places] += latest
         mine = history[places]
         lengths = np.linalg.norm(mine, axis=1)
