@@ -104,7 +104,7 @@ def check_frozen(own: str, told: object, experiment: Experiment) -> None:
         ModelError: their digests differ.
     """
     if own != told:
-        model, layers = experiment.model, experiment.training.layers
+        model, layers = experiment.model, experiment.training.trained_layers
         here, there = own[:12] or "none", str(told)[:12] or "none"
         raise ModelError(
             f'training.layers = "{layers}": the frozen layers of {model.name} have digest {here} here, {there} at '

@@ -1,7 +1,7 @@
 """The federation of a study: who is sampled, what is sent, which replies count, and how they become the next model."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from fedrobust.config.sections import Federation as FederationSettings
 from fedrobust.config.sections import Poisoning
 from fedrobust.data.dataset import Problem
 from fedrobust.flower.records import problem_config, weights_record
-from fedrobust.models.layout import Layout, Weights
+from fedrobust.models.layout import Layout, Part, Weights
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.events import ClientReplied, emit
 from fedrobust.runs.record import ClientsRecord, DefenceRecord
@@ -75,6 +75,11 @@ class Aggregated:
     fault: str = ""
 
 
+def whole(round: int) -> Part | None:
+    """Return None: all that travels is trained in `round`."""
+    return None
+
+
 @dataclass(frozen=True, eq=False)
 class Federation:
     """Seeded sampling, checked replies, and one aggregation step.
@@ -91,6 +96,7 @@ class Federation:
         step: turns replies into the next global weights.
         seed: the study's.
         grouping: which clients are asked together.
+        part: returns what is trained in a round of the weights that travel; whatever else a client changes is left out.
     """
 
     settings: FederationSettings
@@ -101,6 +107,7 @@ class Federation:
     step: AggregationStep
     seed: int
     grouping: Grouping = field(default_factory=Grouping)
+    part: Callable[[int], Part | None] = whole
 
     def sample(self, round: int) -> list[int]:
         """Return the clients that take part in `round`, ascending."""
@@ -169,7 +176,7 @@ class Federation:
             float(np.median(self.registry.sizes)),
             step.measured,
         )
-        heard = self._heard(round, sampled, replies, collector)
+        heard = self._heard(round, current, sampled, replies, collector)
         outcome = outcome_of(len(sampled), heard.counted, [*heard.strangers, *heard.refused, *heard.broken])
         attackers = step.attackers(round, sampled)
         lost = sorted(
@@ -202,10 +209,22 @@ class Federation:
                 )
         outcome = replace(outcome, defence=stepped.record)
         self._stop_for(round, stepped.attack_failures, outcome)
-        return Aggregated(outcome, stepped.weights, stepped.memory, stepped.fault)
+        # Noise, a coalition or a server optimiser may move what is frozen.
+        weights = self.trained_only(round, stepped.weights, current)
+        return Aggregated(outcome, weights, stepped.memory, stepped.fault)
+
+    def trained_only(self, round: int, new: Weights, old: Weights) -> Weights:
+        """Return `new` where it is trained in `round`, and `old` where it is frozen."""
+        part = self.part(round)
+        return new if part is None else part.only(new, old)
 
     def _heard(
-        self, round: int, sampled: Sequence[int], replies: Iterable[Message], collector: Collector
+        self,
+        round: int,
+        current: Weights,
+        sampled: Sequence[int],
+        replies: Iterable[Message],
+        collector: Collector,
     ) -> "Heard":
         """Read every reply when it comes: those that count go into `collector`."""
         heard, unheard = Heard(), set(sampled)
@@ -226,7 +245,8 @@ class Federation:
                 if isinstance(answer, Failure):
                     (heard.broken if message.has_error() else heard.refused).append(answer)
                     continue
-                collector.add(answer.client_id, answer.weights, answer.examples)
+                weights = self.trained_only(round, answer.weights, current)
+                collector.add(answer.client_id, weights, answer.examples)
                 heard.counted.append(
                     ReplyNote(answer.client_id, answer.examples, answer.loss, answer.seconds)
                 )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from flwr.serverapp import Grid
@@ -25,7 +25,7 @@ from server.aggregation_step import AggregationStep
 from server.callbacks import AttackSuccess, Callback, PGDProbe, UndefendedSnapshot, WorstClient
 from server.callbacks.worst_client import class_counts
 from server.client_registry import ClientRegistry, registry_of
-from server.federation import Federation
+from server.federation import Federation, whole
 from server.forecast import check_aggregation, forecast_of, sums_only
 from server.groups import Grouping
 from server.root_update import root_update_of
@@ -138,6 +138,7 @@ class ServerParts:
             self.step,
             study.seed,
             self.grouping,
+            cache(study.trained_part) if study.experiment.training.unfreeze else whole,
         )
 
     @property
@@ -278,7 +279,7 @@ class ServerParts:
     def features(self) -> Features | None:
         """What the head sees of images, by which the model is measured; None where it sees other images than these."""
         study, training = self.study, self.study.experiment.training
-        cached = training.cache_features and training.layers == "head"
+        cached = training.cache_features and training.trained_layers == "head"
         return study.features if cached and study.prediction_defence is None else None
 
     @part

@@ -127,7 +127,7 @@ class RoundLoop:
         if made.failed:
             self.stop_after_failures(recorder, folder, round_record(number, made, began))
         training_seconds = time.perf_counter() - began
-        made = self.averaged(made)
+        made = self.averaged(made, number)
         model = made.model or made.weights
         entry = round_record(number, made, began, self.measured(number, model))
         entry = replace(
@@ -187,7 +187,7 @@ class RoundLoop:
                 for one, old, fault in zip(found, before, faults, strict=True)
             ]
         )
-        if fault := self.unusable(weights := self.recalibrated(weights)):
+        if fault := self.unusable(weights := self.recalibrated(weights, number)):
             return Made(state.weights, state.memory, outcomes, f"round {number}: {fault}")
         memories = [
             models.memory_of(state.memory, model) if fault else one.memory
@@ -195,18 +195,25 @@ class RoundLoop:
         ]
         return Made(weights, models.joined_memory(memories), outcomes)
 
-    def recalibrated(self, weights: Weights) -> Weights:
-        """Return `weights` with BatchNorm statistics that are measured anew, if the study asks for that."""
-        return self.recalibrate(weights) if self.recalibrate else weights
+    def recalibrated(self, weights: Weights, number: int) -> Weights:
+        """Return `weights` with BatchNorm statistics that are measured anew, if the study asks for that.
 
-    def averaged(self, made: Made) -> Made:
+        Those of layers that are frozen in round `number` stay.
+        """
+        if self.recalibrate is None:
+            return weights
+        measured = self.models.split(self.recalibrate(weights))
+        kept = zip(self.federations, measured, self.models.split(weights), strict=True)
+        return self.models.joined([one.trained_only(number, new, old) for one, new, old in kept])
+
+    def averaged(self, made: Made, number: int) -> Made:
         """Return `made` with the average over rounds as its model, if the study asks for one."""
         if self.average is None:
             return made
         if made.kept:
             return replace(made, model=self.average.of(made.memory, made.weights))
         average, memory = self.average.after(made.weights, made.memory)
-        return replace(made, model=self.recalibrated(average), memory=memory)
+        return replace(made, model=self.recalibrated(average, number), memory=memory)
 
     def unusable(self, weights: Weights) -> str:
         """Return why `weights` cannot be those of the next model, "" if they can."""

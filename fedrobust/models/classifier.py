@@ -197,6 +197,7 @@ def build_classifier(
             scaling=scaling,
             defence=defence,
             layers=layers,
+            frozen=frozen.digest,
         )
         if ours
         else None

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fedrobust.graphs.function import GraphFunction
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.feature_file import read_features, write_features
 
@@ -144,14 +145,19 @@ def _backbone(classifier: Classifier) -> Callable[[tf.Tensor], tf.Tensor]:
         id(variables[place]): array
         for place, array in zip(classifier.frozen.places, classifier.frozen.arrays, strict=True)
     }
-    constants = [held[id(variable)] for variable in model.non_trainable_variables]
+    constants = tuple(held[id(variable)] for variable in model.non_trainable_variables)
 
-    def run(stored: tf.Tensor) -> tf.Tensor:
+    def run(stored: tf.Tensor, arrays: tuple[tf.Tensor, ...]) -> tf.Tensor:
         images = classifier.preparation(tf.cast(stored, tf.float32) / 255.0)
-        return model.stateless_call([], constants, images, training=False)[0]
+        return model.stateless_call([], list(arrays), images, training=False)[0]
 
-    signature = [tf.TensorSpec([BATCH, *classifier.preparation.native], tf.uint8)]
-    return tf.function(run, input_signature=signature, autograph=False)
+    # The frozen arrays are arguments, so that the graph can be kept on disk without them.
+    signature = [
+        tf.TensorSpec([BATCH, *classifier.preparation.native], tf.uint8),
+        tuple(tf.TensorSpec(array.shape, array.dtype) for array in constants),
+    ]
+    graph = GraphFunction(run, signature, classifier.origin, "features")
+    return lambda stored: graph(stored, constants)
 
 
 def _digest(array: np.ndarray) -> bytes:

@@ -152,6 +152,58 @@ class Layout:
         return cut(vector, self.of(kind))
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some arrays of a layout: where their numbers lie in its vectors.
+
+    Attributes:
+        trainable: places, ascending (p,) int64.
+        statistics: places, ascending (s,) int64.
+
+    Example:
+        >>> two = Layout((Entry("a", (2,), "trainable"), Entry("b", (1,), "trainable")))
+        >>> part = Part.of(two, Layout(two.entries[1:]))
+        >>> whole = Weights(np.array([1, 2, 3], np.float32), np.zeros(0, np.float32))
+        >>> part.take(whole).trainable.tolist()
+        [3.0]
+        >>> part.put(Weights(np.array([9], np.float32), whole.statistics), whole).trainable.tolist()
+        [1.0, 2.0, 9.0]
+    """
+
+    trainable: np.ndarray
+    statistics: np.ndarray
+
+    @classmethod
+    def of(cls, whole: Layout, part: Layout) -> "Part":
+        """Return where the entries of `part` lie in `whole`.
+
+        Raises:
+            LayoutError: one is not in `whole`, or they stand in another order.
+        """
+        places: dict[Kind, np.ndarray] = {}
+        for kind in ("trainable", "statistic"):
+            wanted, entries = set(part.of(kind)), whole.of(kind)
+            if [entry for entry in entries if entry in wanted] != list(part.of(kind)):
+                raise LayoutError(f"the {kind} arrays of the part are not arrays of the whole, in its order")
+            mask = np.repeat([entry in wanted for entry in entries], [entry.size for entry in entries])
+            places[kind] = np.flatnonzero(mask)
+        return cls(places["trainable"], places["statistic"])
+
+    def take(self, weights: Weights) -> Weights:
+        """Return the numbers of the part."""
+        return Weights(weights.trainable[self.trainable], weights.statistics[self.statistics])
+
+    def put(self, part: Weights, weights: Weights) -> Weights:
+        """Return `weights` with the numbers of the part in their places."""
+        trainable, statistics = weights.trainable.copy(), weights.statistics.copy()
+        trainable[self.trainable], statistics[self.statistics] = part.trainable, part.statistics
+        return Weights(trainable, statistics)
+
+    def only(self, new: Weights, old: Weights) -> Weights:
+        """Return `old` with the part as `new` has it: whatever else `new` changes is left out."""
+        return self.put(self.take(new), old)
+
+
 def cut(vector: Any, entries: Sequence[Entry]) -> list[Any]:
     """Return one tensor an entry from `vector`, a TensorFlow tensor that holds them one after another."""
     import tensorflow as tf

@@ -17,6 +17,7 @@ from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.training.batches import Batches, draw_batches
 from fedrobust.training.head_update import HeadUpdate
 from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.part_update import PartUpdate
 from fedrobust.training.schedule import balanced_class_weights, class_shares, learning_rates
 
 UNCHANGED: Mapping[str, Any] = MappingProxyType({})
@@ -40,7 +41,7 @@ class LocalTraining:
     rounds: int
     classes: int
     seed: int
-    update: Callable[[Training], LocalUpdate | HeadUpdate]
+    update: Callable[[Training], LocalUpdate | HeadUpdate | PartUpdate]
 
     def __call__(
         self,
@@ -67,6 +68,8 @@ class LocalTraining:
         claimed, shard = len(shard), self.resampled(shard, round, client, training.features_are_cached)
         plan = self.plan(shard.labels, round, client, training)
         update = self.update(training)
+        if isinstance(update, PartUpdate):
+            update.check(weights)
         started = time.perf_counter()
         trained, metrics = update(
             weights,

@@ -80,7 +80,7 @@ def _network(
     )
 
 
-@memoize(keep=4, key=_network)
+@memoize(keep=8, key=_network)
 def network(
     model: Model,
     problem: Problem,
@@ -160,7 +160,8 @@ def _graph(training: Training, classifier: Any, of: tuple[Model, Problem], base:
     """Return what a compiled update depends on: not the seed, the learning rate or the number of epochs."""
     recipe = (training.recipe, training.space, training.loss, training.augmentations)
     optimizer, layout = training.optimizer, classifier.layout.digest
-    return _network(*of), layout, recipe, optimizer, training.algorithm, training.proximal
+    rates = training.proximal, training.backbone_rate
+    return _network(*of), layout, recipe, optimizer, training.algorithm, rates
 
 
 @memoize(key=_graph)
@@ -186,6 +187,7 @@ def compiled(
         space=training.space,
         proximal=proximal_of(algorithm_of(training, base)),
         augmentations=augmentations_of(training, base),
+        backbone_rate=training.backbone_rate,
     ).compiled()
 
 

@@ -29,6 +29,7 @@ from fedrobust.defences import PredictionDefence
 from fedrobust.evaluation.scores import Metric
 from fedrobust.evasion import Threat
 from fedrobust.memoize import memoize, part
+from fedrobust.models.layout import Part
 from fedrobust.poisoning import Attack, AttackContext, Schedule
 from fedrobust.privacy import Postprocessor
 from fedrobust.randomness import Purpose, generator, sequence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from fedrobust.study.local_training import LocalTraining
     from fedrobust.training.head_update import HeadUpdate
     from fedrobust.training.local_update import LocalUpdate
+    from fedrobust.training.part_update import PartUpdate
     from fedrobust.training.recipes import Recipe
 
 
@@ -139,15 +141,24 @@ class Study:
         Raises:
             ModelError: the architecture, the layers, the weights or the image size do not fit.
         """
-        experiment = self.experiment
-        return network(
-            experiment.model,
-            self.problem,
-            self.weights_seed(),
-            experiment.base,
-            experiment.training.layers,
-            self.weights_file,
-        )
+        return self.frozen_but(self.experiment.training.trained_layers)
+
+    def frozen_but(self, layers: str) -> "Classifier":
+        """Return the model as a function of the weights of some of its layers.
+
+        Raises:
+            ModelError: the architecture, the layers, the weights or the image size do not fit.
+        """
+        model, base = self.experiment.model, self.experiment.base
+        return network(model, self.problem, self.weights_seed(), base, layers, self.weights_file)
+
+    def trained_part(self, round: int) -> Part | None:
+        """Return what is trained in `round` of the weights that travel; None for all of them."""
+        training = self.experiment.training
+        layers = training.in_round(round).layers
+        if layers == training.trained_layers:
+            return None
+        return Part.of(self.classifier.layout, self.frozen_but(layers).layout)
 
     @property
     def weights_file(self) -> Path | None:
@@ -176,7 +187,7 @@ class Study:
             self.problem,
             self.weights_seed(),
             experiment.base,
-            experiment.training.layers,
+            experiment.training.trained_layers,
             self.weights_file,
         )
 
@@ -227,12 +238,18 @@ class Study:
             update=self.update_of,
         )
 
-    def update_of(self, training: Training) -> "LocalUpdate | HeadUpdate":
+    def update_of(self, training: Training) -> "LocalUpdate | HeadUpdate | PartUpdate":
         """Return the compiled local update of settings that may be a malicious client's own."""
         experiment = self.experiment
         if not training.features_are_cached:
-            of = experiment.model, self.problem
-            return compiled(training, self.classifier, of, experiment.base)
+            of, base = (experiment.model, self.problem), experiment.base
+            if training.layers == training.trained_layers:
+                return compiled(training, self.classifier, of, base)
+            # TensorFlow.
+            from fedrobust.training.part_update import PartUpdate
+
+            update = compiled(training, self.frozen_but(training.layers), of, base)
+            return PartUpdate(self.classifier, update)
         # TensorFlow.
         from fedrobust.training.head_update import HeadUpdate
 

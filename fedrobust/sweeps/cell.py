@@ -30,9 +30,11 @@ ADDED = (
     "poisoning.on-failure",
     "training.algorithm",
     "training.augmentations",
+    "training.backbone-rate",
     "training.cache-features",
     "training.layers",
     "training.loss",
+    "training.unfreeze",
     "training.warmup",
 )
 """Settings that are younger than results which are kept: at their defaults they are no part of a cell's name."""

@@ -6,7 +6,7 @@ out of the processor's cache and is copied at every step. This is the middle: ab
 and no slower in a step than single arrays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,10 +46,14 @@ class Buckets:
         Weight decay spares vectors: they do not add up to large functions, and BatchNorm's scale would lose to it what
         the next kernel makes up for (Goyal et al., 2017, arXiv:1706.02677, section 5.3).
         """
-        small = [np.full(entry.size, len(entry.shape) > 1) for entry in self.entries if entry.size < LARGE]
-        large = [len(entry.shape) > 1 for entry in self.entries if entry.size >= LARGE]
-        masks = [np.concatenate(small) if small else np.zeros(0), *large]
-        return [tf.constant(np.asarray(mask, np.float32)) for mask in masks]
+        return self.factors(lambda entry: float(len(entry.shape) > 1))
+
+    def factors(self, factor: Callable[[Entry], float]) -> list[tf.Tensor]:
+        """Return the factor of every number: a vector for the small entries together, one number for a large one."""
+        small = [np.full(entry.size, factor(entry)) for entry in self.entries if entry.size < LARGE]
+        large = [factor(entry) for entry in self.entries if entry.size >= LARGE]
+        factors = [np.concatenate(small) if small else np.zeros(0), *large]
+        return [tf.constant(np.asarray(each, np.float32)) for each in factors]
 
     def join(self, buckets: Sequence[tf.Tensor]) -> tf.Tensor:
         """Return the vector that `buckets` were cut from."""

@@ -12,6 +12,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.head_update import HeadUpdate
 from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.part_update import PartUpdate
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Calibration:
 STEPS = 3
 
 
-def calibrate(update: LocalUpdate | HeadUpdate, shard: Split, batch_size: int) -> Calibration:
+def calibrate(update: LocalUpdate | HeadUpdate | PartUpdate, shard: Split, batch_size: int) -> Calibration:
     """Run `update` on images of `shard` from weights that mean nothing, and throw the result away.
 
     The first call, which compiles, is not timed. A shard smaller than a batch is repeated to fill one.

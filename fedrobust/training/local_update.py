@@ -57,6 +57,8 @@ class LocalUpdate:
             objective (Li et al., 2018, arXiv:1812.06127, equation 2). The reported loss is without it.
         augmentations: random changes of every batch, in order, before the recipe sees it. With one that mixes labels,
             the reported accuracy counts the label with the largest share.
+        backbone_rate: factor of what a step changes below the head: a learning rate for each part (Howard and Ruder,
+            2018, arXiv:1801.06146, section 3.2).
 
     Example:
         >>> from fedrobust.models.classifier import build_classifier
@@ -84,6 +86,7 @@ class LocalUpdate:
         targets: tf.TensorSpec | None = None,
         proximal: float = 0.0,
         augmentations: Sequence[Augmentation] = (),
+        backbone_rate: float = 1.0,
     ):
         self.classifier = classifier
         self.recipe = recipe
@@ -92,6 +95,7 @@ class LocalUpdate:
         self.space = space
         self.proximal = proximal
         self.augmentations = tuple(augmentations)
+        self.backbone_rate = backbone_rate
         target_spec = tf.TensorSpec([None], tf.int32) if targets is None else targets
         self._function = GraphFunction(
             self._run,
@@ -116,6 +120,7 @@ class LocalUpdate:
                 targets=str(target_spec),
                 proximal=proximal,
                 augmentations=self.augmentations,
+                backbone_rate=backbone_rate,
             ),
             "local update",
         )
@@ -210,16 +215,23 @@ class LocalUpdate:
             if self.proximal:
                 pulls = zip(gradients, weights, start, strict=True)
                 gradients = [gradient + self.proximal * (here - there) for gradient, here, there in pulls]
-            weights, slots = self.optimizer.step(
+            stepped, slots = self.optimizer.step(
                 Step(step + 1, learning_rates[step], decayed), weights, gradients, slots
             )
+            if rates is not None:
+                moves = zip(weights, stepped, rates, strict=True)
+                stepped = [before + rate * (after - before) for before, after, rate in moves]
+            weights = stepped
             hits = tf.reduce_sum(tf.cast(tf.argmax(outcome.logits, -1, tf.int32) == batch.labels, tf.float32))
             seen = tf.cast(sizes[step], tf.float32)
             statistics = joined(outcome.statistics)
             return step + 1, weights, statistics, slots, loss + seen * outcome.loss, correct + hits
 
         start = weights = buckets.split(trainable)
-        decayed = buckets.matrices()
+        decayed, rates = buckets.matrices(), None
+        if self.backbone_rate != 1:
+            head = f"{self.classifier.network.layers[-1].name}/"
+            rates = buckets.factors(lambda entry: 1.0 if entry.path.startswith(head) else self.backbone_rate)
         slots = self.optimizer.start(weights)
         _, weights, statistics, _, loss, correct = tf.while_loop(
             lambda step, *_: step < tf.shape(rows)[0],

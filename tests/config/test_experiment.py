@@ -209,4 +209,5 @@ def test_keys_of_lists_are_those_whose_types_are_lists():
         "federation.pre-aggregators",
         "poisoning.malicious",
         "training.augmentations",
+        "training.unfreeze",
     }

@@ -77,3 +77,34 @@ def test_a_stopped_study_goes_on_with_the_same_bits(tmp_path, monkeypatch):
         digest(tmp_path / "stopped")
     monkeypatch.undo()
     assert digest(tmp_path / "stopped", output__resume=True) == whole
+
+
+def test_layers_are_unfrozen_by_and_by(tmp_path):
+    study = {
+        "training__unfreeze": ["2: blocks:1", "3: all"],
+        "training__backbone_rate": 0.5,
+        "federation__clients": 4,
+        "federation__participation": 1.0,
+        "federation__aggregator": "median",
+        "poisoning__malicious": 1,
+    }
+    run = fedrobust.run(output__dir=str(tmp_path / "run"), **{**HEAD, **study, "evaluation__select": "last"})
+    assert [one.clients.trained for one in run.record.rounds] == [4, 4, 4]
+    short = {**HEAD, **study, "federation__rounds": 2, "training__unfreeze": ["2: blocks:1"]}
+    fedrobust.run(output__dir=str(tmp_path / "short"), **short)
+    seed = Study(Experiment.of(seed=3)).weights_seed()
+    names = {"all": run.folder.path, "blocks:1": tmp_path / "short"}
+    initial = build_classifier("edge-cnn", (28, 28, 1), 2, image_size=28, seed=seed)
+    start = dict(
+        zip(
+            [entry.path for entry in initial.layout.entries],
+            initial.layout.unflatten(initial.initial_weights()),
+            strict=True,
+        )
+    )
+    for layers, folder in names.items():
+        model = keras.models.load_model(folder / "model.keras", compile=False)
+        after = {variable.path: variable.numpy() for variable in model.variables}
+        moved = {path for path, array in start.items() if not np.array_equal(array, after[path])}
+        trained = build_classifier("edge-cnn", (28, 28, 1), 2, image_size=28, layers=layers)
+        assert moved == {entry.path for entry in trained.layout.entries}

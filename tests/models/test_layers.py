@@ -122,7 +122,7 @@ def test_the_frozen_part_has_a_digest_that_the_layout_carries():
 def test_frozen_arrays_are_captured_by_graphs_and_not_copied_into_them():
     classifier = edge("head")
     update = LocalUpdate(classifier, Plain(), SGD())
-    graph = update._function.get_concrete_function().graph
+    graph = update._function.graph
     captured = {id(array) for array, _ in graph.captures}
     large = [array for array in classifier.frozen.arrays if np.prod(array.shape) > 128]
     assert len(large) == 3

@@ -12,7 +12,7 @@ from fedrobust.aggregation import RULES, Aggregation, AggregationPipeline
 from fedrobust.config import ConfigError
 from fedrobust.flower.identity import server_identity
 from fedrobust.flower.records import weights_record
-from fedrobust.models.layout import Entry, Layout, Weights
+from fedrobust.models.layout import Entry, Layout, Part, Weights
 from fedrobust.poisoning import Attack
 from server.errors import AttackFailedError
 from server.federation import Aggregated, Federation
@@ -246,3 +246,29 @@ def test_a_round_that_comes_to_nothing_was_attacked_all_the_same():
     told = found.outcome.defence
     assert (told.attacked, told.valid, told.refused) == (True, True, (1, 2, 3))
     assert [getattr(told, name) for name in ("true_positive_rate", "accepted", "distance")] == [None] * 3
+
+
+PART = Part(np.array([2]), np.array([1, 3]))
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"federation__aggregator": "median"}, {"federation__server_optimizer": "fedadam"}]
+)
+def test_what_is_frozen_in_a_round_stays_whatever_clients_send(settings):
+    federation = replace(made(**settings), part=lambda round: PART if round == 1 else None)
+    sent = (-9.0, -9.0, 1.0, 0.5, 4e9)
+    first = aggregated(federation, [reply(client, statistics=sent) for client in range(4)])
+    assert first.weights.trainable[:2].tolist() == [7.0, 7.0]
+    assert first.weights.trainable[2] < 7
+    assert first.weights.statistics.tolist() == pytest.approx([0.5, -9.0, 1.0, 0.5, 4e9])
+    second = aggregated(federation, [reply(client, round=2) for client in range(4)], first.memory, round=2)
+    assert (second.weights.trainable < 7).all(), "unfrozen"
+
+
+def test_a_client_that_moves_frozen_weights_far_looks_to_a_rule_as_if_it_did_not():
+    federation = replace(
+        made(5, federation__aggregator="krum", federation__tolerate=1), part=lambda round: PART
+    )
+    values = {0: (1e6, 0, 6.9), 1: (0, 0, 6.9), 2: (0, 0, 6.8), 3: (0, 0, 6.9), 4: (0, 0, 7.5)}
+    found = aggregated(federation, [reply(client, value) for client, value in values.items()])
+    assert found.weights.trainable.tolist() == pytest.approx([7.0, 7.0, 6.9])

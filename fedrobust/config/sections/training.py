@@ -56,6 +56,13 @@ class Training(Section):
         description="layers that are trained and sent, the others are frozen: all, head, last-N (layers), blocks:K",
     )
 
+    unfreeze: tuple[str, ...] = Field(
+        (),
+        description='more layers from rounds on, as in ["4: last-20", "8: all"]; all that is ever trained travels',
+    )
+    backbone_rate: float = Field(
+        1.0, gt=0, le=LARGEST, description="factor of the learning rate of all layers below the head"
+    )
     cache_features: bool = Field(
         True,
         description="with layers = head and plain training, compute what the head sees of an image once; moved copies "
@@ -74,11 +81,41 @@ class Training(Section):
         name = Spec.parse(self.recipe).name
         return () if name == "plain" else (name,)
 
+    @field_validator("unfreeze")
+    @classmethod
+    def _rounds_and_layers(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            unfrozen(value)
+        return values
+
+    @model_validator(mode="after")
+    def _more_and_more_layers(self) -> Self:
+        before, layers = 1, self.layers
+        for value in self.unfreeze:
+            round, more = unfrozen(value)
+            if round <= before or more == layers or not Layers.parse(layers).within(Layers.parse(more)):
+                raise ValueError(
+                    f'training.unfreeze = {list(self.unfreeze)}: "{value}" after "{layers}" from round {before} on: '
+                    "rounds ascend, and each choice of layers holds the one before and more"
+                )
+            before, layers = round, more
+        if self.backbone_rate != 1 and layers == "head":
+            raise ValueError(
+                f'training.backbone-rate = {self.backbone_rate} does nothing with training.layers = "head": take it '
+                "out, or train more layers"
+            )
+        return self
+
+    @property
+    def trained_layers(self) -> str:
+        """The layers that are trained in some round: those that are sent."""
+        return unfrozen(self.unfreeze[-1])[1] if self.unfreeze else self.layers
+
     @property
     def features_are_cached(self) -> bool:
         """Whether the head is trained on features: no step changes an image, so they are the same in every step."""
         plain = self.recipe == "plain" and not self.augmentations
-        return self.cache_features and self.layers == "head" and plain
+        return self.cache_features and self.trained_layers == "head" and plain
 
     @model_validator(mode="after")
     def _there_is_a_recipe_to_begin(self) -> Self:
@@ -90,5 +127,28 @@ class Training(Section):
         return self
 
     def in_round(self, round: int) -> "Training":
-        """Return the training of a round: plain before the recipe begins."""
-        return self if round >= self.recipe_from else self.model_copy(update={"recipe": "plain"})
+        """Return the training of a round: plain before the recipe begins, and of the layers that are not frozen."""
+        begun = [layers for first, layers in map(unfrozen, self.unfreeze) if first <= round]
+        changed = {"recipe": "plain"} if round < self.recipe_from else {}
+        changed |= {"layers": begun[-1]} if begun else {}
+        return self.model_copy(update=changed) if changed else self
+
+
+def unfrozen(text: str) -> tuple[int, str]:
+    """Return the round and the layers of a line of ``training.unfreeze``.
+
+    Example:
+        >>> unfrozen("4: last-20")
+        (4, 'last-20')
+
+    Raises:
+        ValueError: it is no round and layers.
+    """
+    round, _, layers = (part.strip() for part in text.partition(":"))
+    if not (round.isascii() and round.isdigit() and len(round) <= 7):
+        raise ValueError(f'"{text}": "ROUND: LAYERS" is allowed, as in "4: last-20"')
+    try:
+        Layers.parse(layers)
+    except ValueError as error:
+        raise ValueError(f'"{text}": {error}') from error
+    return int(round), layers

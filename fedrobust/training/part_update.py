@@ -1,0 +1,66 @@
+"""The local update of some layers of those that travel: in rounds before all of them are unfrozen."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fedrobust.models.architecture import ModelError
+from fedrobust.models.classifier import Classifier
+from fedrobust.models.layout import Layout, Part, Weights
+from fedrobust.training.batches import Batches
+from fedrobust.training.local_update import LocalUpdate, TrainingData
+
+
+class PartUpdate:
+    """A local update of a part of the weights. It is called as `LocalUpdate` is.
+
+    What is not trained yet is in the weights that travel, and a constant of the update: both are the initial ones.
+
+    Args:
+        classifier: of all that travels.
+        update: of the classifier whose other layers are frozen.
+    """
+
+    def __init__(self, classifier: Classifier, update: LocalUpdate):
+        self.classifier, self.update = classifier, update
+        whole, part = classifier.layout, update.classifier.layout
+        self.part = Part.of(whole, part)
+        rest = Layout(tuple(entry for entry in whole.entries if entry not in set(part.entries)))
+        self._rest, self._initial = Part.of(whole, rest), rest.flatten(_constants(update.classifier, rest))
+
+    def __call__(
+        self,
+        weights: Weights,
+        data: TrainingData,
+        batches: Batches,
+        learning_rates: Any,
+        seed: Any,
+        class_weights: Any = None,
+        prior: Any = None,
+    ) -> tuple[Weights, Mapping[str, Any]]:
+        """Return the weights after training the part on `batches`, and metrics; see `LocalUpdate`."""
+        trained, metrics = self.update(
+            self.part.take(weights), data, batches, learning_rates, seed, class_weights, prior
+        )
+        return self.part.put(trained, weights), metrics
+
+    def check(self, weights: Weights) -> None:
+        """Refuse weights that are not the initial ones where nothing is trained yet.
+
+        Raises:
+            ModelError: they are not.
+        """
+        if self._rest.take(weights).digest() != self._initial.digest():
+            raise ModelError(
+                "training.unfreeze: the layers that are still frozen have other weights here than at the server: "
+                "install the same file of pretrained weights"
+            )
+
+
+def _constants(classifier: Classifier, layout: Layout) -> list[np.ndarray]:
+    """Return the frozen arrays of `classifier` that `layout` names."""
+    variables, frozen = classifier.network.non_trainable_variables, classifier.frozen
+    paths = [variables[place].path for place in frozen.places]
+    held = {path: array.numpy() for path, array in zip(paths, frozen.arrays, strict=True)}
+    return [held[entry.path] for entry in layout.entries]
