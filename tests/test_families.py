@@ -15,7 +15,7 @@ from fedrobust.config import ConfigError, Experiment, list_keys
 from fedrobust.config.families import FAMILIES
 from fedrobust.data.dataset import Split
 from fedrobust.data.partition import PARTITIONS, method_named
-from fedrobust.models.architectures import ARCHITECTURES
+from fedrobust.models.architectures import ARCHITECTURES, architecture_named
 from fedrobust.models.network import build_network
 from fedrobust.poisoning import POISONING, Attack, AttackContext
 from fedrobust.spec import REQUIRED, Spec, build, settings_of
@@ -273,12 +273,12 @@ def test_recipes_return_a_finite_loss_that_the_weights_can_follow(name, draw):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if ARCHITECTURES[name].imagenet else [])
+        pytest.param(name, marks=[pytest.mark.slow] if architecture_named(name).imagenet else [])
         for name in ARCHITECTURES
     ],
 )
 def test_networks_of_a_seed_answer_alike_with_finite_logits(name, draw):
-    known = ARCHITECTURES[name]
+    known = architecture_named(name)
     channels = 1 if known.channels == "native" else known.channels
     images = draw.random((2, known.smallest, known.smallest, channels)).astype(np.float32)
     one, other = (build_network(name, images.shape[1:], 3, seed, 0.9) for seed in (4, 4))

@@ -9,6 +9,7 @@ from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.classifier import Classifier
 from fedrobust.registry import UnknownNameError
+from fedrobust.spec import SpecError
 
 
 def networks(model: Model, distillation: Distillation, problem: Problem) -> Iterator[str]:
@@ -30,7 +31,7 @@ def networks(model: Model, distillation: Distillation, problem: Problem) -> Iter
 def _architecture(key: str, name: str) -> Generator[str, None, Architecture | None]:
     try:
         return architecture_named(name)
-    except (UnknownNameError, ModelError) as error:
+    except (UnknownNameError, SpecError, ModelError) as error:
         yield f'{key} = "{name}": {error}'
     return None
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from fedrobust.lazy import keras
 from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.own_network import own_features
 from fedrobust.models.preparation import Shape
 from fedrobust.registry import Registry
-from fedrobust.spec import Spec, SpecError
+from fedrobust.spec import Spec, SpecError, build
 
 ARCHITECTURES = Registry("model")
+
+Filters = Annotated[int, Field(ge=1, le=1024, description="a whole number from 1 to 1024")]
 
 
 def _keras_application(name: str) -> Callable[[Shape], keras.Model]:
@@ -44,27 +48,66 @@ def _to_imagenet_bgr(images: Any) -> Any:
     return keras.layers.Rescaling(255.0, [-103.939, -116.779, -123.68], name="scale")(blue_green_red)
 
 
-def _edge_cnn_features(shape: Shape) -> keras.Model:
-    inputs = x = keras.Input(shape)
-    for stage, (filters, strides) in enumerate(((32, 1), (64, 2), (128, 2)), start=1):
-        x = keras.layers.Conv2D(
-            filters, 3, strides, padding="same", use_bias=False, name=f"stage{stage}_convolution"
-        )(x)
-        x = keras.layers.BatchNormalization(name=f"stage{stage}_batchnorm")(x)
-        x = keras.layers.ReLU(name=f"stage{stage}_relu")(x)
-        if stage == 1:
-            x = keras.layers.MaxPooling2D(name=f"stage{stage}_pool")(x)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    return keras.Model(inputs, x, name="edge-cnn")
+@ARCHITECTURES.register("edge-cnn")
+@dataclass(frozen=True, kw_only=True)
+class EdgeCNN:
+    """this project's student for edge devices: three 3 x 3 convolutions, 94 k parameters at width 32.
+
+    Attributes:
+        width: filters of the first convolution; the other two have twice and four times as many.
+    """
+
+    width: Filters = 32
+
+    def architecture(self) -> Architecture:
+        """Return how the network is built."""
+        return _small(self.features, smallest=16, summary=f"edge-cnn of width {self.width}")
+
+    def features(self, shape: Shape) -> keras.Model:
+        """Return the network from scaled images of `shape` to one vector of 4 `width` numbers an image."""
+        inputs = x = keras.Input(shape)
+        stages = ((self.width, 1), (2 * self.width, 2), (4 * self.width, 2))
+        for stage, (filters, strides) in enumerate(stages, start=1):
+            x = keras.layers.Conv2D(
+                filters, 3, strides, padding="same", use_bias=False, name=f"stage{stage}_convolution"
+            )(x)
+            x = keras.layers.BatchNormalization(name=f"stage{stage}_batchnorm")(x)
+            x = keras.layers.ReLU(name=f"stage{stage}_relu")(x)
+            if stage == 1:
+                x = keras.layers.MaxPooling2D(name=f"stage{stage}_pool")(x)
+        x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+        return keras.Model(inputs, x, name="edge-cnn")
 
 
-def _strided_cnn_features(shape: Shape) -> keras.Model:
-    inputs = x = keras.Input(shape)
-    for stage, filters in enumerate((32, 64), start=1):
-        x = keras.layers.Conv2D(
-            filters, 3, 2, padding="same", activation="relu", name=f"stage{stage}_convolution"
-        )(x)
-    return keras.Model(inputs, keras.layers.Flatten(name="flat")(x), name="strided-cnn")
+@ARCHITECTURES.register("strided-cnn")
+@dataclass(frozen=True, kw_only=True)
+class StridedCNN:
+    """this project's surrogate for attacks: two strided 3 x 3 convolutions, a weight for every place.
+
+    Attributes:
+        width: filters of the first convolution; the second has twice as many.
+    """
+
+    width: Filters = 32
+
+    def architecture(self) -> Architecture:
+        """Return how the network is built."""
+        return _small(self.features, smallest=4, summary=f"strided-cnn of width {self.width}")
+
+    def features(self, shape: Shape) -> keras.Model:
+        """Return the network from scaled images of `shape` to one vector an image."""
+        inputs = x = keras.Input(shape)
+        for stage, filters in enumerate((self.width, 2 * self.width), start=1):
+            x = keras.layers.Conv2D(
+                filters, 3, 2, padding="same", activation="relu", name=f"stage{stage}_convolution"
+            )(x)
+        return keras.Model(inputs, keras.layers.Flatten(name="flat")(x), name="strided-cnn")
+
+
+def _small(features: Callable[[Shape], keras.Model], smallest: int, summary: str) -> Architecture:
+    return Architecture(
+        features, _to_minus_one_and_one, smallest, channels="native", imagenet="", summary=summary
+    )
 
 
 ARCHITECTURES.register("mobilenetv2")(
@@ -97,41 +140,20 @@ ARCHITECTURES.register("resnet50")(
         summary="ResNet50, 23.6 M parameters (He et al., 2015, arXiv:1512.03385)",
     )
 )
-ARCHITECTURES.register("edge-cnn")(
-    Architecture(
-        features=_edge_cnn_features,
-        scale=_to_minus_one_and_one,
-        smallest=16,
-        channels="native",
-        imagenet="",
-        summary="this project's student for edge devices: three 3 x 3 convolutions, 94 k parameters",
-    )
-)
-
-
-ARCHITECTURES.register("strided-cnn")(
-    Architecture(
-        features=_strided_cnn_features,
-        scale=_to_minus_one_and_one,
-        smallest=4,
-        channels="native",
-        imagenet="",
-        summary="this project's surrogate for attacks: two strided 3 x 3 convolutions, a weight for every place",
-    )
-)
 
 
 def architecture_named(name: str) -> Architecture:
-    """Return a registered architecture, or the one behind a dotted path.
+    """Return a registered architecture, or the one behind a dotted path, with its settings: ``"edge-cnn(width=16)"``.
 
-    The path may lead to an `Architecture`, or to a function ``(height, width, channels) -> keras.Model`` from images
-    to one vector an image; the logits are put on top of it. It is given images in [0, 1], or in the range that its own
-    Rescaling and Normalization layers show. A function of one argument gets the three in a tuple; settings are handed
-    on to it, as in ``"my.models:build(width=16)"``. Such a model follows the data's channels.
+    The path may lead to an `Architecture`, to a dataclass of settings with a method ``architecture()``, or to a
+    function ``(height, width, channels) -> keras.Model`` from images to one vector an image; the logits are put on top
+    of it. The function is given images in [0, 1], or in the range that its own Rescaling and Normalization layers
+    show. A function of one argument gets the three in a tuple; settings are passed on to it, as in
+    ``"my.models:build(width=16)"``. Such a model follows the data's channels.
 
     Raises:
         UnknownNameError: there is no such name or path.
-        SpecError: it has no settings.
+        SpecError: it has no settings, or not these.
         ModelError: the path leads to something else.
     """
     spec = Spec.parse(name)
@@ -140,6 +162,9 @@ def architecture_named(name: str) -> Architecture:
         if spec.settings:
             raise SpecError(f"{name}: {spec.name} has no settings")
         return found
+    if hasattr(found, "architecture"):
+        made: Architecture = build(ARCHITECTURES, name).architecture()
+        return made
     if not callable(found):
         raise ModelError(
             f'model.name = "{name}": neither an Architecture nor a function that builds a Keras model'

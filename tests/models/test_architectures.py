@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from fedrobust.models import architectures, pretrained
 from fedrobust.models.architecture import Architecture, ModelError
-from fedrobust.models.architectures import ARCHITECTURES, architecture_named
+from fedrobust.models.architectures import architecture_named
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.classifier import build_classifier
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
@@ -55,14 +55,14 @@ def own(monkeypatch):
 )
 def test_a_pixel_is_scaled_in_one_layer_as_the_pretrained_weights_want_it(name, expected):
     inputs = keras.Input((1, 1, 3))
-    model = keras.Model(inputs, ARCHITECTURES[name].scale(inputs))
+    model = keras.Model(inputs, architecture_named(name).scale(inputs))
     assert model.layers[-1].name == "scale"
     pixel = np.array([0.0, 0.5, 1.0], np.float32).reshape(1, 1, 1, 3)
     np.testing.assert_allclose(model(pixel)[0, 0, 0], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_what_is_known_of_the_surrogate():
-    found = ARCHITECTURES["strided-cnn"]
+    found = architecture_named("strided-cnn")
     assert (found.channels, found.smallest, found.imagenet) == ("native", 4, "")
 
 
@@ -91,7 +91,7 @@ def test_strided_cnn_is_two_strided_convolutions_and_a_dense_layer(draw):
 @pytest.mark.parametrize("name", ["edge-cnn", "strided-cnn"])
 def test_layers_of_the_small_networks_have_names_of_their_own(name):
     """Reports and exported graphs show them, and they may not depend on what was built before."""
-    features = ARCHITECTURES[name].features((16, 16, 1))
+    features = architecture_named(name).features((16, 16, 1))
     assert features.name == name
     stages = {
         "edge-cnn": [
@@ -108,7 +108,7 @@ def test_layers_of_the_small_networks_have_names_of_their_own(name):
 def test_keras_applications_are_built_without_their_top_and_without_weights(monkeypatch):
     asked = []
     monkeypatch.setattr(keras.applications, "ResNet50", lambda **settings: asked.append(settings))
-    ARCHITECTURES["resnet50"].features(SHAPE)
+    architecture_named("resnet50").features(SHAPE)
     architectures._keras_application("ResNet50")(SHAPE)
     assert asked == 2 * [{"include_top": False, "weights": None, "input_shape": SHAPE, "pooling": "avg"}]
 
@@ -154,7 +154,7 @@ def test_an_own_function_is_an_architecture_that_follows_the_data(own):
     assert found.summary == "Mean colours."
     assert found.features(SHAPE).output_shape == (None, 3)
     assert architecture_named("own_models:silent").summary == "own_models:silent"
-    assert architecture_named("edge-cnn") is ARCHITECTURES["edge-cnn"]
+    assert architecture_named("edge-cnn").summary == "edge-cnn of width 32"
     own.whole = Architecture(pooled, None, 2, "native", "", "as it is")
     assert architecture_named("own_models:whole") is own.whole
     assert refusal(architecture_named, "own_models:number") == (
@@ -413,7 +413,7 @@ def test_a_weights_file_that_is_none_is_refused_with_the_setting_and_its_path(tm
         f"model.weights = 'none.h5': {path} does not hold weights of edge-cnn without its top: "
     )
     assert not message.endswith(": None"), "Keras' own reason follows"
-    backbone = ARCHITECTURES["edge-cnn"].features((16, 16, 1))
+    backbone = architecture_named("edge-cnn").features((16, 16, 1))
     backbone.set_weights([np.full_like(array, np.inf) for array in backbone.get_weights()])
     backbone.save_weights(path)
     with pytest.raises(

@@ -119,13 +119,13 @@ def test_imagenet_weights_offline_say_what_to_do(monkeypatch):
     monkeypatch.setattr(keras.applications, "DenseNet121", offline)
     classifier = build_classifier("edge-cnn", native=(28, 28, 1), classes=2)
     assert classifier.classes == 2
-    from fedrobust.models.architectures import ARCHITECTURES
+    from fedrobust.models.architectures import architecture_named
     from fedrobust.models.pretrained import _download_imagenet
 
     with pytest.raises(ModelError, match=r"could not be downloaded \(no network\).*path of a weights file"):
-        _download_imagenet("densenet121", ARCHITECTURES["densenet121"])
+        _download_imagenet("densenet121", architecture_named("densenet121"))
     with pytest.raises(ModelError, match="has none"):
-        _download_imagenet("edge-cnn", ARCHITECTURES["edge-cnn"])
+        _download_imagenet("edge-cnn", architecture_named("edge-cnn"))
 
 
 def test_too_small_images_and_too_few_classes_are_refused():

@@ -1,14 +1,20 @@
 """The student's network, layer by layer, against its definition in NumPy."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from fedrobust.checks.models import networks
+from fedrobust.config import Experiment
+from fedrobust.data.dataset import Problem
 from fedrobust.models.architecture import ModelError
-from fedrobust.models.architectures import ARCHITECTURES
+from fedrobust.models.architectures import architecture_named
 from fedrobust.models.classifier import build_classifier
 from fedrobust.models.network import build_network, seeded_config
+from fedrobust.spec import SpecError
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +107,7 @@ def test_every_initializer_has_a_seed_of_its_own(classifier):
 
 
 def test_the_smallest_image_is_taken_and_a_smaller_one_refused():
-    assert ARCHITECTURES["edge-cnn"].smallest == 16
+    assert architecture_named("edge-cnn").smallest == 16
     assert build_network("edge-cnn", (16, 16, 1), 2, 0, 0.9).output_shape == (None, 2)
     for shape in ((15, 20, 1), (20, 15, 1)):
         with pytest.raises(ModelError) as refusal:
@@ -110,6 +116,39 @@ def test_the_smallest_image_is_taken_and_a_smaller_one_refused():
             "image-size = 15: edge-cnn takes images from 16 pixels up; set image-size to 16 or more (images are "
             "resized inside the model)"
         )
+
+
+def test_the_width_multiplies_all_filters():
+    narrow = build_classifier("edge-cnn(width=8)", (28, 28, 1), 2, image_size=0)
+    kernels = [one.shape for one in narrow.layout.entries if one.path.endswith("kernel")]
+    assert kernels == [(3, 3, 1, 8), (3, 3, 8, 16), (3, 3, 16, 32), (32, 2)]
+    strided = build_classifier("strided-cnn(width=4)", (8, 8, 1), 2, image_size=0)
+    assert [one.shape[-1] for one in strided.layout.entries if len(one.shape) == 4] == [4, 8]
+    usual = build_classifier("edge-cnn(width=32)", (28, 28, 1), 2, image_size=0)
+    plain = build_classifier("edge-cnn", (28, 28, 1), 2, image_size=0)
+    assert usual.layout == plain.layout
+    np.testing.assert_array_equal(usual.initial_weights().trainable, plain.initial_weights().trainable)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("edge-cnn(width=0)", "'edge-cnn(width=0)': width = 0: choose a whole number from 1 to 1024"),
+        (
+            "edge-cnn(depth=2)",
+            "'edge-cnn(depth=2)': edge-cnn has no setting 'depth', did you mean \"width\"?; its settings: width",
+        ),
+        ("resnet50(width=2)", "resnet50(width=2): resnet50 has no settings"),
+    ],
+)
+def test_settings_that_a_network_does_not_take_are_refused(spec, reason):
+    with pytest.raises(SpecError, match=re.escape(reason)):
+        architecture_named(spec)
+    study = Experiment.of(model__name=spec, distillation__student=spec)
+    assert list(networks(study.model, study.distillation, Problem((28, 28, 1), 2))) == [
+        f'model.name = "{spec}": {reason}',
+        f'distillation.student = "{spec}": {reason}',
+    ]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +161,7 @@ def test_the_smallest_image_is_taken_and_a_smaller_one_refused():
     ],
 )
 def test_what_each_network_takes(name, channels, smallest, imagenet):
-    found = ARCHITECTURES[name]
+    found = architecture_named(name)
     assert (found.channels, found.smallest, found.imagenet) == (channels, smallest, imagenet)
 
 

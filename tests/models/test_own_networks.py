@@ -146,9 +146,9 @@ def test_a_module_that_cannot_be_imported_is_a_sentence(tmp_path, monkeypatch, s
 def test_pretrained_weights_that_are_none(tmp_path):
     import keras
 
-    from fedrobust.models.architectures import ARCHITECTURES
+    from fedrobust.models.architectures import architecture_named
 
-    backbone = ARCHITECTURES["edge-cnn"].features((28, 28, 1))
+    backbone = architecture_named("edge-cnn").features((28, 28, 1))
     backbone.save_weights(tmp_path / "good.weights.h5")
     broken = [np.full_like(array, np.nan) for array in backbone.get_weights()]
     backbone.set_weights(broken)
@@ -186,5 +186,5 @@ def test_settings_are_handed_on_to_the_function(monkeypatch):
         for settings in ("", "(filters=7)")
     ]
     assert sizes == [(9 + 1) * filters + (filters + 1) * 2 for filters in (4, 7)]
-    with pytest.raises(FedrobustError, match="edge-cnn has no settings"):
+    with pytest.raises(FedrobustError, match="edge-cnn has no setting 'filters'"):
         build_classifier("edge-cnn(filters=7)", (28, 28, 1), 2)

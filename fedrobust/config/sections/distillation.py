@@ -9,7 +9,7 @@ class Distillation(Section):
     """Knowledge distillation of the global model into a student, on the server."""
 
     enabled: bool = Field(True, description="train a student")
-    student: str = Field("edge-cnn", description="the student's architecture")
+    student: str = Field("edge-cnn", description="the student's architecture, as in edge-cnn(width=16)")
     image_size: int = Field(
         0, ge=0, le=1024, description="side of the student's input in pixels; 0: the native size"
     )

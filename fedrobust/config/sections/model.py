@@ -12,7 +12,7 @@ class Model(Section):
 
     name: str = Field(
         "mobilenetv2",
-        description="mobilenetv2, densenet121, resnet50, edge-cnn, strided-cnn, or a dotted path",
+        description="mobilenetv2, densenet121, resnet50, edge-cnn(width=32), strided-cnn(width=32), or a dotted path",
     )
     weights: str = Field("random", description="random, imagenet, or a weights file")
     image_size: int = Field(
