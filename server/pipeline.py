@@ -1,6 +1,7 @@
 """The stages of a study in their order: check, build, federate, evaluate, audit, distil, export, report."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -200,7 +201,7 @@ class Pipeline:
         self.recorder.note(model_evaluation=self.selected_evaluation(weights))
         if self.experiment.evaluation.examples:
             save_examples(folder, evaluator.examples(weights))
-        folder.write_with("model.keras", evaluator.classifier.deployable(weights).save)
+        folder.write_with("model.keras", partial(evaluator.classifier.save, weights))
         if auditor is not None:
             emit(StageStarted("auditing the global model"))
             card = auditor.audited(evaluator, weights, self.record, folder)

@@ -36,7 +36,7 @@ FLOORS = (
 """Packages and modules from the ground up. Names without a prefix are those of `fedrobust`."""
 
 SLOW = {
-    *("tensorflow", "keras", "ai_edge_litert"),
+    *("tensorflow", "keras", "ai_edge_litert", "h5py"),
     *("pandas", "plotly", "ray", "scipy", "sklearn", "flwr", "uvicorn", "rich", "pydantic", "numpy"),
 }
 """Packages that are imported inside of functions where most calls need none of them."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from fedrobust.audit.exported import ExportedTarget
@@ -17,6 +16,7 @@ from fedrobust.data.dataset import Dataset
 from fedrobust.evasion.models.model_file import OpenedModel, open_model
 from fedrobust.evasion.models.predictor import Gradient, Predictor
 from fedrobust.evasion.models.protocol import Logits
+from fedrobust.lazy import keras
 from fedrobust.models.input_format import UNIT
 from fedrobust.models.interface import Interface
 from fedrobust.models.keras_file import check_readable

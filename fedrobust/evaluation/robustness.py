@@ -143,7 +143,7 @@ def examples(
     logits = np.concatenate([target.logits(images)[None], done.logits]).transpose(1, 0, 2)
     return Examples(
         images=np.concatenate([images[None], done.images]).transpose(1, 0, 2, 3, 4),
-        probabilities=np.asarray(tf.nn.softmax(logits)),
+        probabilities=np.asarray(tf.raw_ops.Softmax(logits=logits)),
         labels=labels,
         epsilons=np.array([0.0, *values]),
         epsilon_names=np.array(["0", *map(str, order)]),

@@ -1,22 +1,27 @@
-"""A classifier: the network, the way into it, and the layout of its weights, without the weights themselves."""
+"""A classifier: the network, the way into it, and the layout of its weights, without the weights themselves.
+
+What builds a network or writes it is imported inside of functions: Keras takes time to start.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from fedrobust.graphs.origin import Origin
+from fedrobust.lazy import keras
+from fedrobust.memoize import part
 from fedrobust.models.architectures import architecture_named
-from fedrobust.models.batchnorm import FusedBatchNormalization
-from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
+from fedrobust.models.facts import NetworkFacts
 from fedrobust.models.frozen import Frozen
 from fedrobust.models.layers import Layers, freeze
 from fedrobust.models.layout import Entry, Layout, Weights
-from fedrobust.models.network import Scaling, build_network, keras_name
+from fedrobust.models.naming import Scaling, keras_name
 from fedrobust.models.preparation import Preparation, Shape
 from fedrobust.models.pretrained import load_backbone_weights
 
@@ -45,10 +50,15 @@ class Classifier:
     frozen: Frozen = field(default_factory=Frozen)
     origin: Origin | None = None
 
+    @part
+    def facts(self) -> NetworkFacts:
+        """What others ask of the network."""
+        return NetworkFacts.of(self.network)
+
     @property
     def classes(self) -> int:
         """How many logits an image gets."""
-        return int(self.network.output_shape[-1])
+        return self.facts.classes
 
     @property
     def parameters(self) -> int:
@@ -89,23 +99,21 @@ class Classifier:
 
         It is made of Keras' own layers only, so that its file opens without this project.
         """
-        arrays = self.layout.unflatten(weights)
-        network = keras.models.clone_model(self.network, clone_function=_stock, recursive=True)
-        for variable, array in zip(self._variables(network), arrays, strict=True):
+        # Keras.
+        from fedrobust.models.deployable import stock_network, with_preparation
+
+        network = stock_network(self.network)
+        for variable, array in zip(self._variables(network), self.layout.unflatten(weights), strict=True):
             variable.assign(array)
         for variable, array in zip(self._constants(network), self.frozen.arrays, strict=True):
             variable.assign(array)
-        inputs = keras.Input(self.preparation.native, name="images")
-        x = inputs if self.defence is None else self.defence(inputs)
-        if self.preparation.replicates:
-            x = keras.layers.Concatenate(name="grey_to_colour")([x, x, x])
-        if self.preparation.shrinks:
-            x = _shrunk(x, self.preparation)
-        elif self.preparation.resizes:
-            # Not keras.layers.Resizing: its call defaults to training=True, which puts the whole model into
-            # training mode wherever the caller does not say (Keras 3.15).
-            x = keras.ops.image.resize(x, self.preparation.prepared[:2])
-        return keras.Model(inputs, network(x), name=f"{keras_name(self.name)}_classifier")
+        return with_preparation(
+            network, self.preparation, self.defence, f"{keras_name(self.name)}_classifier"
+        )
+
+    def save(self, weights: Weights, path: Path) -> None:
+        """Write the `deployable` model with `weights` as a Keras file."""
+        self.deployable(weights).save(path)
 
     def weights_of(self, model: keras.Model) -> Weights | None:
         """Return the weights that a `deployable` model of this classifier holds; None where it is not one."""
@@ -171,10 +179,10 @@ def build_classifier(
         >>> student.layout.parameters
         93154
     """
-    architecture = architecture_named(name)
-    channels = native[2] if architecture.channels == "native" else architecture.channels
-    height, width = (image_size, image_size) if image_size else native[:2]
-    prepared = (height, width, channels)
+    # Keras.
+    from fedrobust.models.network import build_network
+
+    prepared = prepared_shape(name, native, image_size)
     network = build_network(name, prepared, classes, seed, momentum, scaling)
     if weights != "random":
         load_backbone_weights(network, name, weights, weights_file)
@@ -186,23 +194,51 @@ def build_classifier(
         for variable in (*network.trainable_variables, *measured)
     )
     layout = Layout(entries, frozen.digest)
-    ours = ":" not in name and architecture.features.__module__.startswith("fedrobust.")
-    origin = (
-        Origin.of(
-            model=name,
-            native=native,
-            prepared=prepared,
-            classes=classes,
-            momentum=momentum,
-            scaling=scaling,
-            defence=defence,
-            layers=layers,
-            frozen=frozen.digest,
-        )
-        if ours
-        else None
-    )
+    origin = origin_of(name, native, prepared, classes, momentum, scaling, defence, layers, frozen.digest)
     return Classifier(name, Preparation(native, prepared), network, layout, defence, frozen, origin)
+
+
+def prepared_shape(name: str, native: Shape, image_size: int) -> Shape:
+    """Return (height, width, channels) that the architecture `name` takes of native images.
+
+    Args:
+        name: a registered architecture, or a dotted path.
+        native: (height, width, channels) of the stored images.
+        image_size: side in pixels that images are resized to; 0 keeps the native size.
+    """
+    channels = architecture_named(name).channels
+    height, width = (image_size, image_size) if image_size else native[:2]
+    return height, width, native[2] if channels == "native" else channels
+
+
+def origin_of(
+    name: str,
+    native: Shape,
+    prepared: Shape,
+    classes: int,
+    momentum: float,
+    scaling: str,
+    defence: Callable[[Any], Any] | None,
+    layers: str,
+    frozen: str = "",
+) -> Origin | None:
+    """Return what a classifier's functions depend on; None where a network or a defence is a user's own.
+
+    Beside the arguments of `build_classifier`: `prepared` is `prepared_shape`, `frozen` the digest of frozen arrays.
+    """
+    if ":" in name or not architecture_named(name).features.__module__.startswith("fedrobust."):
+        return None
+    return Origin.of(
+        model=name,
+        native=native,
+        prepared=prepared,
+        classes=classes,
+        momentum=momentum,
+        scaling=scaling,
+        defence=defence,
+        layers=layers,
+        frozen=frozen,
+    )
 
 
 def defended(defence: Callable[[Any], Any], images: tf.Tensor) -> tf.Tensor:
@@ -224,35 +260,3 @@ def defended(defence: Callable[[Any], Any], images: tf.Tensor) -> tf.Tensor:
         return defence(x), gradient
 
     return straight_through(images)
-
-
-STOCK = (
-    (keras.layers.BatchNormalization, FusedBatchNormalization),
-    (keras.layers.Conv2D, DirectConv2D),
-    (keras.layers.DepthwiseConv2D, DirectDepthwiseConv2D),
-)
-"""Keras' layers, and what stands in for them here."""
-
-
-def _stock(layer: keras.layers.Layer) -> keras.layers.Layer:
-    for stock, ours in STOCK:
-        if isinstance(layer, ours):
-            return stock.from_config(layer.get_config())
-    return layer.__class__.from_config(layer.get_config())
-
-
-def _shrunk(x: keras.KerasTensor, preparation: Preparation) -> keras.KerasTensor:
-    """Return `x` made smaller with smoothing, by one fixed matrix over rows and one over columns.
-
-    The same numbers as TensorFlow's antialiased resize, which LiteRT does not have.
-    """
-    for axis, name in ((1, "rows"), (2, "columns")):
-        before, after = preparation.native[axis - 1], preparation.prepared[axis - 1]
-        each_alone = tf.reshape(tf.eye(before), (before, before, 1, 1))
-        matrix = tf.image.resize(each_alone, (after, 1), antialias=True)[:, :, 0, 0]
-        resize = keras.layers.Dense(after, use_bias=False, trainable=False, name=f"resize_{name}")
-        order = (3, 2, 1) if axis == 1 else (1, 3, 2)
-        x = resize(keras.layers.Permute(order)(x))
-        resize.kernel.assign(matrix)
-        x = keras.layers.Permute(order)(x)
-    return x

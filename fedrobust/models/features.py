@@ -7,11 +7,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from fedrobust.graphs.function import GraphFunction
+from fedrobust.lazy import keras
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.feature_file import read_features, write_features
 

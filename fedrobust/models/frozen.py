@@ -1,13 +1,16 @@
 """The arrays of a network that are not trained: constants of a study, beside the weights that travel."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
+
+from fedrobust.lazy import keras
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +35,7 @@ class Frozen:
         network: keras.Model,
         layers: Sequence[keras.layers.Layer],
         trainable: Sequence[keras.Variable] = (),
-    ) -> "Frozen":
+    ) -> Frozen:
         """Return the variables of the frozen `layers` of `network` as they are now.
 
         Args:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import keras
 import numpy as np
 
 from fedrobust.epsilon import shortened
 from fedrobust.errors import FedrobustError, first_line
+from fedrobust.lazy import keras
 
 MOST_CONFIG_BYTES = 2**26
 """Of ``config.json``, which Keras parses as a whole: the largest of Keras' own applications takes 2 MB."""

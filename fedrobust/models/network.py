@@ -1,8 +1,7 @@
 """A network from prepared images to logits, built anew with seeds of its own."""
 
-import re
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,21 +12,9 @@ from fedrobust.models.architectures import architecture_named
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
 from fedrobust.models.input_format import UNIT
+from fedrobust.models.naming import Scaling, keras_name
 from fedrobust.models.preparation import Shape
 from fedrobust.models.recognition import recognised_range
-
-Scaling = Literal["backbone", "unit"]
-
-
-def keras_name(name: str) -> str:
-    """Return a name that Keras and TensorFlow's graphs take, for a registered one or a dotted path.
-
-    Example:
-        >>> keras_name("edge-cnn"), keras_name("my.models:build")
-        ('edge-cnn', 'my.models_build')
-    """
-    return re.sub(r"^[^A-Za-z0-9.]", "x", re.sub(r"[^A-Za-z0-9_.-]", "_", name)) or "model"
-
 
 FASTER = {
     keras.layers.Conv2D: DirectConv2D,

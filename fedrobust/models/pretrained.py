@@ -1,11 +1,12 @@
 """Pretrained weights: put into the backbone of a network."""
 
+from __future__ import annotations
+
 import warnings
 from pathlib import Path
 
-import keras
-
 from fedrobust.errors import first_line
+from fedrobust.lazy import keras
 from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.keras_file import ModelFileError, check_finite

@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from fedrobust.graphs.function import GraphFunction
-from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 
@@ -86,24 +85,11 @@ def batch_size(classifier: Classifier) -> int:
 
 def recalibration_bytes(classifier: Classifier, images: int) -> int:
     """Return the memory that measuring on so many images needs: the largest layer's input and output for one batch."""
-    most = max(
-        sum(int(np.prod(tensor.shape[1:])) for tensor in (*_tensors(layer.input), *_tensors(layer.output)))
-        for layer in classifier.network._flatten_layers(include_self=False)
-        if layer._inbound_nodes
-    )
-    return 4 * most * min(images, batch_size(classifier))
-
-
-def _tensors(given: object) -> list[tf.Tensor]:
-    return list(given) if isinstance(given, list | tuple) else [given]
+    return 4 * classifier.facts.largest * min(images, batch_size(classifier))
 
 
 def _momentum(classifier: Classifier) -> float:
-    momenta = {
-        layer.momentum
-        for layer in classifier.network._flatten_layers()
-        if isinstance(layer, FusedBatchNormalization)
-    }
+    momenta = classifier.facts.momenta
     if len(momenta) > 1:
-        raise ValueError(f"BatchNorm momenta {sorted(momenta)}: one for all layers is needed")
-    return float(momenta.pop()) if momenta else 0.0
+        raise ValueError(f"BatchNorm momenta {list(momenta)}: one for all layers is needed")
+    return momenta[0] if momenta else 0.0

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 
+from fedrobust.lazy import keras
 from fedrobust.models.input_format import InputFormat
 
 PASSED_OVER = (

@@ -5,9 +5,8 @@ The models given stay as they are: layers are shared, not copied.
 
 from typing import Any
 
-import keras
-
 from fedrobust.errors import first_line
+from fedrobust.lazy import keras
 from fedrobust.models.ending import ending
 from fedrobust.models.keras_file import ModelFileError
 

@@ -139,9 +139,9 @@ def _classifier(
     file: Path | None = None,
 ) -> "Classifier":
     # TensorFlow.
-    from fedrobust.models.classifier import build_classifier
+    from fedrobust.models.remembered import remembered_classifier
 
-    return build_classifier(
+    return remembered_classifier(
         model.name,
         problem.image_shape,
         problem.classes,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fedrobust.models.classifier import Classifier
@@ -29,5 +30,5 @@ class UndefendedSnapshot:
     def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
         """Write the file in that round; there is nothing to record."""
         if finished.number + 1 == self.recipe_from:
-            self.folder.write_with(UNDEFENDED, self.classifier.deployable(finished.weights).save)
+            self.folder.write_with(UNDEFENDED, partial(self.classifier.save, finished.weights))
         return {}

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.evasion import TargetModel, Threat
 from fedrobust.evasion.models.protocol import Logits
+from fedrobust.lazy import keras
 from fedrobust.models.layout import Weights
 from fedrobust.models.told import Told
 from fedrobust.runs.events import AttackProgressed, CheckFinished, emit, teller

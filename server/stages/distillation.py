@@ -12,8 +12,9 @@ from fedrobust.defences import PredictionDefence
 from fedrobust.edge.export import ExportError, check_exportable
 from fedrobust.errors import ConfigError
 from fedrobust.memoize import part
-from fedrobust.models.classifier import Classifier, build_classifier
+from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
+from fedrobust.models.remembered import remembered_classifier
 from fedrobust.runs.record import DistillationRecord
 from fedrobust.training.distillation import TARGET_STEPS, distil, teach_labels
 from fedrobust.training.transfer import moved_copies
@@ -153,7 +154,7 @@ def plan_distillation(
         ModelError: the student cannot be built as asked.
     """
     images, labels, source = transfer_images(dataset, public, settings.public)
-    student = build_classifier(
+    student = remembered_classifier(
         settings.student,
         dataset.image_shape,
         dataset.classes,

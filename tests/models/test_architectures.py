@@ -15,7 +15,8 @@ from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.classifier import build_classifier
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
 from fedrobust.models.keras_file import ModelFileError
-from fedrobust.models.network import build_network, keras_name, shown_scale
+from fedrobust.models.naming import keras_name
+from fedrobust.models.network import build_network, shown_scale
 from fedrobust.models.own_network import checked_features, own_features, takes_three
 from fedrobust.models.pretrained import load_backbone_weights
 

@@ -10,7 +10,7 @@ from fedrobust.edge.export import ExportError, check_exportable
 from fedrobust.errors import FedrobustError
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.classifier import build_classifier
-from fedrobust.models.network import keras_name
+from fedrobust.models.naming import keras_name
 from fedrobust.streams import own_words_only
 
 FILE = Path(__file__).with_name("own_networks.py")

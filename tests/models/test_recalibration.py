@@ -8,6 +8,7 @@ import tensorflow as tf
 from fedrobust.models import recalibration as module
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.classifier import build_classifier
+from fedrobust.models.facts import NetworkFacts
 from fedrobust.models.recalibration import Recalibration, batch_size, recalibration_bytes
 
 
@@ -91,7 +92,7 @@ def test_momenta_that_differ_are_refused():
     x = FusedBatchNormalization(momentum=0.9)(inputs)
     network = keras.Model(inputs, FusedBatchNormalization(momentum=0.5)(x))
     with pytest.raises(ValueError, match=r"^BatchNorm momenta \[0\.5, 0\.9\]: one for all layers is needed$"):
-        Recalibration(SimpleNamespace(network=network, layout=None))
+        Recalibration(SimpleNamespace(facts=NetworkFacts.of(network), layout=None))
 
 
 def test_the_moments_of_batches_are_put_together_by_their_sizes(monkeypatch, draw):
@@ -111,7 +112,9 @@ def test_a_batch_has_two_images_at_least_and_the_largest_layer_counts_all_that_i
     inputs = keras.Input((4, 4, 1))
     wide = keras.layers.Conv2D(6, 1)(inputs)
     network = keras.Model(inputs, keras.layers.Concatenate()([wide, inputs, wide]))
-    classifier = SimpleNamespace(network=network, preparation=SimpleNamespace(prepared=(4, 4, 1)))
+    classifier = SimpleNamespace(
+        facts=NetworkFacts.of(network), preparation=SimpleNamespace(prepared=(4, 4, 1))
+    )
     monkeypatch.setattr(module, "BATCH_VALUES", 16 * 5)
     assert batch_size(classifier) == 5
     assert recalibration_bytes(classifier, 9) == 4 * 16 * (6 + 1 + 6 + 13) * 5

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -13,6 +12,7 @@ from fedrobust.errors import first_line
 from fedrobust.evasion.models.bound import BoundModel
 from fedrobust.evasion.models.compiled import CompiledModel, Held
 from fedrobust.evasion.threat import Images
+from fedrobust.lazy import keras
 from fedrobust.models.input_format import UNIT, InputFormat
 from fedrobust.models.interface import TELLS_NOTHING, Interface
 from fedrobust.models.keras_file import ModelFileError, check_finite, load_keras

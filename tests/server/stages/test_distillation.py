@@ -145,7 +145,7 @@ def built(monkeypatch):
         initial_weights=lambda: "random", deployable=lambda weights: f"model with {weights}"
     )
 
-    def build_classifier(*arguments, **settings):
+    def remembered_classifier(*arguments, **settings):
         found.asked.append((arguments, settings))
         return student
 
@@ -154,7 +154,7 @@ def built(monkeypatch):
         if found.refusal:
             raise ExportError(found.refusal)
 
-    monkeypatch.setattr(distiller, "build_classifier", build_classifier)
+    monkeypatch.setattr(distiller, "remembered_classifier", remembered_classifier)
     monkeypatch.setattr(distiller, "check_exportable", check_exportable)
     found.student = student
     return found

@@ -1,0 +1,93 @@
+"""A Keras file without its weights: with others put in, it is the file that Keras would write.
+
+Whoever has a template needs neither Keras nor the network to write a model: the configuration is the same for all
+weights, and the arrays lie in an HDF5 file whose data sets are filled.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+WEIGHTS, METADATA, PLACES = "model.weights.h5", "metadata.json", "places.json"
+
+
+class TemplateError(ValueError):
+    """A Keras file does not show which of its arrays is which, or a template does not fit the arrays."""
+
+
+def code(place: int) -> float:
+    """Return the number that fills the array at `place` in the file that `template_of` reads; no weight is like it."""
+    return -1e6 - place
+
+
+def template_of(path: Path, shapes: Sequence[tuple[int, ...]]) -> bytes:
+    """Return the template of a Keras file in which every number of the array at place i is `code` (i).
+
+    Args:
+        path: of the file.
+        shapes: of the arrays, in the order of their places.
+
+    Raises:
+        TemplateError: an array is not found once, in its shape.
+    """
+    codes, places = {code(place): place for place in range(len(shapes))}, {}
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with h5py.File(io.BytesIO(members[WEIGHTS])) as file:
+        for name, values in _data_sets(file):
+            place = codes.get(float(values.flat[0])) if values.size else None
+            if place is None:
+                continue
+            if values.shape != tuple(shapes[place]) or not (values == code(place)).all():
+                raise TemplateError(f"{path}: {name} is not the array {place}")
+            places[name] = place
+    if sorted(places.values()) != list(range(len(shapes))):
+        raise TemplateError(f"{path}: it holds {len(places)} of {len(shapes)} arrays")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        archive.writestr(PLACES, json.dumps(places))
+    return packed.getvalue()
+
+
+def write_filled(template: bytes, arrays: Sequence[np.ndarray], path: Path) -> None:
+    """Write the Keras file of a template with `arrays` as its weights.
+
+    Args:
+        template: from `template_of`.
+        arrays: in the order of their places.
+        path: of the file.
+
+    Raises:
+        TemplateError: they are not the template's.
+    """
+    with zipfile.ZipFile(io.BytesIO(template)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    places = json.loads(members.pop(PLACES))
+    if len(places) != len(arrays):
+        raise TemplateError(f"{len(arrays)} arrays for a template of {len(places)}")
+    weights = io.BytesIO(members[WEIGHTS])
+    with h5py.File(weights, "r+") as file:
+        for name, place in places.items():
+            if file[name].shape != arrays[place].shape:
+                raise TemplateError(f"{name}: {arrays[place].shape}, the template has {file[name].shape}")
+            file[name][...] = arrays[place]
+    metadata = json.loads(members[METADATA])
+    metadata["date_saved"] = datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
+    members |= {WEIGHTS: weights.getvalue(), METADATA: json.dumps(metadata).encode()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def _data_sets(file: h5py.File) -> Iterator[tuple[str, np.ndarray]]:
+    found: list[str] = []
+    file.visititems(lambda name, each: found.append(name) if isinstance(each, h5py.Dataset) else None)
+    return ((name, np.asarray(file[name])) for name in found)

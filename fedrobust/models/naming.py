@@ -1,0 +1,16 @@
+"""Words about networks that need no Keras: how their input is scaled, and what they are called in files."""
+
+import re
+from typing import Literal
+
+Scaling = Literal["backbone", "unit"]
+
+
+def keras_name(name: str) -> str:
+    """Return a name that Keras and TensorFlow's graphs take, for a registered one or a dotted path.
+
+    Example:
+        >>> keras_name("edge-cnn"), keras_name("my.models:build")
+        ('edge-cnn', 'my.models_build')
+    """
+    return re.sub(r"^[^A-Za-z0-9.]", "x", re.sub(r"[^A-Za-z0-9_.-]", "_", name)) or "model"

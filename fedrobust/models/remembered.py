@@ -1,0 +1,182 @@
+"""Classifiers that are built when they have to be: their facts and first weights are kept from an earlier process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedrobust.graphs.kept import KeptFiles, kept_files
+from fedrobust.graphs.origin import Origin
+from fedrobust.lazy import keras
+from fedrobust.memoize import part
+from fedrobust.models.classifier import Classifier, build_classifier, origin_of, prepared_shape
+from fedrobust.models.facts import NetworkFacts
+from fedrobust.models.frozen import Frozen
+from fedrobust.models.layout import Entry, Layout, Weights
+from fedrobust.models.model_template import TemplateError, code, template_of, write_filled
+from fedrobust.models.preparation import Preparation, Shape
+
+NETWORK, FIRST, FILE = "network", "first weights", "model file"
+"""What is kept of a classifier, see `Origin.name`."""
+
+
+class Remembered(Classifier):
+    """A `Classifier` whose network is built when something asks for it that is not kept.
+
+    Args:
+        origin: what the network depends on.
+        layout: the order of its arrays.
+        facts: of its network.
+        first: the weights that it was built with.
+        preparation: from native images to prepared ones.
+        build: builds it.
+        files: where what it is made of is kept.
+        name: the architecture's registered name.
+        defence: what is done to native images at prediction time.
+    """
+
+    _first: Weights
+    _build: Callable[[], Classifier]
+    _files: KeptFiles
+    _origin: Origin
+
+    def __init__(
+        self,
+        origin: Origin,
+        layout: Layout,
+        facts: NetworkFacts,
+        first: Weights,
+        preparation: Preparation,
+        build: Callable[[], Classifier],
+        files: KeptFiles,
+        name: str,
+        defence: Callable[[Any], Any] | None,
+    ):
+        known = {"name": name, "preparation": preparation, "layout": layout, "defence": defence}
+        # The base class is frozen; a property of this name in its `__dict__` comes before the one of the class.
+        self.__dict__.update(known, frozen=Frozen(), origin=origin, facts=facts)
+        self.__dict__.update(_first=first, _build=build, _files=files, _origin=origin)
+
+    @part
+    def network(self) -> keras.Model:
+        """The Keras model, built when it is first asked for."""
+        return self._build().network
+
+    def initial_weights(self) -> Weights:
+        """Return the weights that the network is built with."""
+        return self._first
+
+    def save(self, weights: Weights, path: Path) -> None:
+        """Write the `deployable` model with `weights`; what Keras writes is kept for the next one."""
+        name = self._origin.name(FILE)
+        template = self._files.read(name)
+        if template is not None:
+            write_filled(template, self.layout.unflatten(weights), path)
+            return
+        model = self.deployable(weights)
+        model.save(path)
+        with suppress(TemplateError), tempfile.TemporaryDirectory() as folder:
+            coded = Path(folder, "coded.keras")
+            variables = self._variables(next(each for each in model.layers if isinstance(each, keras.Model)))
+            for place, variable in enumerate(variables):
+                variable.assign(np.full(variable.shape, code(place), np.float32))
+            model.save(coded)
+            self._files.write(name, template_of(coded, [entry.shape for entry in self.layout.entries]))
+
+
+def remembered_classifier(
+    name: str,
+    native: Shape,
+    classes: int,
+    image_size: int = 32,
+    momentum: float = 0.9,
+    scaling: Any = "backbone",
+    weights: str = "random",
+    weights_file: Path | None = None,
+    seed: int = 0,
+    defence: Callable[[Any], Any] | None = None,
+    layers: str = "all",
+) -> Classifier:
+    """Return the classifier that `build_classifier` builds of these arguments, without building it where that can be.
+
+    What is asked of most classifiers, but for their traced graphs, is kept: the layout of their weights, a few facts,
+    and the first weights. Networks of a user's own, frozen layers and weights that Keras downloads are built.
+
+    Raises:
+        ModelError: the size, the number of classes, or the weights do not fit the architecture.
+        UnknownNameError: there is no such architecture.
+    """
+    build = partial(
+        build_classifier,
+        name,
+        native,
+        classes,
+        image_size=image_size,
+        momentum=momentum,
+        scaling=scaling,
+        weights=weights,
+        weights_file=weights_file,
+        seed=seed,
+        defence=defence,
+        layers=layers,
+    )
+    files = kept_files()
+    prepared = prepared_shape(name, native, image_size)
+    origin = origin_of(name, native, prepared, classes, momentum, scaling, defence, layers)
+    given = "random" if weights == "random" else _digest(weights_file)
+    if files is None or origin is None or layers != "all" or not given:
+        return build()
+    start = origin.and_of(weights=given, seed=seed)
+    assert start is not None
+    kept = _read(files, origin, start)
+    if kept is None:
+        built = build()
+        kept = built.layout, built.facts, built.initial_weights()
+        _write(files, origin, start, *kept)
+        found = Remembered(origin, *kept, built.preparation, build, files, name, defence)
+        found.__dict__["network"] = built.network
+        return found
+    return Remembered(origin, *kept, Preparation(native, prepared), build, files, name, defence)
+
+
+def _read(files: KeptFiles, origin: Origin, start: Origin) -> tuple[Layout, NetworkFacts, Weights] | None:
+    about, numbers = files.read(origin.name(NETWORK)), files.read(start.name(FIRST))
+    if about is None or numbers is None:
+        return None
+    content = json.loads(about)
+    entries = tuple(Entry(path, tuple(shape), kind) for path, shape, kind in content["entries"])
+    layout, vector = Layout(entries), np.frombuffer(numbers, "<f4")
+    facts = NetworkFacts(**{**content["facts"], "momenta": tuple(content["facts"]["momenta"])})
+    if vector.size != layout.parameters + layout.statistics:
+        files.forget(start.name(FIRST), f"{vector.size} numbers for another network")
+        return None
+    return layout, facts, Weights(vector[: layout.parameters].copy(), vector[layout.parameters :].copy())
+
+
+def _write(
+    files: KeptFiles, origin: Origin, start: Origin, layout: Layout, facts: NetworkFacts, first: Weights
+) -> None:
+    entries = [(entry.path, entry.shape, entry.kind) for entry in layout.entries]
+    files.write(origin.name(NETWORK), json.dumps({"entries": entries, "facts": asdict(facts)}).encode())
+    numbers = np.concatenate([first.trainable, first.statistics]).astype("<f4", copy=False)
+    files.write(start.name(FIRST), numbers.tobytes())
+
+
+def _digest(file: Path | None) -> str:
+    """Return the SHA-256 of a file, "" where there is none."""
+    if file is None:
+        return ""
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError:
+        return ""  # building says what is wrong with it
