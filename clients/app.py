@@ -23,6 +23,9 @@ app = ClientApp()
 STATE = "algorithm"
 """The record of a node's state that holds what a client's algorithm remembers."""
 
+BESIDE = "algorithm"
+"""The record of a message that holds what an algorithm sends beside the weights."""
+
 
 @app.query()
 def introduce(message: Message, context: Context) -> Message:
@@ -50,14 +53,15 @@ def train(message: Message, context: Context) -> Message:
         raise TypeError(f"round = {number!r}: a whole number")
     state = arrays_of(context.state.array_records.get(STATE))
     client = _client(_study(message, context), context)
-    trained, metrics, remembered = client.train(weights, number, state)
+    told = arrays_of(message.content.array_records.get(BESIDE))
+    sent, metrics = client.train(weights, number, state, told)
     context.state.pop(STATE, None)
-    if remembered:
-        context.state[STATE] = arrays_record(remembered)
-    return Message(
-        RecordDict({"weights": weights_record(trained), "metrics": MetricRecord(dict(metrics))}),
-        reply_to=message,
-    )
+    if sent.state:
+        context.state[STATE] = arrays_record(sent.state)
+    content = RecordDict({"weights": weights_record(sent.weights), "metrics": MetricRecord(dict(metrics))})
+    if sent.arrays:
+        content[BESIDE] = arrays_record(sent.arrays)
+    return Message(content, reply_to=message)
 
 
 @app.train("group")
@@ -120,4 +124,7 @@ def _client(study: Study, context: Context) -> Client:
             study.attack, study.schedule, lambda: study.attack_context(number), study.classifier
         )
     images = shard(context.node_config, study.shard, study.problem)
-    return Client(number, images, study.local_training, study.algorithm, study.postprocessors, attacker)
+    layout = study.classifier.layout
+    return Client(
+        number, images, study.local_training, layout, study.algorithm, study.postprocessors, attacker
+    )

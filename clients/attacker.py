@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from clients.local_update import LocalUpdateOfRound
+from fedrobust.algorithms import Algorithm, State
+from fedrobust.algorithms.contract import Sent, sends_of, sent_by_client
 from fedrobust.data.dataset import Split
 from fedrobust.memoize import memoize
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Attack, AttackContext, Schedule
 from fedrobust.randomness import Purpose, generator
-from fedrobust.study.local_training import LocalTraining
 from fedrobust.training.crafting import Crafting
 
 
@@ -34,26 +36,34 @@ class Attacker:
     classifier: Classifier
 
     def train(
-        self, shard: Split, training: LocalTraining, weights: Weights, round: int
-    ) -> tuple[Weights, Mapping[str, Any]]:
+        self, honest: LocalUpdateOfRound, weights: Weights, algorithm: Algorithm, state: State
+    ) -> tuple[Sent, Mapping[str, Any]]:
         """Return what the client sends instead of its honest weights, and the metrics that it claims.
 
+        Where the attack trains, the client follows the study's algorithm on poisoned images: it remembers what the
+        algorithm does, and sends its arrays. Where it does not, those are zeros.
+
         Args:
-            shard: its images.
-            training: what an honest client does.
+            honest: the local update on its images.
             weights: the global ones.
-            round: from 1.
+            algorithm: the study's.
+            state: what the client remembers.
         """
-        context = self.in_round(weights, round)
-        metrics: Mapping[str, Any] = {"loss": float("nan"), "seconds": 0.0, "round": round}
-        trained = weights
+        context = self.in_round(weights, honest.round)
+        metrics: Mapping[str, Any] = {"loss": float("nan"), "seconds": 0.0, "round": honest.round}
+        sends = sends_of(algorithm, self.classifier.layout)
+        sent = Sent(weights, state, {name: np.zeros(size, np.float32) for name, size in sends.items()})
         if self.attack.trains:
-            images, labels = self.attack.data(shard.images, shard.labels, context)
-            changed = self.attack.training(context)
-            trained, metrics = training(Split(images, labels), weights, round, context.client_id, changed)
-        update = self.attack.update(trained.trainable - weights.trainable, context)
-        sent = Weights(weights.trainable + update, self.attack.statistics(trained.statistics, context))
-        return sent, {**metrics, "num-examples": self.attack.claim(len(shard))}
+            images, labels = self.attack.data(honest.shard.images, honest.shard.labels, context)
+            train = replace(honest, shard=Split(images, labels), changed=self.attack.training(context))
+            sent = sent_by_client(algorithm, weights, state, train)
+            metrics = train.metrics
+        update = self.attack.update(sent.weights.trainable - weights.trainable, context)
+        poisoned = Weights(
+            weights.trainable + update, self.attack.statistics(sent.weights.statistics, context)
+        )
+        claim = self.attack.claim(len(honest.shard))
+        return replace(sent, weights=poisoned), {**metrics, "num-examples": claim}
 
     def in_round(self, weights: Weights, round: int) -> AttackContext:
         """Return what the client knows in `round`, having been sent the global `weights`."""

@@ -1,14 +1,15 @@
 """What one client does in a round: one local update on its images."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clients.attacker import Attacker
+from clients.local_update import LocalUpdateOfRound
 from fedrobust.algorithms import Algorithm, FedAvg, State
-from fedrobust.algorithms.contract import sent_by_client
+from fedrobust.algorithms.contract import NOTHING, Sent, sent_by_client
 from fedrobust.data.dataset import Split
-from fedrobust.models.layout import Weights
+from fedrobust.models.layout import Layout, Weights
 from fedrobust.privacy import Postprocessor, at_client
 from fedrobust.randomness import Purpose, generator
 from fedrobust.study.local_training import LocalTraining
@@ -22,6 +23,7 @@ class Client:
         client_id: which client it is, from 0.
         shard: its training images.
         training: what it does with them.
+        layout: of the model's weights.
         algorithm: what it sends and remembers.
         postprocessors: what is done to its update before it is sent.
         attacker: what it does instead where it is malicious, in the rounds in which it attacks; None for an honest one.
@@ -30,30 +32,30 @@ class Client:
     client_id: int
     shard: Split
     training: LocalTraining
+    layout: Layout
     algorithm: Algorithm = field(default_factory=FedAvg)
     postprocessors: tuple[Postprocessor, ...] = ()
     attacker: Attacker | None = None
 
-    def train(self, weights: Weights, round: int, state: State) -> tuple[Weights, Mapping[str, Any], State]:
-        """Return what the client sends in `round` (from 1), its metrics, and what it remembers.
+    def train(
+        self, weights: Weights, round: int, state: State, told: State = NOTHING
+    ) -> tuple[Sent, Mapping[str, Any]]:
+        """Return what the client sends in `round` (from 1) and what it remembers, and its metrics.
 
         Args:
             weights: the global ones.
             round: from 1.
             state: what it remembers of the last round in which it took part.
+            told: what the server sends beside the weights.
         """
+        train = LocalUpdateOfRound(self.training, self.shard, self.client_id, round, self.layout, told)
         if self.attacker is not None and self.attacker.schedule.active(round):
-            return *self.attacker.train(self.shard, self.training, weights, round), state
-        metrics: Mapping[str, Any] = {}
-
-        def train(start: Weights) -> Weights:
-            nonlocal metrics
-            trained, metrics = self.training(self.shard, start, round, self.client_id)
-            return trained
-
-        sent, state = sent_by_client(self.algorithm, weights, state, train)
-        sent = postprocessed(self.postprocessors, sent, weights, self.training.seed, round, self.client_id)
-        return sent, metrics, state
+            return self.attacker.train(train, weights, self.algorithm, state)
+        sent = sent_by_client(self.algorithm, weights, state, train)
+        kept = postprocessed(
+            self.postprocessors, sent.weights, weights, self.training.seed, round, self.client_id
+        )
+        return replace(sent, weights=kept), train.metrics
 
 
 def postprocessed(

@@ -1,12 +1,13 @@
 """Takes the replies of a round as they arrive, in memory that does not grow with what can be summed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from fedrobust.aggregation import AggregationPipeline, StreamingRule
-from fedrobust.models.layout import Layout, Weights
+from fedrobust.models.layout import Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +17,7 @@ class Collected:
     Attributes:
         client_ids: which clients they are, ascending (n,).
         updates: (n, parameters) float32, their weights less the global ones.
-        statistics: (n, statistics) float32, their BatchNorm statistics.
+        statistics: (n, statistics) float32, their BatchNorm statistics, then what an algorithm sends beside weights.
         examples: (n,) int64, how many images each claims.
     """
 
@@ -40,8 +41,8 @@ class Collector(Protocol):
 
 def collector_for(
     defence: AggregationPipeline,
-    layout: Layout,
-    current: Weights,
+    current: np.ndarray,
+    statistics: int,
     sampled: list[int],
     typical: float,
     measured: bool,
@@ -50,24 +51,24 @@ def collector_for(
 
     Args:
         defence: the study's.
-        layout: of the global model.
-        current: the global weights that the clients were sent.
+        current: (parameters,) the global weights that the clients were sent.
+        statistics: how many other numbers a client sends.
         sampled: their ids.
         typical: the median of their numbers of images.
         measured: whether what the clients sent is looked at beside the rule: all of it is kept then.
     """
     if isinstance(defence.rule, StreamingRule) and not defence.before and not measured:
-        return StreamingMean(defence.rule, layout, typical)
-    return UpdateMatrix(current, sampled)
+        return StreamingMean(defence.rule, len(current), statistics, typical)
+    return UpdateMatrix(current, statistics, sampled)
 
 
 class StreamingMean:
     """Trainable weights and statistics by a rule that needs no client twice."""
 
-    def __init__(self, rule: StreamingRule, layout: Layout, typical: float):
+    def __init__(self, rule: StreamingRule, parameters: int, statistics: int, typical: float):
         self._rule, self._typical = rule, typical
-        self._trainable = rule.start(layout.parameters)
-        self._statistics = rule.start(layout.statistics)
+        self._trainable = rule.start(parameters)
+        self._statistics = rule.start(statistics)
 
     def add(self, client_id: int, weights: Weights, examples: int) -> None:
         """Take in one client."""
@@ -83,18 +84,18 @@ class StreamingMean:
 class UpdateMatrix:
     """One float32 row a client for rules that compare clients, allocated once and filled as replies arrive."""
 
-    def __init__(self, current: Weights, sampled: list[int]):
+    def __init__(self, current: np.ndarray, statistics: int, sampled: list[int]):
         self._current = current
         self._client_ids = np.array(sorted(sampled), np.int64)
         self._rows = {int(client_id): row for row, client_id in enumerate(self._client_ids)}
-        self._updates = np.empty((len(sampled), current.trainable.size), np.float32)
-        self._statistics = np.empty((len(sampled), current.statistics.size), np.float32)
+        self._updates = np.empty((len(sampled), current.size), np.float32)
+        self._statistics = np.empty((len(sampled), statistics), np.float32)
         self._examples = np.zeros(len(sampled), np.int64)
 
     def add(self, client_id: int, weights: Weights, examples: int) -> None:
         """Take in one client."""
         row = self._rows[client_id]
-        np.subtract(weights.trainable, self._current.trainable, out=self._updates[row])
+        np.subtract(weights.trainable, self._current, out=self._updates[row])
         self._statistics[row] = weights.statistics
         self._examples[row] = examples
 
@@ -110,3 +111,20 @@ class UpdateMatrix:
         return Collected(
             self._client_ids[rows], self._updates[:n], self._statistics[:n], self._examples[rows]
         )
+
+
+def parted(aggregate: np.ndarray, beside: Mapping[str, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the statistics, and the arrays that an algorithm sends beside weights, from the aggregate of both.
+
+    Args:
+        aggregate: the statistics, then those arrays one after another.
+        beside: their lengths by name.
+
+    Example:
+        >>> parted(np.arange(3.0), {"control": 2})
+        (array([0.]), {'control': array([1., 2.])})
+    """
+    sizes = list(beside.values())
+    ends = len(aggregate) - sum(sizes) + np.cumsum([0, *sizes])[:-1]
+    statistics, *arrays = np.split(aggregate, ends)
+    return statistics, dict(zip(beside, arrays, strict=True))

@@ -1,7 +1,7 @@
 """From the clients of a round to the next global weights: collusion, the defence, the server's optimiser."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -11,7 +11,6 @@ from fedrobust.aggregation import (
     Aggregation,
     AggregationContext,
     AggregationPipeline,
-    Bucketing,
     Memory,
     ServerOptimizer,
     StreamingRule,
@@ -19,13 +18,14 @@ from fedrobust.aggregation import (
     coordinate_median,
 )
 from fedrobust.algorithms import Algorithm, FedAvg
+from fedrobust.algorithms.contract import Received
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Attack, CollusionContext, Schedule
 from fedrobust.privacy import Postprocessor, at_server
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.record import DefenceRecord
-from server.accumulators import Collected
-from server.detection import figures_of
+from server.accumulators import Collected, parted
+from server.detection import claims_of, figures_of, mean_of
 from server.memories import memory_of, with_memory
 from server.replies import Failure
 from server.root_update import RootUpdate
@@ -71,6 +71,8 @@ class AggregationStep:
         names: the rule and the pre-aggregators as the study writes them.
         algorithm: what becomes of the aggregate before the server optimiser.
         postprocessors: what is done to the aggregate before that.
+        beside: lengths of the arrays that the algorithm has clients send beside weights, by name.
+        population: clients of the study.
     """
 
     defence: AggregationPipeline
@@ -84,6 +86,8 @@ class AggregationStep:
     names: tuple[str, tuple[str, ...]] = ("mean", ())
     algorithm: Algorithm = field(default_factory=FedAvg)
     postprocessors: tuple[Postprocessor, ...] = ()
+    beside: Mapping[str, int] = field(default_factory=dict)
+    population: int = 1
 
     @property
     def malicious(self) -> frozenset[int]:
@@ -99,7 +103,12 @@ class AggregationStep:
     def _changes_aggregates(self) -> bool:
         """Whether anything but a plain step is made of an aggregate."""
         server_side = any(hasattr(one, "server") for one in self.postprocessors)
-        return self.optimizer is not None or server_side or hasattr(self.algorithm, "server")
+        return (
+            self.optimizer is not None
+            or server_side
+            or bool(self.beside)
+            or hasattr(self.algorithm, "server")
+        )
 
     def attackers(self, round: int, sampled: Collection[int]) -> frozenset[int]:
         """Return which of the `sampled` clients attack in `round`; in other rounds they are honest."""
@@ -113,6 +122,7 @@ class AggregationStep:
         memory: Memory | None = None,
         refused: Collection[int] = (),
         failures: Sequence[Failure] = (),
+        counted: int = 1,
     ) -> StepResult:
         """Return the global weights after `round`.
 
@@ -123,14 +133,17 @@ class AggregationStep:
             memory: what the last accepted round left to be remembered; it is not changed.
             refused: clients whose replies did not pass the checks.
             failures: malicious clients that failed by a fault of the study.
+            counted: how many replies count.
         """
         memory = memory or {}
         if isinstance(collected, Weights):
             if not self._changes_aggregates:
                 return StepResult(collected, None, memory)
             step = collected.trainable - current.trainable
-            trainable, remembered, fault = self._stepped(round, current, step, memory)
-            return StepResult(Weights(trainable, collected.statistics), None, remembered, fault)
+            statistics, arrays = parted(collected.statistics, self.beside)
+            received = Received(arrays, counted, self.population)
+            trainable, remembered, fault = self._stepped(round, current, step, memory, received)
+            return StepResult(Weights(trainable, statistics), None, remembered, fault)
         defence = self.defence.among(len(collected.client_ids))
         context = self._context(round, current, collected, memory)
         attackers = self.attackers(round, collected.client_ids.tolist())
@@ -139,7 +152,7 @@ class AggregationStep:
         if self.attack.colludes and bad.any():
             conspired = self._collude(round, defence, context, collected, bad)
         failures = (*failures, *conspired)
-        honest_mean = _mean(collected.updates, self._claims(defence, collected.examples) * ~bad)
+        honest_mean = mean_of(collected.updates, claims_of(defence, collected.examples) * ~bad)
         record = replace(
             self.record(round, [*collected.client_ids.tolist(), *refused], refused, failures),
             tolerated=defence.tolerated,
@@ -158,9 +171,10 @@ class AggregationStep:
             rare = self.rare - self.malicious
             shown = figures_of(defence, aggregation, collected.client_ids, bad, caught, rare, honest_mean)
             record = replace(record, **shown)
-        statistics = self._statistics(defence, aggregation, collected)
+        statistics, arrays = parted(self._statistics(defence, aggregation, collected), self.beside)
+        received = Received(arrays, counted, self.population)
         remembered = with_memory(memory, "rule", aggregation.memory)
-        trainable, remembered, fault = self._stepped(round, current, aggregation.update, remembered)
+        trainable, remembered, fault = self._stepped(round, current, aggregation.update, remembered, received)
         return StepResult(Weights(trainable, statistics), record, remembered, fault, conspired)
 
     def record(
@@ -244,14 +258,6 @@ class AggregationStep:
         updates[bad] = sent
         return ()
 
-    def _claims(self, defence: AggregationPipeline, examples: np.ndarray) -> np.ndarray:
-        """Return how the rule weights clients that it has nothing against, (n,) float64."""
-        weight = getattr(defence.rule, "weight", None)
-        if weight is None or any(isinstance(stage, Bucketing) for stage in defence.before):
-            return np.ones(len(examples))
-        typical = float(np.median(examples))
-        return np.array([weight(int(claim), typical) for claim in examples], np.float64)
-
     def _statistics(
         self, defence: AggregationPipeline, aggregation: Aggregation, collected: Collected
     ) -> np.ndarray:
@@ -271,7 +277,7 @@ class AggregationStep:
         return coordinate_median(collected.statistics, rows)
 
     def _stepped(
-        self, round: int, current: Weights, update: np.ndarray, memory: Memory
+        self, round: int, current: Weights, update: np.ndarray, memory: Memory, received: Received
     ) -> tuple[np.ndarray, Memory, str]:
         """Return the next trainable weights, what is remembered, and why neither can be used."""
         # What is remembered of an update must not come of numbers that are none.
@@ -280,14 +286,9 @@ class AggregationStep:
         draw = generator(self.seed, Purpose.POSTPROCESSING, round)
         update = at_server(self.postprocessors, update, draw)
         if hasattr(self.algorithm, "server"):
-            update, remembered = self.algorithm.server(update, memory_of(memory, "algorithm"))
+            update, remembered = self.algorithm.server(update, memory_of(memory, "algorithm"), received)
             memory = with_memory(memory, "algorithm", remembered)
         if self.optimizer is not None:
             update, remembered = self.optimizer(update, memory_of(memory, "optimizer"), round)
             memory = with_memory(memory, "optimizer", remembered)
         return current.trainable + update, memory, memory_fault(memory)
-
-
-def _mean(updates: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
-    total = weights.sum()
-    return Updates(updates).combined(weights / total) if total else None

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.aggregation import RULES, Aggregation, AggregationPipeline
+from fedrobust.aggregation import RULES, Aggregation, AggregationPipeline, Bucketing, Updates
 
 
 def figures_of(
@@ -68,3 +68,23 @@ def _share(left_out: np.ndarray, among: np.ndarray) -> float | None:
 
 def _finite(number: np.floating[Any]) -> float | None:
     return float(number) if np.isfinite(number) else None
+
+
+def claims_of(defence: AggregationPipeline, examples: np.ndarray) -> np.ndarray:
+    """Return how the rule weights clients that it has nothing against, (n,) float64.
+
+    Args:
+        defence: of this round.
+        examples: (n,) images that clients claim.
+    """
+    weight = getattr(defence.rule, "weight", None)
+    if weight is None or any(isinstance(stage, Bucketing) for stage in defence.before):
+        return np.ones(len(examples))
+    typical = float(np.median(examples))
+    return np.array([weight(int(claim), typical) for claim in examples], np.float64)
+
+
+def mean_of(updates: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    """Return the mean of `updates` (n, d) by `weights` (n,), None where all of these are 0."""
+    total = weights.sum()
+    return Updates(updates).combined(weights / total) if total else None

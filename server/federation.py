@@ -8,10 +8,11 @@ import numpy as np
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 from fedrobust.aggregation import Memory
+from fedrobust.algorithms.contract import NOTHING, told_by
 from fedrobust.config.sections import Federation as FederationSettings
 from fedrobust.config.sections import Poisoning
 from fedrobust.data.dataset import Problem
-from fedrobust.flower.records import problem_config, weights_record
+from fedrobust.flower.records import arrays_record, problem_config, weights_record
 from fedrobust.models.layout import Layout, Part, Weights
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.events import ClientReplied, emit
@@ -22,8 +23,9 @@ from server.aggregation_step import AggregationStep, RuleError
 from server.client_registry import ClientRegistry
 from server.errors import AttackFailedError
 from server.groups import TOGETHER, Grouping, read_group
+from server.memories import memory_of
 from server.replies import MOST_EXAMPLES, Failure, Reply, read_reply
-from server.soundness import statistics_fault
+from server.soundness import beside_fault, statistics_fault
 
 
 @dataclass(frozen=True)
@@ -116,15 +118,19 @@ class Federation:
         draw = generator(self.seed, Purpose.SAMPLING, round)
         return sorted(int(client) for client in draw.choice(available, wanted, replace=False))
 
-    def messages(self, round: int, weights: Weights, sampled: Sequence[int]) -> list[Message]:
+    def messages(
+        self, round: int, weights: Weights, sampled: Sequence[int], memory: Memory = NOTHING
+    ) -> list[Message]:
         """Return one message to every sampled client or group of clients, those with many images first.
 
-        A message holds the global weights, the number of the round, what the study's images look like, and the clients
-        of a group.
+        A message holds the global weights, the number of the round, what the study's images look like, the clients of
+        a group, and what the algorithm tells clients of what it remembers in `memory`.
         """
         config = {"round": round, **problem_config(self.problem, self.layout.frozen)}
         record = weights_record(weights)
         alone = RecordDict({"weights": record, "config": ConfigRecord(config)})
+        if told := told_by(self.step.algorithm, memory_of(memory, "algorithm")):
+            alone["algorithm"] = arrays_record(told)
         messages = []
         for group in self.groups(round, sampled):
             kind, content = MessageType.TRAIN, alone
@@ -170,8 +176,8 @@ class Federation:
         step, sampled = self.step, list(sampled)
         collector = collector_for(
             step.defence,
-            self.layout,
-            current,
+            current.trainable,
+            len(current.statistics) + sum(step.beside.values()),
             sampled,
             float(np.median(self.registry.sizes)),
             step.measured,
@@ -200,7 +206,9 @@ class Federation:
         # Numbers of 3e38 overflow here and there; what comes of them is refused below.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
-                stepped = step.next_weights(round, current, collector.result(), memory, out, lost)
+                stepped = step.next_weights(
+                    round, current, collector.result(), memory, out, lost, len(heard.counted)
+                )
             except RuleError as error:
                 return Aggregated(
                     outcome,
@@ -246,7 +254,8 @@ class Federation:
                     (heard.broken if message.has_error() else heard.refused).append(answer)
                     continue
                 weights = self.trained_only(round, answer.weights, current)
-                collector.add(answer.client_id, weights, answer.examples)
+                averaged = replace(answer, weights=weights).averaged
+                collector.add(answer.client_id, averaged, answer.examples)
                 heard.counted.append(
                     ReplyNote(answer.client_id, answer.examples, answer.loss, answer.seconds)
                 )
@@ -256,10 +265,10 @@ class Federation:
     def _read(self, message: Message, client: int, round: int) -> Reply | Failure:
         """Return what a client answers, or why it is left out."""
         most = self.registry.size(client) if self.settings.claims == "checked" else MOST_EXAMPLES
-        answer = read_reply(message, client, self.layout, round, most)
+        answer = read_reply(message, client, self.layout, round, most, self.step.beside)
         if isinstance(answer, Failure):
             return answer
-        fault = statistics_fault(answer.weights.statistics, self.layout)
+        fault = statistics_fault(answer.weights.statistics, self.layout) or beside_fault(answer.beside)
         return Failure(client, fault) if fault else answer
 
     def _stop_for(self, round: int, failures: Sequence[Failure], outcome: RoundOutcome) -> None:

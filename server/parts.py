@@ -8,6 +8,7 @@ from functools import cache, partial
 import numpy as np
 from flwr.serverapp import Grid
 
+from fedrobust.algorithms.contract import sends_of
 from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
@@ -110,6 +111,8 @@ class ServerParts:
             (federation.aggregator, federation.pre_aggregators),
             study.algorithm,
             study.postprocessors,
+            sends_of(study.algorithm, self.classifier.layout),
+            federation.clients,
         )
 
     @part

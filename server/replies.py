@@ -3,9 +3,10 @@
 Whatever a reply holds, its reader returns a `Failure` at worst: no reply ends a study.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from fedrobust.runs.record import FailureRecord
 
 MOST_EXAMPLES = 2**31
 """More images than any hospital has; beyond it a claim is an attack or a fault."""
+
+NONE_BESIDE: Mapping[str, int] = MappingProxyType({})
 
 MOST_LOSS = 1e30
 MOST_SECONDS = 1e8
@@ -41,6 +44,7 @@ class Reply:
         examples: how many images it says it has.
         loss: its mean training loss; NaN where it says none that can be.
         seconds: its local update took; NaN where it says none that can be.
+        beside: (n,) float32, what the study's algorithm has it send beside its weights, one array after another.
     """
 
     client_id: int
@@ -48,6 +52,15 @@ class Reply:
     examples: int
     loss: float
     seconds: float
+    beside: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    @property
+    def averaged(self) -> Weights:
+        """The weights, with what is sent beside them at the end of the statistics: both are aggregated alike."""
+        if not len(self.beside):
+            return self.weights
+        statistics = np.concatenate([self.weights.statistics, self.beside])
+        return Weights(self.weights.trainable, statistics)
 
 
 CLAIMED = frozenset(("examples", "num-examples", "steps", "loss", "accuracy", "seconds", "round"))
@@ -96,7 +109,12 @@ class ReplyError(ValueError):
 
 
 def read_reply(
-    message: Message, client_id: int, layout: Layout, round: int, most_examples: int = MOST_EXAMPLES
+    message: Message,
+    client_id: int,
+    layout: Layout,
+    round: int,
+    most_examples: int = MOST_EXAMPLES,
+    beside: Mapping[str, int] = NONE_BESIDE,
 ) -> Reply | Failure:
     """Return the checked content of `message`, or why its client is left out.
 
@@ -108,11 +126,12 @@ def read_reply(
         layout: of the global model.
         round: that was asked for.
         most_examples: more than that it may not claim.
+        beside: lengths of the arrays that the study's algorithm has it send beside its weights, by name.
     """
     try:
         if message.has_error():
             return Failure(client_id, last_line(message))
-        return _checked(message, client_id, layout, round, most_examples)
+        return _checked(message, client_id, layout, round, most_examples, beside)
     except ReplyError as error:
         return Failure(client_id, str(error))
     except Exception as error:  # a reply is anything: what it makes a reader raise is its own failure
@@ -161,12 +180,19 @@ def _introduced(message: Message, node: int, layout: Layout, clients: int) -> No
     return NodeInfo(client_id, node, examples, seconds, memory)
 
 
-def _checked(message: Message, client_id: int, layout: Layout, round: int, most_examples: int) -> Reply:
+def _checked(
+    message: Message,
+    client_id: int,
+    layout: Layout,
+    round: int,
+    most_examples: int,
+    beside: Mapping[str, int],
+) -> Reply:
     arrays = message.content.get("weights")
     metrics = message.content.get("metrics")
     if not isinstance(arrays, ArrayRecord) or not isinstance(metrics, MetricRecord):
         raise ReplyError(f"records {_few(message.content)}: a reply has weights and metrics")
-    if len(message.content) > 2:
+    if len(message.content) > (3 if beside else 2):
         raise ReplyError(
             f"records {_few(message.content)}: a reply has weights and metrics, and nothing else"
         )
@@ -186,13 +212,23 @@ def _checked(message: Message, client_id: int, layout: Layout, round: int, most_
     examples = _examples(metrics)
     if examples > most_examples:
         raise ReplyError(f"num-examples = {examples}: it introduced itself with {most_examples} images")
+    own = _beside(message, beside) if beside else np.zeros(0, np.float32)
     return Reply(
         client_id,
         weights,
         examples,
         _number(metrics, "loss", -MOST_LOSS, MOST_LOSS),
         _number(metrics, "seconds", 0.0, MOST_SECONDS),
+        own,
     )
+
+
+def _beside(message: Message, sizes: Mapping[str, int]) -> np.ndarray:
+    """Return the arrays that an algorithm sends beside weights, one after another in the order of `sizes`."""
+    arrays = message.content.get("algorithm")
+    if not isinstance(arrays, ArrayRecord) or len(arrays) > len(sizes):
+        raise ReplyError(f"records {_few(message.content)}: the algorithm sends {list(sizes)} beside weights")
+    return np.concatenate([_vector(arrays, name, size) for name, size in sizes.items()])
 
 
 def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:

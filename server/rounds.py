@@ -114,7 +114,9 @@ class RoundLoop:
         sampled = [federation.sample(number) for federation in self.federations]
         each = zip(self.federations, self.models.split(state.weights), sampled, strict=True)
         messages = [
-            message for one, weights, asked in each for message in one.messages(number, weights, asked)
+            message
+            for model, (one, weights, asked) in enumerate(each)
+            for message in one.messages(number, weights, asked, self.models.memory_of(state.memory, model))
         ]
         emit(RoundStarted(number, sum(map(len, sampled))))
         replies = exchange(self.grid, messages, self.timeout)

@@ -18,7 +18,8 @@ LARGEST_MEAN = 1e6
 LARGEST_VARIANCE = LARGEST_MEAN**2
 
 LARGEST_UPDATE = 1e6
-"""Largest number of an aggregated update that a server optimiser is given: it remembers it for hundreds of rounds."""
+"""Largest number of an aggregated update that a server optimiser is given: it remembers it for hundreds of rounds. So
+does an algorithm what clients send beside weights."""
 
 
 def statistics_fault(statistics: np.ndarray, layout: Layout) -> str:
@@ -51,6 +52,14 @@ def statistics_fault(statistics: np.ndarray, layout: Layout) -> str:
             most = f"no more than {limit:.0e}{' either way' if name == 'mean' else ''} is believed"
             return f"statistics: a moving {name} of {beyond[0]:.3g}, {most}"
     return ""
+
+
+def beside_fault(beside: np.ndarray) -> str:
+    """Return why what a client sends `beside` (n,) its weights cannot be used, "" if it can."""
+    largest = float(np.abs(beside).max(initial=0.0))
+    if largest <= LARGEST_UPDATE:
+        return ""
+    return f"beside its weights it sends a number of {largest:.3g}, no more than {LARGEST_UPDATE:.0e} is believed"
 
 
 def weights_fault(weights: Weights, layout: Layout) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedrobust.checks import check_data, check_models, check_reach
-from fedrobust.checks.models import normalised_alone
+from fedrobust.checks.models import algorithm_fits, normalised_alone
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.config.sections import Training
 from fedrobust.data.dataset import DataError
@@ -31,6 +31,28 @@ def test_studies_that_fit_pass():
     check_data(study(poisoning__attack="norm-bound(norm=2.0)", poisoning__malicious=1))
     check_data(study(poisoning__attack="standard-training", poisoning__malicious=1, training__recipe="fgsm"))
     check_data(study(evaluation__norm="l2", evaluation__epsilons=[0.5, 20], audit__epsilon=2.0))
+
+
+def test_algorithms_that_send_more_than_weights_are_refused_with_postprocessors_at_clients():
+    clipped = {"federation__postprocessors": ["clip"]}
+    check_data(study(training__algorithm="feddyn", **clipped))
+    with pytest.raises(ConfigError, match=r'"scaffold" sends arrays beside weights.*\[\'clip\'\]'):
+        check_data(study(training__algorithm="scaffold", **clipped))
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "message"),
+    [
+        ("fedrep", "head", "all that is trained is a client's own, and nothing is shared"),
+        ("fedbn", "head", "nothing of this model is a client's own"),
+        ("fedbn", "all", ""),
+    ],
+)
+def test_personal_parts_are_a_part_of_what_is_trained(name, layers, message):
+    given = study(training__algorithm=name, training__layers=layers)
+    parts = "edge-cnn", given.experiment.training, given.algorithm, lambda: given.classifier
+    assert [one for one in algorithm_fits(*parts) if message in one] == list(algorithm_fits(*parts))
+    assert bool(list(algorithm_fits(*parts))) == bool(message)
 
 
 @pytest.mark.parametrize(

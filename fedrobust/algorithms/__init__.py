@@ -1,7 +1,30 @@
 """Federated algorithms: what a client does with the global weights, and what the server does with the aggregate."""
 
-from fedrobust.algorithms.contract import ALGORITHMS, Algorithm, State, Train
+from fedrobust.algorithms.contract import ALGORITHMS, Algorithm, Received, Sent, State, Train
+from fedrobust.algorithms.ditto import Ditto
 from fedrobust.algorithms.fedavg import FedAvg
+from fedrobust.algorithms.fedbn import FedBN
+from fedrobust.algorithms.feddyn import FedDyn
+from fedrobust.algorithms.fednova import FedNova
+from fedrobust.algorithms.fedper import FedPer
 from fedrobust.algorithms.fedprox import FedProx
+from fedrobust.algorithms.fedrep import FedRep
+from fedrobust.algorithms.scaffold import Scaffold
 
-__all__ = ["ALGORITHMS", "Algorithm", "FedAvg", "FedProx", "State", "Train"]
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "Ditto",
+    "FedAvg",
+    "FedBN",
+    "FedDyn",
+    "FedNova",
+    "FedPer",
+    "FedProx",
+    "FedRep",
+    "Received",
+    "Scaffold",
+    "Sent",
+    "State",
+    "Train",
+]

@@ -34,6 +34,7 @@ def check_data(study: Study) -> None:
             lambda: study.metrics,
             lambda: study.attack,
         ),
+        _protected(study),
         settings.reckoned(given.federation, study.sampled),
         settings.attackers(given.poisoning, given.federation.clients, given.seed),
         settings.attack_begins(given.poisoning, given.federation.rounds),
@@ -68,8 +69,14 @@ def check_models(study: Study) -> None:
         settings.defended_space(given.model, given.evaluation),
         models.networks(given.model, given.distillation, study.problem),
         models.normalised_alone(given.model.name, given.training, lambda: study.classifier),
+        models.algorithm_fits(given.model.name, given.training, study.algorithm, lambda: study.classifier),
         models.evasion(given.evaluation.attacks, study.problem, lambda: study.threat),
     )
+
+
+def _protected(study: Study) -> Iterator[str]:
+    given = study.experiment
+    yield from settings.protected(given.federation, given.training, study.algorithm, study.postprocessors)
 
 
 def _attack(study: Study) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Checks of networks, recipes and evasion attacks against the images that they see; they start TensorFlow."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any
 
 from fedrobust.config.sections import Distillation, Model, Training
 from fedrobust.data.dataset import Problem
@@ -61,6 +62,26 @@ def normalised_alone(name: str, training: Training, classifier: Callable[[], Cla
         yield (
             f"training.batch-size = 1: {name} normalises over the batch (BatchNorm), and would see of each image only "
             "what is left when its own mean is taken away; choose 2 or more"
+        )
+
+
+def algorithm_fits(
+    name: str, training: Training, algorithm: Any, classifier: Callable[[], Classifier]
+) -> Iterator[str]:
+    """The federated algorithm means something for the network.
+
+    Args:
+        name: of the network, as the study writes it.
+        training: names the algorithm, and the layers that are trained.
+        algorithm: of the study.
+        classifier: returns the network.
+    """
+    if not hasattr(algorithm, "fault"):
+        return
+    if fault := algorithm.fault(classifier().layout):
+        yield (
+            f'training.algorithm = "{training.algorithm}" with model.name = "{name}" and training.layers = '
+            f'"{training.layers}": {fault}; choose another algorithm, or other layers'
         )
 
 

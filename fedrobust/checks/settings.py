@@ -1,6 +1,6 @@
 """Checks of settings against one another and against files; images are not needed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,25 @@ def reckoned(federation: Federation, sampled: int) -> Iterator[str]:
     """A rule is not given more attackers than a round has clients."""
     if isinstance(federation.tolerate, int) and federation.tolerate > sampled:
         yield f"federation.tolerate = {federation.tolerate}: a round has {sampled} clients"
+
+
+def protected(
+    federation: Federation, training: Training, algorithm: Any, postprocessors: Sequence[Any]
+) -> Iterator[str]:
+    """Nothing that clients send goes past the postprocessors that act on their updates.
+
+    Args:
+        federation: names the postprocessors.
+        training: names the algorithm.
+        algorithm: of the study.
+        postprocessors: of the study.
+    """
+    if hasattr(algorithm, "sends") and any(hasattr(one, "client") for one in postprocessors):
+        yield (
+            f'training.algorithm = "{training.algorithm}" sends arrays beside weights, which federation.postprocessors '
+            f"= {list(federation.postprocessors)} do not act on: choose another algorithm, such as feddyn, or none of "
+            "these at the clients"
+        )
 
 
 def attackers(poisoning: Poisoning, clients: int, seed: int) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -105,6 +105,36 @@ class Layout:
         }
 
     @cached_property
+    def head(self) -> np.ndarray:
+        """Which of the trainable numbers are the head's, the last layer that is trained: (parameters,) bool.
+
+        Example:
+            >>> names = ("conv/kernel", "logits/kernel", "logits/bias")
+            >>> Layout(tuple(Entry(name, (2,), "trainable") for name in names)).head.astype(int).tolist()
+            [0, 0, 1, 1, 1, 1]
+        """
+        owners = [_owner(entry) for entry in self.of("trainable")]
+        return self._trainable(lambda entry: _owner(entry) == owners[-1])
+
+    @cached_property
+    def batchnorm(self) -> np.ndarray:
+        """Which of the trainable numbers are BatchNorm's scales and shifts: (parameters,) bool.
+
+        Example:
+            >>> norm = (Entry("norm/gamma", (1,), "trainable"), Entry("norm/moving_mean", (1,), "statistic"))
+            >>> Layout((Entry("conv/kernel", (2,), "trainable"), *norm)).batchnorm.astype(int).tolist()
+            [0, 0, 1]
+        """
+        owners = {_owner(entry) for entry in self.of("statistic") if entry.path.endswith("moving_mean")}
+        return self._trainable(lambda entry: _owner(entry) in owners)
+
+    def _trainable(self, chosen: Callable[[Entry], bool]) -> np.ndarray:
+        entries = self.of("trainable")
+        mask = np.repeat([chosen(entry) for entry in entries], [entry.size for entry in entries])
+        mask.setflags(write=False)
+        return mask.astype(bool, copy=False)
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of paths, shapes, kinds and the frozen part: the same digest, the same meaning of a vector."""
         listing: list[Any] = [[entry.path, list(entry.shape), entry.kind] for entry in self.entries]
@@ -202,6 +232,11 @@ class Part:
     def only(self, new: Weights, old: Weights) -> Weights:
         """Return `old` with the part as `new` has it: whatever else `new` changes is left out."""
         return self.put(self.take(new), old)
+
+
+def _owner(entry: Entry) -> str:
+    """Return the path of the layer that an entry belongs to."""
+    return entry.path.rpartition("/")[0]
 
 
 def cut(vector: Any, entries: Sequence[Entry]) -> list[Any]:

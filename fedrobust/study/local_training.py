@@ -19,6 +19,7 @@ from fedrobust.training.head_update import HeadUpdate
 from fedrobust.training.local_update import LocalUpdate, TrainingData
 from fedrobust.training.part_update import PartUpdate
 from fedrobust.training.schedule import balanced_class_weights, class_shares, learning_rates
+from fedrobust.training.steering import Steering
 
 UNCHANGED: Mapping[str, Any] = MappingProxyType({})
 
@@ -50,6 +51,7 @@ class LocalTraining:
         round: int,
         client: int,
         changed: Mapping[str, Any] = UNCHANGED,
+        steering: Steering | None = None,
     ) -> tuple[Weights, Mapping[str, Any]]:
         """Return the weights after one local update on `shard`, and its metrics.
 
@@ -62,7 +64,8 @@ class LocalTraining:
             weights: where to start.
             round: from 1.
             client: whose draws are used.
-            changed: settings of ``[training]`` that a malicious client changes.
+            changed: settings of ``[training]`` that a malicious client or an algorithm changes.
+            steering: what the study's algorithm adds to every step; None for nothing.
         """
         training = self.training.model_copy(update=dict(changed)).in_round(round)
         claimed, shard = len(shard), self.resampled(shard, round, client, training.features_are_cached)
@@ -79,6 +82,7 @@ class LocalTraining:
             seed=graph_seed(self.seed, Purpose.TRAINING, round, client),
             class_weights=plan.class_weights,
             prior=plan.prior,
+            **({} if steering is None else {"steering": steering}),
         )
         seconds = time.perf_counter() - started
         return trained, {**metrics, "num-examples": claimed, "seconds": seconds, "round": round}

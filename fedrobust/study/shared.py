@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedrobust.algorithms.contract import proximal_of
+from fedrobust.algorithms.contract import is_steered, proximal_of
 from fedrobust.code_digest import code_digest
 from fedrobust.config.resolve import (
     algorithm_of,
@@ -179,15 +179,17 @@ def compiled(
     # TensorFlow.
     from fedrobust.training.local_update import LocalUpdate
 
+    algorithm = algorithm_of(training, base)
     return LocalUpdate(
         classifier,
         recipe_of(training, base),
         optimizer_of(training, base),
         loss=loss_of(training, base),
         space=training.space,
-        proximal=proximal_of(algorithm_of(training, base)),
+        proximal=proximal_of(algorithm),
         augmentations=augmentations_of(training, base),
         backbone_rate=training.backbone_rate,
+        steered=is_steered(algorithm),
     ).compiled()
 
 
@@ -222,10 +224,12 @@ def head_graph(training: Training, classifier: "Classifier", base: str) -> "Head
     # TensorFlow.
     from fedrobust.training.head_update import HeadGraph
 
+    algorithm = algorithm_of(training, base)
     return HeadGraph(
         int(classifier.layout.entries[0].shape[0]),
         classifier.classes,
         loss_of(training, base),
         optimizer_of(training, base),
-        proximal_of(algorithm_of(training, base)),
+        proximal_of(algorithm),
+        is_steered(algorithm),
     )

@@ -1,7 +1,7 @@
 """The local update of the head alone, on features that were computed once: many clients in one call of a graph."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from fedrobust.training.batches import Batches
 from fedrobust.training.local_update import TrainingData
 from fedrobust.training.losses import Loss
 from fedrobust.training.optimizers import Optimizer, Step
+from fedrobust.training.steering import Steered, Steering, Trained, steering_specs
 
 CLIENTS = 32
 """Clients in one call of the graph, always: fewer are filled up, so that no client's bits depend on the others."""
@@ -33,6 +34,7 @@ class HeadJob:
         learning_rates: (steps,).
         class_weights: (classes,) factors of the losses by label; None for 1.
         prior: (classes,) shares of the classes among the client's images; None for even ones.
+        steering: what a federated algorithm adds to every step.
     """
 
     start: Weights
@@ -40,6 +42,7 @@ class HeadJob:
     learning_rates: np.ndarray
     class_weights: np.ndarray | None = None
     prior: np.ndarray | None = None
+    steering: Steering = field(default_factory=Steering)
 
     @property
     def width(self) -> int:
@@ -61,10 +64,19 @@ class HeadGraph:
         loss: of a batch.
         optimizer: the step.
         proximal: mu of FedProx.
+        steered: whether a federated algorithm corrects steps.
     """
 
-    def __init__(self, features: int, classes: int, loss: Loss, optimizer: Optimizer, proximal: float = 0.0):
-        self.features, self.classes = features, classes
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        loss: Loss,
+        optimizer: Optimizer,
+        proximal: float = 0.0,
+        steered: bool = False,
+    ):
+        self.features, self.classes, self.steered = features, classes, steered
         self.loss, self.optimizer, self.proximal = loss, optimizer, proximal
         own = all(type(each).__module__.startswith("fedrobust.") for each in (loss, optimizer))
         self.clients = CLIENTS if own else 1
@@ -80,12 +92,13 @@ class HeadGraph:
                 tf.TensorSpec([c, None, None], i32),
                 tf.TensorSpec([c, None], i32),
                 tf.TensorSpec([c, None], f32),
+                *(steering_specs((features + 1) * k, c) if steered else ()),
             ],
             autograph=False,
         )
 
     @part
-    def compiled(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    def compiled(self) -> Callable[..., tuple[tf.Tensor, ...]]:
         """The traced function; see `_run` for its arguments."""
         return self._function.get_concrete_function()
 
@@ -99,7 +112,8 @@ class HeadGraph:
         rows: tf.Tensor,
         sizes: tf.Tensor,
         learning_rates: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        *steering: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
         clients, split = self.clients, [self.features * self.classes, self.classes]
         begin = tf.split(start, split, axis=1)
         # As in the update of the whole network, decay spares the bias.
@@ -111,6 +125,7 @@ class HeadGraph:
             slots: list[tf.Tensor],
             loss: tf.Tensor,
             hits: tf.Tensor,
+            sums: list[tf.Tensor],
         ) -> tuple[Any, ...]:
             row, size = rows[:, step], sizes[:, step]
             if clients == 1:
@@ -131,23 +146,35 @@ class HeadGraph:
             if self.proximal:
                 pulls = zip(gradients, weights, begin, strict=True)
                 gradients = [gradient + self.proximal * (here - there) for gradient, here, there in pulls]
+            active = (size > 0)[:, None]
+            if steered:
+                sums = [
+                    before + tf.where(active, one, 0.0) for before, one in zip(sums, gradients, strict=True)
+                ]
+                gradients = steered.gradients(gradients, weights, begin)
             at = Step(step + 1, learning_rates[:, step, None], decayed)
             stepped, slots = self.optimizer.step(at, weights, gradients, slots)
-            active = (size > 0)[:, None]
+            stepped = steered.kept(stepped, weights) if steered else stepped
             weights = [tf.where(active, new, old) for new, old in zip(stepped, weights, strict=True)]
             right = counts & (tf.argmax(logits, -1, tf.int32) == labels)
             seen = tf.cast(size, tf.float32)
             hits += tf.reduce_sum(tf.cast(right, tf.float32), axis=1)
-            return step + 1, weights, slots, loss + seen * means, hits
+            return step + 1, weights, slots, loss + seen * means, hits, sums
 
+        def parts(whole: tf.Tensor) -> list[tf.Tensor]:
+            return tf.split(whole, split, axis=1)
+
+        steered = Steered.of((steering[0], steering[1][:, None], steering[2]), parts) if steering else None
+        sums = [tf.zeros_like(weight) for weight in begin] if steered else []
         nothing = tf.zeros([clients])
-        _, weights, _, loss, hits = tf.while_loop(
+        _, weights, _, loss, hits, sums = tf.while_loop(
             lambda step, *_: step < tf.shape(rows)[1],
             body,
-            (tf.constant(0), begin, self.optimizer.start(begin), nothing, nothing),
+            (tf.constant(0), begin, self.optimizer.start(begin), nothing, nothing, sums),
             parallel_iterations=1,
         )
-        return tf.concat(weights, axis=1), loss, hits
+        found = tf.concat(weights, axis=1), loss, hits
+        return (*found, tf.concat(sums, axis=1)) if steered else found
 
     def _losses(self, logits: tf.Tensor, labels: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
         """Return the losses (clients, width)."""
@@ -182,15 +209,17 @@ class HeadUpdate:
         seed: Any,
         class_weights: Any = None,
         prior: Any = None,
-    ) -> tuple[Weights, Mapping[str, Any]]:
+        steering: Steering | None = None,
+    ) -> tuple[Trained, Mapping[str, Any]]:
         """Return the weights after training on `batches`, and metrics; see `LocalUpdate`. Nothing is drawn."""
-        job = HeadJob(weights, batches, np.asarray(learning_rates, np.float32), class_weights, prior)
+        rates = np.asarray(learning_rates, np.float32)
+        job = HeadJob(weights, batches, rates, class_weights, prior, steering or Steering())
         features = tf.constant(self.features.of(data.images.numpy()))
         return self.together(features, data.targets, [job])[0]
 
     def together(
         self, features: tf.Tensor, targets: tf.Tensor, jobs: Sequence[HeadJob]
-    ) -> list[tuple[Weights, Mapping[str, Any]]]:
+    ) -> list[tuple[Trained, Mapping[str, Any]]]:
         """Return what each of `jobs` comes to, the same whatever others there are.
 
         Args:
@@ -198,7 +227,7 @@ class HeadUpdate:
             targets: (n,) int32.
             jobs: of clients.
         """
-        found: dict[int, tuple[Weights, Mapping[str, Any]]] = {}
+        found: dict[int, tuple[Trained, Mapping[str, Any]]] = {}
         # Clients of as many steps side by side: nobody waits long for another.
         order = sorted(
             range(len(jobs)), key=lambda place: (jobs[place].width, len(jobs[place].batches.sizes))
@@ -212,7 +241,7 @@ class HeadUpdate:
 
     def _group(
         self, features: tf.Tensor, targets: tf.Tensor, jobs: Sequence[HeadJob]
-    ) -> list[tuple[Weights, Mapping[str, Any]]]:
+    ) -> list[tuple[Trained, Mapping[str, Any]]]:
         clients, width, k = self.graph.clients, jobs[0].width, self.classifier.classes
         steps = max(len(job.batches.sizes) for job in jobs)
         start = np.zeros((clients, self.classifier.layout.parameters), np.float32)
@@ -228,12 +257,19 @@ class HeadUpdate:
                 prior[place] = job.prior
             rows[place, :own], sizes[place, :own] = job.batches.rows[:, :width], job.batches.sizes
             rates[place, :own] = job.learning_rates
-        held = map(tf.constant, (start, class_weights, prior, rows, sizes, rates))
-        trained, loss, hits = (each.numpy() for each in self.graph.compiled(features, targets, *held))
+        more = self._steering(jobs) if self.graph.steered else ()
+        held = map(tf.constant, (start, class_weights, prior, rows, sizes, rates, *more))
+        trained, loss, hits, *sums = (each.numpy() for each in self.graph.compiled(features, targets, *held))
         seen = sizes.sum(1)
         return [
             (
-                Weights(trained[place], job.start.statistics),
+                Trained(
+                    trained[place],
+                    job.start.statistics,
+                    np.asarray(job.learning_rates, np.float32),
+                    self.graph.optimizer,
+                    sums[0][place] / len(job.batches.sizes) if sums else None,
+                ),
                 {
                     "examples": int(seen[place]),
                     "steps": len(job.batches.sizes),
@@ -243,3 +279,10 @@ class HeadUpdate:
             )
             for place, job in enumerate(jobs)
         ]
+
+    def _steering(self, jobs: Sequence[HeadJob]) -> list[np.ndarray]:
+        """Return what steers `jobs`, an array for each argument of the graph; those who fill it up are not."""
+        parameters, others = self.classifier.layout.parameters, self.graph.clients - len(jobs)
+        each = [job.steering.arrays(parameters) for job in jobs]
+        each += [Steering().arrays(parameters)] * others
+        return [np.stack(one) for one in zip(*each, strict=True)]

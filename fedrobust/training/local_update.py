@@ -23,6 +23,7 @@ from fedrobust.training.losses import CrossEntropy, Loss
 from fedrobust.training.losses.contract import probabilities
 from fedrobust.training.optimizers import Optimizer, Step
 from fedrobust.training.recipes.recipe import Batch, Recipe
+from fedrobust.training.steering import Steered, Steering, Trained, steering_specs
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class LocalUpdate:
             the reported accuracy counts the label with the largest share.
         backbone_rate: factor of what a step changes below the head: a learning rate for each part (Howard and Ruder,
             2018, arXiv:1801.06146, section 3.2).
+        steered: whether a federated algorithm corrects steps (`Steering`); only then is there a place for it in the
+            graph.
 
     Example:
         >>> from fedrobust.models.classifier import build_classifier
@@ -87,6 +90,7 @@ class LocalUpdate:
         proximal: float = 0.0,
         augmentations: Sequence[Augmentation] = (),
         backbone_rate: float = 1.0,
+        steered: bool = False,
     ):
         self.classifier = classifier
         self.recipe = recipe
@@ -96,6 +100,7 @@ class LocalUpdate:
         self.proximal = proximal
         self.augmentations = tuple(augmentations)
         self.backbone_rate = backbone_rate
+        self.steered = steered
         target_spec = tf.TensorSpec([None], tf.int32) if targets is None else targets
         self._function = GraphFunction(
             self._run,
@@ -110,6 +115,7 @@ class LocalUpdate:
                 tf.TensorSpec([None], tf.int32),
                 tf.TensorSpec([None], tf.float32),
                 tf.TensorSpec([2], tf.int32),
+                *(steering_specs(classifier.layout.parameters) if steered else ()),
             ],
             classifier.origin
             and classifier.origin.and_of(
@@ -121,6 +127,7 @@ class LocalUpdate:
                 proximal=proximal,
                 augmentations=self.augmentations,
                 backbone_rate=backbone_rate,
+                steered=steered,
             ),
             "local update",
         )
@@ -139,7 +146,8 @@ class LocalUpdate:
         seed: Any,
         class_weights: Any = None,
         prior: Any = None,
-    ) -> tuple[Weights, Mapping[str, Any]]:
+        steering: Steering | None = None,
+    ) -> tuple[Trained, Mapping[str, Any]]:
         """Return the weights after training on `batches`, and metrics.
 
         Args:
@@ -151,6 +159,7 @@ class LocalUpdate:
             class_weights: (classes,) factors of the losses by label; all 1 if None.
             prior: (classes,) shares of the classes among the client's images, for losses that adjust logits; even if
                 None.
+            steering: what is added to every step, where the update is steered; None for nothing.
 
         Returns:
             The new weights, and ``examples`` (images seen), ``steps``, ``loss`` (mean over images and steps) and
@@ -160,7 +169,8 @@ class LocalUpdate:
             class_weights = np.ones(self.classifier.classes)
         if prior is None:
             prior = np.full(self.classifier.classes, 1 / self.classifier.classes)
-        trainable, statistics, loss, correct = self._function(
+        more = (steering or Steering()).arrays(self.classifier.layout.parameters) if self.steered else ()
+        trainable, statistics, loss, correct, *gradient = self._function(
             tf.constant(weights.trainable, tf.float32),
             tf.constant(weights.statistics, tf.float32),
             data.images,
@@ -171,6 +181,7 @@ class LocalUpdate:
             tf.constant(batches.sizes, tf.int32),
             tf.constant(learning_rates, tf.float32),
             tf.constant(seed, tf.int32),
+            *map(tf.constant, more),
         )
         seen = int(batches.sizes.sum())
         metrics = {
@@ -179,7 +190,9 @@ class LocalUpdate:
             "loss": float(loss) / seen,
             "accuracy": float(correct) / seen,
         }
-        return Weights(trainable.numpy(), statistics.numpy()), metrics
+        rates = np.asarray(learning_rates, np.float32)
+        own = gradient[0].numpy() if gradient else None
+        return Trained(trainable.numpy(), statistics.numpy(), rates, self.optimizer, own), metrics
 
     def _run(
         self,
@@ -193,7 +206,8 @@ class LocalUpdate:
         sizes: tf.Tensor,
         learning_rates: tf.Tensor,
         seed: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        *steering: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
         buckets = Buckets(self.classifier.layout.of("trainable"))
 
         def body(
@@ -203,6 +217,7 @@ class LocalUpdate:
             slots: list[tf.Tensor],
             loss: tf.Tensor,
             correct: tf.Tensor,
+            total: list[tf.Tensor],
         ) -> tuple[Any, ...]:
             row = rows[step, : sizes[step]]
             batch = self._drawn(
@@ -215,31 +230,39 @@ class LocalUpdate:
             if self.proximal:
                 pulls = zip(gradients, weights, start, strict=True)
                 gradients = [gradient + self.proximal * (here - there) for gradient, here, there in pulls]
+            if steered:
+                total = [before + gradient for before, gradient in zip(total, gradients, strict=True)]
+                gradients = steered.gradients(gradients, weights, start)
             stepped, slots = self.optimizer.step(
                 Step(step + 1, learning_rates[step], decayed), weights, gradients, slots
             )
             if rates is not None:
                 moves = zip(weights, stepped, rates, strict=True)
                 stepped = [before + rate * (after - before) for before, after, rate in moves]
-            weights = stepped
+            weights = steered.kept(stepped, weights) if steered else stepped
             hits = tf.reduce_sum(tf.cast(tf.argmax(outcome.logits, -1, tf.int32) == batch.labels, tf.float32))
             seen = tf.cast(sizes[step], tf.float32)
             statistics = joined(outcome.statistics)
-            return step + 1, weights, statistics, slots, loss + seen * outcome.loss, correct + hits
+            return step + 1, weights, statistics, slots, loss + seen * outcome.loss, correct + hits, total
 
+        steered = Steered.of(steering, buckets.split) if steering else None
         start = weights = buckets.split(trainable)
         decayed, rates = buckets.matrices(), None
         if self.backbone_rate != 1:
             head = f"{self.classifier.network.layers[-1].name}/"
             rates = buckets.factors(lambda entry: 1.0 if entry.path.startswith(head) else self.backbone_rate)
         slots = self.optimizer.start(weights)
-        _, weights, statistics, _, loss, correct = tf.while_loop(
+        total = [tf.zeros_like(weight) for weight in weights] if steered else []
+        _, weights, statistics, _, loss, correct, total = tf.while_loop(
             lambda step, *_: step < tf.shape(rows)[0],
             body,
-            (tf.constant(0), weights, statistics, slots, tf.constant(0.0), tf.constant(0.0)),
+            (tf.constant(0), weights, statistics, slots, tf.constant(0.0), tf.constant(0.0), total),
             parallel_iterations=1,
         )
-        return buckets.join(weights), statistics, loss, correct
+        found = buckets.join(weights), statistics, loss, correct
+        if not steered:
+            return found
+        return *found, buckets.join(total) / tf.cast(tf.shape(rows)[0], tf.float32)
 
     def _drawn(
         self, stored: tf.Tensor, targets: tf.Tensor, class_weights: tf.Tensor, seed: tf.Tensor

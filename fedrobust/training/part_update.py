@@ -10,6 +10,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Layout, Part, Weights
 from fedrobust.training.batches import Batches
 from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.steering import Steering, Trained
 
 
 class PartUpdate:
@@ -38,12 +39,25 @@ class PartUpdate:
         seed: Any,
         class_weights: Any = None,
         prior: Any = None,
-    ) -> tuple[Weights, Mapping[str, Any]]:
-        """Return the weights after training the part on `batches`, and metrics; see `LocalUpdate`."""
+        steering: Steering | None = None,
+    ) -> tuple[Trained, Mapping[str, Any]]:
+        """Return the weights after training the part on `batches`, and metrics; see `LocalUpdate`.
+
+        The gradient of what is not trained is 0.
+        """
+        places = self.part.trainable
+        given = None if steering is None else steering.among(places)
         trained, metrics = self.update(
-            self.part.take(weights), data, batches, learning_rates, seed, class_weights, prior
+            self.part.take(weights), data, batches, learning_rates, seed, class_weights, prior, given
         )
-        return self.part.put(trained, weights), metrics
+        gradient = None
+        if trained.gradient is not None:
+            gradient = np.zeros(len(weights.trainable), np.float32)
+            gradient[places] = trained.gradient
+        whole = self.part.put(trained, weights)
+        return Trained(
+            whole.trainable, whole.statistics, trained.learning_rates, trained.optimizer, gradient
+        ), metrics
 
     def check(self, weights: Weights) -> None:
         """Refuse weights that are not the initial ones where nothing is trained yet.

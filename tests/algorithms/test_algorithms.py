@@ -4,11 +4,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from flwr.common.serde import recorddict_from_proto
+from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 
 import fedrobust
 from fedrobust.algorithms import ALGORITHMS, FedAvg, FedProx
 from fedrobust.algorithms.contract import proximal_of, sent_by_client
 from fedrobust.config import ConfigError, Experiment
+from fedrobust.flower.records import arrays_of
 from fedrobust.models.layout import Weights
 from fedrobust.runs.checkpoint import Checkpoint
 from fedrobust.runs.events import RoundFinished
@@ -35,22 +38,23 @@ class Momentum:
         count = state.get("count", np.zeros(1)) + 1
         return replace(start, trainable=start.trainable + step), {"step": step, "count": count}
 
-    def server(self, update, memory):
+    def server(self, update, memory, received):
+        assert received.share == 1
         return update / 2, {"rounds": memory.get("rounds", np.zeros(1)) + 1}
 
 
 def test_federated_averaging_sends_what_was_trained_and_remembers_nothing():
-    sent, state = sent_by_client(FedAvg(), START, {"old": np.ones(1)}, plus_one)
-    assert sent.trainable.tolist() == [2.0, 3.0]
-    assert state == {}
+    sent = sent_by_client(FedAvg(), START, {"old": np.ones(1)}, plus_one)
+    assert sent.weights.trainable.tolist() == [2.0, 3.0]
+    assert (sent.state, sent.arrays) == ({}, {})
     assert proximal_of(FedAvg()) == 0
 
 
 def test_a_client_finds_what_it_returned_before():
-    sent, state = sent_by_client(Momentum(), START, {}, plus_one)
-    assert (sent.trainable.tolist(), state["count"].item()) == ([2.0, 3.0], 1)
-    sent, state = sent_by_client(Momentum(), START, state, plus_one)
-    assert (sent.trainable.tolist(), state["count"].item()) == ([2.5, 3.5], 2)
+    first = sent_by_client(Momentum(), START, {}, plus_one)
+    assert (first.weights.trainable.tolist(), first.state["count"].item()) == ([2.0, 3.0], 1)
+    second = sent_by_client(Momentum(), START, first.state, plus_one)
+    assert (second.weights.trainable.tolist(), second.state["count"].item()) == ([2.5, 3.5], 2)
 
 
 def test_fedprox_is_written_in_two_ways_and_compiled_once():
@@ -117,3 +121,38 @@ def test_a_resumed_run_finds_the_clients_states(whole, tmp_path):
     assert sorted(checkpoint.clients) == [1, 2, 3]
     assert checkpoint.memory["algorithm/rounds"].tolist() == [2]
     assert digest(fedrobust.resume(tmp_path / "stopped")) == digest(whole)
+
+
+SCAFFOLD = {**TINY, "training__algorithm": "scaffold", "federation__rounds": 2}
+
+
+def test_a_control_variate_goes_to_the_clients_and_comes_back_also_from_malicious_ones(tmp_path):
+    """The server's control variate is the mean of the clients', weighted as they are: all take part here."""
+
+    def stop(event):
+        if isinstance(event, RoundFinished) and event.record.round == 2:
+            raise KeyboardInterrupt
+
+    attacked = {**SCAFFOLD, "poisoning__attack": "label-flip", "poisoning__malicious": [1]}
+    with pytest.raises(KeyboardInterrupt):
+        fedrobust.run(None, stop, out=tmp_path / "stopped", **attacked)
+    checkpoint = Checkpoint.latest(RunFolder.open(tmp_path / "stopped"))
+    assert [one["clients"]["trained"] for one in checkpoint.result["rounds"]] == [3, 3]
+    states = [
+        recorddict_from_proto(ProtoRecordDict.FromString(checkpoint.clients[node])) for node in (1, 2, 3)
+    ]
+    own = [arrays_of(state.array_records["algorithm"])["control"] for state in states]
+    np.testing.assert_allclose(checkpoint.memory["algorithm/control"], np.mean(own, axis=0), atol=1e-5)
+    resumed = fedrobust.resume(tmp_path / "stopped", engine__workers=3)
+    assert digest(resumed) == digest(fedrobust.run(out=tmp_path / "whole", **attacked))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_every_algorithm_learns_and_gives_the_same_bits_with_any_number_of_workers(name, tmp_path):
+    settings = {**TINY, "training__algorithm": name, "data__samples": 300, "federation__rounds": 4}
+    one = fedrobust.run(out=tmp_path / "one", **settings)
+    other = fedrobust.run(out=tmp_path / "other", engine__workers=3, **settings)
+    assert digest(one) == digest(other)
+    losses = [each["clients"]["loss"] for each in one.result["rounds"]]
+    assert losses[-1] < 0.8 * losses[0]

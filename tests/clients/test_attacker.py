@@ -53,7 +53,8 @@ def train(trained, attack, round=1, **settings):
     training = LocalTraining(experiment.training, experiment.data, 5, 2, study.seed, update_of)
     classifier = SimpleNamespace(layout=LAYOUT)
     attacker = Attacker(study.attack, study.schedule, lambda: study.attack_context(client), classifier)
-    return Client(client, SHARD, training, attacker=attacker).train(START, round, {})[:2]
+    sent, metrics = Client(client, SHARD, training, LAYOUT, attacker=attacker).train(START, round, {})
+    return sent.weights, metrics
 
 
 def test_a_replaced_model_is_scaled_with_its_statistics(trained):

@@ -155,9 +155,10 @@ def test_hospitals_with_class_weights_train_otherwise(tmp_path):
     )
     _, weights = study.initial()
     shard = study.shard(0)
-    plain, metrics, _ = Client(0, shard, study.local_training).train(weights, 1, {})
-    other, *_ = Client(0, shard, balanced.local_training).train(weights, 1, {})
-    assert plain.digest() != other.digest()
+    layout = study.classifier.layout
+    plain, metrics = Client(0, shard, study.local_training, layout).train(weights, 1, {})
+    other, _ = Client(0, shard, balanced.local_training, layout).train(weights, 1, {})
+    assert plain.weights.digest() != other.weights.digest()
     assert metrics["num-examples"] == len(study.partition.shards[0])
 
 

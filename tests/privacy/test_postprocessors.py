@@ -8,13 +8,15 @@ import pytest
 
 from clients.client import Client
 from fedrobust.aggregation import defence
+from fedrobust.algorithms import Sent
 from fedrobust.config import ConfigError, Experiment
-from fedrobust.models.layout import Weights
+from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.poisoning import Attack, Schedule
 from fedrobust.privacy import Clip, at_client, at_server
 from fedrobust.study import Study
 from server.aggregation_step import AggregationStep
 
+LAYOUT = Layout((Entry("kernel", (2,), "trainable"), Entry("norm/moving_mean", (1,), "statistic")))
 START = Weights(np.array([1.0, 1.0], np.float32), np.array([5.0], np.float32))
 
 
@@ -54,27 +56,27 @@ def test_each_acts_in_its_order_and_on_its_side():
 
 
 def client(attacker=None):
-    def train(shard, weights, round, number):
+    def train(shard, weights, round, number, changed, steering):
         return Weights(weights.trainable + np.array([3, 4], np.float32), weights.statistics + 1), {
             "loss": 0.5
         }
 
     train.seed = 0
-    return Client(2, None, train, postprocessors=(Clip(norm=1.0),), attacker=attacker)
+    return Client(2, None, train, LAYOUT, postprocessors=(Clip(norm=1.0),), attacker=attacker)
 
 
 def test_a_client_sends_its_clipped_update_and_its_own_statistics():
-    sent, metrics, _ = client().train(START, 1, {})
-    np.testing.assert_allclose(sent.trainable, [1.6, 1.8])
-    assert (sent.statistics.tolist(), metrics) == ([6.0], {"loss": 0.5})
+    sent, metrics = client().train(START, 1, {})
+    np.testing.assert_allclose(sent.weights.trainable, [1.6, 1.8])
+    assert (sent.weights.statistics.tolist(), metrics) == ([6.0], {"loss": 0.5})
 
 
 def test_a_malicious_client_does_not_keep_to_it():
     huge = replace(START, trainable=np.array([1e6, 1e6], np.float32))
     attacker = SimpleNamespace(
-        schedule=Schedule((2,)), train=lambda shard, training, weights, round: (huge, {"loss": 0.0})
+        schedule=Schedule((2,)), train=lambda honest, weights, algorithm, state: (Sent(huge), {"loss": 0.0})
     )
-    assert client(attacker).train(START, 1, {})[0] is huge
+    assert client(attacker).train(START, 1, {})[0].weights is huge
 
 
 def test_the_server_s_side_acts_on_the_aggregate():

@@ -100,6 +100,43 @@ def test_what_is_not_an_honest_reply_is_refused_with_a_reason(records, reason):
     assert re.search(reason, answer.reason)
 
 
+SENDS = {"control": 3, "factor": 1}
+
+
+def beside(**arrays):
+    return {**honest(2.0), "algorithm": ArrayRecord({name: Array(array) for name, array in arrays.items()})}
+
+
+def test_what_an_algorithm_sends_is_read_in_the_order_of_its_names():
+    reply = read_reply(message(beside(factor=ONES[:1] * 7, control=ONES)), 4, LAYOUT, 1, beside=SENDS)
+    assert reply.beside.tolist() == [1, 1, 1, 7]
+    assert reply.averaged.statistics.tolist() == [2, 2, 1, 1, 1, 7]
+    plain = read_reply(message(honest()), 4, LAYOUT, 1)
+    assert plain.averaged is plain.weights
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        (honest(), r"records \['metrics', 'weights'\]: the algorithm sends \['control', 'factor'\]"),
+        ({**honest(), "algorithm": MetricRecord({"x": 1})}, "the algorithm sends"),
+        (beside(control=ONES), "no factor"),
+        (beside(control=TWO, factor=ONES[:1]), r"control is float32 \(2,\): float32 \(3,\) is expected"),
+        (beside(control=ONES * np.nan, factor=ONES[:1]), "control has 3 numbers that are not finite"),
+        (beside(control=ONES, factor=ONES[:1], more=ONES), "the algorithm sends"),
+        ({**beside(control=ONES, factor=ONES[:1]), "more": MetricRecord({"x": 1})}, "and nothing else"),
+    ],
+)
+def test_what_an_algorithm_does_not_send_is_refused(records, reason):
+    answer = read_reply(message(records), 4, LAYOUT, 1, beside=SENDS)
+    assert isinstance(answer, Failure)
+    assert re.search(reason, answer.reason)
+
+
+def test_nobody_sends_what_the_algorithm_does_not_ask_for():
+    assert "and nothing else" in read_reply(message(beside(control=ONES)), 4, LAYOUT, 1).reason
+
+
 def test_bytes_that_are_not_an_array_are_refused():
     records = honest()
     records["weights"]["trainable"] = Array("float32", (3,), "numpy.ndarray", b"not an array")

@@ -77,8 +77,8 @@ class Clients:
         self.seen.append(("sample", number))
         return [0, 2, 5, 7]
 
-    def messages(self, number, sent, sampled):
-        self.seen.append(("messages", number, sent, sampled))
+    def messages(self, number, sent, sampled, memory):
+        self.seen.append(("messages", number, sent, sampled, memory))
         return ["message"] * len(sampled)
 
     def trained_only(self, number, new, old):
@@ -385,7 +385,7 @@ def test_a_round_asks_trains_measures_and_is_saved_before_it_is_told(a_round, tm
     sampled, before = [0, 2, 5, 7], third.state
     assert third.seen == [
         ("sample", 3),
-        ("messages", 3, before.weights, sampled),
+        ("messages", 3, before.weights, sampled, dict(before.memory)),
         ("exchange", "grid", ["message"] * 4, 7.0),
         ("aggregate", 3, before.weights, sampled, ["replies"], before.memory),
     ]

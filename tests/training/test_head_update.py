@@ -12,6 +12,7 @@ from fedrobust.training.losses import CrossEntropy
 from fedrobust.training.losses.balanced_softmax import BalancedSoftmax
 from fedrobust.training.optimizers import SGD, Adam
 from fedrobust.training.recipes import Plain
+from fedrobust.training.steering import Steering
 
 N, K = 90, 3
 
@@ -65,6 +66,22 @@ def test_trained_on_features_as_on_images(classifier, data, features, loss, opti
     np.testing.assert_allclose(found.trainable, expected.trainable, atol=1e-5)
     assert np.abs(found.trainable - start.trainable).max() > 1e-2
     assert told == pytest.approx(dict(metrics), rel=1e-5)
+
+
+def test_steered_on_features_as_on_images(classifier, data, features, draw):
+    images, labels = data
+    batches = draw_batches(np.arange(41), 2, 10, np.random.default_rng(0))
+    rates = np.full(len(batches.sizes), 0.1, np.float32)
+    start, given = classifier.initial_weights(), TrainingData.of(images[:41], labels[:41])
+    d = classifier.layout.parameters
+    steering = Steering(draw.normal(0, 0.1, d).astype(np.float32), 0.5, draw.random(d) < 0.5)
+    whole = LocalUpdate(classifier, Plain(), SGD(), steered=True)
+    head = HeadUpdate(classifier, features, HeadGraph(128, K, CrossEntropy(), SGD(), steered=True))
+    expected, _ = whole(start, given, batches, rates, [0, 0], steering=steering)
+    found, _ = head(start, given, batches, rates, [0, 0], steering=steering)
+    np.testing.assert_allclose(found.trainable, expected.trainable, atol=1e-5)
+    np.testing.assert_allclose(found.gradient, expected.gradient, atol=1e-5)
+    np.testing.assert_array_equal(found.trainable[~steering.trained], start.trainable[~steering.trained])
 
 
 def jobs_of(classifier, sizes):

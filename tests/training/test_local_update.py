@@ -15,6 +15,7 @@ from fedrobust.training.buckets import LARGE
 from fedrobust.training.local_update import LocalUpdate, TrainingData
 from fedrobust.training.optimizers import SGD, Adam
 from fedrobust.training.recipes import FGSMTraining, PGDTraining, Plain
+from fedrobust.training.steering import Steering
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +233,31 @@ def test_a_proximal_term_pulls_back_to_the_start_and_is_not_in_the_loss(linear_c
     expected = linear_classifier.layout.flatten([kernel, bias])
     np.testing.assert_allclose(after.trainable, expected.trainable, atol=1e-6)
     assert metrics["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_steering_corrects_pulls_and_spares_and_learns_the_clients_own_gradient(linear_classifier, draw):
+    images = draw.integers(0, 256, (6, 4, 4, 1)).astype(np.uint8)
+    labels = np.array([0, 1, 1, 0, 1, 0], np.int32)
+    start, layout = linear_classifier.initial_weights(), linear_classifier.layout
+    correction = draw.normal(size=layout.parameters).astype(np.float32)
+    trained = draw.random(layout.parameters) < 0.5
+    x, w, total = images.reshape(6, 16) / 255.0, start.trainable.astype(np.float64), 0.0
+    for rate in (0.5, 0.25):
+        kernel, bias = layout.unflatten(Weights(w, start.statistics))
+        p = softmax(x @ kernel + bias)
+        residual = (p - np.eye(2)[labels]) / 6
+        own = layout.flatten([x.T @ residual, residual.sum(0)]).trainable
+        total = total + own
+        w = np.where(trained, w - rate * (own + correction + 3.0 * (w - start.trainable)), w)
+    update = LocalUpdate(linear_classifier, Plain(), SGD(momentum=0.0), steered=True)
+    batches = Batches(np.tile(np.arange(6, dtype=np.int32), (2, 1)), np.array([6, 6], np.int32))
+    given = start, TrainingData.of(images, labels), batches, [0.5, 0.25], [0, 0]
+    after, _ = update(*given, steering=Steering(correction, 3.0, trained))
+    np.testing.assert_allclose(after.trainable, w, atol=1e-6)
+    np.testing.assert_allclose(after.gradient, total / 2, atol=1e-6)
+    plain, _ = LocalUpdate(linear_classifier, Plain(), SGD(momentum=0.0))(*given)
+    assert update(*given)[0].digest() == plain.digest()
+    assert plain.gradient is None
 
 
 def test_metrics_are_means_over_images_not_over_batches(linear_classifier, draw):

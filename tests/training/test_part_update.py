@@ -9,6 +9,7 @@ from fedrobust.training.local_update import LocalUpdate, TrainingData
 from fedrobust.training.optimizers import SGD, Adam
 from fedrobust.training.part_update import PartUpdate
 from fedrobust.training.recipes import Plain
+from fedrobust.training.steering import Steering
 
 NET = {"name": "edge-cnn", "native": (16, 16, 1), "classes": 2, "image_size": 0}
 
@@ -46,6 +47,17 @@ def test_the_part_learns_as_a_network_with_the_rest_frozen(whole, block, draw):
     }
     assert moved == {entry.path for entry in block.layout.entries}
     assert update.part.take(found).digest() == alone.digest()
+
+
+def test_a_part_is_steered_by_its_part_of_the_correction(whole, block, draw):
+    data, start, places = given(draw), whole.initial_weights(), Part.of(whole.layout, block.layout).trainable
+    correction = draw.normal(size=whole.layout.parameters).astype(np.float32)
+    steered = LocalUpdate(block, Plain(), SGD(), steered=True)
+    alone, _ = steered(block.initial_weights(), *data, steering=Steering(correction[places]))
+    found, _ = PartUpdate(whole, steered)(start, *data, steering=Steering(correction))
+    np.testing.assert_array_equal(found.trainable[places], alone.trainable)
+    np.testing.assert_array_equal(found.gradient[places], alone.gradient)
+    assert not np.delete(found.gradient, places).any()
 
 
 def test_weights_that_are_not_the_initial_ones_where_nothing_is_trained_are_refused(whole, block):

@@ -37,7 +37,7 @@ class Training(Section):
         "none", description="balanced: class weights n / (classes * n_class)"
     )
     algorithm: str = Field(
-        "fedavg", description="federated algorithm: fedavg, fedprox(mu=0.01), or a dotted path"
+        "fedavg", description="federated algorithm, as in fedprox(mu=0.01), scaffold, or a dotted path"
     )
     proximal: float = Field(
         0.0,

@@ -1,0 +1,25 @@
+"""Personal heads, trained together with the shared layers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrobust.algorithms.contract import ALGORITHMS
+from fedrobust.algorithms.own_part import OwnPart
+from fedrobust.models.layout import Layout
+
+
+@ALGORITHMS.register("fedper")
+@dataclass(frozen=True, kw_only=True)
+class FedPer(OwnPart):
+    """Keep the head at the client, and train it with all other layers (Arivazhagan et al., 2019, arXiv:1912.00818).
+
+    The head is the last layer, from features to logits. A client's model is the global one with its own head.
+
+    Malicious clients: what they send reaches others through the shared layers alone. A backdoor that needs a head which
+    answers to its trigger finds honest heads there, each trained on clean images.
+    """
+
+    def own(self, layout: Layout) -> np.ndarray:
+        """Return which numbers are the head's."""
+        return layout.head

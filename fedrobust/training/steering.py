@@ -1,0 +1,123 @@
+"""What a federated algorithm adds to the steps of a local update, and what it learns of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from fedrobust.lazy import tf
+from fedrobust.models.layout import Weights
+from fedrobust.training.optimizers.optimizer import Optimizer, Step, Tensors
+
+
+@dataclass(frozen=True, eq=False)
+class Steering:
+    """What is added to every step of one local update.
+
+    Attributes:
+        correction: (parameters,) float32, added to every gradient; None for nothing.
+        pull: mu of mu / 2 times the squared distance to the start, added to the objective.
+        trained: (parameters,) bool, the numbers that a step changes; None for all.
+    """
+
+    correction: np.ndarray | None = None
+    pull: float = 0.0
+    trained: np.ndarray | None = None
+
+    def among(self, places: np.ndarray) -> Steering:
+        """Return what this is for a part of the weights, whose numbers lie at `places`."""
+        correction = None if self.correction is None else self.correction[places]
+        return Steering(correction, self.pull, None if self.trained is None else self.trained[places])
+
+    def arrays(self, parameters: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return correction (parameters,), pull () and mask (parameters,) as a graph takes them, all float32."""
+        correction = np.zeros(parameters) if self.correction is None else self.correction
+        trained = np.ones(parameters) if self.trained is None else self.trained
+        return (
+            np.asarray(correction, np.float32),
+            np.array(self.pull, np.float32),
+            np.asarray(trained, np.float32),
+        )
+
+
+def steering_specs(parameters: int, *clients: int) -> list[tf.TensorSpec]:
+    """Return what a graph takes of a `Steering`, for so many `clients` side by side; for one without that axis."""
+    shapes = ([*clients, parameters], [*clients], [*clients, parameters])
+    return [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+
+
+class Steered(NamedTuple):
+    """A `Steering` inside a graph, one tensor for each tensor of weights.
+
+    Attributes:
+        correction: added to gradients.
+        pull: mu, with a shape that multiplies weights.
+        trained: bool.
+    """
+
+    correction: Tensors
+    pull: tf.Tensor
+    trained: Tensors
+
+    @classmethod
+    def of(cls, arrays: Sequence[tf.Tensor], split: Callable[[tf.Tensor], Tensors]) -> Steered:
+        """Return what `Steering.arrays` holds, cut by `split` as the weights are."""
+        correction, pull, trained = arrays
+        return cls(split(correction), pull, [mask > 0.5 for mask in split(trained)])
+
+    def gradients(self, gradients: Tensors, weights: Tensors, start: Tensors) -> Tensors:
+        """Return `gradients` with the correction and the pull towards `start`."""
+        each = zip(gradients, self.correction, weights, start, strict=True)
+        return [gradient + more + self.pull * (here - there) for gradient, more, here, there in each]
+
+    def kept(self, stepped: Tensors, weights: Tensors) -> Tensors:
+        """Return `stepped` where numbers are trained, and `weights` elsewhere."""
+        each = zip(self.trained, stepped, weights, strict=True)
+        return [tf.where(trained, new, old) for trained, new, old in each]
+
+
+@dataclass(frozen=True)
+class Trained(Weights):
+    """The weights after a local update, and how it came to them.
+
+    Attributes:
+        learning_rates: (steps,) float32.
+        optimizer: of the steps.
+        gradient: (parameters,) float32, the mean over steps of the gradients of the client's own loss, without what
+            steering adds; None where the update is not steered.
+    """
+
+    learning_rates: np.ndarray
+    optimizer: Optimizer
+    gradient: np.ndarray | None = None
+
+    @property
+    def steps(self) -> int:
+        """How many steps were taken."""
+        return len(self.learning_rates)
+
+    @property
+    def accumulated(self) -> float:
+        """How far a weight moves in these steps under a gradient of 1.
+
+        With SGD it is the learning rate times the norm ||a||_1 of Wang et al. (2020, arXiv:2007.07481, section 4):
+        the sum of learning rates, and with momentum what each gradient adds to all later steps. With Adam, whose
+        steps have the length of the learning rate whatever the gradient, it is again the sum of learning rates.
+
+        Example:
+            >>> from fedrobust.training.optimizers import SGD
+            >>> none = np.zeros(0, np.float32)
+            >>> Trained(none, none, np.array([0.5, 0.5], np.float32), SGD(momentum=0.0)).accumulated
+            1.0
+            >>> Trained(none, none, np.array([1.0, 1.0], np.float32), SGD(momentum=0.5)).accumulated
+            2.5
+        """
+        weights: Tensors = [tf.zeros([1])]
+        slots = self.optimizer.start(weights)
+        for number, rate in enumerate(self.learning_rates, 1):
+            at = Step(tf.constant(number), tf.constant(rate), [tf.zeros([1])])
+            weights, slots = self.optimizer.step(at, weights, [tf.ones([1])], slots)
+        return -float(weights[0][0])
