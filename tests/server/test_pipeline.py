@@ -418,7 +418,7 @@ def concluded(stub, tmp_path, **settings):
     )
     taught = SimpleNamespace(test=lambda given: MEASURED)
     evaluator = SimpleNamespace(
-        classifier=SimpleNamespace(deployable=lambda given: saving(f"model of {given}")),
+        classifier=SimpleNamespace(save=lambda given, path: saving(f"model of {given}").save(path)),
         examples=noting(seen, "examples", "shown"),
         of_model=noting(seen, "evaluator", taught),
         target=noting(seen, "teacher", "teacher"),

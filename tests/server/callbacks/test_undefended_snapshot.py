@@ -12,7 +12,9 @@ from server.callbacks import UNDEFENDED, FinishedRound, UndefendedSnapshot
 def after_round_three(folder, recipe_from, measured=None):
     """Return the models that are deployed after round 3."""
     deployed = []
-    classifier = SimpleNamespace(deployable=lambda given: deployed.append(given) or saving("deployed"))
+    classifier = SimpleNamespace(
+        save=lambda given, path: deployed.append(given) or saving("deployed").save(path)
+    )
     snapshot = UndefendedSnapshot(classifier, RunFolder(folder), recipe_from)
     assert snapshot(FinishedRound(3, weights(3.0), measured)) == {}
     return deployed
