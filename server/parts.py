@@ -29,6 +29,7 @@ from server.client_registry import ClientRegistry, registry_of
 from server.federation import Federation, whole
 from server.forecast import check_aggregation, forecast_of, sums_only
 from server.groups import Grouping
+from server.rehearsal import rehearse
 from server.root_update import root_update_of
 from server.rounds import RoundLoop
 from server.selection import Selection
@@ -284,6 +285,10 @@ class ServerParts:
         study, training = self.study, self.study.experiment.training
         cached = training.cache_features and training.trained_layers == "head"
         return study.features if cached and study.prediction_defence is None else None
+
+    def rehearse(self) -> None:
+        """Make the graphs of training and evaluation ready, side by side."""
+        rehearse(self.study, self.evaluator, self.grid, self.pool)
 
     @part
     def goal(self) -> Goal | None:

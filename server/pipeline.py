@@ -183,6 +183,7 @@ class Pipeline:
             DoesNotFitError: a round needs more memory than there is.
         """
         emit(StageStarted("preparing the clients"))
+        self.parts.rehearse()
         registry = self.parts.registry
         for reason in registry.refused:
             emit(StageStarted(f"a node is left out: {reason}"))

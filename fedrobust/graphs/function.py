@@ -37,7 +37,8 @@ class GraphFunction:
         purpose: str = "",
     ):
         self.traced = tf.function(function, input_signature=signature, autograph=False)
-        self._specs = tf.nest.flatten(list(signature))
+        self._signature = list(signature)
+        self._specs = tf.nest.flatten(self._signature)
         self._origin = origin
         self._purpose = purpose
         self._first = threading.Lock()
@@ -74,6 +75,22 @@ class GraphFunction:
         """
         if self._kept is None:
             self.traced.get_concrete_function()
+        return self
+
+    def rehearsed(self, size: int) -> GraphFunction:
+        """Call the function on zeros, so that TensorFlow optimises its graph now, and return it.
+
+        Args:
+            size: of the axes whose size the signature leaves open.
+
+        Raises:
+            Exception: whatever tracing raises.
+        """
+
+        def zeros(spec: tf.TensorSpec) -> tf.Tensor:
+            return tf.zeros([size if length is None else length for length in spec.shape], spec.dtype)
+
+        self(*tf.nest.map_structure(zeros, self._signature))
         return self
 
     @property

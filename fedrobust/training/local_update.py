@@ -133,8 +133,8 @@ class LocalUpdate:
         )
 
     def compiled(self) -> "LocalUpdate":
-        """Trace or read the graph now rather than at the first call, and return this update."""
-        self._function.ready()
+        """Have the graph traced or read, and optimised, now rather than at the first call; return this update."""
+        self._function.rehearsed(0)
         return self
 
     def __call__(

@@ -81,6 +81,10 @@ class Evaluator:
         compiled = compiled_model_of(classifier, space or self.settings.space)
         return replace(self, classifier=classifier, compiled=compiled, features=None, _last=[])
 
+    def rehearse(self) -> None:
+        """Make the graphs that every evaluation runs ready."""
+        self.compiled.rehearse(gradient=bool(self.settings.attacks))
+
     def target(self, weights: Weights) -> BoundModel:
         """Return the model of `weights` as attacks see it."""
         return BoundModel.of(self.compiled, weights, self.settings.batch_size)

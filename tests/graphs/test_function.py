@@ -137,3 +137,21 @@ def test_updates_answers_and_gradients_are_the_same_bits_from_kept_graphs(kept, 
     traced = found()
     assert len(list(kept.folder.iterdir())) == 3
     assert found() == traced
+
+
+def test_a_rehearsal_makes_the_first_call_with_open_sizes_as_told(monkeypatch):
+    shapes = []
+    function = GraphFunction(
+        lambda pair, x: pair[0] + tf.reduce_sum(pair[1]) + x,
+        [
+            (tf.TensorSpec([3], tf.float32), tf.TensorSpec([None, 2], tf.float32)),
+            tf.TensorSpec([], tf.float32),
+        ],
+    )
+    call = function.traced
+    function.traced = lambda *arguments: (
+        shapes.append([tuple(each.shape) for each in tf.nest.flatten(arguments)]) or call(*arguments)
+    )
+    assert function.rehearsed(0) is function
+    function.rehearsed(5)
+    assert shapes == [[(3,), (0, 2), ()], [(3,), (5, 2), ()]]

@@ -383,9 +383,11 @@ class Forecast:
 
 def test_clients_get_ready_and_the_costs_are_told_before_the_first_round(told):
     registry = SimpleNamespace(refused=("node 7 is late",), client_ids=np.arange(3))
-    forecast = Forecast()
-    done = pipeline(ready={"registry": registry, "forecast": forecast}, federation__clients=4)
+    forecast, rehearsed = Forecast(), []
+    ready = {"registry": registry, "forecast": forecast, "rehearse": lambda: rehearsed.append(list(told))}
+    done = pipeline(ready=ready, federation__clients=4)
     done.prepare()
+    assert rehearsed == [[StageStarted("preparing the clients")]]
     assert done.record.forecast is forecast
     assert told == [
         StageStarted("preparing the clients"),
@@ -398,7 +400,8 @@ def test_clients_get_ready_and_the_costs_are_told_before_the_first_round(told):
 def test_a_round_that_does_not_fit_is_told_and_refused(told):
     registry = SimpleNamespace(refused=(), client_ids=np.arange(4))
     forecast = Forecast(MemoryError("64 GiB"))
-    done = pipeline(ready={"registry": registry, "forecast": forecast}, federation__clients=4)
+    ready = {"registry": registry, "forecast": forecast, "rehearse": lambda: None}
+    done = pipeline(ready=ready, federation__clients=4)
     with pytest.raises(MemoryError):
         done.prepare()
     assert stages(told) == ["preparing the clients"]

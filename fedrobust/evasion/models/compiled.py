@@ -104,6 +104,12 @@ class CompiledModel:
         )
         return cls(forward, vectors, shown, classifier.classes, view, origin=origin)
 
+    def rehearse(self, gradient: bool = True) -> None:
+        """Make answers, and the gradient if there is one, ready to be called."""
+        self._logits.rehearsed(1)
+        if gradient and not self.obstacle:
+            self._gradient.rehearsed(1)
+
     def substituted(self) -> "CompiledModel":
         """Return the same model with substitute gradients."""
         return CompiledModel(
