@@ -17,8 +17,9 @@ from fedrobust.training.losses import Loss
 from fedrobust.training.optimizers import Optimizer, Step
 from fedrobust.training.steering import Steered, Steering, Trained, steering_specs
 
-CLIENTS = 32
-"""Clients in one call of the graph, always: fewer are filled up, so that no client's bits depend on the others."""
+CLIENTS = (2, 8, 32)
+"""Clients in one call of the graph; fewer are filled up. From two on, TensorFlow multiplies the clients' matrices one
+by one, so that no client's bits depend on the others."""
 
 NARROWEST = 4
 """Images in the narrowest batch; wider ones are powers of two."""
@@ -52,7 +53,7 @@ class HeadJob:
 
 
 class HeadGraph:
-    """The compiled update of a dense layer from features to logits, for `CLIENTS` clients side by side.
+    """The compiled update of a dense layer from features to logits, for several clients side by side.
 
     Every array has the clients as its first axis. A client whose steps are over keeps its weights; an image that only
     fills a batch has no loss. Loss and optimiser work number by number along that axis, as the project's own do; for
@@ -79,8 +80,8 @@ class HeadGraph:
         self.features, self.classes, self.steered = features, classes, steered
         self.loss, self.optimizer, self.proximal = loss, optimizer, proximal
         own = all(type(each).__module__.startswith("fedrobust.") for each in (loss, optimizer))
-        self.clients = CLIENTS if own else 1
-        c, k, f32, i32 = self.clients, classes, tf.float32, tf.int32
+        self.clients = CLIENTS if own else (1,)
+        c, k, f32, i32 = None if own else 1, classes, tf.float32, tf.int32
         self._function = tf.function(
             self._run,
             input_signature=[
@@ -114,7 +115,7 @@ class HeadGraph:
         learning_rates: tf.Tensor,
         *steering: tf.Tensor,
     ) -> tuple[tf.Tensor, ...]:
-        clients, split = self.clients, [self.features * self.classes, self.classes]
+        alone, split = self.clients == (1,), [self.features * self.classes, self.classes]
         begin = tf.split(start, split, axis=1)
         # As in the update of the whole network, decay spares the bias.
         decayed = [tf.ones([1, 1]), tf.zeros([1, 1])]
@@ -128,7 +129,7 @@ class HeadGraph:
             sums: list[tf.Tensor],
         ) -> tuple[Any, ...]:
             row, size = rows[:, step], sizes[:, step]
-            if clients == 1:
+            if alone:
                 row = row[:, : size[0]]  # what fills a batch is nothing to a loss that looks at all of it
             counts = tf.range(tf.shape(row)[1])[None] < size[:, None]
             images = tf.where(counts[..., None], tf.gather(features, row), 0.0)
@@ -137,7 +138,7 @@ class HeadGraph:
             n = tf.cast(tf.maximum(size, 1), tf.float32)
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                kernel = tf.reshape(weights[0], [clients, self.features, self.classes])
+                kernel = tf.reshape(weights[0], [-1, self.features, self.classes])
                 logits = tf.matmul(images, kernel) + weights[1][:, None]
                 losses = tf.where(counts, self._losses(logits, labels, prior), 0.0)
                 means = tf.reduce_sum(losses * shares, axis=1) / n
@@ -166,7 +167,7 @@ class HeadGraph:
 
         steered = Steered.of((steering[0], steering[1][:, None], steering[2]), parts) if steering else None
         sums = [tf.zeros_like(weight) for weight in begin] if steered else []
-        nothing = tf.zeros([clients])
+        nothing = tf.zeros([tf.shape(start)[0]])
         _, weights, _, loss, hits, sums = tf.while_loop(
             lambda step, *_: step < tf.shape(rows)[1],
             body,
@@ -180,7 +181,7 @@ class HeadGraph:
         """Return the losses (clients, width)."""
         shape = tf.shape(labels)
         shares = prior[0]
-        if self.clients > 1:
+        if self.clients != (1,):
             shares = tf.reshape(
                 tf.broadcast_to(prior[:, None], [*tf.unstack(shape), self.classes]), [-1, self.classes]
             )
@@ -234,15 +235,16 @@ class HeadUpdate:
         )
         for width in {job.width for job in jobs}:
             places = [place for place in order if jobs[place].width == width]
-            for first in range(0, len(places), self.graph.clients):
-                some = places[first : first + self.graph.clients]
+            for first in range(0, len(places), self.graph.clients[-1]):
+                some = places[first : first + self.graph.clients[-1]]
                 found.update(zip(some, self._group(features, targets, [jobs[i] for i in some]), strict=True))
         return [found[place] for place in range(len(jobs))]
 
     def _group(
         self, features: tf.Tensor, targets: tf.Tensor, jobs: Sequence[HeadJob]
     ) -> list[tuple[Trained, Mapping[str, Any]]]:
-        clients, width, k = self.graph.clients, jobs[0].width, self.classifier.classes
+        clients = next(size for size in self.graph.clients if size >= len(jobs))
+        width, k = jobs[0].width, self.classifier.classes
         steps = max(len(job.batches.sizes) for job in jobs)
         start = np.zeros((clients, self.classifier.layout.parameters), np.float32)
         class_weights, prior = np.ones((clients, k), np.float32), np.full((clients, k), 1 / k, np.float32)
@@ -257,7 +259,7 @@ class HeadUpdate:
                 prior[place] = job.prior
             rows[place, :own], sizes[place, :own] = job.batches.rows[:, :width], job.batches.sizes
             rates[place, :own] = job.learning_rates
-        more = self._steering(jobs) if self.graph.steered else ()
+        more = self._steering(jobs, clients) if self.graph.steered else ()
         held = map(tf.constant, (start, class_weights, prior, rows, sizes, rates, *more))
         trained, loss, hits, *sums = (each.numpy() for each in self.graph.compiled(features, targets, *held))
         seen = sizes.sum(1)
@@ -280,9 +282,9 @@ class HeadUpdate:
             for place, job in enumerate(jobs)
         ]
 
-    def _steering(self, jobs: Sequence[HeadJob]) -> list[np.ndarray]:
+    def _steering(self, jobs: Sequence[HeadJob], clients: int) -> list[np.ndarray]:
         """Return what steers `jobs`, an array for each argument of the graph; those who fill it up are not."""
-        parameters, others = self.classifier.layout.parameters, self.graph.clients - len(jobs)
+        parameters, others = self.classifier.layout.parameters, clients - len(jobs)
         each = [job.steering.arrays(parameters) for job in jobs]
         each += [Steering().arrays(parameters)] * others
         return [np.stack(one) for one in zip(*each, strict=True)]

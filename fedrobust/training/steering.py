@@ -43,8 +43,8 @@ class Steering:
         )
 
 
-def steering_specs(parameters: int, *clients: int) -> list[tf.TensorSpec]:
-    """Return what a graph takes of a `Steering`, for so many `clients` side by side; for one without that axis."""
+def steering_specs(parameters: int, *clients: int | None) -> list[tf.TensorSpec]:
+    """Return what a graph takes of a `Steering`: for `clients` side by side (None: any number), or for one alone."""
     shapes = ([*clients, parameters], [*clients], [*clients, parameters])
     return [tf.TensorSpec(shape, tf.float32) for shape in shapes]
 

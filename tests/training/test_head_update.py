@@ -98,7 +98,7 @@ def jobs_of(classifier, sizes):
 def test_a_clients_bits_do_not_depend_on_the_others(classifier, data, features, draw):
     update = HeadUpdate(classifier, features, HeadGraph(128, K, CrossEntropy(), Adam()))
     given = tf.constant(features.of_known), tf.constant(data[1])
-    jobs = jobs_of(classifier, draw.integers(1, 70, 2 * CLIENTS + 5))
+    jobs = jobs_of(classifier, draw.integers(1, 70, 2 * CLIENTS[-1] + 5))
     together = update.together(*given, jobs)
     order = draw.permutation(len(jobs))
     shuffled = update.together(*given, [jobs[place] for place in order])
