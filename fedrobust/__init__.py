@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         open_run,
         resume,
         run,
+        train,
         write_report,
     )
     from fedrobust.config import Experiment
@@ -46,6 +47,7 @@ __all__ = [
     "open_run",
     "resume",
     "run",
+    "train",
     "write_report",
 ]
 

@@ -7,7 +7,7 @@ from fedrobust.api.attacks import attack_model
 from fedrobust.api.audits import audit_model
 from fedrobust.api.catalogue import members
 from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
-from fedrobust.api.studies import doctor, experiment, open_run, resume, run, write_report
+from fedrobust.api.studies import doctor, experiment, open_run, resume, run, train, write_report
 from fedrobust.api.sweeps import bench, compare, resume_bench
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Dataset
@@ -31,5 +31,6 @@ __all__ = [
     "resume",
     "resume_bench",
     "run",
+    "train",
     "write_report",
 ]

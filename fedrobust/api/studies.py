@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fedrobust.config import Experiment
+from fedrobust.config.centralized import centralized
 from fedrobust.engines.simulate import diagnose, resumed, simulate
 from fedrobust.report.page import write as write_page
 from fedrobust.runs.events import Listener
@@ -54,6 +55,33 @@ def run(
     if out:
         settings["output__dir"] = str(out)
     return simulate(experiment(study, overrides, **settings), *listeners)
+
+
+def train(
+    study: str | Path | Experiment | None = None,
+    *listeners: Listener,
+    out: str | Path = "",
+    overrides: Iterable[str] = (),
+    **settings: Any,
+) -> Run:
+    """Train a study's model on all its training images in one place: what its federation is to be compared with.
+
+    One client has all images; rounds, epochs, batches, optimiser and schedule are the study's, so that the model sees
+    as many images as with full participation. Partition, aggregation, federated algorithm and poisoning are left out.
+
+    Args:
+        study: path of a study file, an experiment, or None for the quickstart on phantoms.
+        listeners: called with every event (see `fedrobust.runs.events`); nothing is printed by itself.
+        out: the run folder; a new one below ``output.root`` if empty.
+        overrides: ``"federation.rounds=20"``, as on the command line.
+        settings: ``federation__rounds=20``.
+
+    Raises:
+        ConfigError, DataError, ModelError: the study cannot be run as written; nothing was trained.
+    """
+    if out:
+        settings["output__dir"] = str(out)
+    return simulate(centralized(experiment(study, overrides, **settings)), *listeners)
 
 
 def doctor(

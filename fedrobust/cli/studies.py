@@ -49,6 +49,26 @@ def run(
 
 
 @app.command(cls=Command)
+def train(
+    study: Study = None,
+    set_: Settings = None,
+    out: Annotated[
+        str, typer.Option(help="Run folder, new or empty; by default a new one below runs/.")
+    ] = "",
+    data_root: DataRoot = "",
+) -> None:
+    """Train a study's model on all images in one place: the baseline that a federation is compared with."""
+    from fedrobust import api
+    from fedrobust.terminal.run import ConsoleListener
+
+    runtime.claim_process()
+    settings = {"data__root": data_root} if data_root else {}
+    with ConsoleListener() as listener, complaints(lambda: listener.folder):
+        finished = api.train(api.experiment(study, set_ or (), **settings), listener, out=out)
+    typer.echo(f"report: {finished.report}")
+
+
+@app.command(cls=Command)
 def doctor(
     study: Study = None,
     set_: Settings = None,

@@ -1,0 +1,40 @@
+"""A study without its federation: all training images in one place, the same steps."""
+
+from fedrobust.config.experiment import Experiment
+from fedrobust.config.keys import default
+
+FEDERATED = (
+    "data.partition",
+    "federation.participation",
+    "federation.aggregator",
+    "federation.pre-aggregators",
+    "federation.postprocessors",
+    "federation.server-optimizer",
+    "federation.tolerate",
+    "federation.tolerate-quantile",
+    "federation.min-replies",
+    "poisoning.attack",
+    "poisoning.malicious",
+    "poisoning.first-round",
+    "poisoning.last-round",
+    "poisoning.every",
+    "training.algorithm",
+    "training.proximal",
+)
+"""Settings that say how clients differ, who attacks, and how updates become one."""
+
+
+def centralized(experiment: Experiment) -> Experiment:
+    """Return `experiment` with one client that has all training images; settings of a federation are at their defaults.
+
+    Rounds, epochs, batches, optimiser, schedule, augmentation and evaluation stay: with full participation the model
+    sees as many images as the clients of the federated study do together, in batches that are drawn from all of them.
+
+    Example:
+        >>> study = Experiment.of(name="ten", federation__clients=10, federation__aggregator="median")
+        >>> central = centralized(study)
+        >>> central.name, central.federation.clients, central.federation.aggregator
+        ('ten-central', 1, 'mean')
+    """
+    settings = {key.replace(".", "__").replace("-", "_"): default(Experiment, key) for key in FEDERATED}
+    return experiment.changed((), **settings, name=f"{experiment.name}-central", federation__clients=1)
