@@ -7,9 +7,10 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from types import ModuleType
 
-from fedrobust.deferred import deferred, execute_within, keras_left_out
+from fedrobust.deferred import DeferredModule, deferred, execute_within, keras_left_out
 from fedrobust.streams import error_stream_held, open_standard_streams
 
 SOUGHT_BY_KERAS = ("sklearn", "pandas", "scipy")
@@ -88,6 +89,7 @@ def _import_tensorflow() -> ModuleType:
                 left_out.enter_context(keras_left_out())
                 left_out.enter_context(deferred(API, EXECUTED, within=_quiet))
             tensorflow = importlib.import_module("tensorflow")
+            _keep_names(tensorflow)
             # Finding the devices has its own say on the error stream.
             tensorflow.config.list_physical_devices()
     finally:
@@ -96,6 +98,19 @@ def _import_tensorflow() -> ModuleType:
     # A million objects that live as long as the process: the collector need not look at them again.
     gc.freeze()
     return tensorflow
+
+
+def _keep_names(tensorflow: ModuleType) -> None:
+    """Keep deferred parts of the API under their names.
+
+    Some share one with a package of TensorFlow's sources (``tensorflow.lite``, which is empty): importing that package
+    binds the name to it. So it is imported now, and the name given back.
+    """
+    sources = Path(str(tensorflow.__file__)).parent
+    for name, part in list(vars(tensorflow).items()):
+        if isinstance(part, DeferredModule) and (sources / name).is_dir():
+            importlib.import_module(f"tensorflow.{name}")
+            setattr(tensorflow, name, part)
 
 
 def _quiet() -> AbstractContextManager[None]:

@@ -86,3 +86,16 @@ print(tf.compat.v1.nn.fused_batch_norm.__name__, tf.keras.Model is keras.Model, 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["[]", "6.0 0.0 False", "fused_batch_norm True False"]
+
+
+def test_parts_of_tensorflow_keep_their_names_when_a_package_of_that_name_is_imported():
+    """``tensorflow.lite`` is a part of the API, and an empty package of sources below which the converter lies."""
+    code = (
+        "from fedrobust import runtime; runtime.claim_process(); tf = runtime.start_tensorflow()\n"
+        "for _ in range(2): print(tf.lite.TFLiteConverter.__name__)\n"
+        "import tensorflow.lite.python.interpreter; print(tf.lite.Interpreter.__name__)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert told.stdout.split() == ["TFLiteConverterV2", "TFLiteConverterV2", "Interpreter"]

@@ -53,6 +53,7 @@ def test_a_central_model_learns_and_its_folder_is_a_run(tmp_path):
         evaluation__examples=0,
         audit__enabled=False,
         distillation__enabled=False,
+        export__enabled=False,
         output__report=False,
     )
     (found,) = central.record.rounds
