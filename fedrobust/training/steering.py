@@ -71,7 +71,9 @@ class Steered(NamedTuple):
     def gradients(self, gradients: Tensors, weights: Tensors, start: Tensors) -> Tensors:
         """Return `gradients` with the correction and the pull towards `start`."""
         each = zip(gradients, self.correction, weights, start, strict=True)
-        return [gradient + more + self.pull * (here - there) for gradient, more, here, there in each]
+        # TensorFlow makes one AddN of a sum of three, which adds in the order in which it finds buffers to reuse: with
+        # differences there is one order, and always the same bits.
+        return [gradient - (self.pull * (there - here) - more) for gradient, more, here, there in each]
 
     def kept(self, stepped: Tensors, weights: Tensors) -> Tensors:
         """Return `stepped` where numbers are trained, and `weights` elsewhere."""

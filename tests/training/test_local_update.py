@@ -260,6 +260,16 @@ def test_steering_corrects_pulls_and_spares_and_learns_the_clients_own_gradient(
     assert plain.gradient is None
 
 
+def test_a_correction_with_a_pull_always_gives_the_same_bits(edge, pictures):
+    draw = np.random.default_rng(2)
+    batches = draw_batches(np.arange(48), 2, 32, draw)
+    correction = draw.normal(0, 0.001, edge.layout.parameters).astype(np.float32)
+    update = LocalUpdate(edge, Plain(), Adam(), steered=True)
+    given = edge.initial_weights(), TrainingData.of(*pictures), batches, rates(batches), [0, 0]
+    found = {update(*given, steering=Steering(correction, 0.1))[0].digest() for _ in range(12)}
+    assert len(found) == 1
+
+
 def test_metrics_are_means_over_images_not_over_batches(linear_classifier, draw):
     """With a rate of 0 nothing is learnt: four images and two give the means of six."""
     images = draw.integers(0, 256, (6, 4, 4, 1)).astype(np.uint8)
