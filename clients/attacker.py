@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from clients.local_update import LocalUpdateOfRound
 from fedrobust.algorithms import Algorithm, State
 from fedrobust.algorithms.contract import Sent, sends_of, sent_by_client
 from fedrobust.data.dataset import Split
@@ -16,6 +15,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Attack, AttackContext, Schedule
 from fedrobust.randomness import Purpose, generator
+from fedrobust.study.local_training import LocalRound
 from fedrobust.training.crafting import Crafting
 
 
@@ -36,7 +36,7 @@ class Attacker:
     classifier: Classifier
 
     def train(
-        self, honest: LocalUpdateOfRound, weights: Weights, algorithm: Algorithm, state: State
+        self, honest: LocalRound, weights: Weights, algorithm: Algorithm, state: State
     ) -> tuple[Sent, Mapping[str, Any]]:
         """Return what the client sends instead of its honest weights, and the metrics that it claims.
 

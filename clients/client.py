@@ -5,14 +5,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clients.attacker import Attacker
-from clients.local_update import LocalUpdateOfRound
 from fedrobust.algorithms import Algorithm, FedAvg, State
 from fedrobust.algorithms.contract import NOTHING, Sent, sent_by_client
 from fedrobust.data.dataset import Split
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.privacy import Postprocessor, at_client
 from fedrobust.randomness import Purpose, generator
-from fedrobust.study.local_training import LocalTraining
+from fedrobust.study.local_training import LocalRound, LocalTraining
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +47,7 @@ class Client:
             state: what it remembers of the last round in which it took part.
             told: what the server sends beside the weights.
         """
-        train = LocalUpdateOfRound(self.training, self.shard, self.client_id, round, self.layout, told)
+        train = LocalRound(self.training, self.shard, self.client_id, round, self.layout, told)
         if self.attacker is not None and self.attacker.schedule.active(round):
             return self.attacker.train(train, weights, self.algorithm, state)
         sent = sent_by_client(self.algorithm, weights, state, train)

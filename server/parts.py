@@ -10,6 +10,7 @@ from flwr.serverapp import Grid
 
 from fedrobust.algorithms.contract import sends_of
 from fedrobust.data.calibration_sample import calibration_sample
+from fedrobust.data.dataset import Split
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.memoize import memoize, part
@@ -34,6 +35,7 @@ from server.root_update import root_update_of
 from server.rounds import RoundLoop
 from server.selection import Selection
 from server.stages.audit import Auditor
+from server.stages.clients import ClientComparison, LocalBaseline, spread
 from server.stages.distillation import DistillationPlan, plan_distillation
 from server.stages.evaluation import Evaluator
 from server.tolerance import tolerance_of
@@ -242,6 +244,49 @@ class ServerParts:
         return (
             f", BatchNorm statistics {words[self.batchnorm_policy]}" if self.batchnorm_policy in words else ""
         )
+
+    @part
+    def client_comparison(self) -> ClientComparison | None:
+        """What measures the models of clients; None where they have none of their own.
+
+        Raises:
+            ConfigError: local models are asked for of clients whose images are not here.
+        """
+        study, wanted = self.study, self.study.experiment.evaluation
+        if not wanted.baselines and not hasattr(study.algorithm, "personal"):
+            return None
+        if not isinstance(self.grid, SimulatedGrid) or self.class_counts is None:
+            if not wanted.baselines:
+                return None
+            raise ConfigError(
+                f"evaluation.baselines = {list(wanted.baselines)}: local models are trained in a simulation of at "
+                f"most {MOST_COMPARED} clients; leave it out"
+            )
+        malicious = set(study.schedule.malicious)
+        honest = [client for client in range(len(self.class_counts)) if client not in malicious]
+        return ClientComparison(
+            self.evaluator,
+            study.algorithm,
+            self.class_counts,
+            spread(honest, wanted.clients),
+            len(honest),
+            self.local_baseline if "local" in wanted.baselines else None,
+        )
+
+    @property
+    def local_baseline(self) -> LocalBaseline:
+        """Trains clients alone."""
+        study, federation = self.study, self.study.experiment.federation
+        rounds = range(1, federation.rounds + 1)
+        measured = None if self.recalibrate is None else self._recalibrated
+        budget = max(1, round(federation.participation * len(rounds)))
+        return LocalBaseline(
+            study.local_training, study.shard, self.initial[1], spread(rounds, budget), measured
+        )
+
+    def _recalibrated(self, weights: Weights, shard: Split) -> Weights:
+        sample = calibration_sample(shard, self.study.seed)
+        return recalibration_of(self.classifier)(weights, sample.images)
 
     @part
     def recalibrate(self) -> Callable[[Weights], Weights] | None:

@@ -74,6 +74,7 @@ class Pipeline:
         classifier, weights = parts.initial
         parts.check_memory()
         parts.selection  # noqa: B018
+        parts.client_comparison  # noqa: B018
         parts.distillation  # noqa: B018  # what is wrong with the student is said before anything is trained
         settings = experiment.model
         self.recorder.note(
@@ -150,8 +151,9 @@ class Pipeline:
             with writing(folder):
                 state.save(folder)
                 self.recorder.saved = state.round
-                weights = self.federate(folder, state)
-                self.conclude(folder, weights)
+                state = self.federate(folder, state)
+                self.conclude(folder, state.selected)
+                self.compare_clients(state)
         except KeyboardInterrupt:
             # The report waits for a finished run: whoever pressed a key wants to be gone.
             saved, rounds = self.recorder.saved, self.experiment.federation.rounds
@@ -164,8 +166,8 @@ class Pipeline:
         self.finish(folder, "finished")
         discard_checkpoints(folder)
 
-    def federate(self, folder: RunFolder, state: Checkpoint) -> Weights:
-        """Run the rounds that are left and return the weights of the selected one.
+    def federate(self, folder: RunFolder, state: Checkpoint) -> Checkpoint:
+        """Run the rounds that are left and return where they end.
 
         Raises:
             DoesNotFitError: a round needs more memory than there is.
@@ -174,7 +176,7 @@ class Pipeline:
             self.prepare()
             state = self.parts.rounds(folder).run(state, self.recorder, folder)
         self.recorder.note_model(digest=state.selected.digest())
-        return state.selected
+        return state
 
     def prepare(self) -> None:
         """Have the clients get ready, and tell what a round will cost.
@@ -210,6 +212,18 @@ class Pipeline:
             self.recorder.note(audit=card.record)
         if self.parts.distillation is not None:
             self.teach(folder, weights)
+
+    def compare_clients(self, state: Checkpoint) -> None:
+        """Measure what the global, the personal and the local models are worth to clients, where there are any.
+
+        Args:
+            state: after the last round.
+        """
+        comparison = self.parts.client_comparison
+        if comparison is None:
+            return
+        emit(StageStarted(f"measuring the models of {len(comparison.clients)} clients"))
+        self.recorder.note(clients=comparison(state))
 
     def teach(self, folder: RunFolder, weights: Weights) -> None:
         """Distil the student of the global model with `weights`, measure it, audit it, export it."""

@@ -5,6 +5,7 @@ from fedrobust.config.keys import default
 
 FEDERATED = (
     "data.partition",
+    "evaluation.baselines",
     "federation.participation",
     "federation.aggregator",
     "federation.pre-aggregators",
@@ -21,7 +22,7 @@ FEDERATED = (
     "training.algorithm",
     "training.proximal",
 )
-"""Settings that say how clients differ, who attacks, and how updates become one."""
+"""Settings that say how clients differ and are compared, who attacks, and how updates become one."""
 
 
 def centralized(experiment: Experiment) -> Experiment:

@@ -157,6 +157,57 @@ def cautions(run: Run) -> list[str]:
     return found
 
 
+def points(difference: float) -> str:
+    """Write a difference of shares in percentage points.
+
+    Example:
+        >>> points(0.052), points(-0.2)
+        ('+5.2', '−20.0')
+    """
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def between(limits: tuple[float, float]) -> str:
+    """Write the interval of a difference in percentage points."""
+    return f"{points(limits[0])} to {points(limits[1])}"
+
+
+MOST_NAMED = 5
+
+
+def joining(run: Run) -> str:
+    """Say whom the federation makes worse than training alone, by how much; "" where that was not measured.
+
+    Nobody should join a federation that makes them worse.
+    """
+    compared = run.record.clients
+    if compared is None:
+        return ""
+    told = [one for one in compared.clients if one.gain is not None and one.interval is not None]
+    shown = count(len(compared.clients), "client")
+    measured = f"{shown} of {compared.population:,}" if len(compared.clients) < compared.population else shown
+    if not told:
+        return f"Models of {measured}, none of them trained alone (evaluation.baselines)."
+    better = f"{len(compared.better)} of {len(told)} get more of their patients right than training alone"
+    rest = len(told) - len(compared.better) - len(compared.worse)
+    level = f"{rest} cannot be told apart on these test images"
+    if not compared.worse:
+        return f"{measured} measured: {better}, {level}; the federation makes none of them worse."
+    worst = sorted((one for one in told if one.client in compared.worse), key=lambda one: one.gain or 0.0)
+    named = enumerate_words(
+        [
+            f"client {one.client} by {points(-(one.gain or 0.0))[1:]} points ({between(one.interval)})"
+            for one in worst[:MOST_NAMED]
+            if one.interval
+        ]
+    )
+    more = f", and {len(worst) - MOST_NAMED} more" if len(worst) > MOST_NAMED else ""
+    return (
+        f"{measured} measured: the federation makes {len(worst)} worse than training alone: {named}{more}. "
+        f"{better}, {level}."
+    )
+
+
 def _subjects(run: Run) -> Iterator[tuple[str, Evaluation]]:
     yield f"The {run.global_name[0].lower()}{run.global_name[1:]}", run.global_model[0]
     if run.student:

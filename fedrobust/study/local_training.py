@@ -2,17 +2,18 @@
 
 import time
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from fedrobust.algorithms import State
 from fedrobust.config.sections import Data, Training
 from fedrobust.data.dataset import Split, digest
 from fedrobust.data.resampling import augmented, undersampled
 from fedrobust.memoize import memoize
-from fedrobust.models.layout import Weights
+from fedrobust.models.layout import Layout, Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.training.batches import Batches, draw_batches
 from fedrobust.training.head_update import HeadUpdate
@@ -140,6 +141,52 @@ class Plan:
     learning_rates: np.ndarray
     class_weights: np.ndarray | None
     prior: np.ndarray
+
+
+SUMMED = ("examples", "steps", "seconds")
+"""Metrics that add up over the calls of a round; of the others the last call's count."""
+
+
+@dataclass(eq=False)
+class LocalRound:
+    """A client's local update in a round; see `fedrobust.algorithms.Train`.
+
+    Attributes:
+        training: what a client does with its images.
+        shard: the images.
+        client: whose draws are used.
+        round: from 1.
+        layout: of the model's weights.
+        told: what the server sends beside the weights.
+        changed: settings of ``[training]`` that a malicious client changes.
+        metrics: of the calls so far.
+    """
+
+    training: LocalTraining
+    shard: Split
+    client: int
+    round: int
+    layout: Layout
+    told: State = field(default_factory=dict)
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(
+        self,
+        start: Weights,
+        correction: np.ndarray | None = None,
+        pull: float = 0.0,
+        trained: np.ndarray | None = None,
+        epochs: int | None = None,
+    ) -> Any:
+        """Return the weights after training from `start`."""
+        changed = self.changed if epochs is None else {**self.changed, "epochs": epochs}
+        steers = correction is not None or pull or trained is not None
+        steering = Steering(correction, pull, trained) if steers else None
+        after, metrics = self.training(self.shard, start, self.round, self.client, changed, steering)
+        before = {name: self.metrics[name] for name in SUMMED if name in self.metrics}
+        self.metrics = {**metrics, **{name: metrics[name] + value for name, value in before.items()}}
+        return after
 
 
 def _viewed(shard: Split, copies: int, seed: int, client: int) -> Hashable:

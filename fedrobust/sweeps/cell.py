@@ -20,6 +20,8 @@ ADDED = (
     "audit.control-input",
     "audit.control-labels",
     "distillation.mixup",
+    "evaluation.baselines",
+    "evaluation.clients",
     "evaluation.metrics",
     "evaluation.select-by",
     "evaluation.stop-after",

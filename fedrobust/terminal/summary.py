@@ -18,9 +18,14 @@ from fedrobust.terminal.screen import PLAIN, add_columns
 
 
 def limits(run: RunRecord) -> list[str]:
-    """Return what the figures of a finished run cannot say: its attack failed, or its test images do not suffice."""
+    """Return what the figures of a finished run hide: a failed attack, clients made worse, too few test images."""
     invalid = invalid_line(run)
     found = [f"{invalid}: its figures say nothing of the defence"] if invalid else []
+    if run.clients and run.clients.worse:
+        worse, among = len(run.clients.worse), len(run.clients.clients)
+        found.append(
+            f"the federation makes {worse} of {among} clients worse than training alone: see the report"
+        )
     dataset = run.dataset or DatasetRecord()
     counts = dataset.counts.get("test", ())
     present = [label for label, count in zip(dataset.labels, counts, strict=False) if count]

@@ -202,6 +202,7 @@ def test_keys_of_lists_are_those_whose_types_are_lists():
     assert list_keys(Experiment) == {
         "audit.epsilons",
         "evaluation.attacks",
+        "evaluation.baselines",
         "evaluation.epsilons",
         "evaluation.metrics",
         "export.formats",

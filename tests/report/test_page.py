@@ -12,6 +12,7 @@ import pytest
 from fedrobust.report.errors import ReportError
 from fedrobust.report.folder import read
 from fedrobust.report.page import write
+from fedrobust.report.sections.clients import clients
 from fedrobust.report.sections.poisoning import poisoning
 
 HOSTILE = '</script><script>alert("owned")</script><img src=https://evil.example/x onerror=alert(1)>'
@@ -411,3 +412,48 @@ def test_a_client_that_took_no_part_is_not_shown_as_left_out(folder, result):
     for one in result["rounds"][-2:]:
         del one["defence"]["partitions"]
     assert poisoning(read(folder(result)))["fates"]["rows"][1] == ("1", True, ["–", "–"]), "older runs"
+
+
+def compared(*gains):
+    """What ``clients`` holds of a run whose clients gain so many points, each within 3."""
+    figures = {"accuracy": 0.8, "balanced_accuracy": 0.7}
+    return {
+        "population": 40,
+        "clients": [
+            {
+                "client": client,
+                "images": 12,
+                "global-model": figures,
+                "personal": None,
+                "local": {"accuracy": 0.8 - gain / 100, "balanced_accuracy": 0.6},
+                "gain": gain / 100,
+                "interval": [(gain - 3) / 100, (gain + 3) / 100],
+            }
+            for client, gain in enumerate(gains)
+        ],
+        "worse": [client for client, gain in enumerate(gains) if gain + 3 < 0],
+        "better": [client for client, gain in enumerate(gains) if gain - 3 > 0],
+    }
+
+
+def test_whom_the_federation_makes_worse_stands_at_the_top_and_beside_all_models(folder, result):
+    result["clients"] = compared(5.0, -12.5, 1.0)
+    text = page_of(folder(result)).text
+    told = (
+        "3 clients of 40 measured: the federation makes 1 worse than training alone: client 1 by 12.5 points "
+        "(−15.5 to −9.5). 1 of 3 get more of their patients right than training alone, 1 cannot be told apart"
+    )
+    assert text.count(told) == 2
+    assert "Better off alone" in text
+    table = clients(read(folder(result)))["table"]
+    assert [name.text for name, _ in table.rows] == ["1", "2", "0"], "who loses most comes first"
+    assert [cell.text for cell in table.rows[0][1]] == ["80.0\u202f%", "92.5\u202f%", "−12.5"]
+
+
+def test_where_nobody_is_made_worse_there_is_no_notice(folder, result):
+    result["clients"] = compared(5.0, 1.0)
+    text = page_of(folder(result)).text
+    assert "Better off alone" not in text
+    assert "the federation makes none of them worse" in text
+    del result["clients"]
+    assert "Joining or training alone" not in page_of(folder(result)).text

@@ -27,6 +27,7 @@ from fedrobust.runs.folder import RunFolder, UnwritableRunError
 from fedrobust.runs.record import (
     AttackSuccessRecord,
     CardRecord,
+    ClientsComparisonRecord,
     DefenceRecord,
     DistillationRecord,
     ExportRecord,
@@ -280,11 +281,15 @@ def test_listeners_are_told_that_a_study_begins_or_goes_on(told, resume, audit, 
 # -- In the folder -------------------------------------------------------------------------------------------------
 
 
-def ran(stub, tmp_path, federate=lambda *given: "selected", conclude=lambda *given: None):
+ENDED = SimpleNamespace(selected="selected")
+
+
+def ran(stub, tmp_path, federate=lambda *given: ENDED, conclude=lambda *given: None):
     done = pipeline(federation__rounds=9, output__report=False)
     order = []
     done.federate = lambda *given: order.append(("federate", *given)) or federate(*given)
     done.conclude = lambda *given: order.append(("conclude", *given)) or conclude(*given)
+    done.compare_clients = lambda *given: order.append(("compare", *given))
     stub(discard_checkpoints=lambda folder: order.append(("discard", folder)))
     folder = RunFolder(tmp_path)
     state = Checkpoint(4, weights(1.0), weights(1.0), 0.5, "", {})
@@ -294,7 +299,12 @@ def ran(stub, tmp_path, federate=lambda *given: "selected", conclude=lambda *giv
 def test_a_study_is_saved_federated_concluded_finished_and_tidied(stub, tmp_path):
     done, order, folder, state = ran(stub, tmp_path)
     done.run_in(folder, state)
-    assert order == [("federate", folder, state), ("conclude", folder, "selected"), ("discard", folder)]
+    assert order == [
+        ("federate", folder, state),
+        ("conclude", folder, "selected"),
+        ("compare", ENDED),
+        ("discard", folder),
+    ]
     assert done.recorder.saved == 4
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["round-000004.npz"]
     assert (done.record.status, done.record.error) == ("finished", None)
@@ -346,7 +356,7 @@ def state_after(number):
     return Checkpoint(number, weights(number), weights(100 + number), 0.5, "", {})
 
 
-def test_the_rounds_that_are_left_are_run_and_the_selected_weights_returned():
+def test_the_rounds_that_are_left_are_run_and_their_end_returned():
     seen = []
     rounds = SimpleNamespace(run=noting(seen, "run", state_after(4)))
     done = pipeline(ready={"rounds": noting(seen, "rounds", rounds)}, federation__rounds=4)
@@ -354,13 +364,32 @@ def test_the_rounds_that_are_left_are_run_and_the_selected_weights_returned():
     state = state_after(2)
     found = done.federate("folder", state)
     assert seen == [("prepare",), ("rounds", "folder"), ("run", state, done.recorder, "folder")]
-    assert found.digest() == weights(104).digest() == done.record.model.digest
+    assert (found.round, done.record.model.digest) == (4, weights(104).digest())
 
 
 def test_a_study_whose_rounds_are_over_asks_no_client():
     done = pipeline(ready={"rounds": None}, federation__rounds=4)
     done.prepare = None
-    assert done.federate("folder", state_after(4)).digest() == weights(104).digest()
+    state = state_after(4)
+    assert done.federate("folder", state) is state
+    assert done.record.model.digest == weights(104).digest()
+
+
+def test_clients_are_compared_where_they_have_models_of_their_own(told):
+    done = pipeline(federation__rounds=4)
+    done.compare_clients("state")
+    assert (done.record.clients, told) == (None, [])
+
+    class Comparison:
+        clients = (0, 3)
+
+        def __call__(self, state):
+            return ClientsComparisonRecord(population=7) if state == "state" else None
+
+    with_parts(done.parts, client_comparison=Comparison())
+    done.compare_clients("state")
+    assert done.record.clients.population == 7
+    assert stages(told) == ["measuring the models of 2 clients"]
 
 
 class Forecast:

@@ -320,6 +320,13 @@ def test_limits_of_test_images_of_one_class():
     assert cautions({"labels": ["a", "b"], "counts": {"test": [0, 1, 2]}}) == [one]
 
 
+def test_clients_that_are_better_off_alone_are_told():
+    each = [{"client": client} for client in range(5)]
+    told = limits(run({"clients": {"clients": each, "worse": [1, 4]}}))
+    assert told == ["the federation makes 2 of 5 clients worse than training alone: see the report"]
+    assert limits(run({"clients": {"clients": each}})) == []
+
+
 def test_limits_of_few_test_images():
     assert cautions({"samples": {"test": 29}}) == ["only 29 test images: their figures have wide intervals"]
     assert cautions({"samples": {"test": 0}}) == ["only 0 test images: their figures have wide intervals"]

@@ -46,6 +46,17 @@ class Evaluation(Section):
     stop_after: int = Field(
         0, ge=0, description="evaluations without a better one after which the study stops; 0: never"
     )
+    baselines: tuple[Literal["local"], ...] = Field(
+        (),
+        description="models to compare with; local: each client trained on its own images alone, in as many steps",
+    )
+    clients: int = Field(
+        20,
+        ge=1,
+        le=10_000,
+        description="honest clients, evenly over all, whose local and personal models are measured after the last "
+        "round",
+    )
     batch_size: int = Field(128, ge=1, le=MOST_BATCH, description="images per forward pass")
     examples: int = Field(6, ge=0, le=64, description="adversarial test images shown in the report")
 

@@ -1,13 +1,15 @@
-"""The section on the clients: their images, and who failed."""
+"""The section on the clients: their images, what the models are worth to each, and who failed."""
 
 from typing import Any
 
 from fedrobust.report import findings, wording
 from fedrobust.report.folder import Run
+from fedrobust.report.tables import Cell, Table
+from fedrobust.runs.record import ClientComparisonRecord, ClientModelRecord, ClientsComparisonRecord
 
 
 def clients(run: Run) -> dict[str, Any]:
-    """Return the failures of clients, and the plot of their images."""
+    """Return the failures of clients, the plot of their images, and the table of their models."""
     failures: dict[tuple[int, str], list[str]] = {}
     for one in run.rounds:
         for failure in one.record.clients.failures:
@@ -16,7 +18,49 @@ def clients(run: Run) -> dict[str, Any]:
         (client, wording.enumerate_words(rounds), reason)
         for (client, reason), rounds in sorted(failures.items())
     ]
-    return {"failures": rows, **_partition(run)}
+    compared = run.record.clients
+    table = None if compared is None else _comparison(compared)
+    worse = compared is not None and bool(compared.worse)
+    told = {"compared": findings.joining(run), "worse": worse, "table": table}
+    return {"failures": rows, **told, **_partition(run)}
+
+
+def _comparison(compared: ClientsComparisonRecord) -> Table:
+    """Return what each model is worth to each client, those that the federation serves worst first."""
+    columns = {
+        "Global": [one.global_model for one in compared.clients],
+        "Personal": [one.personal for one in compared.clients],
+        "Local": [one.local for one in compared.clients],
+    }
+    there = {name: models for name, models in columns.items() if any(models)}
+    gains = any(one.gain is not None for one in compared.clients)
+    rows = []
+    order = sorted(range(len(compared.clients)), key=lambda place: (_gain(compared.clients[place]), place))
+    for place in order:
+        one = compared.clients[place]
+        cells = [_model(models[place]) for models in there.values()]
+        rows.append(
+            (Cell(str(one.client), wording.count(one.images, "image")), cells + [_points(one)] * gains)
+        )
+    head = [Cell(name, "accuracy, balanced") for name in there]
+    head += [Cell("Gain", "over training alone")] * gains
+    return Table("Client", head, rows, "Recall of each class on the test images, by the client’s class mix")
+
+
+def _gain(one: ClientComparisonRecord) -> float:
+    return 0.0 if one.gain is None else one.gain
+
+
+def _model(model: ClientModelRecord | None) -> Cell:
+    if model is None:
+        return Cell(wording.NONE)
+    return Cell(wording.percent(model.accuracy), wording.percent(model.balanced_accuracy))
+
+
+def _points(one: ClientComparisonRecord) -> Cell:
+    if one.gain is None or one.interval is None:
+        return Cell(wording.NONE)
+    return Cell(findings.points(one.gain), findings.between(one.interval))
 
 
 def _partition(run: Run) -> dict[str, Any]:

@@ -7,6 +7,11 @@ from fedrobust.runs.codec import RecordError, to_json
 from fedrobust.runs.json_schema import json_schema
 from fedrobust.runs.record.attack_table import AttackedRecord, AttackTableRecord
 from fedrobust.runs.record.card import CardRecord, ClinicalRecord, FigureRecord, FindingRecord
+from fedrobust.runs.record.clients import (
+    ClientComparisonRecord,
+    ClientModelRecord,
+    ClientsComparisonRecord,
+)
 from fedrobust.runs.record.metrics import (
     AttackSuccessRecord,
     EvaluationRecord,
@@ -42,6 +47,9 @@ __all__ = [
     "AttackTableRecord",
     "AttackedRecord",
     "CardRecord",
+    "ClientComparisonRecord",
+    "ClientModelRecord",
+    "ClientsComparisonRecord",
     "ClientsRecord",
     "ClinicalRecord",
     "DatasetRecord",

@@ -6,6 +6,7 @@ from typing import Any
 
 from fedrobust.runs.codec import RecordError, entry, read, record, to_json
 from fedrobust.runs.record.card import CardRecord
+from fedrobust.runs.record.clients import ClientsComparisonRecord
 from fedrobust.runs.record.metrics import ModelEvaluationRecord
 from fedrobust.runs.record.parts import (
     DatasetRecord,
@@ -45,6 +46,11 @@ class RunRecord:
     forecast: ForecastRecord | None = entry("what the rounds were going to cost", default=None)
     model_evaluation: ModelEvaluationRecord | None = entry(
         "the selected global model on the test images; null until it is measured", default=None
+    )
+    clients: ClientsComparisonRecord | None = entry(
+        "what the models are worth to clients; left out where there are neither personal nor local models",
+        default=None,
+        left_out=True,
     )
     audit: CardRecord | None = entry("its audit, the content of ``card.json``", default=None)
     student: StudentRecord | None = entry("the distilled student", default=None)

@@ -1,0 +1,178 @@
+"""What each client has of the federation: the global, the personal and the purely local model on its class mix."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from flwr.common.serde import recorddict_from_proto
+from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
+
+from fedrobust.algorithms import Algorithm, State
+from fedrobust.data.dataset import Split
+from fedrobust.evaluation.class_mix import expected_accuracy, gain, known_mix
+from fedrobust.flower.records import arrays_of
+from fedrobust.models.layout import Weights
+from fedrobust.runs.checkpoint import Checkpoint
+from fedrobust.runs.record import ClientComparisonRecord, ClientModelRecord, ClientsComparisonRecord
+from fedrobust.study.local_training import LocalTraining
+from server.stages.evaluation import Evaluator
+
+CONFIDENCE = 0.95
+"""With which the intervals of all clients hold together."""
+
+TOGETHER = 4
+"""Clients that are trained alone side by side: each holds a model."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocalBaseline:
+    """Trains a client by itself, as if there were no federation.
+
+    It begins with the weights that the federation begins with, and trains as an honest client does, in as many rounds
+    as a client takes part in on average, spread over the study. Nobody's weights reach it.
+
+    Attributes:
+        training: of a client in a round.
+        shard: returns a client's images.
+        start: the first weights.
+        rounds: in which it trains, ascending.
+        recalibrate: measures BatchNorm statistics on a client's own images, where the study measures those of the
+            global model; None where it does not.
+    """
+
+    training: LocalTraining
+    shard: Callable[[int], Split]
+    start: Weights
+    rounds: Sequence[int]
+    recalibrate: Callable[[Weights, Split], Weights] | None = None
+
+    def __call__(self, client: int) -> Weights:
+        """Return the weights that a client comes to alone."""
+        shard, weights = self.shard(client), self.start
+        for round in self.rounds:
+            weights, _ = self.training(shard, weights, round, client)
+        return weights if self.recalibrate is None else self.recalibrate(weights, shard)
+
+
+@dataclass(frozen=True, eq=False)
+class ClientComparison:
+    """Compares the models that clients can have.
+
+    A client's figures are those on the server's test split, each class weighted by its share of the client's training
+    images: what it may expect among its own patients, if they come as they came.
+
+    Attributes:
+        evaluator: of the global model.
+        algorithm: whose personal models are measured, if it has any.
+        counts: (clients, classes) training images.
+        clients: that are measured.
+        population: how many honest clients there are.
+        baseline: trains clients alone; None where nobody asks for it.
+    """
+
+    evaluator: Evaluator
+    algorithm: Algorithm
+    counts: np.ndarray
+    clients: Sequence[int]
+    population: int
+    baseline: LocalBaseline | None = None
+
+    def __call__(self, state: Checkpoint) -> ClientsComparisonRecord:
+        """Return what the models of a finished study are worth to its clients.
+
+        Args:
+            state: after the last round.
+        """
+        shared = self._right(state.selected)
+        confidence = 1 - (1 - CONFIDENCE) / len(self.clients)
+        local = self._local()
+        found = [self._compared(client, state, shared, next(local), confidence) for client in self.clients]
+        told = [one for one in found if one.interval is not None]
+        return ClientsComparisonRecord(
+            population=self.population,
+            clients=tuple(found),
+            confidence=confidence,
+            worse=tuple(one.client for one in told if one.interval and one.interval[1] < 0),
+            better=tuple(one.client for one in told if one.interval and one.interval[0] > 0),
+        )
+
+    def _compared(
+        self,
+        client: int,
+        state: Checkpoint,
+        shared: np.ndarray,
+        alone: np.ndarray | None,
+        confidence: float,
+    ) -> ClientComparisonRecord:
+        labels, counts = self.evaluator.dataset.test.labels, self.counts[client]
+        images, mix = int(counts.sum()), known_mix(labels, counts / counts.sum())
+        if mix is None:
+            return ClientComparisonRecord(client=client, images=images)
+        own = self._personal(state, client)
+        difference = None
+        if alone is not None:
+            difference = gain(labels, shared if own is None else own, alone, mix, confidence)
+        models = {"global_model": shared, "personal": own, "local": alone}
+        return ClientComparisonRecord(
+            client=client,
+            images=images,
+            gain=difference.value if difference else None,
+            interval=difference.interval if difference else None,
+            **{name: None if right is None else worth(labels, right, mix) for name, right in models.items()},
+        )
+
+    def _personal(self, state: Checkpoint, client: int) -> np.ndarray | None:
+        """Return which test images a client's personal model gets right; None where the algorithm has none."""
+        personal = getattr(self.algorithm, "personal", None)
+        if personal is None:
+            return None
+        kept = kept_by(state.clients, client)
+        return self._right(personal(state.weights, kept, self.evaluator.classifier.layout))
+
+    def _local(self) -> Iterator[np.ndarray | None]:
+        """Yield which test images each client's local model gets right, a few clients at a time."""
+        if self.baseline is None:
+            yield from (None for _ in self.clients)
+            return
+        waiting = iter(self.clients)
+        while some := list(islice(waiting, TOGETHER)):
+            trained: Iterable[Weights] = list(self.evaluator.map(self.baseline, some))
+            for weights in trained:
+                yield self._right(weights)
+
+    def _right(self, weights: Weights) -> np.ndarray:
+        test = self.evaluator.dataset.test
+        answers: np.ndarray = self.evaluator.clean_logits(weights, test.images).argmax(1)
+        return answers == test.labels
+
+
+def worth(labels: np.ndarray, right: np.ndarray, mix: np.ndarray) -> ClientModelRecord:
+    """Return the figures of one model for one client; see `expected_accuracy`."""
+    accuracy, balanced = expected_accuracy(labels, right, mix)
+    return ClientModelRecord(accuracy=accuracy, balanced_accuracy=balanced)
+
+
+def kept_by(states: Mapping[int, bytes], client: int) -> State:
+    """Return what a simulated client keeps for the study's algorithm; nothing where it never took part.
+
+    Args:
+        states: of a checkpoint, encoded, by node.
+        client: its number.
+    """
+    encoded = states.get(client + 1)
+    if encoded is None:
+        return {}
+    record = recorddict_from_proto(ProtoRecordDict.FromString(encoded))
+    return arrays_of(record.array_records.get("algorithm"))
+
+
+def spread(items: Sequence[int], most: int) -> list[int]:
+    """Return at most `most` of `items`, spread evenly, the first and the last among them.
+
+    Example:
+        >>> spread(range(10), 4), spread([3, 5], 4)
+        ([0, 3, 6, 9], [3, 5])
+    """
+    places = np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))
+    return [int(items[place]) for place in places]
