@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The finding of a check."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,11 +15,11 @@ class Outcome(StrEnum):
     FAILED = "failed"
     NOT_APPLICABLE = "not applicable"
     NOT_MADE = "not made"
-    """It would have cost more than the effort asked for allows."""
+    """It takes more than the effort asked for allows."""
 
 
 def outcome_of(failed: object) -> Outcome:
-    """Return how a check ended that came to a conclusion; `failed` is read as true or false."""
+    """Return the outcome of a check that was made; `failed` is read as true or false."""
     return Outcome.FAILED if failed else Outcome.PASSED
 
 
@@ -27,13 +27,13 @@ class Weight(StrEnum):
     """What follows from a check that failed."""
 
     DEGENERATE = "degenerate"
-    """The model does not do its task: no accuracy of it means anything."""
+    """The model does not solve its task: its robustness has no meaning."""
     NOT_ROBUST = "not robust"
-    """Adversaries were found that show it."""
+    """Adversarial images were found."""
     NOT_PROVEN = "not proven"
-    """The attacks cannot be trusted to have found the adversaries that there are."""
+    """The attacks are not reliable."""
     REPORT = "report"
-    """Nothing; the figure is there to be read."""
+    """No consequence for the verdict; the figure is reported."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Finding:
         weight: what follows if it failed.
         figure: what was measured, as text with its counts.
         rule: what would have passed.
-        sentence: what it means, for somebody who is not of the field.
+        sentence: what it means, for readers outside of the field.
         source: where the check comes from.
         details: the numbers behind the figure.
     """
@@ -71,7 +71,7 @@ class Finding:
         return self.outcome is Outcome.NOT_MADE
 
     def record(self) -> FindingRecord:
-        """Return the finding as a card holds it, with a reviewer's name for a failure and what to do next."""
+        """Return the finding as a card holds it, with the field's term for a failure and the next step."""
         advice = ADVICE.get(self.check) if self.failed else None
         return FindingRecord(
             check=self.check,

@@ -1,4 +1,4 @@
-"""What attacks leave of a model's lead over a constant classifier."""
+"""The share of a model's lead over a constant classifier that is kept under attack."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from fedrobust.evaluation.intervals import mean_of_proportions
 
 @dataclass(frozen=True)
 class Lead:
-    """What is left under attack of a model's lead in balanced accuracy over a constant classifier.
+    """A model's lead in balanced accuracy over a constant classifier, and the share kept under attack.
 
     Attributes:
         clean: balanced accuracy of the clean images.
@@ -27,7 +27,7 @@ class Lead:
 
     @classmethod
     def of(cls, labels: np.ndarray, right: np.ndarray, standing: np.ndarray) -> "Lead":
-        """Return the lead of a model that is `right` about (n,) images of which those `standing` are left.
+        """Return the lead of a model: `right` (n,) are classified correctly, `standing` (n,) also under every attack.
 
         Example:
             >>> labels = np.repeat([0, 1], 300)
@@ -48,7 +48,7 @@ class Lead:
         if low <= 0:
             return cls(clean, clean - lost, max(0.0, 1 - lost / lead) if lead > 0 else 0.0, (0.0, 1.0))
         least, most = _ratio(lost, mean_of_proportions(of_lost, counts), lead, (low, high))
-        # An attack may take more than the lead, down to no right answer at all: less than nothing is kept of none.
+        # An attack may cost more than the lead, down to accuracy 0: the kept share is clipped to [0, 1].
         kept, lower, upper = (min(1.0, max(0.0, 1 - share)) for share in (lost / lead, most, least))
         return cls(clean, clean - lost, kept, (lower, upper))
 

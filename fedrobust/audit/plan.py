@@ -1,4 +1,4 @@
-"""How an audit goes about it: the threat, and how hard the attacks try."""
+"""The settings of an audit: the threat model, and the effort of its attacks."""
 
 import math
 from dataclasses import dataclass, field
@@ -33,9 +33,9 @@ class Plan:
     """The settings of an audit.
 
     Attributes:
-        epsilon: the verdict is about this one.
-        threat: what may be done to an image.
-        effort: "quick" for a look in between, "standard", or "full": AutoAttack's own steps and queries.
+        epsilon: of the verdict.
+        threat: the threat model: norm, space, format of images.
+        effort: "quick" for use during development, "standard", or "full": AutoAttack's own steps and queries.
         seed: of everything random.
         curve: epsilons at which accuracy is reported, the verdict's among them.
 
@@ -86,7 +86,7 @@ class Plan:
         """Return this effort's PGD with so many steps, which the checks compare with itself.
 
         The quick one takes Madry's equal steps of 2.5 epsilon / steps (2017, arXiv:1706.06083), the PGD-k of papers, to
-        have a figure beside theirs; the others let their steps fall, which breaks more.
+        be comparable with published figures; the other efforts decrease the step size, which breaks more.
 
         Example:
             >>> Plan(effort="quick").pgd(20, "restarts=6"), Plan().pgd(20)
@@ -97,7 +97,7 @@ class Plan:
 
     @property
     def draws(self) -> int:
-        """Answers of a random model that are averaged (EOT)."""
+        """Outputs of a stochastic model that are averaged (EOT)."""
         return {"quick": 2, "standard": 8, "full": 16}[self.effort]
 
     @property
@@ -107,11 +107,11 @@ class Plan:
 
     @property
     def queries(self) -> int:
-        """Square's queries on every image that stands."""
+        """Square's queries per image that is not yet broken."""
         return {"quick": 150, "standard": 1000, "full": 5000}[self.effort]
 
     def black_box(self, norm: str) -> list[tuple[str, int]]:
-        """Return what only asks, and on how many of the nearest images that stand: 0 for all of them.
+        """Return the black-box attacks, each with the number of images nearest to the boundary; 0: all unbroken ones.
 
         Example:
             >>> Plan(effort="quick").black_box("linf")
@@ -126,5 +126,5 @@ class Plan:
         return [*always, (decisions, images), (f"spsa(steps={asked // 50})", images), *longer]
 
     def large(self, shape: tuple[int, int, int]) -> float:
-        """Return an epsilon at which no model can be right: every pixel may become grey."""
+        """Return an epsilon at which no model is above chance: every pixel may become grey."""
         return 0.5 if self.threat.norm == "linf" else 0.5 * math.sqrt(math.prod(shape))

@@ -1,4 +1,4 @@
-"""What a reviewer would call a check that failed, and what to do next."""
+"""The field's term for each failed check, and the next step."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ ADVICE = {
     ),
     "too few images": Advice("too few images", "Audit more images, of at least two classes."),
     "collapsed classifier: clean images": Advice(
-        "collapsed classifier", "Train the model further, or look for what its labels mean."
+        "collapsed classifier", "Train the model further, or check the meaning of its labels."
     ),
     "collapsed classifier: under attack": Advice(
         "broken", "Train with adversarial images, at this epsilon or above."
@@ -42,13 +42,13 @@ ADVICE = {
     ),
     "obfuscated gradients: finite differences disagree": Advice(
         "obfuscated gradients",
-        "Find the layer whose gradient is not its own, and attack the model without it.",
+        "Find the layer with a replaced gradient, and attack the model without it.",
     ),
     "obfuscated gradients: saturated at the class boundary": Advice(
-        "saturated outputs", "Attack the scores before the saturating layer; give a file that ends there."
+        "saturated outputs", "Attack the logits before the saturating layer: give a file that ends there."
     ),
     "gradient masking: another loss breaks more": Advice(
-        MASKED, "Report the attack on the margin; cross-entropy overrates this model."
+        MASKED, "Report the attack on the margin: cross-entropy overestimates the robustness."
     ),
     "gradient masking: single step beats iterations": Advice(
         MASKED, "Use random starts and larger steps; look at the loss surface."
@@ -57,7 +57,7 @@ ADVICE = {
         "a failing attack", "Use more steps and restarts at the larger epsilons."
     ),
     "failing attack: images survive an unbounded epsilon": Advice(
-        "a failing attack", "Find out why the attack fails where no image is left to see."
+        "a failing attack", "Find out why the attack fails although it may replace the whole image."
     ),
     "failing attack: more steps break more": Advice(
         "a search that was too short", "Run the audit with --effort full."
@@ -69,35 +69,35 @@ ADVICE = {
         MASKED, "Attack the model without the operations that are named."
     ),
     "gradient masking: hidden layers break more": Advice(
-        MASKED, "Attack the hidden layer that is named; give a file that ends there."
+        MASKED, "Attack the hidden layer that is named: give a file that ends there."
     ),
     "obfuscated gradients: smoothing breaks more": Advice(
-        "obfuscated gradients", "Attack with the mean of gradients around an image."
+        "obfuscated gradients", "Attack with gradients averaged over noisy copies of an image."
     ),
     "gradient masking: black-box beats white-box": Advice(
-        MASKED, "Report the attack that only asks; find what hides the gradient."
+        MASKED, "Report the black-box attack; find the layer that masks the gradient."
     ),
     "black-box attacks: not made": Advice(
         "an evaluation without black-box attacks", "Run the audit with --effort standard."
     ),
     "gradient masking: transfer beats white-box": Advice(
-        MASKED, "Report the transferred attack; find what hides the gradient."
+        MASKED, "Report the transfer attack; find the layer that masks the gradient."
     ),
     "label leaking: attacked beats clean": Advice(
         "label leaking", "Train with several steps or random starts, and audit that model."
     ),
     "failing attack: planted masking is not seen": Advice(
-        "a failing attack", "Do not believe these attacks on this model; look at its scores."
+        "a failing attack", "Do not rely on these attacks on this model; inspect its logits."
     ),
     "catastrophic overfitting: single step survives, iterations do not": Advice(
         "catastrophic overfitting",
-        "Take the model of the round before the fall, or train with several steps.",
+        "Use the model of the round before the fall, or train with several steps.",
     ),
     "control: no better than the undefended model": Advice(
         "no effect of the defence", "Compare with the control at more images or a larger epsilon."
     ),
     "unseen attack: only the training attack was made": Advice(
-        "robustness to the training attack only", "Attack with what the training did not use."
+        "robustness to the training attack only", "Run an attack that the training did not use."
     ),
     "not realisable: 8-bit images break less": Advice(
         "an unrealisable threat", "Choose an epsilon of at least 1/255."

@@ -7,7 +7,7 @@ from fedrobust.audit.finding import Finding, Weight, share
 from fedrobust.audit.review import ADVICE
 
 ORDER = (Weight.DEGENERATE, Weight.NOT_ROBUST, Weight.NOT_PROVEN)
-"""A model that does nothing is not called broken, and one that was broken is not called unproven."""
+"""From the gravest down: the first weight with a failed check decides."""
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,11 @@ class Tally:
 
     Attributes:
         n: images.
-        right: of these, right as they are.
-        standing: of these, right after every attack.
-        queries: images that the model was asked about, over all attacks.
-        gradients: gradients taken.
-        strongest: the attack that most of the broken images are put down to; empty where nothing broke.
+        right: of these, classified correctly without an attack.
+        standing: of these, classified correctly under every attack: the robust images.
+        queries: forward passes of single images, over all attacks.
+        gradients: gradients of single images, over all attacks.
+        strongest: the attack that broke most of the broken images; empty where nothing broke.
     """
 
     n: int
@@ -32,7 +32,7 @@ class Tally:
 
     @property
     def broken(self) -> int:
-        """Images that are right as they are and wrong under attack."""
+        """Images that are classified correctly without an attack, and wrongly under one."""
         return self.right - self.standing
 
 
@@ -42,7 +42,7 @@ class Verdict:
 
     Attributes:
         word: "robust", "not robust", "not proven" or "degenerate".
-        sentence: what it means, with its numbers.
+        sentence: its meaning, with its numbers.
         deciding: the checks that decided it: those that failed or were not made, or none for "robust".
     """
 
@@ -52,9 +52,9 @@ class Verdict:
 
     @classmethod
     def of(cls, findings: Sequence[Finding], tally: Tally) -> "Verdict":
-        """Return the verdict that follows from `findings`: the gravest of what failed.
+        """Return the verdict that follows from `findings`: that of the gravest failed check.
 
-        A check that was not made, though it could have been, leaves open what it would have found.
+        A check that was not made, though it could have been, makes the verdict "not proven".
 
         Example:
             >>> Verdict.of([], Tally(n=100, right=90, standing=80, queries=5000, gradients=4000)).word
@@ -74,18 +74,18 @@ class Verdict:
 
 
 def _robust(tally: Tally) -> str:
-    return f"Not broken, and every check is clean: {_standing(tally)}. {_rests_on(tally)}"
+    return f"Not broken, and every check passed: {_standing(tally)}. {_rests_on(tally)}"
 
 
 def _looked_quickly(tally: Tally) -> str:
     return (
-        f"Not broken by a quick look: {_standing(tally)}. Whether the gradients are masked was not looked into: run "
-        f"the audit with --effort standard. {_rests_on(tally)}"
+        f"Not broken by the quick effort: {_standing(tally)}. Gradient masking was not tested: run the audit with "
+        f"--effort standard. {_rests_on(tally)}"
     )
 
 
 def _degenerate(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
-    return f"The model does not do its task, so that there is nothing to be robust about: {failed[0].figure}."
+    return f"The model does not solve its task, so that its robustness has no meaning: {failed[0].figure}."
 
 
 def _not_robust(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
@@ -94,31 +94,36 @@ def _not_robust(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
         one.figure for one in failed if one.check == "robust accuracy: lead over the constant classifier lost"
     )
     return (
-        f"Broken: {share(tally.broken, max(1, tally.right))} of the images that are right fall within the threat{by}. "
+        f"Broken: {share(tally.broken, max(1, tally.right))} of the correctly classified images are misclassified "
+        f"within the threat model{by}. "
         + (f"{figures[0].upper()}{figures[1:]}. " if figures else "")
-        + (f"The gradients that the model shows do not tell all of it ({blind}). " if blind else "")
+        + (f"The attacks may understate it ({blind}). " if blind else "")
         + _rests_on(tally)
     )
 
 
 def _not_proven(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
     if blind:
-        return f"Not broken, but the attacks could not see ({blind}): {_standing(tally)}. {_rests_on(tally)}"
+        return (
+            f"Not broken, but the attacks are not reliable ({blind}): {_standing(tally)}. {_rests_on(tally)}"
+        )
     return f"Not proven: {failed[0].sentence} {_standing(tally)}. {_rests_on(tally)}"
 
 
 def _terms(findings: Sequence[Finding]) -> str:
-    """Return what reviewers call these failures, each once."""
+    """Return the field's terms for these failures, each once."""
     return ", ".join(dict.fromkeys(ADVICE[one.check].called for one in findings))
 
 
 def _standing(tally: Tally) -> str:
-    after = "stand after every attack that was made"
-    return f"{share(tally.standing, tally.n)} images {after}, {tally.right} are right as they are"
+    return (
+        f"{share(tally.standing, tally.n)} images are robust to every attack that was made, {tally.right} are "
+        "classified correctly without one"
+    )
 
 
 def _rests_on(tally: Tally) -> str:
-    return f"This rests on {tally.queries:,} queries and {tally.gradients:,} gradients."
+    return f"The attacks took {tally.queries:,} queries and {tally.gradients:,} gradients."
 
 
 SENTENCES = {Weight.DEGENERATE: _degenerate, Weight.NOT_ROBUST: _not_robust, Weight.NOT_PROVEN: _not_proven}
@@ -145,4 +150,4 @@ BLIND = frozenset(
         "failing attack: planted masking is not seen",
     }
 )
-"""Checks of whether the attacks could find what there is."""
+"""Checks of whether the attacks are reliable."""

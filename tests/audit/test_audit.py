@@ -295,7 +295,7 @@ def test_the_gravest_failure_decides():
     assert "most of them by pgd" in verdict(broken_).sentence
     assert verdict(masked, broken_, empty).deciding == ("empty",)
     blind = replace(masked, check="vanishing gradient: zero or not finite")
-    assert "could not see (vanishing gradient)" in verdict(blind).sentence
+    assert "not reliable (vanishing gradient)" in verdict(blind).sentence
 
 
 def test_mcnemar_is_the_sign_test():

@@ -283,8 +283,8 @@ def test_a_companion_without_a_gradient_is_refused_but_an_exported_file(monkeypa
 # -- The verdict's sentences -----------------------------------------------------------------------------------------
 
 NUMBERS = Tally(n=1000, right=900, standing=720, queries=1234567, gradients=89012, strongest="pgd(steps=20)")
-STAND = "720 of 1000 (72.0 %) images stand after every attack that was made, 900 are right as they are"
-RESTS = "This rests on 1,234,567 queries and 89,012 gradients."
+STAND = "720 of 1000 (72.0 %) images are robust to every attack that was made, 900 are classified correctly without one"
+RESTS = "The attacks took 1,234,567 queries and 89,012 gradients."
 SMOOTHED = "obfuscated gradients: smoothing breaks more"
 LEAD = "robust accuracy: lead over the constant classifier lost"
 
@@ -297,7 +297,7 @@ def test_a_clean_bill_has_its_numbers():
     verdict = Verdict.of([finding(), failed("reported", Weight.REPORT)], NUMBERS)
     assert vars(verdict) == {
         "word": "robust",
-        "sentence": f"Not broken, and every check is clean: {STAND}. {RESTS}",
+        "sentence": f"Not broken, and every check passed: {STAND}. {RESTS}",
         "deciding": (),
     }
 
@@ -307,8 +307,8 @@ def test_what_was_left_out_is_not_proven():
     assert vars(Verdict.of(left, NUMBERS)) == {
         "word": "not proven",
         "sentence": (
-            f"Not broken by a quick look: {STAND}. Whether the gradients are masked was not looked into: run the audit "
-            f"with --effort standard. {RESTS}"
+            f"Not broken by the quick effort: {STAND}. Gradient masking was not tested: run the audit with "
+            f"--effort standard. {RESTS}"
         ),
         "deciding": ("first", "second"),
     }
@@ -318,7 +318,7 @@ def test_what_does_nothing_says_its_figure():
     verdict = Verdict.of([failed("empty", Weight.DEGENERATE, figure="always class 0"), failed("x")], NUMBERS)
     assert verdict.word == "degenerate"
     assert verdict.sentence == (
-        "The model does not do its task, so that there is nothing to be robust about: always class 0."
+        "The model does not solve its task, so that its robustness has no meaning: always class 0."
     )
     assert verdict.deciding == ("empty",)
 
@@ -326,7 +326,7 @@ def test_what_does_nothing_says_its_figure():
 def test_what_is_broken_says_how_much_by_what_and_what_of_the_lead_is_left():
     broken = failed("collapsed classifier: under attack", Weight.NOT_ROBUST)
     lead = failed(LEAD, Weight.NOT_ROBUST, figure="a tenth of the lead is kept")
-    share = "Broken: 180 of 900 (20.0 %) of the images that are right fall within the threat"
+    share = "Broken: 180 of 900 (20.0 %) of the correctly classified images are misclassified within the threat model"
     verdict = Verdict.of([broken, failed("x")], NUMBERS)
     assert verdict.word == "not robust"
     assert verdict.sentence == f"{share}, most of them by pgd(steps=20). {RESTS}"
@@ -334,13 +334,13 @@ def test_what_is_broken_says_how_much_by_what_and_what_of_the_lead_is_left():
     verdict = Verdict.of([broken, lead, blind], NUMBERS)
     assert verdict.deciding == (broken.check, LEAD)
     assert verdict.sentence == (
-        f"{share}, most of them by pgd(steps=20). A tenth of the lead is kept. The gradients that the model shows do "
-        f"not tell all of it (obfuscated gradients). {RESTS}"
+        f"{share}, most of them by pgd(steps=20). A tenth of the lead is kept. The attacks may understate it "
+        f"(obfuscated gradients). {RESTS}"
     )
     nobody = Verdict.of([lead], replace(NUMBERS, right=0, standing=0, strongest=""))
     assert nobody.sentence == (
-        "Broken: 0 of 1 (0.0 %) of the images that are right fall within the threat. A tenth of the lead is kept. "
-        + RESTS
+        "Broken: 0 of 1 (0.0 %) of the correctly classified images are misclassified within the threat model. A "
+        "tenth of the lead is kept. " + RESTS
     )
 
 
@@ -355,11 +355,11 @@ def test_what_is_not_proven_says_why_or_that_attacks_could_not_see():
         failed("label leaking: attacked beats clean"),
     ]
     assert Verdict.of([unsure, *blind], NUMBERS).sentence == (
-        f"Not broken, but the attacks could not see (obfuscated gradients, label leaking): {STAND}. {RESTS}"
+        f"Not broken, but the attacks are not reliable (obfuscated gradients, label leaking): {STAND}. {RESTS}"
     )
 
 
 def test_a_check_that_passed_blinds_nobody():
     passed = finding(SMOOTHED)
-    assert "could not see" not in Verdict.of([passed, failed("too few images")], NUMBERS).sentence
+    assert "not reliable" not in Verdict.of([passed, failed("too few images")], NUMBERS).sentence
     assert set(ADVICE) >= BLIND

@@ -282,10 +282,10 @@ def test_a_gradient_that_predicts_the_change_passes(lie, failed):
         "itself further away"
     )
     assert sentence == (
-        "The gradient does not predict what the model answers a small step further: it is not the model's, or says "
-        "nothing about steps of this size, and attacks that follow it are misled."
+        "The gradient does not predict the change of the logits over a small step: it is not that of the model, "
+        "or is useless for steps of this size, and misleads gradient attacks."
         if failed
-        else "The gradient is the slope of what the model answers."
+        else "The gradient predicts the change of the logits."
     )
     share = {
         "everywhere": part / 100,
@@ -367,12 +367,15 @@ def test_without_a_gradient_or_a_right_image_there_is_nothing_to_follow():
     blind = obfuscated_gradients.gradient_predicts_the_change(
         evidence(None, shown, labels, differentiable=False)
     )
-    sentence = "The model has no gradient to compare with: see vanishing gradient."
+    sentence = "The model has no gradient: see vanishing gradient."
     assert told(blind, NOT_APPLICABLE) == ("-", sentence)
     wrong = obfuscated_gradients.gradient_predicts_the_change(
         evidence(linear(), shown, labels, np.zeros(40, bool))
     )
-    assert told(wrong, NOT_APPLICABLE) == ("-", "No image is right: there is no margin to follow.")
+    assert told(wrong, NOT_APPLICABLE) == (
+        "-",
+        "No image is classified correctly: there is no margin to follow.",
+    )
     good = obfuscated_gradients.gradient_predicts_the_change(evidence(linear(), shown, labels))
     for found in (blind, wrong, good):
         assert found.check == CHECK
@@ -411,10 +414,10 @@ def test_a_saturated_head_jumps_at_the_boundary(saturated):
         f"{100 * median:.1f} % there"
     )
     assert sentence == (
-        "The scores turn over at the boundary and say nothing of it elsewhere: the outputs are saturated, and an "
-        "attack that climbs them does not see where it has to go."
+        "The margin jumps at the decision boundary and is flat elsewhere: the outputs are saturated, and "
+        "gradient attacks get no direction."
         if saturated
-        else "The scores fall gradually towards the boundary: an attack can see where it has to go."
+        else "The margin falls gradually towards the decision boundary: its gradient can guide an attack."
     )
 
 
@@ -452,7 +455,7 @@ def test_without_two_classes_there_is_no_boundary():
     one_class = obfuscated_gradients.no_jump_at_the_boundary(
         evidence(None, shown, np.zeros(40, np.int32), raw=object())
     )
-    sentence = "There are no two images of different classes that the model is right about."
+    sentence = "There are no two correctly classified images of different classes."
     assert told(one_class, NOT_APPLICABLE) == ("-", sentence)
     assert one_class.details == {}
     both = obfuscated_gradients.no_jump_at_the_boundary(

@@ -1,4 +1,4 @@
-"""Checks of the attacks: were they strong enough to be believed where they found nothing?"""
+"""Checks of the attacks' strength: is a model that they do not break robust?"""
 
 from dataclasses import replace
 
@@ -10,8 +10,8 @@ from fedrobust.evasion import BoundModel
 
 
 def monotone(suite: AttackSuite) -> Finding:
-    """More freedom never helps the model."""
-    rule = "no rise of accuracy from one epsilon to the next beyond paired chance (McNemar, 1 %)"
+    """Accuracy does not rise with epsilon."""
+    rule = "no rise of accuracy from one epsilon to the next beyond chance (McNemar, 1 %)"
     source = "Carlini et al. (2019), arXiv:1902.06705, section 5"
     if (
         skipped := without_gradient(suite, "failing attack: breaks less at a larger epsilon", rule, source)
@@ -28,18 +28,18 @@ def monotone(suite: AttackSuite) -> Finding:
         "failing attack: breaks less at a larger epsilon",
         outcome_of(bool(rises)),
         Weight.NOT_PROVEN,
-        f"accuracy rises at {names}" if rises else f"falls or stays over {len(success)} epsilons",
+        f"accuracy rises at {names}" if rises else f"accuracy does not rise over {len(success)} epsilons",
         rule,
-        "The attack gets worse the more it may do: it is not to be believed."
+        "The attack breaks fewer images at a larger epsilon: it is not reliable."
         if rises
-        else "The more the attack may do, the more it breaks.",
+        else "The attack breaks at least as many images at every larger epsilon.",
         source,
         {"rises": rises},
     )
 
 
 def large_epsilon(suite: AttackSuite) -> Finding:
-    """Where every pixel may become grey, nobody can be right."""
+    """No model is above chance where every pixel may become grey."""
     classes = suite.cache.audited.target.classes
     rule = f"at epsilon 0.5 accuracy is at most chance, {100 / classes:.0f} %"
     source = "Carlini et al. (2019), arXiv:1902.06705, section 5"
@@ -58,25 +58,25 @@ def large_epsilon(suite: AttackSuite) -> Finding:
         Weight.NOT_PROVEN,
         f"{share(right, n)} right where every pixel may become grey",
         rule,
-        "The attack fails where it could paint over the image: it does not work on this model."
+        "The attack fails although it may replace the whole image: it does not work on this model."
         if failed
-        else "Given enough freedom, the attack breaks the model.",
+        else "With an unbounded epsilon the attack breaks the model.",
         source,
         {"right": right, "n": n},
     )
 
 
 def converged(suite: AttackSuite) -> Finding:
-    """Twice the steps find nothing new."""
+    """Twice the steps break no more images."""
     rule = "twice the steps of PGD break less than 1 point more"
     source = "Carlini et al. (2019), arXiv:1902.06705"
     return _more(
-        suite, "failing attack: more steps break more", rule, source, lambda: suite.longer, "Longer search"
+        suite, "failing attack: more steps break more", rule, source, lambda: suite.longer, "A longer search"
     )
 
 
 def restarts(suite: AttackSuite) -> Finding:
-    """Five more starting points find nothing new."""
+    """Five more random starts break no more images."""
     rule = "five more restarts of PGD break less than 1 point more"
     source = "Carlini et al. (2019), arXiv:1902.06705"
     return _more(
@@ -85,12 +85,12 @@ def restarts(suite: AttackSuite) -> Finding:
         rule,
         source,
         lambda: suite.restarted,
-        "Starting anew",
+        "Restarting",
     )
 
 
 def asked_seriously(suite: AttackSuite) -> Finding:
-    """Whether the model was asked by decisions, estimated gradients and many queries."""
+    """Decision-based attacks, estimated gradients and many queries were used."""
     plan = suite.cache.plan
     rule = "decision-based search, estimated gradients and Square with thousands of queries were made"
     source = "Chen et al. (2019), arXiv:1904.02144; Carlini et al. (2019), arXiv:1902.06705"
@@ -104,7 +104,7 @@ def asked_seriously(suite: AttackSuite) -> Finding:
         Weight.NOT_PROVEN,
         f"{len(queries)} searches, up to {max(queries.values(), default=0)} queries for each of up to {images} images",
         rule,
-        "The model was also attacked by somebody who sees nothing but its answers.",
+        "The model was also attacked by black-box attacks, which use its outputs alone.",
         source,
         {"queries": queries},
     )
@@ -113,10 +113,10 @@ def asked_seriously(suite: AttackSuite) -> Finding:
 def attack_validated(suite: AttackSuite) -> Finding:
     """The attack works on models that are known to be weak."""
     rule = (
-        "the attack breaks as many images (McNemar, 5 %) when the model's logits are multiplied by 1,024 (a known way "
-        "to hide gradients), and leaves at most 5 % of the undefended control at epsilon 0.1"
+        "the attack breaks as many images (McNemar, 5 %) when the model's logits are multiplied by 1,024 (a known form "
+        "of gradient masking), and leaves at most 5 % of the undefended control at epsilon 0.1"
     )
-    source = "Carlini et al. (2019), arXiv:1902.06705; the hiding is that of arXiv:1511.04508, broken in 1608.04644"
+    source = "Carlini et al. (2019), arXiv:1902.06705; the masking is that of arXiv:1511.04508, broken in 1608.04644"
     if (
         skipped := without_gradient(suite, "failing attack: planted masking is not seen", rule, source)
     ) is not None:
@@ -126,7 +126,7 @@ def attack_validated(suite: AttackSuite) -> Finding:
     plain, failed, figure = int(broken.sum()), False, f"{n} images"
     details: dict[str, object] = {"plain": plain, "n": n}
     if audited.control is None and not plain:
-        sentence = "Nothing was broken, and no control was given: there is nothing to try the attack on."
+        sentence = "No image was broken, and no control was given: the attack cannot be validated."
         return not_applicable("failing attack: planted masking is not seen", rule, sentence, source)
     if isinstance(audited.target, BoundModel):
         # A power of two: the products are exact, and only what the scale does to the attack can differ.
@@ -135,7 +135,7 @@ def attack_validated(suite: AttackSuite) -> Finding:
         ).success[0]
         sharp, lost, won = int(hidden.sum()), int((broken & ~hidden).sum()), int((hidden & ~broken).sum())
         failed = lost - won > max(1, 0.01 * n) and mcnemar(lost, won) < SURE
-        figure = f"{sharp} of {n} broken through hidden gradients, {plain} without"
+        figure = f"{sharp} of {n} broken with masked gradients, {plain} without"
         details["hidden"] = sharp
     if audited.control is not None:
         name, control = audited.control
@@ -144,7 +144,7 @@ def attack_validated(suite: AttackSuite) -> Finding:
             (~suite.cache.run(suite.plain, [far], target=control, of=f"control {name}").success[0]).sum()
         )
         failed |= left > 0.05 * n
-        figure += f"; {share(left, n)} of the control left at {far:.3g}"
+        figure += f"; {share(left, n)} of the control's images not broken at {far:.3g}"
         details["control left"] = left
     return Finding(
         "failing attack: planted masking is not seen",
@@ -152,9 +152,9 @@ def attack_validated(suite: AttackSuite) -> Finding:
         Weight.NOT_PROVEN,
         figure,
         rule,
-        "The attack does not break what is known to be breakable: its silence about this model proves nothing."
+        "The attack fails on a model that is known to be vulnerable: its failure on this model proves nothing."
         if failed
-        else "The attack breaks what is known to be breakable.",
+        else "The attack breaks models that are known to be vulnerable.",
         source,
         details,
     )
@@ -174,9 +174,9 @@ def _more(suite: AttackSuite, name: str, rule: str, source: str, result: object,
         Weight.NOT_PROVEN,
         f"{100 * gain:+.1f} points of {n} images",
         rule,
-        f"{what} breaks more: the search had not come to its end, and neither may this one have."
+        f"{what} breaks more images: the attack had not converged, and may still not have."
         if failed
-        else f"{what} finds nothing new.",
+        else f"{what} breaks no more images.",
         source,
         {"before": int(before.sum()), "after": int(after.sum()), "n": n},
     )

@@ -1,4 +1,4 @@
-"""Checks of the answers: does the model do its task at all, under attack, and better than without its defence?"""
+"""Checks of the predictions: does the model solve its task, without an attack and under one?"""
 
 import numpy as np
 
@@ -11,13 +11,13 @@ from fedrobust.audit.lead import Lead
 KEPT = 2 / 3
 """Share of its lead over a constant classifier that a robust model keeps under attack.
 
-A choice, and a lenient one: a model that is right on 90 % of two equal classes may fall to 77 %. The 95 % interval
-has to lie above it for "robust", and below it for "not robust".
+A choice, and a lenient one: accuracy on two equal classes may fall from 90 % to 77 %. The whole 95 % interval has to
+be above it for "robust", and below it for "not robust".
 """
 
 
 def enough_images(suite: AttackSuite) -> Finding:
-    """There are images enough, of more than one class."""
+    """There are enough images, of more than one class."""
     labels = suite.cache.audited.labels
     reason = too_few(labels)
     return Finding(
@@ -26,19 +26,19 @@ def enough_images(suite: AttackSuite) -> Finding:
         Weight.NOT_PROVEN,
         reason or f"{len(labels)} images of {len(np.unique(labels))} classes",
         f"at least {FEWEST} images, {FEWEST_OF_A_CLASS} each of two classes",
-        "From so few images, or images of one class, nothing can be concluded about the model."
+        "So few images, or images of one class, allow no conclusion about the model."
         if reason
-        else "There are images enough to tell the model from one that always gives the same answer.",
+        else "There are enough images to tell the model from a constant classifier.",
         "this project",
         {"n": len(labels), "classes": len(np.unique(labels))},
     )
 
 
 def collapse_clean(suite: AttackSuite) -> Finding:
-    """The model knows more than the most frequent class."""
+    """The model is better than the constant classifier."""
     rule = (
-        "no class is over 95 % of the answers; the intervals of balanced accuracy and Matthews' correlation lie above "
-        "those of a constant classifier"
+        "no class is over 95 % of the predictions; the intervals of balanced accuracy and Matthews' correlation lie "
+        "above those of a constant classifier"
     )
     if (
         skipped := without_images(suite, "collapsed classifier: clean images", rule, Weight.DEGENERATE)
@@ -51,20 +51,21 @@ def collapse_clean(suite: AttackSuite) -> Finding:
         Weight.DEGENERATE,
         "; ".join(signs) or "no sign of it",
         rule,
-        "The model cannot be told from one that always gives the same answer: what no attack can change is no "
+        "The model is indistinguishable from a constant classifier: that no attack changes its predictions is no "
         "robustness."
         if signs
-        else "The model tells the classes apart.",
+        else "The model discriminates between the classes.",
         "this project",
         {"signs": signs},
     )
 
 
 def collapse_attacked(suite: AttackSuite) -> Finding:
-    """Under the worst attack the model still knows more than the most frequent class."""
+    """Under the worst attack the model is better than the constant classifier."""
     rule = (
-        "under the worst case of all attacks: no class is over 95 % of the answers; the intervals of accuracy (where "
-        "the clean one does), balanced accuracy and Matthews' correlation lie above those of a constant classifier"
+        "under the worst case of all attacks: no class is over 95 % of the predictions; the intervals of accuracy "
+        "(where the clean one does), balanced accuracy and Matthews' correlation lie above those of a constant "
+        "classifier"
     )
     if (
         skipped := without_images(suite, "collapsed classifier: under attack", rule, Weight.NOT_ROBUST)
@@ -82,9 +83,9 @@ def collapse_attacked(suite: AttackSuite) -> Finding:
         Weight.NOT_ROBUST,
         "; ".join(signs) or "no sign of it",
         rule,
-        "Under attack the model is worth no more than one that always gives the same answer."
+        "Under attack the model is no better than a constant classifier."
         if signs
-        else "Under attack the model is still better than one that always gives the same answer.",
+        else "Under attack the model is better than a constant classifier.",
         "this project",
         {"signs": signs},
     )
@@ -113,8 +114,8 @@ def keeps_its_lead(suite: AttackSuite) -> Finding:
         f"{100 * lead.kept:.1f} % ({100 * low:.1f} to {100 * high:.1f} %) of the lead over a constant classifier is "
         f"kept: balanced accuracy {100 * lead.attacked:.1f} % of {100 * lead.clean:.1f} %",
         rule,
-        f"These {n} images do not tell whether attacks within the threat model cost more than a third of its lead over "
-        "the constant classifier."
+        f"{n} images are too few to tell whether attacks within the threat model cost more than a third of its lead "
+        "over the constant classifier."
         if undecided
         else f"Attacks within the threat model cost {100 * (1 - lead.kept):.0f} % of its lead over the constant "
         "classifier.",

@@ -12,9 +12,10 @@ from fedrobust.evasion import StraightThrough, Transfer
 
 
 def control(suite: AttackSuite) -> Finding:
-    """The defence does better than the same model without it."""
+    """The model is more robust than the same model without its defence."""
     rule = (
-        "more images stand than of the same architecture without the defence, attacked alike (McNemar, 5 %)"
+        "more images are robust than with the same architecture without the defence, under the same attack "
+        "(McNemar, 5 %)"
     )
     source = "Carlini et al. (2019), arXiv:1902.06705"
     audited = suite.cache.audited
@@ -26,7 +27,7 @@ def control(suite: AttackSuite) -> Finding:
             source,
         )
     if not suite.cache.differentiable:
-        sentence = "The model has no gradient to attack by, its control has: they cannot be attacked alike."
+        sentence = "The model has no gradient, but its control has: the same attack cannot be run on both."
         return not_applicable("control: no better than the undefended model", rule, sentence, source)
     name, target = audited.control
     stands, n = ~suite.pgd.success[0], len(audited)
@@ -37,11 +38,11 @@ def control(suite: AttackSuite) -> Finding:
         "control: no better than the undefended model",
         outcome_of(failed),
         Weight.NOT_PROVEN,
-        f"{share(int(stands.sum()), n)} stand PGD, {share(int(theirs.sum()), n)} of the control's",
+        f"{share(int(stands.sum()), n)} robust to PGD, the control: {share(int(theirs.sum()), n)}",
         rule,
-        "The same model without the defence stands as much: the defence is not what helps."
+        "The same model without the defence is as robust: the defence has no effect."
         if failed
-        else "More stands with the defence than without it.",
+        else "The model is more robust with the defence than without it.",
         source,
         {"only here": only_here, "only there": only_there, "n": n},
     )
@@ -58,7 +59,7 @@ def int8_twin(suite: AttackSuite) -> Finding:
             "gradient masking: int8 file beats its float model", rule, sentence, source, Weight.REPORT
         )
     if not suite.cache.differentiable:
-        sentence = "The model has no gradient, so that nothing guides an attack on its exported file."
+        sentence = "The model has no gradient with which its exported file could be attacked."
         return not_applicable(
             "gradient masking: int8 file beats its float model", rule, sentence, source, Weight.REPORT
         )
@@ -86,7 +87,7 @@ def int8_twin(suite: AttackSuite) -> Finding:
         Weight.REPORT,
         f"{share(int(stands.sum()), n)} right under the worst of {', '.join(runs)}",
         rule,
-        "Rounding hides the gradient of the exported file: its robustness is the float model's at best."
+        "Rounding masks the gradient of the exported file: its robustness is at most the float model's."
         if failed
         else "The exported file is about as robust as the model it came from.",
         source,

@@ -1,4 +1,4 @@
-"""Checks for masked gradients: does anything break more than PGD along the model's own gradient?"""
+"""Checks for gradient masking: does any other attack break more than PGD along the model's own gradient?"""
 
 import numpy as np
 
@@ -9,14 +9,12 @@ from fedrobust.audit.mcnemar import SURE, mcnemar
 from fedrobust.audit.result import Result
 
 ALLOWED = 0.005
-"""Share of the images that attacks without the model's gradient may break on top: searches have luck, too."""
+"""Share of the images that attacks without the model's gradient may break in addition, by luck."""
 
 
 def loss_swap(suite: AttackSuite) -> Finding:
-    """PGD finds no more with the margin than with cross-entropy."""
-    rule = (
-        "PGD on the margin breaks at most 1 point more than on cross-entropy, or no more than chance explains"
-    )
+    """PGD on the margin breaks no more than on cross-entropy."""
+    rule = "PGD on the margin breaks at most 1 point more than on cross-entropy, or no more than by chance"
     source = "Carlini and Wagner (2016), arXiv:1608.04644"
     if (
         skipped := without_gradient(suite, "gradient masking: another loss breaks more", rule, source)
@@ -33,17 +31,17 @@ def loss_swap(suite: AttackSuite) -> Finding:
         Weight.NOT_PROVEN,
         f"the margin breaks {100 * gain:+.1f} points of {n} images against cross-entropy",
         rule,
-        "Another loss breaks images that cross-entropy cannot: an evaluation by cross-entropy alone, as in most "
-        "papers, would overrate this model."
+        "Another loss breaks images that cross-entropy does not: an evaluation by cross-entropy alone, as in most "
+        "papers, would overestimate the robustness."
         if failed
-        else "It does not matter which loss is attacked.",
+        else "Both losses break about as many images.",
         source,
         {"only margin": only_margin, "only cross-entropy": only_entropy, "n": n},
     )
 
 
 def iterative_beats_single_step(suite: AttackSuite) -> Finding:
-    """What one step breaks, many steps break too."""
+    """PGD breaks the images that FGSM breaks."""
     rule = "at most 1 % of the images are broken by FGSM and not by PGD"
     source = "Athalye et al. (2018), arXiv:1802.00420; Carlini et al. (2019), arXiv:1902.06705"
     if (
@@ -58,23 +56,23 @@ def iterative_beats_single_step(suite: AttackSuite) -> Finding:
         "gradient masking: single step beats iterations",
         outcome_of(failed),
         Weight.NOT_PROVEN,
-        f"{share(lost, n)} broken by one step and not by many",
+        f"{share(lost, n)} broken by FGSM and not by PGD",
         rule,
-        "Small steps fail where one large one succeeds: the gradient near the images misleads."
+        "Many small steps fail where one large step succeeds: the gradient near the images is misleading."
         if failed
-        else "Many small steps find what one large one finds.",
+        else "PGD breaks the images that FGSM breaks.",
         source,
         {"lost": lost, "n": n},
     )
 
 
 def substitute_gradients(suite: AttackSuite) -> Finding:
-    """What is rounded, stopped or saturated hides nothing."""
-    rule = "PGD along substitute gradients breaks at most 0.5 points of what the model's own gradients left"
+    """Substitute gradients of operations that round, stop or saturate (BPDA) break no more."""
+    rule = "PGD along substitute gradients breaks at most 0.5 points more than the model's own gradients"
     source = "Athalye et al. (2018), arXiv:1802.00420, section 4.1 (BPDA)"
     check = "gradient masking: BPDA breaks more"
     if suite.cache.substituted is None:
-        sentence = "No operation of the model rounds, stops or saturates, as far as its graph can be read."
+        sentence = "The graph of the model has no operation that rounds, stops or saturates."
         return not_applicable(check, rule, sentence, source)
     kinds = ", ".join(suite.cache.substituted[1])
     return _adds(
@@ -83,20 +81,20 @@ def substitute_gradients(suite: AttackSuite) -> Finding:
         suite.substituted,
         rule,
         source,
-        f"Behind {kinds} lie gradients that break more than those that the model shows: it masks them.",
-        f"Gradients passed through {kinds} add nothing to the model's own.",
+        f"Substitute gradients of {kinds} break more than the model's own: its gradients are masked.",
+        f"Substitute gradients of {kinds} break no more than the model's own.",
     )
 
 
 def below_the_head(suite: AttackSuite) -> Finding:
-    """The last layers pass on the gradients of the layers below them."""
-    rule = "PGD along read-outs of hidden layers, fitted on clean images, breaks at most 0.5 points on top"
+    """Attacks on hidden layers break no more than those on the logits."""
+    rule = "PGD along read-outs of hidden layers, fitted on clean images, breaks at most 0.5 points more"
     source = "Carlini and Wagner (2016), arXiv:1608.04644; Tramer et al. (2020), arXiv:2002.08347"
     check = "gradient masking: hidden layers break more"
     if suite.cache.plan.effort == "quick":
         return not_made(check, rule, source)
     if not suite.below:
-        sentence = "No hidden layer was found whose gradient leads elsewhere than the model's."
+        sentence = "No hidden layer was found whose gradient differs from the model's."
         return Finding(check, Outcome.PASSED, Weight.NOT_PROVEN, "no such layer", rule, sentence, source, {})
     return _adds(
         suite,
@@ -104,14 +102,14 @@ def below_the_head(suite: AttackSuite) -> Finding:
         suite.below,
         rule,
         source,
-        "Hidden layers show the way to adversaries that the model's own gradient does not: its head masks them.",
-        "Hidden layers add nothing to the model's own gradient.",
+        "Attacks on hidden layers break more than the model's own gradient: the last layers mask it.",
+        "Attacks on hidden layers break no more than the model's own gradient.",
     )
 
 
 def smoothed_gradients(suite: AttackSuite) -> Finding:
-    """The gradient at one point is no noise that a mean would see through."""
-    rule = "PGD along gradients averaged around each image breaks at most 0.5 points on top"
+    """Gradients averaged over noisy copies break no more than those at one point."""
+    rule = "PGD along gradients averaged around each image breaks at most 0.5 points more"
     source = (
         "Athalye et al. (2018), arXiv:1802.00420, section 4.2 (EOT); Smilkov et al. (2017), arXiv:1706.03825"
     )
@@ -126,30 +124,30 @@ def smoothed_gradients(suite: AttackSuite) -> Finding:
         suite.smoothed,
         rule,
         source,
-        "Gradients averaged over a neighbourhood break more than those at one point: these are noise or ripples.",
-        "Averaging gradients over a neighbourhood adds nothing.",
+        "Gradients averaged over a neighbourhood break more than those at one point, which are noisy or oscillate.",
+        "Gradients averaged over a neighbourhood break no more.",
     )
 
 
 def black_box(suite: AttackSuite) -> Finding:
-    """Attacks that only ask find nothing that attacks by gradient did not."""
+    """Black-box attacks break no more than white-box attacks."""
     return _adds(
         suite,
         "gradient masking: black-box beats white-box",
         suite.black_box,
-        "what only asks (noise, radii, Square; above the quick effort also decision-based and estimated gradients) "
-        "breaks at most 0.5 points of what gradients left standing",
+        "black-box attacks (noise, radial probes, Square; above the quick effort also decision-based and estimated "
+        "gradients) break at most 0.5 points more than gradient attacks",
         "Croce and Hein (2020), AutoAttack's flags; Carlini et al. (2019), arXiv:1902.06705",
-        "Blind search beats attacks that can see: the gradients are masked.",
-        "Blind search adds nothing to attacks by gradient.",
+        "Black-box attacks break images that gradient attacks did not: the gradients are masked.",
+        "Black-box attacks break no more than gradient attacks.",
     )
 
 
 def transfer(suite: AttackSuite) -> Finding:
-    """Adversaries of other models find nothing that attacks by gradient did not."""
+    """Transfer attacks break no more than white-box attacks."""
     rule = (
-        "adversaries of a copy learnt from answers, and of other models, break at most 0.5 points of what "
-        "gradients left standing"
+        "adversarial images of a surrogate, trained on the model's outputs, and of other models break at most 0.5 "
+        "points more than gradient attacks"
     )
     source = "Papernot et al. (2016), arXiv:1602.02697; Carlini et al. (2019), arXiv:1902.06705"
     check = "gradient masking: transfer beats white-box"
@@ -161,13 +159,13 @@ def transfer(suite: AttackSuite) -> Finding:
         suite.transferred,
         rule,
         source,
-        "Somebody who never saw the model breaks what we could not: its gradients are masked.",
-        "Who does not know the model does no better than who does.",
+        "Transfer attacks break images that gradient attacks did not: the gradients are masked.",
+        "Transfer attacks break no more than gradient attacks.",
     )
 
 
 def label_leaking(suite: AttackSuite) -> Finding:
-    """Attacked images are not easier than clean ones."""
+    """Accuracy under FGSM is not above clean accuracy."""
     rule = "accuracy under FGSM is at no epsilon above the clean one (McNemar, 5 %)"
     source = "Kurakin et al. (2016), arXiv:1611.01236, section 4.1"
     if (skipped := without_gradient(suite, "label leaking: attacked beats clean", rule, source)) is not None:
@@ -184,9 +182,9 @@ def label_leaking(suite: AttackSuite) -> Finding:
         Weight.NOT_PROVEN,
         f"better than clean at {', '.join(rises)}" if rises else "never better than clean",
         rule,
-        "The model reads the true class off the attack itself: trained on one step, it has learnt that step."
+        "The model infers the true class from the single-step perturbation that it was trained on."
         if rises
-        else "The attack does not give the right answer away.",
+        else "The perturbation does not reveal the true class.",
         source,
         {"rises": rises},
     )
@@ -195,7 +193,7 @@ def label_leaking(suite: AttackSuite) -> Finding:
 def _adds(
     suite: AttackSuite, check: str, results: list[Result], rule: str, source: str, bad: str, good: str
 ) -> Finding:
-    """Return whether attacks that do not follow the model's gradients broke what those that do left standing."""
+    """Return whether attacks without the model's gradients broke images that gradient attacks did not."""
     n, counts = len(suite.cache.audited), {}
     for result in results:
         counts[result.name] = int(broken_images(suite, result)[result.rows].sum()) if len(result.rows) else 0
@@ -205,8 +203,8 @@ def _adds(
         check,
         outcome_of(failed),
         Weight.NOT_PROVEN,
-        f"{share(total, n)} broken by {len(counts)} more {'search' if len(counts) == 1 else 'searches'}, after "
-        "gradients had failed",
+        f"{share(total, n)} broken by {len(counts)} more {'attack' if len(counts) == 1 else 'attacks'}, after gradient "
+        "attacks had failed",
         rule,
         bad if failed else good,
         source,

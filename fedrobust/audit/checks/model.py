@@ -1,4 +1,4 @@
-"""Checks of what a model gives away: its outputs, and the gradients behind them."""
+"""Checks of a model's outputs and gradients."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from fedrobust.audit.finding import Finding, Outcome, Weight, outcome_of, share
 
 
 def outputs_are_logits(cache: AttackCache) -> Finding:
-    """The model answers with logits, or its softmax could be taken off."""
+    """The model returns logits, or its softmax could be removed."""
     output = cache.audited.output
     clean = cache.said
     silent = int((~np.isfinite(clean).all(axis=1)).sum())
@@ -22,17 +22,17 @@ def outputs_are_logits(cache: AttackCache) -> Finding:
             "vanishing gradient: softmax hides the logits",
             Outcome.FAILED,
             Weight.NOT_PROVEN,
-            f"no number for {share(silent, len(clean))}",
+            f"not finite for {share(silent, len(clean))}",
             rule,
-            "The model answers some clean images with NaN or infinity; they count as wrong.",
+            "The model returns NaN or infinity for some clean images; they count as misclassified.",
             source,
             {"output": output, "silent": silent},
         )
     sentence = {
-        "logits": "The attacks see the model's raw scores.",
-        "unwrapped": "The file ends in a softmax or sigmoid; it was taken off, so that the attacks see raw scores.",
-        "probabilities": "The model gives probabilities and nothing behind them: where it is sure their gradient is "
-        "zero, and gradient attacks look weaker than they are.",
+        "logits": "The attacks use the model's logits.",
+        "unwrapped": "The file ends in a softmax or sigmoid; it was removed, so that the attacks use logits.",
+        "probabilities": "The model returns probabilities alone: at high confidence their gradient is zero, and "
+        "gradient attacks are weaker than they could be.",
     }[output]
     return Finding(
         "vanishing gradient: softmax hides the logits",
@@ -47,26 +47,26 @@ def outputs_are_logits(cache: AttackCache) -> Finding:
 
 
 def deterministic(cache: AttackCache) -> Finding:
-    """Five passes over the same images agree, on the grey levels of files and between them."""
+    """Five passes over the same images agree, on grey levels and between them."""
     varying, n, draws = cache.varying, len(cache.sampled), cache.plan.draws
     failed = any(varying.values())
     return Finding(
         "stochastic defence: answers vary",
         outcome_of(failed),
         Weight.NOT_PROVEN,
-        f"answers differ on {share(varying['clean'], n)} clean, on {share(varying['moved'], n)} a little changed",
+        f"outputs differ on {share(varying['clean'], n)} clean, on {share(varying['moved'], n)} perturbed images",
         "five passes agree to a thousandth of the largest logit, on clean images and on random ones within epsilon",
-        f"The model answers the same question differently each time; all attacks saw the mean of {draws} answers and "
-        "gradients (EOT), and an attacker who asks more often does better."
+        f"The model is stochastic: its outputs for one image differ. All attacks used the mean of {draws} outputs and "
+        "gradients (EOT); an attacker who averages more does better."
         if failed
-        else "The model answers the same question the same way.",
+        else "The model is deterministic.",
         "Croce and Hein (2020), AutoAttack's flags; Athalye et al. (2018), arXiv:1802.00420",
         {**varying, "n": n},
     )
 
 
 def gradient_health(cache: AttackCache) -> Finding:
-    """The loss has a gradient at the images."""
+    """The gradient of the loss at the images is finite and not zero."""
     rule = "at most 1 % of the images have a gradient that is zero or not finite, for cross-entropy and for the margin"
     source = "Croce and Hein (2020), AutoAttack's flags; Pintor et al. (2021), arXiv:2106.09947"
     if not cache.differentiable:
@@ -76,8 +76,8 @@ def gradient_health(cache: AttackCache) -> Finding:
             Weight.NOT_PROVEN,
             "no gradient at all",
             rule,
-            "The model contains an operation without a gradient: only attacks that ask for answers could be run, and "
-            "they find less.",
+            "The model contains an operation without a gradient: only black-box attacks could be run, which break "
+            "fewer images.",
             source,
             {},
         )
@@ -95,20 +95,19 @@ def gradient_health(cache: AttackCache) -> Finding:
         "no gradient on "
         + " and ".join(f"{share(count, len(labels))} for {loss}" for loss, count in bad.items()),
         rule,
-        "The model hides the direction in which its errors lie: that hinders the test, and not an attacker who goes "
-        "another way."
+        "The gradients vanish or are not finite: gradient attacks fail on this model, other attacks may not."
         if failed
-        else "Attacks by gradient can see where the model's errors lie.",
+        else "The gradients can guide an attack.",
         source,
         {**bad, "n": len(labels)},
     )
 
 
 def batchnorm_gap(cache: AttackCache) -> Finding:
-    """The model is as good with its own statistics as with those of the batch."""
+    """BatchNorm's moving statistics are as good as those of the batch."""
     rule = "accuracy in training mode and in inference mode differ by at most 5 points"
     source = (
-        "measured in this project: moving statistics that lag behind the weights make one class of everything"
+        "measured in this project: stale moving statistics make the model predict one class for every image"
     )
     if cache.audited.in_training_mode is None:
         return not_applicable(
@@ -125,7 +124,7 @@ def batchnorm_gap(cache: AttackCache) -> Finding:
     gap = (there - here) / len(labels)
     # Better in inference mode is as it should be where dropout or small batches disturb the other.
     failed = gap > 0.05
-    # A model that tells the classes apart as it is deployed may fall short of what it learnt, and is no empty shell.
+    # With stale statistics a model may be worse than it was trained to be; it is degenerate only if it has collapsed.
     collapsed = bool(signs_of_collapse(cache.audited.labels, cache.clean))
     return Finding(
         "BatchNorm: stale statistics",
@@ -133,8 +132,8 @@ def batchnorm_gap(cache: AttackCache) -> Finding:
         Weight.DEGENERATE if collapsed else Weight.REPORT,
         f"{share(there, len(labels))} right in training mode, {share(here, len(labels))} in inference mode",
         rule,
-        "The model learnt, but its BatchNorm statistics did not keep up: as it is deployed it does not use what it "
-        "learnt. Recalibrate the statistics, or lower the momentum."
+        "The BatchNorm statistics are stale: in inference mode the model is worse than in training mode. "
+        "Recalibrate the statistics, or lower the momentum."
         if failed
         else "The BatchNorm statistics fit the weights.",
         source,

@@ -1,4 +1,4 @@
-"""Checks of the gradient by finite differences: is it the slope of what the model answers?"""
+"""Checks of the gradient by finite differences: does it predict the change of the logits?"""
 
 from typing import Any
 
@@ -14,25 +14,25 @@ from fedrobust.evasion.rng import keys_of, uniform
 EXPLAINED = (0.95, 0.5, 0.2)
 """Share of the images whose gradient has to predict the change along itself over the short, middle and long step.
 
-Measured at 2/255 on PneumoniaMNIST. Networks that hide nothing: 0.98 to 1.0 over the short step; over a quarter of
-epsilon and over all of it 1.0 and 0.99 (three convolutions), 0.82 and 0.46 (MobileNetV2 trained with FGSM). Networks
+Measured at 2/255 on PneumoniaMNIST. Networks without gradient masking: 0.98 to 1.0 over the short step; over a quarter
+of epsilon and over all of it 1.0 and 0.99 (three convolutions), 0.82 and 0.46 (MobileNetV2 trained with FGSM). Networks
 whose gradient is another model's, stopped, flipped, or that of a ripple: below 0.1 over at least one of them.
 """
 
 
 PAIRS = 128
-"""Pairs of images of different classes whose boundary is looked for."""
+"""Pairs of images of different classes between which the decision boundary is searched."""
 
 
 JUMP = 0.2
 """Share of the margin between two images that may be lost within a sixteenth of epsilon.
 
-Measured on PneumoniaMNIST at 2/255: up to 0.02 for networks that hide nothing, from 0.84 up for saturated ones.
+Measured on PneumoniaMNIST at 2/255: up to 0.02 for networks without gradient masking, at least 0.84 for saturated ones.
 """
 
 
 def gradient_predicts_the_change(cache: AttackCache) -> Finding:
-    """The gradient is the slope of what the model answers."""
+    """The gradient predicts the change of the logits (finite differences)."""
     check = "obfuscated gradients: finite differences disagree"
     rule = (
         "clean and at a random point of the ball, the gradient predicts the change of the margin within a half: over a "
@@ -44,12 +44,12 @@ def gradient_predicts_the_change(cache: AttackCache) -> Finding:
         "finite differences; Athalye et al. (2018), arXiv:1802.00420; Carlini et al. (2019), arXiv:1902.06705"
     )
     if not cache.differentiable:
-        sentence = "The model has no gradient to compare with: see vanishing gradient."
+        sentence = "The model has no gradient: see vanishing gradient."
         return not_applicable(check, rule, sentence, source)
     audited, plan = cache.audited, cache.plan
     rows = spread(np.flatnonzero(cache.right), SAMPLE)
     if not len(rows):
-        sentence = "No image is right: there is no margin to follow."
+        sentence = "No image is classified correctly: there is no margin to follow."
         return not_applicable(check, rule, sentence, source)
     clean, labels = audited.images[rows], audited.labels[rows]
     keys = keys_of(plan.seed, rows)
@@ -77,17 +77,17 @@ def gradient_predicts_the_change(cache: AttackCache) -> Finding:
         f"the gradient predicts the change for {100 * nearby:.1f} % of {n} images nearby, for "
         f"{100 * along[1]:.0f} and {100 * along[2]:.0f} % along itself further away",
         rule,
-        "The gradient does not predict what the model answers a small step further: it is not the model's, or says "
-        "nothing about steps of this size, and attacks that follow it are misled."
+        "The gradient does not predict the change of the logits over a small step: it is not that of the model, or is "
+        "useless for steps of this size, and misleads gradient attacks."
         if failed
-        else "The gradient is the slope of what the model answers.",
+        else "The gradient predicts the change of the logits.",
         source,
         {"n": n, "steps": list(lengths_of(plan.value, plan.threat, clean[0].size)), **shares},
     )
 
 
 def no_jump_at_the_boundary(cache: AttackCache) -> Finding:
-    """The answers turn gradually from one class to the other."""
+    """The margin changes gradually at the decision boundary."""
     check = "obfuscated gradients: saturated at the class boundary"
     rule = (
         f"between two images of different classes at most {100 * JUMP:.0f} % of the change of the margin happens "
@@ -97,7 +97,7 @@ def no_jump_at_the_boundary(cache: AttackCache) -> Finding:
     audited, plan = cache.audited, cache.plan
     first, second = _pairs(cache)
     if not len(first):
-        sentence = "There are no two images of different classes that the model is right about."
+        sentence = "There are no two correctly classified images of different classes."
         return not_applicable(check, rule, sentence, source)
     lost = jumps(audited.target, audited.images[first], audited.images[second], plan.threat, plan.value / 16)
     jumping, n = int((~(lost <= JUMP)).sum()), len(lost)
@@ -108,17 +108,17 @@ def no_jump_at_the_boundary(cache: AttackCache) -> Finding:
         Weight.NOT_PROVEN,
         f"{share(jumping, n)} pairs jump; the median pair loses {100 * float(np.median(lost)):.1f} % there",
         rule,
-        "The scores turn over at the boundary and say nothing of it elsewhere: the outputs are saturated, and an "
-        "attack that climbs them does not see where it has to go."
+        "The margin jumps at the decision boundary and is flat elsewhere: the outputs are saturated, and gradient "
+        "attacks get no direction."
         if failed
-        else "The scores fall gradually towards the boundary: an attack can see where it has to go.",
+        else "The margin falls gradually towards the decision boundary: its gradient can guide an attack.",
         source,
         {"jumping": jumping, "n": n, "median": float(np.median(lost))},
     )
 
 
 def _pairs(cache: AttackCache) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return rows of pairs of images of different classes that the model is right about."""
+    """Return rows of pairs of correctly classified images of different classes."""
     labels, right = cache.audited.labels, np.flatnonzero(cache.right)
     draw = np.random.default_rng(cache.plan.seed)
     first, second = draw.permutation(right), draw.permutation(right)

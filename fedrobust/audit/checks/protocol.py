@@ -1,4 +1,4 @@
-"""Checks of how the model was trained and judged: data, attacks, images that a file can hold."""
+"""Checks of the protocol: test data, attacks that the training used, images that a file can hold."""
 
 import numpy as np
 
@@ -18,23 +18,23 @@ def unseen_attack(suite: AttackSuite) -> Finding:
         Weight.NOT_PROVEN,
         f"{len(unseen)} of {len(run)} attacks; trained on: {', '.join(used) or 'none known'}",
         "at least one attack was not used in training",
-        "The model was tried with attacks that it never saw."
+        "The model was attacked by attacks that its training did not use."
         if unseen
-        else "The model was only tried with what it was trained on.",
+        else "The model was attacked only by the attack of its training.",
         "Carlini et al. (2019), arXiv:1902.06705",
         {"unseen": unseen, "n": len(suite.cache.audited)},
     )
 
 
 def realisable(suite: AttackSuite) -> Finding:
-    """How much of the attack fits into an 8-bit image."""
+    """The attack also succeeds with 8-bit images."""
     plan, n = suite.cache.plan, len(suite.cache.audited)
     rule = "reported: the accuracy under PGD with floats and with 8-bit images"
     if plan.threat.space != "native" or plan.threat.bits or not suite.cache.differentiable:
         return not_applicable(
             "not realisable: 8-bit images break less",
             rule,
-            "The perturbed tensor lies behind resizing and colouring: nobody can send such an image."
+            "The perturbation is applied after resizing and conversion to colour: no image file can hold it."
             if plan.threat.space != "native"
             else "The attack is on 8-bit images already, or there is no gradient.",
             "this project",
@@ -51,14 +51,15 @@ def realisable(suite: AttackSuite) -> Finding:
         rule + "; epsilon is at least one grey level",
         f"Epsilon is {plan.value * 255:.2f} grey levels: no 8-bit image can carry it."
         if unfit
-        else f"Of the attack's effect, {100 * gap:.1f} points exist only in numbers that no image file holds.",
+        else f"{100 * gap:.1f} points of the attack's effect need values between grey levels, which no image "
+        f"file holds.",
         "this project",
         {"floats": floats, "8-bit": stored, "n": n},
     )
 
 
 def split_and_n(suite: AttackSuite) -> Finding:
-    """The figures are about the whole official test set."""
+    """The figures are those of the whole official test set."""
     audited = suite.cache.audited
     official, n, split = audited.data.get("official"), len(audited), audited.data.get("split", "test")
     seen = split != "test"
@@ -70,20 +71,20 @@ def split_and_n(suite: AttackSuite) -> Finding:
         f"{n} images of {audited.data.get('name', 'own data')}, {split} split"
         + (f"; the official test set has {official}" if official else ""),
         "images of the test split; all of them, where it is an official one",
-        "These images may have been used in training, or in choosing among models."
+        "These images may have been used in training or model selection."
         if seen
-        else "Part of the test set was used: the figures cannot be compared with anybody's."
+        else "Part of the test set was used: the figures cannot be compared with published ones."
         if failed
-        else "The images are those that others report on."
+        else "The images are the official test set."
         if official
-        else "The data have no official test set to compare with.",
+        else "The data have no official test set.",
         "this project; Yang et al. (2023), MedMNIST v2",
         {"n": n, "official": official},
     )
 
 
 def catastrophic_overfitting(suite: AttackSuite) -> Finding:
-    """Robustness did not suddenly go away in training."""
+    """Robustness against iterated attacks did not collapse during training."""
     history = suite.cache.audited.history
     rule = "accuracy under PGD-5 falls by at most 20 points from one round to the next"
     source = "Wong et al. (2020), arXiv:2001.03994"
@@ -91,7 +92,7 @@ def catastrophic_overfitting(suite: AttackSuite) -> Finding:
         return not_applicable(
             "catastrophic overfitting: single step survives, iterations do not",
             rule,
-            "The training was not watched, or did not use adversarial images.",
+            "Robustness was not monitored during training, or the training was not adversarial.",
             source,
         )
     falls = -np.diff(np.array(history))
@@ -102,9 +103,9 @@ def catastrophic_overfitting(suite: AttackSuite) -> Finding:
         Weight.NOT_PROVEN,
         f"largest fall {100 * max(worst, 0.0):.1f} points over {len(history)} rounds",
         rule,
-        "In training, robustness against many steps broke down while the loss went on falling."
+        "Robustness against iterated attacks collapsed during training, although the loss went on falling."
         if worst > 0.2
-        else "In training, robustness against many steps did not break down.",
+        else "Robustness against iterated attacks did not collapse during training.",
         source,
         {"history": list(history)},
     )

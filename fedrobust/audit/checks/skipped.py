@@ -8,7 +8,7 @@ from fedrobust.audit.finding import Finding, Outcome, Weight
 def not_applicable(
     check: str, rule: str, sentence: str, source: str, weight: Weight = Weight.NOT_PROVEN
 ) -> Finding:
-    """Return the finding of a check that has nothing to look at; `sentence` says what there is not."""
+    """Return the finding of a check that is not applicable; `sentence` says why."""
     return Finding(check, Outcome.NOT_APPLICABLE, weight, "-", rule, sentence, source, {})
 
 
@@ -19,10 +19,10 @@ def not_made(check: str, rule: str, source: str) -> Finding:
 
 
 def without_gradient(suite: AttackSuite, check: str, rule: str, source: str) -> Finding | None:
-    """Return the finding of a check that compares attacks by gradient, where the model has none; else None."""
+    """Return the finding of a check that compares gradient attacks, where the model has no gradient; else None."""
     if suite.cache.differentiable:
         return None
-    sentence = "The model has no gradient to attack by: see vanishing gradient."
+    sentence = "The model has no gradient for gradient attacks: see vanishing gradient."
     return not_applicable(check, rule, sentence, source)
 
 
@@ -30,6 +30,4 @@ def without_images(suite: AttackSuite, check: str, rule: str, weight: Weight) ->
     """Return the finding of a check that concludes from images, where there are too few of them; else None."""
     if not too_few(suite.cache.audited.labels):
         return None
-    return not_applicable(
-        check, rule, "There are too few images to conclude anything.", "this project", weight
-    )
+    return not_applicable(check, rule, "There are too few images for a conclusion.", "this project", weight)

@@ -53,10 +53,10 @@ def test_another_loss_breaks_no_more(n, only_margin, only_entropy, failed):
     gain = 100 * (only_margin - only_entropy) / n
     assert figure == f"the margin breaks {gain:+.1f} points of {n} images against cross-entropy"
     assert sentence == (
-        "Another loss breaks images that cross-entropy cannot: an evaluation by cross-entropy alone, as in most "
-        "papers, would overrate this model."
+        "Another loss breaks images that cross-entropy does not: an evaluation by cross-entropy alone, as in "
+        "most papers, would overestimate the robustness."
         if failed
-        else "It does not matter which loss is attacked."
+        else "Both losses break about as many images."
     )
     assert found.details == {"only margin": only_margin, "only cross-entropy": only_entropy, "n": n}
 
@@ -69,11 +69,11 @@ def test_one_step_breaks_what_many_break(n, lost, failed, found_by):
     parts = {"pgd": result(0, n=n), "longer": result(0, n=n), found_by: result(range(lost, 30), n=n)}
     found = gradient_masking.iterative_beats_single_step(search(n, single_step=result(20, n=n), **parts))
     figure, sentence = told(found, outcome(failed))
-    assert figure == f"{lost} of {n} ({100 * lost / n:.1f} %) broken by one step and not by many"
+    assert figure == f"{lost} of {n} ({100 * lost / n:.1f} %) broken by FGSM and not by PGD"
     assert sentence == (
-        "Small steps fail where one large one succeeds: the gradient near the images misleads."
+        "Many small steps fail where one large step succeeds: the gradient near the images is misleading."
         if failed
-        else "Many small steps find what one large one finds."
+        else "PGD breaks the images that FGSM breaks."
     )
     assert found.details == {"lost": lost, "n": n}
 
@@ -94,12 +94,14 @@ def test_a_larger_epsilon_breaks_no_less(counts, rises):
     found = attack_strength.monotone(search(curve=curve))
     figure, sentence = told(found, outcome(bool(rises)))
     assert figure == (
-        f"accuracy rises at {', '.join(map(str, rises))}" if rises else "falls or stays over 3 epsilons"
+        f"accuracy rises at {', '.join(map(str, rises))}"
+        if rises
+        else "accuracy does not rise over 3 epsilons"
     )
     assert sentence == (
-        "The attack gets worse the more it may do: it is not to be believed."
+        "The attack breaks fewer images at a larger epsilon: it is not reliable."
         if rises
-        else "The more the attack may do, the more it breaks."
+        else "The attack breaks at least as many images at every larger epsilon."
     )
     assert found.details == {"rises": rises}
 
@@ -121,9 +123,9 @@ def test_nobody_is_right_about_grey_images(classes, chance, rule):
         figure, sentence = told(found, outcome(right > chance))
         assert figure == f"{right} of 200 ({right / 2:.1f} %) right where every pixel may become grey"
         assert sentence == (
-            "The attack fails where it could paint over the image: it does not work on this model."
+            "The attack fails although it may replace the whole image: it does not work on this model."
             if right > chance
-            else "Given enough freedom, the attack breaks the model."
+            else "With an unbounded epsilon the attack breaks the model."
         )
         assert found.rule == f"at epsilon 0.5 accuracy is at most chance, {rule}"
         assert found.details == {"right": right, "n": 200}
@@ -131,7 +133,7 @@ def test_nobody_is_right_about_grey_images(classes, chance, rule):
 
 @pytest.mark.parametrize(
     ("check", "part", "what"),
-    [("converged", "longer", "Longer search"), ("restarts", "restarted", "Starting anew")],
+    [("converged", "longer", "A longer search"), ("restarts", "restarted", "Restarting")],
 )
 @pytest.mark.parametrize(
     ("n", "more", "failed"), [(200, 0, False), (200, 2, False), (200, 3, True), (50, 1, False), (50, 2, True)]
@@ -141,9 +143,9 @@ def test_more_of_the_same_finds_nothing_new(check, part, what, n, more, failed):
     figure, sentence = told(found, outcome(failed))
     assert figure == f"{100 * more / n:+.1f} points of {n} images"
     assert sentence == (
-        f"{what} breaks more: the search had not come to its end, and neither may this one have."
+        f"{what} breaks more images: the attack had not converged, and may still not have."
         if failed
-        else f"{what} finds nothing new."
+        else f"{what} breaks no more images."
     )
     assert found.details == {"before": 10, "after": 10 + more, "n": n}
 
@@ -158,28 +160,28 @@ def test_what_breaks_at_a_smaller_epsilon_is_broken():
 ADDING = {
     "substitute_gradients": (
         "substituted",
-        "Behind Round, Floor lie gradients that break more than those that the model shows: it masks them.",
-        "Gradients passed through Round, Floor add nothing to the model's own.",
+        "Substitute gradients of Round, Floor break more than the model's own: its gradients are masked.",
+        "Substitute gradients of Round, Floor break no more than the model's own.",
     ),
     "below_the_head": (
         "below",
-        "Hidden layers show the way to adversaries that the model's own gradient does not: its head masks them.",
-        "Hidden layers add nothing to the model's own gradient.",
+        "Attacks on hidden layers break more than the model's own gradient: the last layers mask it.",
+        "Attacks on hidden layers break no more than the model's own gradient.",
     ),
     "smoothed_gradients": (
         "smoothed",
-        "Gradients averaged over a neighbourhood break more than those at one point: these are noise or ripples.",
-        "Averaging gradients over a neighbourhood adds nothing.",
+        "Gradients averaged over a neighbourhood break more than those at one point, which are noisy or oscillate.",
+        "Gradients averaged over a neighbourhood break no more.",
     ),
     "black_box": (
         "black_box",
-        "Blind search beats attacks that can see: the gradients are masked.",
-        "Blind search adds nothing to attacks by gradient.",
+        "Black-box attacks break images that gradient attacks did not: the gradients are masked.",
+        "Black-box attacks break no more than gradient attacks.",
     ),
     "transfer": (
         "transferred",
-        "Somebody who never saw the model breaks what we could not: its gradients are masked.",
-        "Who does not know the model does no better than who does.",
+        "Transfer attacks break images that gradient attacks did not: the gradients are masked.",
+        "Transfer attacks break no more than gradient attacks.",
     ),
 }
 
@@ -201,7 +203,7 @@ def test_half_a_point_may_fall_to_other_searches(check, n, fallen, failed):
     found = adding(check, every_second, n=n)
     figure, sentence = told(found, outcome(failed))
     assert figure == (
-        f"{fallen} of {n} ({100 * fallen / n:.1f} %) broken by 1 more search, after gradients had failed"
+        f"{fallen} of {n} ({100 * fallen / n:.1f} %) broken by 1 more attack, after gradient attacks had failed"
     )
     assert sentence == ADDING[check][1 if found.failed else 2]
     assert found.details == {"first": fallen, "n": n}
@@ -214,7 +216,7 @@ def test_what_several_searches_break_is_counted_once(check):
     none = result([], rows=[], name="none")
     found = adding(check, one, other, none)
     figure, sentence = told(found, FAILED)
-    assert figure == "4 of 200 (2.0 %) broken by 3 more searches, after gradients had failed"
+    assert figure == "4 of 200 (2.0 %) broken by 3 more attacks, after gradient attacks had failed"
     assert sentence == ADDING[check][1]
     assert found.details == {"one": 3, "other": 2, "none": 0, "n": 200}
 
@@ -222,20 +224,20 @@ def test_what_several_searches_break_is_counted_once(check):
 def test_a_model_without_operations_that_hide_has_no_substitute_gradients():
     assert told(adding("substitute_gradients", substituted=None), NOT_APPLICABLE) == (
         "-",
-        "No operation of the model rounds, stops or saturates, as far as its graph can be read.",
+        "The graph of the model has no operation that rounds, stops or saturates.",
     )
 
 
 def test_a_model_without_hidden_layers_that_differ_passes():
     assert told(adding("below_the_head"), PASSED) == (
         "no such layer",
-        "No hidden layer was found whose gradient leads elsewhere than the model's.",
+        "No hidden layer was found whose gradient differs from the model's.",
     )
 
 
 def test_blind_searches_without_images_break_nothing():
     figure, _ = told(adding("black_box"), PASSED)
-    assert figure == "0 of 200 (0.0 %) broken by 0 more searches, after gradients had failed"
+    assert figure == "0 of 200 (0.0 %) broken by 0 more attacks, after gradient attacks had failed"
 
 
 @pytest.mark.parametrize("check", ["below_the_head", "smoothed_gradients", "asked_seriously", "transfer"])
@@ -257,7 +259,7 @@ def test_how_seriously_a_model_was_asked_is_counted():
     found = attack_strength.asked_seriously(search(black_box=searches))
     assert told(found, PASSED) == (
         "2 searches, up to 990 queries for each of up to 64 images",
-        "The model was also attacked by somebody who sees nothing but its answers.",
+        "The model was also attacked by black-box attacks, which use its outputs alone.",
     )
     assert found.details == {"queries": {"square(queries=1000)": 812, "hop-skip-jump(queries=1000)": 990}}
     figure, _ = told(attack_strength.asked_seriously(search(black_box=[])), PASSED)
@@ -285,9 +287,9 @@ def test_attacked_images_are_not_easier_than_clean_ones(first, second, text):
     figure, sentence = told(found, outcome(bool(text)))
     assert figure == (f"better than clean at {text}" if text else "never better than clean")
     assert sentence == (
-        "The model reads the true class off the attack itself: trained on one step, it has learnt that step."
+        "The model infers the true class from the single-step perturbation that it was trained on."
         if text
-        else "The attack does not give the right answer away."
+        else "The perturbation does not reveal the true class."
     )
     assert found.details == {"rises": text.split(", ") if text else []}
 
@@ -321,11 +323,11 @@ def test_the_attack_sees_through_planted_masking(n, lost, won, failed):
     made = search(n, pgd=result(40, n=n), target=target, runs={HIDDEN: hidden})
     found = attack_strength.attack_validated(made)
     figure, sentence = told(found, outcome(failed))
-    assert figure == f"{40 - lost + won} of {n} broken through hidden gradients, 40 without"
+    assert figure == f"{40 - lost + won} of {n} broken with masked gradients, 40 without"
     assert sentence == (
-        "The attack does not break what is known to be breakable: its silence about this model proves nothing."
+        "The attack fails on a model that is known to be vulnerable: its failure on this model proves nothing."
         if failed
-        else "The attack breaks what is known to be breakable."
+        else "The attack breaks models that are known to be vulnerable."
     )
     assert found.details == {"plain": 40, "n": n, "hidden": 40 - lost + won}
     [(_, epsilons, asked, _, settings)] = made.asked
@@ -344,7 +346,10 @@ def test_the_attack_breaks_a_control_at_a_large_epsilon(norm, far, left, failed)
     )
     found = attack_strength.attack_validated(made)
     figure, _ = told(found, outcome(failed))
-    assert figure == f"200 images; {left} of 200 ({left / 2:.1f} %) of the control left at {far:.3g}"
+    assert (
+        figure
+        == f"200 images; {left} of 200 ({left / 2:.1f} %) of the control's images not broken at {far:.3g}"
+    )
     assert found.details == {"plain": 0, "n": 200, "control left": left}
     assert made.asked == [("pgd(steps=20)", [far], control, "control twin", {})]
 
@@ -356,13 +361,14 @@ def test_one_failure_of_the_attack_is_enough():
     figure, _ = told(found, FAILED)
     assert (
         figure
-        == "10 of 200 broken through hidden gradients, 40 without; 0 of 200 (0.0 %) of the control left at 0.1"
+        == "10 of 200 broken with masked gradients, 40 without; 0 of 200 (0.0 %) of the control's images not "
+        "broken at 0.1"
     )
 
 
 def test_without_a_control_or_a_broken_image_there_is_nothing_to_try_the_attack_on():
     found = attack_strength.attack_validated(search(pgd=result(0), target=white_box()))
-    sentence = "Nothing was broken, and no control was given: there is nothing to try the attack on."
+    sentence = "No image was broken, and no control was given: the attack cannot be validated."
     assert told(found, NOT_APPLICABLE) == ("-", sentence)
     assert found.details == {}
     assert attack_strength.attack_validated(search(pgd=result(1))).outcome is PASSED
@@ -373,7 +379,7 @@ def test_without_a_control_or_a_broken_image_there_is_nothing_to_try_the_attack_
 ABOUT = {
     "loss_swap": (
         "gradient masking: another loss breaks more",
-        "PGD on the margin breaks at most 1 point more than on cross-entropy, or no more than chance explains",
+        "PGD on the margin breaks at most 1 point more than on cross-entropy, or no more than by chance",
         "Carlini and Wagner (2016), arXiv:1608.04644",
     ),
     "iterative_beats_single_step": (
@@ -383,7 +389,7 @@ ABOUT = {
     ),
     "monotone": (
         "failing attack: breaks less at a larger epsilon",
-        "no rise of accuracy from one epsilon to the next beyond paired chance (McNemar, 1 %)",
+        "no rise of accuracy from one epsilon to the next beyond chance (McNemar, 1 %)",
         "Carlini et al. (2019), arXiv:1902.06705, section 5",
     ),
     "large_epsilon": (
@@ -403,7 +409,7 @@ ABOUT = {
     ),
     "smoothed_gradients": (
         "obfuscated gradients: smoothing breaks more",
-        "PGD along gradients averaged around each image breaks at most 0.5 points on top",
+        "PGD along gradients averaged around each image breaks at most 0.5 points more",
         "Athalye et al. (2018), arXiv:1802.00420, section 4.2 (EOT); Smilkov et al. (2017), arXiv:1706.03825",
     ),
     "label_leaking": (
@@ -413,24 +419,24 @@ ABOUT = {
     ),
     "attack_validated": (
         "failing attack: planted masking is not seen",
-        "the attack breaks as many images (McNemar, 5 %) when the model's logits are multiplied by 1,024 (a known way "
-        "to hide gradients), and leaves at most 5 % of the undefended control at epsilon 0.1",
-        "Carlini et al. (2019), arXiv:1902.06705; the hiding is that of arXiv:1511.04508, broken in 1608.04644",
+        "the attack breaks as many images (McNemar, 5 %) when the model's logits are multiplied by 1,024 (a "
+        "known form of gradient masking), and leaves at most 5 % of the undefended control at epsilon 0.1",
+        "Carlini et al. (2019), arXiv:1902.06705; the masking is that of arXiv:1511.04508, broken in 1608.04644",
     ),
     "substitute_gradients": (
         "gradient masking: BPDA breaks more",
-        "PGD along substitute gradients breaks at most 0.5 points of what the model's own gradients left",
+        "PGD along substitute gradients breaks at most 0.5 points more than the model's own gradients",
         "Athalye et al. (2018), arXiv:1802.00420, section 4.1 (BPDA)",
     ),
     "below_the_head": (
         "gradient masking: hidden layers break more",
-        "PGD along read-outs of hidden layers, fitted on clean images, breaks at most 0.5 points on top",
+        "PGD along read-outs of hidden layers, fitted on clean images, breaks at most 0.5 points more",
         "Carlini and Wagner (2016), arXiv:1608.04644; Tramer et al. (2020), arXiv:2002.08347",
     ),
     "black_box": (
         "gradient masking: black-box beats white-box",
-        "what only asks (noise, radii, Square; above the quick effort also decision-based and estimated gradients) "
-        "breaks at most 0.5 points of what gradients left standing",
+        "black-box attacks (noise, radial probes, Square; above the quick effort also decision-based and "
+        "estimated gradients) break at most 0.5 points more than gradient attacks",
         "Croce and Hein (2020), AutoAttack's flags; Carlini et al. (2019), arXiv:1902.06705",
     ),
     "asked_seriously": (
@@ -440,8 +446,8 @@ ABOUT = {
     ),
     "transfer": (
         "gradient masking: transfer beats white-box",
-        "adversaries of a copy learnt from answers, and of other models, break at most 0.5 points of what gradients "
-        "left standing",
+        "adversarial images of a surrogate, trained on the model's outputs, and of other models break at most "
+        "0.5 points more than gradient attacks",
         "Papernot et al. (2016), arXiv:1602.02697; Carlini et al. (2019), arXiv:1902.06705",
     ),
 }
@@ -477,6 +483,6 @@ def test_a_check_has_its_name_rule_and_source_whatever_comes_of_it(check):
 @pytest.mark.parametrize("check", list(ABOUT)[:9])
 def test_without_a_gradient_there_is_nothing_to_compare(check):
     found = named(check)(search_with(9, differentiable=False))
-    sentence = "The model has no gradient to attack by: see vanishing gradient."
+    sentence = "The model has no gradient for gradient attacks: see vanishing gradient."
     assert told(found, NOT_APPLICABLE) == ("-", sentence)
     assert found.details == {}

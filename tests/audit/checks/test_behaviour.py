@@ -70,13 +70,13 @@ def test_images_are_counted_with_their_classes():
     found = behaviour.enough_images(search(classes=4))
     assert told(found, PASSED) == (
         "200 images of 4 classes",
-        "There are images enough to tell the model from one that always gives the same answer.",
+        "There are enough images to tell the model from a constant classifier.",
     )
     assert found.details == {"n": 200, "classes": 4}
     few = behaviour.enough_images(search(labels=FEW))
     assert told(few, FAILED) == (
         too_few(FEW),
-        "From so few images, or images of one class, nothing can be concluded about the model.",
+        "So few images, or images of one class, allow no conclusion about the model.",
     )
     assert few.details == {"n": 28, "classes": 2}
     assert few.rule == found.rule == "at least 30 images, 5 each of two classes"
@@ -89,11 +89,14 @@ def test_a_model_that_always_says_the_same_is_degenerate():
     assert len(signs) == 3
     assert (figure, found.details) == ("; ".join(signs), {"signs": signs})
     assert sentence == (
-        "The model cannot be told from one that always gives the same answer: what no attack can change is no "
-        "robustness."
+        "The model is indistinguishable from a constant classifier: that no attack changes its predictions is "
+        "no robustness."
     )
     good = behaviour.collapse_clean(search(clean=logits(20)))
-    assert told(good, PASSED, Weight.DEGENERATE) == ("no sign of it", "The model tells the classes apart.")
+    assert told(good, PASSED, Weight.DEGENERATE) == (
+        "no sign of it",
+        "The model discriminates between the classes.",
+    )
     assert good.details == {"signs": []}
 
 
@@ -118,11 +121,11 @@ def test_what_is_left_under_attack_may_be_worth_no_more_than_a_constant():
     signs = signs_of_collapse(LABELS, logits(100))
     assert signs
     assert (figure, found.details) == ("; ".join(signs), {"signs": signs})
-    assert sentence == "Under attack the model is worth no more than one that always gives the same answer."
+    assert sentence == "Under attack the model is no better than a constant classifier."
     still = behaviour.collapse_attacked(search(clean=logits(0), worst_logits=logits(40)))
     assert told(still, PASSED, Weight.NOT_ROBUST) == (
         "no sign of it",
-        "Under attack the model is still better than one that always gives the same answer.",
+        "Under attack the model is better than a constant classifier.",
     )
     assert still.details == {"signs": []}
 
@@ -197,8 +200,8 @@ def test_how_much_of_a_lead_an_attacker_takes_is_said_with_its_interval():
     _, sentence = told(unsure, FAILED, Weight.NOT_PROVEN)
     assert unsure.details["interval"][0] < 2 / 3 < unsure.details["interval"][1]
     assert sentence == (
-        "These 200 images do not tell whether attacks within the threat model cost more than a third of its lead over "
-        "the constant classifier."
+        "200 images are too few to tell whether attacks within the threat model cost more than a third of its "
+        "lead over the constant classifier."
     )
 
 
@@ -219,12 +222,12 @@ def test_a_defence_stands_more_than_its_control(stands, theirs, failed):
     found = comparison.control(made)
     figure, sentence = told(found, outcome(failed))
     assert figure == (
-        f"{stands} of 200 ({stands / 2:.1f} %) stand PGD, {theirs} of 200 ({theirs / 2:.1f} %) of the control's"
+        f"{stands} of 200 ({stands / 2:.1f} %) robust to PGD, the control: {theirs} of 200 ({theirs / 2:.1f} %)"
     )
     assert sentence == (
-        "The same model without the defence stands as much: the defence is not what helps."
+        "The same model without the defence is as robust: the defence has no effect."
         if failed
-        else "More stands with the defence than without it."
+        else "The model is more robust with the defence than without it."
     )
     only = (max(0, stands - theirs), max(0, theirs - stands))
     assert found.details == {"only here": only[0], "only there": only[1], "n": 200}
@@ -245,7 +248,7 @@ def test_a_control_is_compared_where_there_is_one_with_gradients_on_both_sides()
     sentence = "No undefended control was given: the effect of the defence cannot be measured."
     assert told(comparison.control(search()), NOT_APPLICABLE) == ("-", sentence)
     blind = comparison.control(search(differentiable=False, control=("twin", object())))
-    sentence = "The model has no gradient to attack by, its control has: they cannot be attacked alike."
+    sentence = "The model has no gradient, but its control has: the same attack cannot be run on both."
     assert told(blind, NOT_APPLICABLE) == ("-", sentence)
     assert blind.details == comparison.control(search()).details == {}
 
@@ -287,7 +290,7 @@ def test_rounding_adds_no_robustness_beyond_two_points(float_square, square, thr
     found, _, _ = twin(float_square, square, through)
     _, sentence = told(found, outcome(failed), Weight.REPORT)
     assert sentence == (
-        "Rounding hides the gradient of the exported file: its robustness is the float model's at best."
+        "Rounding masks the gradient of the exported file: its robustness is at most the float model's."
         if failed
         else "The exported file is about as robust as the model it came from."
     )
@@ -320,7 +323,7 @@ def test_an_exported_file_is_compared_where_there_is_one_and_a_gradient():
     blind = comparison.int8_twin(search(differentiable=False, edge=("small.tflite", white_box())))
     assert told(blind, NOT_APPLICABLE, Weight.REPORT) == (
         "-",
-        "The model has no gradient, so that nothing guides an attack on its exported file.",
+        "The model has no gradient with which its exported file could be attacked.",
     )
     assert blind.details == {}
 
@@ -344,9 +347,9 @@ def test_at_least_one_attack_was_not_used_in_training(trained_on, figure, unseen
     found = protocol.unseen_attack(made)
     assert told(found, outcome(not unseen)) == (
         figure,
-        "The model was tried with attacks that it never saw."
+        "The model was attacked by attacks that its training did not use."
         if unseen
-        else "The model was only tried with what it was trained on.",
+        else "The model was attacked only by the attack of its training.",
     )
     assert found.details == {"unseen": unseen, "n": 200}
 
@@ -357,12 +360,12 @@ def test_at_least_one_attack_was_not_used_in_training(trained_on, figure, unseen
         (
             2 / 255,
             False,
-            "Of the attack's effect, 5.0 points exist only in numbers that no image file holds.",
+            "5.0 points of the attack's effect need values between grey levels, which no image file holds.",
         ),
         (
             1 / 255,
             False,
-            "Of the attack's effect, 5.0 points exist only in numbers that no image file holds.",
+            "5.0 points of the attack's effect need values between grey levels, which no image file holds.",
         ),
         (0.5 / 255, True, "Epsilon is 0.50 grey levels: no 8-bit image can carry it."),
     ],
@@ -391,7 +394,7 @@ def test_a_short_change_in_l2_fits_into_a_file():
         (
             Threat(space="prepared"),
             True,
-            "The perturbed tensor lies behind resizing and colouring: nobody can send such an image.",
+            "The perturbation is applied after resizing and conversion to colour: no image file can hold it.",
         ),
         (Threat(bits=8), True, "The attack is on 8-bit images already, or there is no gradient."),
         (Threat(), False, "The attack is on 8-bit images already, or there is no gradient."),
@@ -405,10 +408,10 @@ def test_where_nothing_is_rounded_nothing_is_compared(threat, differentiable, se
     assert found.rule == "reported: the accuracy under PGD with floats and with 8-bit images"
 
 
-OWN = "The data have no official test set to compare with."
-WHOLE = "The images are those that others report on."
-PART = "Part of the test set was used: the figures cannot be compared with anybody's."
-SEEN = "These images may have been used in training, or in choosing among models."
+OWN = "The data have no official test set."
+WHOLE = "The images are the official test set."
+PART = "Part of the test set was used: the figures cannot be compared with published ones."
+SEEN = "These images may have been used in training or model selection."
 
 
 @pytest.mark.parametrize(
@@ -455,9 +458,9 @@ def test_robustness_does_not_break_down_in_training(history, figure, failed):
     found = protocol.catastrophic_overfitting(search(history=history))
     assert told(found, outcome(failed)) == (
         figure,
-        "In training, robustness against many steps broke down while the loss went on falling."
+        "Robustness against iterated attacks collapsed during training, although the loss went on falling."
         if failed
-        else "In training, robustness against many steps did not break down.",
+        else "Robustness against iterated attacks did not collapse during training.",
     )
     assert found.details == {"history": list(history)}
 
@@ -465,7 +468,7 @@ def test_robustness_does_not_break_down_in_training(history, figure, failed):
 @pytest.mark.parametrize("history", [(), (0.5,)])
 def test_a_training_that_was_not_watched_tells_nothing(history):
     found = protocol.catastrophic_overfitting(search(history=history))
-    sentence = "The training was not watched, or did not use adversarial images."
+    sentence = "Robustness was not monitored during training, or the training was not adversarial."
     assert told(found, NOT_APPLICABLE) == ("-", sentence)
     assert found.details == {}
 
@@ -476,13 +479,15 @@ ABOUT = {
     "enough_images": ("too few images", "at least 30 images, 5 each of two classes", "this project"),
     "collapse_clean": (
         "collapsed classifier: clean images",
-        "no class is over 95 % of the answers; the intervals of balanced accuracy and Matthews' correlation lie above "
+        "no class is over 95 % of the predictions; the intervals of balanced accuracy and Matthews' correlation "
+        "lie above "
         "those of a constant classifier",
         "this project",
     ),
     "collapse_attacked": (
         "collapsed classifier: under attack",
-        "under the worst case of all attacks: no class is over 95 % of the answers; the intervals of accuracy (where "
+        "under the worst case of all attacks: no class is over 95 % of the predictions; the intervals of "
+        "accuracy (where "
         "the clean one does), balanced accuracy and Matthews' correlation lie above those of a constant classifier",
         "this project",
     ),
@@ -494,7 +499,8 @@ ABOUT = {
     ),
     "control": (
         "control: no better than the undefended model",
-        "more images stand than of the same architecture without the defence, attacked alike (McNemar, 5 %)",
+        "more images are robust than with the same architecture without the defence, under the same attack "
+        "(McNemar, 5 %)",
         "Carlini et al. (2019), arXiv:1902.06705",
     ),
     "unseen_attack": (
@@ -553,5 +559,5 @@ def test_a_check_has_its_name_rule_and_source_whatever_comes_of_it(check):
 )
 def test_too_few_images_conclude_nothing(check, weight):
     found = named(check)(search(labels=FEW))
-    assert told(found, NOT_APPLICABLE, weight) == ("-", "There are too few images to conclude anything.")
+    assert told(found, NOT_APPLICABLE, weight) == ("-", "There are too few images for a conclusion.")
     assert found.details == {}

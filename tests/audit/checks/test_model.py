@@ -25,19 +25,19 @@ def said(output, answers) -> Finding:
 @pytest.mark.parametrize(
     ("output", "answers", "outcome", "sentence"),
     [
-        ("logits", logits(LABELS), Outcome.PASSED, "The attacks see the model's raw scores."),
+        ("logits", logits(LABELS), Outcome.PASSED, "The attacks use the model's logits."),
         (
             "unwrapped",
             logits(LABELS),
             Outcome.PASSED,
-            "The file ends in a softmax or sigmoid; it was taken off, so that the attacks see raw scores.",
+            "The file ends in a softmax or sigmoid; it was removed, so that the attacks use logits.",
         ),
         (
             "probabilities",
             logits(LABELS),
             Outcome.FAILED,
-            "The model gives probabilities and nothing behind them: where it is sure their gradient is zero, and "
-            "gradient attacks look weaker than they are.",
+            "The model returns probabilities alone: at high confidence their gradient is zero, and gradient "
+            "attacks are weaker than they could be.",
         ),
         ("logits", np.array([[0.25, 0.75], [1.0, 0.0]]), Outcome.FAILED, None),
         ("logits", np.array([[0.25, 0.7509], [1.0, 0.0]]), Outcome.FAILED, None),
@@ -62,9 +62,12 @@ def test_answers_without_a_number_are_counted():
     answers[3, 0], answers[5, 1] = np.nan, np.inf
     found = said("logits", answers)
     assert (found.outcome, found.weight) == (Outcome.FAILED, Weight.NOT_PROVEN)
-    assert found.figure == "no number for 2 of 40 (5.0 %)"
+    assert found.figure == "not finite for 2 of 40 (5.0 %)"
     assert found.details == {"output": "logits", "silent": 2}
-    assert found.sentence == "The model answers some clean images with NaN or infinity; they count as wrong."
+    assert (
+        found.sentence
+        == "The model returns NaN or infinity for some clean images; they count as misclassified."
+    )
     assert found.check == said("logits", logits(LABELS)).check
 
 
@@ -80,14 +83,14 @@ def test_answers_that_differ_are_a_stochastic_defence(clean, moved, failed):
     found = deterministic(evidence)
     assert (found.failed, found.weight) == (failed, Weight.NOT_PROVEN)
     assert found.figure == (
-        f"answers differ on {share(clean, 20)} clean, on {share(moved, 20)} a little changed"
+        f"outputs differ on {share(clean, 20)} clean, on {share(moved, 20)} perturbed images"
     )
     assert found.details == {"clean": clean, "moved": moved, "n": 20}
     assert found.sentence == (
-        "The model answers the same question differently each time; all attacks saw the mean of 8 answers and "
-        "gradients (EOT), and an attacker who asks more often does better."
+        "The model is stochastic: its outputs for one image differ. All attacks used the mean of 8 outputs and "
+        "gradients (EOT); an attacker who averages more does better."
         if failed
-        else "The model answers the same question the same way."
+        else "The model is deterministic."
     )
     assert found.check in ADVICE
 
@@ -128,10 +131,9 @@ def test_more_than_one_image_in_a_hundred_without_a_gradient_is_a_failure(counts
     )
     assert found.details == {"cross-entropy": counts[0], "margin": counts[1], "n": 200}
     assert found.sentence == (
-        "The model hides the direction in which its errors lie: that hinders the test, and not an attacker who goes "
-        "another way."
+        "The gradients vanish or are not finite: gradient attacks fail on this model, other attacks may not."
         if failed
-        else "Attacks by gradient can see where the model's errors lie."
+        else "The gradients can guide an attack."
     )
 
 
@@ -140,8 +142,8 @@ def test_a_model_without_any_gradient_fails():
     assert (found.outcome, found.weight) == (Outcome.FAILED, Weight.NOT_PROVEN)
     assert (found.figure, found.details) == ("no gradient at all", {})
     assert found.sentence == (
-        "The model contains an operation without a gradient: only attacks that ask for answers could be run, and they "
-        "find less."
+        "The model contains an operation without a gradient: only black-box attacks could be run, which break "
+        "fewer images."
     )
     assert found.check == health(0, 0).check
     assert found.rule == health(0, 0).rule
@@ -170,8 +172,8 @@ def test_a_model_that_is_better_in_training_mode_has_stale_statistics(in_trainin
     assert found.details == {"training": in_training, "inference": here, "n": 40}
     assert found.rule == "accuracy in training mode and in inference mode differ by at most 5 points"
     assert found.sentence == (
-        "The model learnt, but its BatchNorm statistics did not keep up: as it is deployed it does not use what it "
-        "learnt. Recalibrate the statistics, or lower the momentum."
+        "The BatchNorm statistics are stale: in inference mode the model is worse than in training mode. "
+        "Recalibrate the statistics, or lower the momentum."
         if failed
         else "The BatchNorm statistics fit the weights."
     )
