@@ -26,11 +26,11 @@ class Selection:
     @property
     def validates(self) -> bool:
         """Whether the validation split is measured."""
-        return self.settings.select == "best"
+        return self.settings.select == "best" or self.settings.validation
 
     def score(self, entry: RoundRecord) -> float:
         """Return what decides whether a round's model is kept: the largest is. Its number, or its validation figure."""
-        if not self.validates:
+        if self.settings.select == "last":
             return float(entry.round)
         figure = None if entry.validation is None else self.figure(entry.validation)
         return -np.inf if figure is None else figure

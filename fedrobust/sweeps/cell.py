@@ -25,6 +25,7 @@ ADDED = (
     "evaluation.metrics",
     "evaluation.select-by",
     "evaluation.stop-after",
+    "evaluation.validation",
     "federation.average",
     "federation.patience",
     "federation.postprocessors",

@@ -25,6 +25,7 @@ def final_figures(run: RunRecord) -> dict[str, float]:
 
     Returns:
         ``accuracy``, ``balanced_accuracy``, ``auc``, ``majority_rate``, the scores of ``evaluation.metrics``,
+        ``validation auc`` and the like, of the selected round, where the validation split was measured;
         ``chance`` (of balanced accuracy), ``fgsm 4/255 accuracy`` and the like, ``attack-success`` and
         ``attack-success without trigger``; means over rounds of
         ``true-positive-rate`` and ``malicious-influence`` (attacked rounds), ``false-positive-rate`` and
@@ -42,6 +43,7 @@ def final_figures(run: RunRecord) -> dict[str, float]:
         **evaluation_figures(evaluation, evaluation.attack_success),
         **_known(
             {
+                **_validation_figures(run),
                 "chance": 1 / classes if classes else None,
                 **_defence_figures(defended),
                 "refused": float(sum(one.clients.failed for one in run.rounds)),
@@ -52,6 +54,13 @@ def final_figures(run: RunRecord) -> dict[str, float]:
             }
         ),
     }
+
+
+def _validation_figures(run: RunRecord) -> dict[str, float | None]:
+    """Return the scores of the selected round on the validation split."""
+    number = run.model.selected_round if run.model else None
+    found = [one.validation for one in run.rounds if one.round == number and one.validation is not None]
+    return {f"validation {name}": getattr(one, name) for one in found for name in SCORES}
 
 
 def _defence_figures(defended: Sequence[DefenceRecord]) -> dict[str, float | None]:

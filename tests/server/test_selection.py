@@ -71,3 +71,13 @@ def test_a_study_stops_after_as_many_evaluations_without_a_better_one(aucs, stop
 def test_stopping_early_needs_a_validation_figure():
     with pytest.raises(ConfigError, match=r"evaluation\.stop-after = 3"):
         Experiment.of(evaluation__stop_after=3)
+
+
+def test_the_validation_split_is_measured_where_it_selects_or_is_asked_for():
+    assert [selection(**each).validates for each in ({}, {"select": "best"}, {"validation": True})] == [
+        False,
+        True,
+        True,
+    ]
+    entry = RoundRecord(round=4, validation=FIGURES)
+    assert selection(validation=True).score(entry) == 4.0, "the last round is kept all the same"

@@ -47,3 +47,12 @@ def test_intervals_over_seeds_are_students():
     assert abs(spread.high - (0.6 + 4.3027 * 0.1 / 3**0.5)) < 1e-4
     assert Spread.of([0.5]).low is None
     assert Spread.of([]) is None
+
+
+def test_validation_figures_are_those_of_the_selected_round():
+    rounds = [
+        {"round": number, "validation": {"auc": auc, "accuracy": 0.5}} for number, auc in ((1, 0.7), (2, 0.9))
+    ]
+    run = RunRecord.read({"schema": 1, "model": {"selected-round": 1}, "rounds": rounds})
+    found = final_figures(run)
+    assert (found["validation auc"], found["validation accuracy"]) == (0.7, 0.5)

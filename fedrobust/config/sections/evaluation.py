@@ -36,6 +36,10 @@ class Evaluation(Section):
         description="pixels that are perturbed: stored ones (native) or the network's input (prepared)",
     )
     bits: Literal[0, 8] = Field(0, description="8: adversarial images have 8-bit grey levels; 0: any value")
+    validation: bool = Field(
+        False,
+        description="measure the validation split, too: settings are chosen by it, never by the test split",
+    )
     select: Literal["last", "best"] = Field(
         "last",
         description="model that is kept: of the last round, or the best by select-by on validation images",
