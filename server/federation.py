@@ -16,7 +16,6 @@ from fedrobust.flower.records import arrays_record, problem_config, weights_reco
 from fedrobust.models.layout import Layout, Part, Weights
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.events import ClientReplied, emit
-from fedrobust.runs.record import ClientsRecord, DefenceRecord
 from fedrobust.shares import sample_size
 from server.accumulators import Collector, collector_for
 from server.aggregation_step import AggregationStep, RuleError
@@ -25,56 +24,8 @@ from server.errors import AttackFailedError
 from server.groups import TOGETHER, Grouping, read_group
 from server.memories import memory_of
 from server.replies import MOST_EXAMPLES, Failure, Reply, read_reply
+from server.round_outcome import Aggregated, Heard, ReplyNote, RoundOutcome, failure_of, outcome_of
 from server.soundness import beside_fault, statistics_fault
-
-
-@dataclass(frozen=True)
-class RoundOutcome:
-    """What a round's training came to.
-
-    Attributes:
-        sampled: how many clients were asked.
-        trained: how many replies count.
-        failures: clients left out, with reasons.
-        loss: mean training loss over the images of the clients that count.
-        client_seconds: sum of the clients' own seconds of training.
-        defence: what the defence did, None for a mean of honest clients.
-    """
-
-    sampled: int
-    trained: int
-    failures: tuple[Failure, ...]
-    loss: float
-    client_seconds: float
-    defence: DefenceRecord | None = None
-
-    def record(self) -> ClientsRecord:
-        """Return what became of the clients, as ``result.json`` holds it."""
-        return ClientsRecord(
-            sampled=self.sampled,
-            trained=self.trained,
-            failed=len(self.failures),
-            failures=tuple(failure.record() for failure in self.failures),
-            loss=self.loss if math.isfinite(self.loss) else None,
-            seconds=self.client_seconds,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Aggregated:
-    """What the replies of a round come to.
-
-    Attributes:
-        outcome: its figures.
-        weights: of the next global model; None where none could be made.
-        memory: what rules and the server optimiser remember if the round is accepted.
-        fault: why the weights cannot be used, or why there are none; "" if they can.
-    """
-
-    outcome: RoundOutcome
-    weights: Weights | None
-    memory: Memory = field(default_factory=dict)
-    fault: str = ""
 
 
 def whole(round: int) -> Part | None:
@@ -233,7 +184,7 @@ class Federation:
         sampled: Sequence[int],
         replies: Iterable[Message],
         collector: Collector,
-    ) -> "Heard":
+    ) -> Heard:
         """Read every reply when it comes: those that count go into `collector`."""
         heard, unheard = Heard(), set(sampled)
         groups = {group[0]: group for group in self.groups(round, sampled) if len(group) > 1}
@@ -287,64 +238,3 @@ class Federation:
             'poisoning.on-failure = "mark" to go on and have such rounds marked',
             outcome,
         )
-
-
-def failure_of(answer: Reply | Failure) -> str:
-    """Return why a client is left out, "" where it is not."""
-    return answer.reason if isinstance(answer, Failure) else ""
-
-
-@dataclass
-class Heard:
-    """The replies of a round, by what became of them.
-
-    Attributes:
-        counted: those that count.
-        strangers: of nodes that nobody asked.
-        refused: those that do not pass the checks.
-        broken: clients that failed, or did not answer in time.
-    """
-
-    counted: "list[ReplyNote]" = field(default_factory=list)
-    strangers: list[Failure] = field(default_factory=list)
-    refused: list[Failure] = field(default_factory=list)
-    broken: list[Failure] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class ReplyNote:
-    """What is kept of a reply that counted: everything but its weights."""
-
-    client_id: int
-    examples: int
-    loss: float
-    seconds: float
-
-
-def outcome_of(sampled: int, counted: list[ReplyNote], failures: list[Failure]) -> RoundOutcome:
-    """Return the figures of a round, whoever answered first; the loss weights clients by their images."""
-    counted = sorted(counted, key=lambda note: note.client_id)
-    failures = sorted(failures, key=lambda failure: failure.client_id)
-    told = [reply for reply in counted if math.isfinite(reply.loss)]
-    images = sum(reply.examples for reply in told)
-    loss = sum(reply.loss * reply.examples for reply in told) / images if images else math.nan
-    return RoundOutcome(
-        sampled,
-        len(counted),
-        tuple(failures),
-        loss,
-        sum(reply.seconds for reply in counted if math.isfinite(reply.seconds)),
-    )
-
-
-def together(outcomes: Sequence[RoundOutcome]) -> RoundOutcome:
-    """Return the figures of a round over several global models; the loss weights each by the clients that count."""
-    heard = [one for one in outcomes if one.trained and math.isfinite(one.loss)]
-    trained = sum(one.trained for one in heard)
-    return RoundOutcome(
-        sum(one.sampled for one in outcomes),
-        sum(one.trained for one in outcomes),
-        tuple(failure for one in outcomes for failure in one.failures),
-        sum(one.loss * one.trained for one in heard) / trained if trained else math.nan,
-        sum(one.client_seconds for one in outcomes),
-    )

@@ -19,9 +19,10 @@ from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import EvaluationRecord, MetricsRecord, ModelRoundRecord, RoundRecord
 from server.callbacks import Callback, FinishedRound
 from server.errors import AttackFailedError, RoundError
-from server.federation import Aggregated, Federation, RoundOutcome, together
+from server.federation import Federation
 from server.global_models import GlobalModels, shared_out
 from server.recorder import Recorder
+from server.round_outcome import Aggregated, RoundOutcome, together
 from server.selection import Selection
 from server.soundness import weights_fault
 from server.stages.evaluation import Evaluator

@@ -15,8 +15,9 @@ from fedrobust.flower.records import weights_record
 from fedrobust.models.layout import Entry, Layout, Part, Weights
 from fedrobust.poisoning import Attack
 from server.errors import AttackFailedError
-from server.federation import Aggregated, Federation
+from server.federation import Federation
 from server.replies import Failure
+from server.round_outcome import Aggregated
 
 LAYOUT = Layout(
     (

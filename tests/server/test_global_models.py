@@ -11,8 +11,8 @@ from fedrobust.config import Experiment
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.runs.checkpoint import Checkpoint
 from server.client_registry import ClientRegistry
-from server.federation import Aggregated, RoundOutcome, together
 from server.global_models import GlobalModels, shared_out
+from server.round_outcome import Aggregated, RoundOutcome, together
 from server.rounds import RoundLoop, round_record
 from server.selection import Selection
 

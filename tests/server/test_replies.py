@@ -20,8 +20,8 @@ from fedrobust.runs.record import to_json
 from fedrobust.shares import round_half_up
 from server.client_registry import registry_of
 from server.errors import RoundError
-from server.federation import Aggregated
 from server.replies import Failure, NodeInfo, Reply, read_node_info, read_reply
+from server.round_outcome import Aggregated
 
 LAYOUT = Layout((Entry("kernel", (3,), "trainable"), Entry("mean", (2,), "statistic")))
 

@@ -11,8 +11,9 @@ from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.record import to_json
 from server.aggregation_step import AggregationStep
 from server.detection import figures_of
-from server.federation import Federation, ReplyNote, RoundOutcome, outcome_of
+from server.federation import Federation
 from server.replies import Failure
+from server.round_outcome import ReplyNote, RoundOutcome, outcome_of
 
 FLIP = {"poisoning__attack": "sign-flip", "poisoning__malicious": [1, 2, 5]}
 

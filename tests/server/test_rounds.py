@@ -18,8 +18,8 @@ from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import AttackSuccessRecord, DefenceRecord, MetricsRecord, ModelRecord, RoundRecord
 from server.callbacks import FinishedRound
 from server.errors import AttackFailedError, RoundError
-from server.federation import Aggregated, RoundOutcome
 from server.recorder import Recorder
+from server.round_outcome import Aggregated, RoundOutcome
 from server.rounds import Made, RoundLoop, round_record
 from server.selection import Selection
 from server.weight_average import WeightAverage

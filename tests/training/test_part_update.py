@@ -82,7 +82,7 @@ def test_a_part_that_is_none_of_the_whole_is_refused(block):
         Part.of(block.layout, Layout(block.layout.entries[::-1]))
 
 
-@pytest.mark.parametrize("optimizer", [SGD(momentum=0.0), SGD(weight_decay=0.1), Adam()])
+@pytest.mark.parametrize("optimizer", [SGD(weight_decay=0.1), Adam()])
 def test_the_first_step_below_the_head_is_shorter_by_the_factor(whole, optimizer, draw):
     data = given(draw, steps=1)
     start = whole.initial_weights()
@@ -97,10 +97,3 @@ def test_the_first_step_below_the_head_is_shorter_by_the_factor(whole, optimizer
     for entry, wide, short in steps:
         factor = 1.0 if entry.path.startswith("logits/") else 0.25
         np.testing.assert_allclose(short, factor * wide.numpy(), rtol=1e-3, atol=1e-6)
-
-
-def test_without_a_factor_the_bits_are_as_ever(whole, draw):
-    data, start = given(draw), whole.initial_weights()
-    one, _ = LocalUpdate(whole, Plain(), Adam())(start, *data)
-    same, _ = LocalUpdate(whole, Plain(), Adam(), backbone_rate=1.0)(start, *data)
-    assert one.digest() == same.digest()
