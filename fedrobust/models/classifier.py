@@ -21,7 +21,7 @@ from fedrobust.models.facts import NetworkFacts
 from fedrobust.models.frozen import Frozen
 from fedrobust.models.layers import Layers, freeze
 from fedrobust.models.layout import Entry, Layout, Weights
-from fedrobust.models.naming import Scaling, keras_name
+from fedrobust.models.naming import Normalization, Scaling, keras_name
 from fedrobust.models.preparation import Preparation, Shape
 from fedrobust.models.pretrained import load_backbone_weights
 
@@ -153,6 +153,7 @@ def build_classifier(
     seed: int = 0,
     defence: Callable[[Any], Any] | None = None,
     layers: str = "all",
+    normalization: Normalization = "batch",
 ) -> Classifier:
     """Build a classifier for native images of one shape.
 
@@ -169,6 +170,7 @@ def build_classifier(
         seed: of the random weights.
         defence: what is done to native images at prediction time.
         layers: what is trained: "all", "head", "last-N" or "blocks:K"; the rest stays as `weights` and `seed` have it.
+        normalization: "batch", or "group" for GroupNorm in the place of every BatchNorm.
 
     Raises:
         ModelError: the size, the number of classes, or the weights do not fit the architecture.
@@ -183,7 +185,7 @@ def build_classifier(
     from fedrobust.models.network import build_network
 
     prepared = prepared_shape(name, native, image_size)
-    network = build_network(name, prepared, classes, seed, momentum, scaling)
+    network = build_network(name, prepared, classes, seed, momentum, scaling, normalization)
     if weights != "random":
         load_backbone_weights(network, name, weights, weights_file)
     trainable = list(network.trainable_variables)
@@ -194,7 +196,9 @@ def build_classifier(
         for variable in (*network.trainable_variables, *measured)
     )
     layout = Layout(entries, frozen.digest)
-    origin = origin_of(name, native, prepared, classes, momentum, scaling, defence, layers, frozen.digest)
+    origin = origin_of(
+        name, native, prepared, classes, momentum, scaling, defence, layers, frozen.digest, normalization
+    )
     return Classifier(name, Preparation(native, prepared), network, layout, defence, frozen, origin)
 
 
@@ -221,6 +225,7 @@ def origin_of(
     defence: Callable[[Any], Any] | None,
     layers: str,
     frozen: str = "",
+    normalization: Normalization = "batch",
 ) -> Origin | None:
     """Return what a classifier's functions depend on; None where a network or a defence is a user's own.
 
@@ -238,6 +243,7 @@ def origin_of(
         defence=defence,
         layers=layers,
         frozen=frozen,
+        normalization=normalization,
     )
 
 

@@ -72,7 +72,7 @@ def freeze(network: keras.Model, layers: Layers) -> tuple[keras.layers.Layer, ..
     if layers.kind == "all":
         return ()
     backbone = next(layer for layer in network.layers if isinstance(layer, keras.Model))
-    leaves = list(_leaves(backbone))
+    leaves = list(inner_layers(backbone))
     frozen = tuple(leaves[: len(leaves) - _trained(leaves, layers, network.name)])
     for layer in frozen:
         layer.trainable = False
@@ -114,9 +114,10 @@ def _block_starts(leaves: list[keras.layers.Layer]) -> list[int]:
     return sorted(starts.values())
 
 
-def _leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
+def inner_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield the layers of a model and of the models in it, in their order."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
+            yield from inner_layers(layer)
         else:
             yield layer

@@ -5,6 +5,8 @@ from typing import Literal
 
 Scaling = Literal["backbone", "unit"]
 
+Normalization = Literal["batch", "group"]
+
 
 def keras_name(name: str) -> str:
     """Return a name that Keras and TensorFlow's graphs take, for a registered one or a dotted path.

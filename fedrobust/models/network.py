@@ -11,8 +11,10 @@ from fedrobust.models.architecture import ModelError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
+from fedrobust.models.group_norm import group_normalization
 from fedrobust.models.input_format import UNIT
-from fedrobust.models.naming import Scaling, keras_name
+from fedrobust.models.layers import inner_layers
+from fedrobust.models.naming import Normalization, Scaling, keras_name
 from fedrobust.models.preparation import Shape
 from fedrobust.models.recognition import recognised_range
 
@@ -24,7 +26,13 @@ FASTER = {
 
 
 def build_network(
-    name: str, prepared: Shape, classes: int, seed: int, momentum: float, scaling: Scaling = "backbone"
+    name: str,
+    prepared: Shape,
+    classes: int,
+    seed: int,
+    momentum: float,
+    scaling: Scaling = "backbone",
+    normalization: Normalization = "batch",
 ) -> keras.Model:
     """Build the network `name` from prepared images to logits, with seeded random weights.
 
@@ -35,9 +43,10 @@ def build_network(
         seed: seeds every initializer, each with a number of its own.
         momentum: of every BatchNorm layer: the share of the old moving statistics that a step keeps.
         scaling: "backbone" scales images as the network's pretrained weights expect; "unit" leaves them in [0, 1].
+        normalization: "group" puts GroupNorm in the place of every BatchNorm; the random weights are the same.
 
     Raises:
-        ModelError: an image side is too small, or there are fewer than two classes.
+        ModelError: an image side is too small, there are fewer than two classes, or no BatchNorm to replace.
     """
     architecture = architecture_named(name)
     if min(prepared[:2]) < architecture.smallest:
@@ -56,12 +65,19 @@ def build_network(
         # TensorFlow's graphs, which the export goes through, refuse names that Keras takes.
         config["name"] = keras_name(str(config["name"]))
         if isinstance(layer, keras.layers.BatchNormalization):
+            if normalization == "group":
+                return group_normalization(layer, config["name"])
             return FusedBatchNormalization.from_config({**config, "momentum": momentum})
         # Exactly Keras' layers: what inherits from them may compute something else.
         return FASTER.get(layer.__class__, layer.__class__).from_config(config)
 
     # Keras' own models draw from a global generator and fix the momentum: rebuild their layers with ours.
     backbone = _rebuilt(name, features, rebuilt)
+    if normalization == "group" and not _is_all_group_norm(backbone):
+        raise ModelError(
+            f'model.normalization = "group": {name} has no BatchNorm layer, or has it in a model within it, where it '
+            'cannot be replaced; choose "batch"'
+        )
     head = keras.layers.Dense.from_config(
         seeded_config(keras.layers.Dense(classes, name="logits").get_config(), draw)
     )
@@ -84,11 +100,25 @@ def shown_scale(features: keras.Model) -> Callable[[Any], Any]:
     return lambda images: keras.layers.Rescaling(shown.high - shown.low, shown.low, name="scale")(images)
 
 
+def _is_all_group_norm(backbone: keras.Model) -> bool:
+    kinds = {type(layer) for layer in inner_layers(backbone)}
+    left = any(issubclass(kind, keras.layers.BatchNormalization) for kind in kinds)
+    return keras.layers.GroupNormalization in kinds and not left
+
+
+def _called(layer: keras.layers.Layer, *inputs: Any, **given: Any) -> Any:
+    """Return what `layer` answers: BatchNorm is called with a mask, which GroupNorm does not take."""
+    if isinstance(layer, keras.layers.GroupNormalization):
+        given.pop("mask", None)
+    return layer(*inputs, **given)
+
+
 def _rebuilt(
     name: str, features: keras.Model, rebuilt: Callable[[keras.layers.Layer], keras.layers.Layer]
 ) -> keras.Model:
     try:
-        return keras.models.clone_model(features, clone_function=rebuilt)
+        called = None if isinstance(features, keras.Sequential) else _called
+        return keras.models.clone_model(features, clone_function=rebuilt, call_function=called)
     except Exception as error:  # whatever a user's own layers raise
         raise ModelError(
             f'model "{name}": its layers cannot be built anew from what get_config returns: {first_line(error)}'

@@ -10,10 +10,14 @@ from fedrobust.lazy import keras
 from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.keras_file import ModelFileError, check_finite
+from fedrobust.models.layers import inner_layers
 
 
 def load_backbone_weights(network: keras.Model, name: str, weights: str, path: Path | None) -> None:
     """Put pretrained weights into the backbone of `network`; its head keeps its random ones.
+
+    With GroupNorm in the place of BatchNorm, the moving statistics of the pretrained network are lost: its kernels,
+    scales and shifts see activations that are normalised by the image instead, and have to be fine-tuned.
 
     Args:
         network: from `build_network`.
@@ -45,7 +49,9 @@ def load_backbone_weights(network: keras.Model, name: str, weights: str, path: P
                 f"model.weights = {weights!r}: {path} does not hold weights of {name} without its top: "
                 f"{first_line(error)}"
             ) from error
-    backbone.set_weights(pretrained.get_weights())
+    for own, theirs in zip(inner_layers(backbone), inner_layers(pretrained), strict=True):
+        # A GroupNorm has scales and shifts alone: they come first among BatchNorm's arrays.
+        own.set_weights(theirs.get_weights()[: len(own.weights)])
 
 
 def _download_imagenet(name: str, architecture: Architecture) -> keras.Model:

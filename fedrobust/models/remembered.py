@@ -23,6 +23,7 @@ from fedrobust.models.facts import NetworkFacts
 from fedrobust.models.frozen import Frozen
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.models.model_template import TemplateError, code, template_of, write_filled
+from fedrobust.models.naming import Normalization
 from fedrobust.models.preparation import Preparation, Shape
 
 NETWORK, FIRST, FILE = "network", "first weights", "model file"
@@ -105,6 +106,7 @@ def remembered_classifier(
     seed: int = 0,
     defence: Callable[[Any], Any] | None = None,
     layers: str = "all",
+    normalization: Normalization = "batch",
 ) -> Classifier:
     """Return the classifier that `build_classifier` builds of these arguments, without building it where that can be.
 
@@ -128,10 +130,13 @@ def remembered_classifier(
         seed=seed,
         defence=defence,
         layers=layers,
+        normalization=normalization,
     )
     files = kept_files()
     prepared = prepared_shape(name, native, image_size)
-    origin = origin_of(name, native, prepared, classes, momentum, scaling, defence, layers)
+    origin = origin_of(
+        name, native, prepared, classes, momentum, scaling, defence, layers, normalization=normalization
+    )
     given = "random" if weights == "random" else _digest(weights_file)
     if files is None or origin is None or layers != "all" or not given:
         return build()

@@ -74,6 +74,7 @@ def _network(
         model.image_size,
         model.scaling,
         model.batchnorm_momentum,
+        model.normalization,
         model.defence,
         problem,
         frozen,
@@ -153,6 +154,7 @@ def _classifier(
         seed=seed,
         defence=prediction_defence_of(model, base),
         layers=layers,
+        normalization=model.normalization,
     )
 
 

@@ -30,6 +30,7 @@ ADDED = (
     "federation.patience",
     "federation.postprocessors",
     "model.defence",
+    "model.normalization",
     "poisoning.on-failure",
     "training.algorithm",
     "training.augmentations",

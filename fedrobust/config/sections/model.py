@@ -26,6 +26,10 @@ class Model(Section):
         "none",
         description="prediction-time defence of the model and its student, as in bit-depth(bits=4), or a dotted path",
     )
+    normalization: Literal["batch", "group"] = Field(
+        "batch",
+        description="group: GroupNorm in the place of BatchNorm, which depends neither on the batch nor on statistics",
+    )
     batchnorm_momentum: float = Field(
         0.9, ge=0, lt=1, description="share of the old moving statistics that a step keeps"
     )
