@@ -7,6 +7,7 @@ import pytest
 from small_federation import step_of
 
 from fedrobust.aggregation import Aggregation, AggregationPipeline, FedAdam, FedAvgM, FedYogi
+from fedrobust.algorithms import FedAvg
 from fedrobust.config import Experiment
 from fedrobust.flower.identity import server_identity
 from fedrobust.models.layout import Weights
@@ -205,6 +206,51 @@ def test_statistics_of_a_mean_are_the_mean_weighted_as_the_weights_are(draw):
     replies.statistics[:] = np.array([1, 2, 3, 4], np.float32)[:, None]
     server = step(clients=4, poisoning__attack="sign-flip", poisoning__malicious=1)
     assert server.next_weights(1, CURRENT, replies, {}).weights.statistics.tolist() == [3.0] * 3
+
+
+@dataclass(frozen=True)
+class Told:
+    """An algorithm that remembers what it receives, and halves the update."""
+
+    def server(self, update, memory, received):
+        return update / 2, {"share": np.array(received.share), **received.arrays}
+
+
+def with_beside(draw, values, **settings):
+    """Return what a round of clients that send ``control`` (2,) and ``factor`` (1,) comes to, in a study of 16."""
+    replies, clients = collected(draw, len(values)), len(values)
+    more = np.array(values, np.float32)[:, None] * np.array([1, 10, 100], np.float32)
+    replies = replace(replies, statistics=np.hstack([replies.statistics, more]))
+    beside = {"control": 2, "factor": 1}
+    server = replace(step(clients=clients, **settings), algorithm=Told(), beside=beside, population=16)
+    return replies, server, server.next_weights(1, CURRENT, replies, {}, counted=clients)
+
+
+def test_what_is_sent_beside_weights_is_aggregated_as_statistics_are_and_handed_to_the_algorithm(draw):
+    replies, server, told = with_beside(draw, [1, 2, 3, 100], federation__aggregator="median")
+    assert told.memory["algorithm/control"].tolist() == [2.5, 25], "one client cannot move a median at will"
+    assert told.memory["algorithm/factor"].tolist() == [250]
+    assert told.memory["algorithm/share"] == 0.25
+    assert told.weights.statistics.shape == CURRENT.statistics.shape
+    plain = replace(server, algorithm=FedAvg(), beside={})
+    bare = replace(replies, statistics=replies.statistics[:, :3])
+    expected = plain.next_weights(1, CURRENT, bare, {}).weights
+    np.testing.assert_array_equal(told.weights.statistics, expected.statistics)
+    np.testing.assert_allclose(
+        told.weights.trainable - CURRENT.trainable, (expected.trainable - CURRENT.trainable) / 2, rtol=1e-5
+    )
+
+
+def test_of_a_mean_it_is_the_mean_also_where_only_sums_are_kept(draw):
+    _, server, told = with_beside(draw, [1, 2, 3, 6])
+    # Claims of 10, 11, 12 and 13 images.
+    assert told.memory["algorithm/control"][0] == pytest.approx((10 + 22 + 36 + 78) / 46)
+    mean = Weights(CURRENT.trainable + 2, np.array([1, 1, 1, 5, 6, 7], np.float32))
+    summed = server.next_weights(1, CURRENT, mean, {}, counted=8)
+    assert summed.weights.trainable.tolist() == [1.5] * D
+    assert summed.weights.statistics.tolist() == [1, 1, 1]
+    assert summed.memory["algorithm/control"].tolist() == [5, 6]
+    assert summed.memory["algorithm/share"] == 0.5
 
 
 # -- The coalition -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from small_federation import FIRST_NODE, federation_of
 from fedrobust.aggregation import RULES, Aggregation, AggregationPipeline
 from fedrobust.config import ConfigError
 from fedrobust.flower.identity import server_identity
-from fedrobust.flower.records import weights_record
+from fedrobust.flower.records import arrays_of, arrays_record, weights_record
 from fedrobust.models.layout import Entry, Layout, Part, Weights
 from fedrobust.poisoning import Attack
 from server.errors import AttackFailedError
@@ -273,3 +273,44 @@ def test_a_client_that_moves_frozen_weights_far_looks_to_a_rule_as_if_it_did_not
     values = {0: (1e6, 0, 6.9), 1: (0, 0, 6.9), 2: (0, 0, 6.8), 3: (0, 0, 6.9), 4: (0, 0, 7.5)}
     found = aggregated(federation, [reply(client, value) for client, value in values.items()])
     assert found.weights.trainable.tolist() == pytest.approx([7.0, 7.0, 6.9])
+
+
+@dataclass(frozen=True)
+class Tells:
+    """An algorithm whose server tells clients what it remembers, and whose clients send one number."""
+
+    def client(self, start, state, train):
+        raise AssertionError("nobody trains here")
+
+    def sends(self, layout):
+        return {"factor": 1}
+
+    def tells(self, memory):
+        return {"mean": memory["mean"]} if memory else {}
+
+    def server(self, update, memory, received):
+        return update, {"mean": received.arrays["factor"]}
+
+
+def sent_beside(client, number):
+    found = reply(client)
+    found.content["algorithm"] = arrays_record({"factor": np.array([number], np.float32)})
+    return found
+
+
+def test_what_the_server_remembers_goes_to_the_clients_and_what_they_send_comes_back():
+    federation = made()
+    told = replace(federation, step=replace(federation.step, algorithm=Tells(), beside={"factor": 1}))
+    first = told.messages(1, CURRENT, [0, 1])
+    assert all("algorithm" not in message.content for message in first)
+    numbers = {0: 1.0, 1: 2.0, 2: 6.0, 3: 2e6}
+    found = aggregated(told, [sent_beside(client, number) for client, number in numbers.items()])
+    assert found.memory["algorithm/mean"].tolist() == [3]
+    assert reasons(found) == {
+        3: "beside its weights it sends a number of 2e+06, no more than 1e+06 is believed"
+    }
+    assert found.weights.statistics.shape == CURRENT.statistics.shape
+    for message in told.messages(2, CURRENT, [0, 1], found.memory):
+        assert arrays_of(message.content["algorithm"])["mean"].tolist() == [3]
+    bare = aggregated(told, [reply(0), sent_beside(1, 1.0), sent_beside(2, 1.0), sent_beside(3, 1.0)])
+    assert "the algorithm sends ['factor'] beside weights" in reasons(bare)[0]

@@ -8,6 +8,7 @@ from server.soundness import (
     LARGEST_MEAN,
     LARGEST_UPDATE,
     LARGEST_VARIANCE,
+    beside_fault,
     memory_fault,
     statistics_fault,
     update_fault,
@@ -76,6 +77,13 @@ def test_updates_that_an_optimiser_may_see(update):
 def test_updates_that_it_must_not_see(update, largest):
     assert update_fault(np.array(update)) == (
         f"the aggregated update has numbers of {largest}, more than 1e+06: the server optimiser would remember them"
+    )
+
+
+def test_what_is_sent_beside_weights_has_the_limit_of_updates():
+    assert beside_fault(np.array([1e6, -1e6], np.float32)) == beside_fault(np.zeros(0, np.float32)) == ""
+    assert beside_fault(np.array([0, -2e6], np.float32)) == (
+        "beside its weights it sends a number of 2e+06, no more than 1e+06 is believed"
     )
 
 
