@@ -1,4 +1,4 @@
-"""What a run found, in sentences."""
+"""The findings of a run, in sentences."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -60,12 +60,12 @@ def unfinished(run: Run) -> str:
 
 
 def go_on(run: Run) -> str:
-    """Say how to go on with a run that did not come to its end; "" for one that did."""
+    """Return how to resume an unfinished run; "" for a finished one."""
     if not run.unfinished:
         return ""
     if run.resumable:
-        return f"Go on with: fedrobust run --resume {run.folder} (the folder of this page)"
-    return "It left no checkpoint to go on from: run the study again."
+        return f"Resume with: fedrobust run --resume {run.folder} (the folder of this page)"
+    return "It has no checkpoint: run the study again."
 
 
 def not_measured(run: Run, metrics: MetricsRecord, metric: str) -> str:
@@ -82,17 +82,17 @@ def not_measured(run: Run, metrics: MetricsRecord, metric: str) -> str:
 
 def _findings(run: Run, evaluation: Evaluation, clean: MetricsRecord, when: str) -> str:
     bounds = interval("accuracy", clean.interval.accuracy).replace("–", f"–{JOINER}")
-    text = f"{percent(clean.accuracy)} of {clean.n:,} test images right{when}" + (
+    text = f"accuracy {percent(clean.accuracy)} on {clean.n:,} test images{when}" + (
         f" ({bounds})" if bounds else ""
     )
     if clean.auc is not None and not clean.one_class:
         text += f", AUC {score('auc', clean.auc)}"
     name = majority(run)
     if clean.majority_rate is not None and name is not None:
-        text += f"; always saying “{name}” scores {percent(clean.majority_rate)}"
+        text += f"; always predicting “{name}”: {percent(clean.majority_rate)}"
     attacked = headline(evaluation.attacked)
     if attacked:
-        text += f"; {attack_name(attacked[0])} at {attacked[1].name} leaves {percent(attacked[2].accuracy)}"
+        text += f"; under {attack_name(attacked[0])} at {attacked[1].name}: {percent(attacked[2].accuracy)}"
     return text
 
 
@@ -115,10 +115,10 @@ def most_frequent(metrics: MetricsRecord) -> tuple[int, float] | None:
 
 
 def warnings(run: Run) -> list[str]:
-    """Say where a model does no better than a constant answer.
+    """Return where a model is no better than a constant classifier.
 
-    Two signs are looked for, clean and under attack: one class is more than 95 % of the answers, or the 95 %
-    interval of the accuracy holds what always answering the largest class scores.
+    Two criteria, clean and under attack: one class is more than 95 % of the predictions, or the 95 % interval of the
+    accuracy contains the majority rate.
     """
     found: list[str] = []
     for subject, evaluation in _subjects(run):
@@ -147,13 +147,11 @@ def cautions(run: Run) -> list[str]:
         )
     elif len(present) < len(counts):
         absent = [f"“{run.label(index)}”" for index, number in enumerate(counts) if not number]
-        found.append(
-            f"No test image is {enumerate_words(absent)}: nothing is known of how the model answers there."
-        )
+        found.append(f"No test image is {enumerate_words(absent)}: the model is not measured there.")
     few = [index for index in present if counts[index] < FEW]
     if few and len(present) > 1:
         named = enumerate_words([f"{counts[index]:,} “{run.label(index)}”" for index in few])
-        found.append(f"The test images hold only {named}: a recall of so few has a wide interval.")
+        found.append(f"The test images include only {named}: the interval of such a recall is wide.")
     return found
 
 
@@ -221,15 +219,15 @@ def _clean_warning(run: Run, subject: str, metrics: MetricsRecord) -> list[str]:
     if top and top[1] > COLLAPSED:
         times, total = max(metrics.predicted), sum(metrics.predicted)
         return [
-            f"{subject} answers “{run.label(top[0])}” for {times:,} of {total:,} test images "
-            f"({percent(top[1])}): it is close to a constant."
+            f"{subject} predicts “{run.label(top[0])}” for {times:,} of {total:,} test images "
+            f"({percent(top[1])}): it is close to a constant classifier."
         ]
     if versus_majority(metrics) != "level":
         return []
     bounds = interval("accuracy", metrics.interval.accuracy)
     return [
-        f"{subject} scores {percent(metrics.accuracy)} ({bounds}), which is not told apart from the "
-        f"{percent(metrics.majority_rate)} of a constant answer."
+        f"The accuracy of {subject[0].lower()}{subject[1:]}, {percent(metrics.accuracy)} ({bounds}), does not differ "
+        f"significantly from the {percent(metrics.majority_rate)} of a constant classifier."
     ]
 
 
@@ -243,13 +241,14 @@ def _attacked_warnings(run: Run, subject: str, table: Mapping[Epsilon, MetricsRe
         elif versus_majority(metrics) == "level":
             level.append(size.name)
     found = [
-        f"{subject} {_at(sizes, table)} answers “{run.label(index)}” for more than 95{THIN}% of the images."
+        f"{subject} {_at(sizes, table)} predicts “{run.label(index)}” for more than 95{THIN}% of the images."
         for index, sizes in constant.items()
     ]
     if level:
         rate = next(iter(table.values())).majority_rate
         found.append(
-            f"{subject} {_at(level, table)} is not told apart from the {percent(rate)} of a constant answer."
+            f"{subject} {_at(level, table)} does not differ significantly from the {percent(rate)} of a "
+            f"constant classifier."
         )
     return found
 

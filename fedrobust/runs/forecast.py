@@ -1,4 +1,4 @@
-"""What a round will cost in time, memory and messages, before the first one is run."""
+"""The forecast of a round: time, memory and messages, before the first one is run."""
 
 import heapq
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ from fedrobust.runs.codec import to_json
 from fedrobust.runs.record.parts import ForecastRecord, ToleranceRecord
 
 HEADROOM = 0.9
-"""Share of the free memory that a study may plan with."""
+"""Share of the free memory that a study may use."""
 
 
 class DoesNotFitError(FedrobustError, ValueError):
-    """A study needs more memory than there is; nothing was trained."""
+    """A study needs more memory than is free; nothing was trained."""
 
 
 class Forecast(ForecastRecord):
-    """What a study will cost."""
+    """Time, memory and messages that a study will take."""
 
     def line(self) -> str:
         """Return the forecast as one line."""
@@ -45,7 +45,7 @@ class Forecast(ForecastRecord):
 
     @property
     def study_seconds(self) -> float:
-        """All rounds with their evaluations; what comes before and after them is not in it."""
+        """Seconds of all rounds with their evaluations, without what comes before and after them."""
         return self.rounds * self.training_seconds + self.evaluations * self.evaluation_seconds
 
     def rows(self) -> list[tuple[str, str]]:
@@ -72,19 +72,19 @@ def attackers(tolerance: ToleranceRecord) -> str:
     Example:
         >>> attackers(ToleranceRecord(clients=2, source="truth", sampled=6, malicious=6, population=20,
         ...     probability_of_more=0.2571))
-        '6 of 20 clients; the defence reckons with 2 of the 6 in a round (the truth, which no server knows): there are \
+        '6 of 20 clients; the defence tolerates 2 of the 6 in a round (the true number: an oracle): there are \
 more in 26 % of rounds'
     """
     if not tolerance.malicious:
         return "none"
     start = f"{tolerance.malicious} of {tolerance.population} clients"
     if not tolerance.told:
-        return f"{start}; the defence is not told how many"
-    source = " (the truth, which no server knows)" if tolerance.source == "truth" else ""
+        return f"{start}; the rule takes no number of attackers"
+    source = " (the true number: an oracle)" if tolerance.source == "truth" else ""
     more = tolerance.probability_of_more or 0.0
     share = f"{100 * more:.2g} % of" if more >= 0.0001 else "hardly any" if more else "no"
     return (
-        f"{start}; the defence reckons with {tolerance.clients} of the {tolerance.sampled} in a round{source}: "
+        f"{start}; the defence tolerates {tolerance.clients} of the {tolerance.sampled} in a round{source}: "
         f"there are more in {share} rounds"
     )
 

@@ -107,8 +107,8 @@ def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None 
         rows,
         "balanced_accuracy",
         "Balanced accuracy",
-        f"Of the final model on clean test images; always giving one answer scores {chance:.1%}. Worst: each seed's "
-        "worst over the attacks, a bound where cells have no result.",
+        f"Of the final model on clean test images; a constant classifier scores {chance:.1%}. Worst: the worst "
+        "attack of each seed, a bound where cells have no result.",
         above(chance),
         worst=min,
     )
@@ -119,8 +119,7 @@ def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None 
             rows,
             epsilon,
             f"Accuracy under {attack.upper()} at {size}",
-            f"Always answering the most frequent class scores {majority:.1%}, attacked or not: a figure near it is no "
-            "robustness.",
+            f"A constant classifier scores {majority:.1%}, attacked or not: a figure near it is no robustness.",
             lambda value: value,
             worst=min,
         )
@@ -128,7 +127,7 @@ def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None 
         rows,
         "attack-success",
         "Attack success",
-        "Share of the test images concerned that get the answer that the attacker wants.",
+        "Share of the targeted test images that are classified as the attacker wants.",
         lambda value: 1 - value,
         worst=max,
         note=lambda group: _told(group, "attack-success without trigger", "without trigger"),
@@ -138,9 +137,9 @@ def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None 
     yield from grid(
         rows,
         "true-positive-rate",
-        "Malicious clients left out",
-        "Mean over the attacked rounds; below, honest clients left out. Rules that weight clients, or mix "
-        "coordinate by coordinate, leave nobody out as a whole: they have no such figure (–).",
+        "Malicious clients rejected",
+        "Mean over the attacked rounds; below, honest clients rejected. Rules that weight clients, or aggregate each "
+        "coordinate, reject no client as a whole: they have no such figure (–).",
         lambda value: value,
         note=lambda group: _told(group, "false-positive-rate", "honest"),
         attacked=True,

@@ -76,7 +76,7 @@ def further(rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def tolerance(rows: Sequence[Row]) -> str:
-    """Say what the rules were told of the attackers, "" where nobody attacks."""
+    """Return how many attackers the rules were given to tolerate, "" without attackers."""
     attacked = [row for row in rows if row.status == "finished" and "tolerated" in row.figures]
     if not attacked:
         return ""
@@ -85,7 +85,7 @@ def tolerance(rows: Sequence[Row]) -> str:
     if told:
         text = (
             f"In {len(told)} of {len(attacked)} attacked cells whose rule takes f, the number of malicious clients to "
-            "tolerate in a round, it was told the true number: an oracle, which no real server has. "
+            "tolerate in a round, it was given the true number: an oracle, which no real server has. "
         )
     more = max((row.figures.get("probability-of-more", 0.0) for row in attacked), default=0.0)
     return text + (

@@ -40,21 +40,21 @@ def verdict_of(content: Mapping[str, Any]) -> str:
 
 
 def notes(result: Mapping[str, Any]) -> list[str]:
-    """Return what the reader of an audit or an attack should know of the model, a line each, in Rich's markup."""
+    """Return notes about the model of an audit or an attack, a line each, in Rich's markup."""
     return [f"  [dim]{escape(str(note))}[/]" for note in result.get("notes", ())]
 
 
 def attack_table(content: Mapping[str, Any]) -> Table:
-    """Return what is left of a model under attack, the content of an ``attack.json``, as a table."""
+    """Return the accuracy of a model under attacks, the content of an ``attack.json``, as a table."""
     found = read(AttackTableRecord, content)
     clean = found.clean
     table = Table(
         title=escape(
             f"{found.model.name}: {found.data.n} images of {found.data.name}, {found.threat.norm}, {found.threat.space}"
         ),
-        caption=f"Always answering the most frequent class: accuracy {percent(clean.constant('accuracy'))}, balanced "
-        f"accuracy {percent(clean.constant('balanced_accuracy'))}, AUC 0.500. Missed: diseased images that are given "
-        "a healthy class.",
+        caption=f"Always predicting the most frequent class: accuracy {percent(clean.constant('accuracy'))}, balanced "
+        f"accuracy {percent(clean.constant('balanced_accuracy'))}, AUC 0.500. Missed: diseased images that are "
+        "classified as healthy.",
         **PLAIN,
     )
     add_columns(table, "", "right", "acc.", "95 %", "bal.", "AUC", "missed")

@@ -1,4 +1,4 @@
-"""What is shown at the end of a run: its tables, and what their figures cannot say."""
+"""The end of a run on the terminal: tables, and warnings about their figures."""
 
 from rich.markup import escape
 from rich.table import Table
@@ -18,9 +18,9 @@ from fedrobust.terminal.screen import PLAIN, add_columns
 
 
 def limits(run: RunRecord) -> list[str]:
-    """Return what the figures of a finished run hide: a failed attack, clients made worse, too few test images."""
+    """Return warnings about the figures of a finished run: a failed attack, clients made worse, too few test images."""
     invalid = invalid_line(run)
-    found = [f"{invalid}: its figures say nothing of the defence"] if invalid else []
+    found = [f"{invalid}: its figures do not measure the defence"] if invalid else []
     if run.clients and run.clients.worse:
         worse, among = len(run.clients.worse), len(run.clients.clients)
         found.append(
@@ -70,11 +70,11 @@ def summary_tables(run: RunRecord) -> list[Table]:
 
 
 def _constant(clean: MetricsRecord | None, classes: int) -> str | None:
-    """Return what a constant classifier scores, None where that is unknown."""
+    """Return the scores of a constant classifier, None where they are unknown."""
     if clean is None or clean.majority_rate is None or not classes:
         return None
     return (
-        f"Always answering the most frequent class: accuracy {clean.majority_rate:.1%}, "
+        f"Always predicting the most frequent class: accuracy {clean.majority_rate:.1%}, "
         f"balanced accuracy {1 / classes:.1%}, AUC 0.500."
     )
 

@@ -66,7 +66,7 @@ def test_figures_of_a_run_cut_short_carry_their_round(folder, result, status):
 def test_a_run_that_can_go_on_says_how_and_one_that_cannot_says_so(folder, result):
     result |= CUT | {"status": "stopped", "error": "stopped after 2 rounds"}
     place = folder(result)
-    assert "It left no checkpoint to go on from" in text_of(place)
+    assert "It has no checkpoint" in text_of(place)
     (place / "checkpoints").mkdir()
     (place / "checkpoints" / "round-2.npz").touch()
     assert f"fedrobust run --resume {place.name}" in text_of(place)
@@ -97,7 +97,7 @@ def test_the_success_of_a_failed_attack_is_absent(folder, result):
         in text
     )
     assert "9.5" not in text, "what the round says of an attack that did not run is not shown"
-    assert "the figures of this run say nothing of its defence" in text
+    assert "the figures of this run do not measure its defence" in text
 
 
 def test_a_failing_client_of_every_round_is_told_once(folder, result):
@@ -116,13 +116,13 @@ def test_a_round_that_nobody_attacked_has_no_rate_of_detection(folder, result, m
     text = text_of(folder(result))
     assert words in text
     assert "12.3" not in text
-    assert "In 1 of 1 round nobody attacked" in text
+    assert "1 of 1 round had no attack" in text
 
 
 def test_what_the_rule_was_told_stands_at_the_head_of_the_page(folder, result):
     tolerance = {"clients": 2, "source": "truth", "told": True, "malicious": 6, "probability-of-more": 0.26}
     text = text_of(folder(result | {"tolerance": tolerance}))
-    assert text.index("an oracle") < text.index("Learning")
+    assert text.index("an oracle") < text.index("Training")
     quantile = told_in(run({"tolerance": tolerance | {"quantile": 0.95}}))
     assert "the 95 % quantile of the true number" in quantile
     assert told_in(run({"tolerance": tolerance | {"told": False}})) == ""

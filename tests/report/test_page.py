@@ -67,7 +67,7 @@ def test_a_full_run_has_every_section(folder):
     page = page_of(folder())
     assert set(page.figures) == {"by-round", "by-epsilon", "by-client"}
     for words in (
-        "4 hospitals, 2 rounds: 89.7 % of 156 test images right",
+        "4 hospitals, 2 rounds: accuracy 89.7 % on 156 test images",
         "140 / 156",
         "Recall of “malignant” disease",
         "71.4 %",  # 30 of 42 malignant images found
@@ -115,7 +115,7 @@ def test_a_failed_run_says_why_and_what_is_missing(folder, failed_result):
 def test_a_run_cut_short_shows_its_last_evaluated_round(folder, result, partition):
     cut = {"status": "failed", "error": "killed", "model-evaluation": None, "student": None, "export": []}
     page = page_of(folder(result | cut, partition=partition))
-    assert "89.7 % of 156 test images right after round 2" in page.text
+    assert "accuracy 89.7 % on 156 test images after round 2" in page.text
     assert "Global model after round 2" in page.text
     assert "by-epsilon" in page.figures
 
@@ -384,14 +384,14 @@ def test_an_attack_that_failed_is_no_defended_attack(folder, result):
     [
         ([0, 40], "All 40 test images are"),
         ([40, 0], "balanced accuracy and AUC cannot be measured"),
-        ([200, 7], "The test images hold only 7"),
+        ([200, 7], "The test images include only 7"),
         ([200, 70], ""),
     ],
 )
 def test_too_few_test_images_are_told(folder, result, counts, words):
     result["dataset"]["counts"]["test"] = counts
     text = page_of(folder(result)).text
-    assert ("Too little to judge by" in text) == bool(words)
+    assert ("Too few test images" in text) == bool(words)
     assert words in text
 
 

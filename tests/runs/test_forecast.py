@@ -139,23 +139,23 @@ def test_the_figures_under_the_names_of_the_result():
     ("changes", "words"),
     [
         ({"malicious": 0}, "none"),
-        ({"told": False}, "5 of 20 clients; the defence is not told how many"),
+        ({"told": False}, "5 of 20 clients; the rule takes no number of attackers"),
         (
             {},
-            "5 of 20 clients; the defence reckons with 2 of the 6 in a round: there are more in no rounds",
+            "5 of 20 clients; the defence tolerates 2 of the 6 in a round: there are more in no rounds",
         ),
         (
             {"source": "truth", "probability-of-more": 0.2571},
-            "5 of 20 clients; the defence reckons with 2 of the 6 in a round (the truth, which no server knows): "
-            "there are more in 26 % of rounds",
+            "5 of 20 clients; the defence tolerates 2 of the 6 in a round (the true number: an oracle): there "
+            "are more in 26 % of rounds",
         ),
         (
             {"probability-of-more": 0.0001},
-            "5 of 20 clients; the defence reckons with 2 of the 6 in a round: there are more in 0.01 % of rounds",
+            "5 of 20 clients; the defence tolerates 2 of the 6 in a round: there are more in 0.01 % of rounds",
         ),
         (
             {"probability-of-more": 0.00009},
-            "5 of 20 clients; the defence reckons with 2 of the 6 in a round: there are more in hardly any rounds",
+            "5 of 20 clients; the defence tolerates 2 of the 6 in a round: there are more in hardly any rounds",
         ),
     ],
 )

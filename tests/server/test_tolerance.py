@@ -89,8 +89,8 @@ def test_without_attackers_there_is_no_probability():
 
 def test_in_words():
     assert attackers(told(**ATTACK, federation__aggregator="krum")) == (
-        "6 of 30 clients; the defence reckons with 3 of the 12 in a round (the truth, which no server knows): there "
-        "are more in 15 % of rounds"
+        "6 of 30 clients; the defence tolerates 3 of the 12 in a round (the true number: an oracle): there are "
+        "more in 15 % of rounds"
     )
     assert attackers(told(**ATTACK, federation__aggregator="trimmed-mean(f=5)")).endswith(
         "in a round: there are more in 0.16 % of rounds"
@@ -98,5 +98,5 @@ def test_in_words():
     everybody = {**ATTACK, "federation__participation": 1.0, "federation__aggregator": "krum"}
     assert attackers(told(**everybody)).endswith("there are more in no rounds")
     assert attackers(told(**ATTACK, federation__aggregator="median")).endswith(
-        "the defence is not told how many"
+        "the rule takes no number of attackers"
     )

@@ -92,9 +92,9 @@ net[work]: 156 images of breast, Linf, pixels of [0, 1]
 
   square 0.01    120/156   76.9%   69.7-82.9   70.4%       -     7/42
 
-Always answering the most frequent class: accuracy 73.1%, balanced
-accuracy 50.0%, AUC 0.500. Missed: diseased images that are given a
-healthy class.
+Always predicting the most frequent class: accuracy 73.1%, balanced
+accuracy 50.0%, AUC 0.500. Missed: diseased images that are classified
+as healthy.
 """
 MODEL_TABLE = """\
 study [a]: breast, 156 test images, seed 7
@@ -105,8 +105,8 @@ study [a]: breast, 156 test images, seed 7
     pgd[5] 0.005         12/156       7.7%    4.4-13.0      70.4%   0.813
     pgd[5] 0.01         120/156      76.9%   69.7-82.9          -       -
 
-Always answering the most frequent class: accuracy 73.1%, balanced accuracy
-33.3%, AUC 0.500.
+Always predicting the most frequent class: accuracy 73.1%, balanced
+accuracy 33.3%, AUC 0.500.
 """
 STUDENT_TABLES = """\
 study [a]: breast, 156 test images, seed 7
@@ -119,8 +119,8 @@ study [a]: breast, 156 test images, seed 7
 
   small[net], student   120/156      76.9%   69.7-82.9      70.4%   0.813
 
-Always answering the most frequent class: accuracy 73.1%, balanced accuracy
-33.3%, AUC 0.500.
+Always predicting the most frequent class: accuracy 73.1%, balanced
+accuracy 33.3%, AUC 0.500.
 exported student
 
   file                    size   accuracy     AUC   agreement       p50       p95   threads
@@ -339,8 +339,7 @@ def test_limits_stand_in_order_with_the_failed_attack_first():
     broken = {"valid": False, "attack-failures": [{"partition": 3, "reason": "ValueError: no class 7"}]}
     dataset = {"labels": ["a", "b"], "counts": {"test": [0, 12]}, "samples": {"test": 12}}
     assert cautions(dataset, rounds=[{"round": 1, "defence": broken}, {"round": 2}]) == [
-        "the attack failed in 1 of 2 rounds (client 3: ValueError: no class 7): "
-        "its figures say nothing of the defence",
+        "the attack failed in 1 of 2 rounds (client 3: ValueError: no class 7): its figures do not measure the defence",
         "all test images are 'b': balanced accuracy and AUC are not measured",
         "only 12 test images: their figures have wide intervals",
     ]

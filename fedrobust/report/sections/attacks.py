@@ -44,14 +44,14 @@ def _attack_note(attacks: Sequence[str], models: Mapping[str, Evaluation]) -> st
     notes = []
     if set(attacks) == {"fgsm"}:
         notes.append(
-            "FGSM takes a single step; what withstands it may still fall to an attack of many steps."
+            "FGSM is a single-step attack: images that withstand it may not withstand iterated attacks."
         )
     if any(0 < size.value < HALF_A_GREY_LEVEL for size, _ in _all_metrics(models)):
-        notes.append("An image of 8 bits cannot carry a perturbation under half a grey level (†).")
+        notes.append("An 8-bit image cannot hold a perturbation below half a grey level (†).")
     if any(findings.versus_majority(one) == "level" for _, one in _all_metrics(models)):
-        notes.append("“Level” is an accuracy whose interval holds the majority rate.")
+        notes.append("“Level”: the interval of the accuracy contains the majority rate.")
     if any(versus(one).note for _, one in _all_metrics(models)):
-        notes.append("“One class” stands where one class is more than 95\u202f% of the answers.")
+        notes.append("“One class”: more than 95\u202f% of the predictions are one class.")
     return " ".join(notes)
 
 

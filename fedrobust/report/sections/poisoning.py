@@ -12,7 +12,7 @@ from fedrobust.runs.record import AttackSuccessRecord, DefenceRecord, RoundRecor
 from fedrobust.runs.tolerance import told_in
 
 MOST_CLIENTS = 60
-"""Clients whose fate is shown one by one."""
+"""Most clients that are shown one by one."""
 
 Defended = Sequence[tuple[RoundRecord, DefenceRecord]]
 
@@ -27,7 +27,7 @@ def poisoning(run: Run) -> dict[str, Any]:
     attack = str(run.record.section("poisoning").get("attack", "none"))
     malicious = sorted({client for _, defence in defended for client in defence.malicious})
     many = f"{len(malicious)} malicious {'client' if len(malicious) == 1 else 'clients'}"
-    attackers = "Nobody attacks." if attack == "none" else f"{many}: {attack}."
+    attackers = "No attack." if attack == "none" else f"{many}: {attack}."
     attackers += _how_often(defended, attack)
     return {
         "sentence": f"{attackers} The server's defence: {' → '.join(rule)}.",
@@ -51,8 +51,8 @@ def poisoning(run: Run) -> dict[str, Any]:
 
 HEAD = (
     Cell("Accepted"),
-    Cell("Malicious left out", "true positives"),
-    Cell("Honest left out", "false positives"),
+    Cell("Malicious rejected", "true positives"),
+    Cell("Honest rejected", "false positives"),
     Cell("Attackers' weight"),
     Cell("Distance to the honest mean", "its length is 1"),
     Cell("Attack success", "without trigger"),
@@ -76,7 +76,7 @@ def _how_often(defended: Defended, attack: str) -> str:
     if attack == "none" or not calm:
         return ""
     rounds = wording.count(len(defended), "round")
-    return f" In {calm} of {rounds} nobody attacked: of them no detection figure is given."
+    return f" {calm} of {rounds} had no attack: they have no detection rates."
 
 
 def _state(defence: DefenceRecord, attack: str) -> str:

@@ -39,7 +39,7 @@ def _audit_tiles(run: Run) -> list[Tile]:
     if card is None:
         return []
     within = f"{card.threat.norm} {card.threat.epsilon}"
-    stand = f"; {card.standing.correct:,} of {card.standing.n:,} stand" if card.standing else ""
+    stand = f"; {card.standing.correct:,} of {card.standing.n:,} images robust" if card.standing else ""
     return [Tile("Audit’s verdict", card.verdict.word, within + stand)]
 
 
@@ -63,7 +63,7 @@ def _clean_tiles(run: Run, clean: MetricsRecord) -> list[Tile]:
     found = [_tile(run, "Accuracy", clean, "accuracy")]
     if clean.majority_rate is not None:
         found.append(
-            Tile("A constant answer", percent(clean.majority_rate), f"always “{findings.majority(run)}”")
+            Tile("Constant classifier", percent(clean.majority_rate), f"always “{findings.majority(run)}”")
         )
     found.append(_tile(run, "Balanced accuracy", clean, "balanced_accuracy"))
     found.append(_tile(run, "AUC", clean, "auc"))
@@ -78,7 +78,7 @@ def _clean_tiles(run: Run, clean: MetricsRecord) -> list[Tile]:
 
 
 def _attack_tiles(run: Run) -> list[Tile]:
-    """Return the poisoning attack's success beside what the defence was told; why it is absent where it is."""
+    """Return the poisoning attack's success rate, or why there is none."""
     defended = [one for one in run.record.rounds if one.defence]
     success = run.record.model_evaluation.attack_success if run.record.model_evaluation else None
     if not success and run.global_model[1] is not None:
@@ -96,7 +96,7 @@ def _attack_tiles(run: Run) -> list[Tile]:
 def _of_success(run: Run, success: AttackSuccessRecord) -> str:
     bounds = wording.interval("accuracy", success.interval)
     many = f"{success.successes:,} of {success.n:,}" if success.n else ""
-    oracle = "the rule was told f (an oracle)" if is_oracle(run.record) else ""
+    oracle = "f is the true number (an oracle)" if is_oracle(run.record) else ""
     return ", ".join(filter(None, (bounds, many, oracle)))
 
 
