@@ -101,7 +101,7 @@ def test_one_reason_of_many_cells_stands_once():
     ]
     page = render(rows, "s")
     assert page.count("min-size = 5: no draw") == 1
-    assert "31 of 31 cells failed or could not be run here" in page
+    assert "31 of 31 cells failed, could not be run here" in page
     assert "<b>30 failed</b>" in page
     assert page.count("reason 1") >= 30, "cells refer to it"
 
