@@ -259,16 +259,16 @@ class Study:
     def trains_groups(self, round: int) -> bool:
         """Whether honest simulated clients of `round` are trained many at a time.
 
-        They are where the head alone is trained on features of the study's own images, nothing is remembered by a
+        They are where the head alone is trained on features of the study's own images, the algorithm is nothing to a
         client, and no client's time is limited.
         """
-        experiment = self.experiment
+        experiment, algorithm = self.experiment, self.algorithm
         return (
             experiment.training.in_round(round).features_are_cached
             and not experiment.data.augment
             and not experiment.data.undersample
             and not experiment.engine.client_timeout
-            and not hasattr(self.algorithm, "client")
+            and not any(hasattr(algorithm, trait) for trait in ("client", "sends", "tells"))
         )
 
     @part

@@ -55,6 +55,7 @@ def test_clients_of_a_group_learn_what_they_learn_alone_to_the_bit(settings):
         {"data__augment": 1},
         {"data__undersample": True},
         {"engine__client_timeout": 1.0},
+        {"training__algorithm": "scaffold"},
     ],
 )
 def test_clients_are_trained_one_by_one_where_their_images_or_states_differ(settings):
