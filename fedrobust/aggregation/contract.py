@@ -1,6 +1,6 @@
-"""The contracts of aggregation, and the registries of rules and of what may stand in front of them.
+"""The contracts of aggregation rules and pre-aggregators, and their registries.
 
-A rule either takes one client at a time (`StreamingRule`), or needs all of them side by side (`MatrixRule`).
+A rule either takes one client at a time (`StreamingRule`), or all of them as a matrix (`MatrixRule`).
 """
 
 from collections.abc import Callable, Mapping
@@ -18,11 +18,11 @@ RULES = Registry("aggregation rule", "fedrobust.aggregation.rules")
 PRE_AGGREGATORS = Registry("pre-aggregator", "fedrobust.aggregation.pre_aggregators")
 
 Memory: TypeAlias = Mapping[str, np.ndarray]
-"""What a rule wants to find again in the next round: arrays by name. It is part of the run's checkpoints."""
+"""The state of a rule from round to round: arrays by name. It is part of the run's checkpoints."""
 
 
 class InfeasibleError(FedrobustError, ValueError):
-    """A rule cannot tolerate as many malicious clients among as many as there are."""
+    """A rule cannot tolerate so many malicious clients among so many clients."""
 
 
 def _no_root(images: int) -> np.ndarray:
@@ -33,16 +33,16 @@ def _no_root(images: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class AggregationContext:
-    """The clients of a round, and what a rule may know besides their updates.
+    """The clients of a round, and what a rule may use besides their updates.
 
     Attributes:
         client_ids: which clients they are, ascending (n,) int64.
-        examples: how many images each claims to have, (n,) int64; a claim is the client's own word.
+        examples: how many images each claims to have, (n,) int64; a claim is not verified.
         round: number of the round, from 1.
-        generator: draws for this round.
-        seed: the study's, for what has to be the same in every round.
+        generator: random numbers of this round.
+        seed: the study's, for random numbers that are the same in every round.
         memory: what the rule returned in the round before; empty in the first.
-        current: the global weights that the clients were sent, (d,) float32; None where nobody needs them.
+        current: the global weights that the clients were sent, (d,) float32; None where they are not needed.
         root: returns the update (d,) that the server computes on so many images of its own.
     """
 
@@ -63,13 +63,13 @@ class AggregationContext:
 
 @dataclass(frozen=True, eq=False)
 class Aggregation:
-    """What a rule makes of the updates.
+    """The result of a rule.
 
     Attributes:
         update: (d,) float32, to be added to the global weights.
-        influence: (n,) float64, not negative: each update's weight in it, 0 for those that the rule left out. None
-            for rules that mix coordinate by coordinate, where nobody is left out as a whole.
-        memory: what the rule wants to find in the next round.
+        influence: (n,) float64, not negative: each update's weight in it, 0 for rejected ones. None for rules that
+            aggregate each coordinate, which reject no client as a whole.
+        memory: the rule's state for the next round.
     """
 
     update: np.ndarray
@@ -81,7 +81,7 @@ class RunningAggregate(Protocol):
     """An aggregate that takes one client at a time, so that memory does not grow with their number."""
 
     def add(self, vector: np.ndarray, weight: int) -> None:
-        """Take in one client's float32 `vector` (d,) with its `weight`, in any order of the clients."""
+        """Add one client's float32 `vector` (d,) with its `weight`, in any order of the clients."""
         ...
 
     def result(self) -> np.ndarray:
@@ -100,7 +100,7 @@ class MatrixRule(Protocol):
 
 @runtime_checkable
 class StreamingRule(MatrixRule, Protocol):
-    """A rule on clients' weights that takes them as they arrive, too."""
+    """A rule that can also take clients' weights one at a time, as they arrive."""
 
     def start(self, size: int) -> RunningAggregate:
         """Return an empty aggregate of vectors of `size` numbers."""
@@ -112,19 +112,19 @@ class StreamingRule(MatrixRule, Protocol):
 
 
 def selects(stage: object) -> bool:
-    """Return whether `stage`, a rule or a pre-aggregator, leaves clients out as a whole.
+    """Return whether `stage`, a rule or a pre-aggregator, rejects clients as a whole.
 
-    Those that do set ``SELECTS = True``: an influence of exactly 0 is then a verdict on the client. The others weight
-    everybody, however little, or decide coordinate by coordinate: there is nobody whom they left out.
+    Those that do set ``SELECTS = True``: an influence of exactly 0 then means that the client was rejected. The others
+    weight all clients, or aggregate each coordinate.
     """
     return bool(getattr(stage, "SELECTS", False))
 
 
 class PreAggregator(Protocol):
-    """What stands in front of a rule. A frozen dataclass of settings."""
+    """A transformation of the updates before the rule. A frozen dataclass of settings."""
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Updates:
-        """Return the updates that the rule is given; `Updates.mixed` makes them of the clients'."""
+        """Return the updates that the rule is given; `Updates.mixed` computes them from the clients'."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What stands between replies and the global model: pre-aggregators, one rule, and how many attackers they expect."""
+"""The aggregation pipeline: pre-aggregators, then one rule, and the number of attackers that they tolerate."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -29,8 +29,8 @@ class AggregationPipeline:
     """Pre-aggregators, one after another, then a rule.
 
     Attributes:
-        rule: makes one update of many.
-        before: what the updates go through first.
+        rule: aggregates the updates.
+        before: pre-aggregators, in order.
 
     Example:
         >>> updates = np.array([[1, 0], [1.1, 0], [0.9, 0], [1, 0.1], [-50, 9]], np.float32)
@@ -47,12 +47,12 @@ class AggregationPipeline:
         """Return one update from those of a round; `influence` is that of the clients.
 
         Args:
-            updates: (n, d) float32. Of an array, rows that are not finite are left out, and the others' defence
-                reckons with as many attackers fewer; `Updates` are taken to be checked.
-            context: whose they are; clients of one image each if None.
+            updates: (n, d) float32. Rows of an array that are not finite are left out, and as many attackers
+                fewer are tolerated; `Updates` are taken to be checked.
+            context: of the round; clients of one image each if None.
 
         Raises:
-            InfeasibleError: there are too few of them for the malicious clients that are to be tolerated.
+            InfeasibleError: there are too few updates for the number of malicious clients to tolerate.
         """
         sent = Updates.of(updates)
         context = context or AggregationContext.of(sent)
@@ -89,7 +89,7 @@ class AggregationPipeline:
         return dataclasses.replace(aggregation, influence=influence)
 
     def check(self, n: int) -> None:
-        """Refuse a defence that cannot do what it is asked to among `n` clients.
+        """Refuse a pipeline that is infeasible among `n` clients.
 
         Raises:
             InfeasibleError: it cannot; the message has the numbers.
@@ -105,7 +105,7 @@ class AggregationPipeline:
         """Refuse pre-aggregators that mix clients before a rule that remembers each of them.
 
         Raises:
-            InfeasibleError: the rule could not tell any more who sent what.
+            InfeasibleError: the rule could not assign updates to clients.
         """
         mixing = [type(stage).__name__ for stage in self.before if getattr(stage, "MIXES", False)]
         if mixing and getattr(self.rule, "REMEMBERS", False):
@@ -115,7 +115,7 @@ class AggregationPipeline:
             )
 
     def among(self, n: int) -> "AggregationPipeline":
-        """Return this defence for a round in which only `n` updates are left: it tolerates what it then can."""
+        """Return this pipeline for a round with `n` updates: f is at most what is feasible among them."""
 
         def capped(stage: Any, seen: int) -> Any:
             if not isinstance(stage, ByzantineTolerant) or stage.f <= stage.max_f(seen):
@@ -127,13 +127,13 @@ class AggregationPipeline:
 
     @property
     def tolerated(self) -> int | None:
-        """How many malicious clients the stages are told to reckon with, the fewest; None where nobody asks."""
+        """The smallest f of the stages; None where no stage takes f."""
         numbers = [stage.f for stage in (*self.before, self.rule) if isinstance(stage, ByzantineTolerant)]
         return min(numbers, default=None)
 
     @property
     def selects(self) -> bool:
-        """Whether an influence of exactly 0 says that a client was left out; see `fedrobust.aggregation.selects`."""
+        """Whether an influence of exactly 0 means that a client was rejected; see `fedrobust.aggregation.selects`."""
         return any(selects(stage) for stage in (*self.before, self.rule))
 
     def _seen(self, n: int) -> Iterable[tuple[Any, int]]:
@@ -144,7 +144,7 @@ class AggregationPipeline:
 
 
 def _caught(stage: Any, count: int) -> Any:
-    """Return `stage` after `count` attackers have given themselves away."""
+    """Return `stage` after `count` attackers have been identified."""
     return (
         dataclasses.replace(stage, f=max(0, stage.f - count))
         if isinstance(stage, ByzantineTolerant)

@@ -110,7 +110,7 @@ class AttackSuite:
 
     @cached_property
     def substituted(self) -> list[Result]:
-        """PGD along substitute gradients, on the images that stand after the gradient attacks.
+        """PGD along substitute gradients, on the unbroken images after the gradient attacks.
 
         Empty where no operation of the model has a substitute.
         """
@@ -126,7 +126,7 @@ class AttackSuite:
 
     @cached_property
     def below(self) -> list[Result]:
-        """PGD along read-outs of hidden layers whose gradient is not the model's, on the images that stand so far."""
+        """PGD along read-outs of hidden layers whose gradient is not the model's, on the unbroken images so far."""
         if self.cache.plan.effort == "quick":
             return []
         found: list[Result] = []
@@ -138,7 +138,7 @@ class AttackSuite:
 
     @cached_property
     def smoothed(self) -> list[Result]:
-        """PGD along gradients averaged around each image, on the images that stand so far."""
+        """PGD along gradients averaged around each image, on the unbroken images so far."""
         if self.cache.plan.effort == "quick" or not self.cache.differentiable:
             return []
         rows = self._standing([*self.gradient_attacks, *self.substituted, *self.below])
@@ -156,7 +156,7 @@ class AttackSuite:
 
     @cached_property
     def black_box(self) -> list[Result]:
-        """What only asks, on the images that stand after everything that follows a slope.
+        """What only asks, on the unbroken images after everything that follows a slope.
 
         The dearest attacks turn to the images that are nearest to their boundary.
         """
@@ -169,7 +169,7 @@ class AttackSuite:
 
     @cached_property
     def transferred(self) -> list[Result]:
-        """Adversaries of other models, tried on the images that stand after everything that follows a slope."""
+        """Adversaries of other models, tried on the unbroken images after everything that follows a slope."""
         audited = self.cache.audited
         others = [one for one in (audited.control, audited.teacher) if one is not None]
         found = [

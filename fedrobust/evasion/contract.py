@@ -16,7 +16,7 @@ ATTACKS = Registry("evasion attack", "fedrobust.evasion.attacks")
 class Attack:
     """A frozen dataclass of settings; every attack inherits from this.
 
-    An attack searches an adversary of each image that stands, with `SearchState`. Class attributes say what it can do.
+    An attack searches an adversary of each unbroken image, with `SearchState`. Class attributes say what it can do.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf",)
@@ -55,7 +55,7 @@ class Attack:
         return self
 
     def run(self, state: SearchState) -> None:
-        """Attack the images that stand, at the state's epsilon."""
+        """Attack the unbroken images, at the state's epsilon."""
         raise NotImplementedError
 
 

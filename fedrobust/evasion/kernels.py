@@ -12,7 +12,7 @@ from fedrobust.evasion.threat import Images, column, lengths
 
 
 def random_start(state: SearchState, keys: Keys, counter: int = 0) -> Images:
-    """Return a random image of the threat for each that stands: uniform in the box or in the ball."""
+    """Return a random image of the threat for each unbroken image: uniform in the box or in the ball."""
     shape = state.clean.shape[1:]
     if state.threat.norm == "linf":
         change = state.epsilon * (2 * uniform(keys, counter, shape) - 1)
@@ -29,7 +29,7 @@ def kept(mask: np.ndarray, *states: Any) -> tuple[Any, ...]:
 
 
 def likeliest_wrong(state: SearchState, most: int) -> Labels:
-    """Return the `most` likeliest wrong classes of the best image of each that stands, (n, k), the likeliest first."""
+    """Return the `most` likeliest wrong classes of each unbroken image's best, (n, k), the likeliest first."""
     others = state.answers.astype(np.float64)
     others[np.arange(len(state)), state.labels] = -np.inf
     count = min(most, state.target.classes - 1)

@@ -23,22 +23,22 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Attacked:
-    """What an attack did to a set of images, at growing epsilon.
+    """The result of an attack on a set of images, at growing epsilon.
 
     Attributes:
         attack: the attack as text, with the settings that it was given.
-        threat: what it was allowed to do.
+        threat: the threat model.
         epsilons: (E,) ascending.
         labels: (n,) int32.
-        success: (E, n) whether an image within epsilon is classified wrongly (or as the attack's goal).
+        success: (E, n) whether an image within epsilon is misclassified (as the target class if there is one).
         logits: (E, n, classes) of the best image within epsilon: the adversary, or, where there is none, the image of
             largest margin that was tried.
         distance: (E, n) of that image from the clean one.
         images: (E, n, height, width, channels) float32, these images; None where they were not kept.
-        queries: (n,) how many images the model was asked about, all epsilons together.
-        gradients: (n,) how many gradients were taken.
-        shared: queries and gradients that all images cost together: a surrogate's, a universal perturbation's.
-        seconds: it took.
+        queries: (n,) number of forward passes, all epsilons together.
+        gradients: (n,) number of gradients.
+        shared: queries and gradients for all images together: of a surrogate, of a universal perturbation.
+        seconds: of the attack.
     """
 
     attack: str
@@ -56,7 +56,7 @@ class Attacked:
 
     @property
     def accuracy(self) -> NDArray[np.float64]:
-        """Share of the images that are classified right at each epsilon, (E,)."""
+        """Share of the images that are classified correctly at each epsilon, (E,)."""
         return (self.logits.argmax(axis=2) == self.labels).mean(axis=1)
 
 
@@ -100,7 +100,7 @@ def attack(
     """Attack a set of images at every epsilon.
 
     An image that is broken at one epsilon is not attacked again at a larger one, where its adversary is still allowed;
-    neither is an image that the model takes for something else from the start.
+    neither is an image that is misclassified without an attack.
 
     Args:
         target: the model.
@@ -207,7 +207,7 @@ def _within(
     """Run an attack that stays within epsilon, for one epsilon after another."""
     success, logits, distance, images = [], [], [], []
     first = next(iter(prepared.values()))
-    state.look_at_others()
+    state.query_others()
     if nested and not first.starts_clean:
         state.query(state.clean)
         state.keep()
@@ -227,7 +227,7 @@ def _nearest(chosen: Attack, state: SearchState, bounds: list[float]) -> tuple[A
     """Run an attack that looks for the nearest adversary, and read every epsilon off it."""
     clean = state.images.copy()
     # What the model calls wrong from the start has its nearest adversary already.
-    state.look_at_others()
+    state.query_others()
     state.query(state.clean)
     state.drop(state.found)
     clean_logits = state.logits.copy()

@@ -1,4 +1,4 @@
-"""Images while they are attacked: who still stands, the best adversary of each so far, and what it cost."""
+"""The state of an attack on a batch of images: unbroken images, the best adversary of each, queries, gradients."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,32 +15,31 @@ Report = Callable[["SearchState"], None]
 class SearchState:
     """One batch of images under one attack.
 
-    An attack asks for logits with `look` and for gradients with `gradient`, always for the images that still stand,
-    and calls `keep` to be rid of those that it broke. Every image that the model was asked about is judged, so the
-    best adversary on the way is never lost, and none is ever outside of the threat: it is projected, and rounded if
-    the threat says so, before the model sees it.
+    An attack gets logits with `query` and gradients with `gradient`, always for the unbroken images, and calls `keep`
+    to drop those that it broke. Every queried image is evaluated: the best adversary on the way is kept. Every query is
+    projected onto the threat model first, and rounded if the threat model is of 8-bit images.
 
     Args:
         target: the model.
-        threat: what may be done to an image.
+        threat: the threat model.
         clean: (n, height, width, channels) float32 in [0, 1].
         labels: (n,) int32.
         keys: (n,) seeds of the images' own random numbers.
         target_class: the class of a targeted attack; any wrong class if None.
-        nearest: look for the nearest adversary of each image rather than for any within epsilon.
-        patient: go on with images that are broken, and keep the last image rather than the best: adversaries that
-            are meant for another model should go deep.
+        nearest: minimise the norm of the perturbation rather than search within epsilon.
+        patient: no early stopping: go on with broken images, and keep the last image rather than the best, which
+            transfers better to another model.
         report: called after every pass through the model.
 
     Attributes:
-        images: (n, ...) the best so far: the first adversary found, or the nearest; else the one with the largest
-            margin, which is what the model was nearest to be wrong about.
-        logits: (n, classes) the model's answers to them.
-        broken: (n,) whether they fool the model.
+        images: (n, ...) the best so far: the first adversary found, or the one of smallest norm; without one, the image
+            of largest margin.
+        logits: (n, classes) of these images.
+        broken: (n,) whether they are misclassified: success.
         distance: (n,) their distance from the clean images.
-        queries: (n,) how many images the model was asked about.
-        gradients: (n,) how many gradients were taken.
-        epsilon: the bound; infinite while the nearest adversary is looked for.
+        queries: (n,) number of forward passes.
+        gradients: (n,) number of gradients.
+        epsilon: the bound; infinite for minimum-norm attacks.
         fresh: whether this epsilon is attacked from the start, with all images.
     """
 
@@ -79,39 +78,39 @@ class SearchState:
         self._rows = np.flatnonzero(self._fair)
 
     def at(self, epsilon: float, fresh: bool = False) -> None:
-        """Go on to another epsilon, with the images that still stand; with all of them if `fresh`."""
+        """Go on to another epsilon, with the unbroken images; with all of them if `fresh`."""
         self.epsilon, self.fresh = epsilon, fresh
         if fresh:
             self.broken[:], self._score[:], self.distance[:] = False, -np.inf, np.inf
             self.images[:] = self._clean
-        self.stand()
+        self.begin_search()
 
-    def stand(self) -> None:
-        """Begin another search with the images that are not broken."""
+    def begin_search(self) -> None:
+        """Begin another search with the unbroken images."""
         self._rows = np.flatnonzero(self._fair & (self.nearest | self._patient | ~self.broken))
 
     def __len__(self) -> int:
-        """How many images the attack is working on."""
+        """Number of images that the attack is working on."""
         return len(self._rows)
 
     @property
     def clean(self) -> Images:
-        """The clean images of those that stand."""
+        """The clean images of the unbroken images."""
         return self._clean[self._rows]
 
     @property
     def labels(self) -> Labels:
-        """The labels of those that stand."""
+        """The labels of the unbroken images."""
         return self._labels[self._rows]
 
     @property
     def keys(self) -> Keys:
-        """The keys of those that stand."""
+        """The keys of the unbroken images."""
         return self._keys[self._rows]
 
     @property
     def best(self) -> Images:
-        """The best image so far of those that stand."""
+        """The best image so far of the unbroken images."""
         return self.images[self._rows]
 
     @property
@@ -121,40 +120,40 @@ class SearchState:
 
     @property
     def found(self) -> NDArray[np.bool_]:
-        """Which of those that stand have an adversary (while the nearest is looked for)."""
+        """Which of the unbroken images have an adversary (while the nearest is looked for)."""
         return self.broken[self._rows]
 
     @property
     def found_distance(self) -> NDArray[np.float64]:
-        """How far the nearest adversary of those that stand is; infinite where there is none."""
+        """Distance of the best adversary of each image; infinite where there is none."""
         return np.where(self.found, self.distance[self._rows], np.inf)
 
-    def look_at_others(self) -> None:
-        """Fill in the answers to the images that the attack leaves alone, because their label is its target class."""
+    def query_others(self) -> None:
+        """Fill in the logits of images that are not attacked, because their label is the target class."""
         left = np.flatnonzero(~self._fair)
         if len(left):
             self.logits[left], self.distance[left] = self.target.logits(self._clean[left]), 0.0
 
     def steps(self, count: int) -> Iterator[int]:
-        """Count steps, and stop where no image stands any more."""
+        """Count steps, and stop when all images are broken."""
         for step in range(count):
             if not len(self):
                 return
             yield step
 
     def allowed(self, images: Images) -> Images:
-        """Return `images` (of those that stand) brought into the threat, as the model will see them."""
+        """Return `images` (of the unbroken images) brought into the threat, as the model will see them."""
         inside = self.threat.project(images, self.clean, self.epsilon)
         return self.threat.stored(inside, self.clean)
 
     def query(self, images: Images) -> Logits:
-        """Return the logits of `images`, one for each that stands, brought into the threat; judge them."""
+        """Return the logits of `images`, one for each unbroken image, brought into the threat; judge them."""
         shown = self.allowed(images)
         logits = self.target.logits(shown)
         self._judge(shown, logits)
         return logits
 
-    def look_at_many(self, images: Images) -> Logits:
+    def query_many(self, images: Images) -> Logits:
         """Return the logits (n, k, classes) of k candidates an image, (n, k, height, width, channels); judge them."""
         n, k = images.shape[:2]
         shown = np.stack([self.allowed(images[:, place]) for place in range(k)], axis=1)
@@ -165,7 +164,7 @@ class SearchState:
 
     def margins_of_many(self, images: Images) -> NDArray[np.float64]:
         """Return the margins (n, k) of k candidates an image, (n, k, height, width, channels); judge them."""
-        logits = self.look_at_many(images)
+        logits = self.query_many(images)
         return np.stack(
             [self.margins(logits[:, place], self.labels) for place in range(images.shape[1])], axis=1
         )
@@ -173,7 +172,7 @@ class SearchState:
     def gradient(
         self, images: Images, loss: str, targets: Labels | None = None, judge: bool = True
     ) -> Slopes:
-        """Return logits, losses and gradients at `images`, one for each that stands; judge them unless told not to.
+        """Return logits, losses and gradients at `images`, one for each unbroken image; judge them unless told not to.
 
         The gradient is taken at the image that the model sees. Values that are not finite become 0.
         """
@@ -185,7 +184,7 @@ class SearchState:
         return seen._replace(gradients=np.nan_to_num(seen.gradients, nan=0.0, posinf=0.0, neginf=0.0))
 
     def keep(self) -> NDArray[np.bool_]:
-        """Return which of the images still stand, and go on with these: an attack drops the others' state."""
+        """Return which images are unbroken, and go on with these: an attack drops the state of the others."""
         return self.drop(self.broken[self._rows] & ~np.bool_(self.nearest or self._patient))
 
     def drop(self, done: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -196,7 +195,7 @@ class SearchState:
         return kept
 
     def once(self, name: str, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Return what `compute` returned for those that stand, a row an image; ask again for images that are new."""
+        """Return what `compute` returned for the unbroken images, a row an image; ask again for images that are new."""
         rows = self._rows
         known, memory = self._memory.get(name, (np.zeros(len(self._clean), bool), None))
         if memory is None or not known[rows].all():
@@ -207,7 +206,7 @@ class SearchState:
         return memory[rows]
 
     def margins(self, logits: Logits, labels: Labels) -> NDArray[np.float64]:
-        """Return how far each answer is beyond what is wanted: positive where the attack has succeeded."""
+        """Return each image's margin: positive where the attack has succeeded."""
         rows = np.arange(len(labels))
         own = labels if self.target_class is None else np.full(len(labels), self.target_class)
         others = logits.astype(np.float64)

@@ -272,7 +272,7 @@ def test_the_nearest_adversary_replaces_a_further_one():
     np.testing.assert_allclose(made.images[:, 0, 0, 0], [0.9, 0.4, 0.6], atol=1e-6)
     assert made.keep().all(), "nobody is dropped"
     assert made.drop(made.found).tolist() == [False, True, False]
-    made.stand()
+    made.begin_search()
     assert len(made) == 3
 
 
@@ -283,7 +283,7 @@ def test_a_goal_is_one_class_for_all_images_that_are_not_of_it():
         made.margins(made.query(shades(0.3, 0.6)), made.labels), [-0.4, 0.2], atol=1e-6
     )
     assert made.broken.tolist() == [False, False, True]
-    made.look_at_others()
+    made.query_others()
     np.testing.assert_allclose(made.logits[1], [0.2, -0.2, -9], atol=1e-6)
     assert made.distance[1] == 0
     assert made.queries.tolist() == [1, 0, 1]
@@ -329,7 +329,7 @@ def test_what_was_computed_once_is_asked_again_for_new_images_alone():
     np.testing.assert_allclose(made.once("shade", compute), [0.3, 0.4])
     assert calls == [3]
     np.testing.assert_allclose(made.once("other", compute), [0.3, 0.4])
-    made.stand()
+    made.begin_search()
     np.testing.assert_allclose(made.once("other", compute), [0.2, 0.3, 0.4])
     assert calls == [3, 2, 3]
 

@@ -60,7 +60,7 @@ class Ensemble(Attack):
     def run(self, state: SearchState) -> None:
         """Run one part after another."""
         for part in self.parts(state.target.classes):
-            state.stand()
+            state.begin_search()
             if not len(state):
                 return
             part.run(state)

@@ -41,13 +41,13 @@ class TargetModel(Protocol):
         """Return logits, losses, and each image's gradient of the loss named.
 
         Raises:
-            NotDifferentiableError: the model answers and shows nothing else.
+            NotDifferentiableError: the model has no gradient.
         """
         ...
 
 
 def decided(logits: Logits, labels: Labels) -> Logits:
-    """Return logits with the label last in every row that holds a number that is not finite: no answer is a wrong one.
+    """Return logits in which rows with NaN or infinity count as misclassified: the label's logit is the smallest.
 
     Example:
         >>> decided(np.array([[np.nan, 1.0], [2.0, 1.0]], np.float32), np.array([0, 0])).tolist()
@@ -63,7 +63,7 @@ def decided(logits: Logits, labels: Labels) -> Logits:
 
 
 def margins(logits: Logits, labels: Labels) -> NDArray[np.float64]:
-    """Return the largest wrong logit minus the right one, (n,): positive where the answer is wrong.
+    """Return the largest other logit minus the label's, (n,): positive where the image is misclassified.
 
     Example:
         >>> margins(np.array([[2.0, 1.0], [0.0, 3.0]], np.float32), np.array([0, 0])).tolist()

@@ -30,7 +30,7 @@ class AutoPGD(GradientAttack):
 
     Attributes:
         steps: gradient steps.
-        restarts: searches, each from another random point, on the images that still stand.
+        restarts: searches, each from another random point, on the unbroken images.
     """
 
     steps: Count = 100
@@ -44,7 +44,7 @@ class AutoPGD(GradientAttack):
     def run(self, state: SearchState) -> None:
         """Climb from random points."""
         for restart in range(self.restarts):
-            state.stand()
+            state.begin_search()
             if len(state):
                 self.climb(state, random_start(state, apart(state.keys, restart)), self.aims(state))
 
@@ -153,7 +153,7 @@ class AutoPGDTargeted(AutoPGD):
         """Climb towards one class after another."""
         for turn in range(min(self.targets, state.target.classes - 1)):
             for restart in range(self.restarts):
-                state.stand()
+                state.begin_search()
                 if not len(state):
                     return
                 answers = state.once("clean logits", lambda: state.target.logits(state.clean))
@@ -192,7 +192,7 @@ class AutoPGDFocused(AutoPGD):
     def run(self, state: SearchState) -> None:
         """Search once from a random point, then where little is left."""
         for turn in range(self.restarts + 1):
-            state.stand()
+            state.begin_search()
             clean = state.once("clean logits", lambda: state.target.logits(state.clean))
             lead, left = -state.margins(clean, state.labels), -state.margins(state.answers, state.labels)
             state.drop(left * turn > self.near * lead)

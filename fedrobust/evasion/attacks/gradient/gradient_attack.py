@@ -46,7 +46,7 @@ class GradientAttack(Attack):
         return self.loss if self.target == "none" else TARGETED[self.loss]
 
     def aims(self, state: SearchState) -> Labels | None:
-        """Return the class that each image that stands is moved towards."""
+        """Return the class that each unbroken image is moved towards."""
         if self.target == "none":
             return None
         if not isinstance(self.target, str):

@@ -27,7 +27,7 @@ class PGD(GradientAttack):
         steps: gradient steps.
         step_size: of every step, as a share of epsilon; 0 stands for steps that fall from 1 to 1 / steps.
         random_start: begin at a random point of the threat.
-        restarts: searches, each from another random point, on the images that still stand.
+        restarts: searches, each from another random point, on the unbroken images.
     """
 
     steps: Count = 20
@@ -58,7 +58,7 @@ class PGD(GradientAttack):
     def run(self, state: SearchState) -> None:
         """Climb from the clean image or from random points."""
         for restart in range(self.restarts):
-            state.stand()
+            state.begin_search()
             start = random_start(state, apart(state.keys, restart)) if self.random_start else state.clean
             self.climb(state, start)
 

@@ -50,7 +50,7 @@ class SmoothedPGD(PGD):
     def run(self, state: SearchState) -> None:
         """Climb from the clean image or from random points."""
         for restart in range(self.restarts):
-            state.stand()
+            state.begin_search()
             if len(state):
                 self.ascend(state, apart(state.keys, restart))
 

@@ -57,7 +57,7 @@ def approach(state: SearchState, looks: int = LOOKS, projections: int = PROJECTI
     """
     halve(state, looks)
     for _ in range(projections):
-        state.stand()
+        state.begin_search()
         state.drop(~state.found | (state.found_distance == 0))
         if not len(state):
             return
@@ -75,7 +75,7 @@ def approach(state: SearchState, looks: int = LOOKS, projections: int = PROJECTI
 
 def halve(state: SearchState, looks: int) -> None:
     """Go from each adversary towards its clean image as far as it stays one, by halving the way."""
-    state.stand()
+    state.begin_search()
     state.drop(~state.found | (state.found_distance == 0))
     if not len(state):
         return
@@ -95,7 +95,7 @@ def take_back(state: SearchState, most: int = MOST_PIXELS) -> None:
         state: in the norm l0.
         most: adversaries of more pixels are left alone; a pixel is a look.
     """
-    state.stand()
+    state.begin_search()
     state.drop(~state.found | (state.found_distance == 0) | (state.found_distance > most))
     if not len(state):
         return

@@ -88,7 +88,7 @@ class DecisionBased(Nearest):
         return bound
 
     def starts_of(self, state: SearchState, count: int) -> tuple[Images, NDArray[np.bool_]]:
-        """Return images of another decision for each that stands, (n, k, ...), and which of them are some (n, k)."""
+        """Return images of another decision for each unbroken image, (n, k, ...), and which of them are some (n, k)."""
         assert self.examples is not None, "prepared() comes first"
         return self.examples.otherwise(state.clean, state.labels, count)
 
@@ -98,5 +98,5 @@ class DecisionBased(Nearest):
 
 
 def errs(state: SearchState, images: Images) -> NDArray[np.bool_]:
-    """Return whether the model decides wrongly on `images`, one for each that stands."""
+    """Return whether the model decides wrongly on `images`, one for each unbroken image."""
     return state.margins(state.query(images), state.labels) > 0

@@ -60,7 +60,7 @@ class HopSkipJump(DecisionBased):
     def run(self, state: SearchState) -> None:
         """Search from one start after another."""
         for start in range(self.starts):
-            state.stand()
+            state.begin_search()
             self.go_on(state)
             if len(state):
                 self.search(state, start)
@@ -97,7 +97,7 @@ class HopSkipJump(DecisionBased):
             )
 
     def first(self, state: SearchState, keys: Keys, start: int) -> tuple[Images, NDArray[np.bool_], int]:
-        """Return an image decided wrongly for each that stands: another one, or a pattern; whether it is one."""
+        """Return an image decided wrongly for each unbroken image: another one, or a pattern; whether it is one."""
         others, real = self.starts_of(state, start + 1)
         place = np.minimum(start, np.maximum(real.sum(axis=1) - 1, 0))
         rows = np.arange(len(state))

@@ -64,7 +64,7 @@ class OnePixel(Attack):
 
     def fitness(self, state: SearchState, herd: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return each candidate's margin, (n, population)."""
-        logits = state.look_at_many(_drawn(state.clean, herd))
+        logits = state.query_many(_drawn(state.clean, herd))
         return np.stack(
             [state.margins(logits[:, place], state.labels) for place in range(herd.shape[1])], axis=1
         )

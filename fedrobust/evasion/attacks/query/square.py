@@ -28,7 +28,7 @@ class Square(Attack):
     Attributes:
         queries: proposals for an image.
         share: of the pixels that the first squares cover.
-        restarts: searches on the images that still stand.
+        restarts: searches on the unbroken images.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
@@ -46,7 +46,7 @@ class Square(Attack):
     def run(self, state: SearchState) -> None:
         """Search from vertical stripes (linf) or a grid of bumps (l2)."""
         for restart in range(self.restarts):
-            state.stand()
+            state.begin_search()
             if len(state):
                 self.search(state, restart)
 
