@@ -10,7 +10,6 @@ from flwr.serverapp import Grid
 
 from fedrobust.algorithms.contract import sends_of
 from fedrobust.data.calibration_sample import calibration_sample
-from fedrobust.data.dataset import Split
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.memoize import memoize, part
@@ -35,7 +34,7 @@ from server.root_update import root_update_of
 from server.rounds import RoundLoop
 from server.selection import Selection
 from server.stages.audit import Auditor
-from server.stages.clients import ClientComparison, LocalBaseline, spread
+from server.stages.clients import ClientComparison, LocalBaseline, spread, unchanged
 from server.stages.distillation import DistillationPlan, plan_distillation
 from server.stages.evaluation import Evaluator
 from server.tolerance import tolerance_of
@@ -271,6 +270,7 @@ class ServerParts:
             spread(honest, wanted.clients),
             len(honest),
             self.local_baseline if "local" in wanted.baselines else None,
+            unchanged if self.recalibrate is None else self._recalibrated,
         )
 
     @property
@@ -278,14 +278,11 @@ class ServerParts:
         """Trains clients alone."""
         study, federation = self.study, self.study.experiment.federation
         rounds = range(1, federation.rounds + 1)
-        measured = None if self.recalibrate is None else self._recalibrated
         budget = max(1, round(federation.participation * len(rounds)))
-        return LocalBaseline(
-            study.local_training, study.shard, self.initial[1], spread(rounds, budget), measured
-        )
+        return LocalBaseline(study.local_training, study.shard, self.initial[1], spread(rounds, budget))
 
-    def _recalibrated(self, weights: Weights, shard: Split) -> Weights:
-        sample = calibration_sample(shard, self.study.seed)
+    def _recalibrated(self, client: int, weights: Weights) -> Weights:
+        sample = calibration_sample(self.study.shard(client), self.study.seed)
         return recalibration_of(self.classifier)(weights, sample.images)
 
     @part

@@ -37,22 +37,24 @@ class LocalBaseline:
         shard: returns a client's images.
         start: the first weights.
         rounds: in which it trains, ascending.
-        recalibrate: measures BatchNorm statistics on a client's own images, where the study measures those of the
-            global model; None where it does not.
     """
 
     training: LocalTraining
     shard: Callable[[int], Split]
     start: Weights
     rounds: Sequence[int]
-    recalibrate: Callable[[Weights, Split], Weights] | None = None
 
     def __call__(self, client: int) -> Weights:
         """Return the weights that a client comes to alone."""
         shard, weights = self.shard(client), self.start
         for round in self.rounds:
             weights, _ = self.training(shard, weights, round, client)
-        return weights if self.recalibrate is None else self.recalibrate(weights, shard)
+        return weights
+
+
+def unchanged(client: int, weights: Weights) -> Weights:
+    """Return `weights`: their BatchNorm statistics stay."""
+    return weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,8 @@ class ClientComparison:
         clients: that are measured.
         population: how many honest clients there are.
         baseline: trains clients alone; None where nobody asks for it.
+        recalibrated: returns a client's own model with BatchNorm statistics that are measured on its images, where the
+            study measures those of the global model: statistics that lag behind weights tell little of a model.
     """
 
     evaluator: Evaluator
@@ -77,6 +81,7 @@ class ClientComparison:
     clients: Sequence[int]
     population: int
     baseline: LocalBaseline | None = None
+    recalibrated: Callable[[int, Weights], Weights] = unchanged
 
     def __call__(self, state: Checkpoint) -> ClientsComparisonRecord:
         """Return what the models of a finished study are worth to its clients.
@@ -128,7 +133,8 @@ class ClientComparison:
         if personal is None:
             return None
         kept = kept_by(state.clients, client)
-        return self._right(personal(state.weights, kept, self.evaluator.classifier.layout))
+        own = personal(state.weights, kept, self.evaluator.classifier.layout)
+        return self._right(self.recalibrated(client, own))
 
     def _local(self) -> Iterator[np.ndarray | None]:
         """Yield which test images each client's local model gets right, a few clients at a time."""
@@ -138,8 +144,8 @@ class ClientComparison:
         waiting = iter(self.clients)
         while some := list(islice(waiting, TOGETHER)):
             trained: Iterable[Weights] = list(self.evaluator.map(self.baseline, some))
-            for weights in trained:
-                yield self._right(weights)
+            for client, weights in zip(some, trained, strict=True):
+                yield self._right(self.recalibrated(client, weights))
 
     def _right(self, weights: Weights) -> np.ndarray:
         test = self.evaluator.dataset.test

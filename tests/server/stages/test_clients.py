@@ -103,8 +103,22 @@ def test_the_baseline_goes_on_from_its_own_weights_and_nobody_elses():
     alone = LocalBaseline(training, lambda client: f"images of {client}", start, (1, 3))
     assert alone(2).trainable.tolist() == [4]
     assert asked == [("images of 2", 1, 2), ("images of 2", 3, 2)]
-    measured = replace(alone, recalibrate=lambda found, shard: (found.trainable.tolist(), shard))
-    assert measured(0) == ([4], "images of 0")
+
+
+def test_statistics_of_the_clients_own_models_are_measured_on_its_images(evaluator):
+    measured = []
+
+    def recalibrated(client, found):
+        measured.append((client, found.digest()))
+        return RIGHT
+
+    whole = ClientComparison(evaluator, Ditto(), COUNTS, (0, 2), 4, lambda client: NEVER, recalibrated)
+    record = whole(state_of(ALWAYS, node1=NEVER))
+    assert measured == [
+        (client, own.digest()) for client, own in ((0, NEVER), (0, NEVER), (2, NEVER), (2, ALWAYS))
+    ]
+    assert [one.personal.accuracy for one in record.clients] == [1, 1]
+    assert [one.global_model.accuracy for one in record.clients] == pytest.approx([0.2, 0.5])
 
 
 def test_a_client_that_kept_nothing_has_no_state():
