@@ -1,1 +1,1 @@
-"""What a hospital runs: its Flower ClientApp and what stands behind it."""
+"""The client side: Flower's ClientApp, and what a hospital runs in it."""

@@ -21,7 +21,7 @@ from fedrobust.training.crafting import Crafting
 
 @dataclass(frozen=True, eq=False)
 class Attacker:
-    """A poisoning attack in the hands of one client.
+    """A poisoning attack as one client runs it.
 
     Attributes:
         attack: the study's.
@@ -38,7 +38,7 @@ class Attacker:
     def train(
         self, honest: LocalRound, weights: Weights, algorithm: Algorithm, state: State
     ) -> tuple[Sent, Mapping[str, Any]]:
-        """Return what the client sends instead of its honest weights, and the metrics that it claims.
+        """Return the weights and metrics that the client sends instead of its honest ones.
 
         Where the attack trains, the client follows the study's algorithm on poisoned images: it remembers what the
         algorithm does, and sends its arrays. Where it does not, those are zeros.
@@ -84,5 +84,5 @@ class Attacker:
 
 @memoize(keep=4)
 def crafting_of(classifier: Classifier) -> Crafting:
-    """Return what moves images by a model's gradient, shared by the clients of a process."""
+    """Return the crafting of adversarial images for a model, shared by the clients of a process."""
     return Crafting(classifier)

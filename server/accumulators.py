@@ -1,4 +1,4 @@
-"""Takes the replies of a round as they arrive, in memory that does not grow with what can be summed."""
+"""Collectors of a round's replies: a running mean, or a matrix of updates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from fedrobust.models.layout import Weights
 
 @dataclass(frozen=True, eq=False)
 class Collected:
-    """The clients of a round that count, side by side.
+    """The valid updates of a round, one row per client.
 
     Attributes:
         client_ids: which clients they are, ascending (n,).
@@ -28,14 +28,14 @@ class Collected:
 
 
 class Collector(Protocol):
-    """Takes the clients' weights of one round as they arrive."""
+    """Collects the clients' weights of one round as they arrive."""
 
     def add(self, client_id: int, weights: Weights, examples: int) -> None:
-        """Take in one client's weights and the number of images it claims."""
+        """Add one client's weights and the number of images it claims."""
         ...
 
     def result(self) -> Weights | Collected:
-        """Return the clients' mean weights, or the clients."""
+        """Return the clients' mean weights, or all of their updates."""
         ...
 
 
@@ -47,7 +47,7 @@ def collector_for(
     typical: float,
     measured: bool,
 ) -> Collector:
-    """Return what a round with `defence` needs.
+    """Return the collector for a round with `defence`.
 
     Args:
         defence: the study's.
@@ -55,7 +55,7 @@ def collector_for(
         statistics: how many other numbers a client sends.
         sampled: their ids.
         typical: the median of their numbers of images.
-        measured: whether what the clients sent is looked at beside the rule: all of it is kept then.
+        measured: whether the updates are also needed for figures of the defence: all of them are kept then.
     """
     if isinstance(defence.rule, StreamingRule) and not defence.before and not measured:
         return StreamingMean(defence.rule, len(current), statistics, typical)

@@ -188,7 +188,7 @@ class AggregationStep:
             round: from 1.
             sampled: who was asked.
             refused: those whose replies did not pass the checks.
-            failures: malicious clients that failed by a fault of the study: the round says nothing of the defence.
+            failures: malicious clients that failed by a fault of the study: the round does not measure the defence.
         """
         malicious = self.malicious.intersection([*sampled, *(failure.client_id for failure in failures)])
         rare = self.rare.intersection(sampled) - self.malicious - set(refused)
@@ -229,7 +229,7 @@ class AggregationStep:
     ) -> tuple[Failure, ...]:
         """Replace the rows of the colluding clients by what they send; return why that failed, if it did.
 
-        Where all clients of a round are malicious, what they would have sent stands for the honest updates.
+        Where all clients of a round are malicious, their own updates take the place of the honest ones.
         """
         updates = collected.updates
         own = updates[bad].copy()

@@ -1,4 +1,4 @@
-"""Who can be asked to train: which node stands for which client, and how many images each has."""
+"""The clients that can be asked to train: node, client id and number of images of each."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,17 +40,17 @@ class ClientRegistry:
     refused: tuple[str, ...] = ()
 
     def node(self, client_id: int) -> int:
-        """Return the node that stands for a client."""
+        """Return the node of a client."""
         return client_id + 1 if self.nodes is None else self.nodes[client_id]
 
     def client_of(self, node: int) -> int | None:
-        """Return the client that a node stands for, None if it stands for none."""
+        """Return the client of a node, None if it has none."""
         if self.nodes is None:
             return node - 1
         return next((client_id for client_id, known in self.nodes.items() if known == node), None)
 
     def knows(self, node: int) -> bool:
-        """Return whether a node stands for one of these clients."""
+        """Return whether a node is that of one of these clients."""
         client = self.client_of(node)
         place = None if client is None else int(np.searchsorted(self.client_ids, client))
         return place is not None and place < len(self.client_ids) and int(self.client_ids[place]) == client
@@ -79,7 +79,7 @@ def registry_of(
 
     Args:
         grid: reaches the nodes.
-        problem: what they are told of the study's images.
+        problem: shape and classes of the study's images, which are sent to them.
         layout: of the global model.
         clients: of the study.
         sizes: returns how many images each simulated client has.
@@ -89,7 +89,7 @@ def registry_of(
         RoundError: no node answers properly.
     """
     content = RecordDict({"config": problem_config(problem, layout.frozen)})
-    # On a coordinator every key stands for one client of the study, whatever its node says.
+    # On a coordinator every key is bound to one client of the study, whatever its node claims.
     admitted = None if isinstance(grid, SimulatedGrid) else admitted_nodes()
     introductions: dict[int, NodeInfo] = {}
     refused: list[str] = []
@@ -146,7 +146,7 @@ def _answers(grid: Grid, content: RecordDict, clients: int, timeout: float) -> I
 
 
 def misnamed(introduction: NodeInfo, admitted: Mapping[int, int]) -> str:
-    """Return why a node is refused that is not the client it says it is."""
+    """Return why a node is refused that claims to be another client."""
     node, said = introduction.node, introduction.client_id
     if node not in admitted:
         return f"node {node} says it is partition {said}: its key is not in the coordinator's list"

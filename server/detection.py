@@ -1,4 +1,4 @@
-"""What a round shows of its defence: who was left out, how much the attackers weigh, how far the aggregate is off."""
+"""The figures of a defence in a round: rejected clients, the attackers' weight, the distance to the honest mean."""
 
 from collections.abc import Collection
 from typing import Any
@@ -17,16 +17,16 @@ def figures_of(
     rare: Collection[int],
     honest_mean: np.ndarray | None,
 ) -> dict[str, Any]:
-    """Return what the round shows of the defence: fields of its record.
+    """Return the figures of the defence in the round: fields of its record.
 
     Args:
         defence: of this round.
-        aggregation: what it made of the clients.
+        aggregation: its result.
         client_ids: of the clients (n,).
         bad: which of them attack (n,).
         caught: attackers whose replies were refused.
         rare: honest clients whose class mix is unlike the others'.
-        honest_mean: (parameters,) what the others come to, weighted as the rule weights clients.
+        honest_mean: (parameters,) mean of the honest updates, weighted as the rule weights clients.
     """
     shown: dict[str, Any] = {}
     if honest_mean is not None:
@@ -54,9 +54,9 @@ def figures_of(
 
 
 def _leaves_out(defence: AggregationPipeline, influence: np.ndarray) -> bool:
-    """Return whether an influence of 0 is a verdict on the client.
+    """Return whether an influence of 0 means that the client was rejected.
 
-    A rule of one's own need not say whether it selects: it does where somebody has no influence.
+    A user's own rule need not declare that it selects: it does if some influence is 0.
     """
     registered = type(defence.rule) in RULES.members.values()
     return defence.selects or (not registered and not influence.all())
@@ -71,7 +71,7 @@ def _finite(number: np.floating[Any]) -> float | None:
 
 
 def claims_of(defence: AggregationPipeline, examples: np.ndarray) -> np.ndarray:
-    """Return how the rule weights clients that it has nothing against, (n,) float64.
+    """Return the rule's weights of accepted clients, (n,) float64.
 
     Args:
         defence: of this round.

@@ -1,4 +1,4 @@
-"""A Flower ServerApp that trains nothing: it has the clients get ready, and says what the study would cost."""
+"""A Flower ServerApp that trains nothing: it prepares the clients and forecasts time and memory of the study."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +16,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Check everything that a run would check before its first round, and tell the forecast.
+    """Check everything that a run would check before its first round, and emit the forecast.
 
     Raises:
         ConfigError, DataError, ModelError, DoesNotFitError: the study cannot be run as written.

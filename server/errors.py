@@ -10,10 +10,10 @@ class RoundError(FedrobustError, RuntimeError):
 
 
 class AttackFailedError(RoundError):
-    """A malicious client failed by a fault of the study, so that its round says nothing of the defence.
+    """A malicious client failed by a fault of the study, so that its round does not measure the defence.
 
     Args:
-        message: what to tell the user.
+        message: for the user.
         outcome: the figures of the round.
     """
 

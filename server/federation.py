@@ -75,7 +75,7 @@ class Federation:
         """Return one message to every sampled client or group of clients, those with many images first.
 
         A message holds the global weights, the number of the round, what the study's images look like, the clients of
-        a group, and what the algorithm tells clients of what it remembers in `memory`.
+        a group, and what the algorithm sends clients of its state in `memory`.
         """
         config = {"round": round, **problem_config(self.problem, self.layout.frozen)}
         record = weights_record(weights)
@@ -105,20 +105,18 @@ class Federation:
         replies: Iterable[Message],
         memory: Memory,
     ) -> Aggregated:
-        """Return the next global weights from the replies that pass the checks.
+        """Return the next global weights from the valid replies.
 
-        Replies may come in any order and be an iterator that is still waiting for them: each is read when it comes
-        and not kept. There are no weights where fewer than ``federation.min-replies`` of the sampled clients are left,
-        or where the rule can make nothing of them.
-
-        What a round needs does not depend on whether the study knows of attackers: in a real federation nobody does.
+        `replies` may be an iterator that still waits for them, in any order; each is read on arrival and not kept.
+        There are no weights where fewer than ``federation.min-replies`` of the sampled clients have valid replies, or
+        where the rule fails on them. This holds with and without attackers.
 
         Args:
             round: from 1.
             current: the global weights that the clients were sent.
-            sampled: who was asked.
-            replies: their answers.
-            memory: what the last accepted round left to be remembered; it is not changed.
+            sampled: clients of the round.
+            replies: theirs.
+            memory: state of rules and server optimiser after the last accepted round; it is not changed.
 
         Raises:
             AttackFailedError: a malicious client failed by a fault of the study, and ``poisoning.on-failure`` is
@@ -185,7 +183,7 @@ class Federation:
         replies: Iterable[Message],
         collector: Collector,
     ) -> Heard:
-        """Read every reply when it comes: those that count go into `collector`."""
+        """Read every reply on arrival: valid ones go into `collector`."""
         heard, unheard = Heard(), set(sampled)
         groups = {group[0]: group for group in self.groups(round, sampled) if len(group) > 1}
         for message in replies:
@@ -214,7 +212,7 @@ class Federation:
         return heard
 
     def _read(self, message: Message, client: int, round: int) -> Reply | Failure:
-        """Return what a client answers, or why it is left out."""
+        """Return a client's reply, or why it is dropped."""
         most = self.registry.size(client) if self.settings.claims == "checked" else MOST_EXAMPLES
         answer = read_reply(message, client, self.layout, round, most, self.step.beside)
         if isinstance(answer, Failure):

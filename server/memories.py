@@ -1,4 +1,4 @@
-"""What rule, algorithm and server optimiser remember, side by side under names of their own."""
+"""The states of rule, algorithm and server optimiser in one mapping, each under a prefix."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from fedrobust.aggregation import Memory
 
 
 def memory_of(memory: Memory, whose: str) -> dict[str, np.ndarray]:
-    """Return copies of what somebody remembers: whatever is done to them, a round that is rejected leaves no trace.
+    """Return copies of the arrays under the prefix `whose`: a rejected round must not change the originals.
 
     Example:
         >>> list(memory_of({"rule/center": np.zeros(1), "optimizer/velocity": np.ones(1)}, "rule"))
@@ -19,7 +19,7 @@ def memory_of(memory: Memory, whose: str) -> dict[str, np.ndarray]:
 
 
 def with_memory(memory: Memory, whose: str, remembered: Memory) -> dict[str, np.ndarray]:
-    """Return `memory` with what somebody remembers now in place of what it remembered before.
+    """Return `memory` with the arrays under the prefix `whose` replaced by `remembered`.
 
     Example:
         >>> list(with_memory({"rule/old": np.zeros(1), "optimizer/velocity": np.ones(1)}, "rule", {"new": np.ones(1)}))

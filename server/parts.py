@@ -66,7 +66,7 @@ class ServerParts:
 
     @property
     def workers(self) -> int:
-        """How many clients are trained at a time, as far as the server knows."""
+        """Number of clients that are trained in parallel; 0 where the server does not know it."""
         return self.grid.workers if isinstance(self.grid, SimulatedGrid) else 0
 
     @part
@@ -156,7 +156,7 @@ class ServerParts:
 
     @part
     def tolerance(self) -> ToleranceRecord:
-        """How many attackers the defence reckons with, and how often there are more."""
+        """The number of attackers that the defence tolerates, and the probability of more in a round."""
         study = self.study
         return tolerance_of(
             study.experiment.federation, study.defence, study.tolerated, len(study.schedule.malicious)
@@ -396,10 +396,10 @@ def recalibration_of(classifier: Classifier) -> Recalibration:
 def rare_clients(counts: np.ndarray | None, malicious: tuple[int, ...]) -> list[int]:
     """Return the honest clients whose share of each class is far from the whole federation's.
 
-    A rule that looks for outliers finds them, too: what it does to them is told apart.
+    A rule that rejects outliers may reject them, too: their false positive rate is reported separately.
 
     Args:
-        counts: (clients, classes) images; None where nobody looked.
+        counts: (clients, classes) images; None where they were not counted.
         malicious: clients that are left out.
     """
     if counts is None:

@@ -69,10 +69,10 @@ CLAIMED = frozenset(("examples", "num-examples", "steps", "loss", "accuracy", "s
 
 @dataclass(frozen=True)
 class NodeInfo:
-    """Who a node says it is.
+    """What a node reports of itself before the first round.
 
     Attributes:
-        client_id: the client it stands for.
+        client_id: its client.
         node: Flower's id.
         examples: how many images it has.
         step_seconds: what a trial step took it.
@@ -88,7 +88,7 @@ class NodeInfo:
 
 @dataclass(frozen=True)
 class Failure:
-    """One client that is left out of a round, and why.
+    """One client that is dropped from a round, and why.
 
     The reason goes into records, onto terminals and pages: it is one short line, whoever wrote it.
     """
@@ -139,7 +139,7 @@ def read_reply(
 
 
 def read_node_info(message: Message, layout: Layout, clients: int) -> NodeInfo | Failure:
-    """Return who a node says it is, or why it cannot take part."""
+    """Return what a node reports of itself, or why it cannot take part."""
     node = message.metadata.src_node_id
     try:
         if message.has_error():
@@ -279,7 +279,7 @@ def _examples(metrics: MetricRecord) -> int:
 
 
 def _number(metrics: MetricRecord, name: str, least: float, most: float) -> float:
-    """Return a metric that only tells something; NaN where it is missing, or none that can be."""
+    """Return a metric that is only reported; NaN where it is missing or out of range."""
     value = metrics.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         return float("nan")

@@ -1,4 +1,4 @@
-"""The server's own update, on images that it trusts."""
+"""The server's own update, on its validation images (root data)."""
 
 from collections.abc import Callable
 

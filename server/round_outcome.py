@@ -1,4 +1,4 @@
-"""What a round's training came to: which replies count, which do not and why, and the next weights."""
+"""The outcome of a round's training: valid replies, failures with reasons, and the next weights."""
 
 import math
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from server.replies import Failure, Reply
 
 @dataclass(frozen=True)
 class RoundOutcome:
-    """What a round's training came to.
+    """The outcome of a round's training.
 
     Attributes:
-        sampled: how many clients were asked.
-        trained: how many replies count.
-        failures: clients left out, with reasons.
+        sampled: number of sampled clients.
+        trained: number of valid replies.
+        failures: clients dropped, with reasons.
         loss: mean training loss over the images of the clients that count.
         client_seconds: sum of the clients' own seconds of training.
-        defence: what the defence did, None for a mean of honest clients.
+        defence: record of the defence, None for a mean of honest clients.
     """
 
     sampled: int
@@ -44,7 +44,7 @@ class RoundOutcome:
 
 @dataclass(frozen=True, eq=False)
 class Aggregated:
-    """What the replies of a round come to.
+    """The aggregate of a round's replies.
 
     Attributes:
         outcome: its figures.
@@ -66,12 +66,12 @@ def failure_of(answer: Reply | Failure) -> str:
 
 @dataclass
 class Heard:
-    """The replies of a round, by what became of them.
+    """The replies of a round, by their fate.
 
     Attributes:
-        counted: those that count.
-        strangers: of nodes that nobody asked.
-        refused: those that do not pass the checks.
+        counted: valid ones.
+        strangers: of nodes that were not asked.
+        refused: invalid ones.
         broken: clients that failed, or did not answer in time.
     """
 
@@ -92,7 +92,7 @@ class ReplyNote:
 
 
 def outcome_of(sampled: int, counted: list[ReplyNote], failures: list[Failure]) -> RoundOutcome:
-    """Return the figures of a round, whoever answered first; the loss weights clients by their images."""
+    """Return the figures of a round, independent of the order of replies; the loss weights clients by their images."""
     counted = sorted(counted, key=lambda note: note.client_id)
     failures = sorted(failures, key=lambda failure: failure.client_id)
     told = [reply for reply in counted if math.isfinite(reply.loss)]

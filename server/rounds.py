@@ -147,7 +147,7 @@ class RoundLoop:
         reached = Checkpoint(
             number, made.weights, selected, best, state.base, recorder.run.to_json(), made.memory, clients
         )
-        # What is told is kept: a round that anyone has heard of is not run again.
+        # Checkpoint first, then report: a reported round is never run again.
         reached.save(folder)
         recorder.saved = number
         recorder.tell_round(folder, entry)

@@ -1,8 +1,7 @@
-"""Guards that do not ask who attacks: whether numbers can be those of a model at all.
+"""Sanity checks of replies and global models, with and without attackers.
 
-A real federation does not know its attackers, and a broken client does harm without meaning to. What is checked here
-is therefore checked in every study, of every client's reply and of every new global model. Each guard returns why the
-numbers cannot be used, or "".
+A real federation does not know its attackers, and a faulty client does as much harm. These checks therefore run in
+every study, on every reply and every new global model. Each returns why the numbers cannot be used, or "".
 """
 
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from fedrobust.models.layout import Layout, Weights
 from server.replies import all_finite
 
 LARGEST_MEAN = 1e6
-"""Largest moving mean that is believed. Images reach 255, and what a network makes of them in training is smaller."""
+"""Largest moving mean that is accepted. Images reach 255, and activations in training are smaller."""
 
 LARGEST_VARIANCE = LARGEST_MEAN**2
 
@@ -25,8 +24,8 @@ does an algorithm what clients send beside weights."""
 def statistics_fault(statistics: np.ndarray, layout: Layout) -> str:
     """Return why `statistics` (statistics,) cannot be BatchNorm's, "" if they can.
 
-    A variance is not negative, and neither is beyond what activations reach. Of other numbers that are not trained (an
-    own network's counters) nothing is known but that they are finite, which is checked where they are read.
+    A variance is not negative, and neither mean nor variance exceeds what activations reach. Other untrained numbers
+    (an own network's counters) are only checked to be finite, where they are read.
 
     Example:
         >>> from fedrobust.models.layout import Entry

@@ -1,4 +1,4 @@
-"""How many attackers a study's defence reckons with, and how often there are more."""
+"""The number of attackers that a study's defence tolerates, and the probability of more in a round."""
 
 from fedrobust.aggregation import AggregationPipeline
 from fedrobust.config.sections import Federation
@@ -13,28 +13,27 @@ def tolerance_of(
 ) -> ToleranceRecord:
     """Return the study's ``tolerance`` in ``result.json``.
 
-    With participation below 1, chance decides how many of the m malicious among N clients are among the n of a round:
-    their number is hypergeometric, and more than f of them are sampled with probability
-    P(X > f), X ~ Hypergeometric(N, m, n).
+    With participation below 1, the number of malicious clients in a round is random: of N clients, m of them malicious,
+    n are sampled, and more than f of these are malicious with probability P(X > f), X ~ Hypergeometric(N, m, n).
 
     Args:
         federation: the study's settings.
         defence: its rules.
-        tolerated: malicious clients of a round that the study reckons with.
-        malicious: clients that attack.
+        tolerated: malicious clients of a round that the study tolerates.
+        malicious: number of malicious clients.
 
     Returns:
         f is ``given`` by the study, in ``federation.tolerate`` or as a rule's own f; else it is the ``truth``: the
-        expected number of attackers, rounded up, or its quantile if the study gives one; no server knows either.
+        expected number of attackers, rounded up, or its quantile if the study gives one: an oracle.
     """
     own = any(
         "f" in Spec.parse(each).settings for each in (federation.aggregator, *federation.pre_aggregators)
     )
-    reckoned = tolerated if defence.tolerated is None else defence.tolerated
+    f = tolerated if defence.tolerated is None else defence.tolerated
     sampled = sample_size(federation.participation, federation.clients)
-    more = probability_of_more(reckoned, federation.clients, malicious, sampled) if malicious else None
+    more = probability_of_more(f, federation.clients, malicious, sampled) if malicious else None
     return ToleranceRecord(
-        clients=reckoned,
+        clients=f,
         source="given" if own or federation.tolerate is not None else "truth",
         quantile=federation.tolerate_quantile,
         told=defence.tolerated is not None,

@@ -1,4 +1,4 @@
-"""How often the global model gives the answer that the poisoning attack wants."""
+"""The attack success rate of the poisoning attack on the global model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

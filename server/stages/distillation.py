@@ -1,4 +1,4 @@
-"""The server's distiller: a student of the global model, on images that the server may hold."""
+"""Distillation: a student of the global model, on images that the server may hold."""
 
 import time
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from server.stages.evaluation import Evaluator
 
 @dataclass(frozen=True, eq=False)
 class DistillationPlan:
-    """How a student will be taught, put together before anything is trained.
+    """The plan of a distillation, made before anything is trained.
 
     Attributes:
         settings: of ``[distillation]``.

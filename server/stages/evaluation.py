@@ -164,10 +164,10 @@ class Evaluator:
         return "the new model has gradients that are not finite"
 
     def success(self, weights: Weights, goal: Goal) -> AttackSuccessRecord:
-        """Return how often the model gives the answer that an attacker wants.
+        """Return the attack success rate: the share of images that are classified as the attacker wants.
 
-        Where the attacker adds nothing to an image, there is no rate without it, and ``control`` says so: only a run
-        without the attack can tell what it did.
+        An attack without a trigger has no rate without it, and ``control`` says so: a run without the attack is the
+        only control.
         """
 
         def hits(logits: np.ndarray) -> int:
