@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fedrobust.aggregation import StreamingRule
+from fedrobust.algorithms.contract import passes_of
 from fedrobust.config import Experiment
 from fedrobust.config.sections import Engine
 from fedrobust.cores import cores
@@ -68,8 +69,9 @@ def forecast_of(
     sampled = registry.largest_first(federation.sample(1))
     sizes = registry.sizes[np.searchsorted(registry.client_ids, sampled)]
     images = sizes * (1 + experiment.data.augment)
-    steps = training.epochs * -(-images // training.batch_size)
-    numbers = layout.parameters + layout.statistics
+    algorithm, beside = federation.step.algorithm, federation.step.beside
+    steps = passes_of(algorithm, training.epochs) * -(-images // training.batch_size)
+    numbers = layout.parameters + layout.statistics + sum(beside.values())
     matrix = aggregation_bytes(numbers, len(sampled), sums_only(federation.step))
     # A forward pass is about a third of a step; the sweep over epsilons takes one each, the clean one, and a gradient.
     forwards = 1 + 3 + len(experiment.evaluation.epsilons)

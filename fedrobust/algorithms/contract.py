@@ -23,6 +23,8 @@ averaging:
 ``server(update, memory, received)``
     returns what becomes of the aggregated update (d,) before the server optimiser, and what is remembered for the next
     round; ``memory`` is what it returned before, empty at first, and ``received`` what came beside the weights.
+``passes(epochs)``
+    returns how many passes over its images a client makes in a round, for the forecast; ``training.epochs`` without it.
 ``personal(weights, state, layout)``
     returns the model that a client uses itself, from the global weights and its state.
 ``fault(layout)``
@@ -139,6 +141,17 @@ def proximal_of(algorithm: Algorithm) -> float:
 def is_steered(algorithm: Algorithm) -> bool:
     """Return whether the clients' local update takes corrections."""
     return bool(getattr(algorithm, "steered", False))
+
+
+def passes_of(algorithm: Algorithm, epochs: int) -> int:
+    """Return how many passes over its images a client makes in a round.
+
+    Args:
+        algorithm: of the study.
+        epochs: ``training.epochs``.
+    """
+    passes: Callable[[int], int] | None = getattr(algorithm, "passes", None)
+    return passes(epochs) if passes else epochs
 
 
 def sends_of(algorithm: Algorithm, layout: Layout) -> Mapping[str, int]:

@@ -40,6 +40,10 @@ class Ditto:
         kept = {"trainable": mine.trainable, "statistics": mine.statistics}
         return Weights(trained.trainable, trained.statistics), kept
 
+    def passes(self, epochs: int) -> int:
+        """Return the passes of both models."""
+        return 2 * epochs
+
     def personal(self, weights: Weights, state: State, layout: Layout) -> Weights:
         """Return the personal model; the global one where there is none yet."""
         return Weights(state["trainable"], state["statistics"]) if state else weights

@@ -33,6 +33,10 @@ class FedRep(OwnPart):
         """Return which numbers are the head's."""
         return layout.head
 
+    def passes(self, epochs: int) -> int:
+        """Return the passes for the head and for the other layers."""
+        return self.head_epochs + epochs
+
     def local(self, start: Weights, train: Train) -> Weights:
         """Return the weights after the head's passes, then those of the other layers."""
         head = self.own(train.layout)

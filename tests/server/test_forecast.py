@@ -139,6 +139,13 @@ def test_a_round_in_closed_form():
     assert told.tolerance == {"clients": 3}
 
 
+def test_what_an_algorithm_sends_and_how_often_it_trains_is_reckoned():
+    assert forecast(training__algorithm="scaffold")[1].message_bytes == 480 + 400
+    assert forecast(training__algorithm="fednova")[1].message_bytes == 484
+    assert forecast(training__algorithm="ditto")[1].steps == 2 * 10
+    assert forecast(training__algorithm="fedrep(head_epochs=3)")[1].steps == (3 + 2) * (2 + 2 + 1)
+
+
 def test_sums_take_two_float64_and_a_result():
     _, told = forecast()
     assert (told.matrix_bytes, told.memory_bytes) == (120 * 20, 5000 + 2400 + 1920)
