@@ -1,6 +1,7 @@
 """The student's files for edge devices, and what they are worth."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -25,10 +26,10 @@ def export_student(
         formats: of the LiteRT files; none for the Keras file alone.
         seed: the study's, for the calibration sample.
     """
-    model = student.classifier.deployable(weights)
-    folder.write_with("student.keras", model.save)
+    folder.write_with("student.keras", partial(student.classifier.save, weights))
     if not formats:
         return ()
+    model = student.classifier.deployable(weights)
     dataset = student.dataset
     test = dataset.test.images.astype(np.float32) / 255.0
     sample = calibration_sample(dataset.validation, seed)

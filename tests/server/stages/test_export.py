@@ -16,7 +16,9 @@ class Student:
 
     def __init__(self, space="prepared"):
         self.dataset, self.asked, self.settings = dataset(), [], SimpleNamespace(space=space)
-        self.classifier = SimpleNamespace(deployable=lambda weights: saving(weights))
+        self.classifier = SimpleNamespace(
+            deployable=saving, save=lambda weights, path: saving(weights).save(path)
+        )
 
     def of_model(self, classifier, space=""):
         return SimpleNamespace(answers=lambda weights: self.answers(weights, classifier, space))
