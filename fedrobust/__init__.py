@@ -1,4 +1,4 @@
-"""Simulate federated learning on medical images, attack it, and say honestly whether what looks robust is robust.
+"""Simulate federated learning on medical images, attack it, and audit whether models are really robust.
 
 Example:
     >>> import fedrobust

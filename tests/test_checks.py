@@ -76,7 +76,10 @@ def test_classes_and_triggers_outside_the_images_are_refused(attack, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"poisoning__malicious": 0.3}, 'malicious = 0.3 with poisoning.attack = "none": nobody'),
+        (
+            {"poisoning__malicious": 0.3},
+            'malicious = 0.3 with poisoning.attack = "none": there would be no attack',
+        ),
         ({"poisoning__malicious": [2, 3]}, r"malicious = \[2, 3\].*federation.tolerate = 2"),
         ({"poisoning__attack": "sign-flip"}, "none of 10 clients"),
         ({"poisoning__attack": "sign-flip", "poisoning__malicious": 0.04}, "none of 10 clients"),

@@ -1,4 +1,4 @@
-"""Attacks on a model from anywhere.
+"""Attacks on trained models of any origin.
 
 What needs TensorFlow is imported inside of functions: wrong settings need none.
 """
@@ -56,7 +56,7 @@ def attack_model(
     out: str | Path = "",
     force: bool = False,
 ) -> dict[str, Any]:
-    """Attack a model, and return what is left of it; the result is written to ``attack.json``.
+    """Attack a model, and return its accuracy under attack; the result is written to ``attack.json``.
 
     Args:
         model: a ``.keras`` file, a run folder, a Keras model; or a function from images (n, height, width, channels)
@@ -67,11 +67,11 @@ def attack_model(
         listeners: called with every event.
         norm: "linf", "l2" or "l0".
         space: "native" or "prepared".
-        bits: 8 for images that a file can hold.
-        tied: the colour channels change together.
+        bits: 8 for adversarial images with 8-bit grey levels only.
+        tied: perturb all colour channels alike.
         split: of the data set.
-        images: so many of the split, of every class its share; 0 for all.
-        seed: of everything random.
+        images: number of images of the split, stratified by class; 0 for all.
+        seed: of all random numbers.
         input: the images that the model takes, such as "0..255", "-1..1", "mean=0.5, std=0.25", "0..1 bgr"; by itself
             as its first layers show, else 0..1.
         labels: the data's label of each of its outputs, in order, as "1, 0" or by name.
@@ -79,8 +79,8 @@ def attack_model(
         gradient: of a function: (images, vectors (n, classes)) to vector-Jacobian products in the shape of the images:
             row i is the gradient by image i of ``(vectors[i] * predict(images)[i]).sum()``. Without it, a function is
             attacked by asking alone.
-        name: what a function is called; under it, what attacks found is found again.
-        data_root: folder where data are looked for first.
+        name: of a function; results of attacks are stored under it.
+        data_root: folder that is searched first for data.
         out: folder of results; ``runs/NAME-attack`` if empty, with a number where that holds other results. What is
             finished there of the same request is not run again.
         force: replace the results of another request in `out`.

@@ -1,4 +1,4 @@
-"""Audits of a model from anywhere.
+"""Audits of trained models of any origin.
 
 What needs TensorFlow is imported inside of functions: wrong settings need none.
 """
@@ -61,26 +61,26 @@ def audit_model(
     out: str | Path = "",
     force: bool = False,
 ) -> dict[str, Any]:
-    """Say whether a model's robustness is real; return the card, which is also written to ``card.json``.
+    """Audit a model's robustness, and return the card, which is also written to ``card.json``.
 
     Args:
         model: a ``.keras`` file, a run folder, a Keras model; or a function from images (n, height, width, channels)
             float32 in [0, 1] to logits or probabilities (n, classes), of any library.
         data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
         listeners: called with every event.
-        epsilon: what the verdict is about.
+        epsilon: of the verdict.
         norm: "linf" or "l2".
         space: "native" or "prepared".
-        bits: 8 for images that a file can hold.
-        tied: the colour channels change together.
+        bits: 8 for adversarial images with 8-bit grey levels only.
+        tied: perturb all colour channels alike.
         effort: "quick", "standard" or "full".
         split: of the data set.
-        images: so many of the split, of every class its share; 0 for all.
+        images: number of images of the split, stratified by class; 0 for all.
         control: the same model without its defence: a file or a run folder.
         teacher: the model that it was distilled from.
         edge: its exported LiteRT file.
         trained_on: names of the attacks that its training used, such as "fgsm".
-        seed: of everything random.
+        seed: of all random numbers.
         input: the images that the model takes, such as "0..255", "-1..1", "mean=0.5, std=0.25", "0..1 bgr"; by itself
             as its first layers show, else 0..1. Of companions: ["0..255",
             "control=0..1"]; they take what the model takes unless their layers show otherwise.
@@ -89,8 +89,8 @@ def audit_model(
         gradient: of a function: (images, vectors (n, classes)) to vector-Jacobian products in the shape of the images:
             row i is the gradient by image i of ``(vectors[i] * predict(images)[i]).sum()``. Without it, a function is
             attacked by asking alone.
-        name: what a function is called; under it, what attacks found is found again.
-        data_root: folder where data are looked for first.
+        name: of a function; results of attacks are stored under it.
+        data_root: folder that is searched first for data.
         out: folder of the card; ``runs/NAME-audit`` if empty, with a number where that holds another card. What is
             finished there of the same request is not run again.
         force: replace the card of another request in `out`.
@@ -155,7 +155,7 @@ def audit_model(
 
 
 def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Return the attacks that a run's clients trained on, and how its accuracy under PGD-5 went."""
+    """Return the attacks that a run's clients trained on, and its accuracy under PGD-5 by round."""
     run = run_of(model)
     if run is None:
         return (), ()

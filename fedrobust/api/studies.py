@@ -1,4 +1,4 @@
-"""Studies: run one, go on with it, say what it will cost, read what it left."""
+"""Studies: run one, resume it, forecast its cost, read its run folder."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -90,7 +90,7 @@ def doctor(
     overrides: Iterable[str] = (),
     **settings: Any,
 ) -> Mapping[str, Any]:
-    """Return what a study will cost in time, memory and messages, from trial steps on this machine; train nothing.
+    """Return a forecast of a study's time, memory and messages, from trial steps on this machine; train nothing.
 
     Args:
         study: path of a study file, an experiment, or None for the quickstart on phantoms.
@@ -105,9 +105,9 @@ def doctor(
 
 
 def resume(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = (), **settings: Any) -> Run:
-    """Go on with an unfinished run where its last checkpoint stands, and return it.
+    """Resume an unfinished run from its last checkpoint, and return it.
 
-    It ends with the same bits as if it had never stopped. A finished run is returned as it is.
+    It ends with the same bits as an uninterrupted run. A finished run is returned as it is.
     Of a finished one no setting can be changed.
 
     Args:
@@ -129,5 +129,5 @@ def open_run(path: str | Path) -> Run:
 
 
 def write_report(path: str | Path) -> Path:
-    """Write ``report.html`` of a run folder anew and return its path."""
+    """Write ``report.html`` of a run folder again and return its path."""
     return write_page(Run.open(path).path)

@@ -31,10 +31,10 @@ def bench(
         sweep: path of a study file in which any value may be a list of values.
         listeners: called with every event (see `fedrobust.sweeps.events`).
         out: the sweep's folder; ``runs/NAME-sweep`` if empty.
-        workers: cells run at a time; 0 for one a core.
+        workers: cells run in parallel; 0 for one per core.
         overrides: ``"seed=[0, 1, 2]"``, as on the command line.
         only: ``"data.name=breastmnist"``: cells that differ from it are left out.
-        data_root: folder where data are looked for first.
+        data_root: folder that is searched first for data.
 
     Raises:
         ConfigError, DataError: a cell is no valid study; nothing was run.
@@ -49,12 +49,12 @@ def bench(
 
 
 def resume_bench(folder: str | Path, *listeners: "SweepListener", workers: int = 0) -> "Results":
-    """Go on with the sweep in `folder` as it was started: the same file, settings and choice of cells.
+    """Resume the sweep in `folder` as it was started: the same file, settings and choice of cells.
 
     Args:
         folder: of the sweep.
         listeners: called with every event.
-        workers: cells run at a time; 0 for one a core.
+        workers: cells run in parallel; 0 for one per core.
 
     Raises:
         SweepError: there is no sweep in it.
@@ -69,10 +69,10 @@ def resume_bench(folder: str | Path, *listeners: "SweepListener", workers: int =
 
 
 def compare(paths: Iterable[str | Path]) -> "pandas.DataFrame":
-    """Return a table with a row a run: its status, the settings in which runs differ, then its figures.
+    """Return a table with one row per run: its status, the settings in which runs differ, its figures.
 
     Args:
-        paths: run folders, or folders of sweeps, which stand for their cells, finished or not.
+        paths: run folders, or folders of sweeps: all of their cells, finished or not.
 
     Raises:
         RunFolderError, SweepError: a folder holds no run, or there is nothing to compare.

@@ -35,7 +35,7 @@ def check_data(study: Study) -> None:
             lambda: study.attack,
         ),
         _protected(study),
-        settings.reckoned(given.federation, study.sampled),
+        settings.tolerated_fits(given.federation, study.sampled),
         settings.attackers(given.poisoning, given.federation.clients, given.seed),
         settings.attack_begins(given.poisoning, given.federation.rounds),
         settings.attack_changes_training(

@@ -21,7 +21,7 @@ def named(*parts: Callable[[], Any]) -> Iterator[str]:
             yield str(error)
 
 
-def reckoned(federation: Federation, sampled: int) -> Iterator[str]:
+def tolerated_fits(federation: Federation, sampled: int) -> Iterator[str]:
     """A rule is not given more attackers than a round has clients."""
     if isinstance(federation.tolerate, int) and federation.tolerate > sampled:
         yield f"federation.tolerate = {federation.tolerate}: a round has {sampled} clients"
@@ -47,15 +47,15 @@ def protected(
 
 
 def attackers(poisoning: Poisoning, clients: int, seed: int) -> Iterator[str]:
-    """A study that names an attack is attacked, and one that names attackers says what they do."""
+    """An attack has malicious clients, and malicious clients have an attack."""
     count = len(malicious_clients(poisoning.malicious, clients, seed))
     wanted = shown(poisoning.malicious)
     if poisoning.attack == "none":
         if count:
             yield (
-                f'poisoning.malicious = {wanted} with poisoning.attack = "none": nobody would attack; name an attack, '
-                f"or set poisoning.malicious = 0 (and federation.tolerate = {count} for a rule that shall reckon with "
-                "attackers all the same)"
+                f'poisoning.malicious = {wanted} with poisoning.attack = "none": there would be no attack; name one, '
+                f"or set poisoning.malicious = 0 (and federation.tolerate = {count} for a rule that tolerates as many "
+                "nevertheless)"
             )
         return
     if not count:
@@ -82,7 +82,7 @@ def attack_begins(poisoning: Poisoning, rounds: int) -> Iterator[str]:
 def attack_changes_training(
     poisoning: Poisoning, training: Training, rounds: int, attack: Callable[[], tuple[Attack, Schedule]]
 ) -> Iterator[str]:
-    """What attackers change of their training is not what all others do anyway."""
+    """An attack on the training changes the training."""
     if poisoning.attack == "none" or poisoning.first_round > rounds:
         return
     named, schedule = attack()
@@ -104,16 +104,16 @@ def _trains_otherwise(attack: Attack, training: Training, round: int) -> bool:
 
 
 def strengths(evaluation: Evaluation) -> Iterator[str]:
-    """Attacks on the finished model have strengths."""
+    """Evasion attacks have epsilons."""
     if evaluation.attacks and not evaluation.epsilons:
         yield (
             f"evaluation.epsilons = [] with evaluation.attacks = {list(evaluation.attacks)}: an attack needs at least "
-            "one strength; give one, or set evaluation.attacks = []"
+            "one epsilon; give one, or set evaluation.attacks = []"
         )
 
 
 def defended_space(model: Model, evaluation: Evaluation) -> Iterator[str]:
-    """Attacks see a prediction-time defence: they perturb the images that it is shown."""
+    """Evasion attacks include the prediction-time defence: they perturb its input."""
     if model.defence != "none" and evaluation.space == "prepared":
         yield (
             f'evaluation.space = "prepared" with model.defence = "{model.defence}": attacks would perturb what comes '

@@ -48,7 +48,7 @@ def _help_of(function: Callable[..., Any], parameter: str) -> str | None:
 
 
 class Commands(Plain, TyperGroup):
-    """A group of commands, which names the closest one where there is none of a name."""
+    """A group of commands; an unknown name is refused with the closest known one."""
 
     def resolve_command(
         self, context: click.Context, args: list[str]
@@ -63,7 +63,7 @@ class Commands(Plain, TyperGroup):
 
 
 class Everything(Commands):
-    """All commands, behind the one boundary that no traceback crosses."""
+    """All commands; tracebacks of errors are caught here."""
 
     def main(self, *args: Any, **settings: Any) -> Any:
         """Run what the command line says, and exit."""
@@ -71,7 +71,7 @@ class Everything(Commands):
         return super().main(*args, **settings)
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Take ``--traceback`` from wherever it stands."""
+        """Take ``--traceback`` from any place on the command line."""
         ours = args[: args.index("--")] if "--" in args else args
         if "--traceback" in ours:
             args = ["--traceback", *(word for word in args if word != "--traceback")]
@@ -88,8 +88,7 @@ class Everything(Commands):
 app = typer.Typer(
     name="fedrobust",
     cls=Everything,
-    help="Simulate federated learning on medical images, attack it, and say honestly whether what looks robust is "
-    "robust.",
+    help="Simulate federated learning on medical images, attack it, and audit whether models are really robust.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -121,9 +120,7 @@ def main(
     ] = False,
     traceback: Annotated[
         bool,
-        typer.Option(
-            "--traceback", help="Show where in the code an error arose; so does FEDROBUST_TRACEBACK=1."
-        ),
+        typer.Option("--traceback", help="Show the traceback of an error; so does FEDROBUST_TRACEBACK=1."),
     ] = False,
 ) -> None:
     """Take what holds for every command; `complaints` reads it."""

@@ -1,4 +1,4 @@
-"""Commands about a model, whoever trained it: attack it, audit it.
+"""Commands for trained models of any origin: attack, audit.
 
 What a command needs is imported inside of its function, so that ``--help`` is there at once.
 """
@@ -33,10 +33,10 @@ def attack(
     *,
     options: dict[str, Any],
 ) -> None:
-    """Attack a model and show what is left of it, beside a constant classifier.
+    """Attack a model and show its accuracy under attack, beside a constant classifier's.
 
-    Of any Keras 3 model, whoever trained it: where another range of pixels or class order fits its answers far better,
-    it is not attacked, and the message says which option to add.
+    For any Keras 3 model: if another pixel range or class order gives significantly more correct predictions, the
+    attack is refused, and the message names the option to add.
     """
     from fedrobust import api
     from fedrobust.terminal.audit import attack_table, notes
@@ -64,7 +64,7 @@ def attack(
 def audit(
     model: Model,
     data: Data = "",
-    epsilon: Annotated[str, typer.Option(help="What the verdict is about.")] = "2/255",
+    epsilon: Annotated[str, typer.Option(help="Epsilon of the verdict.")] = "2/255",
     control: Annotated[
         str, typer.Option(help="The same model without its defence: a file or a run folder.")
     ] = "",
@@ -82,12 +82,12 @@ def audit(
     *,
     options: dict[str, Any],
 ) -> None:
-    """Say whether a model's robustness is real: robust, not robust, not proven, or degenerate.
+    """Audit a model's robustness: robust, not robust, not proven, or degenerate.
 
-    Of any Keras 3 model, whoever trained it: where another range of pixels or class order fits its answers far better,
-    there is no verdict, and the message says which option to add. --input, --labels and --head also tell of companions:
-    --input 0..255 --input control=0..1; without that, those take what the model takes unless their layers show
-    otherwise. Models of other libraries: fedrobust.audit_model takes any function of images.
+    For any Keras 3 model: if another pixel range or class order gives significantly more correct predictions, there is
+    no verdict, and the message names the option to add. --input, --labels and --head are also given for companions, as
+    in --input 0..255 --input control=0..1; by default these have the model's format unless their layers show
+    otherwise. For models of other libraries, fedrobust.audit_model takes any function of images.
     """
     from fedrobust import api
     from fedrobust.terminal.audit import notes, verdict_of

@@ -18,7 +18,7 @@ def list_(
         str, typer.Argument(help="models, recipes, rules, pre-aggregators, poisoning, ...; all without one.")
     ] = "",
 ) -> None:
-    """List what a study file may name, with a line and the source of each."""
+    """List the names that a study file may use, each with a summary and its source."""
     from fedrobust import api
     from fedrobust.config.families import FAMILIES
 

@@ -15,27 +15,23 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Change a key: --set federation.clients=20. Repeatable.")
 ]
 DataRoot = Annotated[
-    str, typer.Option("--data-root", help="Folder looked in first; then $FEDROBUST_DATA, then ~/.medmnist.")
+    str, typer.Option("--data-root", help="Folder searched first; then $FEDROBUST_DATA, then ~/.medmnist.")
 ]
 Model = Annotated[Path, typer.Argument(help="A .keras file of Keras 3, or a run folder.")]
 Data = Annotated[
     str, typer.Option("--data", help="A MedMNIST name, phantom, or an .npz file; a run folder has its own.")
 ]
 Norm = Annotated[str, typer.Option(help="linf, l2, or (attack only) l0.")]
-Space = Annotated[str, typer.Option(help="native: the stored pixels; prepared: what the network takes.")]
-Bits = Annotated[int, typer.Option(help="8: only images that an 8-bit file can hold.")]
-Tied = Annotated[bool, typer.Option("--tied", help="The colour channels change together.")]
+Space = Annotated[str, typer.Option(help="native: the stored pixels; prepared: the network's input.")]
+Bits = Annotated[int, typer.Option(help="8: adversarial images with 8-bit grey levels only.")]
+Tied = Annotated[bool, typer.Option("--tied", help="Perturb all colour channels alike.")]
 SplitName = Annotated[str, typer.Option("--split", help="train, validation or test.")]
-Count = Annotated[
-    int, typer.Option("--images", min=0, help="So many images, of every class its share; 0: all.")
-]
-Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+Count = Annotated[int, typer.Option("--images", min=0, help="Number of images, stratified by class; 0: all.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 Out = Annotated[
-    str, typer.Option(help="Folder of results; what is finished there of the same request is not run again.")
+    str, typer.Option(help="Folder of results; finished parts of the same request are not run again.")
 ]
-Force = Annotated[
-    bool, typer.Option("--force", help="Replace the results of something else that are in --out.")
-]
+Force = Annotated[bool, typer.Option("--force", help="Replace the results of another request in --out.")]
 
 
 Input = Annotated[
@@ -50,7 +46,7 @@ Input = Annotated[
 Labels = Annotated[
     list[str] | None,
     typer.Option(
-        "--labels", help='The data\'s label of each of its outputs, in order: "1,0", or names with commas.'
+        "--labels", help='Class order: the data\'s label of each output, as "1,0", or names with commas.'
     ),
 ]
 Head = Annotated[

@@ -1,4 +1,4 @@
-"""Commands about one study: run it, say what it costs, write its report, begin a study file.
+"""Commands for one study: run it, forecast its cost, write its report, begin a study file.
 
 What a command needs is imported inside of its function, so that ``--help`` is there at once.
 """
@@ -27,7 +27,7 @@ def run(
     engine: Annotated[str, typer.Option(help="threads or ray; the same as --set engine.name=...")] = "",
     resume: Annotated[
         Path | None,
-        typer.Option(help="Go on with the unfinished run in this folder; only engine.* may be --set."),
+        typer.Option(help="Resume the unfinished run in this folder; only engine.* may be --set."),
     ] = None,
 ) -> None:
     """Run a study: federate, attack, distil, export, report."""
@@ -74,7 +74,7 @@ def doctor(
     set_: Settings = None,
     data_root: DataRoot = "",
 ) -> None:
-    """Say what a study will cost in time, memory and messages, and refuse what cannot fit; train nothing."""
+    """Forecast time, memory and messages of a study, and refuse what does not fit; train nothing."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -101,7 +101,7 @@ def doctor(
 
 @app.command(cls=Command)
 def report(folder: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
-    """Write the report of a run folder anew."""
+    """Write the report of a run folder again."""
     from fedrobust import api
 
     typer.echo(api.write_report(folder))
@@ -111,7 +111,7 @@ def report(folder: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write the study file.")] = Path("study.toml"),
 ) -> None:
-    """Write the quickstart as a study file with every key and what it means, to start from."""
+    """Write a study file to start from: the quickstart, with every key explained."""
     from fedrobust.config import QUICKSTART, template
 
     check_new_file(path, "PATH")

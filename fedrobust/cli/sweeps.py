@@ -1,4 +1,4 @@
-"""Commands about many studies: run a sweep, compare runs.
+"""Commands for many studies: run a sweep, compare runs.
 
 What a command needs is imported inside of its function, so that ``--help`` is there at once.
 """
@@ -24,14 +24,14 @@ def bench(
         list[str] | None, typer.Option("--set", help="Change or sweep a key: --set seed=[0,1,2]. Repeatable.")
     ] = None,
     out: Annotated[str, typer.Option(help="Sweep folder; by default runs/NAME-sweep.")] = "",
-    workers: Annotated[int, typer.Option(min=0, help="Cells run at a time; 0: one a core.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Cells run in parallel; 0: one per core.")] = 0,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Run the cells with this key=value alone. Repeatable.")
+        list[str] | None, typer.Option("--only", help="Run only the cells with this key=value. Repeatable.")
     ] = None,
     data_root: DataRoot = "",
     resume: Annotated[
         Path | None,
-        typer.Option(help="Go on with the sweep in this folder, with the settings it was started with."),
+        typer.Option(help="Resume the sweep in this folder, with the settings it was started with."),
     ] = None,
 ) -> None:
     """Run every combination of a sweep file's values; finished cells are skipped."""
@@ -65,7 +65,7 @@ def compare(
     csv: Annotated[Path | None, typer.Option(help="Also write the table into this file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file of --csv.")] = False,
 ) -> None:
-    """Show runs side by side: the settings in which they differ, and what came out."""
+    """Show runs side by side: the settings in which they differ, and their figures."""
     from fedrobust import api
     from fedrobust.terminal.screen import standard_output
     from fedrobust.terminal.sweep import comparison

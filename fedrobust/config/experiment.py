@@ -110,12 +110,12 @@ class Experiment(Section):
 
     @property
     def malicious(self) -> tuple[int, ...]:
-        """The partitions of the clients that attack, ascending; none where the study has no attack."""
+        """The ids of the malicious clients, ascending; none where the study has no attack."""
         return malicious_of(self.poisoning, self.federation.clients, self.seed)
 
     @property
     def tolerated(self) -> int:
-        """How many malicious clients of a round the server's defence reckons with; see `tolerated_of`."""
+        """The number of malicious clients in a round that the server's defence tolerates; see `tolerated_of`."""
         return tolerated_of(self.federation, self.poisoning, self.seed)
 
     @classmethod

@@ -154,7 +154,7 @@ def defence_of(federation: Federation, tolerated: int, base: str = "") -> Aggreg
 
     Args:
         federation: names them.
-        tolerated: malicious clients of a round that they reckon with; see `tolerated_of`.
+        tolerated: malicious clients of a round that they tolerate; see `tolerated_of`.
         base: folder of the study file, beside which modules of a user's own may lie.
 
     Raises:
@@ -226,7 +226,7 @@ def threat_of(evaluation: Evaluation, base: str = "") -> Threat:
 
 
 def malicious_of(poisoning: Poisoning, clients: int, seed: int) -> tuple[int, ...]:
-    """Return the partitions of the clients that attack, ascending; none where the study has no attack.
+    """Return the ids of the malicious clients, ascending; none where the study has no attack.
 
     Raises:
         ConfigError: there are not as many clients.
@@ -235,12 +235,12 @@ def malicious_of(poisoning: Poisoning, clients: int, seed: int) -> tuple[int, ..
 
 
 def tolerated_of(federation: Federation, poisoning: Poisoning, seed: int) -> int:
-    """Return how many malicious clients of a round the server's defence reckons with.
+    """Return the number of malicious clients in a round that the server's defence tolerates.
 
-    Not given, it is as many as there are on average in a round, rounded up: the defence is told the truth, as is
-    usual in comparisons of rules. It is that of the same study without its attack, too. With participation below 1
-    there are more in many rounds; ``federation.tolerate-quantile`` = 0.95 takes the smallest number that is enough in
-    95 % of them: the quantile of Hypergeometric(N, m, n), for n of N clients a round and m malicious ones.
+    The default is the mean number in a round, rounded up: the true number, an oracle, as is usual in comparisons of
+    rules; the same study without its attack has the same number. With participation below 1 many rounds have more;
+    ``federation.tolerate-quantile`` = 0.95 takes the smallest number that suffices in 95 % of them: the quantile of
+    Hypergeometric(N, m, n), for n of N clients in a round and m malicious ones.
 
     Raises:
         ConfigError: there are fewer clients than malicious ones.
@@ -268,7 +268,7 @@ def check_names(
     seed: int,
     base: str = "",
 ) -> None:
-    """Have everything that is named with settings made once, so that what is wrong is said before a study starts.
+    """Build everything that is named with settings once, so that errors are raised before a study starts.
 
     A user's own modules are left out: they are imported when the study starts, and their folder need not be known
     before.
