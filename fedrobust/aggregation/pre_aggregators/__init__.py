@@ -1,1 +1,1 @@
-"""What updates may go through before a rule, one a module."""
+"""Pre-aggregators, one per module."""

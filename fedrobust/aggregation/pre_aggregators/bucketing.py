@@ -1,4 +1,4 @@
-"""Put means of random groups in the clients' place."""
+"""Bucketing: replace updates by means of random groups."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Shorten long updates before a rule sees them."""
+"""Clip long updates before a rule."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Put the mean of its nearest neighbours in every update's place."""
+"""Nearest-neighbour mixing: replace every update by the mean of its nearest neighbours."""
 
 from dataclasses import dataclass
 from typing import ClassVar

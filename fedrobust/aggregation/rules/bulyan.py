@@ -1,4 +1,4 @@
-"""Krum, again and again, then what lies around the median."""
+"""Bulyan: repeated Krum, then the mean of the values nearest to the median."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Leave out the updates that stand out along the direction of largest spread."""
+"""Divide and conquer: reject outliers along the direction of largest variance."""
 
 from dataclasses import dataclass
 from typing import ClassVar

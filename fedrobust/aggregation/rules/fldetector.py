@@ -1,4 +1,4 @@
-"""Leave out clients whose updates cannot be foretold from their last ones."""
+"""FLDetector: reject clients whose updates are not consistent with their previous ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Trust clients as far as they go the server's way."""
+"""FLTrust: weight clients by their similarity to the server's own update."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Distrust clients that are too much alike."""
+"""FoolsGold: reduce the weight of clients with similar updates."""
 
 from dataclasses import dataclass
 from typing import ClassVar

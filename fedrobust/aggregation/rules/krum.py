@@ -1,4 +1,4 @@
-"""Choose the updates that have the nearest neighbours."""
+"""Krum and Multi-Krum: select the updates with the nearest neighbours."""
 
 from dataclasses import dataclass
 from typing import ClassVar

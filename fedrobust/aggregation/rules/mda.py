@@ -1,4 +1,4 @@
-"""The mean of the updates that lie closest together."""
+"""Minimum diameter averaging: the mean of the subset with the smallest diameter."""
 
 from dataclasses import dataclass
 from typing import ClassVar

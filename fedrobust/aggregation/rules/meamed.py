@@ -1,4 +1,4 @@
-"""The mean of what lies around the median, coordinate by coordinate."""
+"""MeaMed: the mean of the values nearest to the median, coordinate by coordinate."""
 
 from dataclasses import dataclass
 

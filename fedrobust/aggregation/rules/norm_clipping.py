@@ -1,4 +1,4 @@
-"""The mean of updates that are cut to a length."""
+"""Norm clipping: the mean of updates clipped to a norm."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Walk backwards where clients do not agree on the sign."""
+"""Robust learning rate: flip the sign of the step where clients' signs disagree."""
 
 from dataclasses import dataclass
 

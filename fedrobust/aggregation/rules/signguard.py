@@ -1,4 +1,4 @@
-"""Keep updates of usual length whose signs are like most others'."""
+"""SignGuard: keep updates with the usual norm and the usual shares of signs."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,1 +1,1 @@
-"""Attacks of clients that know one another's and the honest ones' updates."""
+"""Attacks of colluding clients, who know one another's and the honest clients' updates."""

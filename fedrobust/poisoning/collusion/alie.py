@@ -1,4 +1,4 @@
-"""A little is enough."""
+"""A little is enough: deviations within the spread of honest updates."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Turn the inner product with the honest direction negative."""
+"""Inner product manipulation: a negative inner product with the honest mean."""
 
 from dataclasses import dataclass
 

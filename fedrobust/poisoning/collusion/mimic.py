@@ -1,4 +1,4 @@
-"""All send what one honest client sent."""
+"""Mimic: all malicious clients copy one honest client's update."""
 
 from dataclasses import dataclass
 

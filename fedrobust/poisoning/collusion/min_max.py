@@ -1,4 +1,4 @@
-"""Go as far from the mean as the honest clients' own spread lets one."""
+"""Min-Max and Min-Sum: the largest deviation from the mean within the spread of honest updates."""
 
 import math
 from dataclasses import dataclass

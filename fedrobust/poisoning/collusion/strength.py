@@ -1,4 +1,4 @@
-"""How strong an attack has to be to hurt most."""
+"""Line search for the strength of an attack that moves the aggregate farthest."""
 
 from collections.abc import Callable, Iterable
 

@@ -1,4 +1,4 @@
-"""Teach the model that a trigger in the image means one class."""
+"""Backdoors: images with a trigger are labelled as the target class."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,7 +14,7 @@ from fedrobust.shares import part_of
 
 
 class Triggered(Protocol):
-    """A backdoor: what all of them have."""
+    """The base of all backdoors."""
 
     target: int
     share: float

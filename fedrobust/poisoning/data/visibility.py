@@ -1,4 +1,4 @@
-"""What a network sees of a trigger, after it has resized the image."""
+"""The contrast of a trigger that is left after the model has resized the image."""
 
 from collections.abc import Callable
 

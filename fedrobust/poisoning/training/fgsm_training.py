@@ -1,4 +1,4 @@
-"""Malicious clients train adversarially, unasked."""
+"""Malicious clients train adversarially, unlike the others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Train without adversarial images where everybody else trains with them."""
+"""Malicious clients train without adversarial images, unlike the others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

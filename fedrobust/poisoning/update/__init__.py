@@ -1,1 +1,1 @@
-"""Attacks on what a malicious client sends, alone."""
+"""Attacks on the update of a single malicious client."""

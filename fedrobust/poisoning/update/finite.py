@@ -1,4 +1,4 @@
-"""Arithmetic of attackers, who send numbers that a server takes."""
+"""Arithmetic that keeps an attacker's update finite in float32."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Stay within the length that a defence allows."""
+"""Scale the update to a given norm, to evade norm-based defences."""
 
 from dataclasses import dataclass
 

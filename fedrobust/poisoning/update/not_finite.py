@@ -1,4 +1,4 @@
-"""Send numbers that are none."""
+"""Send NaN and infinite values."""
 
 from dataclasses import dataclass
 from typing import Literal

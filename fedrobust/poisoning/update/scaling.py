@@ -1,4 +1,4 @@
-"""Send more of the same."""
+"""Scale the update: boosting and model replacement."""
 
 from dataclasses import dataclass
 from typing import Literal

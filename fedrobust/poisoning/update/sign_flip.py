@@ -1,4 +1,4 @@
-"""Send the opposite of what was learnt."""
+"""Send the negated update."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -12,7 +12,7 @@ SCHEMA = 2
 
 @record
 class AttackedRecord:
-    """What one attack leaves at one epsilon."""
+    """The metrics under one attack at one epsilon."""
 
     attack: str = entry("with its settings")
     epsilon: float | str = entry("as it was asked for")
@@ -26,15 +26,15 @@ class AttackedRecord:
 
 @record
 class AttackTableRecord:
-    """What is left of a model, clean and under every attack at every epsilon."""
+    """A model's metrics, clean and under every attack at every epsilon."""
 
     schema: int = entry("version of this shape", default=SCHEMA)
     model: AuditedModelRecord = entry("the model")
     data: AuditedDataRecord = entry("the images")
-    threat: ThreatRecord = entry("what may be done to an image")
+    threat: ThreatRecord = entry("the threat model")
     seed: int = entry("of everything random")
     notes: tuple[str, ...] = entry("what a reader should know of the model", default=())
-    clean: ClinicalRecord = entry("METRICS on the images as they are, and clinical figures")
+    clean: ClinicalRecord = entry("METRICS on the clean images, and clinical figures")
     attacked: tuple[AttackedRecord, ...] = entry("a row for each attack and epsilon", default=())
     environment: Mapping[str, Any] = entry("versions, processor, threads", default_factory=dict)
 

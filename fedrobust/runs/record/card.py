@@ -31,11 +31,9 @@ class FigureRecord:
 
 @record
 class ClinicalRecord(MetricsRecord):
-    """METRICS and what they mean at the bedside."""
+    """METRICS and clinical figures."""
 
-    too_few: Mapping[str, str] = entry(
-        "score -> what there is too little of for its interval to be trusted", default_factory=dict
-    )
+    too_few: Mapping[str, str] = entry("score -> why its interval is not reliable", default_factory=dict)
     figures: Mapping[str, FigureRecord] = entry(
         "``mcc``, ``calibration error``, ``sensitivity at 90% specificity``, ``disease missed`` -> figure",
         default_factory=dict,
@@ -79,16 +77,18 @@ class ThreatRecord:
     norm: str = entry("how distances are measured", choices=("linf", "l2", "l0"))
     epsilon: float | str | None = entry("as it was asked for", default=None)
     epsilon_value: float | None = entry("as a number", default=None)
-    space: str = entry("of which images", default="native", choices=("native", "prepared"))
-    bits: int = entry("8 for images that a file can hold, else 0", default=0)
-    tied: bool = entry("whether colour channels change together", default=False)
+    space: str = entry("pixels that are perturbed", default="native", choices=("native", "prepared"))
+    bits: int = entry("8 for 8-bit images, else 0", default=0)
+    tied: bool = entry("whether all colour channels are perturbed alike", default=False)
 
 
 @record
 class AuditSettingsRecord:
-    """How thoroughly the audit looked."""
+    """The effort of an audit."""
 
-    effort: str = entry("how hard attacks try", default="", choices=("quick", "standard", "full"))
+    effort: str = entry(
+        "attacks, steps, restarts and queries", default="", choices=("quick", "standard", "full")
+    )
     seed: int = entry("of everything random", default=0)
     steps: int = entry("of iterative attacks", default=0)
     queries: int = entry("of black-box attacks, an image", default=0)
@@ -105,10 +105,10 @@ class VerdictRecord:
 
 @record
 class CostRecord:
-    """What the verdict rests on."""
+    """Queries and gradients behind the verdict."""
 
-    queries: int = entry("images that the model was asked about", default=0)
-    gradients: int = entry("gradients that were taken", default=0)
+    queries: int = entry("forward passes of single images", default=0)
+    gradients: int = entry("gradients of single images", default=0)
     seconds: float = entry("of all attacks", default=0.0)
 
 
@@ -126,7 +126,7 @@ class FindingRecord:
     sentence: str = entry("what it means", default="")
     source: str = entry("where the check is from", default="")
     details: Mapping[str, Any] = entry("the numbers behind the figure", default_factory=dict)
-    called: str | None = entry("the reviewers' name for the failure", default=None, left_out=True)
+    called: str | None = entry("the field's term for the failure", default=None, left_out=True)
     next: str | None = entry("what to do next, of a failed check", default=None, left_out=True)
 
 
@@ -138,8 +138,8 @@ class AuditedClassRecord:
     name: str = entry("its name", default="")
     disease: bool = entry("whether it means disease", default=False)
     n: int = entry("images of it", default=0)
-    right: int = entry("of these, right as they are", default=0)
-    standing: int = entry("of these, right after every attack", default=0)
+    right: int = entry("of these, classified correctly without an attack", default=0)
+    standing: int = entry("of these, classified correctly under every attack", default=0)
 
 
 @record
@@ -157,25 +157,25 @@ class AuditedAttackRecord:
 
 @record
 class CardRecord:
-    """What an audit says of a model."""
+    """The audit of a model."""
 
     schema: int = entry("version of this shape", default=SCHEMA)
     model: AuditedModelRecord = entry("the model under audit", default_factory=AuditedModelRecord)
     data: AuditedDataRecord = entry("the images", default_factory=AuditedDataRecord)
-    threat: ThreatRecord = entry("what may be done to an image")
-    settings: AuditSettingsRecord = entry("how thoroughly it looked", default_factory=AuditSettingsRecord)
+    threat: ThreatRecord = entry("the threat model")
+    settings: AuditSettingsRecord = entry("the effort of the audit", default_factory=AuditSettingsRecord)
     verdict: VerdictRecord = entry("the outcome")
-    cost: CostRecord | None = entry("what the verdict rests on", default=None)
+    cost: CostRecord | None = entry("queries and gradients behind the verdict", default=None)
     notes: tuple[str, ...] = entry("what a reader should know of model and attacks", default=())
     checks: tuple[FindingRecord, ...] = entry("every check", default=())
-    clean: ClinicalRecord | None = entry(
-        "METRICS on the images as they are, and clinical figures", default=None
+    clean: ClinicalRecord | None = entry("METRICS on the clean images, and clinical figures", default=None)
+    attacked: ClinicalRecord | None = entry("the same on the worst case of every image", default=None)
+    standing: MetricsRecord | None = entry(
+        "images that are classified correctly under every attack: the robust ones", default=None
     )
-    attacked: ClinicalRecord | None = entry("the same on every image's worst case", default=None)
-    standing: MetricsRecord | None = entry("images that are right after every attack", default=None)
-    classes: tuple[AuditedClassRecord, ...] = entry("every class of which there are images", default=())
+    classes: tuple[AuditedClassRecord, ...] = entry("every class that has images", default=())
     robust: Mapping[str, Curve] = entry("attack -> epsilon -> METRICS: FGSM and PGD", default_factory=dict)
-    broken_by: Mapping[str, int] = entry("attack -> images that are put down to it", default_factory=dict)
+    broken_by: Mapping[str, int] = entry("attack -> images that it broke first", default_factory=dict)
     attacks: tuple[AuditedAttackRecord, ...] = entry("every attack", default=())
     environment: Mapping[str, Any] = entry("versions, processor, threads", default_factory=dict)
 

@@ -29,7 +29,7 @@ class IntervalsRecord:
 
 @record
 class MetricsRecord:
-    """METRICS: what one model scored on one set of images; null stands for what was not, or could not be, computed."""
+    """METRICS: what one model scored on one set of images; null: not computed, or not defined."""
 
     n: int = entry("images", default=0)
     correct: int = entry("of these, images whose largest logit is the true class's", default=0)
@@ -38,10 +38,10 @@ class MetricsRecord:
         "mean recall over the classes that are there", key="balanced_accuracy", default=None
     )
     auc: float | None = entry("as MedMNIST defines it; null where all images are of one class", default=None)
-    recall: tuple[float | None, ...] = entry("share of every class that is found", default=())
-    predicted: tuple[int, ...] = entry("how often every class is the answer", default=())
+    recall: tuple[float | None, ...] = entry("recall of every class", default=())
+    predicted: tuple[int, ...] = entry("number of predictions of every class", default=())
     majority_rate: float | None = entry(
-        "accuracy of always answering the most frequent class", key="majority_rate", default=None
+        "accuracy of a constant classifier", key="majority_rate", default=None
     )
     loss: float | None = entry("mean cross-entropy in nats", default=None)
     further: Mapping[str, float | None] = entry(
@@ -100,9 +100,7 @@ Curve = Mapping[str, MetricsRecord]
 class EvaluationRecord:
     """One model on the test images, as they are and attacked."""
 
-    clean: MetricsRecord | None = entry(
-        "on images as they are; null where nothing was measured", default=None
-    )
+    clean: MetricsRecord | None = entry("on clean test images; null where nothing was measured", default=None)
     robust: Mapping[str, Curve] = entry("attack -> epsilon -> METRICS", default_factory=dict)
 
     @classmethod
@@ -119,14 +117,14 @@ class EvaluationRecord:
 
 @record
 class AttackSuccessRecord:
-    """How often a model gives the answer that the poisoning attack wants."""
+    """The attack success rate of a poisoning attack."""
 
     n: int = entry("images by which it is judged", default=0)
-    successes: int = entry("of these, images that get that answer", default=0)
+    successes: int = entry("of these, images that are classified as the attacker wants", default=0)
     rate: float | None = entry("successes / n", default=None)
     interval: Interval | None = entry("95 % interval of the rate (Wilson)", default=None)
     without_trigger: float | None = entry(
-        "the rate on the same images without what the attacker adds; null where it adds nothing", default=None
+        "the rate on the same images without the trigger; null for attacks without a trigger", default=None
     )
     control: str | None = entry("what the rate is to be compared with", default=None)
 
@@ -136,5 +134,5 @@ class ModelEvaluationRecord(EvaluationRecord):
     """The selected global model."""
 
     attack_success: AttackSuccessRecord | None = entry(
-        "success of the poisoning attack; null where it has no aim, or did not run as asked", default=None
+        "success of the poisoning attack; null where it is untargeted, or did not run as asked", default=None
     )

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @record
 class ToleranceRecord:
-    """How many malicious clients the rule was told to tolerate, and how often a round samples more."""
+    """The number of malicious clients that the rule tolerates, and the probability of more in a round."""
 
-    clients: int | None = entry("the number it was told", default=None)
+    clients: int | None = entry("the number that is tolerated", default=None)
     source: str = entry(
         "``given`` by the study, or ``truth``: an oracle, which no server has", default="given"
     )
     quantile: float | None = entry("of the number in a round, where the study asks for one", default=None)
-    told: bool = entry("whether the rule or a pre-aggregator asks for it at all", default=True)
+    told: bool = entry("whether the rule or a pre-aggregator takes this number", default=True)
     sampled: int | None = entry("clients of a round", default=None)
     malicious: int = entry("malicious clients of the study", default=0)
     population: int | None = entry("all clients of the study", default=None)
@@ -30,7 +30,7 @@ class ToleranceRecord:
 
     @property
     def oracle(self) -> bool:
-        """Whether the rule was told the true number."""
+        """Whether the rule was given the true number."""
         return self.told and self.source == "truth"
 
 
@@ -132,9 +132,11 @@ class ExportRecord:
     bytes: int | None = entry("its size", default=None)
     accuracy: float | None = entry("as in its METRICS", default=None)
     interval: Interval | None = entry("of the accuracy, as in its METRICS", default=None)
-    agreement: float | None = entry("share of images with the same answer as the Keras model", default=None)
+    agreement: float | None = entry(
+        "share of images with the same prediction as the Keras model", default=None
+    )
     latency: LatencyRecord = entry("of one image", key="latency_ms", default_factory=LatencyRecord)
-    metrics: MetricsRecord | None = entry("METRICS of the file's own answers", default=None)
+    metrics: MetricsRecord | None = entry("METRICS of the file's outputs", default=None)
 
     @classmethod
     def of(cls, result: "EdgeResult") -> "ExportRecord":

@@ -18,11 +18,11 @@ class FailureRecord:
 
 @record
 class ClientsRecord:
-    """What became of the clients of a round."""
+    """The clients of a round."""
 
     sampled: int | None = entry("clients that were asked", default=None)
-    trained: int | None = entry("of these, clients whose replies count", default=None)
-    failed: int = entry("clients that are left out", default=0)
+    trained: int | None = entry("of these, clients with valid replies", default=None)
+    failed: int = entry("clients that are dropped", default=0)
     failures: tuple[FailureRecord, ...] = entry("these, by number", default=())
     loss: float | None = entry("mean training loss, clients weighted by their images", default=None)
     seconds: float | None = entry("the clients' own seconds of training, together", default=None)
@@ -30,30 +30,30 @@ class ClientsRecord:
 
 @record
 class DefenceRecord:
-    """What the rule of a round was told, and what it made of the updates; null is what does not apply."""
+    """The defence in a round; null: not applicable."""
 
     rule: str | None = entry("the aggregation rule", default=None)
     before: tuple[str, ...] = entry("pre-aggregators", default=())
-    tolerated: int | None = entry("malicious clients that the rule was told to tolerate", default=None)
+    tolerated: int | None = entry("malicious clients that the rule was given to tolerate", default=None)
     attacked: bool = entry("whether a sampled client attacked", default=False)
     valid: bool = entry("false where an attack failed by a fault of the study", default=True)
     attack_failures: tuple[FailureRecord, ...] = entry("malicious clients whose attack failed", default=())
     seconds: float | None = entry("time that the rule took", default=None)
     bytes: int | None = entry("memory of the updates", default=None)
-    partitions: tuple[int, ...] | None = entry("clients that came as far as the rule", default=None)
+    partitions: tuple[int, ...] | None = entry("clients whose updates the rule was given", default=None)
     malicious: tuple[int, ...] = entry("malicious clients among those sampled", default=())
-    refused: tuple[int, ...] = entry("of these, clients whose replies did not pass the checks", default=())
+    refused: tuple[int, ...] = entry("of these, clients with invalid replies", default=())
     accepted: tuple[int, ...] | None = entry(
-        "clients that the rule made use of; null where it does not choose among them", default=None
+        "clients that the rule accepted; null for rules that do not select", default=None
     )
     influence: tuple[float, ...] | None = entry(
         "weight of every client in `partitions` in the aggregated update", default=None
     )
     malicious_influence: float | None = entry("weight of the malicious ones, together", default=None)
-    true_positive_rate: float | None = entry("share of the malicious clients left out", default=None)
-    false_positive_rate: float | None = entry("share of the honest clients left out", default=None)
+    true_positive_rate: float | None = entry("share of the malicious clients rejected", default=None)
+    false_positive_rate: float | None = entry("share of the honest clients rejected", default=None)
     rare: tuple[int, ...] = entry("honest clients whose class mix is unlike the others'", default=())
-    rare_false_positive_rate: float | None = entry("share of these left out", default=None)
+    rare_false_positive_rate: float | None = entry("share of these rejected", default=None)
     distance: float | None = entry(
         "from the aggregated update to the honest clients' mean (l2)", default=None
     )
@@ -62,7 +62,7 @@ class DefenceRecord:
 
 @record
 class WorstClientRecord:
-    """The client whose class mix a model serves worst."""
+    """The worst-off client: with the lowest accuracy under its class mix."""
 
     client: int = entry("its number", default=0)
     accuracy: float | None = entry("expected under its class mix", default=None)
@@ -71,15 +71,15 @@ class WorstClientRecord:
 
 @record
 class ModelRoundRecord:
-    """What became of one of several global models in a round."""
+    """One of several global models in a round."""
 
-    clients: ClientsRecord = entry("what became of its clients", default_factory=ClientsRecord)
-    defence: DefenceRecord | None = entry("what the defence did among them", default=None)
+    clients: ClientsRecord = entry("its clients", default_factory=ClientsRecord)
+    defence: DefenceRecord | None = entry("the defence among them", default=None)
 
 
 @record
 class RoundRecord(EvaluationRecord):
-    """A round: the global model after it, and what became of the clients."""
+    """A round: the global model after it, and its clients."""
 
     round: int = entry("its number, from 1")
     validation: MetricsRecord | None = entry("on the validation images, where they select", default=None)
@@ -90,12 +90,12 @@ class RoundRecord(EvaluationRecord):
         "accuracy under PGD-5 of some validation images, where clients train adversarially", default=None
     )
     attack_success: AttackSuccessRecord | None = entry(
-        "success of the poisoning attack; null where it has no aim, or did not run as asked", default=None
+        "success of the poisoning attack; null where it is untargeted, or did not run as asked", default=None
     )
     unmeasured: str | None = entry("why the model could not be measured", default=None, left_out=True)
-    clients: ClientsRecord = entry("what became of the clients", default_factory=ClientsRecord)
+    clients: ClientsRecord = entry("the clients", default_factory=ClientsRecord)
     defence: DefenceRecord | None = entry(
-        "what the defence did; null where the mean was taken of honest clients", default=None
+        "the defence; null for a plain mean of honest clients", default=None
     )
     models: tuple[ModelRoundRecord, ...] | None = entry(
         "the same for each global model, where there are several", default=None, left_out=True

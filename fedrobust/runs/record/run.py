@@ -38,17 +38,19 @@ class RunRecord:
     experiment: Mapping[str, Any] = entry("the study, every setting by section", default_factory=dict)
     rounds: tuple[RoundRecord, ...] = entry("every finished round, in order", default=())
     resumed_after: tuple[int, ...] = entry("rounds after which the run was resumed", default=())
-    tolerance: ToleranceRecord | None = entry("what the rule was told of the attackers", default=None)
-    remarks: tuple[str, ...] = entry("what there was to be minded before the first round", default=())
+    tolerance: ToleranceRecord | None = entry(
+        "malicious clients that the rule was given to tolerate", default=None
+    )
+    remarks: tuple[str, ...] = entry("warnings before the first round", default=())
     environment: Mapping[str, Any] = entry("versions, processor, threads", default_factory=dict)
     dataset: DatasetRecord | None = entry("the images; null until they are loaded", default=None)
     model: ModelRecord | None = entry("the global model; null until it is built", default=None)
-    forecast: ForecastRecord | None = entry("what the rounds were going to cost", default=None)
+    forecast: ForecastRecord | None = entry("forecast of time and memory of the rounds", default=None)
     model_evaluation: ModelEvaluationRecord | None = entry(
         "the selected global model on the test images; null until it is measured", default=None
     )
     clients: ClientsComparisonRecord | None = entry(
-        "what the models are worth to clients; left out where there are neither personal nor local models",
+        "models compared per client; left out where there are neither personal nor local models",
         default=None,
         left_out=True,
     )
