@@ -11,6 +11,7 @@ from clients.client import Client, postprocessed
 from clients.shard import client_id_of, shard
 from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
+from fedrobust.config.sections import Model, Training
 from fedrobust.flower.records import arrays_of, arrays_record, problem_of, weights_of, weights_record
 from fedrobust.memoize import memoize
 from fedrobust.models.architecture import ModelError
@@ -97,18 +98,20 @@ def _study(message: Message, context: Context) -> Study:
     experiment = _experiment(tuple(sorted(context.run_config.items())))
     told = message.content.config_records["config"]
     study = Study.of(experiment, problem_of(told))
-    check_frozen(study.classifier.layout.frozen, told.get("frozen", ""), experiment)
+    check_frozen(
+        study.classifier.layout.frozen, told.get("frozen", ""), experiment.model, experiment.training
+    )
     return study
 
 
-def check_frozen(own: str, told: object, experiment: Experiment) -> None:
+def check_frozen(own: str, told: object, model: Model, training: Training) -> None:
     """Refuse to train with other frozen layers than the server's.
 
     Raises:
         ModelError: their digests differ.
     """
     if own != told:
-        model, layers = experiment.model, experiment.training.trained_layers
+        layers = training.trained_layers
         here, there = own[:12] or "none", str(told)[:12] or "none"
         raise ModelError(
             f'training.layers = "{layers}": the frozen layers of {model.name} have digest {here} here, {there} at '

@@ -6,12 +6,13 @@ from fedrobust.models.architecture import ModelError
 
 
 def test_a_client_with_another_frozen_part_than_the_servers_refuses_in_one_sentence():
-    study = Experiment.of(training__layers="head", model__weights="imagenet")
-    check_frozen("a" * 64, "a" * 64, study)
-    check_frozen("", "", study)
+    given = Experiment.of(training__layers="head", model__weights="imagenet")
+    study = (given.model, given.training)
+    check_frozen("a" * 64, "a" * 64, *study)
+    check_frozen("", "", *study)
     with pytest.raises(
         ModelError, match=r"frozen layers of mobilenetv2 have digest aaaaaaaaaaaa here, bbbb.*imagenet"
     ):
-        check_frozen("a" * 64, "b" * 64, study)
+        check_frozen("a" * 64, "b" * 64, *study)
     with pytest.raises(ModelError, match="digest aaaaaaaaaaaa here, none at the server"):
-        check_frozen("a" * 64, "", study)
+        check_frozen("a" * 64, "", *study)
