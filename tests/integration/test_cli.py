@@ -42,7 +42,7 @@ def test_run_prints_plain_lines_and_a_table_into_a_pipe(tmp_path):
     )
     assert "round 1/1" in done.stdout
     assert "fgsm 0.005" in done.stdout
-    assert "Always answering the most frequent class" in done.stdout
+    assert "Always predicting the most frequent class" in done.stdout
     assert "\x1b[" not in done.stdout, "no control codes in a pipe"
     assert done.stdout.rstrip().endswith("report.html")
     assert done.stderr == ""
@@ -87,7 +87,7 @@ def test_attack_and_audit_of_a_run_and_of_a_file(tmp_path):
         "attack", "run", "--attack", "pgd(steps=3)", "--epsilon", "2/255", "--out", "here", folder=tmp_path
     )
     assert "pgd(steps=3) 2/255" in attacked.stdout
-    assert "Always answering the most frequent class" in attacked.stdout
+    assert "Always predicting the most frequent class" in attacked.stdout
     assert json.loads((tmp_path / "here/attack.json").read_text())["attacked"][0]["epsilon"] == "2/255"
 
     # A network of two rounds of two small hospitals is not robust, and strict says so.
