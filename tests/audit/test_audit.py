@@ -328,5 +328,8 @@ def test_a_black_box_is_audited_by_asking(audited, undefended, asked, two_hundre
     assert "vanishing gradient: zero or not finite" in found.failed
     assert found.checks["gradient masking: another loss breaks more"].outcome is Outcome.NOT_APPLICABLE
     assert found.checks["control: no better than the undefended model"].outcome is Outcome.NOT_APPLICABLE
-    assert "attacked alike" in found.checks["control: no better than the undefended model"].sentence
+    assert (
+        "the same attack cannot be run on both"
+        in found.checks["control: no better than the undefended model"].sentence
+    )
     assert found.word in ("not robust", "not proven")
