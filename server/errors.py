@@ -20,3 +20,7 @@ class AttackFailedError(RoundError):
     def __init__(self, message: str, outcome: Any):
         super().__init__(message)
         self.outcome = outcome
+
+
+class UnmeasurableError(FedrobustError, ValueError):
+    """The model that a study ends with answers with numbers that are not finite."""

@@ -1,27 +1,19 @@
 """The server's parts of a study, each built once and handed down; a run and the doctor ask for the same ones."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
-from flwr.serverapp import Grid
 
 from fedrobust.algorithms.contract import sends_of
 from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
-from fedrobust.memoize import memoize, part
-from fedrobust.models.classifier import Classifier
-from fedrobust.models.features import Features
+from fedrobust.memoize import part
 from fedrobust.models.layout import Weights
-from fedrobust.models.recalibration import Recalibration
-from fedrobust.poisoning import AttackContext, Goal
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord
-from fedrobust.study import Study
 from server.aggregation_step import AggregationStep
 from server.callbacks import AttackSuccess, Callback, PGDProbe, UndefendedSnapshot, WorstClient
 from server.callbacks.worst_client import class_counts
@@ -29,57 +21,28 @@ from server.client_registry import ClientRegistry, registry_of
 from server.federation import Federation, whole
 from server.forecast import check_aggregation, forecast_of, sums_only
 from server.groups import Grouping
+from server.model_parts import ModelParts, recalibration_of
 from server.rehearsal import rehearse
 from server.root_update import root_update_of
 from server.rounds import RoundLoop
 from server.selection import Selection
-from server.stages.audit import Auditor
 from server.stages.clients import ClientComparison, LocalBaseline, spread, unchanged
-from server.stages.distillation import DistillationPlan, plan_distillation
-from server.stages.evaluation import Evaluator
 from server.tolerance import tolerance_of
 from server.weight_average import WeightAverage
 
 RARE = 0.3
 """Total variation distance to everybody's labels from which on a client's patients are unlike the others'."""
 
-FEWEST_MEASURED = 64
-"""Validation images from which on BatchNorm statistics are measured on them unasked."""
-
 MOST_COMPARED = 10_000
 """Clients up to which each one's class mix is looked at."""
 
 
 @dataclass(frozen=True, eq=False)
-class ServerParts:
+class ServerParts(ModelParts):
     """What the server of a study is made of.
 
-    Attributes:
-        study: its data, model and settings.
-        grid: reaches the clients.
-        pool: runs the batches of an evaluation.
+    See `ModelParts` for what it is built of.
     """
-
-    study: Study
-    grid: Grid
-    pool: ThreadPoolExecutor
-
-    @property
-    def workers(self) -> int:
-        """Number of clients that are trained in parallel; 0 where the server does not know it."""
-        return self.grid.workers if isinstance(self.grid, SimulatedGrid) else 0
-
-    @part
-    def initial(self) -> tuple[Classifier, Weights]:
-        """The global model, and the weights that it starts from."""
-        return self.study.initial()
-
-    @property
-    def classifier(self) -> Classifier:
-        """The global model as a function of its weights."""
-        return self.initial[0]
-
-    # -- Federation ----------------------------------------------------------------------------------------------
 
     @part
     def class_counts(self) -> np.ndarray | None:
@@ -217,33 +180,6 @@ class ServerParts:
             )
         return Selection(settings, self.mixes)
 
-    @property
-    def batchnorm_policy(self) -> str:
-        """Where BatchNorm statistics come from, as asked for or as chosen here; "none" for a model without them.
-
-        The mean of several clients' statistics belongs to no weights that exist: with few steps a round, and with
-        clients that differ, the model then answers little but one class. Few images measure worse than clients do.
-        """
-        if not self.classifier.layout.statistics:
-            return "none"
-        settings = self.study.experiment
-        if settings.model.batchnorm_policy != "auto":
-            return settings.model.batchnorm_policy
-        several = settings.federation.clients > 1
-        return (
-            "recalibrate" if several and len(self.study.dataset.validation) >= FEWEST_MEASURED else "average"
-        )
-
-    @property
-    def batchnorm(self) -> str:
-        """The policy in words where it was chosen here, "" otherwise."""
-        if self.study.experiment.model.batchnorm_policy != "auto":
-            return ""
-        words = {"recalibrate": "measured on validation images", "average": "averaged"}
-        return (
-            f", BatchNorm statistics {words[self.batchnorm_policy]}" if self.batchnorm_policy in words else ""
-        )
-
     @part
     def client_comparison(self) -> ClientComparison | None:
         """What measures the models of clients; None where they have none of their own.
@@ -285,14 +221,6 @@ class ServerParts:
         sample = calibration_sample(self.study.shard(client), self.study.seed)
         return recalibration_of(self.classifier)(weights, sample.images)
 
-    @part
-    def recalibrate(self) -> Callable[[Weights], Weights] | None:
-        """What measures BatchNorm statistics on validation images; None where they are the clients' mean."""
-        if self.batchnorm_policy != "recalibrate":
-            return None
-        sample = calibration_sample(self.study.dataset.validation, self.study.seed)
-        return partial(recalibration_of(self.classifier), images=sample.images)
-
     def callbacks(self, folder: RunFolder) -> tuple[Callback, ...]:
         """Return what is done after every round of a run in `folder`."""
         study, training = self.study, self.study.experiment.training
@@ -304,93 +232,9 @@ class ServerParts:
             UndefendedSnapshot(self.classifier, folder, training.recipe_from),
         )
 
-    # -- After the rounds ----------------------------------------------------------------------------------------
-
-    @part
-    def evaluator(self) -> Evaluator:
-        """Measures the global model."""
-        study = self.study
-        return Evaluator.of(
-            study.experiment.evaluation,
-            study.threat,
-            study.seed,
-            study.dataset,
-            self.classifier,
-            self.pool,
-            study.metrics,
-            self.features,
-        )
-
-    @property
-    def features(self) -> Features | None:
-        """What the head sees of images, by which the model is measured; None where it sees other images than these."""
-        study, training = self.study, self.study.experiment.training
-        cached = training.cache_features and training.trained_layers == "head"
-        return study.features if cached and study.prediction_defence is None else None
-
     def rehearse(self) -> None:
         """Make the graphs of training and evaluation ready, side by side."""
         rehearse(self.study, self.evaluator, self.grid, self.pool)
-
-    @part
-    def goal(self) -> Goal | None:
-        """The test images by which the poisoning attack is judged; None where it has no aim."""
-        study = self.study
-        return study.attack.goal(
-            study.dataset.test, AttackContext(classes=study.dataset.classes, seed=study.seed)
-        )
-
-    @part
-    def auditor(self) -> Auditor | None:
-        """Audits the models; None where the study wants no audit."""
-        study, settings = self.study, self.study.experiment
-        if not settings.audit.enabled:
-            return None
-        recipe = settings.training.recipe
-        return Auditor(settings.audit, settings.name, recipe, study.threat, study.seed, study.base)
-
-    @part
-    def distillation(self) -> DistillationPlan | None:
-        """The student, and the images that teach it; None where the study wants none."""
-        study, settings = self.study, self.study.experiment
-        if not settings.distillation.enabled:
-            return None
-        return plan_distillation(
-            settings.distillation,
-            study.dataset,
-            study.public,
-            settings.export.formats if settings.export.enabled else (),
-            settings.model.batchnorm_momentum,
-            study.seed,
-            study.weights_seed(model=1),
-            study.prediction_defence,
-        )
-
-    def remarks(self) -> list[str]:
-        """Return what a user should know of the poisoning attack before the first round: that it is weak here, say."""
-        study = self.study
-        malicious, clients = study.schedule.malicious, study.experiment.federation.clients
-        if not malicious:
-            return []
-        context = AttackContext(malicious=len(malicious), clients=clients, sampled=study.sampled)
-        return study.attack.remarks(context)
-
-    def summary(self) -> str:
-        """Return the study in one line."""
-        settings, dataset, partition = self.study.experiment, self.study.dataset, self.study.partition
-        malicious = self.study.schedule.malicious
-        attacked = f"; {len(malicious)} malicious: {settings.poisoning.attack}" if malicious else ""
-        return (
-            f"{dataset.name}: {len(dataset.train.labels)} images over {settings.federation.clients} clients "
-            f"({settings.data.partition}; {partition.unevenness}), "
-            f"{settings.model.name} from {settings.model.weights} weights{self.batchnorm}{attacked}"
-        )
-
-
-@memoize()
-def recalibration_of(classifier: Classifier) -> Recalibration:
-    """Return what measures BatchNorm's statistics, shared by the studies of a process."""
-    return Recalibration(classifier)
 
 
 def rare_clients(counts: np.ndarray | None, malicious: tuple[int, ...]) -> list[int]:

@@ -7,9 +7,7 @@ import numpy as np
 
 from fedrobust.checks import check
 from fedrobust.engines.grid import SimulatedGrid
-from fedrobust.errors import FedrobustError
 from fedrobust.evaluation.metrics import NotFiniteError
-from fedrobust.evaluation.robustness import Examples
 from fedrobust.models.layout import Weights
 from fedrobust.plain import MOST_STRING, plain_text
 from fedrobust.report.page import write as write_report
@@ -32,17 +30,15 @@ from fedrobust.runs.record import (
     StudentRecord,
 )
 from fedrobust.runtime import start_tensorflow
+from server.errors import UnmeasurableError
 from server.forecast import evaluation_threads
 from server.parts import ServerParts
 from server.recorder import Recorder, described
 from server.resume import resumed_from
 from server.stages.distillation import Student
+from server.stages.examples import save_examples
 from server.stages.export import export_student
 from server.writing import writing
-
-
-class UnmeasurableError(FedrobustError, ValueError):
-    """The model that a study ends with answers with numbers that are not finite."""
 
 
 class Pipeline:
@@ -302,18 +298,3 @@ class Pipeline:
                 f"its record cannot be written: {plain_text(f'{type(second).__name__}: {second}')}"
             )
             emit(StudyFinished(self.record))
-
-
-def save_examples(folder: RunFolder, shown: Examples) -> None:
-    """Write ``examples.npz``."""
-    folder.write_with(
-        "examples.npz",
-        lambda path: np.savez_compressed(
-            path,
-            images=shown.images,
-            probabilities=shown.probabilities,
-            labels=shown.labels,
-            epsilons=shown.epsilons,
-            epsilon_names=shown.epsilon_names,
-        ),
-    )

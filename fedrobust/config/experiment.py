@@ -12,9 +12,10 @@ from typing import Any, Self
 import pydantic
 from pydantic import Field, model_validator
 
+from fedrobust.config.check_names import check_names
 from fedrobust.config.messages import shown, told
 from fedrobust.config.old_keys import tell_of_old_keys, without_old_keys
-from fedrobust.config.resolve import check_names, malicious_of, tolerated_of
+from fedrobust.config.resolve import malicious_of, tolerated_of
 from fedrobust.config.sections import (
     Audit,
     Data,

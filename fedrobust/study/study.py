@@ -7,33 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedrobust.aggregation import AggregationPipeline, ServerOptimizer
-from fedrobust.algorithms import Algorithm
 from fedrobust.config import ConfigError, Experiment, Training
 from fedrobust.config.resolve import (
-    algorithm_of,
-    attack_of,
-    defence_of,
-    metrics_of,
     partition_of,
-    postprocessors_of,
-    prediction_defence_of,
-    recipe_of,
-    server_optimizer_of,
-    threat_of,
 )
 from fedrobust.data.dataset import Dataset, Problem, Split
 from fedrobust.data.partition import Drawing, Partition
 from fedrobust.data.search_path import weights_file
-from fedrobust.defences import PredictionDefence
-from fedrobust.evaluation.scores import Metric
-from fedrobust.evasion import Threat
 from fedrobust.memoize import memoize, part
 from fedrobust.models.layout import Part
-from fedrobust.poisoning import Attack, AttackContext, Schedule
-from fedrobust.privacy import Postprocessor
+from fedrobust.poisoning import AttackContext
 from fedrobust.randomness import Purpose, generator, sequence
-from fedrobust.shares import sample_size
+from fedrobust.study.named_parts import NamedParts
 from fedrobust.study.shared import built, compiled, features, head_graph, loaded, network
 
 if TYPE_CHECKING:
@@ -45,11 +30,10 @@ if TYPE_CHECKING:
     from fedrobust.training.head_update import HeadUpdate
     from fedrobust.training.local_update import LocalUpdate
     from fedrobust.training.part_update import PartUpdate
-    from fedrobust.training.recipes import Recipe
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class Study(NamedParts):
     """The composition root: from settings to parts.
 
     Checks, server and clients of one process share one `Study.of` the same settings, so that what is checked is what
@@ -67,23 +51,12 @@ class Study:
         ((28, 28, 1), [13, 13, 12, 12], 'Mean')
     """
 
-    experiment: Experiment
     told: Problem | None = None
 
     @staticmethod
     def of(experiment: Experiment, told: Problem | None = None) -> "Study":
         """Return the study of `experiment`, the same one for everybody in this process who asks."""
         return _study(experiment, told)
-
-    @property
-    def seed(self) -> int:
-        """What everything random derives from."""
-        return self.experiment.seed
-
-    @property
-    def base(self) -> Path | None:
-        """The folder that relative paths are resolved against first."""
-        return Path(self.experiment.base) if self.experiment.base else None
 
     @part
     def dataset(self) -> Dataset:
@@ -166,15 +139,6 @@ class Study:
         model = self.experiment.model
         return weights_file(model.name, model.weights, self.base, self.experiment.data.root)
 
-    @part
-    def prediction_defence(self) -> PredictionDefence | None:
-        """What the model does to an image before its network sees it; None where it does nothing.
-
-        Raises:
-            ConfigError: there is no such defence, or it does not take the settings given.
-        """
-        return prediction_defence_of(self.experiment.model, self.experiment.base)
-
     def initial(self) -> "tuple[Classifier, Weights]":
         """Return the global model and the weights that it starts from.
 
@@ -194,33 +158,6 @@ class Study:
     def weights_seed(self, model: int = 0) -> int:
         """Return the seed of random weights; `model` tells several models of a study apart (1 is the student)."""
         return int(sequence(self.seed, Purpose.WEIGHTS, partition=model).generate_state(1)[0])
-
-    @part
-    def recipe(self) -> "Recipe":
-        """The clients' training recipe.
-
-        Raises:
-            ConfigError: there is no such recipe, or it does not take the settings given.
-        """
-        return recipe_of(self.experiment.training, self.experiment.base)
-
-    @part
-    def algorithm(self) -> Algorithm:
-        """What a client does with the global weights, and the server with the aggregate.
-
-        Raises:
-            ConfigError: there is no such algorithm, or it does not take the settings given.
-        """
-        return algorithm_of(self.experiment.training, self.experiment.base)
-
-    @part
-    def postprocessors(self) -> tuple[Postprocessor, ...]:
-        """What is done to updates at clients and at the server.
-
-        Raises:
-            ConfigError: there is no such postprocessor, or it does not take the settings given.
-        """
-        return postprocessors_of(self.experiment.federation, self.experiment.base)
 
     @part
     def local_training(self) -> "LocalTraining":
@@ -294,56 +231,6 @@ class Study:
         dataset = self.dataset if "dataset" in vars(self) else None
         return features(self.classifier, (self.experiment.model, self.problem), dataset)
 
-    @property
-    def sampled(self) -> int:
-        """How many clients take part in a round."""
-        federation = self.experiment.federation
-        return sample_size(federation.participation, federation.clients)
-
-    @property
-    def tolerated(self) -> int:
-        """How many malicious clients of a round the server's rules are given."""
-        return self.experiment.tolerated
-
-    @part
-    def defence(self) -> AggregationPipeline:
-        """Pre-aggregators and aggregation rule.
-
-        Raises:
-            ConfigError: there is no such rule, or it cannot tolerate as many malicious clients; see `defence_of`.
-        """
-        return defence_of(self.experiment.federation, self.tolerated, self.experiment.base)
-
-    @part
-    def server_optimizer(self) -> ServerOptimizer | None:
-        """What the server makes of an aggregated update; None for a plain step.
-
-        Raises:
-            ConfigError: there is no such optimiser, or it does not take the settings given.
-        """
-        return server_optimizer_of(self.experiment.federation, self.experiment.base)
-
-    @part
-    def attack(self) -> Attack:
-        """The poisoning attack; it is false where there is none.
-
-        Raises:
-            ConfigError: there is no such attack, or it does not take the settings given.
-        """
-        return attack_of(self.experiment.poisoning, self.experiment.base)
-
-    @part
-    def schedule(self) -> Schedule:
-        """Which clients are malicious, and in which rounds they attack.
-
-        Raises:
-            ConfigError: there are not as many clients.
-        """
-        poisoning = self.experiment.poisoning
-        return Schedule(
-            self.experiment.malicious, poisoning.first_round, poisoning.last_round, poisoning.every
-        )
-
     def attack_context(self, client: int) -> AttackContext:
         """Return what a malicious client knows before the first round, with the draws that are the same in all rounds.
 
@@ -362,26 +249,6 @@ class Study:
             # Rounds count from 1: no round's numbers are those that stay.
             fixed=generator(self.seed, Purpose.POISONING, 0, client + 1),
         )
-
-    @part
-    def metrics(self) -> dict[str, Metric]:
-        """Further scores that the study asks for, by name.
-
-        Raises:
-            ConfigError: there is no such metric, or it does not take the settings given.
-        """
-        return metrics_of(self.experiment.evaluation, self.experiment.base)
-
-    @part
-    def threat(self) -> Threat:
-        """The norm, the space and the file format of evasion attacks.
-
-        Every attack that the study names has been made once.
-
-        Raises:
-            ConfigError: an attack cannot be made, or does not search in the study's norm.
-        """
-        return threat_of(self.experiment.evaluation, self.experiment.base)
 
 
 @memoize(keep=4)

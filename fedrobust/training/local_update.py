@@ -8,7 +8,7 @@ by side in one process; and the result depends on the arguments alone, so the sa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,11 +16,11 @@ import tensorflow as tf
 from fedrobust.graphs.function import GraphFunction
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
-from fedrobust.training.augmentations.contract import Augmentation, augmented, mixes_labels
+from fedrobust.training.augmentations.contract import Augmentation
 from fedrobust.training.batches import Batches
 from fedrobust.training.buckets import Buckets, joined
+from fedrobust.training.drawn_batch import DrawnBatch
 from fedrobust.training.losses import CrossEntropy, Loss
-from fedrobust.training.losses.contract import probabilities
 from fedrobust.training.optimizers import Optimizer, Step
 from fedrobust.training.recipes.recipe import Batch, Recipe
 from fedrobust.training.steering import Steered, Steering, Trained, steering_specs
@@ -220,8 +220,12 @@ class LocalUpdate:
             total: list[tf.Tensor],
         ) -> tuple[Any, ...]:
             row = rows[step, : sizes[step]]
-            batch = self._drawn(
-                tf.gather(images, row), tf.gather(targets, row), class_weights, seed + tf.stack([0, step])
+            batch = DrawnBatch.of(
+                tf.gather(images, row),
+                tf.gather(targets, row),
+                class_weights,
+                seed + tf.stack([0, step]),
+                self.augmentations,
             )
             with tf.GradientTape() as tape:
                 tape.watch(weights)
@@ -264,19 +268,8 @@ class LocalUpdate:
             return found
         return *found, buckets.join(total) / tf.cast(tf.shape(rows)[0], tf.float32)
 
-    def _drawn(
-        self, stored: tf.Tensor, targets: tf.Tensor, class_weights: tf.Tensor, seed: tf.Tensor
-    ) -> "Drawn":
-        """Return a batch of stored images as it is trained on: in [0, 1], augmented."""
-        images = tf.cast(stored, tf.float32) / 255.0
-        if mixes_labels(self.augmentations):
-            targets = probabilities(targets, self.classifier.classes)
-        images, targets = augmented(self.augmentations, images, targets, seed)
-        labels = targets if targets.shape.rank == 1 else tf.argmax(targets, -1, tf.int32)
-        return Drawn(images, targets, labels, tf.gather(class_weights, labels), seed)
-
     def _batch(
-        self, drawn: "Drawn", prior: tf.Tensor, weights: list[tf.Tensor], statistics: tf.Tensor
+        self, drawn: DrawnBatch, prior: tf.Tensor, weights: list[tf.Tensor], statistics: tf.Tensor
     ) -> Batch:
         moving = self.classifier.layout.split(statistics, "statistic")
         images, prepare = drawn.images, self.classifier.preparation
@@ -291,21 +284,3 @@ class LocalUpdate:
             infer=lambda x: self.classifier.logits(weights, moving, prepare(x))[0],
             train=lambda x: self.classifier.logits(weights, moving, prepare(x), training=True),
         )
-
-
-class Drawn(NamedTuple):
-    """A batch as it is trained on.
-
-    Attributes:
-        images: (n, height, width, channels) float32 in [0, 1], native, after augmentation.
-        targets: (n,) int32 labels, or (n, classes) float32.
-        labels: (n,) int32, the class with the largest target.
-        example_weights: (n,) factors of the losses.
-        seed: (2,) int32 of the step.
-    """
-
-    images: tf.Tensor
-    targets: tf.Tensor
-    labels: tf.Tensor
-    example_weights: tf.Tensor
-    seed: tf.Tensor

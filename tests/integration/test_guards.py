@@ -20,8 +20,7 @@ from fedrobust.runs.events import RoundFinished, RoundStarted
 from fedrobust.runs.folder import RunFolderError
 from fedrobust.runs.run import Run
 from fedrobust.study import Study
-from server.errors import AttackFailedError, RoundError
-from server.pipeline import UnmeasurableError
+from server.errors import AttackFailedError, RoundError, UnmeasurableError
 from server.stages.evaluation import Evaluator
 
 SETTINGS = {

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_study import LAYOUT, dataset, noting, shared, small_study, weights, with_parts
 
+import server.model_parts
 import server.parts
 from fedrobust.models.layout import Layout, Weights
 from server.aggregation_step import AggregationStep
@@ -24,7 +25,9 @@ def noted(monkeypatch):
 
     def put(**answers):
         for name, answer in answers.items():
-            monkeypatch.setattr(server.parts, name, noting(seen, name, answer))
+            for module in (server.parts, server.model_parts):
+                if hasattr(module, name):
+                    monkeypatch.setattr(module, name, noting(seen, name, answer))
         return seen
 
     return put
@@ -140,7 +143,7 @@ def test_memory_is_checked_for_the_clients_of_a_round(noted, attack, sums):
 
 @pytest.mark.parametrize("policy", ["average", "recalibrate"])
 def test_what_a_round_costs_is_told_of_the_federation(noted, policy, monkeypatch):
-    monkeypatch.setattr(server.parts, "recalibration_of", lambda classifier: print)
+    monkeypatch.setattr(server.model_parts, "recalibration_of", lambda classifier: print)
     seen = noted(forecast_of="forecast")
     parts = with_parts(
         parts_of(model__batchnorm_policy=policy), federation="federation", tolerance={"clients": 1}
@@ -164,7 +167,7 @@ def test_a_simulation_says_how_many_clients_train_at_a_time(monkeypatch):
     class Simulated:
         workers = 3
 
-    monkeypatch.setattr(server.parts, "SimulatedGrid", Simulated)
+    monkeypatch.setattr(server.model_parts, "SimulatedGrid", Simulated)
     assert parts_of(grid=Simulated()).workers == 3
     assert parts_of().workers == 0
 
@@ -235,7 +238,7 @@ def test_statistics_are_measured_on_a_sample_of_the_validation_split(noted, monk
     images = parts.study.dataset
     seen = noted(calibration_sample=images.validation)
     monkeypatch.setattr(
-        server.parts,
+        server.model_parts,
         "recalibration_of",
         lambda classifier: lambda given, images: (classifier, given, images),
     )
@@ -256,7 +259,7 @@ def test_statistics_are_measured_on_a_sample_of_the_validation_split(noted, monk
     ],
 )
 def test_statistics_are_measured_unasked_where_that_is_better(asked, clients, validation, found, monkeypatch):
-    monkeypatch.setattr(server.parts, "recalibration_of", lambda classifier: print)
+    monkeypatch.setattr(server.model_parts, "recalibration_of", lambda classifier: print)
     images = dataset(validation=[0, 1] * (validation // 2) + [1] * (validation % 2))
     parts = parts_of(images, federation__clients=clients, model__batchnorm_policy=asked)
     assert parts.batchnorm_policy == found
@@ -276,7 +279,9 @@ def test_a_model_without_statistics_has_no_policy(monkeypatch):
 
 def test_the_evaluator_is_that_of_the_global_model(monkeypatch):
     seen = []
-    monkeypatch.setattr(server.parts, "Evaluator", SimpleNamespace(of=noting(seen, "evaluator", "evaluator")))
+    monkeypatch.setattr(
+        server.model_parts, "Evaluator", SimpleNamespace(of=noting(seen, "evaluator", "evaluator"))
+    )
     parts = parts_of(seed=5)
     study = parts.study
     assert parts.evaluator == "evaluator"

@@ -17,7 +17,7 @@ from small_study import (
     with_parts,
 )
 
-import server.parts
+import server.model_parts
 import server.pipeline
 from fedrobust.evaluation.metrics import NotFiniteError, measure
 from fedrobust.evaluation.robustness import Robustness
@@ -39,8 +39,10 @@ from fedrobust.runs.record import (
     ToleranceRecord,
 )
 from fedrobust.runs.record.card import ThreatRecord, VerdictRecord
+from server.errors import UnmeasurableError
 from server.parts import ServerParts
-from server.pipeline import Pipeline, UnmeasurableError, save_examples
+from server.pipeline import Pipeline
+from server.stages.examples import save_examples
 from server.writing import writing
 
 VERSIONS = {"tensorflow": "2.20", "keras": "3.11", "numpy": "2.3"}
@@ -134,7 +136,7 @@ def begun(stub, monkeypatch, tmp_path):
             check=noting(calls, "check"),
             environment=lambda workers: {**VERSIONS, "workers": workers},
         )
-        monkeypatch.setattr(server.parts, "plan_distillation", noting(calls, "plan", "plan"))
+        monkeypatch.setattr(server.model_parts, "plan_distillation", noting(calls, "plan", "plan"))
         ready = {
             "initial": (CLASSIFIER, weights(1.0)),
             "auditor": SimpleNamespace(check_control=noting(calls, "control")),

@@ -1,0 +1,69 @@
+"""Everything that a study names, built once before it starts."""
+
+from fedrobust.config.naming import naming
+from fedrobust.config.resolve import (
+    algorithm_of,
+    attack_of,
+    augmentations_of,
+    defence_of,
+    loss_of,
+    malicious_of,
+    metrics_of,
+    optimizer_of,
+    postprocessors_of,
+    recipe_of,
+    server_optimizer_of,
+    threat_of,
+    tolerated_of,
+)
+from fedrobust.config.sections import Data, Evaluation, Federation, Poisoning, Training
+from fedrobust.data.partition import method_named
+
+
+def check_names(
+    data: Data,
+    federation: Federation,
+    training: Training,
+    poisoning: Poisoning,
+    evaluation: Evaluation,
+    seed: int,
+    base: str = "",
+) -> None:
+    """Build everything that is named with settings once, so that errors are raised before a study starts.
+
+    A user's own modules are left out: they are imported when the study starts, and their folder need not be known
+    before.
+
+    Raises:
+        FedrobustError: something cannot be made; see `fedrobust.config.resolve`.
+    """
+    malicious_of(poisoning, federation.clients, seed)
+    if not _is_own(poisoning.attack):
+        attack_of(poisoning, base)
+    if not _is_own(federation.aggregator, *federation.pre_aggregators):
+        defence_of(federation, tolerated_of(federation, poisoning, seed), base)
+    if not _is_own(*federation.postprocessors):
+        postprocessors_of(federation, base)
+    if not _is_own(training.algorithm):
+        algorithm_of(training, base)
+    if not _is_own(federation.server_optimizer):
+        server_optimizer_of(federation, base)
+    if not _is_own(data.partition):
+        with naming("data.partition", data.partition):
+            method_named(data.partition)
+    if not _is_own(training.optimizer):
+        optimizer_of(training, base)
+    if not _is_own(training.loss):
+        loss_of(training, base)
+    if not _is_own(*training.augmentations):
+        augmentations_of(training, base)
+    if not _is_own(training.recipe):
+        recipe_of(training, base)
+    if not _is_own(*evaluation.metrics):
+        metrics_of(evaluation, base)
+    ours = tuple(attack for attack in evaluation.attacks if not _is_own(attack))
+    threat_of(evaluation.model_copy(update={"attacks": ours}), base)
+
+
+def _is_own(*names: str) -> bool:
+    return any(":" in name and not name.startswith("flower:") for name in names)

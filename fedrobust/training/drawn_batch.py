@@ -1,0 +1,52 @@
+"""A batch of stored images as it is trained on: in [0, 1], augmented."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from fedrobust.training.augmentations.contract import Augmentation, augmented, mixes_labels
+from fedrobust.training.losses.contract import probabilities
+
+
+class DrawnBatch(NamedTuple):
+    """A batch as it is trained on.
+
+    Attributes:
+        images: (n, height, width, channels) float32 in [0, 1], native, after augmentation.
+        targets: (n,) int32 labels, or (n, classes) float32.
+        labels: (n,) int32, the class with the largest target.
+        example_weights: (n,) factors of the losses.
+        seed: (2,) int32 of the step.
+    """
+
+    images: tf.Tensor
+    targets: tf.Tensor
+    labels: tf.Tensor
+    example_weights: tf.Tensor
+    seed: tf.Tensor
+
+    @classmethod
+    def of(
+        cls,
+        stored: tf.Tensor,
+        targets: tf.Tensor,
+        class_weights: tf.Tensor,
+        seed: tf.Tensor,
+        augmentations: Sequence[Augmentation] = (),
+    ) -> "DrawnBatch":
+        """Return the batch of some stored images.
+
+        Args:
+            stored: (n, height, width, channels) uint8.
+            targets: (n,) int32 labels, or (n, classes) float32.
+            class_weights: (classes,) factors of the losses by label.
+            seed: (2,) int32 of the step.
+            augmentations: random changes, in order.
+        """
+        images = tf.cast(stored, tf.float32) / 255.0
+        if mixes_labels(augmentations):
+            targets = probabilities(targets, class_weights.shape[0])
+        images, targets = augmented(augmentations, images, targets, seed)
+        labels = targets if targets.shape.rank == 1 else tf.argmax(targets, -1, tf.int32)
+        return cls(images, targets, labels, tf.gather(class_weights, labels), seed)
