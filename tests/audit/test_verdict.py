@@ -45,7 +45,7 @@ def test_a_lead_is_decided_on_its_interval():
     low, high = unsure.details["interval"]
     assert low < KEPT <= high
     assert (unsure.outcome, unsure.weight) == (Outcome.FAILED, Weight.NOT_PROVEN)
-    assert "do not tell" in unsure.sentence
+    assert "too few to tell" in unsure.sentence
 
 
 def test_a_last_bit_decides_nothing():

@@ -376,7 +376,7 @@ def test_images_are_resampled_on_the_client_and_no_copy_counts_as_a_patient(tmp_
     study = Study.of(experiment)
     shard = study.shard(0)
     _, start = study.initial()
-    client = Client(0, shard, study.local_training)
+    client = Client(0, shard, study.local_training, study.classifier.layout)
     weights, metrics, _ = client.train(start, 1, {})
     assert metrics["examples"] == 3 * 2 * min(shard.counts(2))
     assert metrics["num-examples"] == len(shard)
