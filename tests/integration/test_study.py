@@ -377,10 +377,10 @@ def test_images_are_resampled_on_the_client_and_no_copy_counts_as_a_patient(tmp_
     shard = study.shard(0)
     _, start = study.initial()
     client = Client(0, shard, study.local_training, study.classifier.layout)
-    weights, metrics, _ = client.train(start, 1, {})
+    sent, metrics = client.train(start, 1, {})
     assert metrics["examples"] == 3 * 2 * min(shard.counts(2))
     assert metrics["num-examples"] == len(shard)
-    assert weights.digest() == client.train(start, 1, {})[0].digest()
+    assert sent.weights.digest() == client.train(start, 1, {})[0].weights.digest()
     run = fedrobust.run(experiment, out=tmp_path / "here")
     assert run.result["rounds"][0]["clients"]["trained"] == 2
     assert run.result["forecast"]["steps"] >= 2 * metrics["steps"]
