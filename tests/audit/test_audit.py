@@ -95,7 +95,12 @@ def test_a_quick_look_breaks_no_model_trained_at_a_larger_epsilon_and_does_not_c
             {"vanishing gradient: zero or not finite", "gradient masking: another loss breaks more"},
         ),
         ("step activation", {"not robust", "not proven"}, {"vanishing gradient: zero or not finite"}),
-        ("jpeg", {"not robust", "not proven"}, {"vanishing gradient: zero or not finite"}),
+        pytest.param(
+            "jpeg",
+            {"not robust", "not proven"},
+            {"vanishing gradient: zero or not finite"},
+            marks=pytest.mark.slow,
+        ),
         ("constant", {"degenerate"}, {"collapsed classifier: clean images"}),
         (
             "random logits",

@@ -94,7 +94,8 @@ def test_fgsm_is_arts_and_foolboxs(problem):
         no_weaker(worst[place], there)
 
 
-@pytest.mark.parametrize("starts", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("starts", [0, 1])
 def test_pgd_is_no_weaker_than_arts(problem, starts):
     """As it comes, and as the same attack: equal steps, cross-entropy, from the image."""
     from art.attacks.evasion import ProjectedGradientDescent

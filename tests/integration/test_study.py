@@ -240,6 +240,7 @@ def test_rounds_between_evaluations_are_not_measured(tmp_path):
     assert run.rounds["accuracy"].isna().tolist() == [True, False, False]
 
 
+@pytest.mark.slow
 def test_prepared_space_runs_to_the_end(tmp_path):
     run = simulate(
         small(
@@ -343,6 +344,7 @@ def test_a_recipe_may_begin_later_and_what_was_before_is_the_audits_control(tmp_
     ] == "not applicable"
 
 
+@pytest.mark.slow
 def test_a_student_is_audited_beside_its_twin_that_learnt_from_labels(tmp_path):
     run = fedrobust.run(
         small(

@@ -343,6 +343,7 @@ def test_crafting_leaves_no_mark_on_the_statistics(edge, pictures):
         np.testing.assert_allclose(other, statistics[0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_adversarial_training_makes_a_model_harder_to_attack(edge):
     """A real, small run: the PGD-trained model keeps more of its accuracy under FGSM than the plain one."""
     from fedrobust.data.phantom import phantom
