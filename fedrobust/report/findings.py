@@ -190,7 +190,9 @@ def joining(run: Run) -> str:
     rest = len(told) - len(compared.better) - len(compared.worse)
     level = f"{rest} cannot be told apart on these test images"
     if not compared.worse:
-        return f"{measured} measured: {better}, {level}; the federation makes none of them worse."
+        # An interval that holds 0 shows neither harm nor its absence.
+        end = f"{level}: harm to these is neither shown nor ruled out" if rest else "none is made worse"
+        return f"{measured} measured: {better}; {end}."
     worst = sorted((one for one in told if one.client in compared.worse), key=lambda one: one.gain or 0.0)
     named = enumerate_words(
         [
