@@ -1,4 +1,5 @@
-# Everything runs from a fresh checkout: uv is brought in where it is missing, and builds the environment in .venv.
+# Everything runs from a fresh checkout: uv is brought in where it is missing, and builds the environment in .venv. Byte
+# code is compiled there once: a first run does not, nor runs that may not write it (PYTHONDONTWRITEBYTECODE).
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
@@ -9,7 +10,8 @@ install: .venv/installed
 
 .venv/installed: pyproject.toml
 	@command -v $(UV) >/dev/null 2>&1 || { $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet uv; }
-	$(UV) sync --quiet --no-progress
+	$(UV) sync --quiet --no-progress --compile-bytecode
+	.venv/bin/python -m compileall -q fedrobust server clients
 	@touch $@
 
 run: install

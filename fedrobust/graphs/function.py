@@ -1,4 +1,4 @@
-"""A function of tensors that is traced once, or read from a file of an earlier process."""
+"""A function of tensors that is traced and optimised once, or read from a file of an earlier process."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from fedrobust.graphs.kept import kept_files
 from fedrobust.graphs.library import NotKeepableError, from_bytes, to_bytes
+from fedrobust.graphs.optimized import first_call
 from fedrobust.graphs.origin import Origin
 from fedrobust.lazy import tf
 from fedrobust.memoize import part
@@ -52,7 +53,7 @@ class GraphFunction:
             return self._call(arguments)
         # TensorFlow optimises a graph at its first call, and once more for every thread that calls it meanwhile.
         with self._first:
-            found = self._call(arguments)
+            found = self._call(arguments) if self._called else self._call_first(arguments)
             self._called = True
             return found
 
@@ -66,6 +67,18 @@ class GraphFunction:
         if not all(spec.is_compatible_with(each) for spec, each in zip(self._specs, tensors, strict=True)):
             return self.traced(*arguments)  # which says what is wrong with them
         return self._kept(tensors)
+
+    def _call_first(self, arguments: Sequence[Any]) -> Any:
+        """Call the function, and keep the graph that TensorFlow makes of it where none was read."""
+        files = kept_files()
+        if files is None or not self.name or self._kept is not None:
+            return self._call(arguments)
+        traced = self.traced.get_concrete_function()
+        found, graph = first_call(traced, lambda: self._call(arguments))
+        if graph is not None:
+            with suppress(NotKeepableError):
+                files.write(self.name, to_bytes(traced, graph))
+        return found
 
     def ready(self) -> GraphFunction:
         """Read or trace the function now rather than at its first call, and return it.
@@ -100,17 +113,20 @@ class GraphFunction:
 
     @part
     def _kept(self) -> Callable[[Sequence[tf.Tensor]], Any] | None:
-        """The function as it was read; None where it is traced, and written where that is possible."""
+        """The function as it was read; None where it is traced."""
         files = kept_files()
-        if files is None or self._origin is None:
+        if files is None or not self.name:
             return None
-        name = self._origin.name(self._purpose)
-        content = files.read(name)
+        content = files.read(self.name)
         if content is not None:
             try:
                 return from_bytes(content)
             except Exception as error:  # of TensorFlow's many kinds; whatever it is, tracing does without
-                files.forget(name, f"TensorFlow cannot read it ({type(error).__name__})")
-        with suppress(NotKeepableError):
-            files.write(name, to_bytes(self.traced.get_concrete_function()))
+                files.forget(self.name, f"TensorFlow cannot read it ({type(error).__name__})")
         return None
+
+    @property
+    def name(self) -> str:
+        """The file's; empty where the function is not kept. An optimised graph has the devices in it."""
+        devices = ", ".join(device.device_type for device in tf.config.list_physical_devices())
+        return self._origin.name(f"{self._purpose} on {devices}") if self._origin else ""

@@ -1,8 +1,9 @@
-"""A traced function as bytes, and back: TensorFlow's own description of it and of all functions that it calls.
+"""An optimised function as bytes, and back: TensorFlow's own description of it and of all functions that it calls.
 
-A function that is read is run as TensorFlow runs a traced one, without Python's side of the graph. There is no public
-name for that: `add_function_def` and `call_function` of TensorFlow's eager context are internal ones. Where a version
-of TensorFlow has not got them, reading raises an AttributeError or ImportError, and the function is traced as ever.
+A function that is read is run as TensorFlow runs a traced one, without Python's side of the graph, and without being
+optimised once more. There is no public name for that: `add_function_def` and `execute` of TensorFlow's eager runtime
+are internal ones. Where a version of TensorFlow has not got them, reading raises an AttributeError or ImportError, and
+the function is traced as ever.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fedrobust.graphs.optimized import as_function
 from fedrobust.lazy import tf
 
 
@@ -19,11 +21,12 @@ class NotKeepableError(ValueError):
     """A traced function depends on more than its arguments, or returns more than tensors."""
 
 
-def to_bytes(traced: Any) -> bytes:
+def to_bytes(traced: Any, graph: Any) -> bytes:
     """Return a traced function as bytes.
 
     Args:
         traced: a concrete function of tensors, which returns a tensor or several.
+        graph: the GraphDef that TensorFlow made of it.
 
     Raises:
         NotKeepableError: it holds tensors of its own, or returns something else.
@@ -35,8 +38,8 @@ def to_bytes(traced: Any) -> bytes:
     ):
         raise NotKeepableError(f"{traced.name}: it is more than a function of tensors to tensors")
     library = tf.Graph().as_graph_def().library
-    library.function.append(traced.function_def)
-    library.function.extend(traced.graph.as_graph_def().library.function)
+    library.function.append(as_function(graph, traced.function_def.signature))
+    library.function.extend(graph.library.function)
     renamed(library, _unique(library))
     head = {
         "name": library.function[0].signature.name,
@@ -55,6 +58,7 @@ def from_bytes(content: bytes) -> Callable[[Sequence[tf.Tensor]], Any]:
     """
     # TensorFlow.
     from tensorflow.python.eager import context as eager
+    from tensorflow.python.eager.execute import execute
 
     head_line, _, body = content.partition(b"\n")
     head = json.loads(head_line)
@@ -65,13 +69,24 @@ def from_bytes(content: bytes) -> Callable[[Sequence[tf.Tensor]], Any]:
     for function in library.function:
         if not context.has_function(function.signature.name):
             context.add_function_def(function)
-    name, results, alone = head["name"].encode(), head["results"], head["alone"]
+    name, results, alone = head["name"], head["results"], head["alone"]
+    options = ("executor_type", "", "config_proto", _as_it_is())
 
     def call(arguments: Sequence[tf.Tensor]) -> Any:
-        found = context.call_function(name, list(arguments), results)
+        found = execute(name, results, list(arguments), options, context)
         return found[0] if alone else tuple(found)
 
     return call
+
+
+def _as_it_is() -> bytes:
+    """Return the configuration with which TensorFlow does not optimise a function."""
+    # TensorFlow.
+    from tensorflow.core.protobuf import config_pb2
+
+    config = config_pb2.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return bytes(config.SerializeToString())
 
 
 def renamed(library: Any, names: dict[str, str]) -> None:

@@ -37,9 +37,9 @@ def countdown(x):
 
 
 def read_again(function, signature, purpose="x"):
-    """Return a function that was written, and the same one as it is read."""
+    """Return a function that was called and written, and the same one as it is read."""
     first, second = (GraphFunction(function, signature, ORIGIN, purpose) for _ in range(2))
-    return first.ready(), second.ready()
+    return first.rehearsed(1), second.ready()
 
 
 def test_a_graph_is_traced_once_and_read_from_then_on(kept):
@@ -79,23 +79,24 @@ def test_a_kept_function_can_be_part_of_another_graph(kept):
     "content", [b"", b"{}\nrubbish", b'{"name": "f", "results": 1, "alone": true}\n\x08\x01\xff']
 )
 def test_what_is_no_graph_is_said_and_traced_anew(kept, content):
-    kept.write(ORIGIN.name("x"), content)
+    function = GraphFunction(tf.square, VECTOR, ORIGIN, "x")
+    kept.write(function.name, content)
     with pytest.warns(KeptFilesNotice, match="made anew: TensorFlow cannot read it"):
-        function = GraphFunction(tf.square, VECTOR, ORIGIN, "x").ready()
+        function.ready()
     assert function(tf.constant([3.0])).numpy() == [9.0]
     assert GraphFunction(lambda x: 1 / 0, VECTOR, ORIGIN, "x")(tf.constant([3.0])).numpy() == [9.0]
 
 
 def test_what_holds_tensors_of_its_own_is_traced_every_time(kept):
     held = tf.constant([1.0])
-    function = GraphFunction(lambda x: x + held, VECTOR, ORIGIN, "x").ready()
-    assert kept.read(ORIGIN.name("x")) is None
+    function = GraphFunction(lambda x: x + held, VECTOR, ORIGIN, "x").rehearsed(1)
+    assert kept.read(function.name) is None
     with pytest.raises(NotKeepableError):
-        to_bytes(function.traced.get_concrete_function())
+        to_bytes(function.traced.get_concrete_function(), tf.Graph().as_graph_def())
 
 
 def test_what_is_not_known_is_not_kept(kept):
-    GraphFunction(tf.square, VECTOR, None, "x").ready()
+    GraphFunction(tf.square, VECTOR, None, "x").rehearsed(1)
     assert not kept.folder.exists()
 
 
