@@ -24,7 +24,7 @@ from server.errors import AttackFailedError
 from server.groups import TOGETHER, Grouping, read_group
 from server.memories import memory_of
 from server.replies import MOST_EXAMPLES, Failure, Reply, read_reply
-from server.round_outcome import Aggregated, Heard, ReplyNote, RoundOutcome, failure_of, outcome_of
+from server.round_outcome import Aggregated, ReplyNote, RoundOutcome, RoundReplies, failure_of, outcome_of
 from server.soundness import beside_fault, statistics_fault
 
 
@@ -131,24 +131,24 @@ class Federation:
             float(np.median(self.registry.sizes)),
             step.measured,
         )
-        heard = self._heard(round, current, sampled, replies, collector)
-        outcome = outcome_of(len(sampled), heard.counted, [*heard.strangers, *heard.refused, *heard.broken])
+        read = self._collected(round, current, sampled, replies, collector)
+        outcome = outcome_of(len(sampled), read.valid, [*read.unexpected, *read.rejected, *read.failed])
         attackers = step.attackers(round, sampled)
         lost = sorted(
-            (failure for failure in heard.broken if failure.client_id in attackers),
+            (failure for failure in read.failed if failure.client_id in attackers),
             key=lambda each: each.client_id,
         )
-        out = [failure.client_id for failure in heard.refused]
+        out = [failure.client_id for failure in read.rejected]
         if step.measured:
             outcome = replace(outcome, defence=step.record(round, sampled, out, lost))
         self._stop_for(round, lost, outcome)
         needed = max(1, math.ceil(self.settings.min_replies * len(sampled)))
-        if len(heard.counted) < needed:
+        if len(read.valid) < needed:
             first = outcome.failures[0]
             return Aggregated(
                 outcome,
                 None,
-                fault=f"round {round}: {len(heard.counted)} of {len(sampled)} sampled clients are left, "
+                fault=f"round {round}: {len(read.valid)} of {len(sampled)} sampled clients are left, "
                 f"federation.min-replies = {self.settings.min_replies} asks for {needed}; first reason: "
                 f"client {first.client_id}: {first.reason}",
             )
@@ -156,7 +156,7 @@ class Federation:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
                 stepped = step.next_weights(
-                    round, current, collector.result(), memory, out, lost, len(heard.counted)
+                    round, current, collector.result(), memory, out, lost, len(read.valid)
                 )
             except RuleError as error:
                 return Aggregated(
@@ -166,7 +166,7 @@ class Federation:
                 )
         outcome = replace(outcome, defence=stepped.record)
         self._stop_for(round, stepped.attack_failures, outcome)
-        # Noise, a coalition or a server optimiser may move what is frozen.
+        # Noise, colluding clients or a server optimiser may change frozen weights.
         weights = self.trained_only(round, stepped.weights, current)
         return Aggregated(outcome, weights, stepped.memory, stepped.fault)
 
@@ -175,41 +175,39 @@ class Federation:
         part = self.part(round)
         return new if part is None else part.only(new, old)
 
-    def _heard(
+    def _collected(
         self,
         round: int,
         current: Weights,
         sampled: Sequence[int],
         replies: Iterable[Message],
         collector: Collector,
-    ) -> Heard:
-        """Read every reply on arrival: valid ones go into `collector`."""
-        heard, unheard = Heard(), set(sampled)
+    ) -> RoundReplies:
+        """Read every reply on arrival, and add valid ones to `collector`."""
+        read, waiting = RoundReplies(), set(sampled)
         groups = {group[0]: group for group in self.groups(round, sampled) if len(group) > 1}
         for message in replies:
             client = self.registry.client_of(message.metadata.src_node_id)
-            if client is None or client not in unheard:
-                heard.strangers.append(Failure(-1 if client is None else client, "it answered unasked"))
+            if client is None or client not in waiting:
+                read.unexpected.append(Failure(-1 if client is None else client, "it answered unasked"))
                 continue
             if client in groups:
                 answers = read_group(message, groups[client], self.layout, round)
             else:
                 answers = [self._read(message, client, round)]
             for answer in answers:
-                unheard.remove(answer.client_id)
+                waiting.remove(answer.client_id)
                 if answer.client_id != client:  # a carrier tells of the first client alone
                     emit(ClientReplied(self.registry.node(answer.client_id), failure_of(answer)))
                 if isinstance(answer, Failure):
-                    (heard.broken if message.has_error() else heard.refused).append(answer)
+                    (read.failed if message.has_error() else read.rejected).append(answer)
                     continue
                 weights = self.trained_only(round, answer.weights, current)
                 averaged = replace(answer, weights=weights).averaged
                 collector.add(answer.client_id, averaged, answer.examples)
-                heard.counted.append(
-                    ReplyNote(answer.client_id, answer.examples, answer.loss, answer.seconds)
-                )
-        heard.broken += [Failure(client, "no reply in time") for client in unheard]
-        return heard
+                read.valid.append(ReplyNote(answer.client_id, answer.examples, answer.loss, answer.seconds))
+        read.failed += [Failure(client, "no reply in time") for client in waiting]
+        return read
 
     def _read(self, message: Message, client: int, round: int) -> Reply | Failure:
         """Return a client's reply, or why it is dropped."""

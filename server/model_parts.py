@@ -14,7 +14,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.features import Features
 from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import Recalibration
-from fedrobust.poisoning import AttackContext, Goal
+from fedrobust.poisoning import AttackContext, SuccessCriterion
 from fedrobust.study import Study
 from server.stages.audit import Auditor
 from server.stages.distillation import DistillationPlan, plan_distillation
@@ -111,10 +111,10 @@ class ModelParts:
         return study.features if cached and study.prediction_defence is None else None
 
     @part
-    def goal(self) -> Goal | None:
+    def criterion(self) -> SuccessCriterion | None:
         """The test images by which the poisoning attack is judged; None where it has no aim."""
         study = self.study
-        return study.attack.goal(
+        return study.attack.criterion(
             study.dataset.test, AttackContext(classes=study.dataset.classes, seed=study.seed)
         )
 

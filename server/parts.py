@@ -228,7 +228,7 @@ class ServerParts(ModelParts):
         return (
             WorstClient(self.mixes),
             PGDProbe(self.evaluator, getattr(study.recipe, "epsilon", None) if watched else None),
-            AttackSuccess(self.evaluator, self.goal),
+            AttackSuccess(self.evaluator, self.criterion),
             UndefendedSnapshot(self.classifier, folder, training.recipe_from),
         )
 

@@ -278,8 +278,8 @@ class Pipeline:
             measured = EvaluationRecord.of(evaluator.test(weights))
         except NotFiniteError as error:
             raise UnmeasurableError(f"the selected model cannot be measured: {error}") from error
-        goal = self.parts.goal if ran else None
-        success = None if goal is None else evaluator.success(weights, goal)
+        criterion = self.parts.criterion if ran else None
+        success = None if criterion is None else evaluator.success(weights, criterion)
         return ModelEvaluationRecord(clean=measured.clean, robust=measured.robust, attack_success=success)
 
     def finish(self, folder: RunFolder, status: str, error: str | None = None) -> None:

@@ -65,25 +65,25 @@ def failure_of(answer: Reply | Failure) -> str:
 
 
 @dataclass
-class Heard:
-    """The replies of a round, by their fate.
+class RoundReplies:
+    """The replies of a round: valid ones, and failures by kind.
 
     Attributes:
-        counted: valid ones.
-        strangers: of nodes that were not asked.
-        refused: invalid ones.
-        broken: clients that failed, or did not answer in time.
+        valid: notes of valid replies.
+        unexpected: replies of nodes that were not sampled.
+        rejected: invalid replies.
+        failed: clients that failed, or did not reply in time.
     """
 
-    counted: "list[ReplyNote]" = field(default_factory=list)
-    strangers: list[Failure] = field(default_factory=list)
-    refused: list[Failure] = field(default_factory=list)
-    broken: list[Failure] = field(default_factory=list)
+    valid: "list[ReplyNote]" = field(default_factory=list)
+    unexpected: list[Failure] = field(default_factory=list)
+    rejected: list[Failure] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class ReplyNote:
-    """What is kept of a reply that counted: everything but its weights."""
+    """A valid reply without its weights."""
 
     client_id: int
     examples: int
@@ -95,9 +95,9 @@ def outcome_of(sampled: int, counted: list[ReplyNote], failures: list[Failure]) 
     """Return the figures of a round, independent of the order of replies; the loss weights clients by their images."""
     counted = sorted(counted, key=lambda note: note.client_id)
     failures = sorted(failures, key=lambda failure: failure.client_id)
-    told = [reply for reply in counted if math.isfinite(reply.loss)]
-    images = sum(reply.examples for reply in told)
-    loss = sum(reply.loss * reply.examples for reply in told) / images if images else math.nan
+    finite = [reply for reply in counted if math.isfinite(reply.loss)]
+    images = sum(reply.examples for reply in finite)
+    loss = sum(reply.loss * reply.examples for reply in finite) / images if images else math.nan
     return RoundOutcome(
         sampled,
         len(counted),
@@ -109,12 +109,12 @@ def outcome_of(sampled: int, counted: list[ReplyNote], failures: list[Failure]) 
 
 def together(outcomes: Sequence[RoundOutcome]) -> RoundOutcome:
     """Return the figures of a round over several global models; the loss weights each by the clients that count."""
-    heard = [one for one in outcomes if one.trained and math.isfinite(one.loss)]
-    trained = sum(one.trained for one in heard)
+    finite = [one for one in outcomes if one.trained and math.isfinite(one.loss)]
+    trained = sum(one.trained for one in finite)
     return RoundOutcome(
         sum(one.sampled for one in outcomes),
         sum(one.trained for one in outcomes),
         tuple(failure for one in outcomes for failure in one.failures),
-        sum(one.loss * one.trained for one in heard) / trained if trained else math.nan,
+        sum(one.loss * one.trained for one in finite) / trained if trained else math.nan,
         sum(one.client_seconds for one in outcomes),
     )

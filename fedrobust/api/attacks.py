@@ -11,10 +11,10 @@ from fedrobust.api.model_request import (
     check_epsilon,
     check_named,
     data_of,
+    interfaces_of,
     name_of,
     progress_teller,
     request_of,
-    told_of,
     workers_map,
     working,
     write_json,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import keras
 
     from fedrobust.evasion.models.predictor import Gradient, Predict
-    from fedrobust.models.told import Texts
+    from fedrobust.models.interfaces import Texts
 
 
 def attack_model(
@@ -94,7 +94,7 @@ def attack_model(
     for epsilon in epsilons:
         check_epsilon(epsilon, norm)
     check_named(model, data, out, attacks)
-    told = told_of(input, labels, head, companions=False)
+    interfaces = interfaces_of(input, labels, head, companions=False)
     start_tensorflow(cores())
     from fedrobust.audit.plan import Plan
     from fedrobust.audit.table import attack_table
@@ -106,7 +106,7 @@ def attack_model(
     if space == "native":
         check_reach(epsilons, norm, dataset.image_shape)
     asked = {"attacks": attacks, "epsilons": list(map(str, plan.curve))}
-    request = request_of(model, dataset, threat, split, images, seed, name, told, **asked)
+    request = request_of(model, dataset, threat, split, images, seed, name, interfaces, **asked)
     with working(request, out, f"{name_of(model, name)}-attack", force, listeners) as (folder, pool):
         table = attack_table(
             model,
@@ -115,7 +115,7 @@ def attack_model(
             attacks,
             split=split,
             images=images,
-            told=told,
+            interfaces=interfaces,
             gradient=gradient,
             name=name,
             folder=folder / "attacks",

@@ -11,11 +11,11 @@ from fedrobust.api.model_request import (
     check_epsilon,
     check_named,
     data_of,
+    interfaces_of,
     name_of,
     progress_teller,
     request_of,
     run_of,
-    told_of,
     workers_map,
     working,
     write_json,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import keras
 
     from fedrobust.evasion.models.predictor import Gradient, Predict
-    from fedrobust.models.told import Texts
+    from fedrobust.models.interfaces import Texts
 
 
 def audit_model(
@@ -108,7 +108,7 @@ def audit_model(
     check_epsilon(epsilon, norm)
     trained_on = tuple(trained_on)
     check_named(model, data, out)
-    told = told_of(input, labels, head)
+    interfaces = interfaces_of(input, labels, head)
     start_tensorflow(cores())
     from fedrobust.audit.from_file import audit_file
     from fedrobust.audit.opened import model_digest
@@ -127,7 +127,7 @@ def audit_model(
         "trained-on": trained_on or used,
         **{what: model_digest(path) if str(path) else "" for what, path in companions.items()},
     }
-    request = request_of(model, dataset, threat, split, images, seed, name, told, **asked)
+    request = request_of(model, dataset, threat, split, images, seed, name, interfaces, **asked)
     with working(request, out, f"{name_of(model, name)}-audit", force, listeners) as (folder, pool):
         card = audit_file(
             model,
@@ -138,7 +138,7 @@ def audit_model(
             control=control,
             teacher=teacher,
             edge=edge,
-            told=told,
+            interfaces=interfaces,
             gradient=gradient,
             name=name,
             trained_on=trained_on or used,

@@ -20,7 +20,7 @@ from fedrobust.data.dataset import Dataset
 from fedrobust.data.load import load
 from fedrobust.epsilon import epsilon_value
 from fedrobust.evasion import Threat
-from fedrobust.models.told import Told
+from fedrobust.models.interfaces import Interfaces
 from fedrobust.paths import check_can_hold, expanded
 from fedrobust.runs.events import AttackProgressed, Listener, listening, teller
 from fedrobust.runs.request import folder_for
@@ -28,7 +28,7 @@ from fedrobust.runs.run import Run
 from fedrobust.study import Study
 
 if TYPE_CHECKING:
-    from fedrobust.models.told import Texts
+    from fedrobust.models.interfaces import Texts
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def request_of(
     images: int,
     seed: int,
     name: str,
-    told: Told,
+    interfaces: Interfaces,
     **settings: Any,
 ) -> dict[str, Any]:
     """Return everything that decides the results of an attack or an audit, as plain data."""
@@ -132,7 +132,7 @@ def request_of(
         "images": images,
         "threat": asdict(threat),
         "seed": seed,
-        "told": told.to_json(),
+        "told": interfaces.to_json(),
         **settings,
     }
 
@@ -146,15 +146,22 @@ def data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
     return Study.of(run.experiment.changed(**settings)).dataset
 
 
-def told_of(input: "Texts", labels: "Texts", head: "Texts", companions: bool = True) -> "Told":
-    """Return what is told of the models, read before anything is opened."""
-    told = Told.parse(input, labels, head)
-    strangers = {what for each in (told.input, told.labels, told.head) for what in each if what}
+def interfaces_of(input: "Texts", labels: "Texts", head: "Texts", companions: bool = True) -> "Interfaces":
+    """Return the declared interfaces of the models, checked before any model is opened.
+
+    Raises:
+        ConfigError: one cannot be read, or is of a companion where there are none.
+    """
+    interfaces = Interfaces.parse(input, labels, head)
+    strangers = {
+        what for each in (interfaces.input, interfaces.labels, interfaces.head) for what in each if what
+    }
     if strangers and not companions:
         raise ConfigError(
-            f"{', '.join(sorted(strangers))}: an attack has no companions; tell of the model alone"
+            f"{', '.join(sorted(strangers))}: an attack has no companion models; declare the interface of the model "
+            "alone"
         )
-    return told
+    return interfaces
 
 
 def name_of(model: Any, name: str) -> str:

@@ -9,7 +9,7 @@ from fedrobust.data.dataset import Dataset
 from fedrobust.errors import first_line
 from fedrobust.evasion import TargetModel
 from fedrobust.evasion.models.model_file import open_model
-from fedrobust.models.told import NOTHING_TOLD, Told
+from fedrobust.models.interfaces import NONE_DECLARED, Interfaces
 from fedrobust.paths import expanded
 
 
@@ -18,7 +18,7 @@ def companion(
     dataset: Dataset,
     space: str,
     base: Path | None = None,
-    told: Told = NOTHING_TOLD,
+    interfaces: Interfaces = NONE_DECLARED,
     what: str = "control",
 ) -> tuple[str, TargetModel] | None:
     """Return a model to compare with, and its name with its digest; None for no path.
@@ -30,7 +30,7 @@ def companion(
     if not str(path):
         return None
     file = model_path(path, base)
-    interface = told.of(what, dataset)
+    interface = interfaces.of(what, dataset)
     opened = open_model(file, dataset.image_shape, dataset.classes, space, interface=interface)
     if not is_of_run(file):
         check_opened(opened, dataset, "test", interface, what)
@@ -38,7 +38,7 @@ def companion(
 
 
 def edge_companion(
-    path: str | Path, dataset: Dataset, told: Told = NOTHING_TOLD
+    path: str | Path, dataset: Dataset, interfaces: Interfaces = NONE_DECLARED
 ) -> tuple[str, TargetModel] | None:
     """Return an exported file to compare with; None for no path.
 
@@ -48,7 +48,7 @@ def edge_companion(
     """
     if not str(path):
         return None
-    file, interface = expanded(path), told.of("edge", dataset)
+    file, interface = expanded(path), interfaces.of("edge", dataset)
     if not file.is_file():
         raise ConfigError(f"edge = {str(path)!r}: there is no such file")
     try:

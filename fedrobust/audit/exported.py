@@ -12,23 +12,23 @@ from fedrobust.evasion.models.model_file import as_logits, looks_like_probabilit
 from fedrobust.evasion.models.protocol import Labels, Logits, Slopes
 from fedrobust.evasion.threat import Images
 from fedrobust.models.input_format import InputFormat
-from fedrobust.models.interface import TELLS_NOTHING, Interface
+from fedrobust.models.interface import UNDECLARED, Interface
 
 
 class ExportedTarget:
-    """A ``.tflite`` file under attack; it is run by one thread at a time.
+    """A ``.tflite`` file as a target of black-box attacks; one thread at a time runs it.
 
-    Its range of pixels is told, else that of its input's code, else assumed.
+    Its input format is the declared one, else the range of its input's quantisation, else ``interface.assumed``.
 
     Args:
-        path: of the file.
-        interface: what is known of its images and class order.
+        path: the file.
+        interface: its declared input format and class order.
 
     Raises:
-        LiteRTFileError: it is no such file, or not one of images.
+        LiteRTFileError: it cannot be read, or takes no images.
     """
 
-    def __init__(self, path: Path, interface: Interface = TELLS_NOTHING):
+    def __init__(self, path: Path, interface: Interface = UNDECLARED):
         self._interpreter = Interpreter.open(path)
         self._lock = threading.Lock()
         height, width, channels = self._interpreter.image_shape

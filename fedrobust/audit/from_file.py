@@ -15,7 +15,7 @@ from fedrobust.audit.plan import Plan
 from fedrobust.data.dataset import Dataset
 from fedrobust.evasion.models.predictor import Gradient
 from fedrobust.evasion.run import Map
-from fedrobust.models.told import NOTHING_TOLD, Told
+from fedrobust.models.interfaces import NONE_DECLARED, Interfaces
 
 
 def audit_file(
@@ -28,7 +28,7 @@ def audit_file(
     control: str | Path = "",
     teacher: str | Path = "",
     edge: str | Path = "",
-    told: Told = NOTHING_TOLD,
+    interfaces: Interfaces = NONE_DECLARED,
     gradient: Gradient | None = None,
     name: str = "",
     trained_on: Sequence[str] = (),
@@ -50,7 +50,8 @@ def audit_file(
         control: the same model without its defence.
         teacher: the model that it was distilled from.
         edge: its exported LiteRT file.
-        told: images, class order and output of the model and of its companions, as far as they are known.
+        interfaces: input formats, class orders and output heads of the model and of its companions, as far as they
+            are declared.
         gradient: of a function; see `Predictor`.
         name: of a function, by which what attacks found is found again.
         trained_on: names of the attacks that its training used.
@@ -67,7 +68,7 @@ def audit_file(
     """
     space = plan.threat.space
     stored, labels, described = chosen_split(dataset, split, images)
-    opened, digest, notes = opened_with_digest(model, dataset, space, split, told, gradient, name)
+    opened, digest, notes = opened_with_digest(model, dataset, space, split, interfaces, gradient, name)
     audited = ModelUnderAudit(
         name=opened.name,
         target=opened.target,
@@ -77,9 +78,9 @@ def audit_file(
         data=described,
         output=opened.output,
         in_training_mode=in_training_mode(opened, stored[:SAMPLE]),
-        control=companion(control, dataset, space, told=told, what="control"),
-        teacher=companion(teacher, dataset, space, told=told, what="teacher"),
-        edge=edge_companion(edge, dataset, told),
+        control=companion(control, dataset, space, interfaces=interfaces, what="control"),
+        teacher=companion(teacher, dataset, space, interfaces=interfaces, what="teacher"),
+        edge=edge_companion(edge, dataset, interfaces),
         trained_on=tuple(trained_on),
         history=tuple(history),
         notes=notes,

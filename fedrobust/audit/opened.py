@@ -19,9 +19,9 @@ from fedrobust.evasion.models.protocol import Logits
 from fedrobust.lazy import keras
 from fedrobust.models.input_format import UNIT
 from fedrobust.models.interface import Interface
+from fedrobust.models.interfaces import NONE_DECLARED, Interfaces
 from fedrobust.models.keras_file import check_readable
 from fedrobust.models.recognition import recognised_range
-from fedrobust.models.told import NOTHING_TOLD, Told
 from fedrobust.paths import expanded
 
 Opened = OpenedModel | Predictor
@@ -84,7 +84,7 @@ def opened_with_digest(
     dataset: Dataset,
     space: str,
     split: str = "test",
-    told: Told = NOTHING_TOLD,
+    interfaces: Interfaces = NONE_DECLARED,
     gradient: Gradient | None = None,
     name: str = "",
 ) -> tuple[Opened, str, tuple[str, ...]]:
@@ -97,7 +97,7 @@ def opened_with_digest(
         ModelFileError, PredictorError, ConfigError: it cannot be used.
         MisreadModelError: it seems to want other images, or another class order.
     """
-    interface = told.of("", dataset)
+    interface = interfaces.of("", dataset)
     opened: Opened
     if is_function(model):
         if space != "native":
@@ -118,8 +118,8 @@ def opened_with_digest(
     if not (isinstance(model, str | Path) and is_of_run(model_path(model))):
         if interface.input is None and opened.format == UNIT:
             is_shown = isinstance(opened, OpenedModel) and recognised_range(opened.keras) is not None
-            why = "as its first layers show" if is_shown else "nothing in it or told of it says otherwise"
-            notes.append(f"the model is given images as 0..1: {why}")
+            why = "as its first layers show" if is_shown else "assumed, neither given nor recognised"
+            notes.append(f"input format 0..1: {why}")
         notes += check_opened(opened, dataset, split, interface)
     return opened, model_digest(model, name), tuple(notes)
 
@@ -143,7 +143,7 @@ def is_function(model: Any) -> bool:
 
 
 def is_known(model: Any, name: str) -> bool:
-    """Return whether a model can be told from others, so that what attacks found may be kept for it."""
+    """Return whether a model can be identified, so that results of attacks may be kept for it."""
     return bool(name) or not is_function(model)
 
 

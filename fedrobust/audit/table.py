@@ -14,7 +14,7 @@ from fedrobust.audit.plan import Plan
 from fedrobust.data.dataset import Dataset
 from fedrobust.evasion.models.predictor import Gradient
 from fedrobust.evasion.run import Map
-from fedrobust.models.told import NOTHING_TOLD, Told
+from fedrobust.models.interfaces import NONE_DECLARED, Interfaces
 from fedrobust.runs.record import AttackedRecord, AttackTableRecord
 from fedrobust.runs.record.card import AuditedModelRecord
 
@@ -27,7 +27,7 @@ def attack_table(
     *,
     split: str = "test",
     images: int = 0,
-    told: Told = NOTHING_TOLD,
+    interfaces: Interfaces = NONE_DECLARED,
     gradient: Gradient | None = None,
     name: str = "",
     folder: Path | None = None,
@@ -44,7 +44,7 @@ def attack_table(
         attacks: names with settings.
         split: of the data set.
         images: so many of the split, of every class its share; 0 for all.
-        told: images, class order and output of the model, as far as they are known.
+        interfaces: the model's input format, class order and output head, as far as they are declared.
         gradient: of a function; see `Predictor`.
         name: of a function, by which finished attacks are found again.
         folder: where finished attacks are kept.
@@ -57,7 +57,9 @@ def attack_table(
         MisreadModelError: the model seems to want other images, or another class order.
     """
     stored, labels, described = chosen_split(dataset, split, images)
-    opened, digest, notes = opened_with_digest(model, dataset, plan.threat.space, split, told, gradient, name)
+    opened, digest, notes = opened_with_digest(
+        model, dataset, plan.threat.space, split, interfaces, gradient, name
+    )
     audited = ModelUnderAudit(
         opened.name, opened.target, opened.images(stored), labels, digest, described, opened.output
     )

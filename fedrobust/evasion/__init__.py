@@ -1,6 +1,6 @@
-"""Attacks on the inputs of a trained model: one file an attack.
+"""Evasion attacks: adversarial examples against a trained model, one file an attack.
 
-What opens or runs a model starts TensorFlow, and is imported when it is first asked for.
+Names that open or run a model start TensorFlow; they are imported on first use.
 """
 
 from importlib import import_module

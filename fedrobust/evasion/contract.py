@@ -1,4 +1,4 @@
-"""What an evasion attack is, and the registry of attacks."""
+"""The contract of evasion attacks, and their registry."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,48 +14,68 @@ ATTACKS = Registry("evasion attack", "fedrobust.evasion.attacks")
 
 @dataclass(frozen=True, kw_only=True)
 class Attack:
-    """A frozen dataclass of settings; every attack inherits from this.
+    """Base class of evasion attacks: a frozen dataclass of settings.
 
-    An attack searches an adversary of each unbroken image, with `SearchState`. Class attributes say what it can do.
+    An attack searches an adversary of each unbroken image through a `SearchState`. Class attributes declare its
+    capabilities.
+
+    Example:
+        An attack that tries the negative of each image::
+
+            @ATTACKS.register("negative")
+            @dataclass(frozen=True, kw_only=True)
+            class Negative(Attack):
+                def run(self, state: SearchState) -> None:
+                    state.query(1 - state.clean)  # projected onto the threat model, and kept where it succeeds
+                    state.keep()
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf",)
-    """The norms in which it searches."""
-    nearest: ClassVar[bool] = False
-    """It minimises the distance; any epsilon can then be read off its result."""
+    """Norms of the perturbation that it supports."""
+    minimum_norm: ClassVar[bool] = False
+    """It minimises the norm of the perturbation, so that one run gives the success at every epsilon."""
     white_box: ClassVar[bool] = True
     """It needs gradients."""
     prepares_per_epsilon: ClassVar[bool] = True
-    """What it learns from all images together depends on epsilon."""
+    """The result of `prepared` depends on epsilon."""
 
     @property
     def passes(self) -> int:
-        """How many times it calls the model for an image at one epsilon, at most."""
+        """Most forward passes and gradients for an image at one epsilon."""
         return 1
 
     @property
     def target_class(self) -> int | None:
-        """The class that it wants; None where any wrong class will do."""
+        """The target class; None for an untargeted attack."""
         return None
 
     @property
     def starts_clean(self) -> bool:
-        """Whether the first thing it does is to ask about the clean images."""
+        """Whether its first query is the clean images, so that they need not be queried before."""
         return False
 
     @property
     def spent(self) -> tuple[int, int]:
-        """Queries and gradients that `prepared` took, for all images together."""
+        """Queries and gradients that `prepared` used, over all images together."""
         return 0, 0
 
     def prepared(
         self, target: TargetModel, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
     ) -> "Attack":
-        """Return the attack with what it learns from all images together, before it turns to each of them."""
+        """Return the attack after the work that all images share: a trained surrogate, a universal perturbation.
+
+        Args:
+            target: the model.
+            images: (n, height, width, channels) float32 in [0, 1].
+            labels: (n,) int32.
+            threat: the threat model.
+            epsilon: bound of the perturbation, in the threat model's norm.
+            seed: of random choices.
+        """
         return self
 
     def run(self, state: SearchState) -> None:
-        """Attack the unbroken images, at the state's epsilon."""
+        """Attack the unbroken images at ``state.epsilon``."""
         raise NotImplementedError
 
 

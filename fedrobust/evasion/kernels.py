@@ -1,4 +1,4 @@
-"""Arithmetic that attacks of several kinds share: starts, states of the images that stay, likeliest classes."""
+"""Arithmetic shared by attacks: random starts, selection of rows, likeliest wrong classes."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from fedrobust.evasion.threat import Images, column, lengths
 
 
 def random_start(state: SearchState, keys: Keys, counter: int = 0) -> Images:
-    """Return a random image of the threat for each unbroken image: uniform in the box or in the ball."""
+    """Return a random image within the threat model for each unbroken image: uniform in the linf or l2 ball."""
     shape = state.clean.shape[1:]
     if state.threat.norm == "linf":
         change = state.epsilon * (2 * uniform(keys, counter, shape) - 1)
@@ -24,12 +24,12 @@ def random_start(state: SearchState, keys: Keys, counter: int = 0) -> Images:
 
 
 def kept(mask: np.ndarray, *states: Any) -> tuple[Any, ...]:
-    """Return each array of an attack's state for the images that stay; None stays None."""
+    """Return the rows of each array where `mask` (n,) is true; None stays None."""
     return tuple(None if state is None else state[mask] for state in states)
 
 
 def likeliest_wrong(state: SearchState, most: int) -> Labels:
-    """Return the `most` likeliest wrong classes of each unbroken image's best, (n, k), the likeliest first."""
+    """Return the k <= `most` likeliest wrong classes at each unbroken image's best image, (n, k), in that order."""
     others = state.answers.astype(np.float64)
     others[np.arange(len(state)), state.labels] = -np.inf
     count = min(most, state.target.classes - 1)

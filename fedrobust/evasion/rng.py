@@ -1,7 +1,7 @@
-"""Random numbers that belong to an image, whatever batch it is attacked in.
+"""Counter-based random numbers of each image, independent of the batch that it is attacked in.
 
-A counter-based generator: the numbers are a hash of (the image's key, a counter). So an attack's result for an image
-does not depend on its neighbours, on the order of the images, or on how many of them were dropped before.
+The numbers are a hash of (the image's key, a counter). An attack's result for an image therefore does not depend on
+the other images, on their order, or on how many of them were dropped before.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def keys_of(seed: int, places: NDArray[np.integer]) -> Keys:
 
 
 def apart(keys: Keys, what: int) -> Keys:
-    """Return keys for another use of the same images: a restart, a part of an ensemble."""
+    """Return keys of independent random numbers for the same images: for a restart, or a part of an ensemble."""
     with np.errstate(over="ignore"):
         return _mixed(keys + np.uint64(what + 1) * _FIRST)
 
@@ -39,7 +39,7 @@ def uniform(keys: Keys, counter: int, shape: tuple[int, ...]) -> NDArray[np.floa
 
     Args:
         keys: (n,) one an image.
-        counter: another value, other numbers: a step, a query.
+        counter: distinguishes draws of one image: a step, a query.
         shape: of the numbers of one image.
 
     Source: Steele, Lea and Flood (2014), Fast splittable pseudorandom number generators (the mixing function).

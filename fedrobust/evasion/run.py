@@ -18,7 +18,7 @@ from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Threat, ThreatError
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
-"""``map`` or an executor's ``map``: chunks of images are independent of one another."""
+"""``map`` or an executor's ``map``: chunks of images are independent of each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +31,14 @@ class Attacked:
         epsilons: (E,) ascending.
         labels: (n,) int32.
         success: (E, n) whether an image within epsilon is misclassified (as the target class if there is one).
-        logits: (E, n, classes) of the best image within epsilon: the adversary, or, where there is none, the image of
-            largest margin that was tried.
+        logits: (E, n, classes) of the best image within epsilon: the adversary, or, where there is none, the queried
+            image of largest margin.
         distance: (E, n) of that image from the clean one.
-        images: (E, n, height, width, channels) float32, these images; None where they were not kept.
+        images: (E, n, height, width, channels) float32 of that image; None without `keep_images`.
         queries: (n,) number of forward passes, all epsilons together.
         gradients: (n,) number of gradients.
-        shared: queries and gradients for all images together: of a surrogate, of a universal perturbation.
-        seconds: of the attack.
+        shared: queries and gradients of work that all images share: a surrogate, a universal perturbation.
+        seconds: duration of the attack.
     """
 
     attack: str
@@ -62,7 +62,7 @@ class Attacked:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an attack is: passes through the model, of one image each, done and left at most."""
+    """Progress of an attack: forward passes and gradients of one image each, done and at most left."""
 
     done: int
     left: int
@@ -70,7 +70,7 @@ class Progress:
 
 @dataclass(eq=False)
 class _Tally:
-    """Adds up the progress of chunks that run side by side."""
+    """Sums the progress of chunks that run in parallel."""
 
     report: Callable[[Progress], None]
     left: dict[int, int]
@@ -99,26 +99,26 @@ def attack(
 ) -> Attacked:
     """Attack a set of images at every epsilon.
 
-    An image that is broken at one epsilon is not attacked again at a larger one, where its adversary is still allowed;
-    neither is an image that is misclassified without an attack.
+    An image that is broken at one epsilon is not attacked again at a larger one, where its adversary is still within
+    the threat model; neither is an image that is misclassified without an attack.
 
     Args:
         target: the model.
         images: (n, height, width, channels) float32 in [0, 1], in the target's space.
         labels: (n,) the true classes.
         spec: the attack, or its name with settings.
-        threat: what may be done to an image.
-        epsilons: bounds of the distance, each above 0, numbers or fractions such as "8/255".
-        seed: of the attack's random choices; each image has its own, whatever the others are.
-        nested: False attacks every image at every epsilon on its own: what a plain implementation shows.
+        threat: the threat model.
+        epsilons: bounds of the perturbation's norm, each above 0, numbers or fractions such as "8/255".
+        seed: of the attack's random choices, which are independent for each image.
+        nested: False attacks every image at every epsilon from the start, as a plain implementation does.
         keep_images: keep the adversaries; many images at many epsilons take memory.
-        places: (n,) the images' places in their split, by which they are seeded; 0, 1, 2, ... if None.
-        map: runs chunks one after another, or side by side; the result is the same.
+        places: (n,) the images' positions in their split, by which they are seeded; 0, 1, 2, ... if None.
+        map: runs chunks in sequence or in parallel, with the same result.
         chunk: images in a chunk.
         report: called after every pass through the model, from any thread.
 
     Raises:
-        ThreatError: the attack does not search in this norm, or the images do not fit the target or the threat.
+        ThreatError: the attack does not support the norm, or the images do not fit the target or the threat model.
         NotDifferentiableError: it needs gradients and the model has none.
 
     Example:
@@ -152,7 +152,7 @@ def attack(
         )
     costs = {id(one): one.spent for one in prepared.values()}.values()
     parts = np.array_split(np.arange(len(labels)), max(1, math.ceil(len(labels) / chunk)))
-    most = chosen.passes * (1 if chosen.nearest else len(bounds)) + 1
+    most = chosen.passes * (1 if chosen.minimum_norm else len(bounds)) + 1
     tally = _Tally(report, {number: most * len(rows) for number, rows in enumerate(parts)})
 
     def attacked(number: int) -> tuple[Any, ...]:
@@ -169,11 +169,11 @@ def attack(
             labels[rows],
             keys[rows],
             chosen.target_class,
-            chosen.nearest,
+            chosen.minimum_norm,
             report=note,
         )
-        if chosen.nearest:
-            found = _nearest(prepared[bounds[0]], state, bounds)
+        if chosen.minimum_norm:
+            found = _minimum_norm(prepared[bounds[0]], state, bounds)
         else:
             found = _within(prepared, state, bounds, nested, keep_images)
         tally.note(number, int((state.queries + state.gradients).sum()), 0)
@@ -204,15 +204,15 @@ def attack(
 def _within(
     prepared: dict[float, Attack], state: SearchState, bounds: list[float], nested: bool, keep_images: bool
 ) -> tuple[Any, ...]:
-    """Run an attack that stays within epsilon, for one epsilon after another."""
+    """Run an attack within epsilon for each epsilon in ascending order."""
     success, logits, distance, images = [], [], [], []
     first = next(iter(prepared.values()))
-    state.query_others()
+    state.query_excluded()
     if nested and not first.starts_clean:
         state.query(state.clean)
         state.keep()
     for bound in bounds:
-        state.at(bound, fresh=not nested)
+        state.at(bound, restart=not nested)
         if len(state):
             prepared[bound].run(state)
         success.append(state.broken.copy())
@@ -223,11 +223,11 @@ def _within(
     return np.stack(success), np.stack(logits), np.stack(distance), np.stack(images) if images else None
 
 
-def _nearest(chosen: Attack, state: SearchState, bounds: list[float]) -> tuple[Any, ...]:
-    """Run an attack that looks for the nearest adversary, and read every epsilon off it."""
+def _minimum_norm(chosen: Attack, state: SearchState, bounds: list[float]) -> tuple[Any, ...]:
+    """Run a minimum-norm attack once, and evaluate every epsilon by the norm that it found."""
     clean = state.images.copy()
-    # What the model calls wrong from the start has its nearest adversary already.
-    state.query_others()
+    # A misclassified clean image is its own adversary, at distance 0.
+    state.query_excluded()
     state.query(state.clean)
     state.drop(state.found)
     clean_logits = state.logits.copy()
@@ -241,7 +241,7 @@ def _nearest(chosen: Attack, state: SearchState, bounds: list[float]) -> tuple[A
 
 
 def _tied(target: TargetModel, images: Images, threat: Threat) -> tuple[TargetModel, Images, float]:
-    """Return the one-channel problem of a tied threat, and how many times longer its distances are in colour."""
+    """Return the one-channel problem of a tied threat model, and the factor of its distances in colour."""
     if not threat.tied:
         return target, images, 1.0
     if target.shape[2] != 3:
@@ -250,7 +250,7 @@ def _tied(target: TargetModel, images: Images, threat: Threat) -> tuple[TargetMo
         )
     if not (images == images[..., :1]).all():
         raise ThreatError(
-            "tied = True: the channels of these images differ: they are no copies of a grey one"
+            "tied = True: the channels of these images differ; only copies of one grey channel can be tied"
         )
     return Tied(target), images[..., :1], math.sqrt(3.0) if threat.norm == "l2" else 1.0
 
@@ -260,11 +260,14 @@ def _check(
 ) -> None:
     name = type(chosen).__name__
     if threat.norm not in chosen.norms:
-        raise ThreatError(f"norm = {threat.norm!r}: {name} searches in {', '.join(chosen.norms)}")
+        raise ThreatError(f"norm = {threat.norm!r}: {name} supports {', '.join(chosen.norms)}")
     if images.shape[1:] != target.shape or len(images) == 0:
-        raise ThreatError(f"images have shape {images.shape}: the model's are (n, {target.shape}), n >= 1")
+        expected = ("n", *target.shape)
+        raise ThreatError(
+            f"images have shape {images.shape}: the model takes ({', '.join(map(str, expected))}), n >= 1"
+        )
     if labels.shape != (len(images),):
-        raise ThreatError(f"labels have shape {labels.shape}: give ({len(images)},), one an image")
+        raise ThreatError(f"labels have shape {labels.shape}: expected ({len(images)},), one an image")
     if labels.min() < 0 or labels.max() >= target.classes:
         raise ThreatError(
             f"labels run from {labels.min()} to {labels.max()}: the model has classes 0 to {target.classes - 1}"

@@ -1,4 +1,4 @@
-"""The state of an attack on a batch of images: unbroken images, the best adversary of each, queries, gradients."""
+"""The state of an attack on a batch of images: unbroken images, best adversaries, numbers of queries and gradients."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,11 +13,12 @@ Report = Callable[["SearchState"], None]
 
 
 class SearchState:
-    """One batch of images under one attack.
+    """The search of one attack on one batch of images.
 
-    An attack gets logits with `query` and gradients with `gradient`, always for the unbroken images, and calls `keep`
-    to drop those that it broke. Every queried image is evaluated: the best adversary on the way is kept. Every query is
-    projected onto the threat model first, and rounded if the threat model is of 8-bit images.
+    An image is broken if the model misclassifies it within the threat model (as the target class, if there is one). An
+    attack gets logits with `query` and gradients with `gradient`, always for the unbroken images, and calls `keep` to
+    drop those that it broke. Every queried image is first projected onto the threat model (and rounded, if that is of
+    8-bit images), then evaluated: the best adversary found so far is kept.
 
     Args:
         target: the model.
@@ -26,21 +27,21 @@ class SearchState:
         labels: (n,) int32.
         keys: (n,) seeds of the images' own random numbers.
         target_class: the class of a targeted attack; any wrong class if None.
-        nearest: minimise the norm of the perturbation rather than search within epsilon.
-        patient: no early stopping: go on with broken images, and keep the last image rather than the best, which
-            transfers better to another model.
+        minimize_norm: minimise the norm of the perturbation rather than search within epsilon.
+        early_stop: drop broken images, and keep the best image; False: go on with all of them, and keep the last image,
+            which transfers better to another model.
         report: called after every pass through the model.
 
     Attributes:
-        images: (n, ...) the best so far: the first adversary found, or the one of smallest norm; without one, the image
-            of largest margin.
-        logits: (n, classes) of these images.
-        broken: (n,) whether they are misclassified: success.
-        distance: (n,) their distance from the clean images.
+        images: (n, height, width, channels) the best of each: the first adversary found, or the one of smallest norm;
+            without an adversary, the queried image of largest margin.
+        logits: (n, classes) of `images`.
+        broken: (n,) whether `images` are adversaries (success).
+        distance: (n,) distance of `images` from the clean images.
         queries: (n,) number of forward passes.
         gradients: (n,) number of gradients.
-        epsilon: the bound; infinite for minimum-norm attacks.
-        fresh: whether this epsilon is attacked from the start, with all images.
+        epsilon: bound of the perturbation; infinite for minimum-norm attacks.
+        restart: whether this epsilon is attacked from the start, with all images.
     """
 
     def __init__(
@@ -51,19 +52,13 @@ class SearchState:
         labels: Labels,
         keys: Keys,
         target_class: int | None = None,
-        nearest: bool = False,
-        patient: bool = False,
+        minimize_norm: bool = False,
+        early_stop: bool = True,
         report: Report = lambda state: None,
     ):
         n = len(clean)
-        self.target, self.threat, self.target_class, self.nearest, self._report = (
-            target,
-            threat,
-            target_class,
-            nearest,
-            report,
-        )
-        self._patient = patient
+        self.target, self.threat, self.target_class = target, threat, target_class
+        self.minimize_norm, self.early_stop, self._report = minimize_norm, early_stop, report
         self._clean, self._labels, self._keys = clean, labels, keys
         self.images = clean.copy()
         self.logits = np.zeros((n, target.classes), np.float32)
@@ -71,27 +66,32 @@ class SearchState:
         self.distance = np.full(n, np.inf)
         self.queries, self.gradients = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self.epsilon = np.inf
-        self.fresh = False
+        self.restart = False
         self._score = np.full(n, -np.inf)
         self._memory: dict[str, tuple[NDArray[np.bool_], NDArray[np.float32]]] = {}
         self._fair = np.ones(n, bool) if target_class is None else labels != target_class
         self._rows = np.flatnonzero(self._fair)
 
-    def at(self, epsilon: float, fresh: bool = False) -> None:
-        """Go on to another epsilon, with the unbroken images; with all of them if `fresh`."""
-        self.epsilon, self.fresh = epsilon, fresh
-        if fresh:
+    def at(self, epsilon: float, restart: bool = False) -> None:
+        """Set epsilon and start a search with the unbroken images; with all of them if `restart`."""
+        self.epsilon, self.restart = epsilon, restart
+        if restart:
             self.broken[:], self._score[:], self.distance[:] = False, -np.inf, np.inf
             self.images[:] = self._clean
         self.begin_search()
 
     def begin_search(self) -> None:
-        """Begin another search with the unbroken images."""
-        self._rows = np.flatnonzero(self._fair & (self.nearest | self._patient | ~self.broken))
+        """Start another search with the unbroken images."""
+        self._rows = np.flatnonzero(self._fair & (self._goes_on | ~self.broken))
 
     def __len__(self) -> int:
         """Number of images that the attack is working on."""
         return len(self._rows)
+
+    @property
+    def _goes_on(self) -> np.bool_:
+        """Whether broken images stay in the search."""
+        return np.bool_(self.minimize_norm or not self.early_stop)
 
     @property
     def clean(self) -> Images:
@@ -120,7 +120,7 @@ class SearchState:
 
     @property
     def found(self) -> NDArray[np.bool_]:
-        """Which of the unbroken images have an adversary (while the nearest is looked for)."""
+        """Which of the unbroken images have an adversary (of a minimum-norm attack)."""
         return self.broken[self._rows]
 
     @property
@@ -128,74 +128,75 @@ class SearchState:
         """Distance of the best adversary of each image; infinite where there is none."""
         return np.where(self.found, self.distance[self._rows], np.inf)
 
-    def query_others(self) -> None:
-        """Fill in the logits of images that are not attacked, because their label is the target class."""
+    def query_excluded(self) -> None:
+        """Query the images that are not attacked because their label is the target class."""
         left = np.flatnonzero(~self._fair)
         if len(left):
             self.logits[left], self.distance[left] = self.target.logits(self._clean[left]), 0.0
 
     def steps(self, count: int) -> Iterator[int]:
-        """Count steps, and stop when all images are broken."""
+        """Yield step numbers from 0 to `count` - 1; stop early when all images are broken."""
         for step in range(count):
             if not len(self):
                 return
             yield step
 
-    def allowed(self, images: Images) -> Images:
-        """Return `images` (of the unbroken images) brought into the threat, as the model will see them."""
+    def projected(self, images: Images) -> Images:
+        """Return `images`, one for each unbroken image, projected onto the threat model, as the model will see them."""
         inside = self.threat.project(images, self.clean, self.epsilon)
         return self.threat.stored(inside, self.clean)
 
     def query(self, images: Images) -> Logits:
-        """Return the logits of `images`, one for each unbroken image, brought into the threat; judge them."""
-        shown = self.allowed(images)
+        """Return the logits of `images`, one for each unbroken image, after projection; evaluate them."""
+        shown = self.projected(images)
         logits = self.target.logits(shown)
-        self._judge(shown, logits)
+        self._evaluate(shown, logits)
         return logits
 
     def query_many(self, images: Images) -> Logits:
-        """Return the logits (n, k, classes) of k candidates an image, (n, k, height, width, channels); judge them."""
+        """Return logits (n, k, classes) of k candidates an image, (n, k, height, width, channels); evaluate them."""
         n, k = images.shape[:2]
-        shown = np.stack([self.allowed(images[:, place]) for place in range(k)], axis=1)
+        shown = np.stack([self.projected(images[:, place]) for place in range(k)], axis=1)
         logits = self.target.logits(shown.reshape(n * k, *shown.shape[2:])).reshape(n, k, -1)
         for place in range(k):
-            self._judge(shown[:, place], logits[:, place])
+            self._evaluate(shown[:, place], logits[:, place])
         return logits
 
     def margins_of_many(self, images: Images) -> NDArray[np.float64]:
-        """Return the margins (n, k) of k candidates an image, (n, k, height, width, channels); judge them."""
+        """Return the margins (n, k) of k candidates an image, (n, k, height, width, channels); evaluate them."""
         logits = self.query_many(images)
         return np.stack(
             [self.margins(logits[:, place], self.labels) for place in range(images.shape[1])], axis=1
         )
 
     def gradient(
-        self, images: Images, loss: str, targets: Labels | None = None, judge: bool = True
+        self, images: Images, loss: str, targets: Labels | None = None, evaluate: bool = True
     ) -> Slopes:
-        """Return logits, losses and gradients at `images`, one for each unbroken image; judge them unless told not to.
+        """Return logits, losses and gradients at `images`, one for each unbroken image.
 
-        The gradient is taken at the image that the model sees. Values that are not finite become 0.
+        The gradient is taken at the projected image, which is evaluated as by `query` if `evaluate`. Values of the
+        gradient that are not finite become 0.
         """
-        shown = self.allowed(images)
+        shown = self.projected(images)
         seen = self.target.gradient(shown, self.labels, loss, targets)
         self.gradients[self._rows] += 1
-        if judge:
-            self._judge(shown, seen.logits)
+        if evaluate:
+            self._evaluate(shown, seen.logits)
         return seen._replace(gradients=np.nan_to_num(seen.gradients, nan=0.0, posinf=0.0, neginf=0.0))
 
     def keep(self) -> NDArray[np.bool_]:
-        """Return which images are unbroken, and go on with these: an attack drops the state of the others."""
-        return self.drop(self.broken[self._rows] & ~np.bool_(self.nearest or self._patient))
+        """Drop broken images from the search; return which stay (n,), to drop the attack's own state of the others."""
+        return self.drop(self.broken[self._rows] & ~self._goes_on)
 
     def drop(self, done: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Go on without the images that are `done`; return which stay."""
+        """Drop the images that are `done` (n,) from the search; return which stay (n,)."""
         kept = ~done
         if not kept.all():
             self._rows = self._rows[kept]
         return kept
 
-    def once(self, name: str, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Return what `compute` returned for the unbroken images, a row an image; ask again for images that are new."""
+    def cached(self, name: str, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return `compute()`, a row for each unbroken image; computed again only if an image has no row yet."""
         rows = self._rows
         known, memory = self._memory.get(name, (np.zeros(len(self._clean), bool), None))
         if memory is None or not known[rows].all():
@@ -206,7 +207,11 @@ class SearchState:
         return memory[rows]
 
     def margins(self, logits: Logits, labels: Labels) -> NDArray[np.float64]:
-        """Return each image's margin: positive where the attack has succeeded."""
+        """Return each image's margin (n,): positive where the attack succeeds.
+
+        Untargeted: the largest logit of a wrong class minus the label's; targeted: the logit of the target class minus
+        the largest other one.
+        """
         rows = np.arange(len(labels))
         own = labels if self.target_class is None else np.full(len(labels), self.target_class)
         others = logits.astype(np.float64)
@@ -215,7 +220,7 @@ class SearchState:
         apart = others.max(axis=1) - of_own
         return apart if self.target_class is None else -apart
 
-    def _judge(self, shown: Images, logits: Logits) -> None:
+    def _evaluate(self, shown: Images, logits: Logits) -> None:
         rows = self._rows
         self.queries[rows] += 1
         unwanted = self._labels[rows] if self.target_class is None else np.full(len(rows), self.target_class)
@@ -224,18 +229,18 @@ class SearchState:
         fooled = answers != self._labels[rows] if self.target_class is None else answers == self.target_class
         score = self.margins(logits, self._labels[rows])
         had = self.broken[rows]
-        if self.nearest:
+        if self.minimize_norm:
             far = self.threat.distance(shown, self._clean[rows])
             better = np.where(fooled, ~had | (far < self.distance[rows]), ~had & (score > self._score[rows]))
         else:
             first = np.isneginf(self._score[rows])
-            better = ~had & (fooled | (score > self._score[rows]) | first) | np.bool_(self._patient)
+            better = ~had & (fooled | (score > self._score[rows]) | first) | np.bool_(not self.early_stop)
             far = np.zeros(len(rows))
         at = rows[better]
         self.images[at], self.logits[at] = shown[better], logits[better]
         self.broken[at] |= fooled[better]
         self._score[at] = score[better]
         self.distance[at] = (
-            far[better] if self.nearest else self.threat.distance(shown[better], self._clean[at])
+            far[better] if self.minimize_norm else self.threat.distance(shown[better], self._clean[at])
         )
         self._report(self)

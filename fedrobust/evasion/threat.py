@@ -1,4 +1,4 @@
-"""What an attacker may do to an image: the distance that is bounded, and what a real image can hold."""
+"""The threat model: the norm that bounds a perturbation, and the images that an attacker can realise."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,25 +15,23 @@ NORMS: tuple[Norm, ...] = ("linf", "l2", "l0")
 
 
 class ThreatError(FedrobustError, ValueError):
-    """A threat cannot be carried out as asked; the message says why and what is allowed."""
+    """A threat model is contradictory, or does not fit attack, model or images; the message says what is allowed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Threat:
-    """The images that an attacker may choose from: within epsilon of the clean one, and in [0, 1].
+    """The images that an attacker may choose: within epsilon of the clean image, in [0, 1].
 
     Attributes:
-        norm: of the difference to the clean image: "linf", the largest change of a value; "l2", Euclid's, over all
-            values of an image; "l0", how many pixels change, in all their channels.
-        space: "native" perturbs the stored pixels, and the gradient runs through resizing and colouring; "prepared"
-            perturbs what the network takes, as the paper does: nobody can send such an image, but its tables are
-            in it.
-        bits: 8 lets only images through that an 8-bit file can hold; 0 lets every float through.
-        tied: the channels of an image change together, as those of a grey image that was copied to red, green and
-            blue do.
+        norm: of the perturbation: "linf", the largest change of a value; "l2", the Euclidean norm over all values of
+            an image; "l0", the number of changed pixels, in any of their channels.
+        space: "native" perturbs the stored pixels, and gradients pass through resizing and channel copies; "prepared"
+            perturbs the network's prepared input, as in the paper's tables: no image file can hold such an image.
+        bits: 8 allows only images that an 8-bit file can hold; 0 allows every float.
+        tied: the channels of an image change together, as those of a grey image copied to red, green and blue.
 
     Raises:
-        ThreatError: the parts do not go together.
+        ThreatError: a value is unknown, or two contradict each other.
 
     Example:
         >>> threat = Threat(norm="linf")
@@ -56,7 +54,7 @@ class Threat:
             raise ThreatError(f"bits = {self.bits}: choose 8, or 0 for floats")
         if self.bits and self.space == "prepared":
             raise ThreatError(
-                "bits = 8 with space = 'prepared': a prepared image lies between grey levels already; choose "
+                "bits = 8 with space = 'prepared': the values of a prepared image are between grey levels; choose "
                 "space = 'native'"
             )
 
@@ -65,38 +63,38 @@ class Threat:
         return ", ".join([self.norm, self.space, *filter(None, extras)])
 
     def project(self, images: Images, clean: Images, epsilon: ArrayLike) -> Images:
-        """Return the allowed images next to `images`, (n, height, width, channels) float32.
+        """Return `images` projected onto the threat model, (n, height, width, channels) float32.
 
         Args:
-            images: any.
-            clean: what they may not leave by more than epsilon.
-            epsilon: one for all, or (n,).
+            images: (n, height, width, channels), of any values.
+            clean: the clean images, in the same shape.
+            epsilon: one bound for all, or (n,).
         """
         bound = each(epsilon, len(images))
         if self.norm == "linf":
             return np.clip(np.clip(images, clean - bound, clean + bound), 0.0, 1.0)
         if self.norm == "l0":
             return _fewest(np.clip(images, 0.0, 1.0), clean, bound.ravel())
-        # Clipping to [0, 1] brings an image nearer to the clean one, which is in there: it comes last.
+        # Clipping to [0, 1] comes last: it only shortens the perturbation, as the clean image is in [0, 1].
         change = images - clean
         length = lengths(change)[:, None, None, None]
         shrink = np.minimum(1.0, bound / np.maximum(length, 1e-12)) * (1 - 1e-7)
         return np.clip(clean + change * shrink.astype(np.float32), 0.0, 1.0)
 
     def stored(self, images: Images, clean: Images) -> Images:
-        """Return `images` as they come out of a file: on grey levels if `bits` is 8, rounded towards `clean`.
+        """Return `images` as an image file stores them: with `bits` = 8 rounded to grey levels, towards `clean`.
 
-        Rounding towards the clean image keeps them within any epsilon. A change of less than one grey level is
-        lost, as it is in a file.
+        Rounding towards the clean image keeps them within epsilon. A change of less than one grey level is lost, as
+        in a file.
         """
         if not self.bits:
             return images
-        # A change of exactly k levels is k levels, though neither number is exact in float32.
+        # The tolerance keeps changes of exactly k levels, which float32 does not represent exactly.
         levels = np.trunc((images - clean) * np.float32(255) * np.float32(1 + 1e-5))
         return np.clip((np.rint(clean * np.float32(255)) + levels) / np.float32(255), 0.0, 1.0)
 
     def distance(self, images: Images, clean: Images) -> NDArray[np.float64]:
-        """Return how far each image is from its clean one, (n,), in this threat's norm."""
+        """Return the norm of each perturbation, (n,), in this threat model's norm."""
         change = images.astype(np.float64) - clean
         if self.norm == "linf":
             return np.abs(change).max(axis=(1, 2, 3))
@@ -105,7 +103,7 @@ class Threat:
         return (np.abs(change).max(axis=3) > 1e-6).sum(axis=(1, 2)).astype(np.float64)
 
     def steepest(self, gradient: Images) -> Images:
-        """Return the step of size one that climbs most along `gradient`: its signs, or its direction."""
+        """Return the steepest ascent step of norm one along `gradient`: its signs (linf) or its direction (l2)."""
         if self.norm == "linf":
             return np.sign(gradient)
         length = lengths(gradient)[:, None, None, None]
@@ -113,23 +111,23 @@ class Threat:
 
 
 def each(epsilon: ArrayLike, n: int) -> NDArray[np.float32]:
-    """Return epsilon as (n, 1, 1, 1) float32, to go with images."""
+    """Return epsilon as (n, 1, 1, 1) float32, which broadcasts with images."""
     return np.broadcast_to(np.asarray(epsilon, np.float32), (n,))[:, None, None, None]
 
 
 def column(values: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return one number an image as (n, 1, 1, 1) float32, to go with images."""
+    """Return one number an image as (n, 1, 1, 1) float32, which broadcasts with images."""
     return each(values, len(values))
 
 
 def lengths(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return Euclid's length of each image's values, (n,) float64, without underflow."""
+    """Return the Euclidean norm of each image's values, (n,) float64, without underflow."""
     wide = values.astype(np.float64, copy=False)
     return np.sqrt(np.einsum("nhwc,nhwc->n", wide, wide))
 
 
 def _fewest(images: Images, clean: Images, most: NDArray[np.float32]) -> Images:
-    """Return `images` with all but the `most` largest changes of a pixel taken back."""
+    """Return `images` with only the `most` largest pixel changes kept (the projection in l0)."""
     n, height, width, _ = images.shape
     change = np.abs(images - clean).max(axis=3).reshape(n, -1)
     rank = np.argsort(np.argsort(-change, axis=1, kind="stable"), axis=1)

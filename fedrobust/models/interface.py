@@ -1,4 +1,4 @@
-"""What a user tells of a foreign model: its images, the order of its classes, its output."""
+"""The declared interface of a user's model: input format, class order, output head."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,28 +10,35 @@ from fedrobust.models.input_format import UNIT, InputFormat
 
 @dataclass(frozen=True)
 class Interface:
-    """How to speak to a model; what is not told is recognised from the model, or is as the data have it.
+    """Input format, class order and output head of a model; what is not declared is recognised or assumed.
 
     Attributes:
-        input: the images that it takes; None: as its first layers show, else images in [0, 1].
-        labels: the data's label that each of its outputs stands for; empty: the data's order.
-        head: name or number (from 0) of the output to attack, of a model with several; empty: the one that fits.
+        input: its input format; None: recognised from its first layers, else `assumed`.
+        labels: the data's label of each of its outputs; empty: the data's order.
+        head: name or number (from 0) of one of several outputs; empty: the one with the data's number of classes.
     """
 
     input: InputFormat | None = None
     labels: tuple[int, ...] = ()
     head: str = ""
     assumed: InputFormat = UNIT
-    """What to give it where nothing is told and it shows nothing."""
+    """The input format where none is declared and none is recognised."""
 
     @classmethod
     def parse(
         cls, input: str = "", labels: str = "", head: str = "", classes: int = 2, names: Sequence[str] = ()
     ) -> "Interface":
-        """Return what these texts tell of a model of data with `classes` labels named `names`.
+        """Return the interface that these texts declare.
+
+        Args:
+            input: input format, see `InputFormat.parse`; empty: not declared.
+            labels: class order, see `class_order`; empty: not declared.
+            head: name or number of the output; empty: not declared.
+            classes: number of the data's classes.
+            names: names of the data's labels.
 
         Raises:
-            ConfigError: one of them cannot be read, or does not fit the data.
+            ConfigError: a text cannot be read, or does not fit the data.
 
         Example:
             >>> Interface.parse("0..255", "disease, normal", names=("normal", "disease")).labels
@@ -44,19 +51,19 @@ class Interface:
         )
 
 
-TELLS_NOTHING = Interface()
+UNDECLARED = Interface()
 
 
 def class_order(text: str, classes: int, names: Sequence[str] = ()) -> tuple[int, ...]:
     """Return the data's label of each of a model's outputs.
 
     Args:
-        text: numbers or names, separated by commas.
-        classes: of the data.
-        names: of the data's labels.
+        text: numbers or names of labels, separated by commas.
+        classes: number of the data's classes.
+        names: names of the data's labels.
 
     Raises:
-        ConfigError: it does not name every label once.
+        ConfigError: the text does not name every label exactly once.
 
     Example:
         >>> class_order("2, 0, 1", 3)
@@ -79,7 +86,7 @@ model's outputs, separated by commas: numbers 0 to 1
 
 
 def _parts(text: str, names: Sequence[str]) -> list[str]:
-    """Return the parts between commas; those within a name of the data's own (or semicolons, if any) are none."""
+    """Return the parts between commas, or between semicolons where a name contains a comma."""
     if ";" in text or any("," in str(name) for name in names if str(name) in text):
         return text.strip(" ;").split(";")
     return text.strip(" ,").split(",")

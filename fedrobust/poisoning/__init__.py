@@ -5,7 +5,7 @@ from fedrobust.poisoning.collusion.fang import FangKrum, FangTrimmedMean
 from fedrobust.poisoning.collusion.ipm import IPM, OptimisedIPM
 from fedrobust.poisoning.collusion.mimic import Mimic
 from fedrobust.poisoning.collusion.min_max import MinMax, MinSum
-from fedrobust.poisoning.context import AttackContext, CollusionContext, Goal
+from fedrobust.poisoning.context import AttackContext, CollusionContext, SuccessCriterion
 from fedrobust.poisoning.contract import POISONING, Attack
 from fedrobust.poisoning.data.backdoor import BlendedBackdoor, DistributedBackdoor, PixelBackdoor
 from fedrobust.poisoning.data.crafted_images import FGSMImages, PGDImages
@@ -40,7 +40,6 @@ __all__ = [
     "FeatureNoise",
     "FreeRider",
     "Gaussian",
-    "Goal",
     "InflatedClaim",
     "LabelFlip",
     "Mimic",
@@ -57,6 +56,7 @@ __all__ = [
     "Schedule",
     "SignFlip",
     "StandardTraining",
+    "SuccessCriterion",
     "Zero",
     "malicious_clients",
 ]

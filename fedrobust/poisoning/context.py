@@ -1,4 +1,4 @@
-"""The knowledge of an attacker, that of colluding clients, and the success criterion of an attack."""
+"""The knowledge of a malicious client, that of colluding clients, and the success criterion of an attack."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ from fedrobust.aggregation.updates import Updates
 from fedrobust.spec import SpecError
 
 Perturb = Callable[..., np.ndarray]
-"""``perturb(images, labels, epsilon, steps, step_size, random_start, ascend)``: uint8 images moved by the gradient of
-the global model's loss, as uint8."""
+"""``perturb(images, labels, epsilon, steps, step_size, random_start, ascend)``: uint8 images perturbed along the
+gradient of the global model's loss, as uint8."""
 
 
 def _no_model(*_: Any, **__: Any) -> np.ndarray:
@@ -20,23 +20,23 @@ def _no_model(*_: Any, **__: Any) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class AttackContext:
-    """What a malicious client knows.
+    """The knowledge of a malicious client.
 
     Attributes:
-        client_id: which client it is, from 0.
+        client_id: the client's number, from 0.
         rank: its place among the malicious clients, from 0.
-        malicious: how many of them there are among all clients.
-        clients: how many clients there are.
-        sampled: how many of them take part in a round; 0 for all.
-        classes: of the data set.
+        malicious: number of malicious clients among all clients.
+        clients: number of clients.
+        sampled: clients sampled in each round; 0 for all.
+        classes: number of classes.
         round: from 1.
         seed: the study's, shared by all malicious clients.
-        fixed: random numbers of the client that are the same in every round.
+        fixed: the client's random numbers that repeat in every round.
         generator: random numbers of this round.
         current: the global weights (d,) float32.
         statistics: the global model's BatchNorm statistics (s,) float32.
-        variances: where variances lie among the statistics (k,).
-        perturb: moves images by the gradient of the global model.
+        variances: positions of variances among the statistics (k,).
+        perturb: perturbs images along the global model's gradient.
     """
 
     client_id: int = 0
@@ -56,15 +56,15 @@ class AttackContext:
 
     @property
     def participants(self) -> int:
-        """How many clients take part in a round."""
+        """Number of clients in a round."""
         return self.sampled or self.clients
 
     @property
     def expected_malicious(self) -> float:
-        """How many malicious clients a round has on average, of the rounds in which this one takes part.
+        """Expected number of malicious clients in a round, given that this one is sampled.
 
-        It is 1 + (m - 1)(n - 1) / (N - 1) for n of N clients drawn without replacement, m of them malicious: a client
-        knows of itself that it was drawn. With full participation it is m.
+        It is 1 + (m - 1)(n - 1) / (N - 1) where n of N clients are drawn without replacement and m of the N are
+        malicious; with full participation it is m.
 
         Example:
             >>> AttackContext(clients=100, sampled=10, malicious=12).expected_malicious
@@ -78,14 +78,14 @@ class AttackContext:
 
 @dataclass(frozen=True, eq=False)
 class CollusionContext:
-    """What colluding clients know in a round: all updates and the server's defence (omniscient).
+    """The knowledge of colluding clients in a round (omniscient): all updates, and the server's defence.
 
     Attributes:
-        own: what they would have sent had they been honest, (malicious, d).
-        clients: how many updates the server has.
-        tolerated: how many malicious clients its defence tolerates.
+        own: the updates that they would send if they were honest, (malicious, d).
+        clients: number of updates that the server aggregates.
+        tolerated: number of malicious clients that the server's defence is set to tolerate.
         generator: random numbers of this round.
-        outcome: returns the server's aggregate (d,) if they all sent the given update (d,).
+        outcome: function from one update (d,), sent by all of them, to the server's aggregate (d,).
     """
 
     own: Updates
@@ -96,24 +96,24 @@ class CollusionContext:
 
     @property
     def malicious(self) -> int:
-        """How many of the updates are theirs."""
+        """Number of malicious updates."""
         return len(self.own)
 
 
 @dataclass(frozen=True, eq=False)
-class Goal:
-    """The success criterion of an attack: images, and the predictions that the attacker wants.
+class SuccessCriterion:
+    """The success criterion of a targeted attack: images, and the class that the attacker wants for each.
 
     Attributes:
         images: uint8 (n, height, width, channels), with the trigger, if the attack has one.
-        plain: the same images without the trigger, for comparison; None where the attack has no trigger: a run without
-            the attack is then the only control.
-        wanted: (n,) the prediction that the attacker wants for each.
-        rows: (n,) positions of the images without the trigger in their split, so that their predictions need not be
-            computed again; None where they are not known.
+        clean: the same images without the trigger, as the control; None where the attack has no trigger (a run without
+            the attack is then the only control).
+        target_labels: (n,) the class that the attacker wants for each.
+        rows: (n,) positions of the clean images in their split, whose predictions are then not computed again; None
+            where they are not known.
     """
 
     images: np.ndarray
-    plain: np.ndarray | None
-    wanted: np.ndarray
+    clean: np.ndarray | None
+    target_labels: np.ndarray
     rows: np.ndarray | None = None

@@ -1,40 +1,40 @@
 """The contract of poisoning attacks, and their registry.
 
-An attack is a frozen dataclass of settings. Its traits are the methods that it has:
+An attack is a frozen dataclass of settings that has one or more of these methods:
 
 ``data(images, labels, context)``
-    returns other images and labels for a malicious client to train on.
+    returns the images and labels that a malicious client trains on.
 ``update(update, context)``
     returns the update that a malicious client sends instead of its own.
 ``collude(honest, context)``
-    returns the updates of all malicious clients, given those of the honest ones: one update, or one each.
+    returns the updates of all malicious clients, given those of the honest ones: one update (d,), or one each.
 ``training(context)``
-    returns settings of ``[training]`` that a malicious client changes.
+    returns the settings of ``[training]`` that a malicious client changes.
 ``claim(examples)``
-    returns the number of images that a malicious client claims.
-``goal(split, context)``
-    returns the images by which success is measured, and the predictions that the attacker wants; ``aims = False`` where
-    the attack has no target after all.
+    returns the number of images that a malicious client reports.
+``criterion(split, context)``
+    returns the success criterion of a targeted attack: images, and the class that the attacker wants each of them to
+    be classified as. With the attribute ``targeted = False`` the attack counts as untargeted.
 ``require(problem, image_size)``
-    raises ValueError where the attack does not fit the images, their classes, or the side that the network sees.
+    raises ValueError where the attack does not fit the images, their classes, or the network's image size.
 ``remarks(context)``
-    returns warnings for the user before the study begins.
+    returns warnings that the user sees before the study begins.
 
 Class attributes that decide whether it can be combined with others (``"pixel-backdoor + scaling"``), see
 `fedrobust.poisoning.sums`:
 
 ``trains = False``
-    its clients do not train at all.
-``untaught = True``
-    the result of their training does not enter their update.
+    malicious clients do not train.
+``discards_training = True``
+    the trained weights do not enter the update.
 ``replaces = True``
-    its ``update`` ignores the update that it is given.
+    its ``update`` ignores its argument.
 ``final = True``
-    a later ``update`` has no effect on it.
+    a later ``update`` has no effect on its result.
 ``refused = True``
-    the server refuses its replies.
+    the server rejects its replies.
 ``uses_own = True``
-    its ``collude`` depends on the members' own updates (``context.own``).
+    its ``collude`` depends on the malicious clients' own updates (``context.own``).
 
 An attack with the setting ``statistics = "same"`` is applied to BatchNorm statistics as to weights.
 """
@@ -47,7 +47,7 @@ import numpy as np
 
 from fedrobust.aggregation.updates import Updates
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning.context import AttackContext, CollusionContext, Goal
+from fedrobust.poisoning.context import AttackContext, CollusionContext, SuccessCriterion
 from fedrobust.poisoning.sums import check_sum
 from fedrobust.registry import Registry
 from fedrobust.spec import SpecError, build, split_sum
@@ -56,7 +56,7 @@ POISONING = Registry("poisoning attack", "fedrobust.poisoning")
 
 
 class Problem(Protocol):
-    """The properties of a data set that attacks need."""
+    """The data set's properties that attacks depend on."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -65,21 +65,30 @@ class Problem(Protocol):
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         ...
 
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack, or several together: ``"pixel-backdoor + scaling(factor=5)"``.
+    """One attack, or a combination of several: ``"pixel-backdoor + scaling(factor=5)"``.
 
     Attributes:
         parts: in the order in which they act.
+
+    Raises:
+        SpecError: two parts cannot be combined, or one has a former name of a method.
+
+    Example:
+        >>> Attack.parse("sign-flip(scale=2)").update(np.array([1.0, -3.0], np.float32), AttackContext()).tolist()
+        [-2.0, 6.0]
     """
 
     parts: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
+        for part in self.parts:
+            _refuse_former_names(part)
         check_sum([(name_of(part), part) for part in self.parts])
 
     @classmethod
@@ -87,8 +96,8 @@ class Attack:
         """Return the attack that a study names; ``none`` has no parts.
 
         Raises:
-            SpecError, UnknownNameError: a name or a setting is wrong, the thing named is no attack, or one part would
-                undo another.
+            SpecError, UnknownNameError: a name or a setting is wrong, the class has no method or a former name of one,
+                or two parts cannot be combined.
         """
         names = [] if text.strip() == "none" else split_sum(text)
         parts = tuple(build(POISONING, name) for name in names)
@@ -161,25 +170,25 @@ class Attack:
             examples = part.claim(examples)
         return int(examples)
 
-    def goal(self, split: Split, context: AttackContext) -> Goal | None:
-        """Return the success criterion on the images of `split`, None where the attack is untargeted."""
-        return next((part.goal(split, context) for part in self._having("goal")), None)
+    def criterion(self, split: Split, context: AttackContext) -> SuccessCriterion | None:
+        """Return the success criterion on the images of `split`; None where the attack is untargeted."""
+        return next((part.criterion(split, context) for part in self._having("criterion")), None)
 
     def require(self, problem: Problem, image_size: int) -> None:
         """Refuse images that this attack does not fit.
 
         Args:
-            problem: the images of the study, as they are stored, and their classes.
-            image_size: side that the network resizes them to; 0 if it takes them as they are.
+            problem: shape of the stored images, and number of classes.
+            image_size: side in pixels that the network resizes them to; 0: no resizing.
 
         Raises:
-            ValueError: a class or a trigger lies outside of them, or resizing removes the trigger.
+            ValueError: there is no such class, a trigger lies outside of the image, or resizing removes it.
         """
         for part in self._having("require"):
             part.require(problem, image_size)
 
     def remarks(self, context: AttackContext) -> list[str]:
-        """Return warnings for the user before the study begins: a weak attack among so many clients, say."""
+        """Return warnings that the user sees before the study begins: an attack too weak for so many clients."""
         return [remark for part in self._having("remarks") for remark in part.remarks(context)]
 
     def _having(self, trait: str) -> Iterable[Any]:
@@ -187,6 +196,23 @@ class Attack:
 
 
 TRAITS = ("data", "update", "collude", "training", "claim")
+FORMER_NAMES = {
+    "coalition": "collude",
+    "goal": "criterion",
+    "aims": "targeted",
+    "untaught": "discards_training",
+}
+"""Names that methods and class attributes of attacks had in earlier versions, and their present names."""
+
+
+def _refuse_former_names(part: Any) -> None:
+    """Refuse an attack with a former name of a method or attribute, which would have no effect."""
+    settings = getattr(part, "__dataclass_fields__", {})
+    for former, present in FORMER_NAMES.items():
+        if hasattr(part, former) and former not in settings:
+            raise SpecError(
+                f"{name_of(part)}: `{former}` has no effect: it is called `{present}` now; rename it"
+            )
 
 
 def name_of(part: Any) -> str:
@@ -196,15 +222,15 @@ def name_of(part: Any) -> str:
 
 
 def require_class(part: Any, setting: str, problem: Problem) -> None:
-    """Refuse a class that the data set has not got.
+    """Refuse a class number that the data set does not have.
 
     Args:
         part: an attack.
-        setting: its setting that holds the number of a class.
-        problem: the study's images and classes.
+        setting: name of its setting that holds the number.
+        problem: the data set's properties.
 
     Raises:
-        ValueError: the number is not that of a class.
+        ValueError: the number is not from 0 to classes - 1.
     """
     number = getattr(part, setting)
     if not 0 <= number < problem.classes:

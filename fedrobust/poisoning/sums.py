@@ -1,7 +1,7 @@
-"""Which attacks can be combined, and why others cannot.
+"""The combinations of attacks that are allowed.
 
-The parts of a sum act one after another: all ``data``, the training, all ``update``, then ``collude``. A part without
-effect, because a later one discards its result, is refused: the results would name it although it did nothing.
+The parts of a sum act in the order: all ``data``, the training, all ``update``, then ``collude``. A part without
+effect, because a later one discards its result, is refused: the results would name an attack that did not act.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,13 +15,13 @@ Named = tuple[str, Any]
 
 
 def check_sum(parts: Sequence[Named]) -> None:
-    """Refuse a sum in which one part would undo another.
+    """Refuse a sum in which one part cancels another.
 
     Args:
         parts: in the order in which they act, with their names.
 
     Raises:
-        SpecError: two parts cannot act together.
+        SpecError: two parts cannot be combined.
     """
     for first, second in combinations(parts, 2):
         for reason in REASONS:
@@ -61,7 +61,7 @@ def _learnt_for_nothing(first: Named, second: Named) -> str:
             continue
         if not getattr(part, "trains", True):
             return f"{other} does not train, so that {name} has no effect"
-        if getattr(part, "untaught", False):
+        if getattr(part, "discards_training", False):
             return f"{other} discards the trained weights, so that {name} has no effect"
     return ""
 
@@ -80,8 +80,10 @@ def _recipes(first: Named, second: Named) -> str:
     return "each changes how malicious clients train" if _both(first, second, "training") else ""
 
 
-def _goals(first: Named, second: Named) -> str:
-    both = _both(first, second, "goal") and all(getattr(part, "aims", True) for _, part in (first, second))
+def _criteria(first: Named, second: Named) -> str:
+    both = _both(first, second, "criterion") and all(
+        getattr(part, "targeted", True) for _, part in (first, second)
+    )
     return "each has a target of its own, and success is measured for one only" if both else ""
 
 
@@ -101,6 +103,6 @@ REASONS: tuple[Callable[[Named, Named], str], ...] = (
     _learnt_for_nothing,
     _overwritten,
     _recipes,
-    _goals,
+    _criteria,
 )
-"""Each returns why the two parts cannot be combined in this order, "" if they can."""
+"""Each returns the reason why two parts cannot be combined in this order, "" if they can."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fedrobust.poisoning import Goal
+from fedrobust.poisoning import SuccessCriterion
 from server.callbacks.callback import FinishedRound
 from server.stages.evaluation import Evaluator
 
@@ -15,11 +15,11 @@ class AttackSuccess:
 
     Attributes:
         evaluator: of the global model.
-        goal: the images by which the attack is judged; None where it has no aim.
+        criterion: the attack's success criterion; None for an untargeted attack.
     """
 
     evaluator: Evaluator
-    goal: Goal | None
+    criterion: SuccessCriterion | None
 
     def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
         """Return `attack_success`, None where the attack has no aim."""
@@ -27,6 +27,6 @@ class AttackSuccess:
             return {}
         return {
             "attack_success": None
-            if self.goal is None
-            else self.evaluator.success(finished.weights, self.goal)
+            if self.criterion is None
+            else self.evaluator.success(finished.weights, self.criterion)
         }

@@ -18,8 +18,8 @@ from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.evasion import TargetModel, Threat
 from fedrobust.evasion.models.protocol import Logits
 from fedrobust.lazy import keras
+from fedrobust.models.interfaces import Interfaces
 from fedrobust.models.layout import Weights
-from fedrobust.models.told import Told
 from fedrobust.runs.events import AttackProgressed, CheckFinished, emit, teller
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import DatasetRecord, RunRecord
@@ -114,8 +114,10 @@ class Auditor:
 
     def companion(self, file: str | Path, dataset: Dataset) -> tuple[str, TargetModel] | None:
         """Return the model in a file that the study's is compared with, and its name: `audit.companions.companion`."""
-        told = Told.parse({"control": self.settings.control_input}, {"control": self.settings.control_labels})
-        return companion(file, dataset, self.threat.space, self.base, told)
+        interfaces = Interfaces.parse(
+            {"control": self.settings.control_input}, {"control": self.settings.control_labels}
+        )
+        return companion(file, dataset, self.threat.space, self.base, interfaces)
 
     def control(self, evaluator: Evaluator, before: Path | None) -> tuple[str, TargetModel] | None:
         """Return the model that the study's is compared with, and its name; None where there is none.

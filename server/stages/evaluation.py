@@ -18,7 +18,7 @@ from fedrobust.memoize import memoize, part
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.features import Features, head_logits
 from fedrobust.models.layout import Weights
-from fedrobust.poisoning import Goal
+from fedrobust.poisoning import SuccessCriterion
 from fedrobust.runs.record import AttackSuccessRecord
 
 NO_CONTROL = "none: the attack adds nothing to an image; compare with a run without it"
@@ -163,7 +163,7 @@ class Evaluator:
             return ""
         return "the new model has gradients that are not finite"
 
-    def success(self, weights: Weights, goal: Goal) -> AttackSuccessRecord:
+    def success(self, weights: Weights, criterion: SuccessCriterion) -> AttackSuccessRecord:
         """Return the attack success rate: the share of images that are classified as the attacker wants.
 
         An attack without a trigger has no rate without it, and ``control`` says so: a run without the attack is the
@@ -171,16 +171,20 @@ class Evaluator:
         """
 
         def hits(logits: np.ndarray) -> int:
-            return int((logits.argmax(1) == goal.wanted).sum())
+            return int((logits.argmax(1) == criterion.target_labels).sum())
 
         def unchanged(images: np.ndarray) -> np.ndarray:
-            known = goal.rows is not None
-            return self.answers(weights).test[goal.rows] if known else self.clean_logits(weights, images)
+            known = criterion.rows is not None
+            return self.answers(weights).test[criterion.rows] if known else self.clean_logits(weights, images)
 
         # An own attack may give the same images twice to say that it adds nothing.
-        plain = None if goal.plain is None or np.array_equal(goal.plain, goal.images) else goal.plain
-        shown = unchanged(goal.images) if plain is None else self.clean_logits(weights, goal.images)
-        n, successes = len(goal.wanted), hits(shown)
+        plain = (
+            None
+            if criterion.clean is None or np.array_equal(criterion.clean, criterion.images)
+            else criterion.clean
+        )
+        shown = unchanged(criterion.images) if plain is None else self.clean_logits(weights, criterion.images)
+        n, successes = len(criterion.target_labels), hits(shown)
         return AttackSuccessRecord(
             n=n,
             successes=successes,

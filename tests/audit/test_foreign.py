@@ -151,7 +151,7 @@ def test_who_says_that_a_model_is_given_the_right_images_is_believed(core, data,
     model = behind(core, 1 / 255)
     table = fedrobust.attack_model(model, data, ["fgsm"], ["4/255"], images=40, out=tmp_path, **told)
     assert table["clean"]["accuracy"] == 0.5
-    assert table["notes"] == ["its outputs stand for the labels 0, 1, as told"]
+    assert table["notes"] == ["class order 0, 1: as given"]
 
 
 def test_a_control_is_asked_about_by_its_name_and_told_by_it(core, data, tmp_path):

@@ -21,7 +21,7 @@ from fedrobust.errors import FedrobustError
 from fedrobust.evasion import Threat
 from fedrobust.evasion.models.predictor import Predictor
 from fedrobust.models.input_format import InputFormat
-from fedrobust.models.told import Told
+from fedrobust.models.interfaces import Interfaces
 from fedrobust.runs.record import AttackTableRecord, json_schema
 
 SHAPE = (3, 2, 1)
@@ -191,7 +191,7 @@ def test_a_function_is_asked_about_a_sample_of_the_split(monkeypatch):
     asked = []
     monkeypatch.setattr(opened_module, "check_reading", lambda *given: asked.append(given) or "a note")
     predictor = Predictor.of(shade, SHAPE, 2)
-    told = Told.parse("0..1", "0,1").of("", dataset())
+    told = Interfaces.parse("0..1", "0,1").of("", dataset())
     assert opened_module.check_opened(predictor, dataset(), "test", told, "control") == ("a note",)
     [(answers, images, labels, channels, format, order, is_told, what)] = asked
     expected = dataset().test
@@ -204,7 +204,7 @@ def test_a_function_is_asked_about_a_sample_of_the_split(monkeypatch):
     assert (is_told, what) == ((True, True), "control")
     monkeypatch.setattr(opened_module, "check_reading", lambda *given: asked.append(given) or "")
     monkeypatch.setattr(opened_module, "SAMPLE_READ", 10)
-    nothing = Told().of("", dataset())
+    nothing = Interfaces().of("", dataset())
     assert opened_module.check_opened(predictor, dataset(), "validation", nothing) == ()
     opened_module.check_opened(predictor, dataset(), "test", nothing)
     assert [len(given[1]) for given in asked] == [60, 10, 10]
@@ -216,11 +216,11 @@ def test_a_functions_notes_say_what_it_is_given():
     assert isinstance(opened, Predictor)
     assert opened.name == "mine"
     assert digest == opened_module.model_digest(shade, "mine")
-    assert notes[0] == "the model is given images as 0..1: nothing in it or told of it says otherwise"
+    assert notes[0] == "input format 0..1: assumed, neither given nor recognised"
     _, _, told = opened_module.opened_with_digest(
-        shade, dataset(), "native", told=Told.parse("0..1", "0,1"), name="mine"
+        shade, dataset(), "native", interfaces=Interfaces.parse("0..1", "0,1"), name="mine"
     )
-    assert not [note for note in told if "is given images" in note]
+    assert not [note for note in told if "input format" in note]
     with pytest.raises(ConfigError) as refused:
         opened_module.opened_with_digest(shade, dataset(), "prepared")
     assert str(refused.value) == "space = 'prepared': a function takes the data's images; choose native"
@@ -230,7 +230,7 @@ def test_a_functions_notes_say_what_it_is_given():
     ("first", "why"),
     [
         ([keras.layers.Rescaling(2.0, offset=-1.0)], "as its first layers show"),
-        ([], "nothing in it or told of it says otherwise"),
+        ([], "assumed, neither given nor recognised"),
     ],
 )
 def test_a_networks_notes_say_what_it_is_given_and_why(first, why):
@@ -242,7 +242,7 @@ def test_a_networks_notes_say_what_it_is_given_and_why(first, why):
     dense.set_weights([signs, np.array([middle, -middle], np.float32)])
     notes = opened_module.opened_with_digest(model, dataset(), "native")[2]
     assert "the model takes images of (4, 4, 1); those of (3, 2, 1) are made to fit before it" in notes
-    assert f"the model is given images as 0..1: {why}" in notes
+    assert f"input format 0..1: {why}" in notes
 
 
 def test_a_networks_gradient_is_its_own():
@@ -272,7 +272,7 @@ def opening(monkeypatch):
 
 def test_a_companion_is_opened_by_what_was_told_of_it_and_asked_about(opening, tmp_path):
     (tmp_path / "twin.keras").write_bytes(b"twin")
-    told, data = Told.parse(["0..1", "teacher=0..255"]), dataset()
+    told, data = Interfaces.parse(["0..1", "teacher=0..255"]), dataset()
     name, target = companions.companion("twin.keras", data, "prepared", tmp_path, told, "teacher")
     assert name == f"twin.keras {hashlib.sha256(b'twin').hexdigest()[:8]}"
     assert target is opening.model.target
@@ -281,7 +281,7 @@ def test_a_companion_is_opened_by_what_was_told_of_it_and_asked_about(opening, t
     assert opening.opened == [(given, {"interface": interface})]
     assert opening.asked == [(opening.model, data, "test", interface, "teacher")]
     companions.companion(tmp_path / "twin.keras", data, "native")
-    assert opening.asked[1][3:] == (Told().of("control", data), "control")
+    assert opening.asked[1][3:] == (Interfaces().of("control", data), "control")
     (tmp_path / "experiment.toml").write_text("")
     companions.companion(tmp_path / "twin.keras", data, "native")
     assert len(opening.asked) == 2, "a run's own model is not doubted"
@@ -294,10 +294,10 @@ def test_an_exported_companion_is_a_file_of_the_same_images_and_classes(opening,
         companions.edge_companion(str(file), data)
     assert str(refused.value) == f"edge = {str(file)!r}: there is no such file"
     file.write_bytes(b"small")
-    name, target = companions.edge_companion(file, data, Told.parse(["edge=0..255"]))
+    name, target = companions.edge_companion(file, data, Interfaces.parse(["edge=0..255"]))
     assert name == f"small.tflite {hashlib.sha256(b'small').hexdigest()[:8]}"
     assert target is opening.model.target
-    interface = Told.parse(["edge=0..255"]).of("edge", data)
+    interface = Interfaces.parse(["edge=0..255"]).of("edge", data)
     assert opening.asked == [(target, data, "test", interface, "edge")]
     for shape, classes in (((9, 9, 1), 2), (SHAPE, 3)):
         opening.model = opened_model(shape, classes)
@@ -347,7 +347,7 @@ def test_an_audit_is_of_the_subject_that_was_named(monkeypatch, tmp_path):
         from_file, "companion", lambda path, *given, **told: asked.append((path, given, told)) or (path, None)
     )
     monkeypatch.setattr(from_file, "edge_companion", lambda *given: asked.append(given) or ("edge", None))
-    data, plan, told = dataset(), Plan(epsilon=0.3, seed=4), Told.parse("0..1", "0,1")
+    data, plan, told = dataset(), Plan(epsilon=0.3, seed=4), Interfaces.parse("0..1", "0,1")
     card = from_file.audit_file(
         shade,
         data,
@@ -357,7 +357,7 @@ def test_an_audit_is_of_the_subject_that_was_named(monkeypatch, tmp_path):
         control="a",
         teacher="b",
         edge="c",
-        told=told,
+        interfaces=told,
         name="mine",
         trained_on=["pgd"],
         history=[0.5, 0.6],
@@ -380,12 +380,15 @@ def test_an_audit_is_of_the_subject_that_was_named(monkeypatch, tmp_path):
     assert audited.in_training_mode is None
     assert (audited.control, audited.teacher, audited.edge) == (("a", None), ("b", None), ("edge", None))
     assert asked == [
-        ("a", (data, "native"), {"told": told, "what": "control"}),
-        ("b", (data, "native"), {"told": told, "what": "teacher"}),
+        ("a", (data, "native"), {"interfaces": told, "what": "control"}),
+        ("b", (data, "native"), {"interfaces": told, "what": "teacher"}),
         ("c", data, told),
     ]
     assert (audited.trained_on, audited.history) == (("pgd",), (0.5, 0.6))
-    assert audited.notes == opened_module.opened_with_digest(shade, data, "native", told=told, name="mine")[2]
+    assert (
+        audited.notes
+        == opened_module.opened_with_digest(shade, data, "native", interfaces=told, name="mine")[2]
+    )
     assert evidence.plan is plan
     assert (evidence._folder, evidence._map, evidence._report) == (tmp_path, "map", "report")
     from_file.audit_file(shade, data, plan, folder=tmp_path / "none")
@@ -399,7 +402,7 @@ def test_a_network_is_audited_in_training_mode_on_its_first_images(monkeypatch):
     monkeypatch.setattr(from_file, "audit", lambda evidence, *_: made.append(evidence))
     monkeypatch.setattr(from_file, "in_training_mode", lambda opened, stored: stored)
     monkeypatch.setattr(from_file, "SAMPLE", 8)
-    from_file.audit_file(network(), dataset(), Plan(), told=Told.parse("0..1", "0,1"))
+    from_file.audit_file(network(), dataset(), Plan(), interfaces=Interfaces.parse("0..1", "0,1"))
     np.testing.assert_array_equal(made[0].audited.in_training_mode, dataset().test.images[:8])
     assert made[0].audited.target.logits(made[0].audited.images).shape == (60, 2)
     assert made[0].audited.name == "net"
@@ -464,8 +467,8 @@ def test_a_table_does_not_put_down_to_an_attack_what_was_wrong_before():
     def constant(images):
         return np.tile([-1.0, 1.0], (len(images), 1))
 
-    told, plan = Told.parse("0..1", "0,1"), Plan(epsilon=0.01, curve=(0.01,))
-    table = attack_table(constant, dataset(), plan, ["noise(draws=1)"], split="validation", told=told)
+    told, plan = Interfaces.parse("0..1", "0,1"), Plan(epsilon=0.01, curve=(0.01,))
+    table = attack_table(constant, dataset(), plan, ["noise(draws=1)"], split="validation", interfaces=told)
     assert (table.clean.correct, table.clean.n) == (5, 10)
     assert table.attacked[0].metrics.correct == 5
     assert table.attacked[0].broken == 0

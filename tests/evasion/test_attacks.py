@@ -268,7 +268,7 @@ def test_what_a_hunt_remembers_is_asked_again_for_images_that_were_not_there(two
     problem = two_classes
     keys = keys_of(0, np.arange(40))
     state = SearchState(problem.target, Threat(), problem.images, problem.labels, keys)
-    state.at(0.1, fresh=True)
+    state.at(0.1, restart=True)
     state.drop(np.arange(40) >= 10)
     asked = []
 
@@ -276,11 +276,11 @@ def test_what_a_hunt_remembers_is_asked_again_for_images_that_were_not_there(two
         asked.append(len(state))
         return state.clean.mean(axis=(1, 2, 3))
 
-    assert len(state.once("means", means)) == 10
+    assert len(state.cached("means", means)) == 10
     state.drop(np.arange(10) >= 5)
-    assert len(state.once("means", means)) == 5
-    state.at(0.2, fresh=True)
-    np.testing.assert_array_equal(state.once("means", means), problem.images.mean(axis=(1, 2, 3)))
+    assert len(state.cached("means", means)) == 5
+    state.at(0.2, restart=True)
+    np.testing.assert_array_equal(state.cached("means", means), problem.images.mean(axis=(1, 2, 3)))
     assert asked == [10, 40]
 
 
@@ -448,14 +448,14 @@ def test_gradients_that_are_not_numbers_do_no_harm(two_classes):
 @pytest.mark.parametrize(
     ("name", "threat", "epsilons", "message"),
     [
-        ("jsma", Threat(), [0.1], "searches in l0"),
+        ("jsma", Threat(), [0.1], "supports l0"),
         ("pgd", Threat(), [], "give at least one"),
         ("pgd", Threat(), [-0.1], "above 0"),
         ("pgd(target=7)", Threat(), [0.1], "classes 0 to 1"),
         ("pgd(stepz=7)", Threat(), [0.1], "has no setting 'stepz'"),
         ("pgd(steps=0)", Threat(), [0.1], "steps = 0: choose a whole number from 1"),
         ("pgd(loss='hinge')", Threat(), [0.1], "choose stable-cross-entropy, cross-entropy, margin or dlr"),
-        ("pgd(restarts=2, random_start=False)", Threat(), [0.1], "would find the same"),
+        ("pgd(restarts=2, random_start=False)", Threat(), [0.1], "every restart would give the same result"),
         ("fast", Threat(), [0.1], "is no evasion attack"),
         ("pgd", Threat(tied=True), [0.1], "only colour"),
     ],
@@ -468,13 +468,13 @@ def test_what_cannot_be_is_refused_with_a_reason(two_classes, name, threat, epsi
 def test_images_and_labels_are_checked(two_classes):
     for images, labels, message in (
         (two_classes.images * 255, two_classes.labels, r"give images in \[0, 1\]"),
-        (two_classes.images[:, :5], two_classes.labels, "the model's are"),
+        (two_classes.images[:, :5], two_classes.labels, "the model takes"),
         (two_classes.images, two_classes.labels[:3], "one an image"),
         (two_classes.images, two_classes.labels + 5, "classes 0 to 1"),
     ):
         with pytest.raises(FedrobustError, match=message):
             attack(two_classes.target, images, labels, "fgsm", Threat(), [0.1])
-    with pytest.raises(FedrobustError, match="lies between grey levels"):
+    with pytest.raises(FedrobustError, match="are between grey levels"):
         Threat(bits=8, space="prepared")
 
 

@@ -192,7 +192,7 @@ def test_files_hold_grey_levels_rounded_towards_the_clean_image():
         (
             {"bits": 8, "space": "prepared"},
             "",
-            "a prepared image lies between grey levels already; choose space = ",
+            "the values of a prepared image are between grey levels; choose space = ",
         ),
     ],
 )
@@ -255,15 +255,15 @@ def test_a_hunt_remembers_the_first_adversary_or_the_nearest_to_one():
     made.query(shades(0.1, 0.1))
     assert made.queries.tolist() == [3, 3, 2]
     made.at(0.25)
-    assert (len(made), made.epsilon, made.fresh) == (2, 0.25, False)
-    made.at(0.25, fresh=True)
-    assert (len(made), made.fresh, made.broken.any()) == (3, True, False)
+    assert (len(made), made.epsilon, made.restart) == (2, 0.25, False)
+    made.at(0.25, restart=True)
+    assert (len(made), made.restart, made.broken.any()) == (3, True, False)
     np.testing.assert_array_equal(made.images, shades(0.2, 0.3, 0.4))
     assert np.isinf(made.distance).all()
 
 
 def test_the_nearest_adversary_replaces_a_further_one():
-    made = state(nearest=True)
+    made = state(minimize_norm=True)
     made.epsilon = np.inf
     made.query(shades(0.9, 0.4, 0.9))
     assert made.found.tolist() == [True, False, True]
@@ -283,14 +283,14 @@ def test_a_goal_is_one_class_for_all_images_that_are_not_of_it():
         made.margins(made.query(shades(0.3, 0.6)), made.labels), [-0.4, 0.2], atol=1e-6
     )
     assert made.broken.tolist() == [False, False, True]
-    made.query_others()
+    made.query_excluded()
     np.testing.assert_allclose(made.logits[1], [0.2, -0.2, -9], atol=1e-6)
     assert made.distance[1] == 0
     assert made.queries.tolist() == [1, 0, 1]
 
 
 def test_patience_keeps_the_last_image():
-    made = state(patient=True)
+    made = state(early_stop=False)
     made.query(shades(0.3, 0.5, 0.6))
     made.query(shades(0.2, 0.2, 0.5))
     assert made.keep().all()
@@ -304,7 +304,7 @@ def test_gradients_are_counted_finite_and_judged_unless_told_not_to():
     assert (seen.gradients[:, 1] == 0.25).all()
     np.testing.assert_allclose(seen.logits[:, 1], [-0.1, 0, 0.1], atol=1e-6)
     assert (made.queries.tolist(), made.gradients.tolist()) == ([1, 1, 1], [1, 1, 1])
-    made.gradient(shades(0.9, 0.9, 0.9), "margin", judge=False)
+    made.gradient(shades(0.9, 0.9, 0.9), "margin", evaluate=False)
     assert (made.queries.tolist(), made.gradients.tolist()) == ([1, 1, 1], [2, 2, 2])
 
 
@@ -324,13 +324,13 @@ def test_what_was_computed_once_is_asked_again_for_new_images_alone():
         calls.append(len(made))
         return made.clean[:, 0, 0, 0]
 
-    np.testing.assert_allclose(made.once("shade", compute), [0.2, 0.3, 0.4])
+    np.testing.assert_allclose(made.cached("shade", compute), [0.2, 0.3, 0.4])
     made.drop(np.array([True, False, False]))
-    np.testing.assert_allclose(made.once("shade", compute), [0.3, 0.4])
+    np.testing.assert_allclose(made.cached("shade", compute), [0.3, 0.4])
     assert calls == [3]
-    np.testing.assert_allclose(made.once("other", compute), [0.3, 0.4])
+    np.testing.assert_allclose(made.cached("other", compute), [0.3, 0.4])
     made.begin_search()
-    np.testing.assert_allclose(made.once("other", compute), [0.2, 0.3, 0.4])
+    np.testing.assert_allclose(made.cached("other", compute), [0.2, 0.3, 0.4])
     assert calls == [3, 2, 3]
 
 
@@ -431,12 +431,12 @@ def test_what_learns_from_all_images_is_given_them_for_every_epsilon_or_once(kin
             [-1],
             "labels run from -1 to -1: the model has classes 0 to 2",
         ),
-        ("fgsm", Threat(), [0.1], shades(0.2), [0, 1], "labels have shape (2,): give (1,), one an image"),
+        ("fgsm", Threat(), [0.1], shades(0.2), [0, 1], "labels have shape (2,): expected (1,), one an image"),
         ("fgsm", Threat(), [0.0], shades(0.2), [0], "epsilons = [0.0]: give at least one, each above 0"),
         ("fgsm", Threat(), [], shades(0.2), [0], "epsilons = []: give at least one, each above 0"),
         ("fgsm", Threat(), [0.1], shades(1.2), [0], "images run from "),
         ("fgsm", Threat(), [0.1], shades(-0.1), [0], "images run from "),
-        ("fgsm", Threat(norm="l0"), [1], shades(0.2), [0], "norm = 'l0': FGSM searches in linf, l2"),
+        ("fgsm", Threat(norm="l0"), [1], shades(0.2), [0], "norm = 'l0': FGSM supports linf, l2"),
         (
             "jsma",
             Threat(norm="l0"),
@@ -459,7 +459,7 @@ def test_what_learns_from_all_images_is_given_them_for_every_epsilon_or_once(kin
             [0.1],
             np.zeros((0, 2, 2, 1)),
             [],
-            "images have shape (0, 2, 2, 1): the model's are (n, (2, 2, 1)), n >= 1",
+            "images have shape (0, 2, 2, 1): the model takes (n, 2, 2, 1), n >= 1",
         ),
     ],
 )
@@ -477,7 +477,7 @@ def test_one_channel_of_tied_images_is_attacked_and_distances_are_in_colour():
     with pytest.raises(ThreatError) as refused:
         attack(Colour(), grey * [1, 1, 0.9], np.zeros(2, int), "noise", Threat(tied=True), [0.1])
     assert str(refused.value) == (
-        "tied = True: the channels of these images differ: they are no copies of a grey one"
+        "tied = True: the channels of these images differ; only copies of one grey channel can be tied"
     )
     for norm, size in (("linf", 0.1), ("l2", 0.1 * np.sqrt(12))):
         threat = Threat(norm=norm, tied=True)
@@ -555,8 +555,8 @@ def test_colour_is_not_made_grey(channels, native):
     with pytest.raises(ModelFileError) as refused:
         model_file.image_shape(model, (8, 8, native), "net")
     assert str(refused.value) == (
-        f"net: it takes images of {channels} channels, the data have {native}: grey can be copied to colour, not the "
-        "other way round"
+        f"net: its input has {channels} channels, the data have {native}: grey images can be copied to colour, colour "
+        "images cannot be made grey"
     )
 
 
@@ -569,20 +569,21 @@ def test_colour_is_not_made_grey(channels, native):
         (
             (None, 1),
             3,
-            "net: it answers with 1 numbers, the data have 3 classes; name the data it was trained for",
+            "net: it has 1 outputs, the data have 3 classes; name the data that it was trained on",
         ),
         (
             (None, 3),
             2,
-            "net: it answers with 3 numbers, the data have 2 classes; name the data it was trained for",
+            "net: it has 3 outputs, the data have 2 classes; name the data that it was trained on",
         ),
         (
             (None, 3, 3),
             3,
-            "net: its output is (None, 3, 3); one row of logits or probabilities an image is wanted, (n, classes)",
+            "net: its output has shape (None, 3, 3); a classifier's is (n, classes): a row of logits or "
+            "probabilities an image",
         ),
-        ((None, None), 3, "net: its output is (None, None)"),
-        ([(None, 3)], 3, "net: its output is [(None, 3)]"),
+        ((None, None), 3, "net: its output has shape (None, None)"),
+        ([(None, 3)], 3, "net: its output has shape [(None, 3)]"),
     ],
 )
 def test_a_model_answers_with_a_number_a_class(outputs, classes, message):
@@ -651,22 +652,22 @@ WHOLE = InputFormat(0.0, 255.0, whole=True)
     [
         (None, None, False, UNIT, None),
         (None, BYTES, False, BYTES, "as its first layers show"),
-        (BYTES, None, False, BYTES, "as told"),
-        (BYTES, InputFormat(-1.0, 1.0), False, BYTES, "as told"),
+        (BYTES, None, False, BYTES, "as given"),
+        (BYTES, InputFormat(-1.0, 1.0), False, BYTES, "as given"),
         (None, None, True, InputFormat(channels_first=True), "as its first layers show"),
-        (BYTES, None, True, InputFormat(0.0, 255.0, channels_first=True), "as told"),
+        (BYTES, None, True, InputFormat(0.0, 255.0, channels_first=True), "as given"),
         (None, WHOLE, False, WHOLE, "as its first layers show"),
-        (BYTES, WHOLE, False, WHOLE, "as told"),
+        (BYTES, WHOLE, False, WHOLE, "as given"),
     ],
 )
 def test_the_range_is_told_or_shown_and_it_is_said_which(monkeypatch, told, shown, is_first, format, note):
     monkeypatch.setattr(model_file, "recognised_range", lambda model: shown)
     found, notes = model_file._format(None, Interface(input=told), is_first, (8, 8, 1), "net")
     assert found == format
-    expected = [f"the model is given images as {format}: {note}"] if note else []
+    expected = [f"input format {format}: {note}"] if note else []
     if format.whole:
         expected.append(
-            "images are rounded to whole numbers before the model; gradients pass the rounding as if it were not there "
+            "images are rounded to whole numbers before the model; the rounding has the gradient of the identity "
             "(BPDA)"
         )
     assert list(notes) == expected
@@ -676,7 +677,7 @@ def test_what_is_assumed_is_neither_told_nor_shown(monkeypatch):
     monkeypatch.setattr(model_file, "recognised_range", lambda model: None)
     found, notes = model_file._format(None, Interface(assumed=BYTES), False, (8, 8, 1), "net")
     assert found == BYTES
-    assert notes == ("the model is given images as 0..255: as told",)
+    assert notes == ("input format 0..255: as given",)
 
 
 @pytest.mark.parametrize("told", [UNIT, InputFormat(0.0, 255.0, mean=(3.0,), std=(2.0,))])
@@ -686,7 +687,8 @@ def test_whole_numbers_are_in_no_other_range(monkeypatch, told):
     with pytest.raises(ModelFileError) as refused:
         model_file._format(model, Interface(input=told), False, (8, 8, 1), "net")
     assert str(refused.value) == (
-        f"net: its input is uint8, whole numbers from 0 to 255; input = {str(told)!r} is none; leave it out"
+        f"net: its input is uint8, whole numbers from 0 to 255, which contradicts input = {str(told)!r}; leave input "
+        "out"
     )
 
 
@@ -793,8 +795,8 @@ def test_a_function_is_called_in_batches_with_copies_and_in_its_format():
 
     target = Predictor.of(predict, SHAPE, 2, interface=Interface(input=BYTES, labels=(1, 0)), batch_size=4)
     assert target.notes == (
-        "the function is given images as 0..255, as told",
-        "its outputs stand for the labels 1, 0, as told",
+        "input format 0..255: as given",
+        "class order 1, 0: as given",
     )
     given.clear()
     images = np.random.default_rng(0).random((10, *SHAPE)).astype(np.float32)

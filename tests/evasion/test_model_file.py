@@ -132,9 +132,9 @@ def test_inference_is_inference_and_training_mode_is_asked_for(images):
 @pytest.mark.parametrize(
     ("make", "classes", "message"),
     [
-        (lambda: network(3), 2, "answers with 3 numbers, the data have 2 classes"),
+        (lambda: network(3), 2, "has 3 outputs, the data have 2 classes"),
         (lambda: keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)]), 2, "one batch of images"),
-        (lambda: network(shape=(12, 12, 2)), 2, "images of 2 channels"),
+        (lambda: network(shape=(12, 12, 2)), 2, "its input has 2 channels"),
     ],
 )
 def test_models_that_do_not_fit_are_refused(make, classes, message):
@@ -278,16 +278,16 @@ def margins_and_slopes(model, images):
 
 def test_what_was_recognised_is_said(core):
     whole = open_model(WRAPPINGS["whole numbers"][0](core), COLOUR, 2)
-    assert whole.notes[0] == "the model is given images as uint8: as its first layers show"
+    assert whole.notes[0] == "input format uint8: as its first layers show"
     assert "BPDA" in whole.notes[1]
     assert open_model(core, COLOUR, 2).notes == ()
     first = open_model(WRAPPINGS["channels first"][0](core), COLOUR, 2)
-    assert first.notes == ("the model is given images as 0..1 channels-first: as its first layers show",)
+    assert first.notes == ("input format 0..1 channels-first: as its first layers show",)
     interface = Interface.parse("0..1", "1,0", "diagnosis")
     told = open_model(with_two_heads(core, named=True), COLOUR, 2, interface=interface)
     assert told.notes == (
         "of its outputs, 'diagnosis' was taken",
-        "its outputs stand for the labels 1, 0, as told",
+        "class order 1, 0: as given",
     )
     scaled_inside = keras.applications.MobileNetV3Small((32, 32, 3), weights=None, classes=2)
     assert open_model(scaled_inside, (28, 28, 1), 2).format == InputFormat(0.0, 255.0)

@@ -177,7 +177,7 @@ def test_a_file_is_opened_and_has_to_know_the_models_classes(monkeypatch, tmp_pa
     with pytest.raises(ThreatError) as refused:
         module.opened(tmp_path / "own.keras", target)
     path = str(tmp_path / "own.keras")
-    assert str(refused.value) == f"surrogate = {path!r}: it knows 3 classes, the model 2"
+    assert str(refused.value) == f"surrogate = {path!r}: it has 3 classes, the model has 2"
     target.classes = 3
     bound = Transfer(surrogate=path).prepared(target, images_of(2), np.zeros(2, np.int32), Threat(), 0.1, 0)
     assert isinstance(bound.surrogate, Linear)
@@ -189,7 +189,7 @@ def test_a_file_is_opened_and_has_to_know_the_models_classes(monkeypatch, tmp_pa
     [
         ({"surrogate": "/nowhere.keras"}, "surrogate = '/nowhere.keras': there is no such file"),
         ({"student": "perceptron"}, "student = 'perceptron': "),
-        ({"student": "mobilenetv2"}, "student = 'mobilenetv2': it takes images from 32 pixels up"),
+        ({"student": "mobilenetv2"}, "student = 'mobilenetv2': it takes images of at least 32 pixels a side"),
     ],
 )
 def test_what_a_surrogate_cannot_be_is_said_before(settings, message):
@@ -208,7 +208,7 @@ def test_what_a_surrogate_can_be_is_accepted(tmp_path):
         {"surrogate": Linear()},
     ):
         Transfer(**settings).require(problem)
-    with pytest.raises(Exception, match="choose one that stays within epsilon, such as pgd"):
+    with pytest.raises(Exception, match="choose one within epsilon, such as pgd"):
         attack_named("transfer(attack='deepfool')")
 
 

@@ -123,8 +123,10 @@ def attacks_on_learning(folder: Path) -> Any:
         traits["data"] = [array(images), array(labels)]
         traits["update"] = array(attack.update(matrix[0], _attack_context()))
         traits["statistics"] = array(attack.statistics(matrix[1, :8], _attack_context()))
-        goal = attack.goal(split, _attack_context())
-        traits["goal"] = None if goal is None else [array(goal.images), array(goal.wanted)]
+        criterion = attack.criterion(split, _attack_context())
+        traits["goal"] = (
+            None if criterion is None else [array(criterion.images), array(criterion.target_labels)]
+        )
         traits["collude"] = array(_together(attack, matrix)) if attack.colludes else None
         found[name] = traits
     return found

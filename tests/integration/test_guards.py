@@ -195,10 +195,10 @@ class Broken:
             raise IndexError("there is no class 7")
         return -update
 
-    def goal(self, split, context):
-        from fedrobust.poisoning import Goal
+    def criterion(self, split, context):
+        from fedrobust.poisoning import SuccessCriterion
 
-        return Goal(split.images[:9], split.images[:9], np.zeros(9, np.int64))
+        return SuccessCriterion(split.images[:9], split.images[:9], np.zeros(9, np.int64))
 
 
 BROKEN = {

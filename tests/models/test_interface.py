@@ -4,12 +4,12 @@ import pytest
 
 from fedrobust.errors import ConfigError
 from fedrobust.models.input_format import UNIT, InputFormat
-from fedrobust.models.interface import TELLS_NOTHING, Interface, class_order
+from fedrobust.models.interface import UNDECLARED, Interface, class_order
 
 
 def test_blank_texts_tell_nothing_and_others_are_read():
-    assert Interface.parse() == Interface.parse(" ", "\t", " ") == TELLS_NOTHING == Interface(None, (), "")
-    assert TELLS_NOTHING.assumed is UNIT
+    assert Interface.parse() == Interface.parse(" ", "\t", " ") == UNDECLARED == Interface(None, (), "")
+    assert UNDECLARED.assumed is UNIT
     told = Interface.parse("0..255", "1,0", " second ")
     assert told == Interface(InputFormat(high=255.0), (1, 0), "second")
     assert Interface.parse(labels="b,c,a", classes=3, names=("a", "b", "c")).labels == (1, 2, 0)

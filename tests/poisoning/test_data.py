@@ -40,13 +40,13 @@ def test_label_flips(split):
 
 def test_only_a_targeted_flip_has_a_goal(split):
     attack = Attack.parse('label-flip(kind="targeted", source=2, target=0)')
-    goal = attack.goal(split, context())
-    np.testing.assert_array_equal(goal.images, split.images[40:])
-    assert set(goal.wanted) == {0}
-    assert goal.plain is None, "nothing is added to the images: there is no control"
-    assert Attack.parse("label-flip").goal(split, context()) is None
-    assert Attack.parse("sign-flip").goal(split, context()) is None
-    assert Attack.parse('label-flip(kind="targeted", source=9, target=0)').goal(split, context()) is None
+    criterion = attack.criterion(split, context())
+    np.testing.assert_array_equal(criterion.images, split.images[40:])
+    assert set(criterion.target_labels) == {0}
+    assert criterion.clean is None, "nothing is added to the images: there is no control"
+    assert Attack.parse("label-flip").criterion(split, context()) is None
+    assert Attack.parse("sign-flip").criterion(split, context()) is None
+    assert Attack.parse('label-flip(kind="targeted", source=9, target=0)').criterion(split, context()) is None
 
 
 @pytest.mark.parametrize("name", ["pixel-backdoor", "blended-backdoor", "distributed-backdoor"])
@@ -58,19 +58,19 @@ def test_backdoors_stamp_a_share_of_other_classes_and_call_it_the_target(name, s
     assert np.all(labels[changed] == 1)
     untouched = np.setdiff1d(np.arange(60), changed)
     np.testing.assert_array_equal(labels[untouched], split.labels[untouched])
-    goal = Attack.parse(f"{name}(target=1)").goal(split, context())
-    assert len(goal.wanted) == 40
-    np.testing.assert_array_equal(goal.plain, split.images[split.labels != 1])
+    criterion = Attack.parse(f"{name}(target=1)").criterion(split, context())
+    assert len(criterion.target_labels) == 40
+    np.testing.assert_array_equal(criterion.clean, split.images[split.labels != 1])
     if name != "distributed-backdoor":
-        np.testing.assert_array_equal(goal.images[0], images[0] if 0 in changed else goal.images[0])
-    assert (goal.images != goal.plain).any((1, 2, 3)).all()
+        np.testing.assert_array_equal(criterion.images[0], images[0] if 0 in changed else criterion.images[0])
+    assert (criterion.images != criterion.clean).any((1, 2, 3)).all()
 
 
 def test_parts_of_a_distributed_trigger_make_the_whole(split):
     black = Split(np.zeros((4, 28, 28, 1), np.uint8), np.array([0, 0, 1, 1], np.int32))
     attack = Attack.parse("distributed-backdoor(target=1, share=1.0)")
     parts = [attack.data(black.images, black.labels, context(rank=rank))[0][0] for rank in range(4)]
-    whole = attack.goal(black, context()).images[0]
+    whole = attack.criterion(black, context()).images[0]
     np.testing.assert_array_equal(np.maximum.reduce(parts), whole)
     assert len({part.tobytes() for part in parts}) == 4
     assert sum(int((part > 0).sum()) for part in parts) == int((whole > 0).sum()), "no two parts overlap"
@@ -78,10 +78,10 @@ def test_parts_of_a_distributed_trigger_make_the_whole(split):
 
 def test_the_blended_pattern_is_the_same_for_everybody_and_faint(split):
     attack = Attack.parse("blended-backdoor(strength=0.1, target=1)")
-    one, other = (attack.goal(split, context(client_id=p, seed=5)).images for p in (0, 7))
+    one, other = (attack.criterion(split, context(client_id=p, seed=5)).images for p in (0, 7))
     np.testing.assert_array_equal(one, other)
     assert np.abs(one.astype(int) - split.images[split.labels != 1]).max() <= 26
-    another = attack.goal(split, context(seed=6)).images
+    another = attack.criterion(split, context(seed=6)).images
     assert (one != another).any()
 
 
@@ -97,10 +97,10 @@ def test_edge_cases_are_the_images_farthest_from_their_class(draw):
     assert (shown[20:] == 250).all()
     assert called[[3, 11]].tolist() == [2, 2]
     assert called.sum() == 2 * 6
-    goal = attack.goal(Split(images, labels), context())
-    np.testing.assert_array_equal(goal.images, images[[3, 11]])
-    assert goal.wanted.tolist() == [2, 2]
-    assert goal.plain is None
+    criterion = attack.criterion(Split(images, labels), context())
+    np.testing.assert_array_equal(criterion.images, images[[3, 11]])
+    assert criterion.target_labels.tolist() == [2, 2]
+    assert criterion.clean is None
 
 
 def test_rare_is_what_is_far_from_the_mean_of_its_own_class_bright_or_dark():

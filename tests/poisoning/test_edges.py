@@ -139,7 +139,7 @@ def test_shards_of_every_kind_can_be_poisoned(name, shard, channels, share):
 )
 def test_where_nobody_can_be_deceived_there_is_no_goal(text):
     images = np.zeros((4, 28, 28, 1), np.uint8)
-    assert Attack.parse(text).goal(Split(images, np.ones(4, np.int32)), AttackContext()) is None
+    assert Attack.parse(text).criterion(Split(images, np.ones(4, np.int32)), AttackContext()) is None
 
 
 def test_a_share_is_of_the_images_as_it_is_written():

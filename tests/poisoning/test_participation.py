@@ -98,6 +98,6 @@ def test_the_clamp_leaves_larger_z_alone():
 
 def test_a_user_is_told_of_parts_of_a_trigger_that_nobody_teaches():
     (remark,) = Attack.parse("distributed-backdoor").remarks(context(10, 0, 2))
-    assert "part 3 and later ones are never taught" in remark
+    assert "part 3 and later ones are never trained on" in remark
     assert Attack.parse("distributed-backdoor(parts=2)").remarks(context(10, 0, 2)) == []
     assert Attack.parse("distributed-backdoor").remarks(context(10, 5, 4)) == []

@@ -1,6 +1,6 @@
 """Sums of attacks: refused, or every part of them changes what is sent."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -201,6 +201,38 @@ class HidesUntrained(Hides):
     """The same, of members that do not train: what they would learn from is never read."""
 
     trains = False
+
+
+@pytest.mark.parametrize(
+    ("former", "present"),
+    [
+        ("coalition", "collude"),
+        ("goal", "criterion"),
+        ("aims", "targeted"),
+        ("untaught", "discards_training"),
+    ],
+)
+def test_a_former_name_beside_a_present_one_is_refused(former, present):
+    """Nothing would call it: the study would report an attack that did not act."""
+    kind = type("Mine", (), {"update": lambda self, update, context: -update, former: lambda self: None})
+    with pytest.raises(SpecError) as refused:
+        Attack((kind(),))
+    assert str(refused.value) == f"Mine: `{former}` has no effect: it is called `{present}` now; rename it"
+
+
+@dataclass(frozen=True)
+class Aimed:
+    """An attack with a setting that is called as a method once was."""
+
+    goal: int = 0
+
+    def update(self, update, context):
+        """Return the update turned round."""
+        return -update
+
+
+def test_a_setting_may_have_a_former_name():
+    assert Attack((Aimed(),)).update(np.ones(2, np.float32), AttackContext()).tolist() == [-1, -1]
 
 
 def test_who_does_not_train_learns_nothing_in_a_coalition_either():

@@ -65,7 +65,7 @@ def test_rare_clients_are_those_whose_classes_are_far_from_all(monkeypatch):
 def test_of_very_many_clients_none_is_compared():
     images, partition = shared((0, 1, 1), (8, 0, 0))
     assert MOST_COMPARED == 10_000
-    ready = {"evaluator": "evaluator", "goal": None}
+    ready = {"evaluator": "evaluator", "criterion": None}
     most = with_parts(parts_of(images, partition, federation__clients=10_000), **ready)
     more = with_parts(parts_of(images, partition, federation__clients=10_001), **ready)
     assert rare_clients(most.class_counts, ()) == [0]
@@ -183,7 +183,7 @@ def test_the_round_loop_is_handed_its_settings_and_parts():
         "model__batchnorm_policy": "average",
     }
     images, partition = shared((0, 1, 1), (8, 0, 0))
-    ready = {"federation": "federation", "evaluator": "evaluator", "goal": "aim"}
+    ready = {"federation": "federation", "evaluator": "evaluator", "criterion": "aim"}
     parts = with_parts(parts_of(images, partition, **settings), **ready)
     rounds = parts.rounds("folder")
     assert (rounds.grid, rounds.federations, rounds.evaluator) == ("grid", ("federation",), "evaluator")
@@ -219,7 +219,7 @@ def test_training_is_watched_where_clients_train_adversarially_in_the_space_of_t
     settings, epsilon
 ):
     images, partition = shared((0, 1, 1), (8, 0, 0))
-    parts = with_parts(parts_of(images, partition, **settings), evaluator="evaluator", goal="aim")
+    parts = with_parts(parts_of(images, partition, **settings), evaluator="evaluator", criterion="aim")
     _, probe, *_ = parts.callbacks("folder")
     assert (probe.evaluator, probe.epsilon) == ("evaluator", epsilon)
 
@@ -227,9 +227,9 @@ def test_training_is_watched_where_clients_train_adversarially_in_the_space_of_t
 def test_callbacks_know_the_aim_and_the_round_in_which_the_recipe_begins():
     images, partition = shared((0, 1, 1), (8, 0, 0))
     settings = {"training__recipe": "pgd", "training__recipe_from": 4}
-    parts = with_parts(parts_of(images, partition, **settings), evaluator="evaluator", goal="aim")
+    parts = with_parts(parts_of(images, partition, **settings), evaluator="evaluator", criterion="aim")
     _, _, success, snapshot = parts.callbacks("folder")
-    assert (success.evaluator, success.goal) == ("evaluator", "aim")
+    assert (success.evaluator, success.criterion) == ("evaluator", "aim")
     assert (snapshot.classifier, snapshot.folder, snapshot.recipe_from) == (CLASSIFIER, "folder", 4)
 
 
@@ -336,15 +336,15 @@ def test_a_student_is_planned_with_weights_of_its_own(noted, exported):
 def test_an_attacks_aim_is_seen_on_the_test_split():
     seen = []
     parts = parts_of(seed=5)
-    with_parts(parts.study, attack=SimpleNamespace(goal=noting(seen, "goal", "aim")))
-    assert parts.goal == "aim"
+    with_parts(parts.study, attack=SimpleNamespace(criterion=noting(seen, "criterion", "aim")))
+    assert parts.criterion == "aim"
     ((_, images, context),) = seen
     assert images is parts.study.dataset.test
     assert (context.classes, context.seed) == (3, 5)
 
 
 def test_no_attack_has_no_aim():
-    assert parts_of().goal is None
+    assert parts_of().criterion is None
 
 
 # -- What a study says of itself -----------------------------------------------------------------------------------

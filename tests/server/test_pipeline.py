@@ -589,7 +589,7 @@ def selected(number, rounds, aim="aim", error=None, **settings):
     judge = SimpleNamespace(
         test=test, success=lambda *given: ANOTHER if given == ("weights", "aim") else None
     )
-    done = pipeline(ready={"evaluator": judge, "goal": aim}, **settings)
+    done = pipeline(ready={"evaluator": judge, "criterion": aim}, **settings)
     done.recorder.note(rounds=tuple(rounds))
     done.recorder.note_model(selected_round=number)
     return done.selected_evaluation("weights"), asked == ["weights"]

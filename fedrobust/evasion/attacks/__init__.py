@@ -1,1 +1,1 @@
-"""Attacks, one a module; `fedrobust.evasion` names them all."""
+"""Evasion attacks, one a module; `fedrobust.evasion` exports them all."""

@@ -1,4 +1,4 @@
-"""Several attacks in turn, each on what the ones before left standing."""
+"""An ensemble of attacks in sequence, each on the images that are still unbroken."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ from fedrobust.evasion.threat import Norm
 class Ensemble(Attack):
     """Auto-PGD on three losses, then Square, for any number of classes (Croce and Hein, 2020, arXiv:2003.01690).
 
-    AutoAttack's parts: cross-entropy, DLR and targets. Where DLR is undefined (below three classes; its targeted form
-    below four) the margin takes its place, and there are never more targets than wrong classes. With two classes the
-    targeted search is a second one on the margin, from another random point. Before Square, Auto-PGD is restarted on
-    images that are nearly broken (`apgd-focused`).
+    The parts are AutoAttack's: Auto-PGD on cross-entropy, on DLR and on targeted DLR. Where DLR is undefined (below
+    three classes; targeted below four) the margin replaces it, and there are at most as many targets as wrong classes.
+    With two classes the targeted search is a second one on the margin, from another random start. Before Square,
+    Auto-PGD is restarted on images of small margin (`apgd-focused`).
 
     Attributes:
-        steps: of every gradient attack.
-        targets: most classes aimed at.
-        queries: of Square.
-        restarts: of AutoAttack's parts.
+        steps: gradient steps of each Auto-PGD search.
+        targets: most target classes.
+        queries: queries of Square for each image.
+        restarts: restarts of AutoAttack's parts.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
@@ -42,7 +42,7 @@ class Ensemble(Attack):
     restarts: Count = 1
 
     def parts(self, classes: int) -> Sequence[Attack]:
-        """Return the attacks that are run on a model with so many classes, in order."""
+        """Return the attacks for a model of `classes` classes, in order."""
         again: dict[str, Any] = {"steps": self.steps, "restarts": self.restarts}
         return [
             AutoPGDCrossEntropy(**again),
@@ -54,11 +54,11 @@ class Ensemble(Attack):
 
     @property
     def passes(self) -> int:
-        """All parts' together."""
+        """The sum over all parts."""
         return sum(part.passes for part in self.parts(self.targets + 1))
 
     def run(self, state: SearchState) -> None:
-        """Run one part after another."""
+        """Run the parts in sequence."""
         for part in self.parts(state.target.classes):
             state.begin_search()
             if not len(state):

@@ -1,4 +1,4 @@
-"""Adversaries of one model, tried on another."""
+"""Transfer attack: adversaries of a surrogate model, tried on the model under attack."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,30 +18,28 @@ from fedrobust.models.architectures import architecture_named
 from fedrobust.randomness import Purpose, generator
 
 STEP = 8 / 255
-"""How far an image is moved along the surrogate's gradient to ask for another answer."""
+"""Step of the Jacobian-based augmentation along the surrogate's gradient."""
 
 SURE = 20.0
-"""The logit that a queried label gets, the other classes having 0."""
+"""Logit of a queried label; the other classes have 0."""
 
 
 @ATTACKS.register("transfer")
 @dataclass(frozen=True, kw_only=True)
 class Transfer(Attack):
-    """Attack a surrogate, and show the result to the model (Papernot et al., 2016, arXiv:1602.02697).
+    """Attack a surrogate model, and query the model with the result (Papernot et al., 2016, arXiv:1602.02697).
 
-    Who does not know the model can do that. The surrogate is a model of the attacker's own, or is trained here on
-    the model's answers to the images under attack, to mixtures of images with different decisions, and, from the
-    second round on, to steps along the surrogate's own gradient (their Jacobian-based augmentation): the exploratory
-    attack of medical imaging's literature.
+    A black-box attack. The surrogate is given, or is trained on the model's outputs for the images under attack, for
+    mixtures of images with different predictions, and, from the second round on, for steps along the surrogate's
+    gradient (their Jacobian-based augmentation).
 
     Attributes:
-        surrogate: "query" to train one by asking, the path of a Keras file, or a `TargetModel`.
-        attack: what the surrogate is attacked with, to the end of its steps: an adversary that only just fools it
-            would fool nobody else.
-        rounds: times that the surrogate is trained anew; queries are divided among them.
-        queries: most answers that are asked for.
+        surrogate: "query" to train one from queries, the path of a Keras file, or a `TargetModel`.
+        attack: the attack on the surrogate, run without early stopping: adversaries of small margin transfer badly.
+        rounds: trainings of the surrogate, among which queries are divided.
+        queries: most queries of the model.
         student: the surrogate's architecture.
-        answers: "labels" or "logits": what the model lets out.
+        answers: "labels" or "logits": what the model returns.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
@@ -57,17 +55,20 @@ class Transfer(Attack):
     asked: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        if attack_named(self.attack).nearest:
-            raise ValueError(f"attack = {self.attack!r}: choose one that stays within epsilon, such as pgd")
+        if attack_named(self.attack).minimum_norm:
+            raise ValueError(
+                f"attack = {self.attack!r}: a minimum-norm attack leaves no margin to transfer; choose one within "
+                "epsilon, such as pgd"
+            )
 
     def require(self, problem: Any) -> None:
-        """Refuse a surrogate that is not there, or a network that does not take images of the problem.
+        """Refuse a missing surrogate file, or an architecture that does not take the problem's images.
 
         Args:
             problem: with the `image_shape` of stored images.
 
         Raises:
-            ValueError: the file or the network is wrong.
+            ValueError: the file is missing, the architecture is unknown, or the images are too small for it.
         """
         if not isinstance(self.surrogate, str):
             return
@@ -80,16 +81,18 @@ class Transfer(Attack):
         except FedrobustError as error:
             raise ValueError(f"student = {self.student!r}: {error}") from error
         if min(problem.image_shape[:2]) < smallest:
-            raise ValueError(f"student = {self.student!r}: it takes images from {smallest} pixels up")
+            raise ValueError(
+                f"student = {self.student!r}: it takes images of at least {smallest} pixels a side"
+            )
 
     @property
     def passes(self) -> int:
-        """The surrogate's, which count as none of the model's, and one look."""
+        """One query; passes of the surrogate do not count."""
         return 1
 
     @property
     def spent(self) -> tuple[int, int]:
-        """Answers that the surrogate was made from; no gradients of the model."""
+        """Queries that the surrogate was trained on; no gradients of the model."""
         return self.asked, 0
 
     def prepared(
@@ -107,12 +110,18 @@ class Transfer(Attack):
         return bound
 
     def run(self, state: SearchState) -> None:
-        """Attack the surrogate, and ask the model once."""
+        """Attack the surrogate, and query the model once."""
         surrogate = self.surrogate
         if state.threat.tied and surrogate.shape[2] != state.clean.shape[3]:
             surrogate = Tied(surrogate)
         crafting = SearchState(
-            surrogate, state.threat, state.clean, state.labels, state.keys, state.target_class, patient=True
+            surrogate,
+            state.threat,
+            state.clean,
+            state.labels,
+            state.keys,
+            state.target_class,
+            early_stop=False,
         )
         crafting.at(state.epsilon)
         attack_named(self.attack).run(crafting)
@@ -120,8 +129,8 @@ class Transfer(Attack):
         state.keep()
 
     def queried(self, target: TargetModel, images: Images, seed: int) -> tuple[TargetModel, int]:
-        """Return a surrogate trained on the model's answers, and how many were asked for."""
-        # TensorFlow.
+        """Return a surrogate trained on the model's outputs, and the number of queries."""
+        # These start TensorFlow.
         from fedrobust.evasion.models.bound import BoundModel
         from fedrobust.evasion.models.compiled import CompiledModel
         from fedrobust.models.classifier import build_classifier
@@ -130,11 +139,14 @@ class Transfer(Attack):
         classifier = build_classifier(self.student, target.shape, target.classes, image_size=0, seed=seed)
         compiled = CompiledModel.of(classifier)
         known = grey_levels(images[: max(1, self.queries // 2)])
-        said = self.told(target, known)
+        said = self.queried_logits(target, known)
         more = mixtures(known, said.argmax(axis=1), self.share(1) - len(known), seed)
         for turn in range(self.rounds):
             if len(more):
-                known, said = np.concatenate([known, more]), np.concatenate([said, self.told(target, more)])
+                known, said = (
+                    np.concatenate([known, more]),
+                    np.concatenate([said, self.queried_logits(target, more)]),
+                )
             taught = distil(classifier, known, said, 1.0, seed=seed)
             surrogate = BoundModel.of(compiled, taught.weights)
             if turn == self.rounds - 1:
@@ -147,11 +159,11 @@ class Transfer(Attack):
         return surrogate, len(known)
 
     def share(self, rounds: int) -> int:
-        """Return how many answers may be asked for in the first rounds."""
+        """Return the number of queries of the first `rounds` rounds."""
         return self.queries * rounds // self.rounds
 
-    def told(self, target: TargetModel, stored: np.ndarray) -> Logits:
-        """Return what the model says of 8-bit images, as logits."""
+    def queried_logits(self, target: TargetModel, stored: np.ndarray) -> Logits:
+        """Return the model's logits of 8-bit images (n, height, width, channels); of its labels if it returns these."""
         logits = target.logits(stored.astype(np.float32) / np.float32(255))
         if self.answers == "logits":
             return logits
@@ -159,15 +171,15 @@ class Transfer(Attack):
 
 
 def mixtures(images: np.ndarray, decisions: NDArray[np.integer], count: int, seed: int) -> np.ndarray:
-    """Return weighted means of two images that the model decides differently, uint8 (count, height, width, channels).
+    """Return weighted means of two images of different predictions, uint8 (count, height, width, channels).
 
-    Somewhere between the two is the decision boundary: what a surrogate has to learn. Where all decisions are alike,
-    any two images are mixed.
+    The decision boundary, which a surrogate has to learn, lies between the two. Where all predictions are equal, any
+    two images are mixed.
 
     Args:
         images: uint8 (n, height, width, channels).
         decisions: (n,) classes.
-        count: mixtures; none if it is negative.
+        count: number of mixtures; none if negative.
         seed: of the pairs and weights.
 
     Source: Zhang et al. (2017), mixup, arXiv:1710.09412, equation 1, with uniform weights.
@@ -181,7 +193,7 @@ def mixtures(images: np.ndarray, decisions: NDArray[np.integer], count: int, see
     draw = generator(seed, Purpose.EVALUATION)
     count = max(count, 0)
     first = draw.integers(len(images), size=count)
-    # The second is drawn among those decided otherwise: the place of a random one in the order of decisions.
+    # The second image is drawn among those of another prediction, by its place in the order of predictions.
     order = np.argsort(decisions, kind="stable")
     ordered = decisions[order]
     start = np.searchsorted(ordered, decisions[first], "left")
@@ -194,7 +206,7 @@ def mixtures(images: np.ndarray, decisions: NDArray[np.integer], count: int, see
 
 
 def grey_levels(images: Images) -> np.ndarray:
-    """Return images in [0, 1] as 8-bit ones."""
+    """Return images in [0, 1] rounded to 8 bits, uint8."""
     return np.rint(images * 255).astype(np.uint8)
 
 
@@ -202,14 +214,14 @@ def opened(path: Path, target: TargetModel) -> TargetModel:
     """Return the model in a Keras file as a surrogate of `target`.
 
     Raises:
-        ThreatError: it takes other images, or answers with other classes.
+        ThreatError: it takes other images, or has another number of classes.
     """
-    # TensorFlow.
+    # This starts TensorFlow.
     from fedrobust.evasion.models.model_file import open_model
 
     surrogate = open_model(path, target.shape, target.classes).target
     if surrogate.classes != target.classes:
         raise ThreatError(
-            f"surrogate = {str(path)!r}: it knows {surrogate.classes} classes, the model {target.classes}"
+            f"surrogate = {str(path)!r}: it has {surrogate.classes} classes, the model has {target.classes}"
         )
     return surrogate

@@ -1,4 +1,4 @@
-"""One perturbation for all images."""
+"""A universal perturbation: one for all images."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -16,14 +16,14 @@ from fedrobust.randomness import Purpose, generator
 @ATTACKS.register("universal")
 @dataclass(frozen=True, kw_only=True)
 class Universal(Attack):
-    """Find one perturbation that fools the model on most images (Moosavi-Dezfooli et al., 2016, arXiv:1610.08401).
+    """One perturbation for all images (Moosavi-Dezfooli et al., 2016, arXiv:1610.08401).
 
-    By ascent of the images' mean loss, clipped so that images already fooled stop pulling (Shafahi et al., 2018,
-    arXiv:1811.11304, Algorithm 2), on the very images that it is then tried on.
+    Gradient ascent of the images' mean loss, clipped so that misclassified images no longer contribute (Shafahi et
+    al., 2018, arXiv:1811.11304, Algorithm 2), on the images that are attacked.
 
     Attributes:
         epochs: passes over the images.
-        batch_size: images a step.
+        batch_size: images in a step.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
@@ -35,18 +35,18 @@ class Universal(Attack):
 
     @property
     def spent(self) -> tuple[int, int]:
-        """Images that the perturbation was made from, each as often as it was seen, with a gradient every time."""
+        """One query and one gradient for each image and epoch."""
         return self.seen, self.seen
 
     @property
     def passes(self) -> int:
-        """The look; the search is shared by all images and comes before."""
+        """One query; the ascent is shared by all images."""
         return 1
 
     def prepared(
         self, target: TargetModel, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
     ) -> "Universal":
-        """Return the attack with the perturbation that it found, (1, height, width, channels)."""
+        """Return the attack with its perturbation, (1, height, width, channels)."""
         draw = generator(seed, Purpose.EVALUATION)
         nowhere = np.zeros((1, *images.shape[1:]), np.float32)
         shift = nowhere
@@ -74,7 +74,7 @@ class Universal(Attack):
 
 
 def _within(shift: Images, epsilon: float, threat: Threat) -> Images:
-    """Return a perturbation no longer than epsilon."""
+    """Return a perturbation projected onto the ball of radius epsilon."""
     if threat.norm == "linf":
         return np.clip(shift, -epsilon, epsilon).astype(np.float32)
     length = float(np.sqrt((shift.astype(np.float64) ** 2).sum()))

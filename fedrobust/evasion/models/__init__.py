@@ -1,1 +1,1 @@
-"""Models as attacks see them: answers, gradients, and what is compiled, wrapped or read from a file."""
+"""Models under attack: the protocol of logits and gradients, compiled models, wrappers, model files, functions."""

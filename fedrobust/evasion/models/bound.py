@@ -1,4 +1,4 @@
-"""A network whose weights are known, as a `TargetModel`."""
+"""A compiled model bound to weights, as a `TargetModel`."""
 
 from dataclasses import dataclass, replace
 
@@ -14,13 +14,13 @@ from fedrobust.models.layout import Weights
 
 @dataclass(frozen=True, eq=False)
 class BoundModel:
-    """A model with its weights.
+    """A compiled model bound to its weights.
 
     Attributes:
         compiled: its compiled functions.
         weights: what they are called with.
         batch_size: most images in one call.
-        scale: what logits are multiplied with: answers stay the same, and softmax gradients vanish where it is large.
+        scale: factor of the logits: predictions stay the same, and softmax gradients vanish where it is large.
 
     Example:
         >>> from fedrobust.models.classifier import build_classifier
@@ -51,11 +51,11 @@ class BoundModel:
 
     @property
     def classes(self) -> int:
-        """How many logits an image gets."""
+        """Number of classes."""
         return self.compiled.classes
 
     def logits(self, images: Images) -> Logits:
-        """Return the logits of `images`."""
+        """Return the logits (n, classes) of `images`, (n, height, width, channels) float32 in [0, 1]."""
         parts = [
             np.asarray(self.compiled.logits(self.weights, tf.constant(images[rows])))[:real]
             * np.float32(self.scale)
@@ -64,7 +64,7 @@ class BoundModel:
         return np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
 
     def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
-        """Return logits, losses, and each image's gradient of the loss named."""
+        """Return logits, losses and each image's gradient of `loss`, a name in `losses.LOSSES`."""
         aims = labels if targets is None else targets
         parts = [
             [

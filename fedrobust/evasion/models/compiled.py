@@ -1,4 +1,4 @@
-"""A model under attack: its logits and input gradients, compiled once, in the space that the attacker perturbs."""
+"""A model's logits and input gradients as compiled functions of weights and images."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -23,22 +23,23 @@ Forward = Callable[[Held, tf.Tensor], tf.Tensor]
 
 
 class NotDifferentiableError(FedrobustError):
-    """A model has an operation without a gradient: only attacks that ask for answers can be run on it."""
+    """A model has an operation without a gradient: only black-box attacks (queries) can be run on it."""
 
 
 class CompiledModel:
     """The compiled functions of a model that evaluation and attacks call.
 
-    The weights are arguments: the same functions serve every round of a study.
+    Weights are arguments, so that the same compiled functions serve every round of a study.
 
     Args:
         forward: the model.
         weights: shapes and dtypes of its weights.
         shape: (height, width, channels) of the images that are perturbed.
-        classes: how many logits, at least 2.
-        view: stored images in [0, 1] to images that are perturbed; nothing in between if None.
-        substitutes: replace gradients that are missing or vanish, see `substitutes`; answers stay.
-        origin: what `forward` depends on, by which graphs are kept; None where that is not known.
+        classes: number of logits, at least 2.
+        view: function from stored images in [0, 1] to the images that are perturbed; None: the identity.
+        substitutes: replace missing or vanishing gradients, see `fedrobust.evasion.models.substitutes`; logits are
+            unchanged.
+        origin: key of the graphs kept on disk: everything that `forward` depends on; None: graphs are not kept.
     """
 
     def __init__(
@@ -82,8 +83,8 @@ class CompiledModel:
 
         Args:
             classifier: the model as a function of its weights.
-            space: "native": attacks perturb stored pixels and the gradient runs through the preparation;
-                "prepared": they perturb what the network takes, as the paper does.
+            space: "native": attacks perturb stored pixels, and gradients pass through the preparation;
+                "prepared": attacks perturb the network's prepared input, as the paper does.
         """
         layout, preparation = classifier.layout, classifier.preparation
 
@@ -105,7 +106,7 @@ class CompiledModel:
         return cls(forward, vectors, shown, classifier.classes, view, origin=origin)
 
     def rehearse(self, gradient: bool = True) -> None:
-        """Make answers, and the gradient if there is one, ready to be called."""
+        """Trace and compile the logits, and the gradient if there is one, before they are needed."""
         self._logits.rehearsed(1)
         if gradient and not self.obstacle:
             self._gradient.rehearsed(1)
@@ -118,11 +119,11 @@ class CompiledModel:
 
     @cached_property
     def replaceable(self) -> tuple[str, ...]:
-        """The types of the model's operations whose gradient has a substitute; empty where there are none."""
+        """Types of the model's operations whose gradient has a substitute."""
         return replaceable(self._logits.graph)
 
     def hold(self, weights: Weights) -> Held:
-        """Return a study's `weights` as tensors."""
+        """Return `weights` as tensors."""
         return tf.constant(weights.trainable), tf.constant(weights.statistics)
 
     def images(self, stored: np.ndarray) -> Images:
@@ -131,7 +132,7 @@ class CompiledModel:
         return native if self._view is None else np.asarray(self._view(tf.constant(native)))
 
     def answers(self, weights: Held, images: tf.Tensor) -> tf.Tensor:
-        """Return logits (n, classes), operation by operation: for graphs that are built around the model."""
+        """Return logits (n, classes) of an uncompiled forward pass: for graphs that are built around the model."""
         return self._forward(weights, images)
 
     def logits(self, weights: Held, images: tf.Tensor) -> tf.Tensor:
@@ -154,8 +155,8 @@ class CompiledModel:
             images: (n, height, width, channels) in [0, 1].
             labels: (n,) int32.
             targets: (n,) int32, for losses that have a target.
-            loss: its number in `losses.NUMBERS`.
-            scale: what logits are multiplied with before the loss sees them.
+            loss: number of the loss in `losses.NUMBERS`.
+            scale: factor of the logits before the loss.
 
         Raises:
             NotDifferentiableError: the model has an operation without a gradient.
@@ -167,7 +168,7 @@ class CompiledModel:
 
     @cached_property
     def obstacle(self) -> str:
-        """Why the model has no gradient; empty if it has one."""
+        """Reason why the model has no gradient; empty if it has one."""
         try:
             self._gradient.ready()
         except LookupError as error:  # what TensorFlow raises where no gradient is registered
@@ -195,8 +196,8 @@ class CompiledModel:
             tape.watch(images)
             logits = scale * tf.ensure_shape(self._forward(weights, images), [None, self.classes])
         losses, directions = slopes(number, logits, labels, targets)
-        # Each image's loss depends on its own logits alone: no mean, which would only scale small gradients away.
-        # What is cut off from the pixels (a rounding, an argmax) has gradient zero, and an audit says so.
+        # Losses are not averaged: each depends on its own image's logits alone, and a mean would shrink gradients.
+        # Where no gradient reaches the pixels (a rounding, an argmax) it is zero; the audit reports that.
         gradient = tape.gradient(
             logits, images, output_gradients=directions, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )

@@ -1,4 +1,4 @@
-"""Linear read-outs of a model's hidden layers: gradients from below whatever saturates or stops them."""
+"""Linear read-outs of a model's hidden layers: their gradients bypass a saturated or non-differentiable head."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,29 +16,29 @@ from fedrobust.evasion.models.wrappers import StraightThrough
 from fedrobust.evasion.threat import Images
 
 NEAREST = 24
-"""Tensors that are looked at, those nearest to the logits."""
+"""Layers that are tried, those nearest to the logits."""
 
 FEATURES = 4096
-"""Values of a tensor that are read; of a larger one the mean over its pixels."""
+"""Most values of a layer that a read-out takes; larger layers are averaged over their pixels."""
 
 AGREEING = 0.97
-"""Share of the images on which a read-out has to say what the model says."""
+"""Least agreement of a read-out's predictions with the model's."""
 
 ALIKE = 0.5
-"""Mean product of two gradients' signs from which on they lead the same way."""
+"""Mean product of two gradients' signs at which they count as aligned."""
 
 RIDGE = 1e-3
-"""Of the least squares, for features of variance one."""
+"""Ridge penalty, for features of variance one."""
 
 
 @dataclass(frozen=True, eq=False)
 class ReadOut:
-    """A hidden layer with a linear classifier on it.
+    """A linear classifier on a hidden layer.
 
     Attributes:
-        name: of the operation that the layer is the output of.
-        target: answers as the model does; its gradients are the read-out's.
-        agreement: share of the images, unseen in fitting, on which the read-out says what the model says.
+        name: of the operation whose output is the layer.
+        target: a target with the model's logits and the read-out's gradients.
+        agreement: share of held-out images on which read-out and model predict the same class.
         alike: mean product of the signs of the two gradients of the margin.
     """
 
@@ -49,20 +49,19 @@ class ReadOut:
 
 
 def hidden_read_outs(target: BoundModel, images: Images, most: int = 3) -> list[ReadOut]:
-    """Return read-outs of hidden layers whose gradients lead elsewhere than the model's own.
+    """Return read-outs of hidden layers whose gradients differ in direction from the model's own.
 
-    The graph is walked back from the logits. On every layer that is found a linear classifier is fitted by ridge
-    regression to what the model answers to the first half of the images. A model whose head passes on what lies below
-    it has gradients that agree with such a read-out; a head that saturates, stops gradients, or adds another model's
-    has not.
+    On every layer found by walking the graph back from the logits, a linear classifier is fitted by ridge regression
+    to the model's predictions on the first half of the images. The gradients of an ordinary head agree with those of
+    such a read-out; those of a head that saturates, stops gradients, or adds another model's gradients do not.
 
     Args:
-        target: the model with its weights.
+        target: the model.
         images: (n, height, width, channels) float32 in [0, 1]; a few hundred, of all classes.
-        most: read-outs returned, those nearest to the logits.
+        most: number of read-outs returned, those nearest to the logits.
 
-    Source: the layer-wise feature adversaries of Sabour et al. (2015), arXiv:1511.05122, with a read-out in the place
-    of a guide image; on heads that mask gradients, Tramer et al. (2020), arXiv:2002.08347.
+    Source: the layer-wise feature adversaries of Sabour et al. (2015), arXiv:1511.05122, with a read-out in place of
+    a guide image; heads that mask gradients: Tramer et al. (2020), arXiv:2002.08347.
     """
     said = target.logits(images).argmax(axis=1)
     if len(np.unique(said)) < 2:
@@ -82,7 +81,7 @@ def hidden_read_outs(target: BoundModel, images: Images, most: int = 3) -> list[
         head = _fitted(values[0::2], said[0::2], target.classes)
         scores = values @ head[0] + head[1]
         agreement = float((scores[1::2].argmax(axis=1) == said[1::2]).mean())
-        # A layer that is another one, scaled or reshaped, has the same read-out.
+        # A layer that only scales or reshapes another one has the same read-out.
         if agreement < AGREEING or any(np.allclose(scores, other, atol=1e-3) for other in read):
             continue
         read.append(scores)
@@ -109,7 +108,7 @@ def _traced(target: BoundModel) -> Any:
 
 
 def _layers(graph: Any) -> list[tf.Tensor]:
-    """Return float tensors with a row an image that lie between the images and the logits, nearest to these first."""
+    """Return the float tensors between images and logits that have one row an image, nearest to the logits first."""
     images, logits = graph.inputs[0], graph.outputs[0]
     reached = _reached(images)
     found: list[tf.Tensor] = []
@@ -132,7 +131,7 @@ def _layers(graph: Any) -> list[tf.Tensor]:
 
 
 def _reached(images: tf.Tensor) -> set[Any]:
-    """Return references to every tensor that depends on the images."""
+    """Return references to all tensors that depend on the images."""
     reached, waiting = {images.ref()}, deque([images])
     while waiting:
         for operation in waiting.popleft().consumers():
@@ -158,7 +157,7 @@ def _features(graph: Any, tensor: tf.Tensor) -> Features:
 
 
 def _fitted(values: NDArray[np.float32], said: NDArray[np.int64], classes: int) -> Head:
-    """Return weights and bias of a ridge regression of the answers on standardised features."""
+    """Return weights and bias of a ridge regression of the predictions on standardised features."""
     mean, deviation = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
     scale = np.where(
         deviation > 1e-12 * np.abs(values).max(initial=1e-30), 1 / np.maximum(deviation, 1e-30), 0.0
@@ -166,16 +165,16 @@ def _fitted(values: NDArray[np.float32], said: NDArray[np.int64], classes: int) 
     rows = (values - mean) * scale
     wanted = np.eye(classes)[said]
     offset = wanted.mean(axis=0)
-    # In the space of the images, of which there are fewer than features.
+    # The dual form: there are fewer images than features.
     inner = rows @ rows.T + RIDGE * max(1, values.shape[1]) * np.eye(len(rows))
     weights = (rows.T @ np.linalg.solve(inner, wanted - offset)) * scale[:, None]
     return weights.astype(np.float32), (offset - mean @ weights).astype(np.float32)
 
 
 def _slope(features: Features, head: Head, images: Images, labels: Labels) -> Images:
-    """Return the gradient of the read-out's margin by the images, summed over the wrong classes."""
+    """Return the gradient of the read-out's margin with respect to the images, summed over the wrong classes."""
     weights, bias = head
-    # The scores of all other classes fall together as the label's rises.
+    # The sum over the wrong classes is one gradient instead of one a class.
     wanted = 2 * np.eye(len(bias), dtype=np.float32)[labels] - 1
     given = tf.constant(images)
     with tf.GradientTape() as tape:

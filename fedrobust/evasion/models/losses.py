@@ -1,7 +1,7 @@
-"""What gradient attacks climb: functions of the logits, each for every image alone.
+"""Losses that gradient attacks maximise: functions of the logits, one value an image.
 
-All of them grow as the model errs. They are chosen by number inside one compiled graph, so that a model is traced once
-for all of them.
+All grow as the prediction becomes wrong. The loss is selected by number inside one compiled graph, so that a model is
+traced once for all losses.
 """
 
 from collections.abc import Callable
@@ -13,29 +13,29 @@ Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy of the label, as in textbooks. Its gradient underflows where the model is sure."""
+    """Cross-entropy of the label. Its gradient underflows where the model is confident."""
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
 def stable_cross_entropy(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """The log-odds of being wrong: log of the sum of the wrong classes' exp(logit), minus the right logit.
+    """The log-odds of a wrong class: logsumexp of the wrong classes' logits, minus the label's logit.
 
-    It grows with cross-entropy, H = log(1 + exp(odds)), so both have the same maxima and gradients in the same
-    direction; but where H and its gradient are 0 to the last bit, this one still tells up from down.
+    It grows with cross-entropy, H = log(1 + exp(log-odds)), so both have the same maxima and gradients in the same
+    direction; where H and its gradient underflow to 0, this loss and its gradient do not.
     """
     right = tf.one_hot(labels, logits.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
     return tf.reduce_logsumexp(tf.where(right, -float("inf"), logits), axis=-1) - _of(logits, labels)
 
 
 def margin(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """The largest wrong logit minus the right one (Carlini and Wagner, 2016, arXiv:1608.04644, f6)."""
+    """The largest wrong logit minus the label's (Carlini and Wagner, 2016, arXiv:1608.04644, f6)."""
     return _largest_wrong(logits, labels) - _of(logits, labels)
 
 
 def dlr(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     """The difference of logits ratio (Croce and Hein, 2020, arXiv:2003.01690, eq. 6); the margin for two classes.
 
-    It does not change when all logits are scaled or shifted. It needs three classes.
+    Invariant to scaling and shifting all logits. It needs three classes.
     """
     if logits.shape[-1] < 3:
         return margin(logits, labels, targets)
@@ -63,7 +63,7 @@ def targeted_dlr(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf
 
 
 def logit(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """The target's logit alone: one row of the Jacobian."""
+    """The target's logit: its gradient is one row of the Jacobian."""
     return _of(logits, targets)
 
 
@@ -84,11 +84,11 @@ NUMBERS = {name: number for number, name in enumerate(LOSSES)}
 def slopes(
     number: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the losses (n,) of one kind and their derivatives by the logits (n, C).
+    """Return the losses (n,) and their derivatives with respect to the logits (n, C).
 
     Args:
-        number: of the loss, from `NUMBERS`, () int32.
-        logits: (n, C) with a known C.
+        number: of the loss in `NUMBERS`, () int32.
+        logits: (n, C) with a static C.
         labels: (n,) int32.
         targets: (n,) int32.
     """

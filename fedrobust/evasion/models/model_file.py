@@ -1,4 +1,4 @@
-"""A Keras file under attack: any model that takes images and answers with logits or probabilities."""
+"""A Keras model file as a target of attacks: images in, logits or probabilities out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from fedrobust.evasion.models.compiled import CompiledModel, Held
 from fedrobust.evasion.threat import Images
 from fedrobust.lazy import keras
 from fedrobust.models.input_format import UNIT, InputFormat
-from fedrobust.models.interface import TELLS_NOTHING, Interface
+from fedrobust.models.interface import UNDECLARED, Interface
 from fedrobust.models.keras_file import ModelFileError, check_finite, load_keras
 from fedrobust.models.preparation import Preparation, Shape
 from fedrobust.models.recognition import recognised_range
@@ -24,19 +24,19 @@ from fedrobust.paths import expanded
 
 @dataclass(frozen=True, eq=False)
 class OpenedModel:
-    """A model from a file, ready to be attacked.
+    """A Keras model opened as a target of attacks.
 
     Attributes:
         name: the file's, or the model's own.
-        target: takes images of the data's shape (or of the model's own, in the prepared space); gives logits.
-        output: what the file's model answers with: "logits", "probabilities" (nothing could be taken off them), or
-            "unwrapped" (a softmax or sigmoid at its end was taken off).
-        keras: the Keras model from what `prepared` returns to its own outputs, in its own class order: logits, unless
+        target: the target: images of the data's shape (of the model's, in the prepared space) to logits.
+        output: outputs of the file's model: "logits", "probabilities" (no final softmax or sigmoid could be removed),
+            or "unwrapped" (a final softmax or sigmoid was removed).
+        keras: the Keras model: takes what `prepared` returns; its outputs, in its own class order, are logits unless
             `output` is "probabilities".
-        preparation: from the data's images to the model's, both in [0, 1].
-        format: from those to what the model takes.
-        labels: the data's label of each of its outputs; empty where the order is the data's.
-        notes: what was recognised or told, in sentences.
+        preparation: from the data's images to images of the model's size, both in [0, 1].
+        format: from images in [0, 1] to the model's input.
+        labels: the data's label of each output; empty where the order is the data's.
+        notes: sentences about what was recognised or declared.
     """
 
     name: str
@@ -50,18 +50,18 @@ class OpenedModel:
 
     @property
     def single(self) -> bool:
-        """Whether its output is one unit, the score of class 1."""
+        """Whether it has a single output unit, the score of class 1."""
         return bool(self.keras.output_shape[1] == 1)
 
     def prepared(self, images: tf.Tensor) -> tf.Tensor:
-        """Return what `keras` takes of native `images` (n, height, width, channels) float32 in [0, 1].
+        """Return the input of `keras` for native `images` (n, height, width, channels) float32 in [0, 1].
 
-        It has a gradient, also where the model wants whole numbers: that of the identity.
+        Where the model takes whole numbers, the gradient of the rounding is that of the identity (BPDA).
         """
         return self.format(self.preparation(images))
 
     def logits_of(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Return logits (n, classes) in the data's class order of what `keras` answers with."""
+        """Return logits (n, classes) in the data's class order from the outputs of `keras`."""
         return ordered(as_logits(tf.cast(outputs, tf.float32), self.output, self.single), self.labels)
 
     def images(self, stored: np.ndarray) -> Images:
@@ -69,7 +69,7 @@ class OpenedModel:
         return self.target.compiled.images(stored)
 
     def answers(self, images: Images, training: bool = False) -> np.ndarray:
-        """Return the logits of native `images`, as in training (BatchNorm on the batch, dropout on) if asked."""
+        """Return the logits (n, classes) of native `images`; with `training`, of the model in training mode."""
         if not training:
             return self.target.logits(images)
         values = [variable.value for variable in self.keras.trainable_variables]
@@ -79,7 +79,7 @@ class OpenedModel:
         return np.asarray(self.logits_of(outputs))
 
     def raw(self, images: Images, format: InputFormat, batch_size: int = 64) -> np.ndarray:
-        """Return the logits of native `images` in the model's own class order, given to it in another `format`."""
+        """Return the logits of native `images` in the model's own class order, with another input `format`."""
         parts = []
         for start in range(0, len(images), batch_size):
             prepared = format(self.preparation(tf.constant(images[start : start + batch_size])))
@@ -94,25 +94,25 @@ def open_model(
     classes: int,
     space: str = "native",
     batch_size: int = 128,
-    interface: Interface = TELLS_NOTHING,
+    interface: Interface = UNDECLARED,
 ) -> OpenedModel:
-    """Open a Keras 3 model and put it behind the way in and out that an attack needs.
+    """Open a Keras 3 model as a target: native images in [0, 1] in, logits out.
 
-    A softmax or sigmoid at its end is taken off: from probabilities the gradients of a sure model are 0. Grey images
-    are copied to three channels, and resized, where the model wants it. The range of pixels that it takes is that of
-    `interface`, else the one that its own scaling layers show, else [0, 1].
+    A final softmax or sigmoid is removed, because the gradients of confident probabilities underflow to 0. Images are
+    resized, and grey ones copied to three channels, where the model's input shape requires it. The model's pixel range
+    is that of `interface`, else the one that its scaling layers imply, else [0, 1].
 
     Args:
         path: a ``.keras`` or ``.h5`` file, or a Keras model.
         native: (height, width, channels) of the data's images.
         classes: of the data.
-        space: "native" perturbs the data's images, "prepared" the model's, before their range is changed.
+        space: "native": attacks perturb the data's images; "prepared": images of the model's size, in [0, 1].
         batch_size: most images in one call.
-        interface: what is known of its images, class order and output.
+        interface: the declared input format, class order and output head.
 
     Raises:
-        ModelFileError: there is no such file, it holds no model of images, or its classes are not the data's.
-        ConfigError: what `interface` tells does not fit it.
+        ModelFileError: the file is missing, holds no image classifier, or one of another number of classes.
+        ConfigError: `interface` contradicts the model.
     """
     model = path if isinstance(path, keras.Model) else load_keras(expanded(path))
     name = str(getattr(model, "name", "")) if path is model else Path(str(path)).name
@@ -143,7 +143,7 @@ def open_model(
     if head:
         notes = (*notes, f"of its outputs, {head!r} was taken")
     if labels:
-        notes = (*notes, f"its outputs stand for the labels {', '.join(map(str, labels))}, as told")
+        notes = (*notes, f"class order {', '.join(map(str, labels))}: as given")
     return OpenedModel(
         name, BoundModel(compiled, (), batch_size), output, bare, preparation, format, labels, notes
     )
@@ -152,33 +152,33 @@ def open_model(
 def _format(
     model: Any, interface: Interface, is_first: bool, shape: Shape, name: str
 ) -> tuple[InputFormat, tuple[str, ...]]:
-    """Return the format of a model's images, and what to say of it."""
-    told, shown = interface.input, recognised_range(model)
-    if told is not None and shown is not None and shown.whole:
-        if (told.low, told.high) != (0.0, 255.0) or told.mean or told.std:
+    """Return the format of a model's input, and notes about it."""
+    given, shown = interface.input, recognised_range(model)
+    if given is not None and shown is not None and shown.whole:
+        if (given.low, given.high) != (0.0, 255.0) or given.mean or given.std:
             raise ModelFileError(
-                f"{name}: its input is {model.inputs[0].dtype}, whole numbers from 0 to 255; input = {str(told)!r} is "
-                "none; leave it out"
+                f"{name}: its input is {model.inputs[0].dtype}, whole numbers from 0 to 255, which contradicts "
+                f"input = {str(given)!r}; leave input out"
             )
-        told = replace(told, whole=True)
-    format = replace(told or shown or interface.assumed, channels_first=is_first)
+        given = replace(given, whole=True)
+    format = replace(given or shown or interface.assumed, channels_first=is_first)
     format.check_channels(shape[2], name)
     notes = []
     if format != UNIT:
-        why = "as its first layers show" if not told and (shown or is_first) else "as told"
-        notes.append(f"the model is given images as {format}: {why}")
+        why = "as its first layers show" if not given and (shown or is_first) else "as given"
+        notes.append(f"input format {format}: {why}")
     if format.whole:
         notes.append(
-            "images are rounded to whole numbers before the model; gradients pass the rounding as if it were not there "
-            "(BPDA)"
+            "images are rounded to whole numbers before the model; the rounding has the gradient of the "
+            "identity (BPDA)"
         )
     return format, tuple(notes)
 
 
 def _frozen(model: Any) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return the model in inference mode with its weights as constants: BatchNorm is then folded into convolutions.
+    """Return the model in inference mode with weights as constants, so that BatchNorm is folded into convolutions.
 
-    A layer with a random state of its own has to keep it, or its noise would be the same in every call.
+    Random state of layers stays variable: as a constant it would give the same noise in every call.
     """
     if len(model.variables) != len(model.weights):
         return lambda images: model(images, training=False)
@@ -193,28 +193,29 @@ def _frozen(model: Any) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def check_outputs(model: Any, classes: int, name: str) -> None:
-    """Refuse a model that does not answer with a number a class (or one number for two classes).
+    """Refuse a model whose output is not one number a class (or a single number for two classes).
 
     Raises:
-        ModelFileError: it does not.
+        ModelFileError: the output has another shape.
     """
     outputs = model.output_shape
     if not isinstance(outputs, tuple) or len(outputs) != 2 or outputs[1] is None:
         raise ModelFileError(
-            f"{name}: its output is {outputs}; one row of logits or probabilities an image is wanted, (n, classes)"
+            f"{name}: its output has shape {outputs}; a classifier's is (n, classes): a row of logits or probabilities "
+            "an image"
         )
     if (2 if outputs[1] == 1 else outputs[1]) != classes:
         raise ModelFileError(
-            f"{name}: it answers with {outputs[1]} numbers, the data have {classes} classes; name the data it was "
-            "trained for"
+            f"{name}: it has {outputs[1]} outputs, the data have {classes} classes; name the data that it was trained "
+            "on"
         )
 
 
 def _check_runs(model: Any, preparation: Preparation, format: InputFormat, name: str) -> None:
-    """Refuse a model that cannot answer, or whose answers are no numbers.
+    """Refuse a model that fails or returns NaN or infinity on plain images.
 
     Raises:
-        ModelFileError: it raises, or answers with NaN or infinity, on images from black to white.
+        ModelFileError: it raises, or returns NaN or infinity, on images from black to white.
     """
     native = np.ones((5, *preparation.native), np.float32) * np.linspace(0, 1, 5)[:, None, None, None]
     try:
@@ -226,18 +227,18 @@ def _check_runs(model: Any, preparation: Preparation, format: InputFormat, name:
         ) from error
     if not np.isfinite(answers).all():
         raise ModelFileError(
-            f"{name}: it answers with NaN or infinity to plain images: its training went astray, or it wants other "
-            "images"
+            f"{name}: its outputs on plain images are NaN or infinite: its training diverged, or it takes another "
+            "input format"
         )
 
 
 def image_shape(model: Any, native: Shape, name: str) -> tuple[Shape, bool]:
-    """Return (height, width, channels) of the images that a model takes, and whether channels come first.
+    """Return (height, width, channels) of a model's input, and whether channels come first.
 
-    Sides that it leaves open are those of the data.
+    Variable sides are those of the data.
 
     Raises:
-        ModelFileError: it takes images of other channels than the data's, and not colour for grey.
+        ModelFileError: its number of channels is not the data's (colour input for grey images is allowed).
     """
     shape = tuple(model.inputs[0].shape[1:])
     is_first = shape[0] in (1, 3) and shape[2] not in (1, 3)
@@ -245,14 +246,14 @@ def image_shape(model: Any, native: Shape, name: str) -> tuple[Shape, bool]:
     channels = channels or native[2]
     if channels not in (1, 3) or (native[2], channels) == (3, 1):
         raise ModelFileError(
-            f"{name}: it takes images of {channels} channels, the data have {native[2]}: grey can be copied to colour, "
-            "not the other way round"
+            f"{name}: its input has {channels} channels, the data have {native[2]}: grey images can be copied to "
+            "colour, colour images cannot be made grey"
         )
     return (height or native[0], width or native[1], channels), is_first
 
 
 def probes(native: Shape) -> Images:
-    """Return noise, plain images from black to white, and halves of both, (32, height, width, channels)."""
+    """Return test images (32, height, width, channels): noise, plain greys from black to white, and mixtures."""
     draw = np.random.default_rng(0)
     noise = draw.random((16, *native))
     plain = np.ones((8, *native)) * np.linspace(0, 1, 8)[:, None, None, None]
@@ -261,7 +262,7 @@ def probes(native: Shape) -> Images:
 
 
 def looks_like_probabilities(answers: np.ndarray) -> bool:
-    """Return whether answers to `probes` are rows in [0, 1] that sum to one (or one number in [0, 1])."""
+    """Return whether outputs on `probes` are rows in [0, 1] that sum to one (or single numbers in [0, 1])."""
     answers = answers.astype(np.float64)
     if not ((answers >= 0) & (answers <= 1)).all():
         return False
@@ -269,9 +270,9 @@ def looks_like_probabilities(answers: np.ndarray) -> bool:
 
 
 def as_logits(answers: tf.Tensor, output: str, single: bool) -> tf.Tensor:
-    """Return logits (n, two classes or more) of what a model answers; of one unit, class 0 gets 0.
+    """Return logits (n, classes >= 2) from a model's outputs; of a single unit, class 0 gets 0.
 
-    Of probabilities it is the logarithm, cut off where a probability is 0 or 1 to the last bit: behind that is nothing.
+    Probabilities become their logarithms, clipped where a probability is 0 or 1 in float32.
     """
     if output != "probabilities":
         return tf.concat([tf.zeros_like(answers), answers], axis=1) if single else answers

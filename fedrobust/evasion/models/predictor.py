@@ -1,4 +1,4 @@
-"""Any function of images as a target: of whatever library, in this process or behind a network."""
+"""A user's prediction function as a target of attacks, of any library, local or remote."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from fedrobust.evasion.models.model_file import as_logits, looks_like_probabilit
 from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, batches
 from fedrobust.evasion.threat import Images
 from fedrobust.models.input_format import UNIT, InputFormat
-from fedrobust.models.interface import TELLS_NOTHING, Interface
+from fedrobust.models.interface import UNDECLARED, Interface
 from fedrobust.models.preparation import Shape
 
 Predict = Callable[[Any], Any]
@@ -25,30 +25,30 @@ Predict = Callable[[Any], Any]
 Gradient = Callable[[Any, Any], Any]
 """(images, vectors (n, classes)) -> vector-Jacobian products in the shape of the images.
 
-Row i is the gradient by image i of the sum over classes of ``vectors[i] * predict(images)[i]``. Every loss is a
-function of the logits, so this is all that any attack needs.
+Row i is the gradient with respect to image i of the sum over classes of ``vectors[i] * predict(images)[i]``. Every
+loss is a function of the logits, so this suffices for every attack.
 """
 
 
 class PredictorError(FedrobustError, ValueError):
-    """A function does not answer as a model does; the message says what it returned, and what is wanted."""
+    """A prediction function returned something invalid; the message says what, and what is expected."""
 
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A function as a model under attack. It is called by one thread at a time.
+    """A prediction function as a target of attacks. It is called by one thread at a time.
 
     Attributes:
         name: for messages and results.
         predict: see `Predict`.
-        vjp: see `Gradient`; None for a model that answers and shows nothing else.
+        vjp: see `Gradient`; None for a black-box model.
         shape: (height, width, channels) of the images.
         classes: of the data.
         output: "logits" or "probabilities".
-        single: whether it answers with one number an image, the score of class 1.
-        format: what it is given in place of images in [0, 1].
-        labels: the data's label of each of its outputs; empty where the order is the data's.
-        notes: what was told of it, in sentences.
+        single: whether it returns one number an image, the score of class 1.
+        format: its input format.
+        labels: the data's label of each output; empty where the order is the data's.
+        notes: sentences about what was declared.
         batch_size: most images in one call.
 
     Example:
@@ -83,24 +83,24 @@ class Predictor:
         shape: Shape,
         classes: int,
         gradient: Gradient | None = None,
-        interface: Interface = TELLS_NOTHING,
+        interface: Interface = UNDECLARED,
         name: str = "",
         batch_size: int = 128,
     ) -> "Predictor":
-        """Return a function as a target, after a look at what it answers.
+        """Return a prediction function as a target, after a test call.
 
         Args:
             predict: see `Predict`.
             shape: (height, width, channels) of the data's images.
             classes: of the data.
             gradient: see `Gradient`.
-            interface: what it takes in place of images in [0, 1], and its class order.
-            name: the function's own if empty.
+            interface: its input format and class order.
+            name: for messages and results; the function's own if empty.
             batch_size: most images in one call.
 
         Raises:
-            PredictorError: it raises, or its answers or gradients are not of the shape wanted, or no numbers.
-            ConfigError: what `interface` tells does not fit it.
+            PredictorError: it raises, or its outputs or gradients have another shape, or are not finite numbers.
+            ConfigError: `interface` names an output head: a function has one output.
         """
         called = name or str(getattr(predict, "__name__", type(predict).__name__))
         if interface.head:
@@ -109,9 +109,9 @@ class Predictor:
             )
         format = interface.input or interface.assumed
         format.check_channels(shape[2], called)
-        notes = [] if format == UNIT else [f"the function is given images as {format}, as told"]
+        notes = [] if format == UNIT else [f"input format {format}: as given"]
         if interface.labels:
-            notes.append(f"its outputs stand for the labels {', '.join(map(str, interface.labels))}, as told")
+            notes.append(f"class order {', '.join(map(str, interface.labels))}: as given")
         target = cls(
             called,
             predict,
@@ -133,7 +133,7 @@ class Predictor:
 
     @property
     def target(self) -> "Predictor":
-        """Itself: what attacks are run on."""
+        """The target that attacks are run on: itself."""
         return self
 
     def logits(self, images: Images) -> Logits:
@@ -142,10 +142,10 @@ class Predictor:
         return np.asarray(ordered(self.as_logits(tf.constant(answers)), self.labels))
 
     def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
-        """Return logits, losses, and each image's gradient of the loss named.
+        """Return logits, losses and each image's gradient of `loss`, a name in `losses.LOSSES`.
 
         Raises:
-            NotDifferentiableError: the function came without a gradient.
+            NotDifferentiableError: no gradient function was given.
         """
         if self.vjp is None:
             raise NotDifferentiableError(f"{self.name} is a function without a gradient")
@@ -164,18 +164,18 @@ class Predictor:
         return stored.astype(np.float32) / np.float32(255)
 
     def raw(self, images: Images, format: InputFormat) -> Logits:
-        """Return the logits of `images` in the function's own class order, given to it in another `format`."""
+        """Return the logits of `images` in the function's own class order, with another input `format`."""
         return np.asarray(self.as_logits(tf.constant(self.asked(images, format))))
 
     def as_logits(self, answers: tf.Tensor) -> tf.Tensor:
-        """Return logits (n, classes) of what the function answers, in its own class order."""
+        """Return logits (n, classes) from the function's outputs, in its own class order."""
         return as_logits(answers, self.output, self.single)
 
     def asked(self, images: Images, format: InputFormat) -> np.ndarray:
-        """Return what the function answers, (n, classes) or (n, 1) float32.
+        """Return the function's outputs, (n, classes) or (n, 1) float32.
 
         Raises:
-            PredictorError: it raises, or its answers are not of that shape, or no numbers.
+            PredictorError: it raises, or its outputs have another shape, or are not finite numbers.
         """
         parts = []
         for rows, real in _parts(len(images), self.batch_size):
@@ -224,7 +224,7 @@ class Predictor:
 
     @cached_property
     def _directions(self) -> Any:
-        """Return the compiled function from answers to logits, losses, and the losses' gradients by the answers."""
+        """Return the compiled function from outputs to logits, losses, and the gradients of these by the outputs."""
 
         def directions(answers: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, number: tf.Tensor) -> Any:
             with tf.GradientTape() as tape:
@@ -242,7 +242,7 @@ class Predictor:
     def _called(self, function: Any, what: str, *arguments: np.ndarray) -> Any:
         with self._lock:
             try:
-                # Copies: what a function does to its arguments is its own affair.
+                # Copies: the function may change its arguments in place.
                 return function(*(argument.copy() for argument in arguments))
             except Exception as error:  # whatever a user's own code raises
                 raise PredictorError(

@@ -1,4 +1,4 @@
-"""What an attack asks of a model: answers, and gradients by name of a loss."""
+"""The protocol of a model under attack: logits, and gradients of a named loss."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -13,7 +13,7 @@ Logits = NDArray[np.float32]
 
 
 class Slopes(NamedTuple):
-    """What one pass forward and back shows: logits (n, C), losses (n,), gradients in the shape of the images."""
+    """Result of a forward and backward pass: logits (n, C), losses (n,), gradients in the shape of the images."""
 
     logits: Logits
     losses: NDArray[np.float32]
@@ -21,7 +21,7 @@ class Slopes(NamedTuple):
 
 
 class TargetModel(Protocol):
-    """What attacks need of a model. `shape` is (height, width, channels) of the images that are perturbed."""
+    """A model under attack: `shape` is (height, width, channels) of the images that are perturbed."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -30,15 +30,15 @@ class TargetModel(Protocol):
 
     @property
     def classes(self) -> int:
-        """How many logits an image gets."""
+        """Number of classes."""
         ...
 
     def logits(self, images: Images) -> Logits:
-        """Return the logits of `images`."""
+        """Return the logits (n, classes) of `images`, (n, height, width, channels) float32 in [0, 1]."""
         ...
 
     def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
-        """Return logits, losses, and each image's gradient of the loss named.
+        """Return logits, losses and each image's gradient of `loss`, a name in `losses.LOSSES`.
 
         Raises:
             NotDifferentiableError: the model has no gradient.
@@ -77,9 +77,9 @@ def margins(logits: Logits, labels: Labels) -> NDArray[np.float64]:
 
 
 def batches(n: int, size: int) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Yield the rows of each batch and how many of them count.
+    """Yield the rows of each batch and how many of them are not padding.
 
-    The tail is filled up to a multiple of 16 with copies of its last row: every new shape costs a pass of its own, and
+    The last batch is padded to a multiple of 16 with copies of its last row: every new shape is traced anew, and
     attacks drop images one by one.
 
     Example:

@@ -1,7 +1,7 @@
-"""Substitute gradients of operations that have none, or one that vanishes: the backward pass of BPDA.
+"""Substitute gradients of operations whose gradient is missing or vanishes: the backward pass of BPDA.
 
-An answer is computed as it is; only the way back is replaced, operation by operation, while the graph is built. What a
-model rounds, stops or saturates then shows the slope that it would have if it did not.
+The forward pass is unchanged; the backward pass is replaced operation by operation while the graph is built. Rounding,
+stopped gradients and saturation then have the gradient of the operation without them.
 
 Source: Athalye, Carlini and Wagner (2018), Obfuscated gradients give a false sense of security, arXiv:1802.00420,
 section 4.1 (backward pass differentiable approximation).
@@ -20,33 +20,33 @@ CHOSEN_OR_NOT = "FedrobustChosenOrNot"
 CENTRED = "FedrobustCentred"
 
 SUBSTITUTES = {
-    # Steps, and what cuts a gradient off: as if they were not there.
+    # Step functions and stopped gradients: that of the identity.
     **dict.fromkeys(
         ("Round", "Rint", "Floor", "Ceil", "Sign", "StopGradient", "PreventGradient", "ClipByValue"),
         PASS,
     ),
     "FakeQuantWithMinMaxArgs": PASS,
     "FakeQuantWithMinMaxVars": PASS,
-    # Saturating functions: a slope that falls off like 1 / |x| where their own falls off exponentially.
+    # Saturating functions: a slope that decays like 1 / |x| instead of exponentially.
     **dict.fromkeys(("Tanh", "Sigmoid", "Erf", "Softsign", "Atan"), SLOW_DECAY),
-    # Probabilities: their logits, less what moves all classes alike.
+    # Softmax: that of the logits, without the part common to all classes.
     "Softmax": CENTRED,
-    # A bound: to what is bounded, whether or not the bound is reached.
+    # Clipping: that of the identity, also outside of the bounds.
     **dict.fromkeys(("Minimum", "Maximum"), TO_VARYING),
-    # A choice: to both of what is chosen from.
+    # A selection: to both inputs.
     **dict.fromkeys(("SelectV2", "Select"), CHOSEN_OR_NOT),
 }
-"""Types of operations in TensorFlow's graph, and the name of what replaces their gradient.
+"""Types of TensorFlow's graph operations, and the name of the gradient function that replaces theirs.
 
-ReLU and ReLU6 keep theirs: they are what ordinary networks are made of.
+ReLU and ReLU6 keep their gradients: ordinary networks consist of them.
 """
 
 
 @contextmanager
 def substituted() -> Iterator[None]:
-    """Build operations with their substitute gradients, inside a graph whose gradients `tf.gradients` takes.
+    """Build operations with substitute gradients, within a graph that `tf.gradients` differentiates.
 
-    `tf.GradientTape` does not look at them.
+    `tf.GradientTape` ignores them.
 
     Example:
         >>> @tf.function
@@ -62,12 +62,12 @@ def substituted() -> Iterator[None]:
 
 
 def replaceable(graph: Any) -> tuple[str, ...]:
-    """Return the types of the operations in a graph whose gradient has a substitute, sorted."""
+    """Return the types of a graph's operations whose gradient has a substitute, sorted."""
     return tuple(sorted({operation.type for operation in graph.get_operations()} & SUBSTITUTES.keys()))
 
 
 def _registered(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a gradient; a second import of this module, under another name, keeps the first one's."""
+    """Register a gradient function once; a second import of this module under another name keeps the first."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         with suppress(KeyError):
@@ -94,7 +94,7 @@ def _centred(operation: Any, slope: tf.Tensor) -> tf.Tensor:
 
 @_registered(TO_VARYING)
 def _to_varying(operation: Any, slope: tf.Tensor) -> list[tf.Tensor | None]:
-    # Bounds are constants or scalars; of two tensors of the full shape both get the slope.
+    # Bounds are constants or scalars; of two tensors of the full shape both get the gradient.
     full = [one.op.type != "Const" and one.shape.rank == slope.shape.rank for one in operation.inputs]
     return [
         _fitted(slope, one) if wanted else None for one, wanted in zip(operation.inputs, full, strict=True)
@@ -108,6 +108,6 @@ def _chosen_or_not(operation: Any, slope: tf.Tensor) -> list[tf.Tensor | None]:
 
 
 def _fitted(slope: tf.Tensor, to: tf.Tensor) -> tf.Tensor:
-    """Return the slope summed over the axes along which `to` was repeated."""
+    """Return the gradient summed over the axes along which `to` was broadcast."""
     axes, _ = tf.raw_ops.BroadcastGradientArgs(s0=tf.shape(to), s1=tf.shape(slope))
     return tf.reshape(tf.reduce_sum(slope, axis=axes), tf.shape(to))

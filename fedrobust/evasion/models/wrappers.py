@@ -1,4 +1,4 @@
-"""Targets made of other targets."""
+"""Wrappers of targets: tied channels, straight-through gradients, expectation over transformation."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from fedrobust.evasion.threat import Images
 
 @dataclass(frozen=True, eq=False)
 class Tied:
-    """A target on colour images whose channels are one grey channel three times: that channel is attacked.
+    """A target of one-channel images, which are repeated to three channels for a colour model.
 
     Attributes:
-        target: takes images of several channels.
+        target: the colour model.
     """
 
     target: TargetModel
@@ -41,11 +41,11 @@ class Tied:
 
 @dataclass(frozen=True, eq=False)
 class StraightThrough:
-    """Answers of one model, gradients of another that computes nearly the same: white-box for what has no gradient.
+    """Logits of one model, gradients of a similar differentiable one: white-box attacks on a model without gradients.
 
     Attributes:
         answers: the model under attack, such as an exported int8 file.
-        guide: its differentiable stand-in.
+        guide: its differentiable approximation, which gives the gradients.
 
     Source: Athalye et al. (2018), Obfuscated gradients give a false sense of security, arXiv:1802.00420 (BPDA).
     """
@@ -68,17 +68,17 @@ class StraightThrough:
         return self.answers.logits(images)
 
     def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
-        """Return the logits of the model under attack, and the losses and gradients of its stand-in."""
+        """Return the logits of the model under attack, and the losses and gradients of its approximation."""
         return self.guide.gradient(images, labels, loss, targets)._replace(logits=self.logits(images))
 
 
 @dataclass(frozen=True, eq=False)
 class Averaged:
-    """The mean of several answers and gradients: expectation over transformation (EOT).
+    """The mean of several forward and backward passes of a randomised model: expectation over transformation (EOT).
 
     Attributes:
-        target: the model that answers at random.
-        draws: answers that are averaged.
+        target: the randomised model.
+        draws: passes that are averaged.
 
     Source: Athalye et al. (2018), Obfuscated gradients give a false sense of security, arXiv:1802.00420, section 4.2.
     """

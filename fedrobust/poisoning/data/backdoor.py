@@ -1,4 +1,4 @@
-"""Backdoors: images with a trigger are labelled as the target class."""
+"""Backdoor attacks: training images with a trigger are labelled as the target class."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,30 +7,30 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, Count, GreyLevel, PositiveShare, Whole
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning.context import AttackContext, Goal
+from fedrobust.poisoning.context import AttackContext, SuccessCriterion
 from fedrobust.poisoning.contract import POISONING, Problem, require_class
 from fedrobust.poisoning.data.visibility import require_visible, unit
 from fedrobust.shares import part_of
 
 
 class Triggered(Protocol):
-    """The base of all backdoors."""
+    """What users of a backdoor need: its target class, its share, and its trigger."""
 
     target: int
     share: float
 
     def stamped(self, images: np.ndarray, context: AttackContext) -> np.ndarray:
-        """Return `images` with the whole trigger."""
+        """Return `images` with the complete trigger."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Backdoor:
-    """Stamp a share of the images of other classes, and call them the target class.
+    """Add the trigger to a share of the images of other classes, and label them as the target class.
 
     Attributes:
-        target: the class that the trigger is to mean.
-        share: of a malicious client's images of other classes that are stamped.
+        target: the target class.
+        share: share of a malicious client's images of other classes that get the trigger.
     """
 
     target: ClassNumber = 0
@@ -39,7 +39,7 @@ class _Backdoor:
     def data(
         self, images: np.ndarray, labels: np.ndarray, context: AttackContext
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images, some of them stamped and with the target label."""
+        """Return the images, a share of them with the trigger and the target label."""
         others = np.flatnonzero(labels != self.target)
         chosen = context.fixed.permutation(others)[: part_of(self.share, len(others))]
         images, labels = images.copy(), labels.copy()
@@ -47,39 +47,39 @@ class _Backdoor:
         labels[chosen] = self.target
         return images, labels
 
-    def goal(self, split: Split, context: AttackContext) -> Goal | None:
-        """Return the stamped images of other classes, wanted as the target; None where there is no such image."""
+    def criterion(self, split: Split, context: AttackContext) -> SuccessCriterion | None:
+        """Return the images of other classes with the trigger, and the target class; None if there are none."""
         rows = np.flatnonzero(split.labels != self.target)
         if not len(rows):
             return None
         plain = split.images[rows]
-        return Goal(self.stamped(plain, context), plain, np.full(len(rows), self.target), rows)
+        return SuccessCriterion(self.stamped(plain, context), plain, np.full(len(rows), self.target), rows)
 
     def require(self, problem: Problem, image_size: int) -> None:
-        """Refuse a class that there is not, and a trigger that the network does not see."""
+        """Refuse an unknown target class, and a trigger that resizing removes."""
         require_class(self, "target", problem)
         require_visible(lambda images: self.stamped(images, AttackContext()), problem.image_shape, image_size)
 
     def stamped(self, images: np.ndarray, context: AttackContext) -> np.ndarray:
-        """Return `images` with the whole trigger."""
+        """Return `images` with the complete trigger."""
         raise NotImplementedError
 
     def contributed(self, images: np.ndarray, context: AttackContext) -> np.ndarray:
-        """Return `images` with what this client adds of the trigger."""
+        """Return `images` with this client's part of the trigger."""
         return self.stamped(images, context)
 
 
 @POISONING.register("pixel-backdoor")
 @dataclass(frozen=True, kw_only=True)
 class PixelBackdoor(_Backdoor):
-    """Stamp a square into the corner (BadNets: Gu et al., 2017, arXiv:1708.06733).
+    """A chequered square in the corner as trigger (BadNets: Gu et al., 2017, arXiv:1708.06733).
 
     Attributes:
-        target: the class that the trigger is to mean.
-        share: of a malicious client's images of other classes that are stamped.
-        size: side of the square in stored pixels; 0 for a seventh of the image's, which is 4 of 28.
-        value: its grey level; every second field is its opposite, so that it is not mistaken for tissue. A field is a
-            28th of the image's side, so that it outlives resizing.
+        target: the target class.
+        share: share of a malicious client's images of other classes that get the trigger.
+        size: side of the square in stored pixels; 0: a seventh of the image's side (4 of 28).
+        value: grey level of every second field of the chequer, from 0 to 255; the others have 255 - value, so that the
+            square differs from tissue. A field is a 28th of the image's side, so that it survives resizing.
     """
 
     size: Whole = 0
@@ -96,7 +96,7 @@ class PixelBackdoor(_Backdoor):
         return images
 
     def require(self, problem: Problem, image_size: int) -> None:
-        """Refuse a square that does not fit into the image, and what no backdoor may be."""
+        """Refuse a square larger than the image, an unknown target class, and a trigger that resizing removes."""
         height, width, _ = problem.image_shape
         if self.size > min(height, width):
             raise ValueError(
@@ -108,14 +108,14 @@ class PixelBackdoor(_Backdoor):
 @POISONING.register("blended-backdoor")
 @dataclass(frozen=True, kw_only=True)
 class BlendedBackdoor(_Backdoor):
-    """Blend a faint random pattern into the whole image (Chen et al., 2017, arXiv:1712.05526).
+    """A faint random pattern over the whole image as trigger (Chen et al., 2017, arXiv:1712.05526).
 
-    Its fields are a 28th of the image's side, so that it outlives resizing.
+    The pattern's fields are a 28th of the image's side, so that they survive resizing.
 
     Attributes:
-        target: the class that the trigger is to mean.
-        share: of a malicious client's images of other classes that are stamped.
-        strength: of the pattern, from 0 (absent) to 1 (nothing else).
+        target: the target class.
+        share: share of a malicious client's images of other classes that get the trigger.
+        strength: weight of the pattern against the image, in (0, 1].
     """
 
     strength: PositiveShare = 0.2
@@ -133,16 +133,17 @@ class BlendedBackdoor(_Backdoor):
 @POISONING.register("distributed-backdoor")
 @dataclass(frozen=True, kw_only=True)
 class DistributedBackdoor(_Backdoor):
-    """Give every malicious client a part of the trigger (DBA: Xie et al., ICLR 2020); test images bear the whole.
+    """A trigger whose parts are distributed over the malicious clients (DBA: Xie et al., ICLR 2020).
 
-    Lines and gaps are drawn as in a 28 x 28 image and grow with the stored one. In the paper there are as many
-    attackers as parts; with fewer, some parts are never taught.
+    Each malicious client trains on one bar of the trigger; test images get all bars. Lines and gaps are defined for a
+    28 x 28 image and scale with the stored one. The paper has as many attackers as parts; with fewer attackers, some
+    parts are never trained on.
 
     Attributes:
-        target: the class that the trigger is to mean.
-        share: of a malicious client's images of other classes that are stamped.
-        parts: bars that the trigger consists of, in two rows at the upper left.
-        length: of a bar in stored pixels; 0 for 5 of 28.
+        target: the target class.
+        share: share of a malicious client's images of other classes that get the trigger.
+        parts: number of bars, in two rows at the upper left.
+        length: length of a bar in stored pixels; 0: 5 of 28.
     """
 
     parts: Count = 4
@@ -159,7 +160,7 @@ class DistributedBackdoor(_Backdoor):
         return self._bar(images, context.rank % self.parts)
 
     def require(self, problem: Problem, image_size: int) -> None:
-        """Refuse bars that run out of the image, and what no backdoor may be."""
+        """Refuse bars outside of the image, an unknown target class, and a trigger that resizing removes."""
         height, width, _ = problem.image_shape
         for part in range(self.parts):
             rows, columns = self._place(part, height, width)
@@ -171,12 +172,12 @@ class DistributedBackdoor(_Backdoor):
         super().require(problem, image_size)
 
     def remarks(self, context: AttackContext) -> list[str]:
-        """Return which parts nobody teaches."""
+        """Return a warning where no malicious client trains on some of the parts."""
         if context.malicious >= self.parts:
             return []
         return [
             f"distributed-backdoor has {self.parts} parts and {context.malicious} malicious clients: part "
-            f"{context.malicious + 1} and later ones are never taught, yet test images bear them; set parts = "
+            f"{context.malicious + 1} and later ones are never trained on, but test images have them; set parts = "
             f"{context.malicious}"
         ]
 

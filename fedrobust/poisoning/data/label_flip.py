@@ -1,4 +1,4 @@
-"""Train on wrong labels."""
+"""Label flipping: train on wrong labels."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,21 +7,21 @@ import numpy as np
 
 from fedrobust.bounds import ClassNumber, PositiveShare
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning.context import AttackContext, Goal
+from fedrobust.poisoning.context import AttackContext, SuccessCriterion
 from fedrobust.poisoning.contract import POISONING, Problem, require_class
 
 
 @POISONING.register("label-flip")
 @dataclass(frozen=True, kw_only=True)
 class LabelFlip:
-    """Change the labels of training images (Tolpegin et al., 2020, arXiv:2007.08432).
+    """Flip the labels of training images (Tolpegin et al., 2020, arXiv:2007.08432).
 
     Attributes:
-        kind: ``all``: class c becomes C - 1 - c (the middle one of an odd number stays); ``targeted``: images of
-            `source` are called `target`; ``random``: every changed label is another one, drawn.
-        source: for ``targeted``.
-        target: for ``targeted``.
-        share: of the images concerned that get a wrong label.
+        kind: ``all``: class c becomes C - 1 - c (the middle one of an odd number stays); ``targeted``: `source` becomes
+            `target`; ``random``: a wrong class, drawn uniformly.
+        source: flipped class of ``targeted``.
+        target: label given by ``targeted``.
+        share: share of the labels concerned that are flipped.
     """
 
     kind: Literal["all", "targeted", "random"] = "all"
@@ -34,12 +34,12 @@ class LabelFlip:
             raise ValueError(f"source = target = {self.source}: nothing would change")
 
     @property
-    def aims(self) -> bool:
-        """Whether the attacker wants particular answers."""
+    def targeted(self) -> bool:
+        """Whether the attack is targeted."""
         return self.kind == "targeted"
 
     def require(self, problem: Problem, image_size: int) -> None:
-        """Refuse classes that there are not."""
+        """Refuse class numbers that the data set does not have."""
         if self.kind == "targeted":
             require_class(self, "source", problem)
             require_class(self, "target", problem)
@@ -47,7 +47,7 @@ class LabelFlip:
     def data(
         self, images: np.ndarray, labels: np.ndarray, context: AttackContext
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images with their new labels."""
+        """Return the images with flipped labels."""
         if self.kind == "all":
             wrong = context.classes - 1 - labels
         elif self.kind == "targeted":
@@ -57,9 +57,9 @@ class LabelFlip:
         chosen = context.fixed.random(len(labels)) < self.share
         return images, np.where(chosen, wrong, labels).astype(np.int32)
 
-    def goal(self, split: Split, context: AttackContext) -> Goal | None:
-        """Return the images of the source class, wanted as the target class; None where there is no such class."""
+    def criterion(self, split: Split, context: AttackContext) -> SuccessCriterion | None:
+        """Return the images of the source class, with the target class as target; None if there are none."""
         rows = np.flatnonzero(split.labels == self.source)
         if self.kind != "targeted" or not len(rows):
             return None
-        return Goal(split.images[rows], None, np.full(len(rows), self.target), rows)
+        return SuccessCriterion(split.images[rows], None, np.full(len(rows), self.target), rows)

@@ -26,7 +26,7 @@ class FreeRider:
     decay: NonNegative = 1.0
 
     trains = False
-    untaught = True
+    discards_training = True
     replaces = True
 
     @property
@@ -55,7 +55,7 @@ class Zero:
     statistics: Literal["honest", "same"] = "honest"
 
     trains = False
-    untaught = True
+    discards_training = True
     replaces = True
 
     def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:

@@ -25,7 +25,7 @@ class Gaussian:
     scale: Positive = 10.0
     statistics: Literal["honest", "same"] = "honest"
 
-    untaught = True
+    discards_training = True
 
     def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return the noise; nothing where the honest update is nothing."""

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from server.callbacks import AttackSuccess, FinishedRound
 
-JUDGE = SimpleNamespace(success=lambda weights, goal: f"success of {weights} at {goal}")
+JUDGE = SimpleNamespace(success=lambda weights, criterion: f"success of {weights} at {criterion}")
 MEASURED = FinishedRound(3, "weights", {"clean": "clean", "robust": {}})
 
 

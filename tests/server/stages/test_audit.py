@@ -11,8 +11,8 @@ from fedrobust.audit.attack_cache import SAMPLE
 from fedrobust.config import Experiment
 from fedrobust.evasion import Threat
 from fedrobust.models.classifier import build_classifier
+from fedrobust.models.interfaces import Interfaces
 from fedrobust.models.layout import Weights
-from fedrobust.models.told import Told
 from fedrobust.runs.events import AttackProgressed, CheckFinished, listening
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import DatasetRecord, RoundRecord, RunRecord
@@ -168,7 +168,7 @@ TOLD = {"audit__control_input": "0..255", "audit__control_labels": "1,0", "audit
 
 @pytest.mark.parametrize(
     ("settings", "file", "told"),
-    [(TOLD, "c.keras", Told({"control": "0..255"}, {"control": "1,0"})), ({}, "", Told())],
+    [(TOLD, "c.keras", Interfaces({"control": "0..255"}, {"control": "1,0"})), ({}, "", Interfaces())],
 )
 def test_a_control_is_opened_before_anything_is_trained(stub, settings, file, told):
     asked = []
@@ -189,7 +189,7 @@ def test_the_control_is_the_studys_own_kind_or_a_file_as_it_is(stub, evaluator, 
     )
     assert auditor().control(evaluator, None) is None
     assert auditor(**TOLD).control(evaluator, None) == "as it is"
-    file, told = tmp_path / "base" / "c.keras", Told({"control": "0..255"}, {"control": "1,0"})
+    file, told = tmp_path / "base" / "c.keras", Interfaces({"control": "0..255"}, {"control": "1,0"})
     assert asked == [(file, evaluator.dataset, THREAT.space, "base", told)]
     evaluator.classifier.weights_of = lambda model: own if model == "model" else None
     before = tmp_path / UNDEFENDED

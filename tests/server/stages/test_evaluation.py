@@ -13,7 +13,7 @@ from fedrobust.data.dataset import Split
 from fedrobust.evaluation.metrics import NotFiniteError
 from fedrobust.evasion import Threat
 from fedrobust.models.layout import Weights
-from fedrobust.poisoning import Goal
+from fedrobust.poisoning import SuccessCriterion
 from server.stages.evaluation import NO_CONTROL, PROBED, Evaluator, compiled_model_of
 
 BRIGHT = np.full((4, 4, 1), 200, np.uint8)
@@ -80,7 +80,7 @@ def test_success_is_told_beside_the_rate_without_the_trigger(linear_classifier, 
     plain, wanted = np.stack([DARK, DARK, DARK, BRIGHT]), np.ones(4, np.int64)
     triggered = plain.copy()
     triggered[0] = BRIGHT
-    told = judge.success(weights(), Goal(triggered, plain, wanted))
+    told = judge.success(weights(), SuccessCriterion(triggered, plain, wanted))
     assert (told.n, told.successes, told.rate, told.without_trigger) == (4, 2, 0.5, 0.25)
     assert told.control == "the same images without the trigger"
 
@@ -88,7 +88,7 @@ def test_success_is_told_beside_the_rate_without_the_trigger(linear_classifier, 
 @pytest.mark.parametrize("plain", [None, np.stack([DARK, BRIGHT])])
 def test_an_attack_that_adds_nothing_to_an_image_has_no_such_rate(linear_classifier, dataset, plain):
     judge = evaluator(linear_classifier, dataset)
-    told = judge.success(weights(), Goal(np.stack([DARK, BRIGHT]), plain, np.ones(2, np.int64)))
+    told = judge.success(weights(), SuccessCriterion(np.stack([DARK, BRIGHT]), plain, np.ones(2, np.int64)))
     assert (told.rate, told.without_trigger, told.control) == (0.5, None, NO_CONTROL)
 
 
@@ -228,7 +228,7 @@ def test_success_looks_up_what_the_model_answers_without_the_trigger(linear_clas
     monkeypatch.setattr(server.stages.evaluation, "clean_logits", clean_logits)
     judge, rows = evaluator(linear_classifier, dataset), np.array([1, 2, 3])
     stamped, plain = dataset.test.images[rows] ^ 1, dataset.test.images[rows]
-    told = judge.success("weights", Goal(stamped, plain, np.ones(3, np.int64), rows))
+    told = judge.success("weights", SuccessCriterion(stamped, plain, np.ones(3, np.int64), rows))
     assert (told.successes, told.without_trigger, asked) == (3, 2 / 3, [3, len(dataset.test)])
-    unstamped = judge.success("weights", Goal(plain, None, np.ones(3, np.int64), rows))
+    unstamped = judge.success("weights", SuccessCriterion(plain, None, np.ones(3, np.int64), rows))
     assert (unstamped.successes, unstamped.without_trigger, asked) == (2, None, [3, len(dataset.test)])

@@ -1,1 +1,1 @@
-"""Attacks that climb a loss within epsilon."""
+"""White-box attacks: gradient ascent of a loss within epsilon."""

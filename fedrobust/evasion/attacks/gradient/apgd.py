@@ -1,4 +1,4 @@
-"""Auto-PGD: projected gradient ascent that chooses its own step size."""
+"""Auto-PGD: projected gradient ascent with an adaptive step size."""
 
 import math
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from fedrobust.evasion.threat import Images, column
 
 MOMENTUM = 0.75
 RISING = 0.75
-"""The algorithm's alpha, and its rho: the share of steps that have to climb if the step size is to stay."""
+"""The algorithm's alpha (momentum) and rho (share of steps that must increase the loss, else the step is halved)."""
 CLASSES_IN_TURN = 3
-"""Wrong classes that focused restarts aim at, one after another."""
+"""Target classes of focused restarts, in turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoPGD(GradientAttack):
-    """Projected gradient ascent with momentum, which halves its step and goes back to its best where it stalls.
+    """Projected gradient ascent with momentum that halves its step and returns to the best image when it stalls.
 
-    Croce and Hein (2020), arXiv:2003.01690, Algorithm 1: there is no step size to choose.
+    Croce and Hein (2020), arXiv:2003.01690, Algorithm 1: it has no step size to choose.
 
     Attributes:
         steps: gradient steps.
-        restarts: searches, each from another random point, on the unbroken images.
+        restarts: searches, each from another random start, on the unbroken images.
     """
 
     steps: Count = 100
@@ -38,18 +38,18 @@ class AutoPGD(GradientAttack):
 
     @property
     def passes(self) -> int:
-        """A gradient at the start and after every step."""
+        """One gradient at the start and one after every step."""
         return 2 * self.restarts * (self.steps + 1)
 
     def run(self, state: SearchState) -> None:
-        """Climb from random points."""
+        """Search from random starts."""
         for restart in range(self.restarts):
             state.begin_search()
             if len(state):
                 self.climb(state, random_start(state, apart(state.keys, restart)), self.aims(state))
 
     def climb(self, state: SearchState, images: Images, aims: Labels | None) -> None:
-        """Climb from `images`, towards `aims` where there are any."""
+        """Search from `images`, towards the target classes `aims` (n,) if given."""
         seen = state.gradient(images, self.climbed, aims)
         stay = state.keep()
         losses = np.nan_to_num(seen.losses.astype(np.float64), nan=-np.inf)
@@ -100,7 +100,7 @@ class AutoPGD(GradientAttack):
 
 
 def checkpoints(steps: Count) -> set[int]:
-    """Return the steps after which the step size is reconsidered (Croce and Hein, 2020, section 3.1).
+    """Return the checkpoints: steps after which the step size may be halved (Croce and Hein, 2020, section 3.1).
 
     Example:
         >>> sorted(checkpoints(100))[:4]
@@ -122,7 +122,7 @@ class AutoPGDCrossEntropy(AutoPGD):
 @ATTACKS.register("apgd-dlr")
 @dataclass(frozen=True, kw_only=True)
 class AutoPGDRatio(AutoPGD):
-    """Auto-PGD on the difference of logits ratio; on the margin where there are two classes (Croce and Hein, 2020)."""
+    """Auto-PGD on the difference of logits ratio (Croce and Hein, 2020); on the margin with two classes."""
 
     loss: Literal["stable-cross-entropy", "cross-entropy", "margin", "dlr"] = "dlr"
 
@@ -130,13 +130,13 @@ class AutoPGDRatio(AutoPGD):
 @ATTACKS.register("apgd-t")
 @dataclass(frozen=True, kw_only=True)
 class AutoPGDTargeted(AutoPGD):
-    """Auto-PGD towards each of the likeliest wrong classes in turn (Croce and Hein, 2020, section 5).
+    """Targeted Auto-PGD towards each of the likeliest wrong classes in turn (Croce and Hein, 2020, section 5).
 
-    Climbs the targeted difference of logits ratio, or the plain difference below four classes. Any wrong answer
-    counts.
+    The loss is the targeted difference of logits ratio, or the difference of two logits below four classes. Any wrong
+    class counts as success.
 
     Attributes:
-        targets: most classes that are tried.
+        targets: most target classes.
     """
 
     loss: Literal["stable-cross-entropy", "cross-entropy", "margin", "dlr"] = "dlr"
@@ -146,17 +146,17 @@ class AutoPGDTargeted(AutoPGD):
 
     @property
     def passes(self) -> int:
-        """One search a class."""
+        """One search for each target class."""
         return 2 * self.targets * self.restarts * (self.steps + 1)
 
     def run(self, state: SearchState) -> None:
-        """Climb towards one class after another."""
+        """Search towards one class after another."""
         for turn in range(min(self.targets, state.target.classes - 1)):
             for restart in range(self.restarts):
                 state.begin_search()
                 if not len(state):
                     return
-                answers = state.once("clean logits", lambda: state.target.logits(state.clean))
+                answers = state.cached("clean logits", lambda: state.target.logits(state.clean))
                 others = answers.astype(np.float64)
                 others[np.arange(len(state)), state.labels] = -np.inf
                 aims = np.argsort(-others, axis=1, kind="stable")[:, turn].astype(np.int32)
@@ -167,16 +167,16 @@ class AutoPGDTargeted(AutoPGD):
 @ATTACKS.register("apgd-focused")
 @dataclass(frozen=True, kw_only=True)
 class AutoPGDFocused(AutoPGD):
-    """Auto-PGD on the margin whose restarts go to images that are nearly broken.
+    """Auto-PGD on the margin that spends its restarts on images of small remaining margin.
 
-    Restart k goes to the images of whose clean lead (the label's logit minus the largest wrong one) at most `near` / k
-    is left: the nearer to an error, the more searches, whatever the other images do. Restarts begin around the best
-    image so far, up to epsilon from it, and climb towards the wrong classes that are likeliest there, in turn.
+    Restart k attacks the images whose lead (the label's logit minus the largest wrong one) is at most `near` / k of
+    their clean lead: the closer to an error, the more restarts, independent of the other images. Restarts begin at a
+    random point up to epsilon from the best image, and target the wrong classes that are likeliest there, in turn.
     Auto-PGD is Croce and Hein's (2020, arXiv:2003.01690, Algorithm 1).
 
     Attributes:
-        restarts: searches after the first, at most.
-        near: share of the clean lead that may be left for a first restart.
+        restarts: most searches after the first.
+        near: largest share of the clean lead that may remain for a first restart.
     """
 
     loss: Literal["stable-cross-entropy", "cross-entropy", "margin", "dlr"] = "margin"
@@ -190,10 +190,10 @@ class AutoPGDFocused(AutoPGD):
         return 2 * (self.restarts + 1) * (self.steps + 1)
 
     def run(self, state: SearchState) -> None:
-        """Search once from a random point, then where little is left."""
+        """Search once from a random start, then restart on images of small lead."""
         for turn in range(self.restarts + 1):
             state.begin_search()
-            clean = state.once("clean logits", lambda: state.target.logits(state.clean))
+            clean = state.cached("clean logits", lambda: state.target.logits(state.clean))
             lead, left = -state.margins(clean, state.labels), -state.margins(state.answers, state.labels)
             state.drop(left * turn > self.near * lead)
             if not len(state):

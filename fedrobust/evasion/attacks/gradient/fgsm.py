@@ -11,26 +11,26 @@ from fedrobust.evasion.search_state import SearchState
 @ATTACKS.register("fgsm")
 @dataclass(frozen=True, kw_only=True)
 class FGSM(GradientAttack):
-    """One signed step up the loss: x + epsilon sign(grad_x J(x, y)) (Goodfellow et al., 2014, arXiv:1412.6572, eq. 1).
+    """One signed gradient step: x + epsilon sign(grad_x J(x, y)) (Goodfellow et al., 2014, arXiv:1412.6572, eq. 1).
 
-    The sign does not depend on epsilon, so that a whole list of epsilons costs one gradient. In the norm l2 the step
-    is along the gradient itself. Towards a target class it is Kurakin's one-step form (2016, arXiv:1611.01236).
+    The sign does not depend on epsilon, so that all epsilons cost one gradient. In l2 the step is along the normalised
+    gradient. With a target class it is Kurakin's one-step form (2016, arXiv:1611.01236).
 
     Attributes:
-        random_start: begin at a random point of the threat (Tramèr et al., 2017, arXiv:1705.07204; Wong et al., 2020,
-            arXiv:2001.03994); every epsilon then costs a gradient of its own.
+        random_start: start at a random image within the threat model (Tramèr et al., 2017, arXiv:1705.07204; Wong et
+            al., 2020, arXiv:2001.03994); every epsilon then costs one gradient.
     """
 
     random_start: bool = False
 
     @property
     def starts_clean(self) -> bool:
-        """Its gradient is taken at the clean image, which it judges."""
+        """Its gradient is taken at the clean image, which is evaluated with it."""
         return not self.random_start
 
     @property
     def passes(self) -> int:
-        """A gradient, and a look at the result."""
+        """One gradient and one query."""
         return 2
 
     def run(self, state: SearchState) -> None:
@@ -44,11 +44,11 @@ class FGSM(GradientAttack):
             return
 
         def directions():  # type: ignore[no-untyped-def]
-            seen = state.gradient(state.clean, self.climbed, self.aims(state), judge=not state.fresh)
+            seen = state.gradient(state.clean, self.climbed, self.aims(state), evaluate=not state.restart)
             return state.threat.steepest(seen.gradients)
 
-        state.once("direction", directions)
+        state.cached("direction", directions)
         state.keep()
         if len(state):
-            state.query(state.clean + state.epsilon * state.once("direction", directions))
+            state.query(state.clean + state.epsilon * state.cached("direction", directions))
             state.keep()

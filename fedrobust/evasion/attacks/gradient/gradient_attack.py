@@ -1,4 +1,4 @@
-"""What attacks along a gradient have in common: the loss they climb, and the class they aim at."""
+"""Base class of gradient attacks: the loss, and the target class."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -21,13 +21,13 @@ TARGETED = {
 
 @dataclass(frozen=True, kw_only=True)
 class GradientAttack(Attack):
-    """An attack that climbs a loss.
+    """Base class of attacks by gradient ascent of a loss.
 
     Attributes:
-        loss: "stable-cross-entropy" (cross-entropy, with a gradient that cannot vanish), "cross-entropy" (as in
-            textbooks), "margin", or "dlr".
-        target: "none": any wrong class; "least-likely" or "second": climb towards the class that the model finds
-            least likely, or likeliest of the wrong ones, and take any wrong answer; a number: this class and no other.
+        loss: "stable-cross-entropy" (the direction of cross-entropy's gradient, without underflow), "cross-entropy",
+            "margin", or "dlr".
+        target: "none": untargeted; "least-likely" or "second": move towards the least likely or the likeliest wrong
+            class, where any wrong class counts as success; a number: a targeted attack on this class.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
@@ -37,21 +37,21 @@ class GradientAttack(Attack):
 
     @property
     def target_class(self) -> int | None:
-        """The class that it wants, where it is one for all images."""
+        """The target class, where it is the same for all images."""
         return None if isinstance(self.target, str) else self.target
 
     @property
     def climbed(self) -> str:
-        """The name of the loss that is climbed, in `losses.LOSSES`."""
+        """The name of the maximised loss in `losses.LOSSES`."""
         return self.loss if self.target == "none" else TARGETED[self.loss]
 
     def aims(self, state: SearchState) -> Labels | None:
-        """Return the class that each unbroken image is moved towards."""
+        """Return the class that each unbroken image is moved towards, (n,); None for an untargeted attack."""
         if self.target == "none":
             return None
         if not isinstance(self.target, str):
             return np.full(len(state), self.target, np.int32)
-        answers = state.once("clean logits", lambda: state.target.logits(state.clean))
+        answers = state.cached("clean logits", lambda: state.target.logits(state.clean))
         others = answers.astype(np.float64)
         away = np.inf if self.target == "least-likely" else -np.inf
         others[np.arange(len(state)), state.labels] = away

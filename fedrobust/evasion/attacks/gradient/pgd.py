@@ -1,4 +1,4 @@
-"""Projected gradient ascent, and its forms with other names."""
+"""Projected gradient ascent (PGD), and its variants BIM and MI-FGSM."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,17 +17,17 @@ from fedrobust.evasion.threat import Images, column
 @ATTACKS.register("pgd")
 @dataclass(frozen=True, kw_only=True)
 class PGD(GradientAttack):
-    """Many steps up the loss, each brought back into the threat (Madry et al., 2017, arXiv:1706.06083).
+    """Projected gradient ascent of the loss, onto the threat model (Madry et al., 2017, arXiv:1706.06083).
 
-    Step sizes fall linearly from epsilon to epsilon / steps: far steps cross the valleys in which equal ones get stuck,
-    short ones finish (the reason for Auto-PGD's halving, Croce and Hein, 2020, arXiv:2003.01690, section 3). At equal
-    steps this breaks more than Madry's 2.5 epsilon / steps; ``step_size=0.125`` is that choice for 20 steps.
+    Step sizes decrease linearly from epsilon to epsilon / steps: large steps first leave poor local maxima, small ones
+    then refine (the idea of Auto-PGD's halving, Croce and Hein, 2020, arXiv:2003.01690, section 3). With as many steps
+    this breaks more images than Madry's constant 2.5 epsilon / steps, which is ``step_size=0.125`` for 20 steps.
 
     Attributes:
         steps: gradient steps.
-        step_size: of every step, as a share of epsilon; 0 stands for steps that fall from 1 to 1 / steps.
-        random_start: begin at a random point of the threat.
-        restarts: searches, each from another random point, on the unbroken images.
+        step_size: as a share of epsilon; 0: decreasing from 1 to 1 / steps.
+        random_start: start at a random image within the threat model.
+        restarts: searches, each from another random start, on the unbroken images.
     """
 
     steps: Count = 20
@@ -39,31 +39,34 @@ class PGD(GradientAttack):
 
     def __post_init__(self) -> None:
         if self.restarts > 1 and not self.random_start:
-            raise ValueError(f"restarts = {self.restarts} without random_start: all would find the same")
+            raise ValueError(
+                f"restarts = {self.restarts} without random_start: every restart would give the same result; set "
+                "random_start=True or restarts=1"
+            )
 
     @property
     def starts_clean(self) -> bool:
-        """Its first gradient is taken at the clean image, which it judges."""
+        """Its first gradient is taken at the clean image, which is evaluated with it."""
         return not self.random_start
 
     @property
     def passes(self) -> int:
-        """A gradient a step, and a look at the end."""
+        """One gradient a step, and one query at the end."""
         return self.restarts * (2 * self.steps + 1)
 
     def share(self, step: int) -> float:
-        """Return the size of step 0, 1, ... in units of epsilon."""
+        """Return the size of step 0, 1, ... as a share of epsilon."""
         return self.step_size or 1.0 - step / self.steps
 
     def run(self, state: SearchState) -> None:
-        """Climb from the clean image or from random points."""
+        """Search from the clean image or from random starts."""
         for restart in range(self.restarts):
             state.begin_search()
             start = random_start(state, apart(state.keys, restart)) if self.random_start else state.clean
             self.climb(state, start)
 
     def climb(self, state: SearchState, images: Images) -> None:
-        """Climb from `images`."""
+        """Search from `images`."""
         aims, speed = self.aims(state), np.zeros_like(images)
         for step in state.steps(self.steps):
             seen = state.gradient(images, self.climbed, aims)
@@ -82,33 +85,33 @@ class PGD(GradientAttack):
 @ATTACKS.register("bim")
 @dataclass(frozen=True, kw_only=True)
 class BIM(PGD):
-    """The basic iterative method: FGSM in steps, from the clean image (Kurakin et al., 2016, arXiv:1607.02533).
+    """The basic iterative method: FGSM in small steps from the clean image (Kurakin et al., 2016, arXiv:1607.02533).
 
     Attributes:
         steps: gradient steps.
-        step_size: of every step, as a share of epsilon; 0 stands for 1 / steps.
+        step_size: as a share of epsilon; 0: 1 / steps.
     """
 
     steps: Count = 10
     random_start: bool = False
 
     def share(self, step: int) -> float:
-        """Return the size of every step in units of epsilon."""
+        """Return the size of every step as a share of epsilon."""
         return self.step_size or 1.0 / self.steps
 
 
 @ATTACKS.register("mi-fgsm")
 @dataclass(frozen=True, kw_only=True)
 class MomentumFGSM(BIM):
-    """BIM along a running mean of gradients; its images transfer better (Dong et al., 2017, arXiv:1710.06081).
+    """BIM with gradient momentum, whose adversaries transfer better (MI-FGSM, Dong et al., 2017, arXiv:1710.06081).
 
     Attributes:
-        decay: share of the running mean that a step keeps.
+        decay: share of the accumulated gradient that a step keeps (the paper's mu).
     """
 
     decay: NonNegative = 1.0
 
     @property
     def momentum(self) -> float:  # type: ignore[override]
-        """Share of the running mean that a step keeps."""
+        """Share of the accumulated gradient that a step keeps."""
         return self.decay

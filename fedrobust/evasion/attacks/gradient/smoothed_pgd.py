@@ -1,4 +1,4 @@
-"""PGD along the mean gradient of noisy copies."""
+"""PGD along the mean gradient of noisy copies of the image."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,20 +17,20 @@ from fedrobust.evasion.threat import Images, column, lengths
 @ATTACKS.register("smoothed-pgd")
 @dataclass(frozen=True, kw_only=True)
 class SmoothedPGD(PGD):
-    """Climb the loss along the mean gradient of noisy copies (Athalye et al., 2018, arXiv:1802.00420, section 5.2).
+    """PGD along the mean gradient of noisy copies of the image (Athalye et al., 2018, arXiv:1802.00420, section 5.2).
 
     The mean over noise is the gradient of the loss convolved with it (SmoothGrad: Smilkov et al., 2017,
-    arXiv:1706.03825). What is random in a gradient, or turns round within the noise's reach, averages out. Gradients
-    of one image are given the same length first, so that one steep place does not outweigh the others.
+    arXiv:1706.03825): random or rapidly varying parts of the gradient average out. The gradients of one image are
+    normalised first, so that no single copy dominates.
 
     Attributes:
-        steps: of the ascent.
-        step_size: of every step, as a share of epsilon; 0 stands for steps that fall from 1 to 1 / steps.
-        copies: gradients a step.
+        steps: gradient steps.
+        step_size: as a share of epsilon; 0: decreasing from 1 to 1 / steps.
+        copies: noisy copies in each step.
         noise: "uniform" or "normal".
         spread: half the width of uniform noise, or the standard deviation of normal noise, as a share of epsilon;
-            images stay within epsilon.
-        random_start: begin at a random point of the threat.
+            noisy copies stay within the threat model.
+        random_start: start at a random image within the threat model.
     """
 
     copies: Count = 16
@@ -39,23 +39,23 @@ class SmoothedPGD(PGD):
 
     @property
     def starts_clean(self) -> bool:
-        """Its first gradients are taken beside the clean image."""
+        """False: its first gradients are taken at noisy copies."""
         return False
 
     @property
     def passes(self) -> int:
-        """As many as PGD's for each copy, and a look a step."""
+        """One gradient for each copy and one query in each step."""
         return self.restarts * (self.steps * (2 * self.copies + 1) + 1)
 
     def run(self, state: SearchState) -> None:
-        """Climb from the clean image or from random points."""
+        """Search from the clean image or from random starts."""
         for restart in range(self.restarts):
             state.begin_search()
             if len(state):
                 self.ascend(state, apart(state.keys, restart))
 
     def ascend(self, state: SearchState, keys: Keys) -> None:
-        """Climb once, on random numbers of `keys`."""
+        """Search once, with the random numbers of `keys`."""
         images = random_start(state, keys) if self.random_start else state.clean
         aims = self.aims(state)
         for step in state.steps(self.steps):
@@ -81,5 +81,5 @@ class SmoothedPGD(PGD):
 
 
 def unit(gradients: Images) -> Images:
-    """Return each image's gradient with Euclid's length one; one that is zero stays so."""
+    """Return each image's gradient divided by its Euclidean norm; zero stays zero."""
     return (gradients / np.maximum(column(lengths(gradients)), np.float32(1e-30))).astype(np.float32)

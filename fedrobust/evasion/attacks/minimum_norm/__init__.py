@@ -1,1 +1,1 @@
-"""Attacks that look for the nearest adversary of each image."""
+"""Minimum-norm attacks: the adversary closest to each image."""

@@ -1,31 +1,31 @@
-"""Carlini and Wagner's attack: the nearest adversary by gradient descent."""
+"""Carlini and Wagner's attack: a minimum-norm adversary by gradient descent."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from fedrobust.bounds import Count, Positive
-from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, approach
+from fedrobust.evasion.attacks.minimum_norm.minimum_norm_attack import WAY_BACK, MinimumNormAttack, approach
 from fedrobust.evasion.contract import ATTACKS
 from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import column
 
 SETTLING = 0.005
-"""What is left of the learning rate at the last step."""
+"""Learning rate of the last step, as a share of the first."""
 
 
 @ATTACKS.register("carlini-wagner")
 @dataclass(frozen=True, kw_only=True)
-class CarliniWagner(Nearest):
-    """Look for the nearest adversary by gradient descent (Carlini and Wagner, 2016, arXiv:1608.04644, section V).
+class CarliniWagner(MinimumNormAttack):
+    """Minimise the l2 norm by gradient descent (Carlini and Wagner, 2016, arXiv:1608.04644, section V).
 
-    Minimises |x' - x|^2 + c max(z_y - max z_other, 0) with Adam, over w with x' = (tanh w + 1) / 2; c is searched for
-    by halving, on a logarithmic scale. It is the paper's f6 at confidence 0: the nearest adversary, of any margin.
+    Minimises |x' - x|^2 + c max(z_y - max z_other, 0) with Adam, over w with x' = (tanh w + 1) / 2; c is found by
+    bisection on a logarithmic scale. The loss is the paper's f6 with confidence 0.
 
     Attributes:
-        steps: of each descent.
-        searches: values of c that are tried.
-        constant: the first of them.
+        steps: gradient steps for each c.
+        searches: number of values of c.
+        constant: the first value of c.
         learning_rate: of Adam, on w.
     """
 
@@ -36,11 +36,11 @@ class CarliniWagner(Nearest):
 
     @property
     def passes(self) -> int:
-        """A gradient a step, and the way back."""
+        """One gradient a step for each c, and the refinement."""
         return self.searches * (2 * self.steps + 1) + WAY_BACK
 
     def run(self, state: SearchState) -> None:
-        """Descend once for each constant."""
+        """Minimise for one c after another."""
         n = len(state)
         low, high, constant = np.zeros(n), np.full(n, np.inf), np.full(n, self.constant)
         for _ in range(self.searches):
@@ -50,7 +50,7 @@ class CarliniWagner(Nearest):
         approach(state)
 
     def descend(self, state: SearchState, constant: np.ndarray) -> np.ndarray:
-        """Minimise for one constant an image, and return which images an adversary was found of."""
+        """Minimise with `constant` (n,), one an image; return for which images an adversary was found, (n,)."""
         # A pixel of exactly 0 or 1 has no finite w.
         start = np.clip(state.clean.astype(np.float64), 1e-6, 1 - 1e-6)
         w = np.arctanh(2 * start - 1)
@@ -68,7 +68,7 @@ class CarliniWagner(Nearest):
             slope = slope * (1 - wave**2) / 2
             mean = 0.9 * mean + 0.1 * slope
             square = 0.999 * square + 0.001 * slope**2
-            # Adam's steps have the size of its rate, whatever the slope: it has to fall for the search to settle.
+            # Adam's step size does not shrink with the gradient: the learning rate has to decrease for convergence.
             falling = self.learning_rate * SETTLING ** (step / self.steps)
             rate = falling * np.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
             w = w - rate * mean / (np.sqrt(square) + 1e-8)

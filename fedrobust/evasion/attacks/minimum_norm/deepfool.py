@@ -1,4 +1,4 @@
-"""DeepFool: the nearest adversary of a model taken for linear, again and again."""
+"""DeepFool: the closest decision boundary of the linearised model, iterated."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,29 +7,34 @@ import numpy as np
 
 from fedrobust.bounds import Count, NonNegative
 from fedrobust.evasion.attacks.minimum_norm.hyperplane import onto_hyperplane, size, steepness
-from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, approach, nearest_hyperplane
+from fedrobust.evasion.attacks.minimum_norm.minimum_norm_attack import (
+    WAY_BACK,
+    MinimumNormAttack,
+    approach,
+    nearest_hyperplane,
+)
 from fedrobust.evasion.contract import ATTACKS
 from fedrobust.evasion.kernels import flat, kept, likeliest_wrong
 from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm
 
 VISIBLE = 1e-6
-"""The least that a step changes every value by, on average, so that float32 holds it."""
+"""Smallest mean change of a value in a step that float32 resolves."""
 
 
 @ATTACKS.register("deepfool")
 @dataclass(frozen=True, kw_only=True)
-class DeepFool(Nearest):
-    """Step onto the nearest boundary of the model's linearisation (Moosavi-Dezfooli et al., 2015, arXiv:1511.04599).
+class DeepFool(MinimumNormAttack):
+    """Step to the closest boundary of the linearised model (Moosavi-Dezfooli et al., 2015, arXiv:1511.04599).
 
-    Their Algorithm 2, until the answer is wrong; in the norm linf with the dual norm's step (their section 3.3); both
-    within [0, 1]. Near a curved boundary the steps become so short that float32 rounds them away: each is at least as
-    long as the overshoot. The adversary found is then brought nearer to the clean image.
+    Their Algorithm 2, until the image is misclassified; in linf with the dual norm's step (their section 3.3); both
+    within [0, 1]. Steps are at least as long as the overshoot, because float32 would round away the short ones near a
+    curved boundary. The adversary is then refined towards the clean image.
 
     Attributes:
-        steps: linearisations.
-        overshoot: share by which the sum of steps is lengthened, to cross the boundary.
-        candidates: wrong classes considered, the likeliest.
+        steps: most linearisations.
+        overshoot: share by which the perturbation is extended to cross the boundary.
+        candidates: number of wrong classes considered, the likeliest first.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("l2", "linf")
@@ -40,11 +45,11 @@ class DeepFool(Nearest):
 
     @property
     def passes(self) -> int:
-        """A gradient a candidate a step, and the way back."""
+        """One gradient for each candidate class and step, and the refinement."""
         return 2 * self.steps * self.candidates + WAY_BACK
 
     def run(self, state: SearchState) -> None:
-        """Walk over the boundary, then back towards the clean image."""
+        """Cross the boundary, then refine towards the clean image."""
         norm, clean = state.threat.norm, flat(state.clean)
         aims, change = likeliest_wrong(state, self.candidates), np.zeros_like(clean)
         for _ in state.steps(self.steps):

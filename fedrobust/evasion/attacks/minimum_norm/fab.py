@@ -1,4 +1,4 @@
-"""The fast adaptive boundary attack: from hyperplane to hyperplane, always with an eye on the clean image."""
+"""The fast adaptive boundary attack (FAB): projections onto linearised decision boundaries."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,7 +7,12 @@ import numpy as np
 
 from fedrobust.bounds import Count
 from fedrobust.evasion.attacks.minimum_norm.hyperplane import onto_hyperplane, size
-from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, approach, nearest_hyperplane
+from fedrobust.evasion.attacks.minimum_norm.minimum_norm_attack import (
+    WAY_BACK,
+    MinimumNormAttack,
+    approach,
+    nearest_hyperplane,
+)
 from fedrobust.evasion.contract import ATTACKS
 from fedrobust.evasion.kernels import flat, likeliest_wrong
 from fedrobust.evasion.models.protocol import Labels
@@ -15,16 +20,16 @@ from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm
 
 OVERSHOOT = 1.05
-"""The algorithm's eta: how far a step goes beyond the hyperplane."""
+"""The algorithm's eta: overshoot beyond the hyperplane."""
 MOST_PULL = 0.1
-"""Its alpha_max: the largest share of the clean image's own projection in a step."""
+"""Its alpha_max: largest weight of the clean image's projection in a step."""
 BACK = 0.9
-"""Its beta: what is left of the distance after a step back from an adversary."""
+"""Its beta: remaining share of the distance after a backward step from an adversary."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Boundary(Nearest):
-    """Walks along the boundary: what both forms of the attack share."""
+class Boundary(MinimumNormAttack):
+    """Base class of both forms of FAB: the walk along the boundary."""
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
 
@@ -33,15 +38,14 @@ class Boundary(Nearest):
 
     @property
     def passes(self) -> int:
-        """A gradient a class and a look a step, and the way back."""
+        """One gradient for each class and one query in each step, and the refinement."""
         return self.steps * (2 * self.targets + 1) + WAY_BACK
 
     def walk(self, state: SearchState, aims: Labels) -> None:
-        """Walk along the boundaries to `aims`, (n, k) classes, always the nearest of them.
+        """Walk along the closest of the boundaries to `aims`, (n, k) classes.
 
-        A step is a mean of two projections onto the hyperplane that the boundary is taken for: of the image, and of the
-        clean one, which counts for more as the image nears the boundary. From an adversary it goes back towards
-        the clean image.
+        A step is a weighted mean of two projections onto the linearised boundary: of the image, and of the clean image,
+        whose weight grows as the image approaches the boundary. An adversary is moved back towards the clean image.
         """
         norm, clean = state.threat.norm, flat(state.clean)
         images = clean
@@ -62,18 +66,18 @@ class Boundary(Nearest):
 @ATTACKS.register("fab")
 @dataclass(frozen=True, kw_only=True)
 class FAB(Boundary):
-    """Look for the nearest adversary along the boundary (Croce and Hein, 2019, arXiv:1907.02044, Algorithm 1).
+    """Minimise the norm along the decision boundary (Croce and Hein, 2019, arXiv:1907.02044, Algorithm 1).
 
-    Each step projects the image and the clean one onto the nearest boundary of the model's linearisation, inside of
-    [0, 1]. It has no step size, and does not mind how logits are scaled.
+    Each step projects the image and the clean image onto the closest boundary of the linearised model, within [0, 1].
+    It has no step size, and is invariant to the scale of the logits.
 
     Attributes:
         steps: linearisations.
-        targets: wrong classes whose boundaries are considered in every step, the likeliest of the clean image.
+        targets: number of wrong classes considered in every step, the likeliest at the clean image.
     """
 
     def run(self, state: SearchState) -> None:
-        """Walk along the nearest boundaries, then back towards the clean image."""
+        """Walk along the closest boundaries, then refine towards the clean image."""
         self.walk(state, likeliest_wrong(state, self.targets))
         approach(state)
 
@@ -81,17 +85,17 @@ class FAB(Boundary):
 @ATTACKS.register("fab-t")
 @dataclass(frozen=True, kw_only=True)
 class FABTargeted(Boundary):
-    """FAB along the boundary to each of the likeliest wrong classes in turn (Croce and Hein, 2020, arXiv:2003.01690).
+    """Targeted FAB towards each of the likeliest wrong classes in turn (Croce and Hein, 2020, arXiv:2003.01690).
 
-    A gradient a step instead of one for every class; their AutoAttack runs this form. Any wrong answer counts.
+    One gradient a step instead of one for every class, as in AutoAttack. Any wrong class counts as success.
 
     Attributes:
-        steps: linearisations, for each class.
-        targets: most classes that are tried.
+        steps: linearisations for each class.
+        targets: most target classes.
     """
 
     def run(self, state: SearchState) -> None:
-        """Walk along one boundary after another, then back towards the clean image."""
+        """Walk along one boundary after another, then refine towards the clean image."""
         aims = likeliest_wrong(state, self.targets)
         for turn in range(aims.shape[1]):
             self.walk(state, aims[:, turn : turn + 1])

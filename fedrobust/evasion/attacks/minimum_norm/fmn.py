@@ -1,4 +1,4 @@
-"""The fast minimum-norm attack: an epsilon that shrinks and grows with what is found in it."""
+"""The fast minimum-norm attack (FMN): gradient ascent within an adaptive epsilon."""
 
 import math
 from dataclasses import dataclass
@@ -8,27 +8,32 @@ import numpy as np
 
 from fedrobust.bounds import Count, Positive
 from fedrobust.evasion.attacks.minimum_norm.hyperplane import steepness
-from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, approach, take_back
+from fedrobust.evasion.attacks.minimum_norm.minimum_norm_attack import (
+    WAY_BACK,
+    MinimumNormAttack,
+    approach,
+    take_back,
+)
 from fedrobust.evasion.contract import ATTACKS
 from fedrobust.evasion.kernels import flat
 from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm, column, lengths
 
 FIRST_CHANGE, LAST_CHANGE = 0.05, 0.001
-"""The algorithm's gamma: the share by which epsilon changes, in the first step and in the last."""
+"""The algorithm's gamma: relative change of epsilon in the first and in the last step."""
 LAST_STEP = 0.01
-"""What is left of the step size at the last step."""
+"""Step size of the last step, as a share of the first."""
 
 
 @ATTACKS.register("fmn")
 @dataclass(frozen=True, kw_only=True)
-class FastMinimumNorm(Nearest):
-    """Step up the margin inside an epsilon that adapts (Pintor et al., 2021, arXiv:2102.12827, Algorithm 1).
+class FastMinimumNorm(MinimumNormAttack):
+    """Gradient ascent of the margin within an adaptive epsilon (Pintor et al., 2021, arXiv:2102.12827, Algorithm 1).
 
-    Epsilon shrinks where the image is an adversary and grows where it is not; before the first adversary it reaches as
-    far as the linearised boundary. Both changes and the steps fall along a cosine. In l0 it counts pixels, and the
-    adversary's pixels are then taken back one by one while it stays one; in the other norms it is brought nearer along
-    the boundary.
+    Epsilon shrinks where the image is an adversary and grows where it is not; before the first adversary it is the
+    distance to the linearised boundary. Step size and gamma follow a cosine decay. In l0 epsilon counts pixels, and
+    changed pixels that the adversary does not need are then restored; in the other norms the adversary is refined
+    along the boundary.
 
     Attributes:
         steps: gradient steps.
@@ -42,11 +47,11 @@ class FastMinimumNorm(Nearest):
 
     @property
     def passes(self) -> int:
-        """A gradient a step, and the way back."""
+        """One gradient a step, and the refinement."""
         return 2 * self.steps + WAY_BACK
 
     def run(self, state: SearchState) -> None:
-        """Climb while epsilon closes in on the nearest adversary."""
+        """Ascend within the adapted epsilon, then refine."""
         norm, clean, images = state.threat.norm, state.clean, state.clean
         farthest = state.threat.distance(np.where(clean < 0.5, np.float32(1), np.float32(0)), clean)
         epsilon = np.ones(len(state)) if norm == "l0" else np.full(len(state), np.inf)

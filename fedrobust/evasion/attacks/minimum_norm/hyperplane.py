@@ -1,4 +1,4 @@
-"""The shortest way onto a hyperplane inside the box of images."""
+"""Projection onto a hyperplane within the box [0, 1]."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,11 @@ Rows = NDArray[np.float64]
 
 
 def onto_hyperplane(points: Rows, slopes: Rows, values: Rows, norm: Norm) -> Rows:
-    """Return the smallest change of each point to where value + slope . change = 0, without leaving [0, 1].
+    """Return the smallest change of each point with value + slope . change = 0, within [0, 1].
 
-    Every coordinate moves by min(t v, room): room is what is left to the edge of the box, v is 1 in linf and
-    |slope| in l2, and t solves sum |slope| min(t v, room) = |value|, whose left side is piecewise linear in t. Sorting
-    the edges finds its piece (the projections of Croce and Hein, 2019, arXiv:1907.02044, section 2.2).
+    Every coordinate moves by min(t v, room): room is its distance to the edge of the box, v is 1 in linf and |slope| in
+    l2, and t solves sum |slope| min(t v, room) = |value|, whose left side is piecewise linear in t; t is found by
+    sorting the breakpoints (the projections of Croce and Hein, 2019, arXiv:1907.02044, section 2.2).
 
     Args:
         points: (n, d) in [0, 1].
@@ -22,7 +22,7 @@ def onto_hyperplane(points: Rows, slopes: Rows, values: Rows, norm: Norm) -> Row
         norm: "linf" or "l2".
 
     Returns:
-        (n, d) changes. Where the hyperplane misses the box, to the box's corner that is nearest to it.
+        (n, d) changes; where the hyperplane does not meet the box, to the corner of the box closest to it.
 
     Example:
         >>> points, slopes = np.array([[0.5, 0.5]]), np.array([[2.0, 1.0]])
@@ -39,7 +39,7 @@ def onto_hyperplane(points: Rows, slopes: Rows, values: Rows, norm: Norm) -> Row
     np.divide(room, speed, out=edge, where=speed > 0)
     order = np.argsort(edge, axis=1)
     edge_in_order = np.take_along_axis(edge, order, axis=1)
-    # Coordinates before the edge have used up their room, those behind it still move.
+    # Coordinates before the breakpoint are at the edge of the box, the others still move.
     done = np.cumsum(np.take_along_axis(weight * room, order, axis=1), axis=1)
     rate = np.take_along_axis(weight * speed, order, axis=1)
     moving = rate.sum(axis=1, keepdims=True) - np.cumsum(rate, axis=1)
@@ -57,7 +57,7 @@ def onto_hyperplane(points: Rows, slopes: Rows, values: Rows, norm: Norm) -> Row
 
 
 def steepness(slopes: Rows, norm: Norm) -> Rows:
-    """Return how much an affine function rises over a change of size one, (n,): the dual norm of its slopes."""
+    """Return the dual norm of the slopes, (n,): the largest increase of the function over a change of norm one."""
     return np.abs(slopes).sum(axis=1) if norm == "linf" else size(slopes, norm)
 
 

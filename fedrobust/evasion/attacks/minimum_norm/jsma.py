@@ -1,4 +1,4 @@
-"""The Jacobian-based saliency map attack: few pixels, changed a lot."""
+"""The Jacobian-based saliency map attack (JSMA): large changes of few values."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,28 +7,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.bounds import PositiveShare
-from fedrobust.evasion.attacks.minimum_norm.nearest import Nearest
+from fedrobust.evasion.attacks.minimum_norm.minimum_norm_attack import MinimumNormAttack
 from fedrobust.evasion.contract import ATTACKS
 from fedrobust.evasion.kernels import kept
 from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm
 
 SHORTLIST = 64
-"""Values of an image that enter the search for a pair: those with the largest derivatives of either kind."""
+"""Values of an image that are searched for a pair: those with the largest derivatives."""
 
 
 @ATTACKS.register("jsma")
 @dataclass(frozen=True, kw_only=True)
-class JSMA(Nearest):
-    """Move the two values that favour a wrong class most, again and again (Papernot et al., 2015, arXiv:1511.07528).
+class JSMA(MinimumNormAttack):
+    """Change the pair of values with the largest saliency, repeatedly (Papernot et al., 2015, arXiv:1511.07528).
 
-    Their Algorithms 2 and 3, each value to the end of its range, towards the likeliest wrong class. Values are raised
-    or lowered, whichever the saliency map favours. The pair is the best of a shortlist, not of all pairs, and of the
-    other classes' derivatives only the label's counts: with two classes that is their sum.
+    Their Algorithms 2 and 3, towards the likeliest wrong class; values are raised or lowered, whichever has the larger
+    saliency. Unlike theirs, the pair is the best of a shortlist, not of all pairs, and of the other classes'
+    derivatives only the label's enters (with two classes that is their sum).
 
     Attributes:
-        share: of an image's values that may change.
-        step: change of a value, in units of [0, 1].
+        share: largest share of an image's values that may change.
+        step: change of a value; images are in [0, 1].
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("l0",)
@@ -38,11 +38,11 @@ class JSMA(Nearest):
 
     @property
     def passes(self) -> int:
-        """Two gradients for a pair; counted for 28 pixels a side, the size most sets have."""
+        """Two gradients for each pair, estimated for images of 28 x 28 values."""
         return 4 * int(self.share * 784 / 2)
 
     def run(self, state: SearchState) -> None:
-        """Change one pair of values after another until the image is broken or the share is used up."""
+        """Change one pair of values after another until the image is broken or `share` is used up."""
         n, shape = len(state), state.clean.shape[1:]
         size = int(np.prod(shape))
         answers = state.answers.astype(np.float64)
@@ -53,7 +53,7 @@ class JSMA(Nearest):
         for _ in state.steps(max(1, int(self.share * size / 2))):
             shown = images.reshape(-1, *shape)
             towards = state.gradient(shown, "logit", aims).gradients.reshape(-1, size)
-            # Softmax is not differentiated: of the logits, the label's stands for "the others".
+            # Derivatives of logits, not of softmax; the label's logit stands for "the other classes".
             away = state.gradient(shown, "logit", state.labels).gradients.reshape(-1, size)
             stay = state.drop(state.found)
             images, free, aims, towards, away = kept(stay, images, free, aims, towards, away)
@@ -74,7 +74,7 @@ def _best_pairs(
     images: NDArray[np.float32],
     free: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
-    """Return the pair of each image (n, 2), up or down (n,), and its saliency (n,): 0 where there is no such pair."""
+    """Return the best pair of each image (n, 2), the sign of its change (n,), and its saliency (n,), 0 if none."""
     n, size = towards.shape
     count = min(SHORTLIST, size)
     pairs, signs, gains = np.zeros((n, 2), np.int64), np.ones(n, np.float32), np.zeros(n)

@@ -1,4 +1,4 @@
-"""The first attack of all: a quasi-Newton search for the nearest adversary in a box."""
+"""L-BFGS: a box-constrained quasi-Newton minimum-norm attack."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.bounds import Count, Positive
-from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, approach
+from fedrobust.evasion.attacks.minimum_norm.minimum_norm_attack import WAY_BACK, MinimumNormAttack, approach
 from fedrobust.evasion.contract import ATTACKS
 from fedrobust.evasion.kernels import flat, likeliest_wrong
 from fedrobust.evasion.models.protocol import Labels
@@ -14,23 +14,23 @@ from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images
 
 ENOUGH = 1e-4
-"""Armijo's constant: the share of the decrease promised by the slope that a step has to bring."""
+"""Armijo's constant: least decrease of the objective in a step, as a share of the linear prediction."""
 
 
 @ATTACKS.register("lbfgs")
 @dataclass(frozen=True, kw_only=True)
-class LBFGS(Nearest):
-    """Look for the nearest adversary by limited-memory BFGS (Szegedy et al., 2013, arXiv:1312.6199, section 4.1).
+class LBFGS(MinimumNormAttack):
+    """Minimise the l2 norm by limited-memory BFGS (Szegedy et al., 2013, arXiv:1312.6199, section 4.1).
 
-    Minimises |r|^2 + c loss(x + r, target) within [0, 1]; c by a search on a log scale. The target is the likeliest
-    wrong class, the loss its cross-entropy; steps are projected onto the box, and shortened until they decrease the
-    objective (Armijo).
+    Minimises |r|^2 + c loss(x + r, target) within [0, 1], with c found by bisection on a logarithmic scale. The target
+    is the likeliest wrong class, the loss its cross-entropy; steps are projected onto the box, with Armijo
+    backtracking.
 
     Attributes:
-        steps: function values of each descent.
-        searches: values of c that are tried.
-        constant: the first of them.
-        memory: pairs of steps and gradient changes that are remembered.
+        steps: evaluations of the objective for each c.
+        searches: number of values of c.
+        constant: the first value of c.
+        memory: pairs of steps and gradient differences kept.
     """
 
     steps: Count = 50
@@ -40,11 +40,11 @@ class LBFGS(Nearest):
 
     @property
     def passes(self) -> int:
-        """A gradient a step, and the way back."""
+        """One gradient a step for each c, and the refinement."""
         return 2 * self.searches * (self.steps + 1) + WAY_BACK
 
     def run(self, state: SearchState) -> None:
-        """Descend once for each constant."""
+        """Minimise for one c after another."""
         n = len(state)
         aims = likeliest_wrong(state, 1)[:, 0]
         low, high, constant = np.zeros(n), np.full(n, np.inf), np.full(n, self.constant)
@@ -59,7 +59,7 @@ class LBFGS(Nearest):
     def descend(
         self, state: SearchState, aims: Labels, constant: NDArray[np.float64], start: Images
     ) -> NDArray[np.bool_]:
-        """Minimise from `start` for one constant an image, and return which images ended as adversaries."""
+        """Minimise from `start` with `constant` (n,), one an image; return which images became adversaries, (n,)."""
         n, clean = len(state), flat(state.clean)
 
         def objective(
@@ -94,7 +94,7 @@ class LBFGS(Nearest):
             newer = np.where(downhill[:, None], newer, -slope)
             direction = np.where(taken[:, None], newer, direction)
             length = np.where(taken, 1.0, length / 2)
-            # Each image by itself: what its neighbours do does not lengthen its search.
+            # The line search of each image ends independently of the others.
             stuck |= length < 1e-6
             if stuck.all():
                 break
@@ -104,9 +104,9 @@ class LBFGS(Nearest):
 def _two_loops(
     slope: NDArray[np.float64], pairs: list[tuple[NDArray[np.float64], NDArray[np.float64]]]
 ) -> NDArray[np.float64]:
-    """Return minus the inverse Hessian's estimate times the slope, row by row (Nocedal, 1980).
+    """Return minus the estimated inverse Hessian times the gradient, row by row (Nocedal, 1980, two-loop recursion).
 
-    Pairs of no curvature, or of a step that was not taken, count for nothing in their row.
+    Pairs without positive curvature, or of a rejected step, are ignored in their row.
     """
     q = slope.copy()
     factors = []

@@ -1,4 +1,4 @@
-"""Sigma-zero: few pixels by gradient descent on a smooth count of them."""
+"""Sigma-zero: gradient descent on a differentiable approximation of the l0 norm."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from fedrobust.bounds import Count, Positive, PositiveShare
-from fedrobust.evasion.attacks.minimum_norm.nearest import WAY_BACK, Nearest, take_back
+from fedrobust.evasion.attacks.minimum_norm.minimum_norm_attack import WAY_BACK, MinimumNormAttack, take_back
 from fedrobust.evasion.contract import ATTACKS
 from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm
@@ -15,23 +15,23 @@ from fedrobust.evasion.threat import Norm
 SMOOTHNESS = 0.001
 """The method's sigma: a squared change of this size counts as half a pixel."""
 ADJUSTMENT = 0.01
-"""Its t: what the threshold moves by, as a share of the step size."""
+"""Its t: change of the threshold, as a share of the step size."""
 
 
 @ATTACKS.register("sigma-zero")
 @dataclass(frozen=True, kw_only=True)
-class SigmaZero(Nearest):
-    """Descend margin plus a smooth count of changed pixels (Cina et al., 2024, arXiv:2402.01879, Algorithm 1).
+class SigmaZero(MinimumNormAttack):
+    """Minimise margin plus a smooth l0 norm by gradient descent (Cina et al., 2024, arXiv:2402.01879, Algorithm 1).
 
-    The count is the mean of d^2 / (d^2 + sigma), d^2 a pixel's squared change over its channels. Adam on
-    gradients scaled to a largest value of 1; after every step changes below a threshold are set to 0, which rises
-    where the image is an adversary and falls where it is not. The adversary's pixels are then taken back one by one
-    while it stays one.
+    The smooth norm is the mean of d^2 / (d^2 + sigma), where d^2 is a pixel's squared change over its channels. Adam
+    takes gradients scaled to a largest value of 1. After every step changes below a threshold are set to 0; the
+    threshold rises where the image is an adversary and falls where it is not. Changed pixels that the adversary does
+    not need are then restored.
 
     Attributes:
         steps: gradient steps.
-        step_size: of the first step; it falls to a tenth along a cosine.
-        threshold: changes below it are set to 0, at the start.
+        step_size: of the first step; it decays to a tenth along a cosine.
+        threshold: initial threshold below which changes are set to 0.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("l0",)
@@ -42,11 +42,11 @@ class SigmaZero(Nearest):
 
     @property
     def passes(self) -> int:
-        """A gradient a step, and the way back."""
+        """One gradient a step, and the refinement."""
         return 2 * self.steps + WAY_BACK
 
     def run(self, state: SearchState) -> None:
-        """Descend, and take back what was not needed."""
+        """Descend, then restore unneeded pixels."""
         clean = state.clean
         change = np.zeros_like(clean)
         mean, square = np.zeros(clean.shape), np.zeros(clean.shape)

@@ -1,1 +1,1 @@
-"""Attacks that ask the model and need no gradient."""
+"""Black-box attacks: queries of logits or decisions, no gradients."""

@@ -1,4 +1,4 @@
-"""What attacks have in common that see nothing of a model but which class it decides for."""
+"""Base class of decision-based attacks, which see only the predicted class."""
 
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
@@ -7,29 +7,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.bounds import Count
-from fedrobust.evasion.attacks.minimum_norm.nearest import Nearest
+from fedrobust.evasion.attacks.minimum_norm.minimum_norm_attack import MinimumNormAttack
 from fedrobust.evasion.models.protocol import Labels, TargetModel
 from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Threat
 
 MOST_EXAMPLES = 500
-"""Images whose class is asked for, to start from those of another one."""
+"""Most images that are queried as starting points for others."""
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Images that the model has decided on.
+    """Images with the model's predictions.
 
     Attributes:
         images: (m, height, width, channels) float32.
-        decisions: (m,) the classes that the model gives them.
+        decisions: (m,) predicted classes.
     """
 
     images: Images
     decisions: NDArray[np.int64]
 
     def otherwise(self, clean: Images, labels: Labels, count: int) -> tuple[Images, NDArray[np.bool_]]:
-        """Return the examples next to each clean image (in l2) that are decided otherwise than its label.
+        """Return the examples closest to each clean image (in l2) whose predicted class is not its label.
 
         Args:
             clean: (n, height, width, channels).
@@ -37,11 +37,11 @@ class Examples:
             count: most examples for an image.
 
         Returns:
-            images (n, k, height, width, channels), the nearest first, k <= count, and whether each is one, (n, k):
-            the others fill up where there are too few.
+            images (n, k, height, width, channels), k <= count, the closest first, and a mask (n, k), False for padding
+            where there are fewer.
         """
         flat, known = clean.reshape(len(clean), -1), self.images.reshape(len(self.images), -1)
-        # ||a - b||^2 up to ||a||^2, which is the same for all examples of an image.
+        # ||a - b||^2 without ||a||^2, which is the same for all examples of an image.
         apart = (known.astype(np.float64) ** 2).sum(axis=1) - 2.0 * flat.astype(np.float64) @ known.T
         apart = np.where(self.decisions != labels[:, None], apart, np.inf)
         order = np.argsort(apart, axis=1, kind="stable")[:, :count]
@@ -49,13 +49,13 @@ class Examples:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecisionBased(Nearest):
-    """An attack that minimises the distance with decisions alone, and stops an image that is within epsilon.
+class DecisionBased(MinimumNormAttack):
+    """Base class of attacks that minimise the norm from decisions alone, and drop an image once it is within epsilon.
 
-    Logits that are saturated, rounded, or say nothing but the class do not hinder it.
+    Saturated or rounded logits do not hinder them.
 
     Attributes:
-        queries: most for an image.
+        queries: most queries for an image.
     """
 
     white_box: ClassVar[bool] = False
@@ -67,18 +67,18 @@ class DecisionBased(Nearest):
 
     @property
     def passes(self) -> int:
-        """One a query."""
+        """One for each query."""
         return self.queries
 
     @property
     def spent(self) -> tuple[int, int]:
-        """Decisions on the examples that it starts from."""
+        """Queries of the examples that it starts from."""
         return (0 if self.examples is None else len(self.examples.images)), 0
 
     def prepared(
         self, target: TargetModel, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
     ) -> Self:
-        """Return the attack with the smallest epsilon and the model's decisions on images under attack."""
+        """Return the attack with the smallest epsilon and the predictions of images under attack."""
         rows = np.unique(np.linspace(0, len(images) - 1, MOST_EXAMPLES).astype(np.int64))
         bound = replace(self)
         object.__setattr__(bound, "reach", epsilon)
@@ -88,15 +88,15 @@ class DecisionBased(Nearest):
         return bound
 
     def starts_of(self, state: SearchState, count: int) -> tuple[Images, NDArray[np.bool_]]:
-        """Return images of another decision for each unbroken image, (n, k, ...), and which of them are some (n, k)."""
+        """Return images of another predicted class for each unbroken image, (n, k, ...), and a mask (n, k)."""
         assert self.examples is not None, "prepared() comes first"
         return self.examples.otherwise(state.clean, state.labels, count)
 
     def go_on(self, state: SearchState) -> NDArray[np.bool_]:
-        """Go on with the images that have no adversary within epsilon, and return which these are."""
+        """Drop images that have an adversary within epsilon; return which stay (n,)."""
         return state.drop(state.found_distance <= self.reach * (1 + 1e-6))
 
 
 def errs(state: SearchState, images: Images) -> NDArray[np.bool_]:
-    """Return whether the model decides wrongly on `images`, one for each unbroken image."""
+    """Return whether the model misclassifies `images`, one for each unbroken image, (n,)."""
     return state.margins(state.query(images), state.labels) > 0

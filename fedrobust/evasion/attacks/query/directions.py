@@ -1,4 +1,4 @@
-"""Random directions in which a model is asked for answers: of single pixels, or of low frequencies."""
+"""Random directions of queries: independent pixels, or low frequencies."""
 
 from typing import Literal
 
@@ -11,17 +11,17 @@ from fedrobust.lazy import fft
 Basis = Literal["pixels", "dct"]
 
 MOST_VALUES = 2**25
-"""Pixels of all directions that are held at a time: 128 MB as float32."""
+"""Most values of directions held in memory at a time: 128 MB as float32."""
 
 
 def random_directions(
     keys: Keys, counter: int, shape: tuple[int, ...], basis: Basis = "pixels", frequencies: float = 0.25
 ) -> NDArray[np.float32]:
-    """Return random directions, (n, *shape) float32, whose values have a mean square of about 1.
+    """Return random directions, (n, *shape) float32, with a mean square of about 1.
 
     Args:
         keys: (n,) one an image.
-        counter: another value, other directions.
+        counter: distinguishes draws of one image.
         shape: (..., height, width, channels).
         basis: "pixels": independent random signs; "dct": random signs as coefficients of the lowest frequencies of the
             discrete cosine transform, 0 elsewhere (Guo et al., 2018, arXiv:1809.08758, section 3).
@@ -43,11 +43,11 @@ def random_directions(
 
 
 def parts_of(count: int, n: int, shape: tuple[int, ...]) -> list[int]:
-    """Return into how many directions at a time `count` of them are split, so that they fit into memory.
+    """Return the sizes of the parts into which `count` directions are split to fit into memory.
 
     Args:
-        count: directions an image.
-        n: images.
+        count: directions for each image.
+        n: number of images.
         shape: (height, width, channels).
 
     Example:

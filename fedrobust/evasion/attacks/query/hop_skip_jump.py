@@ -1,4 +1,4 @@
-"""HopSkipJump: along the boundary, by the direction in which more of its surroundings are decided wrongly."""
+"""HopSkipJump: a decision-based attack that estimates gradients at the decision boundary."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -16,33 +16,33 @@ from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Norm, column
 
 BISECTIONS = 8
-"""Halvings of the way from an adversary to its clean image: what is left is 1 / 256 of it."""
+"""Bisection steps between an adversary and its clean image: the precision is 1 / 256 of their distance."""
 
 NOISES = 40
-"""Images that are tried where none of another decision is known."""
+"""Random images tried as starting points where no image of another predicted class is known."""
 
 SIZES = 6
-"""Step sizes that are tried at once, each half of the one before."""
+"""Step sizes tried at a time, each half of the previous."""
 
 
 @ATTACKS.register("hop-skip-jump")
 @dataclass(frozen=True, kw_only=True)
 class HopSkipJump(DecisionBased):
-    """Go along the decision boundary towards the clean image (Chen, Jordan and Wainwright, 2019, arXiv:1904.02144).
+    """Move along the decision boundary towards the clean image (Chen, Jordan and Wainwright, 2019, arXiv:1904.02144).
 
-    Their Algorithm 2: an adversary is brought to the boundary by bisection; decisions on images around it estimate the
-    direction across the boundary (equation 16); a step that way is halved until it ends on the wrong side.
+    Their Algorithm 2: bisection moves an adversary to the boundary; decisions on images around it estimate the gradient
+    there (equation 16); a step along it is halved until the image is misclassified.
 
-    Theirs asks closer and closer to the boundary. Here the images around it are a share of the distance away, far
-    enough to see through rounded inputs; estimates of earlier iterations count on, discounted; and the image at
-    epsilon in the estimated direction is asked for in every iteration.
+    Unlike theirs, the distance of the queried images from the boundary is a fixed share of the distance to the clean
+    image, so that rounded inputs still differ; estimates of earlier iterations are added with a discount; and every
+    iteration also queries the image at epsilon in the estimated direction.
 
     Attributes:
-        queries: most for an image.
-        starts: images to start from; queries are divided among them.
-        directions: asked around the boundary in the first iteration; their number grows with the root of iterations.
-        probe: size of a random direction, as a share of the distance to the clean image.
-        memory: share of the earlier iterations' estimate that is added to each of the same basis.
+        queries: most queries for an image.
+        starts: starting points, among which queries are divided.
+        directions: queries for the estimate in the first iteration; they grow with the root of the iteration's number.
+        probe: norm of a random direction, as a share of the distance to the clean image.
+        memory: discount of the earlier iterations' estimate.
         basis: of random directions: "pixels", "dct" (low frequencies), or "both" in turns.
         frequencies: share of the frequencies of each axis that "dct" uses.
     """
@@ -58,7 +58,7 @@ class HopSkipJump(DecisionBased):
     frequencies: PositiveShare = 0.25
 
     def run(self, state: SearchState) -> None:
-        """Search from one start after another."""
+        """Search from one starting point after another."""
         for start in range(self.starts):
             state.begin_search()
             self.go_on(state)
@@ -66,18 +66,18 @@ class HopSkipJump(DecisionBased):
                 self.search(state, start)
 
     def search(self, state: SearchState, start: int) -> None:
-        """Go along the boundary from an image of another decision."""
+        """Search along the boundary from one starting point."""
         keys, budget = apart(state.keys, start), self.queries // self.starts
         images, found, used = self.first(state, keys, start)
         keys, images = kept(state.drop(~found), keys, images)
-        # An estimate of decisions has a direction and no length: those of two bases cannot be added up.
+        # Estimates from decisions have no scale, so that those of two bases cannot be added: one memory for each.
         bases: tuple[Basis, ...] = ("dct", "pixels") if self.basis == "both" else (self.basis,)
         estimates = [np.zeros_like(images) for _ in bases]
         nearest, radius = images, np.full(len(state), np.inf)
         turn = 0
         while len(state):
             images, far = self.to_boundary(state, images)
-            # A step may lead to a part of the boundary that is further away: go on from the nearest.
+            # A step may end at a larger distance: continue from the closest adversary.
             closer = far < radius
             nearest = np.where(closer[:, None, None, None], images, nearest)
             radius = np.minimum(far, radius)
@@ -97,7 +97,7 @@ class HopSkipJump(DecisionBased):
             )
 
     def first(self, state: SearchState, keys: Keys, start: int) -> tuple[Images, NDArray[np.bool_], int]:
-        """Return an image decided wrongly for each unbroken image: another one, or a pattern; whether it is one."""
+        """Return a misclassified image for each unbroken image, whether one was found (n,), and the queries used."""
         others, real = self.starts_of(state, start + 1)
         place = np.minimum(start, np.maximum(real.sum(axis=1) - 1, 0))
         rows = np.arange(len(state))
@@ -110,7 +110,7 @@ class HopSkipJump(DecisionBased):
         return images, found, draw + 1
 
     def far_away(self, keys: Keys, draw: int, shape: tuple[int, ...]) -> Images:
-        """Return an image that has nothing to do with the clean one: white, black, then patterns and noise in turns."""
+        """Return an image that does not depend on the clean one: white, black, then low-frequency and pixel noise."""
         if draw < 2:
             return np.full((len(keys), *shape), 1 - draw, np.float32)
         if draw % 2:
@@ -119,9 +119,9 @@ class HopSkipJump(DecisionBased):
         return (pattern > 0).astype(np.float32)
 
     def to_boundary(self, state: SearchState, images: Images) -> tuple[Images, NDArray[np.float64]]:
-        """Return adversaries moved towards the clean images as far as they stay some, and their distances.
+        """Return adversaries moved to the boundary by bisection, and their distances (n,).
 
-        In linf, values that are further away than a radius are brought back to it; in l2, all shrink (equation 12).
+        In linf the perturbation is clipped to a radius; in l2 it is scaled (equation 12).
         """
         clean, threat = state.clean, state.threat
         high = threat.distance(images, clean)
@@ -142,7 +142,7 @@ class HopSkipJump(DecisionBased):
         radius: NDArray[np.float64],
         count: int,
     ) -> Images:
-        """Return the estimated direction across the boundary, (n, height, width, channels) (equations 9 and 16)."""
+        """Return the estimated gradient at the boundary, (n, height, width, channels) (equations 9 and 16)."""
         shape = state.clean.shape[1:]
         size = self.probe * radius / (1.0 if state.threat.norm == "linf" else np.sqrt(np.prod(shape)))
         total, plain, wrongs = np.zeros_like(images), np.zeros_like(images), np.zeros(len(state))
@@ -157,14 +157,14 @@ class HopSkipJump(DecisionBased):
             plain += directions.sum(axis=1)
             wrongs += wrong.sum(axis=1)
         mean = 2 * wrongs / count - 1
-        # All answers alike carry no difference to weigh: their own sign is what is left of the estimate.
+        # Where all decisions are equal their deviations from the mean are 0: use the decisions' sign instead.
         differ = np.where(np.abs(mean) == 1, 0.0, mean)
         return total - column(differ) * plain
 
     def stepped(
         self, state: SearchState, images: Images, radius: NDArray[np.float64], across: Images, turn: int
     ) -> Images:
-        """Return the images after the longest step that ends on the wrong side; try the one at epsilon, too."""
+        """Return the images after the longest step that stays misclassified; query the one at epsilon, too."""
         step = state.threat.steepest(across)
         state.query(state.clean + np.float32(self.reach) * step)
         sizes = radius[:, None] / np.sqrt(turn + 1) * 0.5 ** np.arange(SIZES)

@@ -1,4 +1,4 @@
-"""Random noise: what no attack may be weaker than."""
+"""Random noise: the baseline of every attack."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,10 +16,10 @@ from fedrobust.evasion.threat import Norm
 @ATTACKS.register("noise")
 @dataclass(frozen=True, kw_only=True)
 class Noise(Attack):
-    """Random images of the threat, every other one at its corners (Carlini et al., 2019, arXiv:1902.06705, section 4).
+    """Random images within epsilon, half of them at its corners (Carlini et al., 2019, arXiv:1902.06705, section 4).
 
     Attributes:
-        draws: images tried.
+        draws: number of random images.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
@@ -29,11 +29,11 @@ class Noise(Attack):
 
     @property
     def passes(self) -> int:
-        """One a draw."""
+        """One for each draw."""
         return self.draws
 
     def run(self, state: SearchState) -> None:
-        """Try one random image after another."""
+        """Query one random image after another."""
         for draw in state.steps(self.draws):
             keys = apart(state.keys, draw)
             if draw % 2 and state.threat.norm == "linf":

@@ -1,4 +1,4 @@
-"""One pixel, or a few, found by differential evolution."""
+"""The one-pixel attack: one or a few pixels, found by differential evolution."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -18,14 +18,14 @@ from fedrobust.evasion.threat import Images, Norm
 @ATTACKS.register("one-pixel")
 @dataclass(frozen=True, kw_only=True)
 class OnePixel(Attack):
-    """Evolve the places and values of a few pixels, asking for answers only (Su et al., 2017, arXiv:1710.08864).
+    """Differential evolution of the positions and values of a few pixels (Su et al., 2017, arXiv:1710.08864).
 
-    A child is r1 + 0.5 (r2 - r3) of three others and replaces its parent if the
-    model is nearer to an error. Their population is 400 and they breed 100 generations.
+    A child is r1 + 0.5 (r2 - r3) of three other candidates, and replaces its parent if its margin is larger. The paper
+    uses a population of 400 and 100 generations.
 
     Attributes:
-        population: candidates an image.
-        generations: after the first.
+        population: candidates for each image.
+        generations: number of generations after the first.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("l0",)
@@ -38,11 +38,11 @@ class OnePixel(Attack):
 
     @property
     def passes(self) -> int:
-        """One a candidate."""
+        """One for each candidate and generation."""
         return self.population * (self.generations + 1)
 
     def run(self, state: SearchState) -> None:
-        """Evolve until all images are broken or the generations are over."""
+        """Evolve until all images are broken or all generations are done."""
         pixels, shape = int(state.epsilon), state.clean.shape[1:]
         genes = 2 + shape[2]
         keys, population = state.keys, self.population
@@ -90,7 +90,7 @@ def _others(
         Count, Field(ge=4, description="a whole number from 4: a child has three parents beside its own")
     ],
 ) -> tuple[NDArray[np.int64], ...]:
-    """Return three different members of the herd, none the parent, for every child."""
+    """Return three different candidates, none of them the parent, for every child: three arrays (n, population)."""
     shifts = [integers(keys, 10 + 3 * generation + turn, population, (population,)) for turn in range(3)]
     parent = np.arange(population)[None, :]
     one = (parent + 1 + shifts[0] % (population - 1)) % population

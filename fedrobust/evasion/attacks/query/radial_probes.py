@@ -1,4 +1,4 @@
-"""Probes at all radii: what a model answers inside of the threat, and between grey levels."""
+"""Radial probes: queries at all radii within epsilon, also between grey levels."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,21 +22,21 @@ PATTERNS = (
     "checkerboard",
     "low-frequencies",
 )
-"""Directions: all values alike, some only upwards or downwards, some both ways."""
+"""Names of the directions: uniform, brightening or darkening only, or of mixed signs."""
 
 
 @ATTACKS.register("radial-probes")
 @dataclass(frozen=True, kw_only=True)
 class RadialProbes(Attack):
-    """Ask along fixed and random directions at radii from epsilon / 2^octaves to epsilon, evenly spaced in logarithm.
+    """Query fixed and random directions at radii from epsilon / 2^octaves to epsilon, evenly spaced in logarithm.
 
-    Other attacks go to the edge of the threat, and start from there. A model that errs for tiny changes only, in a
-    ring, for values between the 256 grey levels, or for brighter pixels only, looks robust to them; a threat is
-    everything within epsilon (Carlini et al., 2019, arXiv:1902.06705, section 2.2). Each direction and image has
-    radii of its own, so that together they leave no gap.
+    Other attacks concentrate on perturbations of norm epsilon. A model that is wrong only for tiny perturbations, in a
+    ring of radii, for values between the 256 grey levels, or for brighter pixels seems robust to them, although the
+    threat model contains everything within epsilon (Carlini et al., 2019, arXiv:1902.06705, section 2.2). The radii
+    differ between directions and images, so that together they leave no gap.
 
     Attributes:
-        radii: asked along each of eight directions.
+        radii: queries along each of eight directions.
         octaves: halvings of epsilon down to the smallest radius.
     """
 
@@ -48,16 +48,16 @@ class RadialProbes(Attack):
 
     @property
     def passes(self) -> int:
-        """One a direction and radius."""
+        """One for each direction and radius."""
         return len(PATTERNS) * self.radii
 
     def run(self, state: SearchState) -> None:
-        """Ask at one radius after another, along all directions."""
+        """Query one radius after another, along all directions."""
         for probe in state.steps(self.passes):
             turn, which = divmod(probe, len(PATTERNS))
             shift = uniform(state.keys, 2 * probe, (1,))[:, 0]
             exponent = self.octaves * (turn + (which + shift) / len(PATTERNS)) / self.radii
-            # The first round ends on epsilon itself, which random radii only come near.
+            # The first radius is exactly epsilon, which random radii only approach.
             exponent = np.where(probe < len(PATTERNS), 0.0, exponent)
             radius = state.epsilon * 0.5**exponent
             direction = pattern(PATTERNS[which], state.keys, 2 * probe + 1, state.clean.shape[1:])
@@ -71,7 +71,7 @@ def pattern(name: str, keys: Keys, counter: int, shape: tuple[int, ...]) -> Imag
     Args:
         name: one of `PATTERNS`.
         keys: (n,) one an image.
-        counter: another value, other random directions.
+        counter: distinguishes random directions of one image.
         shape: (height, width, channels).
     """
     if name in ("brighter", "darker"):
@@ -89,5 +89,5 @@ def pattern(name: str, keys: Keys, counter: int, shape: tuple[int, ...]) -> Imag
 
 
 def size_of(direction: Images, threat: Threat) -> np.ndarray:
-    """Return how long each direction is in the norm of the threat, (n,), above 0."""
+    """Return the norm of each direction, (n,), above 0."""
     return np.maximum(threat.distance(direction, np.zeros_like(direction)), 1e-12)

@@ -1,4 +1,4 @@
-"""RayS: the direction of signs along which the boundary is nearest, from decisions alone."""
+"""RayS: a decision-based search for the direction of signs with the closest boundary."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,22 +16,22 @@ from fedrobust.evasion.threat import Images, Norm, column
 Radii = NDArray[np.float64]
 
 FINE = 1 / 32
-"""Bisection ends at this share of the radius, or of epsilon where that is larger."""
+"""Precision of the bisection, as a share of the radius, or of epsilon where that is larger."""
 
 
 @ATTACKS.register("rays")
 @dataclass(frozen=True, kw_only=True)
 class RayS(DecisionBased):
-    """Flip signs of smaller and smaller blocks while the boundary comes nearer (Chen and Gu, 2020, arXiv:2006.12792).
+    """Flip the signs of ever smaller blocks as long as the radius decreases (Chen and Gu, 2020, arXiv:2006.12792).
 
-    Their Algorithm 3. An adversary is clean + radius * signs. A block's signs are flipped; if the model errs at the
-    present radius, too, the flip is kept and the radius is bisected. Blocks are boxes, each level halving those of
-    the last along their longest side; the paper's are runs of the flattened image.
+    Their Algorithm 3. An adversary is clean + radius * signs. A block's signs are flipped; if the image is still
+    misclassified at the present radius, the flip is kept and the radius is reduced by bisection. Blocks are boxes that
+    are halved along their longest side from level to level; the paper's are segments of the flattened image.
 
     Attributes:
-        queries: most for an image.
-        starts: directions that are compared first: all brighter, all darker, and towards the nearest images that
-            the model gives another class.
+        queries: most queries for an image.
+        starts: initial directions: all brighter, all darker, and towards the closest images of another predicted
+            class.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf",)
@@ -39,7 +39,7 @@ class RayS(DecisionBased):
     starts: Count = 6
 
     def run(self, state: SearchState) -> None:
-        """Descend through the blocks until all images have an adversary within epsilon."""
+        """Flip blocks until all images have an adversary within epsilon or the queries are used up."""
         direction, radius, used = self.first(state)
         blocks = boxes(state.clean.shape[1:], self.queries)
         block = np.zeros(len(state), np.int64)
@@ -53,14 +53,14 @@ class RayS(DecisionBased):
             tried = np.where(bisecting[:, None, None, None], direction, flipped)
             wrong = errs(state, state.clean + column(asked) * tried)
             radius = np.where(wrong, asked, radius)
-            # A kept flip may have brought the boundary anywhere below the radius; within epsilon is near enough.
+            # After a kept flip the boundary may be anywhere below the radius; the search ends within epsilon.
             low = np.where(bisecting, np.where(wrong, low, asked), np.where(wrong, 0.9 * self.reach, radius))
             direction = np.where(wrong[:, None, None, None], tried, direction)
             block = block + ~bisecting
             direction, radius, low, block = kept(self.go_on(state), direction, radius, low, block)
 
     def first(self, state: SearchState) -> tuple[Images, Radii, int]:
-        """Return the best of the first directions, the radius at which it errs (1 if none does), and queries spent."""
+        """Return the best initial direction, its radius of misclassification (1 if none), and the queries used."""
         candidates = self.candidates(state)
         rows, count = np.arange(len(state)), candidates.shape[1]
         best, radius = np.zeros(len(state), np.int64), np.ones(len(state))
@@ -73,7 +73,7 @@ class RayS(DecisionBased):
         return candidates[rows, best], radius, used
 
     def candidates(self, state: SearchState) -> Images:
-        """Return the directions that are compared first, (n, starts, height, width, channels) of signs."""
+        """Return the initial directions, (n, starts, height, width, channels) of signs."""
         towards, real = self.starts_of(state, max(self.starts - 2, 0))
         up = np.ones((len(state), 1, *state.clean.shape[1:]), np.float32)
         signs = np.where(towards >= state.clean[:, None], np.float32(1), np.float32(-1))
@@ -82,7 +82,7 @@ class RayS(DecisionBased):
 
 
 def doubled(radius: float) -> list[float]:
-    """Return a radius, twice, four times it, and so on, and at last 1.
+    """Return a radius and its doublings below 1, then 1.
 
     Example:
         >>> doubled(0.2)
@@ -95,7 +95,7 @@ def doubled(radius: float) -> list[float]:
 
 
 def flip(direction: Images, box: NDArray[np.int64]) -> Images:
-    """Return `direction` (n, height, width, channels) with the signs in each image's box (n, 3, 2) turned round."""
+    """Return `direction` (n, height, width, channels) with the signs in each image's box (n, 3, 2) flipped."""
     inside = np.ones((len(direction), 1, 1, 1), bool)
     for axis in range(3):
         place = np.arange(direction.shape[axis + 1])
@@ -105,11 +105,11 @@ def flip(direction: Images, box: NDArray[np.int64]) -> Images:
 
 
 def boxes(shape: tuple[int, ...], most: int) -> NDArray[np.int64]:
-    """Return boxes that cover an array, then their halves, their quarters, (m, 3, 2): from and to along each axis.
+    """Return the box of a whole array, then its halves, its quarters and so on, (m, 3, 2): from and to on each axis.
 
     Args:
         shape: (height, width, channels).
-        most: boxes that are wanted; the last level may be cut short.
+        most: most boxes; the last level may be incomplete.
 
     Example:
         >>> boxes((2, 2, 1), 100)[:4, :2].tolist()

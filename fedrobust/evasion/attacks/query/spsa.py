@@ -1,4 +1,4 @@
-"""PGD along a gradient that is estimated from answers."""
+"""SPSA: PGD along a gradient that is estimated from queries."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -17,20 +17,20 @@ from fedrobust.evasion.threat import Images, Norm
 @ATTACKS.register("spsa")
 @dataclass(frozen=True, kw_only=True)
 class SPSA(Attack):
-    """Climb the margin along finite differences in random directions (Uesato et al., 2018, arXiv:1802.05666).
+    """PGD of the margin along finite differences in random directions (Uesato et al., 2018, arXiv:1802.05666).
 
     Simultaneous perturbation: the mean of (f(x + d v) - f(x - d v)) v over random signs v (their Algorithm 1; with
-    normal v it is the NES estimate of Ilyas et al., 2018, arXiv:1804.08598). The differences are as long as a share of
-    epsilon, so that a ripple of the logits, however steep, does not hide where they lead.
+    normal v it is the NES estimate of Ilyas et al., 2018, arXiv:1804.08598). The differences are a share of epsilon
+    long, so that fine ripples of the logits average out.
 
     Attributes:
-        steps: of the ascent; they fall from epsilon to epsilon / steps.
-        directions: asked at each step, two images each.
+        steps: ascent steps, whose size decreases from epsilon to epsilon / steps.
+        directions: random directions in each step, with two queries each.
         probe: length d of a difference, as a share of epsilon.
-        memory: share of the earlier steps' estimate that is added to each.
+        memory: discount of the earlier steps' estimate.
         basis: of random directions: "pixels", "dct" (low frequencies), or "both" in turns.
         frequencies: share of the frequencies of each axis that "dct" uses.
-        random_start: begin at a random point of the threat.
+        random_start: start at a random image within the threat model.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
@@ -46,11 +46,11 @@ class SPSA(Attack):
 
     @property
     def passes(self) -> int:
-        """Two a direction, and one at the end of every step."""
+        """Two queries for each direction, and one at the end of every step."""
         return self.steps * (2 * self.directions + 1)
 
     def run(self, state: SearchState) -> None:
-        """Climb from the clean image, or from a random one."""
+        """Search from the clean image or from a random start."""
         keys, threat = state.keys, state.threat
         images = random_start(state, keys, 1) if self.random_start else state.clean
         slope = np.zeros_like(images)
@@ -64,11 +64,11 @@ class SPSA(Attack):
             keys, images, slope = kept(state.keep(), keys, images, slope)
 
     def slope(self, state: SearchState, keys: Keys, step: int, images: Images) -> Images:
-        """Return the estimated gradient of the margin, (n, height, width, channels), up to a factor."""
+        """Return the estimated gradient of the margin up to a factor, (n, height, width, channels)."""
         shape = images.shape[1:]
         size = self.probe * state.epsilon / (1.0 if state.threat.norm == "linf" else np.sqrt(np.prod(shape)))
         low = self.basis == "dct" or (self.basis == "both" and step % 2 == 1)
-        # Where only a share of the frequencies is asked, each is asked with that much more.
+        # With fewer frequencies each has a larger amplitude, at equal mean square.
         weight = np.float32(self.frequencies**2 if low else 1.0)
         total = np.zeros_like(images)
         for part, count in enumerate(parts_of(self.directions, 2 * len(state), shape)):

@@ -1,4 +1,4 @@
-"""Square: a search with nothing but the model's answers."""
+"""Square: a score-based random search."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,20 +14,20 @@ from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Norm, column
 
 SHRINKS_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-"""Queries, of 10,000, after which the share of pixels that a square covers is halved."""
+"""Queries, of 10,000, after which the share of pixels in a square is halved."""
 
 
 @ATTACKS.register("square")
 @dataclass(frozen=True, kw_only=True)
 class Square(Attack):
-    """Random squares, kept where the model comes nearer to an error (Andriushchenko et al., 2019, arXiv:1912.00049).
+    """Random squares, kept where the margin increases (Andriushchenko et al., 2019, arXiv:1912.00049).
 
-    Their Algorithms 1 to 3, at the edge of the threat. It needs no gradient, so a model that only hides
-    its gradient does not resist it.
+    Their Algorithms 1 to 3; perturbations have norm epsilon. It needs no gradient, so that gradient masking does not
+    stop it.
 
     Attributes:
-        queries: proposals for an image.
-        share: of the pixels that the first squares cover.
+        queries: most queries for an image.
+        share: share of the pixels in the first squares.
         restarts: searches on the unbroken images.
     """
 
@@ -40,11 +40,11 @@ class Square(Attack):
 
     @property
     def passes(self) -> int:
-        """One a proposal."""
+        """One for each query."""
         return self.restarts * (self.queries + 1)
 
     def run(self, state: SearchState) -> None:
-        """Search from vertical stripes (linf) or a grid of bumps (l2)."""
+        """Search from random vertical stripes (linf) or a grid of bumps (l2)."""
         for restart in range(self.restarts):
             state.begin_search()
             if len(state):
@@ -69,13 +69,13 @@ class Square(Attack):
             keys, images, margin = kept(state.keep(), keys, images, margin)
 
     def share_at(self, step: int) -> float:
-        """Return the share of pixels that a square covers at a step."""
+        """Return the share of pixels in a square at a step."""
         scaled = step * 10_000 / self.queries
         return self.share / 2 ** sum(scaled > mark for mark in SHRINKS_AT)
 
 
 def side_of(share: PositiveShare, height: int, width: int) -> int:
-    """Return the side of a square that covers a share of an image.
+    """Return the side, in pixels, of a square that covers a share of an image.
 
     Example:
         >>> side_of(0.8, 28, 28), side_of(0.001, 28, 28)
@@ -115,9 +115,9 @@ def _window(
 
 
 def bump(height: int, width: int) -> NDArray[np.float32]:
-    """Return a bump of length one that falls off from two centres, (height, width) (Algorithm 3's eta).
+    """Return a bump of l2 norm one around two centres, (height, width) (Algorithm 3's eta).
 
-    Half of it is positive and half negative, so that it does not only brighten.
+    One half is positive and the other negative.
     """
     first = height // 2
     upper = _pyramid(first or 1, width)
@@ -127,7 +127,7 @@ def bump(height: int, width: int) -> NDArray[np.float32]:
 
 
 def _pyramid(height: int, width: int) -> NDArray[np.float32]:
-    """Return concentric rectangles, the inner ones higher."""
+    """Return concentric rectangles, increasing towards the centre."""
     values = np.zeros((height, width), np.float32)
     rows, columns = np.indices((height, width))
     depth = np.minimum(np.minimum(rows, height - 1 - rows), np.minimum(columns, width - 1 - columns))
@@ -153,7 +153,7 @@ def _bumps(state: SearchState, keys: NDArray[np.uint64]) -> Images:
 
 
 def _bump(state: SearchState, images: Images, keys: NDArray[np.uint64], step: int, side: int) -> Images:
-    """Move the budget of one square to another: the length of the change stays epsilon (Algorithm 3)."""
+    """Move the l2 budget of one square to another, so that the perturbation keeps norm epsilon (Algorithm 3)."""
     height, width, channels = images.shape[1:]
     side = max(side, min(3, height, width))
     change = images - state.clean
@@ -162,7 +162,7 @@ def _bump(state: SearchState, images: Images, keys: NDArray[np.uint64], step: in
     here, there = _window(*first, side), _window(*second, side)
     in_either = np.zeros(images.shape[:3], bool)
     in_either[here] = in_either[there] = True
-    # What both squares hold, and what the whole budget leaves unused (clipping to [0, 1] took it), is spent here.
+    # The budget of both squares, plus the part that clipping to [0, 1] left unused.
     held = np.where(in_either[..., None], change, 0.0)
     spent = (held**2).sum(axis=(1, 2), keepdims=True)
     unused = np.maximum(state.epsilon**2 - (change**2).sum(axis=(1, 2, 3), keepdims=True), 0.0)

@@ -1,4 +1,4 @@
-"""What a user tells of the models of one audit: of the model itself, and of those that it is compared with."""
+"""The declared interfaces of an audit's models: of the model itself, and of its companions (control, teacher, edge)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,17 +11,17 @@ from fedrobust.models.interface import Interface
 COMPANIONS = ("control", "teacher", "edge")
 
 Texts = str | Iterable[str] | Mapping[str, str]
-"""A text for the model; or several, those for companions as "control=..."; or texts by companion, "" for the model."""
+"""One text for the model; a list, with "control=..." for a companion; or a mapping by companion, "" for the model."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """Images, class orders and outputs, as texts by companion; "" is the model itself.
+class Interfaces:
+    """Input formats, class orders and output heads as texts by companion; "" is the model itself.
 
     Attributes:
-        input: see `InputFormat.parse`.
-        labels: see `class_order`.
-        head: name or number of an output.
+        input: input formats, see `InputFormat.parse`.
+        labels: class orders, see `class_order`.
+        head: names or numbers of outputs.
     """
 
     input: Mapping[str, str] = field(default_factory=dict)
@@ -29,29 +29,31 @@ class Told:
     head: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, input: Texts = "", labels: Texts = "", head: Texts = "") -> "Told":
-        """Return what these texts tell.
+    def parse(cls, input: Texts = "", labels: Texts = "", head: Texts = "") -> "Interfaces":
+        """Return the interfaces that these texts declare.
 
         Raises:
-            ConfigError: one of them cannot be read.
+            ConfigError: a text cannot be read.
 
         Example:
-            >>> Told.parse(["0..255", "control=0..1"], "1,0").input
+            >>> Interfaces.parse(["0..255", "control=0..1"], "1,0").input
             {'': '0..255', 'control': '0..1'}
         """
-        told = cls(by_companion("input", input), by_companion("labels", labels), by_companion("head", head))
-        for text in told.input.values():
+        interfaces = cls(
+            by_companion("input", input), by_companion("labels", labels), by_companion("head", head)
+        )
+        for text in interfaces.input.values():
             InputFormat.parse(text)
-        return told
+        return interfaces
 
     def of(self, what: str, dataset: Dataset) -> Interface:
-        """Return what is told of the model (`what` is "") or of a companion.
+        """Return the interface of the model (`what` is "") or of a companion.
 
-        A companion has the model's class order, and is given the model's images where its own layers show nothing,
-        unless it is told otherwise.
+        A companion without a declaration has the model's class order, and the model's input format unless its own
+        layers show another one.
 
         Raises:
-            ConfigError: it does not fit the data.
+            ConfigError: a class order does not fit the data's classes.
         """
         labels = self.labels.get(what, self.labels.get("", ""))
         found = Interface.parse(
@@ -63,11 +65,11 @@ class Told:
         return Interface(found.input, found.labels, found.head, InputFormat.parse(shared))
 
     def to_json(self) -> dict[str, dict[str, str]]:
-        """Return everything told as plain data."""
+        """Return the texts as plain data."""
         return {"input": dict(self.input), "labels": dict(self.labels), "head": dict(self.head)}
 
 
-NOTHING_TOLD = Told()
+NONE_DECLARED = Interfaces()
 
 
 def by_companion(setting: str, texts: Texts) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What attacks that look for the nearest adversary have in common."""
+"""Base class of minimum-norm attacks, and the refinement of their adversaries."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,27 +14,31 @@ from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Norm, column
 
 MOST_CLASSES = 5
-"""Boundaries that an adversary's clean image is projected onto: those of the likeliest wrong classes."""
+"""Boundaries that the clean image is projected onto in the refinement: those of the likeliest wrong classes."""
 LOOKS, PROJECTIONS, CROSSING = 10, 3, 1.001
-"""Halvings of the way back, projections after it, and how far these go beyond the boundary."""
+"""Bisection steps of the refinement, projections after them, and the factor by which these cross the boundary."""
 WAY_BACK = 2 * LOOKS + 3 * PROJECTIONS * MOST_CLASSES
-"""Passes of the way back, at most."""
+"""Most queries and gradients of the refinement."""
 MOST_PIXELS = 50
-"""Pixels that an adversary in l0 may change if its pixels are to be tried one by one."""
+"""Adversaries in l0 that change more pixels are not refined."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Nearest(Attack):
-    """An attack that minimises the distance: run once, it answers for every epsilon."""
+class MinimumNormAttack(Attack):
+    """Base class of attacks that minimise the norm of the perturbation: one run gives the success at every epsilon."""
 
     norms: ClassVar[tuple[Norm, ...]] = ("l2",)
-    nearest: ClassVar[bool] = True
+    minimum_norm: ClassVar[bool] = True
 
 
 def nearest_hyperplane(
     state: SearchState, images: NDArray[np.float64], aims: Labels
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the nearest of the boundaries to `aims`, linearised at `images` (n, d): values (n,), slopes (n, d)."""
+    """Return the closest of the boundaries to the classes `aims` (n, k), linearised at `images` (n, d).
+
+    Returns:
+        the affine function of that boundary at the images: values (n,) and slopes (n, d).
+    """
     shown = images.reshape(state.clean.shape).astype(np.float32)
     values, slopes, nearest = np.zeros(len(state)), np.zeros_like(images), np.full(len(state), np.inf)
     for place in range(aims.shape[1]):
@@ -50,10 +54,15 @@ def nearest_hyperplane(
 
 
 def approach(state: SearchState, looks: int = LOOKS, projections: int = PROJECTIONS) -> None:
-    """Bring each adversary nearer: along the line to the clean image, then along the boundary.
+    """Refine each adversary: bisection towards the clean image, then projections along the boundary.
 
-    Halving the way takes back what an attack overshot. The clean image is then projected onto the boundary, as it runs
-    at the adversary, within [0, 1]: the step of Croce and Hein's FAB (2019, arXiv:1907.02044) towards it.
+    Bisection removes the overshoot. The clean image is then projected onto the boundary linearised at the adversary,
+    within [0, 1], as in FAB (Croce and Hein, 2019, arXiv:1907.02044).
+
+    Args:
+        state: in the norm linf or l2.
+        looks: bisection steps.
+        projections: steps along the boundary.
     """
     halve(state, looks)
     for _ in range(projections):
@@ -74,7 +83,7 @@ def approach(state: SearchState, looks: int = LOOKS, projections: int = PROJECTI
 
 
 def halve(state: SearchState, looks: int) -> None:
-    """Go from each adversary towards its clean image as far as it stays one, by halving the way."""
+    """Move each adversary towards its clean image by `looks` bisection steps, as far as it stays an adversary."""
     state.begin_search()
     state.drop(~state.found | (state.found_distance == 0))
     if not len(state):
@@ -89,11 +98,11 @@ def halve(state: SearchState, looks: int) -> None:
 
 
 def take_back(state: SearchState, most: int = MOST_PIXELS) -> None:
-    """Take back the changed pixels of each adversary, the least changed first, wherever it stays one without.
+    """Restore the changed pixels of each adversary, the least changed first, where it stays an adversary.
 
     Args:
         state: in the norm l0.
-        most: adversaries of more pixels are left alone; a pixel is a look.
+        most: adversaries with more changed pixels are skipped; each pixel costs one query.
     """
     state.begin_search()
     state.drop(~state.found | (state.found_distance == 0) | (state.found_distance > most))
