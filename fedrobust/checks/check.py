@@ -56,7 +56,7 @@ def check_data(study: Study) -> None:
 
 def check_models(study: Study) -> None:
     """Refuse recipes, attacks and networks that do not fit the study's images; see `check`."""
-    # TensorFlow.
+    # Starts TensorFlow.
     from fedrobust.checks import models
 
     given = study.experiment

@@ -1,4 +1,4 @@
-"""Send messages over any Flower grid, and take the replies as they arrive."""
+"""Send messages over any Flower grid, and yield replies as they arrive."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -12,26 +12,26 @@ from fedrobust.reasons import first_reason
 from fedrobust.runs.events import ClientReplied, emit
 
 POLL_SECONDS = 0.2
-"""Between two looks for replies on Flower's own carriers, which cannot be waited on."""
+"""Pause between two polls for replies on Flower's own grids, which offer no blocking wait."""
 
 POLL_SHARE = 4
-"""A look at many nodes takes time itself: the pause after it is at least so many times as long."""
+"""Least ratio of the pause to the duration of the poll before it, which grows with the number of nodes."""
 
 
 def exchange(grid: Grid, messages: Iterable[Message], timeout: float = 0.0) -> Iterator[Message]:
-    """Send `messages` and yield each reply when it arrives; an event tells of each.
+    """Send `messages` and yield each reply on arrival; a `ClientReplied` event reports each.
 
-    A reply is made of Flower's own types, within limits, and answers the message that its node was sent: whatever else
-    a node sends, or its carrier cannot read, is an error reply of that node, and nobody else's loss.
+    A valid reply consists of Flower's own types, within size limits, and answers the message that its node was sent.
+    Anything else, and what cannot be decoded, becomes an error reply of that node and does not affect other nodes.
 
     Args:
-        grid: an engine of this project, or one of Flower's.
-        messages: at most one a node.
-        timeout: seconds after which the replies of Flower's carriers that are still missing are left out; 0 for no
-            limit. The engines of this project measure each client's time themselves.
+        grid: an engine of this project, or one of Flower's grids.
+        messages: at most one for each node.
+        timeout: seconds to wait for replies on Flower's grids; 0: no limit. The engines of this project limit the time
+            of each client themselves.
 
     Raises:
-        EngineError: the carrier itself is gone.
+        EngineError: the grid itself failed.
     """
     replies = grid.stream(messages) if isinstance(grid, SimulatedGrid) else _polled(grid, messages, timeout)
     for reply in replies:
@@ -44,7 +44,7 @@ def _polled(grid: Grid, messages: Iterable[Message], timeout: float) -> Iterator
     with Wire(grid, timeout) as wire:
         yield from wire.push(messages)
         while wire.missing:
-            # What has arrived by the end of the time counts: the last look is after it.
+            # The last poll is after the timeout, so that replies that arrived in time count.
             late = bool(timeout) and time.monotonic() - began > timeout
             looked = time.monotonic()
             arrived = 0
@@ -58,7 +58,7 @@ def _polled(grid: Grid, messages: Iterable[Message], timeout: float) -> Iterator
 
 
 def last_line(reply: Message) -> str:
-    """Return what went wrong in one plain line, or "" for a reply with content."""
+    """Return the reason of an error reply in one plain line, "" for a reply with content."""
     if not reply.has_error():
         return ""
     return first_reason(reply.error.reason) if reply.error.reason else f"error {reply.error.code}"

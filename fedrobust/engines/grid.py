@@ -1,7 +1,7 @@
-"""A Flower grid whose nodes are simulated by a few workers: what the threads and the Ray engine have in common.
+"""A Flower grid whose nodes are simulated by a pool of workers (threads, or processes of Ray).
 
-A worker answers one message at a time, on behalf of whichever node it is for. The grid hands messages to a pool of
-workers, in the order in which the server sent them, and files replies as they arrive.
+A worker processes one message at a time, for any node. The grid hands messages to the pool in the order in which the
+server sent them, and stores replies as they arrive.
 """
 
 import time
@@ -20,20 +20,20 @@ from fedrobust.flower.identity import RUN_ID
 
 
 class SimulatedGrid(Grid):
-    """Carry messages to `clients` simulated nodes.
+    """A Flower grid of `clients` simulated nodes.
 
-    Node ids are the partitions plus one. A client that raises, whatever it raises, or returns what is no reply becomes
-    an error reply: no reply ends a run. (Ctrl-C is heard by the main thread, which never runs a client: in a worker's
-    thread a KeyboardInterrupt is the client's own.) Use the grid as a context manager: leaving it drops waiting
-    messages, waits for workers that can finish, and closes them.
+    A node's id is its client's plus one. A client that raises, or returns an invalid reply, yields an error reply: no
+    client ends a run. (Ctrl-C reaches the main thread, which never runs a client; in a worker's thread a
+    KeyboardInterrupt comes from the client.) Use the grid as a context manager: on exit it drops waiting messages,
+    waits for workers that can finish, and closes them.
 
     Args:
-        start_worker: makes the worker of a slot; called in the slot's thread, and again when a worker dies.
+        start_worker: starts the worker of a slot; called in the slot's thread, and again when a worker dies.
         run_config: Flower's flat run config, given to every node.
         clients: number of nodes.
         workers: number of workers.
-        client_timeout: seconds that a client may take, from when a worker takes it up; 0 for no limit.
-        groups: whether what answers knows messages to several clients at once, as this project's client app does.
+        client_timeout: most seconds of a client, from when a worker starts it; 0: no limit.
+        groups: whether the client app accepts messages to several clients at once, as this project's does.
     """
 
     def __init__(
@@ -61,10 +61,14 @@ class SimulatedGrid(Grid):
     def __exit__(self, *exception: object) -> None:
         self._pool.__exit__(*exception)
 
-    # -- What Flower asks of a grid ------------------------------------------------------------------------------
+    # -- Flower's interface of a grid -----------------------------------------------------------------------------
 
     def set_run(self, run: Run) -> None:
-        """Refuse: the one run of this grid is the process'."""
+        """Refuse: a simulated grid has a single run.
+
+        Raises:
+            NotImplementedError: always.
+        """
         raise NotImplementedError("a simulated grid has one run, its own")
 
     @property
@@ -84,15 +88,15 @@ class SimulatedGrid(Grid):
         return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
 
     def get_node_ids(self) -> Iterable[int]:
-        """Return the ids of all nodes, in the order of their partitions."""
+        """Return the ids of all nodes, in the order of their clients."""
         return range(1, self.clients + 1)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        """Hand messages to the workers and return their ids."""
+        """Queue messages for the workers and return the messages' ids."""
         return [self._start(message) for message in messages]
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        """Return the replies to `message_ids` that are there by now, each once."""
+        """Return the replies to `message_ids` that have arrived, each once."""
         while self._take(timeout=0.0) is not None:
             pass
         return [self._replies.pop(key) for key in message_ids if key in self._replies]
@@ -114,14 +118,14 @@ class SimulatedGrid(Grid):
             if message.metadata.message_id in by_node
         ]
 
-    # -- What it can do beyond that ------------------------------------------------------------------------------
+    # -- Beyond Flower's interface --------------------------------------------------------------------------------
 
     def stream(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
-        """Send messages and yield each reply when it arrives.
+        """Send messages and yield each reply on arrival.
 
-        No more than two messages a worker are under way and not yet taken, so that memory depends neither on the
-        number of messages nor on how fast the caller is. Workers take the messages in the given order: put the long
-        ones first.
+        At most two messages for each worker are in progress or not yet yielded, so that memory depends neither on the
+        number of messages nor on the speed of the caller. Workers take the messages in the given order: put long ones
+        first.
 
         Args:
             messages: to any of the nodes.
@@ -149,7 +153,7 @@ class SimulatedGrid(Grid):
     def ask_every_worker(self, message_type: str, content: RecordDict, first: int = 1) -> list[Message]:
         """Send one message to every worker, as the nodes `first`, `first` + 1, ..., and return the replies.
 
-        A worker that is started later, in the place of another, is sent it, too, before it answers anything else.
+        A worker that later replaces another one is sent the message first.
         """
         self._pool.prepare_by(message_type, content)
         workers = range(min(self.workers, self.clients - first + 1))
@@ -162,14 +166,14 @@ class SimulatedGrid(Grid):
         return [self._replies.pop(key) for key in sorted(keys)]
 
     def client_states(self) -> dict[int, bytes]:
-        """Return what clients keep between rounds, encoded, by node; those that keep nothing are left out."""
+        """Return the encoded state that clients keep between rounds, by node; empty states are left out."""
         return self._nodes.states()
 
     def restore(self, states: Mapping[int, bytes]) -> None:
-        """Give clients what they kept, as `client_states` returned it."""
+        """Restore the clients' states, as `client_states` returned them."""
         self._nodes.restore(states)
 
-    # -- Inside --------------------------------------------------------------------------------------------------
+    # -- Internals ------------------------------------------------------------------------------------------------
 
     def _start(self, message: Message, worker: int | None = None) -> str:
         node = message.metadata.dst_node_id
@@ -178,15 +182,14 @@ class SimulatedGrid(Grid):
         self._number += 1
         key = f"message-{self._number:08}"
         message.metadata.__dict__["_message_id"] = key
-        # Flower's strategies put one record dictionary into all messages of a round: a client that adds to it must
-        # not be seen by its neighbours.
+        # Flower's strategies share one record dictionary between all messages of a round: each client gets a copy.
         own = copy(message)
         own.content = RecordDict(dict(message.content))
         self._pool.submit(Job(key, own, worker))
         return key
 
     def _take(self, timeout: float | None) -> str | None:
-        """Wait for one reply, file it and return its key; None when there was none within `timeout` seconds."""
+        """Wait for one reply, store it and return its key; None if there was none within `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while (found := self._pool.next_finished(deadline)) is not None:
             key, reply = found
@@ -198,5 +201,5 @@ class SimulatedGrid(Grid):
         return None
 
     def _drop(self, keys: set[str]) -> None:
-        """Forget messages that nobody waits for any more; those that a worker is busy with come to nothing."""
+        """Discard messages that are no longer waited for; replies of workers that are busy with them are ignored."""
         self._forgotten |= self._pool.withdraw(keys)

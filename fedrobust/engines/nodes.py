@@ -1,4 +1,4 @@
-"""The simulated nodes: what each is told of itself, and what it keeps between rounds."""
+"""The simulated nodes: their configuration, and the state that each keeps between rounds."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from fedrobust.flower.identity import RUN_ID
 
 
 class SimulatedNodes:
-    """Nodes 1 to `clients`; their ids are the partitions plus one.
+    """Nodes 1 to `clients`; a node's id is its client's plus one.
 
     Args:
         clients: number of nodes.
@@ -29,15 +29,15 @@ class SimulatedNodes:
         return 1 <= node <= self.clients
 
     def answered(self, message: Message, worker: Worker, is_heard: Callable[[], bool]) -> Message:
-        """Return what a worker answers in the name of a node; whatever the client raises becomes an error reply.
+        """Return a node's reply, computed by a worker; whatever the client raises becomes an error reply.
 
         Args:
             message: to the node.
-            worker: answers it.
-            is_heard: whether the worker was not given up meanwhile; the node then keeps what it wants to keep.
+            worker: runs the node's app.
+            is_heard: returns whether the worker is still waited for; only then the node's state is kept.
 
         Raises:
-            WorkerDiedError: the worker is gone.
+            WorkerDiedError: the worker died.
         """
         node = message.metadata.dst_node_id
         context = Context(
@@ -58,20 +58,20 @@ class SimulatedNodes:
         return reply
 
     def states(self) -> dict[int, bytes]:
-        """Return what clients keep between rounds, encoded, by node; those that keep nothing are left out."""
+        """Return the encoded state that clients keep between rounds, by node; empty states are left out."""
         return {node: recorddict_to_proto(state).SerializeToString() for node, state in self._states.items()}
 
     def restore(self, states: Mapping[int, bytes]) -> None:
-        """Give clients what they kept, as `states` returned it."""
+        """Restore the clients' states, as `states` returned them."""
         self._states = {
             node: plain_state(recorddict_from_proto(ProtoRecordDict.FromString(state)))
             for node, state in states.items()
         }
 
     def _remember(self, node: int, context: Context) -> None:
-        """Keep what a client wants to find in its next round; one that failed finds what it found before."""
+        """Store a client's state for its next round; a client that failed keeps the previous one."""
         state = plain_state(context.state)
-        # Most clients keep nothing between rounds: a population of phones costs only those that do.
+        # Empty states are not stored: memory grows only with the clients that keep something.
         if state:
             self._states[node] = state
         else:

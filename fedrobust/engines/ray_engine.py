@@ -1,7 +1,7 @@
 """The Ray engine: workers are processes of a Ray cluster, on this machine or on many.
 
-Each worker is one actor with one compiled local update and the data loaded once. The global weights are put into the
-object store once a round, whoever reads them; replies come back as arrays in shared memory, without a copy.
+Each worker is one actor with one compiled local update, which loads the data once. The global weights are put into the
+object store once a round for all workers; replies come back as arrays in shared memory, without a copy.
 """
 
 import os
@@ -25,22 +25,22 @@ from fedrobust.plain import plain_text
 from fedrobust.reasons import first_reason
 
 MOST_STARTS = 3
-"""How often a worker that dies while it comes up is started anew."""
+"""Attempts to start a worker that dies during its start."""
 
 START_SECONDS = 300.0
-"""A worker imports TensorFlow and reads the data; one that takes longer will not come up."""
+"""Time limit for the start of a worker, which imports TensorFlow and reads the data."""
 
 
 @dataclass
 class RayEngine:
-    """A running cluster and what its workers are made of.
+    """A running Ray cluster, and the settings of its workers.
 
     Attributes:
-        workers: how many there are to be.
+        workers: number of workers.
         client_app: dotted path of the client app.
         run_config: Flower's flat run config.
         gpus: share of a GPU for each worker.
-        data: digest of the study's data set as the driver has it.
+        data: digest of the driver's copy of the study's data set.
     """
 
     workers: int
@@ -51,10 +51,10 @@ class RayEngine:
     cache: ObjectCache = field(default_factory=ObjectCache)
 
     def start_worker(self, number: int) -> RayWorker:
-        """Start a worker and check that it runs the same code on the same data.
+        """Start a worker and check that it has the driver's code and data.
 
         Raises:
-            EngineError: it does not, or does not come up.
+            EngineError: it has other code or data, or does not start.
         """
         remote: Any = ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=0)(Actor)
         for attempt in range(1, MOST_STARTS + 1):
@@ -95,16 +95,16 @@ class RayEngine:
 
 
 def _said(error: Exception) -> str:
-    """Return what Ray's error says, in one line: of an error in a worker, the worker's own."""
+    """Return Ray's error in one line; of an error in a worker, the worker's own."""
     cause = getattr(error, "cause", None) or error
     return first_reason("".join(traceback.format_exception_only(cause)))
 
 
 def _reach(address: str) -> None:
-    """Refuse a cluster that does not answer at all; Ray would try for minutes.
+    """Refuse an address without a listener, which Ray itself would try to reach for minutes.
 
     Raises:
-        EngineError: nobody listens at `address`.
+        EngineError: no connection to `address` can be opened.
     """
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if not separator or not port.isdecimal():
@@ -122,7 +122,13 @@ def _reach(address: str) -> None:
 def ray_engine(
     settings: Engine, client_app: str, run_config: Mapping[str, Any], data: str
 ) -> Iterator[RayEngine]:
-    """Start Ray on this machine, or join a running cluster, and leave it as it was found.
+    """Start Ray on this machine or join a running cluster; on exit stop or leave it.
+
+    Args:
+        settings: of ``[engine]``.
+        client_app: dotted path of the client app.
+        run_config: Flower's flat run config.
+        data: digest of the study's data set.
 
     Raises:
         EngineError: the cluster cannot be reached, or has fewer cores or GPUs than asked for.
@@ -137,7 +143,7 @@ def ray_engine(
             ray.init(address=settings.address, **quiet)
         else:
             ray.init(address="local", num_cpus=settings.workers or cores(), include_dashboard=False, **quiet)
-    except Exception as error:  # Ray raises anything here, also a bare Exception when it takes too long
+    except Exception as error:  # Ray raises various types here, also a bare Exception on a timeout
         shut_down()
         where = (
             f'engine.address = "{settings.address}": no Ray cluster'
@@ -170,23 +176,23 @@ def _resources() -> Mapping[str, float]:
 
 
 def shut_down() -> None:
-    """Leave Ray; a cluster that is gone cannot be left, and is no reason to lose what a study came to."""
+    """Leave Ray; an error because the cluster is gone must not lose a study's results."""
     with suppress(Exception):
         ray.shutdown()
 
 
 LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
-"""Bytes of a socket's path."""
+"""Most bytes of a Unix socket's path."""
 
 
 def check_folder(environment: Mapping[str, str]) -> None:
-    """Refuse a folder for Ray's files in which the paths of its sockets would be too long.
+    """Refuse a temporary folder whose path is too long for Ray's sockets.
 
     Args:
-        environment: variables of this process.
+        environment: this process' environment variables.
 
     Raises:
-        EngineError: it is too long.
+        EngineError: the path is too long.
     """
     name = "RAY_TMPDIR" if "RAY_TMPDIR" in environment or sys.platform == "darwin" else "TMPDIR"
     folder = environment.get(name, "")

@@ -1,4 +1,4 @@
-"""A worker of the Ray engine: the process that answers, its handle, and the arrays that all of them read."""
+"""A worker of the Ray engine: the actor's process, the driver's handle, and the cache of shared arrays."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ from fedrobust.study import Study
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a worker says of where it runs: it must be what the driver runs."""
+    """A worker's node, and digests of its code and data, which must be those of the driver."""
 
     node: str
     process: int
@@ -37,17 +37,17 @@ class Fingerprint:
 
 
 class Actor:
-    """The process of one worker.
+    """The process of one worker (a Ray actor).
 
     Args:
         client_app: dotted path of the Flower app that every node runs.
         run_config: Flower's flat run config.
-        path: folders that the driver imports from.
+        path: the driver's ``sys.path``.
     """
 
     def __init__(self, client_app: str, run_config: Mapping[str, Any], path: list[str]):
         sys.path += [folder for folder in path if folder not in sys.path]
-        # The process is this worker's alone, for as long as it lives.
+        # The process runs nothing but this worker.
         claim_process()
         start_tensorflow(workers=1)
         self._identity = server_identity()
@@ -56,16 +56,16 @@ class Actor:
         self._run_config = dict(run_config)
 
     def fingerprint(self) -> Fingerprint:
-        """Return where this worker runs, and digests of its code and data."""
+        """Return this worker's node, and digests of its code and data."""
         data = Study.of(Experiment.from_run_config(self._run_config)).dataset.digest
         return Fingerprint(ray.get_runtime_context().get_node_id(), os.getpid(), code_digest(), data)
 
     def answer(
         self, envelope: Envelope, node_config: Mapping[str, Any], state: RecordDict, *values: np.ndarray
     ) -> tuple[Envelope, RecordDict, list[np.ndarray]]:
-        """Answer one message in the name of one node.
+        """Return a node's reply to one message.
 
-        What leaves this process is of Flower's own types and NumPy's, whatever the client's code makes of the message.
+        Only objects of Flower's and NumPy's own types leave this process, whatever the client's code returns.
         """
         message = unpack(envelope, values)
         context = Context(
@@ -78,17 +78,19 @@ class Actor:
         try:
             reply, arrays = sealed(self._app(private_copy(message), context), message)
             return reply, plain_state(context.state), arrays
-        except BaseException as error:  # SystemExit, too, is the client's: the worker stays
+        except (
+            BaseException
+        ) as error:  # also SystemExit: raised by the client's code, it must not end the worker
             failure = failed_reply(message, told(error))
         return pack(failure)[0], state, []
 
 
 class RayWorker:
-    """One actor, as the grid's worker.
+    """The driver's handle of one actor.
 
     Args:
         actor: handle of an `Actor`.
-        cache: where arrays are put for all workers.
+        cache: the arrays in Ray's object store, shared by all workers.
     """
 
     def __init__(self, actor: Any, cache: "ObjectCache"):
@@ -96,11 +98,11 @@ class RayWorker:
         self._cache = cache
 
     def answer(self, message: Message, context: Context) -> Message:
-        """Return what the node's app answers.
+        """Return the reply of the node's app.
 
         Raises:
-            WorkerDiedError: the process is gone.
-            UnreadableError: what it sent is no reply.
+            WorkerDiedError: the process died.
+            UnreadableError: it sent something other than a reply.
         """
         envelope, arrays = pack(message)
         references = [self._cache.reference(array) for array in arrays]
@@ -117,14 +119,14 @@ class RayWorker:
 
     def close(self) -> None:
         """Kill the process."""
-        # Whatever Ray says to it: the process, or all of Ray, is gone already.
+        # Errors are ignored: the process, or all of Ray, is already gone.
         with suppress(Exception):
             ray.kill(self._actor)
 
 
 @dataclass
 class ObjectCache:
-    """The arrays of the newest messages in Ray's object store: each is put there once, however many workers read it."""
+    """The arrays of the newest messages in Ray's object store, each stored once for all workers."""
 
     keep: int = 8
     _items: deque[tuple[Array, Any]] = field(default_factory=deque)

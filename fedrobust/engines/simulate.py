@@ -1,12 +1,13 @@
-"""Run a study: the two Flower apps, and the engine that carries their messages.
+"""Run a study: Flower's server and client app, on the engine that carries their messages.
 
-Flower and Ray are imported inside of functions: whoever only asks what there is to run waits for neither.
+Flower and Ray are imported inside of functions, so that commands that run nothing do not wait for them.
 """
 
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def simulate(
 
 
 def resumed(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = (), **settings: Any) -> Run:
-    """Go on with an unfinished run where its last checkpoint stands, and return it; see `fedrobust.resume`.
+    """Continue an unfinished run from its last checkpoint, and return it; see `fedrobust.resume`.
 
     Raises:
         RunFolderError: it is no run folder, it has no checkpoint, or another process is running in it.
@@ -78,9 +79,9 @@ def resumed(folder: str | Path, *listeners: Listener, overrides: Iterable[str] =
 
 
 def run_or_resume(experiment: Experiment, folder: Path) -> Run:
-    """Run `experiment` in `folder`, or go on with the run in it where there is a checkpoint to go on from.
+    """Run `experiment` in `folder`, or resume the run there if it has a valid checkpoint.
 
-    What else a run left behind there is removed.
+    Without a valid checkpoint, files that an earlier run left in the folder are removed.
     """
     if any_whole(RunFolder(folder)):
         return resumed(folder)
@@ -93,7 +94,7 @@ DOCTOR_APP = "server.doctor:app"
 
 
 def diagnose(experiment: Experiment, *listeners: Listener, client_app: str = CLIENT_APP) -> ForecastMade:
-    """Make everything ready for `experiment`, train nothing, and return what it will cost.
+    """Build everything that `experiment` needs, train nothing, and return the forecast of its cost.
 
     Args:
         experiment: the study.
@@ -116,13 +117,13 @@ def diagnose(experiment: Experiment, *listeners: Listener, client_app: str = CLI
 
 def carry(experiment: Experiment, *listeners: Listener, server_app: str, client_app: str) -> None:
     """Start the study's engine and run a ServerApp on it; see `simulate`."""
-    # What is wrong with the data is told before TensorFlow takes its ten seconds to start.
+    # Faults of the data are reported before the seconds that TensorFlow takes to start.
     study = Study.of(experiment)
     check_data(study)
     with listening(*listeners):
         emit(StageStarted("starting TensorFlow"))
     start_tensorflow(experiment.engine.workers or cores())
-    # Flower reports usage to its makers when imported, unless told not to.
+    # Flower sends usage reports when imported, unless this is set.
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     from flwr.app import Context, RecordDict
 
@@ -130,7 +131,7 @@ def carry(experiment: Experiment, *listeners: Listener, server_app: str, client_
 
     run_config = experiment.to_run_config()
     context = Context(RUN_ID, SERVER_NODE_ID, {}, RecordDict(), run_config)
-    # `server_identity` comes first, so that it is put back after the last worker is gone.
+    # `server_identity` is entered first, so that it is restored after the last worker has ended.
     with (
         listening(*listeners),
         server_identity(),
@@ -152,13 +153,14 @@ def grid_of(
     """Start a study's engine.
 
     Args:
-        engine: what carries messages.
-        clients: of the study.
-        client_app: dotted path of what every node runs.
-        run_config: Flower's, given to every node.
-        digest: returns that of the data, which other machines must have, too.
+        engine: settings of ``[engine]``.
+        clients: number of clients, each of which is a node.
+        client_app: dotted path of the ClientApp that every node runs.
+        run_config: Flower's run config, given to every node.
+        digest: returns the digest of the data, which Ray's workers on other machines must have, too.
 
     Raises:
+        ConfigError: the engine is Ray, which cannot be imported.
         EngineError: it cannot start.
     """
     from fedrobust.engines.grid import SimulatedGrid
@@ -174,8 +176,7 @@ def grid_of(
         ) as grid:
             yield grid
         return
-    from fedrobust.engines.ray_engine import ray_engine
-
+    ray_engine = _imported_ray_engine()
     emit(StageStarted("joining Ray" if engine.address else "starting Ray"))
     with (
         ray_engine(engine, client_app, run_config, digest()) as cluster,
@@ -184,3 +185,27 @@ def grid_of(
         ) as grid,
     ):
         yield grid
+
+
+def _imported_ray_engine() -> Any:
+    """Return `ray_engine`.
+
+    Raises:
+        ConfigError: Ray is not installed, or another module has its name.
+    """
+    try:
+        from fedrobust.engines.ray_engine import ray_engine
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "ray":
+            raise
+        found = find_spec("ray")
+        if (
+            found is None or not found.origin
+        ):  # a folder without modules is found only where Ray is not installed
+            why, advice = "it is not installed", 'install it: pip install "flwr[simulation]"'
+        else:
+            why, advice = f"{found.origin} has its name", "rename that file or its folder"
+        raise ConfigError(
+            f'engine.name = "ray": Ray cannot be imported: {why}; choose engine.name = "threads", or {advice}'
+        ) from error
+    return ray_engine

@@ -1,6 +1,6 @@
 """The threads engine: workers are threads of this process.
 
-The compiled local update releases Python's lock, so threads are enough; nothing is pickled, forked or sent.
+The compiled local update releases the interpreter lock, so that threads run in parallel; nothing is serialised.
 """
 
 from flwr.app import Context, Message
@@ -11,21 +11,23 @@ from fedrobust.flower.guard import private_copy
 
 
 class ThreadWorker:
-    """Answers in the thread that calls it.
+    """A worker that runs the client app in the calling thread.
 
     Args:
-        client_app: what every node runs.
+        client_app: the ClientApp that every node runs.
     """
 
     def __init__(self, client_app: ClientApp):
         self._app = client_app
 
     def answer(self, message: Message, context: Context) -> Message:
-        """Return what the node's app answers."""
+        """Return the reply of the node's app."""
         try:
             return self._app(private_copy(message), context)
         except WorkerDiedError as error:
-            raise RuntimeError("the client app says that its worker died, and it did not") from error
+            raise RuntimeError(
+                "the client app raised WorkerDiedError, which only an engine may raise"
+            ) from error
 
     def close(self) -> None:
-        """Do nothing: a thread cannot be stopped, it ends with its answer."""
+        """Do nothing: a thread cannot be stopped; it ends after its reply."""

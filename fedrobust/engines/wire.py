@@ -1,8 +1,7 @@
-"""Flower's own carriers, one reply at a time.
+"""Replies on Flower's own grids, pulled and decoded one at a time.
 
-Flower decodes all replies of a look together: one that cannot be decoded takes the others with it, and what was pulled
-is gone from the server by then. Here every reply is pulled and decoded alone. What arrives for one message is the reply
-of the node that the message went to, whatever it says of itself.
+Flower decodes all replies of a poll together: one that cannot be decoded loses the others, which the server has deleted
+by then. A reply counts as that of the node that the message was sent to, whatever its metadata claim.
 """
 
 import json
@@ -27,27 +26,27 @@ from fedrobust.plain import plain_text
 
 GROWTH = 2
 SLACK_BYTES = 2**24
-"""A reply's arrays may hold `GROWTH` times the bytes of the message that it answers, and so much more."""
+"""A reply's arrays may have `GROWTH` times the bytes of the message that it answers, plus this many."""
 
 MOST_HEADS = 2**20
-"""Bytes of everything in a reply that is not an array's: names, metrics, an error's text."""
+"""Most bytes of a reply without its arrays: names, metrics, an error's text."""
 
 UPLOAD_SECONDS = 180.0
-"""So long an incomplete reply may stand still; Flower's upload sessions last as long."""
+"""Most seconds without progress of an incomplete reply, as long as Flower's upload sessions."""
 
 MOST_SECONDS = 7200.0
-"""So long an incomplete reply is waited for where clients have no time limit."""
+"""Most seconds of an incomplete reply where clients have no time limit."""
 
 
 class Wire:
-    """The messages under way on one of Flower's carriers; use it as a context manager.
+    """The messages in progress on one of Flower's grids; use it as a context manager.
 
     Args:
-        grid: of Flower's.
-        timeout: seconds that a reply may be on its way, once it has begun to arrive; 0 for Flower's two hours.
+        grid: one of Flower's.
+        timeout: most seconds of a reply from when it begins to arrive; 0: Flower's two hours.
 
     Attributes:
-        missing: key -> the message that is not yet answered.
+        missing: key -> message without a reply so far.
     """
 
     def __init__(self, grid: Grid, timeout: float = 0.0):
@@ -57,7 +56,7 @@ class Wire:
         self.missing: dict[str, Message] = {}
 
     def __enter__(self) -> "Wire":
-        # Only the grid that speaks to a SuperLink over HTTP has a client; others hold their replies in memory.
+        # Only the grid that speaks to a SuperLink has a client; others hold their replies in memory.
         client = getattr(self._grid, "_runtime_client", None)
         if client is not None:
             self._meter = Meter(client)
@@ -72,7 +71,7 @@ class Wire:
         """Send `messages`, and yield error replies for those that could not be sent.
 
         Raises:
-            EngineError: the carrier takes none.
+            EngineError: the grid accepts no messages.
         """
         messages = list(messages)
         keys = list(self._grid.push_messages(messages))
@@ -87,10 +86,10 @@ class Wire:
                 self.missing[key] = message
 
     def pull(self) -> Iterator[Message]:
-        """Look once for every missing reply, and yield those that are there.
+        """Poll once for every missing reply, and yield those that have arrived.
 
         Raises:
-            EngineError: the carrier itself is gone.
+            EngineError: the grid itself failed.
         """
         for key, message in list(self.missing.items()):
             reply = self._pulled(key, message)
@@ -108,7 +107,7 @@ class Wire:
                 self._drop()
             return plain_reply(_answer(found, key), message, key) if found else None
         except Exception as error:
-            # Bytes can make a decoder raise anything.
+            # Malformed bytes can make the decoder raise any exception.
             said = plain_text(f"{type(error).__name__}: {error}")
             if isinstance(error, OSError) or (self._meter is not None and self._meter.failed):
                 self._check_carrier(said)
@@ -126,21 +125,21 @@ class Wire:
 
 
 def _answer(found: list[Message], key: str) -> Message:
-    """Return the one of `found` that answers message `key`, else the first: it says something else of itself."""
+    """Return the one of `found` whose metadata answer message `key`, else the first."""
     return next((reply for reply in found if reply.metadata.reply_to_message_id == key), found[0])
 
 
 class Meter:
-    """Stands before a grid's client and bounds what one reply may cost: bytes, bytes once decoded, and waiting.
+    """A proxy of a grid's client that limits each reply: bytes, decoded bytes, and waiting time.
 
-    Messages that are no replies to what was asked for are left out: the SuperLink knows who answered what, whatever a
-    message says of itself.
+    Messages that do not reply to the requested ones are dropped: the SuperLink's record of who replied to what counts,
+    not the message's metadata.
 
     Args:
-        client: of the grid.
+        client: the grid's client.
 
     Attributes:
-        failed: whether a call of the client has failed, of those for this reply.
+        failed: whether a call of the client for this reply has failed.
     """
 
     def __init__(self, client: Any):
@@ -158,7 +157,7 @@ class Meter:
             raise
 
     def start(self, most: int, seconds: float) -> None:
-        """Begin a reply that may hold `most` bytes of arrays and be `seconds` on its way."""
+        """Start the limits of one reply: `most` bytes of arrays, and `seconds` in transit."""
         self._most = self._left = most
         self._heads_left = MOST_HEADS
         self._chunks: dict[str, int] = {}
@@ -171,7 +170,7 @@ class Meter:
         self._patience = time.monotonic() + UPLOAD_SECONDS
 
     def PullMessages(self, request: PullAppMessagesRequest) -> PullAppMessagesResponse:  # noqa: N802
-        """Return the replies to what `request` asks for, and nothing else."""
+        """Return the replies that `request` asks for, without others."""
         response: PullAppMessagesResponse = self._called(self.client.PullMessages, request)
         asked = set(request.message_ids)
         pairs = zip(response.messages_list, response.message_object_trees, strict=True)
@@ -184,13 +183,13 @@ class Meter:
         )
 
     def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802
-        """Return one object of the reply; one that does not come in time is said to be missing.
+        """Return one object of the reply; one that does not arrive in time is reported as missing.
 
         Raises:
-            UnreadableError: the reply has more bytes than it may.
+            UnreadableError: the reply exceeds its limit of bytes.
         """
         if request.object_id not in self._objects:
-            # Of a reply before this one, which was given up.
+            # An object of an earlier reply, which was given up.
             return PullObjectResponse(object_found=False)
         self._sender = request
         response: PullObjectResponse = self._called(self.client.PullObject, request)
@@ -213,21 +212,21 @@ class Meter:
     def ConfirmMessageReceived(  # noqa: N802
         self, request: ConfirmMessageReceivedRequest
     ) -> ConfirmMessageReceivedResponse:
-        """Tell the SuperLink that the reply is here whole: its objects can go.
+        """Confirm to the SuperLink that the reply has arrived, so that it deletes the reply's objects.
 
         Raises:
-            UnreadableError: decoded, the reply would have more bytes than it may.
+            UnreadableError: the decoded reply would exceed its limit of bytes.
         """
         response: ConfirmMessageReceivedResponse = self._called(self.client.ConfirmMessageReceived, request)
         self._messages.clear()
-        # An array lists its pieces, and may list one many times: a few bytes could grow without limit.
+        # An array lists its chunks, and may list one many times, so that few bytes can decode to very many.
         size = sum(self._chunks.get(piece, 0) for array in self._arrays for piece in _pieces(array))
         if size > self._most:
             raise UnreadableError(f"decoded, its arrays have {size} bytes: {self._most} are read at most")
         return response
 
     def drop(self) -> None:
-        """Tell the SuperLink that what is left of a reply that was not taken can go."""
+        """Let the SuperLink delete the remaining objects of a reply that was given up."""
         if self._sender is None:
             return
         while self._messages:
@@ -244,7 +243,7 @@ _CHUNK, _ARRAY = b"ArrayChunk ", b"Array "
 
 
 def _pieces(array: bytes) -> Iterator[str]:
-    """Yield the names of the pieces of a deflated array, in their order."""
+    """Yield the names of the chunks of a deflated array, in order."""
     head, _, body = array.partition(b"\x00")
     children = head.decode().split(" ")[1].split(",")
     for place in json.loads(body)["arraychunk_ids"]:

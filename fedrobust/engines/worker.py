@@ -1,4 +1,4 @@
-"""What answers messages in a simulation, one at a time: the contract of threads and of Ray's processes."""
+"""The contract of workers, which run nodes' apps in a simulation: threads, or processes of Ray."""
 
 from typing import Protocol
 
@@ -8,24 +8,24 @@ from fedrobust.errors import FedrobustError
 
 
 class EngineError(FedrobustError, RuntimeError):
-    """An engine cannot start, or cannot go on."""
+    """An engine cannot start or cannot continue."""
 
 
 class WorkerDiedError(Exception):
-    """A worker is gone; the message it had is to be answered by another."""
+    """A worker died; another worker has to process its message."""
 
 
 class Worker(Protocol):
-    """Something that answers messages, one at a time."""
+    """Processes messages to nodes, one at a time."""
 
     def answer(self, message: Message, context: Context) -> Message:
         """Return the reply of the node behind `context`.
 
         Raises:
-            WorkerDiedError: the worker is gone.
+            WorkerDiedError: the worker died.
         """
         ...
 
     def close(self) -> None:
-        """Stop at once, also in the middle of an answer where that is possible."""
+        """Stop immediately, also while a message is processed if possible."""
         ...

@@ -1,4 +1,4 @@
-"""A pool of workers, one thread each: it hands out messages in order, and replaces workers that die or are late."""
+"""A pool of workers, each with a thread: messages are processed in order, dead and late workers are replaced."""
 
 import threading
 import time
@@ -16,15 +16,15 @@ from fedrobust.flower.guard import failed_reply
 from fedrobust.plain import plain_text
 
 MOST_FAILURES = 3
-"""A client that takes as many workers with it is left out."""
+"""Worker deaths after which the client that caused them fails."""
 
 PREPARATION_SECONDS = 900.0
-"""What a worker may take to get ready, where clients have a time limit at all."""
+"""Time limit for a worker's preparation (compilation), where clients have a time limit."""
 
 
 @dataclass(eq=False)
 class Job:
-    """One message on its way: which worker it must go to (None: any), and how often it has killed one."""
+    """One message in the pool: the worker that it must go to (None: any), and the number of workers that died on it."""
 
     key: str
     message: Message
@@ -34,13 +34,13 @@ class Job:
 
 @dataclass(eq=False)
 class WorkerSlot:
-    """One thread and the worker it hands messages to.
+    """One thread and its worker.
 
     Attributes:
         number: of the slot.
-        job: what the worker is busy with.
-        since: when it began, on the monotonic clock.
-        given_up: its worker took too long; what it still says is not heard.
+        job: the worker's current message.
+        since: start of that message, on the monotonic clock.
+        given_up: whether its worker exceeded the time limit; its reply is then ignored.
     """
 
     number: int
@@ -52,16 +52,16 @@ class WorkerSlot:
 
 
 class WorkerPool:
-    """Answer jobs by a few workers.
+    """A pool of workers that process jobs.
 
-    Use the pool as a context manager: leaving it drops waiting jobs, waits for workers that can finish, and closes
+    Use the pool as a context manager: on exit it drops waiting jobs, waits for workers that can finish, and closes
     them.
 
     Args:
-        start: makes the worker of a slot; called in the slot's thread, and again when a worker dies.
-        nodes: in whose names the workers answer.
+        start: starts the worker of a slot; called in the slot's thread, and again when a worker dies.
+        nodes: the simulated nodes.
         workers: number of slots.
-        client_timeout: seconds that a client may take, from when a worker takes it up; 0 for no limit.
+        client_timeout: most seconds of a client, from when a worker starts it; 0: no limit.
     """
 
     def __init__(
@@ -95,27 +95,27 @@ class WorkerPool:
                 slot.thread.join()
 
     def submit(self, job: Job) -> None:
-        """Put a job behind the others."""
+        """Append a job to the queue."""
         with self._changed:
             self._waiting.append(job)
             self._changed.notify_all()
 
     def withdraw(self, keys: set[str]) -> set[str]:
-        """Take jobs that are still waiting back, and return the keys of those that are not."""
+        """Remove jobs that are still waiting from the queue, and return the keys of the others."""
         with self._changed:
             waiting = {job.key for job in self._waiting}
             self._waiting = deque(job for job in self._waiting if job.key not in keys)
         return keys - waiting
 
     def prepare_by(self, message_type: str, content: RecordDict) -> None:
-        """Send this, before anything else, to each worker that is started later in the place of another."""
+        """Send this message first to each worker that later replaces another one."""
         self._preparation = (message_type, content)
 
     def next_finished(self, deadline: float | None) -> tuple[str, Message] | None:
-        """Wait for a reply, and return its job's key with it; None when there was none until `deadline`.
+        """Wait for a reply, and return its job's key and the reply; None if there was none until `deadline`.
 
         Args:
-            deadline: on the monotonic clock; None waits for ever.
+            deadline: on the monotonic clock; None: no limit.
 
         Raises:
             EngineError: a worker cannot be started.
@@ -138,12 +138,12 @@ class WorkerPool:
             return None
         with self._changed:
             ends = [slot.since + self._allowed(slot.job) for slot in self._slots if slot.job is not None]
-        # A message that is still waiting may be taken up at any moment: look again after a whole timeout at latest.
+        # A waiting message may start at any moment, so that a timeout can end one whole timeout from now at the latest.
         now = time.monotonic()
         return max(0.0, min([*ends, now + self._timeout]) - now)
 
     def _allowed(self, job: Job) -> float:
-        # What goes to one worker only prepares it: compiling is not the client's time.
+        # Messages for a particular worker prepare it: compilation does not count as the client's time.
         return self._timeout if job.worker is None else max(self._timeout, PREPARATION_SECONDS)
 
     def _give_up_late_workers(self) -> None:
@@ -170,7 +170,7 @@ class WorkerPool:
 
     def _opened(self, number: int, again: bool = False) -> WorkerSlot:
         slot = WorkerSlot(number)
-        # A thread whose client hangs for ever must not keep the process alive.
+        # A daemon: a thread whose client hangs must not keep the process alive.
         slot.thread = threading.Thread(
             target=self._serve, args=(slot, again), name=f"worker-{number}", daemon=True
         )
@@ -195,12 +195,12 @@ class WorkerPool:
                     if slot.given_up:
                         return
                 self._finished.put((job.key, reply))
-        except BaseException as error:  # the server's thread is the one that must hear of it
+        except BaseException as error:  # raised again in the server's thread
             if not self._closed:
                 self._finished.put(("", error if isinstance(error, FedrobustError) else _foreign(error)))
 
     def _staff(self, slot: WorkerSlot, again: bool) -> None:
-        """Start the slot's worker; one that comes in the place of another prepares as the first ones did."""
+        """Start the slot's worker; a replacement is sent the preparation message first."""
         slot.worker = self._start(slot.number)
         if again and self._preparation is not None:
             message_type, content = self._preparation
@@ -209,7 +209,7 @@ class WorkerPool:
             try:
                 self._answered(slot, Job("", message))
             except WorkerDiedError:
-                # The client in whose name it prepared takes workers with it: go on with one that is not prepared.
+                # Workers die on the preparation message itself: continue with an unprepared one.
                 slot.worker = self._start(slot.number)
 
     def _next(self, slot: WorkerSlot) -> Job | None:
@@ -228,7 +228,7 @@ class WorkerPool:
         return self._nodes.answered(job.message, slot.worker, lambda: not slot.given_up)
 
     def _retry(self, slot: WorkerSlot, job: Job, death: WorkerDiedError) -> None:
-        """Put the message of a dead worker back in front of the others, or give it up."""
+        """Put the message of a dead worker back to the front of the queue, or fail it after `MOST_FAILURES` deaths."""
         job.failures += 1
         with self._changed:
             slot.job = None
@@ -241,7 +241,7 @@ class WorkerPool:
 
 
 def _foreign(error: BaseException) -> EngineError:
-    """Return an error that comes from below an engine as the engine's own."""
+    """Return an exception of a worker's start as an EngineError."""
     found = EngineError(f"a worker cannot be started: {plain_text(f'{type(error).__name__}: {error}')}")
     found.__cause__ = error
     return found

@@ -56,7 +56,7 @@ def from_bytes(content: bytes) -> Callable[[Sequence[tf.Tensor]], Any]:
         ValueError: it is no such function.
         AttributeError, ImportError: this version of TensorFlow cannot do it.
     """
-    # TensorFlow.
+    # Starts TensorFlow.
     from tensorflow.python.eager import context as eager
     from tensorflow.python.eager.execute import execute
 
@@ -81,7 +81,7 @@ def from_bytes(content: bytes) -> Callable[[Sequence[tf.Tensor]], Any]:
 
 def _as_it_is() -> bytes:
     """Return the configuration with which TensorFlow does not optimise a function."""
-    # TensorFlow.
+    # Starts TensorFlow.
     from tensorflow.core.protobuf import config_pb2
 
     config = config_pb2.ConfigProto()

@@ -29,7 +29,7 @@ def first_call(traced: Any, call: Callable[[], Any]) -> tuple[Any, Any]:
     Returns:
         The results, and the graph; None where TensorFlow does not show it.
     """
-    # TensorFlow.
+    # Starts TensorFlow.
     from tensorflow.python.eager import context as eager
 
     with _collecting:
@@ -74,7 +74,7 @@ def as_function(graph: Any, signature: Any) -> Any:
 
 def _outputs(graph: Any) -> Iterator[tuple[str, str]]:
     """Yield how a graph and how a function calls each output: by its number, and by its argument's name."""
-    # TensorFlow.
+    # Starts TensorFlow.
     from tensorflow.python.framework import op_def_registry
 
     for node in graph.node:

@@ -1,6 +1,6 @@
-"""The composition root: `Study` builds every part of a study from its settings, once, and hands it down.
+"""The composition root: `Study` builds every part of a study once from its settings.
 
-`fedrobust.study.local_training`, which runs a client's round, is imported by name: it starts TensorFlow.
+`fedrobust.study.local_training`, which runs a client's round, is not imported here: it starts TensorFlow.
 """
 
 from fedrobust.study.study import Study

@@ -1,4 +1,4 @@
-"""A round of many honest clients at once, where the head alone is trained on features that are known."""
+"""Head-only training of many honest clients at once, on precomputed features."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +16,13 @@ from fedrobust.training.head_update import HeadJob, HeadUpdate
 
 @dataclass(frozen=True, eq=False)
 class GroupTraining:
-    """What `LocalTraining` does, for many clients in few calls of a graph: the same weights to the bit.
+    """`LocalTraining` of many clients in few calls of a graph, with bitwise equal weights.
 
     Attributes:
-        training: of one client.
-        update: of the head.
+        training: the local training of one client.
+        update: the compiled update of the head.
         labels: (n,) int32 of the training split.
-        shard: returns the places of a client's images in it.
+        shard: function from a client to the positions of its images in the training split.
     """
 
     training: LocalTraining
@@ -41,8 +41,8 @@ class GroupTraining:
         """Return each client's weights after its local update, and its metrics; see `LocalTraining`.
 
         Args:
-            clients: honest ones.
-            weights: the global ones.
+            clients: honest clients.
+            weights: the global weights.
             round: from 1.
         """
         began = time.perf_counter()

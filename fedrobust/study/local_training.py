@@ -1,4 +1,4 @@
-"""One client's training in one round: a study's settings put into the compiled local update."""
+"""One client's local training in one round, from the study's settings and the compiled local update."""
 
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -27,15 +27,15 @@ UNCHANGED: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, eq=False)
 class LocalTraining:
-    """What a client does with its images in a round. Nothing is remembered from one call to the next.
+    """The local training of a client in a round; it keeps no state between calls.
 
     Attributes:
-        training: epochs, batches, recipe and optimiser.
-        data: what is left out of a client's images, and added to them.
-        rounds: of the study, over which the learning rate falls.
-        classes: of its images.
+        training: settings of ``[training]``: epochs, batches, recipe, optimiser.
+        data: settings of ``[data]``: undersampling and augmentation.
+        rounds: number of rounds, over which the learning rate decays.
+        classes: number of classes.
         seed: the study's.
-        update: returns the compiled local update of settings.
+        update: function from settings to the compiled local update.
     """
 
     training: Training
@@ -56,17 +56,17 @@ class LocalTraining:
     ) -> tuple[Weights, Mapping[str, Any]]:
         """Return the weights after one local update on `shard`, and its metrics.
 
-        Metrics are those of `LocalUpdate`, with ``num-examples``, the images of the shard, ``seconds`` and ``round``.
-        What undersampling leaves out and augmentation adds is drawn anew in every round, and changes no claim: a copy
-        is no patient.
+        The metrics are those of `LocalUpdate`, plus ``num-examples`` (images of the shard), ``seconds`` and ``round``.
+        Undersampling and augmentation are drawn anew in every round; they do not change ``num-examples``, by which the
+        server weights the client.
 
         Args:
-            shard: images to train on.
-            weights: where to start.
+            shard: the client's images.
+            weights: initial weights.
             round: from 1.
-            client: whose draws are used.
+            client: the client's number, which selects its random numbers.
             changed: settings of ``[training]`` that a malicious client or an algorithm changes.
-            steering: what the study's algorithm adds to every step; None for nothing.
+            steering: correction, proximal term and mask that the algorithm adds to every step; None: none.
         """
         training = self.training.model_copy(update=dict(changed)).in_round(round)
         claimed, shard = len(shard), self.resampled(shard, round, client, training.features_are_cached)
@@ -89,7 +89,7 @@ class LocalTraining:
         return trained, {**metrics, "num-examples": claimed, "seconds": seconds, "round": round}
 
     def plan(self, labels: np.ndarray, round: int, client: int, training: Training) -> "Plan":
-        """Return what the update of a client with `labels` (n,) is called with in `round`, beside its images."""
+        """Return the batches, learning rates and class weights of a client with `labels` (n,) in `round`."""
         batches = draw_batches(
             np.arange(len(labels)),
             training.epochs,
@@ -109,13 +109,13 @@ class LocalTraining:
         return Plan(batches, rates, weights, class_shares(labels, self.classes))
 
     def resampled(self, shard: Split, round: int, client: int, views: bool = False) -> Split:
-        """Return a client's images of a round: undersampled first, then augmented, as the study says.
+        """Return a client's images of a round: undersampled, then augmented, by the study's settings.
 
         Args:
             shard: its images.
             round: from 1.
-            client: whose draws are used.
-            views: moved copies are the same in every round, so that their features are computed once.
+            client: the client's number, which selects its random numbers.
+            views: augmented copies are the same in every round, so that their features are computed once.
         """
         draw = generator(self.seed, Purpose.RESAMPLING, round, client)
         if views and self.data.augment:
@@ -128,12 +128,12 @@ class LocalTraining:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How a client goes through its images.
+    """The batches, learning rates and class weights of a client's local update.
 
     Attributes:
-        batches: which images make up which batch.
+        batches: the images of each batch.
         learning_rates: (steps,) float32.
-        class_weights: (classes,) factors of the losses by label; None for 1.
+        class_weights: (classes,) factors of the loss by label; None: 1.
         prior: (classes,) shares of the classes among its images.
     """
 
@@ -144,7 +144,7 @@ class Plan:
 
 
 SUMMED = ("examples", "steps", "seconds")
-"""Metrics that add up over the calls of a round; of the others the last call's count."""
+"""Metrics that are summed over the calls of a round; of the others the last call's value is kept."""
 
 
 @dataclass(eq=False)
@@ -152,12 +152,12 @@ class LocalRound:
     """A client's local update in a round; see `fedrobust.algorithms.Train`.
 
     Attributes:
-        training: what a client does with its images.
-        shard: the images.
-        client: whose draws are used.
+        training: the study's local training.
+        shard: the client's images.
+        client: the client's number, which selects its random numbers.
         round: from 1.
         layout: of the model's weights.
-        told: what the server sends beside the weights.
+        told: arrays that the server sends beside the weights.
         changed: settings of ``[training]`` that a malicious client changes.
         metrics: of the calls so far.
     """
@@ -179,7 +179,7 @@ class LocalRound:
         trained: np.ndarray | None = None,
         epochs: int | None = None,
     ) -> Any:
-        """Return the weights after training from `start`."""
+        """Return the weights after training from `start`; the arguments are those of `fedrobust.algorithms.Train`."""
         changed = self.changed if epochs is None else {**self.changed, "epochs": epochs}
         steers = correction is not None or pull or trained is not None
         steering = Steering(correction, pull, trained) if steers else None
@@ -195,6 +195,6 @@ def _viewed(shard: Split, copies: int, seed: int, client: int) -> Hashable:
 
 @memoize(keep=128, key=_viewed)
 def views_of(shard: Split, copies: int, seed: int, client: int) -> Split:
-    """Return a client's images followed by moved copies of each that are the same in every round."""
-    # Rounds count from 1: no round draws as this.
+    """Return a client's images followed by `copies` augmented copies of each, the same in every round."""
+    # Round 0, whose random numbers no round uses: rounds count from 1.
     return augmented(shard, copies, generator(seed, Purpose.RESAMPLING, 0, client))

@@ -1,4 +1,4 @@
-"""The parts that a study names, each built once from its settings: they need neither images nor TensorFlow."""
+"""The parts of a study that are named in its settings, each built once, without images and without TensorFlow."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class NamedParts:
-    """Recipe, algorithm, defences, attack, metrics and the like of one study.
+    """Recipe, algorithm, defences, attack, metrics and other named parts of one study.
 
     Attributes:
-        experiment: the settings.
+        experiment: the study's settings.
     """
 
     experiment: Experiment
 
     @property
     def seed(self) -> int:
-        """What everything random derives from."""
+        """The study's seed, from which all random numbers derive."""
         return self.experiment.seed
 
     @property
@@ -52,7 +52,7 @@ class NamedParts:
 
     @part
     def prediction_defence(self) -> PredictionDefence | None:
-        """What the model does to an image before its network sees it; None where it does nothing.
+        """The prediction-time defence: a transformation of each image before the network; None if there is none.
 
         Raises:
             ConfigError: there is no such defence, or it does not take the settings given.
@@ -70,7 +70,7 @@ class NamedParts:
 
     @part
     def algorithm(self) -> Algorithm:
-        """What a client does with the global weights, and the server with the aggregate.
+        """The federated algorithm: its client side and its server side.
 
         Raises:
             ConfigError: there is no such algorithm, or it does not take the settings given.
@@ -79,7 +79,7 @@ class NamedParts:
 
     @part
     def postprocessors(self) -> tuple[Postprocessor, ...]:
-        """What is done to updates at clients and at the server.
+        """The postprocessors of updates at clients, and of the aggregate at the server.
 
         Raises:
             ConfigError: there is no such postprocessor, or it does not take the settings given.
@@ -88,18 +88,18 @@ class NamedParts:
 
     @property
     def sampled(self) -> int:
-        """How many clients take part in a round."""
+        """Number of clients sampled in a round."""
         federation = self.experiment.federation
         return sample_size(federation.participation, federation.clients)
 
     @property
     def tolerated(self) -> int:
-        """How many malicious clients of a round the server's rules are given."""
+        """Number of malicious clients in a round that the aggregation rule is set to tolerate (f)."""
         return self.experiment.tolerated
 
     @part
     def defence(self) -> AggregationPipeline:
-        """Pre-aggregators and aggregation rule.
+        """The aggregation pipeline: pre-aggregators and aggregation rule.
 
         Raises:
             ConfigError: there is no such rule, or it cannot tolerate as many malicious clients; see `defence_of`.
@@ -108,7 +108,7 @@ class NamedParts:
 
     @part
     def server_optimizer(self) -> ServerOptimizer | None:
-        """What the server makes of an aggregated update; None for a plain step.
+        """The server optimiser; None: the aggregate is added as it is.
 
         Raises:
             ConfigError: there is no such optimiser, or it does not take the settings given.
@@ -117,7 +117,7 @@ class NamedParts:
 
     @part
     def attack(self) -> Attack:
-        """The poisoning attack; it is false where there is none.
+        """The poisoning attack; falsy if there is none.
 
         Raises:
             ConfigError: there is no such attack, or it does not take the settings given.
@@ -129,7 +129,7 @@ class NamedParts:
         """Which clients are malicious, and in which rounds they attack.
 
         Raises:
-            ConfigError: there are not as many clients.
+            ConfigError: more malicious clients than clients.
         """
         poisoning = self.experiment.poisoning
         return Schedule(
@@ -138,7 +138,7 @@ class NamedParts:
 
     @part
     def metrics(self) -> dict[str, Metric]:
-        """Further scores that the study asks for, by name.
+        """Further metrics named in ``evaluation.metrics``, by name.
 
         Raises:
             ConfigError: there is no such metric, or it does not take the settings given.
@@ -147,11 +147,11 @@ class NamedParts:
 
     @part
     def threat(self) -> Threat:
-        """The norm, the space and the file format of evasion attacks.
+        """The threat model of evasion attacks: norm, space and bit depth.
 
-        Every attack that the study names has been made once.
+        Building it also builds, and thereby checks, every evasion attack of the study.
 
         Raises:
-            ConfigError: an attack cannot be made, or does not search in the study's norm.
+            ConfigError: an attack has a wrong setting, or does not support the study's norm.
         """
         return threat_of(self.experiment.evaluation, self.experiment.base)

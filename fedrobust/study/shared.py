@@ -1,6 +1,6 @@
-"""What studies of one process share, remembered by the settings that it depends on and by no others.
+"""Objects that the studies of one process share, cached by exactly the settings that they depend on.
 
-TensorFlow is imported inside of functions: data and their partition need none.
+TensorFlow is imported inside of functions: data and their partition do not need it.
 """
 
 from collections.abc import Hashable
@@ -32,17 +32,23 @@ if TYPE_CHECKING:
 
 
 def _source(data: Data, name: str, seed: int, base: Path | None) -> Hashable:
-    """Return what a data set depends on: the seed draws phantom images, and no others."""
+    """Return the settings that a data set depends on: the seed only for phantom images, which it draws."""
     drawn = (seed, data.classes, data.channels, data.samples) if name.lower() == "phantom" else None
     return name, data.size, data.root, base, drawn
 
 
 @memoize(key=_source)
 def loaded(data: Data, name: str, seed: int, base: Path | None) -> Dataset:
-    """Return the data set `name`, with the size, the folder and the phantom settings of `data`.
+    """Return the data set `name`, with the size, root folder and phantom settings of `data`.
+
+    Args:
+        data: settings of ``[data]``.
+        name: of the data set, or the path of an ``.npz`` file.
+        seed: draws phantom images.
+        base: folder that relative paths are resolved against first.
 
     Raises:
-        DataError: it cannot be had, or is not what it should be.
+        DataError: it cannot be found or read, or is invalid.
     """
     return load(
         name,
@@ -64,8 +70,8 @@ def _network(
     layers: str = "all",
     file: Path | None = None,
 ) -> Hashable:
-    """Return what a network depends on: not its weights, of which it is a function, but those that are frozen."""
-    # What is frozen comes from the file, if there is one; the seed draws the head, and that is always trained.
+    """Return the settings that a network depends on: of its weights, which are an argument, only the frozen ones."""
+    # Frozen weights come from the file, if there is one; the seed draws the head, which is always trained.
     frozen = (
         () if layers == "all" else (layers, model.weights, file, seed if model.weights == "random" else 0)
     )
@@ -90,15 +96,15 @@ def network(
     layers: str = "all",
     file: Path | None = None,
 ) -> "Classifier":
-    """Return a model as a function of its weights; the weights it was built with are nobody's, but the frozen ones.
+    """Return a model as a function of its weights; of the weights that it was built with, only frozen ones are used.
 
     Args:
-        model: its settings.
-        problem: the images and classes.
-        seed: of its random weights.
-        base: folder of the study file, beside which a user's own network or defence may lie.
-        layers: which of its layers are trained.
-        file: of the weights that ``model.weights`` names, if it names a file; what is frozen comes from it.
+        model: settings of ``[model]``.
+        problem: image shape and number of classes.
+        seed: of random weights.
+        base: folder of the study file, where a user's own network or defence may be.
+        layers: the trained layers, see ``training.layers``.
+        file: weights file named by ``model.weights``, from which frozen weights are read; None: no file.
 
     Raises:
         ModelError: the architecture, the layers, the weights or the image size do not fit.
@@ -115,18 +121,18 @@ def built(
     """Return the `network` of these settings, and the weights that it starts from.
 
     Args:
-        model: its settings.
-        problem: the images and classes.
+        model: settings of ``[model]``.
+        problem: image shape and number of classes.
         seed: of random weights.
         base: folder of the study file.
-        layers: which of its layers are trained.
-        file: of the weights that ``model.weights`` names, if it names a file.
+        layers: the trained layers, see ``training.layers``.
+        file: weights file named by ``model.weights``; None: no file.
 
     Raises:
         ModelError: the architecture, the layers, the weights or the image size do not fit.
     """
     new = _classifier(model, problem, seed, base, layers, model.weights, file)
-    # Clients of this process, and later studies that differ in their seed alone, need not build it again.
+    # Clients of this process, and later studies that differ only in their seed, reuse it.
     return network.offer(new, model, problem, seed, base, layers, file), new.initial_weights()
 
 
@@ -139,7 +145,7 @@ def _classifier(
     weights: str = "random",
     file: Path | None = None,
 ) -> "Classifier":
-    # TensorFlow.
+    # Starts TensorFlow.
     from fedrobust.models.remembered import remembered_classifier
 
     return remembered_classifier(
@@ -159,7 +165,7 @@ def _classifier(
 
 
 def _graph(training: Training, classifier: Any, of: tuple[Model, Problem], base: str) -> Hashable:
-    """Return what a compiled update depends on: not the seed, the learning rate or the number of epochs."""
+    """Return the settings that a compiled update depends on: not seed, learning rate or number of epochs."""
     recipe = (training.recipe, training.space, training.loss, training.augmentations)
     optimizer, layout = training.optimizer, classifier.layout.digest
     rates = training.proximal, training.backbone_rate
@@ -173,12 +179,12 @@ def compiled(
     """Return the compiled local update of `training`.
 
     Args:
-        training: recipe, optimiser and objective.
-        classifier: the network that is trained.
-        of: the settings and the problem that it was built from, by which updates are remembered.
-        base: folder of the study file, beside which a user's own recipe may lie.
+        training: settings of ``[training]``: recipe, optimiser, loss.
+        classifier: the model.
+        of: the settings and the problem that it was built from: the key of the cache.
+        base: folder of the study file, where a user's own recipe may be.
     """
-    # TensorFlow.
+    # Starts TensorFlow.
     from fedrobust.training.local_update import LocalUpdate
 
     algorithm = algorithm_of(training, base)
@@ -201,14 +207,15 @@ def _backbone(classifier: Any, of: tuple[Model, Problem], dataset: Dataset | Non
 
 @memoize(keep=4, key=_backbone)
 def features(classifier: "Classifier", of: tuple[Model, Problem], dataset: Dataset | None) -> "Features":
-    """Return the features of images under a frozen backbone, shared by clients, rounds, seeds and cells of a sweep.
+    """Return the frozen backbone's features of images, shared by clients, rounds, seeds and cells of a sweep.
 
     Args:
-        classifier: all but whose head is frozen.
-        of: the settings and the problem that it was built from.
-        dataset: whose training images are known from the beginning; None at a hospital, which has its own.
+        classifier: a model whose layers are frozen except the head.
+        of: the settings and the problem that it was built from: the key of the cache.
+        dataset: the data set whose training images' features are computed first; None in a deployment, where a client
+            has only its own images.
     """
-    # TensorFlow.
+    # Starts TensorFlow.
     from fedrobust.models.features import Features
 
     settings = {"scaling": of[0].scaling, "code": code_digest(), **environment(0)}
@@ -222,8 +229,8 @@ def _head(training: Training, classifier: Any, base: str) -> Hashable:
 
 @memoize(key=_head)
 def head_graph(training: Training, classifier: "Classifier", base: str) -> "HeadGraph":
-    """Return the compiled update of the head alone, for the loss, the optimiser and the algorithm of `training`."""
-    # TensorFlow.
+    """Return the compiled update of the head, for the loss, optimiser and algorithm of `training`."""
+    # Starts TensorFlow.
     from fedrobust.training.head_update import HeadGraph
 
     algorithm = algorithm_of(training, base)

@@ -1,6 +1,6 @@
-"""A study's parts, each built once from its settings and handed to those who need it.
+"""A study's parts, each built once from its settings.
 
-TensorFlow is imported inside of functions: data and their partition need none.
+TensorFlow is imported inside of functions: data and their partition do not need it.
 """
 
 from dataclasses import dataclass
@@ -34,16 +34,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Study(NamedParts):
-    """The composition root: from settings to parts.
+    """The composition root: builds a study's parts from its settings.
 
-    Checks, server and clients of one process share one `Study.of` the same settings, so that what is checked is what
-    runs. A part is built when it is first asked for; a hospital never asks for the study's data set, which it has not
-    got.
+    Checks, server and clients of one process share one `Study` of the same settings, so that the objects that are
+    checked are those that run. Each part is built on first use; in a deployment a client never uses the study's data
+    set, which it does not have.
 
     Attributes:
-        experiment: the settings.
-        told: the shape of the images and the number of classes, as a server tells them; None where they are those of
-            the study's own data set.
+        experiment: the study's settings.
+        told: image shape and number of classes as sent by the server; None: those of the study's data set.
 
     Example:
         >>> study = Study.of(Experiment.of(federation__clients=4, data__samples=50))
@@ -55,7 +54,7 @@ class Study(NamedParts):
 
     @staticmethod
     def of(experiment: Experiment, told: Problem | None = None) -> "Study":
-        """Return the study of `experiment`, the same one for everybody in this process who asks."""
+        """Return the study of `experiment`: one object for equal settings in this process."""
         return _study(experiment, told)
 
     @part
@@ -63,40 +62,40 @@ class Study(NamedParts):
         """The images.
 
         Raises:
-            DataError: they cannot be had, or are not what they should be.
+            DataError: they cannot be found or read, or are invalid.
         """
         return loaded(self.experiment.data, self.experiment.data.name, self.seed, self.base)
 
     @part
     def public(self) -> Dataset | None:
-        """The public set whose images teach the student; None where the study names none.
+        """The public data set for distillation; None if the study names none.
 
         Raises:
-            DataError: it cannot be had, or is not what it should be.
+            DataError: it cannot be found or read, or is invalid.
         """
         name = self.experiment.distillation.public
         return loaded(self.experiment.data, name, self.seed, self.base) if name else None
 
     @part
     def problem(self) -> Problem:
-        """The shape of the images and the number of classes."""
+        """The image shape and the number of classes."""
         problem = self.told or Problem.of(self.dataset)
-        # Clients of this process, who are told the problem, get the server's own object.
+        # Clients of this process, which are sent the problem, get the server's own study.
         _study.offer(self, self.experiment, problem)
         return problem
 
     @part
     def partition(self) -> Partition | Drawing:
-        """Which client has which training images.
+        """The partition of the training images over clients.
 
         Raises:
-            DataError: the images do not go round as asked.
+            DataError: there are too few images for it.
         """
         labels, clients = self.dataset.train.labels, self.experiment.federation.clients
         return partition_of(self.experiment.data, labels, clients, self.seed, self.experiment.base)
 
     def shard(self, client: int) -> Split:
-        """Return the training images of one simulated client: copies of its rows of the shared array.
+        """Return a copy of the training images of one simulated client.
 
         Raises:
             ConfigError: there is no such client.
@@ -109,7 +108,7 @@ class Study(NamedParts):
 
     @part
     def classifier(self) -> "Classifier":
-        """The model as a function of its weights; the weights it was built with are nobody's, but the frozen ones.
+        """The model as a function of its weights; of the weights that it was built with, only frozen ones are used.
 
         Raises:
             ModelError: the architecture, the layers, the weights or the image size do not fit.
@@ -117,7 +116,7 @@ class Study(NamedParts):
         return self.frozen_but(self.experiment.training.trained_layers)
 
     def frozen_but(self, layers: str) -> "Classifier":
-        """Return the model as a function of the weights of some of its layers.
+        """Return the model as a function of the weights of `layers`, the others frozen.
 
         Raises:
             ModelError: the architecture, the layers, the weights or the image size do not fit.
@@ -126,7 +125,7 @@ class Study(NamedParts):
         return network(model, self.problem, self.weights_seed(), base, layers, self.weights_file)
 
     def trained_part(self, round: int) -> Part | None:
-        """Return what is trained in `round` of the weights that travel; None for all of them."""
+        """Return the part of the exchanged weights that is trained in `round`; None: all."""
         training = self.experiment.training
         layers = training.in_round(round).layers
         if layers == training.trained_layers:
@@ -135,12 +134,12 @@ class Study(NamedParts):
 
     @property
     def weights_file(self) -> Path | None:
-        """The file that ``model.weights`` names; None where it names none, or Keras is to download it."""
+        """The file that ``model.weights`` names; None where it names no file, or one that Keras downloads."""
         model = self.experiment.model
         return weights_file(model.name, model.weights, self.base, self.experiment.data.root)
 
     def initial(self) -> "tuple[Classifier, Weights]":
-        """Return the global model and the weights that it starts from.
+        """Return the global model and its initial weights.
 
         Raises:
             ModelError: the architecture, its weights or the image size do not fit.
@@ -156,13 +155,13 @@ class Study(NamedParts):
         )
 
     def weights_seed(self, model: int = 0) -> int:
-        """Return the seed of random weights; `model` tells several models of a study apart (1 is the student)."""
+        """Return the seed of random weights; `model` distinguishes several models of a study (1: the student)."""
         return int(sequence(self.seed, Purpose.WEIGHTS, partition=model).generate_state(1)[0])
 
     @part
     def local_training(self) -> "LocalTraining":
-        """What a client does with its images in a round."""
-        # TensorFlow.
+        """The local training of clients."""
+        # Starts TensorFlow.
         from fedrobust.study.local_training import LocalTraining
 
         experiment = self.experiment
@@ -176,28 +175,28 @@ class Study(NamedParts):
         )
 
     def update_of(self, training: Training) -> "LocalUpdate | HeadUpdate | PartUpdate":
-        """Return the compiled local update of settings that may be a malicious client's own."""
+        """Return the compiled local update of `training`, which a malicious client may have changed."""
         experiment = self.experiment
         if not training.features_are_cached:
             of, base = (experiment.model, self.problem), experiment.base
             if training.layers == training.trained_layers:
                 return compiled(training, self.classifier, of, base)
-            # TensorFlow.
+            # Starts TensorFlow.
             from fedrobust.training.part_update import PartUpdate
 
             update = compiled(training, self.frozen_but(training.layers), of, base)
             return PartUpdate(self.classifier, update)
-        # TensorFlow.
+        # Starts TensorFlow.
         from fedrobust.training.head_update import HeadUpdate
 
         graph = head_graph(training, self.classifier, experiment.base)
         return HeadUpdate(self.classifier, self.features, graph)
 
     def trains_groups(self, round: int) -> bool:
-        """Whether honest simulated clients of `round` are trained many at a time.
+        """Return whether honest simulated clients of `round` are trained in groups.
 
-        They are where the head alone is trained on features of the study's own images, the algorithm is nothing to a
-        client, and no client's time is limited.
+        They are if only the head is trained, on precomputed features of the study's own images, the algorithm has no
+        client side, and there is no time limit for clients.
         """
         experiment, algorithm = self.experiment, self.algorithm
         return (
@@ -210,8 +209,8 @@ class Study(NamedParts):
 
     @part
     def group_training(self) -> "GroupTraining":
-        """What many honest clients do with their images in a round; see `trains_groups`."""
-        # TensorFlow.
+        """The local training of many honest clients at once; see `trains_groups`."""
+        # Starts TensorFlow.
         from fedrobust.study.group_training import GroupTraining
         from fedrobust.training.head_update import HeadUpdate
 
@@ -224,15 +223,15 @@ class Study(NamedParts):
 
     @part
     def features(self) -> "Features":
-        """What the head sees of images, where all else is frozen: those of the training split are known.
+        """The head's input features of images, where all other layers are frozen.
 
-        A hospital, which never asks for the study's data set, has its own images alone.
+        In a simulation those of the training split are computed first; in a deployment those of the client's images.
         """
         dataset = self.dataset if "dataset" in vars(self) else None
         return features(self.classifier, (self.experiment.model, self.problem), dataset)
 
     def attack_context(self, client: int) -> AttackContext:
-        """Return what a malicious client knows before the first round, with the draws that are the same in all rounds.
+        """Return the knowledge of a malicious client before the first round, with its random numbers of all rounds.
 
         Args:
             client: one of ``schedule.malicious``.
@@ -246,7 +245,7 @@ class Study(NamedParts):
             sampled=self.sampled,
             classes=self.problem.classes,
             seed=self.seed,
-            # Rounds count from 1: no round's numbers are those that stay.
+            # Round 0, whose random numbers no round uses: rounds count from 1.
             fixed=generator(self.seed, Purpose.POISONING, 0, client + 1),
         )
 

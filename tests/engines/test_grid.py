@@ -280,7 +280,7 @@ def keeping(state):
         (raising(RecursionError("deep")), "RecursionError: deep"),
         (raising(Unsayable()), "Unsayable"),
         (raising(OSError("x" * 10**7)), "OSError: xxxx"),
-        (raising(DeadlyError()), "says that its worker died, and it did not"),
+        (raising(DeadlyError()), "raised WorkerDiedError, which only an engine may raise"),
         (raising(Pretended()), "Pretended"),
         (raising(guard.UnreadableError("of its own")), "of its own"),
         (meddling, "OSError: done"),

@@ -1,6 +1,7 @@
 """How a study is started, resumed and diagnosed: with stand-ins for the engine and the apps."""
 
 import os
+import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -212,3 +213,40 @@ def test_ray_is_started_or_joined(stub, monkeypatch, address, stage):
         assert grid.given == ("start_worker", {"seed": 1}, 5, 4, experiment.engine.client_timeout, False)
     assert seen == [(experiment.engine, "my:client", {"seed": 1}, "d" * 8)]
     assert told == [StageStarted(stage)]
+
+
+def without_ray(monkeypatch):
+    """Forget Ray's modules, and those that import it."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "ray" or name.startswith("fedrobust.engines.ray"):
+            monkeypatch.delitem(sys.modules, name)
+
+
+def test_ray_that_is_not_installed_is_said_to_be_missing(monkeypatch):
+    without_ray(monkeypatch)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with (
+        pytest.raises(ConfigError) as refused,
+        grid_of(EXPERIMENT.changed(engine__name="ray").engine, 2, "my:client", {}, lambda: ""),
+    ):
+        pass
+    assert str(refused.value) == (
+        'engine.name = "ray": Ray cannot be imported: it is not installed; choose engine.name = "threads", or install '
+        'it: pip install "flwr[simulation]"'
+    )
+
+
+def test_a_users_own_module_named_ray_is_named(monkeypatch, tmp_path):
+    own = tmp_path / "ray.py"
+    own.touch()
+    without_ray(monkeypatch)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with (
+        pytest.raises(ConfigError) as refused,
+        grid_of(EXPERIMENT.changed(engine__name="ray").engine, 2, "my:client", {}, lambda: ""),
+    ):
+        pass
+    assert str(refused.value) == (
+        f'engine.name = "ray": Ray cannot be imported: {own} has its name; choose engine.name = "threads", or rename '
+        "that file or its folder"
+    )

@@ -130,7 +130,7 @@ class Transfer(Attack):
 
     def queried(self, target: TargetModel, images: Images, seed: int) -> tuple[TargetModel, int]:
         """Return a surrogate trained on the model's outputs, and the number of queries."""
-        # These start TensorFlow.
+        # Starts TensorFlow.
         from fedrobust.evasion.models.bound import BoundModel
         from fedrobust.evasion.models.compiled import CompiledModel
         from fedrobust.models.classifier import build_classifier
@@ -216,7 +216,7 @@ def opened(path: Path, target: TargetModel) -> TargetModel:
     Raises:
         ThreatError: it takes other images, or has another number of classes.
     """
-    # This starts TensorFlow.
+    # Starts TensorFlow.
     from fedrobust.evasion.models.model_file import open_model
 
     surrogate = open_model(path, target.shape, target.classes).target
