@@ -52,12 +52,13 @@ def test_equals_keras_with_its_gradients(draw, side, kernel, strides, padding, d
     assert uses(ours, images, "Conv2D") is not direct
 
 
-@pytest.mark.parametrize("side", [1, 3])
+@pytest.mark.parametrize("side", [1, 2, 3])
 @pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 4, 5])
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_depthwise_equals_keras_with_its_gradients(draw, side, strides, use_bias):
+def test_depthwise_equals_keras_with_its_gradients(draw, side, strides, kernel, use_bias):
     layers = [
-        cls(3, strides=strides, padding="same", use_bias=use_bias)
+        cls(kernel, strides=strides, padding="same", use_bias=use_bias)
         for cls in (DirectDepthwiseConv2D, keras.layers.DepthwiseConv2D)
     ]
     images = tf.constant(draw.normal(size=(7, side, side, 6)), tf.float32)
@@ -67,6 +68,9 @@ def test_depthwise_equals_keras_with_its_gradients(draw, side, strides, use_bias
     for found, expected in zip(*(outputs_and_gradients(layer, images) for layer in layers), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert uses(layers[0], images, "DepthwiseConv2dNative") is (side > 1)
+    assert uses_backwards(layers[0], images, "DepthwiseConv2dNativeBackpropFilter") is (
+        side == 3 or (side == 2 and strides == 2)
+    )
 
 
 def test_taps_that_meet_nothing_have_a_gradient_of_exactly_zero(draw):
@@ -142,3 +146,8 @@ def test_strides_of_two_lengths_skip_their_own_side(draw):
     images = tf.constant(draw.normal(size=(2, 6, 6, 6)), tf.float32)
     np.testing.assert_allclose(ours(images), stock(images), rtol=1e-5, atol=1e-5)
     assert ours(images).shape == (2, 2, 3, 5)
+
+
+def uses_backwards(layer, images, operation) -> bool:
+    graph = tf.function(lambda x: outputs_and_gradients(layer, x)).get_concrete_function(images).graph
+    return operation in {op.type for op in graph.get_operations()}
