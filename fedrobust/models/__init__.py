@@ -1,1 +1,1 @@
-"""Networks as functions of their weights."""
+"""Classifiers: Keras networks as functions of their weights."""

@@ -1,4 +1,4 @@
-"""What a network is to the rest: how it is built, how its input is scaled, and what it cannot take."""
+"""The contract of architectures: network, input scaling, smallest image, channels, ImageNet weights."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class ModelError(FedrobustError, ValueError):
 
 @dataclass(frozen=True)
 class Architecture:
-    """How one network is built.
+    """One architecture.
 
     Attributes:
-        features: ``(prepared shape) -> keras.Model`` from scaled images to one vector an image.
-        scale: ``(images in [0, 1]) -> scaled images``, as layers of the graph; None: as the network's own first layers
-            show (`recognised_range`).
-        smallest: the smallest image side it takes.
-        channels: 3 where only colour will do, "native" where the network follows the data.
-        imagenet: Keras' name of the ImageNet weights file, "" where there is none.
+        features: ``(prepared shape) -> keras.Model`` from scaled images to one feature vector an image.
+        scale: ``(images in [0, 1]) -> scaled images``, as layers of the graph; None: the inverse of the network's own
+            first scaling layers (`recognised_range`).
+        smallest: the smallest image side in pixels.
+        channels: 3 for colour images only, "native" for those of the data.
+        imagenet: Keras' name of the ImageNet weights file, "" if there is none.
         summary: one line for `fedrobust list`.
     """
 

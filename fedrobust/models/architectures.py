@@ -1,4 +1,4 @@
-"""The registered networks, each with the input scaling that it was made for, and those behind a dotted path."""
+"""The registered architectures with their input scaling, and users' own, given by a dotted path."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def _keras_application(name: str) -> Callable[[Shape], keras.Model]:
 
 
 def _to_minus_one_and_one(images: Any) -> Any:
-    """Scale as the TensorFlow-trained networks want it: x / 127.5 - 1 of 8-bit values."""
+    """Scale as Keras' ``mode="tf"``: x / 127.5 - 1 of 8-bit values."""
     return keras.layers.Rescaling(2.0, -1.0, name="scale")(images)
 
 
 def _to_imagenet_unit(images: Any) -> Any:
-    """Scale as the Torch-trained networks want it: minus ImageNet's mean, over its deviation, per channel."""
+    """Scale as Keras' ``mode="torch"``: subtract ImageNet's mean and divide by its deviation, per channel."""
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     layer = keras.layers.Rescaling((1.0 / deviation).tolist(), (-mean / deviation).tolist(), name="scale")
     return layer(images)
 
 
 def _to_imagenet_bgr(images: Any) -> Any:
-    """Scale as the Caffe-trained networks want it: 8-bit blue, green, red minus ImageNet's means."""
+    """Scale as Keras' ``mode="caffe"``: 8-bit blue, green, red minus ImageNet's means."""
     blue_green_red = keras.ops.flip(images, axis=-1)
     return keras.layers.Rescaling(255.0, [-103.939, -116.779, -123.68], name="scale")(blue_green_red)
 
@@ -51,7 +51,7 @@ def _to_imagenet_bgr(images: Any) -> Any:
 @ARCHITECTURES.register("edge-cnn")
 @dataclass(frozen=True, kw_only=True)
 class EdgeCNN:
-    """this project's student for edge devices: three 3 x 3 convolutions, 94 k parameters at width 32.
+    """Student network for edge devices: three 3 x 3 convolutions, 94 k parameters at width 32.
 
     Attributes:
         width: filters of the first convolution; the other two have twice and four times as many.
@@ -60,7 +60,7 @@ class EdgeCNN:
     width: Filters = 32
 
     def architecture(self) -> Architecture:
-        """Return how the network is built."""
+        """Return the architecture."""
         return _small(self.features, smallest=16, summary=f"edge-cnn of width {self.width}")
 
     def features(self, shape: Shape) -> keras.Model:
@@ -82,7 +82,7 @@ class EdgeCNN:
 @ARCHITECTURES.register("strided-cnn")
 @dataclass(frozen=True, kw_only=True)
 class StridedCNN:
-    """this project's surrogate for attacks: two strided 3 x 3 convolutions, a weight for every place.
+    """Surrogate network of transfer attacks: two strided 3 x 3 convolutions, then a dense layer on all positions.
 
     Attributes:
         width: filters of the first convolution; the second has twice as many.
@@ -91,7 +91,7 @@ class StridedCNN:
     width: Filters = 32
 
     def architecture(self) -> Architecture:
-        """Return how the network is built."""
+        """Return the architecture."""
         return _small(self.features, smallest=4, summary=f"strided-cnn of width {self.width}")
 
     def features(self, shape: Shape) -> keras.Model:
@@ -143,18 +143,18 @@ ARCHITECTURES.register("resnet50")(
 
 
 def architecture_named(name: str) -> Architecture:
-    """Return a registered architecture, or the one behind a dotted path, with its settings: ``"edge-cnn(width=16)"``.
+    """Return a registered architecture, or one given by a dotted path, with settings: ``"edge-cnn(width=16)"``.
 
-    The path may lead to an `Architecture`, to a dataclass of settings with a method ``architecture()``, or to a
-    function ``(height, width, channels) -> keras.Model`` from images to one vector an image; the logits are put on top
-    of it. The function is given images in [0, 1], or in the range that its own Rescaling and Normalization layers
-    show. A function of one argument gets the three in a tuple; settings are passed on to it, as in
-    ``"my.models:build(width=16)"``. Such a model follows the data's channels.
+    The path names an `Architecture`, a dataclass of settings with a method ``architecture()``, or a function
+    ``(height, width, channels) -> keras.Model`` from images to one feature vector an image, to which a dense layer of
+    logits is added. The model takes images in [0, 1], or in the range that its own Rescaling and Normalization layers
+    imply. A function of one argument gets the three numbers as a tuple; settings are passed to it as arguments, as in
+    ``"my.models:build(width=16)"``. Such a model takes the data's number of channels.
 
     Raises:
         UnknownNameError: there is no such name or path.
-        SpecError: it has no settings, or not these.
-        ModelError: the path leads to something else.
+        SpecError: it does not take these settings.
+        ModelError: the path names something else.
     """
     spec = Spec.parse(name)
     found = ARCHITECTURES[spec.name]

@@ -1,4 +1,4 @@
-"""BatchNorm in one fused operation, the same numbers as Keras' layer in less time."""
+"""BatchNorm by TensorFlow's fused kernel: the results of Keras' layer in less time."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ import tensorflow as tf
 class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     """Keras' `BatchNormalization` over the last axis of images, computed by TensorFlow's fused kernel.
 
-    Same variables, same configuration and, up to rounding, same outputs and moving statistics as the Keras layer;
-    10 to 25 % faster in training on a CPU and much quicker to trace. Files are written with the Keras layer in its
-    place (`fedrobust.models.classifier.Classifier.deployable`), so that they open without this project.
+    Variables and configuration are those of the Keras layer, outputs and moving statistics equal up to rounding;
+    training on a CPU is 10 to 25 % faster, and tracing much faster. Model files contain the Keras layer instead
+    (`fedrobust.models.classifier.Classifier.deployable`), so that they open without this project.
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
-        """Normalise `inputs` (n, height, width, channels); `training` uses and records the batch's statistics."""
+        """Normalise `inputs` (n, height, width, channels); with `training` by the batch's statistics."""
         if inputs.shape.rank != 4 or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         channels = inputs.shape[-1]
@@ -50,16 +50,16 @@ def normalized(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return (outputs, mean, unbiased variance) of TensorFlow's fused kernel.
 
-    It is `tf.compat.v1.nn.fused_batch_norm` without the import of the whole API of TensorFlow 1.
+    The same as `tf.compat.v1.nn.fused_batch_norm`, without importing the API of TensorFlow 1.
 
     Args:
         inputs: (n, height, width, channels).
         scale: (channels,).
         shift: (channels,).
-        mean: (channels,), or empty in training, where it is measured.
+        mean: (channels,); empty in training, where the batch's mean is used.
         variance: likewise.
-        epsilon: is added to the variance.
-        is_training: normalises by what is measured.
+        epsilon: added to the variance.
+        is_training: normalise by the batch's statistics.
     """
     outputs, measured_mean, measured_variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=inputs,

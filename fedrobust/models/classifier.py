@@ -1,6 +1,6 @@
-"""A classifier: the network, the way into it, and the layout of its weights, without the weights themselves.
+"""A classifier: network, preparation of images, and layout of the weights, which are arguments of its functions.
 
-What builds a network or writes it is imported inside of functions: Keras takes time to start.
+Modules that build or write a network are imported inside of functions: Keras takes seconds to start.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from fedrobust.models.pretrained import load_backbone_weights
 class Classifier:
     """A model as a function of its weights.
 
-    Layers that are not trained are no part of its weights: their arrays are constants that the classifier holds.
+    The arrays of frozen layers are not part of the weights: the classifier holds them as constants.
 
     Attributes:
         name: the architecture's registered name.
         preparation: from native images to prepared ones.
-        network: Keras model from prepared images in [0, 1] to logits; its own variables are never read in training.
+        network: Keras model from prepared images in [0, 1] to logits; training does not read its variables.
         layout: the order of its arrays in the two vectors of `Weights`.
-        defence: what is done to native images at prediction time, see `fedrobust.defences`; nothing if None.
-        frozen: the arrays that are not trained.
-        origin: what its functions depend on, by which their graphs are kept; None where that is not known.
+        defence: prediction-time defence of native images, see `fedrobust.defences`; None: none.
+        frozen: the arrays of frozen layers.
+        origin: key of the graphs kept on disk: everything that its functions depend on; None: graphs are not kept.
     """
 
     name: str
@@ -52,17 +52,17 @@ class Classifier:
 
     @part
     def facts(self) -> NetworkFacts:
-        """What others ask of the network."""
+        """Facts of the network: classes, BatchNorm momenta, size of the largest layer."""
         return NetworkFacts.of(self.network)
 
     @property
     def classes(self) -> int:
-        """How many logits an image gets."""
+        """Number of classes."""
         return self.facts.classes
 
     @property
     def parameters(self) -> int:
-        """How many numbers gradients could change were nothing frozen: the size of the model in publications."""
+        """Number of trainable parameters if no layer were frozen: the model size given in publications."""
         return self.layout.parameters + self.frozen.parameters
 
     def arrays(self, weights: Weights) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
@@ -74,7 +74,7 @@ class Classifier:
         return trainable, statistics
 
     def predicted(self, images: tf.Tensor) -> tf.Tensor:
-        """Return native `images` in [0, 1] as the network takes them at prediction time: defended, then prepared."""
+        """Return the network's input at prediction time for native `images` in [0, 1]: defended, then prepared."""
         return self.preparation(images if self.defence is None else defended(self.defence, images))
 
     def logits(
@@ -84,7 +84,7 @@ class Classifier:
         prepared: tf.Tensor,
         training: bool = False,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Return logits (n, classes) of `prepared` images, and the statistics after the pass."""
+        """Return logits (n, classes) of `prepared` images, and the BatchNorm statistics after the pass."""
         logits, after = self.network.stateless_call(
             list(trainable), self.frozen.among(list(statistics)), prepared, training=training
         )
@@ -95,11 +95,11 @@ class Classifier:
         return self.layout.flatten([variable.numpy() for variable in self._variables(self.network)])
 
     def deployable(self, weights: Weights) -> keras.Model:
-        """Return a Keras model from native images in [0, 1] to logits that holds `weights`.
+        """Return a Keras model from native images in [0, 1] to logits, with `weights`.
 
-        It is made of Keras' own layers only, so that its file opens without this project.
+        It consists of Keras' own layers, so that its file opens without this project.
         """
-        # Keras.
+        # Starts Keras.
         from fedrobust.models.deployable import stock_network, with_preparation
 
         network = stock_network(self.network)
@@ -116,7 +116,7 @@ class Classifier:
         self.deployable(weights).save(path)
 
     def weights_of(self, model: keras.Model) -> Weights | None:
-        """Return the weights that a `deployable` model of this classifier holds; None where it is not one."""
+        """Return the weights of a `deployable` model of this classifier; None for another model."""
         networks = [layer for layer in model.layers if isinstance(layer, keras.Model)]
         if len(networks) != 1:
             return None
@@ -132,11 +132,11 @@ class Classifier:
         return self.layout.flatten(arrays)
 
     def _variables(self, network: keras.Model) -> list[keras.Variable]:
-        """Return the variables of `network` that are weights, in the order in which `stateless_call` takes them."""
+        """Return the variables of `network` that are weights, in the order of `stateless_call`."""
         return [*network.trainable_variables, *self.frozen.without(network.non_trainable_variables)]
 
     def _constants(self, network: keras.Model) -> list[keras.Variable]:
-        """Return the variables of `network` that are not trained."""
+        """Return the variables of `network` that belong to frozen layers."""
         others = network.non_trainable_variables
         return [others[place] for place in self.frozen.places if place < len(others)]
 
@@ -160,17 +160,17 @@ def build_classifier(
     Args:
         name: a registered architecture (`fedrobust list models`).
         native: (height, width, channels) of the stored images.
-        classes: at least 2.
-        image_size: side in pixels that images are resized to inside the model; 0 keeps the native size.
-        momentum: of every BatchNorm layer. Keras' applications use 0.99 and 0.999, which leaves moving statistics
-            near their start for the few steps of a federated round, and the model then predicts one class.
+        classes: number of classes, at least 2.
+        image_size: side in pixels that images are resized to inside the model; 0: no resizing.
+        momentum: of every BatchNorm layer. With 0.99 or 0.999, as in Keras' applications, moving statistics hardly
+            leave their initial values in the few steps of a federated round, and the model predicts a single class.
         scaling: "backbone" scales images as the network's pretrained weights expect; "unit" leaves them in [0, 1].
-        weights: "random", "imagenet", or the path behind `weights_file` as the user wrote it.
+        weights: "random", "imagenet", or the path of `weights_file` as the user wrote it.
         weights_file: Keras 3 weights of the backbone without its top.
         seed: of the random weights.
-        defence: what is done to native images at prediction time.
-        layers: what is trained: "all", "head", "last-N" or "blocks:K"; the rest stays as `weights` and `seed` have it.
-        normalization: "batch", or "group" for GroupNorm in the place of every BatchNorm.
+        defence: prediction-time defence of native images.
+        layers: the trained layers: "all", "head", "last-N" or "blocks:K"; the others keep their initial weights.
+        normalization: "batch", or "group" to replace every BatchNorm by GroupNorm.
 
     Raises:
         ModelError: the size, the number of classes, or the weights do not fit the architecture.
@@ -181,7 +181,7 @@ def build_classifier(
         >>> student.layout.parameters
         93154
     """
-    # Keras.
+    # Starts Keras.
     from fedrobust.models.network import build_network
 
     prepared = prepared_shape(name, native, image_size)
@@ -203,12 +203,12 @@ def build_classifier(
 
 
 def prepared_shape(name: str, native: Shape, image_size: int) -> Shape:
-    """Return (height, width, channels) that the architecture `name` takes of native images.
+    """Return (height, width, channels) of the prepared images of the architecture `name`.
 
     Args:
         name: a registered architecture, or a dotted path.
         native: (height, width, channels) of the stored images.
-        image_size: side in pixels that images are resized to; 0 keeps the native size.
+        image_size: side in pixels that images are resized to; 0: no resizing.
     """
     channels = architecture_named(name).channels
     height, width = (image_size, image_size) if image_size else native[:2]
@@ -227,9 +227,10 @@ def origin_of(
     frozen: str = "",
     normalization: Normalization = "batch",
 ) -> Origin | None:
-    """Return what a classifier's functions depend on; None where a network or a defence is a user's own.
+    """Return the key of everything that a classifier's functions depend on; None for a user's own network or defence.
 
-    Beside the arguments of `build_classifier`: `prepared` is `prepared_shape`, `frozen` the digest of frozen arrays.
+    Arguments are those of `build_classifier`, `prepared` (see `prepared_shape`), and `frozen`, the digest of frozen
+    arrays.
     """
     if ":" in name or not architecture_named(name).features.__module__.startswith("fedrobust."):
         return None
@@ -248,7 +249,7 @@ def origin_of(
 
 
 def defended(defence: Callable[[Any], Any], images: tf.Tensor) -> tf.Tensor:
-    """Return what `defence` makes of `images`; where it has a ``stand_in``, its gradient is that one's."""
+    """Return ``defence(images)``; the gradient is that of its ``stand_in``, if it has one (BPDA)."""
     stand_in = getattr(defence, "stand_in", None)
     if stand_in is None:
         return defence(images)

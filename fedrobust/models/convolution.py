@@ -1,7 +1,7 @@
-"""Convolutions that are matrix products, computed as such: the same numbers as Keras' layers in less time.
+"""Convolutions computed as matrix products where they are equivalent: the results of Keras' layers in less time.
 
-On images of 32 pixels a backbone's last stages work on 2 x 2 or 1 x 1 maps. There a convolution is a product with few
-rows and a large kernel, and most of its time goes into bringing the kernel into a layout that pays off on larger maps.
+For images of 32 pixels a backbone's last stages have 2 x 2 or 1 x 1 feature maps. There a convolution is a product of
+few rows with a large kernel, and TensorFlow spends most of its time on rearranging the kernel for larger maps.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,11 @@ LARGEST_MAP = 4
 
 @keras.saving.register_keras_serializable(package="fedrobust")
 class DirectConv2D(keras.layers.Conv2D):  # type: ignore[misc]
-    """Keras' `Conv2D`, as one matrix product where its kernel meets every input pixel at most once.
+    """Keras' `Conv2D`, as one matrix product where each input pixel is multiplied by at most one kernel position.
 
-    That is so for 1 x 1 kernels, and for 1 x 1 maps padded to stay 1 x 1, of which a kernel sees nothing but its
-    middle. The gradient of the rest of such a kernel is exactly 0, as in the convolution. Files are written with the
-    Keras layer in its place (`fedrobust.models.classifier.Classifier.deployable`).
+    This holds for 1 x 1 kernels, and for 1 x 1 maps with "same" padding, where only the kernel's centre is used and the
+    gradient of its other positions is 0. Model files contain the Keras layer instead
+    (`fedrobust.models.classifier.Classifier.deployable`).
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -48,10 +48,10 @@ class DirectConv2D(keras.layers.Conv2D):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="fedrobust")
 class DirectDepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
-    """Keras' `DepthwiseConv2D`; on maps of 1 to 4 pixels padded to stay so large, with products for its gradient.
+    """Keras' `DepthwiseConv2D`; on maps of 1 to 4 pixels with "same" padding, products compute its gradient.
 
-    On 1 x 1 maps the whole layer is a product with the middle of its kernel. On maps smaller than the kernel, oneDNN
-    finds a depthwise kernel's gradient as that of a grouped convolution, in several times the time.
+    On 1 x 1 maps the whole layer is a product with the kernel's centre. On maps smaller than the kernel, oneDNN
+    computes a depthwise kernel's gradient as that of a grouped convolution, which takes several times as long.
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -74,7 +74,7 @@ class DirectDepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
 
 
 def middle(size: int) -> int:
-    """Return which tap of `size` meets the one pixel of a map that is padded to stay as it is.
+    """Return the position, of `size`, that is multiplied with the pixel of a 1 x 1 map under "same" padding.
 
     Example:
         >>> middle(3), middle(5), middle(4)

@@ -1,4 +1,4 @@
-"""The Keras model that others open: of Keras' own layers, from native images to logits."""
+"""The deployable Keras model: of Keras' own layers, from native images to logits."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,23 +15,23 @@ STOCK = (
     (keras.layers.Conv2D, DirectConv2D),
     (keras.layers.DepthwiseConv2D, DirectDepthwiseConv2D),
 )
-"""Keras' layers, and what stands in for them here."""
+"""This project's layers, and Keras' own that replace them in files."""
 
 
 def stock_network(network: keras.Model) -> keras.Model:
-    """Return `network` anew of Keras' own layers, with weights that are nobody's."""
+    """Return `network` rebuilt from Keras' own layers, with arbitrary weights."""
     return keras.models.clone_model(network, clone_function=_stock, recursive=True)
 
 
 def with_preparation(
     network: keras.Model, preparation: Preparation, defence: Callable[[Any], Any] | None, name: str
 ) -> keras.Model:
-    """Return a Keras model that prepares native images in [0, 1] and asks `network`.
+    """Return a Keras model that prepares native images in [0, 1] and calls `network`.
 
     Args:
         network: from prepared images to logits.
         preparation: from native images to prepared ones.
-        defence: what is done to native images first; nothing if None.
+        defence: prediction-time defence, applied to native images first; None: none.
         name: of the model.
     """
     inputs = keras.Input(preparation.native, name="images")
@@ -55,9 +55,9 @@ def _stock(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def _shrunk(x: keras.KerasTensor, preparation: Preparation) -> keras.KerasTensor:
-    """Return `x` made smaller with smoothing, by one fixed matrix over rows and one over columns.
+    """Return `x` downsampled with antialiasing, by one constant matrix over rows and one over columns.
 
-    The same numbers as TensorFlow's antialiased resize, which LiteRT does not have.
+    The result equals TensorFlow's antialiased resize, which LiteRT lacks.
     """
     for axis, name in ((1, "rows"), (2, "columns")):
         before, after = preparation.native[axis - 1], preparation.prepared[axis - 1]

@@ -1,4 +1,4 @@
-"""What a network ends in: features, logits, or the softmax or sigmoid of them."""
+"""The final activation of a network: softmax, sigmoid, or none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fedrobust.lazy import keras
 def ending(model: Any) -> str:
     """Return ``"softmax"`` or ``"sigmoid"`` where one of them computes the output of a model, else an empty string.
 
-    Only what computes the output is looked at, not the last layer that was made; into a model inside, too.
+    It is the operation that computes the output, which need not be the last layer created, also in a nested model.
     """
     operation = last_operation(model)
     if isinstance(operation, keras.Model):
@@ -21,6 +21,6 @@ def ending(model: Any) -> str:
 
 
 def last_operation(model: Any) -> Any:
-    """Return the layer, model or operation that computes the output; None for a model that does not show it."""
+    """Return the layer, model or operation that computes the output; None for a model without a layer graph."""
     history = getattr(next(iter(getattr(model, "outputs", None) or ()), None), "_keras_history", None)
     return None if history is None else history.operation

@@ -1,4 +1,4 @@
-"""What others ask of a network beside its numbers; read off it once, so that it need not be built to be asked."""
+"""Facts of a network, stored so that they are known without building it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class NetworkFacts:
     """Facts of a network.
 
     Attributes:
-        classes: how many logits an image gets.
-        momenta: of its BatchNorm layers, ascending, each once.
-        largest: numbers that go into and come out of its largest layer, for one image.
+        classes: number of classes.
+        momenta: distinct momenta of its BatchNorm layers, ascending.
+        largest: input plus output values of its largest layer, for one image.
     """
 
     classes: int

@@ -1,4 +1,4 @@
-"""Features on disk: one file an array, named by what they depend on, with a digest over its bytes."""
+"""Features on disk: one file for each array of images, named by a digest of all dependencies, with a checksum."""
 
 import hashlib
 import time
@@ -12,19 +12,19 @@ from fedrobust.atomic import atomic
 from fedrobust.cache_root import cache_root
 
 KEPT_SECONDS = 30 * 86_400.0
-"""Files that nobody has asked for as long are removed when a new one is written."""
+"""Files that were not read for this long are removed when a new one is written."""
 
 
 class FeatureCacheNotice(UserWarning):
-    """The cache folder cannot be used: features are computed anew in every process."""
+    """The cache folder cannot be used, so that every process computes features anew."""
 
 
 def read_features(name: str, shape: tuple[int, int]) -> np.ndarray | None:
-    """Return the features that were written as `name`, float32, read-only; None where there are none or damaged ones.
+    """Return the features in file `name`, float32, read-only; None if the file is missing or damaged.
 
     Args:
         name: of the file.
-        shape: (images, features) that they have.
+        shape: expected shape (images, features).
     """
     path = _place(name)
     try:
@@ -39,7 +39,7 @@ def read_features(name: str, shape: tuple[int, int]) -> np.ndarray | None:
 
 
 def write_features(name: str, features: np.ndarray) -> None:
-    """Write `features` as `name`, whole or not at all; where that cannot be, they are computed again next time.
+    """Write `features` as file `name` atomically; if that fails, the next process computes them again.
 
     Warns:
         FeatureCacheNotice: the cache folder cannot be written.

@@ -1,4 +1,4 @@
-"""Features of images under a frozen backbone, computed once: in memory, and on disk where they are many."""
+"""A frozen backbone's features of images, computed once and cached in memory and, if large, on disk."""
 
 import hashlib
 import json
@@ -16,26 +16,26 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.feature_file import read_features, write_features
 
 BATCH = 64
-"""Images in one call of the backbone, always: a result must not depend on how many are asked for."""
+"""Images in a call of the backbone; constant, so that results do not depend on the number of images."""
 
 LARGE = 2**20
-"""Bytes of features from which they are kept on disk."""
+"""Bytes of features from which they are cached on disk."""
 
 MOST_BYTES = 2**28
-"""Of features in memory beside those of the images that are known from the beginning."""
+"""Most bytes of cached features in memory beside those of the known images."""
 
 
 class Features:
-    """What the head of a classifier sees of images.
+    """The head's input features of images.
 
-    The features of an array are a function of the whole array: they are computed in its order, in batches of one size.
-    So that they do not depend on who asks first, an image is looked up among the `known` ones alone; what is not among
-    them, such as images that a malicious client has changed, is computed as an array of its own.
+    Features are computed for a whole array, in its order and in batches of one size, and depend on nothing else. They
+    must not depend on the order of calls: an image is looked up among the `known` images only; other images, such as
+    those that a malicious client has changed, are computed as an array of their own.
 
     Args:
-        classifier: all but whose head is frozen.
-        known: uint8 (n, height, width, channels), such as a training split; empty for none.
-        settings: what the features depend on beside the frozen arrays and the images, for their name on disk.
+        classifier: a model whose layers are frozen except the head.
+        known: uint8 (n, height, width, channels), such as a training split; None: none.
+        settings: settings that the features depend on beside frozen arrays and images, for the name of the file.
 
     Example:
         >>> from fedrobust.models.classifier import build_classifier
@@ -64,7 +64,7 @@ class Features:
         self._backbone = _backbone(classifier)
 
     def whole(self, images: np.ndarray) -> np.ndarray:
-        """Return the features (n, d) float32, read-only, of an array of stored images, computed once."""
+        """Return the features (n, d) float32, read-only, of a uint8 array of images, computed once."""
         key = _digest(images)
         with self._lock:
             if key not in self._kept:
@@ -80,14 +80,14 @@ class Features:
         with self._lock:
             if "_of_known" not in self.__dict__:
                 if (known := self._known) is None:
-                    raise ValueError("no images are known from the beginning")
+                    raise ValueError("no known images were given")
                 self._of_known = self._made(known, _digest(known))
-                # Of images that are the same, the first one.
+                # Of equal images the first one counts.
                 self._rows = {_digest(image): row for row, image in reversed(list(enumerate(known)))}
             return self._of_known
 
     def of(self, images: np.ndarray) -> np.ndarray:
-        """Return the features (n, d) float32 of stored images; those that are known are looked up."""
+        """Return the features (n, d) float32 of uint8 images; those of known images are looked up."""
         if self._known is None:
             return self.whole(images)
         known = self.of_known
@@ -131,13 +131,13 @@ class Features:
 
 
 def head_logits(features: np.ndarray, classifier: Classifier, trainable: np.ndarray) -> np.ndarray:
-    """Return the logits (n, classes) of features (n, d) under the head whose weights are `trainable`."""
+    """Return the logits (n, classes) of features (n, d) by the head with weights `trainable` (parameters,)."""
     kernel, bias = classifier.layout.split(tf.constant(trainable), "trainable")
     return np.asarray(tf.matmul(tf.constant(features), kernel) + bias)
 
 
 def _backbone(classifier: Classifier) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return the compiled way from stored images to features, in inference mode."""
+    """Return the compiled function from uint8 images to features, in inference mode."""
     network = classifier.network
     model = keras.Model(network.input, network.layers[-1].input)
     variables = network.non_trainable_variables
@@ -151,7 +151,7 @@ def _backbone(classifier: Classifier) -> Callable[[tf.Tensor], tf.Tensor]:
         images = classifier.preparation(tf.cast(stored, tf.float32) / 255.0)
         return model.stateless_call([], list(arrays), images, training=False)[0]
 
-    # The frozen arrays are arguments, so that the graph can be kept on disk without them.
+    # The frozen arrays are arguments, so that the graph kept on disk does not contain them.
     signature = [
         tf.TensorSpec([BATCH, *classifier.preparation.native], tf.uint8),
         tuple(tf.TensorSpec(array.shape, array.dtype) for array in constants),

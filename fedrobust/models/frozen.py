@@ -1,4 +1,4 @@
-"""The arrays of a network that are not trained: constants of a study, beside the weights that travel."""
+"""The arrays of a network's frozen layers: constants of a study, which are not exchanged."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from fedrobust.lazy import keras
 
 @dataclass(frozen=True, eq=False)
 class Frozen:
-    """Arrays that a classifier holds itself, and where they stand among the network's variables.
+    """The arrays of frozen layers, and their positions among the network's variables.
 
-    They go into graphs as captured tensors, never as constants that TensorFlow would fold and copy.
+    Graphs capture them as tensors, not as constants, which TensorFlow would fold and copy.
 
     Attributes:
-        places: of the frozen variables among ``non_trainable_variables``, ascending.
+        places: positions of the frozen variables among ``non_trainable_variables``, ascending.
         arrays: their values, in that order.
-        parameters: how many of their numbers gradients change where nothing is frozen.
+        parameters: how many of their values are trainable if no layer is frozen.
     """
 
     places: tuple[int, ...] = ()
@@ -36,12 +36,12 @@ class Frozen:
         layers: Sequence[keras.layers.Layer],
         trainable: Sequence[keras.Variable] = (),
     ) -> Frozen:
-        """Return the variables of the frozen `layers` of `network` as they are now.
+        """Return the present values of the frozen `layers` of `network`.
 
         Args:
-            network: in which they are frozen.
-            layers: the frozen ones.
-            trainable: the variables that were trainable before.
+            network: the network.
+            layers: its frozen layers.
+            trainable: the variables that were trainable before the layers were frozen.
         """
         frozen = {id(variable) for layer in layers for variable in layer.variables}
         found = [
@@ -57,7 +57,7 @@ class Frozen:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of shapes and bits as hex, "" where nothing is frozen."""
+        """SHA-256 of shapes and bits as hex; "" if nothing is frozen."""
         if not self.arrays:
             return ""
         sha = hashlib.sha256()
@@ -67,14 +67,14 @@ class Frozen:
         return sha.hexdigest()
 
     def among(self, others: Sequence[Any]) -> list[Any]:
-        """Return `others`, the values that are not frozen, with the frozen ones in their places between them."""
+        """Return `others`, the values that are not frozen, with the frozen ones inserted at their positions."""
         rest, held = iter(others), dict(zip(self.places, self.arrays, strict=True))
         return [
             held[place] if place in held else next(rest) for place in range(len(others) + len(self.arrays))
         ]
 
     def without(self, values: Sequence[Any]) -> list[Any]:
-        """Return what is left of `values`, one for each variable that is not trainable, without the frozen ones.
+        """Return `values`, one for each non-trainable variable, without those of frozen variables.
 
         Example:
             >>> frozen = Frozen((1,), (tf.constant([7.0]),))

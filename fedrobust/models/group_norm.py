@@ -1,4 +1,4 @@
-"""GroupNorm in the place of BatchNorm: what a client sees of an image does not depend on the others of its batch."""
+"""GroupNorm in place of BatchNorm: the normalisation of an image does not depend on the other images of its batch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from math import gcd
 from fedrobust.lazy import keras
 
 CHANNELS = 16
-"""Channels of a group, as far as they go into the layer's (Wu and He, 2018, arXiv:1803.08494, table 3)."""
+"""Channels of a group, if they divide the layer's (Wu and He, 2018, arXiv:1803.08494, table 3)."""
 
 FEWEST = 4
-"""Channels of the smallest group: of deep layers, with one value a channel, a group of one would be 0 for any image."""
+"""Channels of the smallest group: with 1 x 1 maps a group of one channel would always be normalised to 0."""
 
 
 def groups_of(channels: int) -> int:
-    """Return into how many groups a layer's channels are divided: of 16 channels, or their largest common divisor.
+    """Return the number of groups of a layer: groups have 16 channels, or the greatest common divisor with 16.
 
     Example:
         >>> [groups_of(channels) for channels in (32, 24, 144, 8, 3)]
@@ -25,7 +25,7 @@ def groups_of(channels: int) -> int:
 
 
 def group_normalization(layer: keras.layers.BatchNormalization, name: str) -> keras.layers.Layer:
-    """Return the GroupNorm that stands for a BatchNorm `layer`, with scales and shifts alike and no statistics."""
+    """Return the GroupNorm that replaces a BatchNorm `layer`: the same scales and shifts, no moving statistics."""
     return keras.layers.GroupNormalization(
         groups=groups_of(int(layer.moving_mean.shape[-1])),
         axis=layer.axis,

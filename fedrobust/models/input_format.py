@@ -1,4 +1,4 @@
-"""How a network wants its images: range of pixels, normalisation, order of colours and axes, type."""
+"""The input format of a network: pixel range, normalisation, channel order, axis order, data type."""
 
 import math
 import re
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 GRAMMAR = (
-    "wanted: a range (0..1, 0..255, -1..1) and, where the model asks for them, mean=0.485 0.456 0.406, "
+    "expected: a range (0..1, 0..255, -1..1) and, if the model needs them, mean=0.485 0.456 0.406, "
     "std=0.229 0.224 0.225 (subtracted and divided by after the range), bgr, channels-first, uint8; such as "
     '"0..255", "0..1 channels-first", "mean=0.5,std=0.25", "uint8"'
 )
 LONGEST = 400
-"""Letters of an input description."""
+"""Most characters of an input format."""
 
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?"
 _PART = re.compile(
@@ -30,19 +30,19 @@ _PART = re.compile(
 
 @dataclass(frozen=True)
 class InputFormat:
-    """What becomes of images in [0, 1] before a network takes them.
+    """The transformation of images in [0, 1] to a network's input.
 
-    In this order: colours are reversed for ``bgr``, pixels are mapped onto the range (and rounded to whole numbers for
-    ``uint8``), ``mean`` is subtracted, the result divided by ``std``, axes are moved for ``channels-first``.
+    In this order: channels are reversed for ``bgr``, pixels are mapped onto the range (and rounded to whole numbers for
+    ``uint8``), ``mean`` is subtracted, the result is divided by ``std``, axes are moved for ``channels-first``.
 
     Attributes:
-        low: what black is.
-        high: what white is.
-        mean: one number, or one a channel in the network's order; empty for 0.
-        std: likewise; empty for 1.
-        bgr: blue, green, red in place of red, green, blue.
+        low: value of black.
+        high: value of white.
+        mean: one number, or one a channel in the network's order; empty: 0.
+        std: likewise; empty: 1.
+        bgr: channels in the order blue, green, red.
         channels_first: (n, channels, height, width) in place of (n, height, width, channels).
-        whole: pixels are whole numbers, as in uint8 images.
+        whole: pixels are rounded to whole numbers, as in uint8 images.
 
     Example:
         >>> InputFormat.parse("mean=0.5, std=0.25"), str(InputFormat.parse("0..255 bgr"))
@@ -64,16 +64,16 @@ class InputFormat:
 
         Args:
             text: such as "0..255" or "mean=0.485 0.456 0.406, std=0.229 0.224 0.225".
-            setting: what gave it, for the message.
+            setting: name of the setting, for the message.
 
         Raises:
-            ConfigError: it describes none; the message tells the grammar.
+            ConfigError: the text is not an input format; the message gives the grammar.
 
         Example:
             >>> InputFormat.parse("0-255")
             Traceback (most recent call last):
-            fedrobust.errors.ConfigError: input = '0-255': '0-255' is not understood; wanted: a range (0..1, 0..255, \
--1..1) and, where the model asks for them, mean=0.485 0.456 0.406, std=0.229 0.224 0.225 (subtracted and divided by \
+            fedrobust.errors.ConfigError: input = '0-255': '0-255' is not understood; expected: a range (0..1, 0..255, \
+-1..1) and, if the model needs them, mean=0.485 0.456 0.406, std=0.229 0.224 0.225 (subtracted and divided by \
 after the range), bgr, channels-first, uint8; such as "0..255", "0..1 channels-first", "mean=0.5,std=0.25", "uint8"
         """
         refused = f"{setting} = {shortened(text)}: "
@@ -87,9 +87,7 @@ after the range), bgr, channels-first, uint8; such as "0..255", "0..1 channels-f
                 raise ConfigError(f"{refused}{shortened(rest)} is not understood; {GRAMMAR}")
             for key, value in _meaning(part).items():
                 if key in found:
-                    raise ConfigError(
-                        f"{refused}{part.group().strip()!r} comes second of its kind; {GRAMMAR}"
-                    )
+                    raise ConfigError(f"{refused}{part.group().strip()!r} repeats an earlier part; {GRAMMAR}")
                 found[key] = value
             rest = rest[part.end() :].lstrip(" \t\n,;")
         wrong = _contradiction(found)
@@ -109,14 +107,18 @@ after the range), bgr, channels-first, uint8; such as "0..255", "0..1 channels-f
 
     @property
     def range(self) -> str:
-        """The range alone, such as "0..255"."""
+        """The pixel range, such as "0..255"."""
         return f"{self.low:g}..{self.high:g}"
 
     def check_channels(self, channels: int, name: str) -> None:
-        """Refuse a format whose numbers are not those of images with so many channels.
+        """Refuse a format that does not fit the number of channels.
+
+        Args:
+            channels: of the model's input.
+            name: of the model, for the message.
 
         Raises:
-            ConfigError: they are not; `name` is the model's.
+            ConfigError: ``mean``, ``std`` or ``bgr`` is for another number of channels.
         """
         for key, numbers in (("mean", self.mean), ("std", self.std)):
             if len(numbers) > 1 and len(numbers) != channels:
@@ -128,9 +130,9 @@ after the range), bgr, channels-first, uint8; such as "0..255", "0..1 channels-f
             raise ConfigError(f"input = {str(self)!r}: bgr, but {name} takes images of {channels} channels")
 
     def __call__(self, images: "tf.Tensor") -> "tf.Tensor":
-        """Return what the network takes of float32 `images` (n, height, width, channels) in [0, 1].
+        """Return the network's input for float32 `images` (n, height, width, channels) in [0, 1].
 
-        Rounding to whole numbers has the identity as its gradient.
+        Rounding to whole numbers has the gradient of the identity.
 
         Source: Athalye et al. (2018), Obfuscated gradients give a false sense of security, arXiv:1802.00420 (BPDA with
         the identity).
@@ -152,11 +154,11 @@ after the range), bgr, channels-first, uint8; such as "0..255", "0..1 channels-f
 
 
 UNIT = InputFormat()
-"""Images in [0, 1], as they are."""
+"""Images in [0, 1], unchanged."""
 
 
 def _meaning(part: re.Match[str]) -> dict[str, Any]:
-    """Return the attributes that one part of a description sets."""
+    """Return the attributes that one part of the text sets."""
     if part["word"]:
         word = part["word"]
         return {
@@ -174,7 +176,7 @@ def _meaning(part: re.Match[str]) -> dict[str, Any]:
 
 
 def _contradiction(found: dict[str, Any]) -> str:
-    """Return in words why these attributes cannot be; empty if they can."""
+    """Return why these attributes contradict each other; empty if they do not."""
     low, high = found.get("low", 0.0), found.get("high", 1.0)
     if not all(map(math.isfinite, (low, high))) or not low < high:
         return f"the range {low:g}..{high:g} does not rise"
@@ -188,7 +190,7 @@ def _contradiction(found: dict[str, Any]) -> str:
 
 
 def _rounded() -> Any:
-    """Return rounding to whole numbers whose gradient is the identity's."""
+    """Return the rounding to whole numbers, with the gradient of the identity."""
     import tensorflow as tf
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]

@@ -76,7 +76,7 @@ def by_companion(setting: str, texts: Texts) -> dict[str, str]:
     """Return texts by companion; "" is the model.
 
     Raises:
-        ConfigError: there are two for one, or a companion is unknown.
+        ConfigError: a model has two texts, or a companion is unknown.
 
     Example:
         >>> by_companion("head", ["edge=1", "diagnosis"])

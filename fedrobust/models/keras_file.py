@@ -1,4 +1,4 @@
-"""Open a Keras file that may come from anybody, or say in a sentence why it cannot be opened."""
+"""Open an untrusted Keras file, or raise an error that says why it cannot be opened."""
 
 import json
 import warnings
@@ -16,11 +16,11 @@ from fedrobust.errors import FedrobustError, first_line
 from fedrobust.lazy import keras
 
 MOST_CONFIG_BYTES = 2**26
-"""Of ``config.json``, which Keras parses as a whole: the largest of Keras' own applications takes 2 MB."""
+"""Most bytes of ``config.json``, which Keras parses as a whole; the largest of Keras' applications has 2 MB."""
 
 MOST_UNPACKED = 2**30
 MOST_RATIO = 50
-"""An archive that unpacks to more bytes than the first, and to more than this many times its size, is refused."""
+"""An archive is refused that unpacks to more bytes than the first number and than its size times the second."""
 
 FOREIGN = {
     ".onnx": "an ONNX model",
@@ -33,7 +33,7 @@ FOREIGN = {
     ".json": "a text file",
     ".pkl": "a pickle, which could run code and is never loaded",
 }
-"""Files that people have models in, by how their names end."""
+"""Other model files, by file name extension."""
 
 FUNCTION = "fedrobust.audit_model takes any function predict(images), of whatever library"
 
@@ -45,10 +45,10 @@ class ModelFileError(FedrobustError, ValueError):
 
 
 def check_readable(path: Path) -> None:
-    """Refuse what is no file that can be read.
+    """Refuse a path that is not a readable file.
 
     Raises:
-        ModelFileError: there is none, it is a folder, or it may not be read.
+        ModelFileError: it does not exist, is a folder, or cannot be read.
     """
     if path.is_dir():
         if (path / "saved_model.pb").exists():
@@ -59,7 +59,7 @@ def check_readable(path: Path) -> None:
         raise ModelFileError(f"{path}: a folder, but not a run's; {WANTED}")
     if not path.exists() and (path.parent / "experiment.toml").exists():
         raise ModelFileError(
-            f"{path}: there is no such file: the run in this folder has not come to its model"
+            f"{path}: there is no such file: the run in this folder has not written its model"
         )
     try:
         with path.open("rb"):
@@ -71,10 +71,10 @@ def check_readable(path: Path) -> None:
 
 
 def load_keras(path: Path) -> Any:
-    """Return the Keras model in a file; code in the file is never run.
+    """Return the Keras model in a file; code in the file is not run.
 
     Raises:
-        ModelFileError: there is no such file, or it holds no model that can be opened.
+        ModelFileError: the file does not exist, or Keras cannot open it safely.
     """
     check_readable(path)
     ending = path.suffix.lower()
@@ -97,7 +97,7 @@ def load_keras(path: Path) -> Any:
     except (
         Exception,
         SystemExit,
-    ) as error:  # no archive, a layer it does not know, another version, no memory
+    ) as error:  # not an archive, an unknown layer, another version, too little memory
         version = _legacy_version(path) if ending != ".keras" else ""
         raise ModelFileError(f"{path}: {_reason(error, config, version)}") from error
     check_finite(model, str(path))
@@ -105,7 +105,7 @@ def load_keras(path: Path) -> Any:
 
 
 def check_finite(model: Any, name: str) -> None:
-    """Refuse a model with weights that are no numbers.
+    """Refuse a model with weights that are not finite.
 
     Raises:
         ModelFileError: a weight is NaN or infinite.
@@ -118,16 +118,16 @@ def check_finite(model: Any, name: str) -> None:
         wrong = int(np.size(array) - np.isfinite(array).sum()) if array.dtype.kind == "f" else 0
         if wrong:
             raise ModelFileError(
-                f"{name}: {wrong} of {array.size} numbers of {variable.path} are NaN or infinite: its training went "
-                "astray; give a model with finite weights"
+                f"{name}: {wrong} of {array.size} numbers of {variable.path} are NaN or infinite: its training "
+                "diverged; give a model with finite weights"
             )
 
 
 def _check_kind(path: Path) -> None:
-    """Refuse an HDF5 file with the name of an archive, and the reverse: Keras goes by the name.
+    """Refuse an HDF5 file named ``.keras`` and an archive named ``.h5``: Keras goes by the name.
 
     Raises:
-        ModelFileError: its first bytes are of the other kind.
+        ModelFileError: its first bytes are those of the other kind.
     """
     with path.open("rb") as file:
         start = file.read(4)
@@ -138,7 +138,7 @@ def _check_kind(path: Path) -> None:
 
 
 def _legacy_config(path: Path) -> Any:
-    """Return the parsed network of an HDF5 file; None where there is none to read."""
+    """Return the parsed configuration of an HDF5 file; None if it has none."""
     try:
         with h5py.File(path, "r") as file:
             written = file.attrs.get("model_config")
@@ -148,7 +148,7 @@ def _legacy_config(path: Path) -> Any:
 
 
 def _legacy_version(path: Path) -> str:
-    """Return the version of Keras that wrote an HDF5 file; empty where it does not say so."""
+    """Return the version of Keras that wrote an HDF5 file; empty if it is not recorded."""
     try:
         with h5py.File(path, "r") as file:
             version = file.attrs.get("keras_version", "")
@@ -161,7 +161,7 @@ def _config(path: Path) -> Any:
     """Return the parsed ``config.json`` of a ``.keras`` archive.
 
     Raises:
-        ModelFileError: it is no such archive, too large, or damaged.
+        ModelFileError: it is not such an archive, too large, or damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -202,7 +202,7 @@ def _refuse_lambda(path: Path, config: Any) -> None:
 
 
 def _objects(config: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object that a Keras configuration describes, however deep."""
+    """Yield every object in a Keras configuration, at any depth."""
     waiting = [config]
     while waiting:
         item = waiting.pop()
@@ -236,12 +236,12 @@ def _reason(error: BaseException, config: Any, version: str = "") -> str:
 
 
 def _is_unknown(described: dict[str, Any]) -> bool:
-    """Return whether an object of a configuration is of a class that Keras does not have."""
+    """Return whether an object of a configuration has a class that is not Keras' own."""
     if str(described.get("registered_name") or described["class_name"]).count(">"):
         return True
     if "module" in described:
         return described["module"] is None or not _is_keras(described["module"])
-    # As HDF5 files have it: classes without their modules, layers with what goes into them.
+    # In HDF5 files classes have no modules, and layers list their inbound nodes.
     return (
         "inbound_nodes" in described
         and not hasattr(keras.layers, described["class_name"])

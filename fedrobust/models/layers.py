@@ -1,4 +1,4 @@
-"""Which layers of a network are trained: all, the head, the last few, or the last blocks; the others are frozen."""
+"""The trained layers of a network: all, the head, the last N layers, or the last K blocks; the others are frozen."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _BLOCK = re.compile(r".*?(?:block|stage)_?[0-9]+")
 
 @dataclass(frozen=True)
 class Layers:
-    """A choice of the layers that are trained. The head, which makes logits of features, is among them always.
+    """The choice of trained layers, which always include the head (from features to logits).
 
     Attributes:
         kind: "all", "head", "last" (layers) or "blocks".
-        count: of layers with weights, the head included, or of blocks of the backbone beside the head.
+        count: number of layers with weights including the head, or of the backbone's blocks beside the head.
 
     Example:
         >>> Layers.parse("last-20")
@@ -39,7 +39,7 @@ class Layers:
         """Read ``all``, ``head``, ``last-N`` or ``blocks:K``.
 
         Raises:
-            ValueError: it is none of these.
+            ValueError: the text is none of these.
         """
         found = _FORM.fullmatch(text)
         if found is None:
@@ -51,20 +51,20 @@ class Layers:
         return cls("all" if found["word"] == "all" else "head")
 
     def within(self, other: Layers) -> bool:
-        """Return whether `other` trains all that this does, as far as that is known without the network."""
+        """Return whether `other` trains all layers that this does, as far as is known without the network."""
         if self.kind == "head" or other.kind == "all":
             return True
         return self.kind == other.kind and self.count <= other.count
 
 
 def freeze(network: keras.Model, layers: Layers) -> tuple[keras.layers.Layer, ...]:
-    """Make the layers that are not trained Keras' `trainable = False`, and return them.
+    """Set `trainable = False` in the layers that are not trained, and return them.
 
-    A frozen BatchNorm normalises by its moving statistics while the others train, and leaves them as they are.
+    A frozen BatchNorm normalises by its moving statistics also in training, and does not update them.
 
     Args:
         network: from `fedrobust.models.network.build_network`: a backbone, then the head.
-        layers: what is trained.
+        layers: the trained layers.
 
     Raises:
         ModelError: the backbone has fewer layers or blocks than asked for.
@@ -80,7 +80,7 @@ def freeze(network: keras.Model, layers: Layers) -> tuple[keras.layers.Layer, ..
 
 
 def _trained(leaves: list[keras.layers.Layer], layers: Layers, name: str) -> int:
-    """Return how many layers from the end are trained, those without weights included."""
+    """Return the number of trained layers from the end, including those without weights."""
     if layers.kind == "head":
         return 0
     if layers.kind == "last":
@@ -103,9 +103,9 @@ def _trained(leaves: list[keras.layers.Layer], layers: Layers, name: str) -> int
 
 
 def _block_starts(leaves: list[keras.layers.Layer]) -> list[int]:
-    """Return where each block begins; a layer whose name has no block belongs to the block before it.
+    """Return the position at which each block begins; a layer without a block in its name belongs to the previous one.
 
-    Branches of one block may alternate: a block begins where its name is first met.
+    Branches of one block may alternate: a block begins at the first layer with its name.
     """
     starts: dict[str, int] = {}
     for place, layer in enumerate(leaves):
@@ -115,7 +115,7 @@ def _block_starts(leaves: list[keras.layers.Layer]) -> list[int]:
 
 
 def inner_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield the layers of a model and of the models in it, in their order."""
+    """Yield the layers of a model and of nested models, in order."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from inner_layers(layer)

@@ -1,4 +1,4 @@
-"""Where each of a model's arrays lies in the two vectors that travel between server and clients."""
+"""The layout of a model's arrays in the two vectors that server and clients exchange."""
 
 import hashlib
 import json
@@ -14,11 +14,11 @@ Kind = Literal["trainable", "statistic"]
 
 @dataclass(frozen=True)
 class Weights:
-    """A model's numbers as two float32 vectors.
+    """A model's weights as two float32 vectors.
 
     Attributes:
-        trainable: what gradients change, shape (parameters,). Distances between clients use these only.
-        statistics: what is measured while training, BatchNorm's moving means and variances, shape (statistics,).
+        trainable: trainable parameters, (parameters,). Only these enter distances between clients.
+        statistics: BatchNorm's moving means and variances, (statistics,).
     """
 
     trainable: np.ndarray
@@ -42,7 +42,7 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """How many numbers the array holds."""
+        """Number of values in the array."""
         return int(np.prod(self.shape, dtype=np.int64))
 
 
@@ -52,12 +52,12 @@ class LayoutError(ValueError):
 
 @dataclass(frozen=True)
 class Layout:
-    """The order and shapes of a model's arrays, those that are trained.
+    """The order and shapes of a model's exchanged arrays.
 
     Attributes:
-        entries: of the arrays.
-        frozen: SHA-256 of the arrays beside them that are not trained, "" where there are none: weights of one layout
-            make the same model only with the same frozen part.
+        entries: one for each array.
+        frozen: SHA-256 of the frozen arrays, "" if there are none: equal weights give an equal model only with equal
+            frozen arrays.
 
     Example:
         >>> layout = Layout((Entry("dense/kernel", (2, 3), "trainable"), Entry("dense/bias", (3,), "trainable")))
@@ -77,16 +77,16 @@ class Layout:
 
     @cached_property
     def parameters(self) -> int:
-        """How many trainable numbers there are."""
+        """Length of the trainable vector."""
         return sum(entry.size for entry in self.of("trainable"))
 
     @cached_property
     def statistics(self) -> int:
-        """How many measured numbers there are."""
+        """Length of the vector of statistics."""
         return sum(entry.size for entry in self.of("statistic"))
 
     def places(self, name: Literal["moving_mean", "variance"]) -> np.ndarray:
-        """Return where means or variances lie among the statistics, (k,) int64, by the ends of their Keras names.
+        """Return the positions of means or of variances among the statistics, (k,) int64, by their Keras names.
 
         Example:
             >>> names = ("norm/moving_mean", "norm/moving_variance")
@@ -106,7 +106,7 @@ class Layout:
 
     @cached_property
     def head(self) -> np.ndarray:
-        """Which of the trainable numbers are the head's, the last layer that is trained: (parameters,) bool.
+        """Mask of the trainable parameters that belong to the head, the last trained layer: (parameters,) bool.
 
         Example:
             >>> names = ("conv/kernel", "logits/kernel", "logits/bias")
@@ -118,7 +118,7 @@ class Layout:
 
     @cached_property
     def batchnorm(self) -> np.ndarray:
-        """Which of the trainable numbers are BatchNorm's scales and shifts: (parameters,) bool.
+        """Mask of the trainable parameters that are BatchNorm's scales and shifts: (parameters,) bool.
 
         Example:
             >>> norm = (Entry("norm/gamma", (1,), "trainable"), Entry("norm/moving_mean", (1,), "statistic"))
@@ -136,13 +136,13 @@ class Layout:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of paths, shapes, kinds and the frozen part: the same digest, the same meaning of a vector."""
+        """SHA-256 of paths, shapes, kinds and frozen arrays: vectors with equal digests are compatible."""
         listing: list[Any] = [[entry.path, list(entry.shape), entry.kind] for entry in self.entries]
         listing += [self.frozen] if self.frozen else []
         return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
     def flatten(self, arrays: Sequence[np.ndarray]) -> Weights:
-        """Return `arrays`, one for each entry and in its shape, as two vectors.
+        """Return `arrays`, one for each entry in its shape, as two vectors.
 
         Raises:
             LayoutError: the number of arrays or a shape differs.
@@ -157,7 +157,7 @@ class Layout:
         return Weights(_joined(vectors["trainable"]), _joined(vectors["statistic"]))
 
     def unflatten(self, weights: Weights) -> list[np.ndarray]:
-        """Return the arrays of `weights`, one for each entry; they are views where the vectors allow it.
+        """Return the arrays of `weights`, one for each entry, as views of the vectors where possible.
 
         Raises:
             LayoutError: a vector has another length.
@@ -178,17 +178,17 @@ class Layout:
         return arrays
 
     def split(self, vector: Any, kind: Kind) -> list[Any]:
-        """Return the tensors of one kind that lie in `vector`, a TensorFlow tensor, inside a graph."""
+        """Return the tensors of one kind in `vector`, a TensorFlow tensor, inside a graph."""
         return cut(vector, self.of(kind))
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some arrays of a layout: where their numbers lie in its vectors.
+    """A part of a layout's arrays, as positions in its vectors.
 
     Attributes:
-        trainable: places, ascending (p,) int64.
-        statistics: places, ascending (s,) int64.
+        trainable: positions in the trainable vector, ascending (p,) int64.
+        statistics: positions in the vector of statistics, ascending (s,) int64.
 
     Example:
         >>> two = Layout((Entry("a", (2,), "trainable"), Entry("b", (1,), "trainable")))
@@ -205,10 +205,10 @@ class Part:
 
     @classmethod
     def of(cls, whole: Layout, part: Layout) -> "Part":
-        """Return where the entries of `part` lie in `whole`.
+        """Return the positions of the entries of `part` in `whole`.
 
         Raises:
-            LayoutError: one is not in `whole`, or they stand in another order.
+            LayoutError: an entry is not in `whole`, or the order differs.
         """
         places: dict[Kind, np.ndarray] = {}
         for kind in ("trainable", "statistic"):
@@ -220,17 +220,17 @@ class Part:
         return cls(places["trainable"], places["statistic"])
 
     def take(self, weights: Weights) -> Weights:
-        """Return the numbers of the part."""
+        """Return the values of the part."""
         return Weights(weights.trainable[self.trainable], weights.statistics[self.statistics])
 
     def put(self, part: Weights, weights: Weights) -> Weights:
-        """Return `weights` with the numbers of the part in their places."""
+        """Return `weights` with the values of the part replaced."""
         trainable, statistics = weights.trainable.copy(), weights.statistics.copy()
         trainable[self.trainable], statistics[self.statistics] = part.trainable, part.statistics
         return Weights(trainable, statistics)
 
     def only(self, new: Weights, old: Weights) -> Weights:
-        """Return `old` with the part as `new` has it: whatever else `new` changes is left out."""
+        """Return `old` with the values of the part taken from `new`; other changes in `new` are dropped."""
         return self.put(self.take(new), old)
 
 
@@ -240,7 +240,7 @@ def _owner(entry: Entry) -> str:
 
 
 def cut(vector: Any, entries: Sequence[Entry]) -> list[Any]:
-    """Return one tensor an entry from `vector`, a TensorFlow tensor that holds them one after another."""
+    """Return one tensor for each entry from `vector`, a TensorFlow tensor that holds them in sequence."""
     import tensorflow as tf
 
     if not entries:

@@ -1,7 +1,7 @@
-"""A Keras file without its weights: with others put in, it is the file that Keras would write.
+"""Templates of Keras files: a file without weights, which is filled with weights without starting Keras.
 
-Whoever has a template needs neither Keras nor the network to write a model: the configuration is the same for all
-weights, and the arrays lie in an HDF5 file whose data sets are filled.
+A model's configuration is the same for all weights, and its arrays are data sets of an HDF5 file: with a template,
+neither Keras nor the network is needed to write a model file.
 """
 
 import io
@@ -18,23 +18,23 @@ WEIGHTS, METADATA, PLACES = "model.weights.h5", "metadata.json", "places.json"
 
 
 class TemplateError(ValueError):
-    """A Keras file does not show which of its arrays is which, or a template does not fit the arrays."""
+    """The arrays of a Keras file cannot be identified, or a template does not fit the arrays."""
 
 
 def code(place: int) -> float:
-    """Return the number that fills the array at `place` in the file that `template_of` reads; no weight is like it."""
+    """Return the marker value that fills the array at `place` in the file that `template_of` reads."""
     return -1e6 - place
 
 
 def template_of(path: Path, shapes: Sequence[tuple[int, ...]]) -> bytes:
-    """Return the template of a Keras file in which every number of the array at place i is `code` (i).
+    """Return the template of a Keras file in which every value of the array at place i is `code` (i).
 
     Args:
         path: of the file.
         shapes: of the arrays, in the order of their places.
 
     Raises:
-        TemplateError: an array is not found once, in its shape.
+        TemplateError: an array is not found exactly once in its shape.
     """
     codes, places = {code(place): place for place in range(len(shapes))}, {}
     with zipfile.ZipFile(path) as archive:
@@ -66,7 +66,7 @@ def write_filled(template: bytes, arrays: Sequence[np.ndarray], path: Path) -> N
         path: of the file.
 
     Raises:
-        TemplateError: they are not the template's.
+        TemplateError: number or shapes of the arrays are not those of the template.
     """
     with zipfile.ZipFile(io.BytesIO(template)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}

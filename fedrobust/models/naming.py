@@ -1,4 +1,4 @@
-"""Words about networks that need no Keras: how their input is scaled, and what they are called in files."""
+"""Names about networks that need no Keras: input scaling, normalisation, and names in files."""
 
 import re
 from typing import Literal
@@ -9,7 +9,7 @@ Normalization = Literal["batch", "group"]
 
 
 def keras_name(name: str) -> str:
-    """Return a name that Keras and TensorFlow's graphs take, for a registered one or a dotted path.
+    """Return a name that Keras and TensorFlow accept, for a registered name or a dotted path.
 
     Example:
         >>> keras_name("edge-cnn"), keras_name("my.models:build")

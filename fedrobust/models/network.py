@@ -1,4 +1,4 @@
-"""A network from prepared images to logits, built anew with seeds of its own."""
+"""Build a network from prepared images to logits, with seeded initialisers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ FASTER = {
     keras.layers.Conv2D: DirectConv2D,
     keras.layers.DepthwiseConv2D: DirectDepthwiseConv2D,
 }
-"""Keras' layers, and what computes the same numbers in less time."""
+"""Keras' layers, and this project's faster ones with the same results."""
 
 
 def build_network(
@@ -39,14 +39,14 @@ def build_network(
     Args:
         name: a registered architecture.
         prepared: (height, width, channels) of its input.
-        classes: how many logits, at least 2.
-        seed: seeds every initializer, each with a number of its own.
-        momentum: of every BatchNorm layer: the share of the old moving statistics that a step keeps.
+        classes: number of classes, at least 2.
+        seed: of all initialisers, from which each gets its own.
+        momentum: of every BatchNorm layer: weight of the previous moving statistics in a step.
         scaling: "backbone" scales images as the network's pretrained weights expect; "unit" leaves them in [0, 1].
-        normalization: "group" puts GroupNorm in the place of every BatchNorm; the random weights are the same.
+        normalization: "group" replaces every BatchNorm by GroupNorm; the random weights are the same.
 
     Raises:
-        ModelError: an image side is too small, there are fewer than two classes, or no BatchNorm to replace.
+        ModelError: the images are too small, there are fewer than two classes, or no BatchNorm to replace.
     """
     architecture = architecture_named(name)
     if min(prepared[:2]) < architecture.smallest:
@@ -62,16 +62,16 @@ def build_network(
 
     def rebuilt(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = seeded_config(layer.get_config(), draw)
-        # TensorFlow's graphs, which the export goes through, refuse names that Keras takes.
+        # Names must be valid in TensorFlow's graphs, which the export uses; Keras allows more.
         config["name"] = keras_name(str(config["name"]))
         if isinstance(layer, keras.layers.BatchNormalization):
             if normalization == "group":
                 return group_normalization(layer, config["name"])
             return FusedBatchNormalization.from_config({**config, "momentum": momentum})
-        # Exactly Keras' layers: what inherits from them may compute something else.
+        # Only Keras' own classes are replaced: subclasses may compute something else.
         return FASTER.get(layer.__class__, layer.__class__).from_config(config)
 
-    # Keras' own models draw from a global generator and fix the momentum: rebuild their layers with ours.
+    # Keras' applications use a global random generator and a fixed momentum: their layers are rebuilt.
     backbone = _rebuilt(name, features, rebuilt)
     if normalization == "group" and not _is_all_group_norm(backbone):
         raise ModelError(
@@ -87,7 +87,7 @@ def build_network(
 
 
 def shown_scale(features: keras.Model) -> Callable[[Any], Any]:
-    """Return what brings images in [0, 1] to the range that a user's network scales by itself.
+    """Return the function from images in [0, 1] to the pixel range that a user's network scales itself.
 
     Example:
         >>> network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255)])
@@ -107,7 +107,7 @@ def _is_all_group_norm(backbone: keras.Model) -> bool:
 
 
 def _called(layer: keras.layers.Layer, *inputs: Any, **given: Any) -> Any:
-    """Return what `layer` answers: BatchNorm is called with a mask, which GroupNorm does not take."""
+    """Return ``layer(...)``, without the mask that a BatchNorm's call has and GroupNorm does not take."""
     if isinstance(layer, keras.layers.GroupNormalization):
         given.pop("mask", None)
     return layer(*inputs, **given)
@@ -119,14 +119,14 @@ def _rebuilt(
     try:
         called = None if isinstance(features, keras.Sequential) else _called
         return keras.models.clone_model(features, clone_function=rebuilt, call_function=called)
-    except Exception as error:  # whatever a user's own layers raise
+    except Exception as error:  # raised by a user's own layers
         raise ModelError(
             f'model "{name}": its layers cannot be built anew from what get_config returns: {first_line(error)}'
         ) from error
 
 
 def seeded_config(config: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
-    """Return a layer's configuration with a seed of its own in every initializer that has one."""
+    """Return a layer's configuration with a new seed in every initialiser that has one."""
     seeded = dict(config)
     for key, value in config.items():
         if key.endswith("_initializer") and isinstance(value, dict) and "seed" in value.get("config", {}):

@@ -1,4 +1,4 @@
-"""Networks of a user's own: a function as an architecture, and what is refused of its model."""
+"""A user's own network: a function as an architecture, and the checks of its model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fedrobust.models.preparation import Shape
 
 
 def own_features(name: str, build: Callable[..., Any]) -> Callable[[Shape], keras.Model]:
-    """Return a user's function as one that takes a prepared shape, and whose model is known to be one of features.
+    """Return a user's function as one from a prepared shape to a checked Keras model of features.
 
     Args:
         name: its dotted path, for messages.
@@ -25,7 +25,7 @@ def own_features(name: str, build: Callable[..., Any]) -> Callable[[Shape], kera
         arguments = shape if takes_three(build) else (shape,)
         try:
             model = build(*arguments)
-        except (Exception, SystemExit) as error:  # whatever a user's own code does
+        except (Exception, SystemExit) as error:  # raised by the user's code
             raise ModelError(
                 f'model "{name}": building it for images of {shape} ends in {type(error).__name__}: '
                 f"{first_line(error)}; it is called as build(height, width, channels)"
@@ -36,7 +36,7 @@ def own_features(name: str, build: Callable[..., Any]) -> Callable[[Shape], kera
 
 
 def takes_three(build: Callable[..., Any]) -> bool:
-    """Return whether a function is to be called with height, width and channels, and not with a tuple of them.
+    """Return whether a function takes height, width and channels as three arguments rather than as a tuple.
 
     Example:
         >>> takes_three(lambda height, width, channels: None), takes_three(lambda shape, filters=8, depth=2: None)
@@ -44,7 +44,7 @@ def takes_three(build: Callable[..., Any]) -> bool:
     """
     try:
         parameters = list(inspect.signature(build).parameters.values())
-    except (TypeError, ValueError):  # written in C, or no function at all
+    except (TypeError, ValueError):  # a function written in C, or no function
         return True
     places = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     if any(each.kind == each.VAR_POSITIONAL for each in parameters):
@@ -54,10 +54,10 @@ def takes_three(build: Callable[..., Any]) -> bool:
 
 
 def checked_features(name: str, model: Any, shape: Shape) -> keras.Model:
-    """Return a user's model, known to go from one batch of images to one vector an image.
+    """Return a user's model, checked to map a batch of images to one feature vector an image.
 
     Raises:
-        ModelError: it does not, or ends in probabilities.
+        ModelError: it has other inputs or outputs, ends in probabilities, or has a random state.
     """
     wanted = f"wanted: a keras.Model from images {(None, *shape)} to one vector an image"
     if not isinstance(model, keras.Model):
@@ -67,7 +67,8 @@ def checked_features(name: str, model: Any, shape: Shape) -> keras.Model:
         taken, given = [tuple(each.shape) for each in inputs], [tuple(each.shape) for each in outputs]
     except (AttributeError, TypeError, ValueError) as error:
         raise ModelError(
-            f'model "{name}": a model that shows nothing of its layers; build it with keras.Input and keras.Model'
+            f'model "{name}": a subclassed model, whose layers cannot be inspected; build it with '
+            "keras.Input and keras.Model"
         ) from error
     if len(taken) != 1 or taken[0][1:] != tuple(shape):
         raise ModelError(f'model "{name}": it takes {taken}; {wanted}')
@@ -96,10 +97,10 @@ def checked_features(name: str, model: Any, shape: Shape) -> keras.Model:
 
 
 def _with_free_batch(name: str, model: keras.Model, shape: Shape) -> keras.Model:
-    """Return a model that was built for a fixed number of images as one for any number."""
+    """Return a model with a fixed batch size as one of any batch size."""
     try:
         return keras.models.clone_model(model, input_tensors=keras.Input(shape))
-    except Exception as error:  # whatever its layers raise
+    except Exception as error:  # raised by its layers
         raise ModelError(
             f'model "{name}": it takes exactly {model.inputs[0].shape[0]} images at a time ({first_line(error)}); '
             "build it with keras.Input((height, width, channels))"

@@ -1,4 +1,4 @@
-"""From native images to what a network takes: grey to colour, then resizing. It is part of the model's graph."""
+"""The preparation of native images for a network, as part of the model's graph: grey to colour, then resizing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Preparation:
-    """The differentiable way from native images to prepared ones; both are in [0, 1].
+    """A differentiable function from native images to prepared ones, both in [0, 1].
 
-    Because it stands inside the model, an attack's epsilon always means native pixels, unless the attack names the
-    prepared space (the paper perturbs the prepared 32 x 32 x 3 tensor).
+    It is part of the model, so that an attack's epsilon refers to native pixels unless the attack names the prepared
+    space (the paper perturbs the prepared 32 x 32 x 3 tensor).
 
     Attributes:
-        native: (height, width, channels) of the images as they are stored; channels 1 or 3.
-        prepared: (height, width, channels) that the network takes.
+        native: (height, width, channels) of the stored images; channels 1 or 3.
+        prepared: (height, width, channels) of the network's input.
     """
 
     native: Shape
@@ -36,11 +36,11 @@ class Preparation:
 
     @property
     def shrinks(self) -> bool:
-        """Whether resizing loses resolution, and so has to smooth first."""
+        """Whether images are downsampled, which needs antialiasing."""
         return self.native[0] > self.prepared[0] or self.native[1] > self.prepared[1]
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Return native `images` (n, height, width, channels) in [0, 1] as prepared ones, bilinearly resized."""
+        """Return the prepared images of native `images` (n, height, width, channels) in [0, 1], bilinearly resized."""
         if self.replicates:
             images = tf.repeat(images, 3, axis=-1)
         if self.resizes:

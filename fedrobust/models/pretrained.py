@@ -1,4 +1,4 @@
-"""Pretrained weights: put into the backbone of a network."""
+"""Load pretrained weights into the backbone of a network."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from fedrobust.models.layers import inner_layers
 
 
 def load_backbone_weights(network: keras.Model, name: str, weights: str, path: Path | None) -> None:
-    """Put pretrained weights into the backbone of `network`; its head keeps its random ones.
+    """Load pretrained weights into the backbone of `network`; its head keeps its random weights.
 
-    With GroupNorm in the place of BatchNorm, the moving statistics of the pretrained network are lost: its kernels,
-    scales and shifts see activations that are normalised by the image instead, and have to be fine-tuned.
+    With GroupNorm in place of BatchNorm the pretrained moving statistics are dropped: activations are then normalised
+    by image, and the other pretrained weights have to be fine-tuned.
 
     Args:
         network: from `build_network`.
         name: its architecture.
         weights: "imagenet" or the path as the user wrote it, for messages.
-        path: the file, Keras 3 weights of the backbone without its top; None to have Keras download those of ImageNet.
+        path: Keras 3 weights of the backbone without its top; None: Keras downloads ImageNet weights.
 
     Raises:
-        ModelError: there are no such weights, they cannot be had, or they do not fit.
+        ModelError: the weights do not exist, cannot be downloaded or read, or do not fit the architecture.
     """
     architecture = architecture_named(name)
     backbone = next(layer for layer in network.layers if isinstance(layer, keras.Model))
     if weights == "imagenet" and path is None:
         pretrained = _download_imagenet(name, architecture)
     else:
-        # A weights file names Keras' own layer classes, which the rebuilt backbone no longer has.
+        # A weights file refers to Keras' own layer classes, which the rebuilt backbone does not have.
         pretrained = architecture.features(backbone.input_shape[1:])
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter(
                     "ignore"
-                )  # a line for every layer that is missing; the error says it in one
+                )  # Keras warns once for every missing layer; the error below says it once
                 pretrained.load_weights(path)
             check_finite(pretrained, f"model.weights = {weights!r}: {path}")
         except ModelFileError:
             raise
-        except Exception as error:  # no weights, others, damaged ones: Keras raises many kinds
+        except Exception as error:  # Keras raises various types for missing, other or damaged weights
             raise ModelError(
                 f"model.weights = {weights!r}: {path} does not hold weights of {name} without its top: "
                 f"{first_line(error)}"
             ) from error
     for own, theirs in zip(inner_layers(backbone), inner_layers(pretrained), strict=True):
-        # A GroupNorm has scales and shifts alone: they come first among BatchNorm's arrays.
+        # GroupNorm has only scales and shifts, which come first among BatchNorm's arrays.
         own.set_weights(theirs.get_weights()[: len(own.weights)])
 
 

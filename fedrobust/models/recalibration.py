@@ -1,4 +1,4 @@
-"""Measure BatchNorm's statistics anew, with the weights fixed."""
+"""Recalibration: estimate BatchNorm's statistics anew, with the weights fixed."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,19 +8,19 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 
 BATCH_VALUES = 1024 * 32 * 32 * 3
-"""Values of a batch as the network sees it: 1,024 colour images of 32 pixels, or 20 of 224."""
+"""Most values of a prepared batch: 1,024 colour images of 32 pixels, or 20 of 224."""
 
 
 class Recalibration:
-    """Replaces moving statistics by those of given images.
+    """Replace BatchNorm's moving statistics by those of given images.
 
-    Averaged weights with averaged statistics do not fit each other: each client's statistics belong to its own
-    weights, and lag behind them by the momentum. A pass in training mode measures, layer after layer, what the
-    averaged weights make of real images; mean and variance are exact for these images, not moving averages.
+    Averaged statistics do not fit averaged weights: each client's statistics belong to its own weights, and lag behind
+    them by the momentum. A forward pass in training mode gives the exact mean and variance of every BatchNorm input for
+    the averaged weights.
 
-    Where the images are more than fit a batch, each batch is normalised by itself, and what the batches show is put
-    together: the mean of means, and the mean of variances plus the variance of means (Wu and Johnson, 2021,
-    arXiv:2105.07576, Section 3, "PreciseBN", with its Algorithm 1's moments over all images).
+    More images than one batch are normalised by batch, and the batches' statistics are combined: the mean of means, and
+    the mean of variances plus the variance of means (Wu and Johnson, 2021, arXiv:2105.07576, Section 3, "PreciseBN",
+    with its Algorithm 1's moments over all images).
 
     Args:
         classifier: the model; its BatchNorm layers share one momentum.
@@ -44,7 +44,7 @@ class Recalibration:
     def __call__(self, weights: Weights, images: np.ndarray) -> Weights:
         """Return `weights` with the statistics of all `images`, uint8 (n, height, width, channels).
 
-        Time grows with n, memory does not: see `fedrobust.data.calibration_sample` for how many are enough.
+        Time grows with n, memory does not; see `fedrobust.data.calibration_sample` for a sufficient number.
         """
         if not self.classifier.layout.statistics:
             return weights
@@ -58,7 +58,7 @@ class Recalibration:
         )
 
     def _together(self, measured: np.ndarray, sizes: list[int]) -> np.ndarray:
-        """Return the statistics of all images from those of batches, (batches, statistics) -> (statistics,)."""
+        """Return the combined statistics of batches, (batches, statistics) -> (statistics,)."""
         shares = np.array(sizes) / sum(sizes)
         found = shares @ measured
         means = measured[:, self._means]
@@ -69,7 +69,7 @@ class Recalibration:
     def _pass(self, trainable: tf.Tensor, stored: tf.Tensor) -> tf.Tensor:
         layout = self.classifier.layout
         images = self.classifier.preparation(tf.cast(stored, tf.float32) / 255.0)
-        # From statistics of zero, one training step leaves (1 - momentum) times what it measured.
+        # Starting from zero, one training step records (1 - momentum) times the batch's statistics.
         nothing = [tf.zeros(entry.shape) for entry in layout.of("statistic")]
         _, measured = self.classifier.logits(
             layout.split(trainable, "trainable"), nothing, images, training=True
@@ -78,13 +78,13 @@ class Recalibration:
 
 
 def batch_size(classifier: Classifier) -> int:
-    """Return how many images are measured at once."""
+    """Return the number of images in a batch."""
     height, width, channels = classifier.preparation.prepared
     return max(2, BATCH_VALUES // (height * width * channels))
 
 
 def recalibration_bytes(classifier: Classifier, images: int) -> int:
-    """Return the memory that measuring on so many images needs: the largest layer's input and output for one batch."""
+    """Return the memory of a recalibration on `images` images, in bytes: the largest layer's input and output."""
     return 4 * classifier.facts.largest * min(images, batch_size(classifier))
 
 

@@ -1,4 +1,4 @@
-"""What a Keras model's first layers tell of the images that it wants."""
+"""Recognise a Keras model's pixel range from its first layers."""
 
 from typing import Any
 
@@ -24,14 +24,14 @@ PASSED_OVER = (
     "Dropout",
     "UpSampling2D",
 )
-"""Layers and operations that leave the range of pixels as it is."""
+"""Layers and operations that do not change the pixel range."""
 
 
 def recognised_range(model: Any) -> InputFormat | None:
-    """Return the range of images that a model's own scaling layers take; None where they show nothing.
+    """Return the pixel range that a model's own scaling layers imply; None if it has none.
 
-    Looked at are `Rescaling` and `Normalization` before any other computation, also in a model inside: what they make
-    of the range must be what networks are trained on, of a width near 1, or 8-bit values minus a mean.
+    Used are `Rescaling`, `Normalization` and arithmetic before any other computation, also in nested models. Their
+    output range must be one that networks are usually trained on: of a width near 1, or 8-bit values minus a mean.
 
     Example:
         >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()])
@@ -52,7 +52,7 @@ def recognised_range(model: Any) -> InputFormat | None:
 
 
 def _taken(scale: float, offset: float) -> InputFormat | None:
-    """Return the range that ``scale * pixel + offset`` is made for.
+    """Return the pixel range for which ``scale * pixel + offset`` is meant.
 
     Example:
         >>> [str(_taken(*pair)) for pair in ((1 / 127.5, -1), (4.4, -2.1), (0.5, 0.5), (255, -103.9), (1, -103.9))]
@@ -64,7 +64,7 @@ def _taken(scale: float, offset: float) -> InputFormat | None:
         return InputFormat(0.0, 255.0 if scale > MOST_OF_16_BIT else 65535.0)
     if scale < LEAST_OF_UNIT:
         return None
-    # What becomes 0 is the darkest pixel, or the mean: it lies where pixels do.
+    # The pixel value that becomes 0 is the darkest, or the mean: it lies within the range.
     centre = -offset / scale
     if centre > 1.5:
         return InputFormat(0.0, 255.0)
@@ -72,14 +72,13 @@ def _taken(scale: float, offset: float) -> InputFormat | None:
 
 
 MOST_OF_8_BIT = 1 / 8
-"""Factor below which pixels are 0 to 255: their standard deviation would be above 8 grey levels. 1/255 and 1/127.5 are
-usual."""
+"""Factor below which pixels are in 0 to 255; 1/255 and 1/127.5 are usual."""
 
 MOST_OF_16_BIT = 1 / 4096
-"""Factor below which they are 0 to 65535."""
+"""Factor below which pixels are in 0 to 65535."""
 
 LEAST_OF_UNIT = 1 / 4
-"""Factor from which on pixels are 0 to 1 (or -1 to 1): nobody makes them smaller than a quarter."""
+"""Factor from which pixels are in 0 to 1 (or -1 to 1)."""
 
 
 def _is_float(model: Any) -> bool:
@@ -88,9 +87,9 @@ def _is_float(model: Any) -> bool:
 
 
 def _first_nodes(model: Any) -> list[Any]:
-    """Return the calls of layers and operations from a model's input on, as far as one alone takes what came before.
+    """Return the chain of layer calls and operations from a model's input up to the first branch.
 
-    Copies of one tensor (grey to colour) are one chain, and so are channels that are taken apart and stacked again.
+    Copies of one tensor (grey to colour), and channels that are split and stacked again, do not count as branches.
     """
     chain: list[Any] = []
     tensor = next(iter(getattr(model, "inputs", None) or ()), None)
@@ -113,7 +112,7 @@ def _first_nodes(model: Any) -> list[Any]:
 
 
 def _takers(tensors: list[Any], nodes: list[Any]) -> list[Any]:
-    """Return the calls that take any of these tensors."""
+    """Return the calls that have any of these tensors as input."""
     return [
         node for node in nodes if any(each is tensor for each in node.input_tensors for tensor in tensors)
     ]
@@ -125,7 +124,7 @@ def _nodes(model: Any) -> list[Any]:
 
 
 def _affine(node: Any) -> tuple[float, float] | None:
-    """Return the factor and the offset of a scaling layer, averaged over channels; (1, 0) of what scales nothing."""
+    """Return factor and offset of a scaling layer, averaged over channels; (1, 0) if it does not scale."""
     layer = node.operation
     kind = type(layer).__name__
     if kind in PASSED_OVER or kind.startswith("Random"):
@@ -142,7 +141,7 @@ def _affine(node: Any) -> tuple[float, float] | None:
 
 
 def _arithmetic(kind: str, arguments: tuple[Any, ...]) -> tuple[float, float] | None:
-    """Return the same of ``images * number``, ``/``, ``+`` and ``-``, and of ``number * images``, ``+`` and ``-``."""
+    """Return factor and offset of ``images * number``, ``/``, ``+``, ``-``, and the same with the number first."""
     places = [place for place, each in enumerate(arguments) if isinstance(each, keras.KerasTensor)]
     if len(arguments) != 2 or len(places) != 1:
         return None

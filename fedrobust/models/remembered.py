@@ -1,4 +1,4 @@
-"""Classifiers that are built when they have to be: their facts and first weights are kept from an earlier process."""
+"""Classifiers that are built on demand: facts and initial weights are read from files of an earlier process."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from fedrobust.models.naming import Normalization
 from fedrobust.models.preparation import Preparation, Shape
 
 NETWORK, FIRST, FILE = "network", "first weights", "model file"
-"""What is kept of a classifier, see `Origin.name`."""
+"""Kinds of kept files of a classifier, see `Origin.name`."""
 
 
 class Remembered(Classifier):
-    """A `Classifier` whose network is built when something asks for it that is not kept.
+    """A `Classifier` whose network is built only when it is needed.
 
     Args:
-        origin: what the network depends on.
+        origin: key of everything that the network depends on.
         layout: the order of its arrays.
-        facts: of its network.
-        first: the weights that it was built with.
+        facts: facts of its network.
+        first: its initial weights.
         preparation: from native images to prepared ones.
-        build: builds it.
-        files: where what it is made of is kept.
+        build: builds the classifier.
+        files: the kept files.
         name: the architecture's registered name.
-        defence: what is done to native images at prediction time.
+        defence: prediction-time defence of native images.
     """
 
     _first: Weights
@@ -63,21 +63,21 @@ class Remembered(Classifier):
         defence: Callable[[Any], Any] | None,
     ):
         known = {"name": name, "preparation": preparation, "layout": layout, "defence": defence}
-        # The base class is frozen; a property of this name in its `__dict__` comes before the one of the class.
+        # The base class is frozen: attributes are set in `__dict__`.
         self.__dict__.update(known, frozen=Frozen(), origin=origin, facts=facts)
         self.__dict__.update(_first=first, _build=build, _files=files, _origin=origin)
 
     @part
     def network(self) -> keras.Model:
-        """The Keras model, built when it is first asked for."""
+        """The Keras model, built on first use."""
         return self._build().network
 
     def initial_weights(self) -> Weights:
-        """Return the weights that the network is built with."""
+        """Return the network's initial weights."""
         return self._first
 
     def save(self, weights: Weights, path: Path) -> None:
-        """Write the `deployable` model with `weights`; what Keras writes is kept for the next one."""
+        """Write the `deployable` model with `weights`; a template of the file is kept for later models."""
         name = self._origin.name(FILE)
         template = self._files.read(name)
         if template is not None:
@@ -108,10 +108,10 @@ def remembered_classifier(
     layers: str = "all",
     normalization: Normalization = "batch",
 ) -> Classifier:
-    """Return the classifier that `build_classifier` builds of these arguments, without building it where that can be.
+    """Return the classifier that `build_classifier` builds, without building it where its kept files suffice.
 
-    What is asked of most classifiers, but for their traced graphs, is kept: the layout of their weights, a few facts,
-    and the first weights. Networks of a user's own, frozen layers and weights that Keras downloads are built.
+    Kept are layout, facts and initial weights. Users' own networks, networks with frozen layers, and weights that Keras
+    downloads are always built.
 
     Raises:
         ModelError: the size, the number of classes, or the weights do not fit the architecture.
@@ -177,11 +177,11 @@ def _write(
 
 
 def _digest(file: Path | None) -> str:
-    """Return the SHA-256 of a file, "" where there is none."""
+    """Return the SHA-256 of a file, "" if there is none."""
     if file is None:
         return ""
     try:
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError:
-        return ""  # building says what is wrong with it
+        return ""  # the error is raised when the network is built

@@ -1,6 +1,6 @@
-"""Keras models made to take one batch of float images, and to answer with one row of logits an image.
+"""Adapt Keras models to one float32 batch of images as input, and one row of logits an image as output.
 
-The models given stay as they are: layers are shared, not copied.
+The given models are not changed; layers are shared, not copied.
 """
 
 from typing import Any
@@ -16,13 +16,12 @@ OWN_FUNCTION = (
 
 
 def with_one_input(model: Any, name: str, native: tuple[int, int, int]) -> Any:
-    """Return the model as one of a single tensor of images.
+    """Return the model with a single tensor of images as input.
 
-    A dictionary with one entry becomes that entry; a model that shows nothing of its layers is put behind an input of
-    the data's shape.
+    A dictionary with one entry becomes that entry; a subclassed model is called on an input of the data's shape.
 
     Raises:
-        ModelFileError: it takes several inputs, or no images.
+        ModelFileError: it has several inputs, or does not take images.
     """
     inputs = getattr(model, "inputs", None)
     if not inputs:
@@ -38,22 +37,22 @@ def with_one_input(model: Any, name: str, native: tuple[int, int, int]) -> Any:
             f"{name}: its input is {tuple(inputs[0].shape)}; one batch of images is wanted, (n, height, width, "
             f"channels): put a Reshape layer before it, {OWN_FUNCTION}"
         )
-    # A sequential model has no attribute `input` before it was called.
+    # A sequential model has no attribute `input` before its first call.
     is_dictionary = isinstance(getattr(model, "input", None), dict)
     return keras.Model(inputs[0], model.output) if is_dictionary else model
 
 
 def with_one_head(model: Any, name: str, head: str, classes: int) -> tuple[Any, str]:
-    """Return the model with one of its outputs alone, and that output's name where there were several.
+    """Return the model with a single output, and that output's name if there were several.
 
     Args:
         model: a functional model.
-        name: for messages.
-        head: name or number, from 0; empty for the only one that fits the data.
-        classes: of the data.
+        name: of the model, for messages.
+        head: name or number of an output, from 0; empty: the only one with `classes` classes.
+        classes: number of the data's classes.
 
     Raises:
-        ModelFileError: there is no such output, or not one alone that fits.
+        ModelFileError: there is no such output, or several or none have `classes` classes.
     """
     outputs, structure = dict(zip(_names(model), model.outputs, strict=True)), getattr(model, "output", None)
     if len(outputs) == 1 and not isinstance(structure, dict | list | tuple) and not head:
@@ -80,16 +79,16 @@ def with_one_head(model: Any, name: str, head: str, classes: int) -> tuple[Any, 
 
 
 def with_open_input(model: Any, name: str) -> Any:
-    """Return the model for any number of float32 images, where it was made for a fixed number or for whole numbers.
+    """Return the model with an input of any number of float32 images.
 
     Raises:
-        ModelFileError: something in it depends on the number.
+        ModelFileError: a layer depends on the batch size or on integer input.
     """
     if not _is_closed(model):
         return model
     try:
         return _opened(model)
-    except Exception as error:  # whatever its layers raise
+    except Exception as error:  # raised by its layers
         raise ModelFileError(
             f"{name}: it takes batches of exactly {model.inputs[0].shape[0] or 'any number of'} images of "
             f"{model.inputs[0].dtype} ({first_line(error)}); save it with an input of float32 whose batch is None"
@@ -97,7 +96,7 @@ def with_open_input(model: Any, name: str) -> Any:
 
 
 def without_activation(model: Any) -> tuple[Any, bool]:
-    """Return the model up to its logits, and whether a softmax or sigmoid was taken off its end."""
+    """Return the model up to its logits, and whether a final softmax or sigmoid was removed."""
     if not ending(model):
         return model, False
     history = model.outputs[0]._keras_history
@@ -119,15 +118,15 @@ def _functional(model: Any, name: str, native: tuple[int, int, int]) -> Any:
     inputs = keras.Input(native)
     try:
         return keras.Model(inputs, model(inputs))
-    except Exception as error:  # whatever its own code raises
+    except Exception as error:  # raised by its own code
         raise ModelFileError(
-            f"{name}: a model that shows nothing of its layers, and does not take images of {native} "
+            f"{name}: a subclassed model, whose layers cannot be inspected and which does not take images of {native} "
             f"({first_line(error)}); build it with keras.Input and keras.Model, {OWN_FUNCTION}"
         ) from error
 
 
 def _names(model: Any) -> list[str]:
-    """Return a name for every output: the key of a dictionary, else that of the layer."""
+    """Return a name for every output: its key in a dictionary, else its layer's name."""
     structure = getattr(model, "output", None)
     if isinstance(structure, dict):
         by_tensor = {id(tensor): key for key, tensor in structure.items()}
@@ -146,7 +145,7 @@ def _is_closed(model: Any) -> bool:
 
 
 def _opened(model: Any) -> Any:
-    """Return a functional model with the same layers behind inputs of float32 and any number of images."""
+    """Return a functional model of the same layers with float32 inputs of any batch size."""
 
     def kept(layer: Any) -> Any:
         return _opened(layer) if isinstance(layer, keras.Model) and _is_closed(layer) else layer

@@ -251,7 +251,7 @@ def test_functions_that_do_not_answer_as_a_model_are_refused(predict, gradient, 
     [
         (3, {}, "a int; hand in a function predict"),
         (lambda x: np.zeros((len(x), 2)), {"space": "prepared"}, "a function takes the data's images"),
-        (lambda x: np.zeros((len(x), 2)), {"input": "0-255"}, "'0-255' is not understood; wanted: a range"),
+        (lambda x: np.zeros((len(x), 2)), {"input": "0-255"}, "'0-255' is not understood; expected: a range"),
         (lambda x: np.zeros((len(x), 2)), {"labels": "0,2"}, "name each of the data's 2 labels once"),
         (lambda x: np.zeros((len(x), 2)), {"input": {"twin": "0..1"}}, "'twin' is no companion"),
     ],
@@ -297,5 +297,5 @@ def test_an_exported_file_that_wants_another_range_is_asked_about(core, data, tm
 
 
 def test_an_attack_has_no_companions(core, data):
-    with pytest.raises(ConfigError, match="control: an attack has no companions"):
+    with pytest.raises(ConfigError, match="control: an attack has no companion models"):
         fedrobust.attack_model(core, data, input=["0..1", "control=0..255"])

@@ -288,7 +288,7 @@ def finished(tmp_path):
         (["compare", "done", "--csv", "study.toml"], "exists already"),
         (["compare", "done", "--csv", "used"], "exists already"),
         (["attack", "used", "--data", "phantom"], "a folder, but not a run's"),
-        (["attack", "done"], "has not come to its model"),
+        (["attack", "done"], "has not written its model"),
         (["list", "rule"], 'did you mean "rules"?'),
         (["init", "no-folder/x.toml"], "there is no folder"),
         (["init", "study.toml"], "exists already"),

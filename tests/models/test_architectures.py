@@ -216,7 +216,10 @@ LEAVE_OUT = "leave the classification layer out, the logits are put on top of th
     [
         (lambda: None, f"it returned NoneType; {WANTED}"),
         (lambda: keras.layers.Flatten(), f"it returned Flatten; {WANTED}"),
-        (Own, "a model that shows nothing of its layers; build it with keras.Input and keras.Model"),
+        (
+            Own,
+            "a subclassed model, whose layers cannot be inspected; build it with keras.Input and keras.Model",
+        ),
         (lambda: pooled((6, 8, 3)), f"it takes [(None, 6, 8, 3)]; {WANTED}"),
         (two_inputs, f"it takes [(None, 8, 6, 3), (None, 8, 6, 3)]; {WANTED}"),
         (

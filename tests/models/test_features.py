@@ -45,7 +45,7 @@ def test_images_that_somebody_changed_are_computed_as_an_array_of_their_own(clas
 def test_without_known_images_those_of_a_hospital_are_an_array(classifier, images):
     features = Features(classifier)
     np.testing.assert_array_equal(features.of(images), features.whole(images))
-    with pytest.raises(ValueError, match="no images are known"):
+    with pytest.raises(ValueError, match="no known images were given"):
         _ = features.of_known
 
 

@@ -86,7 +86,7 @@ def test_folders_and_files_that_are_not_there_are_told_apart(tmp_path):
     path = tmp_path / "model.keras"
     assert refusal(path) == f"{path}: there is no such file"
     (tmp_path / "experiment.toml").touch()
-    assert refusal(path) == f"{path}: there is no such file: the run in this folder has not come to its model"
+    assert refusal(path) == f"{path}: there is no such file: the run in this folder has not written its model"
     path.write_bytes(b"")
     below = path / "model.keras"
     assert refusal(below) == f"{below}: cannot be read: Not a directory"
@@ -347,7 +347,7 @@ def test_weights_that_are_no_numbers_are_counted():
         with pytest.raises(ModelFileError) as refused:
             check_finite(SimpleNamespace(weights=[*fine, variable(array, "head/bias")]), "model.keras")
         assert str(refused.value) == (
-            "model.keras: 2 of 6 numbers of head/bias are NaN or infinite: its training went astray; give a model with "
+            "model.keras: 2 of 6 numbers of head/bias are NaN or infinite: its training diverged; give a model with "
             "finite weights"
         )
 

@@ -85,8 +85,8 @@ def test_other_inputs_are_refused_with_their_names_and_shapes():
         f"before it, {OWN_FUNCTION}"
     )
     assert refusal(with_one_input, Own(fails=True), "net", COLOUR) == (
-        "net: a model that shows nothing of its layers, and does not take images of (4, 4, 3) (volumes alone); build "
-        f"it with keras.Input and keras.Model, {OWN_FUNCTION}"
+        "net: a subclassed model, whose layers cannot be inspected and which does not take images of (4, 4, 3) "
+        f"(volumes alone); build it with keras.Input and keras.Model, {OWN_FUNCTION}"
     )
 
 
