@@ -1,1 +1,1 @@
-"""Images and labels: MedMNIST, the built-in phantom set, own files, and how clients share them."""
+"""Data sets (MedMNIST, the built-in phantom set, own files), and their partition over clients."""

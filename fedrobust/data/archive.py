@@ -1,4 +1,4 @@
-"""What is in an `.npz` file, known from its headers: types, shapes and sizes, before anything is unpacked."""
+"""Types, shapes and sizes of an `.npz` file's arrays, read from its headers before anything is unpacked."""
 
 import lzma
 import math
@@ -19,24 +19,24 @@ from fedrobust.data.dataset import DataError
 DAMAGE = (
     OSError,  # bzip2 and the disk
     EOFError,
-    RuntimeError,  # encrypted, or packed in a way that zipfile does not know
+    RuntimeError,  # encrypted, or an unknown compression method
     ValueError,
     LookupError,
     ArithmeticError,
     SyntaxError,
     TypeError,
-    tokenize.TokenError,  # a header of brackets
+    tokenize.TokenError,  # a header of unbalanced brackets
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
     RecursionError,
 )
-"""What zipfile and NumPy raise for files that are cut, changed or made up."""
+"""Exceptions of zipfile and NumPy for truncated, damaged or crafted files."""
 
 MOST_UNPACKED = 2**30
 MOST_RATIO = 100
-"""Images pack to a hundredth of their size at best. A file that unpacks to more than this, and to more bytes than the
-first, is refused before it fills the disk."""
+"""Images are compressed to a hundredth of their size at best. A file that unpacks to more than this many times its size
+and to more bytes than the first number is refused before it fills the disk."""
 
 LONGEST_HEADER = 2**16
 
@@ -55,12 +55,12 @@ class Declared:
 
     @property
     def bytes(self) -> int:
-        """How much memory it takes."""
+        """Its memory in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 def declared(path: Path, keys: Iterable[str]) -> dict[str, Declared]:
-    """Return what a file's headers say of its arrays; those that are missing are left out.
+    """Return the declared shapes and types of a file's arrays; missing arrays are left out.
 
     Args:
         path: an `.npz` file.
@@ -73,7 +73,7 @@ def declared(path: Path, keys: Iterable[str]) -> dict[str, Declared]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {member.filename: member for member in archive.infolist()}
-            # As in NumPy's own archives, the ending of a member's name may be missing.
+            # As in NumPy's own archives, a member's name may lack the extension.
             named = {key: members.get(f"{key}.npy", members.get(key)) for key in keys}
             wanted = {key: member for key, member in named.items() if member is not None}
             check_sizes(path, list(wanted.values()))
@@ -87,10 +87,10 @@ def declared(path: Path, keys: Iterable[str]) -> dict[str, Declared]:
 
 
 def check_sizes(path: Path, members: Iterable[zipfile.ZipInfo]) -> None:
-    """Refuse what unpacks to far more bytes than images can.
+    """Refuse members that unpack to far more bytes than images can.
 
     Raises:
-        DataError: it does.
+        DataError: they do.
     """
     members = list(members)
     total = sum(member.file_size for member in members)
@@ -98,16 +98,16 @@ def check_sizes(path: Path, members: Iterable[zipfile.ZipInfo]) -> None:
     if total > MOST_UNPACKED and total > MOST_RATIO * packed:
         raise DataError(
             f"{path}: {packed:,} bytes that unpack to {total:,}, {total // max(packed, 1)} times as many; allowed: "
-            f"{MOST_RATIO} times (no images pack as tightly). If they are meant, save them with numpy.savez, which "
-            "packs nothing"
+            f"{MOST_RATIO} times, more than images reach. If the file is right, save it with numpy.savez, without "
+            "compression"
         )
 
 
 def header(path: Path, key: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Declared:
-    """Return what one array's header says, read without the array.
+    """Return the declared shape and type of one array, without reading the array.
 
     Raises:
-        DataError: it holds pickled objects, or its shape does not go with its size.
+        DataError: it holds pickled objects, or its shape contradicts its size.
     """
     with archive.open(member) as file:
         version = npy.read_magic(file)
@@ -130,7 +130,7 @@ def header(path: Path, key: str, archive: zipfile.ZipFile, member: zipfile.ZipIn
 
 
 def check_memory(path: Path, arrays: Mapping[str, Declared]) -> None:
-    """Refuse arrays that do not fit into memory as a whole.
+    """Refuse arrays that together do not fit into memory.
 
     Raises:
         DataError: they do not.
@@ -144,7 +144,7 @@ def check_memory(path: Path, arrays: Mapping[str, Declared]) -> None:
 
 
 def damaged(path: Path, error: BaseException) -> DataError:
-    """Return the error that says that a file is damaged."""
+    """Return the error for a damaged file."""
     return DataError(
         f"{path}: truncated or damaged ({str(error) or type(error).__name__}); fetch or save it again"
     )

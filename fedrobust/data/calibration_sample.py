@@ -1,22 +1,22 @@
-"""The images by which a finished model is calibrated: BatchNorm's statistics, and ranges of int8."""
+"""Calibration images of a trained model: for BatchNorm's statistics and int8 ranges."""
 
 from fedrobust.data.dataset import Split
 from fedrobust.randomness import Purpose, generator
 
 MOST_IMAGES = 1024
 MOST_VALUES = 50_000_000
-"""Grey levels of all images together: 200 MB as float32, 332 colour images of 224 pixels."""
+"""Most values of all images together: 200 MB as float32, 332 colour images of 224 pixels."""
 
 
 def calibration_sample(split: Split, seed: int) -> Split:
-    """Return `split`, or of a large one a drawn sample, every class by its share.
+    """Return `split`, or a stratified random sample of a large one.
 
-    Of at most 1,024 images and 50 million grey levels. Splits may be sorted by class, hospital or patient, so that the
-    first images need not look like the others. The sample of a seed is always the same.
+    The sample has at most 1,024 images and 50 million values. It is random because splits may be sorted by class,
+    hospital or patient; it depends only on the seed.
 
     Args:
         split: labelled images.
-        seed: of the study.
+        seed: the study's.
 
     Example:
         >>> import numpy as np
@@ -28,6 +28,6 @@ def calibration_sample(split: Split, seed: int) -> Split:
 
 
 def calibration_count(split: Split) -> int:
-    """Return how many images the sample of `split` has."""
+    """Return the number of images in the sample of `split`."""
     height, width, channels = split.images.shape[1:]
     return min(len(split), MOST_IMAGES, max(1, MOST_VALUES // (height * width * channels)))

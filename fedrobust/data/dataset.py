@@ -1,4 +1,4 @@
-"""What a data set is here: three checked splits and what is known about them."""
+"""A data set: checked training, validation and test split with their metadata."""
 
 import hashlib
 from dataclasses import dataclass
@@ -66,14 +66,14 @@ channels) with 1 or 3 channels
         return len(self.labels)
 
     def sample(self, count: int, draw: np.random.Generator | None = None) -> "Split":
-        """Return `count` images, of every class its share, in their order; 0 for all.
+        """Return a stratified sample of `count` images in their order; 0 for all.
 
-        They are the first ones of each class, or drawn. Splits may be sorted by class: their first images need not look
-        like the others. Shares are rounded by the largest remainder, and what is left over goes to the lower label.
+        The sample has the first images of each class, or random ones. Class counts are rounded by the largest
+        remainder; ties go to the lower label.
 
         Args:
-            count: of images; all of them where there are no more.
-            draw: draws them; without it the first ones are taken.
+            count: number of images; all if there are no more.
+            draw: random generator; None: the first images of each class.
 
         Example:
             >>> import numpy as np
@@ -96,26 +96,25 @@ channels) with 1 or 3 channels
         return Split(self.images[chosen], self.labels[chosen])
 
     def counts(self, classes: int) -> NDArray[np.int64]:
-        """Return how many images each class has, int64 (classes,)."""
+        """Return the number of images of each class, int64 (classes,)."""
         return np.bincount(self.labels, minlength=classes).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Three splits of one data set, and what a report must say about it.
+    """The three splits of a data set, and its metadata.
 
     Args:
-        name: what the set is called.
-        train: what the clients share out among themselves.
-        validation: for decisions.
-        test: for the figures that are reported.
+        name: of the set.
+        train: training images, which are partitioned over clients.
+        validation: images for model selection and other decisions.
+        test: images for reported metrics.
         label_names: one name a class, in the order of the labels.
         task: such as ``"binary-class"``, in MedMNIST's words.
-        disease: labels that mean disease, for sensitivity and specificity; empty where that is not known.
-        source: a file, an address or a description of where the images come from.
-        licence: the images' licence; empty where that is not known.
-        digest: SHA-256 of the contents as hex, see `digest`; the same images give the same digest from any
-            file.
+        disease: labels that mean disease, for sensitivity and specificity; empty if unknown.
+        source: file, address or description of the images' origin.
+        licence: the images' licence; empty if unknown.
+        digest: SHA-256 of the contents as hex, see `digest`; it does not depend on the file.
 
     Raises:
         DataError: fewer than two classes, a label without a name, a class that train lacks, or splits whose
@@ -197,7 +196,7 @@ def feed(sha: Any, array: NDArray[Any]) -> None:
 
 
 def listed(values: list[int]) -> str:
-    """Return numbers as words, the first five of many.
+    """Return numbers as text, of many the first five.
 
     Example:
         >>> listed([1, 2]), listed(list(range(9)))
@@ -209,11 +208,11 @@ def listed(values: list[int]) -> str:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a model of a study answers: all that a hospital needs to know of the server's data set.
+    """The classification problem of a study: image shape and number of classes, which a server sends to clients.
 
     Attributes:
         image_shape: (height, width, channels) of every stored image.
-        classes: how many classes there are.
+        classes: number of classes.
     """
 
     image_shape: tuple[int, int, int]
@@ -221,5 +220,5 @@ class Problem:
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Problem":
-        """Return the problem that `dataset` poses."""
+        """Return the problem of `dataset`."""
         return cls(dataset.image_shape, dataset.classes)

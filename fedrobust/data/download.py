@@ -1,4 +1,4 @@
-"""Downloads that appear whole and with the right MD5, or not at all."""
+"""Atomic downloads with an MD5 check."""
 
 import hashlib
 import urllib.request
@@ -9,20 +9,20 @@ from fedrobust.atomic import atomic
 from fedrobust.data.dataset import DataError
 
 SECONDS = 30.0
-"""How long a download may stand still."""
+"""Time limit for a download without progress."""
 CHUNK = 1 << 20
 
 
 def download(url: str, target: Path, expected: str) -> Path:
-    """Download `url` to `target`, which appears whole and with the right MD5 or not at all.
+    """Download `url` to `target` atomically: the file appears only with the right MD5.
 
     Args:
-        url: where from.
-        target: the file to make, in an existing folder.
+        url: the address.
+        target: the file, in an existing folder.
         expected: its MD5 as hex.
 
     Raises:
-        DataError: what came has another MD5.
+        DataError: the download has another MD5.
         OSError: the address cannot be reached, or the folder cannot be written.
     """
     with atomic(target) as draft:
@@ -37,7 +37,7 @@ def download(url: str, target: Path, expected: str) -> Path:
 
 
 def receive(url: str, file: IO[bytes], title: str) -> str:
-    """Write what `url` sends to `file`, show progress on a terminal, and return the MD5 as hex."""
+    """Write the contents of `url` to `file` with a progress bar on a terminal; return the MD5 as hex."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 

@@ -1,4 +1,4 @@
-"""The kinds of lesion of the phantom set, each drawn in the axes of its own."""
+"""The kinds of lesion in the phantom set, each drawn in its own coordinate frame."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 Field = NDArray[np.float32]
 
 GRID = 28.0
-"""Lengths below are pixels of a 28-pixel image; larger images show the same scene more finely."""
+"""Side of the grid in whose pixels lengths below are given; larger images show the same scene in more detail."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a batch of lesions lies, seen from each lesion's own axes.
+    """The coordinate frames of a batch of lesions.
 
     Args:
         x: distance along the long axis, in pixels of the 28-pixel grid, (n, size, size).
-        y: distance along the short axis, stretched so that the plain lesion is a disc, (n, size, size).
+        y: distance along the short axis, scaled so that a plain lesion is a disc, (n, size, size).
         radius: the lesion's radius on that grid, (n, 1, 1).
-        severity: how marked the finding is, 0 to 1, (n, 1, 1).
+        severity: of the finding, 0 to 1, (n, 1, 1).
     """
 
     x: Field
@@ -38,17 +38,17 @@ Shape = Callable[[Frame, np.random.Generator], Field]
 
 
 def uniform(rng: np.random.Generator, low: float, high: float, number: int) -> Field:
-    """Draw one number an image, shaped (number, 1, 1) to meet fields of pixels."""
+    """Draw one number an image, (number, 1, 1), which broadcasts with pixels."""
     return rng.uniform(low, high, (number, 1, 1)).astype(np.float32)
 
 
 def inside(distance: Field, softness: float = 0.45) -> Field:
-    """Return 1 well inside (positive distance to the margin), 0 well outside, a soft edge between."""
+    """Return 1 inside (positive distance to the margin), 0 outside, with a soft edge."""
     return np.asarray(0.5 + 0.5 * np.tanh(distance / (2 * softness)), np.float32)
 
 
 def solid(frame: Frame, rng: np.random.Generator) -> Field:
-    """Return a solid nodule, from an even one in a bright capsule to a spiked one with fine calcium.
+    """Return a solid nodule: smooth in a bright capsule at severity 0, spiked with fine calcium at severity 1.
 
     The margin is a star in polar coordinates, r(angle) = radius (1 - 0.25 s + 0.9 s cos^4(k angle / 2)) with
     k = 6 to 9 spikes and severity s.
@@ -64,7 +64,7 @@ def solid(frame: Frame, rng: np.random.Generator) -> Field:
 
 
 def specks(frame: Frame, rng: np.random.Generator, number: int, reach: float) -> Field:
-    """Return `number` small round specks strewn over the lesion up to `reach` radii from its centre."""
+    """Return `number` small round specks at random places up to `reach` radii from the lesion's centre."""
     images = len(frame.radius)
     field = np.zeros_like(frame.x)
     for _ in range(number):
@@ -76,7 +76,7 @@ def specks(frame: Frame, rng: np.random.Generator, number: int, reach: float) ->
 
 
 def waved(frame: Frame, rng: np.random.Generator, low: int, high: int, depth: Field) -> Field:
-    """Return a lesion whose radius swings `low` to `high` times around it, by `depth` of itself."""
+    """Return a lesion whose radius oscillates `low` to `high` times around it, with relative amplitude `depth`."""
     number = len(frame.radius)
     waves = rng.integers(low, high + 1, (number, 1, 1))
     angle = np.arctan2(frame.y, frame.x) + uniform(rng, 0, 2 * np.pi, number)
@@ -84,13 +84,13 @@ def waved(frame: Frame, rng: np.random.Generator, low: int, high: int, depth: Fi
 
 
 def ring(frame: Frame, rng: np.random.Generator) -> Field:
-    """Return a lesion with a wall around a core like the tissue outside."""
+    """Return a lesion with a wall around a core that looks like the tissue outside."""
     wall = 0.35 + 0.2 * (1 - frame.severity)
     return inside(frame.radius - frame.rho) - inside(frame.radius * (1 - wall) - frame.rho)
 
 
 def calcified(frame: Frame, rng: np.random.Generator) -> Field:
-    """Return a faint lesion strewn with coarse calcium."""
+    """Return a faint lesion with coarse calcifications."""
     strewn = specks(frame, rng, number=9, reach=0.95)
     return 0.5 * inside(frame.radius - frame.rho) - (1.4 + 0.5 * frame.severity) * strewn
 

@@ -1,4 +1,4 @@
-"""Load a data set by the name a study gives it, list what there is, and describe what was loaded."""
+"""Load a data set by name or path, list the available sets, and describe a loaded one."""
 
 import os
 from dataclasses import dataclass
@@ -29,17 +29,16 @@ def load(
     Args:
         name: ``"phantom"``, a name such as ``"breastmnist"`` (in any case), or a path that ends in ``.npz``;
             a relative path is looked for in `base`, the current folder and the data roots.
-        size: height and width for MedMNIST and the phantom set, in pixels. An own file has the size it has:
-            `size` is not used for it.
-        root: a folder asked before `$FEDROBUST_DATA` and `~/.medmnist`.
+        size: height and width for MedMNIST and the phantom set, in pixels; not used for an own file.
+        root: a folder searched before `$FEDROBUST_DATA` and `~/.medmnist`.
         seed: the study's seed, for the phantom set.
         base: the study file's folder.
         classes: of the phantom set, 2 to 8.
         channels: of the phantom set, 1 or 3.
-        samples: training images of the phantom set; its 300 for validation and 500 for the test stay.
+        samples: training images of the phantom set, which always has 300 validation and 500 test images.
 
     Raises:
-        DataError: the name is unknown, or the set cannot be had or used.
+        DataError: the name is unknown, or the set cannot be found, downloaded or used.
 
     Example:
         >>> load("phantom", samples=50).train.images.shape
@@ -55,7 +54,7 @@ tissuemnist, organamnist, organcmnist, organsmnist, or a path that ends in .npz
         published = medmnist.published_as(path)
         if published:
             return medmnist.read_published(path, *published)
-        # An own file may bear a published set's name without being it.
+        # An own file may have the name of a published set.
         return read_npz(path, f"{path.stem} (own file)" if medmnist.has_published_name(path) else "")
     known = name.lower()
     if known == "phantom":
@@ -77,7 +76,7 @@ def unknown(name: str) -> str:
     choice = f"Allowed: {', '.join(allowed)}, or a path that ends in .npz"
     if name.endswith("mnist3d"):
         return f"3-D sets are not offered. {choice}"
-    # "breast" and "oct" are what people type: a name without its ending is the closest match there is.
+    # "breast" or "oct": a published name without its ending is the closest match.
     close = (
         [f"{name}mnist"] if f"{name}mnist" in allowed else get_close_matches(name, allowed, n=1, cutoff=0.6)
     )
@@ -89,7 +88,7 @@ class Available:
     """One line of the list of data sets.
 
     Args:
-        name: what a study calls it.
+        name: the name used in studies.
         sizes: sizes found on disk, in pixels; the phantom set has any.
         classes: number of classes.
         channels: 1 (grey) or 3 (colour).
@@ -115,7 +114,7 @@ def available(root: str | Path = "") -> list[Available]:
     """List the phantom set and the twelve 2-D MedMNIST sets, and which of them are on disk.
 
     Args:
-        root: a folder asked before `$FEDROBUST_DATA` and `~/.medmnist`.
+        root: a folder searched before `$FEDROBUST_DATA` and `~/.medmnist`.
     """
     first = Available("phantom", (), 2, 1, "binary-class", drawn.NUMBERS, drawn.LICENCE, present=True)
     return [first, *(on_disk(medmnist.published(name), root) for name in medmnist.NAMES)]
@@ -138,10 +137,9 @@ def on_disk(about: medmnist.Published, root: str | Path) -> Available:
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
-    """Return what a reader must know about a set as plain data, ready for JSON.
+    """Return the metadata of a data set as plain data for JSON.
 
-    `test_majority` is the accuracy of a model that always answers the test split's commonest class: what
-    every accuracy has to be read against.
+    `test_majority` is the accuracy of a constant classifier that predicts the test split's most frequent class.
 
     Example:
         >>> about = describe(load("phantom", samples=50))

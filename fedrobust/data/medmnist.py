@@ -1,4 +1,4 @@
-"""The 2-D sets of MedMNIST v2: found on disk or downloaded, and always checked against their published MD5.
+"""The 2-D sets of MedMNIST v2, read from disk or downloaded, and checked against the published MD5.
 
 Yang et al., 2023, MedMNIST v2 - A large-scale lightweight benchmark for 2D and 3D biomedical image
 classification, Scientific Data 10:41, arXiv:2110.14795.
@@ -39,8 +39,8 @@ NAMES = (
 """The twelve 2-D sets. ChestMNIST is listed and refused: see `REFUSED`."""
 
 REFUSED = {
-    "chestmnist": "it is multi-label (14 findings an image), and everything here decides for one class an "
-    "image; save one finding against the rest as an own .npz",
+    "chestmnist": "it is multi-label (14 findings an image), and models here predict one class an image; save one "
+    "finding against the rest as an own .npz",
 }
 
 DISEASE: dict[str, tuple[int, ...]] = {
@@ -55,12 +55,12 @@ DISEASE: dict[str, tuple[int, ...]] = {
     "retinamnist": (1, 2, 3, 4),  # grade 0 is no retinopathy
     "breastmnist": (0,),  # malignant is label 0
 }
-"""Labels that mean disease. The other sets tell healthy cells or organs apart."""
+"""Labels that mean disease; the other sets contain healthy cells or organs."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """What MedMNIST publishes about one set.
+    """MedMNIST's published metadata of one set.
 
     Args:
         name: in small letters, such as ``"breastmnist"``.
@@ -82,7 +82,7 @@ class Published:
 
 
 def published(name: str) -> Published:
-    """Return what MedMNIST publishes about one of `NAMES`, taken from the `medmnist` package."""
+    """Return the published metadata of one of `NAMES`, from the `medmnist` package."""
     info = table()[name]
     samples, task = info["n_samples"], str(info["task"])
     return Published(
@@ -97,10 +97,7 @@ def published(name: str) -> Published:
 
 
 def table() -> Mapping[str, Mapping[str, Any]]:
-    """Return `medmnist.INFO`.
-
-    The package prints a line where torch is missing; torch is not needed here, so nobody has to read it.
-    """
+    """Return `medmnist.INFO`, without the line that the package prints where torch, which is not used, is missing."""
     with contextlib.redirect_stdout(io.StringIO()):
         import medmnist
     info: Mapping[str, Mapping[str, Any]] = medmnist.INFO
@@ -108,7 +105,7 @@ def table() -> Mapping[str, Mapping[str, Any]]:
 
 
 def suffix(size: int) -> str:
-    """Return what MedMNIST appends to names for a size.
+    """Return MedMNIST's suffix of file names for a size.
 
     Example:
         >>> suffix(28), suffix(64)
@@ -128,18 +125,18 @@ def file_name(name: str, size: int) -> str:
 
 
 def find(name: str, size: int = 28, root: str | Path = "") -> Path | None:
-    """Return the first file of a set in the data roots, or None; its contents are not looked at."""
+    """Return the first file of a set in the data roots, or None; its contents are not checked."""
     candidates = (folder / file_name(name, size) for folder in folders(root))
     return next((path for path in candidates if path.is_file()), None)
 
 
 def load_medmnist(name: str, size: int = 28, root: str | Path = "") -> Dataset:
-    """Load a 2-D MedMNIST set, downloading it where no data root has it.
+    """Load a 2-D MedMNIST set, downloading it if no data root has it.
 
     Args:
         name: one of `NAMES`.
         size: height and width: 28, 64, 128 or 224.
-        root: a folder asked before the others, see `fedrobust.data.search_path.roots`.
+        root: a folder searched first, see `fedrobust.data.search_path.roots`.
 
     Raises:
         DataError: the set is multi-label, the size is not published, the file's MD5 is not the published one,
@@ -182,12 +179,12 @@ def read_published(path: Path, about: Published, size: int) -> Dataset:
 
 
 def has_published_name(path: Path) -> bool:
-    """Return whether a file is called as MedMNIST calls one of its own."""
+    """Return whether a file has the name of a published file."""
     return path.name in {file_name(name, size) for name in NAMES for size in SIZES}
 
 
 def published_as(path: Path) -> tuple[Published, int] | None:
-    """Return which published set a file is, with its size in pixels; None for an own file, whatever its name."""
+    """Return the published set that a file is, by its MD5, with its size in pixels; None for an own file."""
     for name in NAMES:
         for size in SIZES:
             if path.name == file_name(name, size) and name not in REFUSED and os.path.isfile(path):

@@ -1,4 +1,4 @@
-"""Read an own `.npz` file in MedMNIST's layout, or say exactly what is wrong with it."""
+"""Read and check an own `.npz` file in MedMNIST's layout."""
 
 import os
 import zipfile
@@ -21,12 +21,12 @@ def read_npz(path: Path, name: str = "") -> Dataset:
 
     The file holds `train_images`, `val_images`, `test_images`, uint8 (n, height, width) or (n, height, width,
     1 or 3), and `train_labels`, `val_labels`, `test_labels`, any integer type, (n,) or (n, 1), numbered 0 to
-    C - 1. Every class occurs in the training split; a class may be missing from the other two. The set is
-    named after the file. Which classes mean disease, and the licence, are not known.
+    C - 1. Every class occurs in the training split; a class may be missing from the other two. The classes
+    that mean disease, and the licence, are unknown.
 
     Args:
         path: the file.
-        name: what to call the set; the file's name without its ending if empty.
+        name: of the set; empty: the file's name without its extension.
 
     Raises:
         DataError: the file cannot be used; the message names the file, the key, what was found and what is
@@ -71,16 +71,16 @@ def read_splits(path: Path) -> tuple[Split, Split, Split]:
 
 
 def read_arrays(path: Path, keys: Sequence[str] = KEYS) -> dict[str, NDArray[Any]]:
-    """Read arrays of a file; pickled objects are refused, they could run code.
+    """Read arrays of a file; pickled objects, which could run code, are refused.
 
-    Types, shapes and sizes are known from the headers: what cannot be used is refused before it is unpacked.
+    Types, shapes and sizes are read from the headers, so that unusable arrays are refused before they are unpacked.
 
     Args:
         path: the file.
         keys: names of the arrays.
 
     Raises:
-        DataError: the file is missing, no npz, truncated, lacks a key, is too large, or holds pickled objects.
+        DataError: the file is missing, not an npz file, truncated, too large, lacks a key, or holds pickled objects.
     """
     if not os.path.isfile(path):
         raise DataError(f"{path}: {'a folder; name an .npz file' if os.path.isdir(path) else 'no such file'}")
@@ -120,7 +120,7 @@ def is_archive(path: Path) -> bool:
 
 
 def advice_on_keys(path: Path, missing: Sequence[str], keys: Sequence[str]) -> str:
-    """Return what is in a file that lacks keys, and what to do about it."""
+    """Return the keys of a file that lacks some, and advice."""
     with zipfile.ZipFile(path) as archive:
         found = [name.removesuffix(".npy") for name in archive.namelist()]
     more = ", ..." if len(found) > 10 else ""
@@ -132,14 +132,14 @@ def advice_on_keys(path: Path, missing: Sequence[str], keys: Sequence[str]) -> s
             "train_images[keep], train_labels[keep]"
         )
     elif set(missing) == {"test_images", "test_labels"}:
-        shown += ". Figures are of images that nobody trained on: set some of the training images aside"
+        shown += ". Metrics are measured on images that are not trained on: set some training images aside"
     elif len(missing) == len(keys) and found:
         shown += ". Save the arrays under these names: numpy.savez_compressed(file, train_images=..., ...)"
     return shown
 
 
 def read_split(path: Path, name: str, images: NDArray[Any], labels: NDArray[Any]) -> Split:
-    """Bring one split's arrays to the form of `Split`."""
+    """Return one split's arrays as a checked `Split`."""
     checked_images = read_images(path, f"{name}_images", images)
     checked_labels = read_labels(path, f"{name}_labels", labels)
     if len(checked_images) != len(checked_labels):
@@ -162,7 +162,7 @@ def read_images(path: Path, key: str, images: NDArray[Any]) -> NDArray[np.uint8]
 
 
 def check_image_shape(path: Path, key: str, shape: tuple[int, ...]) -> None:
-    """Raise a DataError unless images have the shape of images."""
+    """Raise a DataError unless `shape` is (n, height, width) or (n, height, width, 1 or 3) with n > 0."""
     shape = (*shape, 1) if len(shape) == 3 else shape
     if len(shape) == 4 and shape[3] in (1, 3) and 0 not in shape:
         return
@@ -184,7 +184,7 @@ def check_image_shape(path: Path, key: str, shape: tuple[int, ...]) -> None:
 
 
 def advice_on_values(images: NDArray[Any]) -> str:
-    """Return how images of another type become uint8, from the values that they have."""
+    """Return advice on the conversion of images to uint8, by their values."""
     kind = images.dtype.kind
     if kind == "b":
         return ": images.astype(numpy.uint8) * 255"
@@ -239,7 +239,7 @@ def read_labels(path: Path, key: str, labels: NDArray[Any]) -> NDArray[np.int32]
 
 
 def is_one_hot(labels: NDArray[Any]) -> bool:
-    """Return whether every row of `labels` is 0 but for one 1."""
+    """Return whether every row of `labels` has one 1 and otherwise 0."""
     if labels.ndim != 2 or labels.shape[1] < 2 or not len(labels) or labels.dtype.kind not in "biuf":
         return False
     numbers = labels.astype(np.float64)
@@ -247,7 +247,7 @@ def is_one_hot(labels: NDArray[Any]) -> bool:
 
 
 def advice_on_labels(labels: NDArray[Any]) -> str:
-    """Return how labels of another type become classes."""
+    """Return advice on the conversion of labels to class numbers."""
     kind = labels.dtype.kind
     if kind in "SU":
         return "; for names: names, labels = numpy.unique(labels, return_inverse=True)"
@@ -261,11 +261,10 @@ def advice_on_labels(labels: NDArray[Any]) -> str:
 
 
 def class_count(path: Path, splits: tuple[Split, Split, Split]) -> int:
-    """Return C where the training labels are exactly 0 to C - 1 and no other split goes beyond.
+    """Return the number of classes C: the training labels are exactly 0 to C - 1, and other splits have no others.
 
     Raises:
-        DataError: fewer than two classes, a gap in their numbers, or a class that the training split never
-            shows.
+        DataError: fewer than two classes, a gap in their numbers, or a class that the training split lacks.
     """
     found = np.unique(splits[0].labels)
     classes = int(found[-1]) + 1

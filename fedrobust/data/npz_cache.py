@@ -1,8 +1,8 @@
-"""Large data files unpacked once on disk, so that processes share their images instead of holding a copy each.
+"""A cache of large data files, unpacked once on disk and memory-mapped, so that processes share their images.
 
-The members of an `.npz` file are `.npy` files in a zip. Those of a large file are extracted into a cache folder, as
-a stream, and mapped into memory: a process pays for the images that it looks at, and processes on one machine share
-them. What was found out about the file, such as its checksum, is remembered beside them.
+The members of an `.npz` file are `.npy` files in a zip. Those of a large file are extracted into a cache folder, as a
+stream, and mapped into memory: a process loads only the images that it reads, and processes on one machine share
+them. Facts about the file, such as its checksum, are stored beside them.
 """
 
 import hashlib
@@ -26,24 +26,24 @@ from fedrobust.cache_root import cache_root
 from fedrobust.data.dataset import DataError
 
 LARGE = 32 * 2**20
-"""Bytes from which arrays are mapped; below, a copy a process costs less than a file."""
+"""Bytes from which arrays are mapped; smaller ones are cheaper to copy in each process."""
 
 DAY = 86_400.0
 
 
 class CacheNotice(UserWarning):
-    """The cache folder cannot be used: each process holds the images itself."""
+    """The cache folder cannot be used: each process holds a copy of the images."""
 
 
 def is_large(path: Path) -> bool:
-    """Return whether a zip file holds at least `LARGE` bytes."""
+    """Return whether a zip file has at least `LARGE` bytes unpacked."""
     with zipfile.ZipFile(path) as archive:
         return sum(member.file_size for member in archive.infolist()) >= LARGE
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """Arrays as files in a folder; asking for one maps it.
+    """Arrays as files in a folder, mapped on access.
 
     Attributes:
         folder: holds ``name.npy`` for each.
@@ -59,7 +59,7 @@ class Unpacked:
 def unpacked(path: Path, names: Sequence[str]) -> Unpacked | None:
     """Return the arrays of a large `.npz` file in the cache.
 
-    None, with a warning, where there can be no cache; None, too, where an array is no `.npy` member of the archive.
+    Returns None with a warning where the cache cannot be written, and None where an array is not a `.npy` member.
 
     Args:
         path: the file.
@@ -72,7 +72,7 @@ def unpacked(path: Path, names: Sequence[str]) -> Unpacked | None:
         CacheNotice: the cache cannot be written.
     """
     folder = cache_folder(path)
-    # Opened once: a file that is replaced meanwhile must not give its new images to the old labels.
+    # Opened once: if the file is replaced meanwhile, images and labels must come from the same version.
     with zipfile.ZipFile(path) as archive:
         listed = {member.filename: member for member in archive.infolist()}
         members = [listed[f"{name}.npy"] for name in names if f"{name}.npy" in listed]
@@ -88,14 +88,14 @@ def unpacked(path: Path, names: Sequence[str]) -> Unpacked | None:
 
 
 def remembered(path: Path, what: str, find_out: Callable[[], str], place: Path | None = None) -> str:
-    """Return what is known of a large file, and find it out where it is not known yet.
+    """Return a stored fact about a large file; compute and store it if it is not known.
 
     Args:
-        path: the file; of a small one nothing is remembered.
+        path: the file; facts about small files are not stored.
         what: name of the fact, such as "md5".
-        find_out: called where the fact is not known.
-        place: the file's `cache_folder` when it was read, if `find_out` looks at what was read: the file may have
-            been replaced since. None: the file as it is now.
+        find_out: computes the fact.
+        place: the file's `cache_folder` at the time it was read, if `find_out` uses the data read then: the file may
+            have been replaced since. None: that of the present file.
     """
     try:
         large = is_large(path)
@@ -104,12 +104,12 @@ def remembered(path: Path, what: str, find_out: Callable[[], str], place: Path |
         ValueError,
         RuntimeError,
         zipfile.BadZipFile,
-    ):  # no archive, or none that can be understood
+    ):  # not an archive, or a damaged one
         large = False
     if not large:
         return _told(path, find_out)
     place = place or cache_folder(path)
-    # Not with_suffix: a file's name may hold dots, and what follows the last one here tells its version.
+    # Not with_suffix: the folder's name may contain dots, and the part after the last one is its version.
     note = place.parent / f"{place.name}.{what}"
     try:
         return note.read_text(encoding="utf-8")
@@ -132,7 +132,7 @@ def _told(path: Path, find_out: Callable[[], str]) -> str:
 
 
 def cache_folder(path: Path) -> Path:
-    """Return where a file is unpacked: another place for every version of it.
+    """Return the folder into which a file is unpacked, which differs for every version of it.
 
     Raises:
         DataError: there is no such file.
@@ -148,7 +148,7 @@ def cache_folder(path: Path) -> Path:
 
 
 def _is_whole(folder: Path, members: Sequence[zipfile.ZipInfo]) -> bool:
-    """Return whether a folder has every member in its full length: caches are tidied by hand, and disks fail."""
+    """Return whether a folder has every member in full length: a cache may have been tidied by hand or be truncated."""
     files = [(folder / member.filename, member.file_size) for member in members]
     return all(file.is_file() and file.stat().st_size == size for file, size in files)
 
@@ -160,7 +160,7 @@ def _unpack(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], folder
     try:
         for member in members:
             _extract(archive, member, temporary)
-        # A cache may be shared by users, and mkdtemp keeps all others out.
+        # mkdtemp allows only its owner; a cache may be shared by users.
         temporary.chmod(0o755)
         _take_place(temporary, folder, members)
     finally:
@@ -175,7 +175,7 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) ->
 
 
 def _take_place(temporary: Path, folder: Path, members: Sequence[zipfile.ZipInfo]) -> None:
-    """Give the unpacked files their name; another process may have been first, with the same content."""
+    """Rename the unpacked files to their final place, unless another process was first, with the same content."""
     if folder.is_dir() and not _is_whole(folder, members):
         shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -186,9 +186,9 @@ def _take_place(temporary: Path, folder: Path, members: Sequence[zipfile.ZipInfo
 
 
 def _sweep(root: Path) -> None:
-    """Remove what processes that were killed while unpacking left behind."""
+    """Remove temporary folders of processes that were killed while unpacking."""
     for leftover in root.glob(".unpacking-*"):
-        # Another process may end its work, or sweep, at the same time.
+        # Another process may rename or remove the folder at the same time.
         with suppress(FileNotFoundError):
             if time.time() - leftover.stat().st_mtime > DAY:
                 shutil.rmtree(leftover, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The built-in data set: small synthetic lesions on speckled tissue, drawn from a seed."""
+"""The built-in phantom data set: synthetic lesions on speckled tissue, drawn from a seed."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,10 +8,10 @@ from fedrobust.data.lesions import GRID, KINDS, Field, Frame, uniform
 from fedrobust.randomness import Purpose, generator
 
 NUMBERS = (2000, 300, 500)
-"""Images for training, validation and test where nothing else is asked for."""
+"""Default numbers of training, validation and test images."""
 LICENCE = "CC0 1.0"
 PIXELS_AT_ONCE = 2_000_000
-"""Bounds the memory of drawing: large images are drawn a few at a time."""
+"""Most pixels drawn at a time, which bounds memory."""
 
 
 def phantom(
@@ -23,16 +23,15 @@ def phantom(
     test: int = NUMBERS[2],
     seed: int = 0,
 ) -> Dataset:
-    """Draw the phantom set: one lesion an image, whose margin and texture tell its class.
+    """Draw the phantom set: one lesion an image, whose margin and texture depend on its class.
 
-    Tissue is smooth noise under multiplicative speckle; a dark lesion lies anywhere in it, and every image is
-    brought to a mean and a contrast drawn without regard to its class. So neither position nor brightness
-    helps, and a linear model on pixels learns little. Class 0 is a smooth benign lesion; it and the malignant
-    one shade into each other, so that no model is right on every image. Classes are slightly unbalanced, as
-    3 to 2 from the first to the last.
+    Tissue is smooth noise with multiplicative speckle; a dark lesion lies at a random place in it, and every image
+    gets a mean and a contrast drawn independently of its class. Neither position nor brightness is informative, and a
+    linear model on pixels learns little. Class 0 is a smooth benign lesion; it overlaps with the malignant one, so
+    that no model reaches 100 %. Class frequencies decrease from the first to the last class in the ratio 3 to 2.
 
-    What to expect on the test split with the default settings: 60 % from always answering "benign", some 70 %
-    from logistic regression on pixels, some 95 % from a network of 100,000 parameters after ten epochs.
+    Expected test accuracies with the default settings: 60 % for the constant classifier "benign", about 70 % for
+    logistic regression on pixels, about 95 % for a network of 100,000 parameters after ten epochs.
 
     Args:
         classes: 2 to 8 kinds of lesion.
@@ -44,7 +43,7 @@ def phantom(
         seed: the study's seed.
 
     Raises:
-        DataError: an argument is outside of what is allowed.
+        DataError: an argument is not allowed.
 
     Example:
         >>> dataset = phantom(train=60, validation=10, test=10)
@@ -98,7 +97,7 @@ def draw_split(rng: np.random.Generator, number: int, classes: int, channels: in
 
 
 def shares(number: int, classes: int) -> NDArray[np.int64]:
-    """Return how many of `number` images each class gets: at least one, falling evenly as 3 to 2.
+    """Return the number of images of each class: at least one, decreasing linearly from 3 to 2.
 
     Example:
         >>> shares(2000, 2).tolist(), shares(10, 3).tolist()
@@ -129,7 +128,7 @@ def draw(rng: np.random.Generator, labels: NDArray[np.int32], channels: int, siz
 
 
 def place(rng: np.random.Generator, labels: NDArray[np.int32], size: int) -> Frame:
-    """Choose centre, radius, elongation and direction of every lesion, without regard to its class."""
+    """Draw centre, radius, elongation and direction of every lesion, independently of its class."""
     number = len(labels)
     pixels = ((np.arange(size) + 0.5) / size * GRID).astype(np.float32)
     x = pixels[None, None, :] - uniform(rng, 9, GRID - 9, number)
@@ -145,16 +144,16 @@ def place(rng: np.random.Generator, labels: NDArray[np.int32], size: int) -> Fra
 
 
 def severities(rng: np.random.Generator, labels: NDArray[np.int32]) -> Field:
-    """Draw how marked each finding is: low for benign, high for the others, Beta(2, 7) and Beta(7, 2).
+    """Draw the severity of each finding: Beta(2, 7) for benign lesions, Beta(7, 2) for the others.
 
-    Benign and malignant are the two ends of one scale and overlap: 3.5 % of either lie beyond its middle.
+    The two distributions overlap: 3.5 % of either lie beyond 0.5.
     """
     marked = rng.beta(7, 2, len(labels))
     return np.where(labels == 0, 1 - marked, marked).astype(np.float32)[:, None, None]
 
 
 def smooth(rng: np.random.Generator, number: int, size: int, sigma: float) -> Field:
-    """Return Gaussian noise smoothed over `sigma` pixels, brought back to unit variance."""
+    """Return Gaussian noise smoothed over `sigma` pixels, rescaled to unit variance."""
     from scipy.ndimage import gaussian_filter
 
     noise = rng.standard_normal((number, size, size), np.float32)
@@ -163,9 +162,9 @@ def smooth(rng: np.random.Generator, number: int, size: int, sigma: float) -> Fi
 
 
 def normalised(grey: Field, rng: np.random.Generator) -> Field:
-    """Give every image a mean and a contrast that do not depend on what it shows.
+    """Give every image a random mean and contrast, independent of its class.
 
-    Highlights are saturated first: clipped later, they would give bright specks away by a lower contrast.
+    Highlights are saturated first: if they were clipped afterwards, the contrast would depend on bright specks.
     """
     saturated = standardised(np.clip(standardised(grey), -2.5, 2.5))
     mean, contrast = uniform(rng, 0.44, 0.54, len(grey)), uniform(rng, 0.16, 0.20, len(grey))
@@ -173,13 +172,13 @@ def normalised(grey: Field, rng: np.random.Generator) -> Field:
 
 
 def standardised(grey: Field) -> Field:
-    """Return images with mean 0 and standard deviation 1 each."""
+    """Return images, each with mean 0 and standard deviation 1."""
     centred = grey - grey.mean(axis=(1, 2), keepdims=True)
     return np.asarray(centred / centred.std(axis=(1, 2), keepdims=True), np.float32)
 
 
 def tinted(grey: Field, lesion: Field, rng: np.random.Generator) -> Field:
-    """Return grey images as skin: a tone an image, a pigment where the lesion is, (n, size, size, 3)."""
+    """Return grey images in skin colours: a tone for each image, a pigment in the lesion, (n, size, size, 3)."""
     number = len(grey)
     tone = np.array([1.45, 1.05, 0.9]) + rng.normal(0, 0.04, (number, 1, 1, 3))
     pigment = rng.uniform(-0.1, 0.16, (number, 1, 1, 1)) * np.array([1.0, -0.2, -0.8])
@@ -187,5 +186,5 @@ def tinted(grey: Field, lesion: Field, rng: np.random.Generator) -> Field:
 
 
 def quantised(images: Field) -> NDArray[np.uint8]:
-    """Return images in [0, 1] as uint8; what lies outside is clipped, as a detector would."""
+    """Return images in [0, 1] as uint8; values outside are clipped."""
     return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)

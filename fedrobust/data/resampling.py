@@ -1,4 +1,4 @@
-"""More and fewer training images of a client: copies that were moved a little, and classes of one size."""
+"""Resampling of a client's training images: affine augmentation, and undersampling to balanced classes."""
 
 import math
 
@@ -21,13 +21,13 @@ ZOOM = 0.1
 
 
 def undersampled(split: Split, generator: np.random.Generator) -> Split:
-    """Return a split with as many images of every class as its rarest has; the images keep their order.
+    """Return a split undersampled to the size of its rarest class; the images keep their order.
 
-    Classes of which the split has none stay without.
+    Classes without images are ignored.
 
     Args:
-        split: of one client.
-        generator: chooses the images that stay.
+        split: images of one client.
+        generator: draws the images that are kept.
 
     Example:
         >>> images = np.zeros((5, 8, 8, 1), np.uint8)
@@ -41,12 +41,12 @@ def undersampled(split: Split, generator: np.random.Generator) -> Split:
 
 
 def augmented(split: Split, copies: int, generator: np.random.Generator) -> Split:
-    """Return a split followed by `copies` of every image, each turned, shifted, sheared, zoomed and perhaps flipped.
+    """Return a split followed by `copies` augmented copies of each image: rotated, shifted, sheared, zoomed, flipped.
 
     Args:
-        split: of one client.
-        copies: of every image.
-        generator: of the moves.
+        split: images of one client.
+        copies: number of copies of each image.
+        generator: draws the transformations.
 
     Example:
         >>> one = Split(np.zeros((1, 8, 8, 1), np.uint8), np.zeros(1, np.int32))

@@ -1,4 +1,4 @@
-"""Where data are looked for: the folders, in order, and a file within them."""
+"""The search path of data and weights files."""
 
 import os
 from contextlib import suppress
@@ -13,7 +13,7 @@ def roots(root: str | Path = "") -> tuple[Path, ...]:
     """Return the data roots in search order: `root`, then `$FEDROBUST_DATA`, then `~/.medmnist`.
 
     Args:
-        root: a folder that is asked first; empty for none.
+        root: a folder that is searched first; empty: none.
 
     Example:
         >>> roots("/srv/images")[0].as_posix(), roots()[-1].name
@@ -38,15 +38,15 @@ def home_of(path: str | Path) -> Path:
 
 
 def folders(root: str | Path = "") -> tuple[Path, ...]:
-    """Return every folder that is searched: each data root, and `medmnist/` below it."""
+    """Return all searched folders: each data root, and `medmnist/` below it."""
     return tuple(folder for top in roots(root) for folder in (top, top / "medmnist"))
 
 
 def resolve(path: str | Path, base: Path | None = None, root: str | Path = "") -> Path:
     """Find a file that a study names: images or weights.
 
-    An absolute path, or one that begins with ``~``, is taken as it is. A relative one is looked for in
-    `base`, then in the current folder, then in every data root.
+    An absolute path, or one that begins with ``~``, is used as it is. A relative one is searched in `base`, then in
+    the current folder, then in every data root.
 
     Args:
         path: the file as the study names it.
@@ -70,20 +70,20 @@ def resolve(path: str | Path, base: Path | None = None, root: str | Path = "") -
 
 
 def weights_file(network: str, weights: str, base: Path | None = None, root: str | Path = "") -> Path | None:
-    """Find the file of the weights that a model starts from.
+    """Find the file of a model's initial weights.
 
     Args:
         network: as the study names it.
-        weights: "random", "imagenet" or a file; Keras' ImageNet weights are looked for as
+        weights: "random", "imagenet" or a file; Keras' ImageNet weights are searched as
             ``weights/NETWORK_imagenet_notop.weights.h5`` before Keras downloads them.
         base: the study file's folder.
         root: the setting `data.root`.
 
     Returns:
-        The file; None for random weights, and where Keras has to download.
+        The file; None for random weights, and for weights that Keras downloads.
 
     Raises:
-        DataError: a file is named that there is not.
+        DataError: the named file does not exist.
     """
     if weights == "random":
         return None
@@ -97,11 +97,11 @@ def weights_file(network: str, weights: str, base: Path | None = None, root: str
 
 
 IMAGENET_FILES = {"mobilenetv2": "mobilenet_v2"}
-"""Networks whose weights files are called otherwise than they are."""
+"""Architectures whose weights files have another name."""
 
 
 def searched(places: list[Path] | tuple[Path, ...]) -> str:
-    """Return folders as words for a message, each once.
+    """Return folders as text for a message, each once.
 
     Example:
         >>> searched([Path("a"), Path("b"), Path("a")])
@@ -111,7 +111,7 @@ def searched(places: list[Path] | tuple[Path, ...]) -> str:
 
 
 def writable(root: str | Path = "") -> Path | None:
-    """Return the first data root that can be written, made where it is missing, or None."""
+    """Return the first data root that can be written, created if missing; None if there is none."""
     for folder in roots(root):
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Prediction-time defences: what a deployed model does to an image before its network sees it. One file a defence."""
+"""Prediction-time defences: transformations of each image before the network of the deployed model. One file each."""
 
 from fedrobust.defences.bit_depth import BitDepth
 from fedrobust.defences.contract import DEFENCES, PredictionDefence

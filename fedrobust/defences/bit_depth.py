@@ -1,4 +1,4 @@
-"""Fewer grey levels."""
+"""Bit-depth reduction."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ class BitDepth:
     """Round every pixel to one of 2^bits grey levels (Xu et al., 2018, arXiv:1704.01155, section II-B).
 
     Attributes:
-        bits: of a pixel; 8 changes no image of a file.
+        bits: bits of a pixel; 8 leaves 8-bit images unchanged.
 
     Example:
         >>> import numpy as np
@@ -30,5 +30,5 @@ class BitDepth:
         return keras.ops.round(images * levels) / levels
 
     def stand_in(self, images: Any) -> Any:
-        """Return `images`: rounding moves them by half a level at most."""
+        """Return `images`: the gradient of the rounding is replaced by that of the identity (BPDA)."""
         return images

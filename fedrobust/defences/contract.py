@@ -1,8 +1,8 @@
 """The contract of prediction-time defences, and their registry.
 
-A defence is a frozen dataclass of settings. It is part of the one model that evaluation, attacks, audit, distillation
-and the exported files see; clients train without it. What is called on images is written with ``keras.ops``, so that
-the same lines make a graph of tensors and a layer of the Keras file.
+A defence is a frozen dataclass of settings. It is part of the model in evaluation, attacks, audit, distillation and
+exported files; clients train without it. It is written with ``keras.ops``, so that the same code serves TensorFlow
+graphs and layers of the Keras file.
 """
 
 from typing import Any, Protocol
@@ -13,13 +13,14 @@ DEFENCES = Registry("prediction-time defence", "fedrobust.defences")
 
 
 class PredictionDefence(Protocol):
-    """What every defence has. It may have a second method, ``stand_in(images)``.
+    """A function of images; it may have a second method, ``stand_in(images)``.
 
-    ``stand_in`` returns nearly the same images and has a useful gradient. Attacks then follow its gradient and are
-    judged by the defence's answers (BPDA: Athalye et al., 2018, arXiv:1802.00420): a defence that rounds or compresses
-    gives gradients of zero, which protect nobody. A defence without one is differentiated as it is.
+    ``stand_in`` is a differentiable approximation of the defence, whose gradient attacks use (BPDA: Athalye et al.,
+    2018, arXiv:1802.00420), while their success is evaluated with the defence itself: rounding or compression has a
+    gradient of zero, which masks gradients without making the model robust. A defence without ``stand_in`` is
+    differentiated itself.
     """
 
     def __call__(self, images: Any) -> Any:
-        """Return `images` (n, height, width, channels) in [0, 1], in the same shape, as the network shall see them."""
+        """Return the transformed `images`, in the same shape: (n, height, width, channels) in [0, 1]."""
         ...

@@ -1,1 +1,1 @@
-"""How a client learns: the pure local update, its recipes and optimisers, and distillation."""
+"""Local training: the pure local update, recipes, losses, optimisers, augmentations; distillation."""

@@ -1,4 +1,4 @@
-"""Which images make up which batch: drawn outside the graph, so that a client's order is its own generator's."""
+"""The batches of a local update, drawn outside of the graph from the client's random generator."""
 
 from dataclasses import dataclass
 
@@ -10,26 +10,26 @@ class Batches:
     """The batches of one local update.
 
     Attributes:
-        rows: (steps, batch) int32: places of images in the training split; a short row is filled with zeros.
-        sizes: (steps,) int32: how many entries of each row count.
+        rows: (steps, batch) int32: positions of images in the training split; short rows are padded with zeros.
+        sizes: (steps,) int32: entries of each row without padding.
     """
 
     rows: np.ndarray
     sizes: np.ndarray
 
     def of(self, places: np.ndarray) -> "Batches":
-        """Return the batches that point where the images at `places` lie, (n,), instead of at 0 to n - 1."""
+        """Return the batches with positions 0 to n - 1 replaced by `places`, (n,)."""
         return Batches(places[self.rows].astype(np.int32), self.sizes)
 
 
 def draw_batches(shard: np.ndarray, epochs: int, batch_size: int, generator: np.random.Generator) -> Batches:
     """Shuffle `shard` anew for each epoch and cut it into ceil(n / batch_size) batches of nearly equal size.
 
-    Keras leaves the remainder for the last batch; a last batch of one or two images would wreck BatchNorm, and
-    small hospitals have little else. Each image is seen exactly once an epoch, and the number of steps is Keras'.
+    Keras puts the remainder into the last batch; a last batch of one or two images would ruin BatchNorm's statistics
+    at clients with few images. Each image occurs exactly once an epoch, and the number of steps equals Keras'.
 
     Args:
-        shard: (n,) places of the client's images in the training split.
+        shard: (n,) positions of the client's images in the training split.
         epochs: passes over the shard.
         batch_size: largest number of images in a batch.
         generator: draws the order.

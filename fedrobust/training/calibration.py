@@ -1,4 +1,4 @@
-"""How long a local step takes on this machine, and what it costs in memory, measured rather than guessed."""
+"""Measure the time and memory of a local training step on this machine."""
 
 import resource
 import sys
@@ -17,11 +17,11 @@ from fedrobust.training.part_update import PartUpdate
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a trial step came to.
+    """The measured cost of a trial step.
 
     Attributes:
-        step_seconds: one optimisation step on a full batch, with everything compiled.
-        memory_bytes: most memory that the process has held so far, the trial step's included.
+        step_seconds: duration of one optimisation step on a full batch, after compilation.
+        memory_bytes: peak memory of the process so far, including the trial step.
     """
 
     step_seconds: float
@@ -32,9 +32,9 @@ STEPS = 3
 
 
 def calibrate(update: LocalUpdate | HeadUpdate | PartUpdate, shard: Split, batch_size: int) -> Calibration:
-    """Run `update` on images of `shard` from weights that mean nothing, and throw the result away.
+    """Run `update` on images of `shard` from arbitrary weights, and discard the result.
 
-    The first call, which compiles, is not timed. A shard smaller than a batch is repeated to fill one.
+    The first call, which compiles, is not timed. A shard smaller than a batch is repeated to a full batch.
 
     Args:
         update: a compiled local update.
@@ -55,6 +55,6 @@ def calibrate(update: LocalUpdate | HeadUpdate | PartUpdate, shard: Split, batch
 
 
 def peak_memory() -> int:
-    """Return the most memory that this process has held, in bytes."""
+    """Return the peak memory of this process, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -1,4 +1,4 @@
-"""Images moved by the gradient of a model, as 8-bit images: what a malicious hospital puts into its archive."""
+"""Adversarial 8-bit training images, crafted by malicious clients with the global model's gradient."""
 
 from functools import partial
 
@@ -46,16 +46,16 @@ class Crafting:
         step_size: float,
         ascend: bool,
     ) -> np.ndarray:
-        """Return `images` moved up (or down) the loss of `labels`, rounded to grey levels, uint8.
+        """Return `images` perturbed along the gradient of the loss of `labels`, rounded to grey levels, uint8.
 
         Args:
-            weights: of the model that is attacked.
+            weights: of the model.
             images: uint8 (n, height, width, channels).
             labels: (n,) int32.
             epsilon: largest change of a pixel, in units of [0, 1].
             steps: gradient steps.
             step_size: in units of [0, 1].
-            ascend: up, away from the labels; or down, towards them.
+            ascend: increase the loss, away from the labels; False: decrease it, towards them.
         """
         gradient_sign = partial(self._step, tf.constant(weights.trainable), tf.constant(weights.statistics))
         size = step_size if ascend else -step_size

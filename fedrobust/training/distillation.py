@@ -1,4 +1,4 @@
-"""Teach a small student what a large model answers."""
+"""Knowledge distillation of a large model into a small student."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ TARGET_STEPS = 1000
 
 @dataclass(frozen=True)
 class Distilled:
-    """A student after its lessons: its weights, how many passes it took, and the last loss."""
+    """A trained student: its weights, the number of epochs, and the last epoch's loss."""
 
     weights: Weights
     epochs: int
@@ -39,17 +39,17 @@ def distil(
     learning_rate: float = 0.002,
     seed: int = 0,
 ) -> Distilled:
-    """Train `student` to answer `images` as its teacher did (Hinton et al., 2015, arXiv:1503.02531).
+    """Train `student` on its teacher's logits (Hinton et al., 2015, arXiv:1503.02531).
 
-    Minimises T^2 KL(teacher || student) on logits divided by T with Adam, its rate falling to 0 along a cosine. No
-    label is used.
+    Minimises T^2 KL(teacher || student) on logits divided by T with Adam and a cosine decay of the learning rate to 0.
+    Labels are not used.
 
     Args:
-        student: starts from its initial weights.
+        student: the student, trained from its initial weights.
         images: transfer images, uint8 (n, height, width, channels).
-        teacher_logits: (n, classes) float32, the teacher's on `images`.
+        teacher_logits: (n, classes) float32, the teacher's logits of `images`.
         temperature: T, positive.
-        epochs: passes over the images; 0 takes as many as make about 1,000 steps, between 5 and 200.
+        epochs: passes over the images; 0: as many as give about 1,000 steps, between 5 and 200.
         batch_size: largest batch.
         learning_rate: at the first step.
         seed: of the order of images.
@@ -74,16 +74,16 @@ def teach_labels(
     learning_rate: float = 0.002,
     seed: int = 0,
 ) -> Distilled:
-    """Train `student` as `distil` does, on the same images in the same order, by their labels instead of a teacher.
+    """Train `student` as `distil` does, on the same images in the same order, but on labels.
 
-    It is the control of distillation: whatever this network withstands, too, the teacher did not teach
-    (Carlini et al., 2019, arXiv:1902.06705).
+    It is the control of distillation: robustness that it also has does not come from the teacher (Carlini et al., 2019,
+    arXiv:1902.06705).
 
     Args:
-        student: starts from its initial weights.
+        student: the student, trained from its initial weights.
         images: uint8 (n, height, width, channels).
         labels: (n,) int32.
-        epochs: passes over the images; 0 chooses as `distil` does.
+        epochs: passes over the images; 0: see `distil`.
         batch_size: largest batch.
         learning_rate: at the first step.
         seed: of the order of images.

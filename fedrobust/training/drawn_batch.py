@@ -1,4 +1,4 @@
-"""A batch of stored images as it is trained on: in [0, 1], augmented."""
+"""A batch of training images: scaled to [0, 1] and augmented."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from fedrobust.training.losses.contract import probabilities
 
 
 class DrawnBatch(NamedTuple):
-    """A batch as it is trained on.
+    """A batch of training images.
 
     Attributes:
         images: (n, height, width, channels) float32 in [0, 1], native, after augmentation.
@@ -35,7 +35,7 @@ class DrawnBatch(NamedTuple):
         seed: tf.Tensor,
         augmentations: Sequence[Augmentation] = (),
     ) -> "DrawnBatch":
-        """Return the batch of some stored images.
+        """Return the batch of stored images.
 
         Args:
             stored: (n, height, width, channels) uint8.

@@ -1,4 +1,4 @@
-"""The local update of the head alone, on features that were computed once: many clients in one call of a graph."""
+"""Head-only local update on precomputed features, for many clients in one call of a graph."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,24 +18,24 @@ from fedrobust.training.optimizers import Optimizer, Step
 from fedrobust.training.steering import Steered, Steering, Trained, steering_specs
 
 CLIENTS = (2, 8, 32)
-"""Clients in one call of the graph; fewer are filled up. From two on, TensorFlow multiplies the clients' matrices one
-by one, so that no client's bits depend on the others."""
+"""Clients in one call of the graph; fewer are padded. With two or more, TensorFlow multiplies the clients' matrices one
+by one, so that the bits of a client's result do not depend on the others."""
 
 NARROWEST = 4
-"""Images in the narrowest batch; wider ones are powers of two."""
+"""Width of the narrowest batch; wider ones are powers of two."""
 
 
 @dataclass(frozen=True, eq=False)
 class HeadJob:
-    """One client's update.
+    """The arguments of one client's update.
 
     Attributes:
-        start: the weights of the head.
-        batches: (steps, batch) rows of the features, and how many of each count.
+        start: initial weights of the head.
+        batches: (steps, batch) rows of the features, and the sizes without padding.
         learning_rates: (steps,).
-        class_weights: (classes,) factors of the losses by label; None for 1.
-        prior: (classes,) shares of the classes among the client's images; None for even ones.
-        steering: what a federated algorithm adds to every step.
+        class_weights: (classes,) factors of the losses by label; None: 1.
+        prior: (classes,) shares of the classes among the client's images; None: equal shares.
+        steering: correction, proximal term and mask of the federated algorithm.
     """
 
     start: Weights
@@ -47,23 +47,23 @@ class HeadJob:
 
     @property
     def width(self) -> int:
-        """How wide its batches are computed: a power of two that its own largest one fits into."""
+        """Width to which its batches are padded: the next power of two."""
         largest = int(self.batches.sizes.max())
         return int(min(max(NARROWEST, 1 << (largest - 1).bit_length()), self.batches.rows.shape[1]))
 
 
 class HeadGraph:
-    """The compiled update of a dense layer from features to logits, for several clients side by side.
+    """The compiled update of a dense layer from features to logits, for several clients in parallel.
 
-    Every array has the clients as its first axis. A client whose steps are over keeps its weights; an image that only
-    fills a batch has no loss. Loss and optimiser work number by number along that axis, as the project's own do; for
-    others the graph takes one client.
+    Every array has the clients as its first axis. A client that has done all its steps keeps its weights; padding has
+    no loss. Loss and optimiser must be elementwise along that axis, as this project's are; for others the graph takes
+    one client.
 
     Args:
-        features: d, how many an image has.
-        classes: k.
-        loss: of a batch.
-        optimizer: the step.
+        features: number of features d.
+        classes: number of classes k.
+        loss: the loss.
+        optimizer: the optimiser.
         proximal: mu of FedProx.
         steered: whether a federated algorithm corrects steps.
     """
@@ -117,7 +117,7 @@ class HeadGraph:
     ) -> tuple[tf.Tensor, ...]:
         alone, split = self.clients == (1,), [self.features * self.classes, self.classes]
         begin = tf.split(start, split, axis=1)
-        # As in the update of the whole network, decay spares the bias.
+        # As in the update of the whole network, weight decay does not apply to the bias.
         decayed = [tf.ones([1, 1]), tf.zeros([1, 1])]
 
         def body(
@@ -130,7 +130,7 @@ class HeadGraph:
         ) -> tuple[Any, ...]:
             row, size = rows[:, step], sizes[:, step]
             if alone:
-                row = row[:, : size[0]]  # what fills a batch is nothing to a loss that looks at all of it
+                row = row[:, : size[0]]  # a user's loss must not see padding
             counts = tf.range(tf.shape(row)[1])[None] < size[:, None]
             images = tf.where(counts[..., None], tf.gather(features, row), 0.0)
             labels = tf.gather(targets, row)
@@ -190,12 +190,12 @@ class HeadGraph:
 
 
 class HeadUpdate:
-    """The local update of a classifier all but whose head is frozen. It is called as `LocalUpdate` is.
+    """The local update of a classifier whose layers are frozen except the head; called as `LocalUpdate`.
 
     Args:
-        classifier: all but whose head is frozen.
-        features: of its backbone.
-        graph: compiled, for as many features and classes.
+        classifier: a classifier whose layers are frozen except the head.
+        features: its backbone's features.
+        graph: the compiled update for this number of features and classes.
     """
 
     def __init__(self, classifier: Classifier, features: Features, graph: HeadGraph):
@@ -212,7 +212,7 @@ class HeadUpdate:
         prior: Any = None,
         steering: Steering | None = None,
     ) -> tuple[Trained, Mapping[str, Any]]:
-        """Return the weights after training on `batches`, and metrics; see `LocalUpdate`. Nothing is drawn."""
+        """Return the weights after training on `batches`, and metrics; see `LocalUpdate`. `seed` is not used."""
         rates = np.asarray(learning_rates, np.float32)
         job = HeadJob(weights, batches, rates, class_weights, prior, steering or Steering())
         features = tf.constant(self.features.of(data.images.numpy()))
@@ -221,15 +221,15 @@ class HeadUpdate:
     def together(
         self, features: tf.Tensor, targets: tf.Tensor, jobs: Sequence[HeadJob]
     ) -> list[tuple[Trained, Mapping[str, Any]]]:
-        """Return what each of `jobs` comes to, the same whatever others there are.
+        """Return the result of each of `jobs`, which does not depend on the other jobs.
 
         Args:
-            features: (n, d) float32, into which the rows of batches point.
+            features: (n, d) float32, indexed by the rows of batches.
             targets: (n,) int32.
             jobs: of clients.
         """
         found: dict[int, tuple[Trained, Mapping[str, Any]]] = {}
-        # Clients of as many steps side by side: nobody waits long for another.
+        # Clients with similar numbers of steps are grouped, so that little time is spent on finished ones.
         order = sorted(
             range(len(jobs)), key=lambda place: (jobs[place].width, len(jobs[place].batches.sizes))
         )
@@ -283,7 +283,7 @@ class HeadUpdate:
         ]
 
     def _steering(self, jobs: Sequence[HeadJob], clients: int) -> list[np.ndarray]:
-        """Return what steers `jobs`, an array for each argument of the graph; those who fill it up are not."""
+        """Return the steering of `jobs` as the graph's arguments; padding has none."""
         parameters, others = self.classifier.layout.parameters, clients - len(jobs)
         each = [job.steering.arrays(parameters) for job in jobs]
         each += [Steering().arrays(parameters)] * others

@@ -1,9 +1,9 @@
-"""The pure local update: new weights from weights, images and a seed, and from nothing else.
+"""The local update: a pure function from weights, images and a seed to new weights.
 
-One compiled function serves every client of a study. A loop inside the graph gathers each batch, asks the recipe for
-a loss, and steps an optimiser whose slots are loop variables. So there is no model to rebuild, no optimiser to reset
-and no state to leak from one client to the next; the call releases Python's lock, so that threads train clients side
-by side in one process; and the result depends on the arguments alone, so the same seed gives the same bits.
+One compiled function serves all clients of a study. A loop inside the graph gathers each batch, computes the recipe's
+loss, and steps an optimiser whose slots are loop variables. No model is rebuilt, no optimiser is reset, and no state
+can leak from one client to the next. The call releases Python's lock, so that threads train clients in parallel. The
+result depends only on the arguments: the same seed gives the same bits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,18 +50,17 @@ class LocalUpdate:
     Args:
         classifier: the model as a function of its weights.
         recipe: the loss of a batch.
-        optimizer: the step.
-        loss: losses from logits, targets and the client's class shares.
-        space: "native" lets the recipe perturb stored pixels, "prepared" what the network takes.
-        targets: the targets' dtype and shape without the first axis; labels unless a teacher's logits are given.
-        proximal: mu of FedProx: mu / 2 times the squared distance to where the weights came from is added to the
-            objective (Li et al., 2018, arXiv:1812.06127, equation 2). The reported loss is without it.
-        augmentations: random changes of every batch, in order, before the recipe sees it. With one that mixes labels,
+        optimizer: the local optimiser.
+        loss: function from logits, targets and the client's class shares to losses.
+        space: "native": the recipe perturbs stored pixels; "prepared": the network's prepared input.
+        targets: dtype and shape of the targets without the first axis; None: labels.
+        proximal: mu of FedProx: adds mu / 2 times the squared distance to the initial weights to the objective (Li et
+            al., 2018, arXiv:1812.06127, equation 2). The reported loss is without it.
+        augmentations: random transformations of every batch, in order, before the recipe. With one that mixes labels,
             the reported accuracy counts the label with the largest share.
-        backbone_rate: factor of what a step changes below the head: a learning rate for each part (Howard and Ruder,
-            2018, arXiv:1801.06146, section 3.2).
-        steered: whether a federated algorithm corrects steps (`Steering`); only then is there a place for it in the
-            graph.
+        backbone_rate: factor of the update below the head: discriminative learning rates (Howard and Ruder, 2018,
+            arXiv:1801.06146, section 3.2).
+        steered: whether a federated algorithm corrects steps (`Steering`); otherwise the graph has no inputs for it.
 
     Example:
         >>> from fedrobust.models.classifier import build_classifier
@@ -133,7 +132,7 @@ class LocalUpdate:
         )
 
     def compiled(self) -> "LocalUpdate":
-        """Have the graph traced or read, and optimised, now rather than at the first call; return this update."""
+        """Trace or read, and optimise, the graph now rather than at the first call; return this update."""
         self._function.rehearsed(0)
         return self
 
@@ -151,15 +150,15 @@ class LocalUpdate:
         """Return the weights after training on `batches`, and metrics.
 
         Args:
-            weights: where to start.
-            data: the images that the batches point into.
+            weights: initial weights.
+            data: the images that the batches index.
             batches: (steps, batch) rows and their sizes.
-            learning_rates: (steps,) one a step.
-            seed: (2,) int32, for whatever the recipe draws.
-            class_weights: (classes,) factors of the losses by label; all 1 if None.
-            prior: (classes,) shares of the classes among the client's images, for losses that adjust logits; even if
-                None.
-            steering: what is added to every step, where the update is steered; None for nothing.
+            learning_rates: (steps,).
+            seed: (2,) int32, of the recipe's and the augmentations' random numbers.
+            class_weights: (classes,) factors of the losses by label; None: 1.
+            prior: (classes,) shares of the classes among the client's images, for losses that adjust logits; None:
+                equal shares.
+            steering: correction, proximal term and mask, where the update is steered; None: none.
 
         Returns:
             The new weights, and ``examples`` (images seen), ``steps``, ``loss`` (mean over images and steps) and

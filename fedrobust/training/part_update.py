@@ -1,4 +1,4 @@
-"""The local update of some layers of those that travel: in rounds before all of them are unfrozen."""
+"""The local update of some of the exchanged layers, in rounds before all layers are unfrozen."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,13 +14,14 @@ from fedrobust.training.steering import Steering, Trained
 
 
 class PartUpdate:
-    """A local update of a part of the weights. It is called as `LocalUpdate` is.
+    """A local update of a part of the weights; called as `LocalUpdate`.
 
-    What is not trained yet is in the weights that travel, and a constant of the update: both are the initial ones.
+    Layers that are still frozen are both in the exchanged weights and constants of the update; both are the initial
+    weights.
 
     Args:
-        classifier: of all that travels.
-        update: of the classifier whose other layers are frozen.
+        classifier: the classifier of all exchanged layers.
+        update: the update of the classifier whose other layers are frozen.
     """
 
     def __init__(self, classifier: Classifier, update: LocalUpdate):
@@ -43,7 +44,7 @@ class PartUpdate:
     ) -> tuple[Trained, Mapping[str, Any]]:
         """Return the weights after training the part on `batches`, and metrics; see `LocalUpdate`.
 
-        The gradient of what is not trained is 0.
+        The gradient of frozen weights is 0.
         """
         places = self.part.trainable
         given = None if steering is None else steering.among(places)
@@ -60,10 +61,10 @@ class PartUpdate:
         ), metrics
 
     def check(self, weights: Weights) -> None:
-        """Refuse weights that are not the initial ones where nothing is trained yet.
+        """Refuse weights whose still frozen layers are not the initial ones.
 
         Raises:
-            ModelError: they are not.
+            ModelError: they differ from this client's initial weights.
         """
         if self._rest.take(weights).digest() != self._initial.digest():
             raise ModelError(

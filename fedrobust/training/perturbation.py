@@ -1,4 +1,4 @@
-"""The moves that gradient attacks are made of, inside a graph."""
+"""Steps of gradient attacks inside a graph: input gradients, projection, random starts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ Losses = Callable[["tf.Tensor"], "tf.Tensor"]
 
 
 def input_gradient(losses: Losses, images: tf.Tensor) -> tf.Tensor:
-    """Return the gradient of each image's own loss, in the shape of `images`.
+    """Return the gradient of each image's loss, in the shape of `images`.
 
-    The losses are summed, not averaged: a mean would only scale the gradient down by the batch size, and small
-    gradients are flushed to zero.
+    The losses are summed, not averaged: a mean would divide gradients by the batch size, and small ones underflow.
     """
     with tf.GradientTape() as tape:
         tape.watch(images)
@@ -22,7 +21,7 @@ def input_gradient(losses: Losses, images: tf.Tensor) -> tf.Tensor:
 
 
 def project(images: tf.Tensor, clean: tf.Tensor, epsilon: float | tf.Tensor) -> tf.Tensor:
-    """Return `images` brought back into the epsilon box around `clean` and into [0, 1]."""
+    """Return `images` projected onto the linf ball of radius epsilon around `clean`, and onto [0, 1]."""
     return tf.clip_by_value(tf.clip_by_value(images, clean - epsilon, clean + epsilon), 0.0, 1.0)
 
 
@@ -33,23 +32,23 @@ def ascend(
     step_size: float | tf.Tensor,
     epsilon: float | tf.Tensor,
 ) -> tf.Tensor:
-    """Return `images` after one signed gradient step up the losses, projected (L-infinity)."""
+    """Return `images` after one signed gradient ascent step, projected (linf)."""
     return project(images + step_size * tf.sign(input_gradient(losses, images)), clean, epsilon)
 
 
 def random_start(clean: tf.Tensor, epsilon: float | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Return a uniformly random point of the epsilon box around each clean image, in [0, 1]."""
+    """Return a uniformly random point of the linf ball of radius epsilon around each clean image, in [0, 1]."""
     noise = tf.random.stateless_uniform(tf.shape(clean), seed=seed, minval=-1.0, maxval=1.0)
     return project(clean + epsilon * noise, clean, epsilon)
 
 
 def cross_entropy_direction(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return losses (n,) whose gradient is cross-entropy's, scaled image by image so that it never vanishes.
+    """Return losses (n,) with cross-entropy's gradient direction, rescaled for each image so that it cannot vanish.
 
-    The gradient of cross-entropy is p_j towards every wrong logit j and minus their sum towards the right one. Once
-    a model is sure, these underflow (from logits at a gap of about 90, earlier through deep networks), their sign is
-    0, and an attack by sign leaves the image alone: the model looks robust. Divided by the sum of the wrong classes'
-    probabilities, the weights are the softmax over the wrong classes alone, which is finite at any gap.
+    The gradient of cross-entropy by the logits is p_j for every wrong class j and minus their sum for the label. For a
+    confident model these underflow (from a logit difference of about 90, earlier through deep networks), their sign is
+    0, and a signed attack does not change the image: the model seems robust. Divided by the sum of the wrong classes'
+    probabilities, the gradient is the softmax over the wrong classes, which does not underflow.
 
     Args:
         logits: (n, classes).

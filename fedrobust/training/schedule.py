@@ -1,4 +1,4 @@
-"""How the learning rate falls over a study."""
+"""Learning rate schedules, and class shares and weights."""
 
 from collections.abc import Callable
 
@@ -14,19 +14,19 @@ SCHEDULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def learning_rates(
     initial: float, schedule: str, steps: int, round: int = 1, rounds: int = 1, warmup: float = 0.0
 ) -> np.ndarray:
-    """Return the learning rate of every local step of one round, shape (steps,) float32.
+    """Return the learning rate of every local step of one round, (steps,) float32.
 
-    The rate falls with the share of the study that is over: round `round` of `rounds` (counted from 1), and within
-    it the share of the local steps done. Clients with few images take few steps and fall as far.
+    The rate is a function of the elapsed share of the study: the rounds before `round`, plus the share of this round's
+    local steps done, over `rounds`. It therefore decays equally at clients with few and with many steps.
 
     Args:
         initial: rate at the first step of the study.
         schedule: "constant", "linear" (to 0) or "cosine" (to 0; Loshchilov and Hutter, 2016, arXiv:1608.03983).
         steps: local steps of this round.
         round: this round.
-        rounds: of the whole study.
-        warmup: share of the study over which the rate first rises from 0, step by step, before it falls over the rest
-            (Goyal et al., 2017, arXiv:1706.02677, section 2.2).
+        rounds: number of rounds of the study.
+        warmup: share of the study over which the rate rises linearly from 0 before it decays over the rest (Goyal et
+            al., 2017, arXiv:1706.02677, section 2.2).
 
     Example:
         >>> learning_rates(1.0, "linear", steps=2, round=2, rounds=2).tolist()
@@ -53,7 +53,7 @@ def class_shares(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def balanced_class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return n / (present classes * n_class) for every class, (classes,) float32; 0 for a class that is absent.
+    """Return n / (present classes * n_class) for every class, (classes,) float32; 0 for absent classes.
 
     Example:
         >>> balanced_class_weights(np.array([0, 0, 1, 1]), classes=3).tolist()

@@ -1,4 +1,4 @@
-"""What a federated algorithm adds to the steps of a local update, and what it learns of them."""
+"""Steering: how a federated algorithm changes the steps of a local update, and the record of these steps."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fedrobust.training.optimizers.optimizer import Optimizer, Step, Tensors
 
 @dataclass(frozen=True, eq=False)
 class Steering:
-    """What is added to every step of one local update.
+    """Correction, proximal term and mask of every step of one local update.
 
     Attributes:
-        correction: (parameters,) float32, added to every gradient; None for nothing.
-        pull: mu of mu / 2 times the squared distance to the start, added to the objective.
-        trained: (parameters,) bool, the numbers that a step changes; None for all.
+        correction: (parameters,) float32, added to every gradient; None: none.
+        pull: mu of the proximal term mu / 2 |w - start|^2 in the objective.
+        trained: (parameters,) bool, mask of the parameters that steps change; None: all.
     """
 
     correction: np.ndarray | None = None
@@ -28,12 +28,12 @@ class Steering:
     trained: np.ndarray | None = None
 
     def among(self, places: np.ndarray) -> Steering:
-        """Return what this is for a part of the weights, whose numbers lie at `places`."""
+        """Return the steering of a part of the weights, at positions `places`."""
         correction = None if self.correction is None else self.correction[places]
         return Steering(correction, self.pull, None if self.trained is None else self.trained[places])
 
     def arrays(self, parameters: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return correction (parameters,), pull () and mask (parameters,) as a graph takes them, all float32."""
+        """Return correction (parameters,), pull () and mask (parameters,) as arguments of a graph, all float32."""
         correction = np.zeros(parameters) if self.correction is None else self.correction
         trained = np.ones(parameters) if self.trained is None else self.trained
         return (
@@ -44,7 +44,7 @@ class Steering:
 
 
 def steering_specs(parameters: int, *clients: int | None) -> list[tf.TensorSpec]:
-    """Return what a graph takes of a `Steering`: for `clients` side by side (None: any number), or for one alone."""
+    """Return the specs of `Steering.arrays`, for one client or with an axis of `clients` (None: any number)."""
     shapes = ([*clients, parameters], [*clients], [*clients, parameters])
     return [tf.TensorSpec(shape, tf.float32) for shape in shapes]
 
@@ -54,7 +54,7 @@ class Steered(NamedTuple):
 
     Attributes:
         correction: added to gradients.
-        pull: mu, with a shape that multiplies weights.
+        pull: mu, in a shape that broadcasts with weights.
         trained: bool.
     """
 
@@ -64,32 +64,32 @@ class Steered(NamedTuple):
 
     @classmethod
     def of(cls, arrays: Sequence[tf.Tensor], split: Callable[[tf.Tensor], Tensors]) -> Steered:
-        """Return what `Steering.arrays` holds, cut by `split` as the weights are."""
+        """Return `Steering.arrays` split as the weights are by `split`."""
         correction, pull, trained = arrays
         return cls(split(correction), pull, [mask > 0.5 for mask in split(trained)])
 
     def gradients(self, gradients: Tensors, weights: Tensors, start: Tensors) -> Tensors:
-        """Return `gradients` with the correction and the pull towards `start`."""
+        """Return `gradients` plus the correction and the proximal term's gradient towards `start`."""
         each = zip(gradients, self.correction, weights, start, strict=True)
-        # TensorFlow makes one AddN of a sum of three, which adds in the order in which it finds buffers to reuse: with
-        # differences there is one order, and always the same bits.
+        # TensorFlow merges a sum of three into one AddN, whose order depends on which buffers it reuses; differences
+        # have a fixed order, and so the same bits in every run.
         return [gradient - (self.pull * (there - here) - more) for gradient, more, here, there in each]
 
     def kept(self, stepped: Tensors, weights: Tensors) -> Tensors:
-        """Return `stepped` where numbers are trained, and `weights` elsewhere."""
+        """Return `stepped` where the mask is true, and `weights` elsewhere."""
         each = zip(self.trained, stepped, weights, strict=True)
         return [tf.where(trained, new, old) for trained, new, old in each]
 
 
 @dataclass(frozen=True)
 class Trained(Weights):
-    """The weights after a local update, and how it came to them.
+    """The weights after a local update, with its learning rates, optimiser and mean gradient.
 
     Attributes:
         learning_rates: (steps,) float32.
-        optimizer: of the steps.
-        gradient: (parameters,) float32, the mean over steps of the gradients of the client's own loss, without what
-            steering adds; None where the update is not steered.
+        optimizer: the local optimiser.
+        gradient: (parameters,) float32, the mean over steps of the gradients of the client's loss, without the
+            steering; None if the update is not steered.
     """
 
     learning_rates: np.ndarray
@@ -98,16 +98,16 @@ class Trained(Weights):
 
     @property
     def steps(self) -> int:
-        """How many steps were taken."""
+        """Number of steps."""
         return len(self.learning_rates)
 
     @property
     def accumulated(self) -> float:
-        """How far a weight moves in these steps under a gradient of 1.
+        """Change of a weight over these steps under a constant gradient of 1.
 
-        With SGD it is the learning rate times the norm ||a||_1 of Wang et al. (2020, arXiv:2007.07481, section 4):
-        the sum of learning rates, and with momentum what each gradient adds to all later steps. With Adam, whose
-        steps have the length of the learning rate whatever the gradient, it is again the sum of learning rates.
+        With SGD it is the learning rate times the norm ||a||_1 of Wang et al. (2020, arXiv:2007.07481, section 4): the
+        sum of learning rates, with momentum including each gradient's contribution to later steps. With Adam, whose
+        step size does not depend on the gradient's norm, it is the sum of learning rates.
 
         Example:
             >>> from fedrobust.training.optimizers import SGD

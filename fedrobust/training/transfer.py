@@ -1,4 +1,4 @@
-"""More transfer images: copies of those that a student learns from, moved and blended, for its teacher to answer."""
+"""Augmented transfer images for distillation, whose logits the teacher computes."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,20 +7,20 @@ from fedrobust.randomness import Purpose, graph_seed
 from fedrobust.training.augmentations import Affine, Flip, Mixup, augmented
 
 CHUNK = 1024
-"""Images that are moved at once."""
+"""Images that are transformed at a time."""
 
 
 def moved_copies(images: np.ndarray, copies: int, seed: int, mixup: float = 0.0) -> np.ndarray:
-    """Return `copies` of every image, each rotated, shifted, zoomed and perhaps mirrored, uint8 (copies * n, ...).
+    """Return `copies` augmented copies of every image (rotated, shifted, zoomed, flipped), uint8 (copies * n, ...).
 
-    A teacher is asked for its answer on each, so that no copy has to show what its original does (Beyer et al., 2021,
-    arXiv:2106.05237: a patient and consistent teacher).
+    The teacher computes the logits of each copy itself, so that copies need not keep the label of their original (Beyer
+    et al., 2021, arXiv:2106.05237, consistent teaching).
 
     Args:
         images: uint8 (n, height, width, channels).
-        copies: of every image, in the order of `images`, one whole set after another.
+        copies: number of copies of every image, in the order of `images`, one whole set after another.
         seed: the study's.
-        mixup: alpha of Beta(alpha, alpha) by which each copy is blended with another; 0 blends none.
+        mixup: alpha of Beta(alpha, alpha) by which each copy is mixed with another; 0: no mixing.
 
     Example:
         >>> moved_copies(np.zeros((3, 8, 8, 1), np.uint8), copies=2, seed=0).shape

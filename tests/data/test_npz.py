@@ -185,7 +185,7 @@ ADVICE = {
     "volumes": ({"train_images": np.zeros((12, 6, 5, 4, 1), np.uint8)}, "volumes"),
     "flat rows": ({"train_images": np.zeros((12, 30), np.uint8)}, "images.reshape"),
     "no validation": ({"val_images": None, "val_labels": None}, "train_images[::10]"),
-    "no test": ({"test_images": None, "test_labels": None}, "nobody trained on"),
+    "no test": ({"test_images": None, "test_labels": None}, "not trained on"),
     "other names": (
         {f"{split}_{part}": None for split in ("train", "val", "test") for part in ("images", "labels")}
         | {"x_train": np.zeros(3), "y_train": np.zeros(3)},

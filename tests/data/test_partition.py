@@ -265,7 +265,7 @@ IMPOSSIBLE = [
         3,
         "pathological",
         {"classes_per_client": 2, "class_assignment": "deterministic"},
-        ["class 4 to nobody", "raise classes_per_client"],
+        ["class 4 without a client", "raise classes_per_client"],
     ),
     (100, 90, "pathological", {"classes_per_client": 5}, ["class 0 has", "90 of 90 clients", "lower"]),
     (546, 10, "quantity", {"skew": "exponential"}, ["546 images", "first of 10", "clients to 6", '"linear"']),

@@ -1,4 +1,4 @@
-"""Which client has which training images: methods, one a module, their records, and populations that draw."""
+"""Partitions of the training images over clients: methods, one a module, records, and populations that draw."""
 
 from fedrobust.data.partition.contract import PARTITIONS, Method
 from fedrobust.data.partition.dirichlet import Dirichlet

@@ -1,4 +1,4 @@
-"""What a method of dividing images among clients is, and the registry of methods."""
+"""The contract of partition methods, and their registry."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -17,10 +17,10 @@ PARTITIONS = Registry("partition", "fedrobust.data.partition")
 
 
 class Method(Protocol):
-    """A frozen dataclass of settings with one method; outside this project a plain function will do.
+    """A frozen dataclass of settings that is called; a user's own may be a plain function.
 
-    A method puts every image into exactly one shard, none of them empty. What cannot be met is a `DataError` with the
-    numbers.
+    A method puts every image into exactly one shard, none of which is empty. A request that cannot be met raises a
+    `DataError` with the numbers.
     """
 
     def __call__(self, labels: Labels, clients: int, seed: int) -> Sequence[Indices]:
@@ -35,5 +35,5 @@ class Method(Protocol):
 
 
 def rng_of(seed: int) -> Rng:
-    """Return the draws of a study's partition."""
+    """Return the random generator of a study's partition."""
     return generator(seed, Purpose.PARTITION)

@@ -1,4 +1,4 @@
-"""Each class in proportions drawn from a Dirichlet distribution."""
+"""Dirichlet partition: each class is divided in proportions drawn from a Dirichlet distribution."""
 
 import heapq
 from dataclasses import dataclass
@@ -16,15 +16,14 @@ from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Rng, 
 class Dirichlet:
     """Divide each class in proportions drawn from Dirichlet(alpha) (Yurochkin et al., 2019, arXiv:1905.12022).
 
-    A draw that leaves a client with fewer than `min_size` images is repaired: the largest clients give up images, and
-    nothing else changes. Drawing again until every client has enough would soften the skew that was asked for, and
-    refuse many seeds. The lower bound and the balancing are those of flwr-datasets.
+    A draw that leaves a client with fewer than `min_size` images is repaired by moving images from the largest clients.
+    Drawing again until every client has enough would reduce the skew, and refuse many seeds. The lower bound and the
+    balancing are those of flwr-datasets.
 
     Attributes:
-        alpha: concentration of each class over clients. Small: each class sits with few clients; large: alike
-            everywhere.
-        min_size: images that every client has at least.
-        self_balancing: a client with more than its fair share gets nothing of the classes that follow.
+        alpha: concentration of each class over clients. Small: each class is held by few clients; large: equal shares.
+        min_size: least number of images of a client.
+        self_balancing: a client with more than n / clients images gets none of the following classes.
 
     Example:
         >>> shards = Dirichlet(alpha=1e6, min_size=1)(np.repeat([0, 1], 400), clients=4, seed=0)
@@ -61,7 +60,7 @@ class Dirichlet:
 def dirichlet_counts(
     per_class: NDArray[np.int64], clients: int, rng: Rng, alpha: float, self_balancing: bool
 ) -> NDArray[np.int64]:
-    """Draw how many images of each class every client gets, int64 (classes, clients)."""
+    """Draw the number of images of each class at each client, int64 (classes, clients)."""
     proportions = rng.dirichlet(np.full(clients, alpha), size=len(per_class))
     if not self_balancing:
         return divided(proportions, per_class[:, None])
@@ -70,7 +69,7 @@ def dirichlet_counts(
     for label, images in enumerate(per_class):
         is_open = counts.sum(axis=0) <= fair
         open_to = np.where(is_open, proportions[label], 0.0)
-        # With a tiny alpha every open client's proportion may underflow: they then share alike.
+        # With a tiny alpha all proportions may underflow to 0: the clients then get equal shares.
         if open_to.sum() == 0:
             open_to = is_open.astype(np.float64)
         counts[label] = divided(open_to, images)
@@ -80,12 +79,12 @@ def dirichlet_counts(
 def repaired(counts: NDArray[np.int64], min_size: int) -> NDArray[np.int64]:
     """Return `counts` (classes, clients) with images moved until every client has `min_size`.
 
-    One at a time, the client that has most images then (of equals the first) gives one of the class that it has most
-    of to the first client that has too few. As few images move as can, and clients that do not take part keep theirs.
+    One image at a time, the client with most images (the first of equals) gives one of its most frequent class to the
+    first client that has too few. This moves as few images as possible.
 
     Args:
         counts: images of each class at each client; at least ``clients * min_size`` in all.
-        min_size: images that every client has at least.
+        min_size: least number of images of a client.
 
     Example:
         >>> import numpy as np
@@ -107,7 +106,7 @@ def repaired(counts: NDArray[np.int64], min_size: int) -> NDArray[np.int64]:
 
 
 def divided(proportions: NDArray[np.float64], images: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cut `images` at the running sum of `proportions` (..., clients), so that all are given away.
+    """Divide `images` at the cumulative sum of `proportions` (..., clients), without a remainder.
 
     Example:
         >>> import numpy as np
@@ -115,13 +114,13 @@ def divided(proportions: NDArray[np.float64], images: NDArray[np.int64]) -> NDAr
         [4, 3, 2]
     """
     sums = np.cumsum(proportions, axis=-1)
-    # Over its own last value the sum ends at exactly 1: a last client whose share is 0 gets no rounding rest.
+    # Divided by its last value the sum ends at exactly 1, so that a last client of share 0 gets no remainder.
     ends: NDArray[np.int64] = np.floor(sums / sums[..., -1:] * images).astype(np.int64)
     return np.diff(ends, axis=-1, prepend=0)
 
 
 def dealt(members: list[Indices], counts: NDArray[np.int64], rng: Rng) -> list[Indices]:
-    """Give every client its `counts` (classes, clients) of the shuffled `members` of each class."""
+    """Return each client's `counts` (classes, clients) of the shuffled `members` of each class."""
     owners = [np.repeat(np.arange(counts.shape[1]), row) for row in counts]
     images = np.concatenate([rng.permutation(indices) for indices in members])
     return grouped(images, np.concatenate(owners), counts.shape[1])

@@ -1,7 +1,7 @@
-"""Share the training images out among clients: a method applied, and its shards checked.
+"""Apply a partition method to the training images, and check its shards.
 
 Every image goes to exactly one client and every client gets at least one, unless the method lets clients draw images
-that others may draw, too. A request that cannot be met is refused with the numbers.
+independently. A request that cannot be met is refused with the numbers.
 """
 
 import dataclasses
@@ -22,15 +22,15 @@ from fedrobust.spec import Spec, SpecError, build, settings_of
 def partition(
     labels: Labels, clients: int, method: str = "iid", *, seed: int = 0, **settings: Any
 ) -> Partition | Drawing:
-    """Divide the training images among clients.
+    """Partition the training images over clients.
 
     Names, meaning and defaults of methods are those of flwr-datasets.
 
     Args:
         labels: labels of the training images, whole numbers (n,).
         clients: number of clients.
-        method: a spec, as in ``"dirichlet(alpha=0.3)"``; a dotted path leads to a class of settings like those of this
-            package, or to a function ``(labels, clients, seed, **settings) -> shards``.
+        method: a spec, as in ``"dirichlet(alpha=0.3)"``; a dotted path names a class of settings like those of this
+            package, or a function ``(labels, clients, seed, **settings) -> shards``.
         seed: the study's seed.
         settings: of the method, beside those of the spec.
 
@@ -84,7 +84,7 @@ def method_named(spec: str) -> Method | Callable[..., Sequence[Indices]]:
 
 
 def recorded_settings(method: Any, spec: Spec) -> dict[str, Any]:
-    """Return all settings of a dataclass, defaults included; of anything else those that the study gives."""
+    """Return all settings of a dataclass, including defaults; of a function those that the study gives."""
     known = settings_of(type(method))
     if known is None:
         return dict(spec.settings)
@@ -110,7 +110,7 @@ def checked(
     """Return shards as a `Partition`.
 
     Raises:
-        DataError: an image is in none or in two of them, or one is empty: a method of one's own may be wrong.
+        DataError: an image is in no shard or in two, or a shard is empty (by a user's own method).
     """
     ordered = tuple(np.sort(np.asarray(shard, np.int64)) for shard in shards)
     if len(ordered) != clients:

@@ -1,4 +1,4 @@
-"""Populations larger than the data: every client draws images of its own, and only when somebody asks for them."""
+"""Populations larger than the data: every client draws its images independently, on demand."""
 
 import hashlib
 import json
@@ -18,10 +18,10 @@ from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels
 from fedrobust.randomness import Purpose, generator
 
 COUNTED = 1000
-"""Clients whose images are counted for the report."""
+"""Number of clients whose images are counted for the report."""
 
 SAMPLED = 10
-"""Clients whose shards go into the hash."""
+"""Number of clients whose shards enter the hash."""
 
 METHOD = "draw"
 
@@ -29,16 +29,16 @@ METHOD = "draw"
 @PARTITIONS.register(METHOD)
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """Let every client draw images of its own, which others may draw, too: for populations larger than the data.
+    """Let every client draw its images independently of the others: for populations larger than the data.
 
-    Each client draws its proportions of the classes from Dirichlet(alpha p), where p are the classes' shares of all
-    images, and then its images (Hsu et al., 2019, arXiv:1909.06335, section 3): a large alpha gives everybody the
-    shares of the whole, a small one few classes each. The same number is more skewed than that of "dirichlet", which
+    Each client draws its class proportions from Dirichlet(alpha p), where p are the classes' shares of all images, and
+    then its images (Hsu et al., 2019, arXiv:1909.06335, section 3): a large alpha gives every client the proportions of
+    the whole set, a small one few classes each. At equal alpha the skew is larger than that of "dirichlet", which
     divides each class over clients.
 
     Attributes:
-        alpha: concentration of a client's classes, times their shares.
-        images_per_client: images that every client draws.
+        alpha: concentration of a client's class proportions.
+        images_per_client: number of images of each client.
 
     Example:
         >>> shards = Draw(images_per_client=40)(np.repeat([0, 1], 500), clients=100_000, seed=0)
@@ -53,15 +53,15 @@ class Draw:
     images_per_client: Count = 40
 
     def __call__(self, labels: Labels, clients: int, seed: int) -> "DrawnShards":
-        """Return the shards, each of which is drawn when it is asked for."""
+        """Return the shards, each drawn on access."""
         return DrawnShards(labels, clients, seed, float(self.alpha), self.images_per_client)
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnShards(Sequence[Indices]):
-    """The shards of a population, each drawn anew when it is asked for.
+    """The shards of a population, each drawn on access.
 
-    Client k's images depend on the seed, on k and on the labels, not on how many clients there are.
+    Client k's images depend on the seed, on k and on the labels, not on the number of clients.
 
     Args:
         labels: of the training images, whole numbers from 0 (n,).
@@ -100,7 +100,7 @@ class DrawnShards(Sequence[Indices]):
         draw = generator(self.seed, Purpose.PARTITION, partition=number)
         sizes = np.array([len(members) for members in self._members])
         held = np.flatnonzero(sizes)
-        # NumPy refuses a concentration that underflows to 0.
+        # NumPy refuses a concentration of 0, to which alpha p may underflow.
         concentration = np.maximum(self.alpha * sizes[held] / sizes.sum(), np.finfo(np.float64).tiny)
         counts = draw.multinomial(self.images, draw.dirichlet(concentration))
         drawn = [
@@ -112,13 +112,13 @@ class DrawnShards(Sequence[Indices]):
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """Which training images each client of a large population draws.
+    """The training images that each client of a large population draws.
 
-    Two clients may draw the same image; one client draws an image twice only if it draws more of a class than there
-    are. Nothing is held for a client that nobody asks for.
+    Two clients may draw the same image; one client draws an image twice only if it draws more images of a class than
+    there are. Memory is used only for clients that are accessed.
 
     Args:
-        shards: places in the training split of each client, int64, ascending.
+        shards: positions in the training split of each client, int64, ascending.
 
     Example:
         >>> import numpy as np
@@ -146,12 +146,12 @@ class Drawing:
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """Images a client, int64 (clients,): all the same, in the memory of one number."""
+        """Number of images of each client, int64 (clients,): a constant array, broadcast from one number."""
         return np.broadcast_to(np.int64(self.shards.images), self.clients)
 
     @property
     def unevenness(self) -> str:
-        """How uneven the shards are, in words."""
+        """The unevenness of the shards, as text."""
         return f"{self.shards.images} images each, which clients may share"
 
     @cached_property
@@ -165,10 +165,9 @@ class Drawing:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 as hex over all that shards depend on, and over the first few of them.
+        """SHA-256 as hex over method, settings, seed, number of clients, labels and the first few shards.
 
-        These are method, settings, seed, number of clients and labels. The shards themselves show if another version
-        of NumPy draws other numbers.
+        The shards are included because another version of NumPy may draw other numbers.
         """
         head = {
             "method": METHOD,
@@ -183,7 +182,7 @@ class Drawing:
         return sha.hexdigest()
 
     def to_json(self) -> str:
-        """Return how the shards are drawn, with the hash, and the counts of the first 1,000 clients."""
+        """Return method, settings, hash, and the counts of the first 1,000 clients as JSON."""
         record = {
             "format": 1,
             "method": METHOD,
@@ -196,6 +195,6 @@ class Drawing:
         return json.dumps(record, separators=(",", ":"))
 
     def write(self, path: Path) -> None:
-        """Write `to_json`; the file appears whole or not at all."""
+        """Write `to_json` atomically."""
         with atomic(path) as draft:
             draft.write_text(self.to_json(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Blocks of images sorted by label."""
+"""Label-shard partition: blocks of images sorted by label."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, rng_o
 @PARTITIONS.register("shards")
 @dataclass(frozen=True, kw_only=True)
 class LabelShards:
-    """Sort the images by label, cut them into even blocks, and deal each client as many at random.
+    """Sort the images by label, divide them into even blocks, and assign each client random blocks.
 
     McMahan et al., 2016, Communication-Efficient Learning of Deep Networks from Decentralized Data,
-    arXiv:1602.05629, section 3. Block sizes differ by one where flwr-datasets leaves a remainder out.
+    arXiv:1602.05629, section 3. Block sizes may differ by one, where flwr-datasets drops the remainder.
 
     Attributes:
-        shards_per_client: blocks that a client gets.
+        shards_per_client: number of blocks of each client.
 
     Example:
         >>> labels = np.repeat([0, 1, 2, 3], 5)

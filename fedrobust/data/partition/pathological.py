@@ -1,4 +1,4 @@
-"""A few classes a client."""
+"""Pathological partition: a fixed number of classes for each client."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,21 +12,22 @@ from fedrobust.data.dataset import DataError, listed
 from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Rng, rng_of
 
 TRIES = 1000
-"""How often `pathological` draws again before it exchanges classes."""
+"""Draws of `pathological` before it exchanges classes between clients."""
 
 
 @PARTITIONS.register("pathological")
 @dataclass(frozen=True, kw_only=True)
 class Pathological:
-    """Give each client exactly so many classes; holders of a class share it evenly.
+    """Give each client exactly `classes_per_client` classes; the clients of a class share its images evenly.
 
     Li et al., 2021, Federated Learning on Non-IID Data Silos: An Experimental Study, arXiv:2102.02079. Draws are
-    repeated until every class is held and none by more clients than it has images; flwr-datasets draws once.
+    repeated until every class is held, by at most as many clients as it has images; flwr-datasets draws once.
 
     Attributes:
         classes_per_client: number of classes that each client has.
-        class_assignment: "deterministic": client p holds the classes p, p + 1, ... modulo their number. "random":
-            drawn without replacement. "first-deterministic": class p modulo their number, the others drawn.
+        class_assignment: "deterministic": client p holds the classes p, p + 1, ... modulo the number of classes.
+            "random": drawn without replacement. "first-deterministic": class p modulo the number of classes, the others
+            drawn.
 
     Example:
         >>> labels = np.tile([0, 1, 2], 6)
@@ -42,7 +43,7 @@ class Pathological:
         """Return a shard of each client.
 
         Raises:
-            DataError: there are not as many classes, or a class is left to nobody or has too few images.
+            DataError: there are fewer classes, or a class has no client or too few images.
         """
         rng = rng_of(seed)
         members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
@@ -82,7 +83,7 @@ def held(
     if holders.min() == 0:
         raise DataError(
             f'with class_assignment = "{assignment}", {clients} clients with {classes_per_client} classes each left '
-            f"class {listed(np.flatnonzero(holders == 0).tolist())} to nobody; raise classes_per_client or "
+            f"class {listed(np.flatnonzero(holders == 0).tolist())} without a client; raise classes_per_client or "
             "federation.clients"
         )
     crowded = int(np.argmax(holders - per_class))
@@ -93,9 +94,10 @@ def held(
 
 
 def spread(holds: NDArray[np.bool_], per_class: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-    """Return `holds` with classes exchanged until each is held, by no more clients than it has images.
+    """Return `holds` with classes exchanged until each is held, by at most as many clients as it has images.
 
-    One at a time, a holder of the most crowded class takes the emptiest instead. None where that comes to no end.
+    One at a time, a client of the class with most clients for its images takes the one with fewest. None if this does
+    not end.
 
     Args:
         holds: which classes each client holds, bool (clients, classes).
@@ -141,4 +143,4 @@ ASSIGNMENTS: dict[str, Callable[[int, int, Rng], Indices]] = {
     "deterministic": consecutive_classes,
     "first-deterministic": first_class_in_turn,
 }
-"""How `pathological` chooses the order in which a client would take the classes."""
+"""Name of `class_assignment` -> function that returns each client's order of classes, (clients, classes)."""

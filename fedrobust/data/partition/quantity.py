@@ -1,4 +1,4 @@
-"""Shares that grow from client to client."""
+"""Quantity-skew partition: shares that grow from client to client."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, rng_o
 @PARTITIONS.register("quantity")
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """Shuffle the images and give client k = 1 to K a share in proportion to k, k² or e^k.
+    """Shuffle the images and give client k = 1 to K a share proportional to k, k² or e^k.
 
-    Shares are rounded down and what is left goes to the last and largest client, as in flwr-datasets'
+    Shares are rounded down and the remainder goes to the last and largest client, as in flwr-datasets'
     Linear-, Square- and ExponentialPartitioner.
 
     Attributes:
-        skew: growth of shares: linear in k, its square, or exponential.
+        skew: growth of shares: "linear" (k), "square" or "exponential".
 
     Example:
         >>> [len(shard) for shard in Quantity(skew="linear")(np.zeros(10, int), clients=4, seed=0)]
@@ -56,7 +56,7 @@ def quantities(images: int, clients: int, skew: str) -> NDArray[np.int64]:
         ([5, 11, 16, 23], [2, 8, 18, 32])
     """
     weights = SKEWS[skew](np.arange(1, clients + 1, dtype=np.float64))
-    # The small term keeps 6 / 60 x 10 from being rounded down to 0.999... and then to 0.
+    # The small term keeps 6 / 60 x 10 = 0.999... from being rounded down to 0.
     sizes: NDArray[np.int64] = np.floor(images * weights / weights.sum() + 1e-9).astype(np.int64)
     sizes[-1] += images - sizes.sum()
     return sizes
@@ -73,4 +73,4 @@ SKEWS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "square": np.square,
     "exponential": exponential,
 }
-"""From a client's rank, 1 to K, to its weight."""
+"""Name of `skew` -> function from a client's rank, 1 to K, to its weight."""

@@ -1,4 +1,4 @@
-"""The record of a partition: which images each client holds, with a hash that can be checked."""
+"""The record of a partition: the images of each client, with a hash."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """Which training images each client holds.
+    """A partition of the training images over clients.
 
     Args:
         method: name of the method.
@@ -63,9 +63,9 @@ class Partition:
 
     @property
     def realised(self) -> dict[str, float]:
-        """How uneven the shards came out: ``smallest``, ``largest`` and ``deviation`` of their sizes in images, and
-        ``label-distance``, the mean total variation distance of a client's share of each class to all images' share, 0
-        for the same mixture everywhere.
+        """The unevenness of the shards: ``smallest``, ``largest`` and ``deviation`` of their sizes in images, and
+        ``label-distance``, the mean total variation distance between a client's class distribution and that of all
+        images.
         """  # noqa: D205
         sizes = self.sizes
         mixtures = self.counts / self.counts.sum(axis=1, keepdims=True)
@@ -79,13 +79,13 @@ class Partition:
 
     @property
     def unevenness(self) -> str:
-        """`realised` in words, such as ``5 to 120 images each, labels 0.31 from those of all``."""
+        """`realised` as text, such as ``5 to 120 images each, labels 0.31 from those of all``."""
         found = self.realised
         sizes = f"{found['smallest']} to {found['largest']}" if found["deviation"] else f"{found['smallest']}"
         return f"{sizes} images each, labels {found['label-distance']:.2f} from those of all"
 
     def to_json(self) -> str:
-        """Return the partition as JSON, with its hash and how uneven it came out."""
+        """Return the partition as JSON, with its hash and its unevenness."""
         record = {
             "format": FORMAT,
             "method": self.method,
@@ -103,7 +103,7 @@ class Partition:
         """Read a partition that `to_json` wrote.
 
         Raises:
-            DataError: the text is no partition, or its contents do not have the hash it names.
+            DataError: the text is not a partition, or its contents do not have the hash that it names.
         """
         try:
             record = json.loads(text)
@@ -128,6 +128,6 @@ class Partition:
         return read
 
     def write(self, path: Path) -> None:
-        """Write the partition as JSON; the file appears whole or not at all."""
+        """Write the partition as JSON, atomically."""
         with atomic(path) as draft:
             draft.write_text(self.to_json(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Augmentations: random changes of a batch inside the training graph, drawn anew in every step. One file each."""
+"""Augmentations: random transformations of a batch inside the training graph, drawn in every step. One file each."""
 
 from fedrobust.training.augmentations.affine import Affine
 from fedrobust.training.augmentations.contract import AUGMENTATIONS, Augmentation, augmented

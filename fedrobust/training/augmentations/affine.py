@@ -1,4 +1,4 @@
-"""Rotate, shift, zoom and shear images."""
+"""Affine augmentation."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Shear = Annotated[float, Field(ge=0, le=60, description="degrees, 0 to 60")]
 class Affine:
     """Rotate, shift, zoom and shear each image by random amounts around its centre (Simard et al., 2003, ICDAR).
 
-    Pixels are interpolated bilinearly; what comes from outside of the image repeats its edge.
+    Pixels are interpolated bilinearly; outside of the image its edge is repeated.
 
     Attributes:
         rotation: largest angle in degrees, each way.
         shift: largest shift, as a share of the image's side.
         zoom: largest zoom, in and out, as a share of the side.
         shear: largest shear in degrees, each way.
-        quarter_turns: turn by a random multiple of 90 degrees, too: for images without an upright.
+        quarter_turns: also rotate by a random multiple of 90 degrees, for images without a fixed orientation.
 
     Example:
         >>> images = tf.reshape(tf.range(16.0), (1, 4, 4, 1)) / 16
@@ -44,7 +44,7 @@ class Affine:
     quarter_turns: bool = False
 
     def __call__(self, images: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the moved images and their targets."""
+        """Return the transformed images and their targets."""
         n = tf.shape(images)[0]
         turn, shear, zoom, right, down = (uniform(seed, draw, [n], -1.0, 1.0) for draw in range(5))
         turn *= math.radians(self.rotation)

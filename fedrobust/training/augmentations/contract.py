@@ -12,24 +12,24 @@ AUGMENTATIONS = Registry("augmentation", "fedrobust.training.augmentations")
 
 
 class Augmentation(Protocol):
-    """A frozen dataclass of settings with one method, called inside the graph.
+    """A frozen dataclass of settings that is called inside the graph.
 
-    One whose ``mixes_labels`` is true is given probabilities as targets.
+    With the class attribute ``mixes_labels = True`` its targets are probabilities.
     """
 
     def __call__(self, images: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return images and targets after the change.
+        """Return the transformed images and targets.
 
         Args:
             images: (n, height, width, channels) float32 in [0, 1].
             targets: (n,) int32 labels, or (n, classes) float32 probabilities.
-            seed: (2,) int32, this step's and this augmentation's own, for TensorFlow's stateless generators.
+            seed: (2,) int32 of this step and augmentation, for TensorFlow's stateless generators.
         """
         ...
 
 
 def mixes_labels(augmentations: Sequence[Augmentation]) -> bool:
-    """Return whether one of `augmentations` makes probabilities of labels."""
+    """Return whether one of `augmentations` needs probabilities as targets."""
     return any(getattr(augmentation, "mixes_labels", False) for augmentation in augmentations)
 
 
@@ -42,7 +42,7 @@ def augmented(
         augmentations: in the order in which they are applied.
         images: (n, height, width, channels) float32 in [0, 1].
         targets: (n,) int32 labels, or (n, classes) float32 probabilities.
-        seed: (2,) int32 of the step; each augmentation gets a seed of its own.
+        seed: (2,) int32 of the step, from which each augmentation's seed is derived.
     """
     for place, augmentation in enumerate(augmentations):
         images, targets = augmentation(images, targets, tf.random.fold_in(seed, place + 1))
@@ -50,5 +50,5 @@ def augmented(
 
 
 def uniform(seed: tf.Tensor, draw: int, shape: tf.Tensor, low: float, high: float) -> tf.Tensor:
-    """Return uniform float32 numbers of `shape` in [`low`, `high`); `draw` tells the draws of one seed apart."""
+    """Return uniform float32 numbers of `shape` in [`low`, `high`); `draw` distinguishes draws with one seed."""
     return tf.random.stateless_uniform(shape, tf.random.fold_in(seed, draw), low, high)

@@ -1,4 +1,4 @@
-"""Change brightness and contrast."""
+"""Brightness and contrast augmentation."""
 
 from __future__ import annotations
 

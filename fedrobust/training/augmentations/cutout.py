@@ -1,4 +1,4 @@
-"""Cover a square of each image."""
+"""Cutout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fedrobust.training.augmentations.contract import AUGMENTATIONS, uniform
 class Cutout:
     """Replace a square around a random pixel by the image's mean (DeVries and Taylor, 2017, arXiv:1708.04552).
 
-    The square may reach over the edge, as in the paper.
+    The square may extend beyond the image, as in the paper.
 
     Attributes:
         side: of the square, as a share of the image's shorter side.

@@ -1,4 +1,4 @@
-"""Add Gaussian noise."""
+"""Gaussian noise augmentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses: what training minimises, image by image, from logits. One file a loss."""
+"""Losses of logits and targets, one value an image. One file a loss."""
 
 from fedrobust.training.losses.balanced_softmax import BalancedSoftmax
 from fedrobust.training.losses.contract import LOSSES, Loss, Objective

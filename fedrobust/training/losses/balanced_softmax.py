@@ -10,7 +10,7 @@ from fedrobust.training.losses.contract import LOSSES
 from fedrobust.training.losses.cross_entropy import CrossEntropy
 
 ABSENT = 1e-8
-"""Share of a class that a client has no image of: its logit counts for nothing in the client's softmax."""
+"""Share given to a class without images at the client, which removes its logit from the client's softmax."""
 
 
 @LOSSES.register("balanced-softmax")
@@ -18,13 +18,13 @@ ABSENT = 1e-8
 class BalancedSoftmax:
     """Cross-entropy of logits + tau log(class shares of the client) (Ren et al., 2020, arXiv:2007.10740, eq. 4).
 
-    With tau it is the logit-adjusted loss (Menon et al., 2020, arXiv:2007.07314, eq. 10). Trained so, the plain
-    logits favour no frequent class. Shares are the client's own, as in FedLC (Zhang et al., 2022, arXiv:2209.00189): a
-    client does not push down classes that it has no image of.
+    With tau it is the logit-adjusted loss (Menon et al., 2020, arXiv:2007.07314, eq. 10): the trained logits are not
+    biased towards frequent classes. Shares are the client's own, as in FedLC (Zhang et al., 2022, arXiv:2209.00189), so
+    that a client does not lower the logits of classes without images.
 
     Attributes:
         tau: weight of the shares; 1 estimates class-balanced posteriors, 0 is plain cross-entropy.
-        label_smoothing: as of cross-entropy.
+        label_smoothing: as in cross-entropy.
 
     Example:
         >>> even, shares = tf.constant([[0.0, 0.0]]), tf.constant([0.9, 0.1])

@@ -15,15 +15,15 @@ Objective = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 
 
 class Loss(Protocol):
-    """A frozen dataclass of settings with one method, called inside the graph."""
+    """A frozen dataclass of settings that is called inside the graph."""
 
     def __call__(self, logits: tf.Tensor, targets: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
         """Return the loss of every image, (n,).
 
         Args:
             logits: (n, classes).
-            targets: (n,) int32 labels, or (n, classes) float32 probabilities where an augmentation mixes labels.
-            prior: (classes,) shares of the classes among the client's training images; 0 for one that it has not got.
+            targets: (n,) int32 labels, or (n, classes) float32 probabilities if an augmentation mixes labels.
+            prior: (classes,) shares of the classes among the client's training images, 0 for absent ones.
         """
         ...
 

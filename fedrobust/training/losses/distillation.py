@@ -1,4 +1,4 @@
-"""The loss of distillation: a teacher's logits are the targets. No study names it: a student is trained on it."""
+"""The distillation loss, whose targets are a teacher's logits; used for students, not registered for studies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Distillation:
     The factor T^2 keeps the size of gradients independent of the temperature.
 
     Attributes:
-        temperature: positive; large values teach the relations between the wrong classes.
+        temperature: positive; large values give more weight to the relations between wrong classes.
     """
 
     temperature: float

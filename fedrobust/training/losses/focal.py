@@ -14,7 +14,7 @@ from fedrobust.training.losses.contract import LOSSES, probabilities
 class Focal:
     """Cross-entropy times (1 - p)^gamma, p being the label's probability (Lin et al., 2017, arXiv:1708.02002, eq. 4).
 
-    Images that are right with certainty count less.
+    Images that are classified correctly with high confidence have less weight.
 
     Attributes:
         gamma: 0 is plain cross-entropy.

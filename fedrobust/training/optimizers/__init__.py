@@ -1,4 +1,4 @@
-"""Local optimisers as pure functions, with the arithmetic of Keras' own: one file an optimiser."""
+"""Local optimisers as pure functions with Keras' arithmetic. One file an optimiser."""
 
 from fedrobust.training.optimizers.adam import Adam
 from fedrobust.training.optimizers.optimizer import OPTIMIZERS, Optimizer, Step, Tensors

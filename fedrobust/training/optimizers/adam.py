@@ -12,16 +12,16 @@ from fedrobust.training.optimizers.optimizer import OPTIMIZERS, Step, Tensors, d
 @OPTIMIZERS.register("adam")
 @dataclass(frozen=True, kw_only=True)
 class Adam:
-    """Adam (Kingma and Ba, 2014, arXiv:1412.6980), with Keras' place for epsilon.
+    """Adam (Kingma and Ba, 2014, arXiv:1412.6980), with epsilon placed as in Keras.
 
     w <- w - lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon).
 
-    Kept are m / (1 - b1) and v / (1 - b2), the plain decaying sums: the same steps with fewer passes over the weights.
+    The slots are the decaying sums m / (1 - b1) and v / (1 - b2), which give the same steps with fewer operations.
 
     Attributes:
         beta_1: decay of the mean of gradients.
         beta_2: decay of the mean of squared gradients.
-        epsilon: keeps the division finite.
+        epsilon: added to the denominator.
         weight_decay: decoupled (AdamW, Loshchilov and Hutter, 2017, arXiv:1711.05101).
     """
 

@@ -1,7 +1,7 @@
 """The contract of local optimisers, and their registry.
 
-`keras.optimizers.*.stateless_apply` does not work on the TensorFlow backend, and a federated client starts with fresh
-slots in every round anyway: an optimiser is a pure function, its slots passed in and out.
+An optimiser is a pure function with its slots as argument and result, because `keras.optimizers.*.stateless_apply` does
+not work on the TensorFlow backend, and a federated client starts with new slots in every round.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Tensors = list["tf.Tensor"]
 
 
 class Step(NamedTuple):
-    """Which step it is.
+    """A step's number, learning rate and weight decay masks.
 
     Attributes:
-        number: int32, 1 for the first.
+        number: int32, from 1.
         learning_rate: float32.
-        decayed: one mask a tensor of weights: 1 where weight decay applies, 0 where it does not (biases, BatchNorm's
-            scales); None where it applies to all of them.
+        decayed: one mask for each tensor of weights: 1 where weight decay applies, 0 where not (biases, BatchNorm's
+            scales); None: it applies to all weights.
     """
 
     number: tf.Tensor
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 class Optimizer(Protocol):
     """A frozen dataclass of settings with two methods, called inside the graph.
 
-    `slots` is a flat list of tensors that only the optimiser reads.
+    `slots` is a flat list of tensors, the optimiser's state.
     """
 
     def start(self, weights: Tensors) -> Tensors:
@@ -47,9 +47,9 @@ class Optimizer(Protocol):
 
 
 def decayed(weights: Tensors, at: Step, decay: float) -> Tensors:
-    """Return `weights` less learning_rate * decay of themselves (Loshchilov and Hutter, 2017, arXiv:1711.05101).
+    """Return ``weights * (1 - learning_rate * decay)`` (Loshchilov and Hutter, 2017, arXiv:1711.05101).
 
-    Only where ``at.decayed`` says so.
+    The decay is masked by ``at.decayed``.
     """
     if not decay:
         return list(weights)

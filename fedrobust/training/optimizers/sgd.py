@@ -14,12 +14,12 @@ from fedrobust.training.optimizers.optimizer import OPTIMIZERS, Step, Tensors, d
 class SGD:
     """Stochastic gradient descent with momentum, as `keras.optimizers.SGD`.
 
-    v <- momentum v - lr g; w <- w + v, or with Nesterov's look-ahead w <- w + momentum v - lr g.
+    v <- momentum v - lr g; w <- w + v, or with Nesterov momentum w <- w + momentum v - lr g.
 
     Attributes:
-        momentum: in [0, 1); 0 keeps no slots.
-        nesterov: look ahead (Sutskever et al., 2013).
-        weight_decay: decoupled: each step first takes lr * weight_decay of every weight (Loshchilov and Hutter,
+        momentum: in [0, 1); 0 needs no slots.
+        nesterov: use Nesterov momentum (Sutskever et al., 2013).
+        weight_decay: decoupled: each step first multiplies weights by 1 - lr * weight_decay (Loshchilov and Hutter,
             2017, arXiv:1711.05101).
     """
 
@@ -28,7 +28,7 @@ class SGD:
     weight_decay: NonNegative = 0.0
 
     def start(self, weights: Tensors) -> Tensors:
-        """Return one velocity a weight, or none without momentum."""
+        """Return one velocity for each tensor of weights, none without momentum."""
         return [tf.zeros_like(weight) for weight in weights] if self.momentum else []
 
     def step(self, at: Step, weights: Tensors, gradients: Tensors, slots: Tensors) -> tuple[Tensors, Tensors]:

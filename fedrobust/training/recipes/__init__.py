@@ -1,4 +1,4 @@
-"""Recipes: what one training step does with a batch. One file a recipe."""
+"""Training recipes: the loss of a batch in one step. One file a recipe."""
 
 from fedrobust.training.recipes.fgsm import FGSMTraining
 from fedrobust.training.recipes.pgd import PGDTraining

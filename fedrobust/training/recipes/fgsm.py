@@ -1,4 +1,4 @@
-"""Adversarial training with images that are moved by one step."""
+"""Adversarial training with FGSM."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ from fedrobust.training.recipes.recipe import RECIPES
 @RECIPES.register("fgsm")
 @dataclass(frozen=True, kw_only=True)
 class FGSMTraining(PGDTraining):
-    """Train on images moved by one signed gradient step (Goodfellow et al., 2014, arXiv:1412.6572, section 6).
+    """Train on images perturbed by one signed gradient step (Goodfellow et al., 2014, arXiv:1412.6572, section 6).
 
     With `random_start` the fast form of Wong et al. (2020, arXiv:2001.03994), whose step is 1.25 epsilon.
-    The defaults are the paper's: epsilon 0.001 and no random start; half of each batch stays clean.
+    The defaults are the paper's: epsilon 0.001 and no random start; half of each batch remains clean.
 
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
-        step_size: in units of [0, 1]; 0 stands for epsilon, or 1.25 epsilon with a random start.
-        random_start: begin at a uniformly random point of the epsilon box.
+        step_size: in units of [0, 1]; 0: epsilon, or 1.25 epsilon with a random start.
+        random_start: start at a uniformly random point of the linf ball.
         share: share of each batch that is replaced, in (0, 1].
     """
 

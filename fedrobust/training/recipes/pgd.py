@@ -1,4 +1,4 @@
-"""Adversarial training: part of each batch is replaced by adversarial images crafted on the spot."""
+"""Adversarial training with PGD: a share of each batch is replaced by adversarial images."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def share_of(share: float, images: tf.Tensor) -> tf.Tensor:
 @RECIPES.register("pgd")
 @dataclass(frozen=True, kw_only=True)
 class PGDTraining:
-    """Train on images moved by projected gradient ascent of the loss (Madry et al., 2017, arXiv:1706.06083).
+    """Train on images perturbed by projected gradient ascent of the loss (Madry et al., 2017, arXiv:1706.06083).
 
-    The images are crafted in inference mode: with BatchNorm in training mode they would leave their mark on the
-    moving statistics, and each image's perturbation would depend on its neighbours in the batch.
+    The images are crafted in inference mode: in training mode they would change BatchNorm's moving statistics, and an
+    image's perturbation would depend on the other images of the batch.
 
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
-        step_size: in units of [0, 1]; 0 stands for 2.5 epsilon / steps, Madry's choice.
-        random_start: begin at a uniformly random point of the epsilon box.
-        share: share of each batch that is replaced, in (0, 1]; the rest stays clean (the paper of Kurakin et al.,
-            2016, arXiv:1611.01236, takes half).
+        step_size: in units of [0, 1]; 0: 2.5 epsilon / steps, Madry's choice.
+        random_start: start at a uniformly random point of the linf ball.
+        share: share of each batch that is replaced, in (0, 1]; the rest remains clean (Kurakin et al., 2016,
+            arXiv:1611.01236, replace half).
     """
 
     epsilon: PixelEpsilon = 8 / 255

@@ -1,4 +1,4 @@
-"""Training on the images as they are."""
+"""Standard training on clean images."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted
 @RECIPES.register("plain")
 @dataclass(frozen=True)
 class Plain:
-    """Minimise the objective on clean images (McMahan et al., 2016, arXiv:1602.05629, Algorithm 1)."""
+    """Minimise the loss on clean images (McMahan et al., 2016, arXiv:1602.05629, Algorithm 1)."""
 
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the mean loss of `batch`."""

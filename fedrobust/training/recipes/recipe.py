@@ -1,4 +1,4 @@
-"""The contract between the local update and a recipe, and the registry of recipes."""
+"""The contract of training recipes, and their registry."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ RECIPES = Registry("training recipe", "fedrobust.training.recipes")
 
 
 class Batch(NamedTuple):
-    """One batch and the model it meets; everything is inside the graph.
+    """One batch and the model, inside the graph.
 
     Attributes:
         images: (n, height, width, channels) float32 in [0, 1], in the space that the recipe perturbs.
-        targets: (n,) int32 labels, or whatever the objective compares logits with.
+        targets: (n,) int32 labels, or other targets of the loss.
         example_weights: (n,) factors of the images' losses.
-        seed: (2,) int32, this step's own, for TensorFlow's stateless generators.
-        objective: losses of the images.
-        infer: images to logits in inference mode: nothing is recorded. Attacks are crafted with it.
-        train: images to (logits, statistics) in training mode: BatchNorm uses and records the batch.
+        seed: (2,) int32 of this step, for TensorFlow's stateless generators.
+        objective: function from logits and targets to losses (n,).
+        infer: images to logits in inference mode, for crafting adversarial images.
+        train: images to (logits, statistics) in training mode, with BatchNorm's statistics after the batch.
     """
 
     images: tf.Tensor
@@ -35,7 +35,7 @@ class Batch(NamedTuple):
 
 
 class StepLoss(NamedTuple):
-    """What a step minimises, and what it saw on the way: loss (), logits (n, classes), the new statistics."""
+    """Result of a recipe: the loss () to minimise, the logits (n, classes), the new BatchNorm statistics."""
 
     loss: tf.Tensor
     logits: tf.Tensor
@@ -43,7 +43,7 @@ class StepLoss(NamedTuple):
 
 
 class Recipe(Protocol):
-    """A frozen dataclass of settings with one method, called under a gradient tape that watches the weights."""
+    """A frozen dataclass of settings that is called under a gradient tape that watches the weights."""
 
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the loss of `batch`."""
