@@ -51,7 +51,7 @@ def _to_imagenet_bgr(images: Any) -> Any:
 @ARCHITECTURES.register("edge-cnn")
 @dataclass(frozen=True, kw_only=True)
 class EdgeCNN:
-    """Student network for edge devices: three 3 x 3 convolutions, 94 k parameters at width 32.
+    """this project's student network for edge devices: three 3 x 3 convolutions, 94 k parameters at width 32.
 
     Attributes:
         width: filters of the first convolution; the other two have twice and four times as many.
@@ -82,7 +82,7 @@ class EdgeCNN:
 @ARCHITECTURES.register("strided-cnn")
 @dataclass(frozen=True, kw_only=True)
 class StridedCNN:
-    """Surrogate network of transfer attacks: two strided 3 x 3 convolutions, then a dense layer on all positions.
+    """this project's surrogate network of transfer attacks: two strided 3 x 3 convolutions and a dense layer.
 
     Attributes:
         width: filters of the first convolution; the second has twice as many.
