@@ -14,7 +14,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
 from fedrobust.code_digest import code_digest
 from fedrobust.engines.exchange import last_line
-from fedrobust.flower.guard import told
+from fedrobust.flower.guard import described
 from fedrobust.flower.records import vector_of
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.plain import plain_text
@@ -135,7 +135,7 @@ def read_reply(
     except ReplyError as error:
         return Failure(client_id, str(error))
     except Exception as error:  # a reply is anything: what it makes a reader raise is its own failure
-        return Failure(client_id, f"it cannot be read: {first_reason(told(error))}")
+        return Failure(client_id, f"it cannot be read: {first_reason(described(error))}")
 
 
 def read_node_info(message: Message, layout: Layout, clients: int) -> NodeInfo | Failure:
@@ -148,7 +148,7 @@ def read_node_info(message: Message, layout: Layout, clients: int) -> NodeInfo |
     except ReplyError as error:
         return Failure(node, str(error))
     except Exception as error:
-        return Failure(node, f"its introduction cannot be read: {first_reason(told(error))}")
+        return Failure(node, f"its introduction cannot be read: {first_reason(described(error))}")
 
 
 def _introduced(message: Message, node: int, layout: Layout, clients: int) -> NodeInfo:

@@ -1,11 +1,11 @@
-"""A real federation, closed to strangers: who may be a node, who may start a run, and what runs at all.
+"""A real federation with authenticated nodes, an authenticated researcher, and no code but the installed one.
 
-keys        whose keys are admitted as nodes, and which client of the study each is
-front_door  what reaches Flower's SuperLink: the nodes' calls on one port, the researcher's on another
-account     the token without which nobody starts a run
+keys        the public keys of admitted nodes, and the client of the study that each is
+front_door  a filter of requests to Flower's SuperLink: nodes on one port, the researcher on another
+account     the researcher's token, without which no run can be started
 superlink   `python -m fedrobust.deployment.superlink`, the coordinator
-supernode   `python -m fedrobust.deployment.supernode`, a hospital
+supernode   `python -m fedrobust.deployment.supernode`, a hospital's node
 executor    starts the apps of both
-app         runs an app: the installed one, whatever was sent
-bundle      tells whether an app that was sent is the installed one
+app         runs the installed app, whatever was sent
+bundle      compares a sent app with the installed one
 """

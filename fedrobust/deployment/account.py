@@ -1,8 +1,8 @@
-"""The researcher's account: one token, which the SuperLink asks for and Flower's command line sends.
+"""The researcher's account: one token, which Flower's command line sends and the SuperLink verifies.
 
     python -m fedrobust.deployment.account hospitals keys/account.token
 
-puts the token of the connection `hospitals` where `flwr` keeps credentials.
+stores the token of the connection `hospitals` among Flower's credentials.
 """
 
 import argparse
@@ -23,20 +23,20 @@ from flwr.superlink.auth_plugin import ControlAuthnPlugin
 from fedrobust.errors import FedrobustError
 
 SHORTEST = 32
-"""Characters of a token; `certificates.py` makes longer ones."""
+"""Fewest characters of a token; `certificates.py` makes longer ones."""
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
 
 class AccountError(FedrobustError):
-    """The researcher's token cannot be read, or anybody could."""
+    """The researcher's token cannot be read, or other users can read it."""
 
 
 def read_token(path: Path) -> str:
     """Return the token in `path`.
 
     Raises:
-        AccountError: the file cannot be read, holds no token, or others than its owner may read it.
+        AccountError: the file cannot be read, holds no token, or is readable by other users.
     """
     try:
         others = path.stat().st_mode & 0o077
@@ -53,7 +53,7 @@ def read_token(path: Path) -> str:
 
 
 class AccountToken(ControlAuthnPlugin):
-    """Admits to Flower's control API whoever sends the token, and nobody else.
+    """Authentication of Flower's control API by the token.
 
     Args:
         token: the researcher's.
@@ -63,22 +63,22 @@ class AccountToken(ControlAuthnPlugin):
         self.token = token.encode()
 
     def validate_tokens_in_metadata(self, metadata: Metadata) -> tuple[bool, AccountInfo | None]:
-        """Return whether the request carries the token, and whose it is."""
+        """Return whether the request carries the token, and its account."""
         sent = [value for name, value in metadata if name == ACCESS_TOKEN_KEY]
         if len(sent) != 1:
             return False, None
         value = sent[0].encode() if isinstance(sent[0], str) else sent[0]
         if not hmac.compare_digest(value, self.token):
             return False, None
-        # The open Flower knows one account, which owns every node and every run.
+        # Open-source Flower has a single account, which owns every node and run.
         return True, AccountInfo(flwr_aid=NOOP_FLWR_AID, account_name=NOOP_ACCOUNT_NAME)
 
     def get_login_details(self) -> AccountAuthLoginDetails | None:
-        """Refuse: the token is handed over by hand, not fetched."""
+        """Refuse: the token is distributed by hand."""
         return self._refuse()
 
     def get_auth_tokens(self, device_code: str) -> AccountAuthCredentials | None:
-        """Refuse: the token is handed over by hand, not fetched."""
+        """Refuse: the token is distributed by hand."""
         return self._refuse()
 
     def refresh_tokens(
@@ -106,7 +106,7 @@ def main() -> None:
         token = read_token(options.token)
     except (AccountError, click.ClickException) as error:
         sys.exit(str(error))
-    # The refresh token is never sent: Flower's command line only wants one to be there.
+    # Flower's command line requires a refresh token to exist; it is never sent.
     OidcCliPlugin(connection.address).store_tokens(AccountAuthCredentials(token, "none"))
     print(f"flwr sends this token to {connection.address}")  # noqa: T201
 

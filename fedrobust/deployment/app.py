@@ -1,10 +1,10 @@
-"""Run one task of a federation: Flower's own process of an app, which takes no app but the installed one.
+"""Run one task of a federation: Flower's process of an app, restricted to the installed app.
 
-Started by `executor` with a task's token on standard input, never by hand.
+Started by `executor` with a task's token on standard input, not by hand.
 
-On a node nothing of what was sent is unpacked or imported: it is compared with the installed project, and the installed
-`clients.app` is run. On the coordinator Flower reads the app's settings from the unpacked bundle, so it is unpacked,
-once it was compared, into a folder of its own.
+On a node the sent bundle is neither unpacked nor imported: it is compared with the installed project, and the installed
+`clients.app` is run. On the coordinator Flower reads the app's settings from the unpacked bundle, which is therefore
+unpacked into a separate folder after the comparison.
 """
 
 import os
@@ -22,10 +22,10 @@ from fedrobust.deployment.keys import ADMITTED
 
 
 def replace(module: ModuleType, name: str, function: Callable[..., Any]) -> None:
-    """Put `function` in the place of one of Flower's.
+    """Replace one of Flower's functions by `function`.
 
     Raises:
-        RuntimeError: this Flower has none of that name; nothing may run then.
+        RuntimeError: this version of Flower has no such function; nothing is run then.
     """
     if not callable(getattr(module, name, None)):
         raise RuntimeError(
@@ -35,12 +35,12 @@ def replace(module: ModuleType, name: str, function: Callable[..., Any]) -> None
 
 
 def check_only(bundle: bytes, *_: Any, **__: Any) -> None:
-    """Stand in for Flower's installation of an app on a node."""
+    """Check a sent app instead of installing it on a node."""
     check_app(bundle)
 
 
 def installed_client(*_: Any, **__: Any) -> Callable[..., Any]:
-    """Stand in for what finds a ClientApp among Flower's installed ones."""
+    """Return the installed ClientApp's loader instead of Flower's search for one."""
 
     def load(*_: Any) -> Any:
         # TensorFlow starts with the first message, not with the node.
@@ -50,7 +50,7 @@ def installed_client(*_: Any, **__: Any) -> Callable[..., Any]:
 
 
 def clientapp() -> None:
-    """Answer one message with the installed ClientApp."""
+    """Process one message with the installed ClientApp."""
     flower = import_module("flwr.supernode.runtime.run_clientapp")
     replace(flower, "install_from_fab", check_only)
     replace(flower, "get_load_client_app_fn", installed_client)
@@ -63,7 +63,7 @@ def serverapp() -> None:
     """Run one study with the installed ServerApp.
 
     Raises:
-        RuntimeError: nobody says which nodes are admitted.
+        RuntimeError: the variable with the list of admitted nodes is not set.
     """
     if ADMITTED not in os.environ:
         raise RuntimeError(
@@ -80,7 +80,7 @@ def serverapp() -> None:
     replace(flower, "install_from_fab", check_first)
     from flwr.superlink.cli import flwr_serverapp
 
-    # Flower takes a folder that exists already for the app, by 32 bits of its digest: here none exists.
+    # Flower would reuse an existing folder, found by 32 bits of the app's digest: the new folder is empty.
     with tempfile.TemporaryDirectory(prefix="fedrobust-app-") as home:
         os.environ["FLWR_HOME"] = home
         flwr_serverapp()
@@ -90,9 +90,9 @@ APPS: dict[str, Callable[[], None]] = {"clientapp": clientapp, "serverapp": serv
 
 
 def main() -> None:
-    """Run the task whose token comes on standard input: ``clientapp`` or ``serverapp``, then Flower's own options."""
+    """Run the task whose token is on standard input: ``clientapp`` or ``serverapp``, then Flower's own options."""
     name, *options = sys.argv[1:]
-    # On the command line every user of this host could read it.
+    # On the command line other users of this host could read it.
     sys.argv = [f"flwr-{name}", *options, "--token", sys.stdin.readline().strip()]
     APPS[name]()
 

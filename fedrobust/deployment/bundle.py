@@ -1,4 +1,4 @@
-"""Whether an app that was sent is the installed one: file by file, before anything of it is unpacked or imported."""
+"""Compare a sent app with the installed one, file by file, before it is unpacked or imported."""
 
 import hashlib
 import re
@@ -14,10 +14,10 @@ from fedrobust.errors import FedrobustError
 
 CONFIGURATION = "pyproject.toml"
 NOT_CODE = re.compile(r"LICENSE|[A-Za-z0-9_-]+\.md|\.info/CONTENT")
-"""What a bundle may carry beside code: nothing imports or reads it."""
+"""Files that a bundle may contain beside code; they are not imported or read."""
 
 MOST = 1 << 20
-"""Bytes of any file that is not code."""
+"""Most bytes of a file that is not code."""
 
 COMPONENTS = {"serverapp": "server.app:app", "clientapp": "clients.app:app"}
 
@@ -25,7 +25,7 @@ REFUSED = f"this host runs the installed fedrobust {fedrobust.__version__} and n
 
 
 class ForeignAppError(FedrobustError):
-    """The app that was sent is not the installed one: nothing of it was run."""
+    """The sent app is not the installed one; it was not run."""
 
 
 def installed_files() -> dict[str, bytes]:
@@ -38,12 +38,12 @@ def installed_files() -> dict[str, bytes]:
 
 
 def check_app(bundle: bytes) -> None:
-    """Check that a Flower App Bundle is the installed project's: the same code, the same two apps, nothing else.
+    """Check that a Flower App Bundle equals the installed project: the same code, the same two apps, no other files.
 
-    The run's settings, `[tool.flwr.app.config]`, may differ: they are what a researcher chooses.
+    The run's settings, `[tool.flwr.app.config]`, may differ: the researcher chooses them.
 
     Raises:
-        ForeignAppError: it is not, or cannot be read.
+        ForeignAppError: it differs, or cannot be read.
     """
     try:
         with zipfile.ZipFile(BytesIO(bundle)) as archive:
@@ -51,7 +51,7 @@ def check_app(bundle: bytes) -> None:
             _check_configuration(tomllib.loads(archive.read(CONFIGURATION).decode()))
     except ForeignAppError:
         raise
-    # Whatever an archive can be made to raise (zlib, struct, recursion, memory): it is not the installed app.
+    # A crafted archive can raise many exceptions (zlib, struct, recursion, memory): it is not the installed app.
     except Exception as error:
         raise ForeignAppError(
             f"{REFUSED}: it cannot be read: {type(error).__name__}: {error}"[:500]

@@ -1,6 +1,6 @@
-"""Flower's SuperExec, which starts the apps of a SuperLink or SuperNode: here those of `app`, of one kind only.
+"""Flower's SuperExec, which starts the apps of a SuperLink or SuperNode, restricted to one kind of `app`.
 
-Started by `superlink` and `supernode`, which hand it their secret on standard input; never by hand.
+Started by `superlink` and `supernode`, which send it their secret on standard input, not by hand.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from flwr.supercore.superexec.executor.subprocess_executor import SubprocessExec
 from fedrobust.deployment.app import APPS, replace
 
 PYTHON = (sys.executable, "-P", "-m")
-"""Without -P, what lies in the working folder would be imported before what is installed."""
+"""With -P, modules in the working folder are not imported in place of installed ones."""
 
 
 class InstalledApps(SubprocessExecutor):
-    """Takes tasks of one kind and runs each with the installed app.
+    """An executor of one kind of task that runs the installed app.
 
     Args:
         app: "clientapp" or "serverapp".
@@ -41,7 +41,7 @@ class InstalledApps(SubprocessExecutor):
         insecure: bool = False,
         root_certificates_path: str | None = None,
     ) -> tuple[set[TaskType], set[str]]:
-        """Return the one kind of task that is taken."""
+        """Return the one kind of task that is accepted."""
         return supported_task_types & {self.task}, set()
 
     def launch(self, spec: ExecutionSpec) -> LaunchResult:
@@ -78,9 +78,9 @@ def executor(
     Args:
         app: "clientapp" or "serverapp".
         address: of Flower's Runtime API, HOST:PORT on loopback.
-        secret: by which the Runtime API knows the executor.
-        certificates: the authority's, if the Runtime API speaks TLS.
-        environment: variables beside this process's own.
+        secret: authenticates the executor to the Runtime API.
+        certificates: the authority's certificate, if the Runtime API uses TLS.
+        environment: additional environment variables.
 
     Yields:
         The process.
@@ -114,7 +114,7 @@ def when_over(process: "subprocess.Popen[bytes]", then: Callable[[], None]) -> N
 
 
 def main() -> None:
-    """Take tasks until the SuperLink or SuperNode is gone."""
+    """Run tasks until the SuperLink or SuperNode ends."""
     parser = argparse.ArgumentParser(prog="python -m fedrobust.deployment.executor")
     parser.add_argument("app", choices=list(APPS))
     parser.add_argument("address")

@@ -1,8 +1,8 @@
-"""What reaches the SuperLink: the calls of admitted nodes on one port, those of the researcher and the apps on another.
+"""A filter of requests to the SuperLink: admitted nodes on one port, the researcher and the apps on another.
 
 Flower 1.42 serves all its APIs on one port. Here the same application listens on two, and every request passes this
-door first: on the nodes' port nothing but Flower's Fleet API, signed with an admitted key; on the loopback port
-everything else. A request that is refused is refused by its head: its body is never read.
+filter first: the nodes' port accepts only Flower's Fleet API, signed with an admitted key; the loopback port accepts
+everything else. Requests are refused by their headers; their bodies are not read.
 """
 
 import binascii
@@ -34,13 +34,13 @@ def paths_of(routes: Iterable[BaseRoute]) -> frozenset[str]:
 
 
 class FrontDoor:
-    """Passes on to Flower's application what may reach it, and refuses everything else.
+    """An ASGI application that passes allowed requests to Flower's, and refuses all others.
 
     Args:
         app: Flower's SuperLink.
-        control_port: the loopback port of the researcher and of the apps; every other port is the nodes'.
+        control_port: the loopback port of the researcher and the apps; every other port is for nodes.
         keys: public keys of the admitted nodes, PEM.
-        clock: tells the time, with a time zone.
+        clock: returns the time, with a time zone.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class FrontDoor:
         self.used: OrderedDict[tuple[bytes, str, int], datetime.datetime] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with 404 or 401."""
+        """Pass a request on, or respond with 404 or 401."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         if scope["type"] != "http":
-            raise RuntimeError(f"no {scope['type']} connection is taken")
+            raise RuntimeError(f"{scope['type']} connections are not accepted")
         refused = self.refuses(scope)
         if refused is None:
             await self.app(scope, receive, send)
@@ -73,7 +73,7 @@ class FrontDoor:
         await PlainTextResponse(reason, status, headers={"Connection": "close"})(scope, receive, send)
 
     def refuses(self, scope: Scope) -> tuple[int, str] | None:
-        """Return why a request is refused, with HTTP's status; None where it is passed on."""
+        """Return HTTP status and reason of a refusal; None if the request is passed on."""
         server, path = scope.get("server"), scope["path"]
         if server is not None and server[1] == self.control_port:
             return None if path.startswith(LOOPBACK) else (404, "not on this port")
@@ -82,9 +82,9 @@ class FrontDoor:
         return None if self.signed(scope) else (401, "not signed by an admitted node")
 
     def signed(self, scope: Scope) -> bool:
-        """Return whether an admitted node signed the request just now, and the signature was not used before.
+        """Return whether an admitted node signed the request recently, with a signature that was not used before.
 
-        What is signed is the time, as Flower's SuperNode does it for every request.
+        The signed text is the time, as in every request of Flower's SuperNode.
         """
         found = [[value for name, value in scope["headers"] if name == wanted.encode()] for wanted in HEADERS]
         if any(len(values) != 1 for values in found):
@@ -100,7 +100,7 @@ class FrontDoor:
                 return False
             if not verify_signature(bytes_to_public_key(key), timestamp, proof):
                 return False
-            # Of a signature (r, s) whoever sees it can make a second valid one, (r, -s): r tells them from others.
+            # From a signature (r, s) a second valid one, (r, -s), can be derived: signatures are identified by r.
             once = (key, timestamp.decode("ascii"), decode_dss_signature(proof)[0])
         except (ValueError, TypeError, OverflowError, binascii.Error, UnsupportedAlgorithm):
             return False

@@ -1,4 +1,4 @@
-"""The admitted nodes: a folder of public keys, and which client of the study each key stands for."""
+"""The admitted nodes: a folder of public keys, each bound to a client of the study."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from fedrobust.errors import FedrobustError
 
 ADMITTED = "FEDROBUST_ADMITTED_NODES"
-"""Names the file in which the SuperLink tells the server's app which node stands for which client."""
+"""Environment variable: the file in which the SuperLink gives the server's app the client of each node."""
 
 NAME = re.compile(r"(?:.*[^0-9])?(?P<partition>[0-9]{1,9})")
 
 
 class KeyListError(FedrobustError):
-    """The keys of the nodes cannot be read, or do not say which client each is."""
+    """The nodes' keys cannot be read, or their names do not give the client."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class NodeKey:
     """One admitted node.
 
     Attributes:
-        partition: the client of the study that the node stands for, from 0.
-        name: of the key's file, without its suffix: what `flwr supernode list` shows.
-        public: the public key as nodes send it, PEM.
+        partition: the client of the study, from 0.
+        name: of the key's file without its suffix, as in `flwr supernode list`.
+        public: the public key, PEM.
     """
 
     partition: int
@@ -40,9 +40,9 @@ class NodeKey:
 
 
 def read_node_keys(folder: Path) -> tuple[NodeKey, ...]:
-    """Return the admitted nodes: every ``.pub`` file in `folder`, by partition.
+    """Return the admitted nodes: every ``.pub`` file in `folder`, by client.
 
-    A file's name ends in the client of the study that the node stands for: ``st-elsewhere-0.pub`` is client 0.
+    A file's name ends in the number of the client: ``st-elsewhere-0.pub`` is client 0.
 
     Raises:
         KeyListError: there is no key; a name has no number; two files have the same number or the same key; a file is
@@ -87,9 +87,9 @@ def _node_key(path: Path) -> NodeKey:
 
 
 def admitted_nodes() -> Mapping[int, int] | None:
-    """Return which client each admitted node stands for, by Flower's node id.
+    """Return the client of each admitted node, by Flower's node id.
 
-    None where no SuperLink of this project started this process, as in a simulation.
+    None if no SuperLink of this project started this process, as in a simulation.
 
     Raises:
         KeyListError: the file that the SuperLink wrote cannot be read.

@@ -1,10 +1,10 @@
-"""The coordinator: Flower's SuperLink behind the front door, with the admitted nodes and one account.
+"""The coordinator: Flower's SuperLink behind `front_door`, with the admitted nodes and one account.
 
     python -m fedrobust.deployment.superlink keys --host 0.0.0.0 --port 8000 --control-port 9000
 
-`keys` is the folder that `certificates.py` makes. Nodes reach `--host --port` and nothing there but Flower's Fleet API,
-signed with a key of `keys/nodes`. The researcher reaches `127.0.0.1:CONTROL_PORT`, through SSH from elsewhere, with the
-token in `keys/account.token`. The server's app is the installed one.
+`keys` is the folder that `certificates.py` makes. Nodes connect to `--host --port`, which accepts only Flower's Fleet
+API, signed with a key of `keys/nodes`. The researcher connects to `127.0.0.1:CONTROL_PORT`, by SSH from other hosts,
+with the token in `keys/account.token`. The server's app is the installed one.
 """
 
 import argparse
@@ -46,22 +46,22 @@ from fedrobust.errors import FedrobustError
 
 LOCAL = "127.0.0.1"
 OTHER_DOORS = ("FLWR_INTERNAL_GRPC_CONTROL_API", "FLWR_INTERNAL_GRPC_FLEET_API")
-"""Variables by which Flower opens further ports, on every address, without this project's door."""
+"""Environment variables by which Flower opens further ports, on every address, without the filter."""
 
 GRACE = 5
-"""Seconds that open requests have when the coordinator ends."""
+"""Seconds for open requests to finish when the coordinator ends."""
 
 
 class CoordinatorError(FedrobustError):
-    """The coordinator cannot be started as asked for."""
+    """The coordinator cannot be started with these options."""
 
 
 @dataclass(frozen=True)
 class KeyFolder:
-    """What `certificates.py` makes for the coordinator.
+    """The files that `certificates.py` makes for the coordinator.
 
     Attributes:
-        folder: that holds it all.
+        folder: the folder of these files.
     """
 
     folder: Path
@@ -82,10 +82,10 @@ class KeyFolder:
         return self.folder / "server.key"
 
     def check(self) -> None:
-        """Check that the files are there, the key is private, and the apps of this host can verify the certificate.
+        """Check that the files exist, the key is private, and the certificate is valid for this host's apps.
 
         Raises:
-            CoordinatorError: they cannot.
+            CoordinatorError: one of these does not hold.
         """
         for path in (self.authority, self.certificate, self.key):
             if not path.is_file():
@@ -107,10 +107,10 @@ class KeyFolder:
 
 
 def admit(state: LinkState, keys: Sequence[NodeKey]) -> dict[int, int]:
-    """Register the nodes of `keys` and no others; return which client each stands for, by Flower's node id.
+    """Register exactly the nodes of `keys`; return the client of each, by Flower's node id.
 
     Raises:
-        CoordinatorError: a key was removed before.
+        CoordinatorError: a key was removed before, and cannot be registered again.
     """
     wanted = {key.public for key in keys}
     for node in state.get_node_info():
@@ -128,7 +128,7 @@ def _registered(state: LinkState, key: NodeKey) -> int:
             NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key.public, HEARTBEAT_DEFAULT_INTERVAL, name=key.name
         )
     except ValueError as error:
-        # Flower never admits a key again that it once removed.
+        # Flower does not register a key again that was once removed.
         raise CoordinatorError(
             f"{key.name}.pub: the key was removed from this --database before: have the hospital make a new one"
         ) from error
@@ -188,13 +188,13 @@ def listening(host: str, port: int) -> socket.socket:
 def serve(
     app: ASGIApp, keys: KeyFolder, sockets: Iterable[socket.socket], process: "subprocess.Popen[bytes]"
 ) -> bool:
-    """Answer requests until a signal comes or the executor ends; return whether the executor was still there."""
+    """Serve requests until a signal arrives or the executor ends; return whether the executor was still running."""
     server = uvicorn.Server(
         uvicorn.Config(
             app,
             ssl_certfile=str(keys.certificate),
             ssl_keyfile=str(keys.key),
-            # What a client says of its own address is not believed.
+            # Headers with a client's own claim about its address are ignored.
             proxy_headers=False,
             server_header=False,
             ws="none",
@@ -216,10 +216,10 @@ def serve(
 
 
 def run(options: argparse.Namespace) -> None:
-    """Bring the coordinator up and keep it up.
+    """Start the coordinator and run it until a signal arrives.
 
     Raises:
-        FedrobustError: a key, the token or an address is not as it has to be, or the executor ended.
+        FedrobustError: a key, the token or an address is invalid, or the executor ended.
     """
     if options.port == options.control_port:
         raise CoordinatorError(
@@ -259,7 +259,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def port(text: str) -> int:
-    """Return a port's number."""
+    """Return a port number from 1 to 65535."""
     number = int(text)
     if not 1 <= number <= 65535:
         raise argparse.ArgumentTypeError(f"{text}: a port is 1 to 65535")
@@ -274,17 +274,17 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("keys", type=Path, help="folder that certificates.py made")
-    parser.add_argument("--host", default=LOCAL, help=f"address on which nodes are heard (default: {LOCAL})")
+    parser.add_argument("--host", default=LOCAL, help=f"address for nodes (default: {LOCAL})")
+    parser.add_argument("--port", type=port, default=8000, help="port for nodes (default: 8000)")
     parser.add_argument(
-        "--port", type=port, default=8000, help="port on which nodes are heard (default: 8000)"
+        "--control-port", type=port, default=9000, help=f"port for the researcher on {LOCAL} (default: 9000)"
     )
-    parser.add_argument("--control-port", type=port, default=9000, help=f"port on {LOCAL} (default: 9000)")
     parser.add_argument("--nodes", type=Path, help="folder of the nodes' public keys (default: KEYS/nodes)")
     parser.add_argument(
         "--database", default=FLWR_IN_MEMORY_DB_NAME, help="file that keeps runs and nodes over a restart"
     )
     options = parser.parse_args()
-    # What is left in the way of an orderly end, such as files, is cleared away.
+    # Temporary files are removed at an orderly end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         run(options)

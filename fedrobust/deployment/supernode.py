@@ -1,10 +1,10 @@
-r"""A hospital's node: Flower's SuperNode, which runs the installed app and no other.
+r"""A hospital's node: Flower's SuperNode, restricted to the installed app.
 
     python -m fedrobust.deployment.supernode --superlink coordinator.example.org:8000 --root-certificates ca.crt \
         --key node --partition 0 --data /data/mine.npz
 
-An app that was sent is compared with the installed project, file by file; if anything differs, nothing of it runs, and
-the answer says so.
+A sent app is compared with the installed project, file by file; if anything differs, it is not run, and the reply says
+so.
 """
 
 import argparse
@@ -22,21 +22,21 @@ LOCAL = "127.0.0.1"
 
 
 class NodeError(FedrobustError):
-    """The node cannot be started as asked for."""
+    """The node cannot be started with these options."""
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody uses."""
+    """Return a free loopback port."""
     with socket.socket() as found:
         found.bind((LOCAL, 0))
         return int(found.getsockname()[1])
 
 
 def check(options: argparse.Namespace) -> None:
-    """Check the files of a node.
+    """Check the options of a node.
 
     Raises:
-        NodeError: one is missing, the key is not private, or the data's path cannot be written in Flower's settings.
+        NodeError: a file is missing, the key is not private, or the data's path cannot be written in Flower's settings.
     """
     for path in (options.root_certificates, options.key, options.data):
         if not path.is_file():
@@ -44,26 +44,26 @@ def check(options: argparse.Namespace) -> None:
     if options.key.stat().st_mode & 0o077:
         raise NodeError(f"{options.key}: others than its owner may read it: chmod 600 {options.key}")
     if {"'", "\n"} & set(str(options.data.resolve())):
-        raise NodeError(f"--data {options.data}: a path without apostrophes and line ends")
+        raise NodeError(f"--data {options.data}: choose a path without apostrophes and line breaks")
     if options.partition < 0:
-        raise NodeError(f"--partition {options.partition}: the client of the study that this node is, from 0")
+        raise NodeError(f"--partition {options.partition}: give this node's client number, from 0")
 
 
 def flower_options(options: argparse.Namespace, address: str, secret: str) -> list[str]:
-    """Return what Flower's SuperNode is started with."""
+    """Return the command line of Flower's SuperNode."""
     host, _, port = address.rpartition(":")
     return [
         *("--superlink", options.superlink, "--root-certificates", str(options.root_certificates)),
         *("--auth-supernode-private-key", str(options.key)),
         *("--host", host, "--port", port),
-        # Apps are not Flower's to start: the executor beside it takes the installed one only.
+        # Flower does not start apps itself: the executor runs only the installed one.
         *("--isolation", "process", "--superexec-auth-secret-file", secret),
         *("--node-config", f"partition-id={options.partition} data-path='{options.data.resolve()}'"),
     ]
 
 
 def readable(secret: bytes) -> str:
-    """Return a path from which this process can read a secret once; it is never on disk."""
+    """Return a path from which this process can read a secret once (a pipe); it is never on disk."""
     read, write = os.pipe()
     with open(write, "wb") as pipe:
         pipe.write(secret)
@@ -85,7 +85,7 @@ def main() -> None:
     )
     parser.add_argument("--key", type=Path, required=True, help="this node's private key")
     parser.add_argument(
-        "--partition", type=int, required=True, help="the client of the study that this node is"
+        "--partition", type=int, required=True, help="this node's client number in the study, from 0"
     )
     parser.add_argument("--data", type=Path, required=True, help="this hospital's images, .npz")
     options = parser.parse_args()
@@ -98,7 +98,7 @@ def main() -> None:
     address = f"{LOCAL}:{free_port()}"
     secret = secrets.token_bytes(64)
     with executor("clientapp", address, secret, None, {}) as process:
-        # Without it the node would take messages and never answer.
+        # Without the executor the node would accept messages and never reply.
         when_over(process, lambda: os.kill(os.getpid(), signal.SIGTERM))
         sys.argv = ["flower-supernode", *flower_options(options, address, readable(secret))]
         flower_supernode()

@@ -8,7 +8,7 @@ from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 
 from fedrobust.engines.worker import Worker, WorkerDiedError
-from fedrobust.flower.guard import failed_reply, plain_reply, plain_state, told
+from fedrobust.flower.guard import described, failed_reply, plain_reply, plain_state
 from fedrobust.flower.identity import RUN_ID
 
 
@@ -54,7 +54,7 @@ class SimulatedNodes:
         except WorkerDiedError:
             raise
         except BaseException as error:  # whatever a client raises, or its objects do when they are read
-            reply = failed_reply(message, told(error))
+            reply = failed_reply(message, described(error))
         return reply
 
     def states(self) -> dict[int, bytes]:

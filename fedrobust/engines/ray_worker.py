@@ -18,7 +18,7 @@ from fedrobust.apps import load_app
 from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
 from fedrobust.engines.worker import WorkerDiedError
-from fedrobust.flower.guard import failed_reply, plain_state, private_copy, told
+from fedrobust.flower.guard import described, failed_reply, plain_state, private_copy
 from fedrobust.flower.identity import server_identity
 from fedrobust.flower.message_arrays import Envelope, opened, pack, sealed, unpack, values_of
 from fedrobust.plain import plain_text
@@ -81,7 +81,7 @@ class Actor:
         except (
             BaseException
         ) as error:  # also SystemExit: raised by the client's code, it must not end the worker
-            failure = failed_reply(message, told(error))
+            failure = failed_reply(message, described(error))
         return pack(failure)[0], state, []
 
 

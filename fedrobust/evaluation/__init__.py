@@ -1,1 +1,1 @@
-"""What a model is worth, with an interval for every figure."""
+"""Evaluation of models: metrics with confidence intervals, robustness under attack, gains of single clients."""

@@ -1,4 +1,4 @@
-"""How far a classifier's confidence is from its share of right answers, without the bias of small samples."""
+"""The calibration error of a classifier, unbiased in small samples, with a confidence interval."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ STEPS = 24
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """The root mean square gap of confidence and accuracy.
+    """The root mean square gap between confidence and accuracy.
 
     Args:
-        value: the estimate, 0 where the gaps seen are no larger than chance makes them.
+        value: the estimate; 0 where the observed gaps are no larger than expected by chance.
         interval: its limits.
     """
 
@@ -30,12 +30,12 @@ class CalibrationError:
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """Images of like confidence, by bins.
+    """Images binned by confidence.
 
     Args:
         images: (B,) images of each bin, at least 2.
-        confidence: (B,) their mean confidence.
-        accuracy: (B,) their share of right answers.
+        confidence: (B,) mean confidence.
+        accuracy: (B,) share of correct predictions.
     """
 
     images: Floats
@@ -50,7 +50,7 @@ class Bins:
 
     @property
     def squared_error(self) -> float:
-        """The unbiased estimate of the mean squared gap; negative where the gaps are smaller than chance makes them."""
+        """The unbiased estimate of the mean squared gap; negative where gaps are smaller than expected by chance."""
         chance = self.accuracy * (1 - self.accuracy) / (self.images - 1)
         return float(self.shares @ ((self.accuracy - self.confidence) ** 2 - chance))
 
@@ -58,25 +58,26 @@ class Bins:
 def calibration_error(
     right: NDArray[np.bool_], confidence: NDArray[np.floating], level: float = 0.95
 ) -> CalibrationError | None:
-    """Return the calibration error sqrt(E[(P(right | confidence) - confidence)^2]) of a classifier's answers.
+    """Return the calibration error sqrt(E[(P(correct | confidence) - confidence)^2]) of a classifier's predictions.
 
-    The plug-in error of bins (Guo et al., 2017, arXiv:1706.04599, eq. 5) is above 0 for a calibrated classifier, too.
-    Here each bin's squared gap loses what chance adds to it, p (1 - p) / (m - 1) for m images of which a share p is
-    right, so that the mean square is unbiased (Kumar et al., 2019, arXiv:1909.10155, Definition 5.1). Bins end at the
-    quantiles (k / 30)^2 of confidence and have eight images or more, equal confidences together: among the least sure
-    answers of an accurate classifier, gaps differ most, and one wide bin there would hide that.
+    The plug-in error of bins (Guo et al., 2017, arXiv:1706.04599, eq. 5) is above 0 also for a calibrated classifier.
+    Here the expected contribution of chance, p (1 - p) / (m - 1) for m images of which a share p is correct, is
+    subtracted from each bin's squared gap, so that the mean square is unbiased (Kumar et al., 2019, arXiv:1909.10155,
+    Definition 5.1). Bins end at the quantiles (k / 30)^2 of confidence and have at least eight images, equal
+    confidences together: at low confidence, where the gaps of an accurate classifier differ most, bins are narrow.
 
-    The interval inverts a test: a true error is inside if the estimate is not among the most extreme 2.5 % of its law
-    on either side. The gaps are taken to lie in the direction seen. Of a bin with gap g and variance s^2 the estimate
-    then has exactly the mean g^2 and the variance 4 g^2 s^2 / m + 2 s^4 / (m (m - 1)); Var(g^2) / n over bins is added,
-    for other images have other confidences. A gamma law shifted to both and to the third moment stands for its law,
-    which is skewed near an error of 0. An estimate below 0 counts as 0, so that true errors near 0 cannot be refused
-    from below; for them it is 5 % from above. So 0 is inside if and only if a calibrated classifier would show so much
-    in 5 % of all samples (the consistency band of Broecker and Smith, 2007).
+    The interval inverts a test: a true error is inside if the estimate is not among the most extreme 2.5 % of its
+    distribution on either side. Gaps are assumed to have the observed signs. For a bin with gap g and variance s^2 the
+    estimate then has the mean g^2 and the variance 4 g^2 s^2 / m + 2 s^4 / (m (m - 1)); Var(g^2) / n over bins is
+    added, because confidences vary between samples. The distribution, which is skewed near an error of 0, is
+    approximated by a shifted gamma distribution with its first three moments. An estimate below 0 counts as 0, so that
+    true errors near 0 cannot be rejected from below; they are tested one-sided at 5 %. Therefore 0 is inside if and
+    only if a calibrated classifier shows at least this error in 5 % of all samples (the consistency band of Broecker
+    and Smith, 2007).
 
     Args:
-        right: (n,) whether the answer is.
-        confidence: (n,) largest probability of softmax.
+        right: (n,) whether the prediction is correct.
+        confidence: (n,) largest softmax probability.
         level: probability that the interval covers the true error.
 
     Returns:
@@ -108,7 +109,7 @@ def calibration_error(
         return _tails(observed, bins, accuracy)[1] < (2 * tail if one_sided else tail)
 
     low = error_at(_last(too_small, 0.0, value), seen) if too_small(0.0) else 0.0
-    # Where nearly all answers are right, accuracy above confidence has nowhere to go: confidence that is too high has.
+    # Where nearly all predictions are correct, accuracy can hardly exceed confidence: use the overconfident direction.
     directions = (seen, -np.ones_like(gaps)) if error_at(2.0, seen) < 2 * value + 1e-9 else (seen,)
     high = max(
         error_at(_last(partial(not_too_large, direction=along), 0.0, 2.0), along) for along in directions
@@ -117,11 +118,11 @@ def calibration_error(
 
 
 def binned(right: NDArray[np.bool_], confidence: Floats) -> Bins:
-    """Return images by intervals of confidence; equal ones are never cut apart."""
+    """Return images binned by confidence; equal confidences are in one bin."""
     places = np.searchsorted(_edges(confidence), confidence, side="right")
     if (
         np.bincount(places) == 1
-    ).any():  # one image shows no spread: few values of confidence, joined in one bin
+    ).any():  # the variance needs two images: with few distinct confidences all are joined in one bin
         places = np.zeros(len(right), np.intp)
     images = np.bincount(places).astype(np.float64)
     there = images > 0
@@ -130,7 +131,7 @@ def binned(right: NDArray[np.bool_], confidence: Floats) -> Bins:
 
 
 def _edges(confidence: Floats) -> Floats:
-    """Return where bins of `FEWEST_IN_A_BIN` images or more end."""
+    """Return the ends of bins of at least `FEWEST_IN_A_BIN` images."""
     n = len(confidence)
     ends, last = [], 0
     for end in np.rint((np.arange(1, BINS) / BINS) ** 2 * n).astype(int):
@@ -143,12 +144,12 @@ def _edges(confidence: Floats) -> Floats:
 
 
 def _moved(bins: Bins, gaps: Floats) -> Floats:
-    """Return the accuracies with these gaps, as far as probabilities go."""
+    """Return the accuracies with these gaps, clipped to [0, 1]."""
     return np.clip(bins.confidence + gaps, 0.0, 1.0)
 
 
 def _tails(observed: float, bins: Bins, accuracy: Floats) -> tuple[float, float]:
-    """Return P(estimate <= observed) and P(estimate >= observed) where `accuracy` is the truth."""
+    """Return P(estimate <= observed) and P(estimate >= observed) if `accuracy` (B,) is the true one."""
     shares, m = bins.shares, bins.images
     squares, spread = (accuracy - bins.confidence) ** 2, accuracy * (1 - accuracy)
     mean = float(shares @ squares)

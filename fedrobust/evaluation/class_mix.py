@@ -1,4 +1,4 @@
-"""What a model is worth to one client: test images, weighted by the client's share of each class."""
+"""The expected accuracy at one client: test images weighted by the client's class distribution."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from fedrobust.evaluation.intervals import Interval, two_sided_quantile
 
 @dataclass(frozen=True)
 class Gain:
-    """How much more of a client's patients one model gets right than another.
+    """The gain of one model over another at a client.
 
     Attributes:
-        value: difference of the accuracies that the client may expect.
-        interval: of it.
+        value: difference of the client's expected accuracies.
+        interval: its confidence interval.
     """
 
     value: float
@@ -21,9 +21,9 @@ class Gain:
 
 
 def known_mix(labels: np.ndarray, mix: np.ndarray) -> np.ndarray | None:
-    """Return a client's share of each class (classes,), of those classes alone that are among the test `labels`.
+    """Return a client's class distribution (classes,), restricted to the classes among the test `labels`.
 
-    None where it has none of these.
+    None if the client has no image of these classes.
 
     Example:
         >>> known_mix(np.array([0, 0, 1]), np.array([0.3, 0.1, 0.6])).round(3).tolist()
@@ -35,15 +35,15 @@ def known_mix(labels: np.ndarray, mix: np.ndarray) -> np.ndarray | None:
 
 
 def expected_accuracy(labels: np.ndarray, right: np.ndarray, mix: np.ndarray) -> tuple[float, float]:
-    """Return the accuracy that a client may expect of a model, and the balanced accuracy over its classes.
+    """Return a model's expected accuracy at a client, and the balanced accuracy over the client's classes.
 
-    The accuracy is the recall of each class on the test images, weighted by `mix`: what the model gets right among the
-    client's own patients, if they come as they came.
+    The expected accuracy is the mean of the classes' recalls on the test images, weighted by the client's class
+    distribution `mix`.
 
     Args:
         labels: (n,) true classes of the test images.
-        right: (n,) bool, whether the model gives each its label.
-        mix: (classes,) the client's share of each class, see `known_mix`.
+        right: (n,) bool, whether the model's prediction is correct.
+        mix: (classes,) the client's class distribution, see `known_mix`.
 
     Example:
         >>> labels, right = np.array([0, 0, 1, 1]), np.array([True, True, True, False])
@@ -55,19 +55,18 @@ def expected_accuracy(labels: np.ndarray, right: np.ndarray, mix: np.ndarray) ->
 
 
 def gain(labels: np.ndarray, one: np.ndarray, other: np.ndarray, mix: np.ndarray, confidence: float) -> Gain:
-    """Return how much more accuracy a client may expect of one model than of another, with an interval.
+    """Return the difference of two models' expected accuracies at a client, with an interval.
 
-    The models are compared image by image. Of class k, b images are right with the first model alone and c with the
-    second alone; half an image is added to each of the four counts, so that no interval has zero width (Agresti and
-    Min, 2005, Simple improved confidence intervals for comparing matched proportions). The interval is the normal one
-    of the sum over classes, each weighted by `mix`. It is about these two models and the drawing of test images: not
-    about what another seed would have trained.
+    The comparison is paired by image. Of class k, b images are correct with the first model only and c with the second
+    only; half an image is added to each of the four counts, so that no interval has zero width (Agresti and Min, 2005,
+    Simple improved confidence intervals for comparing matched proportions). The interval is the normal one of the sum
+    over classes weighted by `mix`. It covers the sampling of test images, not the variation between seeds.
 
     Args:
         labels: (n,) true classes of the test images.
-        one: (n,) bool, whether the first model is right.
+        one: (n,) bool, whether the first model is correct.
         other: (n,) bool, whether the second is.
-        mix: (classes,) the client's share of each class, see `known_mix`.
+        mix: (classes,) the client's class distribution, see `known_mix`.
         confidence: of the interval.
 
     Example:
@@ -88,6 +87,6 @@ def gain(labels: np.ndarray, one: np.ndarray, other: np.ndarray, mix: np.ndarray
 
 
 def _by_class(labels: np.ndarray, values: np.ndarray, mix: np.ndarray) -> np.ndarray:
-    """Return the mean of `values` over the images of each class, 0 where there are none."""
+    """Return the mean of `values` over the images of each class, 0 for absent classes."""
     counts = np.bincount(labels, minlength=len(mix))
     return np.bincount(labels, values, minlength=len(mix)) / np.maximum(counts, 1)

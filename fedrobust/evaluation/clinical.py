@@ -1,4 +1,4 @@
-"""What a classifier's answers mean at the bedside, each figure with its interval and a constant classifier's."""
+"""Clinical metrics of a classifier, each with its confidence interval and the value of a constant classifier."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ from fedrobust.evaluation.sensitivity import disease_score, sensitivity_at
 SPECIFICITY = 0.9
 
 FEWEST_OF_A_KIND = 5
-"""Wrong answers, images of a class, images that decide an area: from so many on their figures' intervals are held to
-cover as they say. `experiments/reliability/interval_coverage.py` measures it."""
+"""Fewest errors, images of a class, or images that determine an AUC, for which an interval's coverage is nominal;
+measured by `experiments/reliability/interval_coverage.py`."""
 
 FEWEST_TO_CALIBRATE = 10
-"""Wrong answers, and right ones, from which on the interval of a calibration error is."""
+"""Fewest errors, and fewest correct predictions, for which that of a calibration error's interval is."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure.
+    """One metric.
 
     Attributes:
-        value: None where it does not exist, as sensitivity where no image shows disease.
-        interval: its 95 % limits; the value is never outside.
-        constant: what always answering the most frequent class would have.
-        method: how the interval came about: "Wilson", "MOVER", "DeLong", "delta", "Fisher" or "test inversion".
-        counts: (k, n) where the figure is a share k / n.
-        few: what there is too little of for the interval to cover the truth in 92 to 98 % of all samples.
+        value: None if undefined, as sensitivity without images of disease.
+        interval: its 95 % limits, which always include the value.
+        constant: value of the constant classifier (most frequent class).
+        method: of the interval: "Wilson", "MOVER", "DeLong", "delta", "Fisher" or "test inversion".
+        counts: (k, n) if the metric is a share k / n.
+        few: the sample that is too small for a coverage of 92 to 98 %, such as "6 wrong"; None if none is.
     """
 
     value: float | None
@@ -44,7 +44,7 @@ class Figure:
 
 
 def share_figure(hits: int, n: int, constant: float | None) -> Figure:
-    """Return the figure of a share of images.
+    """Return the metric of a share of images.
 
     Example:
         >>> share_figure(155, 156, None).few
@@ -54,20 +54,20 @@ def share_figure(hits: int, n: int, constant: float | None) -> Figure:
 
 
 def figures(labels: ArrayLike, logits: ArrayLike, disease: Sequence[int] = ()) -> dict[str, Figure]:
-    """Return the figures of `logits` against `labels`.
+    """Return the metrics of `logits` against `labels` by name.
 
-    ``accuracy``, ``balanced accuracy``, ``auc``; ``mcc``, Matthews' correlation of answers and truth; ``recall CLASS``;
-    ``calibration error``, the root mean square gap of confidence and accuracy, without the bias of small samples; and,
-    where labels mean disease, ``sensitivity at 90% specificity`` of P(disease), the sum of these labels' probabilities,
-    and ``disease missed``, the share of the diseased who are given a healthy class.
+    ``accuracy``, ``balanced accuracy``, ``auc``; ``mcc``, Matthews' correlation coefficient; ``recall CLASS``;
+    ``calibration error``, the unbiased root mean square gap between confidence and accuracy; and, if labels mean
+    disease, ``sensitivity at 90% specificity`` of P(disease), the sum of these labels' probabilities, and ``disease
+    missed``, the share of diseased images that are predicted as a healthy class.
 
     Args:
         labels: (n,) true classes.
         logits: (n, C).
-        disease: the labels that mean disease; of BreastMNIST, 0.
+        disease: the labels that mean disease, such as 0 of BreastMNIST.
 
     Raises:
-        ValueError: the arrays do not fit each other; see `measure`.
+        ValueError: the shapes do not fit; see `measure`.
 
     Example:
         >>> always_benign = np.tile([0.0, 1.0], (156, 1))
@@ -111,9 +111,9 @@ def figures(labels: ArrayLike, logits: ArrayLike, disease: Sequence[int] = ()) -
 
 
 def _few_in_a_class(confusion: NDArray[np.integer]) -> str | None:
-    """Return which class has too few images for the interval of a mean over classes, or that hardly a recall is inside.
+    """Return the sample that is too small for the interval of a mean over classes; None if none is.
 
-    A recall of 0 or 1 has an interval on one side only; where nearly all are, those of their mean cover more than said.
+    Recalls of 0 or 1 have one-sided intervals; if nearly all are, the interval of their mean covers too much.
     """
     images = confusion.sum(axis=1)
     scarcest = int(images[images > 0].min())
@@ -159,12 +159,12 @@ def _calibration_figure(truth: NDArray[np.integer], outputs: NDArray[np.float64]
     found = calibration_error(right, confidence)
     if found is None:
         return Figure(None, None, None, "test inversion")
-    # A constant classifier that knows how often its class comes is calibrated.
+    # A constant classifier whose confidence is its class' frequency is calibrated.
     return Figure(found.value, found.interval, 0.0, "test inversion", few=few_to_calibrate(right))
 
 
 def few_to_calibrate(right: NDArray[np.bool_]) -> str | None:
-    """Return what there is too little of, among answers (n,), for the interval of a calibration error.
+    """Return the sample that is too small, among predictions (n,), for the interval of a calibration error.
 
     Example:
         >>> few_to_calibrate(np.repeat([True, False], [150, 6]))

@@ -1,8 +1,7 @@
-"""How sure a figure is: intervals for proportions and for their mean.
+"""Confidence intervals of proportions and of their mean.
 
-Test sets of medical images are small (BreastMNIST: 156 images), and attacked models are often constant. So no
-interval here is ever of zero width: a model that is right on all of 20 images is not known to be right
-always.
+Test sets of medical images are small (BreastMNIST: 156 images), and attacked models often predict a single class. No
+interval has zero width: 20 correct predictions of 20 do not imply an accuracy of 1.
 """
 
 from typing import overload
@@ -16,10 +15,10 @@ Integers = NDArray[np.integer]
 Interval = tuple[float, float]
 
 FEWEST_IMAGES = 20
-"""Images from which on the interval of a share is held to cover as it says."""
+"""Fewest images for which the coverage of a proportion's interval is nominal."""
 
 FEWEST_EVENTS = 2
-"""Successes, and failures, from which on it is."""
+"""Fewest successes, and fewest failures, for which it is."""
 
 
 def two_sided_quantile(confidence: float) -> float:
@@ -105,10 +104,10 @@ def _fewest(count: Floats, confidence: float) -> Floats:
 
 
 def too_few(successes: float, n: float) -> str | None:
-    """Return what there is too little of for the interval of a proportion to cover it in 92 to 98 % of all samples.
+    """Return the sample that is too small for a coverage of 92 to 98 % of a proportion's interval; None if none is.
 
-    By exact summation over the binomial law, `wilson` does so where n >= 20 and samples mostly hold two successes and
-    two failures or more. Nearer to 0 and 1 it covers in more, up to all of them.
+    By exact summation over the binomial distribution, `wilson` has that coverage if n >= 20 and most samples have at
+    least two successes and two failures. Nearer to 0 and 1 its coverage is higher, up to 100 %.
 
     Example:
         >>> too_few(155, 156), too_few(18, 19), too_few(150, 156)
@@ -139,7 +138,7 @@ def mean_of_proportions(successes: ArrayLike, n: ArrayLike, confidence: float = 
     approach.
 
     Example:
-        A classifier that always says "benign" has recalls 1 of 114 images and 0 of 42, and still an interval:
+        The constant classifier "benign" has recalls of 1 on 114 images and 0 on 42, and an interval of positive width:
 
         >>> low, high = mean_of_proportions([114, 0], [114, 42])
         >>> round(low, 3), round(high, 3)

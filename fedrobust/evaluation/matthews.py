@@ -1,4 +1,4 @@
-"""Matthews' correlation of answers and truth, for any number of classes."""
+"""Matthews' correlation coefficient for any number of classes."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -7,7 +7,7 @@ from fedrobust.evaluation.intervals import Interval, two_sided_quantile, wilson
 
 
 def matthews(confusion: ArrayLike) -> NDArray[np.float64]:
-    """Return Matthews' correlation of confusion matrices (..., C, C), rows the truth; 0 where one side is constant.
+    """Return Matthews' correlation of confusion matrices (..., C, C), rows the truth; 0 if either is constant.
 
     Source: Gorodkin (2004), Comparing two K-category assignments by a K-category correlation coefficient.
 
@@ -25,15 +25,16 @@ def matthews(confusion: ArrayLike) -> NDArray[np.float64]:
 
 
 def matthews_interval(confusion: ArrayLike, confidence: float = 0.95) -> tuple[Interval, str]:
-    """Return the interval of one confusion matrix's correlation R, and how it came about.
+    """Return the interval of one confusion matrix's correlation R, and the name of its method.
 
-    tanh(artanh R ± z sd / (1 - R^2)), Fisher's scale, with the delta method's variance. An image of class i called j
-    has influence (1[i = j] - p_i - t_j) / sqrt(B C) + R (p_j / B + t_i / C), less its mean: t are the shares of true
-    classes, p of answers, B = 1 - |p|^2 and C = 1 - |t|^2. The variance is the mean square of influences over n.
+    "delta": tanh(artanh R ± z sd / (1 - R^2)), Fisher's scale, with the delta method's variance. An image of class i
+    predicted as j has influence (1[i = j] - p_i - t_j) / sqrt(B C) + R (p_j / B + t_i / C), minus its mean: t are the
+    shares of true classes, p of predicted ones, B = 1 - |p|^2 and C = 1 - |t|^2. The variance is the mean square of the
+    influences over n.
 
-    Where one side is constant R is 0 and nothing varies (in a table of two images, too): the reach is z / sqrt(n - 3),
-    that of an independent normal pair ("Fisher"). At 1 or -1 the limit is the correlation that Wilson's limit of
-    accuracy stands for ("Wilson").
+    "Fisher": if truth or predictions are constant, R is 0 without variation (also for two images); the half width on
+    Fisher's scale is then z / sqrt(n - 3), that of independent normal variables. "Wilson": at 1 or -1 the limit is the
+    correlation at Wilson's limit of the accuracy.
 
     Args:
         confusion: (C, C) counts, rows the truth.
@@ -47,7 +48,7 @@ def matthews_interval(confusion: ArrayLike, confidence: float = 0.95) -> tuple[I
     counts = np.asarray(confusion, np.float64)
     n, classes = float(counts.sum()), len(counts)
     value = float(matthews(counts))
-    if abs(value) > 1 - 1e-9:  # no error, or nothing but errors: as far as so many images can tell
+    if abs(value) > 1 - 1e-9:  # all predictions are correct, or all are wrong
         floor = (wilson(n, n, confidence)[0] - 1 / classes) / (1 - 1 / classes)
         return ((floor, 1.0) if value > 0 else (-1.0, -floor)), "Wilson"
     z, centre = two_sided_quantile(confidence), np.arctanh(value)

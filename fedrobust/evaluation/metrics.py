@@ -1,4 +1,4 @@
-"""What a classifier's logits are worth on labelled images, with an interval for every figure."""
+"""Metrics of a classifier's logits on labelled images, with confidence intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
 
 
 class Intervals(TypedDict):
-    """The intervals of the figures of the same names in `Metrics`."""
+    """The confidence intervals of the metrics of the same names in `Metrics`."""
 
     accuracy: Interval
     balanced_accuracy: Interval
@@ -23,21 +23,21 @@ class Intervals(TypedDict):
 
 @dataclass(frozen=True)
 class Metrics:
-    """The figures of one evaluation; make it with `measure`.
+    """The metrics of one evaluation, from `measure`.
 
     Args:
         n: number of images.
-        correct: number of images whose largest logit is the true class's.
+        correct: number of correctly classified images.
         accuracy: correct / n.
         balanced_accuracy: mean recall over the classes present in the labels.
         auc: as MedMNIST defines it, over the classes present; None if the labels hold one class only.
-        recall: share of each class's images classified right; None for a class with no images.
-        predicted: number of images given to each class: a constant classifier shows here.
-        majority_rate: accuracy of always answering the most frequent class of these labels.
+        recall: share of each class's images that are classified correctly; None for a class without images.
+        predicted: number of images predicted as each class, which reveals a constant classifier.
+        majority_rate: accuracy of the constant classifier: share of the most frequent class.
         loss: mean cross-entropy in nats.
         interval: limits of accuracy, balanced accuracy, auc and recall.
-        further: scores that a study asks for beside these, by name; None where one is not defined.
-        auc_degrees: degrees of freedom of the AUC's variance: so many images, about, decide it.
+        further: further metrics of the study by name; None where one is undefined.
+        auc_degrees: degrees of freedom of the AUC's variance, about the number of images that determine it.
     """
 
     n: int
@@ -55,7 +55,7 @@ class Metrics:
 
 
 class NotFiniteError(ValueError):
-    """A model answers with NaN or infinity: nothing can be measured of it."""
+    """A model's logits are NaN or infinite, so that no metric is defined."""
 
 
 def measure(
@@ -73,10 +73,10 @@ def measure(
         labels: true classes, integers, shape (n,), in 0 .. C - 1.
         logits: shape (n, C), C >= 2, finite. Logits, not probabilities: the loss takes their softmax.
         confidence: of every interval.
-        further: other scores by name, see `fedrobust.evaluation.scores`.
+        further: further metrics by name, see `fedrobust.evaluation.scores`.
 
     Raises:
-        ValueError: shapes do not fit, or labels are not classes.
+        ValueError: shapes do not fit, or labels are not in 0 .. C - 1.
         NotFiniteError: logits are not finite.
 
     Example:
@@ -119,10 +119,10 @@ def measure(
 
 
 def checked(labels: ArrayLike, logits: ArrayLike) -> tuple[Integers, Floats]:
-    """Return labels and logits as integer and float64 arrays that fit each other.
+    """Return labels and logits as integer and float64 arrays of fitting shapes.
 
     Raises:
-        ValueError: they do not; the message says why.
+        ValueError: they do not fit; the message says why.
         NotFiniteError: logits are not finite.
     """
     truth = np.asarray(labels)
@@ -144,7 +144,7 @@ def checked(labels: ArrayLike, logits: ArrayLike) -> tuple[Integers, Floats]:
     if broken:
         raise NotFiniteError(
             f"{broken} of {truth.size} rows of logits hold NaN or infinity: the model has diverged, or its "
-            "input was not finite; look for the round in which its weights became so"
+            "input was not finite; find the round in which its weights became NaN or infinite"
         )
     return truth.astype(np.intp), outputs
 
@@ -164,9 +164,8 @@ def log_softmax(logits: Floats) -> Floats:
 def log_odds(logits: Floats) -> Floats:
     """Return log(p_c / (1 - p_c)) of every row's softmax p, (n, C).
 
-    That is z_c - log of the sum of exp(z) over the other classes. It has the order of p also where p rounds
-    to 0 or 1: attacked models are often so sure that softmax makes ties of their scores, which would move the
-    AUC.
+    That is z_c - log of the sum of exp(z) over the other classes. It keeps the order of p also where p rounds to 0 or
+    1: the confidence of attacked models is often so high that softmax scores would be tied, which changes the AUC.
 
     Example:
         >>> log_odds(np.array([[0.0, 40.0], [0.0, 50.0]]))[:, 1]

@@ -1,4 +1,4 @@
-"""Measure a model on images as they are and as an attacker leaves them."""
+"""Evaluate a model on clean images and under evasion attacks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from fedrobust.models.layout import Weights
 
 @dataclass(frozen=True)
 class Robustness:
-    """What was measured of one model.
+    """The metrics of one model, clean and under attack.
 
     Attributes:
-        clean: on the images as they are.
-        attacked: attack -> epsilon as the study writes it -> metrics.
+        clean: metrics on clean images.
+        attacked: attack -> epsilon as written in the study -> metrics.
     """
 
     clean: Metrics
@@ -30,14 +30,14 @@ class Robustness:
 
 @dataclass(frozen=True)
 class Examples:
-    """Images under growing perturbation and what the model says of them.
+    """Images under growing perturbation, with the model's predictions.
 
     Attributes:
         images: (k, epsilons + 1, height, width, channels) float32 in [0, 1]; the first of each row is clean.
         probabilities: (k, epsilons + 1, classes).
         labels: (k,) int32.
         epsilons: (epsilons + 1,) in units of [0, 1], the first is 0.
-        epsilon_names: the same as the study writes them.
+        epsilon_names: the same as written in the study.
     """
 
     images: np.ndarray
@@ -75,21 +75,21 @@ def robustness(
 ) -> Robustness:
     """Return the metrics of a model on `split`, clean and under every attack at every epsilon.
 
-    FGSM is shown as it is, one step from every image at every epsilon. The other attacks keep the best adversary: an
-    image that is broken stays broken.
+    FGSM attacks every image at every epsilon with one step. The other attacks keep the best adversary: an image that is
+    broken at one epsilon counts as broken at larger ones.
 
     Args:
-        compiled: the compiled model, and the space that is perturbed.
+        compiled: the compiled model, and the perturbed space.
         weights: its weights.
         split: images with labels.
-        epsilons: as the study writes them.
-        batch_size: most images evaluated at once.
-        map: runs batches, one after another or side by side; the result is the same.
-        attacks: as the study writes them.
-        threat: what may be done to an image; by default linf in the compiled model's space.
-        seed: of the attacks' random choices.
-        clean: (n, classes) logits of the images, where they are known already.
-        further: other scores by name, see `fedrobust.evaluation.scores`.
+        epsilons: as written in the study.
+        batch_size: most images in a batch.
+        map: runs batches in sequence or in parallel, with the same result.
+        attacks: as written in the study.
+        threat: the threat model; None: linf in the compiled model's space.
+        seed: of the attacks' random numbers.
+        clean: (n, classes) logits of the clean images, if known.
+        further: further metrics by name, see `fedrobust.evaluation.scores`.
     """
     target = BoundModel.of(compiled, weights, batch_size)
     images = compiled.images(split.images)
@@ -131,7 +131,7 @@ def examples(
 ) -> Examples:
     """Return `count` images of `split` under FGSM at growing epsilon: the first of each class in turn.
 
-    They are not picked by how well the attack does on them.
+    The choice does not depend on the attack's success.
     """
     order = sorted(epsilons, key=epsilon_value)
     rows = first_of_each_class(split.labels, count)
@@ -151,7 +151,7 @@ def examples(
 
 
 def first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
-    """Return `count` places: the first image of each class, then the second of each, and so on.
+    """Return `count` positions: the first image of each class, then the second of each, and so on.
 
     Example:
         >>> first_of_each_class(np.array([1, 1, 0, 1]), 3).tolist()
@@ -165,9 +165,9 @@ def first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def even_batches(n: int, batch_size: int) -> list[np.ndarray]:
-    """Cut range(n) into batches of nearly equal size, their number a multiple of four.
+    """Divide range(n) into batches of nearly equal size, whose number is a multiple of four.
 
-    So up to four workers finish together, and what a batch holds does not depend on how many there are.
+    Up to four workers then finish together, and the batches do not depend on the number of workers.
 
     Example:
         >>> [len(batch) for batch in even_batches(156, 128)]
@@ -178,7 +178,7 @@ def even_batches(n: int, batch_size: int) -> list[np.ndarray]:
 
 
 def chunk_size(n: int, batch_size: int) -> int:
-    """Return how many images go into a chunk, so that chunks are as `even_batches` cuts them.
+    """Return the chunk size with which chunks are those of `even_batches`.
 
     Example:
         >>> chunk_size(156, 128)

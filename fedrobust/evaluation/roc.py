@@ -15,11 +15,11 @@ class Auc:
 
     Args:
         value: the mean area.
-        variance: its sampling variance by DeLong's components; 0 where they do not vary.
+        variance: its sampling variance by DeLong's components; 0 if they do not vary.
         interval: lower and upper limit.
         classes: the classes averaged; a class without positives or without negatives is left out.
-        degrees: degrees of freedom of the variance: so many images, about, decide it; 0 where it is 0.
-        scarcest: positives or negatives of the class that has fewest of them.
+        degrees: degrees of freedom of the variance, about the number of images that determine it; 0 where it is 0.
+        scarcest: smallest number of positives or negatives of a class.
     """
 
     value: float
@@ -41,12 +41,12 @@ def area_under_roc(labels: Integers, scores: Floats, confidence: float = 0.95) -
     is (V10 - A) / sqrt(p (p - 1)) or (V01 - A) / sqrt(q (q - 1)); its influence on the mean is the mean of
     these over classes; the variance is the sum of squared influences. For one class that is DeLong's
     variance, term for term. The interval is symmetric on the logit scale, which keeps it inside (0, 1) and
-    its coverage near areas of 1. Its quantile is Student's: near 1 the variance V rests on the few images that are out
-    of order, and has 2 V^2 / (sum of influences^4 - V^2 / n) degrees of freedom, by Satterthwaite's rule.
+    its coverage near areas of 1. Its quantile is Student's: near 1 the variance V depends on the few images that are
+    misordered, and has 2 V^2 / (sum of influences^4 - V^2 / n) degrees of freedom, by Satterthwaite's rule.
 
     Where that variance is zero (areas of 0 or 1, constant scores) or cannot be estimated (one positive or one
-    negative in a class), the interval is `mean_of_proportions` instead, taking each area for a proportion
-    among min(p, q) images: wider, never of zero width.
+    negative in a class), the interval is that of `mean_of_proportions`, with each area as a proportion of min(p, q)
+    images: wider, and never of zero width.
 
     Args:
         labels: true classes, shape (n,), in 0 .. C - 1.
@@ -91,7 +91,7 @@ def area_under_roc(labels: Integers, scores: Floats, confidence: float = 0.95) -
 def degrees_of_freedom(influence: Floats) -> float:
     """Return the degrees of freedom of the variance V = sum of squared influences (n,): 2 V^2 / (sum of x^4 - V^2 / n).
 
-    At least 1; 0 where nothing varies. Of n normal influences it is about n; of one that outweighs the others, about 2.
+    At least 1; 0 without variation. For n normal influences it is about n, for a single dominating one about 2.
 
     Example:
         >>> round(degrees_of_freedom(np.array([1.0] + [0.01] * 99)), 1)
@@ -112,8 +112,8 @@ def degrees_of_freedom(influence: Floats) -> float:
 def roc_influence(positive: NDArray[np.bool_], score: Floats) -> tuple[float, Floats]:
     """Return the area under one ROC curve and the influence of every image on it, shape (n,).
 
-    The sum of squared influences is DeLong's variance S10 / p + S01 / q. A single positive (or negative) has
-    influence 0: one value shows no spread.
+    The sum of squared influences is DeLong's variance S10 / p + S01 / q. A single positive (or negative) has influence
+    0, because the variance needs two.
 
     Args:
         positive: which images are positives, shape (n,); at least one is, and one is not.
@@ -150,7 +150,7 @@ def logit_interval(
         value: an estimate strictly between 0 and 1.
         variance: its sampling variance.
         confidence: probability that the interval covers the true value.
-        degrees: of freedom of the variance, for Student's t; without them t is the normal's z.
+        degrees: degrees of freedom of the variance, for Student's t; infinite: the normal's z.
 
     Example:
         >>> low, high = logit_interval(0.9, 0.03**2)

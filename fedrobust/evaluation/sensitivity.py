@@ -1,4 +1,4 @@
-"""Sensitivity at a fixed specificity: how many of the diseased are found if so many of the healthy are left alone."""
+"""Sensitivity at a fixed specificity: the true positive rate at a given true negative rate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from fedrobust.shares import part_of
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """A sensitivity at a threshold that healthy images set.
+    """The sensitivity at a threshold that is estimated from healthy images.
 
     Args:
-        value: the share of the diseased above the threshold.
-        interval: its limits; that the threshold is an estimate, too, is in them.
-        found: how many of the diseased are above the threshold.
+        value: share of the diseased images above the threshold.
+        interval: its limits, which include the uncertainty of the threshold.
+        found: number of diseased images above the threshold.
     """
 
     value: float
@@ -27,10 +27,10 @@ class Sensitivity:
 
 
 def disease_score(logits: Floats, disease: Sequence[int]) -> Floats:
-    """Return the log-odds (n,) of having disease: log of P(any label that means it) / P(any other), from logits (n, C).
+    """Return the log-odds (n,) of disease, log(P(disease) / P(healthy)), from logits (n, C).
 
-    P(disease) is the sum of the softmax probabilities of these labels. Sums of exponentials are taken on the log scale:
-    the order is that of the probabilities also where they round to 0 or 1.
+    P(disease) is the sum of the softmax probabilities of the labels `disease`. It is computed by logsumexp, which keeps
+    the order of the probabilities also where they round to 0 or 1.
 
     Example:
         >>> disease_score(np.log([[0.3, 0.3, 0.4]]), (0, 1)).round(4)  # log(0.6 / 0.4)
@@ -44,18 +44,19 @@ def disease_score(logits: Floats, disease: Sequence[int]) -> Floats:
 def sensitivity_at(
     scores: NDArray[np.floating], diseased: NDArray[np.bool_], specificity: float, confidence: float = 0.95
 ) -> Sensitivity:
-    """Return the share of the diseased found at the lowest threshold that leaves `specificity` of the healthy alone.
+    """Return the sensitivity at the lowest threshold with at least the given specificity.
 
-    The threshold is the k-th smallest score of the h healthy, k = specificity x h rounded up; an image is called ill
-    above it. Drawn again with replacement, the healthy have their k-th smallest score at place j with probability
-    I_{j/h}(k, h + 1 - k) - I_{(j-1)/h}(k, h + 1 - k), I the regularised incomplete beta function. With s_j the
-    sensitivity at that place, the variance of the bootstrap is exactly E[s_j (1 - s_j)] / d + Var(s_j) for d diseased,
-    without any random draw. The interval is Wilson's for as many images as would give a share that variance.
+    The threshold is the k-th smallest score of the h healthy images, k = specificity x h rounded up; an image above it
+    is classified as diseased. In a bootstrap sample of the healthy images the k-th smallest score is the j-th original
+    one with probability I_{j/h}(k, h + 1 - k) - I_{(j-1)/h}(k, h + 1 - k), I the regularised incomplete beta function.
+    With s_j the sensitivity there, the bootstrap variance is exactly E[s_j (1 - s_j)] / d + Var(s_j) for d diseased
+    images, without random draws. The interval is Wilson's for the number of images at which a proportion has that
+    variance.
 
     Args:
-        scores: (n,) larger for more likely ill.
-        diseased: (n,) some are, and some are not.
-        specificity: share of the healthy.
+        scores: (n,) larger for more likely diseased.
+        diseased: (n,) bool, with both values.
+        specificity: share of the healthy images that are classified as healthy.
         confidence: probability that the interval covers the true sensitivity.
 
     Source: Platt, Hanley and Yang (2000), Bootstrap confidence intervals for the sensitivity of a quantitative
@@ -73,7 +74,7 @@ def sensitivity_at(
     places = np.diff(betainc(k, h + 1 - k, np.arange(h + 1) / h))
     shares = above / d
     threshold_variance = float(places @ (shares - places @ shares) ** 2)
-    # Half an image on each side: where all are found, the variance is not that of certainty.
+    # Half an image is added on each side, so that the variance is positive also if all diseased images are found.
     share = (found + 0.5) / (d + 1)
     spread = share * (1 - share)
     images = spread / (spread / d + threshold_variance)

@@ -1,1 +1,1 @@
-"""Flower's part: weights as records, messages within limits, identities, and its strategies as rules."""
+"""The interface to Flower: weights as records, checked replies, identities, Flower's strategies as rules."""

@@ -1,9 +1,8 @@
-"""Replies made plain: what a client's code returns is taken apart into Flower's own types, within limits, or refused.
+"""Checks of replies: what a client's code returns is copied into Flower's own types, within limits, or rejected.
 
-A reply in the same process is an object of the client's: its classes may be its own, its properties may raise, and it
-may change later. So it is read once, where the client's code ran, and only plain copies of its records go on; arrays
-are not copied. A reply from another process or machine is bytes: it is decoded one at a time, and held to the same
-limits.
+A reply in the same process is an object of the client's code: it may have classes of its own, its properties may raise,
+and it may change later. It is read once, where the client's code ran, and only copies of its records are passed on;
+arrays are not copied. Replies of other processes or machines are decoded one at a time, within the same limits.
 """
 
 import traceback
@@ -21,34 +20,34 @@ from fedrobust.plain import plain_text
 
 MOST_RECORDS = 64
 MOST_ENTRIES = 10_000
-"""Arrays, metrics and settings of a reply together; numbers in a list count one each."""
+"""Most arrays, metrics and settings of a reply together; each number in a list counts."""
 MOST_NAME = 1_000
 MOST_CONFIG = 1_000_000
-"""Characters or bytes of one setting."""
+"""Most characters or bytes of one setting."""
 MOST_DIMENSIONS = 32
 MOST_REASON = 8_000
-"""Characters of an error's text that travel: its beginning and its end."""
+"""Most characters of an error's text that are sent: its beginning and its end."""
 MOST_STATE_BYTES = 2**30
-"""Of what one client keeps between rounds."""
+"""Most bytes of one client's state between rounds."""
 
 Record = ArrayRecord | MetricRecord | ConfigRecord
 
 
 class UnreadableError(ValueError):
-    """What a client returned is no reply to what it was asked."""
+    """A client's return value is not a valid reply to its message."""
 
 
 def plain_reply(reply: object, asked: Message, key: str | None = None) -> Message:
-    """Return `reply` as a reply to `asked` of Flower's own types, sharing its arrays.
+    """Return `reply` as a reply to `asked` in Flower's own types, sharing its arrays.
 
     Args:
-        reply: whatever a client's app returned.
-        asked: the message that it was given.
-        key: what its carrier knows `asked` by, if not by its own id.
+        reply: the return value of a client's app.
+        asked: the message to the client.
+        key: the grid's id of `asked`, if it differs from the message's own.
 
     Raises:
-        UnreadableError: it is no reply to `asked`, or is beyond a limit. Reading an object of a client's own class
-            may raise anything else, BaseException included.
+        UnreadableError: it is not a reply to `asked`, or exceeds a limit. Reading an object of a client's own class
+            may raise any other exception, including BaseException.
     """
     if not isinstance(reply, Message):
         raise UnreadableError(f"the client app returned {_kind(reply)}: a Message is expected")
@@ -66,7 +65,7 @@ def plain_reply(reply: object, asked: Message, key: str | None = None) -> Messag
 
 
 def failed_reply(asked: Message, reason: str) -> Message:
-    """Return the reply that stands for a client that failed; the middle of a long `reason` is left out."""
+    """Return the error reply of a client that failed; the middle of a long `reason` is left out."""
     return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, _ends(reason)), reply_to=asked)
 
 
@@ -75,8 +74,8 @@ def _ends(text: str) -> str:
     return text if len(text) <= MOST_REASON else f"{text[:half]}\n...\n{text[-half:]}"
 
 
-def told(error: BaseException) -> str:
-    """Return the traceback of a client's error, or what can be said where its own class will not be printed."""
+def described(error: BaseException) -> str:
+    """Return the traceback of a client's error, or a fixed text if the error itself cannot be printed."""
     try:
         if type(error) is UnreadableError:
             return plain_text(str(error))
@@ -86,10 +85,10 @@ def told(error: BaseException) -> str:
 
 
 def plain_state(state: object) -> RecordDict:
-    """Return what a client keeps between rounds in Flower's own types, sharing its arrays.
+    """Return a client's state between rounds in Flower's own types, sharing its arrays.
 
     Raises:
-        UnreadableError: it is no RecordDict, or is beyond a limit; see `plain_reply`.
+        UnreadableError: it is not a RecordDict, or exceeds a limit; see `plain_reply`.
     """
     if not isinstance(state, RecordDict):
         raise UnreadableError(
@@ -111,7 +110,7 @@ def plain_records(content: RecordDict) -> RecordDict:
     """Return the records of `content` in Flower's own types, sharing its arrays.
 
     Raises:
-        UnreadableError: a limit is passed; see `plain_reply`.
+        UnreadableError: a limit is exceeded; see `plain_reply`.
     """
     records = _items(content, MOST_RECORDS, "records")
     left = MOST_ENTRIES
@@ -139,7 +138,7 @@ def plain_records(content: RecordDict) -> RecordDict:
 
 
 def private_copy(message: Message) -> Message:
-    """Return `message` for one client of this process: what it does to its records, no neighbour sees.
+    """Return a copy of `message` for one client of this process, which may change its records.
 
     Arrays are shared, and read-only.
     """
@@ -149,12 +148,12 @@ def private_copy(message: Message) -> Message:
 
 
 def array_bytes(array: Array) -> int:
-    """Return how many bytes `array` holds, without encoding it."""
+    """Return the bytes of `array`, without encoding it."""
     return int(array.__dict__["values"].nbytes) if isinstance(array, LiveArray) else len(array.data)
 
 
 def content_bytes(message: Message) -> int:
-    """Return how many bytes the arrays of `message` hold."""
+    """Return the bytes of the arrays of `message`."""
     records = message.content.values()
     arrays = (array for record in records if isinstance(record, ArrayRecord) for array in record.values())
     return sum(map(array_bytes, arrays))
@@ -170,7 +169,7 @@ def _items(record: TypedDict[Any, Any], most: int, what: str) -> list[tuple[Any,
 
 
 def _filled(record: Any, items: list[tuple[str, Any]]) -> Any:
-    # Every entry has been checked: Flower's own check, one call an entry, is not needed again.
+    # Every entry has been checked: Flower's own check, one call for each entry, is skipped.
     record.__dict__["_data"].update(items)
     return record
 
@@ -188,7 +187,7 @@ def _text(text: Any, most: int | None) -> str:
         raise UnreadableError(f"a text is {_kind(text)}")
     if most is not None and str.__len__(text) > most:
         raise UnreadableError(f"a text has {str.__len__(text)} characters: {most} are read at most")
-    # Of a class of its own, the characters only.
+    # A subclass of str is reduced to its characters.
     return str.__str__(text)
 
 
@@ -259,6 +258,6 @@ def _array(array: Any) -> Array:
 
 
 def _kind(value: object) -> str:
-    # The name of a class that a client wrote is a client's text.
+    # The name of a client's class is untrusted text.
     name = cast(str, type.__dict__["__name__"].__get__(type(value)))
     return "nothing" if value is None else f"a {plain_text(name, 60)}"

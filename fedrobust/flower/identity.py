@@ -1,6 +1,6 @@
-"""Who speaks: Flower lets a message be made only inside one of its runs.
+"""The identity of the current run, without which Flower creates no messages.
 
-Flower keeps the identity of the current run in a private class. This is the only place that touches it.
+Flower keeps it in a private class, which only this module uses.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ SERVER_NODE_ID = 0
 
 @contextmanager
 def server_identity() -> Iterator[None]:
-    """Let the block make messages as the server of an in-process run."""
+    """Set the identity of an in-process run's server within the block."""
     before = (TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id)
     TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, RUN_ID, SERVER_NODE_ID
     try:

@@ -1,4 +1,4 @@
-"""A Flower message taken apart into a small skeleton and its arrays, so that arrays can travel by themselves."""
+"""A Flower message as an envelope and its arrays, so that arrays can be sent separately."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -18,7 +18,7 @@ class Envelope:
 
     Attributes:
         message: with empty array records.
-        names: (record, array) of each array, in the order in which they travel.
+        names: (record, array) names of each array, in the order in which they are sent.
     """
 
     message: Message
@@ -46,11 +46,11 @@ def unpack(envelope: Envelope, values: Sequence[np.ndarray]) -> Message:
 
 
 def sealed(reply: object, asked: Message) -> tuple[Envelope, list[np.ndarray]]:
-    """Return the envelope and the numbers of what a client's app returned, made plain; see `plain_reply`.
+    """Return the envelope and the arrays of a client app's return value, checked by `plain_reply`.
 
     Raises:
-        UnreadableError: it is no reply to `asked`, or its arrays cannot be read. Reading an object of a client's own
-            class may raise anything else.
+        UnreadableError: it is not a reply to `asked`, or its arrays cannot be read. Reading an object of a client's own
+            class may raise any other exception.
     """
     envelope, arrays = pack(plain_reply(reply, asked))
     try:
@@ -60,10 +60,10 @@ def sealed(reply: object, asked: Message) -> tuple[Envelope, list[np.ndarray]]:
 
 
 def opened(answer: object) -> tuple[Message, RecordDict]:
-    """Return the reply and the client's state in a worker's answer.
+    """Return the reply and the client's state from a worker's result.
 
     Raises:
-        UnreadableError: it is no such answer.
+        UnreadableError: the result is invalid.
     """
     match answer:
         case (Envelope() as envelope, RecordDict() as state, list() as values) if (
@@ -76,5 +76,5 @@ def opened(answer: object) -> tuple[Message, RecordDict]:
 
 
 def values_of(array: Array) -> np.ndarray:
-    """Return the numbers of `array`, without a copy where its encoding allows that."""
+    """Return the values of `array`, without a copy if its encoding allows it."""
     return vector_of(array)

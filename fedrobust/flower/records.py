@@ -1,4 +1,4 @@
-"""How weights travel: one record with two float32 vectors, encoded only where bytes are needed."""
+"""Weights as Flower records: two float32 vectors, encoded only if they leave the process."""
 
 import math
 import re
@@ -15,13 +15,13 @@ from fedrobust.plain import plain_text
 
 
 class LiveArray(Array):
-    """A Flower array that is encoded when somebody asks for its bytes.
+    """A Flower array that is encoded on demand.
 
-    Between threads of one process nobody does, and a vector of 94 MB travels as a reference. To everyone else it is
-    Flower's own array with Flower's own encoding.
+    Between threads of one process it is passed by reference, without encoding (94 MB for a large model). Otherwise it
+    behaves as Flower's own array with Flower's encoding.
 
     Args:
-        values: the numbers; they are made read-only and must not be changed through another reference.
+        values: the array; it is made read-only and must not be changed through another reference.
     """
 
     def __init__(self, values: np.ndarray):
@@ -40,11 +40,11 @@ class LiveArray(Array):
         return encoded
 
     def numpy(self) -> np.ndarray:
-        """Return a copy, as Flower's arrays do: who changes it changes nobody else's."""
+        """Return a copy, as Flower's arrays do."""
         return np.array(self.__dict__["values"])
 
     def deflate(self) -> bytes:
-        """Return what Flower's own array would send: the receiver knows no other."""
+        """Return the encoding of Flower's own array."""
         return self._plain().deflate()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -55,7 +55,7 @@ class LiveArray(Array):
 
 
 def vector_of(array: Array) -> np.ndarray:
-    """Return the numbers of `array`, read-only and without a copy where its encoding allows that.
+    """Return the values of `array`, read-only and without a copy if its encoding allows it.
 
     Raises:
         ValueError: the bytes are not NumPy's format, or are not as many as their header says.
@@ -78,7 +78,7 @@ def vector_of(array: Array) -> np.ndarray:
 
 _MOST_HEADER = 4096
 _MAGIC = b"\x93NUMPY"
-# The header is a Python literal, written by NumPy in one way only. Python's own parser is not made for hostile text.
+# NumPy writes the header, a Python literal, in one way only; Python's parser is not safe for untrusted text.
 _LITERAL = re.compile(
     rb"\{'descr': '([<>|=]?[biufc][0-9]{1,2})', 'fortran_order': (True|False), "
     rb"'shape': \(((?:[0-9]{1,19}, ?){0,31}(?:[0-9]{1,19})?)\), \} *\n"
@@ -86,7 +86,7 @@ _LITERAL = re.compile(
 
 
 def _header(head: bytes) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
-    """Return where the numbers begin, their shape and their dtype.
+    """Return the offset of the values, their shape and their dtype.
 
     Raises:
         ValueError: `head` does not begin with a header of NumPy's format 1.0 for plain numbers in C order.
@@ -132,9 +132,9 @@ def weights_record(weights: Weights) -> ArrayRecord:
 
 
 def weights_of(record: ArrayRecord) -> Weights:
-    """Return the weights in a record that this program made itself; a client's is read by the server's checks.
+    """Return the weights in a trusted record, as read-only vectors.
 
-    The vectors are read-only.
+    The server reads clients' records with its own checks.
     """
     return Weights(vector_of(record["trainable"]), vector_of(record["statistics"]))
 
@@ -148,12 +148,12 @@ def arrays_record(arrays: Mapping[str, np.ndarray]) -> ArrayRecord:
 
 
 def arrays_of(record: ArrayRecord | None) -> dict[str, np.ndarray]:
-    """Return the arrays that `arrays_record` put into a record, read-only; none where there is no record."""
+    """Return the arrays of a record from `arrays_record`, read-only; empty for None."""
     return {} if record is None else {name: vector_of(array) for name, array in record.items()}
 
 
 def problem_config(problem: Problem, frozen: str = "") -> ConfigRecord:
-    """Return the settings that tell a client what the study's images look like, and the digest of what is frozen.
+    """Return the settings by which a server sends a client the problem and the digest of the frozen layers.
 
     Args:
         problem: shape of the images and number of classes.
@@ -166,7 +166,7 @@ def problem_config(problem: Problem, frozen: str = "") -> ConfigRecord:
 
 
 def problem_of(config: ConfigRecord) -> Problem:
-    """Return what `problem_config` wrote into a message's settings."""
+    """Return the problem in settings from `problem_config`."""
     shape, classes = config["image-shape"], config["classes"]
     if (
         not isinstance(shape, list)

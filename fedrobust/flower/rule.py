@@ -1,4 +1,4 @@
-"""Flower's own strategies as aggregation rules, to compare with."""
+"""Flower's own strategies as aggregation rules, for comparison."""
 
 import importlib
 import logging
@@ -21,7 +21,7 @@ STRATEGIES = ("FedAvg", "FedMedian", "FedTrimmedAvg", "Krum", "MultiKrum", "Buly
 
 @dataclass(frozen=True)
 class FlowerRule:
-    """A strategy of Flower, given the clients' weights as it would get them from its own server.
+    """A Flower strategy as an aggregation rule; it gets the clients' weights as from Flower's server.
 
     Attributes:
         strategy: from flwr.serverapp.strategy.
@@ -30,11 +30,11 @@ class FlowerRule:
     strategy: Strategy
 
     def weight(self, examples: int, typical: float) -> int:
-        """Return a client's weight from the images it claims; FedAvg alone of Flower's strategies asks."""
+        """Return a client's weight: its claimed number of images, which of Flower's strategies only FedAvg uses."""
         return examples if type(self.strategy).__name__ == "FedAvg" else 1
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
-        """Return what the strategy makes of `updates`, as an update."""
+        """Return the strategy's aggregate of `updates`, as an update."""
         current = context.current if context.current is not None else np.zeros(updates.size, np.float32)
         matrix = np.asarray(updates)
         whole = len(context.examples) == len(updates)
@@ -51,11 +51,11 @@ class FlowerRule:
 
 
 def flower_rule(text: str, f: int) -> FlowerRule:
-    """Return the rule that ``flower:MultiKrum(num_nodes_to_select=5)`` names.
+    """Return the rule of a spec such as ``flower:MultiKrum(num_nodes_to_select=5)``.
 
     Args:
         text: the spec.
-        f: given to strategies that ask for a number of malicious nodes, if the spec does not.
+        f: number of malicious nodes, for strategies that take one, if the spec does not give it.
 
     Raises:
         UnknownNameError, SpecError: there is no such strategy, or it does not take the settings.
@@ -83,7 +83,7 @@ def _reply(weights: np.ndarray, examples: int) -> Message:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Strategies log every round; a library does not."""
+    """Silence the strategies' log lines."""
     logger = logging.getLogger("flwr")
     before = logger.level
     logger.setLevel(logging.ERROR)

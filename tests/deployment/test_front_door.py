@@ -110,7 +110,7 @@ def test_where_the_port_is_not_known_it_is_the_nodes(door):
 
 def test_a_web_socket_is_no_way_in(door):
     for port in (NODES, CONTROL):
-        with pytest.raises(RuntimeError, match="no websocket"):
+        with pytest.raises(RuntimeError, match="websocket connections are not accepted"):
             Visit(door, PULL, signed(), port=port, kind="websocket")
 
 

@@ -1,4 +1,4 @@
-"""Further scores of a classifier, one file each: a study asks for them by name in `evaluation.metrics`."""
+"""Further metrics of a classifier, named in `evaluation.metrics`. One file each."""
 
 from fedrobust.evaluation.scores.brier import Brier
 from fedrobust.evaluation.scores.contract import METRICS, Metric

@@ -11,7 +11,7 @@ from fedrobust.evaluation.scores.contract import METRICS
 @METRICS.register("brier")
 @dataclass(frozen=True, kw_only=True)
 class Brier:
-    """The mean squared distance of probabilities to the truth, 0 to 2 (Brier, 1950, Monthly Weather Review 78, eq. 2).
+    """Mean squared distance of probabilities to one-hot labels, 0 to 2 (Brier, 1950, Monthly Weather Review 78, eq. 2).
 
     Example:
         >>> even = np.zeros((4, 2))

@@ -1,4 +1,4 @@
-"""The contract of further scores, and their registry."""
+"""The contract of further metrics, and their registry."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -11,7 +11,7 @@ METRICS = Registry("metric", "fedrobust.evaluation.scores")
 
 
 class Metric(Protocol):
-    """A frozen dataclass of settings with one method. Record, report and sweeps show what a study asks for."""
+    """A frozen dataclass of settings that is called; its score appears in record, report and sweeps."""
 
     def __call__(self, labels: Integers, logits: Floats) -> float | None:
         """Return the score of finite `logits` (n, classes) against `labels` (n,); None where it is not defined."""
@@ -19,4 +19,4 @@ class Metric(Protocol):
 
 
 NONE_FURTHER: Mapping[str, Metric] = MappingProxyType({})
-"""No further scores."""
+"""No further metrics."""

@@ -12,7 +12,7 @@ from fedrobust.evaluation.scores.contract import METRICS
 @METRICS.register("mcc")
 @dataclass(frozen=True, kw_only=True)
 class MCC:
-    """The correlation of answers and truth, -1 to 1; 0 for a constant classifier (Gorodkin, 2004, R_K).
+    """Correlation of predictions and labels, -1 to 1; 0 for a constant classifier (Gorodkin, 2004, R_K).
 
     Example:
         >>> MCC()(np.array([0, 1]), np.array([[2.0, 0.0], [0.0, 2.0]]))
