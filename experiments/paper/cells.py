@@ -1,4 +1,4 @@
-"""The cells of the paper's study files: what each is called, and in which order they are run."""
+"""The cells of the paper's study files: their names, and the order in which they are run."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ TRAINING_IMAGES = {
 }
 
 STEP_MILLISECONDS = {"mobilenetv2": 39, "densenet121": 110, "resnet50": 190}
-"""Of one batch of 32 on two cores; they order the cells, and enter nothing else."""
+"""Milliseconds of a step with a batch of 32 on two cores; used only to order the cells."""
 
 
 def paper() -> Sweep:
@@ -33,7 +33,7 @@ def paper() -> Sweep:
 
 
 def cost(experiment: Experiment) -> float:
-    """Return about how many seconds of two cores a cell takes, without its audit."""
+    """Return the approximate seconds of a cell on two cores, without its audit."""
     training, rounds = experiment.training, experiment.federation.rounds
     adversarial = 0 if training.recipe == "plain" else rounds - training.recipe_from + 1
     passes = training.epochs * (rounds + adversarial)
@@ -42,7 +42,7 @@ def cost(experiment: Experiment) -> float:
 
 
 def name_of(experiment: Experiment) -> str:
-    """Return what a cell is called in the results, such as ``table3/breastmnist/densenet121-random/fgsm-0.001``."""
+    """Return a cell's name in the results, such as ``table3/breastmnist/densenet121-random/fgsm-0.001``."""
     data, model, training = experiment.data, experiment.model, experiment.training
     weights = model.weights if model.weights in ("random", "imagenet") else "file"
     parts = [experiment.name, data.name.removesuffix(".npz"), f"{model.name}-{weights}"]
@@ -82,7 +82,7 @@ def named(sweep: Sweep) -> dict[str, Cell]:
 
 
 def hash_of(cell: Cell) -> str:
-    """Return a cell's hash; "" where its data, which it depends on, are neither here nor to be had."""
+    """Return a cell's hash; "" if its data, which it depends on, are missing and cannot be downloaded."""
     try:
         return cell.hash
     except NotHereError:

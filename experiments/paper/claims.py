@@ -1,7 +1,7 @@
-"""What RESULTS.md says in words of its figures, and what must be so in the records for it to be said.
+"""The claims of RESULTS.md, each with the condition on the records under which it may be made.
 
-`write.page` refuses to write a page whose words the records do not carry. Figures themselves are put in by the
-template; a word that compares ("most", "little", "no usable classifier", "they lose") stands here with its meaning.
+`write.page` refuses to write a page with a claim that the records do not support. Figures are inserted by the template;
+comparisons in words ("most", "little", "no usable classifier") are defined here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,16 +20,16 @@ CHANCE = {2: 0.5, 7: 1 / 7}
 
 
 class UnsupportedClaimError(ValueError):
-    """The page says something that the records do not carry."""
+    """The page makes a claim that the records do not support."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A piece of the page, and when it may be said.
+    """A passage of the page, and the condition under which it may be made.
 
     Attributes:
-        words: as they stand in the template, line ends as blanks.
-        holds: whether the cells, by name, carry it.
+        words: as in the template, with line breaks as spaces.
+        holds: whether the cells, by name, support it.
     """
 
     words: str
@@ -37,10 +37,10 @@ class Claim:
 
 
 def check(text: str, cells: Cells, claims: "Sequence[Claim] | None" = None) -> None:
-    """Refuse a page whose words the records do not carry, or whose words have left a claim behind.
+    """Refuse a page with unsupported claims, or without one of the claims.
 
     Raises:
-        UnsupportedClaimError: it has some; they are named.
+        UnsupportedClaimError: there are some; the message lists them.
     """
     flat = " ".join(text.split())
     wrong = []
@@ -48,28 +48,28 @@ def check(text: str, cells: Cells, claims: "Sequence[Claim] | None" = None) -> N
         if claim.words not in flat:
             wrong.append(f"the page no longer says “{claim.words}”: change the claim")
         elif not claim.holds(cells):
-            wrong.append(f"the records do not carry “{claim.words}”: change the sentence")
+            wrong.append(f"the records do not support “{claim.words}”: change the sentence")
     if wrong:
         raise UnsupportedClaimError("\n".join(wrong))
 
 
 def attacked(cells: Cells, name: str, epsilon: str = "0.005") -> float:
-    """Return the share that stands FGSM."""
+    """Return the accuracy under FGSM."""
     return float(cells[name]["fgsm"][epsilon]["correct"] / cells[name]["n"])
 
 
 def clean(cells: Cells, name: str) -> float:
-    """Return the share that is right on clean images."""
+    """Return the accuracy on clean images."""
     return float(cells[name]["clean"]["correct"] / cells[name]["n"])
 
 
 def right_clean(cells: Cells, network: str, way: str) -> int:
-    """Return how many clean images of BreastMNIST a network is right on."""
+    """Return the number of clean images of BreastMNIST that a network classifies correctly."""
     return int(cells[f"{BREAST}{network}/{way}/seed-0"]["clean"]["correct"])
 
 
 def gain_of_epochs(cells: Cells, network: str) -> float:
-    """Return which part of adversarial training's gain under FGSM, on BreastMNIST, ten epochs without it have, too."""
+    """Return the share of adversarial training's gain under FGSM, on BreastMNIST, that ten standard epochs reach."""
     five, ten, trained = (
         attacked(cells, f"{BREAST}{network}/{way}/seed-0")
         for way in ("plain", "plain-10-epochs", "fgsm-0.001")
@@ -78,18 +78,18 @@ def gain_of_epochs(cells: Cells, network: str) -> float:
 
 
 def below_clean(cells: Cells, name: str) -> bool:
-    """Return whether accuracy at 0.005 is below the interval of the clean one."""
+    """Return whether the accuracy at 0.005 is below the interval of the clean one."""
     one = cells[name]
     return attacked(cells, name) < wilson(one["clean"]["correct"], one["n"])[0]
 
 
 def above_constant(one: Record) -> bool:
-    """Return whether balanced accuracy is, with its interval, above a constant classifier's."""
+    """Return whether the interval of the balanced accuracy is above the constant classifier's value."""
     return bool(one["clean"]["balanced-interval"][0] > CHANCE[one["classes"]])
 
 
 def of_study(cells: Cells, start: str, *, end: str = "") -> list[Record]:
-    """Return the finished records whose names begin, and end but for the seed, like this."""
+    """Return the finished records whose names start with `start` and end with `end` before the seed."""
     return [
         one
         for name, one in cells.items()
@@ -103,29 +103,29 @@ def mean(values: Sequence[float]) -> float:
 
 
 def balanced(cells: Cells, what: str, *, dataset: str = "breastmnist") -> float:
-    """Return the federation's balanced accuracy, its mean over seeds."""
+    """Return the federation's mean balanced accuracy over seeds."""
     found = of_study(cells, f"federated/{dataset}/{MOBILENET}/", end=what)
     return mean([one["clean"]["balanced"] for one in found])
 
 
 def federated(cells: Cells, dataset: str, what: str, epsilon: str) -> float:
-    """Return the federation's accuracy under FGSM, its mean over seeds."""
+    """Return the federation's mean accuracy under FGSM over seeds."""
     found = of_study(cells, f"federated/{dataset}/{MOBILENET}/", end=what)
     return mean([one["fgsm"][epsilon]["correct"] / one["n"] for one in found])
 
 
 def resnet(cells: Cells, setting: str) -> list[Record]:
-    """Return ResNet50 on BreastMNIST from random weights, of all seeds."""
+    """Return the records of ResNet50 on BreastMNIST from random weights, of all seeds."""
     return of_study(cells, f"batchnorm/breastmnist/{RESNET}/plain/", end=setting)
 
 
 def robust_words(cells: Cells) -> list[str]:
-    """Return the names of the cells whose model an audit calls robust."""
+    """Return the names of the cells with the verdict robust."""
     return sorted(name for name, one in cells.items() if (one.get("audit") or {}).get("word") == "robust")
 
 
 def left_over(cells: Cells, network: str) -> float:
-    """Return what is between FGSM and all attacks, as a share of the images."""
+    """Return the difference between accuracy under FGSM and under all attacks."""
     one = cells[f"{BREAST}{network}/plain/seed-0"]
     return float((one["fgsm"]["0.005"]["correct"] - one["audit"]["standing"]) / one["n"])
 
@@ -136,13 +136,14 @@ CONSTANT = "table1/breastmnist/densenet121-random/plain/seed-0"
 
 CLAIMS = (
     Claim(
-        "FGSM breaks networks that learnt, on every set: at 0.005 MobileNetV2 done right falls",
+        "FGSM breaks trained networks on every data set: at 0.005 the accuracy of the corrected MobileNetV2 falls",
         lambda cells: all(
             below_clean(cells, f"{each}{MOBILENET}/plain/seed-0") for each in (BREAST, PNEUMONIA, DERMA)
         ),
     ),
     Claim(
-        "most of the gain is gone on BreastMNIST for DenseNet121 and ResNet50, and little of it for MobileNetV2",
+        "On BreastMNIST ten standard epochs reach most of the gain for DenseNet121 and ResNet50, and little of it for "
+        "MobileNetV2",
         lambda cells: (
             gain_of_epochs(cells, DENSENET) > 0.5
             and gain_of_epochs(cells, RESNET) > 0.5
@@ -150,7 +151,7 @@ CLAIMS = (
         ),
     ),
     Claim(
-        "On the larger sets it is one for MobileNetV2, in the one seed that was run",
+        "On the larger sets adversarial training is a defence for MobileNetV2, in the one seed that was run",
         lambda cells: (
             all(
                 attacked(cells, f"{each}{MOBILENET}/plain-10-epochs/seed-0")
@@ -167,7 +168,8 @@ CLAIMS = (
         ),
     ),
     Claim(
-        "clean accuracy rose with adversarial training on BreastMNIST, where the paper lost a little, is those epochs",
+        "The rise of clean accuracy with adversarial training on BreastMNIST, where the paper reports a small loss, is "
+        "due to the additional epochs",
         lambda cells: all(
             right_clean(cells, network, "plain")
             < right_clean(cells, network, "fgsm-0.001")
@@ -176,21 +178,21 @@ CLAIMS = (
         ),
     ),
     Claim(
-        "is no usable classifier on any of the sets: balanced accuracy",
+        "is not a usable classifier on any of the sets: balanced accuracy",
         lambda cells: all(
             cells[f"table1/{each}/{MOBILENET}/plain/seed-0"]["audit"]["word"] == "degenerate"
             for each in ("breastmnist", "pneumoniamnist", "dermamnist_rebuilt")
         ),
     ),
     Claim(
-        'DenseNet121 from random weights answers "benign" to all of BreastMNIST',
+        'DenseNet121 from random weights predicts "benign" for all of BreastMNIST',
         lambda cells: (
             cells[CONSTANT]["clean"]["predicted"] == [0, 156]
             and all(one["correct"] == 114 for one in cells[CONSTANT]["fgsm"].values())
         ),
     ),
     Claim(
-        '"benign" to all, 73.1 %, on six seeds of six',
+        '"benign" for all images, 73.1 %, in six of six seeds',
         lambda cells: (
             [
                 one["clean"]["predicted"]
@@ -200,7 +202,7 @@ CLAIMS = (
         ),
     ),
     Claim(
-        "on three of three: three right answers more than 25 %",
+        "in three of three seeds: three correct images more than 25 %",
         lambda cells: (
             [
                 (one["clean"]["predicted"], one["clean"]["correct"] - one["n"] // 4)
@@ -210,30 +212,30 @@ CLAIMS = (
         ),
     ),
     Claim(
-        "Other networks leave less between: DenseNet121",
+        "For other networks the difference is smaller: DenseNet121",
         lambda cells: left_over(cells, DENSENET) < 0.05 < left_over(cells, MOBILENET),
     ),
     Claim(
-        "and of its control, the same network before, fewer stand",
+        "and fewer of its control, the same network before adversarial training",
         lambda cells: WHOLE in robust_words(cells) and not cells[WHOLE]["audit"]["failed"],
     ),
     Claim(
-        "The only other model that is called so is MedNIST's done right",
+        "The only other model with this verdict is the corrected one of MedNIST",
         lambda cells: robust_words(cells) == sorted([WHOLE, MEDNIST]),
     ),
     Claim(
-        "On DermaMNIST, with seven classes and six rounds, they lose",
+        "On DermaMNIST, with seven classes and six rounds, the federation is worse",
         lambda cells: (
             balanced(cells, "plain/iid", dataset="dermamnist_rebuilt")
             < cells[f"{DERMA}{MOBILENET}/plain/seed-0"]["clean"]["balanced"] - 0.1
         ),
     ),
     Claim(
-        "Uneven shares (Dirichlet 0.5) take balanced accuracy first",
+        "A Dirichlet partition (alpha 0.5) lowers balanced accuracy first",
         lambda cells: balanced(cells, "plain/dirichlet") < balanced(cells, "plain/iid") - 0.05,
     ),
     Claim(
-        "not above a constant; the median gives",
+        "not above the constant classifier; the median gives",
         lambda cells: all(
             balanced(cells, "poisoned/mean", dataset=each)
             <= 0.5
@@ -242,14 +244,14 @@ CLAIMS = (
         ),
     ),
     Claim(
-        "which is nothing (and no ten rounds without an attack stand beside them)",
+        "which is no gain (a control of ten standard rounds was not run)",
         lambda cells: (
             federated(cells, "breastmnist", "fgsm-0.001/iid", "0.005")
             < federated(cells, "breastmnist", "plain/iid", "0.005")
         ),
     ),
     Claim(
-        "It is an easy set: it shows that the way is open for a large one",
+        "It is an easy set: it shows that the method runs on a large one",
         lambda cells: clean(cells, MEDNIST) > 0.99,
     ),
 )

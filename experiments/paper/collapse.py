@@ -1,8 +1,8 @@
-"""Mark the cells of the paper's Table III that a constant classifier could have.
+"""Mark the cells of the paper's Table III that are not above the constant classifier.
 
     python experiments/paper/collapse.py
 
-A cell is marked where the 95 % interval of its accuracy holds the rate of the most frequent class, or lies below it.
+A cell is marked if the 95 % interval of its accuracy contains the rate of the most frequent class, or lies below it.
 """
 
 import json
@@ -18,7 +18,7 @@ COUNTS = Path(__file__).with_name("table3.json")
 
 
 def marked(path: Path = COUNTS) -> list[dict[str, Any]]:
-    """Return the rows of the table, each with ``marks``: whether a cell may be a constant classifier's."""
+    """Return the rows of the table, each with ``marks``: whether a cell is not above the constant classifier."""
     table = json.loads(path.read_text(encoding="utf-8"))
     rows = []
     for row in table["rows"]:

@@ -1,4 +1,4 @@
-"""From run folders to the records that are kept: one JSON file a study file, in ``results/``.
+"""Collect the results of run folders into records: one JSON file for each study file, in ``results/``.
 
 python experiments/paper/collect.py runs/paper
 """
@@ -12,6 +12,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cells import FILES, HERE, hash_of, name_of, paper
+from check_names import CONTROL, modern
 
 from fedrobust.runs.record import CardRecord
 from fedrobust.sweeps.cell import Cell
@@ -21,15 +22,15 @@ from fedrobust.sweeps.sweep import Sweep
 RESULTS = HERE / "results"
 
 NOT_HERE = ("could not be downloaded", "no such file; searched")
-"""What a cell's error says where its weights are neither here nor to be had."""
+"""Texts in a cell's error that mean that its weights or data are missing and cannot be downloaded."""
 
 
 def collect(sweep: Sweep, folder: Path, into: Path = RESULTS) -> None:
-    """Write down what came out of the cells of `sweep` so far.
+    """Write the records of the cells of `sweep` that are finished so far.
 
-    A cell that this folder has not finished keeps a finished record of the same settings and data.
+    A cell that is unfinished in this folder keeps its finished record of the same settings and data.
     """
-    # What `rerun.py` leaves is no sweep: it has runs, and no list of those that failed.
+    # The folder of `rerun.py` has runs, but no list of failed cells.
     rows = Results.open(folder).rows() if (folder / FILE).is_file() else ()
     errors = {row.hash: row.error for row in rows}
     for file in FILES:
@@ -49,12 +50,12 @@ def collect(sweep: Sweep, folder: Path, into: Path = RESULTS) -> None:
 
 
 def kept(found: dict[str, Any], known: dict[str, Any] | None, digest: str) -> dict[str, Any]:
-    """Return the record of a cell: the one found, unless it says nothing and the one known says something.
+    """Return the record of a cell: the one found, or the one known if only that has results.
 
     Args:
         found: in a run folder.
         known: the record so far.
-        digest: the cell's hash; "" where its data are not here, so that nobody can tell what has changed.
+        digest: the cell's hash; "" if its data are missing, so that changes cannot be detected.
     """
     if known is None or found["status"] == "finished":
         return found
@@ -64,18 +65,22 @@ def kept(found: dict[str, Any], known: dict[str, Any] | None, digest: str) -> di
 
 
 def read(file: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """Return the records of a study file; none where it has not been run."""
+    """Return the records of a study file, with present names of checks; none where it has not been run."""
     path = folder / f"{file}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    records = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    for figures in (each for one in records for each in (one, one.get("student") or {})):
+        if figures.get("audit"):
+            figures["audit"] = modern(figures["audit"])
+    return records
 
 
 def waiting(name: str, cell: Cell, status: str) -> dict[str, Any]:
-    """Return the record of a cell without figures."""
+    """Return the record of a cell without results."""
     return {"cell": name, "status": status, **settings(cell)}
 
 
 def settings(cell: Cell) -> dict[str, Any]:
-    """Return what tables sort cells by."""
+    """Return the settings that tables are sorted by."""
     experiment = cell.experiment
     return {
         "dataset": experiment.data.name,
@@ -86,7 +91,7 @@ def settings(cell: Cell) -> dict[str, Any]:
 
 
 def record(name: str, cell: Cell, folder: Path, error: str) -> dict[str, Any]:
-    """Return the record of one cell from its run folder, or from why it failed."""
+    """Return the record of one cell from its run folder, or from its error."""
     path = folder / "result.json"
     if any(sign in error for sign in NOT_HERE):
         return waiting(name, cell, "needs download")
@@ -118,7 +123,7 @@ def record(name: str, cell: Cell, folder: Path, error: str) -> dict[str, Any]:
 
 
 def figures(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of one model that are kept, rounded where they are no counts."""
+    """Return the figures of one model for its record; all but counts are rounded."""
     clean = evaluation["clean"]
     return {
         "clean": {
@@ -137,7 +142,7 @@ def figures(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def verdict(card: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return of an audit's card what a table shows; None where there was no audit."""
+    """Return the parts of an audit's card that tables show; None without an audit."""
     if card is None:
         return None
     found = CardRecord.read(card)
@@ -153,7 +158,9 @@ def verdict(card: Mapping[str, Any] | None) -> dict[str, Any] | None:
         "standing": found.standing.correct,
         "pgd": {epsilon: metrics.correct for epsilon, metrics in found.robust.get("pgd", {}).items()},
         "failed": [check.check for check in found.checks if check.outcome == "failed"],
-        "control": next((check.sentence for check in found.checks if check.check == "control"), ""),
+        "control": next(
+            (check.outcome for check in found.checks if check.check == CONTROL), "not applicable"
+        ),
     }
 
 

@@ -1,4 +1,4 @@
-"""Figure 1: one chest X-ray with pneumonia under FGSM, and what a model makes of it as epsilon grows.
+"""Figure 1: one chest X-ray with pneumonia under FGSM, and its predicted probability by epsilon.
 
     python experiments/paper/figure1.py runs/paper
 
@@ -22,18 +22,18 @@ from fedrobust.report.pictures import png
 from fedrobust.study import Study
 
 CELLS = {
-    "as the paper": "table1/pneumoniamnist/mobilenetv2-file/plain/seed-0",
-    "done right": "done-right/pneumoniamnist/mobilenetv2-file/plain/seed-0",
-    "done right, adversarial training at 2/255": "done-right/pneumoniamnist/mobilenetv2-file/fgsm-2of255/seed-0",
+    "as printed": "table1/pneumoniamnist/mobilenetv2-file/plain/seed-0",
+    "corrected": "done-right/pneumoniamnist/mobilenetv2-file/plain/seed-0",
+    "corrected, adversarial training at 2/255": "done-right/pneumoniamnist/mobilenetv2-file/fgsm-2of255/seed-0",
 }
 EPSILONS = (0.001, 0.002, 0.003, 0.004, 0.005, 2 / 255, 4 / 255)
 CONFIDENCE = 0.98
-"""Of the paper's model in its image: the one chosen is that which the network done right is as sure of."""
+"""The paper's predicted probability of its image: the image chosen has that probability in the corrected network."""
 
 
 def main(folder: Path) -> None:
     cells = named(paper())
-    dataset = Study.of(cells[CELLS["done right"]].experiment).dataset
+    dataset = Study.of(cells[CELLS["corrected"]].experiment).dataset
     images = dataset.test.images.astype(np.float32) / np.float32(255)
     models = {
         name: open_model(
@@ -44,7 +44,7 @@ def main(folder: Path) -> None:
     ill = dataset.test.labels == 1
     clean = {name: probability(model.target.logits(images)) for name, model in models.items()}
     fitting = np.flatnonzero(ill & (np.min(list(clean.values()), axis=0) > 0.5))
-    chosen = int(fitting[np.abs(clean["done right"][fitting] - CONFIDENCE).argmin()])
+    chosen = int(fitting[np.abs(clean["corrected"][fitting] - CONFIDENCE).argmin()])
     image, label = images[chosen : chosen + 1], dataset.test.labels[chosen : chosen + 1]
     points, shown = [], [image[0]]
     for name, model in models.items():
@@ -54,7 +54,7 @@ def main(folder: Path) -> None:
         for epsilon, logits, moved in zip(EPSILONS, done.logits, done.images, strict=True):
             value = round(float(probability(logits)[0]), 4)
             points.append({"model": name, "epsilon": round(epsilon, 6), "pneumonia": value})
-            if name == "done right":
+            if name == "corrected":
                 shown.append(moved[0])
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"image": chosen, "points": points}, indent=1)

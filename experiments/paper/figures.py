@@ -1,9 +1,10 @@
-"""What a table says of a record: counts with intervals, marks, verdicts."""
+"""Cells of the tables: counts with intervals, marks, verdicts."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from check_names import short
 from scipy import stats
 
 from fedrobust.evaluation.intervals import wilson
@@ -43,7 +44,7 @@ def ranged(value: float | None, interval: Sequence[float] | None, digits: int = 
 
 
 def mark(correct: int, n: int, printed: float) -> str:
-    """Return where ours stands: the paper's share inside our interval, ours above it, or below.
+    """Return the mark of a comparison: the paper's share inside our interval (●), ours above it (▲), or below (▼).
 
     Example:
         >>> mark(123, 156, 0.7885), mark(150, 156, 0.7885), mark(100, 156, 0.7885)
@@ -54,21 +55,21 @@ def mark(correct: int, n: int, printed: float) -> str:
 
 
 def verdict(audit: Mapping[str, Any] | None) -> str:
-    """Return the word of an audit with the checks that decided it."""
+    """Return the verdict of an audit with the checks that decided it."""
     if audit is None:
         return NONE
-    deciding = f": {', '.join(audit['deciding'])}" if audit["deciding"] else ""
+    deciding = f": {', '.join(map(short, audit['deciding']))}" if audit["deciding"] else ""
     return f"**{audit['word']}**{deciding}"
 
 
 def course(counts: Sequence[int], epsilons: Sequence[str], n: int) -> str:
-    """Return what is odd about right answers along epsilon; "" where they fall as they should.
+    """Return the anomalies of accuracy as a function of epsilon; "" if it decreases as expected.
 
-    They rise where one step overshoots, or gives the label away. They hardly fall where the last count lies within the
-    first one's interval: then the model is robust, or constant, or the attack is blind, and an audit has to say which.
+    It rises where a single step overshoots or leaks the label. It hardly falls if the last count is within the clean
+    count's interval: then the model is robust or constant, or its gradients are masked.
 
     Args:
-        counts: clean first, then one an epsilon.
+        counts: correct predictions: clean first, then one for each epsilon.
         epsilons: their names.
         n: images.
 
@@ -84,10 +85,10 @@ def course(counts: Sequence[int], epsilons: Sequence[str], n: int) -> str:
 
 
 def control(audit: Mapping[str, Any] | None) -> str:
-    """Return whether an audited model stands more than its control did; a dash where it had none."""
-    if audit is None or audit["control"].startswith(("No undefended control", "No undefended twin")):
+    """Return whether an audited model is more robust than its control; a dash without a control."""
+    if audit is None or audit["control"] == "not applicable":
         return NONE
-    return "no" if "control" in audit["failed"] else "yes"
+    return "no" if audit["control"] == "failed" else "yes"
 
 
 def over_seeds(values: Sequence[float]) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Every figure of every finished cell, one a line: ``results/figures.csv``, for those who compute with it.
+"""Every figure of every finished cell, one a line, as ``results/figures.csv``.
 
 ``python experiments/paper/write.py`` writes it from the records.
 """
@@ -36,7 +36,7 @@ HEAD = (
     "decided by",
     "better than its control",
 )
-"""Shares from 0 to 1 with 95 % intervals; the last columns stand in the line of the clean images."""
+"""Columns: shares from 0 to 1 with 95 % intervals; the last columns are filled in the line of the clean images."""
 
 
 def ledger(records: Mapping[str, list[dict[str, Any]]], printed: Printed) -> str:

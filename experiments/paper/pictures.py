@@ -15,16 +15,16 @@ from fedrobust.evaluation.intervals import wilson
 COLOURS = {
     "paper, undefended": "#999999",
     "paper, defended": "#555555",
-    "as the paper": "#D55E00",
-    "as the paper, defended": "#E69F00",
-    "done right": "#1F7FC0",
-    "done right, defended": "#009E73",
+    "as printed": "#D55E00",
+    "as printed, defended": "#E69F00",
+    "corrected": "#1F7FC0",
+    "corrected, defended": "#009E73",
     "constant classifier": "#000000",
     "plain": "#D55E00",
     "adversarial training": "#1F7FC0",
     "distillation": "#009E73",
 }
-"""After Okabe and Ito (2008)."""
+"""Colours after Okabe and Ito (2008)."""
 
 PARTITIONS = ("iid", "Dirichlet(0.5)")
 
@@ -53,9 +53,9 @@ def scale(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def panels(rows: list[dict[str, Any]], view: Mapping[str, Any], columns: int = 3) -> dict[str, Any]:
-    """Return a view for every data set and model or partition that there is, each named on itself.
+    """Return one titled view for every existing pair of data set and model or partition.
 
-    Not Vega-Lite's facets: with a pair missing they draw rows under the names of others.
+    Vega-Lite's facets are not used: if a pair is missing, they draw rows under wrong names.
     """
     pairs = [(one, other) for one in SETS.values() for other in (*MODELS.values(), *PARTITIONS)]
     found = {pair: [row for row in rows if (row["set"], row["model"]) == pair] for pair in pairs}
@@ -124,7 +124,7 @@ def epsilon_picture(
     printed: Printed,
     path: Path,
 ) -> None:
-    """Draw Tables II and III: accuracy under FGSM along epsilon, ours and the paper's."""
+    """Draw Tables II and III: accuracy under FGSM by epsilon, ours and the paper's."""
     rows = []
     for records, defence, suffix in (
         (undefended, "none", ""),
@@ -186,7 +186,7 @@ def epsilon_picture(
 
 
 def federation_picture(records: Iterable[Record], path: Path) -> None:
-    """Draw accuracy under FGSM along epsilon of the ten hospitals' models: every seed, and the mean of the seeds."""
+    """Draw accuracy under FGSM by epsilon of the ten hospitals' models: every seed, and the mean over seeds."""
     rows = []
     for (dataset, partition, what), figures in federated(records).items():
         if what not in COLOURS:
@@ -230,7 +230,7 @@ def federation_picture(records: Iterable[Record], path: Path) -> None:
 
 
 def confidence_picture(points: Mapping[str, Any], path: Path) -> None:
-    """Draw Figure 1: what a model makes of one chest X-ray as epsilon grows."""
+    """Draw Figure 1: the predicted probability of one chest X-ray by epsilon."""
     save(
         {
             "width": 460,

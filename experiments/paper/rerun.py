@@ -1,9 +1,9 @@
-"""Run one cell again, and say whether it comes out with the same bits as in ``results/``.
+"""Run one cell again, and compare its bits and figures with ``results/``.
 
     python experiments/paper/rerun.py table1/breastmnist/mobilenetv2-file/plain/seed-0
 
-The model's digest is that of its weights. On another processor, or with other packages, sums are taken in another
-order and bits may differ: then the figures are compared, and the difference is told.
+The model's digest is that of its weights. On another processor, or with other packages, sums may have another order and
+bits may differ: the figures are then compared, and differences are printed.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main() -> None:
     claim_process()
     with tempfile.TemporaryDirectory() as scratch, ConsoleListener() as listener:
         folder = Path(arguments.out or scratch)
-        # As in a grid: one worker, so that the same order of sums is taken.
+        # One worker, as in the sweep.
         run = folder / "cells" / cell.hash
         fedrobust.run(cell.experiment, listener, out=run, engine__workers=1, output__report=False)
         found = record(arguments.cell, cell, run, "")

@@ -2,8 +2,8 @@
 
     python experiments/paper/run.py
 
-Whatever ends it, the same command goes on where it ended. Cells whose data or weights are neither here nor to be had
-are told, and marked in the tables.
+After an interruption the same command resumes. Cells whose data or weights are missing and cannot be downloaded are
+reported, and marked in the tables.
 """
 
 import argparse

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from check_names import short
 from figures import NONE, Record, control, counted, course, mark, percent, ranged, seeds, verdict
 
 HERE = Path(__file__).parent
@@ -21,7 +22,7 @@ ALONG = (
     "audit",
     "better than its control",
 )
-"""The heads of `attacked_row`, but for the constant classifier's."""
+"""The heads of `attacked_row` after the constant classifier's."""
 
 SETS = {
     "breastmnist": "BreastMNIST",
@@ -35,7 +36,7 @@ WEIGHTS = {"file": "ImageNet, unfolded", "imagenet": "ImageNet", "random": "rand
 
 
 Federation = dict[tuple[str, str, str], list[tuple[Mapping[str, Any], Record]]]
-"""(data set, partition, what was done) -> (figures of the model, its record), one a seed."""
+"""(data set, partition, training) -> (figures of the model, its record), one for each seed."""
 
 
 class Printed:
@@ -55,7 +56,7 @@ class Printed:
             self.rows[row["dataset"], row["model"], row["defence"]] = [p / 100 for p in row["percent"]]
 
     def row(self, record: Record, defence: str = "none") -> list[float] | None:
-        """Return the shares of a record's data set and model, clean and along epsilon; None where there are none."""
+        """Return the paper's shares for a record's data set and model, clean and by epsilon; None if there are none."""
         name = SETS[record["dataset"]].removesuffix(" (rebuilt)")
         return self.rows.get((name, MODELS[record["model"]], defence))
 
@@ -82,12 +83,12 @@ def ordered(records: Iterable[Record]) -> list[Record]:
 
 
 def heading(record: Record) -> list[str]:
-    """Return the cells that say which record a row is."""
+    """Return the cells that identify a row's record."""
     return [SETS[record["dataset"]], MODELS[record["model"]], WEIGHTS[record["weights"]]]
 
 
 def is_plain(record: Record) -> bool:
-    """Return whether nothing defends the record's model."""
+    """Return whether the record's model is undefended."""
     return "/plain/" in record["cell"]
 
 
@@ -99,7 +100,7 @@ def clean_table(records: Iterable[Record], printed: Printed) -> str:
         "weights",
         "constant",
         "paper",
-        "ours: right answers",
+        "ours: correct",
         "",
         "balanced accuracy",
         "AUC",
@@ -131,7 +132,7 @@ def clean_table(records: Iterable[Record], printed: Printed) -> str:
 
 
 def attacked_table(records: Iterable[Record], printed: Printed, defence: str) -> str:
-    """Return Tables II and III: accuracy along epsilon, beside the paper's, and what the audit found.
+    """Return Tables II and III: accuracy by epsilon beside the paper's, and the audit's verdict.
 
     Args:
         records: of one study file.
@@ -159,7 +160,7 @@ def attacked_table(records: Iterable[Record], printed: Printed, defence: str) ->
 
 
 def attacked_row(figures: Mapping[str, Any], n: int, constant: int, paper: list[float] | None) -> list[str]:
-    """Return the cells of one model along epsilon, from the constant classifier's to the control's."""
+    """Return the cells of one model, from the constant classifier's to the control's."""
     clean, fgsm = figures["clean"], figures["fgsm"]
     counts = [clean["correct"], *(fgsm[epsilon]["correct"] for epsilon in EPSILONS)]
     shown = [
@@ -174,7 +175,7 @@ def attacked_row(figures: Mapping[str, Any], n: int, constant: int, paper: list[
     odd = course(counts, EPSILONS, n)
     return [
         *first,
-        f"{audit['right']}/{audit['n']} right",
+        f"{audit['right']}/{audit['n']} correct",
         percent(audit["pgd"]["0.005"] / audit["n"]),
         percent(audit["standing"] / audit["n"]),
         f"{verdict(audit)}; {odd}" if odd else verdict(audit),
@@ -183,11 +184,11 @@ def attacked_row(figures: Mapping[str, Any], n: int, constant: int, paper: list[
 
 
 def distilled_table(records: Iterable[Record], printed: Printed) -> str:
-    """Return the students of Table III, each under its teacher."""
+    """Return the students of Table III, each below its teacher."""
     head = ("data set", "teacher's weights", "how", "who", "constant", *ALONG, "cell")
     rows = []
     for one in ordered(record for record in records if "student" in record or record["status"] != "finished"):
-        how = "done right" if "done-right" in one["cell"] else "as the paper"
+        how = "corrected" if "done-right" in one["cell"] else "as printed"
         first, cell = [SETS[one["dataset"]], WEIGHTS[one["weights"]], how], f"`{one['cell']}`"
         if one["status"] != "finished":
             rows.append([*first, one["status"], *[NONE] * (len(ALONG) + 1), cell])
@@ -200,13 +201,13 @@ def distilled_table(records: Iterable[Record], printed: Printed) -> str:
 
 
 def longer_table(records: Iterable[Record]) -> str:
-    """Return adversarial training beside as many epochs without an attack, network by network."""
+    """Return adversarial training beside as many epochs of standard training, by network."""
     head = ("data set", "model", "weights", "constant", "training", *ALONG, "cell")
     ways = {
         "/plain/": "five epochs",
         "/plain-10-epochs/": "ten epochs",
-        "/fgsm-0.001/": "five epochs, five with FGSM at 0.001",
-        "/fgsm-2of255/": "five epochs, five with FGSM at 2/255",
+        "/fgsm-0.001/": "five epochs, then five with FGSM at 0.001",
+        "/fgsm-2of255/": "five epochs, then five with FGSM at 2/255",
     }
     pairs: dict[tuple[str, str], dict[str, Record]] = {}
     for one in ordered(records):
@@ -227,17 +228,17 @@ def longer_table(records: Iterable[Record]) -> str:
 
 
 def batchnorm_table(records: Iterable[Record]) -> str:
-    """Return ResNet50 on BreastMNIST by its BatchNorm setting and by what is done to the images."""
+    """Return ResNet50 on BreastMNIST by BatchNorm setting and by resampling of the images."""
     settings = {
         "momentum-0.99-average": "momentum 0.99 (Keras')",
         "momentum-0.9-average": "momentum 0.9",
-        "momentum-0.99-recalibrate": "momentum 0.99, then measured anew",
+        "momentum-0.99-recalibrate": "momentum 0.99, recalibrated",
     }
     images = {
-        "undersample-false-augment-0": "as they are",
-        "undersample-false-augment-2": "with two moved copies of each",
-        "undersample-true-augment-0": "benign ones undersampled",
-        "undersample-true-augment-2": "undersampled, with two moved copies of each",
+        "undersample-false-augment-0": "unchanged",
+        "undersample-false-augment-2": "two augmented copies of each",
+        "undersample-true-augment-0": "undersampled",
+        "undersample-true-augment-2": "undersampled, two augmented copies of each",
     }
     orders = [["random", "imagenet"], list(images), list(settings)]
     found: dict[tuple[str, str, str], dict[int, Record]] = {}
@@ -256,7 +257,7 @@ def batchnorm_table(records: Iterable[Record]) -> str:
 
 
 def batchnorm_cell(one: Record) -> str:
-    """Return accuracy, balanced accuracy, AUC, and how many images are called malignant."""
+    """Return accuracy, balanced accuracy, AUC, and the number of images predicted as malignant."""
     if one["status"] != "finished":
         return str(one["status"])
     clean, n = one["clean"], one["n"]
@@ -265,7 +266,7 @@ def batchnorm_cell(one: Record) -> str:
 
 
 def federated(records: Iterable[Record]) -> Federation:
-    """Return the federation's finished models by data set, partition and what was done, one a seed, with its record."""
+    """Return the federation's finished models by data set, partition and training, one a seed, with its record."""
     groups: Federation = {}
     for one in ordered(records):
         if one["status"] != "finished":
@@ -337,16 +338,18 @@ def federated_table(records: Iterable[Record]) -> str:
 
 
 def words(audits: Sequence[Mapping[str, Any]]) -> str:
-    """Return how often each verdict was given, and what decided."""
+    """Return the number of each verdict, and the most frequent deciding checks."""
     if not audits:
         return NONE
     counts = Counter(audit["word"] for audit in audits)
     deciding = Counter(check for audit in audits for check in audit["deciding"])
     said = ", ".join(f"**{word}** {count} of {len(audits)}" for word, count in counts.most_common())
-    return said + (f" ({', '.join(check for check, _ in deciding.most_common(3))})" if deciding else "")
+    return said + (
+        f" ({', '.join(short(check) for check, _ in deciding.most_common(3))})" if deciding else ""
+    )
 
 
 def controls(audits: Sequence[Mapping[str, Any]]) -> str:
-    """Return how many of several audited models stand more than their controls."""
+    """Return how many of several audited models are more robust than their controls."""
     found = [said for said in map(control, audits) if said != NONE]
     return f"{found.count('yes')} of {len(found)}" if found else NONE

@@ -40,7 +40,7 @@ def page(found: Records) -> str:
     """Return the text of RESULTS.md.
 
     Raises:
-        UnsupportedClaimError: the records do not carry what the template says in words.
+        UnsupportedClaimError: the records do not support a claim of the template.
     """
     printed = Printed()
     by_name = {one["cell"]: one for each in found.values() for one in each}
@@ -90,8 +90,8 @@ def column(records: list[dict[str, Any]], what: str, *keys: str) -> str:
 
     Args:
         records: of the federated study file.
-        what: the cells' names between the model and the seed, such as ``breastmnist/plain/iid``.
-        keys: where the figure stands in a record; a last ``share`` divides a count by the test images.
+        what: the part of the cells' names between model and seed, such as ``breastmnist/plain/iid``.
+        keys: path of the figure in a record; a last ``share`` divides a count by the number of test images.
     """
     dataset, _, rest = what.partition("/")
     values = []
@@ -117,7 +117,7 @@ def spread(records: list[dict[str, Any]], parts: tuple[str, ...]) -> str:
 
 
 def degenerate(records: list[dict[str, Any]], dataset: str) -> str:
-    """Return how many of a data set's distilled students an audit calls degenerate, as "4 of 6"."""
+    """Return the number of a data set's distilled students with the verdict degenerate, as "4 of 6"."""
     words = [
         one["student"]["audit"]["word"]
         for one in records
@@ -127,7 +127,7 @@ def degenerate(records: list[dict[str, Any]], dataset: str) -> str:
 
 
 def processors(found: Records) -> str:
-    """Return on which processors how many of the finished cells were computed."""
+    """Return the number of finished cells by processor."""
     counts = Counter(
         one["environment"]["processor"]
         for each in found.values()
@@ -138,7 +138,7 @@ def processors(found: Records) -> str:
 
 
 def status(found: Records) -> dict[str, int]:
-    """Return how many cells are finished, wait for a download, were not run, or failed."""
+    """Return the number of cells that are finished, need a download, were not run, or failed."""
     counts: dict[str, int] = {"finished": 0, "needs download": 0, "not run": 0, "failed": 0}
     for each in found.values():
         for one in each:
@@ -153,15 +153,15 @@ def pictures(found: Records, folder: Path) -> None:
     from pictures import clean_picture, confidence_picture, epsilon_picture, federation_picture
 
     printed, right = Printed(), found["done-right"]
-    clean_picture({"as the paper": found["table1"], "done right": right}, printed, folder / "table1.svg")
+    clean_picture({"as printed": found["table1"], "corrected": right}, printed, folder / "table1.svg")
     epsilon_picture(
         {
-            "as the paper": found["table1"],
-            "done right": [one for one in right if "/plain/" in one["cell"]],
+            "as printed": found["table1"],
+            "corrected": [one for one in right if "/plain/" in one["cell"]],
         },
         {
-            "as the paper": found["table3"],
-            "done right": [one for one in right if "/fgsm-0.001/" in one["cell"]],
+            "as printed": found["table3"],
+            "corrected": [one for one in right if "/fgsm-0.001/" in one["cell"]],
         },
         printed,
         folder / "epsilon.svg",

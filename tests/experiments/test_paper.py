@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parents[2] / "experiments/paper"
-NAMES = ("cells", "claims", "collect", "figures", "ledger", "pictures", "tables", "write")
+NAMES = ("cells", "check_names", "claims", "collect", "figures", "ledger", "pictures", "tables", "write")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_a_page_is_not_written_whose_words_the_records_do_not_carry(write):
     carried = [claim.words for claim in claims.CLAIMS if claim.holds(alike)]
     assert not carried, "no claim holds of models that are all the same"
     with pytest.raises(
-        claims.UnsupportedClaimError, match=r"do not carry .*FGSM breaks(.|\n)*do not carry .*easy set"
+        claims.UnsupportedClaimError, match=r"do not support .*FGSM breaks(.|\n)*do not support .*easy set"
     ):
         claims.check(write.page(write.records()), alike)
 
@@ -61,7 +61,7 @@ def test_a_page_is_not_written_whose_words_the_records_do_not_carry(write):
             "federated",
             "federated/breastmnist/mobilenetv2-file/plain/iid/poisoned/mean/seed-1",
             {"clean": {"balanced": 0.95}},
-            "not above a constant",
+            "not above the constant classifier",
         ),
         (
             "done-right",
@@ -73,7 +73,7 @@ def test_a_page_is_not_written_whose_words_the_records_do_not_carry(write):
             "batchnorm",
             "batchnorm/breastmnist/resnet50-random/plain/momentum-0.99-average/undersample-false-augment-0/seed-4",
             {"clean": {"predicted": [1, 155]}},
-            "on six seeds of six",
+            "in six of six seeds",
         ),
     ],
 )
@@ -84,7 +84,7 @@ def test_one_record_that_changes_stops_the_page(write, file, cell, change, words
     (one,) = (one for one in found[file] if one["cell"] == cell)
     for part, values in change.items():
         one[part] = {**one[part], **values}
-    with pytest.raises(UnsupportedClaimError, match=f"do not carry .*{words}"):
+    with pytest.raises(UnsupportedClaimError, match=f"do not support .*{words}"):
         write.page(found)
 
 
@@ -208,3 +208,17 @@ def test_records_are_of_the_cells_as_the_study_files_have_them(write, real_data)
         assert hash_of(cells[one["cell"]]) == one["hash"], (
             f"{one['cell']}: its study has changed since it was run"
         )
+
+
+def test_records_have_the_audits_present_names_of_checks(write):
+    """A card of today names its checks as tables and the control's outcome expect."""
+    from check_names import CONTROL, PRESENT, SHORT, modern
+
+    audits = [one["audit"] for each in write.records().values() for one in each if one.get("audit")]
+    named = {check for audit in audits for check in (*audit["failed"], *audit["deciding"])}
+    page = (HERE.parents[1] / "docs/audit.md").read_text(encoding="utf-8")
+    assert not named & set(PRESENT)
+    assert all(f"| {check} |" in page for check in {*named, *PRESENT.values(), *SHORT})
+    assert {audit["control"] for audit in audits} == {"passed", "failed", "not applicable"}
+    assert all((audit["control"] == "failed") == (CONTROL in audit["failed"]) for audit in audits)
+    assert all(modern(audit) == audit for audit in audits), "records written today are read as they are"
