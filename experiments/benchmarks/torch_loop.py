@@ -2,39 +2,32 @@
 
     python -m venv theirs && theirs/bin/pip install torch numpy
     FEDROBUST_DATA=... python experiments/benchmarks/torch_loop.py --python theirs/bin/python [--runs 3]
+    ... --network edge-cnn --size 28 --data pneumoniamnist --clients 100 --rounds 10
+    ... --network densenet121 --size 64 --rounds 1
 
 BreastMNIST over 10 iid clients, MobileNetV2 from random weights at 32 px, 1 local epoch in batches of at most 32, Adam
-1e-3, BatchNorm that keeps 0.9 of its statistics, averaged weights and statistics, three rounds; then the test set,
-clean and under FGSM at nine epsilons with one gradient. Two clients at a time, each in a thread, one thread an
-operation, channels last. Runs alternate with those of this checkout as `startup.py` makes them; the first one fills
-the cache of graphs. Seconds are of the clock and of the processor, from command to exit.
+1e-3, BatchNorm that keeps 0.9 of its statistics, averaged weights and statistics, three rounds, unless told otherwise;
+then the test set, clean and under FGSM at nine epsilons with one gradient. Two clients at a time, each in a thread, one
+thread an operation, channels last. Runs alternate with those of this checkout as `startup.py` makes them; the first one
+fills the cache of graphs. Seconds are of the clock and of the processor, from command to exit.
 """
 
 import argparse
+import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
-CLIENTS, ROUNDS, BATCH, THREADS = 10, 3, 32, 2
+BATCH, THREADS = 32, 2
 EPSILONS = (0.001, 0.002, 0.003, 0.004, 0.005, 0.01, 0.02, 0.03, 8 / 255)
-STAGES = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
-"""MobileNetV2's: expansion, channels, blocks, stride (Sandler et al., 2018, arXiv:1801.04381, table 2)."""
 
 
-def federate(file: Path) -> None:
+def federate(options: argparse.Namespace) -> None:
     """Run the job in this process, which needs PyTorch and NumPy, and print its parts."""
     began = time.process_time()
     from concurrent.futures import ThreadPoolExecutor
@@ -42,62 +35,24 @@ def federate(file: Path) -> None:
 
     import numpy as np
     import torch
-    from torch import nn
     from torch.nn import functional
+    from torch_networks import Network
 
     torch.set_num_threads(1)
     imported = time.process_time()
 
-    def convolution(
-        into: int, out: int, size: int, stride: int = 1, groups: int = 1, active: bool = True
-    ) -> nn.Module:
-        layers = [
-            nn.Conv2d(into, out, size, stride, size // 2, groups=groups, bias=False),
-            nn.BatchNorm2d(out, eps=1e-3, momentum=0.1),
-        ]
-        return nn.Sequential(*layers, *([nn.ReLU6()] if active else []))
-
-    class Block(nn.Module):
-        def __init__(self, into: int, out: int, expansion: int, stride: int):
-            super().__init__()
-            wide = into * expansion
-            self.short = stride == 1 and into == out
-            self.way = nn.Sequential(
-                *([convolution(into, wide, 1)] if expansion > 1 else []),
-                convolution(wide, wide, 3, stride, groups=wide),
-                convolution(wide, out, 1, active=False),
-            )
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x + self.way(x) if self.short else self.way(x)
-
-    class MobileNetV2(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            layers, channels = [convolution(3, 32, 3, 2)], 32
-            for expansion, out, blocks, stride in STAGES:
-                for number in range(blocks):
-                    layers.append(Block(channels, out, expansion, stride if number == 0 else 1))
-                    channels = out
-            self.features = nn.Sequential(*layers, convolution(channels, 1280, 1))
-            self.head = nn.Linear(1280, 2)
-
-        def forward(self, native: torch.Tensor) -> torch.Tensor:
-            x = functional.interpolate(native, 32, mode="bilinear", align_corners=False).repeat(1, 3, 1, 1)
-            x = self.features((2 * x - 1).contiguous(memory_format=torch.channels_last))
-            return self.head(x.mean((2, 3)))
-
     torch.manual_seed(0)
-    archive = np.load(file)
+    archive = np.load(options.file)
     images = {
         name: torch.tensor(archive[f"{name}_images"]).float()[:, None] / 255 for name in ("train", "test")
     }
     labels = {name: torch.tensor(archive[f"{name}_labels"]).long().ravel() for name in ("train", "test")}
-    shards = torch.randperm(len(labels["train"])).chunk(CLIENTS)
-    models: SimpleQueue[MobileNetV2] = SimpleQueue()
+    shards = torch.randperm(len(labels["train"])).chunk(options.clients)
+    models: SimpleQueue[Network] = SimpleQueue()
     for _ in range(THREADS):
-        models.put(MobileNetV2().to(memory_format=torch.channels_last))
-    world = {name: value.clone() for name, value in MobileNetV2().state_dict().items()}
+        models.put(Network(options.network, options.size).to(memory_format=torch.channels_last))
+    start = Network(options.network, options.size)
+    world = {name: value.clone() for name, value in start.state_dict().items()}
 
     def train(rows: torch.Tensor) -> dict[str, torch.Tensor]:
         model = models.get()
@@ -115,7 +70,7 @@ def federate(file: Path) -> None:
 
     built = time.process_time()
     with ThreadPoolExecutor(THREADS) as pool:
-        for _ in range(ROUNDS):
+        for _ in range(options.rounds):
             replies = list(pool.map(train, shards))
             sizes = torch.tensor([float(len(rows)) for rows in shards])
             for name, value in world.items():
@@ -145,17 +100,30 @@ def federate(file: Path) -> None:
     print(
         f"accuracy {hits[0] / len(labels['test']):.3f}, FGSM {hits[-1] / len(labels['test']):.3f}; CPU s: {told}"
     )
+    print("PARTS", json.dumps({name: (0.0, seconds) for name, seconds in parts.items()}))
 
 
-def timed(command: list[str]) -> tuple[float, float, str]:
-    """Return the seconds of the clock and of the processor that `command` takes, and the last line that it prints."""
-    begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    clock, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return clock, processor, done.stdout.strip().splitlines()[-1][:120]
+class Cost(NamedTuple):
+    """What a command costs: seconds of the clock, of the processor and of that for training; most memory, GB."""
+
+    clock: float
+    processor: float
+    training: float
+    memory: float
+
+
+def cost(command: list[str]) -> Cost:
+    """Return what `command` costs, which tells its parts in its last line."""
+    begun = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as told, subprocess.Popen(command, stdout=told, stderr=told) as child:
+        _, status, used = os.wait4(child.pid, 0)
+        clock, child.returncode = time.perf_counter() - begun, os.waitstatus_to_exitcode(status)
+        told.seek(0)
+        lines = told.read().splitlines()
+    if child.returncode or not lines[-1].startswith("PARTS "):
+        sys.exit(f"{' '.join(command)} failed:\n" + "\n".join(lines[-40:]))
+    training = json.loads(lines[-1][6:])["training"][1]
+    return Cost(clock, used.ru_utime + used.ru_stime, training, used.ru_maxrss / 2**20)
 
 
 def main() -> None:
@@ -164,33 +132,50 @@ def main() -> None:
     )
     parser.add_argument("--python", default=sys.executable, help="of an environment with PyTorch")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--file", type=Path, help="breastmnist.npz, where it is not below FEDROBUST_DATA")
+    parser.add_argument("--network", default="mobilenetv2", help="or edge-cnn, densenet121")
+    parser.add_argument("--size", type=int, default=32, help="of the images that the network works on")
+    parser.add_argument("--data", default="breastmnist")
+    parser.add_argument("--clients", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--file", type=Path, help="the data set's, where it is not below FEDROBUST_DATA")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    found = options.file or next(Path(os.environ.get("FEDROBUST_DATA", ".")).rglob("breastmnist.npz"), None)
-    if found is None:
-        parser.error("no breastmnist.npz below FEDROBUST_DATA: give --file")
+    root = Path(os.environ.get("FEDROBUST_DATA", "."))
+    options.file = options.file or next(root.rglob(f"{options.data}.npz"), None)
+    if options.file is None:
+        parser.error(f"no {options.data}.npz below FEDROBUST_DATA: give --file")
     if options.inside:
-        federate(found)
+        federate(options)
         return
     here = Path(__file__).resolve()
-    theirs = [options.python, str(here), "--inside", "--file", str(found)]
-    times: dict[str, list[tuple[float, float]]] = {"fedrobust": [], "PyTorch loop": []}
+    job = {each: getattr(options, each) for each in ("network", "size", "clients", "rounds", "file")}
+    theirs = [options.python, str(here), "--inside", *(f"--{name}={value}" for name, value in job.items())]
+    settings = {
+        "model.name": options.network,
+        "model.image-size": options.size,
+        "data.name": options.data,
+        "federation.clients": options.clients,
+        "federation.rounds": options.rounds,
+        "evaluation.every": options.rounds,
+    }
+    costs: dict[str, list[Cost]] = {"fedrobust": [], "PyTorch loop": []}
     for number in range(options.runs + 1):
         with tempfile.TemporaryDirectory() as folder:
             ours = [sys.executable, str(here.with_name("startup.py")), "--inside", f"{folder}/run"]
+            ours += [f"--set={name}={value}" for name, value in settings.items()]
             for name, command in (("fedrobust", ours), ("PyTorch loop", theirs)):
-                clock, processor, said = timed(command)
-                said = said if name != "fedrobust" else "fills the cache" if number == 0 else ""
-                print(f"{name:<14} {clock:6.1f} s {processor:6.1f} CPU s  {said}", flush=True)
+                one = cost(command)
+                print(
+                    f"{name:<14} {one.clock:6.1f} s {one.processor:6.1f} CPU s, training {one.training:5.1f}, peak "
+                    f"{one.memory:.2f} GB{'' if number or name != 'fedrobust' else ' (fills the cache)'}",
+                    flush=True,
+                )
                 if number:
-                    times[name].append((clock, processor))
-    for place, unit in ((0, "clock"), (1, "processor")):
-        ratios = [
-            mine[place] / other[place]
-            for mine, other in zip(times["fedrobust"], times["PyTorch loop"], strict=True)
-        ]
-        print(f"{unit}: fedrobust needs {statistics.median(ratios):.2f} of the loop's seconds")
+                    costs[name].append(one)
+    for place, field in enumerate(Cost._fields):
+        ratios = sorted(mine[place] / other[place] for mine, other in zip(*costs.values(), strict=True))
+        median = statistics.median(ratios)
+        print(f"{field}: fedrobust needs {median:.2f} of the loop's ({ratios[0]:.2f} to {ratios[-1]:.2f})")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fedrobust.code_digest import code_digest
+from fedrobust.processor import processor_name
 
 PACKAGES = ("keras", "numpy", "tensorflow")
 
@@ -68,12 +69,12 @@ def _known(part: Any) -> bool:
 
 @cache
 def software() -> dict[str, str]:
-    """Return what decides how a function is traced: this project's code, the packages, Python and their switches."""
+    """Return what decides how a function is traced and optimised: code, packages, switches, and the processor."""
     switches = {name: value for name, value in os.environ.items() if name.startswith(("TF_", "KERAS_"))}
     return {
         "code": code_digest(),
         "python": sys.version,
-        "system": f"{platform.system()} {platform.machine()}",
+        "system": f"{platform.system()} {platform.machine()} {processor_name()}",
         **{name: version(name) for name in PACKAGES},
         **{name: value for name, value in sorted(switches.items()) if "LOG_LEVEL" not in name},
     }

@@ -2,10 +2,10 @@
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from fedrobust.cores import cores
+from fedrobust.processor import processor_name
 
 PACKAGES = (
     "fedrobust",
@@ -25,7 +25,7 @@ def environment(workers: int) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": cores(),
         "workers": workers,
         **{name: _version(name) for name in PACKAGES},
@@ -37,13 +37,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _processor(table: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the processor's name from Linux' table of processors, or what Python calls it where there is none."""
-    try:
-        lines = table.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -2,11 +2,12 @@
 
 import threading
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from fedrobust.graphs.library import from_bytes, to_bytes
-from fedrobust.graphs.optimized import first_call
+from fedrobust.graphs.optimized import _paired, first_call
 
 
 def unused(x, y, z):
@@ -72,3 +73,42 @@ def test_first_calls_of_threads_do_not_take_each_others_graphs():
         thread.join()
     answers = [from_bytes(to_bytes(functions[place], graphs[place]))([x]).numpy() for place in range(4)]
     assert answers == [function(x).numpy() for function in functions]
+
+
+def pooled(gradient="MaxPoolGrad", pool="_MklNativeMaxPool", workspace=True):
+    graph = tf.Graph().as_graph_def()
+    graph.node.add(name="pool", op=pool, input=["x"]).attr["workspace_enabled"].b = workspace
+    graph.node[0].attr["_kernel"].s = b"MklNameChangeOp"
+    graph.node.add(name="slope", op=gradient, input=["x", "pool", "above", "^before"])
+    return graph
+
+
+def test_a_pooling_of_onednn_has_its_gradient_of_onednn():
+    slope = _paired(pooled()).node[1]
+    assert (slope.op, list(slope.input)) == (
+        "_MklNativeMaxPoolGrad",
+        ["x", "pool", "above", "pool:1", "^before"],
+    )
+    assert (slope.attr["_kernel"].s, slope.attr["workspace_enabled"].b) == (b"MklNameChangeOp", True)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"pool": "MaxPool"}, {"workspace": False}, {"gradient": "_MklNativeMaxPoolGrad"}]
+)
+def test_other_poolings_stay_as_they_are(settings):
+    assert _paired(pooled(**settings)) == pooled(**settings)
+
+
+def test_the_gradient_of_a_pooling_in_a_loop_is_the_same_from_a_kept_graph(draw):
+    x = tf.constant(np.round(draw.normal(size=(2, 8, 8, 3)), 1), tf.float32)  # with ties
+
+    def body(step, x):
+        y = tf.nn.max_pool2d(x, 2, 2, "VALID")
+        return step + 1, x - tf.gradients(y * y, x)[0]
+
+    def function(x):
+        return tf.while_loop(lambda step, _: step < 3, body, (0, x))[1]
+
+    traced = tf.function(function, autograph=False).get_concrete_function(x)
+    found, graph = first_call(traced, lambda: traced(x))
+    assert from_bytes(to_bytes(traced, graph))([x]).numpy().tobytes() == found.numpy().tobytes()

@@ -6,6 +6,7 @@ from importlib.metadata import version
 import pytest
 
 from fedrobust.cores import cores
+from fedrobust.processor import processor_name
 from fedrobust.runs import environment as module
 from fedrobust.runs.environment import environment
 
@@ -25,7 +26,7 @@ PACKAGES = [
 def test_versions_processor_and_threads(monkeypatch):
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
-    monkeypatch.setattr(module, "_processor", lambda: "a processor")
+    monkeypatch.setattr(module, "processor_name", lambda: "a processor")
     found = environment(3)
     assert list(found) == ["python", "system", "processor", "cores", "workers", *PACKAGES]
     assert found["python"] == platform.python_version()
@@ -59,4 +60,4 @@ def test_the_processor_s_name(tmp_path, monkeypatch, table, name):
     path = tmp_path / "cpuinfo"
     if table is not None:
         path.write_text(table, encoding="utf-8")
-    assert module._processor(path) == name
+    assert processor_name(path) == name
