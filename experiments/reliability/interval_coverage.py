@@ -1,17 +1,18 @@
-"""Intervals against samples of a known law: in how many samples is the true figure inside?
+"""Coverage of confidence intervals on samples of known distributions.
 
-    python experiments/reliability/interval_coverage.py                  # 1,000 samples a law
+    python experiments/reliability/interval_coverage.py                  # 1,000 samples of each distribution
     python experiments/reliability/interval_coverage.py --times 200
 
-A law draws classes with a test set's shares, and for each image a point: class c has a centre at distance d from every
-other, and points lie around it normally. The logits are the exact log-probabilities of the classes given the point, so
-the model is calibrated; times a factor above 1 it is too sure, below 1 not sure enough. d is chosen for two classes to
-have a wanted AUC. With an AUC near 0.5 and unequal shares the model answers with the most frequent class; at 0.999 its
-probabilities are nearly all 0 or 1. True figures come from a million draws, of two classes partly from closed forms.
+A distribution draws classes with a test set's frequencies, and for each image a normally distributed point around the
+centre of its class; all centres have distance d. The logits are the exact log-probabilities of the classes given the
+point, so that the model is calibrated; multiplied by a factor above 1 it is overconfident, below 1 underconfident. d
+is chosen for a given AUC of two classes. With an AUC near 0.5 and unequal frequencies the model predicts the most
+frequent class; at 0.999 nearly all its probabilities are 0 or 1. True values come from a million draws, or from
+closed forms.
 
-What an audit's card and a run's report show is computed as they do. An interval is as it should be if it covers the
-truth in 92 to 98 % of the samples (two binomial standard errors are allowed for), or if the card says "too few" in half
-of them or more. Every other cell is marked "!", and the program ends with exit code 1.
+Metrics and intervals are computed by the functions of the audit's card and the report. An interval is valid if it
+covers the true value in 92 to 98 % of the samples (with an allowance of two binomial standard errors), or if the card
+says "too few" in at least half of them. Every other cell is marked "!", and the program ends with exit code 1.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from fedrobust.evaluation.sensitivity import disease_score
 LEAST, MOST = 0.92, 0.98
 SIZES = (156, 624, 2005)
 AREAS = (0.5, 0.9, 0.99, 0.999)
-FACTORS = {"calibrated": 1.0, "slightly too sure": 1.3, "too sure": 2.5, "not sure enough": 0.5}
+FACTORS = {"calibrated": 1.0, "slightly overconfident": 1.3, "overconfident": 2.5, "underconfident": 0.5}
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Experiment(Section):
     """
 
     name: str = Field("study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the study")
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="everything random derives from it")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of all random numbers")
     data: Data = Data()
     model: Model = Model()
     federation: Federation = Federation()

@@ -23,14 +23,14 @@ from server.stages.evaluation import Evaluator
 
 @dataclass(frozen=True, eq=False)
 class DistillationPlan:
-    """The plan of a distillation, made before anything is trained.
+    """The plan of a distillation, made before training.
 
     Attributes:
         settings: of ``[distillation]``.
         student: its architecture and initial weights.
         images: transfer images, uint8 (n, height, width, channels).
-        labels: theirs, (n,) int32, of which distillation makes no use; None where they answer another question.
-        source: what to call them.
+        labels: their labels, (n,) int32, used only by the label-trained control; None if they are of another problem.
+        source: name of the transfer set.
         seed: the study's, for the student's batches.
     """
 
@@ -43,7 +43,7 @@ class DistillationPlan:
 
     @property
     def copies(self) -> int:
-        """How many moved copies of each image teach: no more than as many as the student's steps can show it."""
+        """Number of augmented copies of each transfer image, limited by the student's number of steps."""
         if self.settings.epochs:
             return self.settings.copies
         return min(
@@ -52,16 +52,16 @@ class DistillationPlan:
 
     @part
     def moved(self) -> np.ndarray:
-        """The moved copies, uint8 (copies * n, height, width, channels)."""
+        """The augmented copies, uint8 (copies * n, height, width, channels)."""
         return moved_copies(self.images, self.copies, self.seed, self.settings.mixup)
 
     @property
     def shown(self) -> np.ndarray:
-        """All images that the student sees: the transfer images, then their copies."""
+        """The student's training images: the transfer images, then their copies."""
         return np.concatenate([self.images, self.moved]) if self.copies else self.images
 
     def distilled(self, teacher: Evaluator, weights: Weights) -> "Student":
-        """Return the student, taught what the global model with `weights` answers."""
+        """Return the student, trained on the logits of the global model with `weights`."""
         started = time.perf_counter()
         settings = self.settings
         logits = (
@@ -116,7 +116,7 @@ class Student:
     Attributes:
         classifier: its architecture.
         weights: after distillation.
-        record: how it was taught, for ``result.json``.
+        record: the record of the distillation for ``result.json``.
     """
 
     classifier: Classifier
@@ -134,20 +134,20 @@ def plan_distillation(
     weights_seed: int,
     defence: PredictionDefence | None = None,
 ) -> DistillationPlan:
-    """Build the study's student and find the images that will teach it.
+    """Build the study's student and select its transfer images.
 
-    These are the validation split, or a public set where the study names one: the hospitals' images never leave
-    them, and the test split stays unseen.
+    These are the validation split, or a public data set if the study names one: the hospitals' images do not leave
+    them, and the test split is not used.
 
     Args:
         settings: of ``[distillation]``.
         dataset: the study's.
-        public: another set whose training images teach; None for the validation split.
-        formats: that the student is exported in; none where it is not.
+        public: a public data set whose training images are the transfer set; None: the validation split.
+        formats: export formats of the student; empty if it is not exported.
         momentum: of its BatchNorm layers.
         seed: the study's, for its batches.
         weights_seed: of its random weights.
-        defence: what the student does to an image before its network sees it, as the global model does.
+        defence: the prediction-time defence, as of the global model.
 
     Raises:
         ConfigError: the public set does not have the shape of the study's images, or the student cannot be exported.
@@ -164,7 +164,7 @@ def plan_distillation(
         defence=defence,
     )
     if formats and (":" in settings.student or defence is not None):
-        # Of a network or a defence that nobody has exported yet this is found out before anything is trained.
+        # A user's own network or defence may not be exportable: this is checked before training.
         try:
             check_exportable(student.deployable(student.initial_weights()), formats)
         except ExportError as error:

@@ -26,7 +26,7 @@ def test_intervals_cover_or_the_card_says_too_few(program):
         found = program.coverage(replace(law, distance=1.8), n, 100, truths=50_000)
         wrong = {name: str(one) for name, one in found.items() if not one.as_it_should_be}
         assert not wrong, (law.name, n)
-        assert found["calibration error, too sure"].few == 0
+        assert found["calibration error, overconfident"].few == 0
 
 
 @pytest.mark.slow

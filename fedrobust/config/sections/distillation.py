@@ -23,13 +23,13 @@ class Distillation(Section):
         9,
         ge=0,
         le=100,
-        description="moved copies of each transfer image, on which the teacher is asked, too; fewer for many images",
+        description="augmented copies of each transfer image, with the teacher's logits; fewer for many images",
     )
     mixup: float = Field(
         0.0,
         ge=0,
         le=100,
-        description="alpha of Beta(alpha, alpha) that blends copies in pairs; 0 blends none",
+        description="mixup of copies in pairs: alpha of Beta(alpha, alpha); 0: none",
     )
     epochs: int = Field(
         0, ge=0, le=100_000, description="passes over images and copies; 0: chosen by its size"

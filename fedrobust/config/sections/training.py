@@ -58,14 +58,14 @@ class Training(Section):
 
     unfreeze: tuple[str, ...] = Field(
         (),
-        description='more layers from rounds on, as in ["4: last-20", "8: all"]; all that is ever trained travels',
+        description='more layers from rounds on, as in ["4: last-20", "8: all"]; all of them are exchanged',
     )
     backbone_rate: float = Field(
         1.0, gt=0, le=LARGEST, description="factor of the learning rate of all layers below the head"
     )
     cache_features: bool = Field(
         True,
-        description="with layers = head and plain training, compute what the head sees of an image once; moved copies "
+        description="with layers = head and plain training, compute each image's features once; augmented copies "
         "(data.augment) are then drawn once",
     )
 

@@ -94,7 +94,7 @@ class DistillationRecord:
     """How a student was taught."""
 
     images: int | None = entry("images that it learnt from", default=None)
-    copies: int = entry("moved copies of each, on which the teacher was asked, too", default=0, left_out=True)
+    copies: int = entry("augmented copies of each, with the teacher's logits", default=0, left_out=True)
     source: str = entry("what they are", default="")
     epochs: int | None = entry("passes over them", default=None)
     steps: float | None = entry("optimisation steps", default=None)
