@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: install run paper test test-all coverage golden mutation lint format clean
+.PHONY: install run paper reference test test-all coverage golden mutation lint format clean
 
 install: .venv/installed
 
@@ -19,6 +19,9 @@ run: install
 
 paper: install
 	$(RUN) python experiments/paper/run.py $(ARGS)
+
+reference: install
+	$(RUN) python experiments/reference/run.py $(ARGS)
 
 test: install
 	$(RUN) pytest -m "not slow" -n 2 --dist loadfile $(ARGS)

@@ -1,5 +1,6 @@
 """The Flower ClientApp: every hospital of a study, simulated or real."""
 
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -12,9 +13,11 @@ from clients.shard import client_id_of, shard
 from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
 from fedrobust.config.sections import Model, Training
+from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.flower.records import arrays_of, arrays_record, problem_of, weights_of, weights_record
 from fedrobust.memoize import memoize
 from fedrobust.models.architecture import ModelError
+from fedrobust.models.recalibration import recalibration_of
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
 from fedrobust.training.calibration import calibrate
@@ -53,7 +56,8 @@ def train(message: Message, context: Context) -> Message:
     if type(number) is not int:
         raise TypeError(f"round = {number!r}: a whole number")
     state = arrays_of(context.state.array_records.get(STATE))
-    client = _client(_study(message, context), context)
+    study = _study(message, context)
+    client = _client(study, context, message.content.config_records["config"].get("batchnorm"))
     told = arrays_of(message.content.array_records.get(BESIDE))
     sent, metrics = client.train(weights, number, state, told)
     context.state.pop(STATE, None)
@@ -119,7 +123,7 @@ def check_frozen(own: str, told: object, model: Model, training: Training) -> No
         )
 
 
-def _client(study: Study, context: Context) -> Client:
+def _client(study: Study, context: Context, batchnorm: object = None) -> Client:
     number = client_id_of(context.node_config)
     attacker = None
     if number in study.schedule.malicious:
@@ -127,7 +131,17 @@ def _client(study: Study, context: Context) -> Client:
             study.attack, study.schedule, lambda: study.attack_context(number), study.classifier
         )
     images = shard(context.node_config, study.shard, study.problem)
-    layout = study.classifier.layout
+    measure = None
+    if batchnorm == "moments":
+        sample = calibration_sample(images, study.seed)
+        measure = partial(recalibration_of(study.classifier), images=sample.images)
     return Client(
-        number, images, study.local_training, layout, study.algorithm, study.postprocessors, attacker
+        number,
+        images,
+        study.local_training,
+        study.classifier.layout,
+        study.algorithm,
+        study.postprocessors,
+        attacker,
+        measure,
     )

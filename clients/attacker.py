@@ -36,7 +36,12 @@ class Attacker:
     classifier: Classifier
 
     def train(
-        self, honest: LocalRound, weights: Weights, algorithm: Algorithm, state: State
+        self,
+        honest: LocalRound,
+        weights: Weights,
+        algorithm: Algorithm,
+        state: State,
+        measure: Callable[[Weights], Weights] | None = None,
     ) -> tuple[Sent, Mapping[str, Any]]:
         """Return the weights and metrics that the client sends instead of its honest ones.
 
@@ -48,6 +53,7 @@ class Attacker:
             weights: the global ones.
             algorithm: the study's.
             state: what the client remembers.
+            measure: returns weights with BatchNorm statistics of all of its images; None for moving ones.
         """
         context = self.in_round(weights, honest.round)
         metrics: Mapping[str, Any] = {"loss": float("nan"), "seconds": 0.0, "round": honest.round}
@@ -58,6 +64,8 @@ class Attacker:
             train = replace(honest, shard=Split(images, labels), changed=self.attack.training(context))
             sent = sent_by_client(algorithm, weights, state, train)
             metrics = train.metrics
+            if measure is not None:
+                sent = replace(sent, weights=measure(sent.weights))
         update = self.attack.update(sent.weights.trainable - weights.trainable, context)
         poisoned = Weights(
             weights.trainable + update, self.attack.statistics(sent.weights.statistics, context)

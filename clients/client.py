@@ -1,6 +1,6 @@
 """What one client does in a round: one local update on its images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ class Client:
         algorithm: what it sends and remembers.
         postprocessors: what is done to its update before it is sent.
         attacker: what it does instead where it is malicious, in the rounds in which it attacks; None for an honest one.
+        measure: returns weights with BatchNorm statistics of all of its images; None where moving statistics are sent.
     """
 
     client_id: int
@@ -35,6 +36,7 @@ class Client:
     algorithm: Algorithm = field(default_factory=FedAvg)
     postprocessors: tuple[Postprocessor, ...] = ()
     attacker: Attacker | None = None
+    measure: Callable[[Weights], Weights] | None = None
 
     def train(
         self, weights: Weights, round: int, state: State, told: State = NOTHING
@@ -49,10 +51,11 @@ class Client:
         """
         train = LocalRound(self.training, self.shard, self.client_id, round, self.layout, told)
         if self.attacker is not None and self.attacker.schedule.active(round):
-            return self.attacker.train(train, weights, self.algorithm, state)
+            return self.attacker.train(train, weights, self.algorithm, state, self.measure)
         sent = sent_by_client(self.algorithm, weights, state, train)
+        measured = sent.weights if self.measure is None else self.measure(sent.weights)
         kept = postprocessed(
-            self.postprocessors, sent.weights, weights, self.training.seed, round, self.client_id
+            self.postprocessors, measured, weights, self.training.seed, round, self.client_id
         )
         return replace(sent, weights=kept), train.metrics
 

@@ -23,6 +23,7 @@ from server.client_registry import ClientRegistry
 from server.errors import AttackFailedError
 from server.groups import TOGETHER, Grouping, read_group
 from server.memories import memory_of
+from server.moments import as_moments, as_statistics
 from server.replies import MOST_EXAMPLES, Failure, Reply, read_reply
 from server.round_outcome import Aggregated, ReplyNote, RoundOutcome, RoundReplies, failure_of, outcome_of
 from server.soundness import beside_fault, statistics_fault
@@ -50,6 +51,8 @@ class Federation:
         seed: the study's.
         grouping: which clients are asked together.
         part: returns what is trained in a round of the weights that travel; whatever else a client changes is left out.
+        moments: whether clients measure BatchNorm statistics on all of their images after training, and the server
+            averages moments; else each sends its moving statistics, and their mean is taken.
     """
 
     settings: FederationSettings
@@ -61,6 +64,7 @@ class Federation:
     seed: int
     grouping: Grouping = field(default_factory=Grouping)
     part: Callable[[int], Part | None] = whole
+    moments: bool = False
 
     def sample(self, round: int) -> list[int]:
         """Return the clients that take part in `round`, ascending."""
@@ -78,6 +82,8 @@ class Federation:
         a group, and what the algorithm sends clients of its state in `memory`.
         """
         config = {"round": round, **problem_config(self.problem, self.layout.frozen)}
+        if self.moments:
+            config["batchnorm"] = "moments"
         record = weights_record(weights)
         alone = RecordDict({"weights": record, "config": ConfigRecord(config)})
         if told := told_by(self.step.algorithm, memory_of(memory, "algorithm")):
@@ -167,7 +173,8 @@ class Federation:
         outcome = replace(outcome, defence=stepped.record)
         self._stop_for(round, stepped.attack_failures, outcome)
         # Noise, colluding clients or a server optimiser may change frozen weights.
-        weights = self.trained_only(round, stepped.weights, current)
+        found = as_statistics(stepped.weights, self.layout) if self.moments else stepped.weights
+        weights = self.trained_only(round, found, current)
         return Aggregated(outcome, weights, stepped.memory, stepped.fault)
 
     def trained_only(self, round: int, new: Weights, old: Weights) -> Weights:
@@ -203,6 +210,8 @@ class Federation:
                     (read.failed if message.has_error() else read.rejected).append(answer)
                     continue
                 weights = self.trained_only(round, answer.weights, current)
+                if self.moments:
+                    weights = as_moments(weights, self.layout)
                 averaged = replace(answer, weights=weights).averaged
                 collector.add(answer.client_id, averaged, answer.examples)
                 read.valid.append(ReplyNote(answer.client_id, answer.examples, answer.loss, answer.seconds))

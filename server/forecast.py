@@ -9,7 +9,7 @@ from fedrobust.algorithms.contract import passes_of
 from fedrobust.config import Experiment
 from fedrobust.config.sections import Engine
 from fedrobust.cores import cores
-from fedrobust.data.calibration_sample import calibration_count
+from fedrobust.data.calibration_sample import MOST_IMAGES, calibration_count
 from fedrobust.data.dataset import Dataset
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Layout
@@ -53,7 +53,8 @@ def forecast_of(
     federation: Federation,
     workers: int,
     tolerance: ToleranceRecord,
-    classifier: Classifier | None = None,
+    batchnorm: str,
+    classifier: Classifier,
 ) -> Forecast:
     """Return what a round of the study will cost, from the trial steps of its clients.
 
@@ -63,7 +64,8 @@ def forecast_of(
         federation: with the clients that have introduced themselves.
         workers: clients trained at a time; 0 for all of them, each on a machine of its own.
         tolerance: the study's, which is told beside the costs.
-        classifier: the global model where its BatchNorm statistics are measured anew, for what that costs.
+        batchnorm: the policy of its BatchNorm statistics; measuring costs a forward pass.
+        classifier: the global model.
     """
     registry, layout, training = federation.registry, federation.layout, experiment.training
     sampled = registry.largest_first(federation.sample(1))
@@ -84,9 +86,12 @@ def forecast_of(
     recalibrated, after = 0, 0
     if experiment.distillation.enabled and experiment.export.enabled:
         after = int8_bytes(experiment.export.formats, dataset)
-    if classifier is not None:
+    if batchnorm == "recalibrate":
         recalibrated = calibration_count(dataset.validation)
         after = max(after, recalibration_bytes(classifier, recalibrated))
+    seconds = steps * registry.step_seconds
+    if batchnorm == "moments":
+        seconds = seconds + np.minimum(sizes, MOST_IMAGES) * image_seconds
     return Forecast(
         rounds=rounds,
         evaluations=-(-rounds // settings.every),
@@ -96,8 +101,7 @@ def forecast_of(
         message_bytes=4 * numbers,
         clients=len(sampled),
         steps=int(steps.sum()),
-        training_seconds=makespan(steps * registry.step_seconds, workers or len(sampled))
-        + recalibrated * image_seconds,
+        training_seconds=makespan(seconds, workers or len(sampled)) + recalibrated * image_seconds,
         evaluation_seconds=len(dataset.test) * forwards * image_seconds / threads,
         memory_bytes=peak_memory() + processes * registry.memory_bytes + max(matrix + messages, after),
         matrix_bytes=matrix,

@@ -9,11 +9,11 @@ from flwr.serverapp import Grid
 
 from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.engines.grid import SimulatedGrid
-from fedrobust.memoize import memoize, part
+from fedrobust.memoize import part
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.features import Features
 from fedrobust.models.layout import Weights
-from fedrobust.models.recalibration import Recalibration
+from fedrobust.models.recalibration import recalibration_of
 from fedrobust.poisoning import AttackContext, SuccessCriterion
 from fedrobust.study import Study
 from server.stages.audit import Auditor
@@ -57,25 +57,29 @@ class ModelParts:
     def batchnorm_policy(self) -> str:
         """Where BatchNorm statistics come from, as asked for or as chosen here; "none" for a model without them.
 
-        The mean of several clients' statistics belongs to no weights that exist: with few steps a round, and with
-        clients that differ, the model then answers little but one class. Few images measure worse than clients do.
+        The mean of several clients' moving statistics belongs to no weights that exist: with few steps a round, and
+        with clients that differ, the model then answers little but one class. The server's images measure best, few
+        of them worse than the clients do together.
         """
         if not self.classifier.layout.statistics:
             return "none"
         settings = self.study.experiment
         if settings.model.batchnorm_policy != "auto":
             return settings.model.batchnorm_policy
-        several = settings.federation.clients > 1
-        return (
-            "recalibrate" if several and len(self.study.dataset.validation) >= FEWEST_MEASURED else "average"
-        )
+        if settings.federation.clients == 1:
+            return "average"
+        return "recalibrate" if len(self.study.dataset.validation) >= FEWEST_MEASURED else "moments"
 
     @property
     def batchnorm(self) -> str:
         """The policy in words where it was chosen here, "" otherwise."""
         if self.study.experiment.model.batchnorm_policy != "auto":
             return ""
-        words = {"recalibrate": "measured on validation images", "average": "averaged"}
+        words = {
+            "recalibrate": "measured on validation images",
+            "moments": "measured by the clients",
+            "average": "averaged",
+        }
         return (
             f", BatchNorm statistics {words[self.batchnorm_policy]}" if self.batchnorm_policy in words else ""
         )
@@ -163,9 +167,3 @@ class ModelParts:
             f"({settings.data.partition}; {partition.unevenness}), "
             f"{settings.model.name} from {settings.model.weights} weights{self.batchnorm}{attacked}"
         )
-
-
-@memoize()
-def recalibration_of(classifier: Classifier) -> Recalibration:
-    """Return what measures BatchNorm's statistics, shared by the studies of a process."""
-    return Recalibration(classifier)

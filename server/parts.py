@@ -11,6 +11,7 @@ from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.memoize import part
 from fedrobust.models.layout import Weights
+from fedrobust.models.recalibration import recalibration_of
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord
@@ -21,11 +22,12 @@ from server.client_registry import ClientRegistry, registry_of
 from server.federation import Federation, whole
 from server.forecast import check_aggregation, forecast_of, sums_only
 from server.groups import Grouping
-from server.model_parts import ModelParts, recalibration_of
+from server.model_parts import ModelParts
 from server.rehearsal import rehearse
 from server.root_update import root_update_of
 from server.rounds import RoundLoop
 from server.selection import Selection
+from server.stages.central import CentralBaseline
 from server.stages.clients import ClientComparison, LocalBaseline, spread, unchanged
 from server.tolerance import tolerance_of
 from server.weight_average import WeightAverage
@@ -107,6 +109,7 @@ class ServerParts(ModelParts):
             study.seed,
             self.grouping,
             cache(study.trained_part) if study.experiment.training.unfreeze else whole,
+            self.batchnorm_policy == "moments",
         )
 
     @property
@@ -143,7 +146,8 @@ class ServerParts(ModelParts):
             self.federation,
             self.workers,
             self.tolerance,
-            None if self.recalibrate is None else self.classifier,
+            self.batchnorm_policy,
+            self.classifier,
         )
 
     def rounds(self, folder: RunFolder) -> RoundLoop:
@@ -160,7 +164,7 @@ class ServerParts(ModelParts):
             settings.engine.client_timeout,
             self.recalibrate,
             self.callbacks(folder),
-            WeightAverage(settings.federation.average) if settings.federation.average else None,
+            self.weight_average,
         )
 
     @part
@@ -188,10 +192,11 @@ class ServerParts(ModelParts):
             ConfigError: local models are asked for of clients whose images are not here.
         """
         study, wanted = self.study, self.study.experiment.evaluation
-        if not wanted.baselines and not hasattr(study.algorithm, "personal"):
+        local = "local" in wanted.baselines
+        if not local and not hasattr(study.algorithm, "personal"):
             return None
         if not isinstance(self.grid, SimulatedGrid) or self.class_counts is None:
-            if not wanted.baselines:
+            if not local:
                 return None
             raise ConfigError(
                 f"evaluation.baselines = {list(wanted.baselines)}: local models are trained in a simulation of at "
@@ -205,17 +210,53 @@ class ServerParts(ModelParts):
             self.class_counts,
             spread(honest, wanted.clients),
             len(honest),
-            self.local_baseline if "local" in wanted.baselines else None,
-            unchanged if self.recalibrate is None else self._recalibrated,
+            self.local_baseline if local else None,
+            self._recalibrated if self.batchnorm_policy in ("recalibrate", "moments") else unchanged,
         )
 
     @property
     def local_baseline(self) -> LocalBaseline:
         """Trains clients alone."""
-        study, federation = self.study, self.study.experiment.federation
+        study = self.study
+        return LocalBaseline(study.local_training, study.shard, self.initial[1], self._taken_part)
+
+    @part
+    def central_baseline(self) -> CentralBaseline | None:
+        """Trains on all images in one place; None where nobody asks for it.
+
+        Raises:
+            ConfigError: it is asked for where the server does not have the images.
+        """
+        study, wanted = self.study, self.study.experiment.evaluation.baselines
+        if "central" not in wanted:
+            return None
+        if not isinstance(self.grid, SimulatedGrid):
+            raise ConfigError(
+                f"evaluation.baselines = {list(wanted)}: the central model is trained in a simulation, where all "
+                'images are in one place; take "central" out'
+            )
+        return CentralBaseline(
+            study.local_training,
+            study.dataset.train,
+            self.initial[1],
+            self._taken_part,
+            self.evaluator,
+            self.weight_average,
+            self.recalibrate,
+        )
+
+    @property
+    def _taken_part(self) -> list[int]:
+        """Rounds in which a client takes part: as many as on average, spread over the study."""
+        federation = self.study.experiment.federation
         rounds = range(1, federation.rounds + 1)
-        budget = max(1, round(federation.participation * len(rounds)))
-        return LocalBaseline(study.local_training, study.shard, self.initial[1], spread(rounds, budget))
+        return spread(rounds, max(1, round(federation.participation * len(rounds))))
+
+    @property
+    def weight_average(self) -> WeightAverage | None:
+        """The average of the weights over rounds; None where each round's own are evaluated."""
+        decay = self.study.experiment.federation.average
+        return WeightAverage(decay) if decay else None
 
     def _recalibrated(self, client: int, weights: Weights) -> Weights:
         sample = calibration_sample(self.study.shard(client), self.study.seed)

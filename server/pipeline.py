@@ -69,9 +69,8 @@ class Pipeline:
         emit(StageStarted("building the model"))
         classifier, weights = parts.initial
         parts.check_memory()
-        parts.selection  # noqa: B018
-        parts.client_comparison  # noqa: B018
-        parts.distillation  # noqa: B018  # what is wrong with the student is said before anything is trained
+        # What is wrong with these is said before anything is trained.
+        _ = parts.selection, parts.client_comparison, parts.central_baseline, parts.distillation
         settings = experiment.model
         self.recorder.note(
             tolerance=parts.tolerance,
@@ -149,7 +148,7 @@ class Pipeline:
                 self.recorder.saved = state.round
                 state = self.federate(folder, state)
                 self.conclude(folder, state.selected)
-                self.compare_clients(state)
+                self.compare(state)
         except KeyboardInterrupt:
             # The report waits for a finished run: whoever pressed a key wants to be gone.
             saved, rounds = self.recorder.saved, self.experiment.federation.rounds
@@ -209,17 +208,15 @@ class Pipeline:
         if self.parts.distillation is not None:
             self.teach(folder, weights)
 
-    def compare_clients(self, state: Checkpoint) -> None:
-        """Measure what the global, the personal and the local models are worth to clients, where there are any.
-
-        Args:
-            state: after the last round.
-        """
-        comparison = self.parts.client_comparison
-        if comparison is None:
-            return
-        emit(StageStarted(f"measuring the models of {len(comparison.clients)} clients"))
-        self.recorder.note(clients=comparison(state))
+    def compare(self, state: Checkpoint) -> None:
+        """Measure what clients could have in place of the global model, after the last round at `state`."""
+        parts = self.parts
+        if parts.central_baseline is not None:
+            emit(StageStarted("training on all images in one place"))
+            self.recorder.note(central=parts.central_baseline())
+        if parts.client_comparison is not None:
+            emit(StageStarted(f"measuring the models of {len(parts.client_comparison.clients)} clients"))
+            self.recorder.note(clients=parts.client_comparison(state))
 
     def teach(self, folder: RunFolder, weights: Weights) -> None:
         """Distil the student of the global model with `weights`, measure it, audit it, export it."""

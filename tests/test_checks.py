@@ -8,7 +8,7 @@ import pytest
 from fedrobust.checks import check_data, check_models, check_reach
 from fedrobust.checks.models import algorithm_fits, normalised_alone
 from fedrobust.config import ConfigError, Experiment
-from fedrobust.config.sections import Training
+from fedrobust.config.sections import Model, Training
 from fedrobust.data.dataset import DataError
 from fedrobust.errors import FedrobustError
 from fedrobust.study import Study
@@ -234,7 +234,11 @@ def test_a_batch_of_one_image_is_refused_where_it_would_be_normalised_alone():
         check_models(study(training__batch_size=1))
     check_models(study(training__batch_size=2))
     plain = SimpleNamespace(layout=SimpleNamespace(statistics=0))
-    assert not list(normalised_alone("own", Training(batch_size=1), lambda: plain))
+    assert not list(normalised_alone(Model(name="own"), Training(batch_size=1), lambda: plain))
+    normal, frozen = SimpleNamespace(layout=SimpleNamespace(statistics=4)), {"batchnorm_policy": "frozen"}
+    for policy, refused in (({}, 1), (frozen, 0)):
+        model = Model(name="own", weights="imagenet", **policy)
+        assert len(list(normalised_alone(model, Training(batch_size=1), lambda: normal))) == refused
 
 
 def test_models_that_fit_pass():

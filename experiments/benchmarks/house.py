@@ -18,7 +18,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 ROOTS = ("fedrobust", "server", "clients")
 
 FLOORS = (
-    "errors epsilon atomic cache_root code_digest randomness memoize shares cores streams paths plain reasons bounds",
+    "errors epsilon atomic cache_root code_digest randomness memoize shares cores processor streams paths plain "
+    "reasons bounds",
     "lazy deferred registry spec runtime apps",
     "graphs",
     "data models defences",

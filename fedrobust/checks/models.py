@@ -46,22 +46,23 @@ def _large_enough(key: str, side: int, name: str, network: Architecture) -> Iter
         )
 
 
-def normalised_alone(name: str, training: Training, classifier: Callable[[], Classifier]) -> Iterator[str]:
+def normalised_alone(model: Model, training: Training, classifier: Callable[[], Classifier]) -> Iterator[str]:
     """No batch is a single image where the network normalises over the batch.
 
     In training BatchNorm would take each image's own mean and variance. Deep layers have one value a channel: less its
     own mean it is 0 whatever the image, and nothing is learnt. Batches of a client are of nearly equal size
-    (`fedrobust.training.batches`), so that above 2 no client of two images or more has such a batch.
+    (`fedrobust.training.batches`), so that above 2 no client of two images or more has such a batch. Frozen BatchNorm
+    normalises by its moving statistics.
 
     Args:
-        name: of the network, as the study writes it.
+        model: settings of the network.
         training: of the clients.
         classifier: returns the network.
     """
-    if training.batch_size == 1 and classifier().layout.statistics:
+    if training.batch_size == 1 and model.norm != "frozen" and classifier().layout.statistics:
         yield (
-            f"training.batch-size = 1: {name} normalises over the batch (BatchNorm), and would see of each image only "
-            "what is left when its own mean is taken away; choose 2 or more"
+            f"training.batch-size = 1: {model.name} normalises over the batch (BatchNorm), and would see of each image "
+            "only what is left when its own mean is taken away; choose 2 or more"
         )
 
 

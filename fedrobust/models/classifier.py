@@ -170,7 +170,8 @@ def build_classifier(
         seed: of the random weights.
         defence: prediction-time defence of native images.
         layers: the trained layers: "all", "head", "last-N" or "blocks:K"; the others keep their initial weights.
-        normalization: "batch", or "group" to replace every BatchNorm by GroupNorm.
+        normalization: "batch", "group" to replace every BatchNorm by GroupNorm, or "frozen" for BatchNorm that
+            normalises by its moving statistics in training, too, and leaves them as they are.
 
     Raises:
         ModelError: the size, the number of classes, or the weights do not fit the architecture.

@@ -5,7 +5,7 @@ from typing import Literal
 
 Scaling = Literal["backbone", "unit"]
 
-Normalization = Literal["batch", "group"]
+Normalization = Literal["batch", "group", "frozen"]
 
 
 def keras_name(name: str) -> str:

@@ -44,6 +44,7 @@ def build_network(
         momentum: of every BatchNorm layer: weight of the previous moving statistics in a step.
         scaling: "backbone" scales images as the network's pretrained weights expect; "unit" leaves them in [0, 1].
         normalization: "group" replaces every BatchNorm by GroupNorm; the random weights are the same.
+            "frozen" has BatchNorm normalise by its moving statistics in training, too, and leave them as they are.
 
     Raises:
         ModelError: the images are too small, there are fewer than two classes, or no BatchNorm to replace.
@@ -67,7 +68,8 @@ def build_network(
         if isinstance(layer, keras.layers.BatchNormalization):
             if normalization == "group":
                 return group_normalization(layer, config["name"])
-            return FusedBatchNormalization.from_config({**config, "momentum": momentum})
+            measures = normalization != "frozen"
+            return FusedBatchNormalization.from_config({**config, "momentum": momentum, "measures": measures})
         # Only Keras' own classes are replaced: subclasses may compute something else.
         return FASTER.get(layer.__class__, layer.__class__).from_config(config)
 

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from fedrobust.graphs.function import GraphFunction
+from fedrobust.memoize import memoize
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 
@@ -75,6 +76,12 @@ class Recalibration:
             layout.split(trainable, "trainable"), nothing, images, training=True
         )
         return tf.concat([tf.reshape(value, [-1]) / (1.0 - self.momentum) for value in measured], 0)
+
+
+@memoize()
+def recalibration_of(classifier: Classifier) -> Recalibration:
+    """Return what measures BatchNorm's statistics, shared by the studies and clients of a process."""
+    return Recalibration(classifier)
 
 
 def batch_size(classifier: Classifier) -> int:

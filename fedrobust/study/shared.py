@@ -80,7 +80,7 @@ def _network(
         model.image_size,
         model.scaling,
         model.batchnorm_momentum,
-        model.normalization,
+        model.norm,
         model.defence,
         problem,
         frozen,
@@ -160,7 +160,7 @@ def _classifier(
         seed=seed,
         defence=prediction_defence_of(model, base),
         layers=layers,
-        normalization=model.normalization,
+        normalization=model.norm,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fedrobust.runs.record import (
     AttackSuccessRecord,
+    ClientsComparisonRecord,
     DefenceRecord,
     EvaluationRecord,
     ModelEvaluationRecord,
@@ -26,6 +27,10 @@ def final_figures(run: RunRecord) -> dict[str, float]:
     Returns:
         ``accuracy``, ``balanced_accuracy``, ``auc``, ``majority_rate``, the scores of ``evaluation.metrics``,
         ``validation auc`` and the like, of the selected round, where the validation split was measured;
+        ``central auc`` and the like, of the model of all images in one place; over the clients that were compared,
+        means: ``clients global accuracy``, ``clients personal accuracy``, ``clients local accuracy``, likewise of
+        balanced accuracy and AUC, and ``clients gain``; ``clients worse`` and ``clients better``, how many have a
+        worse or better model than alone;
         ``chance`` (of balanced accuracy), ``fgsm 4/255 accuracy`` and the like, ``attack-success`` and
         ``attack-success without trigger``; means over rounds of
         ``true-positive-rate`` and ``malicious-influence`` (attacked rounds), ``false-positive-rate`` and
@@ -44,6 +49,8 @@ def final_figures(run: RunRecord) -> dict[str, float]:
         **_known(
             {
                 **_validation_figures(run),
+                **({f"central {name}": getattr(run.central, name) for name in SCORES} if run.central else {}),
+                **(_client_figures(run.clients) if run.clients else {}),
                 "chance": 1 / classes if classes else None,
                 **_defence_figures(defended),
                 "refused": float(sum(one.clients.failed for one in run.rounds)),
@@ -61,6 +68,20 @@ def _validation_figures(run: RunRecord) -> dict[str, float | None]:
     number = run.model.selected_round if run.model else None
     found = [one.validation for one in run.rounds if one.round == number and one.validation is not None]
     return {f"validation {name}": getattr(one, name) for one in found for name in SCORES}
+
+
+def _client_figures(compared: ClientsComparisonRecord) -> dict[str, float | None]:
+    """Return means over the clients whose models were compared."""
+    found: dict[str, float | None] = {}
+    for name in ("global_model", "personal", "local"):
+        models = [model for one in compared.clients if (model := getattr(one, name)) is not None]
+        for score in ("accuracy", "balanced_accuracy", "auc"):
+            key = f"clients {name.removesuffix('_model')} {score}"
+            found[key] = _mean(getattr(model, score) for model in models)
+    if any(one.interval for one in compared.clients):
+        found["clients gain"] = _mean(one.gain for one in compared.clients)
+        found |= {"clients worse": float(len(compared.worse)), "clients better": float(len(compared.better))}
+    return found
 
 
 def _defence_figures(defended: Sequence[DefenceRecord]) -> dict[str, float | None]:

@@ -11,6 +11,7 @@ from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 from fedrobust.algorithms import Algorithm, State
 from fedrobust.data.dataset import Split
 from fedrobust.evaluation.class_mix import expected_accuracy, gain, known_mix
+from fedrobust.evaluation.metrics import measure
 from fedrobust.flower.records import arrays_of
 from fedrobust.models.layout import Weights
 from fedrobust.runs.checkpoint import Checkpoint
@@ -89,7 +90,7 @@ class ClientComparison:
         Args:
             state: after the last round.
         """
-        shared = self._right(state.selected)
+        shared = self._logits(state.selected)
         confidence = 1 - (1 - CONFIDENCE) / len(self.clients)
         local = self._local()
         found = [self._compared(client, state, shared, next(local), confidence) for client in self.clients]
@@ -117,27 +118,31 @@ class ClientComparison:
         own = self._personal(state, client)
         difference = None
         if alone is not None:
-            difference = gain(labels, shared if own is None else own, alone, mix, confidence)
+            ours = right(labels, shared if own is None else own)
+            difference = gain(labels, ours, right(labels, alone), mix, confidence)
         models = {"global_model": shared, "personal": own, "local": alone}
         return ClientComparisonRecord(
             client=client,
             images=images,
             gain=difference.value if difference else None,
             interval=difference.interval if difference else None,
-            **{name: None if right is None else worth(labels, right, mix) for name, right in models.items()},
+            **{
+                name: None if logits is None else worth(labels, logits, mix)
+                for name, logits in models.items()
+            },
         )
 
     def _personal(self, state: Checkpoint, client: int) -> np.ndarray | None:
-        """Return which test images a client's personal model gets right; None where the algorithm has none."""
+        """Return the logits of the test images by a client's personal model; None where the algorithm has none."""
         personal = getattr(self.algorithm, "personal", None)
         if personal is None:
             return None
         kept = kept_by(state.clients, client)
         own = personal(state.weights, kept, self.evaluator.classifier.layout)
-        return self._right(self.recalibrated(client, own))
+        return self._logits(self.recalibrated(client, own))
 
     def _local(self) -> Iterator[np.ndarray | None]:
-        """Yield which test images each client's local model gets right, a few clients at a time."""
+        """Yield the logits of the test images by each client's local model, a few clients at a time."""
         if self.baseline is None:
             yield from (None for _ in self.clients)
             return
@@ -145,18 +150,24 @@ class ClientComparison:
         while some := list(islice(waiting, TOGETHER)):
             trained: Iterable[Weights] = list(self.evaluator.map(self.baseline, some))
             for client, weights in zip(some, trained, strict=True):
-                yield self._right(self.recalibrated(client, weights))
+                yield self._logits(self.recalibrated(client, weights))
 
-    def _right(self, weights: Weights) -> np.ndarray:
-        test = self.evaluator.dataset.test
-        answers: np.ndarray = self.evaluator.clean_logits(weights, test.images).argmax(1)
-        return answers == test.labels
+    def _logits(self, weights: Weights) -> np.ndarray:
+        return self.evaluator.clean_logits(weights, self.evaluator.dataset.test.images)
 
 
-def worth(labels: np.ndarray, right: np.ndarray, mix: np.ndarray) -> ClientModelRecord:
+def right(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Return which images (n,) are given their label, bool."""
+    found: np.ndarray = logits.argmax(1) == labels
+    return found
+
+
+def worth(labels: np.ndarray, logits: np.ndarray, mix: np.ndarray) -> ClientModelRecord:
     """Return the figures of one model for one client; see `expected_accuracy`."""
-    accuracy, balanced = expected_accuracy(labels, right, mix)
-    return ClientModelRecord(accuracy=accuracy, balanced_accuracy=balanced)
+    accuracy, balanced = expected_accuracy(labels, right(labels, logits), mix)
+    # Training alone may diverge.
+    auc = measure(labels, logits).auc if np.isfinite(logits).all() else None
+    return ClientModelRecord(accuracy=accuracy, balanced_accuracy=balanced, auc=auc)
 
 
 def kept_by(states: Mapping[int, bytes], client: int) -> State:

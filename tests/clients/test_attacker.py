@@ -31,7 +31,7 @@ def trained():
     return []
 
 
-def train(trained, attack, round=1, **settings):
+def train(trained, attack, round=1, measure=None, **settings):
     """Return what the first malicious client sends; its training is noted in `trained`, and learns `LEARNT`."""
     settings = {
         "federation__clients": 8,
@@ -53,7 +53,9 @@ def train(trained, attack, round=1, **settings):
     training = LocalTraining(experiment.training, experiment.data, 5, 2, study.seed, update_of)
     classifier = SimpleNamespace(layout=LAYOUT)
     attacker = Attacker(study.attack, study.schedule, lambda: study.attack_context(client), classifier)
-    sent, metrics = Client(client, SHARD, training, LAYOUT, attacker=attacker).train(START, round, {})
+    sent, metrics = Client(client, SHARD, training, LAYOUT, attacker=attacker, measure=measure).train(
+        START, round, {}
+    )
     return sent.weights, metrics
 
 
@@ -112,3 +114,20 @@ def test_in_rounds_without_an_attack_malicious_clients_are_honest(trained):
     sent, _ = train(trained, "model-replacement", round=1, poisoning__first_round=2)
     assert sent.trainable.tobytes() == LEARNT.trainable.tobytes()
     assert sent.statistics.tobytes() == LEARNT.statistics.tobytes()
+
+
+def measured(weights):
+    """Return `weights` with statistics that are measured on all images of a client."""
+    return Weights(weights.trainable, np.array([0.5, 0.5, 3, 3], np.float32))
+
+
+@pytest.mark.parametrize(("round", "expected"), [(1, [2, -1, 9, 6]), (9, [0.5, 0.5, 3, 3])])
+def test_statistics_that_the_server_asks_for_are_measured_before_they_are_poisoned(trained, round, expected):
+    """Scaled by 4 from (0, 1, 1, 2) while the attack is on; as they were measured after it."""
+    sent, _ = train(trained, "model-replacement", round, measured, poisoning__last_round=8)
+    np.testing.assert_allclose(sent.statistics, expected, atol=1e-6)
+
+
+def test_who_does_not_train_measures_nothing(trained):
+    sent, _ = train(trained, "free-rider", measure=pytest.fail)
+    np.testing.assert_array_equal(sent.statistics, START.statistics)

@@ -124,6 +124,21 @@ def test_same_seed_same_bits_with_any_number_of_workers(tmp_path):
     assert digest(small(tmp_path, seed=1, engine__workers=2, **settings)) != digests[0]
 
 
+def test_statistics_that_clients_measure_make_the_model_answer_where_their_mean_does_not(tmp_path):
+    """Clients of few steps: moving statistics have hardly left 0 and 1."""
+    settings = {"federation__rounds": 2, "model__batchnorm_momentum": 0.99}
+    loss, made = {}, {}
+    for policy, workers in (("average", 1), ("moments", 1), ("moments", 2)):
+        run = fedrobust.run(
+            small(tmp_path, model__batchnorm_policy=policy, engine__workers=workers, **settings)
+        )
+        loss[policy] = run.record.rounds[-1].clean.loss
+        made[policy, workers] = run.record.model.digest
+        assert run.record.model.batchnorm == policy
+    assert loss["moments"] < loss["average"]
+    assert made["moments", 1] == made["moments", 2]
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_a_federation_of_one_is_local_training_to_the_bit(tmp_path, optimizer):
     experiment = small(

@@ -63,7 +63,7 @@ def test_an_image_is_answered_alike_whatever_else_is_in_its_batch_also_in_traini
 
 def test_a_batch_of_one_image_is_allowed(group):
     training = Experiment.of(training__batch_size=1).training
-    assert list(normalised_alone("edge-cnn", training, lambda: group)) == []
+    assert list(normalised_alone(Experiment.of(model__name="edge-cnn").model, training, lambda: group)) == []
 
 
 def test_its_file_opens_without_this_project(group, tmp_path, draw):

@@ -314,3 +314,24 @@ def test_what_the_server_remembers_goes_to_the_clients_and_what_they_send_comes_
         assert arrays_of(message.content["algorithm"])["mean"].tolist() == [3]
     bare = aggregated(told, [reply(0), sent_beside(1, 1.0), sent_beside(2, 1.0), sent_beside(3, 1.0)])
     assert "the algorithm sends ['factor'] beside weights" in reasons(bare)[0]
+
+
+@pytest.mark.parametrize("rule", ["mean", "median"])
+def test_moments_of_clients_are_averaged_and_become_statistics_again(rule):
+    """Means -1, 1, 1, -1 with variance 2 each: E[x^2] = 3, so 3 - 0 together; the second channel is alike for all."""
+    federation = replace(made(federation__aggregator=rule), moments=True)
+    replies = [reply(client, statistics=(sign, 2, 2, 0.5, 1)) for client, sign in enumerate((-1, 1, 1, -1))]
+    found = aggregated(federation, replies)
+    assert (found.fault, reasons(found)) == ("", {})
+    np.testing.assert_allclose(found.weights.statistics, [0, 2, 3, 0.5, 1], rtol=1e-6)
+    averaged = aggregated(made(federation__aggregator=rule), replies)
+    np.testing.assert_allclose(averaged.weights.statistics, [0, 2, 2, 0.5, 1], rtol=1e-6)
+
+
+def test_clients_are_told_to_measure_moments():
+    told = [
+        message.content.config_records["config"].get("batchnorm")
+        for federation in (made(clients=1), replace(made(clients=1), moments=True))
+        for message in federation.messages(1, CURRENT, [0])
+    ]
+    assert told == [None, "moments"]

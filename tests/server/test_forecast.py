@@ -118,7 +118,7 @@ def forecast(workers=2, sampled=(1, 4, 6), **settings):
         return list(sampled)
 
     clients = federation(registry, sample, **settings)
-    told = forecast_of(experiment, dataset_of(1), clients, workers, {"clients": 3})
+    told = forecast_of(experiment, dataset_of(1), clients, workers, {"clients": 3}, "none", object())
     assert seen == [1]
     return experiment, told
 
@@ -192,9 +192,12 @@ def test_threads_share_an_evaluation():
     assert four.evaluation_seconds == pytest.approx(one.evaluation_seconds / 4)
 
 
-@pytest.mark.parametrize("policy", ["average", "recalibrate"])
+@pytest.mark.parametrize("policy", ["average", "recalibrate", "moments"])
 def test_measuring_statistics_anew_is_counted(monkeypatch, policy):
-    """A forward pass on 40 validation images after each round, at a third of 0.6 s / 32 an image, and its memory."""
+    """A forward pass on 40 validation images after each round, at a third of 0.6 s / 32 an image, and its memory.
+
+    Or on the 64 images of the client.
+    """
     monkeypatch.setattr(server.forecast, "recalibration_bytes", lambda classifier, images: 10_000 * images)
     settings = {
         "model__batchnorm_policy": policy,
@@ -205,9 +208,9 @@ def test_measuring_statistics_anew_is_counted(monkeypatch, policy):
     registry = ClientRegistry(np.array([0]), None, np.array([64]), 0.6, 700)
     clients = federation(registry, lambda round: [0], **settings)
     more = policy == "recalibrate"
-    model = object() if more else None
-    told = forecast_of(Experiment.of(**settings), dataset_of(40), clients, 1, {}, classifier=model)
-    assert told.training_seconds == pytest.approx(2 * 0.6 + more * 40 * 0.6 / 32 / 3)
+    told = forecast_of(Experiment.of(**settings), dataset_of(40), clients, 1, {}, policy, object())
+    measured = {"average": 0, "recalibrate": 40, "moments": 64}[policy]
+    assert told.training_seconds == pytest.approx(2 * 0.6 + measured * 0.6 / 32 / 3)
     assert told.memory_bytes - 5000 == (400_000 if more else 3 * 4 * 40 * 16), (
         "or images for int8, of this study"
     )
@@ -225,7 +228,7 @@ def test_without_an_export_there_are_no_images_for_int8(exported):
     registry = ClientRegistry(np.array([0]), None, np.array([64]), 0.6, 700)
     settings = {"export__enabled": exported, "export__formats": ["int8"]}
     clients = federation(registry, lambda round: [0], **settings)
-    told = forecast_of(Experiment.of(**settings), dataset_of(1000), clients, 1, {})
+    told = forecast_of(Experiment.of(**settings), dataset_of(1000), clients, 1, {}, "none", object())
     images = 3 * 4 * calibration_count(dataset_of(1000).validation) * 16
     sums = 120 * 20 + 2 * 4 * 120
     assert images > sums

@@ -141,7 +141,7 @@ def test_memory_is_checked_for_the_clients_of_a_round(noted, attack, sums):
     assert seen == [("check_aggregation", LAYOUT, 4, sums)]
 
 
-@pytest.mark.parametrize("policy", ["average", "recalibrate"])
+@pytest.mark.parametrize("policy", ["average", "recalibrate", "moments"])
 def test_what_a_round_costs_is_told_of_the_federation(noted, policy, monkeypatch):
     monkeypatch.setattr(server.model_parts, "recalibration_of", lambda classifier: print)
     seen = noted(forecast_of="forecast")
@@ -158,7 +158,8 @@ def test_what_a_round_costs_is_told_of_the_federation(noted, policy, monkeypatch
             "federation",
             0,
             {"clients": 1},
-            CLASSIFIER if policy == "recalibrate" else None,
+            policy,
+            CLASSIFIER,
         )
     ]
 
@@ -252,10 +253,11 @@ def test_statistics_are_measured_on_a_sample_of_the_validation_split(noted, monk
     ("asked", "clients", "validation", "found"),
     [
         ("auto", 2, 64, "recalibrate"),
-        ("auto", 2, 63, "average"),
+        ("auto", 2, 63, "moments"),
         ("auto", 1, 64, "average"),
         ("average", 2, 64, "average"),
         ("recalibrate", 1, 3, "recalibrate"),
+        ("moments", 2, 64, "moments"),
     ],
 )
 def test_statistics_are_measured_unasked_where_that_is_better(asked, clients, validation, found, monkeypatch):
@@ -263,8 +265,12 @@ def test_statistics_are_measured_unasked_where_that_is_better(asked, clients, va
     images = dataset(validation=[0, 1] * (validation // 2) + [1] * (validation % 2))
     parts = parts_of(images, federation__clients=clients, model__batchnorm_policy=asked)
     assert parts.batchnorm_policy == found
-    assert (parts.recalibrate is None) == (found == "average")
-    told = {"recalibrate": ", BatchNorm statistics measured on validation images", "average": ", BatchNorm"}
+    assert (parts.recalibrate is None) == (found != "recalibrate")
+    told = {
+        "recalibrate": ", BatchNorm statistics measured on validation images",
+        "moments": ", BatchNorm statistics measured by the clients",
+        "average": ", BatchNorm statistics averaged",
+    }
     assert parts.batchnorm.startswith(told[found] if asked == "auto" else "")
     assert bool(parts.batchnorm) == (asked == "auto")
 

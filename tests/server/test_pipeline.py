@@ -176,7 +176,7 @@ def test_everything_is_checked_before_a_folder_is_made_and_handed_over(begun, tm
         parameters=2,
         weights="random",
         image_size=done.experiment.model.image_size,
-        batchnorm="average",
+        batchnorm="moments",
     )
     ((name, folder, state),) = calls[4:]
     assert (name, folder.path) == ("run_in", tmp_path / "run")
@@ -291,7 +291,7 @@ def ran(stub, tmp_path, federate=lambda *given: ENDED, conclude=lambda *given: N
     order = []
     done.federate = lambda *given: order.append(("federate", *given)) or federate(*given)
     done.conclude = lambda *given: order.append(("conclude", *given)) or conclude(*given)
-    done.compare_clients = lambda *given: order.append(("compare", *given))
+    done.compare = lambda *given: order.append(("compare", *given))
     stub(discard_checkpoints=lambda folder: order.append(("discard", folder)))
     folder = RunFolder(tmp_path)
     state = Checkpoint(4, weights(1.0), weights(1.0), 0.5, "", {})
@@ -379,8 +379,8 @@ def test_a_study_whose_rounds_are_over_asks_no_client():
 
 def test_clients_are_compared_where_they_have_models_of_their_own(told):
     done = pipeline(federation__rounds=4)
-    done.compare_clients("state")
-    assert (done.record.clients, told) == (None, [])
+    done.compare("state")
+    assert (done.record.clients, done.record.central, told) == (None, None, [])
 
     class Comparison:
         clients = (0, 3)
@@ -388,10 +388,12 @@ def test_clients_are_compared_where_they_have_models_of_their_own(told):
         def __call__(self, state):
             return ClientsComparisonRecord(population=7) if state == "state" else None
 
-    with_parts(done.parts, client_comparison=Comparison())
-    done.compare_clients("state")
-    assert done.record.clients.population == 7
-    assert stages(told) == ["measuring the models of 2 clients"]
+    with_parts(
+        done.parts, client_comparison=Comparison(), central_baseline=lambda: MetricsRecord(accuracy=0.5)
+    )
+    done.compare("state")
+    assert (done.record.clients.population, done.record.central.accuracy) == (7, 0.5)
+    assert stages(told) == ["training on all images in one place", "measuring the models of 2 clients"]
 
 
 class Forecast:

@@ -56,3 +56,46 @@ def test_validation_figures_are_those_of_the_selected_round():
     run = RunRecord.read({"schema": 1, "model": {"selected-round": 1}, "rounds": rounds})
     found = final_figures(run)
     assert (found["validation auc"], found["validation accuracy"]) == (0.7, 0.5)
+
+
+def test_figures_of_baselines_are_means_over_the_clients_that_were_compared():
+    def model(accuracy):
+        return {"accuracy": accuracy, "balanced_accuracy": accuracy - 0.1, "auc": accuracy + 0.1}
+
+    clients = [
+        {"client": 0, "global-model": model(0.8), "local": model(0.5), "gain": 0.3, "interval": [0.1, 0.5]},
+        {
+            "client": 1,
+            "global-model": model(0.6),
+            "local": model(0.7),
+            "gain": -0.1,
+            "interval": [-0.2, -0.05],
+        },
+        {"client": 2},
+    ]
+    compared = {"population": 3, "clients": clients, "better": [0], "worse": [1]}
+    run = RunRecord.read({"schema": 2, "central": {"accuracy": 0.9, "auc": 0.95}, "clients": compared})
+    found = final_figures(run)
+    wanted = {
+        "central accuracy": 0.9,
+        "central auc": 0.95,
+        "clients global accuracy": 0.7,
+        "clients global balanced_accuracy": 0.6,
+        "clients global auc": 0.8,
+        "clients local auc": 0.7,
+        "clients local accuracy": 0.6,
+        "clients local balanced_accuracy": 0.5,
+        "clients gain": 0.1,
+        "clients worse": 1,
+        "clients better": 1,
+    }
+    assert {name: round(value, 9) for name, value in found.items() if name.startswith("c")} == wanted
+
+
+def test_personal_models_alone_have_no_gain():
+    clients = [{"client": 0, "personal": {"accuracy": 0.8, "balanced_accuracy": 0.5}}]
+    found = final_figures(RunRecord.read({"schema": 2, "clients": {"clients": clients}}))
+    assert {name for name in found if name.startswith("clients")} == {
+        "clients personal accuracy",
+        "clients personal balanced_accuracy",
+    }

@@ -50,9 +50,10 @@ class Evaluation(Section):
     stop_after: int = Field(
         0, ge=0, description="evaluations without a better one after which the study stops; 0: never"
     )
-    baselines: tuple[Literal["local"], ...] = Field(
+    baselines: tuple[Literal["central", "local"], ...] = Field(
         (),
-        description="models to compare with; local: each client trained on its own images alone, in as many steps",
+        description="models to compare with, in as many steps; central: trained on all images in one place; local: "
+        "each client on its own images alone",
     )
     clients: int = Field(
         20,

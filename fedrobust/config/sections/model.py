@@ -1,10 +1,11 @@
 """`[model]`: the global model."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedrobust.config.sections.section import Section
+from fedrobust.models.naming import Normalization
 
 
 class Model(Section):
@@ -33,8 +34,26 @@ class Model(Section):
     batchnorm_momentum: float = Field(
         0.9, ge=0, lt=1, description="share of the old moving statistics that a step keeps"
     )
-    batchnorm_policy: Literal["auto", "average", "recalibrate"] = Field(
+    batchnorm_policy: Literal["auto", "average", "recalibrate", "moments", "frozen"] = Field(
         "auto",
-        description="BatchNorm statistics: average of the clients', or recalibrated on validation images; auto: "
-        "recalibrated where there are 64 of these, averaged otherwise",
+        description="BatchNorm statistics: average of the clients' moving ones; recalibrate on validation images; "
+        "moments that clients measure; frozen pretrained ones; auto: recalibrate with 64 validation images or more, "
+        "else moments",
     )
+
+    @model_validator(mode="after")
+    def _there_are_statistics_to_freeze(self) -> Self:
+        if self.batchnorm_policy != "frozen":
+            return self
+        for key, value in (("weights", "random"), ("normalization", "group")):
+            if getattr(self, key) == value:
+                raise ValueError(
+                    f'model.batchnorm-policy = "frozen" with model.{key} = "{value}": there are no pretrained '
+                    "statistics to keep; choose another policy, or pretrained weights and BatchNorm"
+                )
+        return self
+
+    @property
+    def norm(self) -> Normalization:
+        """What stands where an architecture has BatchNorm."""
+        return "frozen" if self.batchnorm_policy == "frozen" else self.normalization

@@ -1,4 +1,4 @@
-"""The section that compares the models: global, student, exported files."""
+"""The section that compares the models: global, central, student, exported files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +45,9 @@ def _columns(run: Run) -> list[Column]:
         columns.append(
             Column(Cell(run.global_name, run.model.name), run.global_model[0], run.model.parameters)
         )
+    if run.record.central:
+        name = Cell("Central", "all training images in one place")
+        columns.append(Column(name, Evaluation(run.record.central, {}), run.model.parameters))
     if run.record.student and run.student:
         student = run.record.student
         columns.append(Column(Cell("Student", student.name), run.student, student.parameters))

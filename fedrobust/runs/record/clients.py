@@ -10,6 +10,10 @@ class ClientModelRecord:
 
     accuracy: float = entry("recall of every class, weighted by its share of the client's training images")
     balanced_accuracy: float = entry("mean recall over the client's classes", key="balanced_accuracy")
+    auc: float | None = entry(
+        "on all test images, of all classes; null where the model answers with numbers that are not finite",
+        default=None,
+    )
 
 
 @record

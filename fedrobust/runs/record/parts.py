@@ -83,7 +83,9 @@ class ModelRecord:
     weights: str = entry("initial weights", default="")
     image_size: int | None = entry("side of the images that it sees", default=None)
     batchnorm: str | None = entry(
-        "where BatchNorm statistics came from: average, recalibrate, none", default=None, left_out=True
+        "where BatchNorm statistics came from: average, recalibrate, moments, frozen, none",
+        default=None,
+        left_out=True,
     )
     selected_round: int | None = entry("the round whose model is kept", default=None)
     digest: str | None = entry("SHA-256 of the selected weights", default=None, left_out=True)

@@ -7,7 +7,7 @@ from typing import Any
 from fedrobust.runs.codec import RecordError, entry, read, record, to_json
 from fedrobust.runs.record.card import CardRecord
 from fedrobust.runs.record.clients import ClientsComparisonRecord
-from fedrobust.runs.record.metrics import ModelEvaluationRecord
+from fedrobust.runs.record.metrics import MetricsRecord, ModelEvaluationRecord
 from fedrobust.runs.record.parts import (
     DatasetRecord,
     ExportRecord,
@@ -48,6 +48,12 @@ class RunRecord:
     forecast: ForecastRecord | None = entry("forecast of time and memory of the rounds", default=None)
     model_evaluation: ModelEvaluationRecord | None = entry(
         "the selected global model on the test images; null until it is measured", default=None
+    )
+    central: MetricsRecord | None = entry(
+        "a model of the same training on all images in one place, on the test images; left out where it was not asked "
+        "for",
+        default=None,
+        left_out=True,
     )
     clients: ClientsComparisonRecord | None = entry(
         "models compared per client; left out where there are neither personal nor local models",

@@ -77,6 +77,14 @@ def test_each_client_is_told_what_each_model_is_worth_to_it(evaluator):
     assert record.confidence == pytest.approx(1 - (1 - CONFIDENCE) / 3)
 
 
+def test_the_auc_is_that_on_all_test_images(evaluator):
+    """One half has class 1; the model that is right ranks all of them right, others tell no image from another."""
+    record = compared(evaluator, FedAvg(), state_of(ALWAYS), lambda client: RIGHT)
+    assert [(one.global_model.auc, one.local.auc) for one in record.clients] == [(0.5, 1.0)] * 3
+    lost = replace(RIGHT, trainable=np.full_like(RIGHT.trainable, np.nan))
+    assert compared(evaluator, FedAvg(), state_of(RIGHT), lambda client: lost).clients[0].local.auc is None
+
+
 def test_who_has_a_personal_model_is_compared_by_it(evaluator):
     record = compared(evaluator, Ditto(), state_of(ALWAYS, node1=RIGHT, node3=NEVER), lambda client: NEVER)
     one, two, three = record.clients
