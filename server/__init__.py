@@ -1,1 +1,1 @@
-"""What the coordinator runs: its Flower ServerApp, strategy, evaluator and distiller."""
+"""The coordinator: Flower's ServerApp, the round loop, and the stages of a study."""

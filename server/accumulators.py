@@ -15,10 +15,10 @@ class Collected:
     """The valid updates of a round, one row per client.
 
     Attributes:
-        client_ids: which clients they are, ascending (n,).
-        updates: (n, parameters) float32, their weights less the global ones.
-        statistics: (n, statistics) float32, their BatchNorm statistics, then what an algorithm sends beside weights.
-        examples: (n,) int64, how many images each claims.
+        client_ids: the clients, ascending (n,).
+        updates: (n, parameters) float32, their weights minus the global ones.
+        statistics: (n, statistics) float32, their BatchNorm statistics, then the algorithm's arrays beside weights.
+        examples: (n,) int64, their claimed numbers of images.
     """
 
     client_ids: np.ndarray
@@ -52,10 +52,10 @@ def collector_for(
     Args:
         defence: the study's.
         current: (parameters,) the global weights that the clients were sent.
-        statistics: how many other numbers a client sends.
-        sampled: their ids.
-        typical: the median of their numbers of images.
-        measured: whether the updates are also needed for figures of the defence: all of them are kept then.
+        statistics: number of other values that a client sends.
+        sampled: ids of the sampled clients.
+        typical: median of the clients' numbers of images.
+        measured: whether the record of the defence needs all updates, which are then kept.
     """
     if isinstance(defence.rule, StreamingRule) and not defence.before and not measured:
         return StreamingMean(defence.rule, len(current), statistics, typical)
@@ -63,7 +63,7 @@ def collector_for(
 
 
 class StreamingMean:
-    """Trainable weights and statistics by a rule that needs no client twice."""
+    """A running mean of weights and statistics, for rules that read each client once."""
 
     def __init__(self, rule: StreamingRule, parameters: int, statistics: int, typical: float):
         self._rule, self._typical = rule, typical
@@ -71,7 +71,7 @@ class StreamingMean:
         self._statistics = rule.start(statistics)
 
     def add(self, client_id: int, weights: Weights, examples: int) -> None:
-        """Take in one client."""
+        """Add one client."""
         weight = self._rule.weight(examples, self._typical)
         self._trainable.add(weights.trainable, weight)
         self._statistics.add(weights.statistics, weight)
@@ -82,7 +82,7 @@ class StreamingMean:
 
 
 class UpdateMatrix:
-    """One float32 row a client for rules that compare clients, allocated once and filled as replies arrive."""
+    """A float32 matrix with one row for each client, filled as replies arrive, for rules that compare clients."""
 
     def __init__(self, current: np.ndarray, statistics: int, sampled: list[int]):
         self._current = current
@@ -93,16 +93,16 @@ class UpdateMatrix:
         self._examples = np.zeros(len(sampled), np.int64)
 
     def add(self, client_id: int, weights: Weights, examples: int) -> None:
-        """Take in one client."""
+        """Add one client."""
         row = self._rows[client_id]
         np.subtract(weights.trainable, self._current, out=self._updates[row])
         self._statistics[row] = weights.statistics
         self._examples[row] = examples
 
     def result(self) -> Collected:
-        """Return the clients that answered."""
+        """Return the clients that replied."""
         rows = np.flatnonzero(self._examples)
-        # Rows of clients that did not answer are closed up, one after another: no second matrix is needed.
+        # Rows are moved up over those of clients that did not reply, without a second matrix.
         for place, row in enumerate(rows):
             if place != row:
                 self._updates[place] = self._updates[row]
@@ -114,10 +114,10 @@ class UpdateMatrix:
 
 
 def parted(aggregate: np.ndarray, beside: Mapping[str, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return the statistics, and the arrays that an algorithm sends beside weights, from the aggregate of both.
+    """Split an aggregate into the statistics and the algorithm's arrays beside weights.
 
     Args:
-        aggregate: the statistics, then those arrays one after another.
+        aggregate: the statistics, then those arrays in sequence.
         beside: their lengths by name.
 
     Example:

@@ -1,4 +1,4 @@
-"""From the clients of a round to the next global weights: collusion, the defence, the server's optimiser."""
+"""The aggregation step: collusion, aggregation pipeline, algorithm, server optimiser."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -34,13 +34,13 @@ from server.soundness import memory_fault, update_fault
 
 @dataclass(frozen=True, eq=False)
 class StepResult:
-    """What a round came to. Nothing of it holds before the round is accepted: the caller keeps it or lets it go.
+    """The result of an aggregation step, which the caller accepts or discards as a whole.
 
     Attributes:
         weights: the next global weights.
-        record: the round's ``defence`` in ``result.json``; None where a plain mean was taken of honest clients.
-        memory: what rules and the server optimiser want to find again.
-        fault: why none of this can be used, "" if it can.
+        record: the round's ``defence`` in ``result.json``; None for a mean of honest clients.
+        memory: the next state of rules and server optimiser.
+        fault: why the result is unusable, "" if it is usable.
         attack_failures: malicious clients whose collusion failed.
     """
 
@@ -52,27 +52,27 @@ class StepResult:
 
 
 class RuleError(ValueError):
-    """A rule could make nothing of the updates of a round."""
+    """A rule failed on the updates of a round."""
 
 
 @dataclass(frozen=True, eq=False)
 class AggregationStep:
-    """Turns the clients of a round into the next global weights. It keeps nothing from one round to the next.
+    """The function from the updates of a round to the next global weights; it has no state of its own.
 
     Attributes:
         defence: pre-aggregators and rule.
-        tolerated: malicious clients of a round that are tolerated.
-        optimizer: what is made of the aggregate; None for a plain step.
+        tolerated: number of malicious clients in a round that are tolerated (f).
+        optimizer: the server optimiser; None: the aggregate is added as it is.
         attack: the poisoning attack; colluding clients act here, where the updates are known.
-        schedule: who is malicious, and when.
+        schedule: malicious clients, and the rounds in which they attack.
         seed: the study's.
-        root: the server's own update.
-        rare: honest clients whose patients are unlike the others'.
-        names: the rule and the pre-aggregators as the study writes them.
-        algorithm: what becomes of the aggregate before the server optimiser.
-        postprocessors: what is done to the aggregate before that.
-        beside: lengths of the arrays that the algorithm has clients send beside weights, by name.
-        population: clients of the study.
+        root: computes the server's own update.
+        rare: honest clients with an unusual class distribution.
+        names: the rule and the pre-aggregators as written in the study.
+        algorithm: its server side is applied to the aggregate before the server optimiser.
+        postprocessors: applied to the aggregate before the algorithm.
+        beside: lengths of the algorithm's arrays that clients send beside weights, by name.
+        population: number of clients of the study.
     """
 
     defence: AggregationPipeline
@@ -96,12 +96,12 @@ class AggregationStep:
 
     @property
     def measured(self) -> bool:
-        """Whether all of a round's updates are kept to be looked at."""
+        """Whether all updates of a round are kept, for the record of the defence."""
         return bool(self.schedule.malicious)
 
     @property
     def _changes_aggregates(self) -> bool:
-        """Whether anything but a plain step is made of an aggregate."""
+        """Whether the aggregate is changed before it is added to the weights."""
         server_side = any(hasattr(one, "server") for one in self.postprocessors)
         return (
             self.optimizer is not None
@@ -129,11 +129,11 @@ class AggregationStep:
         Args:
             round: from 1.
             current: the global weights that the clients were sent.
-            collected: their mean weights, or the clients.
-            memory: what the last accepted round left to be remembered; it is not changed.
-            refused: clients whose replies did not pass the checks.
-            failures: malicious clients that failed by a fault of the study.
-            counted: how many replies count.
+            collected: the clients' mean weights, or all updates.
+            memory: state after the last accepted round; it is not changed.
+            refused: clients whose replies were rejected.
+            failures: malicious clients that failed because of the attack's own code.
+            counted: number of valid replies.
         """
         memory = memory or {}
         if isinstance(collected, Weights):
@@ -163,7 +163,7 @@ class AggregationStep:
         try:
             aggregation = defence(Updates(collected.updates), context)
         except (ValueError, ArithmeticError) as error:
-            # Numbers that a rule cannot work with are a client's doing, who must not end the study by them.
+            # A client may have sent numbers on which the rule fails; it must not end the study.
             raise RuleError(f"{self.names[0]}: {type(error).__name__}: {error}") from error
         record = replace(record, seconds=time.perf_counter() - started)
         if not failures:
@@ -180,15 +180,16 @@ class AggregationStep:
     def record(
         self, round: int, sampled: Collection[int], refused: Collection[int], failures: Sequence[Failure]
     ) -> DefenceRecord:
-        """Return the round's ``defence`` in ``result.json`` as far as it does not depend on what the rule does.
+        """Return the part of the round's ``defence`` in ``result.json`` that does not depend on the rule's result.
 
-        What does not apply is None, never 0.
+        Fields that do not apply are None, not 0.
 
         Args:
             round: from 1.
-            sampled: who was asked.
-            refused: those whose replies did not pass the checks.
-            failures: malicious clients that failed by a fault of the study: the round does not measure the defence.
+            sampled: the sampled clients.
+            refused: clients whose replies were rejected.
+            failures: malicious clients that failed because of the attack's own code: the round is then invalid as a
+                measurement of the defence.
         """
         malicious = self.malicious.intersection([*sampled, *(failure.client_id for failure in failures)])
         rare = self.rare.intersection(sampled) - self.malicious - set(refused)
@@ -215,7 +216,7 @@ class AggregationStep:
             self.seed,
             memory_of(memory, "rule"),
             current.trainable,
-            # Colluding clients try the defence many times: the server's own update is computed once.
+            # Colluding clients evaluate the defence many times: the server's own update is computed once.
             cache(lambda images: self.root(current, images, round)),
         )
 
@@ -227,9 +228,9 @@ class AggregationStep:
         collected: Collected,
         bad: np.ndarray,
     ) -> tuple[Failure, ...]:
-        """Replace the rows of the colluding clients by what they send; return why that failed, if it did.
+        """Replace the rows of the colluding clients by their updates; return failures.
 
-        Where all clients of a round are malicious, their own updates take the place of the honest ones.
+        If all clients of a round are malicious, their own updates are used in place of the honest ones.
         """
         updates = collected.updates
         own = updates[bad].copy()
@@ -237,7 +238,7 @@ class AggregationStep:
 
         def outcome(sent: np.ndarray) -> np.ndarray:
             updates[bad] = sent
-            # The attackers know the defence, not what it draws.
+            # The attackers know the defence, not its random numbers.
             guess = replace(context, generator=generator(self.seed, Purpose.POISONING, round))
             return defence(Updates(updates), guess).update
 
@@ -251,7 +252,7 @@ class AggregationStep:
         )
         try:
             sent = np.nan_to_num(self.attack.collude(honest, knowledge))
-        except Exception as error:  # of an attack's own code: it fails as a client's own code does
+        except Exception as error:  # raised by the attack's code: the clients fail
             updates[bad] = own
             reason = f"{type(error).__name__}: {error}"
             return tuple(Failure(int(client_id), reason) for client_id in collected.client_ids[bad])
@@ -263,8 +264,8 @@ class AggregationStep:
     ) -> np.ndarray:
         """Return the next BatchNorm statistics.
 
-        A mean of weights comes with the mean of statistics. A rule that tolerates an attacker is of no use with
-        statistics that do not: it gets the median of each, among the clients that it accepted.
+        With a mean of weights they are the mean of the clients' statistics. With a robust rule they are the median over
+        the accepted clients, so that they tolerate attackers, too.
         """
         if isinstance(defence.rule, StreamingRule) and not defence.before:
             typical = float(np.median(collected.examples))
@@ -279,8 +280,8 @@ class AggregationStep:
     def _stepped(
         self, round: int, current: Weights, update: np.ndarray, memory: Memory, received: Received
     ) -> tuple[np.ndarray, Memory, str]:
-        """Return the next trainable weights, what is remembered, and why neither can be used."""
-        # What is remembered of an update must not come of numbers that are none.
+        """Return the next trainable weights, the next state, and why both are unusable ("" if they are usable)."""
+        # State must not be computed from values that are not finite.
         if self._changes_aggregates and (fault := update_fault(update)):
             return current.trainable, memory, fault
         draw = generator(self.seed, Purpose.POSTPROCESSING, round)

@@ -1,4 +1,4 @@
-"""The Flower ServerApp: from a study to a run folder."""
+"""The Flower ServerApp, which runs a study and writes its run folder."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -19,15 +19,15 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the study that the run config describes, or go on with it, and leave its run folder behind.
+    """Run the study of the run config, or resume it, and write its run folder.
 
     Raises:
         ConfigError, DataError, ModelError, DoesNotFitError: the study cannot be run as written; nothing was trained.
-        RoundError: rounds had too few replies, or an attack failed; the run folder is kept, with what was finished.
+        RoundError: rounds had too few replies, or an attack failed; the run folder is kept, with all finished rounds.
         RunFolderError: the run folder cannot be written.
     """
     experiment = Experiment.from_run_config(context.run_config)
-    # On Flower's own carriers nobody listens yet: what the server's process prints is what its user sees.
+    # On Flower's own grids there is no listener yet: the process prints events itself.
     console = nullcontext() if anybody_listens() else ConsoleListener()
     with (
         console as listener,

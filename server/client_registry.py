@@ -1,4 +1,4 @@
-"""The clients that can be asked to train: node, client id and number of images of each."""
+"""The registry of available clients: node, client id and number of images of each."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +23,12 @@ class ClientRegistry:
     """The clients of a study.
 
     Attributes:
-        client_ids: of the clients that can be asked, ascending (n,).
-        nodes: client id -> Flower's node id; None where it is the client id plus one, as in a simulation.
-        sizes: how many images each of `client_ids` has, (n,).
-        step_seconds: a local step's, measured at the nodes that introduced themselves, as many at a time as train:
-            their median.
-        memory_bytes: the most that one of their processes holds: their median.
-        refused: nodes that cannot take part, and why.
+        client_ids: of available clients, ascending (n,).
+        nodes: client id -> Flower's node id; None if it is the client id plus one, as in a simulation.
+        sizes: number of images of each of `client_ids`, (n,).
+        step_seconds: median seconds of a local step over the nodes, measured with as many in parallel as train.
+        memory_bytes: median peak memory of a node's process.
+        refused: reasons of nodes that cannot take part.
     """
 
     client_ids: np.ndarray
@@ -50,17 +49,17 @@ class ClientRegistry:
         return next((client_id for client_id, known in self.nodes.items() if known == node), None)
 
     def knows(self, node: int) -> bool:
-        """Return whether a node is that of one of these clients."""
+        """Return whether a node belongs to one of these clients."""
         client = self.client_of(node)
         place = None if client is None else int(np.searchsorted(self.client_ids, client))
         return place is not None and place < len(self.client_ids) and int(self.client_ids[place]) == client
 
     def size(self, client_id: int) -> int:
-        """Return how many images a client introduced itself with."""
+        """Return the number of images that a client reported."""
         return int(self.sizes[np.searchsorted(self.client_ids, client_id)])
 
     def largest_first(self, client_ids: list[int]) -> list[int]:
-        """Return `client_ids` in the order in which they should be trained: no long one is left to the end."""
+        """Return `client_ids` sorted by descending number of images, so that long trainings do not start last."""
         sizes = dict(zip(client_ids, self.sizes[np.searchsorted(self.client_ids, client_ids)], strict=True))
         return sorted(client_ids, key=lambda client_id: (-sizes[client_id], client_id))
 
@@ -73,23 +72,23 @@ def registry_of(
     sizes: Callable[[], Sequence[int] | np.ndarray],
     timeout: float = 0.0,
 ) -> ClientRegistry:
-    """Have the clients get ready and say who they are.
+    """Prepare the clients, and register those that report themselves.
 
-    In a simulation the workers do, in all their clients' names; on Flower's own carriers, every node.
+    In a simulation the workers report for all clients; on Flower's own grids every node reports.
 
     Args:
-        grid: reaches the nodes.
-        problem: shape and classes of the study's images, which are sent to them.
+        grid: delivers messages to the nodes.
+        problem: image shape and classes, which are sent to the nodes.
         layout: of the global model.
-        clients: of the study.
-        sizes: returns how many images each simulated client has.
-        timeout: seconds that a node may take; 0 for no limit.
+        clients: number of clients of the study.
+        sizes: returns the number of images of each simulated client.
+        timeout: most seconds of a node; 0: no limit.
 
     Raises:
-        RoundError: no node answers properly.
+        RoundError: no node sends a valid report.
     """
     content = RecordDict({"config": problem_config(problem, layout.frozen)})
-    # On a coordinator every key is bound to one client of the study, whatever its node claims.
+    # On a coordinator every key is bound to one client of the study.
     admitted = None if isinstance(grid, SimulatedGrid) else admitted_nodes()
     introductions: dict[int, NodeInfo] = {}
     refused: list[str] = []
@@ -113,7 +112,7 @@ def registry_of(
     if not introductions:
         why = f"; first reason: {refused[0]}" if refused else ""
         raise RoundError(f"none of {asked} nodes is ready{why}")
-    # What nodes say of themselves only foretells costs. Of few or hostile ones, the middle one is nearest the truth.
+    # Nodes' reports are used only to forecast costs; the median limits the effect of false ones.
     steps = median_low(each.step_seconds for each in introductions.values())
     memory = median_low(each.memory_bytes for each in introductions.values())
     if isinstance(grid, SimulatedGrid):
@@ -130,11 +129,11 @@ def registry_of(
 
 
 MOST_ASKED = 32
-"""Clients in whose name a simulation's workers get ready, a few at a time, until one does properly."""
+"""Most clients for which a simulation's workers are prepared, a few at a time, until one succeeds."""
 
 
 def _answers(grid: Grid, content: RecordDict, clients: int, timeout: float) -> Iterator[list[Message]]:
-    """Yield replies to a query: those of all nodes, or in a simulation those of a few clients at a time."""
+    """Yield the replies of all nodes, or in a simulation those of a few clients at a time."""
     if not isinstance(grid, SimulatedGrid):
         messages = [
             Message(content, node, MessageType.QUERY, group_id="0") for node in sorted(grid.get_node_ids())
@@ -146,7 +145,7 @@ def _answers(grid: Grid, content: RecordDict, clients: int, timeout: float) -> I
 
 
 def misnamed(introduction: NodeInfo, admitted: Mapping[int, int]) -> str:
-    """Return why a node is refused that claims to be another client."""
+    """Return the reason for the refusal of a node that claims another client number."""
     node, said = introduction.node, introduction.client_id
     if node not in admitted:
         return f"node {node} says it is partition {said}: its key is not in the coordinator's list"

@@ -23,17 +23,17 @@ def figures_of(
         defence: of this round.
         aggregation: its result.
         client_ids: of the clients (n,).
-        bad: which of them attack (n,).
-        caught: attackers whose replies were refused.
-        rare: honest clients whose class mix is unlike the others'.
-        honest_mean: (parameters,) mean of the honest updates, weighted as the rule weights clients.
+        bad: mask of the attackers (n,).
+        caught: number of attackers whose replies were rejected.
+        rare: honest clients with an unusual class distribution.
+        honest_mean: (parameters,) mean of the honest updates, with the rule's weights.
     """
     shown: dict[str, Any] = {}
     if honest_mean is not None:
         apart = aggregation.update.astype(np.float64) - honest_mean
         shown["distance"] = _finite(np.linalg.norm(apart))
         shown["honest_norm"] = _finite(np.linalg.norm(honest_mean.astype(np.float64)))
-    if caught and not bad.any():  # none came as far as the rule
+    if caught and not bad.any():  # no attacker's reply reached the rule
         shown |= {"true_positive_rate": 1.0, "malicious_influence": 0.0}
     influence = aggregation.influence
     if influence is None:
@@ -54,9 +54,9 @@ def figures_of(
 
 
 def _leaves_out(defence: AggregationPipeline, influence: np.ndarray) -> bool:
-    """Return whether an influence of 0 means that the client was rejected.
+    """Return whether an influence of 0 means that a client was rejected.
 
-    A user's own rule need not declare that it selects: it does if some influence is 0.
+    A user's own rule counts as selecting if some influence is 0, also without a declaration.
     """
     registered = type(defence.rule) in RULES.members.values()
     return defence.selects or (not registered and not influence.all())
@@ -85,6 +85,6 @@ def claims_of(defence: AggregationPipeline, examples: np.ndarray) -> np.ndarray:
 
 
 def mean_of(updates: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
-    """Return the mean of `updates` (n, d) by `weights` (n,), None where all of these are 0."""
+    """Return the mean of `updates` (n, d) weighted by `weights` (n,), None if all weights are 0."""
     total = weights.sum()
     return Updates(updates).combined(weights / total) if total else None

@@ -16,11 +16,11 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Check everything that a run would check before its first round, and emit the forecast.
+    """Make all checks of a run before its first round, and emit the forecast.
 
     Raises:
         ConfigError, DataError, ModelError, DoesNotFitError: the study cannot be run as written.
-        RoundError: no client gets ready.
+        RoundError: no client can be prepared.
     """
     study = Study.of(Experiment.from_run_config(context.run_config))
     with ThreadPoolExecutor(1) as pool:
@@ -31,7 +31,7 @@ def main(grid: Grid, context: Context) -> None:
             parts.auditor.check_control(study.dataset)
         emit(StageStarted("building the model"))
         parts.check_memory()
-        parts.distillation  # noqa: B018  # what is wrong with the student is said here
+        parts.distillation  # noqa: B018  # raises if the student is wrong
         emit(StageStarted("preparing the clients"))
         forecast = parts.forecast
     rows = [*forecast.rows(), ("shards", study.partition.unevenness)]

@@ -1,4 +1,4 @@
-"""Why a round, or a study, cannot go on."""
+"""Errors that stop a study."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from fedrobust.errors import FedrobustError
 
 
 class RoundError(FedrobustError, RuntimeError):
-    """No new model could be made of a round: too few replies are left, or the rule can make nothing of them."""
+    """A round gave no new model: too few valid replies, or the rule failed on them."""
 
 
 class AttackFailedError(RoundError):
-    """A malicious client failed by a fault of the study, so that its round does not measure the defence.
+    """A malicious client failed because of the attack's own code, so that the round does not measure the defence.
 
     Args:
         message: for the user.
@@ -23,4 +23,4 @@ class AttackFailedError(RoundError):
 
 
 class UnmeasurableError(FedrobustError, ValueError):
-    """The model that a study ends with answers with numbers that are not finite."""
+    """The logits of a study's final model are not finite."""

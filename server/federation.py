@@ -1,4 +1,4 @@
-"""The federation of a study: who is sampled, what is sent, which replies count, and how they become the next model."""
+"""The federation of a study: sampling of clients, messages, checks of replies, aggregation."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +30,7 @@ from server.soundness import beside_fault, statistics_fault
 
 
 def whole(round: int) -> Part | None:
-    """Return None: all that travels is trained in `round`."""
+    """Return None: all exchanged weights are trained in `round`."""
     return None
 
 
@@ -38,21 +38,21 @@ def whole(round: int) -> Part | None:
 class Federation:
     """Seeded sampling, checked replies, and one aggregation step.
 
-    Flower's own strategies sample and order clients by random node ids, so that a seed does not fix a run; here both go
-    by client. Weights become records where a message is made, and weights again where a reply is read.
+    Flower's own strategies sample and order clients by random node ids, so that a seed does not determine a run; here
+    both use client ids. Weights are converted to records when a message is made, and back when a reply is read.
 
     Attributes:
         settings: of ``[federation]``.
-        poisoning: of ``[poisoning]``: what a malicious client's failure means.
+        poisoning: of ``[poisoning]``: the consequence of a malicious client's failure.
         layout: of the global model.
-        problem: what its images look like.
-        registry: the clients.
-        step: turns replies into the next global weights.
+        problem: image shape and number of classes.
+        registry: the available clients.
+        step: the aggregation step.
         seed: the study's.
-        grouping: which clients are asked together.
-        part: returns what is trained in a round of the weights that travel; whatever else a client changes is left out.
+        grouping: groups of clients that get one message.
+        part: returns the part of the exchanged weights that is trained in a round; other changes are ignored.
         moments: whether clients measure BatchNorm statistics on all of their images after training, and the server
-            averages moments; else each sends its moving statistics, and their mean is taken.
+            averages moments; otherwise each sends its moving statistics, and the server averages those.
     """
 
     settings: FederationSettings
@@ -67,7 +67,7 @@ class Federation:
     moments: bool = False
 
     def sample(self, round: int) -> list[int]:
-        """Return the clients that take part in `round`, ascending."""
+        """Return the clients sampled in `round`, ascending."""
         available = self.registry.client_ids
         wanted = sample_size(self.settings.participation, len(available))
         draw = generator(self.seed, Purpose.SAMPLING, round)
@@ -76,10 +76,10 @@ class Federation:
     def messages(
         self, round: int, weights: Weights, sampled: Sequence[int], memory: Memory = NOTHING
     ) -> list[Message]:
-        """Return one message to every sampled client or group of clients, those with many images first.
+        """Return one message for every sampled client or group of clients, by descending number of images.
 
-        A message holds the global weights, the number of the round, what the study's images look like, the clients of
-        a group, and what the algorithm sends clients of its state in `memory`.
+        A message holds the global weights, the number of the round, the problem, the clients of a group, and the part
+        of the algorithm's state in `memory` that clients need.
         """
         config = {"round": round, **problem_config(self.problem, self.layout.frozen)}
         if self.moments:
@@ -100,7 +100,7 @@ class Federation:
         return messages
 
     def groups(self, round: int, sampled: Sequence[int]) -> list[list[int]]:
-        """Return which of the `sampled` clients are asked together, those with many images first."""
+        """Return the `sampled` clients in groups that get one message, by descending number of images."""
         return self.grouping.groups(round, self.registry.largest_first(list(sampled)))
 
     def aggregate(
@@ -113,20 +113,20 @@ class Federation:
     ) -> Aggregated:
         """Return the next global weights from the valid replies.
 
-        `replies` may be an iterator that still waits for them, in any order; each is read on arrival and not kept.
-        There are no weights where fewer than ``federation.min-replies`` of the sampled clients have valid replies, or
-        where the rule fails on them. This holds with and without attackers.
+        `replies` may be an iterator that waits for them, in any order; each is read on arrival and not kept. There are
+        no weights if fewer than ``federation.min-replies`` of the sampled clients send valid replies, or if the rule
+        fails on them. This holds with and without attackers.
 
         Args:
             round: from 1.
             current: the global weights that the clients were sent.
             sampled: clients of the round.
-            replies: theirs.
+            replies: the clients' replies.
             memory: state of rules and server optimiser after the last accepted round; it is not changed.
 
         Raises:
-            AttackFailedError: a malicious client failed by a fault of the study, and ``poisoning.on-failure`` is
-                "stop".
+            AttackFailedError: a malicious client failed because of the attack's own code, and
+                ``poisoning.on-failure`` is "stop".
         """
         step, sampled = self.step, list(sampled)
         collector = collector_for(
@@ -158,7 +158,7 @@ class Federation:
                 f"federation.min-replies = {self.settings.min_replies} asks for {needed}; first reason: "
                 f"client {first.client_id}: {first.reason}",
             )
-        # Numbers of 3e38 overflow here and there; what comes of them is refused below.
+        # Values of 3e38 may overflow; results that are not finite are rejected below.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
                 stepped = step.next_weights(
@@ -204,7 +204,7 @@ class Federation:
                 answers = [self._read(message, client, round)]
             for answer in answers:
                 waiting.remove(answer.client_id)
-                if answer.client_id != client:  # a carrier tells of the first client alone
+                if answer.client_id != client:  # the grid has emitted the event of the first client
                     emit(ClientReplied(self.registry.node(answer.client_id), failure_of(answer)))
                 if isinstance(answer, Failure):
                     (read.failed if message.has_error() else read.rejected).append(answer)
@@ -219,7 +219,7 @@ class Federation:
         return read
 
     def _read(self, message: Message, client: int, round: int) -> Reply | Failure:
-        """Return a client's reply, or why it is dropped."""
+        """Return a client's reply, or the failure that drops it."""
         most = self.registry.size(client) if self.settings.claims == "checked" else MOST_EXAMPLES
         answer = read_reply(message, client, self.layout, round, most, self.step.beside)
         if isinstance(answer, Failure):
@@ -228,10 +228,10 @@ class Federation:
         return Failure(client, fault) if fault else answer
 
     def _stop_for(self, round: int, failures: Sequence[Failure], outcome: RoundOutcome) -> None:
-        """Stop the study if an attack did not run as it was asked to: a crash is no success of the defence.
+        """Stop the study if an attack failed: a crash must not count as a success of the defence.
 
         Raises:
-            AttackFailedError: it did not, and ``poisoning.on-failure`` is "stop".
+            AttackFailedError: it failed, and ``poisoning.on-failure`` is "stop".
         """
         if not failures or self.poisoning.on_failure == "mark":
             return

@@ -1,4 +1,4 @@
-"""What a study will cost, from its settings and from trial steps of its clients."""
+"""The forecast of a study's time and memory, from its settings and from trial steps of its clients."""
 
 from collections.abc import Sequence
 
@@ -22,27 +22,27 @@ from server.federation import Federation
 
 
 def evaluation_threads(engine: Engine) -> int:
-    """Return how many batches the server evaluates at a time: as many as clients train here, or one a core."""
+    """Return the number of batches that the server evaluates in parallel: that of clients, or one for each core."""
     return (engine.workers if engine.name == "threads" else 0) or cores()
 
 
 def check_aggregation(layout: Layout, clients: int, sums: bool) -> None:
-    """Refuse a rule whose matrix of clients cannot fit, before anything is compiled.
+    """Refuse a rule whose matrix of updates does not fit into memory, before anything is compiled.
 
     Args:
         layout: of the global model.
-        clients: of a round.
+        clients: clients in a round.
         sums: whether updates are summed as they arrive.
 
     Raises:
-        DoesNotFitError: it cannot.
+        DoesNotFitError: it does not fit.
     """
     matrix = aggregation_bytes(layout.parameters + layout.statistics, clients, sums)
     check_memory(matrix, matrix, available_memory(), clients)
 
 
 def sums_only(step: AggregationStep) -> bool:
-    """Return whether updates are summed as they arrive, so that they are never all held."""
+    """Return whether updates are summed as they arrive, so that they are not all in memory."""
     defence = step.defence
     return isinstance(defence.rule, StreamingRule) and not defence.before and not step.measured
 
@@ -56,15 +56,15 @@ def forecast_of(
     batchnorm: str,
     classifier: Classifier,
 ) -> Forecast:
-    """Return what a round of the study will cost, from the trial steps of its clients.
+    """Return the forecast of a round, from the trial steps of the clients.
 
     Args:
         experiment: the study's settings.
-        dataset: what is evaluated on.
-        federation: with the clients that have introduced themselves.
-        workers: clients trained at a time; 0 for all of them, each on a machine of its own.
-        tolerance: the study's, which is told beside the costs.
-        batchnorm: the policy of its BatchNorm statistics; measuring costs a forward pass.
+        dataset: the evaluation images.
+        federation: with its registered clients.
+        workers: clients trained in parallel; 0: all, each on its own machine.
+        tolerance: the study's, which is shown beside the costs.
+        batchnorm: the policy of BatchNorm statistics; measuring them costs a forward pass.
         classifier: the global model.
     """
     registry, layout, training = federation.registry, federation.layout, experiment.training
@@ -80,7 +80,7 @@ def forecast_of(
     image_seconds = registry.step_seconds / training.batch_size / 3
     threads = evaluation_threads(experiment.engine)
     processes = workers if experiment.engine.name == "ray" and not experiment.engine.address else 0
-    # Replies on their way: two a worker at most.
+    # At most two replies for each worker are in transit.
     messages = 2 * (workers or len(sampled)) * 4 * numbers
     settings, rounds = experiment.evaluation, experiment.federation.rounds
     recalibrated, after = 0, 0
@@ -111,9 +111,9 @@ def forecast_of(
 
 
 def int8_bytes(formats: Sequence[str], dataset: Dataset) -> int:
-    """Return the memory of the images by which an int8 export finds its ranges, 0 where there is none.
+    """Return the memory of the int8 export's calibration images, in bytes; 0 without such an export.
 
-    They are held as float32 three times: as they are, checked, and with the range of all of [0, 1].
+    There are three float32 copies: the images, the checked images, and those extended to the range [0, 1].
     """
     if "int8" not in formats:
         return 0

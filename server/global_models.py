@@ -1,4 +1,4 @@
-"""Several global models in one round loop: side by side in the vectors of the one model that is evaluated."""
+"""Several global models in one round loop, concatenated in the vectors of the one model that is evaluated."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class GlobalModels:
-    """How the vectors of several global models make those of one, such as an ensemble that votes.
+    """The concatenation of several global models' vectors into those of one, such as a voting ensemble.
 
     Attributes:
-        layouts: of each, in their order; usually there is one, and nothing is copied.
+        layouts: of each model, in order; with a single one nothing is copied.
 
     Example:
         >>> from fedrobust.models.layout import Entry
@@ -44,7 +44,7 @@ class GlobalModels:
         )
 
     def joined(self, models: Sequence[Weights]) -> Weights:
-        """Return the weights of all models as those of one; the model itself where there is one."""
+        """Return the weights of all models as those of one; unchanged if there is one."""
         if len(models) == 1:
             return models[0]
         return Weights(
@@ -53,14 +53,14 @@ class GlobalModels:
         )
 
     def memory_of(self, memory: Mapping[str, np.ndarray], model: int) -> dict[str, np.ndarray]:
-        """Return what the aggregation of one model remembers, of what that of all does."""
+        """Return the state of one model's aggregation, from that of all."""
         if len(self.layouts) == 1:
             return dict(memory)
         start = f"model-{model}/"
         return {name.removeprefix(start): array for name, array in memory.items() if name.startswith(start)}
 
     def joined_memory(self, memories: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """Return what the aggregation of all models remembers."""
+        """Return the state of all models' aggregation."""
         if len(memories) == 1:
             return dict(memories[0])
         return {
@@ -75,14 +75,14 @@ def _cuts(sizes: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def shared_out(items: Iterable[T], owner: Callable[[T], int], owners: int) -> list[Iterator[T]]:
-    """Return an iterator for each of `owners` over its own of the `items`, which are taken one by one.
+    """Return one iterator for each of `owners` over its own `items`, which are taken one by one.
 
-    What belongs to another is kept until that one asks. What belongs to nobody goes to the first.
+    Items of other owners are kept until their iterator is read. Items without an owner go to the first.
 
     Args:
-        items: such as replies that are still arriving.
-        owner: returns whose an item is, from 0; -1 for nobody's.
-        owners: how many there are.
+        items: an iterable, such as arriving replies.
+        owner: returns an item's owner, from 0; -1: none.
+        owners: number of owners.
 
     Example:
         >>> odd, even = shared_out(iter(range(1, 6)), lambda number: (number + 1) % 2, 2)

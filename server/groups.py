@@ -1,4 +1,4 @@
-"""Honest simulated clients that are asked together: which, and what their common reply holds."""
+"""Groups of honest simulated clients that get one message and send one reply."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,27 +13,27 @@ from fedrobust.poisoning import Schedule
 from server.replies import Failure, Reply, ReplyError, short
 
 FEWEST, MOST = 32, 128
-"""Clients in a group: as many as one call of the graph takes, up to what makes a message of a handy size."""
+"""Fewest and most clients in a group: those of one call of the graph, and a limit on the size of a message."""
 
 TOGETHER = "train.group"
 """The type of a message to a group; its node is the first client's."""
 
 
 def nobody(round: int) -> bool:
-    """Return that the clients of `round` are asked one by one."""
+    """Return False: each client of `round` gets its own message."""
     return False
 
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
-    """Which clients of a round are asked together.
+    """The division of a round's clients into groups that get one message.
 
-    Who is in a group changes no bit of a client's reply.
+    The bits of a client's reply do not depend on its group.
 
     Attributes:
-        together: whether the honest clients of a round are.
-        schedule: who is malicious, and when: a malicious client is asked by itself.
-        workers: that the groups are shared out among.
+        together: whether the honest clients of a round are grouped.
+        schedule: malicious clients and their rounds; they are not grouped.
+        workers: number of workers among which the groups are divided.
     """
 
     together: Callable[[int], bool] = nobody
@@ -41,7 +41,7 @@ class Grouping:
     workers: int = 1
 
     def groups(self, round: int, clients: Sequence[int]) -> list[list[int]]:
-        """Return `clients` in groups, those of one client first; their order stays otherwise.
+        """Return `clients` in groups, those of one client first, otherwise in order.
 
         Example:
             >>> grouping = Grouping(lambda round: True, Schedule(malicious=(3,)), workers=2)
@@ -60,13 +60,13 @@ class Grouping:
 
 
 def read_group(message: Message, clients: Sequence[int], layout: Layout, round: int) -> list[Reply | Failure]:
-    """Return what each of `clients` answers, or why it is left out.
+    """Return the reply of each of `clients`, or the failure that drops it.
 
     Args:
         message: the reply of a group.
         clients: of the group.
         layout: of the global model.
-        round: that was asked for.
+        round: the expected round.
     """
     try:
         if message.has_error():

@@ -1,4 +1,4 @@
-"""What a server measures and makes of a study's global model, each part built once."""
+"""The server's parts around the global model: evaluator, auditor, distillation; each built once."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,16 +21,16 @@ from server.stages.distillation import DistillationPlan, plan_distillation
 from server.stages.evaluation import Evaluator
 
 FEWEST_MEASURED = 64
-"""Validation images from which on BatchNorm statistics are measured on them unasked."""
+"""Fewest validation images for which `model.batchnorm-policy = "auto"` recalibrates."""
 
 
 @dataclass(frozen=True, eq=False)
 class ModelParts:
-    """The global model, what measures it, and what becomes of it after the rounds.
+    """The global model, its evaluator, and the stages after the rounds.
 
     Attributes:
         study: its data, model and settings.
-        grid: reaches the clients.
+        grid: delivers messages to the clients.
         pool: runs the batches of an evaluation.
     """
 
@@ -40,12 +40,12 @@ class ModelParts:
 
     @property
     def workers(self) -> int:
-        """Number of clients that are trained in parallel; 0 where the server does not know it."""
+        """Number of clients that are trained in parallel; 0 if the server does not know it."""
         return self.grid.workers if isinstance(self.grid, SimulatedGrid) else 0
 
     @part
     def initial(self) -> tuple[Classifier, Weights]:
-        """The global model, and the weights that it starts from."""
+        """The global model and its initial weights."""
         return self.study.initial()
 
     @property
@@ -55,11 +55,11 @@ class ModelParts:
 
     @property
     def batchnorm_policy(self) -> str:
-        """Where BatchNorm statistics come from, as asked for or as chosen here; "none" for a model without them.
+        """The source of BatchNorm statistics, as set or as chosen by "auto"; "none" for a model without them.
 
-        The mean of several clients' moving statistics belongs to no weights that exist: with few steps a round, and
-        with clients that differ, the model then answers little but one class. The server's images measure best, few
-        of them worse than the clients do together.
+        The mean of several clients' moving statistics fits no weights: with few steps a round and heterogeneous
+        clients the model then predicts mostly one class. The server's images are preferred; with few of them the
+        clients' moments are better.
         """
         if not self.classifier.layout.statistics:
             return "none"
@@ -72,7 +72,7 @@ class ModelParts:
 
     @property
     def batchnorm(self) -> str:
-        """The policy in words where it was chosen here, "" otherwise."""
+        """The policy as text if it was chosen by "auto", else ""."""
         if self.study.experiment.model.batchnorm_policy != "auto":
             return ""
         words = {
@@ -86,7 +86,7 @@ class ModelParts:
 
     @part
     def recalibrate(self) -> Callable[[Weights], Weights] | None:
-        """What measures BatchNorm statistics on validation images; None where they are the clients' mean."""
+        """The recalibration on validation images; None if the clients' statistics are averaged."""
         if self.batchnorm_policy != "recalibrate":
             return None
         sample = calibration_sample(self.study.dataset.validation, self.study.seed)
@@ -94,7 +94,7 @@ class ModelParts:
 
     @part
     def evaluator(self) -> Evaluator:
-        """Measures the global model."""
+        """The evaluator of the global model."""
         study = self.study
         return Evaluator.of(
             study.experiment.evaluation,
@@ -109,14 +109,14 @@ class ModelParts:
 
     @property
     def features(self) -> Features | None:
-        """What the head sees of images, by which the model is measured; None where it sees other images than these."""
+        """The head's input features of evaluation images; None if evaluation needs the whole network."""
         study, training = self.study, self.study.experiment.training
         cached = training.cache_features and training.trained_layers == "head"
         return study.features if cached and study.prediction_defence is None else None
 
     @part
     def criterion(self) -> SuccessCriterion | None:
-        """The test images by which the poisoning attack is judged; None where it has no aim."""
+        """The success criterion of the poisoning attack on the test images; None for an untargeted attack."""
         study = self.study
         return study.attack.criterion(
             study.dataset.test, AttackContext(classes=study.dataset.classes, seed=study.seed)
@@ -124,7 +124,7 @@ class ModelParts:
 
     @part
     def auditor(self) -> Auditor | None:
-        """Audits the models; None where the study wants no audit."""
+        """The auditor of the models; None without an audit."""
         study, settings = self.study, self.study.experiment
         if not settings.audit.enabled:
             return None
@@ -133,7 +133,7 @@ class ModelParts:
 
     @part
     def distillation(self) -> DistillationPlan | None:
-        """The student, and the images that teach it; None where the study wants none."""
+        """The plan of the distillation; None without one."""
         study, settings = self.study, self.study.experiment
         if not settings.distillation.enabled:
             return None
@@ -149,7 +149,7 @@ class ModelParts:
         )
 
     def remarks(self) -> list[str]:
-        """Return what a user should know of the poisoning attack before the first round: that it is weak here, say."""
+        """Return warnings about the poisoning attack before the first round, such as a weak setting."""
         study = self.study
         malicious, clients = study.schedule.malicious, study.experiment.federation.clients
         if not malicious:

@@ -1,4 +1,4 @@
-"""The server's parts of a study, each built once and handed down; a run and the doctor ask for the same ones."""
+"""The server's parts of a study, each built once, for a run and for the doctor."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -33,22 +33,22 @@ from server.tolerance import tolerance_of
 from server.weight_average import WeightAverage
 
 RARE = 0.3
-"""Total variation distance to everybody's labels from which on a client's patients are unlike the others'."""
+"""Total variation distance to the federation's class distribution from which a client's counts as unusual."""
 
 MOST_COMPARED = 10_000
-"""Clients up to which each one's class mix is looked at."""
+"""Most clients for which class distributions are computed."""
 
 
 @dataclass(frozen=True, eq=False)
 class ServerParts(ModelParts):
-    """What the server of a study is made of.
+    """The parts of a study's server.
 
-    See `ModelParts` for what it is built of.
+    See `ModelParts` for its attributes.
     """
 
     @part
     def class_counts(self) -> np.ndarray | None:
-        """How many images of each class each client has, (clients, classes); None for very many clients."""
+        """Number of images of each class at each client, (clients, classes); None for very many clients."""
         if self.study.experiment.federation.clients > MOST_COMPARED:
             return None
         dataset = self.study.dataset
@@ -56,13 +56,13 @@ class ServerParts(ModelParts):
 
     @part
     def mixes(self) -> np.ndarray | None:
-        """The share of each class among each client's images, (clients, classes); None for very many clients."""
+        """The class distribution of each client, (clients, classes); None for very many clients."""
         counts = self.class_counts
         return None if counts is None else counts / counts.sum(axis=1, keepdims=True)
 
     @part
     def step(self) -> AggregationStep:
-        """Turns the replies of a round into the next global weights."""
+        """The aggregation step."""
         study, federation = self.study, self.study.experiment.federation
         return AggregationStep(
             study.defence,
@@ -84,7 +84,7 @@ class ServerParts(ModelParts):
 
     @part
     def registry(self) -> ClientRegistry:
-        """The clients, asked to get ready."""
+        """The registry of prepared clients."""
         study, settings = self.study, self.study.experiment
         return registry_of(
             self.grid,
@@ -97,7 +97,7 @@ class ServerParts(ModelParts):
 
     @part
     def federation(self) -> Federation:
-        """Samples clients, sends weights, reads replies, aggregates."""
+        """The federation: sampling, messages, replies, aggregation."""
         study, settings = self.study, self.study.experiment
         return Federation(
             settings.federation,
@@ -114,7 +114,7 @@ class ServerParts(ModelParts):
 
     @property
     def grouping(self) -> Grouping:
-        """Which clients are asked together: none where others than this project's carry messages or answer them."""
+        """The grouping of clients; none on Flower's own grids, or with another client app."""
         grid, study = self.grid, self.study
         if not (isinstance(grid, SimulatedGrid) and grid.groups):
             return Grouping()
@@ -129,16 +129,16 @@ class ServerParts(ModelParts):
         )
 
     def check_memory(self) -> None:
-        """Refuse a rule whose matrix of clients cannot fit.
+        """Refuse a rule whose matrix of updates does not fit into memory.
 
         Raises:
-            DoesNotFitError: it cannot.
+            DoesNotFitError: it does not fit.
         """
         check_aggregation(self.classifier.layout, self.study.sampled, sums_only(self.step))
 
     @part
     def forecast(self) -> Forecast:
-        """What a round will cost."""
+        """The forecast of a round's time and memory."""
         study = self.study
         return forecast_of(
             study.experiment,
@@ -169,10 +169,10 @@ class ServerParts(ModelParts):
 
     @part
     def selection(self) -> Selection:
-        """Which round's model is kept.
+        """The selection of the round whose model is kept.
 
         Raises:
-            ConfigError: the worst-off client is to decide among clients that are drawn on demand.
+            ConfigError: the worst-off client is to select, but clients are drawn on demand.
         """
         settings = self.study.experiment.evaluation
         if settings.select == "last" or settings.select_by != "worst-client":
@@ -186,10 +186,10 @@ class ServerParts(ModelParts):
 
     @part
     def client_comparison(self) -> ClientComparison | None:
-        """What measures the models of clients; None where they have none of their own.
+        """The comparison of clients' models; None without personal or local models.
 
         Raises:
-            ConfigError: local models are asked for of clients whose images are not here.
+            ConfigError: local models are set, but the clients' images are not on this machine.
         """
         study, wanted = self.study, self.study.experiment.evaluation
         local = "local" in wanted.baselines
@@ -216,16 +216,16 @@ class ServerParts(ModelParts):
 
     @property
     def local_baseline(self) -> LocalBaseline:
-        """Trains clients alone."""
+        """The training of local models."""
         study = self.study
         return LocalBaseline(study.local_training, study.shard, self.initial[1], self._taken_part)
 
     @part
     def central_baseline(self) -> CentralBaseline | None:
-        """Trains on all images in one place; None where nobody asks for it.
+        """The training on all images in one place; None unless it is set.
 
         Raises:
-            ConfigError: it is asked for where the server does not have the images.
+            ConfigError: it is set, but the server does not have the images.
         """
         study, wanted = self.study, self.study.experiment.evaluation.baselines
         if "central" not in wanted:
@@ -247,7 +247,7 @@ class ServerParts(ModelParts):
 
     @property
     def _taken_part(self) -> list[int]:
-        """Rounds in which a client takes part: as many as on average, spread over the study."""
+        """The rounds in which a client takes part: their mean number, spread over the study."""
         federation = self.study.experiment.federation
         rounds = range(1, federation.rounds + 1)
         return spread(rounds, max(1, round(federation.participation * len(rounds))))
@@ -263,7 +263,7 @@ class ServerParts(ModelParts):
         return recalibration_of(self.classifier)(weights, sample.images)
 
     def callbacks(self, folder: RunFolder) -> tuple[Callback, ...]:
-        """Return what is done after every round of a run in `folder`."""
+        """Return the callbacks of a run in `folder`."""
         study, training = self.study, self.study.experiment.training
         watched = training.space == study.experiment.evaluation.space
         return (
@@ -274,18 +274,18 @@ class ServerParts(ModelParts):
         )
 
     def rehearse(self) -> None:
-        """Make the graphs of training and evaluation ready, side by side."""
+        """Trace and optimise the graphs of training and evaluation, in parallel."""
         rehearse(self.study, self.evaluator, self.grid, self.pool)
 
 
 def rare_clients(counts: np.ndarray | None, malicious: tuple[int, ...]) -> list[int]:
-    """Return the honest clients whose share of each class is far from the whole federation's.
+    """Return the honest clients whose class distribution is far from the federation's.
 
     A rule that rejects outliers may reject them, too: their false positive rate is reported separately.
 
     Args:
-        counts: (clients, classes) images; None where they were not counted.
-        malicious: clients that are left out.
+        counts: (clients, classes) images; None if not counted.
+        malicious: clients that are excluded.
     """
     if counts is None:
         return []

@@ -1,4 +1,4 @@
-"""The stages of a study in their order: check, build, federate, evaluate, audit, distil, export, report."""
+"""The stages of a study in order: check, build, federate, evaluate, audit, distil, export, report."""
 
 from dataclasses import replace
 from functools import partial
@@ -42,10 +42,10 @@ from server.writing import writing
 
 
 class Pipeline:
-    """One study under way.
+    """One run of a study.
 
     Args:
-        parts: what it is made of.
+        parts: its parts.
     """
 
     def __init__(self, parts: ServerParts):
@@ -55,7 +55,7 @@ class Pipeline:
 
     @property
     def record(self) -> RunRecord:
-        """What ``result.json`` will hold."""
+        """The record that ``result.json`` will hold."""
         return self.recorder.run
 
     def run(self) -> None:
@@ -69,7 +69,7 @@ class Pipeline:
         emit(StageStarted("building the model"))
         classifier, weights = parts.initial
         parts.check_memory()
-        # What is wrong with these is said before anything is trained.
+        # Wrong settings of these raise before training.
         _ = parts.selection, parts.client_comparison, parts.central_baseline, parts.distillation
         settings = experiment.model
         self.recorder.note(
@@ -95,7 +95,7 @@ class Pipeline:
             self.run_in(folder, state)
 
     def begun(self, folder: RunFolder, weights: Weights) -> Checkpoint:
-        """Write the files that describe a new run, and return where it begins."""
+        """Write the files that describe a new run, and return its initial state."""
         experiment = self.experiment
         folder.write_text("experiment.toml", experiment.to_toml())
         self.parts.study.partition.write(folder.file("partition.json"))
@@ -103,10 +103,10 @@ class Pipeline:
         return Checkpoint(0, weights, weights, -np.inf, experiment.base, self.record.to_json())
 
     def resumed(self, folder: RunFolder) -> Checkpoint:
-        """Return where the run in `folder` stopped.
+        """Return the state at which the run in `folder` stopped.
 
         Raises:
-            ConfigError: the study, the data or the partition is another than the run's.
+            ConfigError: study, data or partition differ from the run's.
         """
         study = self.parts.study
         settings, now = self.experiment.to_dict(), self.record.environment
@@ -114,12 +114,12 @@ class Pipeline:
         self.recorder.go_on(RunRecord.read(state.result), state.round)
         if isinstance(self.parts.grid, SimulatedGrid):
             self.parts.grid.restore(state.clients)
-        # A round that was noted but not checkpointed is run again.
+        # A round with a record but without a checkpoint is run again.
         folder.write_lines("metrics.jsonl", [one.plain for one in self.record.rounds])
         return state
 
     def announce(self, folder: RunFolder, state: Checkpoint) -> None:
-        """Tell the listeners that the study begins or goes on."""
+        """Emit the event that the study starts or is resumed."""
         experiment = self.experiment
         student = experiment.distillation.enabled
         stages = {
@@ -141,7 +141,7 @@ class Pipeline:
             emit(StudyResumed(state.round))
 
     def run_in(self, folder: RunFolder, state: Checkpoint) -> None:
-        """Run what is left of the study in its folder."""
+        """Run the remaining rounds and stages in the run's folder."""
         try:
             with writing(folder):
                 state.save(folder)
@@ -150,7 +150,7 @@ class Pipeline:
                 self.conclude(folder, state.selected)
                 self.compare(state)
         except KeyboardInterrupt:
-            # The report waits for a finished run: whoever pressed a key wants to be gone.
+            # No report is written: after Ctrl-C the process should end soon.
             saved, rounds = self.recorder.saved, self.experiment.federation.rounds
             self.recorder.note(rounds=self.record.rounds[:saved])
             self.recorder.note_status(folder, "stopped", f"stopped after {saved} of {rounds} rounds")
@@ -162,10 +162,10 @@ class Pipeline:
         discard_checkpoints(folder)
 
     def federate(self, folder: RunFolder, state: Checkpoint) -> Checkpoint:
-        """Run the rounds that are left and return where they end.
+        """Run the remaining rounds and return the last state.
 
         Raises:
-            DoesNotFitError: a round needs more memory than there is.
+            DoesNotFitError: a round needs more memory than available.
         """
         if state.round < self.experiment.federation.rounds:
             self.prepare()
@@ -174,10 +174,10 @@ class Pipeline:
         return state
 
     def prepare(self) -> None:
-        """Have the clients get ready, and tell what a round will cost.
+        """Prepare the clients, and emit the forecast.
 
         Raises:
-            DoesNotFitError: a round needs more memory than there is.
+            DoesNotFitError: a round needs more memory than available.
         """
         emit(StageStarted("preparing the clients"))
         self.parts.rehearse()
@@ -209,7 +209,11 @@ class Pipeline:
             self.teach(folder, weights)
 
     def compare(self, state: Checkpoint) -> None:
-        """Measure what clients could have in place of the global model, after the last round at `state`."""
+        """Compare the global model with central, personal and local models, if there are any.
+
+        Args:
+            state: after the last round.
+        """
         parts = self.parts
         if parts.central_baseline is not None:
             emit(StageStarted("training on all images in one place"))
@@ -256,12 +260,12 @@ class Pipeline:
             self.recorder.note(export=records)
 
     def selected_evaluation(self, weights: Weights) -> ModelEvaluationRecord:
-        """Return the evaluation of the selected round: the round's own, where it was measured.
+        """Return the evaluation of the selected round, from its record if it was evaluated.
 
-        The attack's success is None where it did not run as asked in any of the rounds.
+        The attack success is None if the attack failed in a round.
 
         Raises:
-            UnmeasurableError: its model answers with numbers that are not finite.
+            UnmeasurableError: the model's logits are not finite.
         """
         run = self.record
         selected = run.model.selected_round if run.model else None
@@ -280,14 +284,14 @@ class Pipeline:
         return ModelEvaluationRecord(clean=measured.clean, robust=measured.robust, attack_success=success)
 
     def finish(self, folder: RunFolder, status: str, error: str | None = None) -> None:
-        """Write ``result.json`` and the report, and tell the listeners."""
+        """Write ``result.json`` and the report, and emit the event."""
         self.recorder.note_status(folder, status, error)
         if self.experiment.output.report:
             write_report(folder.path)
         emit(StudyFinished(self.record))
 
     def give_up(self, folder: RunFolder, error: BaseException) -> None:
-        """Finish a study that failed, as far as that can be written: what is told is why it failed."""
+        """Finish a failed study, as far as its files can be written; the first error is reported."""
         try:
             self.finish(folder, "failed", plain_text(f"{type(error).__name__}: {error}", MOST_STRING))
         except Exception as second:

@@ -1,4 +1,4 @@
-"""``result.json`` while a study is under way."""
+"""The recorder of a running study, which writes ``result.json``."""
 
 import time
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from fedrobust.runs.record import DatasetRecord, ModelRecord, RoundRecord, RunRe
 
 
 class Recorder:
-    """Collects what a study finds, and writes it.
+    """Collects the results of a study, and writes them.
 
     Args:
         name: of the study.
         settings: of the study, as nested plain data.
-        remarks: what a user should know before the first round.
+        remarks: warnings before the first round.
 
     Attributes:
-        run: what ``result.json`` holds.
-        saved: the last round that a checkpoint was written of.
+        run: the record that ``result.json`` holds.
+        saved: the last round with a checkpoint.
     """
 
     def __init__(self, name: str, settings: Mapping[str, Any], remarks: list[str]):
@@ -35,7 +35,7 @@ class Recorder:
 
     @property
     def seconds(self) -> float:
-        """Seconds that the study has taken, those before it was resumed included."""
+        """Seconds of the study so far, including those before it was resumed."""
         return time.perf_counter() - self.started
 
     def note(self, **parts: Any) -> None:
@@ -47,7 +47,7 @@ class Recorder:
         self.note(model=replace(self.run.model or ModelRecord(), **parts))
 
     def go_on(self, before: RunRecord, round: int) -> None:
-        """Go on from the record of an earlier process, which ended after `round`."""
+        """Continue the record of an earlier process, which ended after `round`."""
         self.started -= before.seconds or 0.0
         self.run = replace(
             before,
@@ -62,14 +62,14 @@ class Recorder:
         self.note(rounds=(*self.run.rounds, entry), seconds=self.seconds)
 
     def tell_round(self, folder: RunFolder, entry: RoundRecord) -> None:
-        """Write a round's line and tell the listeners."""
+        """Write a round's line and emit its event."""
         folder.append_line("metrics.jsonl", entry.plain)
         emit(RoundFinished(entry))
 
     def note_status(self, folder: RunFolder, status: str, error: str | None = None) -> None:
         """Write ``result.json``."""
         self.note(status=status, error=error, seconds=self.seconds)
-        # What made a study fail may stand in its record, and must not keep it from being written.
+        # The record may contain the value that made the study fail, which must not prevent writing it.
         write = folder.write_json if status == "finished" else folder.write_whatever
         write("result.json", self.run.to_json())
 

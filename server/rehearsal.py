@@ -1,4 +1,4 @@
-"""Make graphs ready side by side, before clients are asked how fast they are."""
+"""Trace and optimise graphs in parallel, before the clients' trial steps."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -12,15 +12,15 @@ from server.stages.evaluation import Evaluator
 
 
 def rehearse(study: Study, evaluator: Evaluator, grid: Grid, pool: Executor) -> None:
-    """Have TensorFlow optimise the graphs of training and of the evaluation, each in a thread.
+    """Optimise the graphs of training and evaluation, each in a thread.
 
-    It takes one thread for each graph, and clients and evaluation would ask for them one after the other. What cannot
-    be traced is told to whoever needs it.
+    Otherwise they would be optimised one after the other, on first use. Errors of tracing are ignored here: they are
+    raised again on first use.
 
     Args:
-        study: its training is made ready where clients are trained in this process.
+        study: its training graph is optimised if clients are trained in this process.
         evaluator: of the global model.
-        grid: reaches the clients.
+        grid: delivers messages to the clients.
         pool: of threads.
     """
     training = study.experiment.training
@@ -30,5 +30,5 @@ def rehearse(study: Study, evaluator: Evaluator, grid: Grid, pool: Executor) -> 
     if isinstance(grid, SimulatedGrid) and study.experiment.engine.name == "threads":
         tasks.append(lambda: study.local_training.update(training))
     for made in [pool.submit(task) for task in tasks]:
-        with suppress(Exception):  # of user's own parts, too
+        with suppress(Exception):  # raised again on first use
             made.result()

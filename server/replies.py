@@ -1,6 +1,6 @@
-"""Read the replies of a round: each one is a client's word and may be anything.
+"""Read and check the untrusted replies of a round.
 
-Whatever a reply holds, its reader returns a `Failure` at worst: no reply ends a study.
+An invalid reply gives a `Failure`: no reply ends a study.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,29 +22,29 @@ from fedrobust.reasons import first_reason
 from fedrobust.runs.record import FailureRecord
 
 MOST_EXAMPLES = 2**31
-"""More images than any hospital has; beyond it a claim is an attack or a fault."""
+"""Largest accepted number of images of a client."""
 
 NONE_BESIDE: Mapping[str, int] = MappingProxyType({})
 
 MOST_LOSS = 1e30
 MOST_SECONDS = 1e8
-"""Three years."""
+"""Largest accepted number of seconds: three years."""
 MOST_STEP_SECONDS = 1e5
 MOST_MEMORY = 2**46
-"""Bytes; 70 TB."""
+"""Largest accepted memory in bytes: 70 TB."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One client's honest-looking answer.
+    """One client's valid reply.
 
     Attributes:
         client_id: the client.
         weights: its weights after training.
-        examples: how many images it says it has.
-        loss: its mean training loss; NaN where it says none that can be.
-        seconds: its local update took; NaN where it says none that can be.
-        beside: (n,) float32, what the study's algorithm has it send beside its weights, one array after another.
+        examples: its claimed number of images.
+        loss: its mean training loss; NaN if missing or impossible.
+        seconds: of its local update; NaN if missing or impossible.
+        beside: (n,) float32, the algorithm's arrays beside the weights, in sequence.
     """
 
     client_id: int
@@ -56,7 +56,7 @@ class Reply:
 
     @property
     def averaged(self) -> Weights:
-        """The weights, with what is sent beside them at the end of the statistics: both are aggregated alike."""
+        """The weights, with the algorithm's arrays appended to the statistics, which are aggregated alike."""
         if not len(self.beside):
             return self.weights
         statistics = np.concatenate([self.weights.statistics, self.beside])
@@ -69,14 +69,14 @@ CLAIMED = frozenset(("examples", "num-examples", "steps", "loss", "accuracy", "s
 
 @dataclass(frozen=True)
 class NodeInfo:
-    """What a node reports of itself before the first round.
+    """A node's report before the first round.
 
     Attributes:
         client_id: its client.
         node: Flower's id.
-        examples: how many images it has.
-        step_seconds: what a trial step took it.
-        memory_bytes: the most that its process held.
+        examples: its number of images.
+        step_seconds: duration of a trial step.
+        memory_bytes: peak memory of its process.
     """
 
     client_id: int
@@ -88,9 +88,9 @@ class NodeInfo:
 
 @dataclass(frozen=True)
 class Failure:
-    """One client that is dropped from a round, and why.
+    """One client that is dropped from a round, and the reason.
 
-    The reason goes into records, onto terminals and pages: it is one short line, whoever wrote it.
+    The reason appears in records, terminals and pages: it is cut to one short printable line.
     """
 
     client_id: int
@@ -105,7 +105,7 @@ class Failure:
 
 
 class ReplyError(ValueError):
-    """A reply is not what was asked for."""
+    """A reply is invalid."""
 
 
 def read_reply(
@@ -116,17 +116,17 @@ def read_reply(
     most_examples: int = MOST_EXAMPLES,
     beside: Mapping[str, int] = NONE_BESIDE,
 ) -> Reply | Failure:
-    """Return the checked content of `message`, or why its client is left out.
+    """Return the checked content of `message`, or the failure that drops its client.
 
     Records, keys, shapes, dtypes, finiteness, the round and the number of examples are checked.
 
     Args:
         message: a reply.
-        client_id: the client that it is from.
+        client_id: its client.
         layout: of the global model.
-        round: that was asked for.
-        most_examples: more than that it may not claim.
-        beside: lengths of the arrays that the study's algorithm has it send beside its weights, by name.
+        round: the expected round.
+        most_examples: largest number of images that the client may claim.
+        beside: lengths of the algorithm's arrays beside weights, by name.
     """
     try:
         if message.has_error():
@@ -134,12 +134,12 @@ def read_reply(
         return _checked(message, client_id, layout, round, most_examples, beside)
     except ReplyError as error:
         return Failure(client_id, str(error))
-    except Exception as error:  # a reply is anything: what it makes a reader raise is its own failure
+    except Exception as error:  # an untrusted reply may cause any exception: its client fails
         return Failure(client_id, f"it cannot be read: {first_reason(described(error))}")
 
 
 def read_node_info(message: Message, layout: Layout, clients: int) -> NodeInfo | Failure:
-    """Return what a node reports of itself, or why it cannot take part."""
+    """Return a node's report, or the failure that excludes it."""
     node = message.metadata.src_node_id
     try:
         if message.has_error():
@@ -224,7 +224,7 @@ def _checked(
 
 
 def _beside(message: Message, sizes: Mapping[str, int]) -> np.ndarray:
-    """Return the arrays that an algorithm sends beside weights, one after another in the order of `sizes`."""
+    """Return the algorithm's arrays beside weights, in sequence, in the order of `sizes`."""
     arrays = message.content.get("algorithm")
     if not isinstance(arrays, ArrayRecord) or len(arrays) > len(sizes):
         raise ReplyError(f"records {_few(message.content)}: the algorithm sends {list(sizes)} beside weights")
@@ -241,9 +241,9 @@ def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:
         )
     try:
         vector = vector_of(array)
-    except Exception as error:  # bytes can make a decoder raise anything
+    except Exception as error:  # malformed bytes can make the decoder raise any exception
         raise ReplyError(f"{name} cannot be decoded: {error}") from error
-    vector = np.asarray(vector)  # of a class of its own, the numbers only
+    vector = np.asarray(vector)  # drops a subclass of ndarray
     if vector.dtype != np.float32 or vector.shape != (size,):
         raise ReplyError(f"{name} holds {vector.dtype} {short(vector.shape)}: float32 ({size},) is expected")
     if not all_finite(vector):
@@ -253,12 +253,12 @@ def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:
 
 
 def _few(names: Iterable[str]) -> list[str]:
-    """Return the first names in short: what a hostile reply is called must not fill the run's record."""
+    """Return the first names, shortened, so that a malicious reply cannot fill the run's record."""
     return [name[:40] for name in islice(sorted(names), 5)]
 
 
 def all_finite(vector: np.ndarray) -> bool:
-    """Return whether every number of `vector` is finite, without an array of answers.
+    """Return whether all values of `vector` are finite, without a temporary array.
 
     Example:
         >>> all_finite(np.ones(3, np.float32)), all_finite(np.array([1, np.nan, np.inf], np.float32))
@@ -279,7 +279,7 @@ def _examples(metrics: MetricRecord) -> int:
 
 
 def _number(metrics: MetricRecord, name: str, least: float, most: float) -> float:
-    """Return a metric that is only reported; NaN where it is missing or out of range."""
+    """Return a metric that is only reported; NaN if missing or out of range."""
     value = metrics.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         return float("nan")
@@ -287,8 +287,8 @@ def _number(metrics: MetricRecord, name: str, least: float, most: float) -> floa
 
 
 def short(value: Any) -> str:
-    """Return a claimed value in few characters."""
-    # Python refuses to write out whole numbers of more than some thousand digits.
+    """Return a claimed value, shortened."""
+    # Python refuses to convert integers of more than some thousand digits to text.
     if isinstance(value, int) and value.bit_length() > 10_000:
         return f"a whole number of {value.bit_length()} bits"
     return plain_text(str(value)[:200], 60)

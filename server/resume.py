@@ -1,4 +1,4 @@
-"""Where a stopped run goes on, having checked that it is the same study."""
+"""The state of a stopped run, after a check that it is the same study."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,17 +21,17 @@ def resumed_from(
     partition: Partition | Drawing,
     environment: Mapping[str, Any],
 ) -> Checkpoint:
-    """Return where the run in `folder` stopped.
+    """Return the state at which the run in `folder` stopped.
 
     Args:
         folder: of the run.
         settings: of the study, as nested plain data.
         dataset: its images.
-        partition: who has which.
-        environment: the versions of packages now; where they differ from the run's, it is told.
+        partition: the partition of the images.
+        environment: present versions of packages; differences from the run's are reported by an event.
 
     Raises:
-        ConfigError: the study, the data or the partition is another than the run's.
+        ConfigError: study, data or partition differ from the run's.
     """
     sweep(folder.path)
     checkpoint = Checkpoint.latest(folder)

@@ -10,18 +10,18 @@ from fedrobust.randomness import Purpose, generator
 from fedrobust.study.local_training import LocalTraining
 
 RootUpdate = Callable[[Weights, int, int], np.ndarray]
-"""``root(current, images, round)``: the update (parameters,) that the server computes on images of its own."""
+"""``root(current, images, round)``: the update (parameters,) that the server computes on its own images."""
 
 
 def root_update_of(training: LocalTraining, validation: Split, clients: int) -> RootUpdate:
-    """Return a function that trains as a client would, on images of the validation split.
+    """Return a function that trains as a client, on images of the validation split.
 
     The images are the same in every round.
 
     Args:
-        training: what a client does in a round.
+        training: the local training.
         validation: the server's own images.
-        clients: of the study; the server draws as the client after the last one would.
+        clients: number of clients; the server uses the random numbers of the next client id.
     """
 
     def root(current: Weights, images: int, round: int) -> np.ndarray:

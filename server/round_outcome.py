@@ -18,8 +18,8 @@ class RoundOutcome:
         sampled: number of sampled clients.
         trained: number of valid replies.
         failures: clients dropped, with reasons.
-        loss: mean training loss over the images of the clients that count.
-        client_seconds: sum of the clients' own seconds of training.
+        loss: mean training loss over the images of valid replies.
+        client_seconds: sum of the clients' training times.
         defence: record of the defence, None for a mean of honest clients.
     """
 
@@ -31,7 +31,7 @@ class RoundOutcome:
     defence: DefenceRecord | None = None
 
     def record(self) -> ClientsRecord:
-        """Return what became of the clients, as ``result.json`` holds it."""
+        """Return the record of the clients in ``result.json``."""
         return ClientsRecord(
             sampled=self.sampled,
             trained=self.trained,
@@ -48,9 +48,9 @@ class Aggregated:
 
     Attributes:
         outcome: its figures.
-        weights: of the next global model; None where none could be made.
-        memory: what rules and the server optimiser remember if the round is accepted.
-        fault: why the weights cannot be used, or why there are none; "" if they can.
+        weights: of the next global model; None if there are none.
+        memory: state of rules and server optimiser if the round is accepted.
+        fault: why the weights are missing or unusable; "" if they are usable.
     """
 
     outcome: RoundOutcome
@@ -60,7 +60,7 @@ class Aggregated:
 
 
 def failure_of(answer: Reply | Failure) -> str:
-    """Return why a client is left out, "" where it is not."""
+    """Return the reason why a client is dropped, "" if it is not."""
     return answer.reason if isinstance(answer, Failure) else ""
 
 
@@ -92,7 +92,7 @@ class ReplyNote:
 
 
 def outcome_of(sampled: int, counted: list[ReplyNote], failures: list[Failure]) -> RoundOutcome:
-    """Return the figures of a round, independent of the order of replies; the loss weights clients by their images."""
+    """Return the outcome of a round, independent of the order of replies; the loss is weighted by images."""
     counted = sorted(counted, key=lambda note: note.client_id)
     failures = sorted(failures, key=lambda failure: failure.client_id)
     finite = [reply for reply in counted if math.isfinite(reply.loss)]
@@ -108,7 +108,7 @@ def outcome_of(sampled: int, counted: list[ReplyNote], failures: list[Failure]) 
 
 
 def together(outcomes: Sequence[RoundOutcome]) -> RoundOutcome:
-    """Return the figures of a round over several global models; the loss weights each by the clients that count."""
+    """Return the outcome of a round over several global models; the loss is weighted by valid replies."""
     finite = [one for one in outcomes if one.trained and math.isfinite(one.loss)]
     trained = sum(one.trained for one in finite)
     return RoundOutcome(

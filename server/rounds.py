@@ -1,4 +1,4 @@
-"""The round loop: from one global model to the next, with everything that a rejected round must not leave behind."""
+"""The round loop, with the rollback of rejected rounds."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -31,15 +31,15 @@ from server.weight_average import WeightAverage
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """What became of a round: the next global model, or the one before.
+    """The result of a round: the next global model, or the previous one.
 
     Attributes:
-        weights: that the clients go on from.
-        memory: what rules and the server optimiser remember from now on.
-        outcomes: what the clients' training came to, for each global model.
-        kept: why both are those of the round before, "" where they are new.
-        failed: no new model could be made at all; see `RoundLoop.round`.
-        model: the weights that are evaluated and kept: `weights`, or an average over rounds.
+        weights: the global weights for the next round.
+        memory: the next state of rules and server optimiser.
+        outcomes: outcomes of the clients' training, for each global model.
+        kept: why weights and state are those of the previous round, "" if they are new.
+        failed: whether the round failed; see `RoundLoop.round`.
+        model: the weights that are evaluated and selected: `weights`, or an average over rounds.
     """
 
     weights: Weights
@@ -52,22 +52,22 @@ class Made:
 
 @dataclass(frozen=True, eq=False)
 class RoundLoop:
-    """Runs the rounds of a study.
+    """The rounds of a study.
 
-    A study has one global model, or several that are evaluated as one: each has a federation of clients that train it.
+    A study has one global model, or several that are evaluated as one, each with its own federation of clients.
 
     Attributes:
-        grid: reaches the clients.
-        federations: of each global model: it samples clients, sends weights, reads replies, aggregates.
+        grid: delivers messages to the clients.
+        federations: the federation of each global model.
         evaluator: of the global model.
-        settings: of ``[evaluation]``: which rounds are measured.
-        selection: which round's model is kept.
-        rounds: of the study.
-        patience: failed rounds in a row that stop it.
-        timeout: seconds that a client may take; 0 for no limit.
-        recalibrate: measures BatchNorm statistics anew; None where they are the clients'.
+        settings: of ``[evaluation]``: the evaluated rounds.
+        selection: selects the round whose model is kept.
+        rounds: number of rounds.
+        patience: failed rounds in a row that stop the study.
+        timeout: most seconds of a client; 0: no limit.
+        recalibrate: recalibrates BatchNorm statistics; None: those of the clients are used.
         callbacks: called after every round.
-        average: of the weights over rounds; None where each round's own are evaluated.
+        average: moving average of the weights; None: each round's weights are evaluated.
     """
 
     grid: Grid
@@ -84,11 +84,11 @@ class RoundLoop:
 
     @property
     def models(self) -> GlobalModels:
-        """How the global models lie in the vectors that are evaluated."""
+        """The concatenation of the global models in the evaluated vectors."""
         return GlobalModels(tuple(federation.layout for federation in self.federations))
 
     def run(self, state: Checkpoint, recorder: Recorder, folder: RunFolder) -> Checkpoint:
-        """Run the rounds that are left after `state`, and return where they end; early where the study asks for it."""
+        """Run the rounds after `state`, and return the last state; stop early if the study says so."""
         for number in range(state.round + 1, self.rounds + 1):
             if why := self.selection.exhausted(recorder.run.rounds):
                 emit(StageStarted(f"stopped after round {state.round} of {self.rounds}: {why}"))
@@ -97,19 +97,19 @@ class RoundLoop:
         return state
 
     def round(self, number: int, state: Checkpoint, recorder: Recorder, folder: RunFolder) -> Checkpoint:
-        """Run one round from where `state` is, and return where it ends.
+        """Run one round from `state`, and return the next state.
 
-        A round whose model cannot be used leaves everything as it was: weights, statistics, what rules and the server
-        optimiser remember. It is told, and the study goes on: no update may end it.
+        A round whose model is unusable is rejected: weights, statistics, and the state of rules and server optimiser
+        are unchanged. The record says so, and the study continues: no update may end it.
 
-        A round of which no model could be made at all, because too few good replies are left, has failed. One such
-        round may be chance, or the work of attackers, who must not be able to stop a study; but a study that makes no
-        model any more must not look as if it went on. So ``federation.patience`` failed rounds in a row stop it, or as
-        many as it has rounds. This does not depend on whether the study knows of attackers.
+        A round without a model, because there are too few valid replies, has failed. A single failed round may be due
+        to chance or to attackers, who must not be able to stop a study; but a study without any further model must not
+        continue unnoticed. Therefore ``federation.patience`` failed rounds in a row, or all rounds of a shorter study,
+        stop it. This does not depend on whether the study has attackers.
 
         Raises:
-            RoundError: the study stops for that. The last failed round has no checkpoint: a resumed run tries it again.
-            AttackFailedError: an attack did not run as it was asked to.
+            RoundError: too many rounds in a row failed. The last one has no checkpoint: a resumed run repeats it.
+            AttackFailedError: an attack failed.
         """
         began = time.perf_counter()
         sampled = [federation.sample(number) for federation in self.federations]
@@ -147,7 +147,7 @@ class RoundLoop:
         reached = Checkpoint(
             number, made.weights, selected, best, state.base, recorder.run.to_json(), made.memory, clients
         )
-        # Checkpoint first, then report: a reported round is never run again.
+        # The checkpoint comes before the report: a reported round is not run again.
         reached.save(folder)
         recorder.saved = number
         recorder.tell_round(folder, entry)
@@ -160,12 +160,12 @@ class RoundLoop:
         sampled: Sequence[Sequence[int]],
         replies: Iterable[Message],
     ) -> Made:
-        """Return what the replies of a round come to: a model that can be used, or the one before and why.
+        """Return the result of a round's replies: a usable new model, or the previous one with the reason.
 
-        Of several global models, one that could not be made stays as it was.
+        Of several global models, one without a new version is unchanged.
 
         Raises:
-            AttackFailedError: an attack did not run as it was asked to.
+            AttackFailedError: an attack failed.
         """
         models, before = self.models, self.models.split(state.weights)
         shares = shared_out(replies, self._trained_by, len(self.federations))
@@ -199,9 +199,9 @@ class RoundLoop:
         return Made(weights, models.joined_memory(memories), outcomes)
 
     def recalibrated(self, weights: Weights, number: int) -> Weights:
-        """Return `weights` with BatchNorm statistics that are measured anew, if the study asks for that.
+        """Return `weights` with recalibrated BatchNorm statistics, if the study recalibrates.
 
-        Those of layers that are frozen in round `number` stay.
+        Statistics of layers that are frozen in round `number` are unchanged.
         """
         if self.recalibrate is None:
             return weights
@@ -210,7 +210,7 @@ class RoundLoop:
         return self.models.joined([one.trained_only(number, new, old) for one, new, old in kept])
 
     def averaged(self, made: Made, number: int) -> Made:
-        """Return `made` with the average over rounds as its model, if the study asks for one."""
+        """Return `made` with the moving average as its model, if the study has one."""
         if self.average is None:
             return made
         if made.kept:
@@ -219,20 +219,20 @@ class RoundLoop:
         return replace(made, model=self.recalibrated(average, number), memory=memory)
 
     def unusable(self, weights: Weights) -> str:
-        """Return why `weights` cannot be those of the next model, "" if they can."""
+        """Return why `weights` are unusable for the next model, "" if they are usable."""
         return weights_fault(weights, self.evaluator.classifier.layout) or self.evaluator.fault(weights)
 
     def _trained_by(self, reply: Message) -> int:
-        """Return which global model the sender of a reply trains, -1 if none."""
+        """Return the global model that the sender of a reply trains, -1 if none."""
         node = reply.metadata.src_node_id
         known = (federation.registry.knows(node) for federation in self.federations)
         return next((model for model, is_its in enumerate(known) if is_its), -1)
 
     def stop_after_failures(self, recorder: Recorder, folder: RunFolder, entry: RoundRecord) -> None:
-        """Stop the study if `entry` is one failed round in a row too many.
+        """Stop the study after ``federation.patience`` failed rounds in a row.
 
         Raises:
-            RoundError: it is; the message has the reason of the first of them.
+            RoundError: `entry` is the last of them; the message has the reason of the first.
         """
         row = [entry]
         for before in reversed(recorder.run.rounds):
@@ -246,16 +246,16 @@ class RoundLoop:
         raise RoundError(f"{row[-1].kept}{more} (federation.patience = {self.patience})")
 
     def note_last(self, recorder: Recorder, folder: RunFolder, entry: RoundRecord) -> None:
-        """Tell of a round with which the study stops."""
+        """Record the round with which the study stops."""
         recorder.note(rounds=(*recorder.run.rounds, entry))
         recorder.tell_round(folder, entry)
 
     def measured(self, number: int, weights: Weights) -> RoundRecord:
-        """Return the record of round `number` as far as it is about its model; see `evaluated`."""
+        """Return the part of the record of round `number` about its model; see `evaluated`."""
         record = RoundRecord(round=number)
         try:
             record = self.evaluated(record, weights)
-        except NotFiniteError as error:  # weights that pass `Evaluator.fault` and overflow on other images
+        except NotFiniteError as error:  # weights may pass `Evaluator.fault` and overflow on other images
             record = replace(record, unmeasured=str(error))
         finished = FinishedRound(number, weights, None if record.clean is None else record)
         for callback in self.callbacks:
@@ -263,7 +263,7 @@ class RoundLoop:
         return record
 
     def evaluated(self, record: RoundRecord, weights: Weights) -> RoundRecord:
-        """Return `record` with the metrics on the splits: every ``evaluation.every`` rounds, and after the last."""
+        """Return `record` with the metrics, every ``evaluation.every`` rounds and after the last."""
         settings, number = self.settings, record.round
         last = number == self.rounds
         if number % settings.every and not last:

@@ -1,4 +1,4 @@
-"""Which round's model is kept, and when there is no use in further rounds."""
+"""Model selection over rounds, and early stopping."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from server.callbacks.worst_client import worst_clients
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The choice of a round by its model's figures on the validation split.
+    """The selection of a round by its model's metrics on the validation split.
 
     Attributes:
         settings: of ``[evaluation]``: ``select``, ``select_by`` and ``stop_after``.
-        mixes: (clients, classes) share of each class among each client's training images, for the worst-off client;
-            None where nobody looked.
+        mixes: (clients, classes) class distribution of each client's training images, for the worst-off client; None
+            if unknown.
     """
 
     settings: Evaluation
@@ -29,14 +29,14 @@ class Selection:
         return self.settings.select == "best" or self.settings.validation
 
     def score(self, entry: RoundRecord) -> float:
-        """Return what decides whether a round's model is kept: the largest is. Its number, or its validation figure."""
+        """Return the score of a round, whose maximum is selected: its number, or its validation metric."""
         if self.settings.select == "last":
             return float(entry.round)
         figure = None if entry.validation is None else self.figure(entry.validation)
         return -np.inf if figure is None else figure
 
     def figure(self, validation: MetricsRecord) -> float | None:
-        """Return the figure that selects, larger for a better model; None where the images do not define it."""
+        """Return the validation metric, larger for a better model; None if undefined."""
         by = self.settings.select_by
         if by == "worst-client":
             assert self.mixes is not None  # checked before the first round
@@ -47,7 +47,7 @@ class Selection:
         return value
 
     def exhausted(self, rounds: Sequence[RoundRecord]) -> str:
-        """Return why the study stops early, "" if it goes on: no better score in `stop_after` evaluations."""
+        """Return why the study stops early (no better score in `stop_after` evaluations), "" if it continues."""
         wait = self.settings.stop_after
         scores = [self.score(entry) for entry in rounds if entry.validation is not None]
         if not wait or len(scores) <= wait or max(scores[-wait:]) > max(scores[:-wait]):

@@ -1,7 +1,7 @@
 """Sanity checks of replies and global models, with and without attackers.
 
 A real federation does not know its attackers, and a faulty client does as much harm. These checks therefore run in
-every study, on every reply and every new global model. Each returns why the numbers cannot be used, or "".
+every study, on every reply and every new global model. Each returns why the values are unusable, or "".
 """
 
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ from fedrobust.models.layout import Layout, Weights
 from server.replies import all_finite
 
 LARGEST_MEAN = 1e6
-"""Largest moving mean that is accepted. Images reach 255, and activations in training are smaller."""
+"""Largest accepted moving mean. Images reach 255; activations in training are smaller."""
 
 LARGEST_VARIANCE = LARGEST_MEAN**2
 
 LARGEST_UPDATE = 1e6
-"""Largest number of an aggregated update that a server optimiser is given: it remembers it for hundreds of rounds. So
-does an algorithm what clients send beside weights."""
+"""Largest accepted value of an aggregated update with a server optimiser, and of arrays beside weights: both enter a
+state that lasts for hundreds of rounds."""
 
 
 def statistics_fault(statistics: np.ndarray, layout: Layout) -> str:
-    """Return why `statistics` (statistics,) cannot be BatchNorm's, "" if they can.
+    """Return why `statistics` (statistics,) are impossible for BatchNorm, "" if they are possible.
 
-    A variance is not negative, and neither mean nor variance exceeds what activations reach. Other untrained numbers
-    (an own network's counters) are only checked to be finite, where they are read.
+    Variances are not negative, and means and variances do not exceed plausible activations. Other untrained values (a
+    counter of a user's network) are only checked to be finite, when they are read.
 
     Example:
         >>> from fedrobust.models.layout import Entry
@@ -54,7 +54,7 @@ def statistics_fault(statistics: np.ndarray, layout: Layout) -> str:
 
 
 def beside_fault(beside: np.ndarray) -> str:
-    """Return why what a client sends `beside` (n,) its weights cannot be used, "" if it can."""
+    """Return why a client's arrays `beside` (n,) weights are unusable, "" if they are usable."""
     largest = float(np.abs(beside).max(initial=0.0))
     if largest <= LARGEST_UPDATE:
         return ""
@@ -62,7 +62,7 @@ def beside_fault(beside: np.ndarray) -> str:
 
 
 def weights_fault(weights: Weights, layout: Layout) -> str:
-    """Return why `weights` cannot be those of the global model, "" if they can."""
+    """Return why `weights` are unusable for the global model, "" if they are usable."""
     for name, vector in (("weights", weights.trainable), ("statistics", weights.statistics)):
         if not all_finite(vector):
             return f"{vector.size - int(np.isfinite(vector).sum())} of its {name} are not finite"
@@ -70,7 +70,7 @@ def weights_fault(weights: Weights, layout: Layout) -> str:
 
 
 def update_fault(update: np.ndarray) -> str:
-    """Return why a server optimiser must not see the aggregated `update` (parameters,), "" if it may."""
+    """Return why the aggregated `update` (parameters,) is unusable for a server optimiser, "" if it is usable."""
     largest = float(np.abs(update).max(initial=0.0))
     if largest <= LARGEST_UPDATE:  # NaN is not
         return ""
@@ -81,9 +81,9 @@ def update_fault(update: np.ndarray) -> str:
 
 
 def memory_fault(memory: Mapping[str, np.ndarray]) -> str:
-    """Return why what a rule and the server optimiser remember cannot be used again, "" if it can."""
+    """Return why the state of rules and server optimiser is unusable, "" if it is usable."""
     for name, array in memory.items():
-        # A rule may mark what it does not know yet by NaN; infinity comes of nothing but an overflow.
+        # A rule may mark unknown values by NaN; infinity results only from an overflow.
         if np.issubdtype(array.dtype, np.floating) and np.isinf(array).any():
             return f"what is remembered of it as {name} is not finite"
     return ""

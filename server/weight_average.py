@@ -1,4 +1,4 @@
-"""An exponential moving average of the global model, which is evaluated and kept in place of the last round's."""
+"""An exponential moving average of the global weights, which is evaluated in place of each round's."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,20 @@ from fedrobust.models.layout import Weights
 from server.memories import memory_of, with_memory
 
 WHOSE = "average"
-"""Under this name the average lies beside what rules and server optimisers remember."""
+"""Prefix of the average in the state of rules and server optimisers."""
 
 
 @dataclass(frozen=True)
 class WeightAverage:
     """The exponential moving average of global weights over rounds (Polyak and Juditsky, 1992).
 
-    Clients go on from the last round's weights, not from the average.
+    Clients train from the last round's weights, not from the average.
 
-    With r rounds in it the average keeps the share min(decay, r / (r + 9)) of itself at the next one: it begins with
-    the first round's weights and forgets them soon, as TensorFlow's moving averages do.
+    After r rounds the decay is min(decay, r / (r + 9)), as in TensorFlow's moving averages, so that the first round's
+    weights soon lose their influence.
 
     Attributes:
-        decay: share of the average that a round keeps, in (0, 1).
+        decay: weight of the previous average, in (0, 1).
 
     Example:
         >>> ones = Weights(np.ones(1, np.float32), np.zeros(0, np.float32))
@@ -35,7 +35,7 @@ class WeightAverage:
     decay: float
 
     def after(self, weights: Weights, memory: Memory) -> tuple[Weights, Memory]:
-        """Return the average with `weights` in it, and `memory` with the new average in it."""
+        """Return the average updated by `weights`, and `memory` with it."""
         before = memory_of(memory, WHOSE)
         rounds = int(before["rounds"]) if before else 0
         average = weights
@@ -53,7 +53,7 @@ class WeightAverage:
         return average, with_memory(memory, WHOSE, remembered)
 
     def of(self, memory: Memory, weights: Weights) -> Weights:
-        """Return the average that `memory` holds, `weights` where there is none yet."""
+        """Return the average in `memory`, `weights` if there is none yet."""
         held = memory_of(memory, WHOSE)
         return Weights(held["trainable"], held["statistics"]) if held else weights
 

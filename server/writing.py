@@ -1,4 +1,4 @@
-"""A run folder that cannot be written is said in a sentence, whichever file it was."""
+"""The error of a run folder that cannot be written."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from fedrobust.runs.folder import RunFolder, UnwritableRunError
 
 @contextmanager
 def writing(folder: RunFolder) -> Iterator[None]:
-    """Say in a sentence that a run folder cannot be written, whichever file it was.
+    """Raise an error with advice if a file of the run folder cannot be written within the block.
 
     Raises:
         UnwritableRunError: a disk is full, read-only or broken.

@@ -1,4 +1,4 @@
-"""What is done after each round, one file each: a callback returns its part of the round's record."""
+"""Callbacks, called after each round: each returns its fields of the round's record. One file each."""
 
 from server.callbacks.attack_success import AttackSuccess
 from server.callbacks.callback import Callback, FinishedRound

@@ -22,7 +22,7 @@ class AttackSuccess:
     criterion: SuccessCriterion | None
 
     def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
-        """Return `attack_success`, None where the attack has no aim."""
+        """Return `attack_success`, None for an untargeted attack."""
         if finished.measured is None:
             return {}
         return {

@@ -10,13 +10,13 @@ from fedrobust.runs.record import EvaluationRecord
 
 @dataclass(frozen=True, eq=False)
 class FinishedRound:
-    """A round that is over.
+    """A finished round.
 
     Attributes:
         number: from 1.
-        weights: of the global model from now on; those of the round before where the round's model was not accepted.
-        measured: the record of its evaluation, `clean` and `robust`; None in rounds that are not evaluated, or
-            whose model answers with numbers that are not finite.
+        weights: the global weights after the round; those before it if the round was rejected.
+        measured: the record of its evaluation, `clean` and `robust`; None in rounds that are not evaluated, or whose
+            model's logits are not finite.
     """
 
     number: int
@@ -25,8 +25,8 @@ class FinishedRound:
 
 
 class Callback(Protocol):
-    """Called after every round, in the order in which a study lists its callbacks."""
+    """A function that is called after every round."""
 
     def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
-        """Return the callback's fields of the round's record (see `RoundRecord`), none where it has nothing to say."""
+        """Return the callback's fields of the round's record (see `RoundRecord`); empty if there are none."""
         ...

@@ -1,4 +1,4 @@
-"""The accuracy under a short PGD, by which catastrophic overfitting of adversarial training is seen."""
+"""The accuracy under a short PGD, which reveals catastrophic overfitting of adversarial training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ class PGDProbe:
 
     Attributes:
         evaluator: of the global model.
-        epsilon: that clients train with; None where they do not train adversarially, or in another space.
+        epsilon: of the clients' adversarial training; None without it, or if it is in another space.
     """
 
     evaluator: Evaluator
     epsilon: float | None
 
     def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
-        """Return `pgd_probe`, None where clients do not train adversarially."""
+        """Return `pgd_probe`, None without adversarial training."""
         if finished.measured is None:
             return {}
         probe = None if self.epsilon is None else self.evaluator.probe(finished.weights, self.epsilon)

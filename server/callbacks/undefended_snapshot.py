@@ -15,7 +15,7 @@ UNDEFENDED = "undefended.keras"
 
 @dataclass(frozen=True, eq=False)
 class UndefendedSnapshot:
-    """Writes the global model of the last round before the recipe begins.
+    """Write the global model of the last round before the recipe begins.
 
     Attributes:
         classifier: of the global model.
@@ -28,7 +28,7 @@ class UndefendedSnapshot:
     recipe_from: int
 
     def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
-        """Write the file in that round; there is nothing to record."""
+        """Write the file in that round; return no fields."""
         if finished.number + 1 == self.recipe_from:
             self.folder.write_with(UNDEFENDED, partial(self.classifier.save, finished.weights))
         return {}

@@ -1,4 +1,4 @@
-"""The worst-off client: the one whose class mix the global model serves worst."""
+"""The worst-off client: the lowest expected accuracy of the global model under a client's class distribution."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class WorstClient:
     """The lowest expected accuracy of any client.
 
     Attributes:
-        mixes: (clients, classes) share of each class among each client's training images; None for populations that are
+        mixes: (clients, classes) class distribution of each client's training images; None for populations that are
             drawn on demand.
     """
 
@@ -29,22 +29,22 @@ class WorstClient:
 
 
 def class_counts(labels: np.ndarray, shards: Sequence[np.ndarray], classes: int) -> np.ndarray:
-    """Return how many training images of each class each client has, (clients, classes) float64."""
+    """Return the number of training images of each class at each client, (clients, classes) float64."""
     return np.array([np.bincount(labels[shard], minlength=classes) for shard in shards], np.float64)
 
 
 def worst_clients(mixes: np.ndarray, measured: EvaluationRecord) -> dict[str, WorstClientRecord]:
-    """Return the client whose class mix the model serves worst, clean and at every attack's largest epsilon.
+    """Return the client with the lowest expected accuracy, clean and at every attack's largest epsilon.
 
-    A client's figure is the recall of each class on the test split, weighted by its share of the client's training
-    images: the accuracy that it may expect among its own patients, if they come as they came.
+    The expected accuracy is the mean of the classes' recalls on the test split, weighted by the client's class
+    distribution.
 
     Args:
         mixes: (clients, classes), rows that sum to 1.
         measured: an evaluation, with the recall of each class.
     """
     last = {attack: list(curve.items())[-1] for attack, curve in measured.robust.items() if curve}
-    assert measured.clean is not None  # only rounds with an evaluation are asked about
+    assert measured.clean is not None  # called only for rounds with an evaluation
     tables = {
         "clean": measured.clean,
         **{f"{attack} {name}": metrics for attack, (name, metrics) in last.items()},

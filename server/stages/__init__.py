@@ -1,1 +1,1 @@
-"""What follows the rounds of a study: evaluation, distillation, audit, export."""
+"""Stages after the rounds of a study: evaluation, distillation, audit, export."""

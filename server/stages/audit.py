@@ -1,4 +1,4 @@
-"""The server's auditor: the checks that end a study."""
+"""The server's auditor."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,14 +30,14 @@ from server.stages.evaluation import Evaluator
 
 @dataclass(frozen=True, eq=False)
 class Auditor:
-    """Audits the models of a study.
+    """The auditor of a study's models.
 
     Attributes:
         settings: of ``[audit]``.
         name: of the study.
-        recipe: that clients train with, as the study names it.
-        threat: what attacks may do to an image.
-        seed: of their random choices.
+        recipe: the training recipe, as written in the study.
+        threat: the threat model.
+        seed: of the attacks' random numbers.
         base: folder that the control's path is resolved against first.
     """
 
@@ -51,13 +51,13 @@ class Auditor:
     def audited(self, evaluator: Evaluator, weights: Weights, run: RunRecord, folder: RunFolder) -> Card:
         """Return the card of the study's global model.
 
-        Its control is the model that the study names; else that of the last round before the recipe began.
+        Its control is the model named in the study; else the global model before the recipe began.
 
         Args:
             evaluator: of the global model.
-            weights: the selected ones.
-            run: the run so far: the data's description, and the rounds that the training was watched in.
-            folder: what attacks find is kept in its ``audit/``.
+            weights: the selected weights.
+            run: the record so far: the data's description, and the probes of adversarial training.
+            folder: the run folder; results of attacks are stored in its ``audit/``.
         """
         before = folder.file(UNDEFENDED)
         control = self.control(evaluator, before if not self.settings.control and before.is_file() else None)
@@ -86,10 +86,10 @@ class Auditor:
         Args:
             student: the student's evaluator.
             weights: the student's.
-            label_trained: those of the same network trained on labels: the control.
-            teacher: the global model; its images transfer only if it sees images of the student's shape.
-            run: the run so far.
-            folder: what attacks find is kept in its ``audit-student/``.
+            label_trained: weights of the label-trained control.
+            teacher: the global model, used for transfer attacks if its images have the student's shape.
+            run: the record so far.
+            folder: the run folder; results of attacks are stored in its ``audit-student/``.
         """
         alike = teacher.shape == student.compiled.shape
         model = replace(
@@ -105,28 +105,28 @@ class Auditor:
         return self.card(model, student, run, Path(folder.file("audit-student")))
 
     def check_control(self, dataset: Dataset) -> None:
-        """Refuse a control that cannot be used, before anything is trained.
+        """Refuse an unusable control before training.
 
         Raises:
-            ModelFileError: there is no such model, or it does not fit the data.
+            ModelFileError: the model is missing, or does not fit the data.
         """
         self.companion(self.settings.control, dataset)
 
     def companion(self, file: str | Path, dataset: Dataset) -> tuple[str, TargetModel] | None:
-        """Return the model in a file that the study's is compared with, and its name: `audit.companions.companion`."""
+        """Return the name and the target of a control's file: see `audit.companions.companion`."""
         interfaces = Interfaces.parse(
             {"control": self.settings.control_input}, {"control": self.settings.control_labels}
         )
         return companion(file, dataset, self.threat.space, self.base, interfaces)
 
     def control(self, evaluator: Evaluator, before: Path | None) -> tuple[str, TargetModel] | None:
-        """Return the model that the study's is compared with, and its name; None where there is none.
+        """Return name and target of the control; None without one.
 
-        A model of the study's own kind is attacked in the study's space; any other sees the images that its file takes.
+        A model of the study's own architecture is attacked in the study's space, any other with its own input format.
 
         Args:
             evaluator: of the global model.
-            before: the file of the model before the recipe began, where that is the control.
+            before: the file of the model before the recipe began, if that is the control.
         """
         given = self.settings.control
         if before is None and not given:
@@ -140,7 +140,7 @@ class Auditor:
     def model_under_audit(
         self, what: str, evaluator: Evaluator, weights: Weights, run: RunRecord
     ) -> ModelUnderAudit:
-        """Return a model of the study as the subject of an audit, on a sample of the test split."""
+        """Return a model of the study as the model under audit, with a sample of the test split."""
         sample = evaluator.dataset.test.sample(self.settings.images)
         return ModelUnderAudit(
             name=f"{self.name}, {what}",
@@ -153,7 +153,7 @@ class Auditor:
         )
 
     def card(self, model: ModelUnderAudit, evaluator: Evaluator, run: RunRecord, kept: Path) -> Card:
-        """Audit `model` as the study says; what attacks find is kept in the folder `kept`."""
+        """Audit `model` by the study's settings; results of attacks are stored in the folder `kept`."""
         plan = Plan(
             epsilon=self.settings.epsilon,
             threat=self.threat,
@@ -177,7 +177,7 @@ class Auditor:
 
 
 def described_split(dataset: DatasetRecord, official: int | None) -> dict[str, Any]:
-    """Return what a card says of the images: the test split of the study's data, and its size if it is official."""
+    """Return the card's description of the images: the test split, and its size if it is official."""
     return {
         "name": dataset.name,
         "digest": dataset.digest,
@@ -189,7 +189,7 @@ def described_split(dataset: DatasetRecord, official: int | None) -> dict[str, A
 
 
 def training_logits(evaluator: Evaluator, weights: Weights, images: NDArray[np.uint8]) -> Logits:
-    """Return logits with BatchNorm on the batch; the plain ones where the model has no statistics."""
+    """Return logits in training mode (BatchNorm by the batch); those in inference mode if there is no BatchNorm."""
     classifier = evaluator.classifier
     if not classifier.layout.statistics:
         return clean_logits(evaluator.compiled, weights, images)

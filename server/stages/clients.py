@@ -1,4 +1,4 @@
-"""What each client has of the federation: the global, the personal and the purely local model on its class mix."""
+"""The comparison of the global, personal and local model of each client, under its class distribution."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ from fedrobust.study.local_training import LocalTraining
 from server.stages.evaluation import Evaluator
 
 CONFIDENCE = 0.95
-"""With which the intervals of all clients hold together."""
+"""Simultaneous coverage of the intervals of all clients."""
 
 TOGETHER = 4
-"""Clients that are trained alone side by side: each holds a model."""
+"""Local models that are trained in parallel, each in memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class LocalBaseline:
-    """Trains a client by itself, as if there were no federation.
+    """The training of a client's local model, without the federation.
 
-    It begins with the weights that the federation begins with, and trains as an honest client does, in as many rounds
-    as a client takes part in on average, spread over the study. Nobody's weights reach it.
+    It starts from the federation's initial weights, and trains as an honest client in as many rounds as a client takes
+    part in on average, spread over the study.
 
     Attributes:
-        training: of a client in a round.
+        training: the local training of a round.
         shard: returns a client's images.
-        start: the first weights.
-        rounds: in which it trains, ascending.
+        start: the initial weights.
+        rounds: the rounds in which it trains, ascending.
     """
 
     training: LocalTraining
@@ -46,7 +46,7 @@ class LocalBaseline:
     rounds: Sequence[int]
 
     def __call__(self, client: int) -> Weights:
-        """Return the weights that a client comes to alone."""
+        """Return the weights of a client's local model."""
         shard, weights = self.shard(client), self.start
         for round in self.rounds:
             weights, _ = self.training(shard, weights, round, client)
@@ -54,26 +54,26 @@ class LocalBaseline:
 
 
 def unchanged(client: int, weights: Weights) -> Weights:
-    """Return `weights`: their BatchNorm statistics stay."""
+    """Return `weights`, with their BatchNorm statistics."""
     return weights
 
 
 @dataclass(frozen=True, eq=False)
 class ClientComparison:
-    """Compares the models that clients can have.
+    """The comparison of clients' models.
 
-    A client's figures are those on the server's test split, each class weighted by its share of the client's training
-    images: what it may expect among its own patients, if they come as they came.
+    A client's metrics are those on the server's test split, with each class weighted by its share of the client's
+    training images (expected accuracy).
 
     Attributes:
         evaluator: of the global model.
-        algorithm: whose personal models are measured, if it has any.
+        algorithm: the algorithm, whose personal models are measured, if it has any.
         counts: (clients, classes) training images.
-        clients: that are measured.
-        population: how many honest clients there are.
-        baseline: trains clients alone; None where nobody asks for it.
-        recalibrated: returns a client's own model with BatchNorm statistics that are measured on its images, where the
-            study measures those of the global model: statistics that lag behind weights tell little of a model.
+        clients: the compared clients.
+        population: number of honest clients.
+        baseline: trains local models; None: not compared.
+        recalibrated: returns a client's own model with BatchNorm statistics recalibrated on its images, if the study
+            recalibrates those of the global model.
     """
 
     evaluator: Evaluator
@@ -85,7 +85,7 @@ class ClientComparison:
     recalibrated: Callable[[int, Weights], Weights] = unchanged
 
     def __call__(self, state: Checkpoint) -> ClientsComparisonRecord:
-        """Return what the models of a finished study are worth to its clients.
+        """Return the comparison of the clients' models after a study.
 
         Args:
             state: after the last round.
@@ -133,7 +133,7 @@ class ClientComparison:
         )
 
     def _personal(self, state: Checkpoint, client: int) -> np.ndarray | None:
-        """Return the logits of the test images by a client's personal model; None where the algorithm has none."""
+        """Return the logits of the test images by a client's personal model; None without one."""
         personal = getattr(self.algorithm, "personal", None)
         if personal is None:
             return None
@@ -157,21 +157,21 @@ class ClientComparison:
 
 
 def right(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Return which images (n,) are given their label, bool."""
+    """Return the mask (n,) of correctly classified images."""
     found: np.ndarray = logits.argmax(1) == labels
     return found
 
 
 def worth(labels: np.ndarray, logits: np.ndarray, mix: np.ndarray) -> ClientModelRecord:
-    """Return the figures of one model for one client; see `expected_accuracy`."""
+    """Return the metrics of one model for one client; see `expected_accuracy`."""
     accuracy, balanced = expected_accuracy(labels, right(labels, logits), mix)
-    # Training alone may diverge.
+    # Local training may diverge.
     auc = measure(labels, logits).auc if np.isfinite(logits).all() else None
     return ClientModelRecord(accuracy=accuracy, balanced_accuracy=balanced, auc=auc)
 
 
 def kept_by(states: Mapping[int, bytes], client: int) -> State:
-    """Return what a simulated client keeps for the study's algorithm; nothing where it never took part.
+    """Return a simulated client's state of the study's algorithm; empty if it never took part.
 
     Args:
         states: of a checkpoint, encoded, by node.
@@ -185,7 +185,7 @@ def kept_by(states: Mapping[int, bytes], client: int) -> State:
 
 
 def spread(items: Sequence[int], most: int) -> list[int]:
-    """Return at most `most` of `items`, spread evenly, the first and the last among them.
+    """Return at most `most` of `items`, evenly spaced, including the first and the last.
 
     Example:
         >>> spread(range(10), 4), spread([3, 5], 4)

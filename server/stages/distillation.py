@@ -1,4 +1,4 @@
-"""Distillation: a student of the global model, on images that the server may hold."""
+"""Distillation of the global model into a student, on the server's images."""
 
 import time
 from collections.abc import Sequence
@@ -181,12 +181,12 @@ def plan_distillation(
 def transfer_images(
     dataset: Dataset, public: Dataset | None, name: str
 ) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Return the images that the student learns from, their labels if they are the study's, and what to call them.
+    """Return the transfer images, their labels if they are of the study's classes, and the transfer set's name.
 
     Args:
         dataset: the study's.
-        public: another set; None for the validation split.
-        name: of the other set as the study writes it.
+        public: the public data set; None: the validation split.
+        name: of the public data set as written in the study.
     """
     if public is None:
         return dataset.validation.images, dataset.validation.labels, "validation split"

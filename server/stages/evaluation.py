@@ -1,4 +1,4 @@
-"""The server's evaluator: what the global model is worth, clean and attacked."""
+"""The server's evaluator of models, clean and under attack."""
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,12 +24,12 @@ from fedrobust.runs.record import AttackSuccessRecord
 NO_CONTROL = "none: the attack adds nothing to an image; compare with a run without it"
 
 PROBED = 128
-"""Validation images by which the training is watched."""
+"""Validation images of the probe of adversarial training."""
 
 
 @memoize(keep=4)
 def compiled_model_of(classifier: Classifier, space: str) -> CompiledModel:
-    """Return the compiled functions that measure `classifier`, shared by the studies of a process."""
+    """Return the compiled functions of `classifier`, shared by the studies of a process."""
     return CompiledModel.of(classifier, space)
 
 
@@ -39,14 +39,14 @@ class Evaluator:
 
     Attributes:
         settings: of ``[evaluation]``.
-        threat: what attacks may do to an image.
-        seed: of their random choices.
-        dataset: the images; the test split is reported, the validation split chooses a round.
+        threat: the threat model.
+        seed: of the attacks' random numbers.
+        dataset: the images; the test split is reported, the validation split selects a round.
         classifier: the model as a function of its weights.
         compiled: its compiled functions.
-        pool: runs batches side by side.
-        further: scores that the study asks for beside the usual ones, by name.
-        features: what the classifier's head sees of images; None where the backbone is trained.
+        pool: runs batches in parallel.
+        further: further metrics by name.
+        features: the head's input features of images; None if the backbone is trained.
     """
 
     settings: Evaluation
@@ -77,16 +77,16 @@ class Evaluator:
         return cls(settings, threat, seed, dataset, classifier, compiled, pool, further, features)
 
     def of_model(self, classifier: Classifier, space: str = "") -> "Evaluator":
-        """Return an evaluator of another classifier, as this one but for the `space` of its pixels, if given."""
+        """Return an evaluator of another classifier with the same settings, except the `space`, if given."""
         compiled = compiled_model_of(classifier, space or self.settings.space)
         return replace(self, classifier=classifier, compiled=compiled, features=None, _last=[])
 
     def rehearse(self) -> None:
-        """Make the graphs that every evaluation runs ready."""
+        """Trace and optimise the graphs of evaluations."""
         self.compiled.rehearse(gradient=bool(self.settings.attacks))
 
     def target(self, weights: Weights) -> BoundModel:
-        """Return the model of `weights` as attacks see it."""
+        """Return the model with `weights` as a target of attacks."""
         return BoundModel.of(self.compiled, weights, self.settings.batch_size)
 
     def test(self, weights: Weights, attacked: bool = True) -> Robustness:
@@ -109,8 +109,8 @@ class Evaluator:
     def probe(self, weights: Weights, epsilon: float) -> float:
         """Return the accuracy under PGD-5 at `epsilon` of some validation images.
 
-        Training on one step can lose all robustness against several from one round to the next (Wong et al., 2020,
-        arXiv:2001.03994): an audit looks back at this figure.
+        Adversarial training with a single step can lose its robustness to several steps from one round to the next
+        (catastrophic overfitting: Wong et al., 2020, arXiv:2001.03994), which the audit detects by this accuracy.
         """
         sample = self.dataset.validation.sample(PROBED)
         done = attack(
@@ -134,7 +134,7 @@ class Evaluator:
         return clean_logits(self.compiled, weights, images, self.settings.batch_size, self.map)
 
     def answers(self, weights: Weights) -> "Answers":
-        """Return the logits of the splits, computed once for the weights that were asked for last."""
+        """Return the logits of the splits, cached for the last weights."""
         if not self._last or self._last[0].weights is not weights:
             self._last[:] = [Answers(self, weights)]
         return self._last[0]
@@ -144,10 +144,10 @@ class Evaluator:
         return measure(self.dataset.validation.labels, self.answers(weights).validation, further=self.further)
 
     def fault(self, weights: Weights) -> str:
-        """Return why the model of `weights` cannot be used, "" if it can.
+        """Return why the model with `weights` is unusable, "" if it is usable.
 
-        On a batch of validation images its logits must be finite, and so must the gradients that the study's attacks
-        follow: weights of 1e20 may pass the one and not the other.
+        On a batch of validation images its logits must be finite, and so must the gradients of the study's attacks,
+        which weights of 1e20 may violate with finite logits.
         """
         attacked = bool(self.settings.attacks) and not self.compiled.obstacle
         if self.features is not None and not attacked:
@@ -164,10 +164,10 @@ class Evaluator:
         return "the new model has gradients that are not finite"
 
     def success(self, weights: Weights, criterion: SuccessCriterion) -> AttackSuccessRecord:
-        """Return the attack success rate: the share of images that are classified as the attacker wants.
+        """Return the attack success rate: the share of images that are classified as the target class.
 
-        An attack without a trigger has no rate without it, and ``control`` says so: a run without the attack is the
-        only control.
+        An attack without a trigger has no rate without the trigger, and ``control`` says so: its only control is a run
+        without the attack.
         """
 
         def hits(logits: np.ndarray) -> int:
@@ -177,7 +177,7 @@ class Evaluator:
             known = criterion.rows is not None
             return self.answers(weights).test[criterion.rows] if known else self.clean_logits(weights, images)
 
-        # An own attack may give the same images twice to say that it adds nothing.
+        # A user's attack may give the same images twice, which means that it has no trigger.
         plain = (
             None
             if criterion.clean is None or np.array_equal(criterion.clean, criterion.images)
@@ -195,7 +195,7 @@ class Evaluator:
         )
 
     def examples(self, weights: Weights) -> Examples:
-        """Return a few test images under attack, for the report."""
+        """Return some test images under attack, for the report."""
         settings = self.settings
         return examples(
             self.compiled,
@@ -207,17 +207,17 @@ class Evaluator:
         )
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
-        """Call `function` on every item, side by side; the results keep the order of the items."""
+        """Return the results of `function` for all items, computed in parallel, in order."""
         return self.pool.map(function, items)
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """The clean logits of one model on the splits, each computed when it is first asked for.
+    """The clean logits of one model on the splits, each computed on first use.
 
     Attributes:
-        evaluator: of its classifier.
-        weights: its own.
+        evaluator: of the model's classifier.
+        weights: of the model.
     """
 
     evaluator: Evaluator

@@ -1,4 +1,4 @@
-"""Test images under attack, kept for the report."""
+"""Test images under attack, stored for the report."""
 
 import numpy as np
 

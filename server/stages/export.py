@@ -1,4 +1,4 @@
-"""The student's files for edge devices, and what they are worth."""
+"""The student's files for edge devices, and their evaluation."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,9 +21,9 @@ def export_student(
 
     Args:
         folder: of the run.
-        student: evaluates it.
-        weights: its own.
-        formats: of the LiteRT files; none for the Keras file alone.
+        student: its evaluator.
+        weights: the student's.
+        formats: of the LiteRT files; empty: only the Keras file.
         seed: the study's, for the calibration sample.
     """
     folder.write_with("student.keras", partial(student.classifier.save, weights))
@@ -35,7 +35,7 @@ def export_student(
     sample = calibration_sample(dataset.validation, seed)
     calibration = sample.images.astype(np.float32) / 255.0
     files = export(model, folder.path, formats, calibration, stem="student")
-    # Files take native images, whatever the space of the study's attacks.
+    # Files take native images, also if the study's attacks are in the prepared space.
     native = student if student.settings.space == "native" else student.of_model(student.classifier, "native")
     logits = native.answers(weights).test
     measured = (measure_export(path, logits, test, dataset.test.labels) for path in files.values())
