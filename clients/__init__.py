@@ -1,1 +1,1 @@
-"""The client side: Flower's ClientApp, and what a hospital runs in it."""
+"""The client side: Flower's ClientApp, local training, and malicious clients."""

@@ -25,15 +25,15 @@ from fedrobust.training.calibration import calibrate
 app = ClientApp()
 
 STATE = "algorithm"
-"""The record of a node's state that holds what a client's algorithm remembers."""
+"""The record of a node's state that holds the state of the algorithm's client side."""
 
 BESIDE = "algorithm"
-"""The record of a message that holds what an algorithm sends beside the weights."""
+"""The record of a message that holds the algorithm's arrays beside the weights."""
 
 
 @app.query()
 def introduce(message: Message, context: Context) -> Message:
-    """Answer who this node is and how fast, once everything that training needs is built."""
+    """Reply with this node's client id, number of images and speed, after building all parts of training."""
     study = _study(message, context)
     client, training = _client(study, context), study.experiment.training
     calibration = calibrate(study.local_training.update(training), client.shard, training.batch_size)
@@ -50,7 +50,7 @@ def introduce(message: Message, context: Context) -> Message:
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Answer with the weights after one local update, and its metrics."""
+    """Reply with the weights after one local update, and its metrics."""
     weights = weights_of(message.content.array_records["weights"])
     number = message.content.config_records["config"]["round"]
     if type(number) is not int:
@@ -71,7 +71,7 @@ def train(message: Message, context: Context) -> Message:
 
 @app.train("group")
 def train_group(message: Message, context: Context) -> Message:
-    """Answer with the weights of many honest simulated clients, one row each, and their metrics."""
+    """Reply with the weights of many honest simulated clients, one row each, and their metrics."""
     weights = weights_of(message.content.array_records["weights"])
     config = message.content.config_records["config"]
     clients, number = cast(list[int], config["clients"]), cast(int, config["round"])
@@ -109,7 +109,7 @@ def _study(message: Message, context: Context) -> Study:
 
 
 def check_frozen(own: str, told: object, model: Model, training: Training) -> None:
-    """Refuse to train with other frozen layers than the server's.
+    """Refuse to train with frozen layers that differ from the server's.
 
     Raises:
         ModelError: their digests differ.

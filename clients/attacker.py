@@ -1,4 +1,4 @@
-"""What a malicious client does in a round in which it attacks."""
+"""The local training and update of a malicious client in a round in which it attacks."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,13 +21,13 @@ from fedrobust.training.crafting import Crafting
 
 @dataclass(frozen=True, eq=False)
 class Attacker:
-    """A poisoning attack as one client runs it.
+    """A poisoning attack at one client.
 
     Attributes:
         attack: the study's.
         schedule: the rounds in which it is active.
-        context: returns what the client knows before the first round.
-        classifier: the global model, whose gradients an attack may follow.
+        context: returns the client's knowledge before the first round.
+        classifier: the global model, whose gradients an attack may use.
     """
 
     attack: Attack
@@ -45,15 +45,15 @@ class Attacker:
     ) -> tuple[Sent, Mapping[str, Any]]:
         """Return the weights and metrics that the client sends instead of its honest ones.
 
-        Where the attack trains, the client follows the study's algorithm on poisoned images: it remembers what the
-        algorithm does, and sends its arrays. Where it does not, those are zeros.
+        If the attack trains, the client follows the study's algorithm on poisoned images: it keeps the algorithm's
+        state and sends its arrays. If it does not train, those arrays are zero.
 
         Args:
             honest: the local update on its images.
-            weights: the global ones.
+            weights: the global weights.
             algorithm: the study's.
-            state: what the client remembers.
-            measure: returns weights with BatchNorm statistics of all of its images; None for moving ones.
+            state: the client's state of the algorithm.
+            measure: returns weights with BatchNorm statistics of all of its images; None: moving statistics are sent.
         """
         context = self.in_round(weights, honest.round)
         metrics: Mapping[str, Any] = {"loss": float("nan"), "seconds": 0.0, "round": honest.round}
@@ -74,7 +74,7 @@ class Attacker:
         return replace(sent, weights=poisoned), {**metrics, "num-examples": claim}
 
     def in_round(self, weights: Weights, round: int) -> AttackContext:
-        """Return what the client knows in `round`, having been sent the global `weights`."""
+        """Return the client's knowledge in `round` with the global `weights`."""
         before = self.context()
         return replace(
             before,

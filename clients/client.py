@@ -1,4 +1,4 @@
-"""What one client does in a round: one local update on its images."""
+"""One client's round: a local update on its images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,14 +19,14 @@ class Client:
     """One client of a study.
 
     Attributes:
-        client_id: which client it is, from 0.
+        client_id: the client's number, from 0.
         shard: its training images.
-        training: what it does with them.
+        training: its local training.
         layout: of the model's weights.
-        algorithm: what it sends and remembers.
-        postprocessors: what is done to its update before it is sent.
-        attacker: what it does instead where it is malicious, in the rounds in which it attacks; None for an honest one.
-        measure: returns weights with BatchNorm statistics of all of its images; None where moving statistics are sent.
+        algorithm: the federated algorithm.
+        postprocessors: applied to its update before it is sent.
+        attacker: its behaviour in the rounds in which it attacks; None for an honest client.
+        measure: returns weights with BatchNorm statistics of all of its images; None: moving statistics are sent.
     """
 
     client_id: int
@@ -41,13 +41,13 @@ class Client:
     def train(
         self, weights: Weights, round: int, state: State, told: State = NOTHING
     ) -> tuple[Sent, Mapping[str, Any]]:
-        """Return what the client sends in `round` (from 1) and what it remembers, and its metrics.
+        """Return the client's weights and arrays for the server, its next state, and its metrics.
 
         Args:
-            weights: the global ones.
+            weights: the global weights.
             round: from 1.
-            state: what it remembers of the last round in which it took part.
-            told: what the server sends beside the weights.
+            state: its state after the last round in which it took part.
+            told: the server's arrays beside the weights.
         """
         train = LocalRound(self.training, self.shard, self.client_id, round, self.layout, told)
         if self.attacker is not None and self.attacker.schedule.active(round):
@@ -68,7 +68,7 @@ def postprocessed(
     round: int,
     client: int,
 ) -> Weights:
-    """Return what a client sends in place of `sent`, having been sent the weights `current` in `round`."""
+    """Return the weights `sent` after the postprocessors of their difference to the global weights `current`."""
     if not postprocessors:
         return sent
     draw = generator(seed, Purpose.POSTPROCESSING, round, client + 1)

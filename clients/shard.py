@@ -1,4 +1,4 @@
-"""Where a hospital's images come from: the study's partition in a simulation, its own file in a real federation."""
+"""A client's images: from the study's partition in a simulation, from its own file in a real federation."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,10 +12,10 @@ from fedrobust.memoize import memoize
 
 
 def client_id_of(node_config: Mapping[str, Any]) -> int:
-    """Return which client of the study a node is.
+    """Return the client number of a node.
 
     Raises:
-        ConfigError: the node's configuration does not say, or not with a whole number.
+        ConfigError: the node's configuration has no whole number ``partition-id``.
     """
     number = node_config.get("partition-id")
     if not isinstance(number, int) or isinstance(number, bool) or number < 0:
@@ -31,8 +31,8 @@ def shard(node_config: Mapping[str, Any], simulated: Callable[[int], Split], pro
 
     Args:
         node_config: of the node.
-        simulated: returns the part that a client has in a simulation.
-        problem: what the study's images look like.
+        simulated: returns the shard of a client in a simulation.
+        problem: image shape and number of classes of the study.
 
     Raises:
         DataError: the file cannot be read, or its images and labels are not those of the study.
@@ -58,7 +58,7 @@ def own_shard(path: Path) -> Split:
     """Read ``train_images`` and ``train_labels`` from a hospital's own ``.npz`` file; nothing else in it is read.
 
     Raises:
-        DataError: there is no such file, an array is missing, or has a wrong shape or dtype.
+        DataError: the file or an array is missing, or an array has a wrong shape or dtype.
     """
     names = ("train_images", "train_labels")
     return read_split(path, "train", *read_arrays(path, names).values())

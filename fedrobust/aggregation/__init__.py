@@ -1,4 +1,4 @@
-"""From client updates to one: one file a rule. Importing this package registers them."""
+"""Aggregation of client updates: rules, pre-aggregators and server optimisers, one file each."""
 
 from fedrobust.aggregation.contract import (
     PRE_AGGREGATORS,

@@ -1,4 +1,4 @@
-"""Work through a wide matrix in blocks of columns, on all cores, with the same bits on any number of them."""
+"""Process a wide matrix in blocks of columns on all cores, with bits that do not depend on the number of cores."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,22 +12,22 @@ from fedrobust.cores import cores
 T = TypeVar("T")
 
 BLOCK_NUMBERS = 2**18
-"""Numbers of a block: its float64 copy stays in the processor's cache."""
+"""Values in a block, whose float64 copy fits into the processor's cache."""
 
 
 def each_block(width: int, rows: int, work: Callable[[slice], T]) -> list[T]:
-    """Call `work` with every block of the columns 0 to `width`, several at a time.
+    """Call `work` for every block of the columns 0 to `width`, several in parallel.
 
-    What a block is depends on the shape of the matrix alone, and matrix products inside of it run on one thread, so
-    that results do not depend on the number of cores.
+    The blocks depend only on the shape of the matrix, and matrix products within a block run on one thread, so that
+    results do not depend on the number of cores.
 
     Args:
         width: number of columns.
-        rows: number of rows that a block is cut from.
-        work: is given a slice of columns; it is called on several threads at a time.
+        rows: number of rows.
+        work: function of a slice of columns; it is called on several threads.
 
     Returns:
-        What `work` returned, in the order of the blocks.
+        The results of `work`, in the order of the blocks.
     """
     step = block_width(rows)
     blocks = [slice(start, min(start + step, width)) for start in range(0, width, step)]
@@ -39,7 +39,7 @@ def each_block(width: int, rows: int, work: Callable[[slice], T]) -> list[T]:
 
 
 def block_width(rows: int) -> int:
-    """Return how many columns a block of `rows` rows has."""
+    """Return the number of columns of a block of `rows` rows."""
     return max(256, BLOCK_NUMBERS // max(1, rows) // 64 * 64)
 
 
@@ -56,7 +56,7 @@ _limited = threading.RLock()
 
 @contextmanager
 def _one_blas_thread() -> Iterator[None]:
-    """Have NumPy's matrix products use the thread that they are called on, and no others."""
+    """Restrict NumPy's matrix products to the calling thread."""
     with _limited, _controller().limit(limits=1, user_api="blas"):
         yield
 

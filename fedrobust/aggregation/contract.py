@@ -33,17 +33,17 @@ def _no_root(images: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class AggregationContext:
-    """The clients of a round, and what a rule may use besides their updates.
+    """The clients of a round, and a rule's further inputs beside their updates.
 
     Attributes:
-        client_ids: which clients they are, ascending (n,) int64.
-        examples: how many images each claims to have, (n,) int64; a claim is not verified.
+        client_ids: the clients, ascending (n,) int64.
+        examples: their claimed, unverified numbers of images, (n,) int64.
         round: number of the round, from 1.
         generator: random numbers of this round.
         seed: the study's, for random numbers that are the same in every round.
-        memory: what the rule returned in the round before; empty in the first.
-        current: the global weights that the clients were sent, (d,) float32; None where they are not needed.
-        root: returns the update (d,) that the server computes on so many images of its own.
+        memory: the rule's state after the previous round; empty in the first.
+        current: the global weights that the clients were sent, (d,) float32; None if not needed.
+        root: returns the update (d,) that the server computes on a given number of its own images.
     """
 
     client_ids: np.ndarray
@@ -78,7 +78,7 @@ class Aggregation:
 
 
 class RunningAggregate(Protocol):
-    """An aggregate that takes one client at a time, so that memory does not grow with their number."""
+    """A running aggregate, whose memory does not grow with the number of clients."""
 
     def add(self, vector: np.ndarray, weight: int) -> None:
         """Add one client's float32 `vector` (d,) with its `weight`, in any order of the clients."""
@@ -94,13 +94,13 @@ class MatrixRule(Protocol):
     """A rule on the updates of all clients at once. A frozen dataclass of settings."""
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
-        """Return one update; ``np.asarray(updates)`` is the (n, d) float32 matrix of the clients'."""
+        """Return the aggregate; ``np.asarray(updates)`` is the (n, d) float32 matrix of updates."""
         ...
 
 
 @runtime_checkable
 class StreamingRule(MatrixRule, Protocol):
-    """A rule that can also take clients' weights one at a time, as they arrive."""
+    """A rule that can also aggregate clients one at a time, as their weights arrive."""
 
     def start(self, size: int) -> RunningAggregate:
         """Return an empty aggregate of vectors of `size` numbers."""
@@ -124,7 +124,7 @@ class PreAggregator(Protocol):
     """A transformation of the updates before the rule. A frozen dataclass of settings."""
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Updates:
-        """Return the updates that the rule is given; `Updates.mixed` computes them from the clients'."""
+        """Return the transformed updates for the rule; `Updates.mixed` computes weighted sums of updates."""
         ...
 
 
@@ -145,19 +145,19 @@ class ByzantineTolerant:
 
     @classmethod
     def min_clients(cls, f: int) -> int:
-        """Return how many clients it takes to tolerate `f` malicious ones."""
+        """Return the smallest number of clients with which `f` malicious ones are tolerated."""
         return 2 * f + 1
 
     @classmethod
     def max_f(cls, n: int) -> int:
-        """Return how many malicious clients are tolerated among `n`; -1 if `n` is too small for any."""
+        """Return the largest f that is tolerated among `n` clients; -1 if `n` is too small for any."""
         return max((f for f in range(n) if cls.min_clients(f) <= n), default=-1)
 
     def require(self, n: int) -> None:
-        """Refuse to work on `n` updates if they are too few.
+        """Refuse too few updates.
 
         Raises:
-            InfeasibleError: they are.
+            InfeasibleError: `n` updates are too few for f.
         """
         if self.f < 0 or self.min_clients(self.f) > n:
             name, least = type(self).__name__, self.min_clients(max(0, self.f))

@@ -1,4 +1,4 @@
-"""Squared distances that keep their digits, whatever the lengths of the vectors they lie between."""
+"""Squared distances without cancellation, for vectors of any norm."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import numpy as np
 from fedrobust.aggregation.blocks import each_block
 
 CANCELLED = 1e-7
-"""A difference that is smaller than this share of what it is the difference of has lost too many digits."""
+"""Relative size of a difference below which cancellation has lost too many digits."""
 
 
 def inner_products(
@@ -47,15 +47,15 @@ def _summed(parts: list[np.ndarray], n: int) -> np.ndarray:
 def refined(
     squared: np.ndarray, scale: np.ndarray, products: Callable[[np.ndarray, int], np.ndarray]
 ) -> np.ndarray:
-    """Return `squared` distances with those computed again that had lost their digits.
+    """Return `squared` distances, with those that suffer from cancellation computed again.
 
-    Where vectors are much nearer to each other than to where they were measured from, one of them becomes the origin
-    from which the others are measured; where some of those are nearer still, one of them, and so on.
+    Where vectors are much nearer to each other than to the origin, one of them becomes the new origin; for vectors that
+    are nearer still, this is repeated.
 
     Args:
-        squared: (n, n), each the difference of larger numbers; changed in place.
-        scale: (n, n), the size of those numbers.
-        products: ``products(near, origin)``: the inner products (m, m) of the vectors at the places `near`, less the
+        squared: (n, n), each the difference of larger values; changed in place.
+        scale: (n, n), the size of those values.
+        products: ``products(near, origin)``: the inner products (m, m) of the vectors at positions `near` minus the
             vector at `origin`.
     """
     lost = squared < CANCELLED * scale
@@ -77,8 +77,8 @@ def refined(
 def squared_distances(matrix: np.ndarray, inner: np.ndarray | None = None) -> np.ndarray:
     """Return squared Euclidean distances between the rows of `matrix` (n, d) and to zero, (n + 1, n + 1) float64.
 
-    They come from one matrix of inner products, summed in float64. Where two rows are so near to each other that
-    |a|² + |b|² - 2 ab has lost its digits, they are computed again with one of the rows as origin.
+    They are computed from one matrix of inner products, summed in float64. For rows so near to each other that
+    |a|² + |b|² - 2 ab suffers from cancellation, they are computed again with one of the rows as origin.
 
     Args:
         matrix: (n, d).
@@ -105,9 +105,9 @@ def squared_distances(matrix: np.ndarray, inner: np.ndarray | None = None) -> np
 def squared_between_mixtures(matrix: np.ndarray, mixture: np.ndarray, clients: np.ndarray) -> np.ndarray:
     """Return squared distances between weighted sums of rows, and to zero, (m + 1, m + 1) float64.
 
-    Sums of rows and of zero whose weights add up to 1 have distances that follow from the rows' own, at no cost that
-    grows with d. Where a row of a length that others are small beside has a weight, however small, that loses their
-    digits: such distances are computed from the sums themselves.
+    The distances of affine combinations of rows and zero follow from those of the rows, at a cost that does not depend
+    on d. If a row with a much larger norm than the others has any weight, this loses digits: such distances are
+    computed from the sums themselves.
 
     Args:
         matrix: (n, d).
@@ -125,6 +125,6 @@ def squared_between_mixtures(matrix: np.ndarray, mixture: np.ndarray, clients: n
     _, kinds = np.unique(whole[:, :-1], axis=0, return_inverse=True)
     same = kinds.reshape(-1, 1) == kinds.reshape(1, -1)
     squared[same], scale[same] = 0, 0
-    squared = (squared + squared.T) / 2  # a product of three matrices is symmetric but for its last digits
+    squared = (squared + squared.T) / 2  # rounding makes a product of three matrices slightly asymmetric
     rows = whole[:, :-1]
     return refined(squared, scale, lambda near, origin: mixed_products(matrix, rows[near] - rows[origin]))

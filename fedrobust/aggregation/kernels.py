@@ -1,4 +1,4 @@
-"""Arithmetic that several rules share: on sorted rows, on distances, on lengths."""
+"""Arithmetic shared by rules: on sorted rows, distances and norms."""
 
 import numpy as np
 
@@ -27,8 +27,8 @@ def row_means(values: np.ndarray) -> np.ndarray:
 def mean_around_median(values: np.ndarray, count: int) -> np.ndarray:
     """Return the mean of the `count` values of every row that lie nearest to the row's median, float64 (b,).
 
-    Among sorted values the nearest ones stand side by side, so that it is enough to find where they begin. Of two
-    groups that reach equally far, the lower one is taken.
+    Among sorted values the nearest ones are contiguous, so that only their start has to be found. Of two groups with
+    equal distance the lower one is taken.
 
     Args:
         values: (b, n) float32; sorted in place.
@@ -73,14 +73,14 @@ def chosen_only(n: int, chosen: np.ndarray) -> np.ndarray:
 
 
 def clip_factors(lengths: np.ndarray, threshold: float) -> np.ndarray:
-    """Return what shortens vectors of these `lengths` to at most `threshold`, (n,) in (0, 1]."""
+    """Return the factors that clip vectors of norm `lengths` to `threshold`, (n,) in (0, 1]."""
     return np.minimum(1.0, np.divide(threshold, lengths, out=np.ones_like(lengths), where=lengths > 0))
 
 
 def with_noise(update: np.ndarray, deviation: float, context: AggregationContext) -> np.ndarray:
     """Return `update` (d,) with Gaussian noise of a standard `deviation` on every coordinate.
 
-    Numbers that would leave the range of float32 stay at its end.
+    Values are clipped to the range of float32.
     """
     if not deviation:
         return update

@@ -26,7 +26,7 @@ from fedrobust.spec import build
 
 @dataclass(frozen=True)
 class AggregationPipeline:
-    """Pre-aggregators, one after another, then a rule.
+    """Pre-aggregators in sequence, then a rule.
 
     Attributes:
         rule: aggregates the updates.
@@ -47,12 +47,12 @@ class AggregationPipeline:
         """Return one update from those of a round; `influence` is that of the clients.
 
         Args:
-            updates: (n, d) float32. Rows of an array that are not finite are left out, and as many attackers
-                fewer are tolerated; `Updates` are taken to be checked.
+            updates: (n, d) float32. Rows of an array that are not finite are rejected, and f is reduced by their
+                number; `Updates` must be checked already.
             context: of the round; clients of one image each if None.
 
         Raises:
-            InfeasibleError: there are too few updates for the number of malicious clients to tolerate.
+            InfeasibleError: there are too few updates for f.
         """
         sent = Updates.of(updates)
         context = context or AggregationContext.of(sent)
@@ -72,7 +72,7 @@ class AggregationPipeline:
         return dataclasses.replace(aggregation, influence=influence / total if total else influence)
 
     def _without(self, bad: np.ndarray, matrix: np.ndarray, context: AggregationContext) -> Aggregation:
-        """Return what is made of the clients that are not `bad`; the bad ones have no influence."""
+        """Return the aggregate of the clients that are not `bad`, which have influence 0."""
         if bad.all():
             raise InfeasibleError(f"none of {len(matrix)} updates is finite")
         left = dataclasses.replace(
@@ -92,7 +92,7 @@ class AggregationPipeline:
         """Refuse a pipeline that is infeasible among `n` clients.
 
         Raises:
-            InfeasibleError: it cannot; the message has the numbers.
+            InfeasibleError: it is; the message has the numbers.
         """
         self.check_order()
         for stage, seen in self._seen(n):
@@ -102,7 +102,7 @@ class AggregationPipeline:
                 stage.fits(seen)
 
     def check_order(self) -> None:
-        """Refuse pre-aggregators that mix clients before a rule that remembers each of them.
+        """Refuse pre-aggregators that mix clients before a rule with a state for each client.
 
         Raises:
             InfeasibleError: the rule could not assign updates to clients.
@@ -127,7 +127,7 @@ class AggregationPipeline:
 
     @property
     def tolerated(self) -> int | None:
-        """The smallest f of the stages; None where no stage takes f."""
+        """The smallest f of the stages; None if no stage takes f."""
         numbers = [stage.f for stage in (*self.before, self.rule) if isinstance(stage, ByzantineTolerant)]
         return min(numbers, default=None)
 
@@ -153,16 +153,16 @@ def _caught(stage: Any, count: int) -> Any:
 
 
 def finite_rows(matrix: np.ndarray) -> np.ndarray:
-    """Return which rows of `matrix` (n, d) hold nothing but finite numbers, (n,) bool."""
+    """Return the mask of rows of `matrix` (n, d) with only finite values, (n,) bool."""
     blocks = each_block(matrix.shape[1], len(matrix), lambda block: np.isfinite(matrix[:, block]).all(1))
     return np.all(blocks, axis=0)
 
 
 def checked(aggregation: Aggregation, updates: Updates, name: str) -> Aggregation:
-    """Return what a rule made of `updates`, as float32: a rule of one's own may have computed in float64.
+    """Return a rule's result, checked and as float32 (a user's rule may compute in float64).
 
     Raises:
-        ValueError: it is not one update, or not one weight an update.
+        ValueError: it is not one update, or the influence is not one weight for each update.
     """
     update = np.asarray(aggregation.update, np.float32)
     if update.shape != (updates.size,):
@@ -183,7 +183,7 @@ def defence(rule: str, *before: str, f: int = 0) -> AggregationPipeline:
     Args:
         rule: such as ``"multi-krum(m=3)"``, or a dotted path.
         before: pre-aggregators, such as ``"nnm"``.
-        f: malicious clients to tolerate, for the stages that ask and do not say themselves.
+        f: malicious clients to tolerate, for stages that take f without a value of their own.
 
     Raises:
         SpecError, UnknownNameError: a name or a setting is wrong.

@@ -1,4 +1,4 @@
-"""Remember updates of millions of numbers by a few thousand that keep their distances and angles."""
+"""Count sketches: short vectors that preserve the distances and angles of long updates."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from fedrobust.aggregation.blocks import each_block
 from fedrobust.aggregation.updates import Updates
 
 SKETCH = 65536
-"""Numbers that stand for an update; shorter updates are kept as they are. Distances are off by about 0.3 %."""
+"""Length of a sketch; shorter updates are stored unchanged. Distances have an error of about 0.3 %."""
 
 
 def sketch(updates: "Updates | np.ndarray", seed: int, size: int = SKETCH) -> np.ndarray:
@@ -18,7 +18,7 @@ def sketch(updates: "Updates | np.ndarray", seed: int, size: int = SKETCH) -> np
     Args:
         updates: (n, d).
         seed: of the signs.
-        size: numbers of a sketch; updates that are not longer are returned as they are.
+        size: length of a sketch; updates that are not longer are returned unchanged.
     """
     updates = Updates.of(updates)
     if updates.size <= size:

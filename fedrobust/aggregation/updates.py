@@ -1,4 +1,4 @@
-"""The updates of a round, as rules see them: distances known once, columns in blocks, mixtures never written out."""
+"""The updates of a round, with cached distances, columns in blocks, and implicit mixtures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ from fedrobust.aggregation.distances import (
     squared_distances,
 )
 
-DROWNED = 1e6
-"""So many times what most mixtures are made of, one is written out: other sums would lose their digits in its terms."""
+CANCELLATION_RATIO = 1e6
+"""Ratio of the largest norm to the median norm above which mixtures are computed explicitly, to avoid cancellation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Updates:
-    """n vectors of d numbers: what clients sent, or mixtures of that.
+    """n update vectors of length d: those of clients, or weighted sums (mixtures) of them.
 
-    A pre-aggregator replaces the clients' updates by weighted sums of them. Such sums are described by their weights:
-    a second matrix of updates is never made, and distances between mixtures follow from those between clients.
+    A pre-aggregator replaces the clients' updates by mixtures, which are represented by their weights: no second matrix
+    of updates is needed, and distances between mixtures follow from those between clients.
 
     Attributes:
-        matrix: (clients, d) float32, one client a row, finite.
-        mixture: (n, clients) float64: vector i is ``mixture[i] @ matrix``; None where the vectors are the rows.
-        clients: the updates that a mixture is made of, whose distances are known already.
-        written_from: the mixture that `matrix` is, where it had to be written out.
+        matrix: (clients, d) float32, finite.
+        mixture: (n, clients) float64: vector i is ``mixture[i] @ matrix``; None: the vectors are the rows.
+        clients: the updates of which these are mixtures, with cached distances.
+        written_from: the mixture that `matrix` is, if it was computed explicitly.
 
     Example:
         >>> updates = Updates.of(np.array([[0, 0], [3, 4], [0, 8]], np.float32))
@@ -64,7 +64,7 @@ class Updates:
 
     @property
     def size(self) -> int:
-        """How many numbers an update has."""
+        """Length d of an update."""
         return int(self.matrix.shape[1])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -91,7 +91,7 @@ class Updates:
 
     @cached_property
     def _factors(self) -> np.ndarray | None:
-        """What each client's update is multiplied by (n,) float64, where nothing is mixed; else None."""
+        """Factor of each client's update (n,) float64, if no updates are mixed; else None."""
         mixture = self.mixture
         if mixture is None or mixture.shape[0] != mixture.shape[1]:
             return None
@@ -110,25 +110,25 @@ class Updates:
 
     @cached_property
     def _sent(self) -> "Updates":
-        """What a mixture is made of."""
+        """The updates of which these are mixtures."""
         return self.clients or Updates(self.matrix)
 
     @cached_property
     def _written(self) -> "Updates | None":
-        """A mixture as a matrix of its own, where some of it is made of updates that others would drown in; else None.
+        """The mixture as an explicit matrix, if updates of very different norms are mixed; else None.
 
-        Two attackers' enormous updates in opposite directions make a small sum, whose digits depend on the order of
-        its terms: then all that is computed of it has to be computed of one and the same sum.
+        Two attackers' huge updates in opposite directions have a small sum whose digits depend on the order of the
+        terms: all results then have to be computed from one explicit sum.
         """
         if self.mixture is None or self._factors is not None:
             return None
         lengths = np.abs(self.mixture) @ self._sent.norms
-        if lengths.max() <= DROWNED * np.median(lengths):
+        if lengths.max() <= CANCELLATION_RATIO * np.median(lengths):
             return None
         return Updates(np.asarray(self), written_from=self)
 
     def shares_of(self, sent: "Updates") -> np.ndarray | None:
-        """Return how much of each of the `sent` updates is in each of these, (n, sent); None if in none of them."""
+        """Return the weight of each of the `sent` updates in each of these, (n, sent); None if they are unrelated."""
         if self.mixture is None:
             if self.matrix is sent.matrix:
                 return np.eye(len(sent))
@@ -168,7 +168,7 @@ class Updates:
         return self.mixture @ self._sent.inner @ self.mixture.T
 
     def inner_from(self, origin: int) -> np.ndarray:
-        """Return the inner products (n, n) float64 of the updates less the one at `origin`; costs n² d."""
+        """Return the inner products (n, n) float64 of the updates minus the one at `origin`; costs n² d."""
         if self.mixture is None:
             return inner_products(self.matrix, self.matrix[origin])
         if self._written is not None:
@@ -185,7 +185,7 @@ class Updates:
         return cosines
 
     def mixed(self, mixture: np.ndarray) -> "Updates":
-        """Return the updates ``mixture @ self``, `mixture` being (m, n); nothing of size d is computed."""
+        """Return the updates ``mixture @ self`` for a `mixture` (m, n), without computing vectors of length d."""
         mixture = np.asarray(mixture, np.float64)
         if self.mixture is None:
             return Updates(self.matrix, mixture, self)
@@ -194,7 +194,7 @@ class Updates:
         return Updates(self.matrix, mixture @ self.mixture, self._sent)
 
     def rows(self, chosen: np.ndarray) -> "Updates":
-        """Return the updates at `chosen` places."""
+        """Return the updates at positions `chosen`."""
         return self.mixed(np.eye(len(self))[chosen])
 
     def combined(self, shares: np.ndarray) -> np.ndarray:
@@ -214,7 +214,7 @@ class Updates:
             part = self.matrix[:, block] if every else self.matrix[used, block]
             result[block] = weights @ part.astype(np.float64)
 
-        # One pass over long rows: wider blocks than those that are sorted or multiplied.
+        # A single pass over rows allows wider blocks than sorting or products.
         each_block(self.size, max(1, len(used) // 4), fill)
         return result
 
@@ -224,8 +224,8 @@ class Updates:
         """Return (d,) float32 from a function of all clients' values of some coordinates.
 
         Args:
-            reduce: (b, n) float32 to (b,), a coordinate a row, contiguous; it may change what it is given.
-            rows: places of the updates that take part; all if None.
+            reduce: function from (b, n) float32, one coordinate a row, contiguous, to (b,); it may change its argument.
+            rows: positions of the updates; None: all.
         """
         result = np.empty(self.size, np.float32)
 

@@ -1,4 +1,4 @@
-"""Federated algorithms: what a client does with the global weights, and what the server does with the aggregate."""
+"""Federated algorithms: their client side and server side. One file an algorithm."""
 
 from fedrobust.algorithms.contract import ALGORITHMS, Algorithm, Received, Sent, State, Train
 from fedrobust.algorithms.ditto import Ditto

@@ -1,39 +1,39 @@
 """The contract of federated algorithms, and their registry.
 
-An algorithm is a frozen dataclass of settings. It has those of these traits in which it differs from federated
+An algorithm is a frozen dataclass of settings, with those of the following traits in which it differs from federated
 averaging:
 
 ``proximal``
-    mu of the term mu / 2 ||w - w_global||^2 that every client adds to its objective.
+    mu of the proximal term mu / 2 ||w - w_global||^2 in every client's objective.
 ``steered = True``
-    the clients' local update takes corrections of its gradients, a proximal term and a mask (`Train`). Only then are
-    they in the compiled graph: who does not need them does not pay for them.
+    the clients' local update takes corrections of its gradients, a proximal term and a mask (`Train`). Otherwise the
+    compiled graph has no inputs for them.
 ``client(start, state, train)``
-    returns what a client sends instead of ``train(start)``, what it wants to find in the next round in which it takes
-    part and, where the algorithm has ``sends``, a mapping of the arrays that it sends beside its weights. ``start`` are
-    the global weights; ``state`` is what it returned before, empty at first; ``train`` runs the local update from given
-    weights, knows the round and the model's layout, and may be called more than once.
+    returns the weights that a client sends instead of ``train(start)``, its next state and, if the algorithm has
+    ``sends``, a mapping of the arrays that it sends beside its weights. ``start`` are the global weights; ``state`` is
+    the state that it last returned, empty at first; ``train`` runs the local update from given weights, has the round
+    and the model's layout, and may be called more than once.
 ``sends(layout)``
-    returns the lengths of the float32 vectors that every client sends beside its weights, by name. The server refuses a
-    reply whose vectors have other lengths, or hold numbers that are not finite or are beyond 1e6. The others are
-    aggregated as BatchNorm's statistics are: by the mean where the rule is a mean, else by the median of each number
-    among the clients that the rule accepts.
+    returns the lengths of the float32 vectors that every client sends beside its weights, by name. The server rejects a
+    reply whose vectors have other lengths, or values that are not finite or exceed 1e6. Valid ones are aggregated as
+    BatchNorm's statistics: by the mean if the rule is a mean, else by the coordinate-wise median over the accepted
+    clients.
 ``tells(memory)``
-    returns the arrays that the server sends beside the global weights, from what ``server`` remembered.
+    returns the arrays that the server sends beside the global weights, from the state of ``server``.
 ``server(update, memory, received)``
-    returns what becomes of the aggregated update (d,) before the server optimiser, and what is remembered for the next
-    round; ``memory`` is what it returned before, empty at first, and ``received`` what came beside the weights.
+    returns the transformed aggregated update (d,), to which the server optimiser is applied, and the next state;
+    ``memory`` is the state that it last returned, empty at first, and ``received`` the aggregated arrays beside
+    weights.
 ``passes(epochs)``
-    returns how many passes over its images a client makes in a round, for the forecast; ``training.epochs`` without it.
+    returns the number of passes over a client's images in a round, for the forecast; default: ``training.epochs``.
 ``personal(weights, state, layout)``
-    returns the model that a client uses itself, from the global weights and its state.
+    returns a client's personal model, from the global weights and its state.
 ``fault(layout)``
-    returns why the algorithm means nothing for a model, "" if it does.
+    returns why the algorithm is not applicable to a model, "" if it is.
 
 A client's state stays with the client: in Flower's ``Context.state`` of its node, and in the checkpoints of a
-simulation. What a client remembers of a round that the server rejects, it remembers: no client is told. A malicious
-client that trains follows the algorithm on its poisoned images, and sends its arrays; one that does not train sends
-zeros.
+simulation. It is kept also after a round that the server rejects, of which clients are not informed. A malicious client
+that trains follows the algorithm on its poisoned images, and sends its arrays; one that does not train sends zeros.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ Algorithm: TypeAlias = Any
 """A frozen dataclass with some of the traits above."""
 
 State: TypeAlias = Mapping[str, np.ndarray]
-"""What a client remembers: arrays by name."""
+"""A state: arrays by name."""
 
 NOTHING: State = MappingProxyType({})
 
@@ -63,17 +63,17 @@ class Train(Protocol):
 
     @property
     def layout(self) -> Layout:
-        """Of the model's weights."""
+        """Layout of the model's weights."""
         ...
 
     @property
     def round(self) -> int:
-        """From 1."""
+        """Number of the round, from 1."""
         ...
 
     @property
     def told(self) -> State:
-        """What the server sends beside the weights, see ``tells``; empty as long as it remembers nothing."""
+        """The server's arrays beside the weights, see ``tells``; empty while the server has no state."""
         ...
 
     def __call__(
@@ -86,26 +86,26 @@ class Train(Protocol):
     ) -> Trained:
         """Return the weights after training from `start`, with steps, learning rates and the mean gradient.
 
-        All calls of a round go through the images in the same order. All but `start` and `epochs` need ``steered``.
+        All calls of a round use the same order of images. Arguments other than `start` and `epochs` need ``steered``.
 
         Args:
-            start: weights.
+            start: initial weights.
             correction: (parameters,) added to every gradient.
-            pull: mu of mu / 2 times the squared distance to `start`, added to the objective.
-            trained: (parameters,) bool, the numbers that are trained; None for all.
-            epochs: passes over the images; None for the study's.
+            pull: mu of the proximal term mu / 2 |w - start|^2 in the objective.
+            trained: (parameters,) bool, mask of the trained parameters; None: all.
+            epochs: passes over the images; None: those of the study.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Sent:
-    """What a client's round comes to.
+    """The result of a client's round.
 
     Attributes:
-        weights: that it sends.
-        state: that it remembers.
-        arrays: that it sends beside its weights.
+        weights: the weights that it sends.
+        state: its next state.
+        arrays: the arrays that it sends beside its weights.
     """
 
     weights: Weights
@@ -115,12 +115,12 @@ class Sent:
 
 @dataclass(frozen=True, eq=False)
 class Received:
-    """What came to the server beside weights.
+    """The server's inputs beside weights.
 
     Attributes:
-        arrays: what the clients' arrays are aggregated to.
-        clients: how many replies counted.
-        population: how many clients the study has.
+        arrays: the aggregated arrays of the clients.
+        clients: number of valid replies.
+        population: number of clients of the study.
     """
 
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -129,12 +129,12 @@ class Received:
 
     @property
     def share(self) -> float:
-        """The share of the population whose replies counted."""
+        """The share of the population with valid replies."""
         return self.clients / self.population
 
 
 def proximal_of(algorithm: Algorithm) -> float:
-    """Return the mu of an algorithm's proximal term, 0 where it has none."""
+    """Return the mu of an algorithm's proximal term, 0 if it has none."""
     return float(getattr(algorithm, "proximal", 0.0))
 
 
@@ -144,7 +144,7 @@ def is_steered(algorithm: Algorithm) -> bool:
 
 
 def passes_of(algorithm: Algorithm, epochs: int) -> int:
-    """Return how many passes over its images a client makes in a round.
+    """Return the number of passes over a client's images in a round.
 
     Args:
         algorithm: of the study.
@@ -161,7 +161,7 @@ def sends_of(algorithm: Algorithm, layout: Layout) -> Mapping[str, int]:
 
 
 def told_by(algorithm: Algorithm, memory: State) -> State:
-    """Return what the server sends beside the global weights."""
+    """Return the server's arrays beside the global weights."""
     tells: Callable[[State], State] | None = getattr(algorithm, "tells", None)
     return tells(memory) if tells else {}
 
@@ -169,7 +169,7 @@ def told_by(algorithm: Algorithm, memory: State) -> State:
 def sent_by_client(
     algorithm: Algorithm, start: Weights, state: State, train: Train | Callable[[Weights], Weights]
 ) -> Sent:
-    """Return what a client sends, and what it remembers.
+    """Return a client's weights and arrays for the server, and its next state.
 
     Example:
         >>> from fedrobust.algorithms import FedAvg

@@ -1,4 +1,4 @@
-"""BatchNorm layers that stay with the client."""
+"""FedBN: BatchNorm layers are not shared."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,15 +15,15 @@ from fedrobust.models.layout import Layout
 class FedBN(OwnPart):
     """Keep BatchNorm's scales, shifts and statistics at the client (Li et al., 2021, arXiv:2102.07623, Algorithm 1).
 
-    For clients whose images differ (devices, protocols, contrast): each normalises by what its own images come to, and
-    only the other layers are shared. A client's model is the global one with its own BatchNorm.
+    For clients whose images differ (devices, protocols, contrast): each normalises by its own statistics, and only the
+    other layers are shared. A client's model is the global one with its own BatchNorm.
 
-    Malicious clients: none can move an honest client's normalisation, a common target of poisoning. With
-    ``average=True`` they still move that of the global model, as in federated averaging.
+    Malicious clients cannot change an honest client's normalisation, a common target of poisoning. With
+    ``average=True`` they still change that of the global model, as in federated averaging.
     """
 
     own_statistics: ClassVar[bool] = True
 
     def own(self, layout: Layout) -> np.ndarray:
-        """Return which numbers are BatchNorm's."""
+        """Return the mask of BatchNorm's parameters."""
         return layout.batchnorm

@@ -1,4 +1,4 @@
-"""Normalised averaging."""
+"""FedNova: normalised averaging."""
 
 from dataclasses import dataclass
 
@@ -13,31 +13,31 @@ from fedrobust.models.layout import Layout, Weights
 class FedNova:
     """Average each client's update per unit of local work (Wang et al., 2020, arXiv:2007.07481, equation 6).
 
-    Clients with more images take more steps, and a mean of their updates leans towards them twice: by weight and by
-    length. Here client i sends w_global + (w_i - w_global) / a_i, where a_i is how far its steps would move a weight
-    under a gradient of 1 (the paper's learning rate times ||a_i||_1, momentum included), and a_i beside it. The server
-    multiplies the aggregate by the aggregate of the a_i.
+    Clients with more images take more steps, and dominate a mean of updates twice: by weight and by norm. Here client i
+    sends w_global + (w_i - w_global) / a_i, where a_i is the change of a weight over its steps under a gradient of 1
+    (the paper's learning rate times ||a_i||_1, including momentum), and a_i beside it. The server multiplies the
+    aggregate by the aggregate of the a_i.
 
-    Malicious clients: rules compare updates that are alike in length whatever the number of steps. The claimed a_i
-    scale the whole update: with a mean rule one client can make it as long as it likes, with others the median counts.
-    Rules with a limit in absolute numbers (clipping) see updates divided by a_i, usually far longer ones.
+    Malicious clients: rules compare updates of similar norms, independent of the number of steps. The claimed a_i scale
+    the whole update: with a mean one client can make it arbitrarily long; otherwise the median of the a_i counts. Rules
+    with an absolute threshold (clipping) get updates divided by a_i, which are usually much longer.
     """
 
     def client(
         self, start: Weights, state: State, train: Train
     ) -> tuple[Weights, State, dict[str, np.ndarray]]:
-        """Return the normalised weights, nothing to remember, and the factor."""
+        """Return the normalised weights, an empty state, and the factor."""
         trained = train(start)
         factor = np.float32(trained.accumulated)
         moved = (trained.trainable - start.trainable) / factor
         return Weights(start.trainable + moved, trained.statistics), {}, {"accumulated": np.array([factor])}
 
     def sends(self, layout: Layout) -> dict[str, int]:
-        """Return that one number is sent."""
+        """Return the length of the factor, 1."""
         return {"accumulated": 1}
 
     def server(
         self, update: np.ndarray, memory: State, received: Received
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return the update times the clients' mean factor, and nothing to remember."""
+        """Return the update times the aggregated factor, and an empty state."""
         return np.asarray(update * received.arrays["accumulated"], np.float32), {}

@@ -1,4 +1,4 @@
-"""Personal heads, trained together with the shared layers."""
+"""FedPer: personal heads, trained together with the shared layers."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,10 @@ class FedPer(OwnPart):
 
     The head is the last layer, from features to logits. A client's model is the global one with its own head.
 
-    Malicious clients: what they send reaches others through the shared layers alone. A backdoor that needs a head which
-    answers to its trigger finds honest heads there, each trained on clean images.
+    Malicious clients affect others only through the shared layers. A backdoor that depends on the head is ineffective,
+    because honest heads are trained on clean images.
     """
 
     def own(self, layout: Layout) -> np.ndarray:
-        """Return which numbers are the head's."""
+        """Return the mask of the head's parameters."""
         return layout.head

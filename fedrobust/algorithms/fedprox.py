@@ -9,7 +9,7 @@ from fedrobust.bounds import Positive
 @ALGORITHMS.register("fedprox")
 @dataclass(frozen=True, kw_only=True)
 class FedProx:
-    """Pull each client towards the global weights (Li et al., 2018, arXiv:1812.06127, equation 2).
+    """Add a proximal term towards the global weights to each client's loss (Li et al., 2018, arXiv:1812.06127, eq. 2).
 
     Attributes:
         mu: weight of half the squared distance to the global weights.

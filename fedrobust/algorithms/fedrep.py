@@ -1,4 +1,4 @@
-"""Personal heads, trained before the shared layers."""
+"""FedRep: personal heads, trained before the shared layers."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -30,7 +30,7 @@ class FedRep(OwnPart):
     steered: ClassVar[bool] = True
 
     def own(self, layout: Layout) -> np.ndarray:
-        """Return which numbers are the head's."""
+        """Return the mask of the head's parameters."""
         return layout.head
 
     def passes(self, epochs: int) -> int:

@@ -1,4 +1,4 @@
-"""Weights of which a client keeps a part for itself."""
+"""Base class of algorithms in which clients keep a personal part of the weights."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,15 +11,14 @@ from fedrobust.models.layout import Layout, Weights
 
 @dataclass(frozen=True, kw_only=True)
 class OwnPart:
-    """A client that goes on from its own part and the rest of the global weights.
+    """A client that trains from its own part and the rest of the global weights.
 
-    An algorithm says with `own` which trainable numbers are a client's own, and with `own_statistics` whether the
-    statistics are. They are all of the client's state.
+    An algorithm declares with `own` the trainable parameters that are a client's own, and with `own_statistics` whether
+    the statistics are. They are the client's whole state.
 
     Attributes:
-        average: True: clients send their own part, too, and its aggregate serves the global model alone, by which the
-            server evaluates, selects and distils; no client reads it. False: it stays with the client, and the global
-            model keeps the part that it began with.
+        average: True: clients also send their own part, whose aggregate is used only in the global model, which the
+            server evaluates, selects and distils. False: it is not sent, and the global model keeps its initial part.
     """
 
     average: bool = True
@@ -27,7 +26,7 @@ class OwnPart:
     own_statistics: ClassVar[bool] = False
 
     def own(self, layout: Layout) -> np.ndarray:
-        """Return which trainable numbers are a client's own, (parameters,) bool."""
+        """Return the mask of a client's own trainable parameters, (parameters,) bool."""
         raise NotImplementedError
 
     def local(self, start: Weights, train: Train) -> Weights:
@@ -35,7 +34,7 @@ class OwnPart:
         return train(start)
 
     def client(self, start: Weights, state: State, train: Train) -> tuple[Weights, State]:
-        """Return what the client sends, and its own part."""
+        """Return the weights that the client sends, and its own part as state."""
         own = self.own(train.layout)
         trained = self.local(self.personal(start, state, train.layout), train)
         kept = {"trainable": trained.trainable[own]}
@@ -55,7 +54,7 @@ class OwnPart:
         return Weights(trainable, state["statistics"] if self.own_statistics else weights.statistics)
 
     def fault(self, layout: Layout) -> str:
-        """Return why there is no own part, or nothing else."""
+        """Return why the algorithm is not applicable: no own part, or no shared part; "" if it is."""
         own = self.own(layout)
         if not own.any():
             return "nothing of this model is a client's own"

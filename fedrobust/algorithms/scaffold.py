@@ -1,4 +1,4 @@
-"""Control variates against client drift."""
+"""SCAFFOLD: control variates against client drift."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,17 +14,17 @@ from fedrobust.models.layout import Layout, Weights
 class Scaffold:
     """Correct each gradient by the difference of global and own control variate (Karimireddy et al., 2019).
 
-    arXiv:1910.06378, Algorithm 1: a client steps along g_i(y) - c_i + c, so that with unlike clients each one's steps
-    lead where the mean of all gradients does. Afterwards c_i is the mean of its own gradients along its steps: with
-    plain SGD that is the paper's option II, c_i - c + (x - y_i) / (K lr), and it is the same with any optimiser. The
-    server adds the share of the population that took part, times the mean of the changes of c_i, to c. What is sent is
-    twice as much as in federated averaging, either way.
+    arXiv:1910.06378, Algorithm 1: a client's steps use g_i(y) - c_i + c, which with heterogeneous clients approximates
+    the mean of all gradients. Afterwards c_i is the mean of the client's gradients along its steps: with plain SGD the
+    paper's option II, c_i - c + (x - y_i) / (K lr), and defined for any optimiser. The server adds the mean change of
+    c_i, times the share of the population that took part, to c. Messages in both directions are twice as long as in
+    federated averaging.
 
-    Malicious clients: c is a second way into the model. Every honest client adds it to each of its gradients, so that a
-    poisoned c acts on all clients, in all later rounds, and no rule sees the update that it makes in honest hands. With
-    a rule other than a mean, c moves by the median of the changes among the accepted clients; with a mean, one client
-    can move it at will, by up to 1e6 a number. Differential privacy by `federation.postprocessors` is refused: the
-    control variates would leave the clients unprotected.
+    Malicious clients: c is a second attack surface. Every honest client adds it to each of its gradients, so that a
+    poisoned c affects all clients in all later rounds, and no rule can detect its effect in honest updates. With a rule
+    other than a mean, c changes by the median over the accepted clients; with a mean, one client can change it
+    arbitrarily, by up to 1e6 for each value. `federation.postprocessors` at clients are refused, because control
+    variates would be sent without them.
     """
 
     steered: ClassVar[bool] = True
@@ -50,7 +50,7 @@ class Scaffold:
     def server(
         self, update: np.ndarray, memory: State, received: Received
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return the update as it is, and the new global control variate."""
+        """Return the update unchanged, and the new global control variate."""
         before = memory.get("control", np.zeros_like(update))
         change = np.float32(received.share) * received.arrays["control"]
         return update, {"control": np.asarray(before + change, np.float32)}

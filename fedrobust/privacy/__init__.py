@@ -1,4 +1,4 @@
-"""Postprocessors: what is done to updates on their way, by clients and by the server."""
+"""Postprocessors of updates, at clients and at the server."""
 
 from fedrobust.privacy.clip import Clip
 from fedrobust.privacy.contract import POSTPROCESSORS, Postprocessor, at_client, at_server

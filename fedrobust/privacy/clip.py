@@ -13,10 +13,10 @@ from fedrobust.privacy.contract import POSTPROCESSORS
 class Clip:
     """Clip a client's update: u min(1, norm / ||u||) (McMahan et al., 2018, arXiv:1710.06963, section 2).
 
-    It bounds what one client can do to the model, and is half of differential privacy; without noise it promises none.
+    It bounds the influence of one client. Differential privacy also needs noise, which this does not add.
 
     Attributes:
-        norm: the largest Euclidean length that is sent.
+        norm: largest Euclidean norm of an update.
 
     Example:
         >>> import numpy as np

@@ -3,12 +3,11 @@
 A postprocessor is a frozen dataclass of settings with one or both of these methods:
 
 ``client(update, generator)``
-    returns what an honest client sends instead of its `update` (d,) float32. A malicious client does not keep to it.
+    returns the update that an honest client sends instead of its `update` (d,) float32. Malicious clients ignore it.
 ``server(update, generator)``
-    returns what becomes of the aggregated `update` (d,) float32 before algorithm and server optimiser.
+    returns the transformed aggregated `update` (d,) float32, before algorithm and server optimiser.
 
-`generator` draws for this round, and at a client for this client. BatchNorm statistics are not updates and pass
-unchanged.
+`generator` is that of the round, and at a client that of the client. BatchNorm statistics are not changed.
 """
 
 from collections.abc import Sequence
@@ -27,14 +26,14 @@ Postprocessor: TypeAlias = Any
 def at_client(
     postprocessors: Sequence[Postprocessor], update: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """Return what a client sends instead of `update` (d,) float32: each postprocessor acts in turn."""
+    """Return a client's `update` (d,) float32 after all postprocessors, in order."""
     return _each("client", postprocessors, update, generator)
 
 
 def at_server(
     postprocessors: Sequence[Postprocessor], update: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """Return what becomes of the aggregated `update` (d,) float32: each postprocessor acts in turn."""
+    """Return the aggregated `update` (d,) float32 after all postprocessors, in order."""
     return _each("server", postprocessors, update, generator)
 
 

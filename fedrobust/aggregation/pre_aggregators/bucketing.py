@@ -15,10 +15,10 @@ from fedrobust.bounds import Count
 class Bucketing:
     """Average random groups of clients (Karimireddy et al., 2020, arXiv:2006.09365, Algorithm 1).
 
-    The rule behind it sees n / size updates that are more alike; as many are bad as there are malicious clients.
+    The rule after it gets n / size updates of smaller variance, of which up to f are malicious.
 
     Attributes:
-        size: clients of a group (the paper's s).
+        size: clients in a group (the paper's s).
     """
 
     MIXES: ClassVar[bool] = True
@@ -29,7 +29,7 @@ class Bucketing:
         """Refuse a group of all `n` clients of a round.
 
         Raises:
-            InfeasibleError: the rule behind would see one update, and could choose nothing.
+            InfeasibleError: the rule would get a single update.
         """
         if n > 1 and self.size >= n:
             raise InfeasibleError(
@@ -37,7 +37,7 @@ class Bucketing:
             )
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Updates:
-        """Return one update a group."""
+        """Return one update for each group."""
         n = len(updates)
         order = context.generator.permutation(n)
         groups = -(-n // self.size)

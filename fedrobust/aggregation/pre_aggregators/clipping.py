@@ -1,4 +1,4 @@
-"""Clip long updates before a rule."""
+"""Norm clipping of updates before a rule."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from fedrobust.bounds import NonNegative
 @PRE_AGGREGATORS.register("clipping")
 @dataclass(frozen=True, kw_only=True)
 class Clipping:
-    """Shorten updates to a threshold (Sun et al., 2019, arXiv:1911.07963).
+    """Clip updates to a norm (Sun et al., 2019, arXiv:1911.07963).
 
     Attributes:
-        threshold: longest update, in the units of updates; 0 for the median of the clients' lengths.
+        threshold: largest norm, in the units of updates; 0: the median of the clients' norms.
     """
 
     threshold: NonNegative = 0.0
@@ -30,7 +30,7 @@ class Clipping:
 @PRE_AGGREGATORS.register("arc")
 @dataclass(frozen=True, kw_only=True)
 class AdaptiveRobustClipping(ByzantineTolerant):
-    """Shorten the 2 f (n - f) / n longest updates to the next one's length (Allouah et al., 2024, arXiv:2405.14432).
+    """Clip the 2 f (n - f) / n longest updates to the norm of the next (Allouah et al., 2024, arXiv:2405.14432).
 
     Algorithm 2. Tolerates f < n / 2.
     """

@@ -14,7 +14,7 @@ from fedrobust.aggregation.updates import Updates
 class NearestNeighbourMixing(ByzantineTolerant):
     """Replace each update by the mean of the n - f nearest, itself among them (Allouah et al., 2023, arXiv:2302.01772).
 
-    Algorithm 2. Makes honest updates alike before a rule has to choose among them. Tolerates f < n / 2.
+    Algorithm 2. Reduces the variance of honest updates before a rule. Tolerates f < n / 2.
     """
 
     SELECTS: ClassVar[bool] = True

@@ -1,1 +1,1 @@
-"""Aggregation rules, one a module; `fedrobust.aggregation` names them all."""
+"""Aggregation rules, one a module; `fedrobust.aggregation` exports them all."""

@@ -11,7 +11,7 @@ from fedrobust.aggregation.updates import Updates
 
 
 def recursive_krum(squared: np.ndarray, f: int, count: int) -> np.ndarray:
-    """Return the places of `count` updates, each Krum's choice among those that are left."""
+    """Return the positions of `count` updates, each Krum's choice among the remaining ones."""
     left = np.arange(len(squared))
     chosen = []
     for _ in range(count):
@@ -24,10 +24,10 @@ def recursive_krum(squared: np.ndarray, f: int, count: int) -> np.ndarray:
 @RULES.register("bulyan")
 @dataclass(frozen=True, kw_only=True)
 class Bulyan(ByzantineTolerant):
-    """Choose n - 2f updates with Krum, average the n - 4f values nearest to their median in every coordinate.
+    """Select n - 2f updates with Krum, average the n - 4f values nearest to their median in every coordinate.
 
     El Mhamdi et al., 2018, arXiv:1802.07927, Algorithm in section 4. Tolerates f malicious clients of n >= 4f + 3.
-    No coordinate is farther from the chosen ones' median than that of the farthest honest client among them.
+    No coordinate is farther from the median of the selected updates than that of the farthest honest one among them.
     """
 
     NEEDS: ClassVar[str] = "n >= 4f + 3"
@@ -35,7 +35,7 @@ class Bulyan(ByzantineTolerant):
 
     @classmethod
     def min_clients(cls, f: int) -> int:
-        """Return how many clients it takes to tolerate `f` malicious ones."""
+        """Return the smallest number of clients with which `f` malicious ones are tolerated."""
         return 4 * f + 3
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:

@@ -1,4 +1,4 @@
-"""The mean of updates clipped around the last round's."""
+"""Centred clipping: the mean of updates clipped around the previous aggregate."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ from fedrobust.bounds import Count, NonNegative
 @RULES.register("centred-clipping")
 @dataclass(frozen=True, kw_only=True)
 class CentredClipping:
-    """Move the last aggregate by the mean of clipped differences (Karimireddy et al., 2020, arXiv:2012.10333, eq. 12).
+    """Add the mean of clipped differences to the last aggregate (Karimireddy et al., 2020, arXiv:2012.10333, eq. 12).
 
-    v <- v + mean_i (x_i - v) min(1, threshold / |x_i - v|), from the aggregate of the round before (0 in the first).
-    A step moves v by at most the threshold; what it is attracted to is an attacker's to choose.
+    v <- v + mean_i (x_i - v) min(1, threshold / |x_i - v|), starting from the previous aggregate (0 in the first
+    round). A step changes v by at most the threshold, in a direction that attackers can influence.
 
     Attributes:
-        threshold: longest difference, in the units of updates; 0 takes the median distance to v at every step, so
-            that no scale has to be known and f < n / 2 malicious clients cannot set it.
-        steps: how often v is moved.
+        threshold: largest norm of a difference, in the units of updates; 0: the median distance to v in every step,
+            which needs no known scale and which f < n / 2 malicious clients cannot set.
+        steps: number of steps.
     """
 
     threshold: NonNegative = 0.0

@@ -16,16 +16,15 @@ from fedrobust.bounds import Count, Positive
 class DivideAndConquer(ByzantineTolerant):
     """Drop outliers along the top singular vector (Shejwalkar and Houmansadr, NDSS 2021, Algorithm 2).
 
-    In every step some coordinates are drawn, the updates are centred on them, and the `share` * f clients with the
-    largest squared projections are dropped; those that no step drops are averaged. Up to f attackers that
-    lie together, apart from the others, are dropped: the paper's analysis has them come from one distribution. Those
-    that differ can hide: beside one at 1e30, one at 1e20 does not stand out. ``clipping`` or ``arc`` before it bound
-    the result by the length of an honest update.
+    In every step random coordinates are drawn, the updates are centred, and the `share` * f clients with the largest
+    squared projections are dropped; clients that no step drops are averaged. Up to f attackers of one distribution, as
+    in the paper's analysis, are dropped. Attackers that differ can hide each other: beside one at 1e30, one at 1e20 is
+    not an outlier. ``clipping`` or ``arc`` before it bound the norm of the result by that of an honest update.
 
     Attributes:
-        coordinates: how many are drawn (the paper's b).
-        steps: how often (its niters).
-        share: of f that is dropped in a step (its c).
+        coordinates: number of random coordinates (the paper's b).
+        steps: number of steps (its niters).
+        share: share of f that is dropped in a step (its c).
     """
 
     SELECTS: ClassVar[bool] = True
@@ -35,7 +34,7 @@ class DivideAndConquer(ByzantineTolerant):
     share: Positive = 1.0
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
-        """Return the mean of the `updates` that stay."""
+        """Return the mean of the accepted `updates`."""
         n = len(updates)
         self.require(n)
         kept = np.ones(n, np.bool_)

@@ -1,4 +1,4 @@
-"""Cluster by direction, clip to the median length, add a little noise."""
+"""FLAME: clustering by direction, clipping to the median norm, noise."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -39,7 +39,7 @@ class Flame:
 
 
 def majority_cluster(distances: np.ndarray) -> np.ndarray:
-    """Return who belongs to the cluster of more than half of the points, (n,) bool; everybody where there is none."""
+    """Return the members of the cluster of more than half of the points, (n,) bool; all points if there is none."""
     from sklearn.cluster import HDBSCAN
 
     n = len(distances)

@@ -16,24 +16,24 @@ from fedrobust.bounds import Count
 @RULES.register("fldetector")
 @dataclass(frozen=True, kw_only=True)
 class FLDetector:
-    """Compare every update with one predicted from the client's last (Zhang et al., KDD 2022, arXiv:2207.09209).
+    """Compare each update with a prediction from the client's previous one (Zhang et al., KDD 2022, arXiv:2207.09209).
 
-    g_i is predicted as its last value plus H (w - w_last), H being the Hessian that L-BFGS makes of the last rounds'
-    global updates. Clients are scored by their normalised error, averaged over the last rounds; where the gap statistic
-    sees more than one cluster of scores, the worse of two is left out. The others are averaged. Histories are
-    kept as sketches, which know the same distances.
+    The prediction of g_i is its previous value plus H (w - w_last), where H is the L-BFGS Hessian of the last rounds'
+    global updates. A client's score is its normalised prediction error, averaged over the last rounds; if the gap
+    statistic finds more than one cluster of scores, the worse of two is rejected. The others are averaged. Histories
+    are stored as sketches, which preserve distances.
 
-    The paper has every client in every round. Where only some are drawn, w_last is the global model that a client saw
-    last, its errors are averaged over the rounds that it took part in, the scores of all clients are clustered, and H
-    is made of how the updates of the same clients changed. A client last seen more than `window` rounds ago is not
-    scored anew. With all clients in every round, and nobody left out, this is the paper's. The rarer clients are
-    seen, the more rounds it takes until it finds who is malicious.
+    In the paper every client takes part in every round. With partial participation w_last is the global model of the
+    client's last round, errors are averaged over its own rounds, the scores of all clients are clustered, and H is
+    computed from changes of the same clients' updates. A client whose last round is more than `window` rounds ago is
+    not scored again. With full participation and without failures this equals the paper's algorithm. Detection takes
+    more rounds with lower participation.
 
-    It detects, and bounds nothing: in the first rounds there is nothing to compare with, and everybody is averaged.
-    ``clipping`` before it bounds what one client can do until then.
+    The rule detects, and gives no bound: in the first rounds there is no prediction, and all clients are averaged.
+    ``clipping`` before it bounds the effect of a client until then.
 
     Attributes:
-        window: rounds that are averaged and that L-BFGS looks back on (the paper's N).
+        window: rounds of the average and of L-BFGS (the paper's N).
     """
 
     SELECTS: ClassVar[bool] = True
@@ -42,7 +42,7 @@ class FLDetector:
     window: Count = 10
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
-        """Return the mean of the `updates` of clients that are not suspected."""
+        """Return the mean of the `updates` of accepted clients."""
         n = len(updates)
         if len(context.client_ids) != n:
             raise ValueError(
@@ -60,7 +60,7 @@ class FLDetector:
         return Aggregation(updates.combined(shares), shares, memory)
 
     def _arrived(self, context: AggregationContext, size: int) -> dict[str, np.ndarray]:
-        """Return the memory with a row for every client that was ever seen, and where the global weights are now."""
+        """Return the state with a row for every known client, and the sketch of the global weights."""
         memory = dict(context.memory) if "positions" in context.memory else {}
         known = memory.get("partitions", np.zeros(0, np.int64))
         everyone = np.union1d(known, context.client_ids)
@@ -76,7 +76,7 @@ class FLDetector:
         positions = memory.get("positions", np.zeros((0, size)))
         if context.current is not None:
             here = sketch(context.current[None], context.seed)
-        else:  # nobody knows better than that the last aggregate was added
+        else:  # without the global weights: the last aggregate was added
             here = positions[-1:] + memory["step"] if len(positions) else np.zeros((1, size))
         none = np.zeros((0, size))
         return {
@@ -90,9 +90,9 @@ class FLDetector:
     def _since(
         self, latest: np.ndarray, places: np.ndarray, memory: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return how long ago each client was last there, and how weights and its update changed since, (n, k) each.
+        """Return the rounds since each client's last one, and the change of weights and update since then, (n, k) each.
 
-        That is 0 rounds ago for those that never were, or longer ago than is remembered.
+        The number is 0 for clients without a previous round, or with one before the stored history.
         """
         positions, seen = memory["positions"], memory["seen"][places]
         ago = np.where(seen >= 0, memory["rounds"] - seen, 0)
@@ -104,7 +104,7 @@ class FLDetector:
     def _errors(
         self, ago: np.ndarray, moves: np.ndarray, changes: np.ndarray, memory: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        """Return how far each update is from its prediction, (n,), as a multiple of the round's mean; NaN if new."""
+        """Return the prediction error of each update, (n,), as a multiple of the round's mean; NaN for new clients."""
         apart = np.full(len(ago), np.nan)
         for since in np.unique(ago[ago > 0]):
             same = ago == since
@@ -135,7 +135,7 @@ class FLDetector:
 
 
 def averaged(errors: np.ndarray) -> np.ndarray:
-    """Return the mean of the numbers in every row (n,); NaN where there are none."""
+    """Return the mean of every row without NaN (n,); NaN for rows of NaN."""
     counts = (~np.isnan(errors)).sum(1)
     return np.divide(np.nansum(errors, axis=1), counts, out=np.full(len(errors), np.nan), where=counts > 0)
 
@@ -144,17 +144,17 @@ def hessian_product(steps: np.ndarray, changes: np.ndarray, vector: np.ndarray) 
     """Return the product of L-BFGS' Hessian with `vector` (k,) (Byrd et al., 1994, Theorem 2.3).
 
     Args:
-        steps: (m + 1, k): how the global weights moved in the last rounds; the last one is `vector`'s own.
-        changes: (m, k): how the global update changed over each step but the last.
+        steps: (m + 1, k): changes of the global weights in the last rounds; the last one is that of `vector`.
+        changes: (m, k): changes of the global update over each step except the last.
         vector: (k,).
     """
     m = len(changes)
     moves = steps[-m - 1 : -1]
-    told = moves.any(1)  # a step of nothing tells nothing of the Hessian
-    moves, changes = moves[told], changes[told]
+    nonzero = moves.any(1)  # a step of zero has no information about the Hessian
+    moves, changes = moves[nonzero], changes[nonzero]
     if not len(moves):
         return np.zeros_like(vector)
-    # In units in which no product of three numbers leaves float64's range.
+    # Scaled, so that products of three numbers stay within float64's range.
     unit, scale = np.abs(moves).max(), np.abs(changes).max() or 1.0
     moves, changed = moves / unit, changes / scale
     inner = moves @ changed.T
@@ -169,7 +169,7 @@ def hessian_product(steps: np.ndarray, changes: np.ndarray, vector: np.ndarray) 
 
 
 def trusted(scores: np.ndarray) -> np.ndarray:
-    """Return who is not suspected, (n,) bool: all but the worse of two clusters, if there is more than one."""
+    """Return the accepted clients, (n,) bool: all except the worse of two clusters, if there is more than one."""
     known = np.flatnonzero(np.isfinite(scores))
     accepted = np.ones(len(scores), np.bool_)
     if len(known) < 3:
@@ -187,7 +187,7 @@ def trusted(scores: np.ndarray) -> np.ndarray:
 
 
 def two_means(ordered: np.ndarray) -> float:
-    """Return where the best split of ascending numbers into two clusters lies (k-means on a line, exactly)."""
+    """Return the threshold of the optimal split of ascending numbers into two clusters (exact 1-D k-means)."""
     costs = [
         ordered[:cut].var() * cut + ordered[cut:].var() * (len(ordered) - cut)
         for cut in range(1, len(ordered))
@@ -197,7 +197,7 @@ def two_means(ordered: np.ndarray) -> float:
 
 
 def clusters(values: np.ndarray, most: int = 8, references: int = 20) -> int:
-    """Return how many clusters numbers in [0, 1] form by the gap statistic (Tibshirani et al., 2001).
+    """Return the number of clusters of numbers in [0, 1] by the gap statistic (Tibshirani et al., 2001).
 
     The smallest k with Gap(k) >= Gap(k + 1) - s(k + 1), against uniform numbers.
     """

@@ -15,12 +15,12 @@ from fedrobust.bounds import Count
 class FLTrust:
     """Weight clients by the cosine to an update that the server computes itself (Cao et al., 2020, arXiv:2012.13995).
 
-    Algorithm 2: trust ReLU(cos), lengths set to the server's. The server's root images come from the validation
-    split. Tolerates any number of malicious clients as far as the root images speak for the task: the result is no
-    longer than the server's own update, and leads less than 90° away from it.
+    Algorithm 2: trust scores ReLU(cos), norms set to that of the server's update. The server's root images are drawn
+    from the validation split. Tolerates any number of malicious clients if the root images are representative: the norm
+    of the result is at most that of the server's update, and the angle between them is below 90°.
 
     Attributes:
-        images: of the server's root set.
+        images: number of the server's root images.
     """
 
     SELECTS: ClassVar[bool] = True
@@ -28,7 +28,7 @@ class FLTrust:
     images: Count = 100
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
-        """Return the trusted mean of `updates`."""
+        """Return the mean of `updates` weighted by trust scores."""
         root = context.root(self.images).astype(np.float64)
         length = float(np.linalg.norm(root))
         scale = updates.norms * length

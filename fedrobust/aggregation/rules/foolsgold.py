@@ -14,13 +14,13 @@ CONFIDENCE = 1.0
 
 
 def foolsgold_weights(cosines: np.ndarray) -> np.ndarray:
-    """Return the weights (n,) in [0, 1] of clients from the cosines (n, n) of what they have sent so far."""
+    """Return the weights (n,) in [0, 1] of clients from the cosines (n, n) of their summed updates."""
     n = len(cosines)
     if n == 1:
         return np.ones(1)
-    alike = cosines - np.eye(n) * 2  # nobody is compared with itself
+    alike = cosines - np.eye(n) * 2  # excludes the cosine of a client with itself
     largest = np.maximum(alike.max(1), 1e-12)
-    # Pardoning: an honest client that is like a sybil is less like the others than the sybil is.
+    # Pardoning: an honest client similar to a sybil has a smaller largest cosine than the sybil.
     pardon = np.where(largest[None, :] > largest[:, None], largest[:, None] / largest[None, :], 1.0)
     weights = np.clip(1 - (alike * pardon).max(1), 0, 1)
     if not weights.any():
@@ -32,13 +32,13 @@ def foolsgold_weights(cosines: np.ndarray) -> np.ndarray:
 @RULES.register("foolsgold")
 @dataclass(frozen=True, kw_only=True)
 class FoolsGold:
-    """Take weight from clients whose summed updates point the same way (Fung et al., 2018, arXiv:1808.04866, Alg. 1).
+    """Reduce the weight of clients with similar summed updates (Fung et al., 2018, arXiv:1808.04866, Alg. 1).
 
-    Made for sybils of one attacker and honest clients with different data: where honest clients are alike (iid), it
-    distrusts them. Weights are divided by their sum, so that the model moves by an average update. Histories are kept
-    as sketches. Directions are all that it looks at: a lone attacker, or some that differ, are averaged at whatever
-    length they send (the paper combines it with Multi-Krum for those). ``clipping`` or ``arc`` before it
-    bound the result, and every history, by the length of honest updates.
+    Designed for sybils of one attacker among honest clients with different data; similar honest clients (iid) lose
+    weight, too. Weights are divided by their sum, so that the result is an average update. Histories are stored as
+    sketches. Only directions count: a single attacker, or attackers that differ, are averaged with any norm (the paper
+    combines it with Multi-Krum for those). ``clipping`` or ``arc`` before it bound the norm of the result, and of every
+    history, by that of honest updates.
     """
 
     SELECTS: ClassVar[bool] = True

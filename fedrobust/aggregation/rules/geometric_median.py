@@ -1,4 +1,4 @@
-"""The point with the smallest sum of distances to all updates."""
+"""The geometric median: the point with the smallest sum of distances to all updates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from fedrobust.bounds import PositiveShare, Share
 MOST_STEPS = 10_000
 
 FAR = 100.0
-"""Radii of the majority's ball from which on inner products are computed from the ball's centre."""
+"""Distance, in radii of the majority's ball, from which inner products are computed relative to its centre."""
 
 
 def majority_ball(squared: np.ndarray, weights: np.ndarray) -> tuple[int, float, np.ndarray]:
-    """Return the smallest ball around a point that holds more than half of the weight: centre, radius, members.
+    """Return the smallest ball around a point with more than half of the weight: centre, radius, members.
 
-    Those who hold less than half of the weight cannot make it wider: the others are a majority, too.
+    Points with less than half of the weight cannot enlarge it, because the others are a majority.
 
     Args:
         squared: (n, n) squared distances.
@@ -45,24 +45,24 @@ def weiszfeld(
     tolerance: float,
     inner_from: Callable[[int], np.ndarray] | None = None,
 ) -> np.ndarray:
-    """Return the geometric median of points as weights (n,) of a weighted mean, from their distances alone.
+    """Return the geometric median of points as weights (n,) of a weighted mean, from their distances only.
 
-    Every iterate is a weighted mean of the points: its distances to them follow from their inner products, and a step
-    costs n², whatever the dimension. The products are those of the points less the centre of the majority's ball, and
-    a point outside of that ball enters as one on it, in the same direction, with as much more weight: so no number is
-    much larger than the ball, however far away points are.
+    Every iterate is a weighted mean of the points: its distances follow from the points' inner products, and a step
+    costs n² for any dimension. Inner products are relative to the centre of the majority's ball, and a point outside of
+    that ball is replaced by one on it, in the same direction, with a correspondingly larger weight, so that no value is
+    much larger than the ball.
 
-    With S those who hold H of the weight, the others A < H, and m any point, it stops at a point no farther from m than
-    2 sum_S w_i |x_i - m| / (H - A - tolerance (H + A)): as near as the geometric median itself (Pillutla et al., 2019,
-    arXiv:1912.13445), but for the tolerance. For the sum of distances is convex, and its slope is at most
-    tolerance (H + A) there.
+    Let S hold the weight H, the other points A < H, and m be any point. The distance of the result to m is at most
+    2 sum_S w_i |x_i - m| / (H - A - tolerance (H + A)), which up to the tolerance is the bound of the geometric median
+    (Pillutla et al., 2019, arXiv:1912.13445), because the sum of distances is convex and its slope at the result is at
+    most tolerance (H + A).
 
     Args:
         squared: (n, n) squared distances.
         weights: (n,) of the points, not negative.
-        smoothing: distances are taken to be no smaller than this (the nu of Pillutla et al.).
-        tolerance: stop where the weighted mean of the unit vectors from the points is no longer than this.
-        inner_from: returns the points' inner products (n, n), less the point at a place; from `squared` if None.
+        smoothing: lower bound of distances (the nu of Pillutla et al.).
+        tolerance: stop when the norm of the weighted mean of the unit vectors from the points is at most this.
+        inner_from: returns the points' inner products (n, n) relative to the point at a position; None: from `squared`.
 
     Example:
         >>> points = np.array([[0.0, 0], [2, 0], [0, 2], [2, 2], [1, 1]])
@@ -72,7 +72,7 @@ def weiszfeld(
     """
     centre, radius, members = majority_ball(squared, weights)
     shares = np.zeros(len(weights))
-    if radius == 0:  # more than half of the weight in one point: that is the geometric median
+    if radius == 0:  # a point with more than half of the weight is the geometric median
         members = np.flatnonzero(squared[centre] == 0)
         shares[members] = weights[members]
         return shares / shares.sum()
@@ -102,16 +102,17 @@ def weiszfeld(
 class GeometricMedian:
     """Take the point with the smallest sum of distances (RFA: Pillutla et al., 2019, arXiv:1912.13445, Algorithm 2).
 
-    The smoothed Weiszfeld algorithm, run until it stands still rather than for three steps. Tolerates f < n / 2: then
-    |result - m| <= 2 (n - f) / (n - 2 f) mean_S |x_i - m| for any point m and the n - f honest clients S, wherever the
-    others are. What smoothing adds is at most its share of what honest clients are apart.
+    The smoothed Weiszfeld algorithm, run to convergence instead of three steps. Tolerates f < n / 2:
+    |result - m| <= 2 (n - f) / (n - 2 f) mean_S |x_i - m| for any point m and the n - f honest clients S. The error by
+    smoothing is at most its share of the distance between honest clients.
 
     Attributes:
-        smoothing: distances count as no smaller than this share of the smallest radius around a client within which
-            more than half of all lie: f < n / 2 malicious clients cannot set it.
-        tolerance: the mean of the unit vectors from the clients to the result, 0 at the geometric median, is no longer.
-        weighted: count clients by the images that they claim, as the paper does; an attacker chooses its own claim,
-            and what is tolerated is less than half of all images.
+        smoothing: lower bound of distances, as a share of the smallest radius around a client that contains more than
+            half of all clients, which f < n / 2 malicious clients cannot set.
+        tolerance: largest norm of the mean of the unit vectors from the clients to the result; it is 0 at the
+            geometric median.
+        weighted: weight clients by their claimed numbers of images, as in the paper; attackers choose their claims, and
+            the tolerated share is then less than half of all images.
     """
 
     smoothing: Share = 1e-6
@@ -121,17 +122,17 @@ class GeometricMedian:
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the geometric median of `updates`."""
         n = len(updates)
-        # Behind a pre-aggregator that puts others in the clients' place there are no claims.
+        # After a pre-aggregator that replaces clients there are no claims.
         claims = self.weighted and len(context.examples) == n
         weights = context.examples.astype(np.float64) if claims else np.ones(n)
         squared = updates.squared[:-1, :-1]
         centre, radius, _ = majority_ball(squared, weights)
         lengths = np.sqrt(updates.squared[:-1, -1])
-        # Products that follow from distances are good to 16 digits of the longest: where that is not enough, they
-        # are computed again from the centre.
+        # Products computed from distances have the absolute precision of the longest vector: where that is not
+        # enough, they are computed again relative to the centre.
         spread = max(float(lengths[centre]), float(squared[centre].max()) ** 0.5 / FAR)
         inner_from = updates.inner_from if spread > FAR * radius else None
-        # A client that the result is on leaves something to divide by.
+        # Avoids a division by zero where the result coincides with a client.
         smoothing = max(self.smoothing, 1e-12) * radius
         shares = weiszfeld(squared, weights, smoothing, self.tolerance, inner_from)
         return Aggregation(updates.combined(shares), shares)

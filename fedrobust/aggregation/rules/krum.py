@@ -30,13 +30,13 @@ class _Krum(ByzantineTolerant):
 @RULES.register("krum")
 @dataclass(frozen=True, kw_only=True)
 class Krum(_Krum):
-    """Take the one update that is nearest to its n - f - 2 nearest others (Blanchard et al., NeurIPS 2017, section 4).
+    """Select the update closest to its n - f - 2 nearest neighbours (Blanchard et al., NeurIPS 2017, section 4).
 
     Tolerates f malicious clients of n >= 2f + 3.
     """
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
-        """Return the chosen update."""
+        """Return the selected update."""
         self.require(len(updates))
         best = np.argmin(krum_scores(updates.squared[:-1, :-1], self.f))
         shares = chosen_only(len(updates), np.array([best]))
@@ -51,7 +51,7 @@ class MultiKrum(_Krum):
     Tolerates f malicious clients of n >= 2f + 3.
 
     Attributes:
-        m: how many are averaged; 0 for n - f.
+        m: number of averaged updates; 0: n - f.
     """
 
     m: Whole = 0
@@ -68,7 +68,7 @@ class MultiKrum(_Krum):
             )
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
-        """Return the mean of the chosen updates."""
+        """Return the mean of the selected updates."""
         n = len(updates)
         self.require(n)
         scores = krum_scores(updates.squared[:-1, :-1], self.f)

@@ -11,23 +11,23 @@ from fedrobust.aggregation.updates import Updates
 
 
 def smallest_group(distances: np.ndarray, f: int) -> np.ndarray:
-    """Return the n - f places whose largest distance between two of them is smallest, exactly.
+    """Return the positions of the subset of n - f points with the smallest diameter, exactly.
 
-    A group keeps within a diameter if those left out touch every pair that is farther apart: a vertex cover of f
-    points. Whether there is one takes fewer than 2^f steps, not the (n choose f) of trying all groups, and the
-    smallest diameter is found by bisection over the distances.
+    A subset has at most a given diameter if the omitted points are a vertex cover of the pairs with a larger
+    distance. A cover of f points is found in fewer than 2^f steps, instead of the (n choose f) subsets, and the
+    smallest diameter by bisection over the distances.
 
     Args:
         distances: (n, n).
-        f: how many are left out.
+        f: number of omitted points.
 
     Example:
         >>> points = np.array([0.0, 1, 2, 50, 3])
         >>> smallest_group(abs(points[:, None] - points[None]), 1).tolist()
         [0, 1, 2, 4]
     """
-    # Several groups may have that diameter: whatever the order of the clients, the same one is found. Beside one that
-    # is very far away, the sums of the others are all alike: then the sums over the n - f nearest decide.
+    # Several subsets may have that diameter: the choice must not depend on the order of the clients. Beside a very
+    # distant point the sums of distances are all equal: then the sums over the n - f nearest decide.
     near = np.sort(distances, axis=1)[:, : len(distances) - f].sum(1)
     order = np.lexsort((near, distances.sum(1)))
     return np.sort(order[_smallest_group(distances[np.ix_(order, order)], f)])
@@ -46,14 +46,14 @@ def _smallest_group(distances: np.ndarray, f: int) -> np.ndarray:
     left_out = _cover(distances > diameters[low], f)
     assert left_out is not None
     kept = np.setdiff1d(np.arange(n), sorted(left_out))
-    # Fewer than f may have had to go: those that are farthest from the others go with them.
+    # If fewer than f points are omitted, those farthest from the others are omitted, too.
     while len(kept) > n - f:
         kept = np.delete(kept, np.argmax(distances[np.ix_(kept, kept)].sum(1)))
     return kept
 
 
 def _cover(far: np.ndarray, budget: int) -> frozenset[int] | None:
-    """Return at most `budget` points that touch every pair of `far` (n, n) bool, or None if there are none such."""
+    """Return a vertex cover of the pairs in `far` (n, n) bool with at most `budget` points, None if there is none."""
     degrees = far.sum(1)
     worst = int(np.argmax(degrees))
     most = int(degrees[worst])
@@ -61,7 +61,7 @@ def _cover(far: np.ndarray, budget: int) -> frozenset[int] | None:
         return frozenset()
     if budget == 0 or degrees.sum() > 2 * budget * most:
         return None
-    # Either the point goes, or all that are far from it do.
+    # Either the point is in the cover, or all points far from it are.
     alone = _cover_after(far, np.array([worst]), budget)
     if alone is not None or most > budget:
         return alone
@@ -81,14 +81,14 @@ def _cover_after(far: np.ndarray, gone: np.ndarray, budget: int) -> frozenset[in
 class MinimumDiameter(ByzantineTolerant):
     """Average the n - f updates with the smallest diameter (Rousseeuw, 1985; El Mhamdi et al., arXiv:1905.03853).
 
-    Tolerates f < n / 2 malicious clients: the result is no farther from the honest mean than 2 f / (n - f) times what
-    two honest clients are apart at most. The group is the exact one.
+    Tolerates f < n / 2 malicious clients: the distance of the result to the honest mean is at most 2 f / (n - f)
+    times the largest distance between two honest clients. The subset is found exactly.
     """
 
     SELECTS: ClassVar[bool] = True
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
-        """Return the mean of the closest group of `updates`."""
+        """Return the mean of the subset of `updates` with the smallest diameter."""
         n = len(updates)
         self.require(n)
         shares = chosen_only(n, smallest_group(updates.distances, self.f))

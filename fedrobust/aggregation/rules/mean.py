@@ -10,20 +10,20 @@ from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Positive
 
 BLOCK = 16384
-"""Numbers summed at a time: the scratch arrays then stay in the processor's cache."""
+"""Values summed at a time, whose temporary arrays fit into the processor's cache."""
 
 
 class RunningMean:
-    """The weighted mean of vectors that come one at a time, in whatever order they come.
+    """The weighted mean of vectors that arrive one at a time, independent of their order.
 
-    A plain float64 sum depends on its order in the last bits, and the order in which clients answer is chance. Here
-    each sum is a pair: the float64 sum, and the sum of what rounding took from it, which is known exactly (TwoSum:
-    Knuth, The Art of Computer Programming, volume 2, section 4.2.2, theorem B). The pair holds 106 bits, so that the
-    sum of float32 numbers times whole weights is exact, and therefore the same in any order, unless one client's
-    number is 10^15 times another's.
+    The last bits of a plain float64 sum depend on the order of its terms, and the order of replies is random. Here each
+    sum is a pair: the float64 sum, and the sum of its exactly known rounding errors (TwoSum: Knuth, The Art of Computer
+    Programming, volume 2, section 4.2.2, theorem B). The pair has 106 bits, so that the sum of float32 values times
+    whole weights is exact, and therefore independent of the order, unless one client's value is 10^15 times
+    another's.
 
     Args:
-        size: numbers in a vector.
+        size: length of the vectors.
 
     Example:
         >>> mean = RunningMean(2)
@@ -39,7 +39,7 @@ class RunningMean:
         self._weight = 0
 
     def add(self, vector: np.ndarray, weight: int) -> None:
-        """Take in `vector` (size,) float32 with a positive whole `weight`."""
+        """Add `vector` (size,) float32 with a positive whole `weight`."""
         scratch = np.empty((3, min(BLOCK, len(vector))), np.float64)
         for start in range(0, len(vector), BLOCK):
             block = slice(start, start + BLOCK)
@@ -72,13 +72,13 @@ class RunningMean:
 class Mean:
     """Average clients by the number of their images (McMahan et al., 2016, arXiv:1602.05629, Algorithm 1).
 
-    The average of weights is the global model plus the average of updates; taken on the weights themselves it loses
-    no bit: the mean of one client is that client's weights. It tolerates no malicious client: one update can move
-    it anywhere.
+    The average of weights equals the global model plus the average of updates; computed on the weights it has no
+    rounding error: the mean of one client is that client's weights. It tolerates no malicious client: a single update
+    can give any result.
 
     Attributes:
-        weighting: ``examples``: by the number of images that a client claims; ``capped``: by that number, but no
-            more than `cap` times the median claim; ``uniform``: all alike.
+        weighting: ``examples``: by the claimed number of images; ``capped``: by that number, at most `cap` times the
+            median claim; ``uniform``: equal weights.
         cap: for ``capped``.
     """
 
@@ -102,7 +102,7 @@ class Mean:
         if len(context.examples) == len(updates):
             typical = float(np.median(context.examples))
             weights = np.array([self.weight(int(claim), typical) for claim in context.examples], np.float64)
-        else:  # a pre-aggregator put others in the clients' place, which claim nothing
+        else:  # after a pre-aggregator that replaces clients there are no claims
             weights = np.ones(len(updates))
         shares = weights / weights.sum()
         return Aggregation(updates.combined(shares), shares)

@@ -1,4 +1,4 @@
-"""The median of every coordinate."""
+"""Coordinate-wise median."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ def coordinate_median(matrix: "np.ndarray | Updates", rows: np.ndarray | None = 
 class CoordinateMedian:
     """Take the median of every coordinate (Yin et al., 2018, arXiv:1803.01498, Definition 1).
 
-    Tolerates f < n / 2 malicious clients; claimed sizes are not used, since an attacker chooses its own.
+    Tolerates f < n / 2 malicious clients; claimed numbers of images are not used, because attackers choose theirs.
     """
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:

@@ -13,12 +13,12 @@ from fedrobust.bounds import NonNegative
 @RULES.register("norm-clipping")
 @dataclass(frozen=True, kw_only=True)
 class NormClipping:
-    """Average updates cut to a length, with noise if asked for (Sun et al., 2019, arXiv:1911.07963, section 4).
+    """Average updates clipped to a norm, with optional noise (Sun et al., 2019, arXiv:1911.07963, section 4).
 
-    The result is no longer than the threshold, without noise; each client moves it by at most threshold / n.
+    Without noise the norm of the result is at most the threshold; each client changes it by at most threshold / n.
 
     Attributes:
-        threshold: longest update, in the units of updates; 0 for the median of the clients' lengths.
+        threshold: largest norm, in the units of updates; 0: the median of the clients' norms.
         noise: standard deviation of the Gaussian noise added to every coordinate, as a share of the threshold.
     """
 

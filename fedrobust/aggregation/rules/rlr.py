@@ -13,21 +13,21 @@ from fedrobust.bounds import NonNegative
 @RULES.register("rlr")
 @dataclass(frozen=True, kw_only=True)
 class RobustLearningRate:
-    """Average, but with a negative rate where signs disagree (Ozdayi et al., 2020, arXiv:2007.03767, equation 4).
+    """Average with a negative learning rate where signs disagree (Ozdayi et al., 2020, arXiv:2007.03767, equation 4).
 
-    A coordinate keeps its mean update if the signs' sum is at least the threshold in size, and is moved the other
-    way if not. Made against backdoors in few clients; where honest clients disagree, learning slows down. Signs are all
-    that it looks at: the mean of lengths is an attacker's to choose, in either direction. ``clipping`` or ``arc``
-    before it bound the result by the length of an honest update.
+    A coordinate has its mean update if the absolute sum of signs is at least the threshold, and the negated one
+    otherwise. Designed against backdoors in few clients; where honest clients disagree, training is slower. Only signs
+    decide: the size of the mean is not bounded. ``clipping`` or ``arc`` before it bound the norm of the result by
+    that of an honest update.
 
     Attributes:
-        threshold: in clients; 0 for 0.4 n, the 4 of 10 clients of the paper's experiments.
+        threshold: in clients; 0: 0.4 n, as the 4 of 10 clients in the paper's experiments.
     """
 
     threshold: NonNegative = 0.0
 
     def fits(self, n: int) -> None:
-        """Refuse a threshold that no coordinate can reach, so that the model would always walk backwards.
+        """Refuse a threshold that no coordinate can reach, which would negate every update.
 
         Raises:
             InfeasibleError: the threshold is more than `n`.
@@ -39,7 +39,7 @@ class RobustLearningRate:
             )
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
-        """Return the mean of `updates` with the signs that agreement gives."""
+        """Return the mean of `updates`, negated where signs disagree."""
         threshold = self.threshold or 0.4 * len(updates)
 
         def reduce(values: np.ndarray) -> np.ndarray:

@@ -14,15 +14,15 @@ from fedrobust.bounds import AtLeastOne, PositiveShare, Share
 @RULES.register("signguard")
 @dataclass(frozen=True, kw_only=True)
 class SignGuard:
-    """Filter by length and by the shares of signs, then average what is left, clipped (Xu et al., 2021, 2109.05872).
+    """Filter by norm and by shares of signs, then average the clipped updates (Xu et al., 2021, arXiv:2109.05872).
 
-    Algorithm 2: lengths between `low` and `high` times the median stay, and so does the largest cluster (mean shift)
-    of the shares of positive, negative and zero numbers among randomly drawn coordinates. The result is no longer than
-    the median length, which f < n / 2 malicious clients cannot set above all honest ones.
+    Algorithm 2: accepted are norms between `low` and `high` times the median, within the largest cluster (mean shift)
+    of the shares of positive, negative and zero values among random coordinates. The norm of the result is at most
+    the median norm, which f < n / 2 malicious clients cannot raise above all honest ones.
 
     Attributes:
-        low: shortest accepted length as a share of the median.
-        high: longest.
+        low: smallest accepted norm as a share of the median.
+        high: largest accepted norm as a share of the median.
         coordinates: share of the coordinates that is drawn.
     """
 
@@ -33,10 +33,10 @@ class SignGuard:
     coordinates: PositiveShare = 0.1
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
-        """Return the clipped mean of the `updates` that pass."""
+        """Return the clipped mean of the accepted `updates`."""
         typical = float(np.median(updates.norms))
         usual = (updates.norms >= self.low * typical) & (updates.norms <= self.high * typical)
-        # Of models with millions of coordinates, a hundred thousand say as much about signs as a tenth of them.
+        # For models with millions of coordinates a sample of a hundred thousand is sufficient.
         drawn = drawn_coordinates(
             updates, min(100_000, max(1, int(self.coordinates * updates.size))), context
         )
@@ -53,7 +53,7 @@ def sign_shares(values: np.ndarray) -> np.ndarray:
 
 
 def largest_cluster(features: np.ndarray) -> np.ndarray:
-    """Return who belongs to the largest cluster that mean shift finds in `features` (n, k), (n,) bool."""
+    """Return the members of the largest mean shift cluster in `features` (n, k), (n,) bool."""
     from sklearn.cluster import MeanShift, estimate_bandwidth
 
     bandwidth = estimate_bandwidth(features, quantile=0.5, n_samples=len(features), random_state=0)

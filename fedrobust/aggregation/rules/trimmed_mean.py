@@ -1,4 +1,4 @@
-"""The mean of every coordinate without its extremes."""
+"""Coordinate-wise trimmed mean."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the server makes of an aggregated update, as in Flower's strategies: one file an optimiser."""
+"""Server optimisers of the aggregated update, as in Flower's strategies. One file an optimiser."""
 
 from fedrobust.aggregation.server_optimizers.fedadam import FedAdam
 from fedrobust.aggregation.server_optimizers.fedavgm import FedAvgM

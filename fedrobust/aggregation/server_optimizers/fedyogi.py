@@ -17,7 +17,7 @@ class FedYogi:
     Attributes:
         eta: learning rate of the server.
         beta_1: share of the last mean that is kept.
-        beta_2: how fast the mean square follows.
+        beta_2: decay of the mean square.
         tau: degree of adaptivity: added to the root of the mean square.
     """
 

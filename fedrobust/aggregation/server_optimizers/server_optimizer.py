@@ -14,7 +14,7 @@ class ServerOptimizer(Protocol):
     """A frozen dataclass of settings."""
 
     def __call__(self, update: np.ndarray, memory: Memory, round: int) -> tuple[np.ndarray, Memory]:
-        """Return the step (d,) to take for an aggregated `update` (d,), and what to remember of it."""
+        """Return the step (d,) for an aggregated `update` (d,), and the next state."""
         ...
 
 
