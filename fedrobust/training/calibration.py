@@ -29,12 +29,17 @@ class Calibration:
 
 
 STEPS = 3
+"""Timed together where a step is short."""
+
+SHORT = 0.03
+"""Seconds: a step that takes longer is timed alone, once."""
 
 
 def calibrate(update: LocalUpdate | HeadUpdate | PartUpdate, shard: Split, batch_size: int) -> Calibration:
     """Run `update` on images of `shard` from arbitrary weights, and discard the result.
 
-    The first call, which compiles, is not timed. A shard smaller than a batch is repeated to a full batch.
+    The first step, which compiles, is not timed; the second one is, or some more where it is short. A shard smaller
+    than a batch is repeated to a full batch.
 
     Args:
         update: a compiled local update.
@@ -45,13 +50,16 @@ def calibrate(update: LocalUpdate | HeadUpdate | PartUpdate, shard: Split, batch
     data = TrainingData.of(shard.images[rows], shard.labels[rows])
     layout = update.classifier.layout
     start = Weights(np.full(layout.parameters, 0.01, np.float32), np.ones(layout.statistics, np.float32))
-    seconds = 0.0
-    for steps in (1, STEPS):
+
+    def step_seconds(steps: int) -> float:
         batches = draw_batches(np.arange(batch_size), steps, batch_size, np.random.default_rng(0))
         began = time.perf_counter()
         update(start, data, batches, np.zeros(steps, np.float32), seed=[0, 0])
-        seconds = (time.perf_counter() - began) / steps
-    return Calibration(seconds, peak_memory())
+        return (time.perf_counter() - began) / steps
+
+    step_seconds(1)
+    seconds = step_seconds(1)
+    return Calibration(seconds if seconds > SHORT else step_seconds(STEPS), peak_memory())
 
 
 def peak_memory() -> int:
