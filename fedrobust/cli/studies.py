@@ -110,10 +110,23 @@ def report(folder: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
 @app.command(cls=Command)
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write the study file.")] = Path("study.toml"),
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Data set, as in data.name: settings that learn on real images; else the quickstart."
+        ),
+    ] = "",
+    data_root: DataRoot = "",
 ) -> None:
-    """Write a study file to start from: the quickstart, with every key explained."""
-    from fedrobust.config import QUICKSTART, template
+    """Write a study file to start from, with every key explained."""
+    from fedrobust.config import QUICKSTART, starting, template
 
     check_new_file(path, "PATH")
-    write_new_file(path, template(QUICKSTART))
-    typer.echo(f"{path}: the quickstart, every key with what it means; run it with: fedrobust run {path}")
+    values, about = QUICKSTART, "the quickstart"
+    if data:
+        from fedrobust import api
+
+        images = len(api.load_dataset(data, root=data_root).train)
+        values, about = starting(data, images), f"a study of {data}, {images:,} training images"
+    write_new_file(path, template(values))
+    typer.echo(f"{path}: {about}, every key with what it means; run it with: fedrobust run {path}")

@@ -17,6 +17,7 @@ from fedrobust.config.sections import (
     Training,
 )
 from fedrobust.config.sections.section import Epsilon
+from fedrobust.config.starting import starting
 from fedrobust.config.template import template
 from fedrobust.errors import ConfigError
 
@@ -41,5 +42,6 @@ __all__ = [
     "default",
     "keys",
     "list_keys",
+    "starting",
     "template",
 ]

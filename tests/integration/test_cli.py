@@ -183,6 +183,19 @@ def test_init_writes_a_study_that_is_valid(tmp_path):
     assert "exists already" in fedrobust("init", "mine.toml", folder=tmp_path, code=2).stderr
 
 
+def test_init_for_a_data_set_writes_settings_that_suit_its_size(tmp_path):
+    told = fedrobust("init", "mine.toml", "--data", "phantom", folder=tmp_path).stdout
+    from fedrobust.config import Experiment
+
+    study = Experiment.load(tmp_path / "mine.toml")
+    assert (study.name, study.data.name) == ("phantom", "phantom")
+    assert (study.federation.rounds, study.model.image_size, study.training.batch_size) == (10, 32, 32)
+    assert "a study of phantom" in told
+    refused = fedrobust("init", "other.toml", "--data", "absent.npz", folder=tmp_path, code=2)
+    assert "absent.npz: no such file" in refused.stderr
+    assert not (tmp_path / "other.toml").exists()
+
+
 def test_help_imports_nothing_heavy(tmp_path):
     code = (
         "import sys\n"
