@@ -209,11 +209,7 @@ class Pipeline:
             self.teach(folder, weights)
 
     def compare(self, state: Checkpoint) -> None:
-        """Compare the global model with central, personal and local models, if there are any.
-
-        Args:
-            state: after the last round.
-        """
+        """Compare the last round's global model with central, personal and local models, if there are any."""
         parts = self.parts
         if parts.central_baseline is not None:
             emit(StageStarted("training on all images in one place"))

@@ -1,6 +1,6 @@
 """The Python interface: everything that the command line does, as functions.
 
-What needs TensorFlow is imported inside of functions: `members`, `list_datasets` and wrong settings need none.
+TensorFlow is imported inside functions, so that `members`, `list_datasets` and the checks of settings do not need it.
 """
 
 from fedrobust.api.attacks import attack_model

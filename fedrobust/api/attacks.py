@@ -1,6 +1,6 @@
 """Attacks on trained models of any origin.
 
-What needs TensorFlow is imported inside of functions: wrong settings need none.
+TensorFlow is imported inside functions, so that settings are checked without it.
 """
 
 from collections.abc import Iterable
@@ -78,17 +78,18 @@ def attack_model(
         head: name or number of the output, of a model with several.
         gradient: of a function: (images, vectors (n, classes)) to vector-Jacobian products in the shape of the images:
             row i is the gradient by image i of ``(vectors[i] * predict(images)[i]).sum()``. Without it, a function is
-            attacked by asking alone.
+            attacked by queries only.
         name: of a function; results of attacks are stored under it.
         data_root: folder that is searched first for data.
-        out: folder of results; ``runs/NAME-attack`` if empty, with a number where that holds other results. What is
-            finished there of the same request is not run again.
+        out: folder of results; ``runs/NAME-attack`` if empty, with a number if that has other results. Finished parts
+            of the same request are not run again.
         force: replace the results of another request in `out`.
 
     Raises:
-        ModelFileError, PredictorError, DataError, ConfigError, ThreatError, SpecError: something given cannot be used.
-        MisreadModelError: the model is right far more often with other images or another class order; it says which.
-        OtherResultError: `out` holds other results.
+        ModelFileError, PredictorError, DataError, ConfigError, ThreatError, SpecError: an argument cannot be used.
+        MisreadModelError: another pixel range or class order gives significantly more correct predictions; the message
+            names it.
+        OtherResultError: `out` has other results.
     """
     attacks, epsilons = tuple(attacks), tuple(epsilons)
     for epsilon in epsilons:
@@ -133,7 +134,7 @@ def _usual(norm: str) -> float | str:
 
 
 def _check_attacks(attacks: tuple[str, ...], threat: Threat) -> None:
-    """Refuse attacks that cannot be made or do not search in the threat's norm, before the model is opened."""
+    """Check that attacks exist and search in the threat model's norm, before the model is opened."""
     for spec in attacks:
         norms = attack_named(spec).norms
         if threat.norm not in norms:

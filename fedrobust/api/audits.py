@@ -1,6 +1,6 @@
 """Audits of trained models of any origin.
 
-What needs TensorFlow is imported inside of functions: wrong settings need none.
+TensorFlow is imported inside functions, so that settings are checked without it.
 """
 
 from collections.abc import Iterable
@@ -88,17 +88,18 @@ def audit_model(
         head: name or number of the output, of a model with several.
         gradient: of a function: (images, vectors (n, classes)) to vector-Jacobian products in the shape of the images:
             row i is the gradient by image i of ``(vectors[i] * predict(images)[i]).sum()``. Without it, a function is
-            attacked by asking alone.
+            attacked by queries only.
         name: of a function; results of attacks are stored under it.
         data_root: folder that is searched first for data.
-        out: folder of the card; ``runs/NAME-audit`` if empty, with a number where that holds another card. What is
-            finished there of the same request is not run again.
+        out: folder of the card; ``runs/NAME-audit`` if empty, with a number if that has another card. Finished parts of
+            the same request are not run again.
         force: replace the card of another request in `out`.
 
     Raises:
-        ModelFileError, PredictorError, DataError, ConfigError, ThreatError: something given cannot be used.
-        MisreadModelError: a model is right far more often with other images or another class order; it says which.
-        OtherResultError: `out` holds another card.
+        ModelFileError, PredictorError, DataError, ConfigError, ThreatError: an argument cannot be used.
+        MisreadModelError: another pixel range or class order gives significantly more correct predictions; the message
+            names it.
+        OtherResultError: `out` has another card.
 
     Example:
         >>> card = fedrobust.audit_model("model.keras", "breastmnist")  # doctest: +SKIP

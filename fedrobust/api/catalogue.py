@@ -1,4 +1,4 @@
-"""What a study may name: the members of every family."""
+"""The members of every family that a study file may name."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from fedrobust.spec import REQUIRED, settings_of
 
 
 def members(family: str) -> dict[str, str]:
-    """Return the names of a family with one line each, and the settings that they take.
+    """Return the names of a family, each with a line of summary and settings.
 
     Raises:
         UnknownNameError: there is no such family.
@@ -23,7 +23,7 @@ def members(family: str) -> dict[str, str]:
 
 
 def _settings(member: Any) -> str:
-    """Return the settings of a member with their defaults and what they may be."""
+    """Return the settings of a member with their defaults and allowed values."""
     known = settings_of(member) or {}
     annotations = annotations_of(member) if known else {}
     told = [

@@ -14,7 +14,7 @@ def load_dataset(name: str, size: int = 28, root: str | Path = "", **settings: A
 
 
 def list_datasets(root: str | Path = "") -> list[dict[str, Any]]:
-    """Return what is known of every MedMNIST set and the phantom, and which files are on the disk."""
+    """Return the properties of every MedMNIST data set and the phantom, and which files are on the disk."""
     return [asdict(row) for row in available(root)]
 
 

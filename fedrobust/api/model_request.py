@@ -1,6 +1,6 @@
-"""What attacks and audits of a model from anywhere have in common: what is asked for, checked, and where it is kept.
+"""The common part of attacks and audits of any model: the checked request and its folder of results.
 
-What needs TensorFlow is imported inside of functions: wrong settings need none.
+TensorFlow is imported inside functions, so that settings are checked without it.
 """
 
 import json
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def working(
     request: Mapping[str, Any], out: str | Path, name: str, force: bool, listeners: Sequence[Listener]
 ) -> Iterator[tuple[Path, ThreadPoolExecutor]]:
-    """Give the block the folder of `request` and threads, and tell `listeners` of its events."""
+    """Yield the folder of `request` and a thread pool, with `listeners` for the events of the block."""
     with (
         folder_for(request, out, Path("runs"), name, force) as folder,
         listening(*listeners),
@@ -64,23 +64,23 @@ def workers_map(pool: Executor) -> Any:
 
 
 def progress_teller() -> Any:
-    """Return what tells the listeners how far an attack is, from any thread."""
+    """Return a function that reports an attack's progress to the listeners, from any thread."""
     tell = teller()
     return lambda name, progress: tell(AttackProgressed(name, progress.done, progress.left))
 
 
 def run_of(model: Any) -> Run | None:
-    """Return the run whose folder `model` is, None for anything else."""
+    """Return the run if `model` is its folder, else None."""
     if isinstance(model, str | Path) and (Path(model).expanduser() / "experiment.toml").is_file():
         return Run.open(model)
     return None
 
 
 def check_epsilon(epsilon: float | str, norm: str) -> None:
-    """Refuse an epsilon that is no number, or that no image can differ by.
+    """Check an epsilon.
 
     Raises:
-        ConfigError: it is not above 0 and finite, above 1 in linf, or no whole number of pixels in l0.
+        ConfigError: it is not positive and finite, above 1 in linf, or not a whole number of pixels in l0.
     """
     kinds = {
         "linf": 'a number in (0, 1] or a fraction such as "8/255": pixels lie in [0, 1], 8 grey levels are 8/255',
@@ -100,7 +100,7 @@ def check_epsilon(epsilon: float | str, norm: str) -> None:
 
 
 def check_named(model: Any, data: str, out: str | Path, attacks: tuple[str, ...] = ("",)) -> None:
-    """Refuse what needs no TensorFlow to be refused."""
+    """Check everything that can be checked without TensorFlow."""
     if not data and run_of(model) is None:
         raise ConfigError("data: name the images, such as breastmnist or the path of an .npz file")
     if not attacks:
@@ -120,7 +120,7 @@ def request_of(
     interfaces: Interfaces,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Return everything that decides the results of an attack or an audit, as plain data."""
+    """Return everything that determines the results of an attack or an audit, as plain data."""
     from fedrobust import __version__
     from fedrobust.audit.opened import model_digest
 
@@ -138,7 +138,7 @@ def request_of(
 
 
 def data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
-    """Return the images that were named; of a run folder without a name, the run's own."""
+    """Return the data set `data`; if empty, that of the run folder."""
     run = run_of(model)
     if data or run is None:
         return load(data, root=data_root)
@@ -150,7 +150,7 @@ def interfaces_of(input: "Texts", labels: "Texts", head: "Texts", companions: bo
     """Return the declared interfaces of the models, checked before any model is opened.
 
     Raises:
-        ConfigError: one cannot be read, or is of a companion where there are none.
+        ConfigError: one cannot be read, or belongs to a companion model that does not exist.
     """
     interfaces = Interfaces.parse(input, labels, head)
     strangers = {
@@ -165,7 +165,7 @@ def interfaces_of(input: "Texts", labels: "Texts", head: "Texts", companions: bo
 
 
 def name_of(model: Any, name: str) -> str:
-    """Return what a folder of results is called after."""
+    """Return the model's name for a folder of results."""
     from fedrobust.audit.opened import opened_name
 
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name or opened_name(model)).strip("_") or "model"

@@ -64,7 +64,7 @@ def train(
     overrides: Iterable[str] = (),
     **settings: Any,
 ) -> Run:
-    """Train a study's model on all its training images in one place: what its federation is to be compared with.
+    """Train a study's model on all training images in one place: the centralised baseline of its federation.
 
     One client has all images; rounds, epochs, batches, optimiser and schedule are the study's, so that the model sees
     as many images as with full participation. Partition, aggregation, federated algorithm and poisoning are left out.
@@ -107,8 +107,8 @@ def doctor(
 def resume(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = (), **settings: Any) -> Run:
     """Resume an unfinished run from its last checkpoint, and return it.
 
-    It ends with the same bits as an uninterrupted run. A finished run is returned as it is.
-    Of a finished one no setting can be changed.
+    Its results are bitwise equal to those of an uninterrupted run. A finished run is returned unchanged; none of its
+    settings can be changed.
 
     Args:
         folder: the run folder.
@@ -117,7 +117,7 @@ def resume(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = 
         settings: ``engine__name="ray"``.
 
     Raises:
-        RunFolderError: it is no run folder, it has no checkpoint, or another process is running in it.
+        RunFolderError: it is not a run folder, it has no checkpoint, or another process is running in it.
         ConfigError: a setting is wrong or not one of ``[engine]``, or the run is finished and settings are given.
     """
     return resumed(folder, *listeners, overrides=overrides, **settings)
@@ -129,5 +129,5 @@ def open_run(path: str | Path) -> Run:
 
 
 def write_report(path: str | Path) -> Path:
-    """Write ``report.html`` of a run folder again and return its path."""
+    """Write ``report.html`` of a run folder again, and return its path."""
     return write_page(Run.open(path).path)

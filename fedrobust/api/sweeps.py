@@ -1,4 +1,4 @@
-"""Sweeps: many studies at once, and runs side by side."""
+"""Sweeps, and comparison of runs."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,7 +25,7 @@ def bench(
     only: Iterable[str] = (),
     data_root: str = "",
 ) -> "Results":
-    """Run the cells of a sweep that are not finished yet, several at a time, and return the results.
+    """Run the unfinished cells of a sweep in parallel, and return the results.
 
     Args:
         sweep: path of a study file in which any value may be a list of values.
@@ -37,7 +37,7 @@ def bench(
         data_root: folder that is searched first for data.
 
     Raises:
-        ConfigError, DataError: a cell is no valid study; nothing was run.
+        ConfigError, DataError: a cell is not a valid study; nothing was run.
         RunFolderError: another process runs a sweep in `out`.
     """
     overrides, only = tuple(overrides), tuple(only)
@@ -58,7 +58,7 @@ def resume_bench(folder: str | Path, *listeners: "SweepListener", workers: int =
 
     Raises:
         SweepError: there is no sweep in it.
-        ConfigError, DataError: a cell is no valid study any more.
+        ConfigError, DataError: a cell is not a valid study any more.
         RunFolderError: another process runs a sweep in it.
     """
     place = Path(folder).expanduser()
@@ -69,12 +69,12 @@ def resume_bench(folder: str | Path, *listeners: "SweepListener", workers: int =
 
 
 def compare(paths: Iterable[str | Path]) -> "pandas.DataFrame":
-    """Return a table with one row per run: its status, the settings in which runs differ, its figures.
+    """Return a table with one row per run: its status, the settings in which runs differ, its metrics.
 
     Args:
-        paths: run folders, or folders of sweeps: all of their cells, finished or not.
+        paths: run folders, or sweep folders for all of their cells, finished or not.
 
     Raises:
-        RunFolderError, SweepError: a folder holds no run, or there is nothing to compare.
+        RunFolderError, SweepError: a folder has no run, or there is nothing to compare.
     """
     return side_by_side(list(paths))

@@ -1,6 +1,6 @@
-"""The program itself: its groups of commands, and what holds for all of them.
+"""The program: its groups of commands, and the common options.
 
-The version is imported inside of a function: it is asked for by one option alone.
+The version is imported inside a function, because only one option needs it.
 """
 
 import inspect
@@ -20,7 +20,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class Plain:
-    """Help as plain text: Typer escapes brackets for Rich, which is not asked here."""
+    """Help as plain text: Typer escapes brackets for Rich, which is not used here."""
 
     def get_help(self, context: click.Context) -> str:
         """Return the text of ``--help``."""
@@ -29,13 +29,13 @@ class Plain:
 
 
 class Command(Plain, TyperCommand):
-    """One command; ``-h`` asks for its help, in which every argument is explained."""
+    """One command; ``-h`` shows its help, with every argument."""
 
     def __init__(self, *args: Any, **settings: Any):
         settings["context_settings"] = {**HELP, **(settings.get("context_settings") or {})}
         super().__init__(*args, **settings)
         for parameter in self.params:
-            # Typer sets this before it calls click's constructor, which since 8.4 sets it to nothing.
+            # Typer sets this before it calls click's constructor, which since 8.4 clears it.
             if isinstance(parameter, TyperArgument) and not parameter.help and self.callback is not None:
                 parameter.help = _help_of(self.callback, parameter.name or "")
 
@@ -48,7 +48,7 @@ def _help_of(function: Callable[..., Any], parameter: str) -> str | None:
 
 
 class Commands(Plain, TyperGroup):
-    """A group of commands; an unknown name is refused with the closest known one."""
+    """A group of commands; the error for an unknown name suggests the closest one."""
 
     def resolve_command(
         self, context: click.Context, args: list[str]
@@ -66,12 +66,12 @@ class Everything(Commands):
     """All commands; tracebacks of errors are caught here."""
 
     def main(self, *args: Any, **settings: Any) -> Any:
-        """Run what the command line says, and exit."""
+        """Run the command line, and exit."""
         open_standard_streams()
         return super().main(*args, **settings)
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Take ``--traceback`` from any place on the command line."""
+        """Accept ``--traceback`` anywhere on the command line."""
         ours = args[: args.index("--")] if "--" in args else args
         if "--traceback" in ours:
             args = ["--traceback", *(word for word in args if word != "--traceback")]
@@ -81,7 +81,7 @@ class Everything(Commands):
         """Run the command."""
         with complaints(), own_process():
             done = super().invoke(context)
-            sys.stdout.flush()  # a full disk is told here, not by the interpreter as it ends
+            sys.stdout.flush()  # so that a full disk raises here, not when the interpreter exits
             return done
 
 

@@ -1,6 +1,6 @@
 """Commands for trained models of any origin: attack, audit.
 
-What a command needs is imported inside of its function, so that ``--help`` is there at once.
+What a command needs is imported inside of its function, so that ``--help`` is fast.
 """
 
 import sys

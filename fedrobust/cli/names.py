@@ -1,6 +1,6 @@
-"""Commands that list what a study may name: members of families, data sets.
+"""Commands that list the names for study files: members of families, data sets.
 
-What a command needs is imported inside of its function, so that ``--help`` is there at once.
+What a command needs is imported inside of its function, so that ``--help`` is fast.
 """
 
 import json

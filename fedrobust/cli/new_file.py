@@ -1,4 +1,4 @@
-"""Files that a command writes where the user says."""
+"""Files that a command writes to a path set by the user."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from fedrobust.paths import PathError, check_can_hold, expanded
 
 
 def check_new_file(path: Path, setting: str, force: bool = False) -> None:
-    """Refuse a file that cannot be written, or that is there already and may not be replaced.
+    """Check that a file can be written, and does not exist unless it may be replaced.
 
     Raises:
-        PathError: it is there already, or its folder is not.
+        PathError: it exists, or its folder does not.
     """
     file = expanded(path)
     if file.is_dir() or (file.exists() and not force):
@@ -21,7 +21,7 @@ def check_new_file(path: Path, setting: str, force: bool = False) -> None:
 
 
 def write_new_file(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
+    """Write a file atomically.
 
     Raises:
         DiskError: it cannot be written.

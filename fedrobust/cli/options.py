@@ -74,10 +74,10 @@ def _shared(
 
 
 def takes_model_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command with the options of `_shared` behind its own; it is given them as `options`, as the API is.
+    """Return a command with the options of `_shared` after its own, passed to it as the dictionary `options`.
 
     Args:
-        command: takes a keyword `options`, a dictionary of the shared ones.
+        command: takes a keyword `options`, a dictionary of the shared options.
     """
     own, shared = inspect.signature(command), inspect.signature(_shared)
 
@@ -90,7 +90,7 @@ def takes_model_options(command: Callable[..., None]) -> Callable[..., None]:
         *shared.parameters.values(),
     ]
     with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
-    # Typer reads the options from here.
+    # Typer reads the options from the signature.
     with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {one.name: one.annotation for one in parameters}
     return with_options

@@ -1,6 +1,6 @@
-"""Commands for one study: run it, forecast its cost, write its report, begin a study file.
+"""Commands for one study: run it, forecast its cost, write its report, write a first study file.
 
-What a command needs is imported inside of its function, so that ``--help`` is there at once.
+What a command needs is imported inside of its function, so that ``--help`` is fast.
 """
 
 from pathlib import Path

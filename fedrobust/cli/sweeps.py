@@ -1,6 +1,6 @@
-"""Commands for many studies: run a sweep, compare runs.
+"""Commands for several studies: run a sweep, compare runs.
 
-What a command needs is imported inside of its function, so that ``--help`` is there at once.
+What a command needs is imported inside of its function, so that ``--help`` is fast.
 """
 
 import sys
@@ -65,7 +65,7 @@ def compare(
     csv: Annotated[Path | None, typer.Option(help="Also write the table into this file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file of --csv.")] = False,
 ) -> None:
-    """Show runs side by side: the settings in which they differ, and their figures."""
+    """Compare runs: the settings in which they differ, and their metrics."""
     from fedrobust import api
     from fedrobust.terminal.screen import standard_output
     from fedrobust.terminal.sweep import comparison

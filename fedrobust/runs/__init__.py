@@ -1,1 +1,1 @@
-"""What a run tells while it goes on and leaves behind."""
+"""The events, the folder and the record of a run."""

@@ -1,8 +1,7 @@
-"""What a run needs to go on where it stopped, written after every round, whole or not at all.
+"""Checkpoints: written atomically after every round, to resume a run.
 
-A checkpoint is an ``.npz`` file whose archive comment ends in the SHA-256 of every byte before it: the head, the names,
-shapes, types and numbers of all arrays, and what the archive says of itself. The digest is compared before anything is
-parsed, so that no damage reaches a parser.
+A checkpoint is an ``.npz`` file whose archive comment ends in the SHA-256 of all preceding bytes. The digest is checked
+before parsing, so that no parser reads a damaged file.
 """
 
 import hashlib
@@ -26,11 +25,11 @@ from fedrobust.models.layout import Weights
 from fedrobust.runs.folder import RunFolder, RunFolderError
 
 KEPT = 2
-"""Newest checkpoints that stay: if the disk damages the last one, the one before it is still there."""
+"""Number of checkpoints kept: if the last one is damaged, the one before it is used."""
 
 
 SCHEMA = 2
-"""Of what a checkpoint holds; the first had no digest."""
+"""Version of the checkpoint format; version 1 had no digest."""
 
 _MEMORY = "memory/"
 _CLIENTS = "clients/"
@@ -48,17 +47,17 @@ class DamagedError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A run after some of its rounds. Nothing random is in it: every draw derives from seed, round and client.
+    """The state of a run after some rounds, without random states: every draw derives from seed, round and client.
 
     Attributes:
-        round: how many rounds are finished.
+        round: number of finished rounds.
         weights: the global weights after them.
-        selected: the weights of the best round so far, by the study's choice.
-        score: what they were chosen by.
-        base: folder that the study's relative paths are resolved against.
+        selected: the weights of the best round so far, by ``evaluation.select``.
+        score: the metric by which they were selected.
+        base: folder for the study's relative paths.
         result: ``result.json`` so far.
-        memory: what the aggregation wants to find in the next round.
-        clients: what simulated clients keep between rounds, encoded, by node.
+        memory: the state of the aggregation step.
+        clients: node -> the encoded state of a simulated client.
     """
 
     round: int
@@ -71,7 +70,7 @@ class Checkpoint:
     clients: Mapping[int, bytes] = field(default_factory=dict)
 
     def save(self, folder: RunFolder) -> Path:
-        """Write the checkpoint into the run folder, then drop the ones that it makes superfluous."""
+        """Write the checkpoint into the run folder, then remove superseded ones."""
         directory = folder.file("checkpoints")
         directory.mkdir(exist_ok=True)
         head = {
@@ -98,14 +97,14 @@ class Checkpoint:
             seal(temporary)
 
         path = folder.write_with(f"checkpoints/{_name(self.round)}", write)
-        # Newer ones are damaged, or this run would have gone on from them; they are no reason to let go of a good one.
+        # Newer ones are damaged, else the run would have been resumed from them: they do not supersede readable ones.
         for old in [each for each in _newest_first(folder) if _round(each) <= self.round][KEPT:]:
             old.unlink(missing_ok=True)
         return path
 
     @classmethod
     def latest(cls, folder: RunFolder) -> "Checkpoint":
-        """Return the newest checkpoint of a run that can be read.
+        """Return the newest readable checkpoint of a run.
 
         Raises:
             RunFolderError: there is none.
@@ -117,7 +116,7 @@ class Checkpoint:
         for path in paths:
             try:
                 return cls._read(path)
-            # Whatever a disk, a copy or another program has made of a file, the one before it is used.
+            # Any damage to a file: the checkpoint before it is used.
             except Exception as error:
                 warnings.warn(
                     f"{path}: cannot be used ({error}): the one before it is", CheckpointNotice, stacklevel=2
@@ -151,7 +150,7 @@ class Checkpoint:
 
 
 def seal(path: Path) -> None:
-    """Put the SHA-256 of a ``.npz`` file into the comment that ends it; it remains one."""
+    """Append the SHA-256 of a ``.npz`` file as its archive comment; it remains a valid ``.npz``."""
     with zipfile.ZipFile(path, "a") as archive:
         archive.comment = _MARK + b"0" * _DIGITS
     with path.open("r+b") as file:
@@ -161,10 +160,10 @@ def seal(path: Path) -> None:
 
 
 def check_seal(path: Path) -> None:
-    """Make sure that a file holds what `seal` saw.
+    """Check the digest written by `seal`.
 
     Raises:
-        DamagedError: it does not, or nothing sealed it.
+        DamagedError: the digest is wrong or missing.
         OSError: it cannot be read.
     """
     if not path.is_file():
@@ -197,7 +196,7 @@ def _digest(path: Path, size: int) -> bytes:
 
 
 def any_whole(folder: RunFolder) -> bool:
-    """Return whether a run has a checkpoint that holds what was written."""
+    """Return whether a run has an undamaged checkpoint."""
 
     def whole(path: Path) -> bool:
         try:
@@ -210,7 +209,7 @@ def any_whole(folder: RunFolder) -> bool:
 
 
 def discard_checkpoints(folder: RunFolder) -> None:
-    """Remove all checkpoints of a finished run: its model is in ``model.keras``. What is not a run's is left."""
+    """Remove all checkpoints of a finished run, whose model is in ``model.keras``; other files are kept."""
     directory = folder.file("checkpoints")
     if not directory.is_dir():
         return
@@ -222,10 +221,10 @@ def discard_checkpoints(folder: RunFolder) -> None:
 
 
 def resumable(folder: RunFolder) -> Experiment:
-    """Return the study of an unfinished run, set to go on in its folder.
+    """Return the study of an unfinished run, with the settings to resume it.
 
     Raises:
-        RunFolderError: the run has no checkpoint that can be read.
+        RunFolderError: the run has no readable checkpoint.
     """
     checkpoint = Checkpoint.latest(folder)
     study = Experiment.recorded(folder.file("experiment.toml"))
@@ -234,9 +233,9 @@ def resumable(folder: RunFolder) -> Experiment:
 
 
 def differences(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> list[str]:
-    """Return the keys in which a study's `settings` are not those of `checkpoint`; engine and output may differ.
+    """Return the keys in which a study's `settings` differ from those of `checkpoint`, except engine and output.
 
-    A setting that an earlier version of fedrobust did not have was at its default.
+    Settings that an earlier version of fedrobust did not have count as their defaults.
     """
     before, now = (_flat(values) for values in (modern(checkpoint.result["experiment"]), settings))
     known = set(keys(Experiment))
@@ -264,7 +263,7 @@ def _name(round: int) -> str:
 
 
 def _round(path: Path) -> int:
-    """Return the round in a checkpoint's name, -1 where it is no checkpoint's."""
+    """Return the round in a checkpoint's name, -1 if the name is not a checkpoint's."""
     match = _NAMED.fullmatch(path.name)
     return int(match[1]) if match else -1
 

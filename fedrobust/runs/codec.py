@@ -1,8 +1,8 @@
-"""Frozen dataclasses from and to plain JSON: what a run folder's files hold, with a type for every key.
+"""Convert frozen dataclasses (records) to and from plain JSON, with a type for every key.
 
-A key is the field's name with dashes for underscores, unless the field names another. Reading is tolerant: keys that
-nobody knows are passed over, and a key that is absent, or null, has its field's default. Only a value of another kind
-is refused. A record whose shape has changed has a function ``modern`` that brings an older shape into its own.
+A key is the field's name with dashes for underscores, unless the field sets another. Unknown keys are ignored, and a
+missing or null key has its field's default; a value of a wrong type is an error. A record whose format has changed has
+a function ``modern`` that converts older formats.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ REQUIRED = dataclasses.MISSING
 
 
 class RecordError(FedrobustError, ValueError):
-    """A file of a run holds a value of another kind than its key may have.
+    """A value in a run's file has a wrong type.
 
     Args:
-        problem: what is found and what is allowed.
-        path: of the key, outermost first; names and places in lists.
+        problem: the value and the allowed type.
+        path: to the key, outermost first: names and list indices.
     """
 
     def __init__(self, problem: str, path: tuple[str | int, ...] = ()):
@@ -33,7 +33,7 @@ class RecordError(FedrobustError, ValueError):
         super().__init__(f"{where}: {problem}" if where else problem)
 
     def below(self, step: str | int) -> "RecordError":
-        """Return the same error as it is seen from one level up."""
+        """Return the same error with `step` before its path."""
         return RecordError(self.problem, (step, *self.path))
 
 
@@ -49,12 +49,12 @@ def entry(
     """Return a field of a record.
 
     Args:
-        about: what the key holds, for the page that describes it.
-        default: of files that lack the key; without one, the key has to be there.
+        about: description of the value, for docs/records.md and the JSON schema.
+        default: value if the key is missing; without a default the key is required.
         default_factory: makes the default.
-        key: in JSON, where it is not the field's name with dashes.
-        left_out: whether the key is not written where the value is None.
-        choices: the texts that this version writes; others are read, too.
+        key: in JSON, if it is not the field's name with dashes.
+        left_out: whether the key is not written if the value is None.
+        choices: the texts that this version writes; others can be read, too.
     """
     metadata = {"about": about, "key": key, "left_out": left_out, "choices": choices}
     return dataclasses.field(default=default, default_factory=default_factory, metadata=metadata)
@@ -62,7 +62,7 @@ def entry(
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(entry,))
 def record(cls: type[T]) -> type[T]:
-    """Make a class a record: a frozen dataclass whose fields are given by name.
+    """Make a class a record: a frozen dataclass with keyword-only fields.
 
     Example:
         >>> @record
@@ -85,9 +85,9 @@ class Key:
         name: of the field.
         key: in JSON.
         kind: the type of its value.
-        about: what it holds.
-        left_out: whether it is not written where the value is None.
-        required: whether a file has to have it.
+        about: description of its value.
+        left_out: whether it is not written if the value is None.
+        required: whether it must be in a file.
         choices: the texts that this version writes; none for other kinds.
     """
 
@@ -102,7 +102,7 @@ class Key:
 
 @cache
 def keys(cls: type) -> tuple[Key, ...]:
-    """Return the keys of a record, in the order in which they are written."""
+    """Return the keys of a record, in the order of writing."""
     kinds = get_type_hints(cls)
     return tuple(
         Key(
@@ -122,8 +122,8 @@ def read(cls: type[T], value: Any) -> T:
     """Read a record from plain JSON.
 
     Raises:
-        RecordError: a key holds a value of another kind, or one that has to be there is missing; the message begins
-            with its path, such as ``rounds[3].clean.accuracy``.
+        RecordError: a value has a wrong type, or a required key is missing; the message begins with its path, such as
+            ``rounds[3].clean.accuracy``.
 
     Example:
         >>> @record
@@ -141,10 +141,10 @@ def read(cls: type[T], value: Any) -> T:
 
 @cache
 def reader(kind: Any) -> Reader:
-    """Return what reads values of a type.
+    """Return the function that reads values of a type.
 
     Raises:
-        TypeError: no record may have a field of that type.
+        TypeError: the type is not supported.
     """
     if kind is Any:
         return lambda value: value
@@ -164,7 +164,7 @@ def reader(kind: Any) -> Reader:
 
 
 def to_json(value: Any) -> Any:
-    """Return a record, or what may be in one, as plain JSON: dictionaries, lists, texts, numbers, None."""
+    """Return a record, or a value in one, as plain JSON: dictionaries, lists, strings, numbers, None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = ((key, getattr(value, key.name)) for key in keys(type(value)))
         return {key.key: to_json(held) for key, held in pairs if held is not None or not key.left_out}
@@ -216,7 +216,7 @@ def _one_of(readers: list[Reader]) -> Reader:
 
 
 def _each(pairs: Iterable[tuple[Any, Any]], read_one: Reader) -> Iterable[tuple[Any, Any]]:
-    """Yield each step with what is read below it; an error says where it is."""
+    """Yield (step, value read below it); errors get the step in their path."""
     for step, value in pairs:
         try:
             yield step, read_one(value)

@@ -1,4 +1,4 @@
-"""What a run ran on: enough to repeat it, nothing that names a person or a host."""
+"""The environment of a run: versions and processor, without names of users or hosts."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +21,7 @@ PACKAGES = (
 
 
 def environment(workers: int) -> dict[str, Any]:
-    """Return versions, processor and threads, as plain data."""
+    """Return versions, processor and threads as plain data."""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",

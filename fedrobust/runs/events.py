@@ -1,7 +1,7 @@
-"""What happens in a run, told to whoever listens. No part of the engine prints.
+"""The events of a run, and their listeners. The engine prints nothing itself.
 
-Listeners are functions of one event. They are held in a context variable, so that the Flower apps, whose signatures
-are Flower's, need not carry them.
+A listener is a function of one event. Listeners are held in a context variable, because the signatures of Flower apps
+are fixed.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyStarted:
-    """A study begins: its name, the run folder, one line about data, model and federation, and what to mind.
+    """A study begins: its name, run folder, one line on data, model and federation, and warnings.
 
-    `after` names the stages that follow the rounds and take time.
+    `after` names the stages after the rounds that take time.
     """
 
     name: str
@@ -38,7 +38,7 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class ForecastMade:
-    """What a study will cost, before its first round: a line, the figures as in ``result.json``, and a table."""
+    """The forecast of a study, before its first round: a line, the figures as in ``result.json``, and a table."""
 
     line: str
     figures: Mapping[str, Any]
@@ -47,7 +47,7 @@ class ForecastMade:
 
 @dataclass(frozen=True)
 class StudyResumed:
-    """A study goes on after `rounds` finished rounds."""
+    """A study is resumed after `rounds` finished rounds."""
 
     rounds: int
 
@@ -62,7 +62,7 @@ class RoundStarted:
 
 @dataclass(frozen=True)
 class ClientReplied:
-    """One client's reply arrived; `failure` is empty where it trained."""
+    """One client's reply arrived; `failure` is empty if it trained."""
 
     node: int
     failure: str = ""
@@ -70,7 +70,7 @@ class ClientReplied:
 
 @dataclass(frozen=True)
 class AttackProgressed:
-    """An attack has made `done` passes of one image through a model, and has at most `left` to make."""
+    """An attack has made `done` passes of one image through a model, of at most `done` + `left`."""
 
     attack: str
     done: int
@@ -79,21 +79,21 @@ class AttackProgressed:
 
 @dataclass(frozen=True)
 class CheckFinished:
-    """One check of an audit is over; `finding` is its entry in ``card.json``."""
+    """One check of an audit has ended; `finding` is its entry in ``card.json``."""
 
     finding: "FindingRecord"
 
 
 @dataclass(frozen=True)
 class RoundFinished:
-    """Round `record.round` is over; the record is its entry in ``result.json``."""
+    """Round `record.round` has ended; the record is its entry in ``result.json``."""
 
     record: "RoundRecord"
 
 
 @dataclass(frozen=True)
 class StudyFinished:
-    """The study is over; `record` is the content of ``result.json``."""
+    """The study has ended; `record` is the content of ``result.json``."""
 
     record: "RunRecord"
 
@@ -116,13 +116,13 @@ _listeners: ContextVar[Sequence[Listener]] = ContextVar("fedrobust_listeners", d
 
 
 def emit(event: Event) -> None:
-    """Tell every listener of this context about `event`."""
+    """Call every listener of this context with `event`."""
     for listener in _listeners.get():
         listener(event)
 
 
 def teller() -> Listener:
-    """Return what tells this context's listeners, for worker threads, which do not share its variables.
+    """Return `emit` bound to this context's listeners, for worker threads, which do not share context variables.
 
     Example:
         >>> heard = []
@@ -148,7 +148,7 @@ def anybody_listens() -> bool:
 
 @contextmanager
 def listening(*listeners: Listener) -> Iterator[None]:
-    """Have `listeners` told about the events of the block, beside those that listen already.
+    """Add `listeners` for the events of the block.
 
     Example:
         >>> heard = []

@@ -1,4 +1,4 @@
-"""The run folder: everything that a run leaves behind, each file written whole or not at all."""
+"""The run folder: all files of a run, each written atomically."""
 
 import fcntl
 import json
@@ -23,22 +23,22 @@ SHAPE: dict[str, type | tuple[type, ...]] = {
     "student": (dict, type(None)),
     "export": list,
 }
-"""What every ``result.json`` holds, and of what kind."""
+"""Required keys of every ``result.json``, and their types."""
 
 
 class RunFolderError(FedrobustError, ValueError):
-    """A folder cannot be used for a run, or holds none."""
+    """A folder cannot be used for a run, or has no run."""
 
 
 class UnwritableRunError(RunFolderError, RuntimeError):
-    """A run failed on its way because its folder could not be written."""
+    """A run failed because its folder could not be written."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
     """A run's folder.
 
-    Holds ``experiment.toml``, ``partition.json``, ``metrics.jsonl`` (a line a round), ``result.json``,
+    Holds ``experiment.toml``, ``partition.json``, ``metrics.jsonl`` (a line per round), ``result.json``,
     ``checkpoints/`` (until the run is finished), ``model.keras``, ``student.keras``, ``*.tflite``, ``examples.npz``,
     ``environment.json`` and ``report.html``.
 
@@ -50,10 +50,10 @@ class RunFolder:
 
     @classmethod
     def create(cls, name: str, root: str, directory: str = "") -> "RunFolder":
-        """Make an empty folder: `directory` if given, else a new one below `root` named after the study and the time.
+        """Create an empty folder: `directory` if given, else a new one below `root`, named by study and time.
 
         Raises:
-            RunFolderError: `directory` holds something already, or a folder cannot be made.
+            RunFolderError: `directory` is not empty, or the folder cannot be created.
         """
         try:
             if directory:
@@ -74,10 +74,10 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
-        """Return the folder of a run that was made before.
+        """Return the folder of an existing run.
 
         Raises:
-            RunFolderError: there is no ``experiment.toml`` in it.
+            RunFolderError: it has no ``experiment.toml``.
         """
         folder = cls(expanded(path))
         if not os.path.isfile(folder.file("experiment.toml")):
@@ -86,10 +86,10 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from running in this folder during the block; a killed one's lock goes with it.
+        """Lock this folder against other processes during the block; a killed process loses its lock.
 
         Raises:
-            RunFolderError: another process is running in it.
+            RunFolderError: another process has the lock.
         """
         try:
             handle = os.open(self.path, os.O_RDONLY)
@@ -114,13 +114,13 @@ class RunFolder:
         return self.file(name)
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> Path:
-        """Write plain data as indented JSON, atomically; NaN and infinities are refused."""
+        """Write plain data as indented JSON, atomically; NaN and infinities are errors."""
         return self.write_text(name, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
     def write_whatever(self, name: str, value: Mapping[str, Any]) -> Path:
-        """Write `value` as JSON, atomically, whatever is in it: what is no plain data is made so, see `plain`.
+        """Write `value` as JSON, atomically; other than plain data is converted, see `plain`.
 
-        For the record of a study that failed: what made it fail may be in it.
+        For the record of a failed study, which may contain such values.
         """
         return self.write_json(name, plain(value))
 
@@ -134,7 +134,7 @@ class RunFolder:
         """Return the content of a JSON file.
 
         Raises:
-            RunFolderError: it is missing or broken.
+            RunFolderError: it is missing or damaged.
         """
         path = self.file(name)
         try:
@@ -145,10 +145,10 @@ class RunFolder:
             raise RunFolderError(f"{path}: damaged, it is no JSON ({error})") from error
 
     def read_table(self, name: str) -> dict[str, Any]:
-        """Return the content of a JSON file that holds an object.
+        """Return the content of a JSON file, which is an object.
 
         Raises:
-            RunFolderError: it is missing, broken, or holds something else.
+            RunFolderError: it is missing, damaged, or not an object.
         """
         table = self.read_json(name)
         if not isinstance(table, dict):
@@ -187,11 +187,11 @@ class RunFolder:
             raise RunFolderError(f"{self.file('result.json')}: damaged: {error}") from error
 
     def write_lines(self, name: str, values: Iterable[Mapping[str, Any]]) -> Path:
-        """Write a file of one JSON line a value, atomically."""
+        """Write a file with one JSON line per value, atomically."""
         return self.write_text(name, "".join(json.dumps(value, allow_nan=False) + "\n" for value in values))
 
     def append_line(self, name: str, value: Mapping[str, Any]) -> None:
-        """Append `value` as one line of JSON and flush it to the disk."""
+        """Append `value` as one line of JSON, and flush it to disk."""
         path = self.file(name)
         try:
             with path.open("a", encoding="utf-8") as file:

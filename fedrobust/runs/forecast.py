@@ -1,4 +1,4 @@
-"""The forecast of a round: time, memory and messages, before the first one is run."""
+"""The forecast of time, memory and messages, before the first round."""
 
 import heapq
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ from fedrobust.runs.codec import to_json
 from fedrobust.runs.record.parts import ForecastRecord, ToleranceRecord
 
 HEADROOM = 0.9
-"""Share of the free memory that a study may use."""
+"""Largest share of the free memory that a study may use."""
 
 
 class DoesNotFitError(FedrobustError, ValueError):
-    """A study needs more memory than is free; nothing was trained."""
+    """A study needs more memory than is free."""
 
 
 class Forecast(ForecastRecord):
-    """Time, memory and messages that a study will take."""
+    """The forecast of time, memory and messages."""
 
     def line(self) -> str:
         """Return the forecast as one line."""
@@ -36,7 +36,7 @@ class Forecast(ForecastRecord):
         return plain
 
     def check(self) -> None:
-        """Refuse what cannot fit.
+        """Check that the study fits into memory.
 
         Raises:
             DoesNotFitError: more memory is needed than there is.
@@ -45,7 +45,7 @@ class Forecast(ForecastRecord):
 
     @property
     def study_seconds(self) -> float:
-        """Seconds of all rounds with their evaluations, without what comes before and after them."""
+        """Seconds of all rounds with their evaluations, without the stages before and after."""
         return self.rounds * self.training_seconds + self.evaluations * self.evaluation_seconds
 
     def rows(self) -> list[tuple[str, str]]:
@@ -67,7 +67,7 @@ class Forecast(ForecastRecord):
 
 
 def attackers(tolerance: ToleranceRecord) -> str:
-    """Return a study's tolerance in words.
+    """Return a study's tolerance as text.
 
     Example:
         >>> attackers(ToleranceRecord(clients=2, source="truth", sampled=6, malicious=6, population=20,
@@ -90,16 +90,16 @@ more in 26 % of rounds'
 
 
 def check_memory(needed: int, matrix: int, available: int, clients: int) -> None:
-    """Refuse what cannot fit.
+    """Check that a study fits into memory.
 
     Args:
-        needed: bytes that a study needs.
-        matrix: how many of them its aggregation rule needs.
-        available: bytes that are free.
-        clients: trained in a round.
+        needed: bytes that the study needs.
+        matrix: bytes of these for its aggregation rule.
+        available: free bytes.
+        clients: number per round.
 
     Raises:
-        DoesNotFitError: more is needed than there is.
+        DoesNotFitError: more memory is needed than available.
     """
     if needed <= HEADROOM * available:
         return
@@ -111,18 +111,18 @@ def check_memory(needed: int, matrix: int, available: int, clients: int) -> None
 
 
 def aggregation_bytes(numbers: int, clients: int, streams: bool) -> int:
-    """Return the memory that a rule needs for `clients` vectors of `numbers` float32.
+    """Return the memory of a rule, in bytes, for `clients` vectors of `numbers` float32.
 
     Example:
         >>> aggregation_bytes(1000, clients=1_000_000, streams=True)
         20000
     """
-    # Two float64 sums and the result; or one float32 row a client and the result.
+    # Two float64 sums and the result; or one float32 row per client and the result.
     return numbers * (8 + 8 + 4) if streams else numbers * 4 * (clients + 1)
 
 
 def makespan(durations: Iterable[float], workers: int) -> float:
-    """Return how long `workers` take for tasks handed out in the given order, each to the first who is free.
+    """Return the time of `workers` for tasks assigned in the given order, each to the first idle worker.
 
     Example:
         >>> makespan([4.0, 3.0, 2.0, 1.0], workers=2)
@@ -135,14 +135,14 @@ def makespan(durations: Iterable[float], workers: int) -> float:
 
 
 def available_memory() -> int:
-    """Return the bytes that are free on this machine, with what this process and its children hold."""
+    """Return the free memory of this machine plus that of this process and its children, in bytes."""
     process = psutil.Process()
     own = sum(int(each.memory_info().rss) for each in [process, *process.children(recursive=True)])
     return int(psutil.virtual_memory().available) + own
 
 
 def size(count: float) -> str:
-    """Return bytes in words.
+    """Return a number of bytes as text.
 
     Example:
         >>> size(950), size(9_021_000), size(13.25e9)
@@ -156,7 +156,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words.
+    """Return a duration as text.
 
     Example:
         >>> duration(0.25), duration(600), duration(86400)

@@ -1,4 +1,4 @@
-"""The JSON schema of a record, made from its dataclasses."""
+"""The JSON schema of a record."""
 
 import dataclasses
 import types
@@ -11,7 +11,7 @@ _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
 def json_schema(cls: type, title: str) -> dict[str, Any]:
-    """Return the JSON schema (draft 2020-12) of what this version writes of a record.
+    """Return the JSON schema (draft 2020-12) of a record as this version writes it.
 
     Example:
         >>> from fedrobust.runs.codec import entry, record
@@ -33,7 +33,7 @@ def json_schema(cls: type, title: str) -> dict[str, Any]:
 
 
 def _record(cls: type, shared: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object; keys of later versions may stand beside its own."""
+    """Return the schema of an object; unknown keys, of later versions, are allowed."""
     known = keys(cls)
     properties = {each.key: _key(each, shared) for each in known}
     required = [each.key for each in known if not each.left_out]

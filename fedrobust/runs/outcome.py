@@ -1,16 +1,16 @@
-"""What became of a run, in words: how far it came, and whether its attack ran as asked."""
+"""The outcome of a run as text: its finished rounds, and failures of its attack."""
 
 from fedrobust.reasons import first_reason
 from fedrobust.runs.record import RunRecord
 
 
 def rounds_of(run: RunRecord) -> tuple[int, int | None]:
-    """Return how many rounds are done, and how many were asked for (None where that was not recorded)."""
+    """Return (number of finished rounds, number of set rounds); the latter is None if it was not recorded."""
     return sum(one.round > 0 for one in run.rounds), run.section("federation").get("rounds")
 
 
 def cut_short(run: RunRecord) -> str:
-    """Return what became of a run that is not finished, in a few words; "" for one that is.
+    """Return the status of an unfinished run as text; "" for a finished one.
 
     Example:
         >>> study = {"federation": {"rounds": 10}}
@@ -28,7 +28,7 @@ def cut_short(run: RunRecord) -> str:
 
 
 def measured_after(run: RunRecord, number: int | None) -> str:
-    """Return which model an unfinished run's figures are of, such as "after round 3 of 10"."""
+    """Return the model of an unfinished run's metrics as text, such as "after round 3 of 10"."""
     if number is None:
         return ""
     asked = rounds_of(run)[1]
@@ -36,7 +36,7 @@ def measured_after(run: RunRecord, number: int | None) -> str:
 
 
 def invalid_rounds(run: RunRecord) -> list[tuple[int, str]]:
-    """Return the rounds in which the attack failed by a fault of the study, each with the first reason."""
+    """Return the rounds in which the attack failed because of a wrong setting, each with the first reason."""
     found = []
     for one in run.rounds:
         if one.defence is None or one.defence.valid:
@@ -48,7 +48,7 @@ def invalid_rounds(run: RunRecord) -> list[tuple[int, str]]:
 
 
 def invalid_line(run: RunRecord) -> str:
-    """Return that the attack did not run as asked, and why; "" where it did.
+    """Return in how many rounds the attack failed, and why; "" if it did not.
 
     Example:
         >>> broken = {"valid": False, "attack-failures": [{"partition": 3, "reason": "ValueError: no class 7"}]}

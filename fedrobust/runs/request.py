@@ -1,4 +1,4 @@
-"""A folder of results belongs to one request: what was asked for, of which model, on which images."""
+"""Folders of results, each for one request: the settings, the model and the images."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,27 +17,27 @@ MOST_FOLDERS = 1000
 
 
 class OtherResultError(FedrobustError, ValueError):
-    """A folder holds the results of another request."""
+    """A folder has the results of another request."""
 
 
 @contextmanager
 def folder_for(
     request: Mapping[str, Any], out: str | Path, parent: Path, name: str, force: bool = False
 ) -> Iterator[Path]:
-    """Give the folder for the results of a request, marked as its own, for the block that makes them.
+    """Yield the folder for the results of a request, which is recorded in it.
 
-    The same request finds its folder again, and goes on there. Results of another one are never replaced unless that
-    is asked for. A block that fails before it left a file behind leaves no folder either.
+    The same request gets its folder again, and is resumed there. Results of another request are replaced only with
+    `force`. If the block fails before it wrote a file, the folder is removed.
 
     Args:
-        request: everything that decides the results, as plain data.
-        out: the folder that the user named; empty for one below `parent`.
-        parent: where folders are made that the user does not name.
-        name: of such a folder; a number follows where that one holds something else.
-        force: replace what `out` holds.
+        request: everything that determines the results, as plain data.
+        out: the folder set by the user; empty: a folder below `parent`.
+        parent: for folders that the user does not set.
+        name: of such a folder; a number is appended if that one has other results.
+        force: replace other results in `out`.
 
     Raises:
-        OtherResultError: `out` holds the results of another request.
+        OtherResultError: `out` has the results of another request.
         PathError, DiskError: it cannot be written.
     """
     folder = _named(request, out, force) if str(out) else _found(request, expanded(parent), name)
@@ -109,7 +109,7 @@ def _difference(folder: Path, request: Mapping[str, Any]) -> str:
 
 
 def _asked(folder: Path) -> Any:
-    """Return what a folder's results were asked for by; None where it does not say so."""
+    """Return the request recorded in a folder; None if there is none."""
     try:
         return json.loads((folder / FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A finished run, read from its folder."""
+"""A run, read from its folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left behind.
+    """A run's results.
 
     Attributes:
         folder: its folder.
@@ -38,17 +38,17 @@ class Run:
         """Read the run in the folder `path`.
 
         Raises:
-            RunFolderError: it is no run folder, or the run has no result that can be read.
+            RunFolderError: it is not a run folder, or the result cannot be read.
         """
         folder = RunFolder.open(path)
         return cls(folder, folder.result())
 
     @cached_property
     def record(self) -> RunRecord:
-        """What the run found, with a type for every key.
+        """The record, with a type for every key.
 
         Raises:
-            RunFolderError: a key of ``result.json`` holds a value of another kind.
+            RunFolderError: a value in ``result.json`` has a wrong type.
         """
         return self.folder.record()
 
@@ -64,19 +64,19 @@ class Run:
 
     @property
     def report(self) -> Path:
-        """The report's page."""
+        """The path of ``report.html``."""
         return self.folder.file("report.html")
 
     @cached_property
     def experiment(self) -> Experiment:
-        """The study as it was run."""
+        """The study."""
         return Experiment.recorded(self.folder.file("experiment.toml"))
 
     @cached_property
     def rounds(self) -> "pandas.DataFrame":
-        """A row a round: ``round``, ``accuracy``, ``accuracy low``, ``accuracy high``, ``balanced_accuracy``,
+        """One row per round: ``round``, ``accuracy``, ``accuracy low``, ``accuracy high``, ``balanced_accuracy``,
         ``auc`` (each with its interval), ``majority_rate``, ``loss``, ``trained``, ``failed``, ``seconds``, and for
-        every attack and epsilon ``fgsm 0.005 accuracy`` and its companions. What was not measured is NaN.
+        every attack and epsilon ``fgsm 0.005 accuracy`` etc. NaN: not measured.
         """  # noqa: D205
         import pandas
 
@@ -97,10 +97,10 @@ class Run:
         """Return the global model: native images in [0, 1] to logits.
 
         Raises:
-            ModelFileError: the run has not come to it, or it is damaged.
+            ModelFileError: it is missing, because the run is not finished, or damaged.
         """
         runtime.start_tensorflow()
-        # Whoever reads figures of a run waits for no TensorFlow.
+        # Imported here, so that reading metrics does not import TensorFlow.
         from fedrobust.models.keras_file import load_keras
 
         return load_keras(self.folder.file("model.keras"))

@@ -1,16 +1,16 @@
-"""The number of attackers that a defence was given to tolerate, in words."""
+"""The f of a defence, the tolerated number of malicious clients, as text."""
 
 from fedrobust.runs.record import RunRecord, ToleranceRecord
 
 
 def told(tolerance: ToleranceRecord | None) -> str:
-    """Return how many attackers a rule was given to tolerate, by whom, and how often there are more.
+    """Return a rule's f, its source, and the probability of more malicious clients in a round, as text.
 
     Args:
-        tolerance: that of ``result.json``.
+        tolerance: of ``result.json``.
 
     Returns:
-        "" for runs that did not record it, and for rules without f.
+        "" for runs without a record of it, and for rules without f.
 
     Example:
         >>> told(ToleranceRecord(clients=2, source="given", malicious=2, probability_of_more=0.0))
@@ -39,7 +39,7 @@ def _more(probability: float | None) -> str:
 
 
 def told_in(run: RunRecord) -> str:
-    """Return what the defence of a run was given to tolerate; for older runs, as far as their study shows.
+    """Return the same of a run; for older runs, derived from their settings.
 
     Example:
         >>> rounds = [{"round": 1, "defence": {"tolerated": 3}}]
@@ -59,7 +59,7 @@ often a round samples more was not recorded.'
 
 
 def is_oracle(run: RunRecord) -> bool:
-    """Return whether the defence of a run was given the true number of attackers."""
+    """Return whether the defence of a run was given the true number of malicious clients."""
     if run.tolerance is not None:
         return run.tolerance.oracle
     told_f = any(one.defence.tolerated for one in run.rounds if one.defence)

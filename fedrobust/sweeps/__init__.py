@@ -1,1 +1,1 @@
-"""Many studies at once: every combination of the values that a sweep file lists."""
+"""Sweeps: the studies of all combinations of the values that a sweep file lists."""

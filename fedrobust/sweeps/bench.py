@@ -1,4 +1,4 @@
-"""Run the cells of a sweep in parallel processes, skip what is finished, and write the page."""
+"""Run the unfinished cells of a sweep in parallel processes, and write the page."""
 
 import multiprocessing
 import os
@@ -35,10 +35,10 @@ from fedrobust.sweeps.sweep import Sweep
 from fedrobust.sweeps.worker import serve
 
 MOST_FAILURES = 3
-"""Workers that a cell may cost before it counts as failed."""
+"""Number of worker deaths after which a cell counts as failed."""
 
 STOP_SECONDS = 30.0
-"""Given to workers to stop cleanly."""
+"""Time for workers to stop by themselves, before they are killed."""
 
 
 def bench(
@@ -51,19 +51,19 @@ def bench(
 ) -> Results:
     """Run all cells of `sweep` that are not finished yet, and return the results.
 
-    A cell that fails is noted with its reason, and the others go on. Whatever ends this call, calling it again goes on
-    where it ended: finished cells are known by their contents, unfinished ones go on from their last checkpoint.
+    The failure of a cell is recorded with its reason, and the other cells are run. To continue after an interruption,
+    call it again: finished cells are recognised by their hash, others are resumed from their last checkpoint.
 
     Args:
         sweep: the cells.
-        out: folder of the sweep, new or that of the same sweep.
+        out: folder of the sweep, new or with results.
         listeners: called with every event.
-        workers: cells run at a time; 0 for one a core.
-        whole: the sweep that `sweep` is a part of: its other cells are shown as not run.
-        source: what the sweep was made of, written into its folder.
+        workers: number of cells run in parallel; 0: one per core.
+        whole: the sweep of which `sweep` is a subset; its other cells are shown as not run.
+        source: the sweep file and options, written into the folder.
 
     Raises:
-        ConfigError: a cell cannot be run as written; none was started.
+        ConfigError: the settings of a cell are wrong; no cell was started.
         RunFolderError: another process runs a sweep in `out`.
     """
     whole = whole or sweep
@@ -81,7 +81,7 @@ def bench(
 
 @dataclass(eq=False)
 class WorkerSlot:
-    """A worker process, this end of its pipe, and the cell that it is busy with."""
+    """A worker process, the parent's end of its pipe, and its present cell."""
 
     number: int
     process: Any
@@ -92,15 +92,15 @@ class WorkerSlot:
 
 
 class Bench:
-    """A sweep under way.
+    """A running sweep.
 
     Args:
         sweep: the cells.
-        results: where they are written down.
+        results: of the sweep.
         listeners: called with every event.
-        workers: processes.
-        whole: the sweep that `sweep` is a part of.
-        absent: why cells of `whole` cannot be run here, by identity.
+        workers: number of processes.
+        whole: the sweep of which `sweep` is a subset.
+        absent: `id` of a cell of `whole` -> why it cannot be run on this machine.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Bench:
         self._context = multiprocessing.get_context("spawn")
 
     def run(self) -> Results:
-        """Run what is left, and write the page."""
+        """Run the unfinished cells, and write the page."""
         finished = len(self.wanted) - len(self.waiting)
         folder = str(self.results.folder)
         slots: list[WorkerSlot] = []
@@ -150,11 +150,11 @@ class Bench:
         return self.results
 
     def write_page(self) -> None:
-        """Write the page of what is known so far."""
+        """Write the page of the results so far."""
         write(self.results)
 
     def _unfinished(self, here: Sequence[Cell]) -> list[Cell]:
-        """Return the cells to run; those whose run is finished but not written down are written down."""
+        """Return the cells to run; finished runs that are not in the results yet are added to them."""
         known, waiting = self.results.finished(), []
         for cell in here:
             if cell.hash in known:
@@ -180,7 +180,7 @@ class Bench:
         return WorkerSlot(number, process, ours)
 
     def _hand_out(self, slot: WorkerSlot, slots: Sequence[WorkerSlot]) -> None:
-        """Give `slot` a cell: one like its last, else one that no other worker is busy with the like of."""
+        """Give `slot` a cell: with the graph key of its last cell, else with a key of no other busy worker."""
         if not self.waiting:
             slot.cell = None
             return
@@ -196,7 +196,7 @@ class Bench:
         slot.pipe.send((experiment.to_run_config(), str(self._folder(cell))))
 
     def _step(self, slots: list[WorkerSlot]) -> None:
-        """Wait until a worker answers or dies, and see to it."""
+        """Wait until a worker answers or dies, and handle it."""
         busy = {slot.pipe: slot for slot in slots if slot.cell}
         for pipe in wait(list(busy)):
             slot = busy[pipe]  # type: ignore[index]
@@ -225,7 +225,7 @@ class Bench:
         self._tell(CellFinished(cell, "  ".join(told), seconds, why, status == "invalid"))
 
     def _replaced(self, slot: WorkerSlot, slots: Sequence[WorkerSlot]) -> WorkerSlot:
-        """Return a new worker in the place of a dead one, busy with its cell if that has not cost too many."""
+        """Replace a dead worker; its cell is run again, unless too many workers died in it."""
         cell = slot.cell
         assert cell is not None
         slot.process.join()
@@ -246,9 +246,9 @@ class Bench:
 
 
 def missing(sweep: Sweep) -> dict[int, str]:
-    """Return why cells cannot be run here, by the cell's identity.
+    """Return why cells cannot be run on this machine, by the `id` of the cell.
 
-    What a cell is called depends on its data, so a missing one has no hash by which it could be found again.
+    The hash of a cell needs its data, so that a missing one has no hash.
     """
     reasons = {}
     for cell in sweep.cells:
@@ -260,10 +260,10 @@ def missing(sweep: Sweep) -> dict[int, str]:
 
 
 def check_cells(sweep: Sweep, cells: Sequence[Cell]) -> None:
-    """Refuse cells that cannot be run as written, before anything is written or started.
+    """Check the settings of cells before anything is written or started.
 
     Raises:
-        ConfigError: there are some; a fault that many cells have is told once.
+        ConfigError: some settings are wrong; an error of many cells is reported once.
     """
     if cells:
         start_tensorflow()
@@ -271,12 +271,12 @@ def check_cells(sweep: Sweep, cells: Sequence[Cell]) -> None:
 
 
 def finished_in(folder: Path) -> set[str]:
-    """Return the hashes of the cells that are finished in a sweep's folder, new or not."""
+    """Return the hashes of the finished cells in a sweep's folder, which may be new."""
     return Results.open(folder).finished() if (folder / FILE).is_file() else set()
 
 
 def stop(slots: Sequence[WorkerSlot]) -> None:
-    """End workers: idle ones by closing their pipes, busy ones as Ctrl-C would, and by force if they do not listen."""
+    """End workers: idle ones by closing their pipes, busy ones by SIGTERM, and after `STOP_SECONDS` by SIGKILL."""
     for slot in slots:
         slot.pipe.close()
         if slot.cell is not None and slot.process.is_alive():

@@ -1,4 +1,4 @@
-"""One study of a sweep, and what it is known by."""
+"""One study of a sweep, and its hash."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from fedrobust.study import Study
 from fedrobust.sweeps.values import shown
 
 NOT_CONTENT = ("name", "engine", "output")
-"""What a cell's result does not depend on."""
+"""Settings that do not change a cell's result."""
 
 
 ADDED = (
@@ -41,11 +41,11 @@ ADDED = (
     "training.unfreeze",
     "training.warmup",
 )
-"""Settings that are younger than results which are kept: at their defaults they are no part of a cell's name."""
+"""Settings that were added after the first results: at their defaults they are not part of a cell's hash."""
 
 BEFORE = {"distillation.copies": 0}
-"""The same of settings whose default is not what was done before: at this value, or where their table is switched
-off, they are no part of a cell's name."""
+"""Like it, for settings whose default differs from the former behaviour: with this value, or if their table is
+switched off, they are not part of a cell's hash."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Cell:
 
     @cached_property
     def hash(self) -> str:
-        """What the cell is, in 16 hexadecimal digits: its settings, and the contents of its data set."""
+        """The SHA-256 of its settings and the contents of its data set, 16 hexadecimal digits."""
         return content_hash(self.experiment)
 
     @property
@@ -72,7 +72,7 @@ class Cell:
 
 
 def content_hash(experiment: Experiment) -> str:
-    """Return what identifies a study's result: settings but name, engine, output and data root; and the data."""
+    """Return the hash of a study's data and of all settings except name, engine, output and data root."""
     values = {key: value for key, value in old_form(experiment.to_dict()).items() if key not in NOT_CONTENT}
     values["data"] = {key: value for key, value in values["data"].items() if key != "root"}
     for key, value in {**{key: default(Experiment, key) for key in ADDED}, **BEFORE}.items():
@@ -86,7 +86,7 @@ def content_hash(experiment: Experiment) -> str:
 
 
 def graph_key(experiment: Experiment) -> str:
-    """Return what cells have in common that share compiled functions and data."""
+    """Return the settings that determine compiled functions and loaded data."""
     values = experiment.to_dict()
     training = {
         key: value for key, value in values["training"].items() if key not in ("learning-rate", "epochs")

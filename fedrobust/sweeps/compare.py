@@ -1,4 +1,4 @@
-"""Runs side by side: what they differ in, and what came out."""
+"""Comparison of runs: the settings in which they differ, and their metrics."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,19 +27,19 @@ MAIN = (
     "tolerated",
     "probability-of-more",
 )
-"""Figures that a terminal shows of many runs."""
+"""Metrics shown in the terminal."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One run among others.
+    """One compared run.
 
     Attributes:
-        name: its folder's name; of a cell of a sweep its swept values.
-        status: what became of it.
-        reason: why it is not finished, or says nothing.
-        study: its settings, with dotted keys.
-        figures: what came out; none of a run that is not finished.
+        name: its folder's name; of a cell its swept values.
+        status: as in ``result.json``, or of the cell.
+        reason: why it is not finished, or invalid.
+        study: its settings, by dotted keys.
+        figures: its metrics; empty if it is not finished.
     """
 
     name: str
@@ -72,17 +72,15 @@ class Compared:
 
 
 def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
-    """Return a table with a row a run: its status, the settings in which the runs differ, and its figures.
+    """Return a table with one row per run: its status, the settings in which the runs differ, and its metrics.
 
-    Runs that are not finished, and cells that failed, could not be run or have not been run, stand there with their
-    status and without figures.
+    Unfinished runs, and failed, missing and unfinished cells, have a status but no metrics.
 
     Args:
-        paths: run folders; the folder of a sweep stands for its cells.
+        paths: run folders, or sweep folders for all of their cells.
 
     Returns:
-        Indexed by the runs' names; figures are numbers, NaN where there is none. ``reason`` says why, where a run has
-        none.
+        Indexed by the runs' names; metrics are numbers, NaN if absent, with the cause in ``reason``.
 
     Raises:
         RunFolderError: a folder holds no run.
@@ -116,7 +114,7 @@ def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
 
 
 def differing(studies: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys in which studies differ, but those of engine and output."""
+    """Return the keys in which studies differ, except those of engine and output."""
     every = dict.fromkeys(key for study in studies for key in study)
     return [
         key
@@ -127,7 +125,7 @@ def differing(studies: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def distinct(names: Iterable[str]) -> list[str]:
-    """Return `names`, those that come again with a number.
+    """Return `names`, with numbers added to repeated ones.
 
     Example:
         >>> distinct(["a", "b", "a"])
@@ -142,7 +140,7 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 
 def _with_oracle(study: Mapping[str, Any], figures: Mapping[str, float]) -> dict[str, Any]:
-    """Return `study` saying whom its rule was told of, where somebody attacked and the study does not say it itself."""
+    """Return `study` with ``federation.tolerate`` set, if there are attackers and the study has no value for it."""
     told = {"federation.tolerate": "the true number (oracle)"} if "tolerated" in figures else {}
     return {**told, **study}
 

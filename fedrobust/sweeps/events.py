@@ -1,4 +1,4 @@
-"""What happens in a sweep, told to whoever listens."""
+"""The events of a sweep, for listeners."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from fedrobust.sweeps.cell import Cell
 
 @dataclass(frozen=True)
 class SweepStarted:
-    """A sweep begins: its folder, how many cells it has, how many of them are finished already, and its workers."""
+    """A sweep begins: its folder, numbers of cells, finished cells and workers."""
 
     name: str
     folder: str
@@ -19,7 +19,7 @@ class SweepStarted:
 
 @dataclass(frozen=True)
 class CellMissing:
-    """A cell cannot be run here: its data set is not on this machine and cannot be downloaded."""
+    """A cell cannot be run: its data set is not on this machine and cannot be downloaded."""
 
     cell: Cell
     reason: str
@@ -27,7 +27,7 @@ class CellMissing:
 
 @dataclass(frozen=True)
 class CellStarted:
-    """A worker begins with a cell, or goes on with it."""
+    """A worker begins or resumes a cell."""
 
     cell: Cell
     worker: int
@@ -35,9 +35,9 @@ class CellStarted:
 
 @dataclass(frozen=True)
 class CellFinished:
-    """A cell is over; `line` says what came out, `error` is empty where it went well.
+    """A cell has ended: its metrics in one `line`, and its `error`, empty on success.
 
-    It is `invalid` where the run came to its end, but its attack failed by a fault of the study.
+    It is `invalid` if the run finished, but its attack failed because of a wrong setting.
     """
 
     cell: Cell
@@ -49,7 +49,7 @@ class CellFinished:
 
 @dataclass(frozen=True)
 class WorkerReplaced:
-    """A worker process died in the middle of a cell, which is run again by another."""
+    """A worker process died during a cell, which is run again."""
 
     cell: Cell
     deaths: int
@@ -57,7 +57,7 @@ class WorkerReplaced:
 
 @dataclass(frozen=True)
 class SweepFinished:
-    """The sweep is over: how many cells failed or are invalid, how many cannot be run here, and its page."""
+    """The sweep has ended: numbers of failed or invalid and of missing cells, and its page."""
 
     failed: int
     missing: int

@@ -1,4 +1,4 @@
-"""What is wrong with the cells of a sweep: each fault told once."""
+"""The errors in the settings of a sweep's cells, each reported once."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,16 +10,16 @@ from fedrobust.errors import FedrobustError
 from fedrobust.sweeps.values import shown
 
 MOST_FAULTS = 20
-"""Different faults of cells that are told."""
+"""Number of different errors that are reported."""
 
 
 @dataclass
 class Faults:
-    """What is wrong with cells: each fault once, with the number of cells that have it.
+    """The errors of cells: each once, with the number of cells that have it.
 
     Attributes:
         name: of the sweep.
-        cells: fault -> the settings of the cells that have it.
+        cells: error -> the settings of the cells that have it.
     """
 
     name: str
@@ -27,17 +27,17 @@ class Faults:
 
     @contextmanager
     def of(self, settings: Mapping[str, Any]) -> Iterator[None]:
-        """Note the fault of the cell with these `settings`, if the block finds one, and go on."""
+        """Record an error raised in the block for the cell with these `settings`, without raising it."""
         try:
             yield
         except FedrobustError as error:
             self.cells.setdefault(str(error), []).append(settings)
 
     def refuse(self, count: int) -> None:
-        """Raise what was found among `count` cells.
+        """Raise the recorded errors of `count` cells.
 
         Raises:
-            ConfigError: something was.
+            ConfigError: there are some.
         """
         lines = []
         for fault, cells in list(self.cells.items())[:MOST_FAULTS]:

@@ -1,4 +1,4 @@
-"""The figures of one cell, flat: what tables, heatmaps and comparisons show of a run."""
+"""The metrics of one run by name, for tables, heatmaps and comparisons."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,26 +19,26 @@ SCORES = ("accuracy", "balanced_accuracy", "auc", "majority_rate")
 
 
 def final_figures(run: RunRecord) -> dict[str, float]:
-    """Return the figures of the selected model, and those of the defence over all rounds.
+    """Return the metrics of the selected model, and those of the defence over all rounds.
 
     Args:
         run: a run's ``result.json``.
 
     Returns:
         ``accuracy``, ``balanced_accuracy``, ``auc``, ``majority_rate``, the scores of ``evaluation.metrics``,
-        ``validation auc`` and the like, of the selected round, where the validation split was measured;
-        ``central auc`` and the like, of the model of all images in one place; over the clients that were compared,
-        means: ``clients global accuracy``, ``clients personal accuracy``, ``clients local accuracy``, likewise of
-        balanced accuracy and AUC, and ``clients gain``; ``clients worse`` and ``clients better``, how many have a
-        worse or better model than alone;
-        ``chance`` (of balanced accuracy), ``fgsm 4/255 accuracy`` and the like, ``attack-success`` and
+        ``validation auc`` etc. of the selected round, if the validation split was evaluated;
+        ``central auc`` etc. of the central baseline; means over the compared clients:
+        ``clients global accuracy``, ``clients personal accuracy``, ``clients local accuracy``, likewise of
+        balanced accuracy and AUC, and ``clients gain``; ``clients worse`` and ``clients better``: numbers of clients
+        whose model is worse or better than their local one;
+        ``chance`` (of balanced accuracy), ``fgsm 4/255 accuracy`` etc., ``attack-success`` and
         ``attack-success without trigger``; means over rounds of
         ``true-positive-rate`` and ``malicious-influence`` (attacked rounds), ``false-positive-rate`` and
-        ``rare-false-positive-rate``; ``rule-seconds`` and ``rule-bytes`` a round; ``seconds`` of the run;
-        ``images`` and ``attack-success images``, how many test images the shares are of; ``tolerated`` and
-        ``probability-of-more``, where there are attackers and the rule takes their number, and ``oracle``, 1 where that
-        is the true one; ``invalid-rounds``, in which
-        the attack failed. What was not measured is left out.
+        ``rare-false-positive-rate``; ``rule-seconds`` and ``rule-bytes`` per round; ``seconds`` of the run;
+        ``images`` and ``attack-success images``: numbers of test images behind the shares; ``tolerated`` and
+        ``probability-of-more``, if there are attackers and the rule takes f, and ``oracle``, 1 if f is the true
+        number; ``invalid-rounds``: number of rounds in which the attack failed. Metrics that were not measured are
+        left out.
     """
     evaluation = run.model_evaluation or (run.rounds[-1] if run.rounds else ModelEvaluationRecord())
     defended = [one.defence for one in run.rounds if one.defence]
@@ -64,14 +64,14 @@ def final_figures(run: RunRecord) -> dict[str, float]:
 
 
 def _validation_figures(run: RunRecord) -> dict[str, float | None]:
-    """Return the scores of the selected round on the validation split."""
+    """Return the metrics of the selected round on the validation split."""
     number = run.model.selected_round if run.model else None
     found = [one.validation for one in run.rounds if one.round == number and one.validation is not None]
     return {f"validation {name}": getattr(one, name) for one in found for name in SCORES}
 
 
 def _client_figures(compared: ClientsComparisonRecord) -> dict[str, float | None]:
-    """Return means over the clients whose models were compared."""
+    """Return means over the compared clients."""
     found: dict[str, float | None] = {}
     for name in ("global_model", "personal", "local"):
         models = [model for one in compared.clients if (model := getattr(one, name)) is not None]
@@ -85,7 +85,7 @@ def _client_figures(compared: ClientsComparisonRecord) -> dict[str, float | None
 
 
 def _defence_figures(defended: Sequence[DefenceRecord]) -> dict[str, float | None]:
-    """Return means over the rounds; of detection, over those that were attacked."""
+    """Return means over the rounds; of detection metrics, over the attacked rounds."""
     attacked = [each for each in defended if each.attacked]
     return {
         "true-positive-rate": _mean(each.true_positive_rate for each in attacked),
@@ -113,7 +113,7 @@ def _told_figures(tolerance: ToleranceRecord | None) -> dict[str, float | None]:
 
 
 def evaluation_figures(evaluation: EvaluationRecord, success: AttackSuccessRecord | None) -> dict[str, float]:
-    """Return the figures of one evaluation: a round's, or that of the selected model."""
+    """Return the metrics of one evaluation, of a round or of the selected model."""
     clean = evaluation.clean
     figures: dict[str, float | None] = {name: getattr(clean, name, None) for name in SCORES}
     figures |= clean.further if clean else {}
@@ -130,7 +130,7 @@ def evaluation_figures(evaluation: EvaluationRecord, success: AttackSuccessRecor
 
 
 def round_figures(one: RoundRecord) -> dict[str, float]:
-    """Return the figures of one round."""
+    """Return the metrics of one round."""
     defence = to_json(one.defence) if one.defence else {}
     return {
         **evaluation_figures(one, one.attack_success),
@@ -147,7 +147,7 @@ def round_figures(one: RoundRecord) -> dict[str, float]:
 
 
 def strongest_epsilon(names: Sequence[str]) -> str | None:
-    """Return the name of the accuracy under FGSM that a heatmap shows: the largest epsilon up to 4/255, else the least.
+    """Return the name of the FGSM accuracy shown in a heatmap: with the largest epsilon up to 4/255, else the smallest.
 
     Example:
         >>> strongest_epsilon(["accuracy", "fgsm 0.005 accuracy", "fgsm 4/255 accuracy", "fgsm 8/255 accuracy"])
@@ -175,7 +175,7 @@ def _is_number(value: object) -> bool:
 
 
 def _known(figures: Mapping[str, float | None]) -> dict[str, float]:
-    """Return what was measured, as floats."""
+    """Return the measured values as floats."""
     return {
         name: float(value) for name, value in figures.items() if value is not None and math.isfinite(value)
     }

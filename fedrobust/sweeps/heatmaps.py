@@ -1,4 +1,4 @@
-"""Attacks by defences: the heatmaps of a sweep's page."""
+"""The heatmaps of a sweep's page: attacks by defences."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ DEFENCE = ("federation.pre-aggregators", "federation.aggregator", "federation.se
 
 @dataclass(frozen=True)
 class Tile:
-    """One field of a heatmap: its text, notes below, and how good it is from 0 to 1 (None: no colour)."""
+    """One field of a heatmap: its text, the notes below it, and its goodness from 0 to 1 (None: no colour)."""
 
     text: str
     notes: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Tile:
 
     @property
     def style(self) -> str:
-        """Background from orange (bad) over white to blue (good); the ink is the page's."""
+        """The background colour, from orange (bad) over white to blue (good)."""
         if self.good is None:
             return ""
         good = min(1.0, max(0.0, self.good))
@@ -46,14 +46,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class Heatmap:
-    """Attacks by defences.
+    """One heatmap: attacks by defences.
 
     Attributes:
-        title: what is shown.
-        note: how to read it.
+        title: the name of the metric.
+        note: its explanation.
         columns: names of the defences.
         rows: (name of the attack, tiles).
-        told: what each defence was told of the attackers, a text a column.
+        told: the f of each defence, a text per column.
     """
 
     title: str
@@ -65,14 +65,14 @@ class Heatmap:
 
 @dataclass(frozen=True)
 class Facet:
-    """The heatmaps of cells that differ in attack, defence and seed alone."""
+    """The heatmaps of cells that differ only in attack, defence and seed."""
 
     name: str
     heatmaps: tuple[Heatmap, ...]
 
 
 def facets(rows: Sequence[Row]) -> list[Facet]:
-    """Return the heatmaps, one group for each combination of what is neither attack, defence nor seed."""
+    """Return the heatmaps, one group for each combination of the other swept keys than attack, defence and seed."""
     own, reasons = {SEED, *DEFENCE}, numbered(rows)
     groups: dict[tuple[tuple[str, str], ...], list[Row]] = {}
     for row in rows:
@@ -89,11 +89,11 @@ def facets(rows: Sequence[Row]) -> list[Facet]:
 
 
 def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None = None) -> Iterable[Heatmap]:
-    """Yield the heatmaps of cells that differ in attack, defence and seed alone, of what was measured.
+    """Yield the heatmaps of cells that differ only in attack, defence and seed, one for each measured metric.
 
     Args:
         rows: the cells.
-        reasons: numbers of the reasons for which cells have no result; see `numbered`.
+        reasons: reason for missing results -> its number; see `numbered`.
     """
     grid = partial(grid_of, reasons=reasons or {})
     names = list(dict.fromkeys(name for row in rows for name in row.figures))
@@ -178,23 +178,22 @@ def grid_of(
     attacked: bool = False,
     reasons: Mapping[tuple[str, str], int],
 ) -> Iterable[Heatmap]:
-    """Yield the heatmap of one figure, if any cell has it.
+    """Yield the heatmap of one metric, if any cell has it.
 
-    A cell that did not come to its end has no figure, and is named as what it is: it never counts as good, and what is
-    chosen among attacks is then a bound.
+    An unfinished cell is shown with its status: it is never coloured as good, and the worst attack is then a bound.
 
     Args:
-        rows: cells that differ in attack, defence and seed alone, finished or not.
-        figure: its name.
+        rows: cells that differ only in attack, defence and seed, finished or not.
+        figure: name of the metric.
         title: of the heatmap.
-        note_: below the title.
-        good: from the figure's mean to 0 (bad) to 1 (good); None leaves the fields white.
-        worst: chooses among the attacks of a seed, for a last row; None for no such row.
-        text: writes the mean; a percentage if None.
-        note: writes what stands below the mean, from a field's cells.
-        images: the figure that says how many images this one is a share of.
-        attacked: only cells with an attack have the figure.
-        reasons: numbers of the reasons for which cells have no result.
+        note_: explanation below the title.
+        good: maps the mean to 0 (bad) to 1 (good); None: no colours.
+        worst: `min` or `max` over the attacks of a seed, for a last row; None: no such row.
+        text: formats the mean; None: as a percentage.
+        note: makes the note below the mean, from a field's cells.
+        images: the metric with the number of images of this share.
+        attacked: whether only cells with an attack have the metric.
+        reasons: reason for missing results -> its number.
     """
     told = [row for row in rows if measured(row, figure)]
     if not told:
@@ -217,7 +216,7 @@ def grid_of(
         between = seeds_apart(spread, values) if text is None else ""
         size = count_of(group, images) if text is None else ""
         notes = (between, size, note(group) if note else "", *states)
-        # A mean without some of its seeds has no colour: nobody knows what the others would be.
+        # A mean over part of the seeds has no colour.
         colour = good(spread.mean) if good and not without else None
         return Tile(write_(spread.mean), tuple(filter(None, notes)), colour)
 
@@ -251,17 +250,17 @@ def worst_tile(
     write_: Callable[[float], str],
     good: Callable[[float], float] | None,
 ) -> Tile:
-    """Return the mean over seeds of each seed's worst attack: a figure where all cells have theirs, else a bound.
+    """Return the mean over seeds of each seed's worst attack; a bound if cells lack results.
 
-    A seed of which no cell has the figure counts as if nothing had hurt it, so that the bound holds.
+    A seed without results counts as not affected by any attack, so that the bound holds.
 
     Args:
-        told: the cells of one defence that have the figure.
-        without: those that should have it.
-        figure: its name, a share.
+        told: the cells of one defence with the metric.
+        without: those that should have it, but do not.
+        figure: name of the metric, a share.
         worst: `min` or `max`.
-        write_: writes the mean.
-        good: from the mean to 0 (bad) to 1 (good).
+        write_: formats the mean.
+        good: maps the mean to 0 (bad) to 1 (good).
     """
     seeds: dict[Any, list[float]] = {row.settings.get(SEED): [] for row in (*told, *without)}
     for row in told:
@@ -283,7 +282,7 @@ def worst_tile(
 
 
 def count_of(group: Sequence[Row], images: str) -> str:
-    """Return of how many test images and seeds a field speaks."""
+    """Return the numbers of test images and seeds of a field, as text."""
     sizes = sorted({int(row.figures[images]) for row in group if images in row.figures})
     size = f"n {sizes[0]:,}" if len(sizes) == 1 else f"n {sizes[0]:,} to {sizes[-1]:,}" if sizes else ""
     seeds = f"{len(group)} seeds" if len(group) > 1 else "1 seed"

@@ -1,4 +1,4 @@
-"""The page of a sweep: ``sweep.html``, complete in one file, without a script."""
+"""The page of a sweep, ``sweep.html``: one file without scripts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,11 +30,11 @@ FIGURES = (
     ("true-positive-rate", "true positive"),
     ("false-positive-rate", "false positive"),
 )
-"""The figures of the table of cells, before those that the studies themselves name."""
+"""The metrics in the table of cells, before those of ``evaluation.metrics``."""
 
 
 def write(results: Results) -> Path:
-    """Write ``sweep.html`` into the folder of a sweep; the file appears whole or not at all."""
+    """Write ``sweep.html`` into the folder of a sweep, atomically."""
     page = render(results.rows(), results.folder.name)
     with atomic(results.page) as draft:
         draft.write_text(page, encoding="utf-8", errors="replace", newline="\n")
@@ -42,7 +42,7 @@ def write(results: Results) -> Path:
 
 
 def render(rows: Sequence[Row], name: str) -> str:
-    """Make the page of a sweep's cells, as text."""
+    """Return the page of a sweep's cells as HTML."""
     keys = list(dict.fromkeys(key for row in rows for key in row.settings))
     numbered_, figures_ = numbered(rows), (*FIGURES, *further(rows))
     return html.page(
@@ -70,13 +70,13 @@ def render(rows: Sequence[Row], name: str) -> str:
 
 
 def further(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Return the metrics that the cells' `evaluation.metrics` name, each with its heading."""
+    """Return the metrics in the cells' ``evaluation.metrics``, each with its heading."""
     named = (name for row in rows for name in row.experiment.get("evaluation", {}).get("metrics", ()))
     return [(name, name) for name in dict.fromkeys(named)]
 
 
 def tolerance(rows: Sequence[Row]) -> str:
-    """Return how many attackers the rules were given to tolerate, "" without attackers."""
+    """Return the f of the aggregation rules as text, "" without attackers."""
     attacked = [row for row in rows if row.status == "finished" and "tolerated" in row.figures]
     if not attacked:
         return ""

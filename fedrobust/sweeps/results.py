@@ -1,4 +1,4 @@
-"""What a sweep found out, in one SQLite file that anybody can query."""
+"""The results of a sweep, in one SQLite file."""
 
 import json
 import sqlite3
@@ -35,7 +35,7 @@ create table if not exists members (hash text primary key);
 
 
 class SweepError(FedrobustError, ValueError):
-    """A folder holds no sweep."""
+    """A folder has no readable sweep."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,13 @@ class Row:
 
     Attributes:
         hash: of the cell.
-        status: ``finished``; ``invalid`` where the attack failed by a fault in some round, so that it says
-            nothing of the defence; ``failed``; ``stopped`` part-way; ``not run``; ``missing``: cannot be run here.
+        status: ``finished``; ``invalid``: the attack failed in some round because of a wrong setting, so that the
+            metrics say nothing about the defence; ``failed``; ``stopped``; ``not run``; ``missing``: cannot be run on
+            this machine.
         settings: its swept values.
-        experiment: the whole study, nested.
-        figures: by name, of a finished cell; see `fedrobust.sweeps.figures.final_figures`.
-        error: why there are none.
+        experiment: all settings, nested.
+        figures: metrics of a finished cell, by name; see `fedrobust.sweeps.figures.final_figures`.
+        error: why it has none.
         folder: its run folder, relative to the sweep's.
         code: digest of the code that ran it.
     """
@@ -92,7 +93,7 @@ class Results:
 
     @classmethod
     def create(cls, folder: Path) -> "Results":
-        """Return the results in `folder`, empty where there are none yet."""
+        """Return the results in `folder`, empty if there are none yet."""
         folder.mkdir(parents=True, exist_ok=True)
         results = cls(folder.resolve())
         with results._connected() as database:
@@ -105,9 +106,9 @@ class Results:
         return self.folder / "sweep.html"
 
     def begin(self, cells: Sequence[Cell]) -> None:
-        """Note that the sweep consists of `cells`, in their order, of which nothing else need be known yet.
+        """Record the cells of the sweep, in order.
 
-        Results of other cells in the folder, those of an earlier sweep, are kept and no longer shown.
+        Results of other cells, from an earlier sweep in the folder, are kept but no longer shown.
         """
         with self._connected() as database:
             database.executescript(TABLES)
@@ -123,7 +124,7 @@ class Results:
                     _insert(database, _without_result(cell, cell.hash, position, "not run", ""))
 
     def finished(self) -> set[str]:
-        """Return the hashes of the cells that are finished; to run an invalid one again would change nothing."""
+        """Return the hashes of the finished and the invalid cells; running an invalid one again changes nothing."""
         with self._connected() as database:
             rows = database.execute(
                 "select hash from cells where status in ('finished', 'invalid')"
@@ -131,13 +132,13 @@ class Results:
         return {str(row[0]) for row in rows}
 
     def add(self, cell: Cell, position: int, run: RunRecord | None, error: str = "") -> None:
-        """Write down what came out of a cell.
+        """Record the outcome of a cell.
 
         Args:
-            cell: it.
-            position: its place in the sweep.
-            run: its ``result.json``, as far as there is one.
-            error: why it failed, "" where it did not.
+            cell: the cell.
+            position: its index in the sweep.
+            run: its ``result.json``, if there is one.
+            error: why it failed, "" if it did not.
         """
         status, why = ("failed", error) if error else outcome_of(run)
         values = (
@@ -164,17 +165,17 @@ class Results:
             database.executemany("insert into rounds values (?, ?, ?, ?)", rounds)
 
     def add_missing(self, cell: Cell, position: int, reason: str) -> None:
-        """Write down that a cell cannot be run here; it has no folder, and no hash but its place."""
+        """Record that a cell cannot be run on this machine; its position replaces its hash."""
         name = f"missing-{position}"
         with self._connected() as database:
             _insert(database, _without_result(cell, name, position, "missing", reason))
             database.execute("insert or ignore into members values (?)", (name,))
 
     def rows(self) -> list[Row]:
-        """Return the cells of the sweep, in its order: also those that are not finished.
+        """Return all cells of the sweep, in order, including unfinished ones.
 
         Raises:
-            SweepError: the file of results is damaged.
+            SweepError: the results file is damaged.
         """
         wanted = "hash, status, settings, experiment, figures, error, folder, code"
         with self._connected() as database:
@@ -199,7 +200,7 @@ class Results:
         ]
 
     def _as_it_is(self, row: Row) -> Row:
-        """Return `row` with what its run folder says where no outcome was written down: it may have been stopped."""
+        """Return `row`, with the status in its run folder if it has no recorded outcome: it may have been stopped."""
         if row.status == "finished" and row.figures.get("invalid-rounds"):
             rounds = f"{row.figures['invalid-rounds']:.0f}"
             return replace(row, status="invalid", error=f"the attack failed in {rounds} rounds", figures={})
@@ -216,7 +217,7 @@ class Results:
 
     @property
     def table(self) -> "pandas.DataFrame":
-        """A row a cell: swept keys, figures, status."""
+        """One row per cell: swept keys, metrics, status."""
         import pandas
 
         return pandas.DataFrame(
@@ -228,7 +229,7 @@ class Results:
 
 
 def record_in(folder: Path) -> RunRecord | None:
-    """Return what the run in a cell's folder left, None where that is nothing that can be read."""
+    """Return the record in a cell's run folder, None if it is absent or unreadable."""
     try:
         return RunRecord.read(json.loads((folder / "result.json").read_text(encoding="utf-8")))
     except (OSError, ValueError):  # among them, RecordError
@@ -236,7 +237,7 @@ def record_in(folder: Path) -> RunRecord | None:
 
 
 def outcome_of(run: RunRecord | None) -> tuple[str, str]:
-    """Return the status of a cell whose worker told of no error, and why it has no figures.
+    """Return the status of a cell whose worker reported no error, and why it has no metrics.
 
     Example:
         >>> outcome_of(RunRecord(status="finished"))

@@ -1,4 +1,4 @@
-"""What a page says of one cell of a sweep: its attack, its defence, what became of it."""
+"""The attack, the defence and the status of one cell, as texts for the page."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ POISONING = "poisoning."
 ATTACK = "poisoning.attack"
 
 WITHOUT = ("failed", "invalid", "missing")
-"""What became of cells that will have no figures unless somebody does something."""
+"""Statuses of cells that ended without metrics."""
 
 PENDING = ("not run", "stopped")
-"""What became of cells that have no figures yet."""
+"""Statuses of cells without metrics yet."""
 
 
 def state(row: Row, reasons: Mapping[tuple[str, str], int]) -> str:
-    """Return what became of a cell, with the number of the reason."""
+    """Return the status of a cell, with the number of the reason."""
     status = status_of(row)
     if status == "stopped" and row.error:
         return row.error
@@ -29,12 +29,12 @@ def state(row: Row, reasons: Mapping[tuple[str, str], int]) -> str:
 
 
 def why(row: Row) -> str:
-    """Return in one line why a cell has no figures."""
+    """Return in one line why a cell has no metrics."""
     return first_reason(row.error) if row.error.strip() else "no reason was recorded"
 
 
 def told_to(rows: Sequence[Row]) -> str:
-    """Return what the cells of one defence were told of the attackers, "" where it does not ask or nobody attacks."""
+    """Return the f of the cells of one defence as text, "" if it takes no f or there are no attackers."""
     told = [row for row in rows if status_of(row) == "finished" and "tolerated" in row.figures]
     if not told:
         return ""
@@ -50,7 +50,7 @@ def told_to(rows: Sequence[Row]) -> str:
 
 
 def is_oracle(row: Row) -> bool:
-    """Return whether a cell's rule was told the true number of attackers, which no server knows."""
+    """Return whether a cell's rule was given the true number of attackers, which no server knows."""
     if "oracle" in row.figures:
         return bool(row.figures["oracle"])
     return _section(row, "federation").get("tolerate") is None
@@ -62,24 +62,24 @@ def label(row: Row) -> str:
 
 
 def measured(row: Row, figure: str) -> bool:
-    """Return whether a cell came to its end and has the figure."""
+    """Return whether a cell is finished and has the metric."""
     return status_of(row) == "finished" and figure in row.figures
 
 
 def lacks(row: Row, figure: str, attacked: bool) -> bool:
-    """Return whether a cell has no figure that it should have: it is not finished, or its attack failed."""
+    """Return whether a cell lacks a metric that it should have: it is not finished, or its attack failed."""
     if measured(row, figure) or (attacked and _section(row, "poisoning").get("attack", "none") == "none"):
         return False
     return status_of(row) != "finished"
 
 
 def status_of(row: Row) -> str:
-    """Return a cell's status; a finished one whose attack failed in some round is invalid."""
+    """Return a cell's status; a finished cell whose attack failed in some round is invalid."""
     return "invalid" if row.status == "finished" and "invalid-rounds" in row.figures else row.status
 
 
 def attack_of(row: Row) -> str:
-    """Return what a cell's malicious clients do, in one line, with what else of them is swept."""
+    """Return a cell's attack in one line, with other swept values of ``[poisoning]``."""
     attack = str(_section(row, "poisoning").get("attack", "none"))
     others = [
         f"{key.removeprefix(POISONING)} {shown(value)}"
@@ -104,7 +104,7 @@ def _section(row: Row, name: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Failures:
-    """Cells that have no result for one reason; `status` says what became of them."""
+    """The cells without result for one reason, and their `status`."""
 
     status: str
     reason: str
@@ -112,7 +112,7 @@ class Failures:
 
 
 def failures(rows: Sequence[Row]) -> list[Failures]:
-    """Return why cells failed or could not be run: each reason once."""
+    """Return the reasons why cells failed or could not be run, each once."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if status_of(row) in WITHOUT:
@@ -121,5 +121,5 @@ def failures(rows: Sequence[Row]) -> list[Failures]:
 
 
 def numbered(rows: Sequence[Row]) -> dict[tuple[str, str], int]:
-    """Return the number of each reason in the list of `failures`, by which the rest of the page refers to it."""
+    """Return the number of each reason in the list of `failures`."""
     return {(one.status, one.reason): place for place, one in enumerate(failures(rows), start=1)}

@@ -1,4 +1,4 @@
-"""What a sweep was started with, kept in its folder, so that it can go on without being told again."""
+"""The sweep file and options of a sweep, kept in its folder to resume it."""
 
 import json
 from collections.abc import Iterable
@@ -20,10 +20,10 @@ class SweepSource:
     Attributes:
         text: of the sweep file.
         name: of the sweep.
-        base: folder that relative paths are resolved against.
-        overrides: ``"seed=[0, 1, 2]"``.
-        only: ``"seed=0"``: the cells to run.
-        data_root: folder where data are looked for first.
+        base: folder for relative paths.
+        overrides: such as ``"seed=[0, 1, 2]"``.
+        only: such as ``"seed=0"``: the cells to run.
+        data_root: folder that is searched first for data.
     """
 
     text: str
@@ -37,7 +37,7 @@ class SweepSource:
     def of(
         cls, path: str | Path, sweep: Sweep, overrides: Iterable[str], only: Iterable[str], data_root: str
     ) -> "SweepSource":
-        """Return what `sweep` was made of; its file has been read already."""
+        """Return the source of `sweep`, whose file was read before."""
         path = Path(path)
         return cls(
             path.read_text(encoding="utf-8-sig"),
@@ -50,7 +50,7 @@ class SweepSource:
 
     @classmethod
     def read(cls, folder: str | Path) -> "SweepSource":
-        """Read what the sweep in `folder` was started with.
+        """Read the source of the sweep in `folder`.
 
         Raises:
             SweepError: there is none, or it cannot be read.
@@ -68,7 +68,7 @@ class SweepSource:
             ) from error
 
     def write(self, folder: Path) -> None:
-        """Write it into the sweep's folder."""
+        """Write the source into the sweep's folder."""
         run_folder = RunFolder(folder)
         run_folder.write_text(STUDY, self.text)
         run_folder.write_json(FILE, {name: value for name, value in asdict(self).items() if name != "text"})

@@ -1,4 +1,4 @@
-"""A figure over seeds."""
+"""Mean and interval of a metric over seeds."""
 
 import math
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over seeds.
+    """Mean and interval of a metric over seeds.
 
     Attributes:
-        mean: over them.
-        low: lower end of its 95 % interval (Student's t); None with one seed.
-        high: upper end.
-        seeds: how many.
+        mean: over the seeds.
+        low: lower limit of its 95 % interval (Student's t); None with one seed.
+        high: upper limit.
+        seeds: their number.
     """
 
     mean: float
@@ -23,7 +23,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread | None":
-        """Return the spread of `values`, None of nothing.
+        """Return the spread of `values`, None if empty.
 
         Example:
             >>> spread = Spread.of([0.8, 0.9, 1.0])
@@ -43,9 +43,9 @@ class Spread:
 
 
 def seeds_apart(spread: Spread, values: Sequence[float]) -> str:
-    """Return how far seeds are apart, in percent: two by their values, more by the interval of their mean.
+    """Return the spread over seeds as text, in percent: two values, or the 95 % interval of the mean of more.
 
-    An interval that leaves 0 to 100 % is no interval of a share: the smallest and the largest value stand for it.
+    An interval that exceeds 0 to 100 % is replaced by the smallest and the largest value.
 
     Example:
         >>> seeds_apart(Spread.of([0.5, 0.6]), [0.5, 0.6])

@@ -20,17 +20,17 @@ from fedrobust.sweeps.faults import Faults
 from fedrobust.sweeps.values import distinct, flattened, matches, shown
 
 MOST_CELLS = 10_000
-"""Combinations of a sweep; a month of short studies."""
+"""Largest number of cells of a sweep: a month of short studies."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The cells of a sweep file, in an order in which neighbours share compiled graphs.
+    """The cells of a sweep file, ordered so that cells with the same compiled graphs are adjacent.
 
     Attributes:
         name: of the sweep.
         axes: swept key -> its values.
-        cells: one a combination.
+        cells: one per combination.
     """
 
     name: str
@@ -45,15 +45,15 @@ class Sweep:
         data_root: str = "",
         base: str | Path | None = None,
     ) -> "Sweep":
-        """Read a sweep file, or the shipped sweep of that name, then apply ``key=value`` overrides: a list sweeps, too.
+        """Read a sweep file or the shipped sweep of that name, with ``key=value`` overrides, which may be lists.
 
-        A key whose value is a list by itself is swept by a list of lists. ``[[sweep.together]]`` tables hold keys that
-        are varied as one: each table is one choice. ``[[sweep.exclude]]`` tables hold keys with values or lists of
-        values: combinations that match one of them are left out. Relative paths are resolved against `base`, the file's
-        own folder if None.
+        A key whose values are lists is swept by a list of lists. ``[[sweep.together]]`` tables hold keys that are
+        varied together: each table is one choice. ``[[sweep.exclude]]`` tables hold keys with values or lists of
+        values: matching combinations are left out. Relative paths are resolved against `base`, if None the folder of
+        the file.
 
         Raises:
-            ConfigError: the file cannot be read, or a combination is no valid study; the message names it.
+            ConfigError: the file cannot be read, or a combination is not a valid study; the message names it.
         """
         path = study_path(path)
         values = read_study_file(path)
@@ -81,10 +81,10 @@ class Sweep:
         together: Iterable[Mapping[str, Any]] = (),
         base: Path | None = None,
     ) -> "Sweep":
-        """Return the product of the lists in `values`, dotted keys with a value or a list of values.
+        """Return the sweep over the product of the lists in `values`: dotted keys with a value or a list of values.
 
         Raises:
-            ConfigError: a combination is no valid study.
+            ConfigError: a combination is not a valid study.
         """
         axes = {key: tuple(value) for key, value in values.items() if is_axis(key, value)}
         fixed = {key: value for key, value in values.items() if key not in axes}
@@ -125,8 +125,8 @@ class Sweep:
         )[::-1]
         if not cells:
             raise ConfigError(f"{name}: no combination is left after [[sweep.exclude]]")
-        # The model, the recipe and the data decide what is compiled and loaded: those alike stand side by side, in the
-        # order of the file, so that whoever writes it says what is run first.
+        # Cells with the same model, recipe and data share compiled graphs, and are adjacent, otherwise in the order
+        # of the file.
         first: dict[str, int] = {}
         for place, cell in enumerate(cells):
             first.setdefault(graph_key(cell.experiment), place)
@@ -136,10 +136,10 @@ class Sweep:
         return cls(name, values_of, tuple(alike))
 
     def check(self, one: Callable[[Experiment], None]) -> None:
-        """Check all cells before the first of them is run; a fault that many have is told once.
+        """Check all cells before the first one is run; an error of many cells is reported once.
 
         Args:
-            one: refuses a study by raising one of the project's errors.
+            one: checks a study, and raises a `FedrobustError`.
 
         Raises:
             ConfigError: some cells cannot be run.
@@ -154,7 +154,7 @@ class Sweep:
         """Return the sweep without the cells that differ from any ``key=value`` in `wanted`.
 
         Raises:
-            ConfigError: a key is none of a study's, or no cell is left.
+            ConfigError: a key is unknown, or no cell is left.
         """
         patterns = {}
         for item in wanted:
@@ -176,7 +176,7 @@ class Sweep:
 
 
 def is_axis(key: str, value: Any) -> bool:
-    """Return whether `value` is a list of values for `key`, not one value that is a list."""
+    """Return whether `value` is a list of values for `key`, rather than one value that is a list."""
     if not isinstance(value, list | tuple):
         return False
     if key in list_keys(Experiment) and key != "poisoning.malicious":
@@ -188,16 +188,16 @@ def study(name: str, values: Mapping[str, Any], base: Path | None) -> Experiment
     """Return one combination of dotted keys as a study.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not a valid study.
     """
     return Experiment.from_keys({**values, "name": name}, "" if base is None else str(base))
 
 
 def with_control(experiment: Experiment) -> Experiment:
-    """Return a cell without attack as a study that has neither an attack nor attackers; any other as it is.
+    """Return a cell without attack as a study with neither attack nor malicious clients; others unchanged.
 
-    Where a sweep varies the attack or the number of attackers, its control is the cell without: "none" beside other
-    attacks, or 0 beside other numbers. What its rule reckons with stays what it is beside the attack.
+    In a sweep over attacks or numbers of malicious clients, the control is the cell with attack "none" or number 0. Its
+    rule keeps the f that it has under attack.
     """
     poisoning, federation = experiment.poisoning, experiment.federation
     attackers = len(malicious_clients(poisoning.malicious, federation.clients, experiment.seed))
@@ -211,7 +211,7 @@ def with_control(experiment: Experiment) -> Experiment:
 
 
 def name_from(stem: str) -> str:
-    """Return a sweep's name from its file's: what a name may not hold becomes a dash.
+    """Return a sweep's name from its file's name: characters that a name may not have become a dash.
 
     Example:
         >>> name_from("my sweep (2)"), name_from("été")
@@ -221,7 +221,7 @@ def name_from(stem: str) -> str:
 
 
 def by_every_key(experiment: Experiment) -> dict[str, Any]:
-    """Return a study's settings by dotted key, by old keys, too."""
+    """Return a study's settings by dotted keys, including old keys."""
     tables = experiment.to_dict()
     return {**flattened(old_form(tables)), **flattened(tables)}
 
@@ -230,7 +230,7 @@ def sweep_tables(sweep: Mapping[str, Any], path: Path) -> tuple[list[dict[str, A
     """Return the tables of ``[[sweep.together]]`` and of ``[[sweep.exclude]]``, flattened.
 
     Raises:
-        ConfigError: there is anything else, or a key that no study has.
+        ConfigError: the table has other keys, or an unknown setting.
     """
     known, found = ("together", "exclude"), []
     if not isinstance(sweep, Mapping):

@@ -1,4 +1,4 @@
-"""Values of settings, nested and flat, compared and shown."""
+"""Compare, flatten and show values of settings."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def matches(values: Mapping[str, Any], pattern: Mapping[str, Any]) -> bool:
-    """Return whether `values` have, for every key of `pattern`, its value or one of its values.
+    """Return whether `values` match `pattern`: every key has its value or one of its values.
 
     Example:
         >>> matches({"seed": 1, "poisoning.attack": "none"}, {"poisoning.attack": ["none", "alie"]})
@@ -34,12 +34,12 @@ def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:
-    """Return each value once, in the order in which they come; values may be lists."""
+    """Return each value once, in order; values may be lists."""
     return list({json.dumps(value): value for value in values}.values())
 
 
 def shown(value: Any) -> str:
-    """Return a value as it is written in a table: lists without quotes, nothing for an empty one."""
+    """Return a value as text for a table: lists without quotes, "" for an empty one."""
     if isinstance(value, list | tuple):
         return " + ".join(shown(item) for item in value) or "-"
     return str(value)

@@ -1,4 +1,4 @@
-"""What one process of a sweep does: cell after cell, so that what is compiled and loaded once serves all of them."""
+"""A worker process of a sweep: it runs cells one after the other, and reuses compiled graphs and data."""
 
 import os
 import signal
@@ -13,14 +13,14 @@ from fedrobust.errors import FedrobustError
 
 
 def serve(orders: Connection, log: str) -> None:
-    """Run the studies that come through `orders` until it is closed.
+    """Run the studies received through `orders` until it is closed.
 
-    An order is (run config, folder); the answer is "" or why the study failed. Ctrl-C is the parent's business; it
-    ends its workers by SIGTERM, which stops a run as Ctrl-C does.
+    An order is (run config, folder); the answer is "", or why the study failed. Ctrl-C is handled by the parent, which
+    ends its workers by SIGTERM; that stops a run like Ctrl-C.
 
     Args:
-        orders: this end of a pipe.
-        log: file that takes what would be printed.
+        orders: the worker's end of a pipe.
+        log: file for standard output and error.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -36,7 +36,7 @@ def serve(orders: Connection, log: str) -> None:
 
 
 def answer(run_config: dict[str, Any], folder: str) -> str:
-    """Run one study, or go on with it, and return "" or what went wrong."""
+    """Run or resume one study, and return "" or the error."""
     try:
         run_or_resume(Experiment.from_run_config(run_config), Path(folder))
     except FedrobustError as error:
