@@ -40,9 +40,9 @@ SLOW = {
     *("tensorflow", "keras", "ai_edge_litert", "h5py"),
     *("pandas", "plotly", "ray", "scipy", "sklearn", "flwr", "uvicorn", "rich", "pydantic", "numpy"),
 }
-"""Packages that are imported inside of functions where most calls need none of them."""
+"""Packages that are imported inside functions, because most calls do not need them."""
 
-EXPLAINED = "imported inside of"
+EXPLAINED = "imported inside"
 """How a module's docstring tells why it imports inside of functions, where no comment stands above the import."""
 
 LONGEST = 300
