@@ -9,9 +9,10 @@ from fedrobust.aggregation import FLTrust
 from fedrobust.checks.reach import check_reach
 from fedrobust.checks.settings import shown
 from fedrobust.config.sections import Audit, Distillation, Evaluation
-from fedrobust.data.dataset import Dataset, Problem, Split
+from fedrobust.data.dataset import Problem, Split
 from fedrobust.data.partition import Partition
 from fedrobust.data.partition.drawn import Drawing
+from fedrobust.data.transfer_set import TransferSet
 from fedrobust.epsilon import epsilon_value
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.poisoning import Attack, AttackContext
@@ -138,7 +139,7 @@ def strengths_fit(evaluation: Evaluation, audit: Audit, image_size: int, problem
 
 
 def public_images(
-    distillation: Distillation, problem: Problem, public: Callable[[], Dataset | None]
+    distillation: Distillation, problem: Problem, public: Callable[[], TransferSet | None]
 ) -> Iterator[str]:
     """A student's public images have the shape of the study's."""
     if not (distillation.enabled and distillation.public):

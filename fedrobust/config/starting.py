@@ -4,15 +4,15 @@ import re
 from pathlib import PurePath
 from typing import Any
 
-FEW = 2000
-"""Training images below which ten clients take a handful of steps a round."""
+FEW, MANY = 2000, 20_000
+"""Training images: below 2,000, ten clients take a handful of steps a round; above 20,000, a round takes minutes."""
 
 
 def starting(data: str, images: int) -> dict[str, Any]:
     """Return what differs from the defaults in a study of real images, as `template` takes it.
 
-    Few images need many rounds of small batches at a large learning rate, and a backbone that sees them enlarged; see
-    ``experiments/breast.toml`` and ``experiments/pneumonia.toml``, which were chosen by the validation AUC.
+    Few images need many rounds of small batches at a large learning rate, more of them small steps; a backbone that
+    sees them enlarged does better. See ``experiments/breast.toml`` and ``experiments/derma.toml``.
 
     Args:
         data: name or path of the data set.
@@ -21,18 +21,18 @@ def starting(data: str, images: int) -> dict[str, Any]:
     Example:
         >>> starting("breastmnist", images=546)["federation"]["rounds"]
         30
-        >>> starting("bloodmnist", images=11_959)["federation"]["rounds"]
-        10
+        >>> starting("bloodmnist", images=11_959)["training"]["learning-rate"]
+        0.0005
     """
     few = images < FEW
     return {
         "name": _name(data),
         "data": {"name": data},
-        "model": {"weights": "imagenet", **({"image-size": 64} if few else {})},
-        "federation": {"rounds": 30 if few else 10, "average": 0.8},
+        "model": {"weights": "imagenet", "image-size": 64},
+        "federation": {"rounds": 30, "average": 0.8} if few else {"rounds": 20 if images < MANY else 5},
         "training": {
             **({"batch-size": 16} if few else {}),
-            "learning-rate": 0.002 if few else 0.001,
+            "learning-rate": 0.002 if few else 0.0005,
             "schedule": "linear",
         },
         "evaluation": {"every": 5},

@@ -13,7 +13,8 @@ from fedrobust.config.resolve import (
 )
 from fedrobust.data.dataset import Dataset, Problem, Split
 from fedrobust.data.partition import Drawing, Partition
-from fedrobust.data.search_path import weights_file
+from fedrobust.data.search_path import resolve, weights_file
+from fedrobust.data.transfer_set import TransferSet, transfer_set
 from fedrobust.memoize import memoize, part
 from fedrobust.models.layout import Part
 from fedrobust.poisoning import AttackContext
@@ -67,14 +68,17 @@ class Study(NamedParts):
         return loaded(self.experiment.data, self.experiment.data.name, self.seed, self.base)
 
     @part
-    def public(self) -> Dataset | None:
-        """The public data set for distillation; None if the study names none.
+    def public(self) -> TransferSet | None:
+        """The public images for distillation, with or without labels; None if the study names none.
 
         Raises:
             DataError: it cannot be found or read, or is invalid.
         """
-        name = self.experiment.distillation.public
-        return loaded(self.experiment.data, name, self.seed, self.base) if name else None
+        name, data = self.experiment.distillation.public, self.experiment.data
+        if not name:
+            return None
+        file = resolve(name, self.base, data.root) if name.lower().endswith(".npz") else None
+        return transfer_set(file, lambda: loaded(data, name, self.seed, self.base))
 
     @part
     def problem(self) -> Problem:

@@ -8,6 +8,7 @@ import numpy as np
 
 from fedrobust.config.sections import Distillation
 from fedrobust.data.dataset import Dataset
+from fedrobust.data.transfer_set import TransferSet
 from fedrobust.defences import PredictionDefence
 from fedrobust.edge.export import ExportError, check_exportable
 from fedrobust.errors import ConfigError
@@ -127,7 +128,7 @@ class Student:
 def plan_distillation(
     settings: Distillation,
     dataset: Dataset,
-    public: Dataset | None,
+    public: TransferSet | None,
     formats: Sequence[str],
     momentum: float,
     seed: int,
@@ -142,7 +143,7 @@ def plan_distillation(
     Args:
         settings: of ``[distillation]``.
         dataset: the study's.
-        public: a public data set whose training images are the transfer set; None: the validation split.
+        public: public images, which are the transfer set; None: the validation split.
         formats: export formats of the student; empty if it is not exported.
         momentum: of its BatchNorm layers.
         seed: the study's, for its batches.
@@ -179,13 +180,13 @@ def plan_distillation(
 
 
 def transfer_images(
-    dataset: Dataset, public: Dataset | None, name: str
+    dataset: Dataset, public: TransferSet | None, name: str
 ) -> tuple[np.ndarray, np.ndarray | None, str]:
     """Return the transfer images, their labels if they are of the study's classes, and the transfer set's name.
 
     Args:
         dataset: the study's.
-        public: the public data set; None: the validation split.
+        public: the public images; None: the validation split.
         name: of the public data set as written in the study.
     """
     if public is None:
@@ -194,5 +195,7 @@ def transfer_images(
         raise ConfigError(
             f'distillation.public = "{name}": images of {public.image_shape}, the study\'s are {dataset.image_shape}'
         )
-    labels = public.train.labels if public.label_names == dataset.label_names else None
-    return public.train.images, labels, f"{public.name}, training split"
+    if public.labels is None:
+        return public.images, None, f"{public.name}, without labels"
+    labels = public.labels if public.label_names == dataset.label_names else None
+    return public.images, labels, f"{public.name}, training split"

@@ -189,7 +189,7 @@ def test_init_for_a_data_set_writes_settings_that_suit_its_size(tmp_path):
 
     study = Experiment.load(tmp_path / "mine.toml")
     assert (study.name, study.data.name) == ("phantom", "phantom")
-    assert (study.federation.rounds, study.model.image_size, study.training.batch_size) == (10, 32, 32)
+    assert (study.federation.rounds, study.model.image_size, study.training.batch_size) == (20, 64, 32)
     assert "a study of phantom" in told
     refused = fedrobust("init", "other.toml", "--data", "absent.npz", folder=tmp_path, code=2)
     assert "absent.npz: no such file" in refused.stderr

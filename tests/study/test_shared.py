@@ -1,5 +1,7 @@
 """What studies of one process share, and what they are told apart by."""
 
+from types import SimpleNamespace
+
 import pytest
 
 import fedrobust.study.shared
@@ -14,7 +16,9 @@ def asked(monkeypatch):
 
     def load(*places, **settings):
         seen.append((places, settings))
-        return object()
+        return SimpleNamespace(
+            name="own", label_names=(), train=SimpleNamespace(images="images", labels="labels")
+        )
 
     monkeypatch.setattr(fedrobust.study.shared, "load", load)
     return seen

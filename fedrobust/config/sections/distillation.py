@@ -17,7 +17,9 @@ class Distillation(Section):
         4.0, ge=0.01, le=1000, description="softmax temperature of teacher and student"
     )
     public: str = Field(
-        "", description="transfer set: own .npz or set, its training images; empty: the validation split"
+        "",
+        description="transfer set: a data set's training images, or an own .npz of images without labels; empty: the "
+        "validation split",
     )
     copies: int = Field(
         9,

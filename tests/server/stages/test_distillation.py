@@ -1,5 +1,6 @@
 """What a study's settings make of distillation, with lessons that note what they are asked for."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Split
+from fedrobust.data.transfer_set import TransferSet
 from fedrobust.edge.export import ExportError
 from fedrobust.models.layout import Weights
 from fedrobust.runs.record import to_json
@@ -194,16 +196,18 @@ def test_a_student_of_ones_own_is_tried_before_anything_is_trained(built):
 
 @pytest.mark.parametrize(("names", "labelled"), [(("benign", "malignant"), True), (("a", "b"), False)])
 def test_a_public_sets_labels_count_where_they_answer_the_same_question(names, labelled):
-    public = dataset(names=names, images=5)
+    public = TransferSet.of(dataset(names=names, images=5))
     images, labels, source = transfer_images(dataset(), public, "own")
-    assert images is public.train.images
-    assert (labels is public.train.labels) if labelled else labels is None
+    assert images is public.images
+    assert (labels is public.labels) if labelled else labels is None
     assert source == "own, training split"
+    unlabelled = replace(public, labels=None)
+    assert transfer_images(dataset(), unlabelled, "own") == (public.images, None, "own, without labels")
 
 
 def test_public_images_of_another_shape_are_refused():
     with pytest.raises(ConfigError) as refusal:
-        transfer_images(dataset(), dataset((9, 8, 1)), "own")
+        transfer_images(dataset(), TransferSet.of(dataset((9, 8, 1))), "own")
     assert str(refusal.value) == (
         'distillation.public = "own": images of (9, 8, 1), the study\'s are (8, 8, 1)'
     )
