@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from fedrobust.errors import first_line
-from fedrobust.models.architecture import ModelError
+from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
@@ -58,7 +58,7 @@ def build_network(
     if classes < 2:
         raise ModelError(f"{classes} classes: a model has one logit a class, never fewer than two")
     inputs = keras.Input(prepared, name="prepared")
-    features = architecture.features(prepared)
+    features = _features(architecture, prepared)
     draw = np.random.default_rng(seed)
 
     def rebuilt(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -100,6 +100,14 @@ def shown_scale(features: keras.Model) -> Callable[[Any], Any]:
     if shown == UNIT:
         return lambda images: images
     return lambda images: keras.layers.Rescaling(shown.high - shown.low, shown.low, name="scale")(images)
+
+
+def _features(architecture: Architecture, prepared: Shape) -> keras.Model:
+    """Return the network whose layers are built anew; Keras' own without values of its weights, which take time."""
+    if not architecture.imagenet:
+        return architecture.features(prepared)
+    with keras.StatelessScope(initialize_variables=False):
+        return architecture.features(prepared)
 
 
 def _is_all_group_norm(backbone: keras.Model) -> bool:
