@@ -42,7 +42,7 @@ FEW_IMAGES = 30
 
 
 def summary_tables(run: RunRecord) -> list[Table]:
-    """Return the tables that end a run: global model and student under attack, and the exported files."""
+    """Return the tables that end a run: global, central and student model, and the exported files."""
     dataset, model = run.dataset or DatasetRecord(), run.model or ModelRecord()
     evaluation = run.model_evaluation or ModelEvaluationRecord()
     scores = Table(
@@ -55,6 +55,8 @@ def summary_tables(run: RunRecord) -> list[Table]:
     )
     add_columns(scores, "", "right", "accuracy", "95 %", "balanced", "AUC")
     _add_model(scores, f"{model.name}, global", evaluation)
+    if run.central:
+        _add_model(scores, f"{model.name}, central", EvaluationRecord(clean=run.central))
     if run.student:
         _add_model(scores, f"{run.student.name}, student", run.student)
     tables = [scores]

@@ -359,3 +359,9 @@ def test_a_pipe_gets_whole_lines_and_a_terminal_lines_of_its_width(terminal, tex
     )
     say(console, "one two three four five", style="yellow")
     assert stream.getvalue() == text
+
+
+def test_a_central_baseline_stands_between_the_global_model_and_the_student():
+    text = rendered(*summary_tables(run({**RESULT, "central": {**CLEAN, "correct": 17}})))
+    lines = [line for line in text.splitlines() if "mobile[net]" in line]
+    assert [line.split(",")[1].split()[0] for line in lines] == ["global", "central"]
