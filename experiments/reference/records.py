@@ -73,6 +73,8 @@ def collect(found: Mapping[Place, Cell], folder: Path) -> None:
             run = record_in(folder / "cells" / cell.hash)
             if place.data == data and run is not None and run.status == "finished":
                 known[place] = record(place, cell.hash, run)
+        if not known:
+            continue
         lines = [
             json.dumps(known[place], sort_keys=True) for place in sorted(known, key=lambda one: one.name)
         ]
