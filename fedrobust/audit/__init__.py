@@ -1,4 +1,4 @@
-"""The audit: is what looks robust robust?"""
+"""The robustness audit of one model: attacks, checks for gradient masking, verdict, card."""
 
 from fedrobust.audit.attack_cache import AttackCache
 from fedrobust.audit.attack_suite import AttackSuite

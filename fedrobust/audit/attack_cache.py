@@ -1,4 +1,4 @@
-"""The attacks that an audit runs, each once, kept on the disk so that an interrupted audit goes on."""
+"""Runs the attacks of an audit, each once, with results stored on disk, so that an interrupted audit can be resumed."""
 
 import hashlib
 import json
@@ -35,10 +35,10 @@ from fedrobust.evasion.run import Map
 from fedrobust.evasion.threat import Images
 
 SAMPLE = 256
-"""Images that suffice to see a property of the model itself."""
+"""Number of images for checks of the model itself."""
 
 PIECE = 512
-"""Images whose attack is finished before it is written down."""
+"""Number of images that are attacked before results are stored."""
 
 Report = Callable[[str, Progress], None]
 
@@ -49,8 +49,8 @@ class AttackCache:
     Args:
         audited: the model and its images.
         plan: the audit's settings.
-        folder: where finished attacks are kept; nowhere if None.
-        map: runs chunks of images side by side.
+        folder: of stored results; None: nothing is stored.
+        map: runs chunks of images in parallel.
         report: called with an attack's name and progress.
     """
 
@@ -65,7 +65,7 @@ class AttackCache:
         self.audited, self.plan = audited, plan
         self._folder, self._map, self._report = folder, map, report
         self._results: dict[str, Result] = {}
-        # Whatever an attack depends on: code that changed, or other images, must not find its result.
+        # Everything that an attack depends on: other code or images must not find its result.
         self._mark = [code_digest(), audited.digest, _images_digest(audited), plan.seed]
         if folder is not None:
             try:
@@ -75,7 +75,7 @@ class AttackCache:
 
     @cached_property
     def hidden_layers(self) -> list[ReadOut]:
-        """Read-outs of hidden layers whose gradients lead elsewhere than the model's; see `hidden_read_outs`."""
+        """Read-outs of hidden layers with other gradients than the model's; see `hidden_read_outs`."""
         if not isinstance(self.audited.target, BoundModel) or self.target is not self.audited.target:
             return []
         if not self.differentiable:
@@ -84,17 +84,17 @@ class AttackCache:
 
     @cached_property
     def clean(self) -> Logits:
-        """Logits of the clean images; a wrong answer where the model gives no number."""
-        return decided(self.said, self.audited.labels)
+        """Logits of the clean images; a wrong prediction where they are not finite."""
+        return decided(self.raw_logits, self.audited.labels)
 
     @cached_property
-    def said(self) -> Logits:
-        """Logits of the clean images as they come."""
+    def raw_logits(self) -> Logits:
+        """Logits of the clean images, which may be non-finite."""
         return self.target.logits(self.audited.images)
 
     @cached_property
     def varying(self) -> dict[str, int]:
-        """How many of `sampled` get different answers in five passes, on the grey levels of files and between them."""
+        """Numbers of `sampled` images whose logits vary over five passes, for 8-bit and other images."""
         images = self.audited.images[self.sampled]
         keys = keys_of(self.plan.seed, self.sampled)
         bound = self.plan.value
@@ -107,37 +107,37 @@ class AttackCache:
 
     @cached_property
     def sampled(self) -> NDArray[np.int64]:
-        """Places of the images that suffice to see a property of the model itself, from first to last."""
+        """Indices of the images for checks of the model itself, ascending."""
         return spread(np.arange(len(self.audited)), SAMPLE)
 
     @cached_property
     def target(self) -> TargetModel:
-        """The model as attacks meet it: of one that answers at random, the mean of several answers."""
+        """The attacked model: of a stochastic model the mean of several outputs (EOT)."""
         if any(self.varying.values()):
             return Averaged(self.audited.target, self.plan.draws)
         return self.audited.target
 
     @cached_property
     def substituted(self) -> tuple[TargetModel, tuple[str, ...]] | None:
-        """The model with substitute gradients, and which operations' were replaced; None where there is none such."""
+        """The model with substitute gradients (BPDA), and the replaced operations; None without such operations."""
         if not isinstance(self.audited.target, BoundModel):
             return None
         kinds = self.audited.target.compiled.replaceable
         if not kinds:
             return None
         other = self.audited.target.substituted()
-        if other.compiled.obstacle:  # an operation without a gradient that there is no substitute for
+        if other.compiled.obstacle:  # an operation without gradient and without substitute
             return None
         return (Averaged(other, self.plan.draws) if self.target is not self.audited.target else other), kinds
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
-        """Which clean images are classified right."""
+        """The mask of correctly classified clean images."""
         return self.clean.argmax(axis=1) == self.audited.labels
 
     @cached_property
     def differentiable(self) -> bool:
-        """Whether the model shows gradients at all."""
+        """Whether the model has gradients."""
         try:
             self.target.gradient(self.audited.images[:1], self.audited.labels[:1], "margin")
         except NotDifferentiableError:
@@ -155,16 +155,16 @@ class AttackCache:
         nested: bool = True,
         threat: Threat | None = None,
     ) -> Result:
-        """Return what an attack does; it is run once, however often it is asked for.
+        """Return the result of an attack, which is run at most once.
 
         Args:
             spec: the attack.
             epsilons: the plan's if None.
-            target: a model to attack instead of the audited one.
-            of: what to call that model.
-            rows: (n,) images to attack; all if None.
+            target: another model to attack than the audited one.
+            of: name of that model.
+            rows: (n,) mask of the images to attack; None: all.
             nested: see `attack`.
-            threat: another than the plan's.
+            threat: another threat model than the plan's.
         """
         wanted = tuple(sorted(epsilons or (self.plan.value,)))
         chosen = np.arange(len(self.audited)) if rows is None else np.flatnonzero(rows)
@@ -176,7 +176,7 @@ class AttackCache:
 
     @property
     def results(self) -> list[Result]:
-        """Everything that was run, in order."""
+        """All results, in the order in which attacks were run."""
         return list(self._results.values())
 
     def _run(
@@ -194,7 +194,7 @@ class AttackCache:
         if not len(rows):
             none = np.zeros((len(epsilons), 0, model.classes), np.float32)
             return Result(name, epsilons, rows, none[:, :, 0] > 0, none, 0.0, 0.0, 0.0)
-        # What learns from all images at once is not cut into pieces.
+        # Attacks that learn from all images together are not split.
         whole = type(attack_named(spec)).prepared is not Attack.prepared
         count = 1 if whole else -(-len(rows) // PIECE)
         pieces = []
@@ -231,13 +231,13 @@ class AttackCache:
         )
 
     def _kept(self, key: str, run: Callable[[], Attacked]) -> dict[str, np.ndarray]:
-        """Return an attack's arrays from the disk, or run it and write them there."""
+        """Return an attack's arrays from the disk, or run the attack and store them."""
         names = ("success", "logits", "queries", "gradients", "seconds")
         path = None
         if self._folder is not None:
             mark = json.dumps([*self._mark, key]).encode()
             path = self._folder / f"{hashlib.sha256(mark).hexdigest()[:16]}.npz"
-            # Where it is not there, or damaged, the attack is made anew.
+            # If the file is missing or damaged, the attack is run.
             with suppress(*DAMAGE), np.load(path, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in names}
         done = run()
@@ -249,7 +249,7 @@ class AttackCache:
 
 
 def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Return at most so many of the rows, evenly from first to last: a file may be ordered by class.
+    """Return at most `most` rows, evenly spaced, because a file may be ordered by class.
 
     Example:
         >>> spread(np.arange(10), 4).tolist(), spread(np.arange(3), 4).tolist()
@@ -261,10 +261,10 @@ def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 
 
 def _varying(target: TargetModel, images: Images) -> int:
-    """Return how many images get answers that differ by over a thousandth of the largest logit in five passes."""
+    """Return the number of images whose logits differ by over 1/1000 of the largest logit over five passes."""
     passes = np.stack([target.logits(images) for _ in range(5)])
     scale = np.maximum(np.abs(passes[0]).max(axis=1), np.finfo(np.float32).tiny)
-    # What is no number is apart.
+    # Non-finite logits count as different.
     return int((~((np.abs(passes - passes[0]).max(axis=(0, 2)) / scale) <= 1e-3)).sum())
 
 

@@ -1,4 +1,4 @@
-"""The attacks of an audit, put together: which images stand at epsilon after all of them, and what broke the others."""
+"""The attacks of an audit, the robust images at epsilon, and the attack that broke each other image."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ NOBODY = "standing"
 
 @dataclass(frozen=True, eq=False)
 class AttackSuite:
-    """Every attack that an audit runs within its threat, and the worst case over them.
+    """All attacks of an audit within its threat model, and the worst case over them.
 
     Attributes:
         cache: runs the attacks.
@@ -26,7 +26,7 @@ class AttackSuite:
 
     @property
     def epsilon(self) -> float:
-        """The epsilon that the verdict is about."""
+        """The epsilon of the verdict."""
         return self.cache.plan.value
 
     @property
@@ -36,52 +36,52 @@ class AttackSuite:
 
     @property
     def plain(self) -> str:
-        """PGD as it is run on other models, too."""
+        """The PGD that is also run on other models."""
         return self.cache.plan.pgd(self.steps)
 
     @cached_property
     def single_step(self) -> Result:
-        """FGSM from every image, as it is, along the curve."""
+        """FGSM without a random start, for every epsilon of the curve."""
         return self.cache.run("fgsm", self.cache.plan.values, nested=False)
 
     @cached_property
     def textbook(self) -> Result:
-        """PGD on cross-entropy, whose gradient underflows."""
+        """PGD on cross-entropy as in textbooks, whose gradient may underflow."""
         return self.cache.run(self.cache.plan.pgd(self.steps, "loss='cross-entropy'"))
 
     @cached_property
     def margin(self) -> Result:
-        """PGD on the margin, whose gradient does not."""
+        """PGD on the margin loss, whose gradient does not underflow."""
         return self.cache.run(self.cache.plan.pgd(self.steps, "loss='margin'"))
 
     @cached_property
     def pgd(self) -> Result:
-        """PGD on stable cross-entropy."""
+        """PGD on numerically stable cross-entropy."""
         return self.cache.run(self.plain)
 
     @cached_property
     def longer(self) -> Result:
-        """The same with twice the steps."""
+        """`pgd` with twice the steps."""
         return self.cache.run(self.cache.plan.pgd(2 * self.steps))
 
     @cached_property
     def restarted(self) -> Result:
-        """The same with five more restarts."""
+        """`pgd` with five more restarts."""
         return self.cache.run(self.cache.plan.pgd(self.steps, "restarts=6"))
 
     @cached_property
     def curve(self) -> Result:
-        """PGD along the curve, every epsilon from the start."""
+        """PGD for every epsilon of the curve, independently of the others."""
         return self.cache.run(self.plain, self.cache.plan.values, nested=False)
 
     @cached_property
     def unbounded(self) -> Result:
-        """PGD where every pixel may become grey."""
+        """PGD at an epsilon at which every pixel may become grey."""
         return self.cache.run(self.plain, [self.cache.plan.large(self.cache.audited.target.shape)])
 
     @cached_property
     def gradient_attacks(self) -> list[Result]:
-        """What follows the model's own gradients; the parts of the ensemble on what the others left standing."""
+        """Attacks along the model's gradients; those of the ensemble on the images that the others did not break."""
         if not self.cache.differentiable:
             return []
         found = [
@@ -94,7 +94,7 @@ class AttackSuite:
             self.restarted,
         ]
         steps = self.cache.plan.steps
-        # With two classes, the targeted one is a second start on the margin.
+        # With two classes the targeted attack equals a second start on the margin loss.
         names = ["apgd-ce", "apgd-dlr", "apgd-t"]
         if self.cache.plan.effort != "quick":
             names.append("apgd-focused")
@@ -105,14 +105,14 @@ class AttackSuite:
 
     @cached_property
     def after_gradients(self) -> NDArray[np.bool_]:
-        """Which images stand after the gradient attacks, (n,)."""
+        """The mask of images robust to the gradient attacks, (n,)."""
         return self._standing(self.gradient_attacks)
 
     @cached_property
     def substituted(self) -> list[Result]:
-        """PGD along substitute gradients, on the unbroken images after the gradient attacks.
+        """PGD along substitute gradients (BPDA), on the images robust to the gradient attacks.
 
-        Empty where no operation of the model has a substitute.
+        Empty if no operation of the model has a substitute.
         """
         if self.cache.substituted is None:
             return []
@@ -125,8 +125,8 @@ class AttackSuite:
         ]
 
     @cached_property
-    def below(self) -> list[Result]:
-        """PGD along read-outs of hidden layers whose gradient is not the model's, on the unbroken images so far."""
+    def hidden_layer_attacks(self) -> list[Result]:
+        """PGD along read-outs of hidden layers with other gradients, on the images robust so far."""
         if self.cache.plan.effort == "quick":
             return []
         found: list[Result] = []
@@ -138,56 +138,56 @@ class AttackSuite:
 
     @cached_property
     def smoothed(self) -> list[Result]:
-        """PGD along gradients averaged around each image, on the unbroken images so far."""
+        """PGD along gradients averaged over noisy copies, on the images robust so far."""
         if self.cache.plan.effort == "quick" or not self.cache.differentiable:
             return []
-        rows = self._standing([*self.gradient_attacks, *self.substituted, *self.below])
+        rows = self._standing([*self.gradient_attacks, *self.substituted, *self.hidden_layer_attacks])
         return [self.cache.run(f"smoothed-pgd(steps={self.steps})", rows=rows)]
 
     @property
-    def other_slopes(self) -> list[Result]:
-        """What follows slopes that the model does not show."""
-        return [*self.substituted, *self.below, *self.smoothed]
+    def adaptive_attacks(self) -> list[Result]:
+        """The attacks against gradient masking: along gradients other than the model's."""
+        return [*self.substituted, *self.hidden_layer_attacks, *self.smoothed]
 
     @cached_property
-    def after_slopes(self) -> NDArray[np.bool_]:
-        """Which images stand after everything that follows a slope, (n,)."""
-        return self._standing([*self.gradient_attacks, *self.other_slopes])
+    def after_white_box(self) -> NDArray[np.bool_]:
+        """The mask of images robust to all white-box attacks, (n,)."""
+        return self._standing([*self.gradient_attacks, *self.adaptive_attacks])
 
     @cached_property
     def black_box(self) -> list[Result]:
-        """What only asks, on the unbroken images after everything that follows a slope.
+        """Black-box attacks, on the images robust to all white-box attacks.
 
-        The dearest attacks turn to the images that are nearest to their boundary.
+        The most expensive ones are restricted to the images nearest to the decision boundary.
         """
         plan = self.cache.plan
         found: list[Result] = []
         for spec, most in plan.black_box(self.cache.plan.threat.norm):
-            rows = self._standing([*self.gradient_attacks, *self.other_slopes, *found])
+            rows = self._standing([*self.gradient_attacks, *self.adaptive_attacks, *found])
             found.append(self.cache.run(spec, rows=self._nearest(rows, most, found)))
         return found
 
     @cached_property
     def transferred(self) -> list[Result]:
-        """Adversaries of other models, tried on the unbroken images after everything that follows a slope."""
+        """Transfer attacks from other models, on the images robust to all white-box attacks."""
         audited = self.cache.audited
         others = [one for one in (audited.control, audited.teacher) if one is not None]
         found = [
-            self.cache.run(Transfer(surrogate=target), of=f"transfer from {name}", rows=self.after_slopes)
+            self.cache.run(Transfer(surrogate=target), of=f"transfer from {name}", rows=self.after_white_box)
             for name, target in others
         ]
         if self.cache.plan.effort != "quick" or not self.cache.differentiable:
-            found.append(self.cache.run("transfer", rows=self.after_slopes))
+            found.append(self.cache.run("transfer", rows=self.after_white_box))
         return found
 
     @property
     def attacks(self) -> list[Result]:
-        """Every attack on the model within its threat, in the order in which broken images are put down to them."""
-        return [*self.gradient_attacks, *self.other_slopes, *self.black_box, *self.transferred]
+        """All attacks within the threat model; a broken image is attributed to the first that breaks it."""
+        return [*self.gradient_attacks, *self.adaptive_attacks, *self.black_box, *self.transferred]
 
     @cached_property
     def broken_by(self) -> NDArray[np.str_]:
-        """What broke each image first, (n,): an attack, "clean" if it is wrong as it is, "standing" if nothing did."""
+        """The first attack that broke each image, (n,); "clean": misclassified without attack, "standing": robust."""
         n = len(self.cache.audited)
         by = np.where(self.cache.right, NOBODY, "clean").astype("<U120")
         for result in self.attacks:
@@ -197,12 +197,12 @@ class AttackSuite:
 
     @cached_property
     def standing(self) -> NDArray[np.bool_]:
-        """Which images are right after everything, (n,)."""
+        """The mask of images that are classified correctly under every attack, (n,)."""
         return self.broken_by == NOBODY
 
     @cached_property
     def worst_logits(self) -> Logits:
-        """The model's answers to the worst image found of each, (n, classes)."""
+        """The logits of the worst case of each image, (n, classes)."""
         return self._worst(self.attacks)
 
     def _worst(self, results: list[Result]) -> Logits:
@@ -220,17 +220,17 @@ class AttackSuite:
         return logits
 
     def _nearest(self, rows: NDArray[np.bool_], most: int, found: list[Result]) -> NDArray[np.bool_]:
-        """Return at most so many of the images, those of which an attack came nearest to breaking them; 0 for all."""
+        """Return the mask of the `most` images with the smallest margin under attack; 0: of all."""
         if not most or rows.sum() <= most:
             return rows
-        worst = self._worst([*self.gradient_attacks, *self.other_slopes, *found])
+        worst = self._worst([*self.gradient_attacks, *self.adaptive_attacks, *found])
         gap = np.where(rows, margins(worst, self.cache.audited.labels), -np.inf)
         chosen = np.zeros(len(rows), bool)
         chosen[np.argsort(-gap, kind="stable")[:most]] = True
         return chosen
 
     def eight_bit(self) -> Result:
-        """PGD on images that a file can hold."""
+        """PGD with 8-bit adversarial images."""
         threat = self.cache.plan.threat
         stored = Threat(norm=threat.norm, space=threat.space, bits=8, tied=threat.tied)
         return self.cache.run(self.plain, of="8-bit", threat=stored)
@@ -243,5 +243,5 @@ class AttackSuite:
 
 
 def broken_images(suite: AttackSuite, result: Result) -> NDArray[np.bool_]:
-    """Return which of all images one of a suite's attacks broke at the verdict's epsilon, (n,)."""
+    """Return the mask of images that one of a suite's attacks broke at the verdict's epsilon, (n,)."""
     return result.broken(suite.epsilon, len(suite.cache.audited))

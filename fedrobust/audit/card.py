@@ -1,4 +1,4 @@
-"""The audit: every check of a model, the verdict, and the card that says so."""
+"""The audit of a model: all checks, the verdict and the card."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ Check = Callable[[AttackSuite], Finding]
 
 
 def of_model(check: Callable[[AttackCache], Finding]) -> Check:
-    """Return a check of the model as one of the suite that attacks it."""
+    """Return a check of the model as a check of the attack suite."""
     return lambda suite: check(suite.cache)
 
 
@@ -80,12 +80,12 @@ CHECKS: tuple[Check, ...] = (
 
 @dataclass(frozen=True)
 class Card:
-    """What an audit says of a model.
+    """The result of an audit.
 
     Attributes:
-        verdict: the word and what decided it.
-        findings: of every check.
-        record: everything, as ``card.json`` holds it.
+        verdict: the word and the checks that decided it.
+        findings: of all checks.
+        record: the content of ``card.json``.
     """
 
     verdict: Verdict
@@ -106,12 +106,12 @@ def audit(
     """Run every check on a model, and return the card.
 
     Args:
-        cache: the model, its images, the threat.
-        note: called with every finding as it comes.
-        environment: what the audit runs on.
+        cache: the model, its images, the threat model.
+        note: called with each finding.
+        environment: versions, processor and threads.
 
     Raises:
-        ConfigError: the threat's norm is l0, or a model to compare with cannot be.
+        ConfigError: the threat model's norm is l0, or a companion model cannot be compared.
     """
     if cache.plan.threat.norm == "l0":
         raise ConfigError(
@@ -127,7 +127,7 @@ def audit(
 
 
 def _check_companions(audited: ModelUnderAudit) -> None:
-    """Refuse models to compare with that see other images, know other classes, or have no gradient."""
+    """Check that companion models have the same images and classes, and a gradient."""
     target = audited.target
     for what in ("control", "teacher", "edge"):
         companion = getattr(audited, what)
@@ -152,7 +152,7 @@ def _check_companions(audited: ModelUnderAudit) -> None:
 def made(
     suite: AttackSuite, findings: Sequence[Finding], environment: Mapping[str, Any] | None = None
 ) -> Card:
-    """Return the card of a suite whose checks are done."""
+    """Return the card of a suite after its checks."""
     cache = suite.cache
     audited, plan, n = cache.audited, cache.plan, len(cache.audited)
     numbers = tally(suite)
@@ -196,7 +196,7 @@ def made(
 
 
 def data_record(data: Mapping[str, Any], n: int) -> AuditedDataRecord:
-    """Return what a card says of `n` images of a data set."""
+    """Return the card's entry for `n` images of a data set."""
     return AuditedDataRecord(
         name=data["name"],
         digest=data["digest"],
@@ -209,7 +209,7 @@ def data_record(data: Mapping[str, Any], n: int) -> AuditedDataRecord:
 
 
 def threat_record(threat: Threat, epsilon: float | str | None, value: float | None) -> ThreatRecord:
-    """Return what a card says of a threat."""
+    """Return the card's entry for a threat model."""
     return ThreatRecord(
         norm=threat.norm,
         epsilon=epsilon,
@@ -234,7 +234,7 @@ def _class(suite: AttackSuite, label: int) -> AuditedClassRecord:
 
 
 def _answers_of(cache: AttackCache) -> list[str]:
-    """Return what attacks saw in the place of the model's own answers and gradients."""
+    """Return notes on outputs and gradients that replaced the model's own in attacks."""
     notes = []
     if cache.target is not cache.audited.target:
         notes.append(
@@ -247,7 +247,7 @@ def _answers_of(cache: AttackCache) -> list[str]:
 
 
 def tally(suite: AttackSuite) -> Tally:
-    """Return the numbers that the verdict rests on."""
+    """Return the numbers for the verdict."""
     cache = suite.cache
     breakers = [name for name, _ in _counts(suite.broken_by) if name not in ("clean", NOBODY)]
     return Tally(
@@ -271,7 +271,7 @@ def _counts(values: np.ndarray) -> list[tuple[str, int]]:
 
 
 def _curves(suite: AttackSuite) -> dict[str, dict[str, MetricsRecord]]:
-    """Return accuracy along epsilon, for FGSM and PGD."""
+    """Return METRICS by epsilon, for FGSM and PGD."""
     cache = suite.cache
     if not cache.differentiable:
         return {}

@@ -1,4 +1,4 @@
-"""Signs that answers are those of a constant classifier, and when images are too few to tell."""
+"""Signs of a collapsed (constant) classifier, and the number of images needed to detect it."""
 
 import numpy as np
 
@@ -8,15 +8,15 @@ from fedrobust.evaluation.intervals import wilson
 from fedrobust.evasion.models.protocol import Logits
 
 ONE_CLASS = 0.95
-"""Share of one answer from which on a classifier is called constant."""
+"""Share of the most frequent prediction from which a classifier is called constant."""
 
 FEWEST = 30
 FEWEST_OF_A_CLASS = 5
-"""Images, and images of each of two classes, below which nothing is concluded."""
+"""Smallest number of images, and of images of each of two classes, for a conclusion."""
 
 
 def too_few(labels: np.ndarray) -> str:
-    """Return why these images are too few to conclude anything; empty if they are not.
+    """Return why the images are too few for a conclusion; "" if they are not.
 
     Example:
         >>> too_few(np.array([0] * 40)), too_few(np.array([0, 1] * 20))
@@ -34,10 +34,9 @@ def too_few(labels: np.ndarray) -> str:
 
 
 def collapse_of_counts(correct: int, n: int, majority_rate: float) -> bool:
-    """Return whether so many correct answers can be a constant classifier's.
+    """Return whether an accuracy may be that of a constant classifier.
 
-    For tables that print nothing but accuracies: the 95 % interval of the accuracy (Wilson) does not lie above the
-    majority rate.
+    It is if its 95 % interval (Wilson) is not above the majority rate; for tables with accuracies only.
 
     Example:
         >>> collapse_of_counts(117, 156, 114 / 156), collapse_of_counts(541, 624, 390 / 624)
@@ -47,7 +46,7 @@ def collapse_of_counts(correct: int, n: int, majority_rate: float) -> bool:
 
 
 def signs_of_collapse(labels: np.ndarray, logits: Logits) -> list[str]:
-    """Return the signs that these answers are a constant classifier's; empty if there are none."""
+    """Return the signs that these logits are a constant classifier's; empty if there are none."""
     found = figures(labels, logits)
     answers = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1])
     most, n = int(answers.max()), len(labels)
@@ -58,7 +57,7 @@ def signs_of_collapse(labels: np.ndarray, logits: Logits) -> list[str]:
     assert accuracy.interval is not None
     assert balanced.interval is not None
     assert mcc.interval is not None
-    # A set of equal classes has no majority to hide behind; balanced accuracy says the same there.
+    # With classes of equal size accuracy equals balanced accuracy.
     if accuracy.constant is not None and accuracy.interval[0] <= accuracy.constant:
         signs.append(
             f"accuracy {_limits(accuracy.interval)} is not above the majority rate {100 * accuracy.constant:.1f} %"
@@ -73,7 +72,7 @@ def signs_of_collapse(labels: np.ndarray, logits: Logits) -> list[str]:
 
 
 def serious(signs: list[str]) -> list[str]:
-    """Leave out the majority rate for clean images: of a rare disease, a good model may stay under it."""
+    """Return `signs` without that of the majority rate, which a good model may not exceed if a disease is rare."""
     return [sign for sign in signs if not sign.startswith("accuracy")]
 
 

@@ -1,4 +1,4 @@
-"""The models that an audit compares with: the control, the teacher, the exported file."""
+"""The companion models of an audit: control, teacher, exported file."""
 
 from pathlib import Path
 
@@ -21,11 +21,11 @@ def companion(
     interfaces: Interfaces = NONE_DECLARED,
     what: str = "control",
 ) -> tuple[str, TargetModel] | None:
-    """Return a model to compare with, and its name with its digest; None for no path.
+    """Return (name with digest, model) of a companion; None without a path.
 
     Raises:
-        ModelFileError: there is no such model, or it does not fit the data.
-        MisreadModelError: it seems to want other images, or another class order.
+        ModelFileError: it does not exist, or does not fit the data.
+        MisreadModelError: another pixel range or class order fits significantly better.
     """
     if not str(path):
         return None
@@ -40,11 +40,11 @@ def companion(
 def edge_companion(
     path: str | Path, dataset: Dataset, interfaces: Interfaces = NONE_DECLARED
 ) -> tuple[str, TargetModel] | None:
-    """Return an exported file to compare with; None for no path.
+    """Return (name, model) of an exported file; None without a path.
 
     Raises:
-        ConfigError: it takes other images, or answers with other classes.
-        MisreadModelError: it seems to want another range of pixels, or another class order.
+        ConfigError: its images or classes are not those of the data.
+        MisreadModelError: another pixel range or class order fits significantly better.
     """
     if not str(path):
         return None
@@ -55,7 +55,7 @@ def edge_companion(
         exported = ExportedTarget(file, interface)
     except ConfigError:
         raise
-    except Exception as error:  # LiteRT raises many kinds for a file that it cannot read
+    except Exception as error:  # LiteRT raises various errors for unreadable files
         raise ConfigError(
             f"edge = {str(path)!r}: not a LiteRT file of images with input and output of float32, int8 or uint8: "
             f"{first_line(error)}"

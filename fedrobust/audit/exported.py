@@ -1,4 +1,4 @@
-"""An exported LiteRT file as a target: it answers, and has no gradient."""
+"""An exported LiteRT file as a target of black-box attacks: it has no gradient."""
 
 import threading
 from pathlib import Path
@@ -16,7 +16,7 @@ from fedrobust.models.interface import UNDECLARED, Interface
 
 
 class ExportedTarget:
-    """A ``.tflite`` file as a target of black-box attacks; one thread at a time runs it.
+    """A ``.tflite`` file as a target of black-box attacks, run by one thread at a time.
 
     Its input format is the declared one, else the range of its input's quantisation, else ``interface.assumed``.
 
@@ -25,7 +25,7 @@ class ExportedTarget:
         interface: its declared input format and class order.
 
     Raises:
-        LiteRTFileError: it cannot be read, or takes no images.
+        LiteRTFileError: it cannot be read, or does not take images.
     """
 
     def __init__(self, path: Path, interface: Interface = UNDECLARED):
@@ -49,7 +49,7 @@ class ExportedTarget:
         return np.asarray(ordered(self.raw(np.clip(images, 0.0, 1.0), self.format), self.labels))
 
     def raw(self, images: Images, format: InputFormat) -> Logits:
-        """Return the logits of `images` in the file's own class order, given to it in another `format`."""
+        """Return the logits of `images`, passed in another `format`, in the file's own class order."""
         answers = tf.constant(self._asked(images, format))
         return np.asarray(as_logits(answers, self._output, self._single))
 
@@ -68,7 +68,7 @@ class ExportedTarget:
 
 
 def coded_range(code: Quantisation) -> InputFormat | None:
-    """Return the range of pixels that a quantised input was calibrated on; None where it is no usual one.
+    """Return the pixel range of a quantised input; None if it is not a usual one.
 
     Example:
         >>> str(coded_range(Quantisation(1.0, 0, "uint8"))), str(coded_range(Quantisation(1 / 255, -128)))
@@ -79,7 +79,7 @@ def coded_range(code: Quantisation) -> InputFormat | None:
     low, high = code.ends
     for usual in (InputFormat(), InputFormat(0.0, 255.0), InputFormat(-1.0, 1.0)):
         width = usual.high - usual.low
-        # The brightest image of a calibration need not be white.
+        # The brightest calibration image may be darker than white.
         if abs(low - usual.low) < 0.02 * width and 0.5 * width < high - low < 1.05 * width:
             return usual
     return None

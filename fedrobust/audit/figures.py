@@ -1,4 +1,4 @@
-"""A model's answers as METRICS with clinical figures, for cards and tables of attacks."""
+"""METRICS of logits with clinical figures, for cards and attack tables."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from fedrobust.evaluation.metrics import measure
 from fedrobust.runs.record import ClinicalRecord, FigureRecord, IntervalsRecord, MetricsRecord
 
 SCORES = {"accuracy": "accuracy", "balanced accuracy": "balanced_accuracy", "auc": "auc"}
-"""Figures that are METRICS, with their keys; recalls are, too."""
+"""Figures contained in METRICS, with their keys; so are recalls."""
 
 
 def clinical_record(labels: ArrayLike, logits: ArrayLike, disease: Sequence[int] = ()) -> ClinicalRecord:
-    """Return what `logits` are worth against `labels`.
+    """Return METRICS and clinical figures of `logits`.
 
     Args:
         labels: (n,) true classes.
@@ -22,7 +22,7 @@ def clinical_record(labels: ArrayLike, logits: ArrayLike, disease: Sequence[int]
         disease: the labels that mean disease.
 
     Raises:
-        ValueError: the arrays do not fit each other; see `measure`.
+        ValueError: the arrays have different lengths; see `measure`.
 
     Example:
         >>> found = clinical_record([0, 1, 1], [[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]], disease=(1,))
@@ -43,7 +43,7 @@ def clinical_record(labels: ArrayLike, logits: ArrayLike, disease: Sequence[int]
 
 
 def figure_record(figure: Figure) -> FigureRecord:
-    """Return a figure as a card holds it."""
+    """Return a figure's entry in a card."""
     return FigureRecord(
         value=figure.value,
         interval=figure.interval,
@@ -55,7 +55,7 @@ def figure_record(figure: Figure) -> FigureRecord:
 
 
 def share_record(hits: int, n: int, majority_rate: float | None = None) -> MetricsRecord:
-    """Return METRICS of which nothing is known but how many images are right.
+    """Return METRICS with the number of correct images only.
 
     Example:
         >>> share_record(78, 156).accuracy

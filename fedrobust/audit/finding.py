@@ -9,22 +9,22 @@ from fedrobust.runs.record import FindingRecord
 
 
 class Outcome(StrEnum):
-    """How a check ended."""
+    """The outcome of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
     NOT_APPLICABLE = "not applicable"
     NOT_MADE = "not made"
-    """It takes more than the effort asked for allows."""
+    """It needs more than the audit's effort."""
 
 
 def outcome_of(failed: object) -> Outcome:
-    """Return the outcome of a check that was made; `failed` is read as true or false."""
+    """Return `FAILED` if `failed` is true, else `PASSED`."""
     return Outcome.FAILED if failed else Outcome.PASSED
 
 
 class Weight(StrEnum):
-    """What follows from a check that failed."""
+    """The consequence of a failed check for the verdict."""
 
     DEGENERATE = "degenerate"
     """The model does not solve its task: its robustness has no meaning."""
@@ -43,11 +43,11 @@ class Finding:
     Attributes:
         check: its name.
         outcome: passed, failed, or not applicable.
-        weight: what follows if it failed.
-        figure: what was measured, as text with its counts.
-        rule: what would have passed.
-        sentence: what it means, for readers outside of the field.
-        source: where the check comes from.
+        weight: the consequence of a failure.
+        figure: the measured value, as text with its counts.
+        rule: the condition for passing.
+        sentence: its meaning, for readers outside the field.
+        source: the publication of the check.
         details: the numbers behind the figure.
     """
 
@@ -67,11 +67,11 @@ class Finding:
 
     @property
     def open(self) -> bool:
-        """Whether it was left out, though it could have been made."""
+        """Whether it was not made, although it is applicable."""
         return self.outcome is Outcome.NOT_MADE
 
     def record(self) -> FindingRecord:
-        """Return the finding as a card holds it, with the field's term for a failure and the next step."""
+        """Return the card's entry, with the field's term for a failure and the next step."""
         advice = ADVICE.get(self.check) if self.failed else None
         return FindingRecord(
             check=self.check,

@@ -1,4 +1,4 @@
-"""The audit of a model from anywhere, by somebody who never ran a federation."""
+"""The audit of a model of any origin."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -44,27 +44,26 @@ def audit_file(
     Args:
         model: a ``.keras`` file, a run folder, a Keras model, or a function (see `Predictor`).
         dataset: its images.
-        plan: threat and effort.
+        plan: threat model and effort.
         split: of the data set.
-        images: so many of the split, of every class its share; 0 for all.
+        images: number of images of the split, stratified by class; 0: all.
         control: the same model without its defence.
         teacher: the model that it was distilled from.
         edge: its exported LiteRT file.
-        interfaces: input formats, class orders and output heads of the model and of its companions, as far as they
-            are declared.
+        interfaces: declared input formats, class orders and output heads of the model and its companions.
         gradient: of a function; see `Predictor`.
-        name: of a function, by which what attacks found is found again.
+        name: of a function, under which results of attacks are stored.
         trained_on: names of the attacks that its training used.
         history: accuracies under PGD-5 in training.
-        folder: where attacks are kept, so that an interrupted audit goes on.
-        map: runs chunks of images side by side.
+        folder: of stored results of attacks, to resume an interrupted audit.
+        map: runs chunks of images in parallel.
         report: called with an attack's name and progress.
         note: called with every finding.
-        environment: what the audit runs on.
+        environment: versions, processor and threads.
 
     Raises:
-        ModelFileError, PredictorError, ConfigError: something given does not fit the data.
-        MisreadModelError: a model seems to want other images, or another class order.
+        ModelFileError, PredictorError, ConfigError: an argument does not fit the data.
+        MisreadModelError: another pixel range or class order fits significantly better.
     """
     space = plan.threat.space
     stored, labels, described = chosen_split(dataset, split, images)

@@ -1,4 +1,4 @@
-"""The images of an audit: those of a split, and how many the official one has."""
+"""The images of an audit, and the number in the official split."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from fedrobust.evasion.models.protocol import Labels
 
 
 def chosen_split(dataset: Dataset, split: str, images: int) -> tuple[np.ndarray, Labels, dict[str, Any]]:
-    """Return stored images and labels of a split, `images` of them (0: all), and what a card says of them.
+    """Return stored images and labels of a split, `images` of them (0: all), and the card's data on them.
 
     Raises:
         ConfigError: there is no such split.
@@ -32,10 +32,10 @@ def chosen_split(dataset: Dataset, split: str, images: int) -> tuple[np.ndarray,
 
 
 def official(dataset: Dataset) -> int | None:
-    """Return how many test images the set has that others report on under this name; None for own data."""
+    """Return the number of images of the published test split; None for the user's own data."""
     if dataset.name not in NAMES:
         return None
     about = published(dataset.name)
-    # An own file may bear the name of a published set; its images are then not those that others report on.
+    # A user's own file may have the name of a published data set.
     addresses = {address for address, _ in about.files.values()}
     return about.counts[2] if dataset.source in addresses else None

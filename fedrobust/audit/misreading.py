@@ -1,4 +1,4 @@
-"""Is a foreign model given the images, and are its answers read, as in its training? If not, what would fit."""
+"""Detect a wrong input format or class order of a foreign model, and suggest those that fit."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,39 +15,39 @@ from fedrobust.lazy import optimize
 from fedrobust.models.input_format import UNIT, InputFormat
 
 SAMPLE = 256
-"""Images that are tried."""
+"""Number of images in the sample."""
 
 SURE = 1e-4
-"""Probability, by chance, of as many more right answers in another format: below it the user is asked."""
+"""P-value of another format's additional correct predictions below which the user is asked."""
 
 ALIKE = 0.05
-"""Probability, by chance, of the best reading's lead over another, from which on that one is shown, too."""
+"""P-value of the best reading's lead over another reading from which that one is shown, too."""
 
 GAIN = 0.05
-"""Share of more right answers from which on the user is asked about a model that does tell classes apart."""
+"""Gain in accuracy from which the user is asked, if the model is better than a constant classifier."""
 
 IN_A_STUDY = " (in a study: audit.control-input, audit.control-labels)"
 
 MOST_SHOWN = 3
-"""Readings that a message names."""
+"""Number of readings in a message."""
 
 Answers = Callable[[InputFormat], Logits]
-"""What a model answers to the sample in a format, in its own class order, (n, classes)."""
+"""From an input format to the model's logits of the sample, in its own class order, (n, classes)."""
 
 
 class MisreadModelError(ConfigError):
-    """A model seems to want other images, or another class order, than it is given; the message says which fit."""
+    """Another pixel range or class order gives significantly more correct predictions; the message names it."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A way to give a model its images and to read its answers.
+    """An input format and a class order, with the predictions that they give.
 
     Attributes:
         format: of the images.
         labels: the data's label of each output.
-        right: which of the sample's images it then classifies right, (n,).
-        kept: those of them that did not help to choose `labels`, (n,) bool.
+        right: mask of correctly classified images, (n,) bool.
+        kept: mask of images that were not used to choose `labels`, (n,) bool.
     """
 
     format: InputFormat
@@ -56,17 +56,17 @@ class Reading:
     kept: NDArray[np.bool_]
 
     def differs(self, other: "Reading") -> tuple[bool, bool]:
-        """Return whether its format is another than the other's, and its class order."""
+        """Return whether its format and its class order differ from the other's."""
         return self.format != other.format, self.labels != other.labels
 
     def is_above(self, constant: float) -> bool:
-        """Return whether the interval of its accuracy (Wilson, 95 %) lies above a constant classifier's."""
+        """Return whether the interval of its accuracy (Wilson, 95 %) is above that of a constant classifier."""
         judged = self.right[self.kept]
         return wilson(int(judged.sum()), len(judged))[0] > constant
 
 
 def usual_formats(images: NDArray[np.float32], channels: int) -> Iterator[InputFormat]:
-    """Yield what networks of so many channels are usually given, for images (n, height, width, channels) in [0, 1].
+    """Yield the usual input formats for a number of channels, for images (n, height, width, channels) in [0, 1].
 
     The ranges of Keras' applications ("tf", "torch", "caffe"), 8-bit values, and images minus their own mean.
     """
@@ -87,16 +87,16 @@ def usual_formats(images: NDArray[np.float32], channels: int) -> Iterator[InputF
 def readings(
     answers: Answers, labels: Labels, formats: Sequence[InputFormat], order: tuple[int, ...] | None
 ) -> Iterator[Reading]:
-    """Yield every way to read a model: each format with the data's class order, and with the best one.
+    """Yield all readings of a model: each format with the data's class order, and with the best one.
 
-    The best order is the assignment of outputs to labels with the most right answers (of all permutations) on half of
-    the sample; it is judged on the other half.
+    The best order is the permutation of outputs with the most correct predictions on half of the sample; it is
+    evaluated on the other half.
 
     Args:
         answers: of the model.
         labels: of the sample, (n,).
-        formats: to be tried.
-        order: the class order where it is known; None to try.
+        formats: to try.
+        order: the class order, if known; None: try.
 
     Source: Kuhn (1955), The Hungarian method for the assignment problem.
     """
@@ -118,16 +118,16 @@ def readings(
 def better_readings(
     now: Reading, others: Sequence[Reading], constant: float, is_suspicious: bool
 ) -> list[Reading]:
-    """Return the readings under which a model is right far more often than `now`.
+    """Return the readings that give significantly more correct predictions than `now`.
 
-    Those that are surely worse than the best (McNemar, 5 %) are left out; of the others, those that change one thing
-    come first, then those with more right answers.
+    Readings significantly worse than the best (McNemar, 5 %) are left out. The others are sorted: first those that
+    change one thing only, then by accuracy.
 
     Args:
-        now: how it is read.
-        others: that were tried.
+        now: the present reading.
+        others: other readings.
         constant: accuracy of a constant classifier.
-        is_suspicious: its accuracy is not above that; then any reading above it will do.
+        is_suspicious: whether the present accuracy is not above that; then any reading above it is returned.
     """
     fitting = []
     for other in others:
@@ -142,9 +142,7 @@ def better_readings(
 
 
 def by_chance(more: NDArray[np.bool_], less: NDArray[np.bool_]) -> float:
-    """Return the probability of so many more right answers than another reading's, if both were equally good.
-
-    By `mcnemar`.
+    """Return the p-value of one reading's additional correct predictions over another (`mcnemar`).
 
     Example:
         >>> by_chance(np.ones(5, bool), np.zeros(5, bool)), by_chance(np.zeros(5, bool), np.ones(5, bool))
@@ -163,24 +161,24 @@ def check_reading(
     is_told: tuple[bool, bool],
     what: str = "",
 ) -> str:
-    """Refuse a model that another format or class order fits far better; what the user told is not doubted.
+    """Check the input format and class order of a model, unless the user declared them.
 
     Args:
         answers: of the model to `images`.
         images: the sample, (n, height, width, channels) in [0, 1].
-        labels: theirs.
-        channels: of the images that the model takes.
-        format: that the model is given.
+        labels: of the sample, (n,).
+        channels: of the model's input.
+        format: the present input format.
         order: the data's label of each output; empty for the data's order.
-        is_told: whether the user told the format, and the order.
-        what: which model, "" for the one under audit, else "control", ...
+        is_told: whether the user declared the format, and the order.
+        what: role of the model: "" for the one under audit, else "control", ...
 
     Returns:
-        A note, where its accuracy is not above a constant classifier's and nothing fits, or where another range does as
-        well as this one; else nothing.
+        A note, if its accuracy is not above a constant classifier's and no reading is better, or if another pixel
+        range is as good; else "".
 
     Raises:
-        MisreadModelError: another reading fits; the message says which, with its figure.
+        MisreadModelError: another reading is significantly better; the message names it, with its accuracy.
     """
     if is_told == (True, True):
         return ""
@@ -204,7 +202,7 @@ def check_reading(
 def _question(
     now: Reading, found: Sequence[Reading], constant: float, is_told: tuple[bool, bool], what: str
 ) -> str:
-    """Return what to ask the user: which of the readings found is the model's."""
+    """Return the message that asks the user for the reading of the model."""
     n, role = len(now.right), f"{what}=" if what else ""
     fitting = "; ".join(
         f"{_options(each, each.differs(now), role)} gives {share(int(each.right.sum()), n)}"
@@ -219,7 +217,7 @@ def _question(
 
 
 def _as_good(now: Reading, others: Sequence[Reading], what: str) -> str:
-    """Return a note of the other ranges under which no fewer answers are right; empty if there are none."""
+    """Return a note on other pixel ranges with at least the same accuracy; "" if there are none."""
     n, right = len(now.right), int(now.right.sum())
     alike = [each for each in others if each.labels == now.labels and int(each.right.sum()) >= right]
     if not alike:
@@ -232,13 +230,13 @@ def _as_good(now: Reading, others: Sequence[Reading], what: str) -> str:
 
 
 def _options(reading: Reading, shown: tuple[bool, bool], role: str) -> str:
-    """Return the options that ask for a reading: its format and its class order, as far as they are `shown`."""
+    """Return the options that set a reading's format and class order, as far as `shown`."""
     options = (f'--input "{role}{reading.format}"', f'--labels "{role}{",".join(map(str, reading.labels))}"')
     return " ".join(option for option, is_shown in zip(options, shown, strict=True) if is_shown)
 
 
 def _others(format: InputFormat, images: NDArray[np.float32], channels: int) -> list[InputFormat]:
-    """Return the usual formats beside this one, with its axes; of whole numbers only the order of colours is open."""
+    """Return the usual formats other than this one; for integer inputs only other colour orders."""
     if format.whole:
         return [replace(format, bgr=not format.bgr)] if images.shape[3] == 3 else []
     usual = (replace(each, channels_first=format.channels_first) for each in usual_formats(images, channels))

@@ -1,4 +1,4 @@
-"""What is audited: a model, the images it is judged on, and the models that it is compared with."""
+"""The model under audit, its images and its companion models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,18 +20,17 @@ class ModelUnderAudit:
         target: the model.
         images: (n, height, width, channels) float32 in [0, 1], in the target's space.
         labels: (n,) int32.
-        digest: SHA-256 of the model, by which finished attacks are found again.
-        data: what to say of the images: ``name``, ``digest``, ``split``, ``labels``, ``disease``, and ``official``,
-            how many images the set's own test split has (None where there is no official one).
+        digest: SHA-256 of the model, the key of stored results.
+        data: on the images: ``name``, ``digest``, ``split``, ``labels``, ``disease``, and ``official``, the number of
+            images in the published test split (None without one).
         output: "logits", "probabilities", or "unwrapped"; see `OpenedModel`.
-        in_training_mode: logits of the first images, as one batch, with BatchNorm on the batch; None where that cannot
-            be had.
+        in_training_mode: returns logits of the first images as one batch in training mode; None if not available.
         control: the same architecture without the defence, and its name.
         teacher: the model that this one was distilled from, and its name.
-        edge: the exported int8 file as a target that only answers, and its name.
+        edge: the exported int8 file as a black-box target, and its name.
         trained_on: names of the attacks that the training used, such as "fgsm".
-        history: accuracy under PGD-5 of a batch, round by round, where the training was watched.
-        notes: what the reader should know before anything else.
+        history: accuracy under PGD-5 by round, if the training measured it.
+        notes: first notes of the card.
     """
 
     name: str
@@ -64,5 +63,5 @@ class ModelUnderAudit:
 
     @property
     def majority_rate(self) -> float:
-        """What always answering the most frequent label scores."""
+        """Accuracy of always predicting the most frequent label."""
         return float((self.labels == self.majority).mean())

@@ -1,4 +1,4 @@
-"""A model from a file, a run folder, memory or a function, opened for an audit, and what tells it from others."""
+"""Open a model from a file, a run folder, memory or a function for an audit, and compute its digest."""
 
 import hashlib
 import os
@@ -39,7 +39,7 @@ def file_digest(path: Path) -> str:
 
 
 def model_path(path: str | Path, base: Path | None = None) -> Path:
-    """Return the Keras file that a path means: itself, or the global model of a run folder."""
+    """Return the Keras file of a path: itself, or the global model of a run folder."""
     given = Path(path)
     found = expanded(given)
     if base is not None and not given.is_absolute() and not found.exists():
@@ -51,7 +51,7 @@ def model_path(path: str | Path, base: Path | None = None) -> Path:
 def check_opened(
     opened: Opened | ExportedTarget, dataset: Dataset, split: str, interface: Interface, what: str = ""
 ) -> tuple[str, ...]:
-    """Refuse a model that another range of pixels or class order fits far better, and return what to say of it.
+    """Check the input format and class order of a model, and return notes.
 
     Raises:
         MisreadModelError: see `check_reading`.
@@ -72,7 +72,7 @@ def check_opened(
 
 
 def in_training_mode(opened: Opened, stored: np.ndarray) -> Callable[[], Logits] | None:
-    """Return a function that gives the logits of `stored` images as in training; None of a function."""
+    """Return a function for the logits of `stored` images in training mode; None if the model is a function."""
     if isinstance(opened, Predictor):
         return None
     native = stored.astype(np.float32) / np.float32(255)
@@ -88,14 +88,14 @@ def opened_with_digest(
     gradient: Gradient | None = None,
     name: str = "",
 ) -> tuple[Opened, str, tuple[str, ...]]:
-    """Return a model from a file, a run folder, memory or a function, the SHA-256 of it, and what to say of it.
+    """Return (model, SHA-256, notes) of a file, a run folder, a Keras model or a function.
 
-    One in memory is known by its layers and weights; where its layers cannot be written down, and for a function
-    without a name, by nothing: what attacks found is then not found again.
+    The digest of a model in memory is that of its layers and weights. Without a digest, for layers that cannot be
+    serialised and functions without a name, results of attacks are not stored.
 
     Raises:
         ModelFileError, PredictorError, ConfigError: it cannot be used.
-        MisreadModelError: it seems to want other images, or another class order.
+        MisreadModelError: another pixel range or class order fits significantly better.
     """
     interface = interfaces.of("", dataset)
     opened: Opened
@@ -114,7 +114,7 @@ def opened_with_digest(
             f"the model takes images of {opened.preparation.prepared}; those of {opened.preparation.native} are made "
             "to fit before it"
         )
-    # What a run wrote takes images in [0, 1], and has the class order of its data.
+    # A run's model takes images in [0, 1], and has the class order of its data.
     if not (isinstance(model, str | Path) and is_of_run(model_path(model))):
         if interface.input is None and opened.format == UNIT:
             is_shown = isinstance(opened, OpenedModel) and recognised_range(opened.keras) is not None
@@ -125,10 +125,10 @@ def opened_with_digest(
 
 
 def is_function(model: Any) -> bool:
-    """Return whether a model is a function of the user's own, neither a file nor a Keras model.
+    """Return whether a model is a function, neither a file nor a Keras model.
 
     Raises:
-        ConfigError: it is nothing that can be asked about images.
+        ConfigError: it is none of these.
     """
     if isinstance(model, str | Path | keras.Model):
         return False
@@ -143,19 +143,19 @@ def is_function(model: Any) -> bool:
 
 
 def is_known(model: Any, name: str) -> bool:
-    """Return whether a model can be identified, so that results of attacks may be kept for it."""
+    """Return whether a model has a digest, so that results of attacks can be stored."""
     return bool(name) or not is_function(model)
 
 
 def opened_name(model: Any) -> str:
-    """Return what a model is called in messages: its file's name, or its own."""
+    """Return the name of a model in messages: its file's name, or its own."""
     if isinstance(model, str | Path):
         return expanded(model).name
     return str(getattr(model, "name", "") or getattr(model, "__name__", type(model).__name__))
 
 
 def is_of_run(file: Path) -> bool:
-    """Return whether a model's file lies in the folder of the run that made it."""
+    """Return whether a model's file is in a run folder."""
     return (file.parent / "experiment.toml").is_file()
 
 
@@ -163,7 +163,7 @@ def model_digest(model: Any, name: str = "") -> str:
     """Return the SHA-256 of a model in a file, a run folder or memory; of a function, that of its name.
 
     Raises:
-        ModelFileError: there is no such file.
+        ModelFileError: the file does not exist.
     """
     if isinstance(model, str | Path):
         return file_digest(model_path(model))

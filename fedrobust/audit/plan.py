@@ -36,11 +36,11 @@ class Plan:
         epsilon: of the verdict.
         threat: the threat model: norm, space, format of images.
         effort: "quick" for use during development, "standard", or "full": AutoAttack's own steps and queries.
-        seed: of everything random.
-        curve: epsilons at which accuracy is reported, the verdict's among them.
+        seed: of all random numbers.
+        curve: epsilons of the accuracy curve, including the verdict's.
 
     Raises:
-        ConfigError: a setting is not one of these.
+        ConfigError: a setting is wrong.
     """
 
     epsilon: Epsilon = "2/255"
@@ -79,14 +79,14 @@ class Plan:
 
     @property
     def pgd_steps(self) -> int:
-        """Steps of PGD, from which the other searches are doubled and restarted."""
+        """Steps of PGD."""
         return {"quick": 10, "standard": 20, "full": 40}[self.effort]
 
     def pgd(self, steps: int, *settings: str) -> str:
-        """Return this effort's PGD with so many steps, which the checks compare with itself.
+        """Return this effort's PGD with a number of steps.
 
-        The quick one takes Madry's equal steps of 2.5 epsilon / steps (2017, arXiv:1706.06083), the PGD-k of papers, to
-        be comparable with published figures; the other efforts decrease the step size, which breaks more.
+        The quick effort has Madry's constant step size of 2.5 epsilon / steps (2017, arXiv:1706.06083), for comparison
+        with published figures; the other efforts have a decreasing step size, which breaks more images.
 
         Example:
             >>> Plan(effort="quick").pgd(20, "restarts=6"), Plan().pgd(20)

@@ -1,4 +1,4 @@
-"""What one attack of an audit did."""
+"""The result of one attack of an audit."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from fedrobust.evasion.models.protocol import Logits
 
 @dataclass(frozen=True)
 class Result:
-    """What one attack did to some of the images.
+    """The result of one attack on some of the images.
 
     Attributes:
         name: of the attack.
         epsilons: ascending.
-        rows: places of the images that it was run on.
-        success: (E, rows) whether each was broken.
-        logits: (E, rows, classes) of the best image.
-        queries: mean number of images that the model was asked about.
-        gradients: mean number of gradients.
-        seconds: it took.
+        rows: indices of the attacked images.
+        success: (E, rows) bool, whether each was broken.
+        logits: (E, rows, classes) of the best adversarial images.
+        queries: mean number of queries per image.
+        gradients: mean number of gradients per image.
+        seconds: duration.
     """
 
     name: str
@@ -33,9 +33,9 @@ class Result:
     seconds: float
 
     def broken(self, epsilon: float, n: int) -> NDArray[np.bool_]:
-        """Return which of all n images were broken within `epsilon`, (n,).
+        """Return the mask of all n images that were broken within `epsilon`, (n,).
 
-        What was found at a smaller epsilon counts: it is within this one, even if the attack does not find it again.
+        Adversarial images found at a smaller epsilon count, because they are within this one, too.
         """
         found = np.zeros(n, bool)
         found[self.rows] = self.success[: self.epsilons.index(epsilon) + 1].any(axis=0)

@@ -1,4 +1,4 @@
-"""Attacks on a model from anywhere, without a verdict: what is left of it at every epsilon."""
+"""Attacks on a model of any origin, without a verdict: METRICS at every epsilon."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,26 +35,26 @@ def attack_table(
     report: Report = lambda name, progress: None,
     environment: Mapping[str, Any] | None = None,
 ) -> AttackTableRecord:
-    """Return the figures of a model, clean and under every attack at every epsilon of the plan's curve.
+    """Return METRICS of a model, clean and under every attack at every epsilon of the plan's curve.
 
     Args:
         model: a ``.keras`` file, a run folder, a Keras model, or a function (see `Predictor`).
         dataset: its images.
-        plan: threat, curve and seed.
+        plan: threat model, curve and seed.
         attacks: names with settings.
         split: of the data set.
-        images: so many of the split, of every class its share; 0 for all.
-        interfaces: the model's input format, class order and output head, as far as they are declared.
+        images: number of images of the split, stratified by class; 0: all.
+        interfaces: the model's declared input format, class order and output head.
         gradient: of a function; see `Predictor`.
-        name: of a function, by which finished attacks are found again.
-        folder: where finished attacks are kept.
-        map: runs chunks of images side by side.
+        name: of a function, under which results of attacks are stored.
+        folder: of stored results of attacks.
+        map: runs chunks of images in parallel.
         report: called with an attack's name and progress.
-        environment: what the attacks run on.
+        environment: versions, processor and threads.
 
     Raises:
-        ModelFileError, PredictorError, ConfigError, ThreatError, SpecError: something given does not fit.
-        MisreadModelError: the model seems to want other images, or another class order.
+        ModelFileError, PredictorError, ConfigError, ThreatError, SpecError: an argument cannot be used.
+        MisreadModelError: another pixel range or class order fits significantly better.
     """
     stored, labels, described = chosen_split(dataset, split, images)
     opened, digest, notes = opened_with_digest(

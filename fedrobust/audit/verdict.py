@@ -1,4 +1,4 @@
-"""From findings to one word, and to a sentence with its numbers."""
+"""The verdict of an audit: one word, and a sentence with its numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from fedrobust.audit.finding import Finding, Weight, share
 from fedrobust.audit.review import ADVICE
 
 ORDER = (Weight.DEGENERATE, Weight.NOT_ROBUST, Weight.NOT_PROVEN)
-"""From the gravest down: the first weight with a failed check decides."""
+"""By severity: the first weight with a failed check decides."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """The numbers that a verdict rests on.
+    """The numbers for a verdict.
 
     Attributes:
         n: images.
@@ -20,7 +20,7 @@ class Tally:
         standing: of these, classified correctly under every attack: the robust images.
         queries: forward passes of single images, over all attacks.
         gradients: gradients of single images, over all attacks.
-        strongest: the attack that broke most of the broken images; empty where nothing broke.
+        strongest: the attack that broke most images; "" if none were broken.
     """
 
     n: int
@@ -43,7 +43,7 @@ class Verdict:
     Attributes:
         word: "robust", "not robust", "not proven" or "degenerate".
         sentence: its meaning, with its numbers.
-        deciding: the checks that decided it: those that failed or were not made, or none for "robust".
+        deciding: the checks that decided it, failed or not made; empty for "robust".
     """
 
     word: str
@@ -52,9 +52,9 @@ class Verdict:
 
     @classmethod
     def of(cls, findings: Sequence[Finding], tally: Tally) -> "Verdict":
-        """Return the verdict that follows from `findings`: that of the gravest failed check.
+        """Return the verdict from `findings`: that of the most severe failed check.
 
-        A check that was not made, though it could have been, makes the verdict "not proven".
+        An applicable check that was not made gives "not proven".
 
         Example:
             >>> Verdict.of([], Tally(n=100, right=90, standing=80, queries=5000, gradients=4000)).word

@@ -94,7 +94,7 @@ def test_what_is_right_and_unbroken_stands():
 def test_the_nearest_images_that_stand_are_chosen(most, chosen):
     made = searched(clean=(-3.0, -2.0, -4.0, 5.0))
     made.__dict__["gradient_attacks"] = [attack((-3.0, -2.5, -1.9, 5.0))]
-    made.__dict__["substituted"] = made.__dict__["below"] = made.__dict__["smoothed"] = []
+    made.__dict__["substituted"] = made.__dict__["hidden_layer_attacks"] = made.__dict__["smoothed"] = []
     rows = np.array([True, True, True, False])
     assert made._nearest(rows, most, []).tolist() == chosen
 
@@ -102,7 +102,9 @@ def test_the_nearest_images_that_stand_are_chosen(most, chosen):
 @pytest.mark.parametrize("part", ["gradient_attacks", "substituted", "found"])
 def test_whatever_was_made_tells_how_near_an_image_is(part):
     made, near = searched(), [attack((-3.0, -1.0, -2.0, -3.0))]
-    made.__dict__.update({"gradient_attacks": [], "substituted": [], "below": [], "smoothed": []})
+    made.__dict__.update(
+        {"gradient_attacks": [], "substituted": [], "hidden_layer_attacks": [], "smoothed": []}
+    )
     if part != "found":
         made.__dict__[part] = near
     chosen = made._nearest(np.ones(4, bool), 1, near if part == "found" else [])
@@ -111,7 +113,9 @@ def test_whatever_was_made_tells_how_near_an_image_is(part):
 
 def test_of_equally_near_images_the_first_are_chosen():
     made = searched()
-    made.__dict__.update({"gradient_attacks": [], "substituted": [], "below": [], "smoothed": []})
+    made.__dict__.update(
+        {"gradient_attacks": [], "substituted": [], "hidden_layer_attacks": [], "smoothed": []}
+    )
     assert made._nearest(np.ones(4, bool), 2, []).tolist() == [True, True, False, False]
 
 

@@ -11,7 +11,7 @@ from fedrobust.audit import AttackCache, ModelUnderAudit, Outcome, Plan
 from fedrobust.audit.checks.gradient_masking import below_the_head, substitute_gradients
 from fedrobust.audit.checks.model import deterministic
 from fedrobust.audit.checks.obfuscated_gradients import gradient_predicts_the_change, no_jump_at_the_boundary
-from fedrobust.audit.slopes import explained, jumps, lengths_of, low_frequency
+from fedrobust.audit.finite_differences import explained, jumps, lengths_of, low_frequency
 from fedrobust.evasion import Threat, attack
 from fedrobust.evasion.models.hidden_layers import hidden_read_outs
 from fedrobust.evasion.models.model_file import open_model

@@ -93,13 +93,13 @@ def below_the_head(suite: AttackSuite) -> Finding:
     check = "gradient masking: hidden layers break more"
     if suite.cache.plan.effort == "quick":
         return not_made(check, rule, source)
-    if not suite.below:
+    if not suite.hidden_layer_attacks:
         sentence = "No hidden layer was found whose gradient differs from the model's."
         return Finding(check, Outcome.PASSED, Weight.NOT_PROVEN, "no such layer", rule, sentence, source, {})
     return _adds(
         suite,
         check,
-        suite.below,
+        suite.hidden_layer_attacks,
         rule,
         source,
         "Attacks on hidden layers break more than the model's own gradient: the last layers mask it.",

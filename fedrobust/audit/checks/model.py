@@ -11,7 +11,7 @@ from fedrobust.audit.finding import Finding, Outcome, Weight, outcome_of, share
 def outputs_are_logits(cache: AttackCache) -> Finding:
     """The model returns logits, or its softmax could be removed."""
     output = cache.audited.output
-    clean = cache.said
+    clean = cache.raw_logits
     silent = int((~np.isfinite(clean).all(axis=1)).sum())
     rows = bool((clean >= 0).all() and (clean <= 1).all() and np.allclose(clean.sum(axis=1), 1, atol=1e-3))
     hidden = output == "probabilities" or rows

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fedrobust.audit.attack_cache import SAMPLE, AttackCache, spread
 from fedrobust.audit.checks.skipped import not_applicable
 from fedrobust.audit.finding import Finding, Weight, outcome_of, share
-from fedrobust.audit.slopes import explained, jumps, lengths_of
+from fedrobust.audit.finite_differences import explained, jumps, lengths_of
 from fedrobust.evasion.rng import keys_of, uniform
 
 EXPLAINED = (0.95, 0.5, 0.2)

@@ -164,7 +164,7 @@ ADDING = {
         "Substitute gradients of Round, Floor break no more than the model's own.",
     ),
     "below_the_head": (
-        "below",
+        "hidden_layer_attacks",
         "Attacks on hidden layers break more than the model's own gradient: the last layers mask it.",
         "Attacks on hidden layers break no more than the model's own gradient.",
     ),
@@ -473,7 +473,7 @@ def test_a_check_has_its_name_rule_and_source_whatever_comes_of_it(check):
     made.append(search_with(9, differentiable=False))
     if check in ("transfer", "below_the_head", "substitute_gradients"):
         made.append(search_with(0))
-        made[-1].transferred = made[-1].below = []
+        made[-1].transferred = made[-1].hidden_layer_attacks = []
         made[-1].cache.substituted = None
     for one in made:
         found = named(check)(one)

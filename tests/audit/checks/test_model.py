@@ -19,7 +19,7 @@ def logits(answers, sure=2.0) -> np.ndarray:
 
 
 def said(output, answers) -> Finding:
-    return outputs_are_logits(SimpleNamespace(audited=SimpleNamespace(output=output), said=answers))
+    return outputs_are_logits(SimpleNamespace(audited=SimpleNamespace(output=output), raw_logits=answers))
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fedrobust.audit import Outcome, Plan, Weight, slopes
+from fedrobust.audit import Outcome, Plan, Weight, finite_differences
 from fedrobust.audit.attack_cache import SAMPLE
 from fedrobust.audit.checks import obfuscated_gradients
 from fedrobust.audit.checks.obfuscated_gradients import PAIRS
-from fedrobust.audit.slopes import explained, jumps, lengths_of, low_frequency
+from fedrobust.audit.finite_differences import explained, jumps, lengths_of, low_frequency
 from fedrobust.evasion import Threat
 from fedrobust.evasion.models.protocol import Slopes
 from fedrobust.evasion.rng import keys_of, normal
@@ -313,7 +313,7 @@ def partly(bad, over=0, inside=False, n=40):
     weights[0, 0] = 0
     model = Formula(lambda x: ((x - 0.5) * weights).sum(axis=(1, 2, 3)), lambda x: weights + 0 * x)
     labels = model.logits(shown).argmax(axis=1).astype(np.int32)
-    real, calls = slopes.explained, []
+    real, calls = finite_differences.explained, []
 
     def some(target, at, labels, threat, epsilon, seed):
         calls.append(at)

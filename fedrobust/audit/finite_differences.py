@@ -1,4 +1,4 @@
-"""Checks of the gradient by finite differences: is it the slope of what the model answers?"""
+"""Compare a model's gradient with finite differences of its logits."""
 
 import math
 from collections.abc import Callable
@@ -13,17 +13,17 @@ from fedrobust.evasion.rng import keys_of, normal
 from fedrobust.evasion.threat import Images, Threat, column
 
 SMALL = 1e-4
-"""The shortest finite difference, in pixel values: below it float32 says more than the model."""
+"""The shortest finite difference, in pixel values: below it rounding of float32 dominates."""
 
 MIDDLE = 2 / 255
-"""The longest finite difference: over more no network is straight."""
+"""The longest finite difference: networks are not linear over longer ones."""
 
 NEAR = 0.5
-"""How far a finite difference may be from what the gradient predicts, as a share of it."""
+"""Largest relative difference between a finite difference and the gradient's prediction."""
 
 
 DIRECTIONS = 6
-"""Random directions of each kind that an image is moved along."""
+"""Number of random directions of each kind."""
 
 
 Direction = Callable[[Images, NDArray[np.uint64], int], Images]
@@ -32,7 +32,7 @@ Direction = Callable[[Images, NDArray[np.uint64], int], Images]
 
 @dataclass(frozen=True)
 class Explained:
-    """Which images' changes of the margin a gradient predicts, by direction and step.
+    """The masks of images whose change of the margin is predicted by the gradient, by direction and step.
 
     Attributes:
         along: (3, n) along the gradient's own steepest direction, over the short, the middle and the long step.
@@ -46,7 +46,7 @@ class Explained:
 
     @property
     def nearby(self) -> NDArray[np.bool_]:
-        """(n,) which images are predicted along all directions over the short step."""
+        """(n,) mask of images predicted along all directions over the short step."""
         return self.along[0] & self.white & self.low
 
 
@@ -56,14 +56,14 @@ def explained(
     """Compare the directional derivatives of the margin with finite differences.
 
     With random directions the whole vector of changes is compared: its difference from the predicted one is at most
-    half of its length. A gradient that is another function's may point uphill by chance; along a dozen directions it
-    cannot have the right size by chance.
+    half of its length. The gradient of another function may increase the margin by chance, but cannot predict the size
+    of the change along a dozen directions.
 
     Args:
         target: the model.
         images: (n, height, width, channels) float32 in [0, 1].
         labels: (n,) the classes whose margin is measured.
-        threat: its norm measures the steps.
+        threat: its norm is that of the steps.
         epsilon: the longest step, up to two grey levels; the middle one is a quarter of it, the short one at most a
             sixteenth.
         seed: of the directions.
@@ -121,8 +121,8 @@ def lengths_of(epsilon: float, threat: Threat, size: int) -> tuple[float, float,
 
     Args:
         epsilon: of the threat.
-        threat: in l2 a change of every pixel by so much is sqrt(size) times as long.
-        size: values of an image.
+        threat: in l2 the change of every pixel is sqrt(size) times as long.
+        size: number of values of an image.
 
     Example:
         >>> [round(255 * step, 4) for step in lengths_of(8 / 255, Threat(), 784)]
@@ -136,18 +136,18 @@ def lengths_of(epsilon: float, threat: Threat, size: int) -> tuple[float, float,
 def jumps(
     target: TargetModel, first: Images, second: Images, threat: Threat, step: float
 ) -> NDArray[np.float64]:
-    """Return how much of the margin between two images is lost at one place, for each pair, (pairs,).
+    """Return the share of the margin between two images that changes at the decision boundary, (pairs,).
 
-    The segment between the images is halved until the place is found where the first one's class is lost. The margin
-    is compared a step before and a step behind it, as a share of what it changes from one end to the other: a
-    saturated head changes everything there, and nothing elsewhere.
+    The boundary on the segment between the images is found by bisection. The margins one step before and one step
+    behind it are compared, as a share of the change over the whole segment: the output of a saturated head changes at
+    the boundary only.
 
     Args:
         target: the model.
         first: (pairs, height, width, channels) float32 in [0, 1].
-        second: the same shape; the model calls each something else than its partner.
-        threat: its norm measures the step.
-        step: away from the boundary.
+        second: the same shape; of another predicted class than `first`.
+        threat: its norm is that of the step.
+        step: distance from the boundary.
     """
     answer = target.logits(first).argmax(axis=1).astype(np.int32)
     low, high = np.zeros(len(first)), np.ones(len(first))
@@ -167,7 +167,7 @@ def jumps(
 
 
 def low_frequency(images: Images, keys: NDArray[np.uint64], counter: int) -> Images:
-    """Return a random mixture of the sixteen slowest cosine waves for each image, in the images' shape."""
+    """Return a random mixture of the sixteen cosine waves of lowest frequency for each image, in the images' shape."""
     _, height, width, channels = images.shape
     waves = min(4, height, width)
     weights = normal(keys, 1000 + counter, (waves, waves, channels)).astype(np.float32)
