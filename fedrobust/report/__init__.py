@@ -1,1 +1,1 @@
-"""The page that tells what a run found: one HTML file, read from the run folder and from nothing else."""
+"""The report of a run: one HTML file, made from the run folder only."""

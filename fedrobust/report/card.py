@@ -42,7 +42,7 @@ def render(card: CardRecord) -> str:
 
 
 def section(card: CardRecord | None) -> dict[str, Any]:
-    """Return what the section says; an empty dictionary where there was no audit."""
+    """Return the section's content; empty without an audit."""
     if card is None:
         return {}
     threat, data, settings = card.threat, card.data, card.settings
@@ -92,7 +92,7 @@ SCORES = {
     "balanced_accuracy": ("Balanced accuracy", "MOVER"),
     "auc": ("AUC", "DeLong"),
 }
-"""How scores and their intervals are called."""
+"""Names of scores and of the methods of their intervals."""
 
 NO_SHARES = ("auc", "mcc", "calibration error")
 

@@ -1,7 +1,7 @@
-"""What the report cannot be made of."""
+"""The error of a run folder from which no report can be made."""
 
 from fedrobust.errors import FedrobustError
 
 
 class ReportError(FedrobustError, ValueError):
-    """A run folder holds nothing that a report can be made of."""
+    """No report can be made from a run folder."""

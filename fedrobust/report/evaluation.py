@@ -1,4 +1,4 @@
-"""One model, clean and attacked, with epsilons in the order of their size."""
+"""METRICS of one model, clean and attacked, by ascending epsilon."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class Evaluation:
 
     @classmethod
     def of(cls, record: EvaluationRecord | None) -> "Evaluation":
-        """Return what a record holds; both empty when there is none.
+        """Return the evaluation in a record; empty without one.
 
         Raises:
-            ReportError: an epsilon is no number.
+            ReportError: an epsilon is not a number.
         """
         if record is None:
             return cls(None, {})

@@ -1,4 +1,4 @@
-"""Test images under attack, as a run folder keeps them."""
+"""Attacked test images of a run folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,10 @@ class ExampleImages:
 
     Args:
         images: (k, E + 1, height, width, channels) in [0, 1]; the first column is clean.
-        probabilities: (k, E + 1, classes), the model's answers.
-        labels: (k,), the truth.
-        epsilons: (E + 1,), the size of the perturbation in every column.
-        names: (E + 1,), the same as the study writes it.
+        probabilities: (k, E + 1, classes), of the model.
+        labels: (k,), true classes.
+        epsilons: (E + 1,), size of the perturbation in every column.
+        names: (E + 1,), the same as written in the study.
     """
 
     images: NDArray[np.float32]
@@ -30,7 +30,7 @@ class ExampleImages:
         """Load ``examples.npz``.
 
         Raises:
-            ValueError: the arrays do not fit each other.
+            ValueError: the shapes of the arrays do not match.
         """
         with np.load(path, allow_pickle=False) as arrays:
             examples = cls(

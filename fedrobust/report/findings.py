@@ -24,13 +24,13 @@ COLLAPSED = 0.95
 
 
 def majority(run: Run) -> str | None:
-    """Name the largest class of the test set."""
+    """Return the name of the largest class of the test set."""
     counts = run.dataset.counts.get("test", ())
     return run.label(counts.index(max(counts))) if counts else None
 
 
 def summary(run: Run) -> str:
-    """Say in one sentence what the run found, with its numbers; one cut short says how far it came."""
+    """Return the main results in one sentence; for an unfinished run with its progress."""
     rounds = max((one.number for one in run.rounds), default=0)
     federation = run.record.section("federation")
     clients = run.partition.clients if run.partition else federation.get("clients")
@@ -46,12 +46,12 @@ def summary(run: Run) -> str:
 
 
 def ended(run: Run) -> str:
-    """Say what ended a run that did not come to its end."""
+    """Return how an unfinished run ended."""
     return {"failed": "failed", "stopped": "was stopped"}.get(run.record.status, "was recorded")
 
 
 def unfinished(run: Run) -> str:
-    """Say that a run did not come to its end, and how far it came; "" if it did."""
+    """Return that a run is unfinished, with its progress; "" if it is finished."""
     if not run.unfinished:
         return ""
     state = {"failed": "This run failed", "stopped": "This run was stopped"}
@@ -69,9 +69,9 @@ def go_on(run: Run) -> str:
 
 
 def not_measured(run: Run, metrics: MetricsRecord, metric: str) -> str:
-    """Return why a score cannot be measured on the images that it would be measured on; "" where it was.
+    """Return why a score cannot be measured; "" if it was.
 
-    AUC and balanced accuracy compare classes: of one class alone they say nothing, whatever number a formula gives.
+    AUC and balanced accuracy are not defined for images of one class.
     """
     if not metrics.n:
         return "there are no images"
@@ -97,7 +97,7 @@ def _findings(run: Run, evaluation: Evaluation, clean: MetricsRecord, when: str)
 
 
 def versus_majority(metrics: MetricsRecord) -> str:
-    """Say whether an accuracy's interval lies above, level with or below what the largest class scores."""
+    """Return whether an accuracy's interval is "above" or "below" the majority rate, or contains it: "level"."""
     bounds = metrics.interval.accuracy
     if bounds is None or metrics.majority_rate is None:
         return NONE
@@ -107,7 +107,7 @@ def versus_majority(metrics: MetricsRecord) -> str:
 
 
 def most_frequent(metrics: MetricsRecord) -> tuple[int, float] | None:
-    """The class answered most often, and its share of the answers."""
+    """Return the most frequent prediction, and its share."""
     total = sum(metrics.predicted)
     if not total:
         return None
@@ -115,7 +115,7 @@ def most_frequent(metrics: MetricsRecord) -> tuple[int, float] | None:
 
 
 def warnings(run: Run) -> list[str]:
-    """Return where a model is no better than a constant classifier.
+    """Return warnings of models that are no better than a constant classifier.
 
     Two criteria, clean and under attack: one class is more than 95 % of the predictions, or the 95 % interval of the
     accuracy contains the majority rate.
@@ -130,11 +130,11 @@ def warnings(run: Run) -> list[str]:
 
 
 FEW = 30
-"""Test images under which an interval of a share is wider than a quarter of the scale."""
+"""Number of test images below which the interval of a share is wider than a quarter of the scale."""
 
 
 def cautions(run: Run) -> list[str]:
-    """Say where the test images are too few, or of too few classes, for a figure to mean much."""
+    """Return where there are too few test images, or classes, for reliable metrics."""
     counts = run.dataset.counts.get("test", ())
     if not counts:
         return []
@@ -156,7 +156,7 @@ def cautions(run: Run) -> list[str]:
 
 
 def points(difference: float) -> str:
-    """Write a difference of shares in percentage points.
+    """Return a difference of shares in percentage points, as text.
 
     Example:
         >>> points(0.052), points(-0.2)
@@ -166,7 +166,7 @@ def points(difference: float) -> str:
 
 
 def between(limits: tuple[float, float]) -> str:
-    """Write the interval of a difference in percentage points."""
+    """Return the interval of a difference in percentage points, as text."""
     return f"{points(limits[0])} to {points(limits[1])}"
 
 
@@ -174,10 +174,7 @@ MOST_NAMED = 5
 
 
 def joining(run: Run) -> str:
-    """Say whom the federation makes worse than training alone, by how much; "" where that was not measured.
-
-    Nobody should join a federation that makes them worse.
-    """
+    """Return for which clients the global model is worse than local training; "" if that was not measured."""
     compared = run.record.clients
     if compared is None:
         return ""
@@ -190,7 +187,7 @@ def joining(run: Run) -> str:
     rest = len(told) - len(compared.better) - len(compared.worse)
     level = f"{rest} cannot be told apart on these test images"
     if not compared.worse:
-        # An interval that holds 0 shows neither harm nor its absence.
+        # An interval that contains 0 shows neither harm nor its absence.
         end = f"{level}: harm to these is neither shown nor ruled out" if rest else "none is made worse"
         return f"{measured} measured: {better}; {end}."
     worst = sorted((one for one in told if one.client in compared.worse), key=lambda one: one.gain or 0.0)
@@ -260,7 +257,7 @@ def _at(sizes: Sequence[str], table: Mapping[Epsilon, MetricsRecord]) -> str:
 
 
 def missing(run: Run, statement: str) -> str:
-    """Say why a part of the page is empty: `statement` alone, or what ended the run, so that it holds."""
+    """Return why a part of the page is empty: `statement`, with the end of an unfinished run."""
     if run.unfinished:
         return f"The run {ended(run)}: {statement}."
     return f"{statement[0].upper()}{statement[1:]}."

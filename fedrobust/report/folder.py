@@ -1,4 +1,4 @@
-"""What a run folder holds, read without trust: runs fail, stop early, and leave parts out."""
+"""Read a run folder, whose files may be missing or damaged, because runs may fail or be stopped."""
 
 import json
 import zipfile
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Round:
-    """One round: its record, and the evaluation of its model."""
+    """One round: its record and the evaluation of its model."""
 
     record: RoundRecord
     evaluation: Evaluation
@@ -37,11 +37,11 @@ class Run:
 
     Args:
         record: ``result.json``.
-        partition: None when the file is absent or unreadable; `problems` then says which.
-        examples: the same.
-        problems: file name to what is wrong with it, for files that are there but cannot be read.
+        partition: None if the file is missing or unreadable; the latter is in `problems`.
+        examples: likewise.
+        problems: name of an unreadable file -> the error.
         folder: the name of the run folder.
-        resumable: whether it holds a checkpoint to go on from.
+        resumable: whether it has a checkpoint.
     """
 
     record: RunRecord
@@ -64,17 +64,17 @@ class Run:
 
     @cached_property
     def student(self) -> Evaluation | None:
-        """The distilled model, when there is one."""
+        """The distilled model, if there is one."""
         return Evaluation.of(self.record.student) if self.record.student else None
 
     @property
     def dataset(self) -> DatasetRecord:
-        """The images; of a run that did not come to load them, an empty record."""
+        """The images; an empty record if the run did not load them."""
         return self.record.dataset or DatasetRecord()
 
     @property
     def model(self) -> ModelRecord:
-        """The global model; of a run that did not come to build it, an empty record."""
+        """The global model; an empty record if the run did not build it."""
         return self.record.model or ModelRecord()
 
     @property
@@ -84,19 +84,19 @@ class Run:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the run did not come to its end: it failed, was stopped, or is still running."""
+        """Whether the run failed, was stopped, or is still running."""
         return self.record.status != "finished"
 
     @property
     def progress(self) -> str:
-        """How far the run came, as in ``2 of 5 rounds``."""
+        """The finished rounds, such as ``2 of 5 rounds``."""
         done = sum(one.number > 0 for one in self.rounds)
         asked = self.record.section("federation").get("rounds")
         return f"{done} of {asked} rounds" if asked is not None else f"{done} rounds"
 
     @property
     def global_model(self) -> tuple[Evaluation, int | None]:
-        """The selected global model; of a run cut short, the last one evaluated, with its round."""
+        """The selected global model; of an unfinished run the last evaluated one, with its round."""
         if self.teacher.clean or self.teacher.attacked:
             return self.teacher, None
         evaluated = [one for one in self.rounds if one.evaluation.clean]
@@ -104,12 +104,12 @@ class Run:
 
     @property
     def global_name(self) -> str:
-        """What to call `global_model`."""
+        """The name of `global_model`."""
         number = self.global_model[1]
         return "Global model" if number is None else f"Global model {measured_after(self.record, number)}"
 
     def label(self, index: int) -> str:
-        """The name of one class, or its number where the dataset names none."""
+        """The name of one class, or its number if the data set has no names."""
         labels = self.dataset.labels
         return labels[index] if 0 <= index < len(labels) else f"class {index}"
 
@@ -118,17 +118,16 @@ def read(folder: Path) -> Run:
     """Read a run folder.
 
     Args:
-        folder: holds ``result.json`` and, if the run came that far, ``partition.json`` and ``examples.npz``.
+        folder: with ``result.json``, and perhaps ``partition.json`` and ``examples.npz``.
 
     Raises:
-        ReportError: ``result.json`` is absent, no JSON object, of a schema that this version does not know, or
-            holds an epsilon that is no number or another value that cannot be.
+        ReportError: ``result.json`` is missing, not a JSON object, of an unknown schema, or has a wrong value.
     """
     path = folder / "result.json"
     if not path.is_file():
         raise ReportError(f"{path} is missing: a report is made from a run folder that holds result.json")
     try:
-        # NaN and Infinity are no JSON, yet Python writes them: a diverged loss must not stop the report.
+        # Python writes NaN and Infinity, which are not JSON: there must be a report after a diverged loss, too.
         result = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
     except ValueError as error:
         raise ReportError(f"{path} is not valid JSON: {error}") from error
@@ -147,7 +146,7 @@ def read(folder: Path) -> Run:
         folder=folder.resolve().name,
         resumable=any((folder / "checkpoints").glob("round-*.npz")),
     )
-    _ = run.rounds, run.teacher, run.student  # epsilons are read here, so that they are refused here
+    _ = run.rounds, run.teacher, run.student  # parses epsilons, so that wrong ones raise here
     return run
 
 

@@ -1,4 +1,4 @@
-"""Templates made into pages: all text is escaped, and a page needs nothing but itself."""
+"""Render templates as self-contained pages, with all text escaped."""
 
 import importlib.resources
 from typing import Any
@@ -11,10 +11,10 @@ def page(template: str, package: str = "fedrobust.report", **content: Any) -> st
 
     Args:
         template: its file.
-        package: that the file lies in.
-        content: the template's variables; the style sheet is one of them.
+        package: of the file.
+        content: the template's variables, including the style sheet.
     """
-    # Imported here, so that a command line that merely knows of reports starts at once.
+    # Imported here, so that the command line starts fast.
     import jinja2
     from markupsafe import Markup
 

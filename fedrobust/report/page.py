@@ -1,7 +1,7 @@
-"""The report of one run: ``report.html``, complete in one file.
+"""The report of one run: ``report.html``, one self-contained file.
 
-It opens from disk without a network: Plotly's script, the style and every image are inside. A content
-security policy lets only its own two scripts run, by their hash; all text from the run folder is escaped too.
+It contains Plotly's script, the style sheet and all images, and needs no network. A content security policy allows only
+its own two scripts, by their hash, and all text from the run folder is escaped.
 """
 
 import base64
@@ -19,30 +19,28 @@ SCRIPT = "page.js"
 
 
 def write(folder: Path) -> Path:
-    """Write ``report.html`` into a run folder, from what the folder holds and nothing else.
-
-    The file appears whole or not at all.
+    """Write ``report.html`` into a run folder, from the folder's files only, atomically.
 
     Args:
-        folder: a run folder; only ``result.json`` has to be there.
+        folder: a run folder; only ``result.json`` is required.
 
     Returns:
         The path of the report.
 
     Raises:
-        ReportError: ``result.json`` is absent, not valid, or of another schema.
+        ReportError: ``result.json`` is missing, invalid, or of another schema.
     """
     page = render(read(folder))
     target = folder / "report.html"
     with atomic(target) as draft:
-        # A lone surrogate in a run's text is no reason to have no report.
+        # A lone surrogate in a run's text must not prevent the report.
         draft.write_text(page, encoding="utf-8", errors="replace", newline="\n")
     return target
 
 
 def render(run: Run) -> str:
-    """Make the page of a run, as text."""
-    # Imported here, so that a command line that merely knows of reports starts at once.
+    """Return the page of a run as HTML."""
+    # Imported here, so that the command line starts fast.
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 

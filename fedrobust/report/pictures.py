@@ -1,4 +1,4 @@
-"""Images as PNG data URIs, so that the page needs no other file."""
+"""Images as PNG data URIs, for a self-contained page."""
 
 import base64
 import struct
@@ -11,7 +11,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def data_uri(image: NDArray[np.float32]) -> str:
-    """Encode one image.
+    """Return one image as a PNG data URI.
 
     Args:
         image: (height, width, 1 or 3) in [0, 1]; values outside are clipped.
@@ -31,7 +31,7 @@ def png(image: NDArray[np.float32]) -> bytes:
     pixels = (
         np.rint(np.clip(np.nan_to_num(image), 0, 1) * 255).astype(np.uint8).reshape(height, width * channels)
     )
-    rows = np.hstack([np.zeros((height, 1), np.uint8), pixels])  # a PNG row opens with its filter: 0, none
+    rows = np.hstack([np.zeros((height, 1), np.uint8), pixels])  # a PNG row begins with its filter: 0, none
     header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
     body = zlib.compress(rows.tobytes(), 9)
     return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
@@ -40,7 +40,7 @@ def png(image: NDArray[np.float32]) -> bytes:
 def difference(
     clean: NDArray[np.float32], attacked: NDArray[np.float32], epsilon: float
 ) -> NDArray[np.float32]:
-    """Amplify what an attack changed: mid-grey is unchanged, black is -epsilon, white is +epsilon.
+    """Return an amplified perturbation: mid-grey is 0, black is -epsilon, white is +epsilon.
 
     Args:
         clean: (height, width, channels) in [0, 1].

@@ -1,4 +1,4 @@
-"""How the training images were dealt to clients, as a run folder keeps it."""
+"""The partition of the training images in a run folder."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ClientShares:
-    """How the training images were dealt to clients; ``counts[client][class]``, of the first of many clients."""
+    """The partition of the training images: ``counts[client][class]``, of the first clients if there are many."""
 
     method: str
     settings: Mapping[str, Any]
@@ -23,7 +23,7 @@ class ClientShares:
         """Load ``partition.json``.
 
         Raises:
-            ValueError: it is no JSON, or lacks the counts.
+            ValueError: it is not JSON, or has no counts.
         """
         data = json.loads(path.read_text(encoding="utf-8"))
         counts = data.get("counts") if isinstance(data, dict) else None

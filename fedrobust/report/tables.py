@@ -1,4 +1,4 @@
-"""What a table of the page holds: text, and nothing that has to be computed."""
+"""Tables of the page, with all content as text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import accumulate
 
 @dataclass(frozen=True)
 class Cell:
-    """A number, and what stands small beneath it."""
+    """A number, and a note in small print below it."""
 
     text: str
     note: str = ""
@@ -15,7 +15,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first column names the rows; `groups` are headings, each with the columns it spans."""
+    """A table whose first column has the names of rows; `groups` are headings, each with the number of its columns."""
 
     corner: str
     head: Sequence[Cell]
@@ -25,6 +25,6 @@ class Table:
 
     @property
     def starts(self) -> set[int]:
-        """The columns that open a named group."""
+        """The indices of the first columns of named groups."""
         ends = accumulate(columns for _, columns in self.groups)
         return {end - columns for end, (name, columns) in zip(ends, self.groups, strict=True) if name}

@@ -1,4 +1,4 @@
-"""A study, written as TOML."""
+"""Write a study as TOML."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def dumps(study: Mapping[str, Any]) -> str:
-    """Write a nested mapping as TOML; what is None is left out, as TOML has no word for it.
+    """Return a nested mapping as TOML, without values of None, which TOML cannot represent.
 
     Raises:
-        TypeError: a value is of a kind TOML cannot hold.
+        TypeError: TOML cannot represent a value's type.
 
     Example:
         >>> print(dumps({"name": "breast", "federation": {"clients": 10, "share": 1.0}}))
@@ -56,5 +56,5 @@ def _value(value: Any) -> str:
 
 
 def _string(text: str) -> str:
-    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+    # A JSON string is a TOML basic string, except for DEL, which must be escaped in TOML.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

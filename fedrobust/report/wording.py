@@ -1,4 +1,4 @@
-"""Numbers in words."""
+"""Numbers as text."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ PAPER_EPSILON = 0.005  # the largest perturbation of the paper's tables, quoted 
 
 
 def percent(value: float | None) -> str:
-    r"""Write a share in percent.
+    r"""Return a share in percent, as text.
 
     Example:
         >>> percent(0.8429)
@@ -24,14 +24,14 @@ def percent(value: float | None) -> str:
 
 
 def score(metric: str, value: float | None) -> str:
-    """Write one score the way the field does: an AUC as a number in [0, 1], anything else in percent."""
+    """Return a score as text: an AUC in [0, 1], others in percent."""
     if value is None:
         return NONE
     return f"{value:.3f}" if metric == "auc" else percent(value)
 
 
 def interval(metric: str, bounds: Interval | None) -> str:
-    """Write an interval without its unit, as it stands after a score.
+    """Return an interval without unit, as text after a score.
 
     Example:
         >>> interval("accuracy", (0.812, 0.870)), interval("auc", (0.93, 0.97)), interval("auc", None)
@@ -45,7 +45,7 @@ def interval(metric: str, bounds: Interval | None) -> str:
 
 
 def epsilon(size: Epsilon) -> str:
-    """Write an epsilon in both notations.
+    """Return an epsilon in both notations.
 
     Example:
         >>> epsilon(Epsilon.read("0.005")), epsilon(Epsilon.read("8/255"))
@@ -55,17 +55,17 @@ def epsilon(size: Epsilon) -> str:
 
 
 def grey(size: Epsilon) -> str:
-    """Write an epsilon in grey levels."""
+    """Return an epsilon in grey levels."""
     return f"{size.grey:.2f}" if size.grey < 0.995 else f"{size.grey:.1f}".removesuffix(".0")
 
 
 def attack_name(name: str) -> str:
-    """Write an attack's name: acronyms in capitals, words as they are."""
+    """Return an attack's name, with acronyms in capitals."""
     return name.upper() if name.isalpha() and len(name) <= 4 else name
 
 
 def count(number: int, noun: str) -> str:
-    """Write a count with its noun in the right number.
+    """Return a count with its noun in singular or plural.
 
     Example:
         >>> count(1, "round"), count(1200, "hospital")
@@ -75,7 +75,7 @@ def count(number: int, noun: str) -> str:
 
 
 def size_in_bytes(number: float | None) -> str:
-    """Write a file size in decimal units."""
+    """Return a file size in decimal units."""
     if number is None:
         return NONE
     if number < 1000:
@@ -86,7 +86,7 @@ def size_in_bytes(number: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    r"""Write a time span.
+    r"""Return a duration as text.
 
     Example:
         >>> duration(4.21), duration(125), duration(7300)
@@ -103,12 +103,12 @@ def duration(seconds: float | None) -> str:
 
 
 def headline(attacked: Attacked) -> tuple[str, Epsilon, MetricsRecord] | None:
-    """Choose the one attacked score to quote: the first attack at epsilon 0.005, else at its largest."""
+    """Return the main attacked score: of the first attack at epsilon 0.005, else at its largest."""
     return next(iter(headlines(attacked)), None)
 
 
 def headlines(attacked: Attacked) -> list[tuple[str, Epsilon, MetricsRecord]]:
-    """Choose the attacked scores to follow: every attack at epsilon 0.005 and at its largest epsilon."""
+    """Return the attacked scores to show by round: every attack at epsilon 0.005 and at its largest epsilon."""
     chosen = []
     for attack, table in attacked.items():
         sizes = [size for size in table if math.isclose(size.value, PAPER_EPSILON)][:1]
@@ -118,7 +118,7 @@ def headlines(attacked: Attacked) -> list[tuple[str, Epsilon, MetricsRecord]]:
 
 
 def enumerate_words(words: Sequence[str]) -> str:
-    """Join words as a sentence does.
+    """Join words to an enumeration.
 
     Example:
         >>> enumerate_words(["a", "b", "c"])
@@ -128,7 +128,7 @@ def enumerate_words(words: Sequence[str]) -> str:
 
 
 def dealt(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
-    """Say how many images clients hold, and how many lack a class altogether.
+    """Return the numbers of images per client, and of clients without a class, as text.
 
     Args:
         counts: images by client and class.
@@ -157,7 +157,7 @@ def dealt(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
 
 
 def of_first(shown: int, clients: int) -> str:
-    """Say that only the first of many clients are shown; nothing if they all are.
+    """Return the note that only the first clients are shown; "" if all are.
 
     Example:
         >>> of_first(1000, 100_000), of_first(5, 5)
@@ -167,7 +167,7 @@ def of_first(shown: int, clients: int) -> str:
 
 
 def plain(value: Any) -> str:
-    """Write a setting."""
+    """Return a setting as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The plots of the page: numbers in, Plotly figures out."""
+"""The plots of the page, as Plotly figures."""
 
 from fedrobust.report.plots.clients import by_client
 from fedrobust.report.plots.epsilons import by_epsilon

@@ -26,7 +26,7 @@ MANY_CLIENTS = 60  # a bar for each more would be thinner than its gap
 
 
 def by_client(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Any:
-    """Draw the training images of every client by class: stacked bars, or a heat map beyond 60 clients.
+    """Plot the training images of every client by class: stacked bars, or a heatmap for over 60 clients.
 
     Args:
         counts: images by client and class.
@@ -59,7 +59,7 @@ def by_client(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Any:
 
 def _heat_map(columns: list[list[int]], names: list[str]) -> Any:
     totals = [sum(row) for row in zip(*columns, strict=True)]
-    # Clients of one size stand by class, so that like stands beside like.
+    # Clients of the same size are sorted by class.
     order = sorted(
         range(len(totals)), key=lambda client: (-totals[client], *(-row[client] for row in columns))
     )
@@ -71,7 +71,7 @@ def _heat_map(columns: list[list[int]], names: list[str]) -> Any:
         go.Heatmap(
             x=list(range(len(order))),
             y=list(range(len(names))),
-            # Roots keep the many small counts apart; None leaves a hole where a client lacks a class.
+            # Square roots separate small counts; None leaves a gap for a class without images.
             z=[[math.sqrt(value) if value else None for value in column] for column in sorted_columns],
             customdata=[
                 [[client, value, name] for client, value in zip(order, column, strict=True)]
@@ -94,7 +94,7 @@ def _heat_map(columns: list[list[int]], names: list[str]) -> Any:
     )
     figure.update_layout(hovermode="closest", height=150 + 40 * len(names), showlegend=False)
     figure.update_xaxes(tickformat=",d", showgrid=False)
-    # Names of classes can be long, and the plot of a phone is narrow.
+    # Class names may be long, and plots on phones are narrow.
     short = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
     figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=short, showgrid=False, autorange="reversed"

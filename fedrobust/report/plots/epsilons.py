@@ -28,13 +28,13 @@ ATTACK_DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def by_epsilon(models: Mapping[str, Evaluation], classes: int) -> Any:
-    """Draw every model's scores against epsilon, one set of traces a score; only the accuracy's are visible.
+    """Plot every model's scores against epsilon, one set of traces per score; those of accuracy are visible first.
 
-    The horizontal axis is the square root of the grey levels, so that the small perturbations keep apart.
-    Every trace names its score in ``meta.metric``, and every line carries epsilon itself in ``meta.epsilon``.
+    The horizontal axis is the square root of the grey levels, which separates small perturbations. Every trace has its
+    score in ``meta.metric``, and every line its epsilons in ``meta.epsilon``.
 
     Args:
-        models: name to evaluation; the clean score stands at epsilon 0.
+        models: name -> evaluation; the clean score is at epsilon 0.
         classes: the number of classes, for the chance level of the balanced accuracy.
     """
     figure = blank_figure("ε in grey levels, √ scale")
@@ -88,7 +88,7 @@ def _with_clean(
 
 
 def _ticks(largest: float) -> list[float]:
-    """Choose grey levels to label, up to the root `largest`, far enough apart to be read on a phone."""
+    """Return grey levels to label, up to the square root `largest`, at readable distances on a phone."""
     kept: list[float] = []
     for level in reversed(TICKS):
         root = math.sqrt(level)

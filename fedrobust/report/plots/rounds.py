@@ -21,7 +21,7 @@ from fedrobust.runs.record import MetricsRecord
 
 MANY_ROUNDS = 40  # beyond, markers touch
 
-# one look for each: colour, symbol, dash
+# one style for each: colour, symbol, dash
 ROUND_LOOKS = {
     "accuracy": (BLUE, "circle", "solid"),
     "balanced_accuracy": (GREEN, "square", "solid"),
@@ -31,11 +31,11 @@ ATTACKED_SYMBOLS = ("triangle-down", "x", "triangle-up", "cross")
 
 
 def by_round(rounds: Sequence[Round], selected: int | None = None) -> Any:
-    """Draw the global model's test scores by round: 95 % bands, attacked accuracy, the majority-class line.
+    """Plot the global model's test scores by round: with 95 % bands, attacked accuracy and majority rate.
 
     Args:
-        rounds: those without a test score are passed over.
-        selected: the round whose model was kept; marked when given.
+        rounds: those without a test score are left out.
+        selected: the round of the selected model, to mark.
     """
     figure = blank_figure("Round")
     scored = [(one.number, one.evaluation.clean) for one in rounds if one.evaluation.clean]

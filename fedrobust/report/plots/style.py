@@ -1,8 +1,8 @@
-"""What all plots share: colours, axes, lines with intervals, lines of reference.
+"""The common style of plots: colours, axes, lines with intervals, reference lines.
 
-Text that comes from a run is escaped before Plotly sees it, because Plotly reads a little HTML in labels. Colours of
-text, grid and paper are left to the page's style sheet, which knows about light, dark and print. Those of the data
-follow Okabe and Ito (2008); the blue is lighter, to stand out on near-black as on white.
+Text from a run is escaped, because Plotly interprets some HTML in labels. Colours of text, grid and background are set
+by the page's style sheet, for light, dark and print. Those of the data follow Okabe and Ito (2008), with a lighter
+blue, for contrast on near-black and white.
 """
 
 import html
@@ -20,7 +20,7 @@ NAMES = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "auc"
 
 
 def blank_figure(x: str, *, share: bool = True) -> Any:
-    """Start a figure: `share` fixes the vertical axis to 0-100 %, so that no difference is blown up."""
+    """Return an empty figure; `share` fixes the vertical axis to 0-100 %, so that differences are not exaggerated."""
     figure = go.Figure()
     figure.update_layout(
         template="none",
@@ -69,7 +69,7 @@ def score_line(
     look: tuple[str, str, str],
     markers: bool,
 ) -> Any:
-    """Return one line of scores, each with its interval where a pointer is."""
+    """Return one line of scores, with intervals in the hover text."""
     colour, symbol, dash = look
     return go.Scatter(
         x=list(x),
@@ -95,7 +95,7 @@ def _hover(metrics: MetricsRecord, metric: str) -> str:
 def band(
     figure: Any, x: Sequence[float], bounds: Sequence[Interval | None], colour: str, metric: str, name: str
 ) -> None:
-    """Add the 95 % intervals of a line, where at least two of its points have one."""
+    """Add the 95 % intervals of a line, if at least two of its points have one."""
     known = [(at, both) for at, both in zip(x, bounds, strict=True) if both]
     if len(known) < 2:
         return
@@ -119,12 +119,12 @@ def band(
 
 
 def majority(figure: Any, x: Sequence[float], rate: float | None) -> None:
-    """Add what always answering the largest class scores."""
+    """Add the majority rate."""
     reference(figure, x, rate, "always the largest class", "accuracy")
 
 
 def reference(figure: Any, x: Sequence[float], value: float | None, name: str, metric: str) -> None:
-    """Add a level line with a name."""
+    """Add a horizontal line with a name."""
     if value is None:
         return
     figure.add_trace(
@@ -146,5 +146,5 @@ def _faint(colour: str) -> str:
 
 
 def cycle(looks: Sequence[Any], number: int) -> list[Any]:
-    """Return `number` looks, the given ones again and again."""
+    """Return `number` styles, repeating the given ones."""
     return [looks[index % len(looks)] for index in range(number)]

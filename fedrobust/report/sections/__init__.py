@@ -1,4 +1,4 @@
-"""What every section of the page says, as plain data for the template: numbers are already text here."""
+"""The content of the page's sections, as plain data for the template, with numbers as text."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from fedrobust.runs.tolerance import told_in
 
 
 def sections(run: Run) -> dict[str, Any]:
-    """Lay out a run as the variables of the template; what it lacks is said in words, under ``missing``."""
+    """Return the variables of the template; notes on missing parts are under ``missing``."""
     record = run.record
     return {
         "name": record.name or "unnamed",

@@ -15,13 +15,13 @@ HALF_A_GREY_LEVEL = 0.5 / 255
 
 
 def attacks(run: Run) -> dict[str, Any]:
-    """Return the plot and the tables of what attacks leave."""
+    """Return the plot and the tables of METRICS under attack."""
     models = {run.global_name: run.global_model[0]} | ({"Student": run.student} if run.student else {})
     models = {name: evaluation for name, evaluation in models.items() if evaluation.attacked}
     if not models:
         text = findings.missing(run, "no model was attacked")
         return {"figure": None, "tables": [], "metrics": {}, "missing": text, "note": ""}
-    # Whoever only writes a card waits for no Plotly.
+    # Imported here, so that writing a card does not import Plotly.
     from fedrobust.report import plots
 
     named = list(dict.fromkeys(attack for evaluation in models.values() for attack in evaluation.attacked))
@@ -29,7 +29,7 @@ def attacks(run: Run) -> dict[str, Any]:
     return {
         "figure": figure.to_plotly_json(),
         "tables": [_attack_table(attack, models) for attack in named],
-        # A score that no model has needs no button.
+        # Scores that no model has get no button.
         "metrics": {
             metric: name
             for metric, name in plots.NAMES.items()

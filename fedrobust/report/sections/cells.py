@@ -1,4 +1,4 @@
-"""Cells of tables that several sections have."""
+"""Common table cells of several sections."""
 
 from fedrobust.report import findings, wording
 from fedrobust.report.tables import Cell
@@ -7,7 +7,7 @@ from fedrobust.runs.record import MetricsRecord
 
 
 def score_cell(metrics: MetricsRecord | None, metric: str, *, note: bool = True) -> Cell:
-    """Return a score, with its interval beneath it."""
+    """Return a score, with its interval below it."""
     if metrics is None or (metric != "accuracy" and metrics.one_class):
         return Cell(NONE)
     bounds = wording.interval(metric, metrics.limits(metric)) if note else ""
@@ -15,12 +15,12 @@ def score_cell(metrics: MetricsRecord | None, metric: str, *, note: bool = True)
 
 
 def right(metrics: MetricsRecord | None) -> Cell:
-    """Return how many images are right."""
+    """Return the number of correctly classified images."""
     return Cell(f"{metrics.correct:,} / {metrics.n:,}" if metrics else NONE)
 
 
 def versus(metrics: MetricsRecord | None) -> Cell:
-    """Return how an accuracy stands to the majority rate."""
+    """Return the comparison of an accuracy with the majority rate."""
     if metrics is None:
         return Cell(NONE)
     top = findings.most_frequent(metrics)
@@ -29,5 +29,5 @@ def versus(metrics: MetricsRecord | None) -> Cell:
 
 
 def milliseconds(value: float) -> str:
-    """Write a short time."""
+    """Return a short duration as text."""
     return f"{value:.2f}{wording.THIN}ms" if value < 10 else f"{value:,.0f}{wording.THIN}ms"

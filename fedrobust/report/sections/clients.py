@@ -1,4 +1,4 @@
-"""The section on the clients: their images, what the models are worth to each, and who failed."""
+"""The section on clients: their images, the metrics of models per client, and failures."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def clients(run: Run) -> dict[str, Any]:
 
 
 def _comparison(compared: ClientsComparisonRecord) -> Table:
-    """Return what each model is worth to each client, those that the federation serves worst first."""
+    """Return the metrics of each model per client, by ascending gain."""
     columns = {
         "Global": [one.global_model for one in compared.clients],
         "Personal": [one.personal for one in compared.clients],
@@ -69,7 +69,7 @@ def _partition(run: Run) -> dict[str, Any]:
         text = findings.missing(run, "partition.json is absent, so the clients’ shares are unknown")
         text = f"partition.json cannot be read: {problem}" if problem else text
         return {"figure": None, "sentence": text, "facts": []}
-    # Whoever only writes a card waits for no Plotly.
+    # Imported here, so that writing a card does not import Plotly.
     from fedrobust.report import plots
 
     counts = run.partition.counts

@@ -16,7 +16,7 @@ SHOWN_EXAMPLES = 12
 
 @dataclass(frozen=True)
 class Picture:
-    """One image under one epsilon, with the model's answer."""
+    """One image at one epsilon, with the model's prediction."""
 
     image: str
     change: str
@@ -26,7 +26,7 @@ class Picture:
 
 
 def examples(run: Run) -> dict[str, Any]:
-    """Return rows of images under growing epsilon."""
+    """Return rows of images at ascending epsilons."""
     if run.examples is None:
         problem = run.problems.get("examples.npz")
         text = findings.missing(run, "no attacked images were kept")

@@ -15,7 +15,7 @@ from fedrobust.runs.record import DistillationRecord, ExportRecord, MetricsRecor
 
 @dataclass(frozen=True)
 class Column:
-    """One model of the comparison; of a model that is no file, `file` is an empty record."""
+    """One model of the comparison; `file` is an empty record unless the model is an exported file."""
 
     name: Cell
     evaluation: Evaluation
@@ -24,7 +24,7 @@ class Column:
 
 
 def models(run: Run) -> dict[str, Any]:
-    """Return the table of the models, and how the student was taught."""
+    """Return the table of the models, and the settings of the distillation."""
     columns = _columns(run)
     absent = []
     if run.student is None:
@@ -143,7 +143,7 @@ def _distillation(run: Run) -> str:
     parts += [f"the {facts.source}"] if facts.source else []
     text = f"The student learnt from {' of '.join(parts)}" if parts else "The student was distilled"
     text += (
-        f" and {facts.copies:,} moved {'copy' if facts.copies == 1 else 'copies'} of each"
+        f" and {facts.copies:,} augmented {'copy' if facts.copies == 1 else 'copies'} of each"
         if facts.copies
         else ""
     )

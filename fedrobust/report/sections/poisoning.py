@@ -12,13 +12,13 @@ from fedrobust.runs.record import AttackSuccessRecord, DefenceRecord, RoundRecor
 from fedrobust.runs.tolerance import told_in
 
 MOST_CLIENTS = 60
-"""Most clients that are shown one by one."""
+"""Largest number of clients that are shown individually."""
 
 Defended = Sequence[tuple[RoundRecord, DefenceRecord]]
 
 
 def poisoning(run: Run) -> dict[str, Any]:
-    """Return what the section says; an empty dictionary where nobody attacked and no rule chose among clients."""
+    """Return the section's content; empty without an attack and without a rule that selects clients."""
     defended = [(one, one.defence) for one in run.record.rounds if one.defence]
     if not defended:
         return {}
@@ -61,7 +61,7 @@ HEAD = (
 
 
 def _attack_failures(defended: Defended) -> dict[str, list[int]]:
-    """Return why malicious clients failed by a fault of the study, each reason once with its rounds."""
+    """Return reason -> rounds of attacks that failed because of a wrong setting."""
     found: dict[str, list[int]] = {}
     for one, defence in defended:
         for failure in defence.attack_failures:
@@ -71,7 +71,7 @@ def _attack_failures(defended: Defended) -> dict[str, list[int]]:
 
 
 def _how_often(defended: Defended, attack: str) -> str:
-    """Say in how many rounds nobody attacked, if there are such rounds."""
+    """Return the number of rounds without an attack as text, "" if there are none."""
     calm = sum(not defence.attacked for _, defence in defended)
     if attack == "none" or not calm:
         return ""
@@ -80,7 +80,7 @@ def _how_often(defended: Defended, attack: str) -> str:
 
 
 def _state(defence: DefenceRecord, attack: str) -> str:
-    """Return what a reader has to know of a round before its figures."""
+    """Return the note on a round."""
     if not defence.valid:
         return "attack failed"
     if attack == "none" or defence.attacked:
@@ -89,7 +89,7 @@ def _state(defence: DefenceRecord, attack: str) -> str:
 
 
 def _row(defence: DefenceRecord, success: AttackSuccessRecord | None) -> Sequence[Cell]:
-    # Of a round that nobody attacked, or whose attack failed, no rate of detection can be given: old runs say 0.
+    # A round without an attack, or with a failed one, has no detection rate; older runs have 0.
     attacked = defence.attacked and defence.valid
     distance, length = defence.distance, defence.honest_norm
     rare = defence.rare_false_positive_rate
@@ -114,7 +114,7 @@ def _reached(success: AttackSuccessRecord | None) -> Cell:
 
 
 def _fates(defended: Defended, malicious: Sequence[int]) -> dict[str, Any]:
-    """Return who was accepted in which round: rows of (client, is malicious, one mark a round)."""
+    """Return the accepted clients by round: rows of (client, is malicious, one mark per round)."""
     chosen = [(one, defence) for one, defence in defended if defence.accepted is not None]
     clients = sorted(
         {
@@ -138,9 +138,9 @@ def _failed(one: RoundRecord) -> set[int]:
 
 
 def _fate(client: int, one: RoundRecord, defence: DefenceRecord) -> str:
-    """Return the mark of a client in a round: accepted, left out, or nothing where it did not take part.
+    """Return the mark of a client in a round: accepted, rejected, or none if it was not sampled.
 
-    Runs that did not record who took part have "left out" for both of the latter.
+    Runs without a record of sampled clients have "rejected" for both of the latter.
     """
     if client in (defence.accepted or ()):
         return "●"

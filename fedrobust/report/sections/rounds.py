@@ -1,4 +1,4 @@
-"""The section on how learning went, round by round."""
+"""The section on the rounds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +29,7 @@ def rounds(run: Run) -> dict[str, Any]:
 def _round_figure(run: Run) -> Any:
     if not any(one.evaluation.clean for one in run.rounds):
         return None
-    # Whoever only writes a card waits for no Plotly.
+    # Imported here, so that writing a card does not import Plotly.
     from fedrobust.report import plots
 
     return plots.by_round(run.rounds, run.model.selected_round).to_plotly_json()

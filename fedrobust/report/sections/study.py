@@ -1,11 +1,11 @@
-"""What was run: the line of facts at the head of the page, and the data."""
+"""The line of facts at the top of the page, and the section on the data."""
 
 from fedrobust.report import wording
 from fedrobust.report.folder import Run
 
 
 def facts(run: Run) -> list[str]:
-    """Return data, model and time in a few words each."""
+    """Return short texts on data, model and time."""
     model, seconds = run.model, run.record.seconds
     found = [run.dataset.name] if run.dataset.name else []
     if model.name:
@@ -18,7 +18,7 @@ def facts(run: Run) -> list[str]:
 
 
 def data(run: Run) -> list[tuple[str, str]]:
-    """Return names and values of what is known of the images."""
+    """Return (name, value) pairs on the data set."""
     dataset = run.dataset
     named = {
         "Name": dataset.name,

@@ -1,4 +1,4 @@
-"""The key figures at the head of the page."""
+"""The key figures at the top of the page."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ def _audit_tiles(run: Run) -> list[Tile]:
 
 
 def _student_tiles(run: Run) -> list[Tile]:
-    """Return the student's accuracy, and the smallest of its files."""
+    """Return the student's accuracy, and its smallest file."""
     found = []
     if run.record.student and run.record.student.clean:
         parameters = run.record.student.parameters
@@ -78,7 +78,7 @@ def _clean_tiles(run: Run, clean: MetricsRecord) -> list[Tile]:
 
 
 def _attack_tiles(run: Run) -> list[Tile]:
-    """Return the poisoning attack's success rate, or why there is none."""
+    """Return the poisoning attack's success rate, or why it was not measured."""
     defended = [one for one in run.record.rounds if one.defence]
     success = run.record.model_evaluation.attack_success if run.record.model_evaluation else None
     if not success and run.global_model[1] is not None:
