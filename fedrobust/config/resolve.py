@@ -10,6 +10,7 @@ from fedrobust.aggregation import (
 from fedrobust.algorithms import ALGORITHMS, Algorithm, FedProx
 from fedrobust.config.naming import make_importable, naming
 from fedrobust.config.sections import Data, Evaluation, Federation, Model, Poisoning, Training
+from fedrobust.data.dataset import Sites
 from fedrobust.data.partition import Drawing, Partition, method_named, partition
 from fedrobust.data.partition.contract import Labels
 from fedrobust.defences import DEFENCES, PredictionDefence
@@ -26,7 +27,9 @@ from fedrobust.training.optimizers import OPTIMIZERS, Optimizer
 from fedrobust.training.recipes import RECIPES, Recipe
 
 
-def partition_of(data: Data, labels: Labels, clients: int, seed: int, base: str = "") -> Partition | Drawing:
+def partition_of(
+    data: Data, labels: Labels, clients: int, seed: int, base: str = "", sites: Sites | None = None
+) -> Partition | Drawing:
     """Return which client has which training images.
 
     Args:
@@ -35,6 +38,7 @@ def partition_of(data: Data, labels: Labels, clients: int, seed: int, base: str 
         clients: number of clients.
         seed: the study's seed.
         base: folder of the study file, beside which modules of a user's own may lie.
+        sites: of the training images; None if unknown.
 
     Raises:
         ConfigError: there is no such method, or it does not take the settings given.
@@ -43,7 +47,7 @@ def partition_of(data: Data, labels: Labels, clients: int, seed: int, base: str 
     make_importable(base)
     with naming("data.partition", data.partition):
         method_named(data.partition)
-    return partition(labels, clients, data.partition, seed=seed)
+    return partition(labels, clients, data.partition, seed=seed, sites=sites)
 
 
 def recipe_of(training: Training, base: str = "") -> Recipe:

@@ -101,6 +101,36 @@ channels) with 1 or 3 channels
 
 
 @dataclass(frozen=True, eq=False)
+class Sites:
+    """The site, such as a hospital, of every image of a split.
+
+    Attributes:
+        names: of the sites, sorted.
+        rows: place of each image's site among the names, int64 (n,).
+    """
+
+    names: tuple[str, ...]
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, names: NDArray[Any]) -> "Sites":
+        """Return the sites of images from the name of each one's site, (n,)."""
+        known, rows = np.unique(names.astype(str), return_inverse=True)
+        return cls(tuple(map(str, known)), rows.astype(np.int64))
+
+    @property
+    def listed(self) -> str:
+        """The names as text, of many the first five.
+
+        Example:
+            >>> Sites.of(np.array(["b", "a", "b"])).listed
+            'a, b'
+        """
+        more = f" and {len(self.names) - 5} more" if len(self.names) > 5 else ""
+        return f"{', '.join(self.names[:5])}{more}"
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """The three splits of a data set, and its metadata.
 
@@ -115,6 +145,7 @@ class Dataset:
         source: file, address or description of the images' origin.
         licence: the images' licence; empty if unknown.
         digest: SHA-256 of the contents as hex, see `digest`; it does not depend on the file.
+        sites: of the training images; None if unknown.
 
     Raises:
         DataError: fewer than two classes, a label without a name, a class that train lacks, or splits whose
@@ -131,6 +162,7 @@ class Dataset:
     source: str
     licence: str
     digest: str
+    sites: Sites | None = None
 
     def __post_init__(self) -> None:
         if self.classes < 2:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.data.annotations import read_annotations
 from fedrobust.data.archive import DAMAGE, check_memory, damaged, declared
 from fedrobust.data.dataset import DataError, Dataset, Split, digest, listed
 from fedrobust.data.npz_cache import cache_folder, is_large, remembered, unpacked
@@ -21,8 +22,8 @@ def read_npz(path: Path, name: str = "") -> Dataset:
 
     The file holds `train_images`, `val_images`, `test_images`, uint8 (n, height, width) or (n, height, width,
     1 or 3), and `train_labels`, `val_labels`, `test_labels`, any integer type, (n,) or (n, 1), numbered 0 to
-    C - 1. Every class occurs in the training split; a class may be missing from the other two. The classes
-    that mean disease, and the licence, are unknown.
+    C - 1. Every class occurs in the training split; a class may be missing from the other two. It may also hold
+    names of classes, labels that mean disease, sites and patients, see `fedrobust.data.annotations`.
 
     Args:
         path: the file.
@@ -35,17 +36,20 @@ def read_npz(path: Path, name: str = "") -> Dataset:
     place = cache_folder(path)
     splits = read_splits(path)
     classes = class_count(path, splits)
+    sizes = dict(zip(("train", "val", "test"), map(len, splits), strict=True))
+    told = read_annotations(path, classes, sizes)
     return Dataset(
         name=name or path.stem,
         train=splits[0],
         validation=splits[1],
         test=splits[2],
-        label_names=tuple(str(label) for label in range(classes)),
+        label_names=told.label_names,
         task="binary-class" if classes == 2 else "multi-class",
-        disease=(),
+        disease=told.disease,
         source=str(path),
         licence="",
         digest=remembered(path, "sha256", lambda: digest(*splits), place),
+        sites=told.sites,
     )
 
 

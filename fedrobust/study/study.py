@@ -95,8 +95,15 @@ class Study(NamedParts):
         Raises:
             DataError: there are too few images for it.
         """
-        labels, clients = self.dataset.train.labels, self.experiment.federation.clients
-        return partition_of(self.experiment.data, labels, clients, self.seed, self.experiment.base)
+        dataset, clients = self.dataset, self.experiment.federation.clients
+        return partition_of(
+            self.experiment.data,
+            dataset.train.labels,
+            clients,
+            self.seed,
+            self.experiment.base,
+            dataset.sites,
+        )
 
     def shard(self, client: int) -> Split:
         """Return a copy of the training images of one simulated client.

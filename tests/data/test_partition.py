@@ -15,7 +15,7 @@ from fedrobust.errors import FedrobustError
 METHODS = {
     name: {"min_size": 1} if name == "dirichlet" else {}
     for name in PARTITIONS
-    if not getattr(PARTITIONS[name], "OVERLAPS", False)
+    if not any(hasattr(PARTITIONS[name], trait) for trait in ("OVERLAPS", "NEEDS_SITES"))
 }
 
 

@@ -170,6 +170,7 @@ def partitions(folder: Path) -> Any:
             for settings in _settings(method)
         ]
         for method in PARTITIONS
+        if method != "site"  # nothing is drawn
     }
     return {
         method: [{"hash": one.hash, "sizes": one.sizes.tolist()} for one in several]

@@ -9,10 +9,12 @@ from fedrobust.data.partition.label_shards import LabelShards
 from fedrobust.data.partition.pathological import Pathological
 from fedrobust.data.partition.quantity import Quantity
 from fedrobust.data.partition.record import Partition
+from fedrobust.data.partition.site import BySite
 
 __all__ = [
     "IID",
     "PARTITIONS",
+    "BySite",
     "Dirichlet",
     "Draw",
     "Drawing",

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.data.dataset import DataError, listed
+from fedrobust.data.dataset import DataError, Sites, listed
 from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Method
 from fedrobust.data.partition.drawn import Drawing, DrawnShards
 from fedrobust.data.partition.record import Partition
@@ -20,7 +20,13 @@ from fedrobust.spec import Spec, SpecError, build, settings_of
 
 
 def partition(
-    labels: Labels, clients: int, method: str = "iid", *, seed: int = 0, **settings: Any
+    labels: Labels,
+    clients: int,
+    method: str = "iid",
+    *,
+    seed: int = 0,
+    sites: Sites | None = None,
+    **settings: Any,
 ) -> Partition | Drawing:
     """Partition the training images over clients.
 
@@ -32,6 +38,7 @@ def partition(
         method: a spec, as in ``"dirichlet(alpha=0.3)"``; a dotted path names a class of settings like those of this
             package, or a function ``(labels, clients, seed, **settings) -> shards``.
         seed: the study's seed.
+        sites: of the training images, for methods that need them.
         settings: of the method, beside those of the spec.
 
     Raises:
@@ -57,12 +64,14 @@ def partition(
             f'federation.clients to {len(labels)}, or choose data.partition = "draw"'
         )
     try:
-        shards = divide(labels, clients, seed)
+        needed = {"sites": sites} if getattr(divide, "NEEDS_SITES", False) else {}
+        shards = divide(labels, clients, seed, **needed)
     except DataError as error:
         raise DataError(f'data.partition = "{spec}": {error}') from error
     if isinstance(shards, DrawnShards):
         return Drawing(shards)
-    return checked(name, recorded_settings(divide, spec), seed, labels, clients, shards)
+    named = {"names": list(sites.names)} if needed and sites else {}
+    return checked(name, {**recorded_settings(divide, spec), **named}, seed, labels, clients, shards)
 
 
 def method_named(spec: str) -> Method | Callable[..., Sequence[Indices]]:

@@ -1,0 +1,104 @@
+"""What an own `.npz` file may tell beside images and labels: names of classes, disease, sites, patients."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.data.archive import DAMAGE, damaged, declared
+from fedrobust.data.dataset import DataError, Sites
+
+PATIENTS = ("train_patient", "val_patient", "test_patient")
+
+KEYS = ("label_names", "disease", "train_site", *PATIENTS)
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """What a file tells beside images and labels.
+
+    Attributes:
+        label_names: of the classes, in the order of the labels.
+        disease: labels that mean disease; empty if unknown.
+        sites: of the training images; None if unknown.
+    """
+
+    label_names: tuple[str, ...]
+    disease: tuple[int, ...] = ()
+    sites: Sites | None = None
+
+
+def read_annotations(path: Path, classes: int, images: dict[str, int]) -> Annotations:
+    """Read and check the optional arrays of a file.
+
+    ``label_names``, text (classes,); ``disease``, labels (k,); ``train_site``, names or numbers (n,), one a training
+    image; ``train_patient``, ``val_patient`` and ``test_patient``, likewise: no patient may be in two splits, because
+    test images of a training patient flatter a model.
+
+    Args:
+        path: the file.
+        classes: number of classes.
+        images: in each split, by ``train``, ``val`` and ``test``.
+
+    Raises:
+        DataError: an array has another shape or kind, or a patient is in two splits.
+    """
+    given = _read(path)
+    names = tuple(str(label) for label in range(classes))
+    if "label_names" in given:
+        names = tuple(map(str, _text(path, "label_names", given["label_names"], classes, "class")))
+    disease: tuple[int, ...] = ()
+    if "disease" in given:
+        labels = np.atleast_1d(given["disease"])
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise DataError(
+                f"{path}: disease has dtype {labels.dtype} and shape {labels.shape}; allowed: labels that mean "
+                f"disease, integers from 0 to {classes - 1}, (k,)"
+            )
+        disease = tuple(sorted({int(label) for label in labels}))
+    sites = None
+    if "train_site" in given:
+        sites = Sites.of(_text(path, "train_site", given["train_site"], images["train"], "training image"))
+    _check_patients(path, given, images)
+    return Annotations(names, disease, sites)
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    there = list(declared(path, KEYS))
+    if not there:
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in there}
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+
+
+def _text(path: Path, key: str, values: NDArray[Any], count: int, what: str) -> NDArray[Any]:
+    """Return one text or number a `what`, as text (count,)."""
+    flat = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if flat.shape != (count,) or flat.dtype.kind not in "USiu":
+        raise DataError(
+            f"{path}: {key} has dtype {values.dtype} and shape {values.shape}; allowed: text or whole numbers, "
+            f"({count},), one a {what}"
+        )
+    return np.char.decode(flat) if flat.dtype.kind == "S" else flat.astype(str)
+
+
+def _check_patients(path: Path, given: dict[str, NDArray[Any]], images: dict[str, int]) -> None:
+    """Raise a DataError if a patient is in two splits."""
+    seen: dict[str, str] = {}
+    for key in PATIENTS:
+        if key not in given:
+            continue
+        split = key.removesuffix("_patient")
+        found = set(_text(path, key, given[key], images[split], f"{split} image").tolist())
+        both = sorted(patient for patient in found if patient in seen)
+        if both:
+            raise DataError(
+                f"{path}: {len(both)} patients are in {seen[both[0]]} and in {split}, the first is {both[0]}; allowed: "
+                "each patient in one split, or the test figures flatter the model"
+            )
+        seen |= dict.fromkeys(found, split)
