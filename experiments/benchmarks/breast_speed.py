@@ -33,6 +33,8 @@ def arms(rounds: int, folder: Path) -> dict[str, list[str]]:
         "federation.rounds": rounds,
         "evaluation.every": rounds,
         "audit.enabled": "false",
+        "model.image-size": "32",
+        "federation.average": "0",
         "distillation.enabled": "false",
         "export.enabled": "false",
     }

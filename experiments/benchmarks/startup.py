@@ -21,8 +21,11 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+STUDY = 'name = "speed"\n\n[data]\nname = "breastmnist"\n'
+
 SETTINGS = (
     "model.weights=random",
+    "model.image-size=32",
     "model.batchnorm-policy=average",
     "training.batch-size=32",
     "training.learning-rate=0.001",
@@ -94,7 +97,9 @@ def measured(folder: str, overrides: list[str]) -> None:
         return tensorflow
 
     simulate.start_tensorflow = started
-    api.run(api.experiment(PROJECT / "experiments/breast.toml", [*SETTINGS, *overrides]), heard, out=folder)
+    study = Path(f"{folder}.toml")
+    study.write_text(STUDY, encoding="utf-8")
+    api.run(api.experiment(study, [*SETTINGS, *overrides]), heard, out=folder)
     lap(PARTS[7])
     parts: Row = dict.fromkeys(PARTS, (0.0, 0.0))
     before = (0.0, 0.0)
