@@ -1,4 +1,4 @@
-"""Find this project's Flower apps, whatever else is called `server` or `clients` on the user's machine.
+"""Import this project's Flower apps, also if other modules are named `server` or `clients`.
 
 Flower names an app by its module, so that the coordinator's and the hospitals' code live in packages `server` and
 `clients`. In a checkout these are top-level folders. Installed, they lie in `fedrobust/_apps`, where no import finds
@@ -21,7 +21,7 @@ from fedrobust.registry import import_dotted
 PACKAGES = ("server", "clients")
 INSTALLED = Path(__file__).resolve().with_name("_apps")
 HOME = INSTALLED if INSTALLED.is_dir() else INSTALLED.parents[1]
-"""Folder that holds `server` and `clients`."""
+"""Folder of `server` and `clients`."""
 
 _lock = threading.RLock()
 _ours: dict[str, ModuleType] = {}
@@ -49,7 +49,7 @@ def _is_ours_by_location(top: str) -> bool:
 
 @contextmanager
 def _own_packages() -> Iterator[None]:
-    """Let `server` and `clients` be this project's within the block, and the user's again after it.
+    """Make `server` and `clients` this project's within the block, and restore the user's after it.
 
     Within them everything is imported when the first module is, so that nothing of theirs is looked up later.
     """
@@ -94,7 +94,7 @@ def _is_ours(module: ModuleType) -> bool:
 
 
 def _shadowed(top: str) -> bool:
-    """Return whether a plain import of `top` would find something else than this project's package."""
+    """Return whether a plain import of `top` would find another package than this project's."""
     if top in sys.modules:
         return False
     importlib.invalidate_caches()

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write files atomically."""
 
 import errno
 import os
@@ -12,19 +12,19 @@ from fedrobust.errors import FedrobustError
 
 _PREFIX = ".fedrobust-writing-"
 _TEMPORARY = re.compile(re.escape(_PREFIX) + r".+-[a-z0-9_]{8}(\.[^.]*)?", re.DOTALL)
-"""The names that `atomic` gives, and nothing else: what is called so is not the user's."""
+"""Pattern of the names of temporary files."""
 
 DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG})
-"""What the system says where a disk is full, read-only or broken, or a quota is used up."""
+"""Error numbers of a full, read-only or broken disk, or an exceeded quota."""
 
 
 class DiskError(FedrobustError, RuntimeError, OSError):
-    """A file cannot be written; the message names it, the reason, and what to do."""
+    """A file cannot be written; the message has its path, the reason and the remedy."""
 
 
 @contextmanager
 def atomic(path: Path, mode: int = 0o644) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to, then put it in its place: write, fsync, rename.
+    """Yield a temporary path beside `path` to write to, then replace `path` by it: write, fsync, rename.
 
     If the block raises, `path` stays as it was and nothing is left behind. A process that is killed leaves the
     temporary file; `sweep` removes it.
@@ -51,7 +51,7 @@ def atomic(path: Path, mode: int = 0o644) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> int:
-    """Remove what killed processes left of files that they were writing, anywhere below `folder`.
+    """Remove temporary files of killed processes anywhere below `folder`.
 
     Only for a folder in which nobody is writing. Nothing but regular files with the names that `atomic` gives is
     touched, and no link is followed.
@@ -71,7 +71,7 @@ def sweep(folder: Path) -> int:
 
 @contextmanager
 def disk_faults_told(path: Path) -> Iterator[None]:
-    """Say in words which file could not be written where the disk is at fault; other errors pass.
+    """Convert errors of the disk to a `DiskError` that names the file; others are raised unchanged.
 
     Raises:
         DiskError: the disk is full, read-only or broken.
@@ -80,7 +80,7 @@ def disk_faults_told(path: Path) -> Iterator[None]:
         yield
     except DiskError:
         raise
-    except Exception as error:  # writers of archives hide the system's error behind one of their own
+    except Exception as error:  # writers of archives wrap the system's error
         fault = _fault(error)
         if fault is None:
             raise
@@ -88,7 +88,7 @@ def disk_faults_told(path: Path) -> Iterator[None]:
 
 
 def cannot_write(path: Path, error: OSError) -> DiskError:
-    """Return the error that says that `path` cannot be written."""
+    """Return the `DiskError` for `path`."""
     told = DiskError(
         f"{path}: cannot be written: {error.strerror or error}; make room, or choose a folder that can be written"
     )
@@ -97,7 +97,7 @@ def cannot_write(path: Path, error: OSError) -> DiskError:
 
 
 def _temporary(path: Path) -> tuple[int, str]:
-    # A long name leaves no room for what is added to it: the temporary file need not bear it in full.
+    # Long names are truncated, because the temporary file's name is longer.
     prefix = f"{_PREFIX}{path.stem[:40] or 'file'}-"
     try:
         return tempfile.mkstemp(
@@ -108,7 +108,7 @@ def _temporary(path: Path) -> tuple[int, str]:
 
 
 def _fault(error: BaseException | None) -> OSError | None:
-    """Return the system's error behind `error` where the disk is at fault, however deep."""
+    """Return the disk's error among the causes of `error`, None if there is none."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, OSError) and error.errno in DISK:

@@ -1,4 +1,4 @@
-"""What the settings of rules, attacks, recipes and optimisers may be: types with their bounds, and the words for them.
+"""Types with bounds for the settings of rules, attacks, recipes and optimisers, and their descriptions.
 
 A registered dataclass annotates its fields with these; `fedrobust.spec.build` checks them before the thing is made,
 and `fedrobust list` shows them. Numbers are finite, also as float32, in which the arithmetic on weights is done.
@@ -48,7 +48,7 @@ Text = Annotated[str, Field(min_length=1, max_length=4096, description="a string
 
 
 def described(annotation: Any) -> str:
-    """Return in words what a value with this type may be.
+    """Return the description of the allowed values of a type.
 
     Example:
         >>> described(Share), described(Literal["nan", "inf"]), described(bool), described(ClassNumber | None)
@@ -67,7 +67,7 @@ def described(annotation: Any) -> str:
 
 
 def refusal(annotation: Any, value: Any) -> str:
-    """Return what is wrong with `value` for a setting of this type; empty if nothing is, or nothing can be known.
+    """Return why `value` is wrong for a setting of this type; "" if it is not, or if that is unknown.
 
     Types are strict: a whole number is no 2.0, no number is true; only a float may be written without its point.
 
@@ -88,7 +88,7 @@ def refusal(annotation: Any, value: Any) -> str:
 
 
 def annotations_of(thing: Any) -> dict[str, Any]:
-    """Return the types of a class' or function's settings, with their bounds; empty where they cannot be read."""
+    """Return the types of a class' or function's settings, with their bounds; empty if they cannot be read."""
     try:
         return get_type_hints(thing, include_extras=True)
     except Exception:  # a user's own module may name types that exist for a type checker only

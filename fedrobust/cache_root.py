@@ -1,4 +1,4 @@
-"""Where files are kept that can be made again: below $FEDROBUST_CACHE, else the user's cache folder."""
+"""The cache folder: $FEDROBUST_CACHE, else in the user's cache folder."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Which code runs: one number for all Python files of this project."""
+"""The digest of this project's code."""
 
 import hashlib
 from functools import cache
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @cache
 def code_digest() -> str:
-    """Return the SHA-256 of this project's Python files: two machines with the same one run the same code."""
+    """Return the SHA-256 of this project's Python files, which identifies the code that runs."""
     root = Path(__file__).parents[1]
     sha = hashlib.sha256()
     for package in ("clients", "fedrobust", "server"):

@@ -1,4 +1,4 @@
-"""What a terminal sees when something goes wrong: one sentence, and an exit code that says whose turn it is.
+"""Errors on the terminal: one sentence and an exit code.
 
 Exit codes: 0 done, 1 a run failed on its way (or cells of a sweep did), 2 something given cannot be used and nothing
 was run, 3 the verdict of a strict audit is not "robust", 130 stopped by Ctrl-C or SIGTERM.
@@ -37,7 +37,7 @@ OURS = ("fedrobust", "server", "clients")
 
 @contextmanager
 def complaints(folder: Callable[[], str] = str, go_on: str = "fedrobust run --resume") -> Iterator[None]:
-    """Turn whatever ends a command into one message and an exit code; no traceback reaches the terminal.
+    """Convert any error of a command to one message and an exit code, without a traceback on the terminal.
 
     Errors that users can mend carry their own sentence. Of anything unforeseen the traceback is written into a file,
     which the message names. ``--traceback`` or ``FEDROBUST_TRACEBACK=1`` show it at once.
@@ -54,7 +54,7 @@ def complaints(folder: Callable[[], str] = str, go_on: str = "fedrobust run --re
         how = f"; go on with: {go_on} {folder()}" if folder() else ""
         fail(f"stopped{how}", code=STOPPED)
     except BrokenPipeError:
-        # Whoever read the output has seen enough, as `head` does.
+        # The reader of the output, such as `head`, has closed it.
         silence_output()
         sys.exit(0)
     except MemoryError as error:
@@ -71,7 +71,7 @@ def complaints(folder: Callable[[], str] = str, go_on: str = "fedrobust run --re
 
 
 def fail(message: str, code: int = REFUSED) -> NoReturn:
-    """Print `message` on standard error, behind a traceback if that was asked for, and exit."""
+    """Print `message` on standard error, after a traceback if that is enabled, and exit."""
     with suppress(
         OSError, ValueError
     ):  # an error stream that cannot be written does not change the exit code
@@ -88,7 +88,7 @@ def _wants_traceback() -> bool:
 
 
 def printable(text: str) -> str:
-    r"""Return `text` without characters that steer a terminal: they may come from a file or from another machine.
+    r"""Return `text` without control characters, because it may come from a file or from another machine.
 
     Example:
         >>> printable("a\x1b[31mb\tc\nd")
@@ -102,7 +102,7 @@ def printable(text: str) -> str:
 
 @contextmanager
 def own_process() -> Iterator[None]:
-    """Behave as the only program of this process: end on SIGTERM as on Ctrl-C, show no warnings of other libraries.
+    """Configure the process for the command line: SIGTERM ends it like Ctrl-C, other libraries' warnings are hidden.
 
     This project's own warnings are notices to the user: a line each.
     """
@@ -122,7 +122,7 @@ def own_process() -> Iterator[None]:
 
 @contextmanager
 def _loggers_silent() -> Iterator[None]:
-    """Keep what TensorFlow, Keras, Flower and Ray log off the terminal: what matters of it is raised, too."""
+    """Hide the logs of TensorFlow, Keras, Flower and Ray; their errors are raised, too."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -146,7 +146,7 @@ def _unforeseen(error: Exception, folder: str) -> NoReturn:
 
 
 def _log(folder: str) -> Path | None:
-    """Write the traceback into the folder of results, else into a temporary file; None where neither can be."""
+    """Write the traceback into the folder of results, else into a temporary file; return None if neither works."""
     text = traceback.format_exc()
     if folder and Path(folder).is_dir():
         path = Path(folder) / f"error-{datetime.now():%Y%m%d-%H%M%S}.log"

@@ -1,4 +1,4 @@
-"""How many cores this process may use: not how many the machine has."""
+"""The number of cores available to this process, which may be less than the machine's."""
 
 import math
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cores() -> int:
-    """Return how many cores this process may use, at least 1.
+    """Return the number of cores available to this process, at least 1.
 
     That is the smaller of its CPU affinity (``taskset``, a cluster's cpuset) and its control group's CPU quota
     (a container's), a part of a core counting as one.
@@ -16,7 +16,7 @@ def cores() -> int:
 
 
 def cpu_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float:
-    """Return how many cores the control groups of this process allow, infinite where they set no limit.
+    """Return the number of cores allowed by this process' control groups, infinity without a limit.
 
     Version 2 writes quota and period in microseconds into ``cpu.max``, version 1 into ``cpu.cfs_quota_us`` and
     ``cpu.cfs_period_us``. A group is bound by every group above it.
@@ -57,12 +57,12 @@ def _upwards(mount: Path, path: str) -> Iterator[Path]:
 
 
 def _quota(folder: Path, name: str) -> float:
-    """Return quota over period of one group; infinite where it sets none."""
+    """Return quota / period of one group; infinity without a quota."""
     try:
         words = (folder / name).read_text(encoding="ascii").split()
         if name == "cpu.cfs_quota_us":
             words += (folder / "cpu.cfs_period_us").read_text(encoding="ascii").split()
         quota, period = float(words[0]), float(words[1])
-    except (OSError, ValueError, IndexError):  # "max" is no number
+    except (OSError, ValueError, IndexError):  # "max" is not a number
         return math.inf
     return quota / period if quota > 0 and period > 0 else math.inf

@@ -1,4 +1,4 @@
-"""Epsilons: how far an attacker may go, written as a number or as a fraction of 255."""
+"""Epsilon, the size of the threat model, written as a number or as a fraction."""
 
 import math
 import re
@@ -10,11 +10,11 @@ _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 _FORM = re.compile(rf"\s*(?P<above>{_NUMBER})\s*(?:/\s*(?P<below>{_NUMBER})\s*)?")
 
 LONGEST = 64
-"""Letters of an epsilon: more say nothing that a float could hold."""
+"""Largest number of characters of an epsilon; a float has no more digits."""
 
 
 def epsilon_value(epsilon: float | str) -> float:
-    """Return the number that an epsilon means, written as a number or as one fraction such as ``"8/255"``.
+    """Return an epsilon as a number, written as a number or as a fraction such as ``"8/255"``.
 
     Raises:
         ConfigError: it is neither, or no finite number.
@@ -35,7 +35,7 @@ def epsilon_value(epsilon: float | str) -> float:
 
 
 def _read(epsilon: object) -> float | None:
-    """Return the number, None where there is none to read."""
+    """Return the number, None if it cannot be read."""
     try:
         if not isinstance(epsilon, str):
             is_number = isinstance(epsilon, int | float) and not isinstance(epsilon, bool)

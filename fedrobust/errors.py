@@ -1,10 +1,10 @@
-"""What a user can mend: the root of this project's own errors."""
+"""The base classes of this project's errors, which users can correct."""
 
 import re
 
 
 class FedrobustError(Exception):
-    """Something is wrong with a study, its data or its run; the message says what, what is allowed, what to do."""
+    """A study, its data or its run is wrong; the message has the error, what is allowed, and the remedy."""
 
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -18,7 +18,7 @@ _WRAPPING = (
 
 
 def first_line(error: BaseException) -> str:
-    r"""Return the first line of what an error says, or its kind where it says nothing.
+    r"""Return the first line of an error's message, or its type if the message is empty.
 
     Keras wraps what a layer raised: its own lines around that are left out.
 
@@ -34,4 +34,4 @@ def first_line(error: BaseException) -> str:
 
 
 class ConfigError(FedrobustError, ValueError):
-    """A study cannot be run as written; the message names the file, the key, and what is allowed."""
+    """The settings of a study are wrong; the message names the file, the key, and what is allowed."""

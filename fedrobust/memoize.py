@@ -1,4 +1,4 @@
-"""Build a thing once a process, however many threads ask for it at the same time."""
+"""Memoise functions and properties, thread-safe."""
 
 import threading
 from collections import OrderedDict
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Memoized(Generic[P, T]):
-    """A function that remembers its results.
+    """A function with memoised results.
 
     Unlike `functools.lru_cache`, threads that ask for the same thing at once wait for one of them to build it.
 
@@ -30,7 +30,7 @@ class Memoized(Generic[P, T]):
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return the remembered result, or build it."""
+        """Return the stored result, or compute it."""
         key = self._key(*args, **kwargs)
         with self._lock:
             if key not in self._results:
@@ -38,7 +38,7 @@ class Memoized(Generic[P, T]):
             return self._used(key)
 
     def offer(self, result: T, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Remember `result` as the one for these arguments, unless there is one; return the one remembered."""
+        """Store `result` for these arguments unless there is one, and return the stored one."""
         key = self._key(*args, **kwargs)
         with self._lock:
             self._results.setdefault(key, result)
@@ -71,7 +71,7 @@ def _arguments(*args: object, **kwargs: object) -> Hashable:
 
 
 class part(Generic[T]):  # noqa: N801  # used as a decorator, as `functools.cached_property` is
-    """A property of an object that is built once, when it is first asked for, however many threads ask.
+    """A property that is computed once, on first access, also by several threads.
 
     Unlike `functools.cached_property`, threads that ask at once wait for one of them to build it. Parts of one object
     may ask for one another. What raises is built anew at the next call.

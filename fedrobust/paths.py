@@ -25,7 +25,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def check_can_hold(folder: Path, setting: str) -> None:
-    """Refuse a folder in which nothing can be written; nothing is made.
+    """Check that a folder can be written, without creating anything.
 
     Args:
         folder: absolute; need not exist.

@@ -1,4 +1,4 @@
-"""Texts and data from anywhere, made fit to be shown on a terminal and written into a record."""
+"""Sanitise untrusted text and data for terminals and records."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 MOST_TEXT = 300
-"""Characters that are kept of a text that a client wrote."""
+"""Largest length of a text from a client."""
 
 MOST_STRING = 10_000
 MOST_DEPTH = 40

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def processor_name(table: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the processor's name from Linux' table of processors, or what Python calls it where there is none."""
+    """Return the processor's name from /proc/cpuinfo, else from Python's `platform`."""
     try:
         lines = table.read_text(encoding="utf-8").splitlines()
     except OSError:

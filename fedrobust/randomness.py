@@ -1,4 +1,4 @@
-"""Every random number of a study, derived from its seed and from what it is for.
+"""The random numbers of a study, derived from its seed and their purpose.
 
 There is no global generator: who draws what does not depend on who drew before, so a study gives the same numbers
 with any number of workers and after a resume.
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What a generator is for. The values enter seeds: never renumber one."""
+    """The purpose of a generator. The values are part of seeds: never change one."""
 
     PHANTOM = 1
     PARTITION = 2

@@ -1,4 +1,4 @@
-"""Why something failed, in one line that a person can use."""
+"""The reason of a failure in one line."""
 
 import re
 from collections import Counter
@@ -10,7 +10,7 @@ NO_REASON = "it does not say why"
 
 _FRAMES = re.compile(r"^Traceback\b.*$", re.MULTILINE)
 
-# What TensorFlow writes around the reason: headings, names of nodes of a graph, and counts.
+# TensorFlow's text around the reason: headings, names of graph nodes, and counts.
 _AROUND = re.compile(
     r"^(?:"
     r"\[\[.*"
@@ -33,7 +33,7 @@ _MODULE = re.compile(r"^(?:[A-Za-z_]\w*\.)+(?=[A-Z]\w*:)")
 
 
 def first_reason(text: str) -> str:
-    r"""Return what went wrong in one plain line: of a traceback, what its last error says first.
+    r"""Return the reason of a failure in one line: of a traceback, the first line of its last error.
 
     TensorFlow begins its errors with headings and ends them with the names of a graph's nodes: the first line that says
     something is told, behind the kind of the error.
@@ -51,7 +51,7 @@ def first_reason(text: str) -> str:
     """
     *_, last = _FRAMES.split(text)
     lines = [line for line in last.splitlines() if plain_text(line)]
-    if len(last) < len(text):  # the lines of a traceback's frames are indented, its error is not
+    if len(last) < len(text):  # in a traceback the lines of frames are indented, those of the error are not
         start = next((place for place, line in enumerate(lines) if not line[0].isspace()), len(lines))
         lines = lines[start:]
     heading = ""
@@ -70,7 +70,7 @@ def first_reason(text: str) -> str:
 
 
 def counted(reasons: Iterable[str]) -> list[tuple[str, int]]:
-    """Return each reason once with how often it was given, the most frequent first.
+    """Return each reason once with its frequency, the most frequent first.
 
     Example:
         >>> counted(["disk full", "no data", "no data"])

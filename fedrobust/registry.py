@@ -24,7 +24,7 @@ class UnknownNameError(FedrobustError, LookupError):
 
 @dataclass(frozen=True)
 class Registry:
-    """A family of named things.
+    """A family of named classes or functions.
 
     Args:
         family: what one member is called in messages, such as ``"aggregation rule"``.
@@ -60,7 +60,7 @@ class Registry:
         return True
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that files a class or function under `name`."""
+        """Return a decorator that registers a class or function under `name`."""
 
         def file(member: T) -> T:
             if name in self._filed:

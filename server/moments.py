@@ -1,4 +1,4 @@
-"""BatchNorm statistics of several clients put together exactly: means and second moments are averaged."""
+"""Exact aggregation of the clients' BatchNorm statistics: the average of means and second moments."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from fedrobust.models.layout import Layout, Weights
 
 
 def as_moments(weights: Weights, layout: Layout) -> Weights:
-    """Return `weights` with second moments E[x^2] in the place of variances.
+    """Return `weights` with second moments E[x^2] instead of variances.
 
-    A mean of moments is a moment of all images together, which a mean of variances is not: it lacks what the clients'
-    means differ by (law of total variance; Wu and Johnson, 2021, arXiv:2105.07576, section 3).
+    The mean of the clients' moments is the moment of all images. The mean of variances lacks the variance between the
+    clients' means (law of total variance; Wu and Johnson, 2021, arXiv:2105.07576, section 3).
 
     Example:
         >>> from fedrobust.models.layout import Entry
@@ -27,10 +27,10 @@ def as_moments(weights: Weights, layout: Layout) -> Weights:
 
 
 def as_statistics(weights: Weights, layout: Layout) -> Weights:
-    """Return `weights` with variances again; see `as_moments`.
+    """Return `weights` with variances instead of second moments, the inverse of `as_moments`.
 
-    A variance is negative by rounding alone, and 0 then: of clients whose moments are those of images, neither the
-    mean nor the median of second moments is less than the square of the means' mean or median.
+    Variances that are negative by rounding become 0. Otherwise they are not negative for moments of images, because
+    the mean or median of second moments is at least the square of the mean or median of means.
     """
     statistics = weights.statistics.copy()
     variances = statistics[layout.places("variance")] - statistics[layout.places("moving_mean")] ** 2

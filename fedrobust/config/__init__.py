@@ -1,4 +1,4 @@
-"""A study's settings: tables of a file, checked, with the names that they hold resolved."""
+"""The settings of a study: parsing, validation, and resolution of names."""
 
 from fedrobust.config.experiment import QUICKSTART, Experiment
 from fedrobust.config.keys import alias, default, keys, list_keys

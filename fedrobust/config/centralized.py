@@ -1,4 +1,4 @@
-"""A study without its federation: all training images in one place, the same steps."""
+"""The centralised baseline of a study: all training images in one place, the same steps."""
 
 from fedrobust.config.experiment import Experiment
 from fedrobust.config.keys import default
@@ -22,7 +22,7 @@ FEDERATED = (
     "training.algorithm",
     "training.proximal",
 )
-"""Settings that say how clients differ and are compared, who attacks, and how updates become one."""
+"""Settings of partition, comparison of clients, poisoning and aggregation, which are left out."""
 
 
 def centralized(experiment: Experiment) -> Experiment:

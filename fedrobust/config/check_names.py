@@ -1,4 +1,4 @@
-"""Everything that a study names, built once before it starts."""
+"""Check all names in a study by building their objects before it starts."""
 
 from fedrobust.config.naming import naming
 from fedrobust.config.resolve import (
@@ -29,7 +29,7 @@ def check_names(
     seed: int,
     base: str = "",
 ) -> None:
-    """Build everything that is named with settings once, so that errors are raised before a study starts.
+    """Build every named object once, so that errors are raised before a study starts.
 
     A user's own modules are left out: they are imported when the study starts, and their folder need not be known
     before.

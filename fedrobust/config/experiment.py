@@ -1,4 +1,4 @@
-"""`Experiment`: one typed description of a study, as a TOML file, as keyword arguments, and as Flower's run config.
+"""`Experiment`: the typed settings of a study, from and to TOML, keyword arguments and Flower's run config.
 
 Keys are kebab-case in files (``batch-size``); ``_`` is accepted for ``-``. Everything is checked here, before
 anything starts.
@@ -111,7 +111,7 @@ class Experiment(Section):
 
     @property
     def malicious(self) -> tuple[int, ...]:
-        """The ids of the malicious clients, ascending; none where the study has no attack."""
+        """The ids of the malicious clients, ascending; empty without an attack."""
         return malicious_of(self.poisoning, self.federation.clients, self.seed)
 
     @property
@@ -138,7 +138,7 @@ class Experiment(Section):
 
     @classmethod
     def recorded(cls, path: str | Path) -> Self:
-        """Read the study file of a run folder, which an earlier version may have written.
+        """Read the study file of a run folder, also of an earlier version.
 
         Raises:
             ConfigError: the file cannot be read, or is no study.
@@ -170,7 +170,7 @@ class Experiment(Section):
 
     @classmethod
     def quickstart(cls, overrides: Iterable[str] = (), **settings: Any) -> Self:
-        """Return the study that runs where none is named: ten hospitals with phantom images, nothing to download.
+        """Return the default study: ten clients with phantom images, without downloads.
 
         Raises:
             ConfigError: an override's key, type or combination is wrong.
@@ -187,7 +187,7 @@ class Experiment(Section):
 
     @classmethod
     def from_run_config(cls, run_config: Mapping[str, Any]) -> Self:
-        """Return the experiment that Flower's flat run config describes (the inverse of `to_run_config`).
+        """Return the experiment of Flower's flat run config (the inverse of `to_run_config`).
 
         Raises:
             ConfigError: a key, a type or a combination is wrong.
@@ -203,7 +203,7 @@ class Experiment(Section):
         return {"base": self.base, **flattened(type(self), self.to_dict())}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the study as nested plain data with kebab-case keys; settings not given are left out."""
+        """Return the study as nested plain data with kebab-case keys, without unset settings."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def to_toml(self) -> str:

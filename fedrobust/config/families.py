@@ -1,4 +1,4 @@
-"""The families of things that a study names: the registry of each, and the keys that name its members."""
+"""The families of named objects: the registry of each, and the settings that name its members."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from fedrobust.training.recipes import RECIPES
 
 @dataclass(frozen=True)
 class Family:
-    """Things of one kind.
+    """One family.
 
     Attributes:
         registry: its members by name.
@@ -48,4 +48,4 @@ FAMILIES = {
     "metrics": Family(METRICS, ("evaluation.metrics",)),
     "attacks": Family(ATTACKS, ("evaluation.attacks",)),
 }
-"""What `fedrobust list` shows, by the word that asks for it."""
+"""The families shown by `fedrobust list`, by its argument."""

@@ -1,4 +1,4 @@
-"""The keys of a study: dotted and kebab-case, as files, the command line and Flower's run config write them."""
+"""The keys of a study, dotted and kebab-case, as in files, on the command line and in Flower's run config."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,7 +11,7 @@ from fedrobust.errors import ConfigError
 
 
 def default(study: type[BaseModel], key: str) -> Any:
-    """Return the default of a setting as records hold it, by its dotted key: lists for tuples.
+    """Return the default of a setting by its dotted key, as in records, with lists for tuples.
 
     Example:
         >>> from fedrobust.config import Experiment
@@ -37,7 +37,7 @@ def keys(study: type[BaseModel]) -> list[str]:
 
 @cache
 def optional_keys(study: type[BaseModel]) -> tuple[str, ...]:
-    """Return the keys that may be left without a value."""
+    """Return the keys whose values are optional."""
     return tuple(
         f"{name}.{alias(key)}"
         for name, field in study.model_fields.items()
@@ -48,7 +48,7 @@ def optional_keys(study: type[BaseModel]) -> tuple[str, ...]:
 
 @cache
 def list_keys(study: type[BaseModel]) -> frozenset[str]:
-    """Return the keys whose values are lists, or may be."""
+    """Return the keys whose values are lists or may be lists."""
     return frozenset(
         f"{name}.{alias(key)}"
         for name, field in study.model_fields.items()
@@ -63,7 +63,7 @@ def alias(name: str) -> str:
 
 
 def set_key(values: dict[str, Any], dotted: str, value: Any, where: str) -> None:
-    """Set the dotted key in tables by name; ``-`` and ``_`` mean the same.
+    """Set a dotted key in nested tables; ``-`` and ``_`` are equivalent.
 
     Raises:
         ConfigError: it has more than two parts, or its table is a value.
@@ -82,7 +82,7 @@ def set_key(values: dict[str, Any], dotted: str, value: Any, where: str) -> None
 
 
 def kebab(values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return `values` with kebab-case keys and, as strict fields want them, lists as tuples."""
+    """Return `values` with kebab-case keys, and with lists as tuples for strict fields."""
     result: dict[str, Any] = {}
     for key, value in values.items():
         name = key.replace("_", "-")
@@ -96,7 +96,7 @@ def kebab(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def beyond_64_bits(values: Mapping[str, Any], above: str = "") -> str | None:
-    """Return the key of a whole number that neither TOML nor Flower can hold, None if there is none."""
+    """Return the key of an integer out of the range of TOML and Flower, None if there is none."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             found = beyond_64_bits(value, f"{above}{name}.") if not above.count(".") > MOST_PARTS else None

@@ -1,4 +1,4 @@
-"""What is wrong with a study, in words: the key, its value, what is allowed."""
+"""Error messages on a study: the key, its value, and what is allowed."""
 
 import difflib
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from fedrobust.epsilon import shortened
 
 
 def told(cls: type[BaseModel], errors: Iterable[Any]) -> list[str]:
-    """Return a line for every wrong value; where several types are allowed, what each of them wants."""
+    """Return a line for every wrong value, with the requirements of each allowed type."""
     lines: dict[tuple[str, str], list[Any]] = {}
     for item in errors:
         place = ".".join(_place(item)[:2])
@@ -51,7 +51,7 @@ def _explained(cls: type[BaseModel], item: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value as a study file writes it, cut where it is long."""
+    """Return a value as in a study file, truncated if it is long."""
     value = list(value) if isinstance(value, tuple) else value
     if isinstance(value, float):
         return f"{value:.17g}" if value.is_integer() else str(value)

@@ -1,4 +1,4 @@
-"""Names of things in a study: one thing has one name in all records."""
+"""Normalise the spelling of names in a study."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from fedrobust.spec import split_sum
 
 
 def known_names(values: dict[str, Any]) -> dict[str, Any]:
-    """Return `values` with the registered form of names that are written with other case, or ``_`` for ``-``.
+    """Return `values` with names in their registered spelling, for another case or ``_`` for ``-``.
 
     One thing has one name in all records: results of the same study are found again.
     """

@@ -1,4 +1,4 @@
-"""Names of settings in errors, and where modules of a user's own are found."""
+"""Names of settings in errors, and the import path of a user's own modules."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from fedrobust.errors import ConfigError, FedrobustError
 
 
 def make_importable(base: str) -> None:
-    """Let dotted paths find modules beside the study file, in the folder `base`, and in the current folder."""
+    """Add the study file's folder `base` and the current folder to the import path of dotted paths."""
     for folder in (base, os.getcwd()):
         if folder and folder not in sys.path:
             sys.path.append(folder)
@@ -17,7 +17,7 @@ def make_importable(base: str) -> None:
 
 @contextmanager
 def naming(key: str, value: object) -> Iterator[None]:
-    """Say which setting was wrong: other errors of the block become a `ConfigError` that begins with it."""
+    """Convert errors of the block to a `ConfigError` that begins with the setting."""
     try:
         yield
     except ConfigError:

@@ -1,4 +1,4 @@
-"""Keys of earlier versions that are settings of what a study names now: ``data.alpha`` of ``data.partition``.
+"""Keys of earlier versions that are now settings of a named object: ``data.alpha`` of ``data.partition``.
 
 They are read for one more release. Records of earlier versions hold all of them, most at their defaults.
 """
@@ -21,12 +21,12 @@ Tables = dict[str, Any]
 
 
 class OldKeyNotice(UserWarning):
-    """A study gives keys that the next release will refuse; the message shows the lines to write."""
+    """A study has deprecated keys; the message shows their replacement."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """A key that names something with settings, and the old keys that gave these.
+    """A key that names an object with settings, and the old keys of these settings.
 
     Attributes:
         table: of the key.
@@ -77,7 +77,7 @@ OLD_KEYS = tuple(f"{named.table}.{key}" for named in NAMED for key in named.old)
 
 
 def without_old_keys(tables: Mapping[str, Any], where: str = "") -> tuple[Tables, list[str]]:
-    """Return a study's tables with old keys as settings of what they belong to, and what to tell of them.
+    """Return a study's tables with old keys converted to settings of named objects, and the notices about them.
 
     Args:
         tables: by name, with kebab-case keys.
@@ -115,7 +115,7 @@ def without_old_keys(tables: Mapping[str, Any], where: str = "") -> tuple[Tables
 
 
 def tell_of_old_keys(told: list[str], where: str = "") -> None:
-    """Show the lines that replace a study's old keys.
+    """Warn of a study's old keys, with the lines that replace them.
 
     Warns:
         OldKeyNotice: there are some.
@@ -126,7 +126,7 @@ def tell_of_old_keys(told: list[str], where: str = "") -> None:
 
 
 def modern(recorded: Mapping[str, Any]) -> Tables:
-    """Return the tables of a record as this version writes them; what cannot be read stays as it is."""
+    """Return the tables of a record in this version's form; unreadable values are unchanged."""
     try:
         return without_old_keys(recorded)[0]
     except ConfigError:
@@ -134,7 +134,7 @@ def modern(recorded: Mapping[str, Any]) -> Tables:
 
 
 def old_form(tables: Mapping[str, Any]) -> Tables:
-    """Return a study's tables as earlier versions recorded them: what a digest of them has to be taken from.
+    """Return a study's tables in the form of earlier versions, for digests.
 
     Example:
         >>> old_form({"training": {"recipe": "pgd(steps=3)", "optimizer": "adam"}})["training"]
@@ -180,7 +180,7 @@ def _spec_with(named: Named, text: Any, chosen: Mapping[str, Any]) -> Spec:
 
 
 def _annotations(family: Registry, setting: str) -> Iterator[Any]:
-    """Yield what the first member with a setting of this name allows."""
+    """Yield the allowed values of the first member with a setting of this name."""
     for name in family:
         if setting in (settings_of(family[name]) or ()):
             yield annotations_of(family[name])[setting]

@@ -1,4 +1,4 @@
-"""From the names in a study's tables to the things that they name; what is wrong is said with its key."""
+"""Resolve the names in a study's settings to objects; errors begin with the key."""
 
 from fedrobust.aggregation import (
     PRE_AGGREGATORS,
@@ -30,7 +30,7 @@ from fedrobust.training.recipes import RECIPES, Recipe
 def partition_of(
     data: Data, labels: Labels, clients: int, seed: int, base: str = "", sites: Sites | None = None
 ) -> Partition | Drawing:
-    """Return which client has which training images.
+    """Return the partition of the training images.
 
     Args:
         data: names the method.
@@ -75,7 +75,7 @@ def optimizer_of(training: Training, base: str = "") -> Optimizer:
 
 
 def loss_of(training: Training, base: str = "") -> Loss:
-    """Return what clients minimise.
+    """Return the clients' loss.
 
     Raises:
         ConfigError: there is no such loss, or it does not take the settings given.
@@ -87,7 +87,7 @@ def loss_of(training: Training, base: str = "") -> Loss:
 
 
 def augmentations_of(training: Training, base: str = "") -> tuple[Augmentation, ...]:
-    """Return the random changes of every batch, in order.
+    """Return the augmentations of every batch, in order.
 
     Raises:
         ConfigError: there is no such augmentation, or it does not take the settings given.
@@ -98,7 +98,7 @@ def augmentations_of(training: Training, base: str = "") -> tuple[Augmentation, 
 
 
 def postprocessors_of(federation: Federation, base: str = "") -> tuple[Postprocessor, ...]:
-    """Return what is done to updates on their way.
+    """Return the postprocessors of updates.
 
     Raises:
         ConfigError: there is no such postprocessor, or it does not take the settings given.
@@ -109,7 +109,7 @@ def postprocessors_of(federation: Federation, base: str = "") -> tuple[Postproce
 
 
 def algorithm_of(training: Training, base: str = "") -> Algorithm:
-    """Return the federated algorithm; ``training.proximal`` is another way to write fedprox.
+    """Return the federated algorithm; ``training.proximal`` is an alternative to fedprox.
 
     Raises:
         ConfigError: there is no such algorithm, it does not take the settings given, or both are given.
@@ -127,7 +127,7 @@ def algorithm_of(training: Training, base: str = "") -> Algorithm:
 
 
 def metrics_of(evaluation: Evaluation, base: str = "") -> dict[str, Metric]:
-    """Return the further scores that a study asks for, by the names that it gives them.
+    """Return the metrics of ``evaluation.metrics`` by their names.
 
     Raises:
         ConfigError: there is no such metric, it does not take the settings given, or one stands twice.
@@ -140,7 +140,7 @@ def metrics_of(evaluation: Evaluation, base: str = "") -> dict[str, Metric]:
 
 
 def prediction_defence_of(model: Model, base: str = "") -> PredictionDefence | None:
-    """Return what the model does to an image before its network sees it; None where it does nothing.
+    """Return the prediction-time defence applied to images before the network; None without one.
 
     Raises:
         ConfigError: there is no such defence, or it does not take the settings given.
@@ -171,7 +171,7 @@ def defence_of(federation: Federation, tolerated: int, base: str = "") -> Aggreg
         before = tuple(build(PRE_AGGREGATORS, each, f=tolerated) for each in federation.pre_aggregators)
     with naming("federation.aggregator", federation.aggregator):
         if federation.aggregator.startswith("flower:"):
-            # flwr takes long to import, and few studies name a rule of its.
+            # Importing flwr is slow, and few studies have one of its rules.
             from fedrobust.flower.rule import flower_rule
 
             rule = flower_rule(federation.aggregator, tolerated)
@@ -186,7 +186,7 @@ def defence_of(federation: Federation, tolerated: int, base: str = "") -> Aggreg
 
 
 def server_optimizer_of(federation: Federation, base: str = "") -> ServerOptimizer | None:
-    """Return what the server makes of an aggregated update, None for a plain step.
+    """Return the server optimiser, None for a plain step.
 
     Raises:
         ConfigError: there is no such optimiser, or it does not take the settings given.
@@ -201,7 +201,7 @@ def server_optimizer_of(federation: Federation, base: str = "") -> ServerOptimiz
 
 
 def attack_of(poisoning: Poisoning, base: str = "") -> Attack:
-    """Return the study's poisoning attack; it is false where there is none.
+    """Return the study's poisoning attack; it is false if there is none.
 
     Raises:
         ConfigError: there is no such attack, or it does not take the settings given.
@@ -212,7 +212,7 @@ def attack_of(poisoning: Poisoning, base: str = "") -> Attack:
 
 
 def threat_of(evaluation: Evaluation, base: str = "") -> Threat:
-    """Return the norm, the space and the file format of a study's evasion attacks, each of which has been made once.
+    """Return the threat model of a study's evasion attacks, after building each attack once.
 
     Raises:
         ConfigError: there is no such attack, it does not take the settings given, or does not search in the norm.
@@ -230,7 +230,7 @@ def threat_of(evaluation: Evaluation, base: str = "") -> Threat:
 
 
 def malicious_of(poisoning: Poisoning, clients: int, seed: int) -> tuple[int, ...]:
-    """Return the ids of the malicious clients, ascending; none where the study has no attack.
+    """Return the ids of the malicious clients, ascending; empty without an attack.
 
     Raises:
         ConfigError: there are not as many clients.

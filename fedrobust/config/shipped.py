@@ -1,4 +1,4 @@
-"""The studies that come with the package: `fedrobust run breast` works in any folder.
+"""The studies shipped with the package, such as `fedrobust run breast`.
 
 In a checkout they lie in `experiments/`; installed, in `fedrobust/_studies`.
 """
@@ -20,7 +20,7 @@ def shipped() -> dict[str, Path]:
 
 
 def study_path(study: str | Path) -> Path:
-    """Return the file of a study: `study` itself, or the shipped one of that name where there is no such file.
+    """Return the file of a study: `study` itself, or the shipped study of that name if there is no such file.
 
     Example:
         >>> study_path("breast").name, str(study_path("mine/breast.toml"))

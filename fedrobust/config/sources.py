@@ -1,4 +1,4 @@
-"""Where a study comes from: tables of a file, dotted keys, overrides, Flower's flat run config."""
+"""Convert the forms of a study: tables of a file, dotted keys, overrides, Flower's flat run config."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -58,7 +58,7 @@ def nested(keys: Mapping[str, Any], where: str = "") -> dict[str, Any]:
 
 
 def flattened(study: type[BaseModel], tables: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
-    """Return tables as dotted keys of Flower's run config: lists as TOML text, what is not given as empty strings.
+    """Return tables as dotted keys of Flower's run config, with lists as TOML text and "" for unset settings.
 
     Flower knows no null, and no key that an app does not declare.
     """
@@ -71,7 +71,7 @@ def flattened(study: type[BaseModel], tables: Mapping[str, Any]) -> dict[str, bo
 
 
 def unflattened(study: type[BaseModel], run_config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the dotted keys that a run config gives, with lists for their text: the inverse of `flattened`."""
+    """Return the dotted keys of a run config, with lists instead of TOML text: the inverse of `flattened`."""
     given = {
         key: value
         for key, value in run_config.items()

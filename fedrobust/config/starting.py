@@ -1,15 +1,15 @@
-"""The settings that `fedrobust init --data` writes: those that taught most on the sets that were tried."""
+"""The settings that `fedrobust init --data` writes: the best ones on the data sets that were tried."""
 
 import re
 from pathlib import PurePath
 from typing import Any
 
 FEW, MANY = 2000, 20_000
-"""Training images: below 2,000, ten clients take a handful of steps a round; above 20,000, a round takes minutes."""
+"""Numbers of training images: below 2,000, rounds of ten clients have few steps; above 20,000, they take minutes."""
 
 
 def starting(data: str, images: int) -> dict[str, Any]:
-    """Return what differs from the defaults in a study of real images, as `template` takes it.
+    """Return the settings of a study on real images that differ from the defaults, for `template`.
 
     Few images need many rounds of small batches at a large learning rate, more of them small steps; a backbone that
     sees them enlarged does better. See ``experiments/breast.toml`` and ``experiments/derma.toml``.

@@ -1,4 +1,4 @@
-"""Study files as text: TOML within limits, and what is wrong with one that cannot be read."""
+"""Read study files: TOML of limited size, with error messages."""
 
 import re
 import tomllib
@@ -9,16 +9,16 @@ from fedrobust.config.shipped import shipped
 from fedrobust.errors import ConfigError
 
 MOST_BYTES = 2**20
-"""A study file is a page of text: what is longer is something else."""
+"""Largest size of a study file."""
 
 MOST_PARTS = 32
-"""Parts of a dotted key: the reader's time grows with their square."""
+"""Largest number of parts of a dotted key, because the parser's time is quadratic in it."""
 
 _DOTTED = re.compile(r"""[\w"'-]+(?:[ \t]*\.[ \t]*[\w"'-]+)*""")
 
 
 def read_study_file(path: str | Path) -> dict[str, Any]:
-    """Return the tables of a TOML file in UTF-8; a byte order mark, as some editors write it, is skipped.
+    """Return the tables of a TOML file in UTF-8, with or without a byte order mark.
 
     Raises:
         ConfigError: it cannot be read, is empty, too long, no UTF-8, or no TOML; the message names the file.
@@ -50,7 +50,7 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
 
 
 def toml_value(text: str) -> Any:
-    r"""Return the TOML value that `text` is; what is none is a string, so that quotes may be left out.
+    r"""Return the TOML value of `text`; other text is a string, so that quotes may be left out.
 
     Example:
         >>> toml_value("[1, 2]"), toml_value("0.5"), toml_value("8/255"), toml_value("1\nseed = 2")

@@ -1,4 +1,4 @@
-"""A study file with every key and what it means, to start from."""
+"""A study file with every key and its meaning."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from fedrobust.config.keys import alias
 
 
 def template(values: Mapping[str, Any] | None = None) -> str:
-    """Return a study file with every key, its value and what it means.
+    """Return a study file with every key, its value and its meaning.
 
     Args:
         values: what differs from the defaults, as in `QUICKSTART`; the default is then named beside it.

@@ -1,4 +1,4 @@
-"""The model that all training images in one place come to."""
+"""The central baseline: the model trained on all training images in one place."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,25 +12,24 @@ from server.stages.evaluation import Evaluator
 from server.weight_average import WeightAverage
 
 CLIENT = 0
-"""Whose draws are used."""
+"""The client number of its random numbers."""
 
 
 @dataclass(frozen=True, eq=False)
 class CentralBaseline:
-    """Trains one model on all training images, as one client that has them all.
+    """Trains one model on all training images, as one client.
 
-    It begins with the weights that the federation begins with, and makes about as many steps as all clients of the
-    federation do together: a pass over the images for every pass that a client makes.
+    It starts from the federation's initial weights, and makes about as many steps as all clients together: one pass
+    over the images for each pass of a client.
 
     Attributes:
         training: of a client in a round.
-        images: the training split, as it is without malicious clients.
-        start: the first weights.
-        rounds: in which it trains, ascending: as many as a client takes part in on average.
-        average: of the weights over rounds, where the study evaluates that.
+        images: the training split, without poisoning.
+        start: the initial weights.
+        rounds: in which it trains, ascending; as many as a client is sampled in on average.
+        average: of the weights over rounds, if the study evaluates that.
         evaluator: of the global model.
-        measure: returns weights with BatchNorm statistics as the study measures those of the global model; None where
-            it does not.
+        measure: returns weights with recalibrated BatchNorm statistics, as for the global model; None: not done.
     """
 
     training: LocalTraining
@@ -42,10 +41,10 @@ class CentralBaseline:
     measure: Callable[[Weights], Weights] | None = None
 
     def __call__(self) -> MetricsRecord | None:
-        """Return the figures of the model after the last round on the test images.
+        """Return the metrics of the model after the last round on the test images.
 
         Raises:
-            NotFiniteError: it answers with numbers that are not finite.
+            NotFiniteError: its logits are not finite.
         """
         return EvaluationRecord.of(self.evaluator.test(self.trained(), attacked=False)).clean
 
