@@ -1,4 +1,4 @@
-"""Which checks there are, and in which order: those that need the least come first.
+"""The checks of a study, in ascending order of cost.
 
 The checks of networks are imported inside of functions: they start TensorFlow.
 """
@@ -12,7 +12,7 @@ from fedrobust.study import Study
 
 
 def check(study: Study) -> None:
-    """Refuse a study that cannot be run as written, or that would not be what it says.
+    """Check a study before its first round.
 
     Raises:
         ConfigError: settings, names, files and data do not fit together; the message has a line for each fault.
@@ -23,7 +23,7 @@ def check(study: Study) -> None:
 
 
 def check_data(study: Study) -> None:
-    """Refuse what can be seen to be wrong without TensorFlow; see `check`."""
+    """Run the checks that do not need TensorFlow; see `check`."""
     given = study.experiment
     _refuse(
         settings.named(
@@ -55,7 +55,7 @@ def check_data(study: Study) -> None:
 
 
 def check_models(study: Study) -> None:
-    """Refuse recipes, attacks and networks that do not fit the study's images; see `check`."""
+    """Check that recipes, attacks and networks fit the study's images; see `check`."""
     # Starts TensorFlow.
     from fedrobust.checks import models
 
@@ -80,7 +80,7 @@ def _protected(study: Study) -> Iterator[str]:
 
 
 def _attack(study: Study) -> Iterator[str]:
-    """Tell why the poisoning attack does not fit the images, or else why it would change nothing."""
+    """Yield why the poisoning attack does not fit the images, or else why it would change nothing."""
     attack, name = study.attack, study.experiment.poisoning.attack
     misfits = list(data.attack_fits(attack, name, study.problem, study.experiment.model.image_size))
     malicious = data.looked_at(study.schedule.malicious, study.partition)
@@ -88,7 +88,7 @@ def _attack(study: Study) -> Iterator[str]:
 
 
 def _refuse(*checks: Iterable[str]) -> None:
-    """Run all `checks`, each of which yields what is wrong, and raise one error with everything that they found."""
+    """Run all `checks`, each of which yields errors, and raise one error with all of them."""
     found: list[str] = []
     for one in checks:
         found += _told(one)

@@ -1,4 +1,4 @@
-"""Checks of settings against the images of a study and against who has them."""
+"""Checks of settings against a study's images and their partition."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,14 +19,14 @@ from fedrobust.poisoning import Attack, AttackContext
 from fedrobust.spec import SpecError
 
 MOST_LOOKED_AT = 100
-"""Malicious clients whose images are looked at, where clients draw theirs on demand."""
+"""Number of malicious clients whose images are checked, if clients' images are drawn on demand."""
 
 PROBES = tuple(10.0**power for power in range(-3, 13, 3))
-"""Sizes of the updates on which an attack is tried out."""
+"""Norms of the updates on which an attack is tried."""
 
 
 def root_images(rule: Any, name: str, there: int) -> Iterator[str]:
-    """A rule does not want more images of the server's own than there are.
+    """A rule needs at most as many server images as there are.
 
     Args:
         rule: the study's.
@@ -41,7 +41,7 @@ def root_images(rule: Any, name: str, there: int) -> Iterator[str]:
 
 
 def attack_fits(attack: Attack, name: str, problem: Problem, image_size: int) -> Iterator[str]:
-    """Classes and triggers of the poisoning attack lie inside the images."""
+    """The poisoning attack's classes exist, and its triggers are inside the images."""
     try:
         attack.require(problem, image_size)
     except ValueError as error:
@@ -55,7 +55,7 @@ def attack_acts(
     shard: Callable[[int], Split],
     context: Callable[[int], AttackContext],
 ) -> Iterator[str]:
-    """An attack changes something: images or labels of a malicious client, what it sends, or what it claims.
+    """An attack changes the images, the labels, the update or the claims of a malicious client.
 
     Args:
         attack: the study's, which fits its images.
@@ -69,9 +69,9 @@ def attack_acts(
     try:
         if _sends_otherwise(attack) or _trains_on_others(attack, malicious, shard, context):
             return
-    except SpecError:  # it needs the global model, which is not there yet
+    except SpecError:  # it needs the global model, which is not built yet
         return
-    except Exception as error:  # an attack of a user's own
+    except Exception as error:  # a user's own attack
         yield f'poisoning.attack = "{name}": it fails: {type(error).__name__}: {error}'
         return
     yield (
@@ -81,12 +81,12 @@ def attack_acts(
 
 
 def looked_at(malicious: tuple[int, ...], partition: Partition | Drawing) -> tuple[int, ...]:
-    """Return the malicious clients whose images are looked at: a few where each is drawn on demand."""
+    """Return the malicious clients whose images are checked: a few if images are drawn on demand."""
     return malicious[:MOST_LOOKED_AT] if isinstance(partition, Drawing) else malicious
 
 
 def _sends_otherwise(attack: Attack) -> bool:
-    """Return whether any update that is tried out, or any claim, is sent as another one."""
+    """Return whether any tried update, or any claim, is changed."""
     update = np.random.default_rng(0).standard_normal(64, dtype=np.float32)
     context = AttackContext(malicious=2, clients=10)
     for size in PROBES if any(hasattr(part, "update") for part in attack.parts) else ():
@@ -101,7 +101,7 @@ def _trains_on_others(
     shard: Callable[[int], Split],
     context: Callable[[int], AttackContext],
 ) -> bool:
-    """Return whether any of the `clients` trains on other images or labels than its own."""
+    """Return whether any of the `clients` trains on changed images or labels."""
     if not attack.trains:
         return True
     for client in clients:
@@ -113,7 +113,7 @@ def _trains_on_others(
 
 
 def strengths_fit(evaluation: Evaluation, audit: Audit, image_size: int, problem: Problem) -> Iterator[str]:
-    """Epsilons lie within the largest distance of two images, in the norm and the space of the study.
+    """Epsilons are at most the largest distance of two images, in the study's norm and space.
 
     Args:
         evaluation: names them.

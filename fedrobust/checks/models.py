@@ -1,4 +1,4 @@
-"""Checks of networks, recipes and evasion attacks against the images that they see; they start TensorFlow."""
+"""Checks of networks, recipes and evasion attacks against their images; they start TensorFlow."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from fedrobust.spec import SpecError
 
 
 def networks(model: Model, distillation: Distillation, problem: Problem) -> Iterator[str]:
-    """Images are large enough for the network and the student, and there are weights for what is asked."""
+    """Images are large enough for the network and the student, and the pretrained weights exist."""
     native = min(problem.image_shape[:2])
     network = yield from _architecture("model.name", model.name)
     if network is not None:
@@ -47,7 +47,7 @@ def _large_enough(key: str, side: int, name: str, network: Architecture) -> Iter
 
 
 def normalised_alone(model: Model, training: Training, classifier: Callable[[], Classifier]) -> Iterator[str]:
-    """No batch is a single image where the network normalises over the batch.
+    """No batch has a single image if the network has BatchNorm.
 
     In training BatchNorm would take each image's own mean and variance. Deep layers have one value a channel: less its
     own mean it is 0 whatever the image, and nothing is learnt. Batches of a client are of nearly equal size
@@ -69,7 +69,7 @@ def normalised_alone(model: Model, training: Training, classifier: Callable[[], 
 def algorithm_fits(
     name: str, training: Training, algorithm: Any, classifier: Callable[[], Classifier]
 ) -> Iterator[str]:
-    """The federated algorithm means something for the network.
+    """The federated algorithm is applicable to the network.
 
     Args:
         name: of the network, as the study writes it.
@@ -87,7 +87,7 @@ def algorithm_fits(
 
 
 def evasion(attacks: Sequence[str], problem: Problem, threat: Callable[[], Threat]) -> Iterator[str]:
-    """Attacks on the finished model can be made, search in the study's norm, and want classes that there are.
+    """Evasion attacks exist, search in the study's norm, and have existing target classes.
 
     Args:
         attacks: as the study writes them.

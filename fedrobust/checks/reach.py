@@ -1,4 +1,4 @@
-"""Epsilons lie within the largest distance of two images."""
+"""Check that epsilons are at most the largest distance of two images."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from fedrobust.errors import ConfigError
 def check_reach(
     epsilons: Iterable[float | str], norm: str, shape: Sequence[int], setting: str = "epsilon"
 ) -> None:
-    """Refuse epsilons that no image of a shape can differ by.
+    """Check that images of a shape can differ by epsilons.
 
     Args:
         epsilons: as a user writes them.

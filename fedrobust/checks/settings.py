@@ -13,7 +13,7 @@ from fedrobust.poisoning import Attack, AttackContext, Schedule, malicious_clien
 
 
 def named(*parts: Callable[[], Any]) -> Iterator[str]:
-    """Everything that is named can be made, a user's own things among them."""
+    """All named objects can be built, including the user's own."""
     for make in parts:
         try:
             make()
@@ -22,7 +22,7 @@ def named(*parts: Callable[[], Any]) -> Iterator[str]:
 
 
 def tolerated_fits(federation: Federation, sampled: int) -> Iterator[str]:
-    """A rule is not given more attackers than a round has clients."""
+    """A rule's f is at most the number of clients in a round."""
     if isinstance(federation.tolerate, int) and federation.tolerate > sampled:
         yield f"federation.tolerate = {federation.tolerate}: a round has {sampled} clients"
 
@@ -30,7 +30,7 @@ def tolerated_fits(federation: Federation, sampled: int) -> Iterator[str]:
 def protected(
     federation: Federation, training: Training, algorithm: Any, postprocessors: Sequence[Any]
 ) -> Iterator[str]:
-    """Nothing that clients send goes past the postprocessors that act on their updates.
+    """Postprocessors of updates apply to everything that clients send.
 
     Args:
         federation: names the postprocessors.
@@ -47,7 +47,7 @@ def protected(
 
 
 def attackers(poisoning: Poisoning, clients: int, seed: int) -> Iterator[str]:
-    """An attack has malicious clients, and malicious clients have an attack."""
+    """An attack needs malicious clients, and malicious clients need an attack."""
     count = len(malicious_clients(poisoning.malicious, clients, seed))
     wanted = shown(poisoning.malicious)
     if poisoning.attack == "none":
@@ -71,7 +71,7 @@ def attackers(poisoning: Poisoning, clients: int, seed: int) -> Iterator[str]:
 
 
 def attack_begins(poisoning: Poisoning, rounds: int) -> Iterator[str]:
-    """Attackers attack in one of the rounds."""
+    """The attack is active in at least one round."""
     if poisoning.attack != "none" and poisoning.first_round > rounds:
         yield (
             f"poisoning.first-round = {poisoning.first_round}: the study ends after round {rounds}, and nobody would "
@@ -122,13 +122,13 @@ def defended_space(model: Model, evaluation: Evaluation) -> Iterator[str]:
 
 
 def weights_file(model: Model, base: Path | None, root: str) -> Iterator[str]:
-    """The file of the first weights is there now."""
+    """The file of the initial weights exists."""
     if model.weights not in ("random", "imagenet"):
         yield from _missing("model.weights", model.weights, lambda name: resolve(name, base, root))
 
 
 def control_file(audit: Audit, base: Path | None) -> Iterator[str]:
-    """The audit's control is there now, and what is told of its images can be read."""
+    """The audit's control exists, and its declared input format and class order can be read."""
     if audit.enabled and audit.control:
         yield from _missing("audit.control", audit.control, lambda name: _control(name, base))
     if audit.control_input:
@@ -150,5 +150,5 @@ def _control(name: str, base: Path | None) -> None:
 
 
 def shown(value: Any) -> str:
-    """Return a value as a study file writes it."""
+    """Return a value as in a study file."""
     return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -1,1 +1,1 @@
-"""Models on devices: LiteRT files, what they answer, and how fast."""
+"""Edge deployment: LiteRT files, their predictions and latency."""

@@ -1,4 +1,4 @@
-"""Turn a Keras model into LiteRT files for devices, and check that they are what their names say."""
+"""Convert a Keras model to LiteRT files, and check the types of their tensors."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class ExportError(FedrobustError, RuntimeError):
-    """A model cannot be exported, or what came out is not what was asked for."""
+    """A model cannot be exported, or the exported file has other tensor types than its format."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """What the tensors of an exported file are made of.
+    """The tensor types of an exported file.
 
     Args:
         name: as in its file name, ``<stem>.<name>.tflite``.
@@ -37,7 +37,7 @@ class Format:
 
 FORMATS = {
     "float32": Format("float32", interface="float32", foreign=frozenset({"int8", "float16"})),
-    # Which weights are worth quantising is the converter's choice: in a tiny model, none.
+    # The converter chooses the weights to quantise: in a tiny model, none.
     "dynamic": Format("dynamic", interface="float32"),
     "int8": Format("int8", interface="int8", foreign=frozenset({"float32", "float16"})),
 }
@@ -51,7 +51,7 @@ def export(
     *,
     stem: str = "model",
 ) -> dict[str, Path]:
-    """Write `model` as ``<stem>.<format>.tflite`` files that need LiteRT's built-in operations only.
+    """Write `model` as ``<stem>.<format>.tflite`` files with LiteRT's built-in operations only.
 
     "float32" keeps the weights; "dynamic" stores large weights in int8 and computes activations in float32;
     "int8" computes in int8 from input to output, with ranges seen on the calibration images. The batch is
@@ -89,7 +89,7 @@ def export(
     with without_noise():
         try:
             inference = traced(convolve_rescalings(model), shape)
-        except Exception as error:  # whatever the layers of a user's own network raise
+        except Exception as error:  # layers of a user's own network may raise anything
             raise ExportError(f"the model cannot be exported: {first_line(error)}") from error
         for name in dict.fromkeys(formats):
             content = converted(inference, FORMATS[name], samples)
@@ -101,7 +101,7 @@ def export(
 
 
 def check_exportable(model: "keras.Model", formats: Sequence[str]) -> None:
-    """Refuse a model that cannot be exported, whatever its weights: it is exported once, and the files are dropped.
+    """Check that a model can be exported, by exporting it once to a temporary folder.
 
     Raises:
         ExportError: it cannot.
@@ -114,7 +114,7 @@ def check_exportable(model: "keras.Model", formats: Sequence[str]) -> None:
 
 
 def image_shape(model: "keras.Model") -> tuple[int, ...]:
-    """Return the (height, width, channels) that `model` takes.
+    """Return the input shape (height, width, channels) of `model`.
 
     Raises:
         ExportError: it does not take one batch of images of a fixed shape, or does not return one batch of
@@ -186,12 +186,12 @@ def converted(inference: Any, form: Format, calibration: Images | None) -> bytes
 
 
 def one_by_one(images: Images) -> Callable[[], Iterator[list[Images]]]:
-    """Return a function that yields `images` as the converter's calibration takes them: batches of one."""
+    """Return a function that yields `images` for the converter's calibration, in batches of one."""
     return lambda: ([image[None]] for image in images)
 
 
 def reason(message: str) -> str:
-    r"""Return the line of the converter's `message` that names the operations at fault, or its first line.
+    r"""Return the line of the converter's `message` with the unsupported operations, or its first line.
 
     Example:
         >>> reason("Could not translate MLIR to FlatBuffer.\nCustom ops: Betainc\nDetails: ...")
@@ -213,7 +213,7 @@ def check_tensors(content: bytes, form: Format) -> None:
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    # Delegates would add tensors of their own to the list.
+    # Delegates would add their own tensors.
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     runtime = Interpreter(model_content=content, experimental_op_resolver_type=plain)
     interface = [

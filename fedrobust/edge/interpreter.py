@@ -1,4 +1,4 @@
-"""Run an exported file as a device would, on images in [0, 1], whatever its tensors are made of."""
+"""Run an exported file on images in [0, 1], for all tensor types."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ class LiteRTFileError(FedrobustError, ValueError):
 
 @dataclass(frozen=True)
 class Quantisation:
-    """An affine code of real numbers in int8 or uint8: real = scale * (code - zero_point).
+    """Affine quantisation to int8 or uint8: real = scale * (code - zero_point).
 
     Args:
         scale: real distance of two neighbouring codes, positive.
@@ -43,19 +43,19 @@ class Quantisation:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The smallest and the largest real number that has a code."""
+        """The smallest and the largest real number with a code."""
         codes = np.iinfo(self.dtype)
         return self.scale * (codes.min - self.zero_point), self.scale * (codes.max - self.zero_point)
 
     def quantise(self, values: NDArray[np.floating]) -> Codes:
-        """Return the nearest codes of `values`; what lies beyond the code's range takes its ends."""
+        """Return the nearest codes of `values`, clipped to the range of codes."""
         codes = np.rint(values / np.float32(self.scale)) + np.float32(self.zero_point)
         kind = np.iinfo(self.dtype)
         clipped: Codes = np.clip(codes, kind.min, kind.max).astype(self.dtype)
         return clipped
 
     def dequantise(self, codes: Codes) -> NDArray[np.float32]:
-        """Return the real numbers that `codes` stand for."""
+        """Return the real numbers of `codes`."""
         return np.float32(self.scale) * (codes.astype(np.float32) - np.float32(self.zero_point))
 
 
@@ -97,7 +97,7 @@ class Interpreter:
             try:
                 runtime = Runtime(model_path=str(path), num_threads=threads)
                 runtime.allocate_tensors()
-            except Exception as error:  # LiteRT raises many kinds
+            except Exception as error:  # LiteRT raises various errors
                 raise LiteRTFileError(f"{path}: LiteRT cannot open it: {first_line(error)}") from error
         source, sink = runtime.get_input_details(), runtime.get_output_details()
         if len(source) != 1 or len(sink) != 1 or len(source[0]["shape"]) != 4 or len(sink[0]["shape"]) != 2:
@@ -135,7 +135,7 @@ class Interpreter:
         return np.concatenate(parts)
 
     def load(self, images: Images) -> None:
-        """Put `images` (n, height, width, channels) into the input, quantised if it is int8 or uint8."""
+        """Set the input to `images` (n, height, width, channels), quantised if it is int8 or uint8."""
         source = self.runtime.get_input_details()[0]
         if tuple(source["shape"]) != images.shape:
             self.runtime.resize_tensor_input(source["index"], images.shape)
@@ -144,18 +144,18 @@ class Interpreter:
         self.runtime.set_tensor(source["index"], codes)
 
     def invoke(self) -> None:
-        """Run the loaded batch: the step that a latency measures."""
+        """Run the loaded batch, the step that is timed."""
         self.runtime.invoke()
 
     def read(self) -> Logits:
-        """Return the logits of the batch last run, shape (n, classes) float32."""
+        """Return the logits of the last batch, (n, classes) float32."""
         codes = self.runtime.get_tensor(self.runtime.get_output_details()[0]["index"])
         logits: Logits = codes if self.output_code is None else self.output_code.dequantise(codes)
         return logits
 
 
 def code_of(details: dict[str, Any]) -> Quantisation | None:
-    """Return the quantisation in a tensor's `details` as LiteRT gives them; None for float32.
+    """Return the quantisation in LiteRT's `details` of a tensor; None for float32.
 
     Raises:
         LiteRTFileError: the tensor is none of float32, int8 and uint8.
@@ -172,7 +172,7 @@ def code_of(details: dict[str, Any]) -> Quantisation | None:
 
 
 def unit_images(images: NDArray[np.floating], shape: tuple[int, ...]) -> Images:
-    """Return `images` as float32, known to be (n, *shape), n >= 1, and within [0, 1].
+    """Return `images` as float32, after checking that they are (n, *shape), n >= 1, and within [0, 1].
 
     Raises:
         ValueError: they are not; stored uint8 images have to be divided by 255 first.

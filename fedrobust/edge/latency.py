@@ -1,4 +1,4 @@
-"""How long an exported file takes for one image."""
+"""The latency of an exported file for one image."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -56,7 +56,7 @@ def measure_latency(interpreter: Interpreter, image: Images, warmups: int = 10, 
 
 
 def timed(interpreter: Interpreter) -> float:
-    """Return the milliseconds of one inference of what is loaded."""
+    """Return the milliseconds of one inference of the loaded batch."""
     start = time.perf_counter_ns()
     interpreter.invoke()
     return (time.perf_counter_ns() - start) / 1e6

@@ -1,4 +1,4 @@
-"""Keep the routine messages of TensorFlow's and LiteRT's C++ side off the terminal, and no other message."""
+"""Hide the routine messages of TensorFlow's and LiteRT's C++ code, and no others."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from fedrobust.streams import error_stream_held
 
-# Written on every successful conversion, whatever the settings; none asks anything of the user.
+# Written on every successful conversion.
 ROUTINE = re.compile(
     r"^I\d{4} "
     r"|^W\d{4} .*(Ignored output_format|Ignored drop_control_dependency|Skipping runtime version metadata)"
@@ -18,7 +18,7 @@ ROUTINE = re.compile(
 
 @contextmanager
 def without_noise() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2, then pass on all of it but routine lines.
+    """Buffer output to file descriptor 2, and forward it without routine lines.
 
     After an exception nothing is filtered. See `fedrobust.streams.error_stream_held`.
     """

@@ -1,4 +1,4 @@
-"""Input scaling in a form that survives calibration for int8."""
+"""Input scaling as convolutions, which int8 calibration supports."""
 
 from typing import TYPE_CHECKING, Any
 

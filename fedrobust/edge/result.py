@@ -1,4 +1,4 @@
-"""What an exported file is worth: its size, speed and accuracy, and how far it follows its model."""
+"""Size, latency, accuracy and agreement of an exported file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ class EdgeResult:
 
     @property
     def accuracy(self) -> float:
-        """Share of images that the file classifies right."""
+        """Share of correctly classified images."""
         return self.metrics.accuracy
 
 
@@ -49,7 +49,7 @@ def measure_export(
     warmups: int = 10,
     runs: int = 200,
 ) -> EdgeResult:
-    """Run the exported file at `path` on `images` and compare it with the model that it came from.
+    """Run the exported file at `path` on `images`, and compare it with its Keras model.
 
     Args:
         path: a file written by `fedrobust.edge.export.export`: ``<stem>.<format>.tflite``.

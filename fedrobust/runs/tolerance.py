@@ -3,7 +3,7 @@
 from fedrobust.runs.record import RunRecord, ToleranceRecord
 
 
-def told(tolerance: ToleranceRecord | None) -> str:
+def described(tolerance: ToleranceRecord | None) -> str:
     """Return a rule's f, its source, and the probability of more malicious clients in a round, as text.
 
     Args:
@@ -13,9 +13,9 @@ def told(tolerance: ToleranceRecord | None) -> str:
         "" for runs without a record of it, and for rules without f.
 
     Example:
-        >>> told(ToleranceRecord(clients=2, source="given", malicious=2, probability_of_more=0.0))
+        >>> described(ToleranceRecord(clients=2, source="given", malicious=2, probability_of_more=0.0))
         'The rule is given 2 malicious clients to tolerate, by the study. No round samples more.'
-        >>> told(ToleranceRecord(clients=1, source="truth", malicious=2, probability_of_more=0.26))[-62:]
+        >>> described(ToleranceRecord(clients=1, source="truth", malicious=2, probability_of_more=0.26))[-62:]
         'has. More are sampled in a round with a probability of 26.0 %.'
     """
     if not tolerance or not tolerance.told or not tolerance.malicious:
@@ -38,23 +38,23 @@ def _more(probability: float | None) -> str:
     return " No round samples more."
 
 
-def told_in(run: RunRecord) -> str:
+def described_in(run: RunRecord) -> str:
     """Return the same of a run; for older runs, derived from their settings.
 
     Example:
         >>> rounds = [{"round": 1, "defence": {"tolerated": 3}}]
-        >>> told_in(RunRecord.read({"schema": 1, "experiment": {"federation": {}}, "rounds": rounds}))
+        >>> described_in(RunRecord.read({"schema": 1, "experiment": {"federation": {}}, "rounds": rounds}))
         'The rule is given 3 malicious clients to tolerate, the true number: an oracle, which no real server has. How \
 often a round samples more was not recorded.'
     """
     if run.tolerance is not None:
-        return told(run.tolerance)
+        return described(run.tolerance)
     numbers = [one.defence.tolerated for one in run.rounds if one.defence]
     known = [number for number in numbers if number is not None]
     if not known:
         return ""
     source = "truth" if is_oracle(run) else "given"
-    words = told(ToleranceRecord(clients=known[0], source=source, malicious=known[0]))
+    words = described(ToleranceRecord(clients=known[0], source=source, malicious=known[0]))
     return f"{words} How often a round samples more was not recorded." if words else ""
 
 

@@ -17,7 +17,7 @@ from fedrobust.sweeps.rows import (
     measured,
     numbered,
     status_of,
-    told_to,
+    tolerance_of,
     why,
 )
 from fedrobust.sweeps.spread import Spread, seeds_apart
@@ -53,14 +53,14 @@ class Heatmap:
         note: its explanation.
         columns: names of the defences.
         rows: (name of the attack, tiles).
-        told: the f of each defence, a text per column.
+        tolerance: the f of each defence, a text per column.
     """
 
     title: str
     note: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Tile, ...]], ...]
-    told: tuple[str, ...] = ()
+    tolerance: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None 
         "Share of the targeted test images that are classified as the attacker wants.",
         lambda value: 1 - value,
         worst=max,
-        note=lambda group: _told(group, "attack-success without trigger", "without trigger"),
+        note=lambda group: _mean_note(group, "attack-success without trigger", "without trigger"),
         images="attack-success images",
         attacked=True,
     )
@@ -141,7 +141,7 @@ def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None 
         "Mean over the attacked rounds; below, honest clients rejected. Rules that weight clients, or aggregate each "
         "coordinate, reject no client as a whole: they have no such figure (–).",
         lambda value: value,
-        note=lambda group: _told(group, "false-positive-rate", "honest"),
+        note=lambda group: _mean_note(group, "false-positive-rate", "honest"),
         attacked=True,
         images="",
     )
@@ -160,7 +160,7 @@ def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None 
         "Seconds a round, beside training.",
         None,
         text=lambda value: f"{value:.3f} s",
-        note=lambda group: _told(group, "rule-bytes", "", lambda value: f"{value / 1e6:.0f} MB"),
+        note=lambda group: _mean_note(group, "rule-bytes", "", lambda value: f"{value / 1e6:.0f} MB"),
     )
 
 
@@ -195,13 +195,13 @@ def grid_of(
         attacked: whether only cells with an attack have the metric.
         reasons: reason for missing results -> its number.
     """
-    told = [row for row in rows if measured(row, figure)]
-    if not told:
+    present = [row for row in rows if measured(row, figure)]
+    if not present:
         return
     open_ = [row for row in rows if lacks(row, figure, attacked)]
-    known = {attack_of(row) for row in (*told, *open_)}
+    known = {attack_of(row) for row in (*present, *open_)}
     attacks = [attack for attack in dict.fromkeys(map(attack_of, rows)) if attack in known]
-    known = {defence_of(row) for row in (*told, *open_)}
+    known = {defence_of(row) for row in (*present, *open_)}
     defences = [defence for defence in dict.fromkeys(map(defence_of, rows)) if defence in known]
     write_ = text or (lambda value: f"{value:.1%}")
 
@@ -225,25 +225,25 @@ def grid_of(
 
     lines = []
     for attack in attacks:
-        groups = [(among(told, attack, defence), among(open_, attack, defence)) for defence in defences]
+        groups = [(among(present, attack, defence), among(open_, attack, defence)) for defence in defences]
         tiles = (tile(group, [row.figures[figure] for row in group], without) for group, without in groups)
         lines.append((attack, tuple(tiles)))
     if worst and len(attacks) > 1:
         tiles_ = []
         for defence in defences:
-            here = [row for row in told if defence_of(row) == defence]
+            here = [row for row in present if defence_of(row) == defence]
             tiles_.append(
                 worst_tile(
                     here, [row for row in open_ if defence_of(row) == defence], figure, worst, write_, good
                 )
             )
         lines.append(("worst", tuple(tiles_)))
-    heads = tuple(told_to([row for row in rows if defence_of(row) == defence]) for defence in defences)
+    heads = tuple(tolerance_of([row for row in rows if defence_of(row) == defence]) for defence in defences)
     yield Heatmap(title, note_, tuple(defences), tuple(lines), heads)
 
 
 def worst_tile(
-    told: Sequence[Row],
+    present: Sequence[Row],
     without: Sequence[Row],
     figure: str,
     worst: Callable[..., float],
@@ -255,17 +255,17 @@ def worst_tile(
     A seed without results counts as not affected by any attack, so that the bound holds.
 
     Args:
-        told: the cells of one defence with the metric.
+        present: the cells of one defence with the metric.
         without: those that should have it, but do not.
         figure: name of the metric, a share.
         worst: `min` or `max`.
         write_: formats the mean.
         good: maps the mean to 0 (bad) to 1 (good).
     """
-    seeds: dict[Any, list[float]] = {row.settings.get(SEED): [] for row in (*told, *without)}
-    for row in told:
+    seeds: dict[Any, list[float]] = {row.settings.get(SEED): [] for row in (*present, *without)}
+    for row in present:
         seeds[row.settings.get(SEED)].append(row.figures[figure])
-    if not told:
+    if not present:
         return Tile("–")
     best = 1.0 if worst is min else 0.0
     values = [worst(values) if values else best for values in seeds.values()]
@@ -273,7 +273,8 @@ def worst_tile(
     if without:
         bound = "at most" if worst is min else "at least"
         return Tile(
-            f"{bound} {write_(mean)}", (f"{len(without)} of {len(told) + len(without)} cells without result",)
+            f"{bound} {write_(mean)}",
+            (f"{len(without)} of {len(present) + len(without)} cells without result",),
         )
     spread = Spread.of(values)
     assert spread is not None
@@ -289,7 +290,7 @@ def count_of(group: Sequence[Row], images: str) -> str:
     return ", ".join(filter(None, (size, seeds)))
 
 
-def _told(
+def _mean_note(
     group: Sequence[Row], figure: str, name: str, text: Callable[[float], str] = lambda value: f"{value:.0%}"
 ) -> str:
     values = [row.figures[figure] for row in group if figure in row.figures]

@@ -33,7 +33,7 @@ def why(row: Row) -> str:
     return first_reason(row.error) if row.error.strip() else "no reason was recorded"
 
 
-def told_to(rows: Sequence[Row]) -> str:
+def tolerance_of(rows: Sequence[Row]) -> str:
     """Return the f of the cells of one defence as text, "" if it takes no f or there are no attackers."""
     told = [row for row in rows if status_of(row) == "finished" and "tolerated" in row.figures]
     if not told:

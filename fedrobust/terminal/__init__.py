@@ -1,1 +1,1 @@
-"""What a terminal shows of runs, audits and sweeps."""
+"""Terminal output of runs, audits and sweeps."""

@@ -1,4 +1,4 @@
-"""Audits and attacks on a model as a terminal shows them."""
+"""Terminal output of audits and attacks on a model."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Figures as a terminal shows them; "-" is what was not, or could not be, measured."""
+"""Metrics as text for the terminal; "-": not measured."""
 
 from fedrobust.runs.record import MetricsRecord
 
@@ -9,12 +9,12 @@ def percent(value: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """Return a short time."""
+    """Return a short duration."""
     return "-" if value is None else f"{value:.2f} ms"
 
 
 def cells(metrics: MetricsRecord) -> tuple[str, ...]:
-    """Return right answers, accuracy, its interval, balanced accuracy and AUC."""
+    """Return correct predictions, accuracy, its interval, balanced accuracy and AUC."""
     limits = metrics.interval.accuracy
     return (
         f"{metrics.correct}/{metrics.n}",
@@ -27,7 +27,7 @@ def cells(metrics: MetricsRecord) -> tuple[str, ...]:
 
 def balanced(metrics: MetricsRecord) -> str:
     """Return the balanced accuracy."""
-    # Of one class alone it is that class's recall, and compares nothing.
+    # For a single class it equals that class's recall.
     return "-" if metrics.one_class else percent(metrics.balanced_accuracy)
 
 

@@ -1,4 +1,4 @@
-"""A run as it is seen in a terminal: live on a screen, plain lines in a pipe."""
+"""Terminal output of a run: live on a screen, plain lines in a pipe."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ from fedrobust.runs.events import (
 from fedrobust.runs.forecast import duration
 from fedrobust.runs.outcome import cut_short
 from fedrobust.runs.record import DefenceRecord, RoundRecord, RunRecord
-from fedrobust.runs.tolerance import told_in
+from fedrobust.runs.tolerance import described_in
 from fedrobust.terminal.audit import check_line, verdict_line
 from fedrobust.terminal.figures import scores
 from fedrobust.terminal.screen import say, standard_output
@@ -112,7 +112,7 @@ class ConsoleListener:
                 self._end(event.record)
 
     def _round(self, one: RoundRecord) -> None:
-        """Show a round that is over, and what went wrong in it."""
+        """Show a finished round and its failures."""
         self.seconds.append(one.seconds or 0.0)
         self._say(escape(round_line(one, self.rounds) + self._left(one.round)))
         for failure in one.defence.attack_failures[:3] if one.defence else ():
@@ -125,7 +125,7 @@ class ConsoleListener:
             self._say(f"    client {failure.partition} left out: {reason}", style="yellow")
 
     def _end(self, run: RunRecord) -> None:
-        """Show what a study came to."""
+        """Show the results of a study."""
         if words := cut_short(run):
             self._say(f"the run {words}; what was measured is in its folder", style="yellow")
             return
@@ -135,7 +135,7 @@ class ConsoleListener:
         self.console.print()
         for caution in limits(run):
             self._say(f"[yellow]{escape(caution)}[/]")
-        if words := told_in(run):
+        if words := described_in(run):
             self._say(f"defence: {escape(words)}")
         if run.audit:
             self._say(f"\naudit: {verdict_line(run.audit)}")
@@ -143,7 +143,7 @@ class ConsoleListener:
             self._say(f"audit of the student: {verdict_line(run.student.audit)}")
 
     def _left(self, round: int) -> str:
-        """Return how long the rounds that are left will take, judged by those of this session."""
+        """Return the estimated time of the remaining rounds, from those of this session."""
         left = self.rounds - round
         if left <= 0 or not any(self.seconds):
             return ""

@@ -1,4 +1,4 @@
-"""A terminal as a place to write to: who left is told nothing more, a pipe gets whole lines."""
+"""The console: output to a closed pipe is dropped, and lines in a pipe are not wrapped."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from rich.table import Table
 from fedrobust.streams import silence_output
 
 PIPE_WIDTH = 120
-"""Columns where the output is no terminal and has no width of its own."""
+"""Width if the output is not a terminal."""
 
 
 class Screen(Console):
-    """A console whose reader may leave: what it would have been shown is dropped, and the run goes on."""
+    """A console that drops its output once the pipe is closed, so that the run continues."""
 
     def on_broken_pipe(self) -> None:
-        """Say nothing more."""
+        """Drop all further output."""
         self.quiet = True
         silence_output()
 
@@ -30,7 +30,7 @@ def standard_output() -> Console:
 
 
 def say(console: Console, text: str, **style: Any) -> None:
-    """Print one line: a terminal's own line breaks would fall inside of words, a pipe's lines stay whole.
+    """Print one line, wrapped between words on a terminal and unwrapped in a pipe.
 
     Args:
         console: where to.

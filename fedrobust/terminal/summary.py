@@ -38,7 +38,7 @@ def limits(run: RunRecord) -> list[str]:
 
 
 FEW_IMAGES = 30
-"""Test images under which one image is more than three percentage points."""
+"""Number of test images below which one image is more than three percentage points."""
 
 
 def summary_tables(run: RunRecord) -> list[Table]:

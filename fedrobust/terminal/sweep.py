@@ -1,4 +1,4 @@
-"""A sweep as it is seen in a terminal: a bar with the time left on a screen, plain lines in a pipe."""
+"""Terminal output of a sweep: a bar with the remaining time on a screen, plain lines in a pipe."""
 
 import math
 import time
@@ -96,14 +96,14 @@ class SweepConsole:
                 pass
 
     def _reason(self, reason: str) -> str:
-        """Return a reason the first time in full, later by the number it was given."""
+        """Return a reason in full the first time, later by its number."""
         if reason in self.reasons:
             return f"as ({self.reasons[reason]})"
         self.reasons[reason] = len(self.reasons) + 1
         return f"({self.reasons[reason]}) {reason}"
 
     def time_left(self) -> str:
-        """Return how long the cells that are left will take, judged by those that are done."""
+        """Return the estimated time of the remaining cells, from the finished ones."""
         if not self.left or not self.done:
             return ""
         seconds = (time.monotonic() - self.began) / self.done * self.left
@@ -114,7 +114,7 @@ class SweepConsole:
 
 
 MOST_BESIDE = 4
-"""Runs that are shown side by side, with everything that is known of them; more are shown one below another."""
+"""Number of runs up to which runs are columns, with all metrics; more runs are rows."""
 
 
 def comparison(compared: "pandas.DataFrame", width: int) -> Iterator[Table]:
@@ -135,7 +135,7 @@ def comparison(compared: "pandas.DataFrame", width: int) -> Iterator[Table]:
     figures_ = compared.attrs["figures"]
     settings = [key for key in compared.columns if key not in figures_]
     figures = [name for name in MAIN if name in compared.columns]
-    # Names of runs take what settings and figures leave: with many settings each half stands in a table of its own.
+    # If there is no space for the runs' names beside settings and metrics, these are two tables.
     halves = [settings, figures] if 12 * (len(settings) + len(figures)) > width - 24 else [settings + figures]
     for half in halves:
         table = Table(box=SIMPLE_HEAD)

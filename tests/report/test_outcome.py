@@ -12,7 +12,7 @@ import pytest
 from fedrobust.report.page import write
 from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.runs.record import RunRecord
-from fedrobust.runs.tolerance import is_oracle, told_in
+from fedrobust.runs.tolerance import described_in, is_oracle
 
 OLD = Path(__file__).with_name("old-result.json")
 """The quickstart's result, of before tolerance, validity and status "stopped" were recorded; cut to two rounds."""
@@ -123,9 +123,9 @@ def test_what_the_rule_was_told_stands_at_the_head_of_the_page(folder, result):
     tolerance = {"clients": 2, "source": "truth", "told": True, "malicious": 6, "probability-of-more": 0.26}
     text = text_of(folder(result | {"tolerance": tolerance}))
     assert text.index("an oracle") < text.index("Training")
-    quantile = told_in(run({"tolerance": tolerance | {"quantile": 0.95}}))
+    quantile = described_in(run({"tolerance": tolerance | {"quantile": 0.95}}))
     assert "the 95 % quantile of the true number" in quantile
-    assert told_in(run({"tolerance": tolerance | {"told": False}})) == ""
+    assert described_in(run({"tolerance": tolerance | {"told": False}})) == ""
 
 
 @pytest.mark.parametrize("tolerate", [None, 2])
@@ -143,7 +143,7 @@ def test_an_old_run_is_rendered(folder):
     text = text_of(folder(result))
     assert "phantom" in text
     assert "not finished" not in text
-    assert (cut_short(run(result)), invalid_line(run(result)), told_in(run(result))) == ("", "", "")
+    assert (cut_short(run(result)), invalid_line(run(result)), described_in(run(result))) == ("", "", "")
 
 
 @pytest.mark.parametrize(

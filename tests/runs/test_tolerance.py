@@ -4,7 +4,7 @@ import pytest
 
 from fedrobust.runs.codec import read
 from fedrobust.runs.record import RunRecord, ToleranceRecord
-from fedrobust.runs.tolerance import is_oracle, told, told_in
+from fedrobust.runs.tolerance import described, described_in, is_oracle
 
 GIVEN = {
     "clients": 2,
@@ -55,13 +55,13 @@ ORACLE = "an oracle, which no real server has"
     ],
 )
 def test_what_a_rule_was_told(changes, words):
-    assert told(read(ToleranceRecord, {**GIVEN, **changes})) == words
+    assert described(read(ToleranceRecord, {**GIVEN, **changes})) == words
 
 
 def test_what_was_not_recorded_is_not_said():
-    assert told(None) == ""
-    assert told(ToleranceRecord()) == ""
-    assert told(ToleranceRecord(clients=2, malicious=2)) == f"{START}, by the study.", (
+    assert described(None) == ""
+    assert described(ToleranceRecord()) == ""
+    assert described(ToleranceRecord(clients=2, malicious=2)) == f"{START}, by the study.", (
         "told where it does not say"
     )
 
@@ -94,7 +94,7 @@ def run(result):
     ],
 )
 def test_what_a_run_was_told_or_as_much_as_an_earlier_one_says(result, words):
-    assert told_in(run(result)) == words
+    assert described_in(run(result)) == words
 
 
 @pytest.mark.parametrize(

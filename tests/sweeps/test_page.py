@@ -115,7 +115,7 @@ def test_cells_that_have_not_been_run_are_counted_and_have_no_figure():
 def test_the_oracle_and_the_chance_of_more_attackers_are_said():
     told = {"tolerated": 1.0, "probability-of-more": 0.31}
     assert "an oracle" in tolerance([row("alie", **told)])
-    (head,) = heatmap([row("alie", balanced_accuracy=0.8, **told)]).told
+    (head,) = heatmap([row("alie", balanced_accuracy=0.8, **told)]).tolerance
     assert head == "f = 1 (oracle), P(more) = 31 %"
     assert "is up to 31.0%" in tolerance([row("alie", **told)])
     assert "oracle" not in tolerance([row("alie", tolerate=2, **told)])

@@ -13,7 +13,7 @@ from fedrobust.report.sections.rounds import rounds
 from fedrobust.report.sections.study import data, facts
 from fedrobust.report.sections.tiles import tiles
 from fedrobust.runs.outcome import invalid_line
-from fedrobust.runs.tolerance import told_in
+from fedrobust.runs.tolerance import described_in
 
 
 def sections(run: Run) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def sections(run: Run) -> dict[str, Any]:
         "unfinished": findings.unfinished(run),
         "error": record.error or "no reason was recorded",
         "go_on": findings.go_on(run),
-        "tolerance": told_in(record),
+        "tolerance": described_in(record),
         "invalid": invalid_line(record),
         "warnings": findings.warnings(run),
         "cautions": findings.cautions(run),

@@ -9,7 +9,7 @@ from fedrobust.report.folder import Run
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent
 from fedrobust.runs.record import AttackSuccessRecord, DefenceRecord, RoundRecord
-from fedrobust.runs.tolerance import told_in
+from fedrobust.runs.tolerance import described_in
 
 MOST_CLIENTS = 60
 """Largest number of clients that are shown individually."""
@@ -31,7 +31,7 @@ def poisoning(run: Run) -> dict[str, Any]:
     attackers += _how_often(defended, attack)
     return {
         "sentence": f"{attackers} The server's defence: {' → '.join(rule)}.",
-        "tolerance": told_in(run.record),
+        "tolerance": described_in(run.record),
         "failures": [
             f"{reason} ({wording.count(len(rounds), 'time')}, first in round {rounds[0]})"
             for reason, rounds in _attack_failures(defended).items()
