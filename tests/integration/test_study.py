@@ -110,7 +110,10 @@ def test_a_whole_study_leaves_everything_behind(tmp_path):
 
 
 def digest(experiment: Experiment, **apps: str) -> str:
-    return simulate(experiment, **apps).result["model"]["digest"]
+    """Return the digest of the model that a study ends with; no client may fail on the way."""
+    result = simulate(experiment, **apps).result
+    assert [entry["clients"]["failures"] for entry in result["rounds"]] == [[]] * len(result["rounds"])
+    return result["model"]["digest"]
 
 
 def test_same_seed_same_bits_with_any_number_of_workers(tmp_path):
