@@ -58,8 +58,8 @@ def train(message: Message, context: Context) -> Message:
     state = arrays_of(context.state.array_records.get(STATE))
     study = _study(message, context)
     client = _client(study, context, message.content.config_records["config"].get("batchnorm"))
-    told = arrays_of(message.content.array_records.get(BESIDE))
-    sent, metrics = client.train(weights, number, state, told)
+    broadcast = arrays_of(message.content.array_records.get(BESIDE))
+    sent, metrics = client.train(weights, number, state, broadcast)
     context.state.pop(STATE, None)
     if sent.state:
         context.state[STATE] = arrays_record(sent.state)
@@ -82,12 +82,12 @@ def train_group(message: Message, context: Context) -> Message:
             clients, study.group_training(clients, weights, number), strict=True
         )
     ]
-    told = {name: [measured[name] for _, measured in sent] for name in sent[0][1] if name != "round"}
+    columns = {name: [measured[name] for _, measured in sent] for name in sent[0][1] if name != "round"}
     arrays = {
         "trainable": np.stack([after.trainable for after, _ in sent]),
         "statistics": np.stack([after.statistics for after, _ in sent]),
     }
-    metrics = MetricRecord({**told, "round": number})
+    metrics = MetricRecord({**columns, "round": number})
     return Message(RecordDict({"weights": arrays_record(arrays), "metrics": metrics}), reply_to=message)
 
 
@@ -100,23 +100,23 @@ def _experiment(items: tuple[tuple[str, Any], ...]) -> Experiment:
 
 def _study(message: Message, context: Context) -> Study:
     experiment = _experiment(tuple(sorted(context.run_config.items())))
-    told = message.content.config_records["config"]
-    study = Study.of(experiment, problem_of(told))
+    config = message.content.config_records["config"]
+    study = Study.of(experiment, problem_of(config))
     check_frozen(
-        study.classifier.layout.frozen, told.get("frozen", ""), experiment.model, experiment.training
+        study.classifier.layout.frozen, config.get("frozen", ""), experiment.model, experiment.training
     )
     return study
 
 
-def check_frozen(own: str, told: object, model: Model, training: Training) -> None:
+def check_frozen(own: str, servers: object, model: Model, training: Training) -> None:
     """Refuse to train with frozen layers that differ from the server's.
 
     Raises:
         ModelError: their digests differ.
     """
-    if own != told:
+    if own != servers:
         layers = training.trained_layers
-        here, there = own[:12] or "none", str(told)[:12] or "none"
+        here, there = own[:12] or "none", str(servers)[:12] or "none"
         raise ModelError(
             f'training.layers = "{layers}": the frozen layers of {model.name} have digest {here} here, {there} at '
             f'the server: install the same file for model.weights = "{model.weights}"'

@@ -39,7 +39,7 @@ class Client:
     measure: Callable[[Weights], Weights] | None = None
 
     def train(
-        self, weights: Weights, round: int, state: State, told: State = NOTHING
+        self, weights: Weights, round: int, state: State, broadcast: State = NOTHING
     ) -> tuple[Sent, Mapping[str, Any]]:
         """Return the client's weights and arrays for the server, its next state, and its metrics.
 
@@ -47,9 +47,9 @@ class Client:
             weights: the global weights.
             round: from 1.
             state: its state after the last round in which it took part.
-            told: the server's arrays beside the weights.
+            broadcast: the server's arrays beside the weights.
         """
-        train = LocalRound(self.training, self.shard, self.client_id, round, self.layout, told)
+        train = LocalRound(self.training, self.shard, self.client_id, round, self.layout, broadcast)
         if self.attacker is not None and self.attacker.schedule.active(round):
             return self.attacker.train(train, weights, self.algorithm, state, self.measure)
         sent = sent_by_client(self.algorithm, weights, state, train)

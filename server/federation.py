@@ -8,7 +8,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 from fedrobust.aggregation import Memory
-from fedrobust.algorithms.contract import NOTHING, told_by
+from fedrobust.algorithms.contract import NOTHING, broadcast_by
 from fedrobust.config.sections import Federation as FederationSettings
 from fedrobust.config.sections import Poisoning
 from fedrobust.data.dataset import Problem
@@ -86,8 +86,8 @@ class Federation:
             config["batchnorm"] = "moments"
         record = weights_record(weights)
         alone = RecordDict({"weights": record, "config": ConfigRecord(config)})
-        if told := told_by(self.step.algorithm, memory_of(memory, "algorithm")):
-            alone["algorithm"] = arrays_record(told)
+        if broadcast := broadcast_by(self.step.algorithm, memory_of(memory, "algorithm")):
+            alone["algorithm"] = arrays_record(broadcast)
         messages = []
         for group in self.groups(round, sampled):
             kind, content = MessageType.TRAIN, alone

@@ -36,7 +36,7 @@ def tolerance_of(
         clients=f,
         source="given" if own or federation.tolerate is not None else "truth",
         quantile=federation.tolerate_quantile,
-        told=defence.tolerated is not None,
+        given=defence.tolerated is not None,
         sampled=sampled,
         malicious=malicious,
         population=federation.clients,

@@ -18,7 +18,7 @@ averaging:
     reply whose vectors have other lengths, or values that are not finite or exceed 1e6. Valid ones are aggregated as
     BatchNorm's statistics: by the mean if the rule is a mean, else by the coordinate-wise median over the accepted
     clients.
-``tells(memory)``
+``broadcasts(memory)``
     returns the arrays that the server sends beside the global weights, from the state of ``server``.
 ``server(update, memory, received)``
     returns the transformed aggregated update (d,), to which the server optimiser is applied, and the next state;
@@ -72,8 +72,8 @@ class Train(Protocol):
         ...
 
     @property
-    def told(self) -> State:
-        """The server's arrays beside the weights, see ``tells``; empty while the server has no state."""
+    def broadcast(self) -> State:
+        """The server's arrays beside the weights, see ``broadcasts``; empty while the server has no state."""
         ...
 
     def __call__(
@@ -160,10 +160,10 @@ def sends_of(algorithm: Algorithm, layout: Layout) -> Mapping[str, int]:
     return dict(sorted(sends(layout).items())) if sends else {}
 
 
-def told_by(algorithm: Algorithm, memory: State) -> State:
+def broadcast_by(algorithm: Algorithm, memory: State) -> State:
     """Return the server's arrays beside the global weights."""
-    tells: Callable[[State], State] | None = getattr(algorithm, "tells", None)
-    return tells(memory) if tells else {}
+    broadcasts: Callable[[State], State] | None = getattr(algorithm, "broadcasts", None)
+    return broadcasts(memory) if broadcasts else {}
 
 
 def sent_by_client(

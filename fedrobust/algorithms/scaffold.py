@@ -35,7 +35,7 @@ class Scaffold:
         """Return the corrected weights, the client's new control variate, and the change of it."""
         none = np.zeros_like(start.trainable)
         own = state.get("control", none)
-        trained = train(start, correction=train.told.get("control", none) - own)
+        trained = train(start, correction=train.broadcast.get("control", none) - own)
         assert trained.gradient is not None  # of a steered update
         return trained, {"control": trained.gradient}, {"control": trained.gradient - own}
 
@@ -43,7 +43,7 @@ class Scaffold:
         """Return the length of a control variate."""
         return {"control": layout.parameters}
 
-    def tells(self, memory: State) -> State:
+    def broadcasts(self, memory: State) -> State:
         """Return the global control variate."""
         return memory
 

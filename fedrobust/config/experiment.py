@@ -13,7 +13,7 @@ import pydantic
 from pydantic import Field, model_validator
 
 from fedrobust.config.check_names import check_names
-from fedrobust.config.messages import shown, told
+from fedrobust.config.messages import explanations, shown
 from fedrobust.config.old_keys import tell_of_old_keys, without_old_keys
 from fedrobust.config.resolve import malicious_of, tolerated_of
 from fedrobust.config.sections import (
@@ -230,4 +230,4 @@ class Experiment(Section):
         except RecursionError:
             raise ConfigError(f"{where}a value is nested too deeply") from None
         except pydantic.ValidationError as error:
-            raise ConfigError("\n".join(where + line for line in told(cls, error.errors()))) from None
+            raise ConfigError("\n".join(where + line for line in explanations(cls, error.errors()))) from None

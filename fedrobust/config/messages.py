@@ -10,18 +10,18 @@ from fedrobust.config.keys import keys
 from fedrobust.epsilon import shortened
 
 
-def told(cls: type[BaseModel], errors: Iterable[Any]) -> list[str]:
+def explanations(cls: type[BaseModel], errors: Iterable[Any]) -> list[str]:
     """Return a line for every wrong value, with the requirements of each allowed type."""
     lines: dict[tuple[str, str], list[Any]] = {}
     for item in errors:
         place = ".".join(_place(item)[:2])
         lines.setdefault((place, shortened(item["input"]) if place else item["msg"]), []).append(item)
-    told = []
+    found = []
     for items in lines.values():
         wanted = [str(items[0]["msg"]), *(one["msg"].removeprefix("Input should be ") for one in items[1:])]
         message = " or ".join(dict.fromkeys(wanted)).replace("valid tuple", "list")
-        told.append(_explained(cls, {**items[0], "msg": message}))
-    return told
+        found.append(_explained(cls, {**items[0], "msg": message}))
+    return found
 
 
 def _place(item: Any) -> list[str]:

@@ -78,7 +78,7 @@ more in 26 % of rounds'
     if not tolerance.malicious:
         return "none"
     start = f"{tolerance.malicious} of {tolerance.population} clients"
-    if not tolerance.told:
+    if not tolerance.given:
         return f"{start}; the rule takes no number of attackers"
     source = " (the true number: an oracle)" if tolerance.source == "truth" else ""
     more = tolerance.probability_of_more or 0.0

@@ -18,7 +18,7 @@ def described(tolerance: ToleranceRecord | None) -> str:
         >>> described(ToleranceRecord(clients=1, source="truth", malicious=2, probability_of_more=0.26))[-62:]
         'has. More are sampled in a round with a probability of 26.0 %.'
     """
-    if not tolerance or not tolerance.told or not tolerance.malicious:
+    if not tolerance or not tolerance.given or not tolerance.malicious:
         return ""
     by = "by the study"
     if tolerance.source == "truth" and tolerance.quantile is not None:

@@ -157,7 +157,7 @@ class LocalRound:
         client: the client's number, which selects its random numbers.
         round: from 1.
         layout: of the model's weights.
-        told: arrays that the server sends beside the weights.
+        broadcast: arrays that the server sends beside the weights.
         changed: settings of ``[training]`` that a malicious client changes.
         metrics: of the calls so far.
     """
@@ -167,7 +167,7 @@ class LocalRound:
     client: int
     round: int
     layout: Layout
-    told: State = field(default_factory=dict)
+    broadcast: State = field(default_factory=dict)
     changed: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
 

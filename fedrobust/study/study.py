@@ -43,7 +43,7 @@ class Study(NamedParts):
 
     Attributes:
         experiment: the study's settings.
-        told: image shape and number of classes as sent by the server; None: those of the study's data set.
+        received: image shape and number of classes as sent by the server; None: those of the study's data set.
 
     Example:
         >>> study = Study.of(Experiment.of(federation__clients=4, data__samples=50))
@@ -51,12 +51,12 @@ class Study(NamedParts):
         ((28, 28, 1), [13, 13, 12, 12], 'Mean')
     """
 
-    told: Problem | None = None
+    received: Problem | None = None
 
     @staticmethod
-    def of(experiment: Experiment, told: Problem | None = None) -> "Study":
+    def of(experiment: Experiment, received: Problem | None = None) -> "Study":
         """Return the study of `experiment`: one object for equal settings in this process."""
-        return _study(experiment, told)
+        return _study(experiment, received)
 
     @part
     def dataset(self) -> Dataset:
@@ -83,7 +83,7 @@ class Study(NamedParts):
     @part
     def problem(self) -> Problem:
         """The image shape and the number of classes."""
-        problem = self.told or Problem.of(self.dataset)
+        problem = self.received or Problem.of(self.dataset)
         # Clients of this process, which are sent the problem, get the server's own study.
         _study.offer(self, self.experiment, problem)
         return problem
@@ -215,7 +215,7 @@ class Study(NamedParts):
             and not experiment.data.augment
             and not experiment.data.undersample
             and not experiment.engine.client_timeout
-            and not any(hasattr(algorithm, trait) for trait in ("client", "sends", "tells"))
+            and not any(hasattr(algorithm, trait) for trait in ("client", "sends", "broadcasts"))
         )
 
     @part
@@ -262,5 +262,5 @@ class Study(NamedParts):
 
 
 @memoize(keep=4)
-def _study(experiment: Experiment, told: Problem | None) -> Study:
-    return Study(experiment, told)
+def _study(experiment: Experiment, received: Problem | None) -> Study:
+    return Study(experiment, received)

@@ -56,7 +56,7 @@ def final_figures(run: RunRecord) -> dict[str, float]:
                 "refused": float(sum(one.clients.failed for one in run.rounds)),
                 "rounds-without-change": float(sum(bool(one.kept) for one in run.rounds)),
                 "seconds": run.seconds or None,
-                **_told_figures(run.tolerance),
+                **_tolerance_figures(run.tolerance),
                 "invalid-rounds": float(invalid) if invalid else None,
             }
         ),
@@ -102,8 +102,8 @@ def _defence_figures(defended: Sequence[DefenceRecord]) -> dict[str, float | Non
     }
 
 
-def _told_figures(tolerance: ToleranceRecord | None) -> dict[str, float | None]:
-    if tolerance is None or not tolerance.malicious or not tolerance.told:
+def _tolerance_figures(tolerance: ToleranceRecord | None) -> dict[str, float | None]:
+    if tolerance is None or not tolerance.malicious or not tolerance.given:
         return {}
     return {
         "tolerated": tolerance.clients,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fedrobust.algorithms.contract import NOTHING, Received, State, sends_of, sent_by_client, told_by
+from fedrobust.algorithms.contract import NOTHING, Received, State, broadcast_by, sends_of, sent_by_client
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.training.optimizers import SGD
 from fedrobust.training.steering import Trained
@@ -27,7 +27,7 @@ class Quadratic:
         centre: b, (2,).
         steps: of an epoch.
         rate: the learning rate.
-        told: what the server sends beside the weights.
+        broadcast: what the server sends beside the weights.
         calls: how it was called.
     """
 
@@ -35,7 +35,7 @@ class Quadratic:
     centre: np.ndarray
     steps: int = 3
     rate: float = 0.1
-    told: State = field(default_factory=dict)
+    broadcast: State = field(default_factory=dict)
     calls: list = field(default_factory=list)
     layout = LAYOUT
     round = 1
@@ -69,7 +69,7 @@ def federated(algorithm, clients, rounds, start=(0.0, 0.0)):
     for _ in range(rounds):
         sent = []
         for place, client in enumerate(clients):
-            client.told = told_by(algorithm, memory)
+            client.broadcast = broadcast_by(algorithm, memory)
             sent.append(sent_by_client(algorithm, current, states[place], client))
             states[place] = sent[-1].state
         update = np.mean([one.weights.trainable - current.trainable for one in sent], axis=0)

@@ -31,7 +31,7 @@ def test_scaffolds_control_variates_are_option_two_and_their_mean_is_the_servers
     mean = np.mean([state["control"] for state in states], axis=0)
     np.testing.assert_allclose(memory["control"], mean, atol=1e-6)
     start, own = weights(0.3, -0.2), states[0]["control"]
-    one.told = {"control": memory["control"]}
+    one.broadcast = {"control": memory["control"]}
     sent = sent_by_client(Scaffold(), start, states[0], one)
     moved = start.trainable - sent.weights.trainable
     option_two = own - memory["control"] + moved / (one.steps * one.rate)

@@ -285,7 +285,7 @@ class Tells:
     def sends(self, layout):
         return {"factor": 1}
 
-    def tells(self, memory):
+    def broadcasts(self, memory):
         return {"mean": memory["mean"]} if memory else {}
 
     def server(self, update, memory, received):

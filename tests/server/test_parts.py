@@ -127,7 +127,7 @@ def test_tolerance_is_told_of_the_studys_own_attackers():
     parts = parts_of(**settings, **FLIP)
     study = parts.study
     assert parts.tolerance == tolerance_of(study.experiment.federation, study.defence, study.tolerated, 1)
-    assert (parts.tolerance.malicious, parts.tolerance.told) == (1, True)
+    assert (parts.tolerance.malicious, parts.tolerance.given) == (1, True)
 
 
 @pytest.mark.parametrize(("attack", "sums"), [({}, True), (FLIP, False)])

@@ -58,7 +58,7 @@ def test_what_the_record_says():
 )
 def test_whose_word_it_is(settings, clients, source, asks):
     found = told(**ATTACK, **settings)
-    assert (found.clients, found.source, found.told) == (clients, source, asks)
+    assert (found.clients, found.source, found.given) == (clients, source, asks)
     assert found.probability_of_more == pytest.approx(probability_of_more(clients, 30, 6, 12))
 
 

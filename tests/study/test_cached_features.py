@@ -75,5 +75,5 @@ def test_features_are_shared_by_studies_of_the_same_backbone_and_images():
         each.shard(0)
     assert one.features is two.features
     assert other.features is not one.features, "another seed, another random backbone"
-    hospital = Study(Experiment.of(training__layers="head", **SMALL), told=one.problem)
+    hospital = Study(Experiment.of(training__layers="head", **SMALL), received=one.problem)
     assert hospital.features is not one.features, "it has not loaded the study's images"

@@ -20,7 +20,7 @@ class ToleranceRecord:
         "``given`` by the study, or ``truth``: an oracle, which no server has", default="given"
     )
     quantile: float | None = entry("of the number in a round, where the study asks for one", default=None)
-    told: bool = entry("whether the rule or a pre-aggregator takes this number", default=True)
+    given: bool = entry("whether the rule or a pre-aggregator takes this number", default=True, key="told")
     sampled: int | None = entry("clients of a round", default=None)
     malicious: int = entry("malicious clients of the study", default=0)
     population: int | None = entry("all clients of the study", default=None)
@@ -31,7 +31,7 @@ class ToleranceRecord:
     @property
     def oracle(self) -> bool:
         """Whether the rule was given the true number."""
-        return self.told and self.source == "truth"
+        return self.given and self.source == "truth"
 
 
 @record
