@@ -44,7 +44,8 @@ def plain(name: str) -> str:
 
 def declared(*groups: str) -> set[str]:
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-    wanted = list(settings["project"]["dependencies"])
+    extras = settings["project"].get("optional-dependencies", {})
+    wanted = [*settings["project"]["dependencies"], *(each for extra in extras.values() for each in extra)]
     for group in groups:
         wanted += settings["dependency-groups"][group]
     return {plain(re.findall(r"[A-Za-z0-9._-]+", each)[0]) for each in wanted} | (
@@ -55,10 +56,8 @@ def declared(*groups: str) -> set[str]:
 
 def test_every_dependency_is_imported():
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-    used = {plain(each) for folder in PACKAGES for each in imported(PROJECT / folder)}
-    names = {
-        plain(each) for name in used for each in packages_distributions().get(name.replace("-", "_"), [name])
-    }
+    used = {name for folder in PACKAGES for name in imported(PROJECT / folder)}
+    names = {plain(each) for name in used for each in packages_distributions().get(name, [name])}
     wanted = {plain(re.findall(r"[A-Za-z0-9._-]+", each)[0]) for each in settings["project"]["dependencies"]}
     assert wanted - names == set()
 

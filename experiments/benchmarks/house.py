@@ -39,6 +39,7 @@ FLOORS = (
 SLOW = {
     *("tensorflow", "keras", "ai_edge_litert", "h5py"),
     *("pandas", "plotly", "ray", "scipy", "sklearn", "flwr", "uvicorn", "rich", "pydantic", "numpy"),
+    *("PIL", "pydicom"),
 }
 """Packages that are imported inside functions, because most calls do not need them."""
 

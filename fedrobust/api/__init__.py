@@ -7,6 +7,7 @@ from fedrobust.api.attacks import attack_model
 from fedrobust.api.audits import audit_model
 from fedrobust.api.catalogue import members
 from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
+from fedrobust.api.imports import import_arrays, import_huggingface, import_images
 from fedrobust.api.studies import doctor, experiment, open_run, resume, run, train, write_report
 from fedrobust.api.sweeps import bench, compare, resume_bench
 from fedrobust.config import Experiment
@@ -24,6 +25,9 @@ __all__ = [
     "describe_dataset",
     "doctor",
     "experiment",
+    "import_arrays",
+    "import_huggingface",
+    "import_images",
     "list_datasets",
     "load_dataset",
     "members",

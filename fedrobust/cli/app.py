@@ -97,7 +97,7 @@ app = typer.Typer(
 )
 data = typer.Typer(
     cls=Commands,
-    help="List data sets and show what is in one.",
+    help="Import own images, check a file, list data sets and show what is in one.",
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings=HELP,

@@ -1,0 +1,140 @@
+"""Own images: import them from folders, tables, arrays and data sets, and check a file.
+
+What needs Pillow is imported inside functions: `list_datasets` and the checks of settings do without it.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedrobust.data.importing.options import ImportOptions
+from fedrobust.data.search_path import home_of
+
+if TYPE_CHECKING:
+    from fedrobust.data.importing.imported import Imported
+
+
+def import_images(
+    source: str | Path,
+    out: str | Path,
+    *,
+    sites: bool = False,
+    patient: str = "",
+    images: str | Path = "",
+    columns: dict[str, str] | None = None,
+    force: bool = False,
+    **options: Any,
+) -> "Imported":
+    """Import a folder of class folders, or a CSV table of images, as an `.npz` file for ``data.name``.
+
+    Args:
+        source: a folder, see `fedrobust.data.importing.folder`, or a ``.csv`` file, see
+            `fedrobust.data.importing.table`.
+        out: file to write, ending in ``.npz``; a picture sheet (``.png``) and a table (``.csv``) stand beside it.
+        sites: of a folder: its first level are hospitals.
+        patient: of a folder: regular expression whose first group is the patient in an image's path.
+        images: of a table: folder that its relative paths begin in; by default the table's own.
+        columns: of a table: other names of its columns, such as ``{"label": "diagnosis"}``.
+        force: whether existing files are replaced.
+        options: ``size``, ``fit``, ``colour``, ``splits``, ``seed``, ``window``, ``classes``, ``disease``,
+            ``duplicates``, ``unreadable``: see `fedrobust.data.importing.options.ImportOptions`.
+
+    Raises:
+        DataError, PathError: something cannot be used; nothing was written.
+
+    Example:
+        >>> found = import_images("images/", "mine.npz", size=64, sites=True)  # doctest: +SKIP
+        >>> fedrobust.run(data__name="mine.npz")  # doctest: +SKIP
+    """
+    from fedrobust.data.importing.folder import of_folder
+    from fedrobust.data.importing.imported import import_source
+    from fedrobust.data.importing.table import of_table
+
+    chosen, place = ImportOptions.of(options), home_of(source)
+    if place.suffix.lower() == ".csv":
+        ImportOptions.check_unused("a table", sites=sites, patient=patient)
+        listed = of_table(
+            place, images=home_of(images) if images else None, columns=columns, window=chosen.window
+        )
+    else:
+        ImportOptions.check_unused("a folder", images=images, columns=columns)
+        listed = of_folder(place, sites=sites, patient=patient, window=chosen.window)
+    return import_source(listed, Path(out), chosen, force)
+
+
+def import_arrays(
+    images: Any,
+    labels: Any,
+    out: str | Path,
+    *,
+    sites: Any = None,
+    patients: Any = None,
+    image_splits: Any = None,
+    force: bool = False,
+    **options: Any,
+) -> "Imported":
+    """Import images in memory as an `.npz` file for ``data.name``.
+
+    Args:
+        images: (n, height, width), (n, height, width, 1 or 3), or a sequence of such images of any sizes; uint8, or
+            uint16 for grey.
+        labels: numbers or names, (n,); ``classes`` names numbers, label 0 first.
+        out: file to write, ending in ``.npz``.
+        sites: name of each image's site, (n,).
+        patients: of each image, (n,).
+        image_splits: "train", "val" or "test" of each image, (n,); by default they are drawn, see ``splits``.
+        force: whether existing files are replaced.
+        options: see `import_images`.
+
+    Raises:
+        DataError, PathError: something cannot be used; nothing was written.
+    """
+    from fedrobust.data.importing.arrays import of_arrays
+    from fedrobust.data.importing.imported import import_source
+
+    chosen = ImportOptions.of(options)
+    listed = of_arrays(
+        images,
+        labels,
+        sites=sites,
+        patients=patients,
+        image_splits=image_splits,
+        classes=chosen.classes,
+        window=chosen.window,
+    )
+    return import_source(listed, Path(out), chosen, force)
+
+
+def import_huggingface(
+    dataset: Any,
+    out: str | Path,
+    *,
+    image: str = "image",
+    label: str = "label",
+    site: str = "",
+    patient: str = "",
+    force: bool = False,
+    **options: Any,
+) -> "Imported":
+    """Import a data set of Hugging Face's `datasets` as an `.npz` file for ``data.name``.
+
+    Args:
+        dataset: a `Dataset`, or a `DatasetDict` with train and, if it has them, validation and test.
+        out: file to write, ending in ``.npz``.
+        image: column of images.
+        label: column of labels.
+        site: column of sites; empty: none.
+        patient: column of patients; empty: none.
+        force: whether existing files are replaced.
+        options: see `import_images`.
+
+    Raises:
+        DataError, PathError: something cannot be used; nothing was written.
+    """
+    from fedrobust.data.importing.arrays import of_huggingface
+    from fedrobust.data.importing.imported import import_source
+
+    chosen = ImportOptions.of(options)
+    listed = of_huggingface(
+        dataset, image=image, label=label, site=site, patient=patient, window=chosen.window
+    )
+    return import_source(listed, Path(out), chosen, force)

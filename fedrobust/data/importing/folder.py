@@ -1,0 +1,154 @@
+"""Images of a folder: a folder a class, below folders of splits or hospitals if there are any."""
+
+import os
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from fedrobust.data.dataset import DataError
+from fedrobust.data.importing.decode import decode
+from fedrobust.data.importing.dicom import is_dicom
+from fedrobust.data.importing.entry import SPLIT_NAMES, Entry, Source
+
+
+def of_folder(
+    folder: Path,
+    *,
+    sites: bool = False,
+    patient: str = "",
+    window: tuple[float, float] | None = None,
+) -> Source:
+    """List the images below a folder; nothing is decoded yet.
+
+    The folder holds a folder a class, in which images may lie at any depth. Where all its folders are called train,
+    val or test (or training, valid, validation, testing), they hold the classes.
+
+    Args:
+        folder: the folder.
+        sites: the first level are the hospitals, each with classes, or with splits of classes.
+        patient: regular expression, searched in an image's path relative to `folder`; its first group is the patient.
+        window: see `decode`.
+
+    Raises:
+        DataError: there is no such folder, no class or no image in it, or `patient` does not match an image.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    entries: list[Entry] = []
+    others: list[str] = []
+    for site, place in [(each.name, each) for each in _folders(folder)] if sites else [("", folder)]:
+        for split, classes in _splits(place):
+            for each in _classes(classes, sites or bool(split)):
+                for path in _files(each):
+                    name = path.relative_to(folder).as_posix()
+                    if is_image(path):
+                        read = partial(decode, path, window)
+                        who = patient_of(patient, name)
+                        entries.append(Entry(name, each.name, read, site, who, split))
+                    else:
+                        others.append(name)
+    if not entries:
+        raise DataError(
+            f"{folder}: no image in it; allowed: a folder of images for each class{_levels(folder)}"
+        )
+    return Source(str(folder), tuple(entries), left_out(others))
+
+
+def is_image(path: Path) -> bool:
+    """Return whether a file is to be decoded: by its extension, or as DICOM without one."""
+    Image.init()
+    suffix = path.suffix.lower()
+    if suffix in Image.EXTENSION:
+        return Image.EXTENSION[suffix] in Image.OPEN
+    try:
+        return is_dicom(path)
+    except OSError:
+        return False
+
+
+def patient_of(pattern: str, name: str) -> str:
+    r"""Return the patient in the name of an image: the first group of a regular expression.
+
+    Raises:
+        DataError: the expression is none, has no group, or does not match.
+
+    Example:
+        >>> patient_of(r"(\d+)_", "ill/0007_2.png")
+        '0007'
+    """
+    if not pattern:
+        return ""
+    try:
+        found = re.search(pattern, name)
+        if found is not None and found[1]:
+            return found[1]
+    except (re.error, IndexError) as error:
+        raise DataError(
+            f"patient = {pattern!r}: {error}; allowed: a regular expression with a group, such as '([0-9]+)_'"
+        ) from error
+    raise DataError(
+        f"patient = {pattern!r}: not in {name}; allowed: a regular expression whose group is the patient in every "
+        "image's path"
+    )
+
+
+def left_out(others: list[str]) -> tuple[str, ...]:
+    """Return a remark on files that are no images.
+
+    Example:
+        >>> left_out(["a/notes.txt"])
+        ('1 file left out, no image by its extension: a/notes.txt',)
+    """
+    if not others:
+        return ()
+    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+    files = "1 file" if len(others) == 1 else f"{len(others)} files"
+    return (f"{files} left out, no image by its extension: {', '.join(others[:3])}{more}",)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(
+        each for each in folder.iterdir() if each.is_dir() and not each.name.startswith((".", "__"))
+    )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder in order, without hidden ones and those that file managers leave."""
+    for where, inner, names in os.walk(folder):
+        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
+        yield from (
+            Path(where, name)
+            for name in sorted(names)
+            if not name.startswith(".") and name.lower() not in ("thumbs.db", "desktop.ini")
+        )
+
+
+def _splits(folder: Path) -> list[tuple[str, Path]]:
+    """Return the folders that hold classes, with their split; the folder itself where it has no folders of splits."""
+    inner = _folders(folder)
+    named = [each for each in inner if each.name.lower() in SPLIT_NAMES]
+    if not named:
+        return [("", folder)]
+    if len(named) < len(inner):
+        strangers = [each.name for each in inner if each not in named]
+        raise DataError(
+            f"{folder}: folders of splits ({', '.join(each.name for each in named)}) beside others "
+            f"({', '.join(strangers[:3])}); allowed: only train, val and test, or only classes"
+        )
+    return [(SPLIT_NAMES[each.name.lower()], each) for each in named]
+
+
+def _classes(folder: Path, deep: bool) -> list[Path]:
+    found = _folders(folder)
+    if not found:
+        what = "" if deep else "; for a table of images and labels name a .csv file"
+        raise DataError(f"{folder}: no folders in it; allowed: a folder of images for each class{what}")
+    return found
+
+
+def _levels(folder: Path) -> str:
+    inner = [each.name for each in _folders(folder)]
+    return f"; found the folders {', '.join(inner[:5])}" if inner else ""

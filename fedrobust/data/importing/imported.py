@@ -1,0 +1,193 @@
+"""An import: images of a source become an `.npz` file, a picture sheet and a table."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedrobust.atomic import atomic
+from fedrobust.data.dataset import DataError
+from fedrobust.data.duplicates import Duplicates, duplicates
+from fedrobust.data.importing.classes import numbered
+from fedrobust.data.importing.collect import Collected, collect
+from fedrobust.data.importing.entry import SPLITS, Source
+from fedrobust.data.importing.options import ImportOptions
+from fedrobust.data.importing.sheet import sheet
+from fedrobust.data.importing.splits import Names, assigned
+from fedrobust.data.importing.summary import (
+    absent_told,
+    counted,
+    duplicates_told,
+    listed_faults,
+    splits_told,
+)
+from fedrobust.paths import check_can_hold, expanded
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import wrote, and what it decided.
+
+    Attributes:
+        file: the `.npz` file.
+        sheet: PNG of some images of each class and site.
+        table: CSV of all images with label, site, patient and split, which can be imported again.
+        image_shape: (height, width, channels).
+        classes: number of images of each class in train, val and test.
+        sites: likewise of each site; empty if unknown.
+        remarks: what was decided, converted, moved and left out, a sentence each.
+    """
+
+    file: Path
+    sheet: Path
+    table: Path
+    image_shape: tuple[int, int, int]
+    classes: dict[str, dict[str, int]]
+    sites: dict[str, dict[str, int]]
+    remarks: tuple[str, ...]
+
+    @property
+    def images(self) -> int:
+        """The number of images."""
+        return sum(count for counts in self.classes.values() for count in counts.values())
+
+
+def import_source(source: Source, out: Path, options: ImportOptions, force: bool = False) -> Imported:
+    """Decode, fit, check and split the images of a source, and write them.
+
+    Beside ``mine.npz`` stand ``mine.png``, a picture sheet, and ``mine.csv``. The `.npz` is written last: where it is,
+    all is there.
+
+    Args:
+        source: the images.
+        out: the file, ending in ``.npz``.
+        options: how.
+        force: whether existing files are replaced.
+
+    Raises:
+        DataError: images, labels or splits cannot be used; nothing was written.
+        PathError: `out` cannot be written.
+    """
+    file, page, table = _places(out, force)
+    names, labels, ill = numbered([entry.label for entry in source.entries], options.classes, options.disease)
+    collected = collect(source, options)
+    if collected.faults:
+        names, labels, ill = numbered(
+            [entry.label for entry in collected.entries], options.classes or names, options.disease
+        )
+    entries = collected.entries
+    sites, patients = (
+        _all_or_none(source, entries, "site"),
+        np.array([entry.patient for entry in entries], str),
+    )
+    given = np.array([entry.split for entry in entries], str)
+    found = duplicates(collected.images, near=options.duplicates != "exact")
+    _refuse(found, given, entries, options.duplicates)
+    kept = np.zeros((0, 2), np.int64) if options.duplicates == "keep" else found.pairs
+    split = assigned(given, labels, sites, patients, kept, options.shares, options.seed)
+    who = (
+        np.array([entry.patient or entry.name for entry in entries], str) if (patients != "").any() else None
+    )
+    arrays = _arrays(collected, labels, split.splits, sites if (sites != "").any() else None, who)
+    arrays["label_names"] = np.array(names, str)
+    if len(ill):
+        arrays["disease"] = ill
+    where = [entry.name for entry in entries]
+    groups = [", ".join(filter(None, (entry.label, entry.site))) for entry in entries]
+    picture = sheet(collected.images, groups, where, f"{file.name}: {source.name}", options.seed)
+    with atomic(page) as draft:
+        picture.save(draft, "PNG")
+    with atomic(table) as draft:
+        draft.write_text(_table(collected, split.splits), encoding="utf-8")
+    with atomic(file) as draft, draft.open("wb") as handle:
+        np.savez_compressed(handle, **arrays)
+    height, width, channels = collected.images.shape[1:]
+    return Imported(
+        file,
+        page,
+        table,
+        (height, width, channels),
+        {name: dict.fromkeys(SPLITS, 0) for name in names} | counted(np.array(names)[labels], split.splits),
+        counted(sites, split.splits) if (sites != "").any() else {},
+        (
+            *source.remarks,
+            *listed_faults(collected.faults),
+            *collected.remarks,
+            splits_told(given, split, who is not None, bool((sites != "").any()), options),
+            *duplicates_told(found, given, split, labels, where, options.duplicates),
+            *absent_told(names, labels, split.splits),
+        ),
+    )
+
+
+def _places(out: Path, force: bool) -> tuple[Path, Path, Path]:
+    """Return the files to write.
+
+    Raises:
+        DataError: the name does not end in .npz, a file exists, or there is no folder for it.
+    """
+    file = expanded(out)
+    if file.suffix.lower() != ".npz":
+        raise DataError(f"out = {str(out)!r}; allowed: a file that ends in .npz")
+    if not file.parent.is_dir():
+        raise DataError(f"out = {str(out)!r}: there is no folder {file.parent}; make it first")
+    check_can_hold(file.parent, "out")
+    places = (file, file.with_suffix(".png"), file.with_suffix(".csv"))
+    for place in places:
+        if place.is_dir() or (place.exists() and not force):
+            raise DataError(
+                f"out = {str(out)!r}: {place.name} exists already; name another file, or set force to replace it"
+            )
+    return places
+
+
+def _all_or_none(source: Source, entries: Sequence[Any], what: str) -> Names:
+    values = [getattr(entry, what) for entry in entries]
+    lacking = [entry.name for entry, value in zip(entries, values, strict=True) if not value]
+    if 0 < len(lacking) < len(values):
+        raise DataError(
+            f"{source.name}: {len(lacking)} images have no {what}, such as {lacking[0]}; give each one, or none"
+        )
+    return np.array(values, str)
+
+
+def _refuse(found: Duplicates, given: Names, entries: Sequence[Any], how: str) -> None:
+    """Raise a DataError if duplicates are in two splits and are to be refused."""
+    if how != "refuse":
+        return
+    pairs = [pair for pair in found.across(given).pairs.tolist() if "" not in given[pair]]
+    if pairs:
+        one, other = (entries[place] for place in pairs[0])
+        raise DataError(
+            f"{len(pairs)} pairs of duplicates are in two splits, the first is {one.name} ({one.split}) and "
+            f'{other.name} ({other.split}); remove one of each, or choose duplicates = "move"'
+        )
+
+
+def _arrays(
+    collected: Collected, labels: Any, splits: Names, sites: Names | None, patients: Names | None
+) -> dict[str, Any]:
+    """Return the arrays of the file, split by split."""
+    arrays: dict[str, Any] = {}
+    for split in SPLITS:
+        rows = np.flatnonzero(splits == split)
+        arrays[f"{split}_images"] = collected.images[rows]
+        arrays[f"{split}_labels"] = labels[rows]
+        if sites is not None:
+            arrays[f"{split}_site"] = sites[rows]
+        if patients is not None:
+            arrays[f"{split}_patient"] = patients[rows]
+    return arrays
+
+
+def _table(collected: Collected, splits: Names) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "label", "site", "patient", "split"))
+    for entry, split in zip(collected.entries, splits.tolist(), strict=True):
+        writer.writerow((entry.name, entry.label, entry.site, entry.patient, split))
+    return text.getvalue()
