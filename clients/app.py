@@ -102,10 +102,24 @@ def _study(message: Message, context: Context) -> Study:
     experiment = _experiment(tuple(sorted(context.run_config.items())))
     config = message.content.config_records["config"]
     study = Study.of(experiment, problem_of(config))
+    check_network(study.network_digest, config.get("network", ""), experiment.model)
     check_frozen(
         study.classifier.layout.frozen, config.get("frozen", ""), experiment.model, experiment.training
     )
     return study
+
+
+def check_network(own: str, servers: object, model: Model) -> None:
+    """Refuse to train a network from another file than the server's.
+
+    Raises:
+        ModelError: the files' digests differ.
+    """
+    if own != servers:
+        raise ModelError(
+            f'model.name = "{model.name}": the file has digest {own or "none"} here, {str(servers) or "none"} at the '
+            "server: install the same file"
+        )
 
 
 def check_frozen(own: str, servers: object, model: Model, training: Training) -> None:

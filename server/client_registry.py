@@ -87,7 +87,7 @@ def registry_of(
     Raises:
         RoundError: no node sends a valid report.
     """
-    content = RecordDict({"config": problem_config(problem, layout.frozen)})
+    content = RecordDict({"config": problem_config(problem, layout.frozen, layout.network)})
     # On a coordinator every key is bound to one client of the study.
     admitted = None if isinstance(grid, SimulatedGrid) else admitted_nodes()
     introductions: dict[int, NodeInfo] = {}

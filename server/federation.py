@@ -81,7 +81,7 @@ class Federation:
         A message holds the global weights, the number of the round, the problem, the clients of a group, and the part
         of the algorithm's state in `memory` that clients need.
         """
-        config = {"round": round, **problem_config(self.problem, self.layout.frozen)}
+        config = {"round": round, **problem_config(self.problem, self.layout.frozen, self.layout.network)}
         if self.moments:
             config["batchnorm"] = "moments"
         record = weights_record(weights)

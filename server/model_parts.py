@@ -12,6 +12,7 @@ from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.memoize import part
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.features import Features
+from fedrobust.models.file_network import file_remarks
 from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import recalibration_of
 from fedrobust.poisoning import AttackContext, SuccessCriterion
@@ -146,6 +147,7 @@ class ModelParts:
             study.seed,
             study.weights_seed(model=1),
             study.prediction_defence,
+            study.network_name(settings.distillation.student),
         )
 
     def remarks(self) -> list[str]:
@@ -156,6 +158,13 @@ class ModelParts:
             return []
         context = AttackContext(malicious=len(malicious), clients=clients, sampled=study.sampled)
         return study.attack.remarks(context)
+
+    def network_remarks(self) -> list[str]:
+        """Return what is not used of the file that the network is in, in sentences."""
+        if not self.study.network_digest:
+            return []
+        model, shape = self.study.model, self.initial[0].preparation.prepared
+        return file_remarks(model.name, shape, self.study.problem.classes, model.weights, model.head)
 
     def summary(self) -> str:
         """Return the study in one line."""

@@ -77,13 +77,15 @@ class Pipeline:
             environment=environment(parts.workers),
             dataset=described(parts.study.dataset),
             model=ModelRecord(
-                name=classifier.name,
+                name=settings.name,
+                network_digest=parts.study.network_digest or None,
                 parameters=classifier.parameters,
                 weights=settings.weights,
                 image_size=settings.image_size,
                 batchnorm=parts.batchnorm_policy,
             ),
         )
+        self.recorder.note(remarks=(*self.record.remarks, *parts.network_remarks()))
         output = experiment.output
         if output.resume:
             folder = RunFolder.open(output.dir)
@@ -110,7 +112,7 @@ class Pipeline:
         """
         study = self.parts.study
         settings, now = self.experiment.to_dict(), self.record.environment
-        state = resumed_from(folder, settings, study.dataset, study.partition, now)
+        state = resumed_from(folder, settings, study.dataset, study.partition, now, study.network_digest)
         self.recorder.go_on(RunRecord.read(state.result), state.round)
         if isinstance(self.parts.grid, SimulatedGrid):
             self.parts.grid.restore(state.clients)
@@ -228,7 +230,7 @@ class Pipeline:
         emit(StageStarted("measuring the student"))
         found = EvaluationRecord.of(taught.test(student.weights))
         record = StudentRecord(
-            name=student.classifier.name,
+            name=self.experiment.distillation.student,
             parameters=student.classifier.layout.parameters,
             clean=found.clean,
             robust=found.robust,

@@ -20,6 +20,7 @@ def resumed_from(
     dataset: Dataset,
     partition: Partition | Drawing,
     environment: Mapping[str, Any],
+    network: str = "",
 ) -> Checkpoint:
     """Return the state at which the run in `folder` stopped.
 
@@ -29,9 +30,10 @@ def resumed_from(
         dataset: its images.
         partition: the partition of the images.
         environment: present versions of packages; differences from the run's are reported by an event.
+        network: digest of the file that the network is in; empty if it is in none.
 
     Raises:
-        ConfigError: study, data or partition differ from the run's.
+        ConfigError: study, data, partition or the network's file differ from the run's.
     """
     sweep(folder.path)
     checkpoint = Checkpoint.latest(folder)
@@ -47,6 +49,12 @@ def resumed_from(
         raise ConfigError(
             f"{folder.path}: {dataset.name} has digest {dataset.digest[:12]}, the run was started on "
             f"{digest[:12]}: the data changed"
+        )
+    known = (before.model.network_digest if before.model else None) or ""
+    if known != network:
+        raise ConfigError(
+            f"{folder.path}: the network's file has digest {network or 'none'}, the run was started on "
+            f"{known or 'none'}: the file changed"
         )
     if folder.read_table("partition.json").get("hash") != partition.hash:
         raise ConfigError(f"{folder.path}: partition.json is not the partition of this study")

@@ -42,6 +42,7 @@ def check_data(study: Study) -> None:
             given.poisoning, given.training, given.federation.rounds, lambda: (study.attack, study.schedule)
         ),
         settings.strengths(given.evaluation),
+        settings.network_file(given.model, study.base, given.data.root),
         settings.weights_file(given.model, study.base, given.data.root),
         settings.control_file(given.audit, study.base),
     )
@@ -67,7 +68,7 @@ def check_models(study: Study) -> None:
             lambda: study.prediction_defence,
         ),
         settings.defended_space(given.model, given.evaluation),
-        models.networks(given.model, given.distillation, study.problem),
+        models.networks(given.model, given.distillation, study.problem, study.network_name),
         models.normalised_alone(given.model, given.training, lambda: study.classifier),
         models.algorithm_fits(given.model.name, given.training, study.algorithm, lambda: study.classifier),
         models.evasion(given.evaluation.attacks, study.problem, lambda: study.threat),

@@ -4,35 +4,47 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from fedrobust.config.sections import Distillation, Model, Training
-from fedrobust.data.dataset import Problem
+from fedrobust.data.dataset import DataError, Problem
 from fedrobust.evasion import Threat, attack_named
 from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.classifier import Classifier
+from fedrobust.models.keras_file import ModelFileError
 from fedrobust.registry import UnknownNameError
 from fedrobust.spec import SpecError
 
 
-def networks(model: Model, distillation: Distillation, problem: Problem) -> Iterator[str]:
-    """Images are large enough for the network and the student, and the pretrained weights exist."""
+def networks(
+    model: Model, distillation: Distillation, problem: Problem, found: Callable[[str], str] = str
+) -> Iterator[str]:
+    """Images are large enough for the network and the student, and the pretrained weights exist.
+
+    Args:
+        model: settings of the network.
+        distillation: settings of the student.
+        problem: of the data.
+        found: from the name of a network to its name with the path of its file, if it is in one.
+    """
     native = min(problem.image_shape[:2])
-    network = yield from _architecture("model.name", model.name)
+    network = yield from _architecture("model.name", model.name, found)
     if network is not None:
         yield from _large_enough("model.image-size", model.image_size, model.name, network)
         if model.weights == "imagenet" and not network.imagenet:
             yield f'model.weights = "imagenet": {model.name} has none; choose "random" or a file'
     if not distillation.enabled:
         return
-    student = yield from _architecture("distillation.student", distillation.student)
+    student = yield from _architecture("distillation.student", distillation.student, found)
     if student is not None:
         side = distillation.image_size or native
         yield from _large_enough("distillation.image-size", side, distillation.student, student)
 
 
-def _architecture(key: str, name: str) -> Generator[str, None, Architecture | None]:
+def _architecture(
+    key: str, name: str, found: Callable[[str], str]
+) -> Generator[str, None, Architecture | None]:
     try:
-        return architecture_named(name)
-    except (UnknownNameError, SpecError, ModelError) as error:
+        return architecture_named(found(name))
+    except (DataError, UnknownNameError, SpecError, ModelError, ModelFileError) as error:
         yield f'{key} = "{name}": {error}'
     return None
 

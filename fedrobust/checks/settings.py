@@ -8,6 +8,7 @@ from fedrobust.config.sections import Audit, Evaluation, Federation, Model, Pois
 from fedrobust.data.search_path import resolve
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.models.input_format import InputFormat
+from fedrobust.models.network_file import is_network_file
 from fedrobust.paths import expanded
 from fedrobust.poisoning import Attack, AttackContext, Schedule, malicious_clients
 
@@ -123,8 +124,14 @@ def defended_space(model: Model, evaluation: Evaluation) -> Iterator[str]:
 
 def weights_file(model: Model, base: Path | None, root: str) -> Iterator[str]:
     """The file of the initial weights exists."""
-    if model.weights not in ("random", "imagenet"):
+    if model.weights not in ("random", "imagenet", "file"):
         yield from _missing("model.weights", model.weights, lambda name: resolve(name, base, root))
+
+
+def network_file(model: Model, base: Path | None, root: str) -> Iterator[str]:
+    """The file that holds the network exists."""
+    if is_network_file(model.name):
+        yield from _missing("model.name", model.name, lambda name: resolve(name, base, root))
 
 
 def control_file(audit: Audit, base: Path | None) -> Iterator[str]:

@@ -74,18 +74,18 @@ def weights_file(network: str, weights: str, base: Path | None = None, root: str
 
     Args:
         network: as the study names it.
-        weights: "random", "imagenet" or a file; Keras' ImageNet weights are searched as
+        weights: "random", "imagenet", "file" or a file; Keras' ImageNet weights are searched as
             ``weights/NETWORK_imagenet_notop.weights.h5`` before Keras downloads them.
         base: the study file's folder.
         root: the setting `data.root`.
 
     Returns:
-        The file; None for random weights, and for weights that Keras downloads.
+        The file; None for random weights, for those of the network's own file, and for those that Keras downloads.
 
     Raises:
         DataError: the named file does not exist.
     """
-    if weights == "random":
+    if weights in ("random", "file"):
         return None
     if weights != "imagenet":
         return resolve(weights, base, root)

@@ -152,16 +152,19 @@ def arrays_of(record: ArrayRecord | None) -> dict[str, np.ndarray]:
     return {} if record is None else {name: vector_of(array) for name, array in record.items()}
 
 
-def problem_config(problem: Problem, frozen: str = "") -> ConfigRecord:
-    """Return the settings by which a server sends a client the problem and the digest of the frozen layers.
+def problem_config(problem: Problem, frozen: str = "", network: str = "") -> ConfigRecord:
+    """Return the settings by which a server sends a client the problem and the digests of what is not exchanged.
 
     Args:
         problem: shape of the images and number of classes.
         frozen: `Layout.frozen` of the server's model.
+        network: `Layout.network` of the server's model.
     """
     told = ConfigRecord({"image-shape": list(problem.image_shape), "classes": problem.classes})
     if frozen:
         told["frozen"] = frozen
+    if network:
+        told["network"] = network
     return told
 
 

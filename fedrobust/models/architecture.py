@@ -24,7 +24,7 @@ class Architecture:
         scale: ``(images in [0, 1]) -> scaled images``, as layers of the graph; None: the inverse of the network's own
             first scaling layers (`recognised_range`).
         smallest: the smallest image side in pixels.
-        channels: 3 for colour images only, "native" for those of the data.
+        channels: 3 for colour images only, 1 for grey ones only, "native" for those of the data.
         imagenet: Keras' name of the ImageNet weights file, "" if there is none.
         summary: one line for `fedrobust list`.
     """
@@ -32,6 +32,6 @@ class Architecture:
     features: Callable[[Shape], keras.Model]
     scale: Callable[[Any], Any] | None
     smallest: int
-    channels: Literal[3, "native"]
+    channels: Literal[1, 3, "native"]
     imagenet: str
     summary: str

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from fedrobust.lazy import keras
 from fedrobust.models.architecture import Architecture, ModelError
+from fedrobust.models.network_file import is_network_file
 from fedrobust.models.own_network import own_features
 from fedrobust.models.preparation import Shape
 from fedrobust.registry import Registry
@@ -143,7 +144,7 @@ ARCHITECTURES.register("resnet50")(
 
 
 def architecture_named(name: str) -> Architecture:
-    """Return a registered architecture, or one given by a dotted path, with settings: ``"edge-cnn(width=16)"``.
+    """Return a registered architecture, with settings as in ``"edge-cnn(width=16)"``, a dotted path's, or a file's.
 
     The path names an `Architecture`, a dataclass of settings with a method ``architecture()``, or a function
     ``(height, width, channels) -> keras.Model`` from images to one feature vector an image, to which a dense layer of
@@ -151,11 +152,18 @@ def architecture_named(name: str) -> Architecture:
     imply. A function of one argument gets the three numbers as a tuple; settings are passed to it as arguments, as in
     ``"my.models:build(width=16)"``. Such a model takes the data's number of channels.
 
+    A name that ends in ``.keras`` is that of a file, see `file_architecture`.
+
     Raises:
         UnknownNameError: there is no such name or path.
         SpecError: it does not take these settings.
-        ModelError: the path names something else.
+        ModelError: the path names something else, or the file's network cannot be used.
     """
+    if is_network_file(name):
+        # Reads HDF5.
+        from fedrobust.models.file_network import file_architecture
+
+        return file_architecture(name)
     spec = Spec.parse(name)
     found = ARCHITECTURES[spec.name]
     if isinstance(found, Architecture):

@@ -27,7 +27,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         """Normalise `inputs` (n, height, width, channels); with `training` by the batch's statistics."""
         training = training and self.measures
-        if inputs.shape.rank != 4 or mask is not None:
+        if inputs.shape.rank != 4 or self.axis not in (-1, 3) or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         channels = inputs.shape[-1]
         scale = self.gamma.value if self.scale else tf.ones([channels])

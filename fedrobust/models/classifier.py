@@ -16,14 +16,16 @@ import tensorflow as tf
 from fedrobust.graphs.origin import Origin
 from fedrobust.lazy import keras
 from fedrobust.memoize import part
+from fedrobust.models.architecture import ModelError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.facts import NetworkFacts
 from fedrobust.models.frozen import Frozen
 from fedrobust.models.layers import Layers, freeze
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.models.naming import Normalization, Scaling, keras_name
+from fedrobust.models.network_file import is_network_file, pinned_parts
 from fedrobust.models.preparation import Preparation, Shape
-from fedrobust.models.pretrained import load_backbone_weights
+from fedrobust.models.pretrained import load_backbone_weights, load_file_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,24 +156,28 @@ def build_classifier(
     defence: Callable[[Any], Any] | None = None,
     layers: str = "all",
     normalization: Normalization = "batch",
+    head: str = "keep",
 ) -> Classifier:
     """Build a classifier for native images of one shape.
 
     Args:
-        name: a registered architecture (`fedrobust list models`).
+        name: a registered architecture (`fedrobust list models`), a dotted path or a Keras file.
         native: (height, width, channels) of the stored images.
         classes: number of classes, at least 2.
         image_size: side in pixels that images are resized to inside the model; 0: no resizing.
         momentum: of every BatchNorm layer. With 0.99 or 0.999, as in Keras' applications, moving statistics hardly
             leave their initial values in the few steps of a federated round, and the model predicts a single class.
-        scaling: "backbone" scales images as the network's pretrained weights expect; "unit" leaves them in [0, 1].
-        weights: "random", "imagenet", or the path of `weights_file` as the user wrote it.
+        scaling: "backbone" scales images as the network's pretrained weights expect; "unit" leaves them in [0, 1]; or
+            an input format such as "0..255".
+        weights: "random", "imagenet", "file" for those of the network's own file, or the path of `weights_file` as the
+            user wrote it.
         weights_file: Keras 3 weights of the backbone without its top.
         seed: of the random weights.
         defence: prediction-time defence of native images.
         layers: the trained layers: "all", "head", "last-N" or "blocks:K"; the others keep their initial weights.
         normalization: "batch", "group" to replace every BatchNorm by GroupNorm, or "frozen" for BatchNorm that
             normalises by its moving statistics in training, too, and leaves them as they are.
+        head: with the weights of the network's own file: "keep" its last layer, or "new" for a random one.
 
     Raises:
         ModelError: the size, the number of classes, or the weights do not fit the architecture.
@@ -187,7 +193,9 @@ def build_classifier(
 
     prepared = prepared_shape(name, native, image_size)
     network = build_network(name, prepared, classes, seed, momentum, scaling, normalization)
-    if weights != "random":
+    if weights == "file":
+        load_file_weights(network, name, classes, head)
+    elif weights != "random":
         load_backbone_weights(network, name, weights, weights_file)
     trainable = list(network.trainable_variables)
     frozen = Frozen.of(network, freeze(network, Layers.parse(layers)), trainable)
@@ -196,7 +204,7 @@ def build_classifier(
         Entry(variable.path, tuple(variable.shape), "trainable" if variable.trainable else "statistic")
         for variable in (*network.trainable_variables, *measured)
     )
-    layout = Layout(entries, frozen.digest)
+    layout = Layout(entries, frozen.digest, pinned_parts(name)[1])
     origin = origin_of(
         name, native, prepared, classes, momentum, scaling, defence, layers, frozen.digest, normalization
     )
@@ -210,8 +218,15 @@ def prepared_shape(name: str, native: Shape, image_size: int) -> Shape:
         name: a registered architecture, or a dotted path.
         native: (height, width, channels) of the stored images.
         image_size: side in pixels that images are resized to; 0: no resizing.
+
+    Raises:
+        ModelError: the images are in colour, and the network takes grey ones.
     """
     channels = architecture_named(name).channels
+    if channels == 1 and native[2] != 1:
+        raise ModelError(
+            f"{name}: it takes grey images, the data's have {native[2]} channels; give a network for as many"
+        )
     height, width = (image_size, image_size) if image_size else native[:2]
     return height, width, native[2] if channels == "native" else channels
 
@@ -228,11 +243,15 @@ def origin_of(
     frozen: str = "",
     normalization: Normalization = "batch",
 ) -> Origin | None:
-    """Return the key of everything that a classifier's functions depend on; None for a user's own network or defence.
+    """Return the key of everything that a classifier's functions depend on.
+
+    It is None for a user's own network or defence, and for a file whose digest is not known.
 
     Arguments are those of `build_classifier`, `prepared` (see `prepared_shape`), and `frozen`, the digest of frozen
     arrays.
     """
+    if is_network_file(name) and not pinned_parts(name)[1]:
+        return None
     if ":" in name or not architecture_named(name).features.__module__.startswith("fedrobust."):
         return None
     return Origin.of(

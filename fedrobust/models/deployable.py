@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
+from fedrobust.models.dropout import StatelessDropout
 from fedrobust.models.preparation import Preparation
 
 STOCK = (
@@ -48,6 +49,10 @@ def with_preparation(
 
 
 def _stock(layer: keras.layers.Layer) -> keras.layers.Layer:
+    if isinstance(
+        layer, StatelessDropout
+    ):  # it changes nothing in inference, and Keras' own has a random state
+        return keras.layers.Identity(name=layer.name)
     for stock, ours in STOCK:
         if isinstance(layer, ours):
             return stock.from_config(layer.get_config())

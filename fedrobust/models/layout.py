@@ -58,6 +58,7 @@ class Layout:
         entries: one for each array.
         frozen: SHA-256 of the frozen arrays, "" if there are none: equal weights give an equal model only with equal
             frozen arrays.
+        network: digest of the file that the network is in, "" if it is in none; likewise.
 
     Example:
         >>> layout = Layout((Entry("dense/kernel", (2, 3), "trainable"), Entry("dense/bias", (3,), "trainable")))
@@ -70,6 +71,7 @@ class Layout:
 
     entries: tuple[Entry, ...]
     frozen: str = ""
+    network: str = ""
 
     def of(self, kind: Kind) -> tuple[Entry, ...]:
         """Return the entries of one kind, in order."""
@@ -136,9 +138,10 @@ class Layout:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of paths, shapes, kinds and frozen arrays: vectors with equal digests are compatible."""
+        """SHA-256 of paths, shapes, kinds, frozen arrays and network: vectors with equal digests are compatible."""
         listing: list[Any] = [[entry.path, list(entry.shape), entry.kind] for entry in self.entries]
         listing += [self.frozen] if self.frozen else []
+        listing += [["network", self.network]] if self.network else []
         return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
     def flatten(self, arrays: Sequence[np.ndarray]) -> Weights:

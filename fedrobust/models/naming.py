@@ -3,16 +3,21 @@
 import re
 from typing import Literal
 
-Scaling = Literal["backbone", "unit"]
+from fedrobust.models.network_file import is_network_file, pinned_parts
+
+Scaling = str
+"""``"backbone"``, ``"unit"``, or an input format, see `fedrobust.models.input_format.InputFormat`."""
 
 Normalization = Literal["batch", "group", "frozen"]
 
 
 def keras_name(name: str) -> str:
-    """Return a name that Keras and TensorFlow accept, for a registered name or a dotted path.
+    """Return a name that Keras and TensorFlow accept, for a registered name, a dotted path or a file.
 
     Example:
-        >>> keras_name("edge-cnn"), keras_name("my.models:build")
-        ('edge-cnn', 'my.models_build')
+        >>> keras_name("edge-cnn"), keras_name("my.models:build"), keras_name("/srv/mine.keras")
+        ('edge-cnn', 'my.models_build', 'mine')
     """
+    if is_network_file(name):
+        name = pinned_parts(name)[0].stem
     return re.sub(r"^[^A-Za-z0-9.]", "x", re.sub(r"[^A-Za-z0-9_.-]", "_", name)) or "model"

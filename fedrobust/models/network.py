@@ -12,7 +12,7 @@ from fedrobust.models.architectures import architecture_named
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
 from fedrobust.models.group_norm import group_normalization
-from fedrobust.models.input_format import UNIT
+from fedrobust.models.input_format import UNIT, InputFormat
 from fedrobust.models.layers import inner_layers
 from fedrobust.models.naming import Normalization, Scaling, keras_name
 from fedrobust.models.preparation import Shape
@@ -42,7 +42,8 @@ def build_network(
         classes: number of classes, at least 2.
         seed: of all initialisers, from which each gets its own.
         momentum: of every BatchNorm layer: weight of the previous moving statistics in a step.
-        scaling: "backbone" scales images as the network's pretrained weights expect; "unit" leaves them in [0, 1].
+        scaling: "backbone" scales images as the network's pretrained weights expect; "unit" leaves them in [0, 1]; or
+            an input format such as "0..255".
         normalization: "group" replaces every BatchNorm by GroupNorm; the random weights are the same.
             "frozen" has BatchNorm normalise by its moving statistics in training, too, and leave them as they are.
 
@@ -83,9 +84,31 @@ def build_network(
     head = keras.layers.Dense.from_config(
         seeded_config(keras.layers.Dense(classes, name="logits").get_config(), draw)
     )
-    scale = architecture.scale or shown_scale(features)
-    scaled = scale(inputs) if scaling == "backbone" else inputs
-    return keras.Model(inputs, head(backbone(scaled)), name=keras_name(name))
+    scale = _scale(scaling) if scaling != "backbone" else architecture.scale or shown_scale(features)
+    return keras.Model(inputs, head(backbone(scale(inputs))), name=keras_name(name))
+
+
+def _scale(scaling: str) -> Callable[[Any], Any]:
+    """Return the function from images in [0, 1] to a declared input, as layers of the graph.
+
+    Example:
+        >>> scale = _scale("-1..1, mean=0.5, std=0.25")
+        >>> float(keras.ops.max(scale(np.ones((1, 8, 8, 1), np.float32))))
+        2.0
+    """
+    if scaling == "unit":
+        return lambda images: images
+    given = InputFormat.parse(scaling, "model.scaling")
+    mean, deviation = np.array(given.mean or [0.0]), np.array(given.std or [1.0])
+    factor, shift = (given.high - given.low) / deviation, (given.low - mean) / deviation
+
+    def scaled(images: Any) -> Any:
+        given.check_channels(images.shape[-1], "the network")
+        images = keras.ops.flip(images, axis=-1) if given.bgr else images
+        of_all = [part.tolist() if len(part) > 1 else float(part[0]) for part in (factor, shift)]
+        return keras.layers.Rescaling(*of_all, name="scale")(images)
+
+    return scaled
 
 
 def shown_scale(features: keras.Model) -> Callable[[Any], Any]:

@@ -9,8 +9,10 @@ from fedrobust.errors import first_line
 from fedrobust.lazy import keras
 from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.architectures import architecture_named
+from fedrobust.models.file_network import file_network
 from fedrobust.models.keras_file import ModelFileError, check_finite
 from fedrobust.models.layers import inner_layers
+from fedrobust.models.network_file import is_network_file, pinned_parts
 
 
 def load_backbone_weights(network: keras.Model, name: str, weights: str, path: Path | None) -> None:
@@ -29,7 +31,12 @@ def load_backbone_weights(network: keras.Model, name: str, weights: str, path: P
         ModelError: the weights do not exist, cannot be downloaded or read, or do not fit the architecture.
     """
     architecture = architecture_named(name)
-    backbone = next(layer for layer in network.layers if isinstance(layer, keras.Model))
+    backbone = _backbone(network)
+    if is_network_file(name):
+        raise ModelError(
+            f'model.weights = "{weights}": {pinned_parts(name)[0]} is a file with its own weights; choose "file" or '
+            '"random"'
+        )
     if weights == "imagenet" and path is None:
         pretrained = _download_imagenet(name, architecture)
     else:
@@ -49,6 +56,42 @@ def load_backbone_weights(network: keras.Model, name: str, weights: str, path: P
                 f"model.weights = {weights!r}: {path} does not hold weights of {name} without its top: "
                 f"{first_line(error)}"
             ) from error
+    _copy_weights(pretrained, backbone)
+
+
+def load_file_weights(network: keras.Model, name: str, classes: int, head: str) -> None:
+    """Load the weights of the file that a network is in.
+
+    Args:
+        network: from `build_network`.
+        name: of the file, see `fedrobust.models.network_file.pinned`.
+        classes: number of the data's classes.
+        head: "keep" for the file's last layer, "new" for the random one that `network` has.
+
+    Raises:
+        ModelError: the network is in no file, or its last layer has other classes.
+    """
+    if not is_network_file(name):
+        raise ModelError(f'model.weights = "file": {name} is no file; choose "random", "imagenet" or a file')
+    backbone = _backbone(network)
+    found = file_network(name, backbone.input_shape[1:])
+    _copy_weights(found.features, backbone)
+    if found.head is None or head == "new":
+        return
+    try:
+        network.layers[-1].set_weights(found.head.logits(classes))
+    except ValueError as error:
+        raise ModelError(
+            f'model.head = "keep": {pinned_parts(name)[0]}: {error}; set model.head = "new" for a new last layer of '
+            f'{classes} classes, or model.weights = "random"'
+        ) from error
+
+
+def _backbone(network: keras.Model) -> keras.Model:
+    return next(layer for layer in network.layers if isinstance(layer, keras.Model))
+
+
+def _copy_weights(pretrained: keras.Model, backbone: keras.Model) -> None:
     for own, theirs in zip(inner_layers(backbone), inner_layers(pretrained), strict=True):
         # GroupNorm has only scales and shifts, which come first among BatchNorm's arrays.
         own.set_weights(theirs.get_weights()[: len(own.weights)])

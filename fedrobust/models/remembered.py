@@ -24,6 +24,7 @@ from fedrobust.models.frozen import Frozen
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.models.model_template import TemplateError, code, template_of, write_filled
 from fedrobust.models.naming import Normalization
+from fedrobust.models.network_file import pinned_parts
 from fedrobust.models.preparation import Preparation, Shape
 
 NETWORK, FIRST, FILE = "network", "first weights", "model file"
@@ -107,6 +108,7 @@ def remembered_classifier(
     defence: Callable[[Any], Any] | None = None,
     layers: str = "all",
     normalization: Normalization = "batch",
+    head: str = "keep",
 ) -> Classifier:
     """Return the classifier that `build_classifier` builds, without building it where its kept files suffice.
 
@@ -131,18 +133,19 @@ def remembered_classifier(
         defence=defence,
         layers=layers,
         normalization=normalization,
+        head=head,
     )
     files = kept_files()
     prepared = prepared_shape(name, native, image_size)
     origin = origin_of(
         name, native, prepared, classes, momentum, scaling, defence, layers, normalization=normalization
     )
-    given = "random" if weights == "random" else _digest(weights_file)
+    given = weights if weights in ("random", "file") else _digest(weights_file)
     if files is None or origin is None or layers != "all" or not given:
         return build()
-    start = origin.and_of(weights=given, seed=seed)
+    start = origin.and_of(weights=given, seed=seed, **({"head": head} if weights == "file" else {}))
     assert start is not None
-    kept = _read(files, origin, start)
+    kept = _read(files, origin, start, pinned_parts(name)[1])
     if kept is None:
         built = build()
         kept = built.layout, built.facts, built.initial_weights()
@@ -153,13 +156,15 @@ def remembered_classifier(
     return Remembered(origin, *kept, Preparation(native, prepared), build, files, name, defence)
 
 
-def _read(files: KeptFiles, origin: Origin, start: Origin) -> tuple[Layout, NetworkFacts, Weights] | None:
+def _read(
+    files: KeptFiles, origin: Origin, start: Origin, network: str
+) -> tuple[Layout, NetworkFacts, Weights] | None:
     about, numbers = files.read(origin.name(NETWORK)), files.read(start.name(FIRST))
     if about is None or numbers is None:
         return None
     content = json.loads(about)
     entries = tuple(Entry(path, tuple(shape), kind) for path, shape, kind in content["entries"])
-    layout, vector = Layout(entries), np.frombuffer(numbers, "<f4")
+    layout, vector = Layout(entries, network=network), np.frombuffer(numbers, "<f4")
     facts = NetworkFacts(**{**content["facts"], "momenta": tuple(content["facts"]["momenta"])})
     if vector.size != layout.parameters + layout.statistics:
         files.forget(start.name(FIRST), f"{vector.size} numbers for another network")

@@ -161,6 +161,7 @@ def _classifier(
         defence=prediction_defence_of(model, base),
         layers=layers,
         normalization=model.norm,
+        head=model.head,
     )
 
 

@@ -11,12 +11,14 @@ from fedrobust.config import ConfigError, Experiment, Training
 from fedrobust.config.resolve import (
     partition_of,
 )
+from fedrobust.config.sections import Model
 from fedrobust.data.dataset import Dataset, Problem, Split
 from fedrobust.data.partition import Drawing, Partition
 from fedrobust.data.search_path import resolve, weights_file
 from fedrobust.data.transfer_set import TransferSet, transfer_set
 from fedrobust.memoize import memoize, part
 from fedrobust.models.layout import Part
+from fedrobust.models.network_file import pinned, pinned_parts
 from fedrobust.poisoning import AttackContext
 from fedrobust.randomness import Purpose, generator, sequence
 from fedrobust.study.named_parts import NamedParts
@@ -66,6 +68,33 @@ class Study(NamedParts):
             DataError: they cannot be found or read, or are invalid.
         """
         return loaded(self.experiment.data, self.experiment.data.name, self.seed, self.base)
+
+    @part
+    def model(self) -> Model:
+        """The settings of ``[model]``, with path and digest of the file if the network is in one.
+
+        Raises:
+            DataError: there is no such file.
+        """
+        model = self.experiment.model
+        return model.model_copy(update={"name": self.network_name(model.name)})
+
+    def network_name(self, name: str) -> str:
+        """Return the name of a network, with path and digest of its file if it is in one.
+
+        Raises:
+            DataError: there is no such file.
+        """
+        return pinned(name, self.base, self.experiment.data.root)
+
+    @property
+    def network_digest(self) -> str:
+        """The first digits of the SHA-256 of the file that the network is in; empty if it is in none.
+
+        Raises:
+            DataError: there is no such file.
+        """
+        return pinned_parts(self.model.name)[1]
 
     @part
     def public(self) -> TransferSet | None:
@@ -132,7 +161,7 @@ class Study(NamedParts):
         Raises:
             ModelError: the architecture, the layers, the weights or the image size do not fit.
         """
-        model, base = self.experiment.model, self.experiment.base
+        model, base = self.model, self.experiment.base
         return network(model, self.problem, self.weights_seed(), base, layers, self.weights_file)
 
     def trained_part(self, round: int) -> Part | None:
@@ -157,7 +186,7 @@ class Study(NamedParts):
         """
         experiment = self.experiment
         return built(
-            experiment.model,
+            self.model,
             self.problem,
             self.weights_seed(),
             experiment.base,
@@ -189,7 +218,7 @@ class Study(NamedParts):
         """Return the compiled local update of `training`, which a malicious client may have changed."""
         experiment = self.experiment
         if not training.features_are_cached:
-            of, base = (experiment.model, self.problem), experiment.base
+            of, base = (self.model, self.problem), experiment.base
             if training.layers == training.trained_layers:
                 return compiled(training, self.classifier, of, base)
             # Starts TensorFlow.
@@ -239,7 +268,7 @@ class Study(NamedParts):
         In a simulation those of the training split are computed first; in a deployment those of the client's images.
         """
         dataset = self.dataset if "dataset" in vars(self) else None
-        return features(self.classifier, (self.experiment.model, self.problem), dataset)
+        return features(self.classifier, (self.model, self.problem), dataset)
 
     def attack_context(self, client: int) -> AttackContext:
         """Return the knowledge of a malicious client before the first round, with its random numbers of all rounds.

@@ -30,6 +30,7 @@ ADDED = (
     "federation.patience",
     "federation.postprocessors",
     "model.defence",
+    "model.head",
     "model.normalization",
     "poisoning.on-failure",
     "training.algorithm",
@@ -62,7 +63,7 @@ class Cell:
 
     @cached_property
     def hash(self) -> str:
-        """The SHA-256 of its settings and the contents of its data set, 16 hexadecimal digits."""
+        """The SHA-256 of its settings and the contents of its files, 16 hexadecimal digits."""
         return content_hash(self.experiment)
 
     @property
@@ -72,7 +73,7 @@ class Cell:
 
 
 def content_hash(experiment: Experiment) -> str:
-    """Return the hash of a study's data and of all settings except name, engine, output and data root."""
+    """Return the hash of a study's data, network file and settings, except name, engine, output and data root."""
     values = {key: value for key, value in old_form(experiment.to_dict()).items() if key not in NOT_CONTENT}
     values["data"] = {key: value for key, value in values["data"].items() if key != "root"}
     for key, value in {**{key: default(Experiment, key) for key in ADDED}, **BEFORE}.items():
@@ -80,7 +81,10 @@ def content_hash(experiment: Experiment) -> str:
         unused = key in BEFORE and not values[table].get("enabled", True)
         if unused or values[table].get(name) == value:
             values[table].pop(name, None)
-    values["data-digest"] = Study.of(experiment).dataset.digest
+    study = Study.of(experiment)
+    values["data-digest"] = study.dataset.digest
+    # Networks in files were added after the first results.
+    values |= {"network-digest": study.network_digest} if study.network_digest else {}
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -15,6 +15,7 @@ from fedrobust.errors import ConfigError
 from fedrobust.memoize import part
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
+from fedrobust.models.network_file import is_network_file
 from fedrobust.models.remembered import remembered_classifier
 from fedrobust.runs.record import DistillationRecord
 from fedrobust.training.distillation import TARGET_STEPS, distil, teach_labels
@@ -134,6 +135,7 @@ def plan_distillation(
     seed: int,
     weights_seed: int,
     defence: PredictionDefence | None = None,
+    network: str = "",
 ) -> DistillationPlan:
     """Build the study's student and select its transfer images.
 
@@ -149,6 +151,7 @@ def plan_distillation(
         seed: the study's, for its batches.
         weights_seed: of its random weights.
         defence: the prediction-time defence, as of the global model.
+        network: the student's network with the digest of its file; empty if it is in none.
 
     Raises:
         ConfigError: the public set does not have the shape of the study's images, or the student cannot be exported.
@@ -156,7 +159,7 @@ def plan_distillation(
     """
     images, labels, source = transfer_images(dataset, public, settings.public)
     student = remembered_classifier(
-        settings.student,
+        network or settings.student,
         dataset.image_shape,
         dataset.classes,
         image_size=settings.image_size,
@@ -164,7 +167,8 @@ def plan_distillation(
         seed=weights_seed,
         defence=defence,
     )
-    if formats and (":" in settings.student or defence is not None):
+    is_own = ":" in settings.student or is_network_file(settings.student)
+    if formats and (is_own or defence is not None):
         # A user's own network or defence may not be exportable: this is checked before training.
         try:
             check_exportable(student.deployable(student.initial_weights()), formats)

@@ -334,6 +334,7 @@ def test_a_student_is_planned_with_weights_of_its_own(noted, exported):
             5,
             study.weights_seed(model=1),
             None,
+            "edge-cnn",
         )
     ]
     assert study.weights_seed(model=1) != study.weights_seed()

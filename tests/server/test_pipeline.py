@@ -172,7 +172,7 @@ def test_everything_is_checked_before_a_folder_is_made_and_handed_over(begun, tm
     assert done.record.environment == {**VERSIONS, "workers": 0}
     assert done.record.dataset.name == "made-up"
     assert done.record.model == ModelRecord(
-        name="net",
+        name="mobilenetv2",
         parameters=2,
         weights="random",
         image_size=done.experiment.model.image_size,
@@ -541,7 +541,7 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
         ("export", done.folder, done.taught, "taught", formats, 5),
     ]
     assert done.record.student == StudentRecord(
-        name="small",
+        name="edge-cnn",
         parameters=9,
         clean=CLEAN,
         robust=ROBUST,

@@ -2,10 +2,13 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fedrobust.config.sections.section import Section
+from fedrobust.errors import ConfigError
+from fedrobust.models.input_format import InputFormat
 from fedrobust.models.naming import Normalization
+from fedrobust.models.network_file import is_network_file
 
 
 class Model(Section):
@@ -13,15 +16,24 @@ class Model(Section):
 
     name: str = Field(
         "mobilenetv2",
-        description="mobilenetv2, densenet121, resnet50, edge-cnn(width=32), strided-cnn(width=32), or a dotted path",
+        description="mobilenetv2, densenet121, resnet50, edge-cnn(width=32), strided-cnn(width=32), a dotted path, or "
+        "the path of a Keras file, as in mine.keras",
     )
-    weights: str = Field("random", description="random, imagenet, or a weights file")
+    weights: str = Field(
+        "random",
+        description="random, imagenet, file (those in the Keras file that model.name names), or a weights file",
+    )
+    head: Literal["keep", "new"] = Field(
+        "keep",
+        description="with weights = file: keep the file's last layer, or new for one of the data's classes",
+    )
     image_size: int = Field(
         32, ge=16, le=1024, description="side that images are resized to inside the model"
     )
-    scaling: Literal["backbone", "unit"] = Field(
+    scaling: str = Field(
         "backbone",
-        description="pixel range of the network: backbone, what its weights or own layers expect; unit, [0, 1]",
+        description="pixel range of the network: backbone, what its weights or own layers expect; unit, [0, 1]; or an "
+        "input format, as in 0..255",
     )
     defence: str = Field(
         "none",
@@ -40,6 +52,33 @@ class Model(Section):
         "moments that clients measure; frozen pretrained ones; auto: recalibrate with 64 validation images or more, "
         "else moments",
     )
+
+    @field_validator("scaling")
+    @classmethod
+    def _scaling_is_known(cls, scaling: str) -> str:
+        if scaling in ("backbone", "unit"):
+            return scaling
+        try:
+            given = InputFormat.parse(scaling, "model.scaling")
+        except ConfigError as error:
+            raise ValueError(f'{str(error).partition(": ")[2]}; or "backbone", or "unit"') from error
+        if given.channels_first or given.whole:
+            raise ValueError("channels-first and uint8 are no inputs of a network that clients train")
+        return scaling
+
+    @model_validator(mode="after")
+    def _the_file_is_the_network(self) -> Self:
+        if self.weights == "file" and not is_network_file(self.name):
+            raise ValueError(
+                f'model.weights = "file" with model.name = "{self.name}": the network is in no file; choose "random", '
+                '"imagenet" or a weights file, or name a network such as "mine.keras"'
+            )
+        if self.head == "new" and self.weights != "file":
+            raise ValueError(
+                f'model.head = "new" with model.weights = "{self.weights}": the last layer is new by itself; leave it '
+                'out, or set model.weights = "file"'
+            )
+        return self
 
     @model_validator(mode="after")
     def _there_are_statistics_to_freeze(self) -> Self:

@@ -87,6 +87,9 @@ class ModelRecord:
         default=None,
         left_out=True,
     )
+    network_digest: str | None = entry(
+        "first digits of the SHA-256 of the Keras file that the network is in", default=None, left_out=True
+    )
     selected_round: int | None = entry("the round whose model is kept", default=None)
     digest: str | None = entry("SHA-256 of the selected weights", default=None, left_out=True)
 

@@ -1,0 +1,248 @@
+"""A network in a Keras file: its features, its head, and what of the file is not used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from fedrobust.lazy import keras
+from fedrobust.memoize import memoize
+from fedrobust.models.architecture import Architecture, ModelError
+from fedrobust.models.ending import last_operation
+from fedrobust.models.keras_file import ModelFileError, load_keras
+from fedrobust.models.network_file import DIGITS, file_digest, is_network_file, pinned_parts
+from fedrobust.models.own_network import checked_features
+from fedrobust.models.preparation import Shape
+
+Activation = Literal["", "softmax", "sigmoid"]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The last layer of a classifier.
+
+    Attributes:
+        kernel: (features, outputs) float32.
+        bias: (outputs,) float32.
+        activation: of its outputs; empty: none.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    activation: Activation
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return len(self.bias)
+
+    def logits(self, classes: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return kernel and bias of one logit a class.
+
+        One output z with a sigmoid becomes the two logits -z/2 and z/2, whose softmax is the same.
+
+        Raises:
+            ValueError: it has other classes; the message says which.
+
+        Example:
+            >>> head = Head(np.full((3, 1), 4.0), np.full(1, 2.0), "sigmoid")
+            >>> kernel, bias = head.logits(2)
+            >>> kernel[0].tolist(), bias.tolist()
+            ([-2.0, 2.0], [-1.0, 1.0])
+        """
+        if self.outputs == 1 and classes == 2 and self.activation == "sigmoid":
+            signs = np.array([-0.5, 0.5], self.kernel.dtype)
+            return self.kernel * signs, self.bias * signs
+        if self.outputs != classes:
+            what = "output" if self.outputs == 1 else "outputs"
+            raise ValueError(f"its last layer has {self.outputs} {what}, the data {classes} classes")
+        if self.activation == "sigmoid":
+            raise ValueError(
+                f"its last layer has {self.outputs} outputs with a sigmoid, which tell findings apart that may occur "
+                "together; classes exclude each other"
+            )
+        return self.kernel, self.bias
+
+
+@dataclass(frozen=True, eq=False)
+class FileNetwork:
+    """The network in a file, for images of one shape.
+
+    Attributes:
+        features: from images to one feature vector an image, with the file's weights.
+        head: its last Dense layer; None where it ends in features.
+    """
+
+    features: keras.Model
+    head: Head | None
+
+
+def file_architecture(name: str) -> Architecture:
+    """Return the network in a Keras file as an architecture.
+
+    Args:
+        name: path of the file, or its pinned name.
+
+    Raises:
+        ModelFileError: it cannot be opened safely, or is not the file that the name was pinned to.
+        ModelError: it does not take one batch of images, or has several outputs.
+    """
+    channels = _input_shape(name)[2]
+
+    def features(shape: Shape) -> keras.Model:
+        return file_network(name, shape).features
+
+    return Architecture(
+        features,
+        scale=None,
+        smallest=1,
+        channels=3 if channels == 3 else 1 if channels == 1 else "native",
+        imagenet="",
+        summary=f"the network in {pinned_parts(name)[0].name}",
+    )
+
+
+@memoize(keep=4)
+def file_network(name: str, shape: Shape) -> FileNetwork:
+    """Return the network in a Keras file for prepared images of `shape` (height, width, channels).
+
+    Raises:
+        ModelFileError: the file cannot be opened safely, or is not the one that the name was pinned to.
+        ModelError: it does not take such images, or has layers that clients cannot train.
+    """
+    # Starts Keras.
+    from fedrobust.models.flat_network import flat_network
+
+    path = pinned_parts(name)[0]
+    _check_size(name, shape)
+    flat = flat_network(_loaded(name), shape, str(path))
+    features, head = _split(flat)
+    _check_layers(str(path), features)
+    return FileNetwork(checked_features(str(path), features, shape), head)
+
+
+def file_remarks(name: str, shape: Shape, classes: int, weights: str, head: str) -> list[str]:
+    """Return what of a network's file is not used, in sentences; empty for a network without a file.
+
+    Args:
+        name: of the network, see `pinned`.
+        shape: of its input (height, width, channels).
+        classes: number of the data's classes.
+        weights: ``model.weights``.
+        head: ``model.head``.
+    """
+    if not is_network_file(name):
+        return []
+    file, found = pinned_parts(name)[0].name, file_network(name, shape)
+    if weights == "random":
+        return [f'model.weights = "random": the weights in {file} are not used; "file" starts from them']
+    if found.head is None:
+        return [f"{file} ends in features: a new last layer of {classes} classes follows them"]
+    if head == "new":
+        return [f'model.head = "new": the last layer of {file}, of {found.head.outputs} outputs, is not used']
+    return []
+
+
+@memoize(keep=2)
+def _loaded(name: str) -> Any:
+    """Return the Keras model of a file, checked to have one input of images and one output."""
+    path, digest = pinned_parts(name)
+    model = load_keras(path)
+    if digest and file_digest(path)[:DIGITS] != digest:
+        raise ModelFileError(
+            f"{path}: the file was changed while the study was running; leave it as it is, or start the study anew"
+        )
+    inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
+    taken = [tuple(each.shape[1:]) for each in inputs]
+    if len(taken) != 1 or len(taken[0]) != 3 or taken[0][2] is None:
+        raise ModelError(
+            f"{path}: it takes {taken or 'nothing that is recorded'}; a network of a study takes one batch of images, "
+            "(height, width, channels): save a keras.Model of such an input"
+        )
+    if len(outputs) != 1:
+        raise ModelError(
+            f"{path}: it has {len(outputs)} outputs; a network of a study has one: save a keras.Model of that one"
+        )
+    return model
+
+
+def _input_shape(name: str) -> tuple[int | None, int | None, int]:
+    height, width, channels = _loaded(name).inputs[0].shape[1:]
+    return height, width, int(channels)
+
+
+def _check_size(name: str, shape: Shape) -> None:
+    path, (height, width, channels) = pinned_parts(name)[0], _input_shape(name)
+    if channels != shape[2]:
+        raise ModelError(
+            f"{path}: it takes images of {channels} channels, the data have {shape[2]}; give a network for "
+            f"{shape[2]} channels (grey images are copied to red, green and blue, colour images are not made grey)"
+        )
+    if height not in (None, shape[0]) or width not in (None, shape[1]):
+        what = (
+            f"set it to {height} (images are resized inside the model)"
+            if height == width
+            else "images are resized to squares: begin the network with a square input and a Resizing layer"
+        )
+        raise ModelError(f"image-size = {shape[0]}: {path} takes images of {height} x {width} pixels; {what}")
+
+
+def _split(model: keras.Model) -> tuple[keras.Model, Head | None]:
+    """Return a flat model up to its features, and its head.
+
+    The head is a last Dense layer without activation, or with softmax or sigmoid, also as a layer of its own. A last
+    Dense layer with another activation belongs to the features.
+    """
+    last = last_operation(model)
+    alone = _alone(last)
+    outputs = _input(last) if alone else model.outputs[0]
+    dense = outputs._keras_history.operation
+    activation = alone or _of_layer(dense)
+    if not isinstance(dense, keras.layers.Dense) or activation is None or (alone and _of_layer(dense) != ""):
+        return (keras.Model(model.inputs[0], outputs) if alone else model), None
+    arrays = dense.get_weights()
+    bias = arrays[1] if dense.use_bias else np.zeros(dense.units, np.float32)
+    return keras.Model(model.inputs[0], _input(dense)), Head(arrays[0], bias, activation)
+
+
+def _alone(layer: Any) -> Activation:
+    """Return the activation that a layer consists of; empty if it is another layer."""
+    kind = type(layer).__name__
+    if kind == "Activation":
+        return _of_layer(layer) or ""
+    return {"Softmax": "softmax", "Sigmoid": "sigmoid"}.get(kind, "")  # type: ignore[return-value]
+
+
+def _of_layer(layer: Any) -> Activation | None:
+    """Return the activation of a layer's outputs; None if it is neither of the three."""
+    known: dict[Any, Activation] = {
+        keras.activations.linear: "",
+        keras.activations.softmax: "softmax",
+        keras.activations.sigmoid: "sigmoid",
+    }
+    return known.get(getattr(layer, "activation", None))
+
+
+def _input(layer: Any) -> Any:
+    return layer._inbound_nodes[-1].input_tensors[0]
+
+
+def _check_layers(name: str, features: keras.Model) -> None:
+    """Refuse layers with a state other than BatchNorm's statistics, and other numbers than float32.
+
+    Raises:
+        ModelError: there is one.
+    """
+    for layer in features.layers:
+        if layer.compute_dtype not in ("float32", None):
+            raise ModelError(
+                f'{name}: its layer "{layer.name}" computes in {layer.compute_dtype}; clients train in float32: set '
+                'keras.config.set_dtype_policy("float32") and save it anew'
+            )
+        if layer.non_trainable_weights and not isinstance(layer, keras.layers.BatchNormalization):
+            raise ModelError(
+                f'{name}: its layer "{layer.name}" ({type(layer).__name__}) has a state beside weights, which clients '
+                "do not exchange; BatchNormalization's statistics they do: leave that layer out"
+            )
