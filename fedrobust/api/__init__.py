@@ -7,7 +7,7 @@ from fedrobust.api.attacks import attack_model
 from fedrobust.api.audits import audit_model
 from fedrobust.api.catalogue import members
 from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
-from fedrobust.api.imports import import_arrays, import_huggingface, import_images
+from fedrobust.api.imports import check_dataset, import_arrays, import_huggingface, import_images
 from fedrobust.api.studies import doctor, experiment, open_run, resume, run, train, write_report
 from fedrobust.api.sweeps import bench, compare, resume_bench
 from fedrobust.config import Experiment
@@ -21,6 +21,7 @@ __all__ = [
     "attack_model",
     "audit_model",
     "bench",
+    "check_dataset",
     "compare",
     "describe_dataset",
     "doctor",

@@ -6,10 +6,14 @@ What needs Pillow is imported inside functions: `list_datasets` and the checks o
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedrobust.api.studies import experiment
+from fedrobust.data.hospital_file import read_hospital_file
 from fedrobust.data.importing.options import ImportOptions
-from fedrobust.data.search_path import home_of
+from fedrobust.data.search_path import home_of, resolve
+from fedrobust.study import Study
 
 if TYPE_CHECKING:
+    from fedrobust.data.file_check import Expected, FileCheck
     from fedrobust.data.importing.imported import Imported
 
 
@@ -138,3 +142,35 @@ def import_huggingface(
         dataset, image=image, label=label, site=site, patient=patient, window=chosen.window
     )
     return import_source(listed, Path(out), chosen, force)
+
+
+def check_dataset(
+    path: str | Path, like: str | Path = "", *, root: str | Path = "", near: bool = True
+) -> "FileCheck":
+    """Check an own `.npz` file: shapes, classes, counts, splits, patients, duplicates, constant images, values.
+
+    Args:
+        path: the file; searched as ``data.name`` is.
+        like: what a hospital wants to join: a study file, whose data set has to be here, or an `.npz` file of it. Image
+            shape and classes have to be the same.
+        root: a folder that is searched first.
+        near: whether near duplicates are searched, too.
+
+    Raises:
+        DataError, ConfigError: a file cannot be read.
+    """
+    from fedrobust.data.file_check import check_file
+
+    return check_file(resolve(path, root=root), _expected(like, root) if like else None, near)
+
+
+def _expected(like: str | Path, root: str | Path) -> "Expected":
+    """Return what a study, or the study of an `.npz` file, takes."""
+    from fedrobust.data.file_check import Expected
+
+    if Path(like).suffix.lower() == ".npz":
+        file = read_hospital_file(resolve(like, root=root))
+        return Expected(str(like), file.image_shape, file.annotations.label_names)
+    settings = {"data__root": str(root)} if root else {}
+    dataset = Study.of(experiment(like, **settings)).dataset
+    return Expected(str(like), dataset.image_shape, dataset.label_names)

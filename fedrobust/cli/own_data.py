@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fedrobust.cli.app import Command, data
+from fedrobust.cli.options import DataRoot
 from fedrobust.complaints import fail
 
 
@@ -98,6 +99,40 @@ def data_import(
     typer.echo(f"look at {found.sheet.name}: some images of each class{' and site' if found.sites else ''}")
     typer.echo(f"{found.table.name} lists every image with its class, site, patient and split")
     typer.echo(f"next: fedrobust init study.toml --data {out}")
+
+
+@data.command(cls=Command, name="check")
+def data_check(
+    file: Annotated[Path, typer.Argument(help="The .npz file.")],
+    like: Annotated[
+        str,
+        typer.Option(help="A study file, or an .npz file of the study, that this hospital wants to join."),
+    ] = "",
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Look for equal pixels alone, not near duplicates.")
+    ] = False,
+    data_root: DataRoot = "",
+) -> None:
+    """Check an .npz file: what a hospital runs before it joins a study; exit code 2 if it cannot be used.
+
+    Examples: fedrobust data check mine.npz; fedrobust data check mine.npz --like study.toml
+    """
+    from fedrobust import api
+    from fedrobust.terminal.data import checked_table
+    from fedrobust.terminal.screen import say, standard_output
+
+    found = api.check_dataset(file, like, root=data_root, near=not exact)
+    height, width, channels = found.image_shape
+    typer.echo(f"{file}: images of {height} x {width} pixels, {'grey' if channels == 1 else 'RGB'}")
+    standard_output().print(checked_table(found))
+    for warning in found.warnings:
+        say(standard_output(), f"look at: {warning}", markup=False)
+    if like and found.usable:
+        typer.echo(f"it fits {like}: image size, colour and classes are the same")
+    if not like:
+        typer.echo(f"as data.name of a study: {f'no: {found.whole}' if found.whole else 'yes'}")
+    if not found.usable:
+        fail(f"{file} does not fit: {found.hospital}")
 
 
 def _numbers(option: str, text: str, separator: str, count: int, example: str) -> tuple[float, ...]:

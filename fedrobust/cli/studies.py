@@ -126,7 +126,9 @@ def init(
     if data:
         from fedrobust import api
 
-        images = len(api.load_dataset(data, root=data_root).train)
-        values, about = starting(data, images), f"a study of {data}, {images:,} training images"
+        dataset = api.load_dataset(data, root=data_root)
+        images, sites = len(dataset.train), len(dataset.sites.names) if dataset.sites else 0
+        values, about = starting(data, images, sites), f"a study of {data}, {images:,} training images"
+        about += f" of {sites} sites, each a client" if sites else ""
     write_new_file(path, template(values))
     typer.echo(f"{path}: {about}, every key with what it means; run it with: fedrobust run {path}")

@@ -8,7 +8,7 @@ FEW, MANY = 2000, 20_000
 """Numbers of training images: below 2,000, rounds of ten clients have few steps; above 20,000, they take minutes."""
 
 
-def starting(data: str, images: int) -> dict[str, Any]:
+def starting(data: str, images: int, sites: int = 0) -> dict[str, Any]:
     """Return the settings of a study on real images that differ from the defaults, for `template`.
 
     Few images need many rounds of small batches at a large learning rate, more of them small steps; a backbone that
@@ -17,19 +17,25 @@ def starting(data: str, images: int) -> dict[str, Any]:
     Args:
         data: name or path of the data set.
         images: in its training split.
+        sites: number of sites that the data set records, each of which becomes a client; 0: none.
 
     Example:
         >>> starting("breastmnist", images=546)["federation"]["rounds"]
         30
         >>> starting("bloodmnist", images=11_959)["training"]["learning-rate"]
         0.0005
+        >>> starting("scans.npz", images=546, sites=3)["federation"]["clients"]
+        3
     """
     few = images < FEW
     return {
         "name": _name(data),
-        "data": {"name": data},
+        "data": {"name": data, **({"partition": "site"} if sites else {})},
         "model": {"weights": "imagenet", "image-size": 64},
-        "federation": {"rounds": 30, "average": 0.8} if few else {"rounds": 20 if images < MANY else 5},
+        "federation": {
+            **({"clients": sites} if sites else {}),
+            **({"rounds": 30, "average": 0.8} if few else {"rounds": 20 if images < MANY else 5}),
+        },
         "training": {
             **({"batch-size": 16} if few else {}),
             "learning-rate": 0.002 if few else 0.0005,

@@ -120,4 +120,4 @@ def _small(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 
 
 def _pairs(found: list[tuple[int, int]]) -> NDArray[np.int64]:
-    return np.array(found, np.int64).reshape(-1, 2)
+    return np.array(sorted(found), np.int64).reshape(-1, 2)

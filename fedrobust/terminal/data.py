@@ -1,4 +1,4 @@
-"""What the terminal shows of own data: counts of an import."""
+"""What the terminal shows of own data: counts of an import, counts of a checked file."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,7 @@ from rich.table import Table
 from fedrobust.terminal.screen import PLAIN, add_columns
 
 if TYPE_CHECKING:
+    from fedrobust.data.file_check import FileCheck
     from fedrobust.data.importing.imported import Imported
 
 
@@ -18,4 +19,17 @@ def imported_table(found: "Imported") -> Table:
         for name, counts in part.items():
             table.add_row(name, *(f"{count:,}" for count in counts.values()))
         table.add_section()
+    return table
+
+
+def checked_table(found: "FileCheck") -> Table:
+    """Return the number of images of each class in each split, and of training images of each site."""
+    splits = list(next(iter(found.classes.values())))
+    table = Table(**PLAIN)
+    add_columns(table, "", *splits)
+    for name, counts in found.classes.items():
+        table.add_row(name, *(f"{count:,}" for count in counts.values()))
+    table.add_section()
+    for name, count in found.sites.items():
+        table.add_row(name, f"{count:,}")
     return table

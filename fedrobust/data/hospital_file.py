@@ -1,0 +1,97 @@
+"""A hospital's own `.npz` file: a training split, and validation and test splits if it has them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedrobust.data.annotations import Annotations, read_annotations
+from fedrobust.data.archive import declared
+from fedrobust.data.dataset import DataError, Split
+from fedrobust.data.npz import read_arrays, read_split
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class HospitalFile:
+    """What a hospital's file holds.
+
+    Attributes:
+        path: the file.
+        splits: by "train", "val" and "test"; without those that the file lacks.
+        classes: number of classes: as many as it names, else one more than its largest label.
+        named: whether the file names its classes.
+        annotations: names of classes, disease, sites.
+    """
+
+    path: Path
+    splits: Mapping[str, Split]
+    classes: int
+    named: bool
+    annotations: Annotations
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of its images."""
+        height, width, channels = self.splits["train"].images.shape[1:]
+        return height, width, channels
+
+
+def read_hospital_file(path: Path) -> HospitalFile:
+    """Read and check a hospital's file. Unlike a whole data set it may lack splits, and classes in any split.
+
+    Raises:
+        DataError: it cannot be read, lacks training images, an array has another shape or kind, splits differ in
+            shape, a label has no name, or a patient is in two splits.
+    """
+    keys = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
+    found = _found(path, keys)
+    arrays = read_arrays(path, found)
+    splits = {
+        split: read_split(path, split, arrays[f"{split}_images"], arrays[f"{split}_labels"])
+        for split in SPLITS
+        if f"{split}_images" in arrays
+    }
+    shape = splits["train"].images.shape[1:]
+    largest = max(int(split.labels.max()) for split in splits.values())
+    names = declared(path, ["label_names"]).get("label_names")
+    classes = names.shape[0] if names and names.shape else largest + 1
+    for split, each in splits.items():
+        if each.images.shape[1:] != shape:
+            raise DataError(
+                f"{path}: {split}_images has images of shape {each.images.shape[1:]}; allowed: {shape}, as in "
+                "train_images"
+            )
+        if each.labels.max() >= classes:
+            raise DataError(
+                f"{path}: {split}_labels has the value {each.labels.max()}; allowed: 0 to {classes - 1}, which "
+                "label_names names"
+            )
+    counts = {split: len(splits[split]) if split in splits else 0 for split in SPLITS}
+    return HospitalFile(path, splits, classes, bool(names), read_annotations(path, classes, counts))
+
+
+def _found(path: Path, keys: list[str]) -> list[str]:
+    """Return the arrays of training images and labels, and those of the other splits that the file has."""
+    needed = keys[:2]
+    if not path.is_file():
+        return needed  # reading it tells what is wrong
+    try:
+        there = declared(path, keys)
+    except DataError:
+        return needed
+    for split in SPLITS[1:]:
+        half = [key for key in (f"{split}_images", f"{split}_labels") if key in there]
+        if len(half) == 1:
+            raise DataError(f"{path}: {half[0]} without its other half; allowed: both, or neither")
+    return [*needed, *(key for key in keys[2:] if key in there)]
+
+
+def class_counts(file: HospitalFile) -> dict[str, dict[str, int]]:
+    """Return the number of images of each class in each split of a file."""
+    return {
+        name: {split: int(np.sum(each.labels == label)) for split, each in file.splits.items()}
+        for label, name in enumerate(file.annotations.label_names)
+    }
