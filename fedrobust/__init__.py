@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         open_run,
         resume,
         run,
+        torch_model,
         train,
         write_report,
     )
@@ -55,6 +56,7 @@ __all__ = [
     "open_run",
     "resume",
     "run",
+    "torch_model",
     "train",
     "write_report",
 ]

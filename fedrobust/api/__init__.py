@@ -12,6 +12,7 @@ from fedrobust.api.studies import doctor, experiment, open_run, resume, run, tra
 from fedrobust.api.sweeps import bench, compare, resume_bench
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Dataset
+from fedrobust.evasion.models.torch_model import torch_model
 from fedrobust.runs.run import Run
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "resume",
     "resume_bench",
     "run",
+    "torch_model",
     "train",
     "write_report",
 ]

@@ -59,8 +59,9 @@ def attack_model(
     """Attack a model, and return its accuracy under attack; the result is written to ``attack.json``.
 
     Args:
-        model: a ``.keras`` file, a run folder, a Keras model; or a function from images (n, height, width, channels)
-            float32 in [0, 1] to logits or probabilities (n, classes), of any library.
+        model: a ``.keras`` or ``.onnx`` file, a run folder, a Keras model, `torch_model` of a PyTorch module; or a
+            function from images (n, height, width, channels) float32 in [0, 1] to logits or probabilities (n, classes),
+            of any library.
         data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
         attacks: such as "pgd(steps=40)"; `fedrobust list attacks` names them.
         epsilons: numbers or fractions of 255; usual ones for the norm if empty.
@@ -78,7 +79,7 @@ def attack_model(
         head: name or number of the output, of a model with several.
         gradient: of a function: (images, vectors (n, classes)) to vector-Jacobian products in the shape of the images:
             row i is the gradient by image i of ``(vectors[i] * predict(images)[i]).sum()``. Without it, a function is
-            attacked by queries only.
+            attacked by queries only; PyTorch modules have their own, ONNX files none.
         name: of a function; results of attacks are stored under it.
         data_root: folder that is searched first for data.
         out: folder of results; ``runs/NAME-attack`` if empty, with a number if that has other results. Finished parts

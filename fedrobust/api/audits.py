@@ -64,8 +64,9 @@ def audit_model(
     """Audit a model's robustness, and return the card, which is also written to ``card.json``.
 
     Args:
-        model: a ``.keras`` file, a run folder, a Keras model; or a function from images (n, height, width, channels)
-            float32 in [0, 1] to logits or probabilities (n, classes), of any library.
+        model: a ``.keras`` or ``.onnx`` file, a run folder, a Keras model, `torch_model` of a PyTorch module; or a
+            function from images (n, height, width, channels) float32 in [0, 1] to logits or probabilities (n, classes),
+            of any library.
         data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
         listeners: called with every event.
         epsilon: of the verdict.
@@ -88,7 +89,7 @@ def audit_model(
         head: name or number of the output, of a model with several.
         gradient: of a function: (images, vectors (n, classes)) to vector-Jacobian products in the shape of the images:
             row i is the gradient by image i of ``(vectors[i] * predict(images)[i]).sum()``. Without it, a function is
-            attacked by queries only.
+            attacked by queries only; PyTorch modules have their own, ONNX files none.
         name: of a function; results of attacks are stored under it.
         data_root: folder that is searched first for data.
         out: folder of the card; ``runs/NAME-audit`` if empty, with a number if that has another card. Finished parts of

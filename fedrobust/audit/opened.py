@@ -13,7 +13,9 @@ from fedrobust.audit.misreading import SAMPLE as SAMPLE_READ
 from fedrobust.audit.misreading import check_reading
 from fedrobust.config import ConfigError
 from fedrobust.data.dataset import Dataset
+from fedrobust.evasion.models.adapter import Adapter
 from fedrobust.evasion.models.model_file import OpenedModel, open_model
+from fedrobust.evasion.models.onnx_model import NO_GRADIENT, OnnxModel, onnx_model
 from fedrobust.evasion.models.predictor import Gradient, Predictor
 from fedrobust.evasion.models.protocol import Logits
 from fedrobust.lazy import keras
@@ -62,13 +64,19 @@ def check_opened(
         lambda format: opened.raw(images, format),
         images,
         part.labels,
-        opened.preparation.prepared[2] if isinstance(opened, OpenedModel) else images.shape[3],
+        _channels(opened, images.shape[3]),
         opened.format,
         opened.labels,
         (interface.input is not None, bool(interface.labels)),
         what,
     )
     return (note,) if note else ()
+
+
+def _channels(opened: Opened | ExportedTarget, native: int) -> int:
+    """Return the number of channels of a model's images."""
+    preparation = None if isinstance(opened, ExportedTarget) else opened.preparation
+    return native if preparation is None else preparation.prepared[2]
 
 
 def in_training_mode(opened: Opened, stored: np.ndarray) -> Callable[[], Logits] | None:
@@ -88,7 +96,7 @@ def opened_with_digest(
     gradient: Gradient | None = None,
     name: str = "",
 ) -> tuple[Opened, str, tuple[str, ...]]:
-    """Return (model, SHA-256, notes) of a file, a run folder, a Keras model or a function.
+    """Return (model, SHA-256, notes) of a file, a run folder, a Keras model, a function or an adapter.
 
     The digest of a model in memory is that of its layers and weights. Without a digest, for layers that cannot be
     serialised and functions without a name, results of attacks are not stored.
@@ -99,6 +107,9 @@ def opened_with_digest(
     """
     interface = interfaces.of("", dataset)
     opened: Opened
+    digest = model_digest(model, name)
+    if isinstance(model, str | Path) and is_onnx(model):
+        model = onnx_model(expanded(model))
     if is_function(model):
         if space != "native":
             raise ConfigError(f"space = {space!r}: a function takes the data's images; choose native")
@@ -109,11 +120,13 @@ def opened_with_digest(
         file = model_path(model) if isinstance(model, str | Path) else model
         opened = open_model(file, dataset.image_shape, dataset.classes, space, interface=interface)
     notes = list(opened.notes)
-    if isinstance(opened, OpenedModel) and (opened.preparation.replicates or opened.preparation.resizes):
+    made = opened.preparation
+    if made is not None and (made.replicates or made.resizes):
         notes.append(
-            f"the model takes images of {opened.preparation.prepared}; those of {opened.preparation.native} are made "
-            "to fit before it"
+            f"the model takes images of {made.prepared}; those of {made.native} are made to fit before it"
         )
+    if isinstance(model, OnnxModel) and gradient is None:
+        notes.append(NO_GRADIENT)
     # A run's model takes images in [0, 1], and has the class order of its data.
     if not (isinstance(model, str | Path) and is_of_run(model_path(model))):
         if interface.input is None and opened.format == UNIT:
@@ -121,7 +134,7 @@ def opened_with_digest(
             why = "as its first layers show" if is_shown else "assumed, neither given nor recognised"
             notes.append(f"input format 0..1: {why}")
         notes += check_opened(opened, dataset, split, interface)
-    return opened, model_digest(model, name), tuple(notes)
+    return opened, digest, tuple(notes)
 
 
 def is_function(model: Any) -> bool:
@@ -136,15 +149,21 @@ def is_function(model: Any) -> bool:
     if "torch" in kinds or not callable(model):
         what = "a PyTorch module" if "torch" in kinds else f"a {type(model).__name__}"
         raise ConfigError(
-            f"model: {what}; hand in a function predict(images (n, height, width, channels) float32 in [0, 1]) -> "
-            "logits (n, classes), and gradient=... beside it; docs/audit.md shows both in five lines"
+            f"model: {what}; hand in {'fedrobust.torch_model(net), or ' if 'torch' in kinds else ''}a function "
+            "predict(images (n, height, width, channels) float32 in [0, 1]) -> logits (n, classes), and gradient=... "
+            "beside it; docs/audit.md shows them"
         )
     return True
 
 
+def is_onnx(path: str | Path) -> bool:
+    """Return whether a path is that of an ONNX file, by its name."""
+    return Path(path).suffix.lower() == ".onnx"
+
+
 def is_known(model: Any, name: str) -> bool:
     """Return whether a model has a digest, so that results of attacks can be stored."""
-    return bool(name) or not is_function(model)
+    return bool(name) or isinstance(model, Adapter) or not is_function(model)
 
 
 def opened_name(model: Any) -> str:
@@ -167,6 +186,8 @@ def model_digest(model: Any, name: str = "") -> str:
     """
     if isinstance(model, str | Path):
         return file_digest(model_path(model))
+    if isinstance(model, Adapter):
+        return model.digest
     if is_function(model):
         return hashlib.sha256(name.encode() or os.urandom(16)).hexdigest()
     try:

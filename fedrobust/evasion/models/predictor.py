@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from fedrobust.errors import FedrobustError, first_line
+from fedrobust.evasion.models.adapter import Adapter
 from fedrobust.evasion.models.compiled import NotDifferentiableError
 from fedrobust.evasion.models.losses import NUMBERS, slopes
 from fedrobust.evasion.models.model_file import as_logits, looks_like_probabilities, ordered, probes
@@ -17,7 +18,7 @@ from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, batches
 from fedrobust.evasion.threat import Images
 from fedrobust.models.input_format import UNIT, InputFormat
 from fedrobust.models.interface import UNDECLARED, Interface
-from fedrobust.models.preparation import Shape
+from fedrobust.models.preparation import Preparation, Shape
 
 Predict = Callable[[Any], Any]
 """(images (n, height, width, channels) float32 in [0, 1]) -> logits or probabilities (n, classes)."""
@@ -42,8 +43,9 @@ class Predictor:
         name: for messages and results.
         predict: see `Predict`.
         vjp: see `Gradient`; None for a black-box model.
-        shape: (height, width, channels) of the images.
+        shape: (height, width, channels) of the data's images.
         classes: of the data.
+        preparation: from the data's images to those of the function's size; None: there is none to make.
         output: "logits" or "probabilities".
         single: whether it returns one number an image, the score of class 1.
         format: its input format.
@@ -68,6 +70,7 @@ class Predictor:
     vjp: Gradient | None
     shape: Shape
     classes: int
+    preparation: Preparation | None = None
     output: str = "logits"
     single: bool = False
     format: InputFormat = UNIT
@@ -90,7 +93,7 @@ class Predictor:
         """Return a prediction function as a target, after a test call.
 
         Args:
-            predict: see `Predict`.
+            predict: see `Predict`; or an `Adapter`, which has a gradient of its own and says which images it takes.
             shape: (height, width, channels) of the data's images.
             classes: of the data.
             gradient: see `Gradient`.
@@ -108,7 +111,18 @@ class Predictor:
                 f"{called}: head = {interface.head!r}: a function has one output; let it return that one"
             )
         format = interface.input or interface.assumed
-        format.check_channels(shape[2], called)
+        prepared = shape
+        if isinstance(predict, Adapter):
+            gradient, called, prepared = (
+                gradient or predict.vjp,
+                name or predict.name,
+                predict.prepared(shape),
+            )
+            if format.channels_first:
+                raise PredictorError(
+                    f"{called}: input = {str(format)!r}: the order of its axes is known; leave channels-first out"
+                )
+        format.check_channels(prepared[2], called)
         notes = [] if format == UNIT else [f"input format {format}: as given"]
         if interface.labels:
             notes.append(f"class order {', '.join(map(str, interface.labels))}: as given")
@@ -118,6 +132,7 @@ class Predictor:
             gradient,
             shape,
             classes,
+            Preparation(shape, prepared) if prepared != shape else None,
             format=format,
             labels=interface.labels,
             notes=tuple(notes),
@@ -179,11 +194,14 @@ class Predictor:
         """
         parts = []
         for rows, real in _parts(len(images), self.batch_size):
-            given = np.asarray(format(tf.constant(images[rows])))
+            given = np.asarray(format(self._made_to_fit(tf.constant(images[rows]))))
             parts.append(self._answers(given)[:real])
         return (
             np.concatenate(parts) if parts else np.zeros((0, 1 if self.single else self.classes), np.float32)
         )
+
+    def _made_to_fit(self, images: tf.Tensor) -> tf.Tensor:
+        return images if self.preparation is None else self.preparation(images)
 
     def _answers(self, given: np.ndarray) -> np.ndarray:
         n = len(given)
@@ -202,7 +220,7 @@ class Predictor:
         stored = tf.constant(images)
         with tf.GradientTape() as outside:
             outside.watch(stored)
-            given = self.format(stored)
+            given = self.format(self._made_to_fit(stored))
         shown = np.asarray(given)
         logits, losses, vectors = self._directions(
             tf.constant(self._answers(shown)),
