@@ -198,7 +198,8 @@ class Pipeline:
         """Evaluate the selected model, audit it, distil its student, export it."""
         evaluator, auditor = self.parts.evaluator, self.parts.auditor
         emit(StageStarted("measuring the global model"))
-        self.recorder.note(model_evaluation=self.selected_evaluation(weights))
+        evaluation, unseen = self.selected_evaluation(weights), evaluator.unseen(weights)
+        self.recorder.note(model_evaluation=evaluation, unseen=unseen or None)
         if self.experiment.evaluation.examples:
             save_examples(folder, evaluator.examples(weights))
         folder.write_with("model.keras", partial(evaluator.classifier.save, weights))

@@ -90,6 +90,16 @@ class Experiment(Section):
                 f"federation.tolerate = {self.federation.tolerate}: a share from 0.0 to 1.0, or a whole number of "
                 "clients"
             )
+        if self.data.clients and self.data.name != "phantom":
+            raise ValueError(
+                f"data.name = {shown(self.data.name)} with data.clients: images come from one or the other; leave one "
+                "out"
+            )
+        if self.data.clients and self.federation.clients > 1 and self.data.partition != "site":
+            raise ValueError(
+                f"data.partition = {shown(self.data.partition)} with data.clients: each client has its own file; set "
+                'data.partition = "site"'
+            )
         first, rounds = self.training.recipe_from, self.federation.rounds
         if first > rounds:
             raise ValueError(

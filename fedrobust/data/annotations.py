@@ -12,7 +12,9 @@ from fedrobust.data.dataset import DataError, Sites
 
 PATIENTS = ("train_patient", "val_patient", "test_patient")
 
-KEYS = ("label_names", "disease", "train_site", *PATIENTS)
+SITES = ("train_site", "val_site", "test_site")
+
+KEYS = ("label_names", "disease", *SITES, *PATIENTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,19 +25,23 @@ class Annotations:
         label_names: of the classes, in the order of the labels.
         disease: labels that mean disease; empty if unknown.
         sites: of the training images; None if unknown.
+        validation_sites: of the validation images; None if unknown.
+        test_sites: of the test images; None if unknown.
     """
 
     label_names: tuple[str, ...]
     disease: tuple[int, ...] = ()
     sites: Sites | None = None
+    validation_sites: Sites | None = None
+    test_sites: Sites | None = None
 
 
 def read_annotations(path: Path, classes: int, images: dict[str, int]) -> Annotations:
     """Read and check the optional arrays of a file.
 
-    ``label_names``, text (classes,); ``disease``, labels (k,); ``train_site``, names or numbers (n,), one a training
-    image; ``train_patient``, ``val_patient`` and ``test_patient``, likewise: no patient may be in two splits, because
-    test images of a training patient flatter a model.
+    ``label_names``, text (classes,); ``disease``, labels (k,); ``train_site``, ``val_site`` and ``test_site``, names or
+    numbers (n,), one an image; ``train_patient``, ``val_patient`` and ``test_patient``, likewise: no patient may be in
+    two splits, because test images of a training patient flatter a model.
 
     Args:
         path: the file.
@@ -58,11 +64,18 @@ def read_annotations(path: Path, classes: int, images: dict[str, int]) -> Annota
                 f"disease, integers from 0 to {classes - 1}, (k,)"
             )
         disease = tuple(sorted({int(label) for label in labels}))
-    sites = None
-    if "train_site" in given:
-        sites = Sites.of(_text(path, "train_site", given["train_site"], images["train"], "training image"))
+    sites = [_sites(path, key, given, images) for key in SITES]
     _check_patients(path, given, images)
-    return Annotations(names, disease, sites)
+    return Annotations(names, disease, *sites)
+
+
+def _sites(path: Path, key: str, given: dict[str, NDArray[Any]], images: dict[str, int]) -> Sites | None:
+    """Return the sites of one split's images; None if the file does not tell."""
+    if key not in given:
+        return None
+    split = key.removesuffix("_site")
+    what = "training image" if split == "train" else f"{split} image"
+    return Sites.of(_text(path, key, given[key], images[split], what))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

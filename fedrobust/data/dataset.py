@@ -1,7 +1,8 @@
 """A data set: checked training, validation and test split with their metadata."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,22 @@ channels) with 1 or 3 channels
         chosen = np.sort(np.concatenate(rows))
         return Split(self.images[chosen], self.labels[chosen])
 
+    def of_rows(self, chosen: NDArray[np.bool_]) -> "Split":
+        """Return some of the images.
+
+        Args:
+            chosen: whether each image is one of them, (n,).
+        """
+        return Split(self.images[chosen], self.labels[chosen])
+
+    @classmethod
+    def joined(cls, splits: Sequence["Split"]) -> "Split":
+        """Return the images of several splits, one after the other."""
+        return cls(
+            np.concatenate([split.images for split in splits]),
+            np.concatenate([split.labels for split in splits]),
+        )
+
     def counts(self, classes: int) -> NDArray[np.int64]:
         """Return the number of images of each class, int64 (classes,)."""
         return np.bincount(self.labels, minlength=classes).astype(np.int64)
@@ -105,7 +122,7 @@ class Sites:
     """The site, such as a hospital, of every image of a split.
 
     Attributes:
-        names: of the sites, sorted.
+        names: of the sites: sorted, or in the order of their files.
         rows: place of each image's site among the names, int64 (n,).
     """
 
@@ -117,6 +134,25 @@ class Sites:
         """Return the sites of images from the name of each one's site, (n,)."""
         known, rows = np.unique(names.astype(str), return_inverse=True)
         return cls(tuple(map(str, known)), rows.astype(np.int64))
+
+    @property
+    def of_images(self) -> NDArray[np.str_]:
+        """The name of each image's site, (n,)."""
+        return np.array(self.names, str)[self.rows]
+
+    def of_rows(self, chosen: NDArray[np.bool_]) -> "Sites":
+        """Return the sites of some images, without names that none of them has; the order of names stays.
+
+        Args:
+            chosen: whether each image is one of them, (n,).
+
+        Example:
+            >>> some = Sites(("c", "a", "b"), np.array([0, 1, 2, 0])).of_rows(np.array([True, False, True, True]))
+            >>> some.names, some.rows.tolist()
+            (('c', 'b'), [0, 1, 0])
+        """
+        there, rows = np.unique(self.rows[chosen], return_inverse=True)
+        return Sites(tuple(self.names[place] for place in there), rows.astype(np.int64))
 
     @property
     def listed(self) -> str:
@@ -146,6 +182,9 @@ class Dataset:
         licence: the images' licence; empty if unknown.
         digest: SHA-256 of the contents as hex, see `digest`; it does not depend on the file.
         sites: of the training images; None if unknown.
+        validation_sites: of the validation images; None if unknown.
+        test_sites: of the test images; None if unknown.
+        unseen: all images of sites that are held out of the three splits, by the site's name.
 
     Raises:
         DataError: fewer than two classes, a label without a name, a class that train lacks, or splits whose
@@ -163,6 +202,9 @@ class Dataset:
     licence: str
     digest: str
     sites: Sites | None = None
+    validation_sites: Sites | None = None
+    test_sites: Sites | None = None
+    unseen: Mapping[str, Split] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.classes < 2:

@@ -50,6 +50,8 @@ def read_npz(path: Path, name: str = "") -> Dataset:
         licence="",
         digest=remembered(path, "sha256", lambda: digest(*splits), place),
         sites=told.sites,
+        validation_sites=told.validation_sites,
+        test_sites=told.test_sites,
     )
 
 

@@ -19,6 +19,7 @@ from fedrobust.config.resolve import (
 )
 from fedrobust.config.sections import Data, Model, Training
 from fedrobust.data.dataset import Dataset, Problem
+from fedrobust.data.hospitals import joined
 from fedrobust.data.load import load
 from fedrobust.memoize import memoize
 from fedrobust.runs.environment import environment
@@ -60,6 +61,16 @@ def loaded(data: Data, name: str, seed: int, base: Path | None) -> Dataset:
         channels=data.channels,
         samples=data.samples,
     )
+
+
+@memoize()
+def hospitals(files: tuple[Path, ...]) -> Dataset:
+    """Return the data set of several hospitals with a file each.
+
+    Raises:
+        DataError: a file cannot be read, or they do not fit together.
+    """
+    return joined(files)
 
 
 def _network(

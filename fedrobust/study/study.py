@@ -13,6 +13,7 @@ from fedrobust.config.resolve import (
 )
 from fedrobust.config.sections import Model
 from fedrobust.data.dataset import Dataset, Problem, Split
+from fedrobust.data.held_out import without_sites
 from fedrobust.data.partition import Drawing, Partition
 from fedrobust.data.search_path import resolve, weights_file
 from fedrobust.data.transfer_set import TransferSet, transfer_set
@@ -22,7 +23,7 @@ from fedrobust.models.network_file import pinned, pinned_parts
 from fedrobust.poisoning import AttackContext
 from fedrobust.randomness import Purpose, generator, sequence
 from fedrobust.study.named_parts import NamedParts
-from fedrobust.study.shared import built, compiled, features, head_graph, loaded, network
+from fedrobust.study.shared import built, compiled, features, head_graph, hospitals, loaded, network
 
 if TYPE_CHECKING:
     from fedrobust.models.classifier import Classifier
@@ -67,7 +68,12 @@ class Study(NamedParts):
         Raises:
             DataError: they cannot be found or read, or are invalid.
         """
-        return loaded(self.experiment.data, self.experiment.data.name, self.seed, self.base)
+        data = self.experiment.data
+        if data.clients:
+            whole = hospitals(tuple(resolve(file, self.base, data.root) for file in data.clients))
+        else:
+            whole = loaded(data, data.name, self.seed, self.base)
+        return without_sites(whole, data.held_out_sites)
 
     @part
     def model(self) -> Model:

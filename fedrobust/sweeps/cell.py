@@ -19,6 +19,8 @@ NOT_CONTENT = ("name", "engine", "output")
 ADDED = (
     "audit.control-input",
     "audit.control-labels",
+    "data.clients",
+    "data.held-out-sites",
     "distillation.mixup",
     "evaluation.baselines",
     "evaluation.clients",

@@ -57,6 +57,8 @@ def summary_tables(run: RunRecord) -> list[Table]:
     _add_model(scores, f"{model.name}, global", evaluation)
     if run.central:
         _add_model(scores, f"{model.name}, central", EvaluationRecord(clean=run.central))
+    for site, metrics in (run.unseen or {}).items():
+        _add_model(scores, f"{model.name}, unseen site {site}", EvaluationRecord(clean=metrics))
     if run.student:
         _add_model(scores, f"{run.student.name}, student", run.student)
     tables = [scores]

@@ -19,7 +19,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.features import Features, head_logits
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import SuccessCriterion
-from fedrobust.runs.record import AttackSuccessRecord
+from fedrobust.runs.record import AttackSuccessRecord, MetricsRecord
 
 NO_CONTROL = "none: the attack adds nothing to an image; compare with a run without it"
 
@@ -142,6 +142,15 @@ class Evaluator:
     def validate(self, weights: Weights) -> Metrics:
         """Return the clean metrics on the validation split."""
         return measure(self.dataset.validation.labels, self.answers(weights).validation, further=self.further)
+
+    def unseen(self, weights: Weights) -> dict[str, MetricsRecord]:
+        """Return the clean metrics on the images of each site that is held out."""
+        return {
+            site: MetricsRecord.of(
+                measure(split.labels, self.clean_logits(weights, split.images), further=self.further)
+            )
+            for site, split in self.dataset.unseen.items()
+        }
 
     def fault(self, weights: Weights) -> str:
         """Return why the model with `weights` is unusable, "" if it is usable.

@@ -201,6 +201,8 @@ def test_training_is_plain_before_its_recipe_begins():
 def test_keys_of_lists_are_those_whose_types_are_lists():
     assert list_keys(Experiment) == {
         "audit.epsilons",
+        "data.clients",
+        "data.held-out-sites",
         "evaluation.attacks",
         "evaluation.baselines",
         "evaluation.epsilons",

@@ -13,6 +13,7 @@ from fedrobust.report.errors import ReportError
 from fedrobust.report.folder import read
 from fedrobust.report.page import write
 from fedrobust.report.sections.clients import clients
+from fedrobust.report.sections.models import models
 from fedrobust.report.sections.poisoning import poisoning
 
 HOSTILE = '</script><script>alert("owned")</script><img src=https://evil.example/x onerror=alert(1)>'
@@ -448,6 +449,17 @@ def test_whom_the_federation_makes_worse_stands_at_the_top_and_beside_all_models
     table = clients(read(folder(result)))["table"]
     assert [name.text for name, _ in table.rows] == ["1", "2", "0"], "who loses most comes first"
     assert [cell.text for cell in table.rows[0][1]] == ["80.0\u202f%", "92.5\u202f%", "−12.5"]
+
+
+def test_sites_that_were_held_out_have_a_table_of_their_own(folder, result):
+    assert "Unseen site" not in page_of(folder(result)).text
+    result["unseen"] = {"Genf": {**result["model-evaluation"]["clean"], "n": 17, "accuracy": 0.625}}
+    text = page_of(folder(result)).text
+    assert "Unseen site" in text
+    (row,) = [
+        cells for name, cells in models(read(folder(result)))["unseen"].rows if name.note == "17 images"
+    ]
+    assert row[0].text == "62.5\u202f%"
 
 
 @pytest.mark.parametrize(

@@ -361,6 +361,13 @@ def test_a_pipe_gets_whole_lines_and_a_terminal_lines_of_its_width(terminal, tex
     assert stream.getvalue() == text
 
 
+def test_unseen_sites_stand_below_the_global_model():
+    text = rendered(*summary_tables(run({**RESULT, "unseen": {"Genf": {**CLEAN, "correct": 17, "n": 20}}})))
+    assert "unseen site Genf" in text
+    (line,) = [line for line in text.splitlines() if "Genf" in line]
+    assert "17/20" in line
+
+
 def test_a_central_baseline_stands_between_the_global_model_and_the_student():
     text = rendered(*summary_tables(run({**RESULT, "central": {**CLEAN, "correct": 17}})))
     lines = [line for line in text.splitlines() if "mobile[net]" in line]

@@ -11,6 +11,15 @@ class Data(Section):
     """Which images, and how the training split is divided among clients."""
 
     name: str = Field("phantom", description="a MedMNIST 2-D set, phantom, or the path of an .npz file")
+    clients: tuple[str, ...] = Field(
+        (),
+        description="own .npz files of simulated hospitals, in place of a name: client i trains on file i, all are "
+        "validated and tested together; needs partition = site",
+    )
+    held_out_sites: tuple[str, ...] = Field(
+        (),
+        description="sites (of train_site, or names of files) that are left out of training: unseen hospitals",
+    )
     size: Literal[28, 64, 128, 224] = Field(28, description="side of MedMNIST and phantom images in pixels")
     root: str = Field("", description="first folder that is searched; then $FEDROBUST_DATA, then ~/.medmnist")
     partition: str = Field(

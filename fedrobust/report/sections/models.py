@@ -1,6 +1,6 @@
 """The section that compares the models: global, central, student, exported files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,10 +33,33 @@ def models(run: Run) -> dict[str, Any]:
         absent.append(findings.missing(run, "no file was exported for the edge"))
     return {
         "table": _comparison(run, columns) if columns else None,
+        "unseen": _unseen(run.record.unseen or {}),
         "distillation": _distillation(run),
         "missing": " ".join(dict.fromkeys(absent)),
         "nothing": findings.missing(run, "no model was evaluated"),
     }
+
+
+def _unseen(sites: Mapping[str, MetricsRecord]) -> Table | None:
+    """Return the table of the global model on sites that were held out; None if none was."""
+    rows = [
+        (
+            Cell(site, wording.count(metrics.n, "image")),
+            [
+                score_cell(metrics, "accuracy"),
+                versus(metrics),
+                score_cell(metrics, "balanced_accuracy"),
+                score_cell(metrics, "auc"),
+            ],
+        )
+        for site, metrics in sites.items()
+    ]
+    head = [Cell("Accuracy"), Cell("Against the majority"), Cell("Balanced accuracy"), Cell("AUC")]
+    return (
+        Table("Unseen site", head, rows, "The global model on all images of sites it was not trained on")
+        if rows
+        else None
+    )
 
 
 def _columns(run: Run) -> list[Column]:

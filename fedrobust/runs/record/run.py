@@ -55,6 +55,11 @@ class RunRecord:
         default=None,
         left_out=True,
     )
+    unseen: Mapping[str, MetricsRecord] | None = entry(
+        "the selected global model on all images of each site that was held out; left out where none was",
+        default=None,
+        left_out=True,
+    )
     clients: ClientsComparisonRecord | None = entry(
         "models compared per client; left out where there are neither personal nor local models",
         default=None,
