@@ -28,6 +28,8 @@ def list_(
         typer.secho(name, bold=True)
         for member, summary in members.items():
             typer.echo(f"  {member:<{width}} {summary}")
+        for form, summary in FAMILIES[name].forms.items():
+            typer.echo(f"  or {form}: {summary}")
 
 
 @data.command(cls=Command, name="list")

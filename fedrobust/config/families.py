@@ -1,6 +1,7 @@
 """The families of named objects: the registry of each, and the settings that name its members."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS
 from fedrobust.algorithms import ALGORITHMS
@@ -9,6 +10,7 @@ from fedrobust.defences import DEFENCES
 from fedrobust.evaluation.scores import METRICS
 from fedrobust.evasion import ATTACKS
 from fedrobust.models.architectures import ARCHITECTURES
+from fedrobust.models.keras_applications import NAMES
 from fedrobust.poisoning import POISONING
 from fedrobust.privacy import POSTPROCESSORS
 from fedrobust.registry import Registry
@@ -25,14 +27,25 @@ class Family:
     Attributes:
         registry: its members by name.
         keys: dotted keys of a study that name members.
+        others: names beside the members'.
+        forms: how things without a registered name are written, with a line of summary each.
     """
 
     registry: Registry
     keys: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    forms: Mapping[str, str] = field(default_factory=dict)
 
+
+OWN_NETWORKS = {
+    "keras:EfficientNetV2B0": "any backbone of keras.applications, such as ConvNeXtTiny, MobileNetV3Small, ResNet101",
+    "mine.keras": "the network in a Keras file beside the study",
+    "my_module:build": "a function (height, width, channels) -> keras.Model from images to features",
+}
+"""How networks without a registered name are written."""
 
 FAMILIES = {
-    "models": Family(ARCHITECTURES, ("model.name", "distillation.student")),
+    "models": Family(ARCHITECTURES, ("model.name", "distillation.student"), NAMES, OWN_NETWORKS),
     "partitions": Family(PARTITIONS, ("data.partition",)),
     "recipes": Family(RECIPES, ("training.recipe",)),
     "optimizers": Family(OPTIMIZERS, ("training.optimizer",)),

@@ -19,7 +19,10 @@ def known_names(values: dict[str, Any]) -> dict[str, Any]:
         for table, _, key in (dotted.partition(".") for dotted in family.keys):
             section = values.get(table)
             if isinstance(section, Mapping) and key in section:
-                values[table] = {**values[table], key: _renamed(section[key], ["none", *family.registry])}
+                values[table] = {
+                    **values[table],
+                    key: _renamed(section[key], ["none", *family.registry, *family.others]),
+                }
     return values
 
 

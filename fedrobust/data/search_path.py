@@ -89,7 +89,8 @@ def weights_file(network: str, weights: str, base: Path | None = None, root: str
         return None
     if weights != "imagenet":
         return resolve(weights, base, root)
-    name = IMAGENET_FILES.get(network.lower(), network)
+    name = network.rpartition(":")[2].lower()
+    name = IMAGENET_FILES.get(name, name)
     try:
         return resolve(f"weights/{name}_imagenet_notop.weights.h5", base, root)
     except DataError:

@@ -27,6 +27,7 @@ class Architecture:
         channels: 3 for colour images only, 1 for grey ones only, "native" for those of the data.
         imagenet: Keras' name of the ImageNet weights file, "" if there is none.
         summary: one line for `fedrobust list`.
+        original: like `features`, with the layers that the ImageNet weights file has; None: `features` has them.
     """
 
     features: Callable[[Shape], keras.Model]
@@ -35,3 +36,4 @@ class Architecture:
     channels: Literal[1, 3, "native"]
     imagenet: str
     summary: str
+    original: Callable[[Shape], keras.Model] | None = None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 from pydantic import Field
 
 from fedrobust.lazy import keras
 from fedrobust.models.architecture import Architecture, ModelError
+from fedrobust.models.input_scaling import to_imagenet_bgr, to_imagenet_unit, to_minus_one_and_one
+from fedrobust.models.keras_applications import is_keras_application, keras_application
 from fedrobust.models.network_file import is_network_file
 from fedrobust.models.own_network import own_features
 from fedrobust.models.preparation import Shape
@@ -21,32 +22,6 @@ from fedrobust.spec import Spec, SpecError, build
 ARCHITECTURES = Registry("model")
 
 Filters = Annotated[int, Field(ge=1, le=1024, description="a whole number from 1 to 1024")]
-
-
-def _keras_application(name: str) -> Callable[[Shape], keras.Model]:
-    def features(shape: Shape) -> keras.Model:
-        build = getattr(keras.applications, name)
-        return build(include_top=False, weights=None, input_shape=shape, pooling="avg")
-
-    return features
-
-
-def _to_minus_one_and_one(images: Any) -> Any:
-    """Scale as Keras' ``mode="tf"``: x / 127.5 - 1 of 8-bit values."""
-    return keras.layers.Rescaling(2.0, -1.0, name="scale")(images)
-
-
-def _to_imagenet_unit(images: Any) -> Any:
-    """Scale as Keras' ``mode="torch"``: subtract ImageNet's mean and divide by its deviation, per channel."""
-    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    layer = keras.layers.Rescaling((1.0 / deviation).tolist(), (-mean / deviation).tolist(), name="scale")
-    return layer(images)
-
-
-def _to_imagenet_bgr(images: Any) -> Any:
-    """Scale as Keras' ``mode="caffe"``: 8-bit blue, green, red minus ImageNet's means."""
-    blue_green_red = keras.ops.flip(images, axis=-1)
-    return keras.layers.Rescaling(255.0, [-103.939, -116.779, -123.68], name="scale")(blue_green_red)
 
 
 @ARCHITECTURES.register("edge-cnn")
@@ -107,14 +82,14 @@ class StridedCNN:
 
 def _small(features: Callable[[Shape], keras.Model], smallest: int, summary: str) -> Architecture:
     return Architecture(
-        features, _to_minus_one_and_one, smallest, channels="native", imagenet="", summary=summary
+        features, to_minus_one_and_one, smallest, channels="native", imagenet="", summary=summary
     )
 
 
 ARCHITECTURES.register("mobilenetv2")(
     Architecture(
-        features=_keras_application("MobileNetV2"),
-        scale=_to_minus_one_and_one,
+        features=keras_application("keras:MobileNetV2").features,
+        scale=to_minus_one_and_one,
         smallest=32,
         channels=3,
         imagenet="MobileNetV2",
@@ -123,8 +98,8 @@ ARCHITECTURES.register("mobilenetv2")(
 )
 ARCHITECTURES.register("densenet121")(
     Architecture(
-        features=_keras_application("DenseNet121"),
-        scale=_to_imagenet_unit,
+        features=keras_application("keras:DenseNet121").features,
+        scale=to_imagenet_unit,
         smallest=32,
         channels=3,
         imagenet="DenseNet121",
@@ -133,8 +108,8 @@ ARCHITECTURES.register("densenet121")(
 )
 ARCHITECTURES.register("resnet50")(
     Architecture(
-        features=_keras_application("ResNet50"),
-        scale=_to_imagenet_bgr,
+        features=keras_application("keras:ResNet50").features,
+        scale=to_imagenet_bgr,
         smallest=32,
         channels=3,
         imagenet="ResNet50",
@@ -152,7 +127,8 @@ def architecture_named(name: str) -> Architecture:
     imply. A function of one argument gets the three numbers as a tuple; settings are passed to it as arguments, as in
     ``"my.models:build(width=16)"``. Such a model takes the data's number of channels.
 
-    A name that ends in ``.keras`` is that of a file, see `file_architecture`.
+    A name that ends in ``.keras`` is that of a file, see `file_architecture`; one like ``"keras:EfficientNetV2B0"``
+    that of a backbone of ``keras.applications``, see `keras_application`.
 
     Raises:
         UnknownNameError: there is no such name or path.
@@ -164,6 +140,8 @@ def architecture_named(name: str) -> Architecture:
         from fedrobust.models.file_network import file_architecture
 
         return file_architecture(name)
+    if is_keras_application(name):
+        return keras_application(name)
     spec = Spec.parse(name)
     found = ARCHITECTURES[spec.name]
     if isinstance(found, Architecture):

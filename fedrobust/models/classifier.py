@@ -20,6 +20,7 @@ from fedrobust.models.architecture import ModelError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.facts import NetworkFacts
 from fedrobust.models.frozen import Frozen
+from fedrobust.models.keras_applications import is_keras_application
 from fedrobust.models.layers import Layers, freeze
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.models.naming import Normalization, Scaling, keras_name
@@ -252,7 +253,8 @@ def origin_of(
     """
     if is_network_file(name) and not pinned_parts(name)[1]:
         return None
-    if ":" in name or not architecture_named(name).features.__module__.startswith("fedrobust."):
+    is_dotted = ":" in name and not is_keras_application(name)
+    if is_dotted or not architecture_named(name).features.__module__.startswith("fedrobust."):
         return None
     return Origin.of(
         model=name,

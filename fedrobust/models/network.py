@@ -11,6 +11,7 @@ from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
+from fedrobust.models.dropout import without_state
 from fedrobust.models.group_norm import group_normalization
 from fedrobust.models.input_format import UNIT, InputFormat
 from fedrobust.models.layers import inner_layers
@@ -71,6 +72,8 @@ def build_network(
                 return group_normalization(layer, config["name"])
             measures = normalization != "frozen"
             return FusedBatchNormalization.from_config({**config, "momentum": momentum, "measures": measures})
+        if (dropout := without_state(layer, config["name"])) is not None:
+            return dropout
         # Only Keras' own classes are replaced: subclasses may compute something else.
         return FASTER.get(layer.__class__, layer.__class__).from_config(config)
 

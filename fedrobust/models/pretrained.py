@@ -41,7 +41,7 @@ def load_backbone_weights(network: keras.Model, name: str, weights: str, path: P
         pretrained = _download_imagenet(name, architecture)
     else:
         # A weights file refers to Keras' own layer classes, which the rebuilt backbone does not have.
-        pretrained = architecture.features(backbone.input_shape[1:])
+        pretrained = (architecture.original or architecture.features)(backbone.input_shape[1:])
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter(
@@ -92,9 +92,18 @@ def _backbone(network: keras.Model) -> keras.Model:
 
 
 def _copy_weights(pretrained: keras.Model, backbone: keras.Model) -> None:
-    for own, theirs in zip(inner_layers(backbone), inner_layers(pretrained), strict=True):
+    for own, theirs in zip(_weighted(backbone), _weighted(pretrained), strict=True):
         # GroupNorm has only scales and shifts, which come first among BatchNorm's arrays.
         own.set_weights(theirs.get_weights()[: len(own.weights)])
+
+
+def _weighted(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers with weights; the constants of a scaling layer are no weights."""
+    return [
+        each
+        for each in inner_layers(model)
+        if each.weights and not isinstance(each, keras.layers.Normalization)
+    ]
 
 
 def _download_imagenet(name: str, architecture: Architecture) -> keras.Model:

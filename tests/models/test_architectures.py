@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedrobust.models import architectures, pretrained
+from fedrobust.models import pretrained
 from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.batchnorm import FusedBatchNormalization
@@ -110,7 +110,7 @@ def test_keras_applications_are_built_without_their_top_and_without_weights(monk
     asked = []
     monkeypatch.setattr(keras.applications, "ResNet50", lambda **settings: asked.append(settings))
     architecture_named("resnet50").features(SHAPE)
-    architectures._keras_application("ResNet50")(SHAPE)
+    architecture_named("keras:ResNet50").features(SHAPE)
     assert asked == 2 * [{"include_top": False, "weights": None, "input_shape": SHAPE, "pooling": "avg"}]
 
 

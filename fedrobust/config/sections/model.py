@@ -16,8 +16,8 @@ class Model(Section):
 
     name: str = Field(
         "mobilenetv2",
-        description="mobilenetv2, densenet121, resnet50, edge-cnn(width=32), strided-cnn(width=32), a dotted path, or "
-        "the path of a Keras file, as in mine.keras",
+        description="mobilenetv2, densenet121, resnet50, edge-cnn(width=32), strided-cnn(width=32), any of Keras' "
+        "backbones as in keras:EfficientNetV2B0, a dotted path, or the path of a Keras file, as in mine.keras",
     )
     weights: str = Field(
         "random",
