@@ -410,6 +410,7 @@ def test_help_explains_every_argument_and_option():
         shown = click.testing.CliRunner().invoke(command, ["-h"]).output
         assert "\\[" not in shown
         assert "-h, --help" in shown
+        assert shown.count("rguments:") <= 1, shown
 
 
 def test_version_exit_codes_and_completion_are_offered(fedrobust):
