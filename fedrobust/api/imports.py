@@ -3,10 +3,12 @@
 What needs Pillow is imported inside functions: `list_datasets` and the checks of settings do without it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.api.studies import experiment
+from fedrobust.data.dataset import DataError
 from fedrobust.data.hospital_file import read_hospital_file
 from fedrobust.data.importing.options import ImportOptions
 from fedrobust.data.search_path import home_of, resolve
@@ -26,6 +28,7 @@ def import_images(
     images: str | Path = "",
     columns: dict[str, str] | None = None,
     force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> "Imported":
     """Import a folder of class folders, or a CSV table of images, as an `.npz` file for ``data.name``.
@@ -39,6 +42,7 @@ def import_images(
         images: of a table: folder that its relative paths begin in; by default the table's own.
         columns: of a table: other names of its columns, such as ``{"label": "diagnosis"}``.
         force: whether existing files are replaced.
+        progress: called with the number of images read so far, and of all.
         options: ``size``, ``fit``, ``colour``, ``splits``, ``seed``, ``window``, ``classes``, ``disease``,
             ``duplicates``, ``unreadable``: see `fedrobust.data.importing.options.ImportOptions`.
 
@@ -49,6 +53,7 @@ def import_images(
         >>> found = import_images("images/", "mine.npz", size=64, sites=True)  # doctest: +SKIP
         >>> fedrobust.run(data__name="mine.npz")  # doctest: +SKIP
     """
+    from fedrobust.data.importing.collect import silent
     from fedrobust.data.importing.folder import of_folder
     from fedrobust.data.importing.imported import import_source
     from fedrobust.data.importing.table import of_table
@@ -59,10 +64,14 @@ def import_images(
         listed = of_table(
             place, images=home_of(images) if images else None, columns=columns, window=chosen.window
         )
+    elif place.is_file():
+        raise DataError(
+            f"{place}: neither a folder nor a table; allowed: a folder of class folders, or a .csv file"
+        )
     else:
         ImportOptions.check_unused("a folder", images=images, columns=columns)
         listed = of_folder(place, sites=sites, patient=patient, window=chosen.window)
-    return import_source(listed, Path(out), chosen, force)
+    return import_source(listed, Path(out), chosen, force, progress or silent)
 
 
 def import_arrays(

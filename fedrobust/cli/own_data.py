@@ -68,28 +68,30 @@ def data_import(
     fedrobust data import scans.csv --out mine.npz --column label=diagnosis --disease malignant
     """
     from fedrobust import api
-    from fedrobust.terminal.data import imported_table
+    from fedrobust.terminal.data import imported_table, progress_bar
     from fedrobust.terminal.screen import say, standard_output
 
-    found = api.import_images(
-        source,
-        out,
-        sites=sites,
-        patient=patient,
-        images=images,
-        columns=_pairs(column or []),
-        force=force,
-        size=size,
-        fit=fit,
-        colour=colour,
-        splits=_numbers("--splits", splits, "/", 3, "70/10/20"),
-        seed=seed,
-        window=_numbers("--window", window, ":", 2, "-1000:400") if window else None,
-        classes=_names(classes),
-        disease=_names(disease),
-        duplicates=duplicates,
-        unreadable=unreadable,
-    )
+    with progress_bar("images read") as progress:
+        found = api.import_images(
+            source,
+            out,
+            sites=sites,
+            patient=patient,
+            images=images,
+            columns=_pairs(column or []),
+            force=force,
+            progress=progress,
+            size=size,
+            fit=fit,
+            colour=colour,
+            splits=_numbers("--splits", splits, "/", 3, "70/10/20"),
+            seed=seed,
+            window=_numbers("--window", window, ":", 2, "-1000:400") if window else None,
+            classes=_names(classes),
+            disease=_names(disease),
+            duplicates=duplicates,
+            unreadable=unreadable,
+        )
     height, width, channels = found.image_shape
     kind = "grey" if channels == 1 else "RGB"
     typer.echo(f"{out}: {found.images:,} images of {height} x {width} pixels, {kind}")

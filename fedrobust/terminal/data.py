@@ -1,7 +1,11 @@
-"""What the terminal shows of own data: counts of an import, counts of a checked file."""
+"""What the terminal shows of own data: progress and counts of an import, counts of a checked file."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from fedrobust.terminal.screen import PLAIN, add_columns
@@ -9,6 +13,20 @@ from fedrobust.terminal.screen import PLAIN, add_columns
 if TYPE_CHECKING:
     from fedrobust.data.file_check import FileCheck
     from fedrobust.data.importing.imported import Imported
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows how many of all are done, with the time left; in a pipe it shows nothing.
+
+    Args:
+        what: is counted.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def imported_table(found: "Imported") -> Table:

@@ -1,6 +1,6 @@
 """Decode and fit the images of a source."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +16,18 @@ from fedrobust.data.importing.entry import Entry, ImageError, Source
 from fedrobust.data.importing.fit import fitted
 from fedrobust.data.importing.options import ImportOptions
 
+Progress = Callable[[int, int], None]
+
+
+def silent(done: int, total: int) -> None:
+    """Show no progress."""
+
+
 COLOURED = 8
 """Grey levels by which the channels of a pixel differ at least where an image has colour."""
+
+MOST_NAMED = 100
+"""Images named, with the reason, where an import is refused."""
 
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits a pixel that scanners use."""
@@ -61,8 +71,13 @@ class _Fitted:
     peak: float
 
 
-def collect(source: Source, options: ImportOptions) -> Collected:
+def collect(source: Source, options: ImportOptions, progress: Progress = silent) -> Collected:
     """Decode all images of a source and bring them to one size.
+
+    Args:
+        source: lists the images.
+        options: how.
+        progress: called with the number of images read so far, and of all.
 
     Raises:
         DataError: more images cannot be used than `options.unreadable` allows; each is named. Or they do not fit into
@@ -70,7 +85,10 @@ def collect(source: Source, options: ImportOptions) -> Collected:
     """
     _check_memory(len(source.entries), options)
     with ThreadPoolExecutor() as threads:
-        found = list(threads.map(lambda entry: _read(entry, options), source.entries))
+        found = []
+        for each in threads.map(lambda entry: _read(entry, options), source.entries):
+            found.append(each)
+            progress(len(found), len(source.entries))
     faults = tuple(
         (entry.name, fault)
         for entry, fault in zip(source.entries, found, strict=True)
@@ -138,7 +156,8 @@ def _check_memory(count: int, options: ImportOptions) -> None:
 def _check_faults(source: Source, faults: tuple[tuple[str, str], ...], allowed: float) -> None:
     share = len(faults) / len(source.entries)
     if share > allowed or len(faults) == len(source.entries):
-        listed = "\n".join(f"  {name}: {reason}" for name, reason in faults)
+        listed = "\n".join(f"  {name}: {reason}" for name, reason in faults[:MOST_NAMED])
+        listed += f"\n  and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
         raise DataError(
             f"{source.name}: {len(faults)} of {len(source.entries)} images cannot be used:\n{listed}\nNothing was "
             f"written. Mend or remove them, or allow a share of unreadable images: unreadable = {_above(share)}"

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from fedrobust.data.importing.dicom import decode_dicom, is_dicom
+from fedrobust.data.importing.dicom import PALETTE, decode_dicom, is_dicom
 from fedrobust.data.importing.entry import ImageError, Picture
 from fedrobust.data.npz import advice_on_values
 
 TRANSPARENT = "had transparency: shown on black"
 ROTATED = "turned as their EXIF orientation says"
-PALETTE = "had a palette: its colours are used"
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 """Pillow's modes of pixels deeper than 8 bits."""
 

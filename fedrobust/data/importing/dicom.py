@@ -13,7 +13,11 @@ from fedrobust.data.importing.entry import ImageError, Picture
 
 OWN_WINDOW = "DICOM shown in the window that each file records"
 NO_WINDOW = "DICOM without a window: black and white are the ends of the stored bits"
+PALETTE = "had a palette: its colours are used"
 INVERTED = "MONOCHROME1 (white is low): inverted"
+
+LEAST_FILLED = 0.25
+"""Share of the range of the stored bits that an image without a window fills at least."""
 
 
 def is_dicom(path: Path) -> bool:
@@ -28,7 +32,8 @@ def decode_dicom(path: Path, window: tuple[float, float] | None = None) -> Pictu
     """Decode one DICOM image to 8 bits.
 
     Stored values are rescaled (slope and intercept), then shown in `window`, else in the file's own first window (its
-    VOI LUT), else over the range of its stored bits. MONOCHROME1 is inverted. Colour images become RGB.
+    VOI LUT), else over the range of its stored bits, of which the values have to fill a fair part. MONOCHROME1 is
+    inverted. Colour images become RGB.
 
     Args:
         path: of the file.
@@ -55,20 +60,25 @@ def decode_dicom(path: Path, window: tuple[float, float] | None = None) -> Pictu
         raise ImageError(
             f"DICOM of {frames} frames; allowed: one image a file; export the frames that matter"
         )
+    if "PhotometricInterpretation" not in file:
+        raise ImageError("DICOM without PhotometricInterpretation, which says what its pixels mean")
     try:
         return _shown(file, window)
+    except ImageError:
+        raise
     except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise ImageError(f"DICOM pixels cannot be decoded: {str(error).splitlines()[0]}") from error
+        raise ImageError(f"DICOM pixels cannot be decoded: {_reason(error)}") from error
 
 
 def _shown(file: Any, window: tuple[float, float] | None) -> Picture:
-    from pydicom.pixels.processing import apply_modality_lut
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
     from pydicom.pixels.utils import pixel_array
 
     kind = str(file.PhotometricInterpretation)
-    if kind == "PALETTE COLOR":
-        raise ImageError("DICOM with a palette; allowed: MONOCHROME1, MONOCHROME2, and colour as RGB or YBR")
     stored = pixel_array(file)  # YBR is converted to RGB
+    if kind == "PALETTE COLOR":
+        colours = apply_color_lut(stored, file)[..., :3]
+        return Picture(colours if colours.dtype == np.uint8 else (colours >> 8).astype(np.uint8), (PALETTE,))
     if stored.ndim == 3:
         if stored.dtype != np.uint8:
             raise ImageError(f"DICOM colours of dtype {stored.dtype}; allowed: 8 bits a channel")
@@ -102,7 +112,13 @@ def _as_recorded(file: Any, values: NDArray[np.float64]) -> tuple[str, NDArray[n
     if "VOILUTSequence" in file:
         table = np.asarray(apply_voi(np.rint(values).astype(np.int64), file), np.float64)
         return OWN_WINDOW, _linear(table, 0, 2 ** int(file.VOILUTSequence[0].LUTDescriptor[2]) - 1)
-    return NO_WINDOW, _linear(values, *_stored_range(file))
+    low, high = _stored_range(file)
+    if np.ptp(values) < LEAST_FILLED * (high - low):
+        raise ImageError(
+            f"DICOM without a window, with values from {values.min():g} to {values.max():g} of {low:g} to {high:g}: it "
+            "would have hardly any contrast; name the values that become black and white: --window LOW:HIGH"
+        )
+    return NO_WINDOW, _linear(values, low, high)
 
 
 def _linear(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
@@ -113,6 +129,14 @@ def _linear(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.
 def _first(value: Any) -> float:
     """Return the first of a file's windows."""
     return float(value[0] if hasattr(value, "__len__") and not isinstance(value, str) else value)
+
+
+def _reason(error: Exception) -> str:
+    """Return why pydicom could not decode pixels, in one line; of several decoders the last one's reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if "missing dependencies" in lines[0]:
+        return f"{lines[0].split(' pixel data')[0]}: the decoder is not installed: pip install 'fedrobust[dicom]'"
+    return lines[-1]
 
 
 def _stored_range(file: Any) -> tuple[float, float]:

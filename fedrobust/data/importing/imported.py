@@ -13,7 +13,7 @@ from fedrobust.atomic import atomic
 from fedrobust.data.dataset import DataError
 from fedrobust.data.duplicates import Duplicates, duplicates
 from fedrobust.data.importing.classes import numbered
-from fedrobust.data.importing.collect import Collected, collect
+from fedrobust.data.importing.collect import Collected, Progress, collect, silent
 from fedrobust.data.importing.entry import SPLITS, Source
 from fedrobust.data.importing.options import ImportOptions
 from fedrobust.data.importing.sheet import sheet
@@ -56,7 +56,9 @@ class Imported:
         return sum(count for counts in self.classes.values() for count in counts.values())
 
 
-def import_source(source: Source, out: Path, options: ImportOptions, force: bool = False) -> Imported:
+def import_source(
+    source: Source, out: Path, options: ImportOptions, force: bool = False, progress: Progress = silent
+) -> Imported:
     """Decode, fit, check and split the images of a source, and write them.
 
     Beside ``mine.npz`` stand ``mine.png``, a picture sheet, and ``mine.csv``. The `.npz` is written last: where it is,
@@ -67,6 +69,7 @@ def import_source(source: Source, out: Path, options: ImportOptions, force: bool
         out: the file, ending in ``.npz``.
         options: how.
         force: whether existing files are replaced.
+        progress: called with the number of images read so far, and of all.
 
     Raises:
         DataError: images, labels or splits cannot be used; nothing was written.
@@ -74,7 +77,7 @@ def import_source(source: Source, out: Path, options: ImportOptions, force: bool
     """
     file, page, table = _places(out, force)
     names, labels, ill = numbered([entry.label for entry in source.entries], options.classes, options.disease)
-    collected = collect(source, options)
+    collected = collect(source, options, progress)
     if collected.faults:
         names, labels, ill = numbered(
             [entry.label for entry in collected.entries], options.classes or names, options.disease

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedrobust.data.importing.decode import PALETTE, ROTATED, TRANSPARENT, decode, of_array
+from fedrobust.data.importing.decode import ROTATED, TRANSPARENT, decode, of_array
+from fedrobust.data.importing.dicom import PALETTE
 from fedrobust.data.importing.entry import ImageError
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20

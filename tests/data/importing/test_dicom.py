@@ -1,10 +1,12 @@
 """DICOM files: rescale, window, MONOCHROME1, frames."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fedrobust.data.importing.decode import decode
-from fedrobust.data.importing.dicom import INVERTED, NO_WINDOW, OWN_WINDOW
+from fedrobust.data.importing.dicom import INVERTED, NO_WINDOW, OWN_WINDOW, PALETTE
 from fedrobust.data.importing.entry import ImageError
 
 pydicom = pytest.importorskip("pydicom")
@@ -30,6 +32,8 @@ def written(tmp_path):
             file.PixelData = pixels.tobytes()
         for key, value in attributes.items():
             setattr(file, key, value)
+            if value is None:
+                delattr(file, key)
         file.save_as(tmp_path / name, enforce_file_format=True)
         return tmp_path / name
 
@@ -70,6 +74,36 @@ def test_monochrome1_is_inverted(written):
     assert found.traits == (NO_WINDOW, INVERTED)
 
 
+def test_a_palette_is_looked_up(written):
+    table = np.zeros((2, 3), np.uint16)
+    table[1] = 0xFF00, 0x8000, 0x1000
+    path = written(
+        np.array([[0, 1]], np.uint8),
+        PhotometricInterpretation="PALETTE COLOR",
+        BitsAllocated=8,
+        BitsStored=8,
+        HighBit=7,
+        **{f"{colour}PaletteColorLookupTableDescriptor": [2, 0, 16] for colour in ("Red", "Green", "Blue")},
+        **{
+            f"{colour}PaletteColorLookupTableData": table[:, channel].tobytes()
+            for channel, colour in enumerate(("Red", "Green", "Blue"))
+        },
+    )
+    found = decode(path)
+    assert found.pixels.tolist() == [[[0, 0, 0], [255, 128, 16]]]
+    assert found.traits == (PALETTE,)
+
+
+def test_a_compressed_file_of_a_scanner_is_decoded():
+    """JPEG lossless and JPEG-LS are decoded by gdcm; both files hold the same image as pydicom's uncompressed one."""
+    pytest.importorskip("gdcm")
+    plain, compressed = (
+        decode(Path(pydicom.data.get_testdata_file(name, download=False)))
+        for name in ("MR_small.dcm", "MR_small_jpeg_ls_lossless.dcm")
+    )
+    assert np.array_equal(plain.pixels, compressed.pixels)
+
+
 def test_colours_are_rgb(written):
     rgb = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     path = written(
@@ -89,8 +123,9 @@ def test_colours_are_rgb(written):
     [
         (np.stack([STORED, STORED]), {"NumberOfFrames": 2, "Rows": 1, "Columns": 4}, "DICOM of 2 frames"),
         (None, {"Modality": "SR"}, r"DICOM without an image \(SR\)"),
-        (STORED, {"PhotometricInterpretation": "PALETTE COLOR"}, "DICOM with a palette"),
         (STORED, {"Rows": 90}, "DICOM pixels cannot be decoded"),
+        (STORED // 8, {}, r"without a window, with values from 0 to 511 of 0 to 4095: .*--window LOW:HIGH"),
+        (STORED, {"PhotometricInterpretation": None}, "DICOM without PhotometricInterpretation"),
     ],
 )
 def test_what_is_no_single_image_is_refused(written, pixels, attributes, message):

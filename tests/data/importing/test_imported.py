@@ -222,3 +222,17 @@ def test_the_command_line_prints_counts_and_decisions(scans, tmp_path, monkeypat
         assert (
             CliRunner().invoke(cli.app, ["data", "import", "scans", "--out", "b.npz", *wrong]).exit_code == 2
         )
+
+
+def test_progress_is_told_image_by_image_and_other_files_are_no_source(scans, tmp_path):
+    told = []
+    fedrobust.import_images(
+        scans,
+        tmp_path / "mine.npz",
+        sites=True,
+        size=16,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told == [(done, 40) for done in range(1, 41)]
+    with pytest.raises(DataError, match=r"p0_0\.png: neither a folder nor a table"):
+        fedrobust.import_images(scans / "bern/ill/p0_0.png", tmp_path / "other.npz")
