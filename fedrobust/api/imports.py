@@ -133,7 +133,7 @@ def import_huggingface(
     Args:
         dataset: a `Dataset`, or a `DatasetDict` with train and, if it has them, validation and test.
         out: file to write, ending in ``.npz``.
-        image: column of images.
+        image: column of images: Pillow's, or uint8 arrays.
         label: column of labels.
         site: column of sites; empty: none.
         patient: column of patients; empty: none.

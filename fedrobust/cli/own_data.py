@@ -125,8 +125,14 @@ def data_check(
 
     found = api.check_dataset(file, like, root=data_root, near=not exact)
     height, width, channels = found.image_shape
-    typer.echo(f"{file}: images of {height} x {width} pixels, {'grey' if channels == 1 else 'RGB'}")
+    low, high = found.values
+    kind = "grey" if channels == 1 else "RGB"
+    typer.echo(f"{file}: images of {height} x {width} pixels, {kind}, values from {low} to {high}")
     standard_output().print(checked_table(found))
+    if found.patients:
+        typer.echo("patients: each in one split")
+    else:
+        typer.echo("patients: not recorded; whether one is in two splits is not known")
     for warning in found.warnings:
         say(standard_output(), f"look at: {warning}", markup=False)
     if like and found.usable:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.data.archive import declared
 from fedrobust.data.dataset import DataError, Split
 from fedrobust.data.duplicates import Duplicates, duplicates
 from fedrobust.data.hospital_file import HospitalFile, class_counts, read_hospital_file
@@ -41,6 +42,8 @@ class FileCheck:
         image_shape: (height, width, channels).
         classes: number of images of each class in each split.
         sites: number of training images of each site; empty if unknown.
+        values: smallest and largest grey level of all images.
+        patients: whether the patients of every split are recorded; each is then in one split.
         whole: why it cannot be a study's data set (``data.name``); empty if it can.
         hospital: why it cannot be a hospital's file of the expected study; empty if it can.
         warnings: what should be looked at, a sentence each.
@@ -50,6 +53,8 @@ class FileCheck:
     image_shape: tuple[int, int, int]
     classes: dict[str, dict[str, int]]
     sites: dict[str, int]
+    values: tuple[int, int]
+    patients: bool
     whole: str
     hospital: str
     warnings: tuple[str, ...]
@@ -82,6 +87,11 @@ def check_file(path: Path, expected: Expected | None = None, near: bool = True) 
         image_shape=file.image_shape,
         classes=class_counts(file),
         sites=sites,
+        values=(
+            min(int(split.images.min()) for split in file.splits.values()),
+            max(int(split.images.max()) for split in file.splits.values()),
+        ),
+        patients=len(declared(path, [f"{split}_patient" for split in file.splits])) == len(file.splits),
         whole=_why_not_whole(path),
         hospital=_why_not_like(file, expected) if expected else "",
         warnings=tuple(_warnings(file, near)),

@@ -38,6 +38,13 @@ def test_a_good_file_has_counts_and_no_warning(written):
     assert (found.whole, found.warnings) == ("", ())
     assert found.classes["ill"] == {"train": 6, "val": 6, "test": 6}
     assert found.sites == {"a": 4, "b": 8}
+    assert found.values == (0, 255)
+    assert not found.patients
+    patients = {
+        f"{split}_patient": np.arange(12) + 100 * place
+        for place, split in enumerate(("train", "val", "test"))
+    }
+    assert fedrobust.check_dataset(written(**patients)).patients
 
 
 def test_a_hospital_may_lack_splits_and_classes_a_study_may_not(written):

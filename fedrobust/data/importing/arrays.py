@@ -77,7 +77,7 @@ def of_huggingface(
 
     Args:
         dataset: the data set; of a dictionary, the keys are the splits.
-        image: name of the column of images: Pillow's, or arrays.
+        image: name of the column of images: Pillow's, or uint8 arrays.
         label: name of the column of labels.
         site: name of a column of sites; empty: none.
         patient: name of a column of patients; empty: none.

@@ -155,18 +155,20 @@ def _check_memory(count: int, options: ImportOptions) -> None:
 
 def _check_faults(source: Source, faults: tuple[tuple[str, str], ...], allowed: float) -> None:
     share = len(faults) / len(source.entries)
-    if share > allowed or len(faults) == len(source.entries):
+    if share == 1:
+        name, reason = faults[0]
+        raise DataError(
+            f"{source.name}: none of its {len(faults)} images can be used, the first is {name}: {reason}. Nothing was "
+            "written"
+        )
+    if share > allowed:
         listed = "\n".join(f"  {name}: {reason}" for name, reason in faults[:MOST_NAMED])
         listed += f"\n  and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
         raise DataError(
             f"{source.name}: {len(faults)} of {len(source.entries)} images cannot be used:\n{listed}\nNothing was "
-            f"written. Mend or remove them, or allow a share of unreadable images: unreadable = {_above(share)}"
+            "written. Mend or remove them, or allow a share of unreadable images: unreadable = "
+            f"{np.ceil(share * 100) / 100}"
         )
-
-
-def _above(share: float) -> float:
-    """Return the smallest share of whole per cents that allows a share."""
-    return min(0.99, np.ceil(share * 100) / 100)
 
 
 def _colours(entries: Sequence[Entry], read: list[_Fitted], options: ImportOptions) -> list[str]:
