@@ -83,9 +83,9 @@ def _found(path: Path, keys: list[str]) -> list[str]:
     except DataError:
         return needed
     for split in SPLITS[1:]:
-        half = [key for key in (f"{split}_images", f"{split}_labels") if key in there]
-        if len(half) == 1:
-            raise DataError(f"{path}: {half[0]} without its other half; allowed: both, or neither")
+        found, lacking = sorted((f"{split}_images", f"{split}_labels"), key=lambda key: key not in there)
+        if found in there and lacking not in there:
+            raise DataError(f"{path}: {found} without {lacking}; allowed: both, or neither")
     return [*needed, *(key for key in keys[2:] if key in there)]
 
 

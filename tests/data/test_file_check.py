@@ -109,7 +109,7 @@ def test_another_size_or_other_classes_do_not_fit_a_study(written, changes, reas
     ("changes", "message"),
     [
         ({"train_images": None}, "no train_images"),
-        ({"val_labels": None}, "val_images without its other half"),
+        ({"val_labels": None}, "val_images without val_labels; allowed: both, or neither"),
         (
             {"test_images": np.zeros((12, 9, 9), np.uint8)},
             r"test_images has images of shape \(9, 9, 1\); allowed: \(8",

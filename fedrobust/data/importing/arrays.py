@@ -141,12 +141,14 @@ def _class_name(label: Any, names: Sequence[str]) -> str:
     """Return the name of a label.
 
     Raises:
-        DataError: it is a number without a name.
+        DataError: it is missing, or a number without a name.
 
     Example:
         >>> _class_name(1, ("healthy", "tumour")), _class_name("tumour", ()), _class_name(3, ())
         ('tumour', 'tumour', '3')
     """
+    if label is None or label != label:  # NaN differs from itself
+        raise DataError(f"label {label!r}: an image without a label; leave it out")
     if not names or isinstance(label, str):
         return str(label)
     if not isinstance(label, int | np.integer) or not 0 <= label < len(names):

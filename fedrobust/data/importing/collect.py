@@ -191,7 +191,8 @@ def _depths(read: list[_Fitted]) -> list[str]:
     if not deep:
         return []
     return [
-        f"{deep} images are deeper than 8 bits: 0 is black, {_white(read):.0f} is white, in all of them alike"
+        f"{deep} images are deeper than 8 bits: 0 is black, {_white(read):.0f} is white, in all of them; hospitals "
+        f"that import by themselves set the same window, 0:{_white(read):.0f}"
     ]
 
 

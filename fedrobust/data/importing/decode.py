@@ -1,6 +1,5 @@
 """Decode image files and arrays: Pillow's formats, with palettes, transparency, 16 bits and EXIF orientation."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,9 @@ from fedrobust.data.npz import advice_on_values
 
 TRANSPARENT = "had transparency: shown on black"
 ROTATED = "turned as their EXIF orientation says"
+MOST_PIXELS = 89_478_485
+"""Pixels of an image at most, as Pillow recommends: more may be made to fill the memory."""
+
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 """Pillow's modes of pixels deeper than 8 bits."""
 
@@ -34,22 +36,26 @@ def decode(path: Path, window: tuple[float, float] | None = None) -> Picture:
             raise ImageError("empty file")
         if is_dicom(path):
             return decode_dicom(path, window)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return _of_image(image, window)
+        with Image.open(path) as image:
+            _check_size(image.width * image.height)
+            return _of_image(image, window)
     except ImageError:
         raise
     except FileNotFoundError as error:
         raise ImageError("no such file") from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ImageError(f"more pixels than {Image.MAX_IMAGE_PIXELS:,}; make it smaller first") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"more pixels than {MOST_PIXELS:,}; make it smaller first") from error
     except UnidentifiedImageError as error:
         raise ImageError("no image format that Pillow knows, and not DICOM") from error
     except Exception as error:  # decoders raise whatever they like on damaged files
         raise ImageError(
             f"damaged: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         ) from error
+
+
+def _check_size(pixels: int) -> None:
+    if pixels > MOST_PIXELS:
+        raise ImageError(f"more pixels than {MOST_PIXELS:,}; make it smaller first")
 
 
 def _of_image(image: Image.Image, window: tuple[float, float] | None) -> Picture:

@@ -39,8 +39,12 @@ def of_folder(
         raise DataError(f"{folder}: no such folder")
     entries: list[Entry] = []
     others: list[str] = []
+    loose: list[str] = []
     for site, place in [(each.name, each) for each in _folders(folder)] if sites else [("", folder)]:
         for split, classes in _splits(place):
+            loose += [
+                path.relative_to(folder).as_posix() for path in sorted(classes.iterdir()) if _is_loose(path)
+            ]
             for each in _classes(classes, sites or bool(split)):
                 for path in _files(each):
                     name = path.relative_to(folder).as_posix()
@@ -54,7 +58,11 @@ def of_folder(
         raise DataError(
             f"{folder}: no image in it; allowed: a folder of images for each class{_levels(folder)}"
         )
-    return Source(str(folder), tuple(entries), left_out(others))
+    remarks = (
+        *left_out(others, "no image by its extension"),
+        *left_out(loose, "beside the folders of classes"),
+    )
+    return Source(str(folder), tuple(entries), remarks)
 
 
 def is_image(path: Path) -> bool:
@@ -95,18 +103,23 @@ def patient_of(pattern: str, name: str) -> str:
     )
 
 
-def left_out(others: list[str]) -> tuple[str, ...]:
-    """Return a remark on files that are no images.
+def left_out(names: list[str], why: str) -> tuple[str, ...]:
+    """Return a remark on files that are left out; none if there are none.
 
     Example:
-        >>> left_out(["a/notes.txt"])
+        >>> left_out(["a/notes.txt"], "no image by its extension")
         ('1 file left out, no image by its extension: a/notes.txt',)
     """
-    if not others:
+    if not names:
         return ()
-    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-    files = "1 file" if len(others) == 1 else f"{len(others)} files"
-    return (f"{files} left out, no image by its extension: {', '.join(others[:3])}{more}",)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    files = "1 file" if len(names) == 1 else f"{len(names)} files"
+    return (f"{files} left out, {why}: {', '.join(names[:3])}{more}",)
+
+
+def _is_loose(path: Path) -> bool:
+    """Return whether a path is an image that lies where folders of classes are expected."""
+    return path.is_file() and not path.name.startswith(".") and is_image(path)
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -117,13 +130,18 @@ def _folders(folder: Path) -> list[Path]:
 
 def _files(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder in order, without hidden ones and those that file managers leave."""
-    for where, inner, names in os.walk(folder):
+    for where, inner, names in os.walk(folder, onerror=_raise):
         inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
         yield from (
             Path(where, name)
             for name in sorted(names)
             if not name.startswith(".") and name.lower() not in ("thumbs.db", "desktop.ini")
         )
+
+
+def _raise(error: OSError) -> None:
+    """Raise the error of a folder that cannot be read, which `os.walk` would pass over."""
+    raise error
 
 
 def _splits(folder: Path) -> list[tuple[str, Path]]:

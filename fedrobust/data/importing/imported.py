@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedrobust.atomic import atomic
 from fedrobust.data.dataset import DataError
 from fedrobust.data.duplicates import Duplicates, duplicates
 from fedrobust.data.importing.classes import numbered
 from fedrobust.data.importing.collect import Collected, Progress, collect, silent
-from fedrobust.data.importing.entry import SPLITS, Source
+from fedrobust.data.importing.entry import SPLITS, Entry, Source
 from fedrobust.data.importing.options import ImportOptions
 from fedrobust.data.importing.sheet import sheet
 from fedrobust.data.importing.splits import Names, assigned
@@ -75,56 +76,69 @@ def import_source(
         DataError: images, labels or splits cannot be used; nothing was written.
         PathError: `out` cannot be written.
     """
-    file, page, table = _places(out, force)
-    names, labels, ill = numbered([entry.label for entry in source.entries], options.classes, options.disease)
+    places = _places(out, force)
+    names, _, _ = numbered([entry.label for entry in source.entries], options.classes, options.disease)
     collected = collect(source, options, progress)
-    if collected.faults:
-        names, labels, ill = numbered(
-            [entry.label for entry in collected.entries], options.classes or names, options.disease
-        )
     entries = collected.entries
-    sites, patients = (
+    # A class keeps its number even if none of its images can be used.
+    _, labels, ill = numbered([entry.label for entry in entries], names, options.disease)
+    sites, given, patients = (
         _all_or_none(source, entries, "site"),
-        np.array([entry.patient for entry in entries], str),
+        _texts(entries, "split"),
+        _texts(entries, "patient"),
     )
-    given = np.array([entry.split for entry in entries], str)
     found = duplicates(collected.images, near=options.duplicates != "exact")
     _refuse(found, given, entries, options.duplicates)
-    kept = np.zeros((0, 2), np.int64) if options.duplicates == "keep" else found.pairs
-    split = assigned(given, labels, sites, patients, kept, options.shares, options.seed)
-    who = (
-        np.array([entry.patient or entry.name for entry in entries], str) if (patients != "").any() else None
+    together = found.pairs[:0] if options.duplicates == "keep" else found.pairs
+    split = assigned(given, labels, sites, patients, together, options.shares, options.seed)
+    arrays = _arrays(collected, labels, split.splits, sites, patients)
+    _write(
+        places,
+        collected,
+        split.splits,
+        {**arrays, "label_names": np.array(names), "disease": ill},
+        source,
+        options,
     )
-    arrays = _arrays(collected, labels, split.splits, sites if (sites != "").any() else None, who)
-    arrays["label_names"] = np.array(names, str)
-    if len(ill):
-        arrays["disease"] = ill
-    where = [entry.name for entry in entries]
-    groups = [", ".join(filter(None, (entry.label, entry.site))) for entry in entries]
-    picture = sheet(collected.images, groups, where, f"{file.name}: {source.name}", options.seed)
-    with atomic(page) as draft:
-        picture.save(draft, "PNG")
-    with atomic(table) as draft:
-        draft.write_text(_table(collected, split.splits), encoding="utf-8")
-    with atomic(file) as draft, draft.open("wb") as handle:
-        np.savez_compressed(handle, **arrays)
     height, width, channels = collected.images.shape[1:]
     return Imported(
-        file,
-        page,
-        table,
-        (height, width, channels),
-        {name: dict.fromkeys(SPLITS, 0) for name in names} | counted(np.array(names)[labels], split.splits),
-        counted(sites, split.splits) if (sites != "").any() else {},
-        (
+        *places,
+        image_shape=(height, width, channels),
+        classes={name: dict.fromkeys(SPLITS, 0) for name in names}
+        | counted(np.array(names)[labels], split.splits),
+        sites=counted(sites, split.splits) if (sites != "").any() else {},
+        remarks=(
             *source.remarks,
             *listed_faults(collected.faults),
             *collected.remarks,
-            splits_told(given, split, who is not None, bool((sites != "").any()), options),
-            *duplicates_told(found, given, split, labels, where, options.duplicates),
+            *splits_told(given, split, patients, sites, options),
+            *duplicates_told(
+                found, given, split, labels, [entry.name for entry in entries], options.duplicates
+            ),
             *absent_told(names, labels, split.splits),
         ),
     )
+
+
+def _write(
+    places: tuple[Path, Path, Path],
+    collected: Collected,
+    splits: Names,
+    arrays: dict[str, Any],
+    source: Source,
+    options: ImportOptions,
+) -> None:
+    """Write the picture sheet, the table, and at last the images."""
+    file, page, table = places
+    names = [entry.name for entry in collected.entries]
+    groups = [", ".join(filter(None, (entry.label, entry.site))) for entry in collected.entries]
+    with atomic(page) as draft:
+        title = f"{file.name}: {source.name}"
+        sheet(collected.images, groups, names, title, options.seed).save(draft, "PNG")
+    with atomic(table) as draft:
+        draft.write_text(_table(collected, splits), encoding="utf-8")
+    with atomic(file) as draft, draft.open("wb") as handle:
+        np.savez_compressed(handle, **{key: each for key, each in arrays.items() if len(each)})
 
 
 def _places(out: Path, force: bool) -> tuple[Path, Path, Path]:
@@ -148,17 +162,22 @@ def _places(out: Path, force: bool) -> tuple[Path, Path, Path]:
     return places
 
 
-def _all_or_none(source: Source, entries: Sequence[Any], what: str) -> Names:
-    values = [getattr(entry, what) for entry in entries]
-    lacking = [entry.name for entry, value in zip(entries, values, strict=True) if not value]
+def _texts(entries: Sequence[Entry], what: str) -> Names:
+    return np.array([getattr(entry, what) for entry in entries], str)
+
+
+def _all_or_none(source: Source, entries: Sequence[Entry], what: str) -> Names:
+    values = _texts(entries, what)
+    lacking = np.flatnonzero(values == "")
     if 0 < len(lacking) < len(values):
         raise DataError(
-            f"{source.name}: {len(lacking)} images have no {what}, such as {lacking[0]}; give each one, or none"
+            f"{source.name}: {len(lacking)} images have no {what}, such as {entries[lacking[0]].name}; give each "
+            "one, or none"
         )
-    return np.array(values, str)
+    return values
 
 
-def _refuse(found: Duplicates, given: Names, entries: Sequence[Any], how: str) -> None:
+def _refuse(found: Duplicates, given: Names, entries: Sequence[Entry], how: str) -> None:
     """Raise a DataError if duplicates are in two splits and are to be refused."""
     if how != "refuse":
         return
@@ -172,19 +191,16 @@ def _refuse(found: Duplicates, given: Names, entries: Sequence[Any], how: str) -
 
 
 def _arrays(
-    collected: Collected, labels: Any, splits: Names, sites: Names | None, patients: Names | None
-) -> dict[str, Any]:
-    """Return the arrays of the file, split by split."""
-    arrays: dict[str, Any] = {}
-    for split in SPLITS:
-        rows = np.flatnonzero(splits == split)
-        arrays[f"{split}_images"] = collected.images[rows]
-        arrays[f"{split}_labels"] = labels[rows]
-        if sites is not None:
-            arrays[f"{split}_site"] = sites[rows]
-        if patients is not None:
-            arrays[f"{split}_patient"] = patients[rows]
-    return arrays
+    collected: Collected, labels: NDArray[np.int64], splits: Names, sites: Names, patients: Names
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of the file, split by split; without sites and patients where none is known."""
+    names = _texts(collected.entries, "name")
+    columns: dict[str, NDArray[Any]] = {"images": collected.images, "labels": labels}
+    if (sites != "").any():
+        columns["site"] = sites
+    if (patients != "").any():
+        columns["patient"] = np.where(patients == "", names, patients)
+    return {f"{split}_{key}": each[splits == split] for split in SPLITS for key, each in columns.items()}
 
 
 def _table(collected: Collected, splits: Names) -> str:

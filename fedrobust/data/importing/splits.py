@@ -108,13 +108,13 @@ def grouped(count: int, patients: Names, pairs: NDArray[np.int64]) -> NDArray[np
 
 def _pool(splits: Names) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return the images whose split is drawn, and the splits that they are drawn into."""
-    open_ = np.flatnonzero(splits == "")
-    if len(open_):
-        return open_, SPLITS
+    without = np.flatnonzero(splits == "")
+    if len(without):
+        return without, SPLITS
     lacking = tuple(split for split in SPLITS if split not in splits)
     if "train" in lacking:
         raise DataError(f"no training images: every image is given as {' or '.join(np.unique(splits))}")
-    return (np.flatnonzero(splits == "train"), ("train", *lacking)) if lacking else (open_, ())
+    return (np.flatnonzero(splits == "train"), ("train", *lacking)) if lacking else (without, ())
 
 
 def _drawn(

@@ -78,22 +78,38 @@ def duplicates_told(
 
 
 def splits_told(
-    before: Names, assigned: Assigned, patients: bool, sites: bool, options: ImportOptions
-) -> str:
-    """Return how the splits came about."""
-    by = [*(["patient"] if patients else []), "class", *(["site"] if sites else [])]
+    before: Names, assigned: Assigned, patients: Names, sites: Names, options: ImportOptions
+) -> list[str]:
+    """Return how the splits came about, and of how many images the patient is not known.
+
+    Args:
+        before: splits that the source gives, empty where it gives none.
+        assigned: the splits.
+        patients: of the images, empty where unknown.
+        sites: of the images, empty where unknown.
+        options: of the import.
+    """
+    unknown = int((patients == "").sum())
+    by = ["patient"] * (unknown < len(patients)) + ["class"] + ["site"] * bool((sites != "").any())
     train, val, test = (f"{100 * share:.4g}" for share in options.shares)
     drawn = f"drawn {train}/{val}/{test} by {', '.join(by)}, seed {options.seed}"
+    lacking = " and ".join(split for split in SPLITS if split not in before)
     if not assigned.drawn:
-        return "splits: as the source gives them"
-    if not (before != "").any():
-        return f"splits: {drawn}" + (
-            "" if patients else "; patients are not known: two images of one may be apart"
-        )
-    added = [split for split in SPLITS if split not in before]
-    if (before == "").any():
-        return f"splits: as the source gives them; those of {assigned.drawn} images {drawn}"
-    return f"splits: as the source gives them; {' and '.join(added)} {drawn} from its training images"
+        told = "splits: as the source gives them"
+    elif not (before != "").any():
+        told = f"splits: {drawn}"
+    elif (before == "").any():
+        told = f"splits: as the source gives them; those of {assigned.drawn} images {drawn}"
+    else:
+        told = f"splits: as the source gives them; {lacking} {drawn} from its training images"
+    if unknown == len(patients):
+        return [told, "patients: not known; two images of one patient may be in two splits"]
+    if unknown:
+        return [
+            told,
+            f"patients: not known of {unknown} images, each of which counts as a patient of its own",
+        ]
+    return [told, "patients: each in one split"]
 
 
 def absent_told(names: Sequence[str], labels: NDArray[np.int64], splits: Names) -> list[str]:

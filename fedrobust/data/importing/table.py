@@ -98,6 +98,9 @@ def _read(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
 
 
 def _check_columns(file: Path, header: list[str], called: dict[str, str], given: dict[str, str]) -> None:
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise DataError(f"{file}: two columns are called {twice[0]!r}; allowed: each name once")
     for column in given:
         if column not in COLUMNS:
             raise DataError(

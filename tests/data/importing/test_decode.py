@@ -95,7 +95,7 @@ def test_what_is_no_single_image_is_refused(tmp_path, content, message):
 
 def test_an_image_of_too_many_pixels_is_refused(tmp_path, monkeypatch):
     path = saved(tmp_path, Image.fromarray(GREY))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 8)
+    monkeypatch.setattr("fedrobust.data.importing.decode.MOST_PIXELS", 8)
     with pytest.raises(ImageError, match="more pixels than 8"):
         decode(path)
 

@@ -24,9 +24,13 @@ def test_classes_are_folders_and_images_lie_at_any_depth(tmp_path):
         drawn(tmp_path / name)
     (tmp_path / "ill/notes.txt").write_text("seen")
     (tmp_path / "ill/Thumbs.db").write_bytes(b"x")
+    drawn(tmp_path / "loose.png")
     source = of_folder(tmp_path)
     assert listed(source) == [("healthy/a.png", "healthy", "", "", ""), ("ill/deep/b.png", "ill", "", "", "")]
-    assert source.remarks == ("1 file left out, no image by its extension: ill/notes.txt",)
+    assert source.remarks == (
+        "1 file left out, no image by its extension: ill/notes.txt",
+        "1 file left out, beside the folders of classes: loose.png",
+    )
     assert source.entries[0].read().pixels.shape == (4, 6)
 
 
@@ -98,6 +102,7 @@ def test_a_table_names_images_classes_sites_patients_and_splits(tmp_path, separa
         ("path,label,split\na,b,holdout\n", {}, "line 2: split = 'holdout'; allowed: train, val, test"),
         ("path,label\na,b,c\n", {}, "line 2: 3 cells; allowed: 2"),
         ("path,label\n", {}, "no images in it"),
+        ("path,label,label\na,b,c\n", {}, "two columns are called 'label'"),
         ('path,label\n"a,b\n', {}, "unexpected end of data"),
     ],
 )

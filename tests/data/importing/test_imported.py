@@ -236,3 +236,21 @@ def test_progress_is_told_image_by_image_and_other_files_are_no_source(scans, tm
     assert told == [(done, 40) for done in range(1, 41)]
     with pytest.raises(DataError, match=r"p0_0\.png: neither a folder nor a table"):
         fedrobust.import_images(scans / "bern/ill/p0_0.png", tmp_path / "other.npz")
+
+
+def test_images_without_a_label_are_refused_and_without_a_patient_are_told(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [noise(rng, 20, 20) for _ in range(20)]
+    with pytest.raises(DataError, match="label nan: an image without a label"):
+        fedrobust.import_arrays(images, [0.0, np.nan] * 10, tmp_path / "mine.npz")
+    found = fedrobust.import_arrays(
+        images, [0, 1] * 10, tmp_path / "mine.npz", patients=["", *map(str, range(1, 20))], size=20
+    )
+    assert "patients: not known of 1 images, each of which counts as a patient of its own" in found.remarks
+
+
+def test_where_no_image_can_be_used_the_first_is_named(tmp_path):
+    with pytest.raises(
+        DataError, match="none of its 6 images can be used, the first is image 0: dtype float64"
+    ):
+        fedrobust.import_arrays(np.zeros((6, 8, 8)), [0, 1] * 3, tmp_path / "mine.npz")
