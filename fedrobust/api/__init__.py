@@ -9,7 +9,16 @@ from fedrobust.api.catalogue import members
 from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
 from fedrobust.api.imports import check_dataset, import_arrays, import_huggingface, import_images
 from fedrobust.api.studies import doctor, experiment, open_run, resume, run, train, write_report
-from fedrobust.api.sweeps import bench, compare, resume_bench
+from fedrobust.api.sweeps import (
+    bench,
+    compare,
+    latex_table,
+    open_sweep,
+    over_seeds,
+    resume_bench,
+    run_seeds,
+    tidy,
+)
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Dataset
 from fedrobust.evasion.models.torch_model import torch_model
@@ -30,13 +39,18 @@ __all__ = [
     "import_arrays",
     "import_huggingface",
     "import_images",
+    "latex_table",
     "list_datasets",
     "load_dataset",
     "members",
     "open_run",
+    "open_sweep",
+    "over_seeds",
     "resume",
     "resume_bench",
     "run",
+    "run_seeds",
+    "tidy",
     "torch_model",
     "train",
     "write_report",

@@ -1,11 +1,16 @@
 """Sweeps, and comparison of runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fedrobust.api.studies import experiment
+from fedrobust.config import Experiment
+from fedrobust.sweeps import over_seeds as tables
 from fedrobust.sweeps.bench import bench as run_cells
 from fedrobust.sweeps.compare import compare as side_by_side
+from fedrobust.sweeps.results import Results
+from fedrobust.sweeps.seeds import seeds_of
 from fedrobust.sweeps.source import SweepSource
 from fedrobust.sweeps.sweep import Sweep
 
@@ -13,7 +18,6 @@ if TYPE_CHECKING:
     import pandas
 
     from fedrobust.sweeps.events import SweepListener
-    from fedrobust.sweeps.results import Results
 
 
 def bench(
@@ -48,6 +52,51 @@ def bench(
     return run_cells(part, folder, *listeners, workers=workers, whole=whole, source=source)
 
 
+def run_seeds(
+    study: str | Path | Experiment | None = None,
+    seeds: int = 5,
+    *listeners: "SweepListener",
+    out: str | Path = "",
+    workers: int = 0,
+    overrides: Iterable[str] = (),
+    **settings: Any,
+) -> "Results":
+    """Run a study once for each of several seeds, as a sweep over ``seed``, and return the results.
+
+    Args:
+        study: path of a study file, an experiment, or None for the quickstart on phantoms.
+        seeds: their number, from 2 up: the study's own seed and those that follow it.
+        listeners: called with every event (see `fedrobust.sweeps.events`).
+        out: the sweep's folder; ``runs/NAME-seeds`` if empty. Finished seeds are not run again.
+        workers: runs at a time; 0 for one per core.
+        overrides: ``"federation.clients=20"``, as on the command line.
+        settings: ``federation__clients=20``.
+
+    Raises:
+        ConfigError, DataError: the study cannot be run as written; nothing was run.
+        RunFolderError: another process runs a sweep in `out`.
+
+    Example:
+        >>> results = fedrobust.run_seeds("breast", seeds=5)  # doctest: +SKIP
+        >>> fedrobust.over_seeds([results.folder])["balanced_accuracy"]  # doctest: +SKIP
+    """
+    sweep, source = seeds_of(experiment(study, overrides, **settings), seeds)
+    folder = Path(out or Path("runs") / f"{sweep.name}-seeds").expanduser()
+    return run_cells(sweep, folder, *listeners, workers=workers, source=source)
+
+
+def open_sweep(path: str | Path) -> "Results":
+    """Return the results of the sweep in a folder, finished or not.
+
+    Raises:
+        SweepError: there is none.
+
+    Example:
+        >>> fedrobust.open_sweep("runs/rules-sweep").table  # doctest: +SKIP
+    """
+    return Results.open(path)
+
+
 def resume_bench(folder: str | Path, *listeners: "SweepListener", workers: int = 0) -> "Results":
     """Resume the sweep in `folder` as it was started: the same file, settings and choice of cells.
 
@@ -78,3 +127,55 @@ def compare(paths: Iterable[str | Path]) -> "pandas.DataFrame":
         RunFolderError, SweepError: a folder has no run, or there is nothing to compare.
     """
     return side_by_side(list(paths))
+
+
+def over_seeds(paths: Iterable[str | Path]) -> "pandas.DataFrame":
+    """Return means over seeds: one row for each combination of the other settings.
+
+    Args:
+        paths: run folders, or sweep folders for all of their cells.
+
+    Returns:
+        The settings, ``seeds`` (finished runs), and of every metric ``accuracy``, ``accuracy low`` and
+        ``accuracy high``: its mean and the limits of the mean's 95 % interval (Student's t), NaN with one seed.
+
+    Raises:
+        RunFolderError, SweepError: a folder has no run, or there is nothing to compare.
+
+    Example:
+        >>> fedrobust.over_seeds(["runs/rules-sweep"])["attack-success"]  # doctest: +SKIP
+    """
+    return tables.over_seeds(compare(paths))
+
+
+def tidy(paths: Iterable[str | Path]) -> "pandas.DataFrame":
+    """Return runs with one value a row: run, settings, status, ``metric`` and ``value``.
+
+    Args:
+        paths: run folders, or sweep folders for all of their cells.
+
+    Raises:
+        RunFolderError, SweepError: a folder has no run, or there is nothing to compare.
+
+    Example:
+        >>> fedrobust.tidy(["runs/rules-sweep"]).to_csv("rules.csv", index=False)  # doctest: +SKIP
+    """
+    return tables.tidy(compare(paths))
+
+
+def latex_table(paths: Iterable[str | Path], metrics: Sequence[str] = ()) -> str:
+    """Return means over seeds as a LaTeX table, for the package booktabs.
+
+    Args:
+        paths: run folders, or sweep folders for all of their cells.
+        metrics: its columns, such as "balanced_accuracy"; accuracy, AUC, the strongest attack's and attack success if
+            empty.
+
+    Raises:
+        RunFolderError, SweepError: a folder has no run, or there is nothing to compare.
+        ConfigError: no run has one of the metrics.
+
+    Example:
+        >>> print(fedrobust.latex_table(["runs/rules-sweep"], ["attack-success"]))  # doctest: +SKIP
+    """
+    return tables.latex(tables.over_seeds(compare(paths)), metrics)

@@ -12,6 +12,7 @@ from fedrobust import runtime
 from fedrobust.cli.app import Command, app
 from fedrobust.cli.new_file import check_new_file, write_new_file
 from fedrobust.cli.options import DataRoot, Settings, Study
+from fedrobust.cli.sweeps import run_seeds
 from fedrobust.complaints import complaints, fail
 from fedrobust.runs.events import Event, ForecastMade
 
@@ -29,6 +30,13 @@ def run(
         Path | None,
         typer.Option(help="Resume the unfinished run in this folder; only engine.* may be --set."),
     ] = None,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Run the study with this many seeds, several at a time: means and their intervals."
+        ),
+    ] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="With --seeds: runs at a time; 0: one per core.")] = 0,
 ) -> None:
     """Run a study: federate, attack, distil, export, report."""
     from fedrobust import api
@@ -40,6 +48,15 @@ def run(
         settings["engine__name"] = engine
     if resume is not None and (study is not None or out or data_root):
         fail("--resume DIR goes on with the study in DIR: leave out the study file, --out and --data-root")
+    if workers and not seeds:
+        fail(
+            "--workers N is the number of runs at a time of --seeds N; threads of one run: --set engine.workers=N"
+        )
+    if seeds:
+        if resume is not None:
+            fail("--resume DIR with --seeds: go on with the seeds by fedrobust bench --resume DIR")
+        run_seeds(api.experiment(study, set_ or (), **settings), seeds, out, workers)
+        return
     with ConsoleListener() as listener, complaints(lambda: listener.folder):
         if resume is not None:
             finished = api.resume(resume, listener, overrides=set_ or (), **settings)

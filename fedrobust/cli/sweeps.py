@@ -5,14 +5,17 @@ What a command needs is imported inside of its function, so that ``--help`` is f
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedrobust.cli.app import Command, app
-from fedrobust.cli.new_file import check_new_file, write_new_file
+from fedrobust.cli.new_file import check_new_file, check_table_file, write_new_file, write_table
 from fedrobust.cli.options import DataRoot
 from fedrobust.complaints import FAILED, complaints, fail
+
+if TYPE_CHECKING:
+    from fedrobust.config import Experiment
 
 
 @app.command(cls=Command)
@@ -59,23 +62,72 @@ def bench(
         sys.exit(FAILED)
 
 
+def run_seeds(study: "Experiment", seeds: int, out: str, workers: int) -> None:
+    """Run a study with several seeds, and print means and their intervals."""
+    from fedrobust import api
+    from fedrobust.terminal.means import NOTE, means
+    from fedrobust.terminal.screen import standard_output
+    from fedrobust.terminal.sweep import SweepConsole
+
+    with SweepConsole() as listener, complaints(lambda: listener.folder, "fedrobust bench --resume"):
+        results = api.run_seeds(study, seeds, listener, out=out, workers=workers)
+    screen = standard_output()
+    for table in means(api.over_seeds([results.folder]), screen.width):
+        screen.print(table)
+    typer.echo(NOTE)
+    if listener.failed or listener.missing:
+        sys.exit(FAILED)
+
+
 @app.command(cls=Command)
 def compare(
     folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders of sweeps.")],
+    over_seeds: Annotated[
+        bool,
+        typer.Option("--over-seeds", help="Show means over seeds and their 95 % intervals instead of runs."),
+    ] = False,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Metrics of means and of --latex, such as balanced_accuracy. Repeatable."),
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the table into this file.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file of --csv.")] = False,
+    tidy: Annotated[
+        Path | None,
+        typer.Option(help="Also write one value a row into this file, which ends in .csv or .parquet."),
+    ] = None,
+    latex: Annotated[
+        Path | None, typer.Option(help="Also write a LaTeX table of the means over seeds into this file.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files.")] = False,
 ) -> None:
     """Compare runs: the settings in which they differ, and their metrics."""
     from fedrobust import api
+    from fedrobust.sweeps.over_seeds import metrics_of
+    from fedrobust.terminal.means import NOTE, means
     from fedrobust.terminal.screen import standard_output
     from fedrobust.terminal.sweep import comparison
 
-    if csv is not None:
-        check_new_file(csv, "csv", force)
+    for setting, file in (("csv", csv), ("tidy", tidy), ("latex", latex)):
+        if file is not None:
+            check_new_file(file, setting, force)
+    if tidy is not None:
+        check_table_file(tidy, "tidy")
     compared = api.compare(folders)
+    summary = api.over_seeds(folders)
+    metrics_of(summary, metric or ())
     screen = standard_output()
-    for table in comparison(compared, screen.width):
+    for table in (
+        means(summary, screen.width, metric or ()) if over_seeds else comparison(compared, screen.width)
+    ):
         screen.print(table)
+    if over_seeds:
+        typer.echo(NOTE)
     if csv is not None:
-        write_new_file(csv, compared.to_csv())
+        write_new_file(csv, summary.to_csv(index=False) if over_seeds else compared.to_csv())
         typer.echo(csv)
+    if tidy is not None:
+        write_table(tidy, api.tidy(folders))
+        typer.echo(tidy)
+    if latex is not None:
+        write_new_file(latex, api.latex_table(folders, metric or ()))
+        typer.echo(latex)

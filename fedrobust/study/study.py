@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedrobust.config import ConfigError, Experiment, Training
-from fedrobust.config.resolve import (
-    partition_of,
-)
+from fedrobust.config.resolve import partition_of
 from fedrobust.config.sections import Model
 from fedrobust.data.dataset import Dataset, Problem, Split
 from fedrobust.data.held_out import without_sites

@@ -39,6 +39,7 @@ class Compared:
         status: as in ``result.json``, or of the cell.
         reason: why it is not finished, or invalid.
         study: its settings, by dotted keys.
+        swept: the keys that its sweep varies; empty for a run of no sweep.
         figures: its metrics; empty if it is not finished.
     """
 
@@ -47,6 +48,7 @@ class Compared:
     reason: str
     study: Mapping[str, Any]
     figures: Mapping[str, float]
+    swept: tuple[str, ...] = ()
 
     @classmethod
     def of_run(cls, path: str | Path) -> "Compared":
@@ -68,11 +70,13 @@ class Compared:
         figures = row.figures if row.status == "finished" else {}
         study = _with_oracle(flattened(row.experiment), figures)
         reason = first_reason(row.error) if row.error else ""
-        return cls(name or row.hash[:8], row.status, reason, study, figures)
+        return cls(name or row.hash[:8], row.status, reason, study, figures, tuple(row.settings))
 
 
 def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
-    """Return a table with one row per run: its status, the settings in which the runs differ, and its metrics.
+    """Return a table with one row per run: the settings in which the runs differ, its status, and its metrics.
+
+    Settings that sweeps vary come first.
 
     Unfinished runs, and failed, missing and unfinished cells, have a status but no metrics.
 
@@ -80,7 +84,9 @@ def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
         paths: run folders, or sweep folders for all of their cells.
 
     Returns:
-        Indexed by the runs' names; metrics are numbers, NaN if absent, with the cause in ``reason``.
+        Indexed by the runs' names; metrics are numbers, NaN if absent, with the cause in ``reason``. Its ``attrs`` have
+        the names of ``settings`` (of sweeps alone: those that they vary) and of ``figures``, and whether all are
+        ``cells`` of sweeps.
 
     Raises:
         RunFolderError: a folder holds no run.
@@ -96,20 +102,23 @@ def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
             runs.append(Compared.of_run(path))
     if not runs:
         raise SweepError("nothing to compare: name at least one run folder with a result")
-    keys = differing([run.study for run in runs])
+    varied = list(dict.fromkeys(key for run in runs for key in run.swept))
+    keys = sorted(differing([run.study for run in runs]), key=lambda key: key not in varied)
     names = list(dict.fromkeys(name for run in runs for name in run.figures))
     rows = [
         {
+            **{key: _value(run.study.get(key)) for key in keys},
             "status": run.status,
             **({"reason": run.reason or None} if any(run.reason for run in runs) else {}),
-            **{key: _value(run.study.get(key)) for key in keys},
             **{name: run.figures.get(name) for name in names},
         }
         for run in runs
     ]
     table = pandas.DataFrame(rows, index=pandas.Index(distinct([run.name for run in runs]), name="run"))
     table = table.astype(dict.fromkeys(names, float))
-    table.attrs["figures"] = names
+    swept = [key for key in varied if key in keys]
+    cells = all(run.swept for run in runs)
+    table.attrs.update(figures=names, settings=swept if cells else keys, cells=cells)
     return table
 
 

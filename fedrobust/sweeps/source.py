@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fedrobust.config.shipped import study_path
 from fedrobust.runs.folder import RunFolder
 from fedrobust.sweeps.results import SweepError
 from fedrobust.sweeps.sweep import Sweep
@@ -38,7 +39,7 @@ class SweepSource:
         cls, path: str | Path, sweep: Sweep, overrides: Iterable[str], only: Iterable[str], data_root: str
     ) -> "SweepSource":
         """Return the source of `sweep`, whose file was read before."""
-        path = Path(path)
+        path = study_path(path)
         return cls(
             path.read_text(encoding="utf-8-sig"),
             sweep.name,

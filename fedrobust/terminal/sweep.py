@@ -120,11 +120,13 @@ MOST_BESIDE = 4
 def comparison(compared: "pandas.DataFrame", width: int) -> Iterator[Table]:
     """Yield the tables of a comparison (see `fedrobust.sweeps.compare`), no name or value cut.
 
+    Cells of sweeps are rows, told apart by the settings that are varied; up to `MOST_BESIDE` other runs are columns.
+
     Args:
         compared: a row a run.
         width: columns of the terminal.
     """
-    if len(compared) <= MOST_BESIDE:
+    if len(compared) <= MOST_BESIDE and not compared.attrs["cells"]:
         table = Table(box=SIMPLE_HEAD)
         for name in ("", *map(str, compared.index)):
             table.add_column(escape(name), overflow="fold")
@@ -133,16 +135,18 @@ def comparison(compared: "pandas.DataFrame", width: int) -> Iterator[Table]:
         yield table
         return
     figures_ = compared.attrs["figures"]
-    settings = [key for key in compared.columns if key not in figures_]
-    figures = [name for name in MAIN if name in compared.columns]
+    named = compared if compared.attrs["cells"] else compared.reset_index()
+    first = compared.attrs["settings"] if compared.attrs["cells"] else ["run"]
+    settings = [key for key in named.columns if key not in (*figures_, *first)]
+    figures = [name for name in MAIN if name in named.columns]
     # If there is no space for the runs' names beside settings and metrics, these are two tables.
     halves = [settings, figures] if 12 * (len(settings) + len(figures)) > width - 24 else [settings + figures]
     for half in halves:
         table = Table(box=SIMPLE_HEAD)
-        for name in ("run", *half):
+        for name in (*first, *half):
             table.add_column(escape(name.replace("_", " ").replace("-", " ")), overflow="fold")
-        for run, values in zip(compared.index, compared[half].itertuples(index=False), strict=True):
-            table.add_row(escape(str(run)), *(escape(written(value)) for value in values))
+        for values in named[[*first, *half]].itertuples(index=False):
+            table.add_row(*(escape(written(value)) for value in values))
         yield table
 
 

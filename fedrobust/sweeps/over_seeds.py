@@ -1,0 +1,160 @@
+"""Compared runs as tables for papers: means over seeds with their intervals, one value a row, LaTeX."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fedrobust.config import ConfigError
+from fedrobust.registry import did_you_mean
+from fedrobust.sweeps.figures import SCORES, strongest_epsilon
+from fedrobust.sweeps.spread import Spread
+
+if TYPE_CHECKING:
+    import pandas
+
+SEED = "seed"
+
+SHARES = (*SCORES, "chance", "malicious-influence", "probability-of-more")
+"""Last words of names of metrics that are shares; also those that end in ``rate``."""
+
+
+def over_seeds(compared: "pandas.DataFrame") -> "pandas.DataFrame":
+    """Return the means over seeds of compared runs: one row for each combination of the other settings.
+
+    Args:
+        compared: from `fedrobust.sweeps.compare.compare`.
+
+    Returns:
+        The settings, ``seeds`` (finished runs), and of every metric ``accuracy``, ``accuracy low`` and
+        ``accuracy high``: its mean and the limits of the mean's 95 % interval (Student's t), NaN with one seed.
+    """
+    import pandas
+
+    keys = [key for key in compared.attrs["settings"] if key != SEED]
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in compared.to_dict("records"):
+        groups.setdefault(tuple(str(row[key]) for key in keys), []).append(row)
+    rows = [
+        {
+            **{key: runs[0][key] for key in keys},
+            "seeds": sum(run["status"] == "finished" for run in runs),
+            **_spreads(runs, compared.attrs["figures"]),
+        }
+        for runs in groups.values()
+    ]
+    table = pandas.DataFrame(rows)
+    table.attrs.update(settings=keys, figures=compared.attrs["figures"])
+    return table
+
+
+def tidy(compared: "pandas.DataFrame") -> "pandas.DataFrame":
+    """Return compared runs with one value a row: run, settings, status, ``metric`` and ``value``.
+
+    Args:
+        compared: from `fedrobust.sweeps.compare.compare`.
+    """
+    keys, figures = compared.attrs["settings"], compared.attrs["figures"]
+    return (
+        compared.reset_index()
+        .melt([*("run", *keys), "status"], figures, var_name="metric", value_name="value")
+        .dropna(subset="value", ignore_index=True)
+    )
+
+
+def latex(summary: "pandas.DataFrame", metrics: Sequence[str] = ()) -> str:
+    """Return means over seeds as a LaTeX table, for the package booktabs.
+
+    Shares are given in percent. After the mean stands half the width of its 95 % interval.
+
+    Args:
+        summary: from `over_seeds`.
+        metrics: the columns, see `metrics_of`.
+
+    Raises:
+        ConfigError: no run has one of these metrics.
+    """
+    keys, shown = summary.attrs["settings"], metrics_of(summary, metrics)
+    counts = set(summary["seeds"])
+    told = f"{counts.pop()} seeds" if len(counts) == 1 else "the seeds in the column n"
+    heads = [_escaped(key.rpartition(".")[2].replace("-", " ")) for key in keys]
+    heads += ["$n$"] * bool(counts) + [_title(metric) for metric in shown]
+    lines = [
+        f"% Mean over {told}, and half the width of its 95 % interval (Student's t).",
+        rf"\begin{{tabular}}{{{'l' * len(keys)}{'r' * (len(heads) - len(keys))}}}",
+        r"\toprule",
+        rf"{' & '.join(heads)} \\",
+        r"\midrule",
+    ]
+    for row in summary.to_dict("records"):
+        cells = [_escaped(str(row[key])) for key in keys]
+        cells += [str(row["seeds"])] * bool(counts) + [_cell(row, metric) for metric in shown]
+        lines.append(rf"{' & '.join(cells)} \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def metrics_of(summary: "pandas.DataFrame", wanted: Iterable[str] = ()) -> list[str]:
+    """Return the metrics of a table: those `wanted`, or accuracy, AUC, the strongest attack's, and attack success.
+
+    Raises:
+        ConfigError: no run has one of them.
+    """
+    known, names = summary.attrs["figures"], list(wanted)
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; choose from {', '.join(known)}"
+            raise ConfigError(f'metric = "{name}": no finished run has it{hint}')
+    usual = ("accuracy", "balanced_accuracy", "auc", strongest_epsilon(known), "attack-success")
+    return names or [name for name in usual if name is not None and name in known]
+
+
+def written_as(metric: str) -> tuple[int, str]:
+    """Return the factor and the format of a metric in tables: shares in percent.
+
+    Example:
+        >>> [written_as(name) for name in ("fgsm 4/255 accuracy", "auc", "attack-success images")]
+        [(100, '.1f'), (1, '.3f'), (1, '.4g')]
+    """
+    last = metric.rpartition(" ")[2]
+    if last == "auc":
+        return 1, ".3f"
+    success = metric.startswith("attack-success") and last != "images"
+    return (100, ".1f") if last in SHARES or last.endswith("rate") or success else (1, ".4g")
+
+
+def _spreads(runs: Sequence[dict[str, Any]], figures: Sequence[str]) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for name in figures:
+        spread = Spread.of([run[name] for run in runs if not math.isnan(run[name])])
+        mean, low, high = (spread.mean, spread.low, spread.high) if spread else (None, None, None)
+        found |= {name: mean, f"{name} low": low, f"{name} high": high}
+    return found
+
+
+def _cell(row: dict[str, Any], metric: str) -> str:
+    mean, high = row[metric], row[f"{metric} high"]
+    if mean is None or math.isnan(mean):
+        return "--"
+    factor, form = written_as(metric)
+    half = "" if high is None or math.isnan(high) else rf" \pm {factor * (high - mean):{form}}"
+    return f"${factor * mean:{form}}{half}$"
+
+
+def _title(metric: str) -> str:
+    words = metric.replace("_", " ").replace("-", " ").replace("auc", "AUC")
+    return _escaped(f"{words[:1].upper()}{words[1:]}{' (%)' if written_as(metric)[0] == 100 else ''}")
+
+
+def _escaped(text: str) -> str:
+    r"""Return text with LaTeX's special characters escaped.
+
+    Example:
+        >>> print(_escaped("a_b 5 %"))
+        a\_b 5 \%
+    """
+    special = {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    }
+    return "".join(special.get(letter, letter) for letter in text)

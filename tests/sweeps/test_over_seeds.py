@@ -1,0 +1,188 @@
+"""Means over seeds as tables, in LaTeX and as one value a row, and studies with several seeds."""
+
+import io
+import re
+
+import pandas
+import pytest
+from rich.console import Console
+from scipy import stats
+
+import fedrobust
+from fedrobust.api import sweeps as api
+from fedrobust.cli import app
+from fedrobust.cli.new_file import check_table_file, write_table
+from fedrobust.config import ConfigError, Experiment
+from fedrobust.paths import PathError
+from fedrobust.runs.record import RunRecord
+from fedrobust.sweeps.over_seeds import latex, metrics_of, over_seeds
+from fedrobust.sweeps.results import Results
+from fedrobust.sweeps.seeds import seeds_of
+from fedrobust.sweeps.source import SweepSource
+from fedrobust.sweeps.sweep import Sweep
+from fedrobust.terminal.means import means
+from fedrobust.terminal.sweep import comparison
+
+ACCURACY = {("mean", 0): 0.5, ("mean", 1): 0.6, ("mean", 2): 0.7, ("median", 0): 0.8, ("median", 1): 0.9}
+AXES = {"seed": [0, 1, 2], "federation.aggregator": ["mean", "median"], "data.samples": 50}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The results of a sweep of two rules and three seeds, one of which failed with one rule."""
+    folder = tmp_path_factory.mktemp("sweep")
+    cells = Sweep.of("rules", AXES).cells
+    results = Results.create(folder)
+    results.begin(cells)
+    for place, cell in enumerate(cells):
+        accuracy = ACCURACY.get((cell.settings["federation.aggregator"], cell.settings["seed"]))
+        clean = {"accuracy": accuracy, "auc": accuracy, "n": 50}
+        record = {"schema": 1, "status": "finished", "model-evaluation": {"clean": clean}}
+        run = RunRecord.read({**record, "experiment": cell.experiment.to_dict()}) if accuracy else None
+        results.add(cell, place, run, "" if accuracy else "out of memory")
+    return folder
+
+
+def test_a_row_is_a_combination_with_mean_interval_and_number_of_seeds(folder):
+    table = fedrobust.over_seeds([folder]).set_index("federation.aggregator")
+    assert table["seeds"].to_dict() == {"mean": 3, "median": 2}
+    assert table["accuracy"].to_dict() == pytest.approx({"mean": 0.6, "median": 0.85})
+    low, high = stats.t.interval(0.95, 2, loc=0.6, scale=0.1 / 3**0.5)
+    assert table.loc["mean", ["accuracy low", "accuracy high"]].tolist() == pytest.approx([low, high])
+    assert set(table.columns) >= {"auc", "auc low", "auc high"}
+    assert not {"seed", "status"} & set(table.columns)
+
+
+def test_runs_of_no_sweep_are_grouped_by_all_settings_but_the_seed(folder):
+    one = fedrobust.compare([folder])
+    one.attrs |= {"settings": ["seed", "federation.aggregator"], "cells": False}
+    assert over_seeds(one)["seeds"].tolist() == [3, 2]
+
+
+def test_latex_has_a_line_for_each_combination_and_escapes_names(folder):
+    lines = fedrobust.latex_table([folder]).splitlines()
+    half = stats.t.ppf(0.975, 2) * 10 / 3**0.5
+    assert lines[1:4] == [
+        r"\begin{tabular}{lrrr}",
+        r"\toprule",
+        r"aggregator & $n$ & Accuracy (\%) & AUC \\",
+    ]
+    assert lines[5] == rf"mean & 3 & $60.0 \pm {half:.1f}$ & $0.600 \pm {half / 100:.3f}$ \\"
+    assert lines[-1] == r"\end{tabular}"
+    summary = fedrobust.over_seeds([folder])
+    summary["federation.aggregator"] = ["my_rule:A&B", "median"]
+    summary["seeds"] = 3
+    text = latex(summary, ["accuracy"])
+    assert r"my\_rule:A\&B & $60.0" in text
+    assert text.startswith("% Mean over 3 seeds, and half the width")
+    summary["accuracy"] = float("nan")
+    assert r"median & -- \\" in latex(summary, ["accuracy"])
+
+
+def test_a_metric_that_nothing_has_is_refused(folder):
+    summary = fedrobust.over_seeds([folder])
+    assert metrics_of(summary) == ["accuracy", "auc"]
+    with pytest.raises(
+        ConfigError, match='metric = "acuracy": no finished run has it, did you mean "accuracy"'
+    ):
+        metrics_of(summary, ["acuracy"])
+
+
+def test_tidy_tables_have_one_value_a_row_and_go_through_a_file(folder, tmp_path):
+    table = fedrobust.tidy([folder])
+    found = table[table["metric"] == "accuracy"]
+    keys = zip(found["federation.aggregator"], found["seed"], strict=True)
+    assert dict(zip(keys, found["value"], strict=True)) == pytest.approx(ACCURACY)
+    write_table(tmp_path / "all.csv", table)
+    pandas.testing.assert_frame_equal(pandas.read_csv(tmp_path / "all.csv"), table, check_dtype=False)
+    with pytest.raises(PathError, match=r"ends in .csv or .parquet"):
+        check_table_file(tmp_path / "all.xlsx", "tidy")
+
+
+def test_parquet_is_an_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr("fedrobust.cli.new_file.find_spec", lambda name: None)
+    with pytest.raises(PathError, match=r"pip install 'fedrobust\[parquet\]'"):
+        check_table_file(tmp_path / "all.parquet", "tidy")
+
+
+def test_cells_are_rows_with_what_is_swept_first(folder):
+    table = fedrobust.compare([folder])
+    assert list(table.columns[:3]) == ["seed", "federation.aggregator", "status"]
+    shown = text_of(*comparison(table, 200), width=200).splitlines()
+    assert re.split(r"\s{2,}", shown[1].strip())[:3] == ["seed", "federation.aggregator", "status"]
+    assert len(shown) == 3 + len(table) + 1
+
+
+def test_means_are_shown_with_their_intervals(folder):
+    shown = text_of(*means(fedrobust.over_seeds([folder]), 120), width=120)
+    assert re.search(r"mean +3 +60\.0%, 35\.2 to 84\.8 +0\.600, 0\.352 to 0\.848", shown)
+    one = fedrobust.over_seeds([folder])
+    one = one.iloc[:1].drop(columns="federation.aggregator")
+    one.attrs["settings"] = []
+    assert re.search(r"accuracy +60\.0% +35\.2 to 84\.8 +3", text_of(*means(one, 120), width=120))
+
+
+def text_of(*tables, width):
+    stream = io.StringIO()
+    for table in tables:
+        Console(file=stream, width=width).print(table)
+    return stream.getvalue()
+
+
+def test_several_seeds_are_a_sweep_that_can_be_resumed(tmp_path, monkeypatch):
+    study = Experiment.of(
+        seed=7, name="mine", poisoning__attack="sign-flip", poisoning__malicious=[0, 4], data__samples=50
+    )
+    sweep, source = seeds_of(replace_base(study, tmp_path), 3)
+    assert [cell.experiment.seed for cell in sweep.cells] == [7, 8, 9]
+    assert {cell.experiment.poisoning.malicious for cell in sweep.cells} == {(0, 4)}
+    assert sweep.cells[1].experiment.to_dict() == study.changed(seed=8).to_dict()
+    source.write(tmp_path)
+    again = SweepSource.read(tmp_path).sweep(tmp_path)
+    assert [cell.hash for cell in again.cells] == [cell.hash for cell in sweep.cells]
+    asked = []
+    monkeypatch.setattr(api, "run_cells", lambda *given, **more: asked.append((given, more)))
+    fedrobust.run_seeds(study, 2, workers=3)
+    ((made, folder), more), *_ = asked
+    assert (len(made.cells), str(folder), more["workers"]) == (2, "runs/mine-seeds", 3)
+    with pytest.raises(ConfigError, match="seeds = 1: allowed: 2 to 1000"):
+        fedrobust.run_seeds(study, 1)
+
+
+def replace_base(study, folder):
+    return study.model_copy(update={"base": str(folder)})
+
+
+def test_a_sweep_is_opened_again(folder):
+    assert len(fedrobust.open_sweep(folder).table) == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--seeds", "1"], "a mean and its interval need at least two"),
+        (
+            ["run", "--resume", "runs/x", "--seeds", "3"],
+            "go on with the seeds by fedrobust bench --resume DIR",
+        ),
+        (["run", "--workers", "3"], "--workers N is the number of runs at a time of --seeds N"),
+        (["compare", "x", "--tidy", "x.xlsx"], "a name that ends in .csv or .parquet"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        app(words)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_five_lines_give_means_of_real_runs(tmp_path):
+    settings = {"data__samples": 60, "federation__clients": 2, "federation__rounds": 1}
+    off = {"audit__enabled": False, "distillation__enabled": False, "export__enabled": False}
+    results = fedrobust.run_seeds(None, 2, out=tmp_path / "seeds", evaluation__examples=0, **settings, **off)
+    table = fedrobust.over_seeds([results.folder])
+    assert table["seeds"].tolist() == [2]
+    assert 0 <= table.loc[0, "accuracy"] <= 1
+    assert results.page.is_file()
