@@ -13,8 +13,9 @@ from fedrobust import api
 from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, AggregationContext, defence
 from fedrobust.config import ConfigError, Experiment, list_keys
 from fedrobust.config.families import FAMILIES
-from fedrobust.data.dataset import Sites, Split
+from fedrobust.data.dataset import Split
 from fedrobust.data.partition import PARTITIONS, method_named
+from fedrobust.data.sites import Sites
 from fedrobust.models.architectures import ARCHITECTURES, architecture_named
 from fedrobust.models.network import build_network
 from fedrobust.poisoning import POISONING, Attack, AttackContext

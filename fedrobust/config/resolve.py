@@ -10,9 +10,9 @@ from fedrobust.aggregation import (
 from fedrobust.algorithms import ALGORITHMS, Algorithm, FedProx
 from fedrobust.config.naming import make_importable, naming
 from fedrobust.config.sections import Data, Evaluation, Federation, Model, Poisoning, Training
-from fedrobust.data.dataset import Sites
 from fedrobust.data.partition import Drawing, Partition, method_named, partition
 from fedrobust.data.partition.contract import Labels
+from fedrobust.data.sites import Sites
 from fedrobust.defences import DEFENCES, PredictionDefence
 from fedrobust.errors import ConfigError
 from fedrobust.evaluation.scores import METRICS, Metric

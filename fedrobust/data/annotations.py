@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.data.archive import DAMAGE, damaged, declared
-from fedrobust.data.dataset import DataError, Sites
+from fedrobust.data.dataset import DataError
+from fedrobust.data.sites import Sites
 
 PATIENTS = ("train_patient", "val_patient", "test_patient")
 

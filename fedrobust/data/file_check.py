@@ -77,16 +77,12 @@ def check_file(path: Path, expected: Expected | None = None, near: bool = True) 
         DataError: it cannot be read as a hospital's file at all.
     """
     file = read_hospital_file(path)
-    annotations = file.annotations
-    sites = {}
-    if annotations.sites is not None:
-        counts = np.bincount(annotations.sites.rows, minlength=len(annotations.sites.names))
-        sites = dict(zip(annotations.sites.names, counts.tolist(), strict=True))
+    sites = file.annotations.sites
     return FileCheck(
         file=path,
         image_shape=file.image_shape,
         classes=class_counts(file),
-        sites=sites,
+        sites=sites.counts if sites else {},
         values=(
             min(int(split.images.min()) for split in file.splits.values()),
             max(int(split.images.max()) for split in file.splits.values()),

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedrobust.data.dataset import DataError, Dataset, Sites, Split, digest
+from fedrobust.data.dataset import DataError, Dataset, Split, digest
+from fedrobust.data.sites import Sites
 
 SPLITS = {"train": "train_site", "validation": "val_site", "test": "test_site"}
 """Splits, and the array of a file that has the site of each image."""

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fedrobust.data.dataset import DataError, Dataset, Sites, Split, digest
+from fedrobust.data.dataset import DataError, Dataset, Split, digest
 from fedrobust.data.hospital_file import HospitalFile, read_hospital_file
+from fedrobust.data.sites import Sites
 
 LONG = {"train": "training", "val": "validation", "test": "test"}
 

@@ -139,7 +139,8 @@ def on_disk(about: medmnist.Published, root: str | Path) -> Available:
 def describe(dataset: Dataset) -> dict[str, Any]:
     """Return the metadata of a data set as plain data for JSON.
 
-    `test_majority` is the accuracy of a constant classifier that predicts the test split's most frequent class.
+    `sites` counts the training images of each site, where they are known; `test_majority` is the accuracy of a constant
+    classifier that predicts the test split's most frequent class.
 
     Example:
         >>> about = describe(load("phantom", samples=50))
@@ -158,6 +159,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "counts": {
             name: dict(zip(dataset.label_names, numbers, strict=True)) for name, numbers in counts.items()
         },
+        "sites": dataset.sites.counts if dataset.sites else {},
         "test_majority": max(counts["test"]) / len(dataset.test),
         "source": dataset.source,
         "licence": dataset.licence,

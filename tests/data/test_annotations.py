@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from fedrobust.config import ConfigError, Experiment
-from fedrobust.data.dataset import DataError, Sites
+from fedrobust.data.dataset import DataError
 from fedrobust.data.npz import read_npz
 from fedrobust.data.partition import BySite, partition
+from fedrobust.data.sites import Sites
 from fedrobust.study import Study
 
 LABELS = np.arange(12) % 2

@@ -96,6 +96,12 @@ def test_few_clients_are_stacked_bars(partition):
     assert figure.data[1].y == (100, 99, 100, 100)
 
 
+def test_clients_that_are_sites_have_their_names(partition):
+    figure = plots.by_client(partition["counts"], ["malignant", "benign"], ["Bern", "Chur", "<b>", "Zug"])
+    assert figure.data[0].x == ("Bern", "Chur", "&lt;b&gt;", "Zug")
+    assert plots.by_client(partition["counts"], ["malignant", "benign"]).data[0].x == (0, 1, 2, 3)
+
+
 def test_many_clients_are_a_heat_map_that_loses_no_image():
     counts = [[client % 3, client % 7] for client in range(1000)]
     figure = plots.by_client(counts, ["ill", "well"])

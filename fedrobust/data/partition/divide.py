@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.data.dataset import DataError, Sites, listed
+from fedrobust.data.dataset import DataError, listed
 from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Method
 from fedrobust.data.partition.drawn import Drawing, DrawnShards
 from fedrobust.data.partition.record import Partition
+from fedrobust.data.sites import Sites
 from fedrobust.spec import Spec, SpecError, build, settings_of
 
 

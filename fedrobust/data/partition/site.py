@@ -5,8 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedrobust.data.dataset import DataError, Sites
+from fedrobust.data.dataset import DataError
 from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels
+from fedrobust.data.sites import Sites
 
 
 @PARTITIONS.register("site")

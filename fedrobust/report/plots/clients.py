@@ -25,13 +25,17 @@ CLASSES = (
 MANY_CLIENTS = 60  # a bar for each more would be thinner than its gap
 
 
-def by_client(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Any:
+def by_client(counts: Sequence[Sequence[int]], labels: Sequence[str], sites: Sequence[str] = ()) -> Any:
     """Plot the training images of every client by class: stacked bars, or a heatmap for over 60 clients.
 
     Args:
         counts: images by client and class.
         labels: the names of the classes.
+        sites: the names of the clients, where each is a site; otherwise they are numbered, as in a heatmap.
     """
+    clients: list[int] | list[str] = list(range(len(counts)))
+    if len(sites) == len(counts):
+        clients = [html.escape(site, quote=False) for site in sites]
     names = [html.escape(label, quote=False) for label in labels]
     columns = [[row[index] for row in counts] for index in range(len(names))]
     if len(counts) > MANY_CLIENTS:
@@ -40,7 +44,7 @@ def by_client(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Any:
     for index, (name, column) in enumerate(zip(names, columns, strict=True)):
         figure.add_trace(
             go.Bar(
-                x=list(range(len(column))),
+                x=clients,
                 y=column,
                 name=name,
                 marker={
@@ -51,8 +55,8 @@ def by_client(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Any:
             )
         )
     figure.update_layout(barmode="stack", bargap=0.25, hovermode="closest")
-    figure.update_xaxes(tickformat="d")
-    if len(counts) <= 30:
+    figure.update_xaxes(tickformat=None if sites else "d", type="category" if sites else None)
+    if len(counts) <= 30 and not sites:
         figure.update_xaxes(dtick=1)
     return figure
 

@@ -1,5 +1,6 @@
 """The section on clients: their images, the metrics of models per client, and failures."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fedrobust.report import findings, wording
@@ -63,6 +64,12 @@ def _points(one: ClientComparisonRecord) -> Cell:
     return Cell(findings.points(one.gain), findings.between(one.interval))
 
 
+def _sites(settings: Mapping[str, Any]) -> list[str]:
+    """Return the clients' names, where the partition gives each client a site."""
+    names = settings.get("names")
+    return list(map(str, names)) if isinstance(names, list) else []
+
+
 def _partition(run: Run) -> dict[str, Any]:
     if run.partition is None:
         problem = run.problems.get("partition.json")
@@ -83,7 +90,7 @@ def _partition(run: Run) -> dict[str, Any]:
     facts += [("Seed", wording.plain(run.partition.seed))] if run.partition.seed is not None else []
     facts += [("Hash", run.partition.hash)] if run.partition.hash else []
     return {
-        "figure": plots.by_client(full, labels).to_plotly_json(),
+        "figure": plots.by_client(full, labels, _sites(run.partition.settings)).to_plotly_json(),
         "sentence": wording.of_first(len(full), run.partition.clients) + wording.dealt(full, labels),
         "facts": facts,
     }
