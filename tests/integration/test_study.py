@@ -111,9 +111,19 @@ def test_a_whole_study_leaves_everything_behind(tmp_path):
 
 def digest(experiment: Experiment, **apps: str) -> str:
     """Return the digest of the model that a study ends with; no client may fail on the way."""
+    return bits(experiment, **apps)[-1]
+
+
+def bits(experiment: Experiment, **apps: str) -> list[Any]:
+    """Return what a study's rounds recorded of clients and scores, and at last the digest of its model."""
     result = simulate(experiment, **apps).result
-    assert [entry["clients"]["failures"] for entry in result["rounds"]] == [[]] * len(result["rounds"])
-    return result["model"]["digest"]
+    clients = [
+        {name: value for name, value in entry["clients"].items() if name != "seconds"}
+        for entry in result["rounds"]
+    ]
+    assert [each["failures"] for each in clients] == [[]] * len(clients)
+    scores = [{**entry["clean"], **entry["robust"]} for entry in result["rounds"]]
+    return [*zip(clients, scores, strict=True), result["model"]["digest"]]
 
 
 def test_same_seed_same_bits_with_any_number_of_workers(tmp_path):
@@ -122,9 +132,11 @@ def test_same_seed_same_bits_with_any_number_of_workers(tmp_path):
         "federation__participation": 0.6,
         "training__recipe": "pgd",
     }
-    digests = [digest(small(tmp_path, engine__workers=workers, **settings)) for workers in (1, 2, 4)]
-    assert digests[0] == digests[1] == digests[2]
-    assert digest(small(tmp_path, seed=1, engine__workers=2, **settings)) != digests[0]
+    # Rounds before the digest: where they differ, they show from which round and client on.
+    alone, two, four = (bits(small(tmp_path, engine__workers=workers, **settings)) for workers in (1, 2, 4))
+    assert two == alone
+    assert four == alone
+    assert digest(small(tmp_path, seed=1, engine__workers=2, **settings)) != alone[-1]
 
 
 def test_statistics_that_clients_measure_make_the_model_answer_where_their_mean_does_not(tmp_path):
