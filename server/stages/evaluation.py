@@ -10,7 +10,7 @@ import numpy as np
 from fedrobust.config.sections import Evaluation
 from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.intervals import wilson
-from fedrobust.evaluation.metrics import Metrics, measure
+from fedrobust.evaluation.metrics import Metrics, NotFiniteError, measure
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits, examples, robustness
 from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
 from fedrobust.evasion import BoundModel, CompiledModel, Threat, attack
@@ -20,6 +20,7 @@ from fedrobust.models.features import Features, head_logits
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import SuccessCriterion
 from fedrobust.runs.record import AttackSuccessRecord, MetricsRecord
+from server.errors import UnmeasurableError
 
 NO_CONTROL = "none: the attack adds nothing to an image; compare with a run without it"
 
@@ -144,13 +145,23 @@ class Evaluator:
         return measure(self.dataset.validation.labels, self.answers(weights).validation, further=self.further)
 
     def unseen(self, weights: Weights) -> dict[str, MetricsRecord]:
-        """Return the clean metrics on the images of each site that is held out."""
-        return {
-            site: MetricsRecord.of(
-                measure(split.labels, self.clean_logits(weights, split.images), further=self.further)
-            )
-            for site, split in self.dataset.unseen.items()
-        }
+        """Return the clean metrics on the images of each site that is held out.
+
+        Raises:
+            UnmeasurableError: the model's logits are not finite.
+        """
+        found = {}
+        for site, split in self.dataset.unseen.items():
+            try:
+                metrics = measure(
+                    split.labels, self.clean_logits(weights, split.images), further=self.further
+                )
+            except NotFiniteError as error:
+                raise UnmeasurableError(
+                    f"the selected model cannot be measured on {site}: {error}"
+                ) from error
+            found[site] = MetricsRecord.of(metrics)
+        return found
 
     def fault(self, weights: Weights) -> str:
         """Return why the model with `weights` is unusable, "" if it is usable.

@@ -444,7 +444,7 @@ def test_a_round_that_does_not_fit_is_told_and_refused(told):
 # -- After the rounds ----------------------------------------------------------------------------------------------
 
 
-def concluded(stub, tmp_path, **settings):
+def concluded(stub, tmp_path, unseen=None, **settings):
     """Return the study, and everything that its last stages handed over and wrote, in order."""
     seen = []
     student = SimpleNamespace(
@@ -458,6 +458,7 @@ def concluded(stub, tmp_path, **settings):
         examples=noting(seen, "examples", "shown"),
         of_model=noting(seen, "evaluator", taught),
         target=noting(seen, "teacher", "teacher"),
+        unseen=lambda given: dict(unseen or {}),
     )
     auditor = SimpleNamespace(
         audited=noting(seen, "audited", CARD),
@@ -504,6 +505,11 @@ def test_without_more_the_model_is_measured_and_written(stub, tmp_path, told):
     assert done.folder.file("model.keras").read_text() == "model of selected"
     assert stages(told) == ["measuring the global model"]
     assert (done.record.audit, done.record.student) == (None, None)
+
+
+def test_sites_that_were_held_out_are_recorded_where_there_are_any(stub, tmp_path):
+    assert concluded(stub, tmp_path, **NONE).record.unseen is None
+    assert concluded(stub, tmp_path, {"Genf": FOUND.clean}, **NONE).record.unseen == {"Genf": FOUND.clean}
 
 
 def test_examples_and_the_card_are_written(stub, tmp_path, told):

@@ -14,6 +14,7 @@ from fedrobust.evaluation.metrics import NotFiniteError
 from fedrobust.evasion import Threat
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import SuccessCriterion
+from server.errors import UnmeasurableError
 from server.stages.evaluation import NO_CONTROL, PROBED, Evaluator, compiled_model_of
 
 BRIGHT = np.full((4, 4, 1), 200, np.uint8)
@@ -166,6 +167,16 @@ def test_training_is_watched_by_the_accuracy_under_pgd(linear_classifier, datase
             5,
         )
         assert settings == {"keep_images": False, "map": judge.map, "chunk": PROBED // 2}
+
+
+def test_sites_that_are_held_out_are_measured_each_for_itself(linear_classifier, dataset):
+    unseen = {"Genf": split(3, 1), "Bern": split(0, 2)}
+    judge = evaluator(linear_classifier, replace(dataset, unseen=unseen))
+    found = judge.unseen(weights(slope=0, bias=1))  # always class 1
+    assert {site: (one.n, one.correct) for site, one in found.items()} == {"Genf": (4, 3), "Bern": (2, 0)}
+    assert evaluator(linear_classifier, dataset).unseen(weights()) == {}
+    with pytest.raises(UnmeasurableError, match="cannot be measured on Genf"):
+        judge.unseen(weights(bias=np.nan))
 
 
 @pytest.mark.parametrize("space", ["native", "prepared"])
