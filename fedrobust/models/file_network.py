@@ -12,7 +12,7 @@ from fedrobust.memoize import memoize
 from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.ending import last_operation
 from fedrobust.models.keras_file import ModelFileError, load_keras
-from fedrobust.models.network_file import DIGITS, file_digest, is_network_file, pinned_parts
+from fedrobust.models.network_file import DIGITS, file_digest, is_network_file, pinned, pinned_parts
 from fedrobust.models.own_network import checked_features
 from fedrobust.models.preparation import Shape
 
@@ -73,10 +73,12 @@ class FileNetwork:
     Attributes:
         features: from images to one feature vector an image, with the file's weights.
         head: its last Dense layer; None where it ends in features.
+        left_out: names of its random layers that act in training only.
     """
 
     features: keras.Model
     head: Head | None
+    left_out: tuple[str, ...]
 
 
 def file_architecture(name: str) -> Architecture:
@@ -104,7 +106,7 @@ def file_architecture(name: str) -> Architecture:
     )
 
 
-@memoize(keep=4)
+@memoize(keep=4, key=lambda name, shape: (pinned(name), shape))
 def file_network(name: str, shape: Shape) -> FileNetwork:
     """Return the network in a Keras file for prepared images of `shape` (height, width, channels).
 
@@ -117,10 +119,10 @@ def file_network(name: str, shape: Shape) -> FileNetwork:
 
     path = pinned_parts(name)[0]
     _check_size(name, shape)
-    flat = flat_network(_loaded(name), shape, str(path))
+    flat, left_out = flat_network(_loaded(name), shape, str(path))
     features, head = _split(flat)
     _check_layers(str(path), features)
-    return FileNetwork(checked_features(str(path), features, shape), head)
+    return FileNetwork(checked_features(str(path), features, shape), head, left_out)
 
 
 def file_remarks(name: str, shape: Shape, classes: int, weights: str, head: str) -> list[str]:
@@ -136,16 +138,30 @@ def file_remarks(name: str, shape: Shape, classes: int, weights: str, head: str)
     if not is_network_file(name):
         return []
     file, found = pinned_parts(name)[0].name, file_network(name, shape)
+    said = []
     if weights == "random":
-        return [f'model.weights = "random": the weights in {file} are not used; "file" starts from them']
-    if found.head is None:
-        return [f"{file} ends in features: a new last layer of {classes} classes follows them"]
-    if head == "new":
-        return [f'model.head = "new": the last layer of {file}, of {found.head.outputs} outputs, is not used']
-    return []
+        said.append(f'model.weights = "random": the weights in {file} are not used; "file" starts from them')
+    elif found.head is None:
+        said.append(f"{file} ends in features: a new last layer of {classes} classes follows them")
+    elif head == "new":
+        said.append(
+            f'model.head = "new": the last layer of {file}, of {found.head.outputs} outputs, is not used'
+        )
+    if found.left_out:
+        said.append(
+            f"{file}: {', '.join(found.left_out)} would change images or activations at random in training, and are "
+            "left out: training.augmentations does it"
+        )
+    bound = [layer.name for layer in found.features.layers if _is_bound(layer)]
+    if bound:
+        said.append(
+            f"{file}: the regularizers and constraints of {', '.join(bound)} are not applied; training.optimizer has "
+            "weight_decay"
+        )
+    return said
 
 
-@memoize(keep=2)
+@memoize(keep=2, key=lambda name: pinned(name))
 def _loaded(name: str) -> Any:
     """Return the Keras model of a file, checked to have one input of images and one output."""
     path, digest = pinned_parts(name)
@@ -223,6 +239,14 @@ def _of_layer(layer: Any) -> Activation | None:
         keras.activations.sigmoid: "sigmoid",
     }
     return known.get(getattr(layer, "activation", None))
+
+
+def _is_bound(layer: Any) -> bool:
+    """Return whether a layer has a penalty on its weights or outputs, or a constraint."""
+    return any(
+        name.endswith(("_regularizer", "_constraint")) and value is not None
+        for name, value in vars(layer).items()
+    )
 
 
 def _input(layer: Any) -> Any:

@@ -14,9 +14,26 @@ from fedrobust.models.architecture import ModelError
 from fedrobust.models.dropout import without_state
 from fedrobust.models.preparation import Shape
 
+IN_TRAINING_ONLY = (
+    *("RandomBrightness", "RandomColorJitter", "RandomContrast", "RandomErasing", "RandomFlip", "RandomHue"),
+    *(
+        "RandomRotation",
+        "RandomSaturation",
+        "RandomSharpness",
+        "RandomShear",
+        "RandomTranslation",
+        "RandomZoom",
+    ),
+    *("GaussianNoise", "GaussianDropout", "AlphaDropout"),
+)
+"""Keras' random layers that change nothing in inference; a copy has identities in their place."""
 
-def flat_network(model: keras.Model, shape: Shape, name: str) -> keras.Model:
+
+def flat_network(model: keras.Model, shape: Shape, name: str) -> tuple[keras.Model, tuple[str, ...]]:
     """Return a copy of `model` for any number of float32 images of `shape` (height, width, channels).
+
+    Returns:
+        The copy, and the names of the random layers that it is without (`IN_TRAINING_ONLY`).
 
     Args:
         model: functional or sequential, with one input.
@@ -36,7 +53,7 @@ def flat_network(model: keras.Model, shape: Shape, name: str) -> keras.Model:
         raise ModelError(
             f"{name}: its layers cannot be built anew for images of {shape}: {first_line(error)}"
         ) from error
-    return made
+    return made, tuple(copy.left_out)
 
 
 class _Copy:
@@ -46,6 +63,7 @@ class _Copy:
         self._made: dict[int, Any] = {}
         self._originals: list[Any] = []
         self._names: set[str] = set()
+        self.left_out: list[str] = []
 
     def run(self, model: keras.Model, inputs: Any) -> Any:
         """Return the outputs of copies of the model's layers, called as the layers are."""
@@ -77,6 +95,9 @@ class _Copy:
 
     def _new(self, layer: Any) -> Any:
         config = {**layer.get_config(), "name": self._free(layer.name)}
+        if type(layer).__name__ in IN_TRAINING_ONLY and _is_keras(layer):
+            self.left_out.append(layer.name)
+            return keras.layers.Identity(name=config["name"])
         if isinstance(layer, keras.layers.Layer):
             config["trainable"] = True
         if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
@@ -91,6 +112,10 @@ class _Copy:
             free = f"{name}_{number}"
         self._names.add(free)
         return free
+
+
+def _is_keras(layer: Any) -> bool:
+    return type(layer).__module__.partition(".")[0] == "keras"
 
 
 def _constant(weights: Any) -> list[float]:

@@ -87,11 +87,20 @@ def checked_features(name: str, model: Any, shape: Shape) -> keras.Model:
             f'model "{name}": it ends in {end}, in probabilities of classes; {wanted}: leave the classification layer '
             "out, the logits are put on top of the features"
         )
-    states = [variable for variable in model.variables if str(variable.dtype) != "float32"]
+    # Dropout is replaced by one without a state, see `fedrobust.models.dropout`.
+    passed_over = (keras.layers.Dropout, keras.layers.SpatialDropout2D)
+    dropped = {
+        id(state) for layer in model.layers if layer.__class__ in passed_over for state in layer.variables
+    }
+    states = [
+        variable
+        for variable in model.variables
+        if str(variable.dtype) != "float32" and id(variable) not in dropped
+    ]
     if states:
         raise ModelError(
             f'model "{name}": {states[0].path} is a state of {states[0].dtype} numbers, such as the random generator '
-            "of a Dropout layer: clients exchange float32 weights and statistics alone; leave that layer out"
+            "of RandomFlip: clients exchange float32 weights and statistics alone; leave that layer out"
         )
     return _with_free_batch(name, model, shape) if taken[0][0] is not None else model
 

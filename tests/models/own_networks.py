@@ -105,6 +105,12 @@ def dropout(height, width, channels):
     return keras.Model(base.inputs, keras.layers.Dropout(0.5)(base.outputs[0]))
 
 
+def random_flip(height, width, channels):
+    base = build(height, width, channels)
+    flipped = keras.layers.RandomFlip()(base.inputs[0])
+    return keras.Model(base.inputs, base(flipped))
+
+
 def not_for_devices(height, width, channels):
     inputs = keras.Input((height, width, channels))
     return keras.Model(inputs, keras.ops.erfinv(keras.layers.Flatten()(inputs) / 3))

@@ -1,5 +1,7 @@
 """Networks in Keras files: the same results as the file's, and refusals that say what to do."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -157,7 +159,7 @@ def test_a_declared_range_is_put_before_the_network(saved):
     [
         (lambda: network(side=16), (12, 12, 1), "takes images of 16 x 16 pixels; set it to 16"),
         (lambda: network(channels=1), (12, 12, 3), "takes grey images, the data's have 3 channels"),
-        (lambda: network(inside=[L.GaussianNoise(0.1)]), (12, 12, 1), "a state of"),
+        (lambda: network(inside=[L.RandomGaussianBlur(1.0)]), (12, 12, 1), "a state of"),
         (
             lambda: network(inside=[L.SpectralNormalization(L.Conv2D(2, 1))]),
             (12, 12, 1),
@@ -185,6 +187,15 @@ def test_what_clients_cannot_train_is_refused_with_what_to_do(saved, model, nati
     with pytest.raises(ModelError, match=message) as refused:
         built(saved(model()), native)
     assert "mine.keras" in str(refused.value)
+
+
+def test_layers_for_training_alone_and_penalties_are_left_out_and_said(saved):
+    model = network(inside=[L.RandomFlip(), L.GaussianNoise(0.1), L.Conv2D(4, 1, kernel_regularizer="l2")])
+    name = saved(model)
+    np.testing.assert_allclose(probabilities(built(name)), model(255 * IMAGES), rtol=1e-4, atol=1e-6)
+    random, bound = file_remarks(name, (12, 12, 1), 2, "file", "keep")
+    assert re.match(r"mine.keras: random_flip\w*, gaussian_noise\w* would change", random)
+    assert re.match(r"mine.keras: the regularizers and constraints of conv2d\w* are not applied", bound)
 
 
 def test_code_in_a_file_is_not_run(saved):
@@ -215,8 +226,12 @@ def test_a_name_is_pinned_to_the_content_of_its_file(saved, tmp_path):
     path, digest = pinned_parts(name)
     assert (path.name, pinned("mine.keras", base=tmp_path)) == ("mine.keras", name)
     assert file_digest(path).startswith(digest)
+    first = built(str(path)).initial_weights()
     saved(network(3))
     assert pinned("mine.keras", base=tmp_path) != name
+    assert built(str(path), classes=3).initial_weights().trainable.size == first.trainable.size + 7
+    name = pinned(saved(network(4)))
+    saved(network(3))
     with pytest.raises(ModelFileError, match="the file was changed while the study was running"):
         built(name)
 

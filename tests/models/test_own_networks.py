@@ -38,6 +38,7 @@ def classifier(name, shape=(20, 24, 3)):
         "of_three_with_defaults",
         "fixed_batch",
         "sigmoid_features",
+        "dropout",
     ],
 )
 def test_networks_of_ones_own_take_any_number_of_images(name):
@@ -75,7 +76,7 @@ def test_a_network_that_scales_by_itself_is_given_the_range_that_it_scales(scali
         ("crashes", "KeyError: 'blocks'; it is called as build"),
         ("exits", "SystemExit: 3"),
         ("two_sides", "TypeError"),
-        ("dropout", "Dropout"),
+        ("random_flip", "RandomFlip"),
         ("number", "neither an Architecture nor a function"),
     ],
 )
