@@ -12,11 +12,11 @@ from pydantic import Field
 from fedrobust.lazy import keras
 from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.input_scaling import to_imagenet_bgr, to_imagenet_unit, to_minus_one_and_one
-from fedrobust.models.keras_applications import is_keras_application, keras_application
+from fedrobust.models.keras_applications import NAMES, PREFIX, is_keras_application, keras_application
 from fedrobust.models.network_file import is_network_file
 from fedrobust.models.own_network import own_features
 from fedrobust.models.preparation import Shape
-from fedrobust.registry import Registry
+from fedrobust.registry import Registry, UnknownNameError, known_as
 from fedrobust.spec import Spec, SpecError, build
 
 ARCHITECTURES = Registry("model")
@@ -143,6 +143,8 @@ def architecture_named(name: str) -> Architecture:
     if is_keras_application(name):
         return keras_application(name)
     spec = Spec.parse(name)
+    if spec.name not in ARCHITECTURES and (meant := known_as(f"{PREFIX}{spec.name}", NAMES)):
+        raise UnknownNameError(f'{name!r} is no model, did you mean "{meant}"?')
     found = ARCHITECTURES[spec.name]
     if isinstance(found, Architecture):
         if spec.settings:

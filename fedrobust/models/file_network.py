@@ -149,8 +149,8 @@ def file_remarks(name: str, shape: Shape, classes: int, weights: str, head: str)
         )
     if found.left_out:
         said.append(
-            f"{file}: {', '.join(found.left_out)} would change images or activations at random in training, and are "
-            "left out: training.augmentations does it"
+            f"{file}: left out, because they change images or activations at random in training: "
+            f"{', '.join(found.left_out)}; training.augmentations changes images"
         )
     bound = [layer.name for layer in found.features.layers if _is_bound(layer)]
     if bound:

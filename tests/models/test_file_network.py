@@ -194,7 +194,9 @@ def test_layers_for_training_alone_and_penalties_are_left_out_and_said(saved):
     name = saved(model)
     np.testing.assert_allclose(probabilities(built(name)), model(255 * IMAGES), rtol=1e-4, atol=1e-6)
     random, bound = file_remarks(name, (12, 12, 1), 2, "file", "keep")
-    assert re.match(r"mine.keras: random_flip\w*, gaussian_noise\w* would change", random)
+    assert re.search(
+        r"at random in training: random_flip\w*, gaussian_noise\w*; training.augmentations", random
+    )
     assert re.match(r"mine.keras: the regularizers and constraints of conv2d\w* are not applied", bound)
 
 

@@ -94,5 +94,7 @@ def test_names_are_forgiven_their_case_and_told_what_is_near():
     assert study.model.name == "keras:EfficientNetV2B0"
     with pytest.raises(UnknownNameError, match='did you mean "EfficientNetV2B0"'):
         architecture_named("keras:EfficentNetV2B0")
+    with pytest.raises(UnknownNameError, match="'vgg16' is no model, did you mean \"keras:VGG16\""):
+        architecture_named("vgg16")
     with pytest.raises(UnknownNameError, match="choose one of DenseNet121"):
         architecture_named("keras:q")
