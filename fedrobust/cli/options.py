@@ -17,7 +17,7 @@ Settings = Annotated[
 DataRoot = Annotated[
     str, typer.Option("--data-root", help="Folder searched first; then $FEDROBUST_DATA, then ~/.medmnist.")
 ]
-Model = Annotated[Path, typer.Argument(help="A .keras file of Keras 3, or a run folder.")]
+Model = Annotated[Path, typer.Argument(help="A .keras file of Keras 3, an .onnx file, or a run folder.")]
 Data = Annotated[
     str, typer.Option("--data", help="A MedMNIST name, phantom, or an .npz file; a run folder has its own.")
 ]

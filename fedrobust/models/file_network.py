@@ -73,12 +73,26 @@ class FileNetwork:
     Attributes:
         features: from images to one feature vector an image, with the file's weights.
         head: its last Dense layer; None where it ends in features.
+        ending: the activation behind other layers than a Dense layer, which the features are without; empty: none.
         left_out: names of its random layers that act in training only.
     """
 
     features: keras.Model
     head: Head | None
+    ending: Activation
     left_out: tuple[str, ...]
+
+    def head_for(self, classes: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return kernel and bias of one logit a class; None where the network ends in features.
+
+        Raises:
+            ValueError: it has other classes, or computes them otherwise; the message says which.
+        """
+        if self.ending:
+            raise ValueError(
+                f"it ends in {self.ending}, but not in a Dense layer, whose weights could be kept"
+            )
+        return None if self.head is None else self.head.logits(classes)
 
 
 def file_architecture(name: str) -> Architecture:
@@ -120,9 +134,9 @@ def file_network(name: str, shape: Shape) -> FileNetwork:
     path = pinned_parts(name)[0]
     _check_size(name, shape)
     flat, left_out = flat_network(_loaded(name), shape, str(path))
-    features, head = _split(flat)
+    features, head, ending = _split(flat)
     _check_layers(str(path), features)
-    return FileNetwork(checked_features(str(path), features, shape), head, left_out)
+    return FileNetwork(checked_features(str(path), features, shape), head, ending, left_out)
 
 
 def file_remarks(name: str, shape: Shape, classes: int, weights: str, head: str) -> list[str]:
@@ -141,8 +155,10 @@ def file_remarks(name: str, shape: Shape, classes: int, weights: str, head: str)
     said = []
     if weights == "random":
         said.append(f'model.weights = "random": the weights in {file} are not used; "file" starts from them')
-    elif found.head is None:
+    elif found.head is None and not found.ending:
         said.append(f"{file} ends in features: a new last layer of {classes} classes follows them")
+    elif found.head is None:
+        said.append(f'model.head = "new": a new last layer of {classes} classes follows what {file} ends in')
     elif head == "new":
         said.append(
             f'model.head = "new": the last layer of {file}, of {found.head.outputs} outputs, is not used'
@@ -205,8 +221,8 @@ def _check_size(name: str, shape: Shape) -> None:
         raise ModelError(f"image-size = {shape[0]}: {path} takes images of {height} x {width} pixels; {what}")
 
 
-def _split(model: keras.Model) -> tuple[keras.Model, Head | None]:
-    """Return a flat model up to its features, and its head.
+def _split(model: keras.Model) -> tuple[keras.Model, Head | None, Activation]:
+    """Return a flat model up to its features, its head, and the activation behind them if it has no head.
 
     The head is a last Dense layer without activation, or with softmax or sigmoid, also as a layer of its own. A last
     Dense layer with another activation belongs to the features.
@@ -217,10 +233,10 @@ def _split(model: keras.Model) -> tuple[keras.Model, Head | None]:
     dense = outputs._keras_history.operation
     activation = alone or _of_layer(dense)
     if not isinstance(dense, keras.layers.Dense) or activation is None or (alone and _of_layer(dense) != ""):
-        return (keras.Model(model.inputs[0], outputs) if alone else model), None
+        return (keras.Model(model.inputs[0], outputs) if alone else model), None, alone
     arrays = dense.get_weights()
     bias = arrays[1] if dense.use_bias else np.zeros(dense.units, np.float32)
-    return keras.Model(model.inputs[0], _input(dense)), Head(arrays[0], bias, activation)
+    return keras.Model(model.inputs[0], _input(dense)), Head(arrays[0], bias, activation), ""
 
 
 def _alone(layer: Any) -> Activation:

@@ -76,15 +76,17 @@ def load_file_weights(network: keras.Model, name: str, classes: int, head: str) 
     backbone = _backbone(network)
     found = file_network(name, backbone.input_shape[1:])
     _copy_weights(found.features, backbone)
-    if found.head is None or head == "new":
+    if head == "new":
         return
     try:
-        network.layers[-1].set_weights(found.head.logits(classes))
+        kept = found.head_for(classes)
     except ValueError as error:
         raise ModelError(
             f'model.head = "keep": {pinned_parts(name)[0]}: {error}; set model.head = "new" for a new last layer of '
             f'{classes} classes, or model.weights = "random"'
         ) from error
+    if kept is not None:
+        network.layers[-1].set_weights(kept)
 
 
 def _backbone(network: keras.Model) -> keras.Model:

@@ -224,6 +224,16 @@ class Results:
             [{**row.settings, **row.figures, "status": row.status, "hash": row.hash} for row in self.rows()]
         )
 
+    @property
+    def rounds(self) -> "pandas.DataFrame":
+        """One value a row: the cell's hash and swept keys, ``round``, ``metric``, ``value``."""
+        import pandas
+
+        with self._connected() as database:
+            found = database.execute("select hash, round, figure, value from rounds").fetchall()
+        swept = pandas.DataFrame([{"hash": row.hash, **row.settings} for row in self.rows()])
+        return swept.merge(pandas.DataFrame(found, columns=["hash", "round", "metric", "value"]))
+
     def _connected(self) -> "_Connection":
         return _Connection(self.folder / FILE)
 

@@ -103,6 +103,18 @@ def test_findings_that_occur_together_are_no_classes(saved):
         built(saved(network(2, "sigmoid")))
 
 
+def test_classes_that_no_dense_layer_computes_need_a_new_last_layer(saved):
+    inputs = keras.Input((12, 12, 1))
+    x = L.GlobalAveragePooling2D()(L.Conv2D(2, 3)(inputs))
+    name = saved(keras.Model(inputs, L.Softmax()(x)))
+    with pytest.raises(ModelError, match=r'ends in softmax, but not in a Dense layer.*model.head = "new"'):
+        built(name)
+    assert built(name, head="new", classes=3).classes == 3
+    assert file_remarks(name, (12, 12, 1), 3, "file", "new") == [
+        'model.head = "new": a new last layer of 3 classes follows what mine.keras ends in'
+    ]
+
+
 def test_features_get_a_last_layer(saved):
     name = saved(network(outputs=0))
     assert built(name, classes=3).classes == 3

@@ -37,7 +37,8 @@ def folder(tmp_path_factory):
     for place, cell in enumerate(cells):
         accuracy = ACCURACY.get((cell.settings["federation.aggregator"], cell.settings["seed"]))
         clean = {"accuracy": accuracy, "auc": accuracy, "n": 50}
-        record = {"schema": 1, "status": "finished", "model-evaluation": {"clean": clean}}
+        rounds = [{"round": 1, "clean": clean, "seconds": 2.0}]
+        record = {"schema": 1, "status": "finished", "rounds": rounds, "model-evaluation": {"clean": clean}}
         run = RunRecord.read({**record, "experiment": cell.experiment.to_dict()}) if accuracy else None
         results.add(cell, place, run, "" if accuracy else "out of memory")
     return folder
@@ -154,7 +155,11 @@ def replace_base(study, folder):
 
 
 def test_a_sweep_is_opened_again(folder):
-    assert len(fedrobust.open_sweep(folder).table) == 6
+    results = fedrobust.open_sweep(folder)
+    assert len(results.table) == 6
+    found = results.rounds.query("metric == 'accuracy' and round == 1")
+    keys = zip(found["federation.aggregator"], found["seed"], strict=True)
+    assert dict(zip(keys, found["value"], strict=True)) == pytest.approx(ACCURACY)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class TorchModel(Adapter):
         import torch
 
         with torch.no_grad():
-            return np.asarray(self._outputs(torch.from_numpy(images)).cpu().numpy())
+            return np.asarray(self._outputs(torch.from_numpy(images)).float().cpu().numpy())
 
     @property
     def vjp(self) -> Any:
@@ -60,7 +60,8 @@ class TorchModel(Adapter):
 
     def _outputs(self, images: Any) -> Any:
         parameter = next(iter(self.module.parameters()), images)
-        outputs = self.module(images.to(parameter.device).permute(0, 3, 1, 2))
+        # On the device and in the precision of the module.
+        outputs = self.module(images.to(parameter).permute(0, 3, 1, 2))
         # Hugging Face's models return an object.
         return getattr(outputs, "logits", outputs)
 
