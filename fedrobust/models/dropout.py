@@ -36,6 +36,8 @@ class StatelessDropout(keras.layers.Layer):  # type: ignore[misc]
         """Set a share of the inputs to 0 in training, and multiply the others by ``1 / (1 - rate)``."""
         if not training or not self.rate:
             return inputs
+        if self.rate == 1:
+            return inputs * 0.0
         # A sum of whole numbers does not depend on its order.
         mark = tf.reduce_sum(tf.bitcast(inputs, tf.int32))
         shape = tf.shape(inputs)

@@ -228,6 +228,11 @@ def _split(model: keras.Model) -> tuple[keras.Model, Head | None, Activation]:
     Dense layer with another activation belongs to the features.
     """
     last = last_operation(model)
+    while isinstance(last, keras.layers.Identity) or (
+        isinstance(last, keras.layers.Activation) and _of_layer(last) == ""
+    ):
+        model = keras.Model(model.inputs[0], _input(last))
+        last = last_operation(model)
     alone = _alone(last)
     outputs = _input(last) if alone else model.outputs[0]
     dense = outputs._keras_history.operation

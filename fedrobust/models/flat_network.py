@@ -16,15 +16,8 @@ from fedrobust.models.preparation import Shape
 
 IN_TRAINING_ONLY = (
     *("RandomBrightness", "RandomColorJitter", "RandomContrast", "RandomErasing", "RandomFlip", "RandomHue"),
-    *(
-        "RandomRotation",
-        "RandomSaturation",
-        "RandomSharpness",
-        "RandomShear",
-        "RandomTranslation",
-        "RandomZoom",
-    ),
-    *("GaussianNoise", "GaussianDropout", "AlphaDropout"),
+    *("RandomRotation", "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation"),
+    *("RandomZoom", "GaussianNoise", "GaussianDropout", "AlphaDropout"),
 )
 """Keras' random layers that change nothing in inference; a copy has identities in their place."""
 
@@ -32,13 +25,13 @@ IN_TRAINING_ONLY = (
 def flat_network(model: keras.Model, shape: Shape, name: str) -> tuple[keras.Model, tuple[str, ...]]:
     """Return a copy of `model` for any number of float32 images of `shape` (height, width, channels).
 
-    Returns:
-        The copy, and the names of the random layers that it is without (`IN_TRAINING_ONLY`).
-
     Args:
         model: functional or sequential, with one input.
         shape: of its images.
         name: of the file, for messages.
+
+    Returns:
+        The copy, and the names of the random layers that it is without (`IN_TRAINING_ONLY`).
 
     Raises:
         ModelError: a layer cannot be copied, or does not take such images.

@@ -71,9 +71,11 @@ def latex(summary: "pandas.DataFrame", metrics: Sequence[str] = ()) -> str:
         metrics: the columns, see `metrics_of`.
 
     Raises:
-        ConfigError: no run has one of these metrics.
+        ConfigError: no run has one of these metrics, or none is finished.
     """
     keys, shown = summary.attrs["settings"], metrics_of(summary, metrics)
+    if not shown:
+        raise ConfigError("no run is finished: there is no metric to write")
     counts = set(summary["seeds"])
     told = f"{counts.pop()} seeds" if len(counts) == 1 else "the seeds in the column n"
     heads = [_escaped(key.rpartition(".")[2].replace("-", " ")) for key in keys]

@@ -5,10 +5,12 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.classifier import build_classifier
+from fedrobust.models.dropout import StatelessDropout
 from fedrobust.models.file_network import Head, file_remarks
 from fedrobust.models.keras_file import ModelFileError
 from fedrobust.models.network_file import file_digest, pinned, pinned_parts
@@ -68,6 +70,7 @@ def probabilities(classifier, images=IMAGES):
         ("softmax", None, ".keras"),
         (None, L.Softmax(), ".keras"),
         (None, L.Activation("softmax"), ".h5"),
+        ("softmax", L.Activation("linear"), ".keras"),
     ],
 )
 def test_a_network_begins_as_the_file_has_it(saved, activation, end, ending):
@@ -222,6 +225,23 @@ def test_a_fixed_batch_becomes_free(saved):
     inputs = keras.Input(batch_shape=(7, 12, 12, 1))
     model = keras.Model(inputs, L.Dense(2, activation="softmax")(L.Flatten()(inputs)))
     assert probabilities(built(saved(model))).shape == (5, 2)
+
+
+@pytest.mark.parametrize(("rate", "noise_shape"), [(0.3, None), (0.3, (None, 1, 1, 4)), (1.0, None)])
+def test_dropout_has_the_mean_and_the_gradient_of_keras_layer(rate, noise_shape):
+    drop = StatelessDropout(rate=rate, noise_shape=noise_shape, name="drop")
+    given = tf.random.stateless_uniform((60, 6, 6, 4), (1, 2)) + 1.0
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        found = drop(given, training=True)
+    kept = (found != 0).numpy()
+    assert kept.mean() == pytest.approx(1 - rate, abs=0.05)
+    factor = 1 / (1 - rate) if rate < 1 else 0
+    np.testing.assert_allclose(found, np.where(kept, given * factor, 0), rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(found, given), np.where(kept, factor, 0), rtol=1e-6)
+    if noise_shape:
+        assert (kept.min((1, 2)) == kept.max((1, 2))).all(), "whole maps are dropped"
+    np.testing.assert_array_equal(drop(given), given)
 
 
 def test_dropout_of_a_file_is_dropout_in_training(saved):

@@ -76,6 +76,10 @@ def test_latex_has_a_line_for_each_combination_and_escapes_names(folder):
     text = latex(summary, ["accuracy"])
     assert r"my\_rule:A\&B & $60.0" in text
     assert text.startswith("% Mean over 3 seeds, and half the width")
+    empty = summary.copy()
+    empty.attrs["figures"] = []
+    with pytest.raises(ConfigError, match="no run is finished"):
+        latex(empty)
     summary["accuracy"] = float("nan")
     assert r"median & -- \\" in latex(summary, ["accuracy"])
 
