@@ -396,6 +396,13 @@ def test_too_few_test_images_are_told(folder, result, counts, words):
     assert words in text
 
 
+def test_what_was_said_before_the_first_round_is_told(folder, result):
+    said = "the weights in mine.keras are not used"
+    assert said not in page_of(folder(result)).text
+    result["remarks"] = [said]
+    assert said in page_of(folder(result)).text
+
+
 def test_a_client_that_took_no_part_is_not_shown_as_left_out(folder, result):
     for one, partitions in zip(result["rounds"][-2:], ([0, 1, 2], [0, 3]), strict=True):
         one["defence"] = {"accepted": [0], "malicious": [1], "partitions": partitions}

@@ -30,6 +30,7 @@ def sections(run: Run) -> dict[str, Any]:
         "invalid": invalid_line(record),
         "warnings": findings.warnings(run),
         "cautions": findings.cautions(run),
+        "remarks": run.record.remarks,
         "tiles": tiles(run),
         "rounds": rounds(run),
         "attacks": attacks(run),
