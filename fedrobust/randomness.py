@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     RESAMPLING = 11
     CALIBRATION = 12
     POSTPROCESSING = 13
+    SITE_SHIFT = 14
 
 
 def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:

@@ -17,7 +17,7 @@ from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord
 from server.aggregation_step import AggregationStep
 from server.callbacks import AttackSuccess, Callback, PGDProbe, UndefendedSnapshot, WorstClient
-from server.callbacks.worst_client import class_counts
+from server.client_images import class_counts, sizes
 from server.client_registry import ClientRegistry, registry_of
 from server.federation import Federation, whole
 from server.forecast import check_aggregation, forecast_of, sums_only
@@ -51,8 +51,7 @@ class ServerParts(ModelParts):
         """Number of images of each class at each client, (clients, classes); None for very many clients."""
         if self.study.experiment.federation.clients > MOST_COMPARED:
             return None
-        dataset = self.study.dataset
-        return class_counts(dataset.train.labels, self.study.partition.shards, dataset.classes)
+        return class_counts(self.study)
 
     @part
     def mixes(self) -> np.ndarray | None:
@@ -91,7 +90,7 @@ class ServerParts(ModelParts):
             study.problem,
             self.classifier.layout,
             settings.federation.clients,
-            lambda: study.partition.sizes,
+            lambda: sizes(study),
             settings.engine.client_timeout,
         )
 
@@ -212,6 +211,8 @@ class ServerParts(ModelParts):
             len(honest),
             self.local_baseline if local else None,
             self._recalibrated if self.batchnorm_policy in ("recalibrate", "moments") else unchanged,
+            lambda client, split: study.site_shifts.tested(client, split, study.problem.classes, study.seed),
+            study.site_shifts.scanner,
         )
 
     @property

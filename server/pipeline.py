@@ -38,6 +38,7 @@ from server.resume import resumed_from
 from server.stages.distillation import Student
 from server.stages.examples import save_examples
 from server.stages.export import export_student
+from server.stages.hospitals import hospitals_record
 from server.writing import writing
 
 
@@ -71,17 +72,16 @@ class Pipeline:
         parts.check_memory()
         # Wrong settings of these raise before training.
         _ = parts.selection, parts.client_comparison, parts.central_baseline, parts.distillation
-        settings = experiment.model
         self.recorder.note(
             tolerance=parts.tolerance,
             environment=environment(parts.workers),
             dataset=described(parts.study.dataset),
             model=ModelRecord(
-                name=settings.name,
+                name=experiment.model.name,
                 network_digest=parts.study.network_digest or None,
                 parameters=classifier.parameters,
-                weights=settings.weights,
-                image_size=settings.image_size,
+                weights=experiment.model.weights,
+                image_size=experiment.model.image_size,
                 batchnorm=parts.batchnorm_policy,
             ),
         )
@@ -123,11 +123,10 @@ class Pipeline:
     def announce(self, folder: RunFolder, state: Checkpoint) -> None:
         """Emit the event that the study starts or is resumed."""
         experiment = self.experiment
-        student = experiment.distillation.enabled
         stages = {
             "the audit": experiment.audit.enabled,
-            "the student": student,
-            "its export": student and experiment.export.enabled,
+            "the student": experiment.distillation.enabled,
+            "its export": experiment.distillation.enabled and experiment.export.enabled,
         }
         emit(
             StudyStarted(
@@ -199,7 +198,8 @@ class Pipeline:
         evaluator, auditor = self.parts.evaluator, self.parts.auditor
         emit(StageStarted("measuring the global model"))
         evaluation, unseen = self.selected_evaluation(weights), evaluator.unseen(weights)
-        self.recorder.note(model_evaluation=evaluation, unseen=unseen or None)
+        hospitals = hospitals_record(self.parts.study, evaluator, weights)
+        self.recorder.note(model_evaluation=evaluation, unseen=unseen or None, hospitals=hospitals)
         if self.experiment.evaluation.examples:
             save_examples(folder, evaluator.examples(weights))
         folder.write_with("model.keras", partial(evaluator.classifier.save, weights))

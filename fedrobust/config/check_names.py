@@ -13,6 +13,7 @@ from fedrobust.config.resolve import (
     postprocessors_of,
     recipe_of,
     server_optimizer_of,
+    site_shifts_of,
     threat_of,
     tolerated_of,
 )
@@ -51,6 +52,8 @@ def check_names(
     if not _is_own(data.partition):
         with naming("data.partition", data.partition):
             method_named(data.partition)
+    if not _has_own_shift(data.site_shifts):
+        site_shifts_of(data, federation.clients, base)
     if not _is_own(training.optimizer):
         optimizer_of(training, base)
     if not _is_own(training.loss):
@@ -67,3 +70,7 @@ def check_names(
 
 def _is_own(*names: str) -> bool:
     return any(":" in name and not name.startswith("flower:") for name in names)
+
+
+def _has_own_shift(lines: tuple[str, ...]) -> bool:
+    return _is_own(*(line.partition(":")[2] for line in lines))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS
 from fedrobust.algorithms import ALGORITHMS
 from fedrobust.data.partition import PARTITIONS
+from fedrobust.data.shifts import SITE_SHIFTS
 from fedrobust.defences import DEFENCES
 from fedrobust.evaluation.scores import METRICS
 from fedrobust.evasion import ATTACKS
@@ -47,6 +48,7 @@ OWN_NETWORKS = {
 FAMILIES = {
     "models": Family(ARCHITECTURES, ("model.name", "distillation.student"), NAMES, OWN_NETWORKS),
     "partitions": Family(PARTITIONS, ("data.partition",)),
+    "site-shifts": Family(SITE_SHIFTS, ("data.site-shifts",)),
     "recipes": Family(RECIPES, ("training.recipe",)),
     "optimizers": Family(OPTIMIZERS, ("training.optimizer",)),
     "losses": Family(LOSSES, ("training.loss",)),

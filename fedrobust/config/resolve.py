@@ -12,6 +12,7 @@ from fedrobust.config.naming import make_importable, naming
 from fedrobust.config.sections import Data, Evaluation, Federation, Model, Poisoning, Training
 from fedrobust.data.partition import Drawing, Partition, method_named, partition
 from fedrobust.data.partition.contract import Labels
+from fedrobust.data.shifts import SiteShifts
 from fedrobust.data.sites import Sites
 from fedrobust.defences import DEFENCES, PredictionDefence
 from fedrobust.errors import ConfigError
@@ -48,6 +49,17 @@ def partition_of(
     with naming("data.partition", data.partition):
         method_named(data.partition)
     return partition(labels, clients, data.partition, seed=seed, sites=sites)
+
+
+def site_shifts_of(data: Data, clients: int, base: str = "") -> SiteShifts:
+    """Return what differs at the clients' hospitals.
+
+    Raises:
+        ConfigError: there is no such shift or client, or a shift does not take the settings given.
+    """
+    make_importable(base)
+    with naming("data.site-shifts", list(data.site_shifts)):
+        return SiteShifts.of(data.site_shifts, clients)
 
 
 def recipe_of(training: Training, base: str = "") -> Recipe:

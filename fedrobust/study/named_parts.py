@@ -16,8 +16,10 @@ from fedrobust.config.resolve import (
     prediction_defence_of,
     recipe_of,
     server_optimizer_of,
+    site_shifts_of,
     threat_of,
 )
+from fedrobust.data.shifts import SiteShifts
 from fedrobust.defences import PredictionDefence
 from fedrobust.evaluation.scores import Metric
 from fedrobust.evasion import Threat
@@ -49,6 +51,16 @@ class NamedParts:
     def base(self) -> Path | None:
         """The folder that relative paths are resolved against first."""
         return Path(self.experiment.base) if self.experiment.base else None
+
+    @part
+    def site_shifts(self) -> SiteShifts:
+        """What differs at the simulated clients' hospitals.
+
+        Raises:
+            ConfigError: there is no such shift or client.
+        """
+        experiment = self.experiment
+        return site_shifts_of(experiment.data, experiment.federation.clients, experiment.base)
 
     @part
     def prediction_defence(self) -> PredictionDefence | None:

@@ -148,7 +148,8 @@ class Study(NamedParts):
         if not 0 <= client < len(shards):
             raise ConfigError(f"partition-id = {client}: the study has clients 0 to {len(shards) - 1}")
         train, rows = self.dataset.train, shards[client]
-        return Split(train.images[rows], train.labels[rows])
+        own = Split(train.images[rows], train.labels[rows])
+        return self.site_shifts.trained(client, own, self.problem.classes, self.seed)
 
     @part
     def classifier(self) -> "Classifier":
@@ -246,7 +247,7 @@ class Study(NamedParts):
         return (
             experiment.training.in_round(round).features_are_cached
             and not experiment.data.augment
-            and not experiment.data.undersample
+            and not (experiment.data.undersample or experiment.data.site_shifts)
             and not experiment.engine.client_timeout
             and not any(hasattr(algorithm, trait) for trait in ("client", "sends", "broadcasts"))
         )

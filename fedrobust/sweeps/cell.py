@@ -21,6 +21,7 @@ ADDED = (
     "audit.control-labels",
     "data.clients",
     "data.held-out-sites",
+    "data.site-shifts",
     "distillation.mixup",
     "evaluation.baselines",
     "evaluation.clients",

@@ -26,6 +26,11 @@ def limits(run: RunRecord) -> list[str]:
         found.append(
             f"the federation makes {worse} of {among} clients worse than training alone: see the report"
         )
+    places = run.hospitals
+    if places and places.worst is not None and places.gap is not None:
+        found.append(
+            f"worst at {places.worst}: balanced accuracy {100 * places.gap:.1f} points below the best hospital"
+        )
     dataset = run.dataset or DatasetRecord()
     counts = dataset.counts.get("test", ())
     present = [label for label, count in zip(dataset.labels, counts, strict=False) if count]
@@ -59,6 +64,11 @@ def summary_tables(run: RunRecord) -> list[Table]:
         _add_model(scores, f"{model.name}, central", EvaluationRecord(clean=run.central))
     for site, metrics in (run.unseen or {}).items():
         _add_model(scores, f"{model.name}, unseen site {site}", EvaluationRecord(clean=metrics))
+    if run.hospitals:
+        scores.add_section()
+        for hospital in run.hospitals.hospitals:
+            if hospital.metrics:
+                scores.add_row(escape(f"at {hospital.name}"), *cells(hospital.metrics))
     if run.student:
         _add_model(scores, f"{run.student.name}, student", run.student)
     tables = [scores]

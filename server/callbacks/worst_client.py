@@ -1,6 +1,6 @@
 """The worst-off client: the lowest expected accuracy of the global model under a client's class distribution."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +26,6 @@ class WorstClient:
         if finished.measured is None:
             return {}
         return {"worst_client": None if self.mixes is None else worst_clients(self.mixes, finished.measured)}
-
-
-def class_counts(labels: np.ndarray, shards: Sequence[np.ndarray], classes: int) -> np.ndarray:
-    """Return the number of training images of each class at each client, (clients, classes) float64."""
-    return np.array([np.bincount(labels[shard], minlength=classes) for shard in shards], np.float64)
 
 
 def worst_clients(mixes: np.ndarray, measured: EvaluationRecord) -> dict[str, WorstClientRecord]:

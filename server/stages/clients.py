@@ -58,6 +58,16 @@ def unchanged(client: int, weights: Weights) -> Weights:
     return weights
 
 
+def as_stored(client: int, split: Split) -> Split:
+    """Return `split`: the client's scanner shows images as they are stored."""
+    return split
+
+
+def no_difference(client: int) -> str:
+    """Return "": nothing differs in the client's scanner."""
+    return ""
+
+
 @dataclass(frozen=True, eq=False)
 class ClientComparison:
     """The comparison of clients' models.
@@ -74,6 +84,8 @@ class ClientComparison:
         baseline: trains local models; None: not compared.
         recalibrated: returns a client's own model with BatchNorm statistics recalibrated on its images, if the study
             recalibrates those of the global model.
+        view: returns the test images as a client's scanner shows them.
+        scanner: returns what differs in a client's scanner; the test images of clients with the same are the same.
     """
 
     evaluator: Evaluator
@@ -83,6 +95,8 @@ class ClientComparison:
     population: int
     baseline: LocalBaseline | None = None
     recalibrated: Callable[[int, Weights], Weights] = unchanged
+    view: Callable[[int, Split], Split] = as_stored
+    scanner: Callable[[int], str] = no_difference
 
     def __call__(self, state: Checkpoint) -> ClientsComparisonRecord:
         """Return the comparison of the clients' models after a study.
@@ -90,10 +104,15 @@ class ClientComparison:
         Args:
             state: after the last round.
         """
-        shared = self._logits(state.selected)
+        shared: dict[str, np.ndarray] = {}
         confidence = 1 - (1 - CONFIDENCE) / len(self.clients)
         local = self._local()
-        found = [self._compared(client, state, shared, next(local), confidence) for client in self.clients]
+        found = []
+        for client in self.clients:
+            scanner = self.scanner(client)
+            if scanner not in shared:
+                shared[scanner] = self._logits(client, state.selected)
+            found.append(self._compared(client, state, shared[scanner], next(local), confidence))
         told = [one for one in found if one.interval is not None]
         return ClientsComparisonRecord(
             population=self.population,
@@ -139,7 +158,7 @@ class ClientComparison:
             return None
         kept = kept_by(state.clients, client)
         own = personal(state.weights, kept, self.evaluator.classifier.layout)
-        return self._logits(self.recalibrated(client, own))
+        return self._logits(client, self.recalibrated(client, own))
 
     def _local(self) -> Iterator[np.ndarray | None]:
         """Yield the logits of the test images by each client's local model, a few clients at a time."""
@@ -150,10 +169,11 @@ class ClientComparison:
         while some := list(islice(waiting, TOGETHER)):
             trained: Iterable[Weights] = list(self.evaluator.map(self.baseline, some))
             for client, weights in zip(some, trained, strict=True):
-                yield self._logits(self.recalibrated(client, weights))
+                yield self._logits(client, self.recalibrated(client, weights))
 
-    def _logits(self, weights: Weights) -> np.ndarray:
-        return self.evaluator.clean_logits(weights, self.evaluator.dataset.test.images)
+    def _logits(self, client: int, weights: Weights) -> np.ndarray:
+        seen = self.view(client, self.evaluator.dataset.test)
+        return self.evaluator.clean_logits(weights, seen.images)
 
 
 def right(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:

@@ -29,6 +29,11 @@ class Data(Section):
     undersample: bool = Field(
         False, description="undersample each client's classes to the size of its rarest one"
     )
+    site_shifts: tuple[str, ...] = Field(
+        (),
+        description="what differs at simulated clients' hospitals, as in "
+        '["0-2: blur(severity=2) + noise", "5: label-noise(share=0.2)"], or "all: ..."',
+    )
     augment: int = Field(
         0,
         ge=0,

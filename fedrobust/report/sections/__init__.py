@@ -7,6 +7,7 @@ from fedrobust.report.folder import Run
 from fedrobust.report.sections.attacks import attacks
 from fedrobust.report.sections.clients import clients
 from fedrobust.report.sections.examples import examples
+from fedrobust.report.sections.hospitals import hospitals
 from fedrobust.report.sections.models import models
 from fedrobust.report.sections.poisoning import poisoning
 from fedrobust.report.sections.rounds import rounds
@@ -39,6 +40,7 @@ def sections(run: Run) -> dict[str, Any]:
         "poisoning": poisoning(run),
         "audit": card.section(record.audit),
         "student_audit": card.section(record.student.audit if record.student else None),
+        "hospitals": hospitals(run),
         "clients": clients(run),
         "study": toml.dumps(record.experiment),
         "data": data(run),

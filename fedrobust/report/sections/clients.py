@@ -87,6 +87,12 @@ def _partition(run: Run) -> dict[str, Any]:
     facts += [
         (str(name).capitalize(), wording.plain(value)) for name, value in run.partition.settings.items()
     ]
+    shifts = run.record.section("data").get("site-shifts") or ()
+    facts += (
+        [("Site shifts", f"{'; '.join(map(str, shifts))} (the counts are those before them)")]
+        if shifts
+        else []
+    )
     facts += [("Seed", wording.plain(run.partition.seed))] if run.partition.seed is not None else []
     facts += [("Hash", run.partition.hash)] if run.partition.hash else []
     return {

@@ -12,6 +12,7 @@ from fedrobust.runs.record.clients import (
     ClientModelRecord,
     ClientsComparisonRecord,
 )
+from fedrobust.runs.record.hospitals import HospitalRecord, HospitalsRecord
 from fedrobust.runs.record.metrics import (
     AttackSuccessRecord,
     EvaluationRecord,
@@ -61,6 +62,8 @@ __all__ = [
     "FigureRecord",
     "FindingRecord",
     "ForecastRecord",
+    "HospitalRecord",
+    "HospitalsRecord",
     "Interval",
     "IntervalsRecord",
     "LatencyRecord",

@@ -7,6 +7,7 @@ from typing import Any
 from fedrobust.runs.codec import RecordError, entry, read, record, to_json
 from fedrobust.runs.record.card import CardRecord
 from fedrobust.runs.record.clients import ClientsComparisonRecord
+from fedrobust.runs.record.hospitals import HospitalsRecord
 from fedrobust.runs.record.metrics import MetricsRecord, ModelEvaluationRecord
 from fedrobust.runs.record.parts import (
     DatasetRecord,
@@ -57,6 +58,11 @@ class RunRecord:
     )
     unseen: Mapping[str, MetricsRecord] | None = entry(
         "the selected global model on all images of each site that was held out; left out where none was",
+        default=None,
+        left_out=True,
+    )
+    hospitals: HospitalsRecord | None = entry(
+        "the selected global model on the test images of each hospital; left out where all have the same",
         default=None,
         left_out=True,
     )

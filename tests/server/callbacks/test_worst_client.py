@@ -1,11 +1,9 @@
 """The client that is served worst, by counting."""
 
 import numpy as np
-from small_study import shared
 
 from fedrobust.runs.record import EvaluationRecord, MetricsRecord, to_json
 from server.callbacks import FinishedRound, WorstClient
-from server.callbacks.worst_client import class_counts
 
 
 def found_of(*recall) -> MetricsRecord:
@@ -14,9 +12,7 @@ def found_of(*recall) -> MetricsRecord:
 
 def worst(measured, *counts):
     """Return what is recorded of clients that have ``counts[i][k]`` images of class k."""
-    images, partition = shared(*counts)
-    found = class_counts(images.train.labels, partition.shards, images.classes)
-    np.testing.assert_array_equal(found, counts)
+    found = np.array(counts, float)
     return WorstClient(found / found.sum(1, keepdims=True))(FinishedRound(1, "weights", measured))
 
 

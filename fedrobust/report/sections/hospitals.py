@@ -1,0 +1,97 @@
+"""The section on hospitals: the global model on the test images of each."""
+
+from typing import Any
+
+from fedrobust.report import wording
+from fedrobust.report.folder import Run
+from fedrobust.report.sections.cells import score_cell, versus
+from fedrobust.report.tables import Cell, Table
+from fedrobust.report.wording import NONE, percent
+from fedrobust.runs.record import FigureRecord, HospitalRecord, HospitalsRecord
+
+SENSITIVITY, CALIBRATION = "sensitivity at 90% specificity", "calibration error"
+
+MOST_CLIENTS = 8
+"""Clients that are listed beside a hospital's name."""
+
+
+def hospitals(run: Run) -> dict[str, Any]:
+    """Return the table of the hospitals, that of their net benefits, and a sentence on the worst of them."""
+    found = run.record.hospitals
+    if found is None:
+        return {"table": None, "benefit": None, "sentence": ""}
+    return {"table": _table(found), "benefit": _benefit(found), "sentence": _worst(found)}
+
+
+def _worst(found: HospitalsRecord) -> str:
+    scores = {one.name: one.metrics.balanced_accuracy for one in found.hospitals if one.metrics}
+    if found.worst is None or found.gap is None:
+        return ""
+    return (
+        f"The model is worst at “{found.worst}”: balanced accuracy {percent(scores[found.worst])}, "
+        f"{100 * found.gap:.1f} points below the best hospital."
+    )
+
+
+def _table(found: HospitalsRecord) -> Table:
+    head = [
+        Cell("Accuracy"),
+        Cell("Against the majority"),
+        Cell("Balanced accuracy"),
+        Cell("AUC"),
+        Cell("Sensitivity", "at 90% specificity"),
+        Cell("Calibration error", "root mean square"),
+    ]
+    rows = [(_name(one), _cells(one)) for one in found.hospitals]
+    return Table("Hospital", head, rows, "The global model on each hospital’s test images")
+
+
+def _name(one: HospitalRecord) -> Cell:
+    clients = [str(client) for client in one.clients[:MOST_CLIENTS]]
+    clients += ["…"] * (len(one.clients) > MOST_CLIENTS)
+    notes = [one.shift] if one.shift and one.shift != one.name else []
+    notes += [f"client{'s' * (len(one.clients) > 1)} {', '.join(clients)}"] if clients else []
+    notes += [wording.count(one.metrics.n, "image")] if one.metrics else []
+    return Cell(one.name, " · ".join(notes))
+
+
+def _cells(one: HospitalRecord) -> list[Cell]:
+    metrics = one.metrics
+    figures = metrics.figures if metrics else {}
+    return [
+        score_cell(metrics, "accuracy"),
+        versus(metrics),
+        score_cell(metrics, "balanced_accuracy"),
+        score_cell(metrics, "auc"),
+        _figure(figures.get(SENSITIVITY)),
+        _figure(figures.get(CALIBRATION)),
+    ]
+
+
+def _figure(figure: FigureRecord | None) -> Cell:
+    if figure is None or figure.value is None:
+        return Cell(NONE)
+    few = f"too few: {figure.too_few}" if figure.too_few else ""
+    limits = "" if figure.interval is None else "–".join(map(percent, figure.interval))
+    return Cell(percent(figure.value), " · ".join(filter(None, (limits, few))))
+
+
+def _benefit(found: HospitalsRecord) -> Table | None:
+    """Return the net benefits by threshold; None where no hospital has any."""
+    thresholds = list(dict.fromkeys(each for one in found.hospitals for each in one.net_benefit))
+    if not thresholds:
+        return None
+    head = [Cell(f"from {float(each):.0%}", "model · treat all") for each in thresholds]
+    rows = [
+        (Cell(one.name), [_net(one.net_benefit.get(each)) for each in thresholds]) for one in found.hospitals
+    ]
+    return Table(
+        "Hospital", head, rows, "Net benefit of treating from a probability of disease on; treat none: 0"
+    )
+
+
+def _net(benefit: tuple[float, float] | None) -> Cell:
+    if benefit is None:
+        return Cell(NONE)
+    model, everybody = benefit
+    return Cell(*(f"{value:.3f}".replace("-", "−") for value in (model, everybody)))

@@ -1,0 +1,35 @@
+"""The global model at each hospital, as ``result.json`` holds it."""
+
+from collections.abc import Mapping
+
+from fedrobust.runs.codec import entry, record
+from fedrobust.runs.record.card import ClinicalRecord
+
+
+@record
+class HospitalRecord:
+    """The selected global model on the test images of one hospital."""
+
+    name: str = entry("the site, or what differs there")
+    clients: tuple[int, ...] = entry("its clients; empty where no client stands for it", default=())
+    shift: str = entry("its line of ``data.site-shifts``; empty where its images are as stored", default="")
+    metrics: ClinicalRecord | None = entry("METRICS and clinical figures", default=None)
+    net_benefit: Mapping[str, tuple[float, float]] = entry(
+        "threshold of P(disease) -> net benefit of the model, and of treating all (none: 0); empty where the labels "
+        "that mean disease are not known, or only they or only the others are there",
+        default_factory=dict,
+    )
+
+
+@record
+class HospitalsRecord:
+    """The hospitals side by side."""
+
+    hospitals: tuple[HospitalRecord, ...] = entry("in the order of their clients", default=())
+    worst: str | None = entry(
+        "hospital of the lowest balanced accuracy; null where all have the same", default=None
+    )
+    gap: float | None = entry(
+        "largest less smallest balanced accuracy; null where a hospital has images of one class only",
+        default=None,
+    )
