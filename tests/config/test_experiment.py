@@ -203,6 +203,7 @@ def test_keys_of_lists_are_those_whose_types_are_lists():
         "audit.epsilons",
         "data.clients",
         "data.held-out-sites",
+        "data.site-shifts",
         "evaluation.attacks",
         "evaluation.baselines",
         "evaluation.epsilons",

@@ -111,7 +111,7 @@ def test_clients_are_asked_to_get_ready(noted):
     ((_, grid, problem, layout, clients, sizes, timeout),) = seen
     assert (grid, layout, clients, timeout) == ("grid", LAYOUT, 2, 7.0)
     assert (problem.image_shape, problem.classes) == ((5, 4, 1), 3)
-    assert sizes() == [2, 8]
+    assert sizes().tolist() == [2, 8]
 
 
 def test_the_federation_is_made_of_its_clients_and_its_step():

@@ -34,8 +34,9 @@ class SiteShifts:
 
     @classmethod
     def of(cls, lines: Sequence[str], clients: int) -> "SiteShifts":
-        """Return the shifts that lines ``CLIENTS: SHIFT + SHIFT`` give; clients as in ``0-2, 5``, or ``all``, as if
-        none are named.
+        """Return the shifts that lines ``CLIENTS: SHIFT + SHIFT`` give.
+
+        Clients are written as in ``0-2, 5``, or ``all``, which is meant where there are none.
 
         Raises:
             SpecError: a line has another form, a client does not exist or has two lines, or a shift cannot be made.

@@ -16,8 +16,9 @@ SIGMAS = (0.02, 0.03, 0.045, 0.06, 0.08)
 @SITE_SHIFTS.register("blur")
 @dataclass(frozen=True, kw_only=True)
 class Blur:
-    """Blur images with a Gaussian: defocus, or a softer reconstruction kernel (after Hendrycks and Dietterich, 2019,
-    arXiv:1903.12261).
+    """Blur images with a Gaussian: defocus, or a softer reconstruction kernel.
+
+    After Hendrycks and Dietterich (2019, arXiv:1903.12261).
 
     Attributes:
         severity: standard deviation of 2, 3, 4.5, 6 or 8 % of the image's longer side.

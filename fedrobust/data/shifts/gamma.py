@@ -14,8 +14,9 @@ GAMMAS = (1.25, 1.5, 1.8, 2.2, 2.7)
 @SITE_SHIFTS.register("gamma")
 @dataclass(frozen=True, kw_only=True)
 class Gamma:
-    """Raise pixels in [0, 1] to the power gamma: the tone curve of another scanner or display (one of the shifts of
-    MedFL-Stress, 2026, arXiv:2605.09025).
+    """Raise pixels in [0, 1] to the power gamma: the tone curve of another scanner or display.
+
+    One of the shifts of MedFL-Stress (2026, arXiv:2605.09025).
 
     Attributes:
         severity: gamma 1.25, 1.5, 1.8, 2.2 or 2.7.

@@ -14,8 +14,9 @@ FACTORS = (0.8, 0.65, 0.5, 0.4, 0.3)
 @SITE_SHIFTS.register("low-contrast")
 @dataclass(frozen=True, kw_only=True)
 class LowContrast:
-    """Scale the deviations of an image's pixels from the mean of their channel: another window or exposure
-    (after Hendrycks and Dietterich, 2019, arXiv:1903.12261).
+    """Scale the deviations of an image's pixels from the mean of their channel: another window or exposure.
+
+    After Hendrycks and Dietterich (2019, arXiv:1903.12261).
 
     Attributes:
         severity: factor 0.8, 0.65, 0.5, 0.4 or 0.3.

@@ -14,8 +14,9 @@ DEVIATIONS = (0.02, 0.04, 0.07, 0.11, 0.16)
 @SITE_SHIFTS.register("noise")
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """Add Gaussian noise to every pixel: a lower dose, or a noisier detector (after Hendrycks and Dietterich, 2019,
-    arXiv:1903.12261).
+    """Add Gaussian noise to every pixel: a lower dose, or a noisier detector.
+
+    After Hendrycks and Dietterich (2019, arXiv:1903.12261).
 
     Attributes:
         severity: standard deviation 0.02, 0.04, 0.07, 0.11 or 0.16 of the range of pixels.

@@ -12,10 +12,10 @@ from fedrobust.data.shifts.contract import SITE_SHIFTS
 @SITE_SHIFTS.register("prevalence")
 @dataclass(frozen=True, kw_only=True)
 class Prevalence:
-    """Leave training images out until the classes have given shares, as in screening, where disease is rare
-    (prevalence shift: Godau et al., 2023, arXiv:2303.12540).
+    """Leave training images out until the classes have given shares, as in screening, where disease is rare.
 
-    As many images stay as the shares allow; which ones is drawn once for the study.
+    As many images stay as the shares allow; which ones is drawn once for the study. Prevalence shift: Godau et al.
+    (2023, arXiv:2303.12540).
 
     Attributes:
         shares: of the classes in the order of their numbers; they sum to 1.

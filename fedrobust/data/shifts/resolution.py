@@ -15,8 +15,9 @@ FACTORS = (1.25, 1.5, 2.0, 3.0, 4.0)
 @SITE_SHIFTS.register("resolution")
 @dataclass(frozen=True, kw_only=True)
 class Resolution:
-    """Shrink images by averaging over areas, and enlarge them again bilinearly: a scanner of lower resolution
-    (after Hendrycks and Dietterich, 2019, arXiv:1903.12261, "pixelate").
+    """Shrink images by averaging over areas, and enlarge them again bilinearly: a scanner of lower resolution.
+
+    After "pixelate" of Hendrycks and Dietterich (2019, arXiv:1903.12261).
 
     Attributes:
         severity: factor 1.25, 1.5, 2, 3 or 4.
