@@ -59,6 +59,8 @@ def described(annotation: Any) -> str:
             return extra.description
     if get_origin(annotation) is Annotated:
         return described(get_args(annotation)[0])
+    if get_origin(annotation) is tuple:
+        return f"a list, each {described(get_args(annotation)[0])}"
     if get_origin(annotation) is Literal:
         return _either([str(one) for one in get_args(annotation)])
     if get_origin(annotation) in (Union, types.UnionType):

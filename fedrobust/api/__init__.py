@@ -5,7 +5,7 @@ TensorFlow is imported inside functions, so that `members`, `list_datasets` and 
 
 from fedrobust.api.attacks import attack_model
 from fedrobust.api.audits import audit_model
-from fedrobust.api.catalogue import members
+from fedrobust.api.catalogue import explain, members
 from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
 from fedrobust.api.imports import check_dataset, import_arrays, import_huggingface, import_images
 from fedrobust.api.studies import doctor, experiment, open_run, resume, run, train, write_report
@@ -36,6 +36,7 @@ __all__ = [
     "describe_dataset",
     "doctor",
     "experiment",
+    "explain",
     "import_arrays",
     "import_huggingface",
     "import_images",

@@ -1,11 +1,14 @@
-"""The members of every family that a study file may name."""
+"""The members of every family that a study file may name, and what is known of a name."""
 
 from typing import Any
 
 from fedrobust.bounds import annotations_of, described
+from fedrobust.config.explain import explain
 from fedrobust.config.families import FAMILIES
 from fedrobust.registry import UnknownNameError, did_you_mean
 from fedrobust.spec import REQUIRED, settings_of
+
+__all__ = ["explain", "members"]
 
 
 def members(family: str) -> dict[str, str]:

@@ -13,10 +13,21 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from fedrobust.complaints import EXIT_CODES, complaints, own_process
-from fedrobust.registry import did_you_mean
+from fedrobust.registry import did_you_mean, known_as
 from fedrobust.streams import open_standard_streams
 
-HELP = {"help_option_names": ["-h", "--help"]}
+
+def folded(option: str) -> str:
+    """Return an option's name in small letters with ``-`` for ``_``."""
+    return option.casefold().replace("_", "-")
+
+
+HELP = {"help_option_names": ["-h", "--help"], "token_normalize_func": folded}
+
+
+def examples(*lines: str) -> str:
+    """Return what ends a command's help: examples, a line each, which are not wrapped."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 class Plain:
@@ -50,15 +61,26 @@ def _help_of(function: Callable[..., Any], parameter: str) -> str | None:
 class Commands(Plain, TyperGroup):
     """A group of commands; the error for an unknown name suggests the closest one."""
 
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the first line of every command's help in full: click would cut it."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, (command.help or "").strip().splitlines()[0])
+                    for name, command in self.commands.items()
+                ]
+            )
+
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that `args` begin with."""
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            context.fail(
-                f"no such command: {args[0]!r}{did_you_mean(args[0], self.commands)} Choose one of: "
-                f"{', '.join(self.commands)}"
-            )
+        if args and not args[0].startswith("-"):
+            known = known_as(args[0], self.commands)
+            if known is None:
+                hint = did_you_mean(args[0], self.commands) or ";"
+                context.fail(f"no such command: {args[0]!r}{hint} Choose one of: {', '.join(self.commands)}")
+            args = [known, *args[1:]]
         return super().resolve_command(context, args)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from fedrobust import runtime
-from fedrobust.cli.app import Command, app
+from fedrobust.cli.app import Command, app, examples
 from fedrobust.cli.options import (
     Data,
     Model,
@@ -18,7 +18,13 @@ from fedrobust.cli.options import (
 from fedrobust.complaints import NOT_ROBUST, complaints
 
 
-@app.command(cls=Command)
+@app.command(
+    cls=Command,
+    epilog=examples(
+        'fedrobust attack runs/mine --attack "pgd(steps=40)" --epsilon 2/255',
+        "fedrobust attack model.keras --data breastmnist --images 100",
+    ),
+)
 @takes_model_options
 def attack(
     model: Model,
@@ -59,7 +65,12 @@ def attack(
     typer.echo(f"{result['folder']}/attack.json")
 
 
-@app.command(cls=Command)
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "fedrobust audit runs/mine", "fedrobust audit model.keras --data breastmnist --input 0..255 --strict"
+    ),
+)
 @takes_model_options
 def audit(
     model: Model,

@@ -8,11 +8,34 @@ from typing import Annotated
 
 import typer
 
-from fedrobust.cli.app import Command, app, data
+from fedrobust.cli.app import Command, app, data, examples
 from fedrobust.cli.options import DataRoot
+from fedrobust.registry import known_as
 
 
-@app.command(cls=Command, name="list")
+@app.command(cls=Command, epilog=examples("fedrobust explain krum", "fedrobust explain federation.clients"))
+def explain(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A name or a key of a study file: a rule, an attack, a model, a data set, federation.clients, "
+            "federation, rules, ..."
+        ),
+    ],
+) -> None:
+    """Explain a name or a key: what it does, its settings and their values, its source, an example."""
+    from fedrobust import api
+    from fedrobust.terminal.explanation import lines
+    from fedrobust.terminal.screen import standard_output
+
+    width = standard_output().width
+    for number, one in enumerate(api.explain(name)):
+        typer.echo("\n".join([*([""] if number else []), *lines(one, width)]))
+
+
+@app.command(
+    cls=Command, name="list", epilog=examples("fedrobust list rules", "fedrobust list | grep backdoor")
+)
 def list_(
     family: Annotated[
         str, typer.Argument(help="models, recipes, rules, pre-aggregators, poisoning, ...; all without one.")
@@ -21,18 +44,21 @@ def list_(
     """List the names that a study file may use, each with a summary and its source."""
     from fedrobust import api
     from fedrobust.config.families import FAMILIES
+    from fedrobust.terminal.screen import screen_lines
 
-    for name in [family] if family else FAMILIES:
+    for name in [known_as(family, FAMILIES) or family] if family else FAMILIES:
         members = api.members(name)
         width = max(map(len, members), default=0) + 1
         typer.secho(name, bold=True)
         for member, summary in members.items():
-            typer.echo(f"  {member:<{width}} {summary}")
+            screen_lines(f"  {member:<{width}} {summary}", indent=width + 3)
         for form, summary in FAMILIES[name].forms.items():
-            typer.echo(f"  or {form}: {summary}")
+            screen_lines(f"  or {form}: {summary}", indent=width + 3)
 
 
-@data.command(cls=Command, name="list")
+@data.command(
+    cls=Command, name="list", epilog=examples("fedrobust data list", "fedrobust data list --data-root images")
+)
 def data_list(data_root: DataRoot = "") -> None:
     """List the data sets and which of them are on this machine."""
     from rich.box import SIMPLE_HEAD
@@ -58,7 +84,11 @@ def data_list(data_root: DataRoot = "") -> None:
     standard_output().print(table)
 
 
-@data.command(cls=Command, name="show")
+@data.command(
+    cls=Command,
+    name="show",
+    epilog=examples("fedrobust data show phantom", "fedrobust data show breastmnist --size 64"),
+)
 def data_show(
     name: Annotated[str, typer.Argument(help="A MedMNIST name, phantom, or the path of an .npz file.")],
     size: Annotated[int, typer.Option(help="28, 64, 128 or 224 pixels.")] = 28,

@@ -8,12 +8,19 @@ from typing import Annotated
 
 import typer
 
-from fedrobust.cli.app import Command, data
+from fedrobust.cli.app import Command, data, examples
 from fedrobust.cli.options import DataRoot
 from fedrobust.complaints import fail
 
 
-@data.command(cls=Command, name="import")
+@data.command(
+    cls=Command,
+    name="import",
+    epilog=examples(
+        "fedrobust data import scans/ --out mine.npz --size 64 --sites",
+        "fedrobust data import scans.csv --out mine.npz --column label=diagnosis",
+    ),
+)
 def data_import(
     source: Annotated[
         Path,
@@ -62,11 +69,7 @@ def data_import(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the drawn splits and of the picture sheet.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
-    """Import images as an .npz file for data.name, with splits, a picture sheet and a summary.
-
-    Examples: fedrobust data import scans/ --out mine.npz --size 64 --sites;
-    fedrobust data import scans.csv --out mine.npz --column label=diagnosis --disease malignant
-    """
+    """Import images as an .npz file for data.name, with splits, a picture sheet and a summary."""
     from fedrobust import api
     from fedrobust.terminal.data import imported_table, progress_bar
     from fedrobust.terminal.screen import say, standard_output
@@ -103,7 +106,11 @@ def data_import(
     typer.echo(f"next: fedrobust init study.toml --data {out}")
 
 
-@data.command(cls=Command, name="check")
+@data.command(
+    cls=Command,
+    name="check",
+    epilog=examples("fedrobust data check mine.npz", "fedrobust data check mine.npz --like study.toml"),
+)
 def data_check(
     file: Annotated[Path, typer.Argument(help="The .npz file.")],
     like: Annotated[
@@ -115,10 +122,7 @@ def data_check(
     ] = False,
     data_root: DataRoot = "",
 ) -> None:
-    """Check an .npz file: what a hospital runs before it joins a study; exit code 2 if it cannot be used.
-
-    Examples: fedrobust data check mine.npz; fedrobust data check mine.npz --like study.toml
-    """
+    """Check an .npz file: what a hospital runs before it joins a study; exit code 2 if it cannot be used."""
     from fedrobust import api
     from fedrobust.terminal.data import checked_table
     from fedrobust.terminal.screen import say, standard_output

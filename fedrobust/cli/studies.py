@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fedrobust import runtime
-from fedrobust.cli.app import Command, app
+from fedrobust.cli.app import Command, app, examples
 from fedrobust.cli.new_file import check_new_file, write_new_file
 from fedrobust.cli.options import DataRoot, Settings, Study
 from fedrobust.cli.sweeps import run_seeds
@@ -17,7 +17,12 @@ from fedrobust.complaints import complaints, fail
 from fedrobust.runs.events import Event, ForecastMade
 
 
-@app.command(cls=Command)
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "fedrobust run", "fedrobust run breast --set federation.aggregator=median --out runs/median"
+    ),
+)
 def run(
     study: Study = None,
     set_: Settings = None,
@@ -65,7 +70,9 @@ def run(
     typer.echo(f"report: {finished.report}")
 
 
-@app.command(cls=Command)
+@app.command(
+    cls=Command, epilog=examples("fedrobust train breast", "fedrobust train study.toml --out runs/central")
+)
 def train(
     study: Study = None,
     set_: Settings = None,
@@ -85,7 +92,10 @@ def train(
     typer.echo(f"report: {finished.report}")
 
 
-@app.command(cls=Command)
+@app.command(
+    cls=Command,
+    epilog=examples("fedrobust doctor breast", "fedrobust doctor study.toml --set federation.clients=100"),
+)
 def doctor(
     study: Study = None,
     set_: Settings = None,
@@ -116,7 +126,10 @@ def doctor(
         typer.echo("it fits")
 
 
-@app.command(cls=Command)
+@app.command(
+    cls=Command,
+    epilog=examples("fedrobust report runs/mine", "fedrobust report runs/quickstart-20261126-193418"),
+)
 def report(folder: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     """Write the report of a run folder again."""
     from fedrobust import api
@@ -124,7 +137,12 @@ def report(folder: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     typer.echo(api.write_report(folder))
 
 
-@app.command(cls=Command)
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "fedrobust init study.toml --data breastmnist", "fedrobust init study.toml --from breast"
+    ),
+)
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write the study file.")] = Path("study.toml"),
     data: Annotated[
@@ -133,13 +151,22 @@ def init(
             help="Data set, as in data.name: settings that learn on real images; else the quickstart."
         ),
     ] = "",
+    from_: Annotated[
+        str, typer.Option("--from", help="Shipped study to start from: breast, derma, mednist or pneumonia.")
+    ] = "",
     data_root: DataRoot = "",
 ) -> None:
     """Write a study file to start from, with every key explained."""
-    from fedrobust.config import QUICKSTART, starting, template
+    from fedrobust.config import QUICKSTART, Experiment, starting, template
+    from fedrobust.config.shipped import shipped_study
 
     check_new_file(path, "PATH")
+    if data and from_:
+        fail("--data NAME with --from STUDY: a study has its own data; leave one out")
     values, about = QUICKSTART, "the quickstart"
+    if from_:
+        name, file = shipped_study(from_)
+        values, about = Experiment.load(file).to_dict(), f"the study {name}"
     if data:
         from fedrobust import api
 

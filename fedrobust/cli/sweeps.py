@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedrobust.cli.app import Command, app
+from fedrobust.cli.app import Command, app, examples
 from fedrobust.cli.new_file import check_new_file, check_table_file, write_new_file, write_table
 from fedrobust.cli.options import DataRoot
 from fedrobust.complaints import FAILED, complaints, fail
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from fedrobust.config import Experiment
 
 
-@app.command(cls=Command)
+@app.command(
+    cls=Command,
+    epilog=examples("fedrobust bench sweep", 'fedrobust bench study.toml --set "seed=[0,1,2]" --workers 2'),
+)
 def bench(
     sweep: Annotated[
         Path | None, typer.Argument(help="Study file in which any value may be a list of values.")
@@ -79,7 +82,13 @@ def run_seeds(study: "Experiment", seeds: int, out: str, workers: int) -> None:
         sys.exit(FAILED)
 
 
-@app.command(cls=Command)
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "fedrobust compare runs/mean runs/median",
+        "fedrobust compare runs/sweep --over-seeds --latex table.tex",
+    ),
+)
 def compare(
     folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders of sweeps.")],
     over_seeds: Annotated[

@@ -29,12 +29,14 @@ class Family:
         registry: its members by name.
         keys: dotted keys of a study that name members.
         others: names beside the members'.
+        written: how a member is written there, in the place of ``{}``.
         forms: how things without a registered name are written, with a line of summary each.
     """
 
     registry: Registry
     keys: tuple[str, ...]
     others: tuple[str, ...] = ()
+    written: str = "{}"
     forms: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -46,9 +48,9 @@ OWN_NETWORKS = {
 """How networks without a registered name are written."""
 
 FAMILIES = {
-    "models": Family(ARCHITECTURES, ("model.name", "distillation.student"), NAMES, OWN_NETWORKS),
+    "models": Family(ARCHITECTURES, ("model.name", "distillation.student"), NAMES, forms=OWN_NETWORKS),
     "partitions": Family(PARTITIONS, ("data.partition",)),
-    "site-shifts": Family(SITE_SHIFTS, ("data.site-shifts",)),
+    "site-shifts": Family(SITE_SHIFTS, ("data.site-shifts",), written="all: {}"),
     "recipes": Family(RECIPES, ("training.recipe",)),
     "optimizers": Family(OPTIMIZERS, ("training.optimizer",)),
     "losses": Family(LOSSES, ("training.loss",)),

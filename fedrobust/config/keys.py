@@ -63,12 +63,12 @@ def alias(name: str) -> str:
 
 
 def set_key(values: dict[str, Any], dotted: str, value: Any, where: str) -> None:
-    """Set a dotted key in nested tables; ``-`` and ``_`` are equivalent.
+    """Set a dotted key in nested tables; ``-`` and ``_`` are equivalent, and so are small and capital letters.
 
     Raises:
         ConfigError: it has more than two parts, or its table is a value.
     """
-    *path, last = dotted.replace("_", "-").split(".")
+    *path, last = dotted.casefold().replace("_", "-").split(".")
     if len(path) > 1:
         raise ConfigError(
             f"{where}{dotted[:80]}: unknown key; a key is written section.key, as federation.clients"
@@ -82,12 +82,12 @@ def set_key(values: dict[str, Any], dotted: str, value: Any, where: str) -> None
 
 
 def kebab(values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return `values` with kebab-case keys, and with lists as tuples for strict fields."""
+    """Return `values` with kebab-case keys in small letters, and with lists as tuples for strict fields."""
     result: dict[str, Any] = {}
     for key, value in values.items():
-        name = key.replace("_", "-")
+        name = key.casefold().replace("_", "-")
         if name in result:
-            raise ConfigError(f"{where}{name}: given twice, with - and with _")
+            raise ConfigError(f"{where}{name}: given twice, in two spellings")
         if isinstance(value, Mapping):
             result[name] = kebab(value, where)
         else:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fedrobust.config.shipped import shipped
 from fedrobust.errors import ConfigError
+from fedrobust.registry import did_you_mean
 
 MOST_BYTES = 2**20
 """Largest size of a study file."""
@@ -28,7 +29,9 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
-        hint = f"; shipped studies: {', '.join(shipped())}" if isinstance(error, FileNotFoundError) else ""
+        hint = ""
+        if isinstance(error, FileNotFoundError):
+            hint = f"{did_you_mean(str(path), shipped()) or ';'} shipped studies: {', '.join(shipped())}"
         raise ConfigError(
             f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}{hint}"
         ) from error

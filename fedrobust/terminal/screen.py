@@ -1,5 +1,6 @@
 """The console: output to a closed pipe is dropped, and lines in a pipe are not wrapped."""
 
+import textwrap
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -38,6 +39,25 @@ def say(console: Console, text: str, **style: Any) -> None:
         style: as Rich's `Console.print` takes it.
     """
     console.print(text, soft_wrap=not console.is_terminal, **style)
+
+
+def screen_lines(text: str, indent: int) -> None:
+    """Print text without markup, wrapped between words on a terminal, and as one line in a pipe.
+
+    Args:
+        text: one line.
+        indent: columns before its second and further lines.
+    """
+    console = standard_output()
+    if console.is_terminal:
+        text = textwrap.fill(
+            text,
+            console.width,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    console.print(text, markup=False, soft_wrap=True)
 
 
 PLAIN: dict[str, Any] = {"box": SIMPLE_HEAD, "title_justify": "left", "caption_justify": "left"}

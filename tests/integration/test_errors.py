@@ -5,6 +5,7 @@ In this process, where TensorFlow is running already.
 
 import json
 import os
+import shlex
 import signal
 import zipfile
 
@@ -396,6 +397,50 @@ def test_control_codes_of_a_file_never_reach_the_terminal(fedrobust):
     assert "\x07" not in done.stderr
 
 
+def examples_in(shown):
+    """Return the words of each example in a command's help."""
+    lines = shown.partition("Examples:\n")[2].splitlines()
+    return [shlex.split(line.partition("|")[0]) for line in lines if line.startswith("    fedrobust ")]
+
+
+def test_examples_in_the_help_can_be_parsed():
+    """Options that do not exist, or values of a wrong type, are errors of the parser."""
+    import click
+    import typer
+
+    root = typer.main.get_command(cli.app)
+
+    def commands(group, path=()):
+        for name, command in group.commands.items():
+            here = (*path, name)
+            yield from commands(command, here) if isinstance(command, click.Group) else [(here, command)]
+
+    for path, command in commands(root):
+        context = click.Context(command)
+        for words in examples_in(command.get_help(context)):
+            assert tuple(words[1 : 1 + len(path)]) == path
+            command.make_context(path[-1], words[1 + len(path) :])
+
+
+def test_spelling_of_commands_options_families_and_keys_is_forgiven(fedrobust):
+    assert fedrobust("List", "Pre_Aggregators").output == fedrobust("list", "pre-aggregators").output
+    assert "choose one of: breast, derma" in fedrobust("init", "--From", "nothing").stderr
+    done = fedrobust("init", "s.toml", "--from", "Breast")
+    assert done.exit_code == 0, done.stderr
+    assert "the study breast" in done.output
+    from fedrobust.config import Experiment
+
+    loaded = Experiment.load("s.toml", ["Federation.Min_Replies=0.25"])
+    assert loaded.federation.min_replies == 0.25
+    assert loaded.changed(federation__min_replies=0.5).to_dict() == Experiment.load("breast").to_dict()
+    assert "leave one out" in fedrobust("init", "t.toml", "--from", "breast", "--data", "phantom").stderr
+
+
+def test_explain_tells_what_a_name_is(fedrobust):
+    assert fedrobust("explain", "FedProx").output.startswith("fedprox: federated algorithm")
+    assert 'did you mean "krum"?' in fedrobust("explain", "kurm").stderr
+
+
 def test_help_explains_every_argument_and_option():
     import click.testing
     import typer
@@ -411,6 +456,7 @@ def test_help_explains_every_argument_and_option():
         assert "\\[" not in shown
         assert "-h, --help" in shown
         assert shown.count("rguments:") <= 1, shown
+        assert len(examples_in(shown)) == 2, shown
 
 
 def test_version_exit_codes_and_completion_are_offered(fedrobust):
@@ -418,6 +464,7 @@ def test_version_exit_codes_and_completion_are_offered(fedrobust):
 
     assert fedrobust("--version").output.strip() == f"fedrobust {__version__}"
     shown = fedrobust("-h").output
+    assert "..." not in shown.replace("[ARGS]...", ""), "a summary is cut"
     for word in ("Exit codes: 0 done; 1", "130 stopped", "--install-completion", "--version", "--traceback"):
         assert word in shown
 
