@@ -246,7 +246,7 @@ LEAVE_OUT = "leave the classification layer out, the logits are put on top of th
         ),
         (
             lambda: pooled(SHAPE, Counted(name="counted")),
-            "counted/seen is a state of int64 numbers, such as the random generator of a Dropout layer: clients "
+            "counted/seen is a state of int64 numbers, such as the random generator of RandomFlip: clients "
             "exchange float32 weights and statistics alone; leave that layer out",
         ),
     ],
