@@ -160,11 +160,12 @@ class ModelParts:
         return study.attack.remarks(context)
 
     def network_remarks(self) -> list[str]:
-        """Return what is not used of the file that the network is in, in sentences."""
+        """Return what of the file that the network is in is not used or is assumed, in sentences."""
         if not self.study.network_digest:
             return []
         model, shape = self.study.model, self.initial[0].preparation.prepared
-        return file_remarks(model.name, shape, self.study.problem.classes, model.weights, model.head)
+        classes = self.study.problem.classes
+        return file_remarks(model.name, shape, classes, model.weights, model.head, model.scaling)
 
     def summary(self) -> str:
         """Return the study in one line."""

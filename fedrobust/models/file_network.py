@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -11,59 +11,12 @@ from fedrobust.lazy import keras
 from fedrobust.memoize import memoize
 from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.ending import last_operation
+from fedrobust.models.head import Activation, Head
 from fedrobust.models.keras_file import ModelFileError, load_keras
 from fedrobust.models.network_file import DIGITS, file_digest, is_network_file, pinned, pinned_parts
 from fedrobust.models.own_network import checked_features
 from fedrobust.models.preparation import Shape
-
-Activation = Literal["", "softmax", "sigmoid"]
-
-
-@dataclass(frozen=True, eq=False)
-class Head:
-    """The last layer of a classifier.
-
-    Attributes:
-        kernel: (features, outputs) float32.
-        bias: (outputs,) float32.
-        activation: of its outputs; empty: none.
-    """
-
-    kernel: np.ndarray
-    bias: np.ndarray
-    activation: Activation
-
-    @property
-    def outputs(self) -> int:
-        """Number of outputs."""
-        return len(self.bias)
-
-    def logits(self, classes: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return kernel and bias of one logit a class.
-
-        One output z with a sigmoid becomes the two logits -z/2 and z/2, whose softmax is the same.
-
-        Raises:
-            ValueError: it has other classes; the message says which.
-
-        Example:
-            >>> head = Head(np.full((3, 1), 4.0), np.full(1, 2.0), "sigmoid")
-            >>> kernel, bias = head.logits(2)
-            >>> kernel[0].tolist(), bias.tolist()
-            ([-2.0, 2.0], [-1.0, 1.0])
-        """
-        if self.outputs == 1 and classes == 2 and self.activation == "sigmoid":
-            signs = np.array([-0.5, 0.5], self.kernel.dtype)
-            return self.kernel * signs, self.bias * signs
-        if self.outputs != classes:
-            what = "output" if self.outputs == 1 else "outputs"
-            raise ValueError(f"its last layer has {self.outputs} {what}, the data {classes} classes")
-        if self.activation == "sigmoid":
-            raise ValueError(
-                f"its last layer has {self.outputs} outputs with a sigmoid, which tell findings apart that may occur "
-                "together; classes exclude each other"
-            )
-        return self.kernel, self.bias
+from fedrobust.models.recognition import recognised_range
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +92,10 @@ def file_network(name: str, shape: Shape) -> FileNetwork:
     return FileNetwork(checked_features(str(path), features, shape), head, ending, left_out)
 
 
-def file_remarks(name: str, shape: Shape, classes: int, weights: str, head: str) -> list[str]:
-    """Return what of a network's file is not used, in sentences; empty for a network without a file.
+def file_remarks(
+    name: str, shape: Shape, classes: int, weights: str, head: str, scaling: str = "backbone"
+) -> list[str]:
+    """Return what of a network's file is not used or is assumed, in sentences; empty for a network without a file.
 
     Args:
         name: of the network, see `pinned`.
@@ -148,6 +103,7 @@ def file_remarks(name: str, shape: Shape, classes: int, weights: str, head: str)
         classes: number of the data's classes.
         weights: ``model.weights``.
         head: ``model.head``.
+        scaling: ``model.scaling``.
     """
     if not is_network_file(name):
         return []
@@ -162,6 +118,11 @@ def file_remarks(name: str, shape: Shape, classes: int, weights: str, head: str)
     elif head == "new":
         said.append(
             f'model.head = "new": the last layer of {file}, of {found.head.outputs} outputs, is not used'
+        )
+    if scaling == "backbone" and weights == "file" and recognised_range(found.features) is None:
+        said.append(
+            f"{file}: its first layers show no pixel range, 0..1 is assumed; model.scaling declares another, such as "
+            '"0..255"'
         )
     if found.left_out:
         said.append(

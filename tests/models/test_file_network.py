@@ -11,7 +11,8 @@ from fedrobust.config import ConfigError, Experiment
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.classifier import build_classifier
 from fedrobust.models.dropout import StatelessDropout
-from fedrobust.models.file_network import Head, file_remarks
+from fedrobust.models.file_network import file_remarks
+from fedrobust.models.head import Head
 from fedrobust.models.keras_file import ModelFileError
 from fedrobust.models.network_file import file_digest, pinned, pinned_parts
 from fedrobust.models.remembered import Remembered, remembered_classifier
@@ -113,7 +114,7 @@ def test_classes_that_no_dense_layer_computes_need_a_new_last_layer(saved):
     with pytest.raises(ModelError, match=r'ends in softmax, but not in a Dense layer.*model.head = "new"'):
         built(name)
     assert built(name, head="new", classes=3).classes == 3
-    assert file_remarks(name, (12, 12, 1), 3, "file", "new") == [
+    assert file_remarks(name, (12, 12, 1), 3, "file", "new", "unit") == [
         'model.head = "new": a new last layer of 3 classes follows what mine.keras ends in'
     ]
 
@@ -123,6 +124,14 @@ def test_features_get_a_last_layer(saved):
     assert built(name, classes=3).classes == 3
     (said,) = file_remarks(name, (12, 12, 1), 3, "file", "keep")
     assert said == "mine.keras ends in features: a new last layer of 3 classes follows them"
+
+
+def test_a_pixel_range_that_is_assumed_is_said(saved):
+    inputs = keras.Input((12, 12, 1))
+    name = saved(keras.Model(inputs, L.Dense(2)(L.Flatten()(inputs))))
+    (said,) = file_remarks(name, (12, 12, 1), 2, "file", "keep")
+    assert "its first layers show no pixel range, 0..1 is assumed; model.scaling declares another" in said
+    assert file_remarks(name, (12, 12, 1), 2, "file", "keep", scaling="0..255") == []
 
 
 def test_what_of_a_file_is_not_used_is_said(saved):

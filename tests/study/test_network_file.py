@@ -63,7 +63,7 @@ def test_a_file_beside_the_study_is_federated_and_a_changed_one_is_not_resumed(s
     whole = fedrobust.run(new)
     assert whole.result["model"]["name"] == "mine.keras"
     assert whole.result["model"]["network-digest"] == Study.of(new).network_digest
-    assert whole.result["remarks"] == [
+    assert whole.result["remarks"][:1] == [
         'model.head = "new": the last layer of mine.keras, of 5 outputs, is not used'
     ]
     with pytest.raises(KeyboardInterrupt):
