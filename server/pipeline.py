@@ -12,7 +12,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.plain import MOST_STRING, plain_text
 from fedrobust.report.page import write as write_report
 from fedrobust.runs.checkpoint import Checkpoint, discard_checkpoints
-from fedrobust.runs.environment import environment
+from fedrobust.runs.environment import environment, occasion
 from fedrobust.runs.events import (
     ForecastMade,
     StageStarted,
@@ -74,7 +74,7 @@ class Pipeline:
         _ = parts.selection, parts.client_comparison, parts.central_baseline, parts.distillation
         self.recorder.note(
             tolerance=parts.tolerance,
-            environment=environment(parts.workers),
+            environment=environment(parts.workers) | occasion(),
             dataset=described(parts.study.dataset),
             model=ModelRecord(
                 name=experiment.model.name,

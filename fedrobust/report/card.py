@@ -9,7 +9,7 @@ from fedrobust.report import html
 from fedrobust.report.errors import ReportError
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent
-from fedrobust.runs.record import CardRecord, ClinicalRecord, FigureRecord, Interval
+from fedrobust.runs.record import CardRecord, ClinicalRecord, FigureRecord, FindingRecord, Interval
 
 MARKS = {
     "passed": "✓ passed",
@@ -61,7 +61,7 @@ def section(card: CardRecord | None) -> dict[str, Any]:
                 "next": check.next or "",
                 "mark": MARKS.get(check.outcome, check.outcome),
             }
-            for check in card.checks
+            for check in sorted(card.checks, key=_urgency)
         ],
         "failed": card.count("failed"),
         "open": card.count("not made"),
@@ -85,6 +85,12 @@ def section(card: CardRecord | None) -> dict[str, Any]:
             if name in card.environment
         ),
     }
+
+
+def _urgency(check: FindingRecord) -> int:
+    """Return the place of a check's outcome: failed ones come first."""
+    order = ("failed", "not made", "passed", "not applicable")
+    return order.index(check.outcome) if check.outcome in order else 0
 
 
 SCORES = {

@@ -1,6 +1,7 @@
 """The findings of a run, in sentences."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from fedrobust.report.epsilon import Epsilon
 from fedrobust.report.evaluation import Evaluation
@@ -90,10 +91,34 @@ def _findings(run: Run, evaluation: Evaluation, clean: MetricsRecord, when: str)
     name = majority(run)
     if clean.majority_rate is not None and name is not None:
         text += f"; always predicting “{name}”: {percent(clean.majority_rate)}"
-    attacked = headline(evaluation.attacked)
+    attacked = worst(run)
     if attacked:
-        text += f"; under {attack_name(attacked[0])} at {attacked[1].name}: {percent(attacked[2].accuracy)}"
+        text += f"; under {attacked.name}: {percent(attacked.metrics.accuracy)}"
     return text
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The strongest attack on the global model: its name with its epsilon, scores under it, accuracy without it."""
+
+    name: str
+    metrics: MetricsRecord
+    clean: float | None
+
+
+def worst(run: Run) -> Worst | None:
+    """Return the strongest attack: all attacks of the audit together, else the one with the lowest accuracy."""
+    card = run.record.audit
+    if card is not None and card.standing is not None:
+        clean = card.clean.score("accuracy") if card.clean else None
+        return Worst(f"all audit attacks, {card.threat.norm} {card.threat.epsilon}", card.standing, clean)
+    evaluation = run.global_model[0]
+    attacked = headline(evaluation.attacked)
+    if attacked is None:
+        return None
+    attack, size, metrics = attacked
+    clean = evaluation.clean.accuracy if evaluation.clean else None
+    return Worst(f"{attack_name(attack)} at {size.name}", metrics, clean)
 
 
 def versus_majority(metrics: MetricsRecord) -> str:

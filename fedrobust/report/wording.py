@@ -103,8 +103,11 @@ def duration(seconds: float | None) -> str:
 
 
 def headline(attacked: Attacked) -> tuple[str, Epsilon, MetricsRecord] | None:
-    """Return the main attacked score: of the first attack at epsilon 0.005, else at its largest."""
-    return next(iter(headlines(attacked)), None)
+    """Return the worst attacked score: the lowest accuracy of all attacks, at the smallest epsilon that has it."""
+    scores = [
+        (attack, size, metrics) for attack, table in attacked.items() for size, metrics in table.items()
+    ]
+    return min(scores, key=lambda one: (one[2].accuracy, one[1]), default=None)
 
 
 def headlines(attacked: Attacked) -> list[tuple[str, Epsilon, MetricsRecord]]:

@@ -1,7 +1,11 @@
-"""The environment of a run: versions and processor, without names of users or hosts."""
+"""The environment of a run: versions and processor, date and command, without names of users or hosts."""
 
 import platform
+import shlex
+import sys
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from fedrobust.cores import cores
@@ -30,6 +34,17 @@ def environment(workers: int) -> dict[str, Any]:
         "workers": workers,
         **{name: _version(name) for name in PACKAGES},
     }
+
+
+def occasion() -> dict[str, str]:
+    """Return the date in UTC, and the command line if it is this project's, as plain data.
+
+    A command may name folders; nothing else in it tells of user or host.
+    """
+    date = {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
+    program = Path(sys.argv[0]) if sys.argv else Path()
+    ours = program.stem == "fedrobust" or program.parts[-2:] == ("fedrobust", "__main__.py")
+    return date | ({"command": shlex.join(["fedrobust", *sys.argv[1:]])} if ours else {})
 
 
 def _version(package: str) -> str:

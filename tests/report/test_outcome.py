@@ -122,7 +122,7 @@ def test_a_round_that_nobody_attacked_has_no_rate_of_detection(folder, result, m
 def test_what_the_rule_was_told_stands_at_the_head_of_the_page(folder, result):
     tolerance = {"clients": 2, "source": "truth", "told": True, "malicious": 6, "probability-of-more": 0.26}
     text = text_of(folder(result | {"tolerance": tolerance}))
-    assert text.index("an oracle") < text.index("Training")
+    assert text.index("an oracle") < text.index("Bands and brackets")
     quantile = described_in(run({"tolerance": tolerance | {"quantile": 0.95}}))
     assert "the 95 % quantile of the true number" in quantile
     assert described_in(run({"tolerance": tolerance | {"told": False}})) == ""

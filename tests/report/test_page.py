@@ -15,6 +15,7 @@ from fedrobust.report.page import write
 from fedrobust.report.sections.clients import clients
 from fedrobust.report.sections.models import models
 from fedrobust.report.sections.poisoning import poisoning
+from tests.report.conftest import metrics
 
 HOSTILE = '</script><script>alert("owned")</script><img src=https://evil.example/x onerror=alert(1)>'
 
@@ -198,12 +199,81 @@ def test_nothing_is_loaded_from_elsewhere(folder):
     for tag, attributes in page.elements:
         for name in ("src", "href", "srcset", "action", "data", "poster", "background"):
             value = attributes.get(name)
-            assert value is None or value.startswith("data:image/png;base64,"), (tag, name, value)
+            own = ("#",) if (tag, name) == ("a", "href") else ("data:image/png;base64,",)
+            assert value is None or value.startswith(own), (tag, name, value)
     assert {"link", "iframe", "object", "embed", "base"}.isdisjoint(tag for tag, _ in page.elements)
     styles = re.findall(r"<style>.*?</style>", (run / "report.html").read_text(encoding="utf-8"), re.DOTALL)
     assert len(styles) == 1
     assert "url(" not in styles[0]
     assert "@import" not in styles[0]
+
+
+def test_the_page_is_small_and_every_end_tag_is_whole(folder, result):
+    path = write(folder(result | {"audit": audit("not robust")}))
+    assert path.stat().st_size < 2_000_000
+    html = re.sub(r"<script.*?</script>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert re.findall(r"</\w+[^\w>]", html) == []
+
+
+def audit(word, standing=(1, 2), **checks):
+    """Return a card of the run's model: `standing` images of the two classes are right under every attack."""
+    named = {"converged": "passed", "keeps its lead": "failed", "int8 twin": "not applicable", **checks}
+    finding = {"figure": "", "sentence": "", "rule": "", "source": "", "weight": "not robust"}
+    return {
+        "schema": 3,
+        "threat": {"norm": "linf", "space": "native", "bits": 0, "tied": False, "epsilon": "2/255"},
+        "data": {"name": "BreastMNIST", "split": "test", "n": 156},
+        "verdict": {"word": word, "sentence": "What it means.", "deciding": ["keeps its lead"]},
+        "checks": [{**finding, "check": name, "outcome": outcome} for name, outcome in named.items()],
+        "clean": metrics([30, 110]),
+        "standing": metrics(list(standing)),
+    }
+
+
+def test_verdict_and_worst_attack_stand_first(folder, result):
+    page = page_of(folder(result | {"audit": audit("not robust")}))
+    verdict = page.text.index(
+        "Not robust What it means. Under all audit attacks, linf 2/255: 1.9 % right (3 of 156 images, "
+    )
+    assert "Without an attack: 89.7 %." in page.text
+    assert verdict < page.text.index("4 hospitals, 2 rounds") < page.text.index("Balanced accuracy")
+    assert "under all audit attacks, linf 2/255: 1.9 %." in page.text
+    # The checks: failed ones first.
+    rows = [
+        one["class"] for one in page.named("tr") if one.get("class") in ("passed", "failed", "not-applicable")
+    ]
+    assert rows == ["failed", "passed", "not-applicable"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"experiment": {"audit": {"enabled": False}}},
+            "Not audited The audit was switched off (audit.enabled)",
+        ),
+        ({"status": "stopped"}, "Not audited The run was stopped before its audit."),
+        ({}, "Not audited No audit was recorded"),
+    ],
+)
+def test_without_an_audit_the_page_says_so_and_shows_the_worst_attack(folder, result, changes, words):
+    page = page_of(folder(result | changes))
+    assert words in page.text
+    assert "Under FGSM at 8/255: 1.9 % right (3 of 156 images" in page.text
+
+
+def test_date_and_command_are_shown_where_they_are_recorded(folder, result):
+    result["environment"] |= {"date": "2026-11-26 21:30 UTC", "command": "fedrobust run breast --set seed=1"}
+    page = page_of(folder(result))
+    assert page.text.index("2026-11-26 21:30 UTC") < page.text.index("Not audited")
+    assert "Run with: fedrobust run breast --set seed=1" in page.text
+
+
+def test_contents_link_to_every_section(folder, result):
+    page = page_of(folder(result | {"audit": audit("robust")}))
+    linked = [one["href"].removeprefix("#") for one in page.named("a")]
+    assert linked == [one["id"] for one in page.named("section")]
+    assert "poisoning" not in linked
 
 
 def test_only_the_two_scripts_of_the_page_may_run(folder):

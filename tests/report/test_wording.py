@@ -15,7 +15,7 @@ def plain(text):
 def test_the_summary_holds_the_runs_numbers(folder):
     assert plain(findings.summary(read(folder()))) == (
         "4 hospitals, 2 rounds: accuracy 89.7 % on 156 test images (84.0–93.6), AUC 0.911; always "
-        "predicting “normal, benign”: 73.1 %; under FGSM at 0.005: 51.3 %."
+        "predicting “normal, benign”: 73.1 %; under FGSM at 8/255: 1.9 %."
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from types import SimpleNamespace
 
 import numpy as np
@@ -169,7 +170,9 @@ def test_everything_is_checked_before_a_folder_is_made_and_handed_over(begun, tm
     ]
     assert stages(told) == ["loading the data", "building the model"]
     assert done.record.tolerance == ToleranceRecord(clients=1)
-    assert done.record.environment == {**VERSIONS, "workers": 0}
+    date = done.record.environment["date"]
+    assert done.record.environment == {**VERSIONS, "workers": 0, "date": date}
+    assert datetime.strptime(date, "%Y-%m-%d %H:%M UTC")
     assert done.record.dataset.name == "made-up"
     assert done.record.model == ModelRecord(
         name="mobilenetv2",
@@ -239,7 +242,7 @@ def test_a_resumed_study_goes_on_from_its_checkpoint(begun, tmp_path, told):
     assert record.resumed_after == (1, 2)
     assert (record.status, record.error) == ("running", None)
     assert record.rounds == (RoundRecord(round=1), RoundRecord(round=2))
-    assert record.environment == {**VERSIONS, "workers": 0}
+    assert record.environment.keys() == {*VERSIONS, "workers", "date"}
     assert again.recorder.started == 95.0, "the seconds of before count"
     lines = (kept.path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [one.plain for one in record.rounds]

@@ -1,5 +1,6 @@
 """The content of the page's sections, as plain data for the template, with numbers as text."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fedrobust.report import card, findings, toml, wording
@@ -13,6 +14,7 @@ from fedrobust.report.sections.poisoning import poisoning
 from fedrobust.report.sections.rounds import rounds
 from fedrobust.report.sections.study import data, facts
 from fedrobust.report.sections.tiles import tiles
+from fedrobust.report.sections.verdict import verdict
 from fedrobust.runs.outcome import invalid_line
 from fedrobust.runs.tolerance import described_in
 
@@ -20,9 +22,11 @@ from fedrobust.runs.tolerance import described_in
 def sections(run: Run) -> dict[str, Any]:
     """Return the variables of the template; notes on missing parts are under ``missing``."""
     record = run.record
-    return {
+    content = {
         "name": record.name or "unnamed",
         "facts_line": facts(run),
+        "verdict": verdict(run),
+        "command": record.environment.get("command", ""),
         "summary": findings.summary(run),
         "unfinished": findings.unfinished(run),
         "error": record.error or "no reason was recorded",
@@ -46,3 +50,26 @@ def sections(run: Run) -> dict[str, Any]:
         "data": data(run),
         "environment": [(name, wording.plain(value)) for name, value in record.environment.items()],
     }
+    return {**content, "contents": contents(content)}
+
+
+TITLES = {
+    "audit": "Is it robust?",
+    "training": "Training",
+    "robustness": "Robustness",
+    "poisoning": "Poisoning and defence",
+    "student-audit": "Is the student robust?",
+    "images": "Images under attack",
+    "models": "Models compared",
+    "clients": "Clients",
+    "provenance": "Provenance",
+}
+"""Sections of the page, by id, in its order."""
+
+
+def contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return id and title of the sections that the page has."""
+    optional = {
+        name: bool(content[name.replace("-", "_")]) for name in ("audit", "poisoning", "student-audit")
+    }
+    return [(id, title) for id, title in TITLES.items() if optional.get(id, True)]

@@ -5,9 +5,10 @@ from fedrobust.report.folder import Run
 
 
 def facts(run: Run) -> list[str]:
-    """Return short texts on data, model and time."""
+    """Return short texts on date, data, model and time."""
     model, seconds = run.model, run.record.seconds
-    found = [run.dataset.name] if run.dataset.name else []
+    found = [str(run.record.environment["date"])] if "date" in run.record.environment else []
+    found += [run.dataset.name] if run.dataset.name else []
     if model.name:
         found.append(f"{model.name}, {model.parameters:,} parameters" if model.parameters else model.name)
     if model.weights:

@@ -27,20 +27,10 @@ def tiles(run: Run) -> list[Tile]:
     evaluation = run.global_model[0]
     clean = evaluation.clean
     found = _clean_tiles(run, clean) if clean else []
-    attacked = wording.headline(evaluation.attacked)
+    attacked = findings.worst(run)
     if attacked:
-        name, size, metrics = attacked
-        found.append(_tile(run, f"Under {wording.attack_name(name)} at {size.name}", metrics, "accuracy"))
-    return found + _attack_tiles(run) + _audit_tiles(run) + _student_tiles(run)
-
-
-def _audit_tiles(run: Run) -> list[Tile]:
-    card = run.record.audit
-    if card is None:
-        return []
-    within = f"{card.threat.norm} {card.threat.epsilon}"
-    stand = f"; {card.standing.correct:,} of {card.standing.n:,} images robust" if card.standing else ""
-    return [Tile("Audit’s verdict", card.verdict.word, within + stand)]
+        found.append(_tile(run, f"Under {attacked.name}", attacked.metrics, "accuracy"))
+    return found + _attack_tiles(run) + _student_tiles(run)
 
 
 def _student_tiles(run: Run) -> list[Tile]:
