@@ -133,14 +133,19 @@ def test_what_is_no_model_is_refused_with_what_to_do():
     assert opened_module.is_function(shade)
     assert not opened_module.is_function("model.keras")
     hand_in = (
-        "hand in a function predict(images (n, height, width, channels) float32 in [0, 1]) -> logits (n, classes), and "
-        "gradient=... beside it; docs/audit.md shows both in five lines"
+        "a function predict(images (n, height, width, channels) float32 in [0, 1]) -> logits (n, classes), and "
+        "gradient=... beside it; docs/audit.md shows them"
     )
     torch = type("Net", (), {"__module__": "torch.nn.modules", "__call__": shade})
-    for model, what in ((3, "a int"), (torch(), "a PyTorch module"), (None, "a NoneType")):
+    wrapped = "fedrobust.torch_model(net), or "
+    for model, what, first in (
+        (3, "a int", ""),
+        (torch(), "a PyTorch module", wrapped),
+        (None, "a NoneType", ""),
+    ):
         with pytest.raises(ConfigError) as refused:
             opened_module.is_function(model)
-        assert str(refused.value) == f"model: {what}; {hand_in}"
+        assert str(refused.value) == f"model: {what}; hand in {first}{hand_in}"
     inherited = type("Own", (torch,), {"__module__": "mine"})
     with pytest.raises(ConfigError, match="a PyTorch module"):
         opened_module.is_function(inherited())
