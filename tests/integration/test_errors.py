@@ -168,7 +168,7 @@ def refused(done, message, code=2):
         ("only.weights.h5", "weights without their network"),
         ("saved_model", 'a TensorFlow SavedModel, which Keras 3 does not open; where the model was made, save it with'),
         ("empty", "a folder, but not a run's"),
-        ("net.onnx", "an ONNX model"),
+        ("net.onnx", "ONNX Runtime cannot open it"),
         ("net.pt", "a PyTorch file"),
         ("net.tflite", "--edge"),
         ("net.safetensors", "without their network"),

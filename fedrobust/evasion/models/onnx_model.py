@@ -84,7 +84,9 @@ def onnx_model(path: Path) -> OnnxModel:
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises types of its own
-        raise ModelFileError(f"{path}: ONNX Runtime cannot open it: {first_line(error)}") from error
+        raise ModelFileError(
+            f"{path}: ONNX Runtime cannot open it, it is damaged or of a newer kind: {first_line(error)}"
+        ) from error
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
         listed = ", ".join(f"{each.name!r} {each.type} {each.shape}" for each in inputs)
