@@ -126,7 +126,9 @@ def bits(experiment: Experiment, **apps: str) -> list[Any]:
     return [*zip(clients, scores, strict=True), result["model"]["digest"]]
 
 
-def test_same_seed_same_bits_with_any_number_of_workers(tmp_path):
+@pytest.mark.slow
+def test_same_seed_same_bits_with_any_number_of_workers_in_one_process(tmp_path):
+    """`test_workers.py` tests the command, each run in a process of its own."""
     settings = {
         "data__partition": "dirichlet(min_size=1)",
         "federation__participation": 0.6,

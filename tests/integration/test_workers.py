@@ -1,0 +1,46 @@
+"""A study on the command line: the same bits with any number of workers."""
+
+import json
+import os
+import subprocess
+import sys
+
+SETTINGS = {
+    "data.samples": 200,
+    "data.partition": "dirichlet(min_size=1)",
+    "federation.clients": 4,
+    "federation.participation": 0.6,
+    "federation.rounds": 2,
+    "model.name": "edge-cnn",
+    "model.image-size": 28,
+    "training.batch-size": 16,
+    "training.recipe": "pgd",
+    "evaluation.examples": 0,
+    "evaluation.epsilons": '["8/255"]',
+    "audit.enabled": "false",
+    "distillation.enabled": "false",
+    "export.enabled": "false",
+}
+
+
+def bits(folder, workers):
+    """Return what a run recorded of clients and scores in each round, and the digest of its model."""
+    settings = {**SETTINGS, "engine.workers": workers}
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    done = subprocess.run(
+        [sys.executable, "-m", "fedrobust", "run", *words, "--out", str(folder / str(workers))],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "FEDROBUST_CACHE": str(folder / "cache")},
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((folder / str(workers) / "result.json").read_text())
+    clients = [{**one["clients"], "seconds": 0} for one in found["rounds"]]
+    assert [one["failures"] for one in clients] == [[]] * len(clients)
+    return clients, [(one["clean"], one["robust"]) for one in found["rounds"]], found["model"]["digest"]
+
+
+def test_same_seed_same_bits_with_any_number_of_workers(tmp_path):
+    alone = bits(tmp_path, workers=1)
+    assert bits(tmp_path, workers=2) == alone
+    assert bits(tmp_path, workers=4) == alone
