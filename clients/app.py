@@ -14,6 +14,7 @@ from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
 from fedrobust.config.sections import Model, Training
 from fedrobust.data.calibration_sample import calibration_sample
+from fedrobust.errors import ConfigError
 from fedrobust.flower.records import arrays_of, arrays_record, problem_of, weights_of, weights_record
 from fedrobust.memoize import memoize
 from fedrobust.models.architecture import ModelError
@@ -143,6 +144,11 @@ def _client(study: Study, context: Context, batchnorm: object = None) -> Client:
     if number in study.schedule.malicious:
         attacker = Attacker(
             study.attack, study.schedule, lambda: study.attack_context(number), study.classifier
+        )
+    if study.site_shifts.lines and "data-path" in context.node_config:
+        raise ConfigError(
+            f"data.site-shifts = {list(study.experiment.data.site_shifts)}: it changes the images of simulated "
+            "clients, but this one has its own (data-path); take it out"
         )
     images = shard(context.node_config, study.shard, study.problem)
     measure = None

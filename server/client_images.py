@@ -7,17 +7,21 @@ from fedrobust.study import Study
 
 def class_counts(study: Study) -> np.ndarray:
     """Return the number of training images of each class at each client, (clients, classes) float64."""
-    dataset, shards = study.dataset, study.partition.shards
-    if study.site_shifts.lines:
-        counts = [study.shard(client).counts(dataset.classes) for client in range(len(shards))]
-    else:
-        counts = [np.bincount(dataset.train.labels[shard], minlength=dataset.classes) for shard in shards]
+    labels, classes = study.dataset.train.labels, study.dataset.classes
+    counts = [np.bincount(labels[shard], minlength=classes) for shard in study.partition.shards]
+    for client in _recounted(study):
+        counts[client] = study.shard(client).counts(classes)
     return np.array(counts, np.float64)
 
 
 def sizes(study: Study) -> np.ndarray:
     """Return the number of training images of each client, int64 (clients,)."""
     found = np.array(study.partition.sizes, np.int64)
-    for client in study.site_shifts.lines:
+    for client in _recounted(study):
         found[client] = len(study.shard(client))
     return found
+
+
+def _recounted(study: Study) -> list[int]:
+    """Return the clients whose shifts may change how many images of a class they have."""
+    return [client for client in study.site_shifts.lines if study.site_shifts.changes_counts(client)]

@@ -5,6 +5,7 @@ from fedrobust.config.keys import default
 
 FEDERATED = (
     "data.partition",
+    "data.site-shifts",
     "evaluation.baselines",
     "federation.participation",
     "federation.aggregator",
@@ -22,7 +23,7 @@ FEDERATED = (
     "training.algorithm",
     "training.proximal",
 )
-"""Settings of partition, comparison of clients, poisoning and aggregation, which are left out."""
+"""Settings of partition, site shifts, comparison of clients, poisoning and aggregation, which are left out."""
 
 
 def centralized(experiment: Experiment) -> Experiment:

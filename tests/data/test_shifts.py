@@ -152,6 +152,7 @@ def test_clients_have_their_shifts_in_order_and_others_none():
     assert shifts.trained(2, split, 3, seed=0) is split
     assert (shifts.trained(4, split, 3, seed=0).labels != split.labels).all()
     assert shifts.tested(4, split, 3, seed=0) is split, "labels of tests are true"
+    assert [shifts.changes_counts(client) for client in range(6)] == [False] * 4 + [True, False]
     assert [bool(shifts.scanner(client)) for client in range(6)] == [True, True, False, True, False, False]
 
 

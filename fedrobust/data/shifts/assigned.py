@@ -84,6 +84,10 @@ class SiteShifts:
         """Return a client's line if one of its shifts changes images, "" otherwise."""
         return self.lines[client] if any(map(changes_images, self._of(client))) else ""
 
+    def changes_counts(self, client: int) -> bool:
+        """Return whether one of a client's shifts may change how many images of a class it has."""
+        return not all(map(changes_images, self._of(client)))
+
     def _of(self, client: int) -> Sequence[SiteShift]:
         return self.shifts[self.lines[client]] if client in self.lines else ()
 

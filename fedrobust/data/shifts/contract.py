@@ -17,7 +17,8 @@ class SiteShift(Protocol):
     """A frozen dataclass of settings that is called; a user's own may be a plain function.
 
     With the class attribute ``CHANGES_IMAGES = True`` it is a property of the site's scanner: the site's images are
-    changed when the model is tested, too. Otherwise only the training images or their labels are.
+    changed when the model is tested, too, and neither their number nor their labels are changed. Otherwise training
+    images may be left out or get other labels.
     """
 
     def __call__(self, split: Split, classes: int, generator: np.random.Generator) -> Split:
