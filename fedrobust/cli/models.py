@@ -15,6 +15,7 @@ from fedrobust.cli.options import (
     Model,
     takes_model_options,
 )
+from fedrobust.cli.output import JsonResult, Quiet, listener, write_json
 from fedrobust.complaints import NOT_ROBUST, complaints
 
 
@@ -36,6 +37,8 @@ def attack(
     epsilons: Annotated[
         list[str] | None, typer.Option("--epsilon", help="Such as 0.005 or 2/255; repeatable.")
     ] = None,
+    quiet: Quiet = False,
+    json: JsonResult = False,
     *,
     options: dict[str, Any],
 ) -> None:
@@ -46,22 +49,28 @@ def attack(
     """
     from fedrobust import api
     from fedrobust.terminal.audit import attack_table, notes
-    from fedrobust.terminal.run import ConsoleListener
     from fedrobust.terminal.screen import say, standard_output
 
     runtime.claim_process()
-    with ConsoleListener() as listener, complaints(lambda: options["out"], "fedrobust attack ... --out"):
+    with (
+        listener(quiet, json, events=False) as listening,
+        complaints(lambda: options["out"], "fedrobust attack ... --out"),
+    ):
         result = api.attack_model(
             model,
             data,
             attacks or ("fgsm", "pgd"),
             epsilons or (),
-            listener,
+            listening,
             **options,
         )
-    standard_output().print(attack_table(result))
-    for note in notes(result):
-        say(standard_output(), note)
+    if json:
+        write_json(result)
+        return
+    if not quiet:
+        standard_output().print(attack_table(result))
+        for note in notes(result):
+            say(standard_output(), note)
     typer.echo(f"{result['folder']}/attack.json")
 
 
@@ -90,6 +99,8 @@ def audit(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 unless the verdict is robust.")
     ] = False,
+    quiet: Quiet = False,
+    json: JsonResult = False,
     *,
     options: dict[str, Any],
 ) -> None:
@@ -102,15 +113,17 @@ def audit(
     """
     from fedrobust import api
     from fedrobust.terminal.audit import notes, verdict_of
-    from fedrobust.terminal.run import ConsoleListener
     from fedrobust.terminal.screen import say, standard_output
 
     runtime.claim_process()
-    with ConsoleListener() as listener, complaints(lambda: options["out"], "fedrobust audit ... --out"):
+    with (
+        listener(quiet, json, events=False) as listening,
+        complaints(lambda: options["out"], "fedrobust audit ... --out"),
+    ):
         card = api.audit_model(
             model,
             data,
-            listener,
+            listening,
             epsilon=epsilon,
             effort=effort,
             control=control,
@@ -119,9 +132,13 @@ def audit(
             trained_on=trained_on or (),
             **options,
         )
-    say(standard_output(), verdict_of(card))
-    for note in notes(card):
-        say(standard_output(), note)
-    typer.echo(f"{card['folder']}/card.html")
+    if json:
+        write_json(card)
+    else:
+        if not quiet:
+            say(standard_output(), verdict_of(card))
+            for note in notes(card):
+                say(standard_output(), note)
+        typer.echo(f"{card['folder']}/card.html")
     if strict and card["verdict"]["word"] != "robust":
         sys.exit(NOT_ROBUST)

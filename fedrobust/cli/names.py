@@ -3,13 +3,14 @@
 What a command needs is imported inside of its function, so that ``--help`` is fast.
 """
 
-import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from fedrobust.cli.app import Command, app, data, examples
 from fedrobust.cli.options import DataRoot
+from fedrobust.cli.output import JsonResult, write_json
 from fedrobust.registry import known_as
 
 
@@ -22,12 +23,16 @@ def explain(
             "federation, rules, ..."
         ),
     ],
+    json: JsonResult = False,
 ) -> None:
     """Explain a name or a key: what it does, its settings and their values, its source, an example."""
     from fedrobust import api
     from fedrobust.terminal.explanation import lines
     from fedrobust.terminal.screen import standard_output
 
+    if json:
+        write_json([asdict(one) for one in api.explain(name)])
+        return
     width = standard_output().width
     for number, one in enumerate(api.explain(name)):
         typer.echo("\n".join([*([""] if number else []), *lines(one, width)]))
@@ -40,13 +45,18 @@ def list_(
     family: Annotated[
         str, typer.Argument(help="models, recipes, rules, pre-aggregators, poisoning, ...; all without one.")
     ] = "",
+    json: JsonResult = False,
 ) -> None:
     """List the names that a study file may use, each with a summary and its source."""
     from fedrobust import api
     from fedrobust.config.families import FAMILIES
     from fedrobust.terminal.screen import screen_lines
 
-    for name in [known_as(family, FAMILIES) or family] if family else FAMILIES:
+    names = [known_as(family, FAMILIES) or family] if family else list(FAMILIES)
+    if json:
+        write_json({name: api.members(name) for name in names})
+        return
+    for name in names:
         members = api.members(name)
         width = max(map(len, members), default=0) + 1
         typer.secho(name, bold=True)
@@ -59,7 +69,7 @@ def list_(
 @data.command(
     cls=Command, name="list", epilog=examples("fedrobust data list", "fedrobust data list --data-root images")
 )
-def data_list(data_root: DataRoot = "") -> None:
+def data_list(data_root: DataRoot = "", json: JsonResult = False) -> None:
     """List the data sets and which of them are on this machine."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -67,6 +77,9 @@ def data_list(data_root: DataRoot = "") -> None:
     from fedrobust import api
     from fedrobust.terminal.screen import standard_output
 
+    if json:
+        write_json(api.list_datasets(data_root))
+        return
     table = Table(
         "name", "task", "classes", "channels", "train / val / test", "here", "licence", box=SIMPLE_HEAD
     )
@@ -97,4 +110,4 @@ def data_show(
     """Show what is in a data set: counts, classes, shapes, source, licence, digest."""
     from fedrobust import api
 
-    typer.echo(json.dumps(api.describe_dataset(name, size, data_root), indent=2))
+    write_json(api.describe_dataset(name, size, data_root))

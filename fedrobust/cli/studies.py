@@ -4,7 +4,7 @@ What a command needs is imported inside of its function, so that ``--help`` is f
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +12,13 @@ from fedrobust import runtime
 from fedrobust.cli.app import Command, app, examples
 from fedrobust.cli.new_file import check_new_file, write_new_file
 from fedrobust.cli.options import DataRoot, Settings, Study
+from fedrobust.cli.output import Json, JsonResult, Quiet, listener, write_json
 from fedrobust.cli.sweeps import run_seeds
 from fedrobust.complaints import complaints, fail
 from fedrobust.runs.events import Event, ForecastMade
+
+if TYPE_CHECKING:
+    from fedrobust.runs.run import Run
 
 
 @app.command(
@@ -42,10 +46,11 @@ def run(
         ),
     ] = 0,
     workers: Annotated[int, typer.Option(min=0, help="With --seeds: runs at a time; 0: one per core.")] = 0,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Run a study: federate, attack, distil, export, report."""
     from fedrobust import api
-    from fedrobust.terminal.run import ConsoleListener
 
     runtime.claim_process()
     settings = {"data__root": data_root} if data_root else {}
@@ -58,15 +63,42 @@ def run(
             "--workers N is the number of runs at a time of --seeds N; threads of one run: --set engine.workers=N"
         )
     if seeds:
+        if quiet or json:
+            fail("--quiet and --json are for one run: leave out --seeds")
         if resume is not None:
             fail("--resume DIR with --seeds: go on with the seeds by fedrobust bench --resume DIR")
         run_seeds(api.experiment(study, set_ or (), **settings), seeds, out, workers)
         return
-    with ConsoleListener() as listener, complaints(lambda: listener.folder):
+    with listener(quiet, json) as listening, complaints(lambda: listening.folder):
         if resume is not None:
-            finished = api.resume(resume, listener, overrides=set_ or (), **settings)
+            finished = api.resume(resume, listening, overrides=set_ or (), **settings)
         else:
-            finished = api.run(api.experiment(study, set_ or (), **settings), listener, out=out)
+            finished = api.run(api.experiment(study, set_ or (), **settings), listening, out=out)
+    _tell(finished, quiet, json)
+
+
+def _tell(finished: "Run", quiet: bool, json: bool) -> None:
+    """Write where the report of a run is, or its folder if it has none; with ``--json`` the events have told."""
+    if quiet:
+        typer.echo(finished.report or finished.path)
+    elif not json:
+        typer.echo(f"report: {finished.report}")
+
+
+@app.command(cls=Command, epilog=examples("fedrobust demo", "fedrobust demo --out runs/talk"))
+def demo(
+    out: Annotated[
+        str, typer.Option(help="Run folder, new or empty; by default a new one below runs/.")
+    ] = "",
+) -> None:
+    """Show a small federation under attack, in about a minute: for talks; nothing to download."""
+    from fedrobust import api
+
+    runtime.claim_process()
+    typer.echo("Ten simulated hospitals train one model; three of them send reversed updates.")
+    typer.echo("The server's rule, multi-Krum, looks for them; an audit attacks the final model.")
+    with listener(quiet=False, json=False) as listening, complaints(lambda: listening.folder):
+        finished = api.run("demo", listening, out=out)
     typer.echo(f"report: {finished.report}")
 
 
@@ -80,16 +112,17 @@ def train(
         str, typer.Option(help="Run folder, new or empty; by default a new one below runs/.")
     ] = "",
     data_root: DataRoot = "",
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Train a study's model on all images in one place: the baseline that a federation is compared with."""
     from fedrobust import api
-    from fedrobust.terminal.run import ConsoleListener
 
     runtime.claim_process()
     settings = {"data__root": data_root} if data_root else {}
-    with ConsoleListener() as listener, complaints(lambda: listener.folder):
-        finished = api.train(api.experiment(study, set_ or (), **settings), listener, out=out)
-    typer.echo(f"report: {finished.report}")
+    with listener(quiet, json) as listening, complaints(lambda: listening.folder):
+        finished = api.train(api.experiment(study, set_ or (), **settings), listening, out=out)
+    _tell(finished, quiet, json)
 
 
 @app.command(
@@ -100,13 +133,13 @@ def doctor(
     study: Study = None,
     set_: Settings = None,
     data_root: DataRoot = "",
+    json: JsonResult = False,
 ) -> None:
     """Forecast time, memory and messages of a study, and refuse what does not fit; train nothing."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from fedrobust import api
-    from fedrobust.terminal.run import ConsoleListener
     from fedrobust.terminal.screen import standard_output
 
     runtime.claim_process()
@@ -114,15 +147,18 @@ def doctor(
 
     def show(event: Event) -> None:
         if not isinstance(event, ForecastMade):
-            listener(event)
+            listening(event)
             return
         table = Table("", "forecast", box=SIMPLE_HEAD)
         for name, value in event.rows:
             table.add_row(name, value)
         standard_output().print(table)
 
-    with ConsoleListener() as listener:
-        api.doctor(api.experiment(study, set_ or (), **settings), show)
+    with listener(quiet=False, json=json, events=False) as listening:
+        figures = api.doctor(api.experiment(study, set_ or (), **settings), listening if json else show)
+    if json:
+        write_json(figures)
+    else:
         typer.echo("it fits")
 
 

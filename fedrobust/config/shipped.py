@@ -46,7 +46,7 @@ def shipped_study(name: str) -> tuple[str, Path]:
         >>> shipped_study("braest")
         Traceback (most recent call last):
         fedrobust.errors.ConfigError: 'braest' is no shipped study, did you mean "breast"? choose one of: breast, \
-derma, mednist, pneumonia, quickstart
+demo, derma, mednist, pneumonia, quickstart
     """
     studies = {each: path for each, path in shipped().items() if not _is_sweep(path)}
     known = known_as(name, studies)

@@ -22,7 +22,7 @@ MARKS = {
 def check_line(finding: FindingRecord) -> str:
     """Return one check of an audit as one line, in Rich's markup."""
     mark = MARKS.get(finding.outcome, escape(finding.outcome))
-    return f"  {mark}  {escape(f'{finding.check:<32}')} {escape(finding.figure)}"
+    return f"  {mark}  {escape(f'{finding.check}: {finding.figure}' if finding.figure else finding.check)}"
 
 
 def verdict_line(card: CardRecord) -> str:

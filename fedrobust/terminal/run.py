@@ -62,7 +62,7 @@ class ConsoleListener:
         self.seconds: list[float] = []
         self.after: tuple[str, ...] = ()
         self.folder = ""
-        self.clients = 0
+        self.clients = self.sampled = 0
         self.task = self.progress.add_task("starting", total=None, count="")
 
     def __enter__(self) -> "ConsoleListener":
@@ -93,9 +93,10 @@ class ConsoleListener:
                 self._say(f"resumed after round {event.rounds}")
             case RoundStarted():
                 self._begin(f"round {event.round}/{self.rounds}", event.clients)
+                self.sampled = event.clients
             case ClientReplied():
                 self.clients += 1
-                self.progress.update(self.task, advance=1, count=f"{self.clients} clients")
+                self.progress.update(self.task, advance=1, count=f"{self.clients} of {self.sampled} clients")
             case AttackProgressed():
                 passes = f"{event.done:,} passes"
                 total = event.done + event.left

@@ -1,5 +1,7 @@
 """The end of a run on the terminal: tables, and warnings about their figures."""
 
+from collections.abc import Sequence
+
 from rich.markup import escape
 from rich.table import Table
 
@@ -58,7 +60,7 @@ def summary_tables(run: RunRecord) -> list[Table]:
         caption=_constant(evaluation.clean, len(dataset.labels)),
         **PLAIN,
     )
-    add_columns(scores, "", "right", "accuracy", "95 %", "balanced", "AUC")
+    add_columns(scores, "", "right", "acc.", "95 %", "bal.", "AUC")
     _add_model(scores, f"{model.name}, global", evaluation)
     if run.central:
         _add_model(scores, f"{model.name}, central", EvaluationRecord(clean=run.central))
@@ -74,13 +76,21 @@ def summary_tables(run: RunRecord) -> list[Table]:
     tables = [scores]
     if run.export:
         files = Table(
-            title="exported student", caption="Agreement is with Keras; latency at batch 1.", **PLAIN
+            title="exported student",
+            caption=f"Agreement is with Keras; latency at batch 1, threads: {_threads(run.export)}.",
+            **PLAIN,
         )
-        add_columns(files, "file", "size", "accuracy", "AUC", "agreement", "p50", "p95", "threads")
+        add_columns(files, "file", "size", "acc.", "AUC", "agree.", "p50", "p95")
         for export in run.export:
             _add_file(files, export)
         tables.append(files)
     return tables
+
+
+def _threads(files: Sequence[ExportRecord]) -> str:
+    """Return the numbers of threads at which files were timed, each once."""
+    known = sorted({file.latency.threads for file in files if file.latency.threads is not None})
+    return ", ".join(map(str, known)) or "not recorded"
 
 
 def _constant(clean: MetricsRecord | None, classes: int) -> str | None:
@@ -113,5 +123,4 @@ def _add_file(table: Table, export: ExportRecord) -> None:
         percent(export.agreement),
         milliseconds(latency.p50),
         milliseconds(latency.p95),
-        "-" if latency.threads is None else str(latency.threads),
     )

@@ -48,7 +48,7 @@ def test_a_file_of_the_user_s_comes_first(tmp_path, monkeypatch):
 
 def test_what_there_is_is_said_where_there_is_no_such_file():
     with pytest.raises(
-        ConfigError, match=r"^braest: cannot be read: No such file.*shipped studies: breast, derma"
+        ConfigError, match=r"^braest: cannot be read: No such file.*shipped studies: breast, demo, derma"
     ):
         Experiment.load("braest")
 

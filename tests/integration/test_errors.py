@@ -424,7 +424,7 @@ def test_examples_in_the_help_can_be_parsed():
 
 def test_spelling_of_commands_options_families_and_keys_is_forgiven(fedrobust):
     assert fedrobust("List", "Pre_Aggregators").output == fedrobust("list", "pre-aggregators").output
-    assert "choose one of: breast, derma" in fedrobust("init", "--From", "nothing").stderr
+    assert "choose one of: breast, demo, derma" in fedrobust("init", "--From", "nothing").stderr
     done = fedrobust("init", "s.toml", "--from", "Breast")
     assert done.exit_code == 0, done.stderr
     assert "the study breast" in done.output

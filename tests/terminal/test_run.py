@@ -264,13 +264,13 @@ def test_the_progress_line_of_every_stage():
     clock.now = 4
     assert progress_line(listener) == f"⠋ round 3/7 {' ' * 24}  0:00:02 -:--:--"
     listener(ClientReplied(1))
-    assert "1 clients" in progress_line(listener)
+    assert "1 of 4 clients" in progress_line(listener)
     clock.now = 6
     listener(ClientReplied(2, "failed"))
-    assert progress_line(listener) == f"⠴ round 3/7 {HALF} 2 clients 0:00:04 0:00:04"
+    assert progress_line(listener) == f"⠴ round 3/7 {HALF} 2 of 4 clients 0:00:04 0:00:04"
     listener(RoundStarted(4, 4))
     listener(ClientReplied(1))
-    assert progress_line(listener) == f"⠴ round 4/7 {'━' * 6:24} 1 clients 0:00:00 -:--:--"
+    assert progress_line(listener) == f"⠴ round 4/7 {'━' * 6:24} 1 of 4 clients 0:00:00 -:--:--"
     listener(StageStarted("attacking"))
     listener(AttackProgressed("pgd[5]", 1000, 3000))
     clock.now = 16
@@ -322,8 +322,8 @@ BROKEN = {
         (AttackProgressed("pgd", 1, 9), "", ""),
         (
             CheckFinished(FindingRecord(outcome="failed", check="c[1]", figure="f[2]")),
-            f"  failed  {'c[1]':32} f[2]\n",
-            f"  <31>failed<0>  {'c[1]':32} f[2]\n",
+            "  failed  c[1]: f[2]\n",
+            "  <31>failed<0>  c[1]: f[2]\n",
         ),
         (
             round_finished({**RECORD, "clean": None, "robust": {}, "clients": {}}),
@@ -418,7 +418,7 @@ def test_the_end_of_a_run_has_an_empty_line_before_each_table():
     place = lines.index("exported student")
     assert lines[0] == lines[place - 1] == ""
     assert lines[place - 2].endswith("AUC 0.500.")
-    assert lines[-3:] == ["Agreement is with Keras; latency at batch 1.", "", ""]
+    assert lines[-3:] == ["Agreement is with Keras; latency at batch 1, threads: 1.", "", ""]
     # Without audit, defence or cautions nothing follows.
     assert said(study_finished(RESULT)).rstrip(" \n").endswith("AUC 0.500.")
 

@@ -99,11 +99,11 @@ as healthy.
 MODEL_TABLE = """\
 study [a]: breast, 156 test images, seed 7
 
-                          right   accuracy        95 %   balanced     AUC
- ─────────────────────────────────────────────────────────────────────────
-  mobile[net], global   120/156      76.9%   69.7-82.9      70.4%   0.813
-    pgd[5] 0.005         12/156       7.7%    4.4-13.0      70.4%   0.813
-    pgd[5] 0.01         120/156      76.9%   69.7-82.9          -       -
+                          right    acc.        95 %    bal.     AUC
+ ───────────────────────────────────────────────────────────────────
+  mobile[net], global   120/156   76.9%   69.7-82.9   70.4%   0.813
+    pgd[5] 0.005         12/156    7.7%    4.4-13.0   70.4%   0.813
+    pgd[5] 0.01         120/156   76.9%   69.7-82.9       -       -
 
 Always predicting the most frequent class: accuracy 73.1%, balanced
 accuracy 33.3%, AUC 0.500.
@@ -111,24 +111,24 @@ accuracy 33.3%, AUC 0.500.
 STUDENT_TABLES = """\
 study [a]: breast, 156 test images, seed 7
 
-                          right   accuracy        95 %   balanced     AUC
- ─────────────────────────────────────────────────────────────────────────
-  mobile[net], global   120/156      76.9%   69.7-82.9      70.4%   0.813
-    pgd[5] 0.005         12/156       7.7%    4.4-13.0      70.4%   0.813
-    pgd[5] 0.01         120/156      76.9%   69.7-82.9          -       -
+                          right    acc.        95 %    bal.     AUC
+ ───────────────────────────────────────────────────────────────────
+  mobile[net], global   120/156   76.9%   69.7-82.9   70.4%   0.813
+    pgd[5] 0.005         12/156    7.7%    4.4-13.0   70.4%   0.813
+    pgd[5] 0.01         120/156   76.9%   69.7-82.9       -       -
 
-  small[net], student   120/156      76.9%   69.7-82.9      70.4%   0.813
+  small[net], student   120/156   76.9%   69.7-82.9   70.4%   0.813
 
 Always predicting the most frequent class: accuracy 73.1%, balanced
 accuracy 33.3%, AUC 0.500.
 exported student
 
-  file                    size   accuracy     AUC   agreement       p50       p95   threads
- ───────────────────────────────────────────────────────────────────────────────────────────
-  student-int8.tflite   123 kB      75.0%   0.813       98.8%   1.23 ms   2.35 ms         4
-  student-int8.tflite     2 kB      76.9%       -       98.8%   1.23 ms   2.35 ms         4
+  file                    size    acc.     AUC   agree.       p50       p95
+ ───────────────────────────────────────────────────────────────────────────
+  student-int8.tflite   123 kB   75.0%   0.813    98.8%   1.23 ms   2.35 ms
+  student-int8.tflite     2 kB   76.9%       -    98.8%   1.23 ms   2.35 ms
 
-Agreement is with Keras; latency at batch 1.
+Agreement is with Keras; latency at batch 1, threads: 4.
 """
 
 
@@ -147,6 +147,14 @@ def test_the_tables_of_a_run_with_student_and_files_whole():
     assert rendered(*summary_tables(run(result))) == STUDENT_TABLES
 
 
+def test_the_names_of_exported_files_are_whole_in_80_columns():
+    file = {**FILE, "file": "student.float32.tflite"}
+    text = rendered(*summary_tables(run({**RESULT, "export": [file]})), width=80)
+    assert "  student.float32.tflite   123 kB   75.0%" in text
+    timed = [{**file, "latency_ms": {"p50": 1.0, "p95": 2.0, "threads": threads}} for threads in (2, 1, None)]
+    assert "threads: 1, 2." in rendered(*summary_tables(run({**RESULT, "export": timed})))
+
+
 def test_long_settings_are_folded_and_numbers_stay_whole():
     name = "auto-pgd:restarts=5,steps=100,loss=difference-of-logits"
     attacked = [{**SEVERAL[0], "attack": name, "epsilon": "0.01"}]
@@ -162,10 +170,10 @@ def test_long_settings_are_folded_and_numbers_stay_whole():
 
 def test_numbers_that_find_no_room_are_cut_and_marked():
     """A cut number shows that it is cut; half of one on a second line would be read as a number."""
-    text = rendered(*summary_tables(run({**RESULT, "export": [FILE]})), width=50)
+    text = rendered(*summary_tables(run({**RESULT, "export": [FILE]})), width=46)
     first, second = (line for line in text.split("\n") if "76.9%" in line and "pgd" not in line)
-    assert "120/1…" in first
-    assert "120/1…" in second
+    assert "69.7-82…" in first
+    assert "69.7-82…" in second
 
 
 @pytest.mark.parametrize(
@@ -266,11 +274,10 @@ def test_the_line_of_a_round_whole(changed, rounds, line):
 )
 def test_the_line_of_a_check_whole(outcome, mark):
     finding = {"outcome": outcome, "check": "gradients are [not] masked", "figure": "gap [x] of 3.0"}
-    # 26 letters are shown of the name, and filled up to 32.
-    assert (
-        check_line(read(FindingRecord, finding))
-        == f"  {mark}  gradients are \\[not] masked       gap \\[x] of 3.0"
-    )
+    line = check_line(read(FindingRecord, finding))
+    assert line == f"  {mark}  gradients are \\[not] masked: gap \\[x] of 3.0"
+    bare = check_line(read(FindingRecord, {**finding, "figure": ""}))
+    assert bare == f"  {mark}  gradients are \\[not] masked"
 
 
 @pytest.mark.parametrize(

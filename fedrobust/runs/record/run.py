@@ -43,7 +43,9 @@ class RunRecord:
         "malicious clients that the rule was given to tolerate", default=None
     )
     remarks: tuple[str, ...] = entry("warnings before the first round", default=())
-    environment: Mapping[str, Any] = entry("versions, processor, threads", default_factory=dict)
+    environment: Mapping[str, Any] = entry(
+        "versions, processor, threads, date, command", default_factory=dict
+    )
     dataset: DatasetRecord | None = entry("the images; null until they are loaded", default=None)
     model: ModelRecord | None = entry("the global model; null until it is built", default=None)
     forecast: ForecastRecord | None = entry("forecast of time and memory of the rounds", default=None)

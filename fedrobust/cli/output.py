@@ -1,0 +1,46 @@
+"""How much a command writes: everything, nothing but the result, or JSON.
+
+The console is imported inside of a function, so that ``--help`` is fast.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fedrobust.complaints import fail
+from fedrobust.terminal.json_lines import JsonLines, Silent
+
+if TYPE_CHECKING:
+    from fedrobust.terminal.run import ConsoleListener
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Write nothing but the path of the result; errors as ever.")
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Write JSON lines: an event each, the last with the whole record.")
+]
+JsonResult = Annotated[bool, typer.Option("--json", help="Write the result as JSON, and nothing else.")]
+
+
+def listener(quiet: bool, json: bool, events: bool = True) -> "ConsoleListener | Silent":
+    """Return what shows the events of a command.
+
+    Args:
+        quiet: whether ``--quiet`` is given.
+        json: whether ``--json`` is given.
+        events: whether ``--json`` writes events, and not the result alone.
+    """
+    if quiet and json:
+        fail("--quiet with --json: leave one out")
+    if not quiet and not json:
+        from fedrobust.terminal.run import ConsoleListener
+
+        return ConsoleListener()
+    return JsonLines(typer.echo) if json and events else Silent()
+
+
+def write_json(content: Any) -> None:
+    """Write a result as JSON on standard output."""
+    import json
+
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
