@@ -71,30 +71,14 @@ def list_(
 )
 def data_list(data_root: DataRoot = "", json: JsonResult = False) -> None:
     """List the data sets and which of them are on this machine."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     from fedrobust import api
+    from fedrobust.terminal.data import data_sets_table
     from fedrobust.terminal.screen import standard_output
 
     if json:
         write_json(api.list_datasets(data_root))
         return
-    table = Table(
-        "name", "task", "classes", "channels", "train / val / test", "here", "licence", box=SIMPLE_HEAD
-    )
-    for row in api.list_datasets(data_root):
-        here = ", ".join(f"{size} px" for size in row["sizes"]) or ("built in" if row["present"] else "-")
-        table.add_row(
-            row["name"],
-            row["task"],
-            str(row["classes"]),
-            str(row["channels"]),
-            " / ".join(map(str, row["counts"])),
-            "refused" if row["refused"] else here,
-            row["licence"],
-        )
-    standard_output().print(table)
+    standard_output().print(data_sets_table(api.list_datasets(data_root)))
 
 
 @data.command(

@@ -162,7 +162,7 @@ def _key(key: str) -> Explanation:
 
 
 def _example(key: str) -> Any:
-    """Return a value for a key: its default, or the first name that it takes."""
+    """Return a value for a key: its default, or the first name that it takes if that is nothing."""
     value = default(Experiment, key)
     taken = [
         family.written.format(name)
@@ -170,7 +170,7 @@ def _example(key: str) -> Any:
         if key in family.keys
         for name in family.registry
     ]
-    return taken[0] if value in (None, "", []) and taken else value
+    return taken[0] if value in (None, "", "none", []) and taken else value
 
 
 def _table(name: str) -> Explanation:

@@ -1,8 +1,8 @@
-"""What the terminal shows of own data: progress and counts of an import, counts of a checked file."""
+"""What the terminal shows of data: the known data sets, progress and counts of an import, counts of a checked file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -27,6 +27,26 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def data_sets_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the data sets that are known, and which of their files are on this machine."""
+    table = Table(**PLAIN)
+    for name in ("name", "classes", "kind", "train/val/test"):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("name", "kind") else "right")
+    table.add_column("here")
+    table.add_column("licence")
+    for row in rows:
+        here = ", ".join(f"{size} px" for size in row["sizes"]) or ("built in" if row["present"] else "-")
+        table.add_row(
+            row["name"],
+            str(row["classes"]),
+            "grey" if row["channels"] == 1 else "RGB",
+            "/".join(map(str, row["counts"])),
+            "refused" if row["refused"] else here,
+            row["licence"],
+        )
+    return table
 
 
 def imported_table(found: "Imported") -> Table:

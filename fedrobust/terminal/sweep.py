@@ -128,7 +128,8 @@ def comparison(compared: "pandas.DataFrame", width: int) -> Iterator[Table]:
     """
     if len(compared) <= MOST_BESIDE and not compared.attrs["cells"]:
         table = Table(box=SIMPLE_HEAD)
-        for name in ("", *map(str, compared.index)):
+        table.add_column("", no_wrap=True)
+        for name in map(str, compared.index):
             table.add_column(escape(name), overflow="fold")
         for key in compared.columns:
             table.add_row(escape(str(key)), *(escape(written(value)) for value in compared[key]))

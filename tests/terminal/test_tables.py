@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from fedrobust.api import list_datasets
 from fedrobust.runs.codec import read
 from fedrobust.runs.record import CardRecord, FindingRecord, RoundRecord, RunRecord
 from fedrobust.terminal.audit import attack_table, check_line, verdict_line
+from fedrobust.terminal.data import data_sets_table
 from fedrobust.terminal.run import round_line
 from fedrobust.terminal.screen import say
 from fedrobust.terminal.summary import limits, summary_tables
@@ -379,3 +381,11 @@ def test_a_central_baseline_stands_between_the_global_model_and_the_student():
     text = rendered(*summary_tables(run({**RESULT, "central": {**CLEAN, "correct": 17}})))
     lines = [line for line in text.splitlines() if "mobile[net]" in line]
     assert [line.split(",")[1].split()[0] for line in lines] == ["global", "central"]
+
+
+def test_the_table_of_data_sets_fits_into_80_columns():
+    names = [one["name"] for one in list_datasets()]
+    text = rendered(data_sets_table(list_datasets()), width=80)
+    assert [name for name in names if f"  {name} " not in text] == []
+    assert "165466/23640/47280" in text
+    assert "…" not in text

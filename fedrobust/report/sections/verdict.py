@@ -6,6 +6,17 @@ from fedrobust.report import findings
 from fedrobust.report.folder import Run
 from fedrobust.report.wording import interval, percent
 
+MEANINGS = {
+    "robust": "No attack of this audit cost the model its lead over a constant classifier, and no check found the "
+    "attacks unreliable. Stronger attacks, or larger changes of the images, may still break it.",
+    "not robust": "Changes of the images within the threat model ({threat}) are enough to make the model err: it "
+    "cannot be relied on where somebody can change its images.",
+    "not proven": "The audit could not show that the model withstands changes of the images within the threat model "
+    "({threat}): treat it as not robust until an audit shows otherwise.",
+    "degenerate": "The model does not solve its task without any attack: its accuracy under attack has no meaning.",
+}
+"""What the words of an audit's verdict mean for those who use the model."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -30,7 +41,10 @@ def verdict(run: Run) -> Verdict:
     if card is None:
         return Verdict("Not audited", "not-audited", _why_not(run), _figure(run))
     word = card.verdict.word
-    return Verdict(word[:1].upper() + word[1:], word.replace(" ", "-"), card.verdict.sentence, _figure(run))
+    threat = f"{card.threat.norm}, epsilon {card.threat.epsilon}"
+    # A card of another version may have another word; its own sentence explains it.
+    meaning = MEANINGS.get(word, card.verdict.sentence).format(threat=threat)
+    return Verdict(word[:1].upper() + word[1:], word.replace(" ", "-"), meaning, _figure(run))
 
 
 def _why_not(run: Run) -> str:
