@@ -1,16 +1,17 @@
 """How much a command writes: everything, nothing but the result, or JSON.
 
-The console is imported inside of a function, so that ``--help`` is fast.
+What shows events is imported inside of a function, so that ``--help`` is fast.
 """
 
+from json import dumps
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedrobust.complaints import fail
-from fedrobust.terminal.json_lines import JsonLines, Silent
 
 if TYPE_CHECKING:
+    from fedrobust.terminal.json_lines import Silent
     from fedrobust.terminal.run import ConsoleListener
 
 Quiet = Annotated[
@@ -36,11 +37,11 @@ def listener(quiet: bool, json: bool, events: bool = True) -> "ConsoleListener |
         from fedrobust.terminal.run import ConsoleListener
 
         return ConsoleListener()
+    from fedrobust.terminal.json_lines import JsonLines, Silent
+
     return JsonLines(typer.echo) if json and events else Silent()
 
 
 def write_json(content: Any) -> None:
     """Write a result as JSON on standard output."""
-    import json
-
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    typer.echo(dumps(content, indent=2, ensure_ascii=False))

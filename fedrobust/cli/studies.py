@@ -79,10 +79,12 @@ def run(
 
 def _tell(finished: "Run", quiet: bool, json: bool) -> None:
     """Write where the report of a run is, or its folder if it has none; with ``--json`` the events have told."""
+    reported = finished.report.is_file()
+    where = finished.report if reported else finished.path
     if quiet:
-        typer.echo(finished.report or finished.path)
+        typer.echo(where)
     elif not json:
-        typer.echo(f"report: {finished.report}")
+        typer.echo(f"{'report' if reported else 'run folder'}: {where}")
 
 
 @app.command(cls=Command, epilog=examples("fedrobust demo", "fedrobust demo --out runs/talk"))
@@ -99,7 +101,7 @@ def demo(
     typer.echo("The server's rule, multi-Krum, looks for them; an audit attacks the final model.")
     with listener(quiet=False, json=False) as listening, complaints(lambda: listening.folder):
         finished = api.run("demo", listening, out=out)
-    typer.echo(f"report: {finished.report}")
+    _tell(finished, quiet=False, json=False)
 
 
 @app.command(

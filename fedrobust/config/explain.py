@@ -22,7 +22,7 @@ TOLERATED = "malicious clients in a round; by default the study's number, federa
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its name, its allowed values, its default as in a study file ("" if it has none), its meaning."""
+    """One setting: its name, its allowed values, its default as it is written ("" if it has none), its meaning."""
 
     name: str
     allowed: str
@@ -114,7 +114,7 @@ def _member(family: Family, name: str) -> Explanation:
         Setting(
             setting,
             described(annotations[setting]) if setting in annotations else "",
-            "" if value is REQUIRED or (tolerates and setting == "f") else _written(value),
+            "" if value is REQUIRED or (tolerates and setting == "f") else _literal(value),
             meanings.get(setting, TOLERATED if tolerates and setting == "f" else ""),
         )
         for setting, value in (settings_of(member) or {}).items()
@@ -129,9 +129,9 @@ def _spec(name: str, member: Any, settings: tuple[Setting, ...]) -> str:
     if any(value is REQUIRED for value in (settings_of(member) or {}).values()):
         call = re.search(rf"{member.__name__}(\((?:[^()]|\([^()]*\))*\))", member.__doc__ or "")
         return f"{name}{call[1]}" if call else name
-    told = [one for one in settings if one.default not in ("", "0", "0.0", "false", "true", '""', "[]")]
+    told = [one for one in settings if one.default not in ("", "0", "0.0", "False", "True", "''", "[]")]
     for one in sorted(told, key=lambda one: not one.default[0].isdigit()):
-        return f"{name}({one.name}={one.default})".replace('"', "'")
+        return f"{name}({one.name}={one.default})"
     return name
 
 
@@ -240,6 +240,17 @@ def _written(value: Any) -> str:
         if abs(grey - round(grey)) < 1e-9:
             return f'"{round(grey)}/255"'
     return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def _literal(value: Any) -> str:
+    """Return a value as in parentheses behind a name, where settings are Python literals; "" for none.
+
+    Example:
+        >>> _literal(8 / 255), _literal(True), _literal("dlr")
+        ("'8/255'", 'True', "'dlr'")
+    """
+    text = _written(value)
+    return {"true": "True", "false": "False"}.get(text, text.replace('"', "'"))
 
 
 def _line(key: str, value: Any) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from fedrobust.plain import plain
 from fedrobust.runs.codec import to_json
 from fedrobust.runs.events import AttackProgressed, ClientReplied, Event, ForecastMade, StudyStarted
 
@@ -55,12 +56,16 @@ class JsonLines(Silent):
 
 
 def line(event: Event) -> str:
-    """Return an event as JSON on one line: its name, then its fields; records as in ``result.json``."""
+    """Return an event as JSON on one line: its name, then its fields; records as in ``result.json``.
+
+    A number that JSON cannot hold, as a loss that is not finite, is null.
+    """
     name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower()
     fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
     if isinstance(event, ForecastMade):
         fields.pop("rows")  # the figures as text
-    return json.dumps({"event": name, **{key: _plain(value) for key, value in fields.items()}})
+    content = {"event": name, **{key: _plain(value) for key, value in fields.items()}}
+    return json.dumps(plain(content), allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -58,6 +58,13 @@ def test_each_event_is_a_line_and_the_last_has_the_record():
     assert not any("\n" in line for line in lines)
 
 
+def test_a_loss_that_is_not_finite_is_null():
+    diverged = read(RoundRecord, {"round": 1, "clients": {"loss": float("nan")}})
+    lines = []
+    JsonLines(lines.append)(RoundFinished(diverged))
+    assert json.loads(lines[0], parse_constant=pytest.fail)["record"]["clients"]["loss"] is None
+
+
 def test_silence_remembers_the_folder(capsys):
     listener = Silent()
     with listener:
@@ -68,15 +75,19 @@ def test_silence_remembers_the_folder(capsys):
 
 
 @pytest.fixture
-def command(monkeypatch):
+def command(monkeypatch, tmp_path):
     """Run a command whose study is made up; the answer is click's result."""
+
+    folder = tmp_path / "s-1"
 
     def ran(study, listener, out=""):
         asked.append(study)
         for event in EVENTS:
             listener(event)
-        return SimpleNamespace(report="runs/s-1/report.html", path="runs/s-1")
+        return SimpleNamespace(report=folder / "report.html", path=folder)
 
+    folder.mkdir()
+    (folder / "report.html").touch()
     asked = []
     monkeypatch.setattr(api, "run", ran)
     monkeypatch.setattr("fedrobust.runtime.claim_process", lambda: None)
@@ -84,12 +95,19 @@ def command(monkeypatch):
     def run(*arguments):
         return CliRunner().invoke(cli.app, arguments)
 
-    run.asked = asked
+    run.asked, run.folder = asked, folder
     return run
 
 
 def test_quiet_writes_the_path_of_the_report_alone(command):
-    assert command("run", "--quiet").output == command("run", "-q").output == "runs/s-1/report.html\n"
+    report = command.folder / "report.html"
+    assert command("run", "--quiet").output == command("run", "-q").output == f"{report}\n"
+
+
+def test_without_a_report_the_folder_is_told(command):
+    (command.folder / "report.html").unlink()
+    assert command("run", "--quiet").output == f"{command.folder}\n"
+    assert command("run").output.splitlines()[-1] == f"run folder: {command.folder}"
 
 
 def test_json_writes_nothing_but_json(command):
@@ -107,7 +125,7 @@ def test_quiet_and_json_exclude_each_other(command):
 
 def test_the_demo_runs_the_study_of_that_name_and_ends_with_the_report(command):
     done = command("demo")
-    assert done.output.splitlines()[-1] == "report: runs/s-1/report.html"
+    assert done.output.splitlines()[-1] == f"report: {command.folder / 'report.html'}"
     assert command.asked == ["demo"]
     study = Experiment.load("demo")
     assert (len(study.malicious), study.poisoning.attack, study.data.name) == (3, "sign-flip", "phantom")
