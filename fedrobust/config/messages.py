@@ -1,6 +1,7 @@
 """Error messages on a study: the key, its value, and what is allowed."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel
 
 from fedrobust.config.keys import keys
 from fedrobust.epsilon import shortened
+from fedrobust.registry import did_you_mean
 
 
 def explanations(cls: type[BaseModel], errors: Iterable[Any]) -> list[str]:
@@ -46,8 +48,10 @@ def _explained(cls: type[BaseModel], item: Any) -> str:
     message: str = item["msg"].removeprefix("Value error, ")
     if not place or (item["type"] == "value_error" and len(place) == 1):
         return message
-    value = item["input"]
-    return f"{dotted} = {shown(value)}: {message}{_about(cls, place)}"
+    value, hint = item["input"], ""
+    if item["type"] == "literal_error" and isinstance(value, str):
+        hint = did_you_mean(value, re.findall("'([^']+)'", message))
+    return f"{dotted} = {shown(value)}: {message}{hint}{_about(cls, place)}"
 
 
 def shown(value: Any) -> str:

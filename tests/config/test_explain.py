@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from fedrobust.config import Experiment
+from fedrobust.config import ConfigError, Experiment
 from fedrobust.config.allowed import allowed
 from fedrobust.config.explain import explain
 from fedrobust.config.families import FAMILIES
@@ -86,3 +86,13 @@ def test_lines_fit_into_80_columns_without_broken_words(name):
         shown = list(lines(one, 80))
         assert all(len(line) <= 80 for line in shown)
         assert words == " ".join(shown).split()[1 + len(one.kind.split()) :][: len(words)]
+
+
+def test_choices_are_forgiven_their_spelling_and_the_nearest_one_is_named():
+    study = Experiment.of(
+        ["audit.effort=Quick", 'export.formats=["Float32"]', "Evaluation.select_by=Worst_Client"]
+    )
+    assert (study.audit.effort, study.export.formats) == ("quick", ("float32",))
+    assert study.evaluation.select_by == "worst-client"
+    with pytest.raises(ConfigError, match=r'engine\.name = "thread": .*, did you mean "threads"\?'):
+        Experiment.of(["engine.name=thread"])
