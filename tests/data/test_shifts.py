@@ -176,6 +176,8 @@ def test_training_images_differ_by_client_and_test_images_by_scanner():
         (["5: blur"], "the study has clients 0 to 4"),
         (["0-2: blur", "2: noise"], "client 2 has a line already"),
         (["0: blurr"], 'did you mean "blur"'),
+        (["0: without-classes(classes=[])"], "choose a list of one value or more"),
+        (["0: prevalence"], "shares"),
         (["0: blur(severity=6)"], "choose a whole number from 1 to 5"),
     ],
 )

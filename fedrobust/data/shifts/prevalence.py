@@ -1,8 +1,10 @@
 """Prevalence: a site's own shares of the classes."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from fedrobust.bounds import Share
 from fedrobust.data.dataset import DataError, Split
@@ -26,7 +28,7 @@ class Prevalence:
         [5, 20]
     """
 
-    shares: tuple[Share, ...]
+    shares: Annotated[tuple[Share, ...], Field(min_length=1, description="a list of one value or more")]
 
     def __call__(self, split: Split, classes: int, generator: np.random.Generator) -> Split:
         """Return the images that stay, in their order.

@@ -1,8 +1,10 @@
 """Missing classes: a site that never sees some."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from fedrobust.bounds import ClassNumber
 from fedrobust.data.dataset import DataError, Split
@@ -23,7 +25,9 @@ class WithoutClasses:
         [0, 2]
     """
 
-    classes: tuple[ClassNumber, ...]
+    classes: Annotated[
+        tuple[ClassNumber, ...], Field(min_length=1, description="a list of one value or more")
+    ]
 
     def __call__(self, split: Split, classes: int, generator: np.random.Generator) -> Split:
         """Return the images of the other classes.

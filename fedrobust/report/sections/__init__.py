@@ -61,6 +61,7 @@ TITLES = {
     "student-audit": "Is the student robust?",
     "images": "Images under attack",
     "models": "Models compared",
+    "hospitals": "Hospitals",
     "clients": "Clients",
     "provenance": "Provenance",
 }
@@ -70,6 +71,7 @@ TITLES = {
 def contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return id and title of the sections that the page has."""
     optional = {
-        name: bool(content[name.replace("-", "_")]) for name in ("audit", "poisoning", "student-audit")
+        name: bool(content[name.replace("-", "_")])
+        for name in ("audit", "poisoning", "student-audit", "hospitals")
     }
     return [(id, title) for id, title in TITLES.items() if optional.get(id, True)]

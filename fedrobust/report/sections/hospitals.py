@@ -16,10 +16,13 @@ MOST_CLIENTS = 8
 
 
 def hospitals(run: Run) -> dict[str, Any]:
-    """Return the table of the hospitals, that of their net benefits, and a sentence on the worst of them."""
+    """Return the table of the hospitals, that of their net benefits, and a sentence on the worst of them.
+
+    It is empty where all clients' test images are the same.
+    """
     found = run.record.hospitals
     if found is None:
-        return {"table": None, "benefit": None, "sentence": ""}
+        return {}
     return {"table": _table(found), "benefit": _benefit(found), "sentence": _worst(found)}
 
 
