@@ -30,7 +30,8 @@ def final_figures(run: RunRecord) -> dict[str, float]:
         ``central auc`` etc. of the central baseline; means over the compared clients:
         ``clients global accuracy``, ``clients personal accuracy``, ``clients local accuracy``, likewise of
         balanced accuracy and AUC, and ``clients gain``; ``clients worse`` and ``clients better``: numbers of clients
-        whose model is worse or better than their local one;
+        whose model is worse or better than their local one; ``worst-hospital balanced_accuracy`` and ``hospital gap``;
+        ``unseen auc`` etc., means over the sites that were held out;
         ``chance`` (of balanced accuracy), ``fgsm 4/255 accuracy`` etc., ``attack-success`` and
         ``attack-success without trigger``; means over rounds of
         ``true-positive-rate`` and ``malicious-influence`` (attacked rounds), ``false-positive-rate`` and
@@ -51,6 +52,7 @@ def final_figures(run: RunRecord) -> dict[str, float]:
                 **_validation_figures(run),
                 **({f"central {name}": getattr(run.central, name) for name in SCORES} if run.central else {}),
                 **(_client_figures(run.clients) if run.clients else {}),
+                **_hospital_figures(run),
                 "chance": 1 / classes if classes else None,
                 **_defence_figures(defended),
                 "refused": float(sum(one.clients.failed for one in run.rounds)),
@@ -82,6 +84,26 @@ def _client_figures(compared: ClientsComparisonRecord) -> dict[str, float | None
         found["clients gain"] = _mean(one.gain for one in compared.clients)
         found |= {"clients worse": float(len(compared.worse)), "clients better": float(len(compared.better))}
     return found
+
+
+def _hospital_figures(run: RunRecord) -> dict[str, float | None]:
+    """Return the lowest balanced accuracy of a hospital and the gap to the best, and means over unseen sites."""
+    measured = [one.metrics for one in run.hospitals.hospitals if one.metrics] if run.hospitals else []
+    scores = [
+        each.balanced_accuracy
+        for each in measured
+        if each.balanced_accuracy is not None and not each.one_class
+    ]
+    unseen = tuple((run.unseen or {}).values())
+    return {
+        "worst-hospital balanced_accuracy": min(scores, default=None),
+        "hospital gap": run.hospitals.gap if run.hospitals else None,
+        **(
+            {f"unseen {name}": _mean(getattr(one, name) for one in unseen) for name in SCORES}
+            if unseen
+            else {}
+        ),
+    }
 
 
 def _defence_figures(defended: Sequence[DefenceRecord]) -> dict[str, float | None]:

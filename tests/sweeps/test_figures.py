@@ -99,3 +99,28 @@ def test_personal_models_alone_have_no_gain():
         "clients personal accuracy",
         "clients personal balanced_accuracy",
     }
+
+
+def test_figures_of_hospitals_are_the_worst_the_gap_and_means_over_unseen_sites():
+    def hospital(name, balanced, recall=(0.5, 0.5)):
+        return {
+            "name": name,
+            "metrics": {"accuracy": 0.9, "balanced_accuracy": balanced, "recall": list(recall)},
+        }
+
+    one_class = hospital("of one class", 0.1, recall=(0.1, None))
+    figures = final_figures(
+        RunRecord.read(
+            {
+                "schema": 1,
+                "hospitals": {"hospitals": [hospital("a", 0.7), hospital("b", 0.9), one_class], "gap": 0.2},
+                "unseen": {
+                    "north": {"accuracy": 0.6, "auc": 0.7},
+                    "south": {"accuracy": 0.8, "auc": None},
+                },
+            }
+        )
+    )
+    assert (figures["worst-hospital balanced_accuracy"], figures["hospital gap"]) == (0.7, 0.2)
+    assert (figures["unseen accuracy"], figures["unseen auc"]) == (0.7, 0.7)
+    assert "unseen balanced_accuracy" not in figures
