@@ -7,11 +7,12 @@ import numpy as np
 
 from fedrobust.audit.figures import clinical_record
 from fedrobust.data.dataset import Dataset, Split
-from fedrobust.evaluation.metrics import log_softmax
+from fedrobust.evaluation.metrics import NotFiniteError, log_softmax
 from fedrobust.evaluation.net_benefit import decision_curve
 from fedrobust.models.layout import Weights
 from fedrobust.runs.record.hospitals import HospitalRecord, HospitalsRecord
 from fedrobust.study import Study
+from server.errors import UnmeasurableError
 from server.stages.evaluation import Evaluator
 
 AS_STORED = "images as stored"
@@ -83,7 +84,11 @@ def _view(study: Study, client: int | None) -> Callable[[Split], Split]:
 
 
 def hospitals_record(study: Study, evaluator: Evaluator, weights: Weights) -> HospitalsRecord | None:
-    """Return the metrics of the model with `weights` at each of `hospitals_of` the study; None if there are none."""
+    """Return the metrics of the model with `weights` at each of `hospitals_of` the study; None if there are none.
+
+    Raises:
+        UnmeasurableError: the model's logits are not finite at one of them.
+    """
     found = tuple(_measured(evaluator, weights, each) for each in hospitals_of(study))
     if not found:
         return None
@@ -107,11 +112,17 @@ def _measured(evaluator: Evaluator, weights: Weights, hospital: Hospital) -> Hos
     else:
         labels = dataset.test.labels[hospital.rows]
         logits = evaluator.answers(weights).test[hospital.rows]
+    try:
+        metrics = clinical_record(labels, logits, dataset.disease)
+    except NotFiniteError as error:
+        raise UnmeasurableError(
+            f"the selected model cannot be measured at hospital {hospital.name!r}: {error}"
+        ) from error
     return HospitalRecord(
         name=hospital.name,
         clients=hospital.clients,
         shift=hospital.shift,
-        metrics=clinical_record(labels, logits, dataset.disease),
+        metrics=metrics,
         net_benefit=_net_benefit(labels, logits, dataset.disease),
     )
 

@@ -15,6 +15,7 @@ from fedrobust.evasion import Threat
 from fedrobust.models.layout import Weights
 from fedrobust.study import Study
 from server.client_images import class_counts, sizes
+from server.errors import UnmeasurableError
 from server.stages.evaluation import Evaluator
 from server.stages.hospitals import AS_STORED, hospitals_of, hospitals_record
 
@@ -108,6 +109,17 @@ def test_sites_are_tested_on_their_own_images(measured):
     assert found.gap is None, "the south has images of one class only"
     divided = study(dataset, clients=5, data__partition="iid")
     assert [(one.name, one.clients) for one in measured(divided).hospitals] == [("north", ()), ("south", ())]
+
+
+def test_the_hospital_is_named_at_which_logits_are_not_finite(linear_classifier):
+    given = study(images(), data__site_shifts=["1: gamma(severity=5)"])
+    broken = weights()
+    evaluator = Evaluator.of(
+        Experiment.of().evaluation, Threat(), 5, given.dataset, linear_classifier, ThreadPoolExecutor(1)
+    )
+    broken.trainable[:] = np.nan
+    with pytest.raises(UnmeasurableError, match="cannot be measured at hospital 'images as stored'"):
+        hospitals_record(given, evaluator, broken)
 
 
 def test_there_is_nothing_to_tell_where_all_are_tested_on_the_same_images(measured):
