@@ -164,4 +164,5 @@ def _client(study: Study, context: Context, batchnorm: object = None) -> Client:
         study.postprocessors,
         attacker,
         measure,
+        study.work,
     )

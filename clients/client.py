@@ -14,6 +14,11 @@ from fedrobust.randomness import Purpose, generator
 from fedrobust.study.local_training import LocalRound, LocalTraining
 
 
+def all_batches(round: int, client: int) -> float:
+    """Return 1.0: the client is never slow."""
+    return 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Client:
     """One client of a study.
@@ -27,6 +32,7 @@ class Client:
         postprocessors: applied to its update before it is sent.
         attacker: its behaviour in the rounds in which it attacks; None for an honest client.
         measure: returns weights with BatchNorm statistics of all of its images; None: moving statistics are sent.
+        work: function from round and client to the share of its batches on which it trains.
     """
 
     client_id: int
@@ -37,6 +43,7 @@ class Client:
     postprocessors: tuple[Postprocessor, ...] = ()
     attacker: Attacker | None = None
     measure: Callable[[Weights], Weights] | None = None
+    work: Callable[[int, int], float] = all_batches
 
     def train(
         self, weights: Weights, round: int, state: State, broadcast: State = NOTHING
@@ -49,7 +56,10 @@ class Client:
             state: its state after the last round in which it took part.
             broadcast: the server's arrays beside the weights.
         """
-        train = LocalRound(self.training, self.shard, self.client_id, round, self.layout, broadcast)
+        work = self.work(round, self.client_id)
+        train = LocalRound(
+            self.training, self.shard, self.client_id, round, self.layout, broadcast, work=work
+        )
         if self.attacker is not None and self.attacker.schedule.active(round):
             return self.attacker.train(train, weights, self.algorithm, state, self.measure)
         sent = sent_by_client(self.algorithm, weights, state, train)

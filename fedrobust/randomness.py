@@ -26,6 +26,8 @@ class Purpose(IntEnum):
     CALIBRATION = 12
     POSTPROCESSING = 13
     SITE_SHIFT = 14
+    DROPOUT = 15
+    WORK = 16
 
 
 def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:

@@ -9,6 +9,7 @@ from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 from fedrobust.aggregation import Memory
 from fedrobust.algorithms.contract import NOTHING, broadcast_by
+from fedrobust.availability import Availability
 from fedrobust.config.sections import Federation as FederationSettings
 from fedrobust.config.sections import Poisoning
 from fedrobust.data.dataset import Problem
@@ -27,6 +28,9 @@ from server.moments import as_moments, as_statistics
 from server.replies import MOST_EXAMPLES, Failure, Reply, read_reply
 from server.round_outcome import Aggregated, ReplyNote, RoundOutcome, RoundReplies, failure_of, outcome_of
 from server.soundness import beside_fault, statistics_fault
+
+DROPPED = "dropout: its reply is lost (federation.availability)"
+"""The reason of a failure that the study simulates."""
 
 
 def whole(round: int) -> Part | None:
@@ -53,6 +57,7 @@ class Federation:
         part: returns the part of the exchanged weights that is trained in a round; other changes are ignored.
         moments: whether clients measure BatchNorm statistics on all of their images after training, and the server
             averages moments; otherwise each sends its moving statistics, and the server averages those.
+        availability: who is a member in which round, and whose replies are lost.
     """
 
     settings: FederationSettings
@@ -65,18 +70,31 @@ class Federation:
     grouping: Grouping = field(default_factory=Grouping)
     part: Callable[[int], Part | None] = whole
     moments: bool = False
+    availability: Availability = field(default_factory=Availability)
 
     def sample(self, round: int) -> list[int]:
-        """Return the clients sampled in `round`, ascending."""
-        available = self.registry.client_ids
+        """Return the clients sampled in `round`, ascending; none if no client is a member in it."""
+        available = self.availability.present(round, self.registry.client_ids)
+        if not available:
+            return []
         wanted = sample_size(self.settings.participation, len(available))
         draw = generator(self.seed, Purpose.SAMPLING, round)
         return sorted(int(client) for client in draw.choice(available, wanted, replace=False))
 
+    def fullest_round(self, rounds: int) -> int:
+        """Return the first of the rounds that have the most members."""
+        members = [count for count, _ in self.availability.populations(rounds, (), self.settings.clients)]
+        return 1 + members.index(max(members))
+
+    def replying(self, round: int, sampled: Sequence[int]) -> list[int]:
+        """Return the `sampled` clients without those whose replies are lost in `round`, which are not sent messages."""
+        lost = set(self.availability.dropped(round, sampled, self.seed))
+        return [client for client in sampled if client not in lost]
+
     def messages(
         self, round: int, weights: Weights, sampled: Sequence[int], memory: Memory = NOTHING
     ) -> list[Message]:
-        """Return one message for every sampled client or group of clients, by descending number of images.
+        """Return one message for every client or group of clients that replies, by descending number of images.
 
         A message holds the global weights, the number of the round, the problem, the clients of a group, and the part
         of the algorithm's state in `memory` that clients need.
@@ -89,7 +107,7 @@ class Federation:
         if broadcast := broadcast_by(self.step.algorithm, memory_of(memory, "algorithm")):
             alone["algorithm"] = arrays_record(broadcast)
         messages = []
-        for group in self.groups(round, sampled):
+        for group in self.groups(round, self.replying(round, sampled)):
             kind, content = MessageType.TRAIN, alone
             if len(group) > 1:
                 kind = TOGETHER
@@ -128,35 +146,36 @@ class Federation:
             AttackFailedError: a malicious client failed because of the attack's own code, and
                 ``poisoning.on-failure`` is "stop".
         """
-        step, sampled = self.step, list(sampled)
+        step, asked = self.step, self.replying(round, sampled)
+        dropped = [Failure(client, DROPPED) for client in sampled if client not in asked]
         collector = collector_for(
             step.defence,
             current.trainable,
             len(current.statistics) + sum(step.beside.values()),
-            sampled,
+            asked,
             float(np.median(self.registry.sizes)),
             step.measured,
         )
-        read = self._collected(round, current, sampled, replies, collector)
-        outcome = outcome_of(len(sampled), read.valid, [*read.unexpected, *read.rejected, *read.failed])
-        attackers = step.attackers(round, sampled)
+        read = self._collected(round, current, asked, replies, collector)
+        failures = [*read.unexpected, *read.rejected, *read.failed, *dropped]
+        outcome = outcome_of(len(sampled), read.valid, failures)
+        attackers = step.attackers(round, asked)
         lost = sorted(
             (failure for failure in read.failed if failure.client_id in attackers),
             key=lambda each: each.client_id,
         )
         out = [failure.client_id for failure in read.rejected]
         if step.measured:
-            outcome = replace(outcome, defence=step.record(round, sampled, out, lost))
+            outcome = replace(outcome, defence=step.record(round, asked, out, lost))
         self._stop_for(round, lost, outcome)
         needed = max(1, math.ceil(self.settings.min_replies * len(sampled)))
         if len(read.valid) < needed:
-            first = outcome.failures[0]
             return Aggregated(
                 outcome,
                 None,
                 fault=f"round {round}: {len(read.valid)} of {len(sampled)} sampled clients are left, "
-                f"federation.min-replies = {self.settings.min_replies} asks for {needed}; first reason: "
-                f"client {first.client_id}: {first.reason}",
+                f"federation.min-replies = {self.settings.min_replies} asks for {needed}; "
+                f"{first_reason(outcome.failures)}",
             )
         # Values of 3e38 may overflow; results that are not finite are rejected below.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -243,3 +262,15 @@ class Federation:
             'poisoning.on-failure = "mark" to go on and have such rounds marked',
             outcome,
         )
+
+
+def first_reason(failures: Sequence[Failure]) -> str:
+    """Return the sentence on the first failure of a failed round.
+
+    Example:
+        >>> first_reason([Failure(3, "no reply in time")]), first_reason([])
+        ('first reason: client 3: no reply in time', 'no client is a member of the federation in this round')
+    """
+    if not failures:
+        return "no client is a member of the federation in this round"
+    return f"first reason: client {failures[0].client_id}: {failures[0].reason}"

@@ -68,7 +68,9 @@ def forecast_of(
         classifier: the global model.
     """
     registry, layout, training = federation.registry, federation.layout, experiment.training
-    sampled = registry.largest_first(federation.sample(1))
+    sampled = registry.largest_first(
+        federation.sample(federation.fullest_round(experiment.federation.rounds))
+    )
     sizes = registry.sizes[np.searchsorted(registry.client_ids, sampled)]
     images = sizes * (1 + experiment.data.augment)
     algorithm, beside = federation.step.algorithm, federation.step.beside

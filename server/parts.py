@@ -109,6 +109,7 @@ class ServerParts(ModelParts):
             self.grouping,
             cache(study.trained_part) if study.experiment.training.unfreeze else whole,
             self.batchnorm_policy == "moments",
+            study.availability,
         )
 
     @property
@@ -124,7 +125,11 @@ class ServerParts(ModelParts):
         """The number of attackers that the defence tolerates, and the probability of more in a round."""
         study = self.study
         return tolerance_of(
-            study.experiment.federation, study.defence, study.tolerated, len(study.schedule.malicious)
+            study.experiment.federation,
+            study.defence,
+            study.tolerated,
+            study.schedule.malicious,
+            study.availability,
         )
 
     def check_memory(self) -> None:

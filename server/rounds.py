@@ -119,7 +119,8 @@ class RoundLoop:
             for model, (one, weights, asked) in enumerate(each)
             for message in one.messages(number, weights, asked, self.models.memory_of(state.memory, model))
         ]
-        emit(RoundStarted(number, sum(map(len, sampled))))
+        asked = [one.replying(number, those) for one, those in zip(self.federations, sampled, strict=True)]
+        emit(RoundStarted(number, sum(map(len, asked))))
         replies = exchange(self.grid, messages, self.timeout)
         try:
             made = self.made(number, state, sampled, replies)

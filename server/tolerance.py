@@ -1,6 +1,9 @@
 """The number of attackers that a study's defence tolerates, and the probability of more in a round."""
 
+from collections.abc import Sequence
+
 from fedrobust.aggregation import AggregationPipeline
+from fedrobust.availability import Availability
 from fedrobust.config.sections import Federation
 from fedrobust.lazy import stats
 from fedrobust.runs.record import ToleranceRecord
@@ -9,7 +12,11 @@ from fedrobust.spec import Spec
 
 
 def tolerance_of(
-    federation: Federation, defence: AggregationPipeline, tolerated: int, malicious: int
+    federation: Federation,
+    defence: AggregationPipeline,
+    tolerated: int,
+    malicious: Sequence[int],
+    availability: Availability,
 ) -> ToleranceRecord:
     """Return the study's ``tolerance`` in ``result.json``.
 
@@ -20,7 +27,8 @@ def tolerance_of(
         federation: the study's settings.
         defence: its rules.
         tolerated: malicious clients of a round that the study tolerates.
-        malicious: number of malicious clients.
+        malicious: the malicious clients.
+        availability: the clients'; where some join late or leave, the probability is that of the worst round.
 
     Returns:
         f is ``given`` by the study, in ``federation.tolerate`` or as a rule's own f; else it is the ``truth``: the
@@ -30,17 +38,20 @@ def tolerance_of(
         "f" in Spec.parse(each).settings for each in (federation.aggregator, *federation.pre_aggregators)
     )
     f = tolerated if defence.tolerated is None else defence.tolerated
-    sampled = sample_size(federation.participation, federation.clients)
-    more = probability_of_more(f, federation.clients, malicious, sampled) if malicious else None
+    populations = set(availability.populations(federation.rounds, malicious, federation.clients))
+    more = [
+        probability_of_more(f, members, attackers, sample_size(federation.participation, members))
+        for members, attackers in populations
+    ]
     return ToleranceRecord(
         clients=f,
         source="given" if own or federation.tolerate is not None else "truth",
         quantile=federation.tolerate_quantile,
         given=defence.tolerated is not None,
-        sampled=sampled,
-        malicious=malicious,
+        sampled=sample_size(federation.participation, federation.clients),
+        malicious=len(malicious),
         population=federation.clients,
-        probability_of_more=more,
+        probability_of_more=max(more) if malicious else None,
     )
 
 

@@ -34,6 +34,7 @@ def check_data(study: Study) -> None:
             lambda: study.metrics,
             lambda: study.attack,
         ),
+        _members(study),
         _protected(study),
         settings.tolerated_fits(given.federation, study.sampled),
         settings.attackers(given.poisoning, given.federation.clients, given.seed),
@@ -73,6 +74,11 @@ def check_models(study: Study) -> None:
         models.algorithm_fits(given.model.name, given.training, study.algorithm, lambda: study.classifier),
         models.evasion(given.evaluation.attacks, study.problem, lambda: study.threat),
     )
+
+
+def _members(study: Study) -> Iterator[str]:
+    given = study.experiment
+    yield from settings.members(given.federation, study.schedule.malicious, study.availability)
 
 
 def _protected(study: Study) -> Iterator[str]:

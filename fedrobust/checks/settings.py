@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedrobust.availability import Availability
 from fedrobust.config.sections import Audit, Evaluation, Federation, Model, Poisoning, Training
 from fedrobust.data.search_path import resolve
 from fedrobust.errors import ConfigError, FedrobustError
@@ -26,6 +27,17 @@ def tolerated_fits(federation: Federation, sampled: int) -> Iterator[str]:
     """A rule's f is at most the number of clients in a round."""
     if isinstance(federation.tolerate, int) and federation.tolerate > sampled:
         yield f"federation.tolerate = {federation.tolerate}: a round has {sampled} clients"
+
+
+def members(federation: Federation, malicious: Sequence[int], availability: Availability) -> Iterator[str]:
+    """Every round has a client that may be sampled."""
+    populations = availability.populations(federation.rounds, malicious, federation.clients)
+    empty = next((round for round, (count, _) in enumerate(populations, start=1) if not count), None)
+    if empty is not None:
+        yield (
+            f"federation.availability = {list(federation.availability)}: no client is a member in round {empty} of "
+            f"{federation.rounds}; let one join earlier, or leave later"
+        )
 
 
 def protected(

@@ -7,6 +7,7 @@ FEDERATED = (
     "data.partition",
     "data.site-shifts",
     "evaluation.baselines",
+    "federation.availability",
     "federation.participation",
     "federation.aggregator",
     "federation.pre-aggregators",

@@ -5,6 +5,7 @@ from fedrobust.config.resolve import (
     algorithm_of,
     attack_of,
     augmentations_of,
+    availability_of,
     defence_of,
     loss_of,
     malicious_of,
@@ -52,8 +53,10 @@ def check_names(
     if not _is_own(data.partition):
         with naming("data.partition", data.partition):
             method_named(data.partition)
-    if not _has_own_shift(data.site_shifts):
+    if not _has_own(data.site_shifts):
         site_shifts_of(data, federation.clients, base)
+    if not _has_own(federation.availability):
+        availability_of(federation, base)
     if not _is_own(training.optimizer):
         optimizer_of(training, base)
     if not _is_own(training.loss):
@@ -72,5 +75,5 @@ def _is_own(*names: str) -> bool:
     return any(":" in name and not name.startswith("flower:") for name in names)
 
 
-def _has_own_shift(lines: tuple[str, ...]) -> bool:
+def _has_own(lines: tuple[str, ...]) -> bool:
     return _is_own(*(line.partition(":")[2] for line in lines))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS
 from fedrobust.algorithms import ALGORITHMS
+from fedrobust.availability import AVAILABILITY
 from fedrobust.data.partition import PARTITIONS
 from fedrobust.data.shifts import SITE_SHIFTS
 from fedrobust.defences import DEFENCES
@@ -50,6 +51,7 @@ OWN_NETWORKS = {
 FAMILIES = {
     "models": Family(ARCHITECTURES, ("model.name", "distillation.student"), NAMES, forms=OWN_NETWORKS),
     "partitions": Family(PARTITIONS, ("data.partition",)),
+    "availability": Family(AVAILABILITY, ("federation.availability",), written="all: {}"),
     "site-shifts": Family(SITE_SHIFTS, ("data.site-shifts",), written="all: {}"),
     "recipes": Family(RECIPES, ("training.recipe",)),
     "optimizers": Family(OPTIMIZERS, ("training.optimizer",)),

@@ -8,6 +8,7 @@ from fedrobust.aggregation import (
     ServerOptimizer,
 )
 from fedrobust.algorithms import ALGORITHMS, Algorithm, FedProx
+from fedrobust.availability import Availability
 from fedrobust.config.naming import make_importable, naming
 from fedrobust.config.sections import Data, Evaluation, Federation, Model, Poisoning, Training
 from fedrobust.data.partition import Drawing, Partition, method_named, partition
@@ -60,6 +61,17 @@ def site_shifts_of(data: Data, clients: int, base: str = "") -> SiteShifts:
     make_importable(base)
     with naming("data.site-shifts", list(data.site_shifts)):
         return SiteShifts.of(data.site_shifts, clients)
+
+
+def availability_of(federation: Federation, base: str = "") -> Availability:
+    """Return who takes part in which round, whose replies are lost, and who is slow.
+
+    Raises:
+        ConfigError: there is no such name or client, or it does not take the settings given.
+    """
+    make_importable(base)
+    with naming("federation.availability", list(federation.availability)):
+        return Availability.of(federation.availability, federation.clients)
 
 
 def recipe_of(training: Training, base: str = "") -> Recipe:

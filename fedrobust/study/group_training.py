@@ -23,12 +23,14 @@ class GroupTraining:
         update: the compiled update of the head.
         labels: (n,) int32 of the training split.
         shard: function from a client to the positions of its images in the training split.
+        work: function from round and client to the share of its batches on which it trains.
     """
 
     training: LocalTraining
     update: HeadUpdate
     labels: np.ndarray
     shard: Callable[[int], np.ndarray]
+    work: Callable[[int, int], float]
 
     @part
     def data(self) -> tuple[tf.Tensor, tf.Tensor]:
@@ -56,6 +58,8 @@ class GroupTraining:
 
     def _job(self, client: int, weights: Weights, round: int) -> HeadJob:
         rows = self.shard(client)
-        plan = self.training.plan(self.labels[rows], round, client, self.training.training)
+        plan = self.training.plan(
+            self.labels[rows], round, client, self.training.training, self.work(round, client)
+        )
         batches = plan.batches.of(rows)
         return HeadJob(weights, batches, plan.learning_rates, plan.class_weights, plan.prior)

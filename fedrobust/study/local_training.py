@@ -1,5 +1,6 @@
 """One client's local training in one round, from the study's settings and the compiled local update."""
 
+import math
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class LocalTraining:
         client: int,
         changed: Mapping[str, Any] = UNCHANGED,
         steering: Steering | None = None,
+        work: float = 1.0,
     ) -> tuple[Weights, Mapping[str, Any]]:
         """Return the weights after one local update on `shard`, and its metrics.
 
@@ -67,10 +69,11 @@ class LocalTraining:
             client: the client's number, which selects its random numbers.
             changed: settings of ``[training]`` that a malicious client or an algorithm changes.
             steering: correction, proximal term and mask that the algorithm adds to every step; None: none.
+            work: share of the batches on which the client trains, above 0 and at most 1.
         """
         training = self.training.model_copy(update=dict(changed)).in_round(round)
         claimed, shard = len(shard), self.resampled(shard, round, client, training.features_are_cached)
-        plan = self.plan(shard.labels, round, client, training)
+        plan = self.plan(shard.labels, round, client, training, work)
         update = self.update(training)
         if isinstance(update, PartUpdate):
             update.check(weights)
@@ -88,8 +91,13 @@ class LocalTraining:
         seconds = time.perf_counter() - started
         return trained, {**metrics, "num-examples": claimed, "seconds": seconds, "round": round}
 
-    def plan(self, labels: np.ndarray, round: int, client: int, training: Training) -> "Plan":
-        """Return the batches, learning rates and class weights of a client with `labels` (n,) in `round`."""
+    def plan(
+        self, labels: np.ndarray, round: int, client: int, training: Training, work: float = 1.0
+    ) -> "Plan":
+        """Return the batches, learning rates and class weights of a client with `labels` (n,) in `round`.
+
+        Of the round's batches the first are kept: their share `work`, rounded up.
+        """
         batches = draw_batches(
             np.arange(len(labels)),
             training.epochs,
@@ -106,7 +114,9 @@ class LocalTraining:
         )
         balanced = training.class_weights == "balanced"
         weights = balanced_class_weights(labels, self.classes) if balanced else None
-        return Plan(batches, rates, weights, class_shares(labels, self.classes))
+        steps = math.ceil(work * len(batches.sizes))
+        shares = class_shares(labels, self.classes)
+        return Plan(batches.first(steps), rates[:steps], weights, shares)
 
     def resampled(self, shard: Split, round: int, client: int, views: bool = False) -> Split:
         """Return a client's images of a round: undersampled, then augmented, by the study's settings.
@@ -159,6 +169,7 @@ class LocalRound:
         layout: of the model's weights.
         broadcast: arrays that the server sends beside the weights.
         changed: settings of ``[training]`` that a malicious client changes.
+        work: share of its batches on which the client trains.
         metrics: of the calls so far.
     """
 
@@ -169,6 +180,7 @@ class LocalRound:
     layout: Layout
     broadcast: State = field(default_factory=dict)
     changed: Mapping[str, Any] = field(default_factory=dict)
+    work: float = 1.0
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(
@@ -183,7 +195,9 @@ class LocalRound:
         changed = self.changed if epochs is None else {**self.changed, "epochs": epochs}
         steers = correction is not None or pull or trained is not None
         steering = Steering(correction, pull, trained) if steers else None
-        after, metrics = self.training(self.shard, start, self.round, self.client, changed, steering)
+        after, metrics = self.training(
+            self.shard, start, self.round, self.client, changed, steering, self.work
+        )
         before = {name: self.metrics[name] for name in SUMMED if name in self.metrics}
         self.metrics = {**metrics, **{name: metrics[name] + value for name, value in before.items()}}
         return after

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from fedrobust.aggregation import AggregationPipeline, ServerOptimizer
 from fedrobust.algorithms import Algorithm
+from fedrobust.availability import Availability
 from fedrobust.config import Experiment
 from fedrobust.config.resolve import (
     algorithm_of,
     attack_of,
+    availability_of,
     defence_of,
     metrics_of,
     postprocessors_of,
@@ -61,6 +63,19 @@ class NamedParts:
         """
         experiment = self.experiment
         return site_shifts_of(experiment.data, experiment.federation.clients, experiment.base)
+
+    @part
+    def availability(self) -> Availability:
+        """Who takes part in which round, whose replies are lost, and who is slow.
+
+        Raises:
+            ConfigError: there is no such name or client.
+        """
+        return availability_of(self.experiment.federation, self.experiment.base)
+
+    def work(self, round: int, client: int) -> float:
+        """Return the share of its batches on which `client` trains in `round`."""
+        return self.availability.work(round, client, self.seed)
 
     @part
     def prediction_defence(self) -> PredictionDefence | None:

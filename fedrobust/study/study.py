@@ -263,7 +263,7 @@ class Study(NamedParts):
         update = self.update_of(training)
         assert isinstance(update, HeadUpdate)
         return GroupTraining(
-            self.local_training, update, dataset.train.labels, self.partition.shards.__getitem__
+            self.local_training, update, dataset.train.labels, self.partition.shards.__getitem__, self.work
         )
 
     @part

@@ -29,6 +29,7 @@ ADDED = (
     "evaluation.select-by",
     "evaluation.stop-after",
     "evaluation.validation",
+    "federation.availability",
     "federation.average",
     "federation.patience",
     "federation.postprocessors",

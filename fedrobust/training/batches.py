@@ -21,6 +21,15 @@ class Batches:
         """Return the batches with positions 0 to n - 1 replaced by `places`, (n,)."""
         return Batches(places[self.rows].astype(np.int32), self.sizes)
 
+    def first(self, steps: int) -> "Batches":
+        """Return the first `steps` batches.
+
+        Example:
+            >>> Batches(np.zeros((3, 2), np.int32), np.array([2, 2, 1], np.int32)).first(2).sizes.tolist()
+            [2, 2]
+        """
+        return Batches(self.rows[:steps], self.sizes[:steps])
+
 
 def draw_batches(shard: np.ndarray, epochs: int, batch_size: int, generator: np.random.Generator) -> Batches:
     """Shuffle `shard` anew for each epoch and cut it into ceil(n / batch_size) batches of nearly equal size.

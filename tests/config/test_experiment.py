@@ -209,6 +209,7 @@ def test_keys_of_lists_are_those_whose_types_are_lists():
         "evaluation.epsilons",
         "evaluation.metrics",
         "export.formats",
+        "federation.availability",
         "federation.postprocessors",
         "federation.pre-aggregators",
         "poisoning.malicious",

@@ -170,7 +170,7 @@ def test_training_images_differ_by_client_and_test_images_by_scanner():
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
-        (["0:"], '"CLIENTS: SHIFT \\+ SHIFT" is allowed'),
+        (["0:"], '"CLIENTS: NAME \\+ NAME" is allowed, as in "0-2, 5: blur'),
         (["x: blur"], 'clients "x": numbers and ranges are allowed'),
         (["3-1: blur"], "the study has clients 0 to 4, ranges ascend"),
         (["5: blur"], "the study has clients 0 to 4"),

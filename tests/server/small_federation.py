@@ -61,4 +61,5 @@ def federation_of(layout, sizes, partitions=None, **settings) -> Federation:
         ClientRegistry(known, nodes, np.array(sizes), 0.1, 10**9),
         step_of(experiment),
         experiment.seed,
+        availability=Study(experiment, PROBLEM).availability,
     )

@@ -335,3 +335,53 @@ def test_clients_are_told_to_measure_moments():
         for message in federation.messages(1, CURRENT, [0])
     ]
     assert told == [None, "moments"]
+
+
+# -- Sites that come and go ----------------------------------------------------------------------------------------
+
+
+def test_clients_whose_replies_are_lost_are_not_asked_and_count_as_failed():
+    federation = made(
+        federation__availability=["1: dropout(probability=1.0)"], federation__aggregator="median"
+    )
+    messages = federation.messages(1, CURRENT, federation.sample(1))
+    assert [message.metadata.dst_node_id - FIRST_NODE for message in messages] == [0, 2, 3]
+    found = aggregated(federation, [reply(client, client + 1.0) for client in (0, 2, 3)])
+    assert reasons(found) == {1: "dropout: its reply is lost (federation.availability)"}
+    assert (found.outcome.sampled, found.outcome.trained) == (4, 3)
+    assert found.weights.trainable.tolist() == [3.0] * 3  # the median of 1, 3 and 4
+
+
+@pytest.mark.parametrize("rule", ["mean", "median"])
+def test_lost_replies_count_against_the_replies_that_a_round_needs(rule):
+    settings = {"federation__availability": ["all: dropout(probability=1.0)"], "federation__aggregator": rule}
+    found = aggregated(made(**settings), [])
+    assert found.weights is None
+    assert found.fault.startswith(
+        "round 1: 0 of 4 sampled clients are left, federation.min-replies = 0.5 asks for 2"
+    )
+    assert "client 0: dropout: its reply is lost" in found.fault
+
+
+def test_a_malicious_client_whose_reply_is_lost_does_not_attack():
+    federation = made(**KNOWN, federation__availability=["3: dropout(probability=1.0)"])
+    found = aggregated(federation, [reply(client) for client in range(3)])
+    assert found.outcome.defence.attacked is False
+    assert found.outcome.defence.malicious == ()
+    assert found.outcome.defence.valid
+
+
+def test_rounds_are_sampled_from_the_members():
+    half = {"federation__participation": 0.5, "federation__availability": ["0-3: joins(round=3)"]}
+    federation = made(clients=8, **half)
+    early = [federation.sample(round) for round in (1, 2)]
+    assert all(len(each) == 2 and min(each) >= 4 for each in early)
+    assert len(federation.sample(3)) == 4
+    assert federation.fullest_round(5) == 3
+
+
+def test_a_round_without_members_fails_in_a_sentence():
+    federation = made(federation__availability=["all: absent(first=1, last=1)"])
+    found = aggregated(federation, [])
+    assert found.weights is None
+    assert "no client is a member of the federation in this round" in found.fault

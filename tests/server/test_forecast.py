@@ -94,7 +94,9 @@ def dataset_of(validation):
 def federation(registry, sample, **settings):
     """Return the clients of a study, of whom `sample` chooses those of a round."""
     step = parts_of(**settings).step
-    return SimpleNamespace(registry=registry, layout=LAYOUT, step=step, sample=sample)
+    return SimpleNamespace(
+        registry=registry, layout=LAYOUT, step=step, sample=sample, fullest_round=lambda rounds: 1
+    )
 
 
 def forecast(workers=2, sampled=(1, 4, 6), **settings):

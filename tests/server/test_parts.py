@@ -126,7 +126,13 @@ def test_tolerance_is_told_of_the_studys_own_attackers():
     settings = {"federation__clients": 10, "federation__participation": 0.5, "federation__aggregator": "krum"}
     parts = parts_of(**settings, **FLIP)
     study = parts.study
-    assert parts.tolerance == tolerance_of(study.experiment.federation, study.defence, study.tolerated, 1)
+    assert parts.tolerance == tolerance_of(
+        study.experiment.federation,
+        study.defence,
+        study.tolerated,
+        study.schedule.malicious,
+        study.availability,
+    )
     assert (parts.tolerance.malicious, parts.tolerance.given) == (1, True)
 
 

@@ -77,6 +77,9 @@ class Clients:
         self.seen.append(("sample", number))
         return [0, 2, 5, 7]
 
+    def replying(self, number, sampled):
+        return sampled
+
     def messages(self, number, sent, sampled, memory):
         self.seen.append(("messages", number, sent, sampled, memory))
         return ["message"] * len(sampled)

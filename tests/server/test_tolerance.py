@@ -25,8 +25,13 @@ def test_the_probability_is_counted(population, malicious, sampled):
 
 def told(**settings):
     study = Study(Experiment.of(**{"federation__clients": 30, **settings}))
-    attacking = len(study.schedule.malicious)
-    return tolerance_of(study.experiment.federation, study.defence, study.tolerated, attacking)
+    return tolerance_of(
+        study.experiment.federation,
+        study.defence,
+        study.tolerated,
+        study.schedule.malicious,
+        study.availability,
+    )
 
 
 ATTACK = {"poisoning__attack": "sign-flip", "poisoning__malicious": 6, "federation__participation": 0.4}
@@ -100,3 +105,18 @@ def test_in_words():
     assert attackers(told(**ATTACK, federation__aggregator="median")).endswith(
         "the rule takes no number of attackers"
     )
+
+
+def test_the_probability_is_that_of_the_round_with_the_most_attackers_among_its_members():
+    settings = {
+        "poisoning__attack": "sign-flip",
+        "poisoning__malicious": [0, 1, 2],
+        "federation__clients": 10,
+        "federation__rounds": 4,
+        "federation__participation": 0.4,
+        "federation__aggregator": "trimmed-mean(f=1)",
+    }
+    assert told(**settings).probability_of_more == pytest.approx(probability_of_more(1, 10, 3, 4))
+    late = told(**settings, federation__availability=["3-8: joins(round=3)"])
+    assert late.probability_of_more == pytest.approx(probability_of_more(1, 4, 3, 2))
+    assert late.population == 10

@@ -28,6 +28,7 @@ SMALL = {
             "training__loss": "balanced-softmax",
             "training__algorithm": "fedprox(mu=0.5)",
         },
+        {"training__batch_size": 4, "federation__availability": ["0-3: straggler", "5: dropout"]},
     ],
 )
 def test_clients_of_a_group_learn_what_they_learn_alone_to_the_bit(settings):
@@ -36,7 +37,9 @@ def test_clients_of_a_group_learn_what_they_learn_alone_to_the_bit(settings):
     clients = [5, 0, 3, 6, 1]
     together = study.group_training(clients, start, round=2)
     for client, (weights, metrics) in zip(clients, together, strict=True):
-        one = Client(client, study.shard(client), study.local_training, study.classifier.layout)
+        one = Client(
+            client, study.shard(client), study.local_training, study.classifier.layout, work=study.work
+        )
         alone, told = one.train(start, 2, {})
         assert weights.digest() == alone.weights.digest()
         assert {**metrics, "seconds": 0} == {**told, "seconds": 0}

@@ -133,3 +133,18 @@ def test_a_study_hands_its_training_to_the_update(monkeypatch, space):
     plain = update_of(Experiment.of(training__optimizer="adam(weight_decay=0.01)"), problem)
     assert (plain.space, plain.proximal) == ("native", 0.0)
     assert (plain.recipe, plain.optimizer) == (Plain(), Adam(weight_decay=0.01))
+
+
+@pytest.mark.parametrize(("work", "steps"), [(1.0, 6), (0.5, 3), (0.4, 3), (0.01, 1)])
+def test_a_straggler_trains_on_the_first_of_its_batches(asked, shard, work, steps):
+    experiment = Experiment.of(
+        training__epochs=2, training__batch_size=4, training__schedule="cosine", federation__rounds=2
+    )
+    training = training_of(experiment, asked)
+    training(shard, START, round=1, client=0)
+    _, metrics = training(shard, START, round=1, client=0, work=work)
+    (_, _, _, whole, rates, *_), (_, _, _, part, some, *_) = asked
+    assert part.sizes.tolist() == whole.sizes[:steps].tolist()
+    np.testing.assert_array_equal(part.rows, whole.rows[:steps])
+    np.testing.assert_array_equal(some, rates[:steps])
+    assert metrics["num-examples"] == len(shard)

@@ -13,6 +13,11 @@ class Federation(Section):
     clients: int = Field(10, ge=1, le=MOST_CLIENTS, description="number of simulated hospitals")
     rounds: int = Field(5, ge=1, le=MOST_ROUNDS, description="federated rounds")
     participation: float = Field(1.0, gt=0, le=1, description="share of the clients sampled in a round")
+    availability: tuple[str, ...] = Field(
+        (),
+        description='sites that join late, leave, drop out or are slow, as in ["0-2: joins(round=5)", '
+        '"3: dropout(probability=0.2) + straggler"], or "all: ..."',
+    )
     aggregator: str = Field(
         "mean", description="aggregation rule, as in median, krum(f=2), flower:FedMedian, or a dotted path"
     )

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from fedrobust.client_lines import client_lines
 from fedrobust.data.dataset import DataError, Split
 from fedrobust.data.shifts.contract import SITE_SHIFTS, SiteShift
 from fedrobust.randomness import Purpose, generator
-from fedrobust.spec import SpecError, build, split_sum
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,8 @@ class SiteShifts:
         Raises:
             SpecError: a line has another form, a client does not exist or has two lines, or a shift cannot be made.
         """
-        of_client: dict[int, str] = {}
-        shifts: dict[str, tuple[SiteShift, ...]] = {}
-        for line in lines:
-            who, colon, what = (part.strip() for part in line.partition(":"))
-            who, what = (who, what) if colon else ("all", who)
-            if not what:
-                raise SpecError(
-                    f'"{line}": "CLIENTS: SHIFT + SHIFT" is allowed, as in "0-2, 5: blur(severity=2) + noise"'
-                )
-            shifts[what] = tuple(build(SITE_SHIFTS, each) for each in split_sum(what))
-            for client in _clients(who, clients):
-                if client in of_client:
-                    raise SpecError(f'"{line}": client {client} has a line already; join its shifts by "+"')
-                of_client[client] = what
-        return cls(of_client, shifts)
+        example = "0-2, 5: blur(severity=2) + noise"
+        return cls(*client_lines(SITE_SHIFTS, lines, clients, example))
 
     def trained(self, client: int, split: Split, classes: int, seed: int) -> Split:
         """Return the training images of a client with its shifts.
@@ -110,27 +97,3 @@ class SiteShifts:
 def changes_images(shift: Any) -> bool:
     """Return whether a shift belongs to the site's scanner, and so changes the images of tests, too."""
     return bool(getattr(shift, "CHANGES_IMAGES", False))
-
-
-def _clients(who: str, clients: int) -> list[int]:
-    """Return the client numbers of ``0-2, 5`` or ``all``.
-
-    Raises:
-        SpecError: they are no numbers, or there are no such clients.
-    """
-    if who == "all":
-        return list(range(clients))
-    found: list[int] = []
-    for part in who.split(","):
-        first, dash, last = (each.strip() for each in part.partition("-"))
-        if not (_number(first) and (not dash or _number(last))):
-            raise SpecError(f'clients "{who}": numbers and ranges are allowed, as in "0-2, 5", or "all"')
-        ends = int(first), int(last if dash else first)
-        if not ends[0] <= ends[1] < clients:
-            raise SpecError(f'clients "{who}": the study has clients 0 to {clients - 1}, ranges ascend')
-        found.extend(range(ends[0], ends[1] + 1))
-    return found
-
-
-def _number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 7
