@@ -41,7 +41,7 @@ class Tile:
             return ""
         good = min(1.0, max(0.0, self.good))
         colour, strength = ("--blue", 2 * good - 1) if good >= 0.5 else ("--wrong", 1 - 2 * good)
-        return f"background: color-mix(in srgb, var({colour}) {55 * strength:.0f}%, var(--paper))"
+        return f"background: color-mix(in srgb, var({colour}) {50 * strength:.0f}%, var(--paper))"
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,7 @@ def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None 
         "Of the aggregated update, as a multiple of the honest mean's length; mean over rounds.",
         lambda value: 1 / (1 + value),
         text=lambda value: f"{value:.2f}" if value < 100 else f"{value:.3g}",
+        images="",
     )
     yield from grid(
         rows,
@@ -161,6 +162,7 @@ def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None 
         None,
         text=lambda value: f"{value:.3f} s",
         note=lambda group: _mean_note(group, "rule-bytes", "", lambda value: f"{value / 1e6:.0f} MB"),
+        images="",
     )
 
 
@@ -191,7 +193,7 @@ def grid_of(
         worst: `min` or `max` over the attacks of a seed, for a last row; None: no such row.
         text: formats the mean; None: as a percentage.
         note: makes the note below the mean, from a field's cells.
-        images: the metric with the number of images of this share.
+        images: the metric with the number of images of this share; "" if it is not measured on images.
         attacked: whether only cells with an attack have the metric.
         reasons: reason for missing results -> its number.
     """
@@ -214,7 +216,7 @@ def grid_of(
             text_ = states[0] if len(states) == 1 else "no result" if states else "–"
             return Tile(text_, (*(states if len(states) > 1 else ()), *see))
         between = seeds_apart(spread, values) if text is None else ""
-        size = count_of(group, images) if text is None else ""
+        size = count_of(group, images)
         notes = (between, size, note(group) if note else "", *states)
         # A mean over part of the seeds has no colour.
         colour = good(spread.mean) if good and not without else None
@@ -234,7 +236,13 @@ def grid_of(
             here = [row for row in present if defence_of(row) == defence]
             tiles_.append(
                 worst_tile(
-                    here, [row for row in open_ if defence_of(row) == defence], figure, worst, write_, good
+                    here,
+                    [row for row in open_ if defence_of(row) == defence],
+                    figure,
+                    worst,
+                    write_,
+                    good,
+                    images,
                 )
             )
         lines.append(("worst", tuple(tiles_)))
@@ -249,6 +257,7 @@ def worst_tile(
     worst: Callable[..., float],
     write_: Callable[[float], str],
     good: Callable[[float], float] | None,
+    images: str = "images",
 ) -> Tile:
     """Return the mean over seeds of each seed's worst attack; a bound if cells lack results.
 
@@ -261,6 +270,7 @@ def worst_tile(
         worst: `min` or `max`.
         write_: formats the mean.
         good: maps the mean to 0 (bad) to 1 (good).
+        images: the metric with the number of images of this share.
     """
     seeds: dict[Any, list[float]] = {row.settings.get(SEED): [] for row in (*present, *without)}
     for row in present:
@@ -270,24 +280,32 @@ def worst_tile(
     best = 1.0 if worst is min else 0.0
     values = [worst(values) if values else best for values in seeds.values()]
     mean = sum(values) / len(values)
+    size = _size_of(present, images)
     if without:
         bound = "at most" if worst is min else "at least"
         return Tile(
             f"{bound} {write_(mean)}",
-            (f"{len(without)} of {len(present) + len(without)} cells without result",),
+            tuple(
+                filter(None, (f"{len(without)} of {len(present) + len(without)} cells without result", size))
+            ),
         )
     spread = Spread.of(values)
     assert spread is not None
-    notes = tuple(filter(None, (seeds_apart(spread, values),)))
+    count = f"{len(seeds)} seeds" if len(seeds) > 1 else "1 seed"
+    notes = tuple(filter(None, (seeds_apart(spread, values), ", ".join(filter(None, (size, count))))))
     return Tile(write_(mean), notes, good(mean) if good else None)
 
 
 def count_of(group: Sequence[Row], images: str) -> str:
     """Return the numbers of test images and seeds of a field, as text."""
-    sizes = sorted({int(row.figures[images]) for row in group if images in row.figures})
-    size = f"n {sizes[0]:,}" if len(sizes) == 1 else f"n {sizes[0]:,} to {sizes[-1]:,}" if sizes else ""
+    size = _size_of(group, images)
     seeds = f"{len(group)} seeds" if len(group) > 1 else "1 seed"
     return ", ".join(filter(None, (size, seeds)))
+
+
+def _size_of(group: Sequence[Row], images: str) -> str:
+    sizes = sorted({int(row.figures[images]) for row in group if images in row.figures})
+    return f"n {sizes[0]:,}" if len(sizes) == 1 else f"n {sizes[0]:,} to {sizes[-1]:,}" if sizes else ""
 
 
 def _mean_note(

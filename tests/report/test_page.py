@@ -18,6 +18,7 @@ from fedrobust.report.sections.clients import clients
 from fedrobust.report.sections.models import models
 from fedrobust.report.sections.poisoning import poisoning
 from tests.report.conftest import metrics
+from tests.report.test_base91 import decoded
 
 HOSTILE = '</script><script>alert("owned")</script><img src=https://evil.example/x onerror=alert(1)>'
 
@@ -99,7 +100,31 @@ def test_the_images_carry_answer_confidence_and_whether_it_is_right(folder):
     assert "✗ malignant 91 %" in page.text
     shown = [image for image in page.named("img") if image["class"] == "image"]
     assert len(shown) == 8
-    assert len([image for image in page.named("img") if image["class"] == "change"]) == 6
+    assert len([image for image in page.named("img") if image["class"] == "change"]) == 8
+    heads = [
+        (one["data-size"], one["data-level"], one["data-scale"])
+        for one in page.named("th")
+        if "data-size" in one
+    ]
+    assert heads[:2] == [("clean", "", ""), ("ε 0.001", "0.26 grey levels", "× 500")]
+    slider = next(one for one in page.named("input") if one["type"] == "range")
+    assert (slider["max"], slider["value"]) == ("3", "2"), "it begins where the first image turns wrong"
+
+
+def test_large_images_are_thinned_and_many_left_out(folder, result, examples):
+    drawn = np.random.default_rng(0).uniform(size=(12, 4, 100, 150, 3)).astype(np.float32)
+    many = examples | {
+        "images": drawn,
+        "probabilities": np.repeat(examples["probabilities"][:1], 12, axis=0),
+        "labels": np.zeros(12, np.int64),
+    }
+    page = page_of(folder(result, examples=many))
+    shown = [image["src"] for image in page.named("img")]
+    assert sum(map(len, shown)) < 100_000
+    # Width and height are the first fields of a PNG's header.
+    header = base64.b64decode(shown[0].removeprefix("data:image/png;base64,"))[16:24]
+    assert np.frombuffer(header, ">u4").tolist() == [50, 34]
+    assert "of 12 kept images. Of their pixels, one in 3 is shown along each side." in page.text
 
 
 def test_a_failed_run_says_why_and_what_is_missing(folder, failed_result):
@@ -283,8 +308,12 @@ def test_only_the_two_scripts_of_the_page_may_run(folder):
     page = page_of(folder())
     policy = next(meta["content"] for meta in page.named("meta") if "http-equiv" in meta)
     assert "default-src 'none'" in policy
-    packed = next(text for attributes, text in page.scripts if attributes.get("id") == "plotly")
-    code = [gzip.decompress(base64.b85decode(packed)).decode("utf-8")]
+    packed, size = next(
+        (text, int(attributes["data-bytes"]))
+        for attributes, text in page.scripts
+        if attributes.get("id") == "plotly"
+    )
+    code = [gzip.decompress(decoded(packed, size)).decode("utf-8")]
     assert code == [get_plotlyjs()]
     code += [text for attributes, text in page.scripts if "type" not in attributes]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in code]

@@ -38,6 +38,7 @@ def test_the_worst_attack_is_a_figure_where_every_cell_has_its_own():
         [row("none", balanced_accuracy=0.9, images=156), row("alie", balanced_accuracy=0.6, images=156)]
     )
     assert found["worst"].text == "60.0%"
+    assert found["worst"].notes == ("n 156, 1 seed",)
     assert found["worst"].style
 
 

@@ -1,5 +1,6 @@
-"""The section of attacked images."""
+"""The section of attacked images: one size of the perturbation at a time, and all side by side."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,23 @@ from fedrobust.report import findings, pictures, wording
 from fedrobust.report.epsilon import Epsilon
 from fedrobust.report.examples import ExampleImages
 from fedrobust.report.folder import Run
-from fedrobust.report.tables import Cell
 
 SHOWN_EXAMPLES = 12
+
+LONGEST_SIDE = 64
+"""Pixels of a picture's side; of larger images every second, third, ... pixel is shown."""
+
+MOST_CHARACTERS = 100_000
+"""Of all pictures together, so that the page stays below 2 MB; the first image is shown in any case."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One size of the perturbation: its name, its grey levels, and how much its picture is amplified."""
+
+    name: str
+    level: str
+    scale: str
 
 
 @dataclass(frozen=True)
@@ -26,33 +41,70 @@ class Picture:
 
 
 def examples(run: Run) -> dict[str, Any]:
-    """Return rows of images at ascending epsilons."""
+    """Return rows of images at ascending epsilons, and the column to begin with."""
     if run.examples is None:
         problem = run.problems.get("examples.npz")
         text = findings.missing(run, "no attacked images were kept")
         text = f"examples.npz cannot be read: {problem}" if problem else text
-        return {"columns": [], "rows": [], "missing": text, "more": ""}
+        return {"columns": [], "rows": [], "missing": text, "more": "", "start": 0}
     kept = run.examples
-    total = len(kept.labels)
-    columns = [
-        Cell("clean")
-        if value == 0
-        else Cell(f"ε {name}", f"{wording.grey(Epsilon(float(value), name))} grey levels")
-        for value, name in zip(kept.epsilons, kept.names, strict=True)
-    ]
-    rows = [_example(run, kept, index) for index in range(min(total, SHOWN_EXAMPLES))]
-    more = f"The first {SHOWN_EXAMPLES} of {total:,} kept images." if total > SHOWN_EXAMPLES else ""
+    rows = list(_rows(run, kept))
     return {
-        "columns": columns,
+        "columns": [
+            _column(float(value), name) for value, name in zip(kept.epsilons, kept.names, strict=True)
+        ],
         "rows": rows,
         "missing": "" if rows else "examples.npz holds no images.",
-        "more": more,
+        "more": _more(len(rows), len(kept.labels), _step(kept)),
+        "start": _first_broken(rows),
     }
 
 
+def _column(value: float, name: str) -> Column:
+    if value == 0:
+        return Column("clean", "", "")
+    levels = wording.grey(Epsilon(value, name))
+    noun = "grey level" if levels == "1" else "grey levels"
+    return Column(f"ε {name}", f"{levels} {noun}", f"× {0.5 / value:.3g}")
+
+
+def _step(kept: ExampleImages) -> int:
+    """Return the distance of the pixels that are shown."""
+    return max(1, -(-max(kept.images.shape[2:4]) // LONGEST_SIDE))
+
+
+def _more(shown: int, total: int, step: int) -> str:
+    """Return what of the images is not shown."""
+    notes = [f"The first {shown} of {total:,} kept images."] if 0 < shown < total else []
+    notes += [f"Of their pixels, one in {step} is shown along each side."] if step > 1 else []
+    return " ".join(notes)
+
+
+def _first_broken(rows: list[tuple[str, list[Picture]]]) -> int:
+    """Return the first column in which an image is wrong that is right without an attack; else the last one."""
+    columns = len(rows[0][1]) if rows else 1
+    broken = (
+        column
+        for column in range(1, columns)
+        if any(pictures[0].right and not pictures[column].right for _, pictures in rows)
+    )
+    return next(broken, columns - 1)
+
+
+def _rows(run: Run, kept: ExampleImages) -> Iterator[tuple[str, list[Picture]]]:
+    """Yield images while there is room for them."""
+    used = 0
+    for index in range(min(len(kept.labels), SHOWN_EXAMPLES)):
+        truth, row = _example(run, kept, index)
+        used += sum(len(one.image) + len(one.change) for one in row)
+        if index and used > MOST_CHARACTERS:
+            return
+        yield truth, row
+
+
 def _example(run: Run, examples: ExampleImages, index: int) -> tuple[str, list[Picture]]:
-    truth = int(examples.labels[index])
-    images = examples.images[index]
+    truth, step = int(examples.labels[index]), _step(examples)
+    images = examples.images[index, :, ::step, ::step]
     row = []
     for column, size in enumerate(examples.epsilons):
         answers = np.nan_to_num(examples.probabilities[index, column])
@@ -61,7 +113,7 @@ def _example(run: Run, examples: ExampleImages, index: int) -> tuple[str, list[P
         row.append(
             Picture(
                 image=pictures.data_uri(images[column]),
-                change=pictures.data_uri(change) if size > 0 else "",
+                change=pictures.data_uri(change),
                 answer=run.label(answer),
                 confidence=f"{100 * answers[answer]:.0f}{wording.THIN}%",
                 right=answer == truth,
