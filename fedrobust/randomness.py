@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     SITE_SHIFT = 14
     DROPOUT = 15
     WORK = 16
+    HETEROGENEITY = 17
 
 
 def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:

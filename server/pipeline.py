@@ -7,7 +7,6 @@ import numpy as np
 
 from fedrobust.checks import check
 from fedrobust.engines.grid import SimulatedGrid
-from fedrobust.evaluation.metrics import NotFiniteError
 from fedrobust.models.layout import Weights
 from fedrobust.plain import MOST_STRING, plain_text
 from fedrobust.report.page import write as write_report
@@ -30,7 +29,6 @@ from fedrobust.runs.record import (
     StudentRecord,
 )
 from fedrobust.runtime import start_tensorflow
-from server.errors import UnmeasurableError
 from server.forecast import evaluation_threads
 from server.parts import ServerParts
 from server.recorder import Recorder, described
@@ -38,7 +36,9 @@ from server.resume import resumed_from
 from server.stages.distillation import Student
 from server.stages.examples import save_examples
 from server.stages.export import export_student
+from server.stages.heterogeneity import heterogeneity_record
 from server.stages.hospitals import hospitals_record
+from server.stages.selected import selected_evaluation
 from server.writing import writing
 
 
@@ -86,6 +86,8 @@ class Pipeline:
             ),
         )
         self.recorder.note(remarks=(*self.record.remarks, *parts.network_remarks()))
+        if isinstance(parts.grid, SimulatedGrid) and parts.class_counts is not None:
+            self.recorder.note(heterogeneity=heterogeneity_record(parts.study, parts.class_counts))
         output = experiment.output
         if output.resume:
             folder = RunFolder.open(output.dir)
@@ -259,28 +261,13 @@ class Pipeline:
             self.recorder.note(export=records)
 
     def selected_evaluation(self, weights: Weights) -> ModelEvaluationRecord:
-        """Return the evaluation of the selected round, from its record if it was evaluated.
-
-        The attack success is None if the attack failed in a round.
+        """Return the evaluation of the selected round; see `server.stages.selected`.
 
         Raises:
             UnmeasurableError: the model's logits are not finite.
         """
-        run = self.record
-        selected = run.model.selected_round if run.model else None
-        chosen = run.rounds[selected - 1] if selected else None
-        ran = all(one.valid for one in run.rounds)
-        if chosen and chosen.clean and (chosen.robust or not self.experiment.evaluation.attacks):
-            success = chosen.attack_success if ran else None
-            return ModelEvaluationRecord(clean=chosen.clean, robust=chosen.robust, attack_success=success)
-        evaluator = self.parts.evaluator
-        try:
-            measured = EvaluationRecord.of(evaluator.test(weights))
-        except NotFiniteError as error:
-            raise UnmeasurableError(f"the selected model cannot be measured: {error}") from error
-        criterion = self.parts.criterion if ran else None
-        success = None if criterion is None else evaluator.success(weights, criterion)
-        return ModelEvaluationRecord(clean=measured.clean, robust=measured.robust, attack_success=success)
+        settings, parts = self.experiment.evaluation, self.parts
+        return selected_evaluation(self.record, settings, parts.evaluator, parts.criterion, weights)
 
     def finish(self, folder: RunFolder, status: str, error: str | None = None) -> None:
         """Write ``result.json`` and the report, and emit the event."""

@@ -6,7 +6,7 @@ from fedrobust.report import plots
 from fedrobust.report.evaluation import Evaluation
 from fedrobust.report.folder import read
 from fedrobust.runs.codec import read as read_record
-from fedrobust.runs.record import EvaluationRecord
+from fedrobust.runs.record import EvaluationRecord, HeterogeneityRecord
 
 
 def evaluation_of(content):
@@ -115,3 +115,20 @@ def test_many_clients_are_a_heat_map_that_loses_no_image():
     assert sizes == sorted(sizes, reverse=True)
     for row, entries in zip(heat.z, heat.customdata, strict=True):
         assert [0 if root is None else round(root**2) for root in row] == [entry[1] for entry in entries]
+
+
+def test_clients_that_differ_are_a_trace_of_their_own():
+    found = HeterogeneityRecord(
+        label_distance=(0.1, 0.4, 0.2),
+        image_distance=(0.2, 0.3, 0.9),
+        images=(100, 25, 100),
+        random_label_index=0.05,
+        random_image_index=0.25,
+        label_differs=(1,),
+        image_differs=(1, 2),
+    )
+    like, unlike = plots.by_distance(found, ["Bern", "<b>", "Zug"]).data
+    assert (like.text, unlike.text) == (("Bern",), ("&lt;b&gt;", "Zug"))
+    assert (unlike.x, unlike.y) == ((0.4, 0.2), (0.3, 0.9))
+    assert unlike.marker.size[1] == 2 * unlike.marker.size[0], "areas are numbers of images"
+    assert next(shape.x0 for shape in plots.by_distance(found).layout.shapes) == 0.05

@@ -6,7 +6,12 @@ from typing import Any
 from fedrobust.report import findings, wording
 from fedrobust.report.folder import Run
 from fedrobust.report.tables import Cell, Table
-from fedrobust.runs.record import ClientComparisonRecord, ClientModelRecord, ClientsComparisonRecord
+from fedrobust.runs.record import (
+    ClientComparisonRecord,
+    ClientModelRecord,
+    ClientsComparisonRecord,
+    HeterogeneityRecord,
+)
 
 
 def clients(run: Run) -> dict[str, Any]:
@@ -23,7 +28,7 @@ def clients(run: Run) -> dict[str, Any]:
     table = None if compared is None else _comparison(compared)
     worse = compared is not None and bool(compared.worse)
     told = {"compared": findings.joining(run), "worse": worse, "table": table}
-    return {"failures": rows, **told, **_partition(run)}
+    return {"failures": rows, **told, **_partition(run), "distances": _distances(run)}
 
 
 def _comparison(compared: ClientsComparisonRecord) -> Table:
@@ -64,6 +69,44 @@ def _points(one: ClientComparisonRecord) -> Cell:
     return Cell(findings.points(one.gain), findings.between(one.interval))
 
 
+def _distances(run: Run) -> dict[str, Any]:
+    """Return the plot of the clients' distances from the federation and its sentence; empty where not measured."""
+    found = run.record.heterogeneity
+    if found is None or not found.label_distance:
+        return {}
+    # Imported here, so that writing a card does not import Plotly.
+    from fedrobust.report import plots
+
+    sites = _sites(run.partition.settings) if run.partition is not None else []
+    figure = plots.by_distance(found, sites).to_plotly_json()
+    return {"figure": figure, "sentence": _heterogeneity(found)}
+
+
+def _heterogeneity(found: HeterogeneityRecord) -> str:
+    indices = [
+        ("Label index", found.label_index, found.random_label_index),
+        ("image index", found.image_index, found.random_image_index),
+    ]
+    told = [
+        f"{name} {index:.2f} (random division: {random:.2f})"
+        for name, index, random in indices
+        if index is not None and random is not None
+    ]
+    told += [] if found.size_gini is None else [f"Gini coefficient of sizes {found.size_gini:.2f}"]
+    clients, labels, images = (
+        wording.count(len(found.images), "client"),
+        found.label_differs,
+        found.image_differs,
+    )
+    return (
+        f"{', '.join(told)}. {len(labels)} of {clients} differ in labels, and {len(images)} in images, by more than in "
+        f"95{wording.THIN}% of random divisions of the same images into clients of the same sizes. Labels: total "
+        "variation distance between a client’s class distribution and that of all. Images: distance of brightness and "
+        "detail within classes, in standard deviations. An index is the mean over clients; dashed lines: that of "
+        "random divisions."
+    )
+
+
 def _sites(settings: Mapping[str, Any]) -> list[str]:
     """Return the clients' names, where the partition gives each client a site."""
     names = settings.get("names")
@@ -85,7 +128,8 @@ def _partition(run: Run) -> dict[str, Any]:
     labels = [run.label(index) for index in range(classes)]
     facts = [("Method", run.partition.method)] if run.partition.method else []
     facts += [
-        (str(name).capitalize(), wording.plain(value)) for name, value in run.partition.settings.items()
+        (str(name).replace("_", " ").capitalize(), wording.plain(value))
+        for name, value in run.partition.settings.items()
     ]
     shifts = run.record.section("data").get("site-shifts") or ()
     facts += (

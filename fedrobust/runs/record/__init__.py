@@ -12,6 +12,7 @@ from fedrobust.runs.record.clients import (
     ClientModelRecord,
     ClientsComparisonRecord,
 )
+from fedrobust.runs.record.heterogeneity import HeterogeneityRecord
 from fedrobust.runs.record.hospitals import HospitalRecord, HospitalsRecord
 from fedrobust.runs.record.metrics import (
     AttackSuccessRecord,
@@ -62,6 +63,7 @@ __all__ = [
     "FigureRecord",
     "FindingRecord",
     "ForecastRecord",
+    "HeterogeneityRecord",
     "HospitalRecord",
     "HospitalsRecord",
     "Interval",

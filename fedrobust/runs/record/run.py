@@ -7,6 +7,7 @@ from typing import Any
 from fedrobust.runs.codec import RecordError, entry, read, record, to_json
 from fedrobust.runs.record.card import CardRecord
 from fedrobust.runs.record.clients import ClientsComparisonRecord
+from fedrobust.runs.record.heterogeneity import HeterogeneityRecord
 from fedrobust.runs.record.hospitals import HospitalsRecord
 from fedrobust.runs.record.metrics import MetricsRecord, ModelEvaluationRecord
 from fedrobust.runs.record.parts import (
@@ -48,6 +49,12 @@ class RunRecord:
     )
     dataset: DatasetRecord | None = entry("the images; null until they are loaded", default=None)
     model: ModelRecord | None = entry("the global model; null until it is built", default=None)
+    heterogeneity: HeterogeneityRecord | None = entry(
+        "how far the simulated clients' images are from draws of one distribution; left out in a deployment, and of "
+        "very many clients",
+        default=None,
+        left_out=True,
+    )
     forecast: ForecastRecord | None = entry("forecast of time and memory of the rounds", default=None)
     model_evaluation: ModelEvaluationRecord | None = entry(
         "the selected global model on the test images; null until it is measured", default=None
