@@ -30,7 +30,8 @@ def final_figures(run: RunRecord) -> dict[str, float]:
         ``central auc`` etc. of the central baseline; means over the compared clients:
         ``clients global accuracy``, ``clients personal accuracy``, ``clients local accuracy``, likewise of
         balanced accuracy and AUC, and ``clients gain``; ``clients worse`` and ``clients better``: numbers of clients
-        whose model is worse or better than their local one; ``worst-hospital balanced_accuracy`` and ``hospital gap``;
+        whose model is worse or better than their local one; ``worst-hospital balanced_accuracy``, ``worst-hospital
+        robust accuracy`` (under the attack that costs most, at the largest epsilon) and ``hospital gap``;
         ``unseen auc`` etc., means over the sites that were held out;
         ``chance`` (of balanced accuracy), ``fgsm 4/255 accuracy`` etc., ``attack-success`` and
         ``attack-success without trigger``; means over rounds of
@@ -94,9 +95,17 @@ def _hospital_figures(run: RunRecord) -> dict[str, float | None]:
         for each in measured
         if each.balanced_accuracy is not None and not each.one_class
     ]
+    attacked = [
+        metrics.accuracy
+        for one in (run.hospitals.hospitals if run.hospitals else ())
+        for curve in one.robust.values()
+        for metrics in curve.values()
+        if metrics.accuracy is not None
+    ]
     unseen = tuple((run.unseen or {}).values())
     return {
         "worst-hospital balanced_accuracy": min(scores, default=None),
+        "worst-hospital robust accuracy": min(attacked, default=None),
         "hospital gap": run.hospitals.gap if run.hospitals else None,
         **(
             {f"unseen {name}": _mean(getattr(one, name) for one in unseen) for name in SCORES}

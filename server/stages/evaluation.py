@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fedrobust.config.sections import Evaluation
-from fedrobust.data.dataset import Dataset
+from fedrobust.data.dataset import Dataset, Split
+from fedrobust.epsilon import epsilon_value
 from fedrobust.evaluation.intervals import wilson
 from fedrobust.evaluation.metrics import Metrics, NotFiniteError, measure
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits, examples, robustness
@@ -19,7 +20,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.features import Features, head_logits
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import SuccessCriterion
-from fedrobust.runs.record import AttackSuccessRecord, MetricsRecord
+from fedrobust.runs.record import AttackSuccessRecord, EvaluationRecord, MetricsRecord
 from server.errors import UnmeasurableError
 
 NO_CONTROL = "none: the attack adds nothing to an image; compare with a run without it"
@@ -106,6 +107,34 @@ class Evaluator:
             clean=self.answers(weights).test,
             further=self.further,
         )
+
+    def robust_at_largest(
+        self, weights: Weights, split: Split, clean: np.ndarray
+    ) -> Mapping[str, Mapping[str, MetricsRecord]]:
+        """Return the metrics on other images than the test split's, under each attack at the largest epsilon.
+
+        Args:
+            weights: of the model.
+            split: the images.
+            clean: (n, classes) logits of the clean images.
+        """
+        settings = self.settings
+        if not settings.attacks:
+            return {}
+        found = robustness(
+            self.compiled,
+            weights,
+            split,
+            [max(settings.epsilons, key=epsilon_value)],
+            settings.batch_size,
+            self.map,
+            attacks=settings.attacks,
+            threat=self.threat,
+            seed=self.seed,
+            clean=clean,
+            further=self.further,
+        )
+        return EvaluationRecord.of(found).robust
 
     def probe(self, weights: Weights, epsilon: float) -> float:
         """Return the accuracy under PGD-5 at `epsilon` of some validation images.

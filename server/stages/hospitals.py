@@ -86,6 +86,8 @@ def _view(study: Study, client: int | None) -> Callable[[Split], Split]:
 def hospitals_record(study: Study, evaluator: Evaluator, weights: Weights) -> HospitalsRecord | None:
     """Return the metrics of the model with `weights` at each of `hospitals_of` the study; None if there are none.
 
+    They are clean, and under each attack of the study at its largest epsilon.
+
     Raises:
         UnmeasurableError: the model's logits are not finite at one of them.
     """
@@ -106,14 +108,14 @@ def hospitals_record(study: Study, evaluator: Evaluator, weights: Weights) -> Ho
 
 def _measured(evaluator: Evaluator, weights: Weights, hospital: Hospital) -> HospitalRecord:
     dataset = evaluator.dataset
+    own = hospital.view(dataset.test.of_rows(hospital.rows))
     if hospital.shift:
-        own = hospital.view(dataset.test.of_rows(hospital.rows))
-        labels, logits = own.labels, evaluator.clean_logits(weights, own.images)
+        logits = evaluator.clean_logits(weights, own.images)
     else:
-        labels = dataset.test.labels[hospital.rows]
         logits = evaluator.answers(weights).test[hospital.rows]
     try:
-        metrics = clinical_record(labels, logits, dataset.disease)
+        metrics = clinical_record(own.labels, logits, dataset.disease)
+        robust = evaluator.robust_at_largest(weights, own, logits)
     except NotFiniteError as error:
         raise UnmeasurableError(
             f"the selected model cannot be measured at hospital {hospital.name!r}: {error}"
@@ -123,7 +125,8 @@ def _measured(evaluator: Evaluator, weights: Weights, hospital: Hospital) -> Hos
         clients=hospital.clients,
         shift=hospital.shift,
         metrics=metrics,
-        net_benefit=_net_benefit(labels, logits, dataset.disease),
+        robust=robust,
+        net_benefit=_net_benefit(own.labels, logits, dataset.disease),
     )
 
 

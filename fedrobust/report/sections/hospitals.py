@@ -7,7 +7,7 @@ from fedrobust.report.folder import Run
 from fedrobust.report.sections.cells import score_cell, versus
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent
-from fedrobust.runs.record import FigureRecord, HospitalRecord, HospitalsRecord
+from fedrobust.runs.record import FigureRecord, HospitalRecord, HospitalsRecord, MetricsRecord
 
 SENSITIVITY, CALIBRATION = "sensitivity at 90% specificity", "calibration error"
 
@@ -45,8 +45,22 @@ def _table(found: HospitalsRecord) -> Table:
         Cell("Sensitivity", "at 90% specificity"),
         Cell("Calibration error", "root mean square"),
     ]
-    rows = [(_name(one), _cells(one)) for one in found.hospitals]
+    attacks = list(
+        dict.fromkeys((attack, size) for one in found.hospitals for attack, size in _attacked(one))
+    )
+    head += [Cell(wording.attack_name(attack), f"accuracy at {size}") for attack, size in attacks]
+    rows = [
+        (_name(one), [*_cells(one), *(score_cell(_attacked(one).get(key), "accuracy") for key in attacks)])
+        for one in found.hospitals
+    ]
     return Table("Hospital", head, rows, "The global model on each hospital’s test images")
+
+
+def _attacked(one: HospitalRecord) -> dict[tuple[str, str], MetricsRecord]:
+    """Return the metrics under each attack, by attack and epsilon."""
+    return {
+        (attack, size): metrics for attack, curve in one.robust.items() for size, metrics in curve.items()
+    }
 
 
 def _name(one: HospitalRecord) -> Cell:

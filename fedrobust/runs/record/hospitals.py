@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from fedrobust.runs.codec import entry, record
 from fedrobust.runs.record.card import ClinicalRecord
+from fedrobust.runs.record.metrics import Curve
 
 
 @record
@@ -14,6 +15,9 @@ class HospitalRecord:
     clients: tuple[int, ...] = entry("its clients; empty where no client stands for it", default=())
     shift: str = entry("its line of ``data.site-shifts``; empty where its images are as stored", default="")
     metrics: ClinicalRecord | None = entry("METRICS and clinical figures", default=None)
+    robust: Mapping[str, Curve] = entry(
+        "attack -> epsilon -> METRICS, at the largest epsilon of the study", default_factory=dict
+    )
     net_benefit: Mapping[str, tuple[float, float]] = entry(
         "threshold of P(disease) -> net benefit of the model, and of treating all (none: 0); empty where the labels "
         "that mean disease are not known, or only they or only the others are there",

@@ -133,3 +133,25 @@ def test_images_are_counted_after_the_shifts():
     np.testing.assert_array_equal(sizes(lacking), [10, 20, 20])
     np.testing.assert_array_equal(class_counts(study(images())), [[10, 10]] * 3)
     np.testing.assert_array_equal(sizes(study(images())), [20, 20, 20])
+
+
+def test_the_robust_accuracy_is_that_of_the_attack_on_the_images_of_the_scanner(linear_classifier):
+    """The mean pixel decides at 0.4. Grey level 200 is 0.78, and 0.52 at gamma 2.7; 20 is 0.08 and 0.001."""
+    given = study(images(), data__site_shifts=["1: gamma(severity=5)"])
+    for epsilon, accuracies in ((0.1, [1.0, 1.0]), (0.2, [1.0, 0.5]), (0.35, [0.5, 0.5])):
+        settings = Experiment.of(
+            evaluation__attacks=["fgsm"], evaluation__epsilons=[0.01, epsilon]
+        ).evaluation
+        evaluator = Evaluator.of(
+            settings, Threat(), 5, given.dataset, linear_classifier, ThreadPoolExecutor(1)
+        )
+        found = hospitals_record(given, evaluator, weights())
+        assert [one.robust["fgsm"][str(epsilon)].accuracy for one in found.hospitals] == accuracies
+        assert [list(one.robust["fgsm"]) for one in found.hospitals] == [[str(epsilon)]] * 2
+
+
+def test_without_attacks_there_is_no_robust_accuracy(linear_classifier):
+    given = study(images(), data__site_shifts=["1: gamma(severity=5)"])
+    settings = Experiment.of(evaluation__attacks=[]).evaluation
+    evaluator = Evaluator.of(settings, Threat(), 5, given.dataset, linear_classifier, ThreadPoolExecutor(1))
+    assert [one.robust for one in hospitals_record(given, evaluator, weights()).hospitals] == [{}, {}]
