@@ -21,6 +21,7 @@ from fedrobust.audit.checks import (
 from fedrobust.audit.figures import clinical_record, share_record
 from fedrobust.audit.finding import Finding
 from fedrobust.audit.model_under_audit import ModelUnderAudit
+from fedrobust.audit.predictions import predictions_record
 from fedrobust.audit.verdict import Tally, Verdict
 from fedrobust.config import ConfigError
 from fedrobust.evasion import NotDifferentiableError, Threat
@@ -174,6 +175,10 @@ def made(
         checks=tuple(finding.record() for finding in findings),
         clean=clinical_record(audited.labels, cache.clean, audited.disease),
         attacked=clinical_record(audited.labels, suite.worst_logits, audited.disease),
+        predictions={
+            "clean": predictions_record(audited.labels, cache.clean, audited.disease),
+            "attacked": predictions_record(audited.labels, suite.worst_logits, audited.disease),
+        },
         standing=share_record(numbers.standing, n, audited.majority_rate),
         classes=tuple(_class(suite, int(label)) for label in np.unique(audited.labels)),
         robust=_curves(suite),

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedrobust.evaluation.calibration_error import calibration_error
+from fedrobust.evaluation.confusion import confusion_matrix
 from fedrobust.evaluation.intervals import FEWEST_IMAGES, Interval, too_few, wilson
 from fedrobust.evaluation.matthews import matthews, matthews_interval
 from fedrobust.evaluation.metrics import Metrics, checked, log_softmax, measure
@@ -80,7 +81,7 @@ def figures(labels: ArrayLike, logits: ArrayLike, disease: Sequence[int] = ()) -
     metrics = measure(truth, outputs)
     answers = outputs.argmax(axis=1)
     majority = int(np.bincount(truth, minlength=classes).argmax())
-    confusion = np.bincount(truth * classes + answers, minlength=classes**2).reshape(classes, classes)
+    confusion = confusion_matrix(truth, answers, classes)
     auc = metrics.auc
     found = {
         "accuracy": share_figure(metrics.correct, metrics.n, metrics.majority_rate),

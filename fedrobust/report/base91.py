@@ -22,7 +22,7 @@ def encode(data: bytes) -> str:
 
     Example:
         >>> encode(bytes([0, 8])), encode(b"")
-        ('""!!', '')
+        ('#!!!', '')
     """
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
     filled = np.pad(bits, (0, -len(bits) % BITS)).reshape(-1, BITS)

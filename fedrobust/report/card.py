@@ -6,7 +6,9 @@ from typing import Any
 
 from fedrobust.atomic import atomic
 from fedrobust.report import html
+from fedrobust.report.check_families import check_families, urgency
 from fedrobust.report.errors import ReportError
+from fedrobust.report.predictions import predictions
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent
 from fedrobust.runs.record import CardRecord, ClinicalRecord, FigureRecord, FindingRecord, Interval
@@ -54,20 +56,28 @@ def section(card: CardRecord | None) -> dict[str, Any]:
         "sentence": card.verdict.sentence,
         "deciding": list(card.verdict.deciding),
         "notes": list(card.notes),
-        "checks": [
+        "families": [
             {
-                **vars(check),
-                "called": check.called or "",
-                "next": check.next or "",
-                "mark": MARKS.get(check.outcome, check.outcome),
+                "question": family.question,
+                "outcome": family.outcome,
+                "mark": MARKS.get(family.outcome, family.outcome)[0],
+                "counted": family.counted,
+                "checks": [_check(one) for one in family.checks],
             }
-            for check in sorted(card.checks, key=_urgency)
+            for family in check_families(card.checks)
         ],
+        "checks": [
+            _check(one)
+            for one in sorted(card.checks, key=urgency)
+            if one.outcome not in ("passed", "not applicable")
+        ],
+        "total": len(card.checks),
         "failed": card.count("failed"),
         "open": card.count("not made"),
         "passed": card.count("passed"),
         "figures": _figures(card),
         "classes": _classes(card),
+        "predictions": predictions(card),
         "curve": _curve(card),
         "attacks": _attacks(card),
         "facts": [
@@ -87,10 +97,14 @@ def section(card: CardRecord | None) -> dict[str, Any]:
     }
 
 
-def _urgency(check: FindingRecord) -> int:
-    """Return the place of a check's outcome: failed ones come first."""
-    order = ("failed", "not made", "passed", "not applicable")
-    return order.index(check.outcome) if check.outcome in order else 0
+def _check(check: FindingRecord) -> dict[str, Any]:
+    """Return a check as the page shows it."""
+    return {
+        **vars(check),
+        "called": check.called or "",
+        "next": check.next or "",
+        "mark": MARKS.get(check.outcome, check.outcome),
+    }
 
 
 SCORES = {

@@ -133,6 +133,10 @@ def test_the_card_says_everything(of_undefended):
     assert len(content["checks"]) == len(CHECKS)
     assert sum(content["broken-by"].values()) == content["data"]["n"] == 200
     assert content["clean"]["n"] == 200
+    for kind in ("clean", "attacked"):
+        confusion = np.array(content["predictions"][kind]["confusion"])
+        assert (confusion.sum(), confusion.trace()) == (200, content[kind]["correct"])
+        assert sum(group["n"] for group in content["predictions"][kind]["reliability"]) == 200
     assert content["standing"]["correct"] == content["broken-by"].get("standing", 0)
     assert set(content["robust"]) == {"fgsm", "pgd"}
     for check in content["checks"]:

@@ -3,7 +3,8 @@
 from fedrobust.report.plots.clients import by_client
 from fedrobust.report.plots.epsilons import by_epsilon
 from fedrobust.report.plots.heterogeneity import by_distance
+from fedrobust.report.plots.rounded import rounded
 from fedrobust.report.plots.rounds import by_round
 from fedrobust.report.plots.style import NAMES
 
-__all__ = ["NAMES", "by_client", "by_distance", "by_epsilon", "by_round"]
+__all__ = ["NAMES", "by_client", "by_distance", "by_epsilon", "by_round", "rounded"]

@@ -27,7 +27,7 @@ def attacks(run: Run) -> dict[str, Any]:
     named = list(dict.fromkeys(attack for evaluation in models.values() for attack in evaluation.attacked))
     figure = plots.by_epsilon(models, len(run.dataset.labels))
     return {
-        "figure": figure.to_plotly_json(),
+        "figure": plots.rounded(figure.to_plotly_json()),
         "tables": [_attack_table(attack, models) for attack in named],
         # Scores that no model has get no button.
         "metrics": {

@@ -78,7 +78,7 @@ def _distances(run: Run) -> dict[str, Any]:
     from fedrobust.report import plots
 
     sites = _sites(run.partition.settings) if run.partition is not None else []
-    figure = plots.by_distance(found, sites).to_plotly_json()
+    figure = plots.rounded(plots.by_distance(found, sites).to_plotly_json())
     return {"figure": figure, "sentence": _heterogeneity(found)}
 
 
@@ -140,7 +140,9 @@ def _partition(run: Run) -> dict[str, Any]:
     facts += [("Seed", wording.plain(run.partition.seed))] if run.partition.seed is not None else []
     facts += [("Hash", run.partition.hash)] if run.partition.hash else []
     return {
-        "figure": plots.by_client(full, labels, _sites(run.partition.settings)).to_plotly_json(),
+        "figure": plots.rounded(
+            plots.by_client(full, labels, _sites(run.partition.settings)).to_plotly_json()
+        ),
         "sentence": wording.of_first(len(full), run.partition.clients) + wording.dealt(full, labels),
         "facts": facts,
     }

@@ -32,7 +32,7 @@ def _round_figure(run: Run) -> Any:
     # Imported here, so that writing a card does not import Plotly.
     from fedrobust.report import plots
 
-    return plots.by_round(run.rounds, run.model.selected_round).to_plotly_json()
+    return plots.rounded(plots.by_round(run.rounds, run.model.selected_round).to_plotly_json())
 
 
 def _round_table(run: Run) -> Table:

@@ -6,6 +6,7 @@ from typing import Any
 from fedrobust.runs.codec import RecordError, entry, read, record, to_json
 from fedrobust.runs.record.metrics import Curve, Interval, MetricsRecord
 from fedrobust.runs.record.old_card import modern
+from fedrobust.runs.record.predictions import PredictionsRecord
 
 SCHEMA = 3
 """Of the cards that this version writes."""
@@ -170,6 +171,10 @@ class CardRecord:
     checks: tuple[FindingRecord, ...] = entry("every check", default=())
     clean: ClinicalRecord | None = entry("METRICS on the clean images, and clinical figures", default=None)
     attacked: ClinicalRecord | None = entry("the same on the worst case of every image", default=None)
+    predictions: Mapping[str, PredictionsRecord] = entry(
+        "``clean`` and ``attacked`` -> confusion matrix, ROC curves, calibration; as in `clean` and `attacked`",
+        default_factory=dict,
+    )
     standing: MetricsRecord | None = entry(
         "images that are classified correctly under every attack: the robust ones", default=None
     )
