@@ -27,7 +27,7 @@ def test_every_setting_is_bounded_and_what_it_cannot_be_is_refused_by_name(famil
             wrong += [2.5, 2.0] if isinstance(default, int) else []
             wrong += [None] if default is not None else []
             # Names of other things, texts and epsilons are strings of many kinds; all other strings are choices.
-            wrong += ["no such value"] if setting not in ("attack", "student", "text") else []
+            wrong += ["no such value"] if setting not in ("attack", "recipe", "student", "text") else []
             for value in wrong:
                 assert refusal(annotation, value), f"{where}: {value!r} is taken"
             for text in ("{}", "1e999", "[1]"):

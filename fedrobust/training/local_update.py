@@ -274,12 +274,19 @@ class LocalUpdate:
         images, prepare = drawn.images, self.classifier.preparation
         if self.space == "prepared":
             images, prepare = prepare(images), tf.identity
-        return Batch(
-            images=images,
-            targets=drawn.targets,
-            example_weights=drawn.example_weights,
-            seed=drawn.seed,
-            objective=lambda logits, targets: self.loss(logits, targets, prior),
-            infer=lambda x: self.classifier.logits(weights, moving, prepare(x))[0],
-            train=lambda x: self.classifier.logits(weights, moving, prepare(x), training=True),
-        )
+
+        def bound(arrays: Sequence[tf.Tensor]) -> Batch:
+            held = list(arrays)
+            return Batch(
+                images=images,
+                targets=drawn.targets,
+                example_weights=drawn.example_weights,
+                seed=drawn.seed,
+                objective=lambda logits, targets: self.loss(logits, targets, prior),
+                infer=lambda x: self.classifier.logits(held, moving, prepare(x))[0],
+                train=lambda x: self.classifier.logits(held, moving, prepare(x), training=True),
+                weights=held,
+                at=bound,
+            )
+
+        return bound(weights)

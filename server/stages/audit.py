@@ -23,7 +23,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.runs.events import AttackProgressed, CheckFinished, emit, teller
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import DatasetRecord, RunRecord
-from fedrobust.spec import Spec
+from fedrobust.training.recipes.recipe import attacks_of
 from server.callbacks.undefended_snapshot import UNDEFENDED
 from server.stages.evaluation import Evaluator
 
@@ -67,7 +67,7 @@ class Auditor:
             self.model_under_audit("global model", evaluator, weights, run),
             control=control if alike else None,
             notes=() if alike else ("the control sees images of another shape: it was left out",),
-            trained_on=() if self.recipe == "plain" else (Spec.parse(self.recipe).name,),
+            trained_on=attacks_of(self.recipe),
             history=tuple(probe for probe in probes if probe is not None),
         )
         return self.card(model, evaluator, run, Path(folder.file("audit")))

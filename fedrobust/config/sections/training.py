@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fedrobust.config.sections.section import LARGEST, MOST_BATCH, Section
 from fedrobust.models.layers import Layers
-from fedrobust.spec import Spec
+from fedrobust.training.recipes.recipe import attacks_of
 
 
 class Training(Section):
@@ -77,9 +77,8 @@ class Training(Section):
 
     @property
     def attacks_used(self) -> tuple[str, ...]:
-        """The attack that the recipe trains on, by the recipe's name; none for plain training."""
-        name = Spec.parse(self.recipe).name
-        return () if name == "plain" else (name,)
+        """The evasion attacks on which the recipe trains; none for plain training."""
+        return attacks_of(self.recipe)
 
     @field_validator("unfreeze")
     @classmethod

@@ -1,6 +1,7 @@
 """Adversarial training with FGSM."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fedrobust.bounds import Count, PixelEpsilon, PositiveShare
 from fedrobust.epsilon import epsilon_value
@@ -22,6 +23,8 @@ class FGSMTraining(PGDTraining):
         random_start: start at a uniformly random point of the linf ball.
         share: share of each batch that is replaced, in (0, 1].
     """
+
+    attacks: ClassVar[tuple[str, ...]] = ("fgsm",)
 
     epsilon: PixelEpsilon = 0.001
     steps: Count = 1

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fedrobust.bounds import Count, NonNegative, PixelEpsilon, PositiveShare
+from fedrobust.bounds import Count, PositiveShare
 from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
 from fedrobust.shares import exact
-from fedrobust.training.perturbation import ascend, random_start
+from fedrobust.training.perturbation import random_start
+from fedrobust.training.recipes.adversarial import AdversarialRecipe
 from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
 
 
@@ -21,11 +22,8 @@ def share_of(share: float, images: tf.Tensor) -> tf.Tensor:
 
 @RECIPES.register("pgd")
 @dataclass(frozen=True, kw_only=True)
-class PGDTraining:
+class PGDTraining(AdversarialRecipe):
     """Train on images perturbed by projected gradient ascent of the loss (Madry et al., 2017, arXiv:1706.06083).
-
-    The images are crafted in inference mode: in training mode they would change BatchNorm's moving statistics, and an
-    image's perturbation would depend on the other images of the batch.
 
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
@@ -36,36 +34,25 @@ class PGDTraining:
             arXiv:1611.01236, replace half).
     """
 
-    epsilon: PixelEpsilon = 8 / 255
     steps: Count = 7
-    step_size: NonNegative = 0.0
     random_start: bool = True
     share: PositiveShare = 1.0
 
-    def __call__(self, batch: Batch) -> StepLoss:
-        """Return the mean loss of `batch` with a share of its images replaced."""
+    def crafted(self, batch: Batch) -> tf.Tensor:
+        """Return the adversarial images of the batch's first images, a share of it."""
         attacked = share_of(self.share, tf.shape(batch.images)[0])
-        images = tf.concat([self._crafted(batch, attacked), batch.images[attacked:]], 0)
-        logits, statistics = batch.train(images)
-        losses = batch.objective(logits, batch.targets)
-        return StepLoss(weighted_mean(losses, batch.example_weights), logits, statistics)
-
-    def _crafted(self, batch: Batch, attacked: tf.Tensor) -> tf.Tensor:
         clean, targets = batch.images[:attacked], batch.targets[:attacked]
         epsilon = epsilon_value(self.epsilon)
-        step_size = self.step_size or 2.5 * epsilon / self.steps
 
         def losses(images: tf.Tensor) -> tf.Tensor:
             return batch.objective(batch.infer(images), targets)
 
-        images = random_start(clean, epsilon, batch.seed) if self.random_start else clean
-        if self.steps == 1:
-            return tf.stop_gradient(ascend(losses, images, clean, step_size, epsilon))
-        (images,) = tf.while_loop(
-            lambda step, _: step < self.steps,
-            lambda step, images: (step + 1, ascend(losses, images, clean, step_size, epsilon)),
-            [tf.constant(0), images],
-            shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, *clean.shape[1:]])],
-            parallel_iterations=1,
-        )[1:]
-        return tf.stop_gradient(images)
+        start = random_start(clean, epsilon, batch.seed) if self.random_start else clean
+        return self.climbed(losses, start, clean, self.step_size or 2.5 * epsilon / self.steps)
+
+    def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
+        """Return the mean loss of `batch` with its first images replaced."""
+        images = tf.concat([crafted, batch.images[tf.shape(crafted)[0] :]], 0)
+        logits, statistics = batch.train(images)
+        losses = batch.objective(logits, batch.targets)
+        return StepLoss(weighted_mean(losses, batch.example_weights), logits, statistics)

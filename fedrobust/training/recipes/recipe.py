@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from fedrobust.lazy import tf
 from fedrobust.registry import Registry
+from fedrobust.spec import Spec, build
 from fedrobust.training.losses.contract import Objective
 
 RECIPES = Registry("training recipe", "fedrobust.training.recipes")
+
+
+def no_other_weights(weights: Sequence[tf.Tensor]) -> Batch:
+    """Raise NotImplementedError: the batch has a model with fixed weights."""
+    raise NotImplementedError("this batch has a model with fixed weights")
 
 
 class Batch(NamedTuple):
@@ -23,6 +29,8 @@ class Batch(NamedTuple):
         objective: function from logits and targets to losses (n,).
         infer: images to logits in inference mode, for crafting adversarial images.
         train: images to (logits, statistics) in training mode, with BatchNorm's statistics after the batch.
+        weights: the trained arrays, in the layout's order.
+        at: the same batch with other trained arrays.
     """
 
     images: tf.Tensor
@@ -32,6 +40,13 @@ class Batch(NamedTuple):
     objective: Objective
     infer: Callable[[tf.Tensor], tf.Tensor]
     train: Callable[[tf.Tensor], tuple[tf.Tensor, list[tf.Tensor]]]
+    weights: Sequence[tf.Tensor] = ()
+    at: Callable[[Sequence[tf.Tensor]], Batch] = no_other_weights
+
+    @property
+    def labels(self) -> tf.Tensor:
+        """(n,) int32: the class with the largest target."""
+        return self.targets if self.targets.shape.rank == 1 else tf.argmax(self.targets, -1, tf.int32)
 
 
 class StepLoss(NamedTuple):
@@ -43,7 +58,11 @@ class StepLoss(NamedTuple):
 
 
 class Recipe(Protocol):
-    """A frozen dataclass of settings that is called under a gradient tape that watches the weights."""
+    """A frozen dataclass of settings that is called under a gradient tape that watches the weights.
+
+    It may have an attribute ``attacks``: names of the evasion attacks on which it trains, which the audit does not
+    count as unseen; without it, its own name. Adversarial recipes extend `AdversarialRecipe`.
+    """
 
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the loss of `batch`."""
@@ -53,3 +72,17 @@ class Recipe(Protocol):
 def weighted_mean(losses: tf.Tensor, example_weights: tf.Tensor) -> tf.Tensor:
     """Return sum(weight * loss) / n, as Keras reduces weighted losses."""
     return tf.reduce_mean(losses * example_weights)
+
+
+def attacks_of(recipe: str) -> tuple[str, ...]:
+    """Return the names of the evasion attacks on which a recipe trains, from its spec.
+
+    Example:
+        >>> attacks_of("plain"), attacks_of("trades(beta=6.0)"), attacks_of("my_module:Own")
+        ((), ('pgd',), ('my_module:Own',))
+    """
+    name = Spec.parse(recipe).name
+    if ":" in name:
+        return (name,)
+    attacks: tuple[str, ...] = build(RECIPES, recipe).attacks
+    return attacks

@@ -1,0 +1,104 @@
+"""The common part of adversarial recipes: crafted images, and a loss of clean and crafted ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fedrobust.bounds import Count, NonNegative, PixelEpsilon
+from fedrobust.epsilon import epsilon_value
+from fedrobust.lazy import tf
+from fedrobust.training.perturbation import Losses, ascend, project
+from fedrobust.training.recipes.recipe import Batch, StepLoss
+
+NEAR = 0.001
+"""Standard deviation of the noise from which TRADES and MART start, in units of [0, 1]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialRecipe:
+    """A recipe that crafts adversarial images, and then computes the loss of a step.
+
+    The two parts are separate so that `AWP` can evaluate the loss at other weights on the same images. Images are
+    crafted in inference mode: in training mode they would change BatchNorm's moving statistics, and an image's
+    perturbation would depend on the other images of the batch.
+
+    Attributes:
+        epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
+        steps: gradient steps.
+        step_size: in units of [0, 1]; 0: the recipe's choice.
+    """
+
+    attacks: ClassVar[tuple[str, ...]] = ("pgd",)
+
+    epsilon: PixelEpsilon = 8 / 255
+    steps: Count = 10
+    step_size: NonNegative = 0.0
+
+    def __call__(self, batch: Batch) -> StepLoss:
+        """Return the loss of `batch`."""
+        return self.loss(batch, self.crafted(batch))
+
+    def crafted(self, batch: Batch) -> tf.Tensor:
+        """Return the adversarial images; no gradient flows through them."""
+        raise NotImplementedError
+
+    def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
+        """Return the loss of `batch` and its adversarial images."""
+        raise NotImplementedError
+
+    def climbed(self, losses: Losses, start: tf.Tensor, clean: tf.Tensor, step_size: float) -> tf.Tensor:
+        """Return `start` after signed gradient ascent in the ball around `clean`."""
+        return climb(losses, start, clean, step_size, epsilon_value(self.epsilon), self.steps)
+
+
+def climb(
+    losses: Losses, start: tf.Tensor, clean: tf.Tensor, step_size: float, epsilon: float, steps: int
+) -> tf.Tensor:
+    """Return images after `steps` signed gradient steps, each projected; no gradient flows through them.
+
+    Args:
+        losses: images to losses (n,), which are increased.
+        start: (n, height, width, channels), in the ball.
+        clean: its centres.
+        step_size: in units of [0, 1].
+        epsilon: its radius (linf).
+        steps: at least 1.
+    """
+    if steps == 1:
+        return tf.stop_gradient(ascend(losses, start, clean, step_size, epsilon))
+    (images,) = tf.while_loop(
+        lambda step, _: step < steps,
+        lambda step, images: (step + 1, ascend(losses, images, clean, step_size, epsilon)),
+        [tf.constant(0), start],
+        shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, *clean.shape[1:]])],
+        parallel_iterations=1,
+    )[1:]
+    return tf.stop_gradient(images)
+
+
+def near(clean: tf.Tensor, epsilon: float, seed: tf.Tensor) -> tf.Tensor:
+    """Return each clean image with a little Gaussian noise, where a divergence from it has a gradient."""
+    return project(clean + NEAR * tf.random.stateless_normal(tf.shape(clean), seed), clean, epsilon)
+
+
+def both(batch: Batch, crafted: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+    """Return the logits of the clean and of the crafted images in training mode, and the new statistics.
+
+    They are one batch of twice the size, whose BatchNorm statistics are those of both. Official code of TRADES and
+    MART passes them one after the other, and updates the moving statistics twice.
+    """
+    logits, statistics = batch.train(tf.concat([batch.images, crafted], 0))
+    clean = tf.shape(batch.images)[0]
+    return logits[:clean], logits[clean:], statistics
+
+
+def divergence(reference: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Return KL(softmax(reference) || softmax(logits)) of every image, (n,).
+
+    Example:
+        >>> round(float(divergence(tf.constant([[0.0, 0.0]]), tf.constant([[1.0, -1.0]]))[0]), 4)
+        0.4338
+    """
+    log_reference, log_other = tf.nn.log_softmax(reference), tf.nn.log_softmax(logits)
+    return tf.reduce_sum(tf.exp(log_reference) * (log_reference - log_other), axis=-1)

@@ -1,0 +1,39 @@
+"""Input-gradient regularisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fedrobust.bounds import NonNegative
+from fedrobust.lazy import tf
+from fedrobust.training.perturbation import input_gradient
+from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
+
+
+@RECIPES.register("gradient-penalty")
+@dataclass(frozen=True, kw_only=True)
+class GradientPenalty:
+    """Penalise the gradient of the loss by the image (Ross and Doshi-Velez, 2018, arXiv:1711.09404, equation 3).
+
+    Minimises the loss plus ``weight`` times the squared l2 norm of each image's input gradient, which is computed in
+    inference mode. It costs a second backward pass through the first.
+
+    Attributes:
+        weight: of the squared norm, pixels in [0, 1].
+    """
+
+    attacks: ClassVar[tuple[str, ...]] = ()
+
+    weight: NonNegative = 1.0
+
+    def __call__(self, batch: Batch) -> StepLoss:
+        """Return the mean of the losses and penalties of `batch`."""
+        logits, statistics = batch.train(batch.images)
+        gradient = input_gradient(
+            lambda images: batch.objective(batch.infer(images), batch.targets), batch.images
+        )
+        losses = batch.objective(logits, batch.targets) + self.weight * tf.reduce_sum(
+            tf.square(gradient), axis=[1, 2, 3]
+        )
+        return StepLoss(weighted_mean(losses, batch.example_weights), logits, statistics)

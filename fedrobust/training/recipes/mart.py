@@ -1,0 +1,69 @@
+"""MART: adversarial training that weights images by how surely they are misclassified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedrobust.bounds import NonNegative
+from fedrobust.epsilon import epsilon_value
+from fedrobust.lazy import tf
+from fedrobust.training.recipes.adversarial import AdversarialRecipe, both, divergence, near
+from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
+
+
+@RECIPES.register("mart")
+@dataclass(frozen=True, kw_only=True)
+class MART(AdversarialRecipe):
+    """Misclassification-aware adversarial training (Wang et al., 2020, ICLR, equations 11 and 12).
+
+    Minimises BCE(f(x'), y) + beta KL(f(x) || f(x')) (1 - p_y(x)), where BCE is the loss on the adversarial image plus
+    -log(1 - p_k(x')) for the most probable wrong class k, and x' maximises the loss in the ball.
+
+    Attributes:
+        epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
+        steps: gradient steps.
+        step_size: in units of [0, 1]; 0: a quarter of epsilon.
+        beta: weight of the divergence.
+    """
+
+    beta: NonNegative = 6.0
+
+    def crafted(self, batch: Batch) -> tf.Tensor:
+        """Return the images in the ball with the largest loss."""
+        epsilon, clean = epsilon_value(self.epsilon), batch.images
+
+        def losses(images: tf.Tensor) -> tf.Tensor:
+            return batch.objective(batch.infer(images), batch.targets)
+
+        return self.climbed(losses, near(clean, epsilon, batch.seed), clean, self.step_size or epsilon / 4)
+
+    def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
+        """Return the boosted loss of the adversarial images plus the weighted divergence."""
+        clean, attacked, statistics = both(batch, crafted)
+        right = tf.one_hot(batch.labels, clean.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
+        boosted = batch.objective(attacked, batch.targets) + wrong_class_loss(attacked, right)
+        unsure = 1.0 - tf.reduce_sum(tf.where(right, tf.nn.softmax(clean), 0.0), axis=-1)
+        losses = boosted + self.beta * divergence(clean, attacked) * unsure
+        return StepLoss(weighted_mean(losses, batch.example_weights), clean, statistics)
+
+
+def wrong_class_loss(logits: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """Return -log(1 - p_k) of the most probable wrong class k, (n,).
+
+    1 - p_k is the sum of the other probabilities, as a sum of exponentials that does not cancel.
+
+    Args:
+        logits: (n, classes).
+        right: (n, classes), true at the label.
+
+    Example:
+        >>> logits = tf.math.log(tf.constant([[0.5, 0.3, 0.2]]))
+        >>> loss = wrong_class_loss(logits, tf.constant([[True, False, False]]))
+        >>> round(float(tf.exp(-loss)[0]), 4)
+        0.7
+    """
+    wrong = tf.argmax(tf.where(right, -float("inf"), logits), axis=-1)
+    others = tf.one_hot(wrong, logits.shape[-1], on_value=False, off_value=True, dtype=tf.bool)
+    return tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_logsumexp(
+        tf.where(others, logits, -float("inf")), axis=-1
+    )

@@ -1,0 +1,44 @@
+"""TRADES: cross-entropy on clean images, and the divergence of the predictions on adversarial ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedrobust.bounds import NonNegative
+from fedrobust.epsilon import epsilon_value
+from fedrobust.lazy import tf
+from fedrobust.training.recipes.adversarial import AdversarialRecipe, both, divergence, near
+from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
+
+
+@RECIPES.register("trades")
+@dataclass(frozen=True, kw_only=True)
+class TRADES(AdversarialRecipe):
+    """Trade clean accuracy against robustness (Zhang et al., 2019, arXiv:1901.08573, equation 5).
+
+    Minimises L(f(x), y) + beta KL(f(x) || f(x')), where x' maximises the divergence in the ball, from a start near x.
+
+    Attributes:
+        epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
+        steps: gradient steps.
+        step_size: in units of [0, 1]; 0: a quarter of epsilon.
+        beta: weight of the divergence; the paper's 1 / lambda is 6 or 1.
+    """
+
+    beta: NonNegative = 6.0
+
+    def crafted(self, batch: Batch) -> tf.Tensor:
+        """Return the images in the ball whose predictions diverge most from those of the clean ones."""
+        epsilon, clean = epsilon_value(self.epsilon), batch.images
+        reference = tf.stop_gradient(batch.infer(clean))
+
+        def losses(images: tf.Tensor) -> tf.Tensor:
+            return divergence(reference, batch.infer(images))
+
+        return self.climbed(losses, near(clean, epsilon, batch.seed), clean, self.step_size or epsilon / 4)
+
+    def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
+        """Return the loss of the clean images plus the weighted divergence."""
+        clean, attacked, statistics = both(batch, crafted)
+        losses = batch.objective(clean, batch.targets) + self.beta * divergence(clean, attacked)
+        return StepLoss(weighted_mean(losses, batch.example_weights), clean, statistics)

@@ -1,0 +1,242 @@
+"""TRADES, MART, logit pairing, gradient penalty, gradient alignment, AWP: against literal transcriptions in NumPy."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fedrobust.spec import SpecError, build
+from fedrobust.training.recipes import RECIPES, AdversarialRecipe, Batch
+from fedrobust.training.recipes.adversarial import NEAR
+from fedrobust.training.recipes.awp import AWP
+from fedrobust.training.recipes.grad_align import GradAlign
+from fedrobust.training.recipes.gradient_penalty import GradientPenalty
+from fedrobust.training.recipes.logit_pairing import LogitPairing
+from fedrobust.training.recipes.mart import MART
+from fedrobust.training.recipes.trades import TRADES
+
+N, SIDE, CLASSES, EPSILON = 6, 3, 3, 0.1
+
+
+def softmax(logits):
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)
+
+
+def cross_entropy(logits, labels):
+    return -np.log(softmax(logits)[np.arange(len(labels)), labels])
+
+
+def kl(reference, logits):
+    p, q = softmax(reference), softmax(logits)
+    return (p * (np.log(p) - np.log(q))).sum(1)
+
+
+class Linear:
+    """A linear softmax classifier; what the recipe asks of it is noted."""
+
+    def __init__(self, draw, example_weights=None):
+        self.kernel = draw.normal(size=(SIDE * SIDE, CLASSES)).astype(np.float32)
+        self.images = draw.uniform(0.3, 0.7, (N, SIDE, SIDE, 1)).astype(np.float32)
+        self.labels = (np.arange(N) % CLASSES).astype(np.int32)
+        self.weights = np.ones(N, np.float32) if example_weights is None else example_weights
+        self.trained = []
+        self.variable = tf.constant(self.kernel)
+
+    def batch(self, kernel=None) -> Batch:
+        kernel = self.variable if kernel is None else kernel
+
+        def infer(images):
+            return tf.reshape(images, (-1, SIDE * SIDE)) @ kernel
+
+        def train(images):
+            self.trained.append(images.numpy())
+            return infer(images), [tf.constant([7.0])]
+
+        return Batch(
+            images=tf.constant(self.images),
+            targets=tf.constant(self.labels),
+            example_weights=tf.constant(self.weights),
+            seed=tf.constant([1, 2], tf.int32),
+            objective=lambda logits, targets: tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits),
+            infer=infer,
+            train=train,
+            weights=[kernel],
+            at=lambda arrays: self.batch(arrays[0]),
+        )
+
+    def logits(self, images, kernel=None):
+        return images.reshape(len(images), -1) @ (self.kernel if kernel is None else kernel)
+
+    def halves(self):
+        """Return the clean and the crafted images of the last training pass."""
+        return self.trained[-1][:N], self.trained[-1][N:]
+
+
+@pytest.fixture
+def linear(draw):
+    return Linear(draw, np.array([1, 2, 1, 0.5, 1, 1], np.float32))
+
+
+def test_trades_is_the_loss_plus_beta_times_the_divergence(linear):
+    outcome = TRADES(epsilon=EPSILON, beta=4.0)(linear.batch())
+    clean, crafted = linear.halves()
+    np.testing.assert_array_equal(clean, linear.images)
+    nat, adv = linear.logits(clean), linear.logits(crafted)
+    expected = (linear.weights * (cross_entropy(nat, linear.labels) + 4 * kl(nat, adv))).mean()
+    assert float(outcome.loss) == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(outcome.logits, nat, rtol=1e-5)
+    assert outcome.statistics[0].numpy().tolist() == [7.0]
+
+
+def test_trades_moves_towards_other_predictions_and_stays_in_the_ball(linear):
+    TRADES(epsilon=EPSILON, steps=10)(linear.batch())
+    clean, crafted = linear.halves()
+    moved = np.abs(crafted - clean)
+    assert moved.max() <= EPSILON + 1e-6
+    assert np.isclose(moved, EPSILON, atol=1e-6).mean() > 0.9, "four quarter steps reach the wall"
+    noise = clean + NEAR * np.random.default_rng(0).normal(size=clean.shape)
+    corner = clean + EPSILON * np.sign(np.random.default_rng(1).normal(size=clean.shape))
+    nat = linear.logits(clean)
+    assert (kl(nat, linear.logits(crafted)) > kl(nat, linear.logits(noise))).all()
+    assert (kl(nat, linear.logits(crafted)) >= kl(nat, linear.logits(corner))).mean() > 0.8
+
+
+def test_mart_is_the_published_code_line_by_line(linear):
+    outcome = MART(epsilon=EPSILON, beta=5.0)(linear.batch())
+    clean, crafted = linear.halves()
+    nat, adv = softmax(linear.logits(clean)), softmax(linear.logits(crafted))
+    order = np.argsort(adv, axis=1)[:, -2:]
+    wrong = np.where(order[:, -1] == linear.labels, order[:, -2], order[:, -1])
+    rows = np.arange(N)
+    boosted = -np.log(adv[rows, linear.labels]) - np.log(1.0 - adv[rows, wrong])
+    unsure = 1.0 - nat[rows, linear.labels]
+    robust = (nat * (np.log(nat) - np.log(adv))).sum(1) * unsure
+    assert float(outcome.loss) == pytest.approx((linear.weights * (boosted + 5 * robust)).mean(), rel=1e-5)
+
+
+def test_mart_of_a_certain_wrong_answer_is_finite():
+    linear = Linear(np.random.default_rng(3))
+    linear.variable = tf.constant(1000 * linear.kernel)
+    with tf.GradientTape() as tape:
+        tape.watch(linear.variable)
+        loss = MART(epsilon=EPSILON)(linear.batch()).loss
+    assert np.isfinite(float(loss))
+    assert np.isfinite(tape.gradient(loss, linear.variable)).all()
+
+
+def test_logit_pairing_is_the_mean_loss_plus_the_squared_difference(linear):
+    outcome = LogitPairing(epsilon=EPSILON, weight=0.7, steps=3)(linear.batch())
+    clean, crafted = linear.halves()
+    nat, adv = linear.logits(clean), linear.logits(crafted)
+    losses = 0.5 * (cross_entropy(nat, linear.labels) + cross_entropy(adv, linear.labels))
+    expected = (linear.weights * (losses + 0.7 * ((nat - adv) ** 2).mean(1))).mean()
+    assert float(outcome.loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_gradient_penalty_is_the_squared_norm_in_closed_form(linear):
+    """The input gradient of softmax cross-entropy of x K is K (p - y)."""
+    outcome = GradientPenalty(weight=3.0)(linear.batch())
+    logits = linear.logits(linear.images)
+    away = softmax(logits) - np.eye(CLASSES)[linear.labels]
+    squared = ((away @ linear.kernel.T) ** 2).sum(1)
+    expected = (linear.weights * (cross_entropy(logits, linear.labels) + 3 * squared)).mean()
+    assert float(outcome.loss) == pytest.approx(expected, rel=1e-4)
+    np.testing.assert_array_equal(linear.trained[0], linear.images)
+
+
+def test_the_penalty_s_own_gradient_is_that_of_differences(linear):
+    recipe = GradientPenalty(weight=2.0)
+    with tf.GradientTape() as tape:
+        tape.watch(linear.variable)
+        loss = recipe(linear.batch()).loss
+    gradient = tape.gradient(loss, linear.variable).numpy()
+    step = np.zeros_like(linear.kernel)
+    step[4, 1] = 1e-2
+    ends = [float(recipe(linear.batch(tf.constant(linear.kernel + sign * step))).loss) for sign in (1, -1)]
+    assert gradient[4, 1] == pytest.approx((ends[0] - ends[1]) / 2e-2, rel=1e-2)
+
+
+def test_gradients_of_two_classes_are_aligned_already():
+    """With two classes the input gradient is (p - y) (k1 - k0): its direction is the same everywhere."""
+    linear = Linear(np.random.default_rng(0))
+    linear.variable = tf.constant(
+        linear.kernel * np.array([1, 1, 0], np.float32) - np.array([0, 0, 50], np.float32)
+    )
+    linear.labels = (np.arange(N) % 2).astype(np.int32)
+    with_penalty, without = (
+        float(GradAlign(epsilon=EPSILON, weight=weight)(linear.batch()).loss) for weight in (10.0, 0.0)
+    )
+    assert with_penalty == pytest.approx(without, abs=1e-4)
+
+
+def test_alignment_adds_one_less_the_cosine_of_two_input_gradients(linear):
+    recipe = GradAlign(epsilon=0.3, weight=5.0)
+    added = float(recipe(linear.batch()).loss) - float(
+        dataclasses.replace(recipe, weight=0.0)(linear.batch()).loss
+    )
+    noise = tf.random.stateless_uniform(
+        linear.images.shape, tf.random.fold_in(tf.constant([1, 2]), 1), -1.0, 1.0
+    ).numpy()
+    gradients = []
+    for images in (linear.images, np.clip(linear.images + 0.3 * noise, 0, 1)):
+        away = softmax(linear.logits(images)) - np.eye(CLASSES)[linear.labels]
+        gradients.append(away @ linear.kernel.T)
+    norms = np.prod([np.linalg.norm(each, axis=1) for each in gradients], axis=0)
+    cosines = (gradients[0] * gradients[1]).sum(1) / norms
+    assert added == pytest.approx(5 * (1 - cosines).mean(), rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "inner", ["pgd(epsilon=0.1)", "trades(epsilon=0.1)", "mart(epsilon=0.1)", "fgsm(epsilon=0.1)"]
+)
+def test_awp_takes_the_gradient_where_the_weights_moved_along_the_first(linear, inner):
+    recipe = AWP(recipe=inner, gamma=0.1)
+    with tf.GradientTape() as tape:
+        tape.watch(linear.variable)
+        loss = recipe(linear.batch()).loss
+    found = tape.gradient(loss, linear.variable).numpy()
+    crafted = recipe.inner.crafted(linear.batch())
+
+    def gradient_at(kernel):
+        kernel = tf.constant(kernel)
+        with tf.GradientTape() as tape:
+            tape.watch(kernel)
+            loss = recipe.inner.loss(linear.batch(kernel), crafted).loss
+        return tape.gradient(loss, kernel).numpy()
+
+    first = gradient_at(linear.kernel)
+    moved = linear.kernel + 0.1 * np.linalg.norm(linear.kernel) * first / np.linalg.norm(first)
+    np.testing.assert_allclose(found, gradient_at(moved), rtol=1e-3, atol=1e-5)
+    assert not np.allclose(found, first, rtol=1e-2)
+    assert recipe.epsilon == 0.1
+    assert recipe.attacks == recipe.inner.attacks
+
+
+@pytest.mark.parametrize("inner", ["plain", "gradient-penalty", "awp"])
+def test_awp_needs_an_adversarial_recipe(inner):
+    with pytest.raises(SpecError, match="choose an adversarial recipe, such as pgd, trades or mart"):
+        build(RECIPES, f"awp(recipe='{inner}')")
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_recipe_starts_from_the_seed(name, draw):
+    recipe, linear = build(RECIPES, name), Linear(draw)
+    first, second = (float(recipe(linear.batch()).loss) for _ in range(2))
+    assert first == second
+    assert np.isfinite(first)
+    np.testing.assert_array_equal(
+        linear.trained[0], linear.trained[-1] if name != "awp" else linear.trained[0]
+    )
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in sorted(RECIPES) if isinstance(build(RECIPES, name), AdversarialRecipe)]
+)
+def test_no_gradient_flows_through_the_crafted_images(name, draw):
+    linear = Linear(draw)
+    with tf.GradientTape() as tape:
+        tape.watch(linear.variable)
+        crafted = build(RECIPES, name).crafted(linear.batch())
+    assert tape.gradient(tf.reduce_sum(crafted), linear.variable) is None
