@@ -23,6 +23,7 @@ from fedrobust.audit.finding import Finding
 from fedrobust.audit.model_under_audit import ModelUnderAudit
 from fedrobust.audit.predictions import predictions_record
 from fedrobust.audit.verdict import Tally, Verdict
+from fedrobust.audit.vocabulary import evidence
 from fedrobust.config import ConfigError
 from fedrobust.evasion import NotDifferentiableError, Threat
 from fedrobust.runs.record import CardRecord, MetricsRecord
@@ -195,6 +196,7 @@ def made(
             )
             for result in cache.results
         ),
+        evidence=evidence(cache.results),
         environment=environment or {},
     )
     return Card(verdict, tuple(findings), record)

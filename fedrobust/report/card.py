@@ -80,6 +80,7 @@ def section(card: CardRecord | None) -> dict[str, Any]:
         "predictions": predictions(card),
         "curve": _curve(card),
         "attacks": _attacks(card),
+        "evidence": _evidence(card),
         "facts": [
             ("Threat", ", ".join(filter(None, [threat.norm, threat.space, *extras]))),
             ("Epsilon", f"{threat.epsilon}{grey if threat.norm == 'linf' else ''}"),
@@ -149,7 +150,11 @@ def _limits(interval: Interval | None, share: bool) -> str:
 
 
 def _figures(card: CardRecord) -> Table:
-    head = (Cell("Clean"), Cell("Worst case", "of all attacks"), Cell("Constant", "most frequent class"))
+    head = (
+        Cell("Clean", "statistical"),
+        Cell("Worst case of all attacks", "empirical"),
+        Cell("Constant", "most frequent class"),
+    )
     rows = []
     named = {name: (_score(card.clean, name), _score(card.attacked, name)) for name in SCORES}
     attacked = card.attacked.figures if card.attacked else {}
@@ -175,7 +180,7 @@ def _figures(card: CardRecord) -> Table:
 
 
 def _classes(card: CardRecord) -> Table:
-    head = (Cell("Images"), Cell("Right, clean"), Cell("Right, worst case"))
+    head = (Cell("Images"), Cell("Right, clean", "statistical"), Cell("Right, worst case", "empirical"))
     rows = [
         (
             Cell(one.name, "disease" if one.disease else ""),
@@ -209,7 +214,7 @@ def _curve(card: CardRecord) -> Table | None:
         )
         for epsilon in epsilons
     ]
-    return Table("Epsilon", tuple(Cell(attack.upper()) for attack in card.robust), rows)
+    return Table("Epsilon", tuple(Cell(attack.upper(), "empirical") for attack in card.robust), rows)
 
 
 def _attacks(card: CardRecord) -> Table:
@@ -226,3 +231,19 @@ def _attacks(card: CardRecord) -> Table:
         cells = (str(one.n), ", ".join(map(str, one.broken)), f"{one.queries:.1f}", f"{one.seconds:.1f}")
         rows.append((Cell(one.name, searched), tuple(map(Cell, cells))))
     return Table("Attack", head, rows)
+
+
+def _evidence(card: CardRecord) -> Table | None:
+    """Return the table of terms; None for cards of versions that have none."""
+    head = (Cell("Method"), Cell("NIST AI 100-2e2025"), Cell("MITRE ATLAS"), Cell("AI Act, Article 15"))
+    rows = [
+        (
+            Cell(one.about[:1].upper() + one.about[1:]),
+            (
+                Cell(one.method),
+                *(Cell(", ".join(terms) or NONE) for terms in (one.nist, one.atlas, one.ai_act)),
+            ),
+        )
+        for one in card.evidence
+    ]
+    return Table("Evidence", head, rows) if rows else None

@@ -282,7 +282,7 @@ def test_verdict_and_worst_attack_stand_first(folder, result):
             {"experiment": {"audit": {"enabled": False}}},
             "Not audited The audit was switched off (audit.enabled)",
         ),
-        ({"status": "stopped"}, "Not audited The run was stopped before its audit."),
+        ({"status": "stopped"}, "Run stopped The run was stopped before its audit: 2 of 2 rounds are done."),
         ({}, "Not audited No audit was recorded"),
     ],
 )
@@ -297,6 +297,27 @@ def test_date_and_command_are_shown_where_they_are_recorded(folder, result):
     page = page_of(folder(result))
     assert page.text.index("2026-11-26 21:30 UTC") < page.text.index("Not audited")
     assert "Run with: fedrobust run breast --set seed=1" in page.text
+
+
+def test_what_a_run_cost_is_shown(folder, result):
+    forecast = {
+        "rounds": 2, "evaluations": 2, "workers": 2, "step-seconds": 0.01, "parameters": 10, "message-bytes": 500_000,
+        "clients": 4, "steps": 9, "training-seconds": 1.0, "evaluation-seconds": 1.0, "memory-bytes": 2_000_000_000,
+        "matrix-bytes": 1, "available-bytes": 4,
+    }  # fmt: skip
+    card = audit("robust") | {"cost": {"queries": 1200, "gradients": 800, "seconds": 61.0}}
+    result["rounds"][1]["training-seconds"], result["rounds"][2]["training-seconds"] = 3.0, 5.0
+    result["environment"]["cores"] = 2
+    page = page_of(folder(result | {"forecast": forecast, "audit": card}))
+    for words in (
+        "Whole run 55.1 s on 2 cores",
+        "Training 8.0 s, 4.0 s a round",
+        "Messages 7.5 MB: 8 to clients and 7 back, 500 kB each",
+        "Memory at most 2,000 MB, as forecast",
+        "Audit 1,200 queries and 800 gradients of single images, 1 min 1 s",
+        "Distillation 5.1 s",
+    ):
+        assert words in page.text.replace("\u202f", " "), words
 
 
 def test_contents_link_to_every_section(folder, result):

@@ -7,6 +7,7 @@ from fedrobust.report import card, findings, toml, wording
 from fedrobust.report.folder import Run
 from fedrobust.report.sections.attacks import attacks
 from fedrobust.report.sections.clients import clients
+from fedrobust.report.sections.cost import cost
 from fedrobust.report.sections.examples import examples
 from fedrobust.report.sections.hospitals import hospitals
 from fedrobust.report.sections.models import models
@@ -48,6 +49,7 @@ def sections(run: Run) -> dict[str, Any]:
         "clients": clients(run),
         "study": toml.dumps(record.experiment),
         "data": data(run),
+        "cost": cost(run),
         "environment": [(name, wording.plain(value)) for name, value in record.environment.items()],
     }
     return {**content, "contents": contents(content)}
@@ -63,7 +65,7 @@ TITLES = {
     "models": "Models compared",
     "hospitals": "Hospitals",
     "clients": "Clients",
-    "provenance": "Provenance",
+    "provenance": "Cost and provenance",
 }
 """Sections of the page, by id, in its order."""
 

@@ -18,12 +18,16 @@ MEANINGS = {
 """What the words of an audit's verdict mean for those who use the model."""
 
 
+UNFINISHED = {"failed": "Run failed", "stopped": "Run stopped"}
+"""What stands in place of a verdict where a run ended before its audit."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The verdict.
 
     Attributes:
-        word: of the audit, or "not audited".
+        word: of the audit; without one, that there is none, or how the run ended.
         kind: the word as a class of the style sheet.
         sentence: its meaning.
         figure: accuracy under the worst attack, and without one; "" if neither was measured.
@@ -39,7 +43,8 @@ def verdict(run: Run) -> Verdict:
     """Return the verdict on the global model."""
     card = run.record.audit
     if card is None:
-        return Verdict("Not audited", "not-audited", _why_not(run), _figure(run))
+        word = UNFINISHED.get(run.record.status, "Not finished") if run.unfinished else "Not audited"
+        return Verdict(word, "not-audited", _why_not(run), _figure(run))
     word = card.verdict.word
     threat = f"{card.threat.norm}, epsilon {card.threat.epsilon}"
     # A card of another version may have another word; its own sentence explains it.
@@ -49,7 +54,7 @@ def verdict(run: Run) -> Verdict:
 
 def _why_not(run: Run) -> str:
     if run.unfinished:
-        return f"The run {findings.ended(run)} before its audit."
+        return f"The run {findings.ended(run)} before its audit: {run.progress} are done."
     if run.record.section("audit").get("enabled") is False:
         return (
             "The audit was switched off (audit.enabled): no accuracy under attack shows robustness by itself."

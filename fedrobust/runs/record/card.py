@@ -157,6 +157,22 @@ class AuditedAttackRecord:
 
 
 @record
+class EvidenceRecord:
+    """One kind of evidence in a card, in the terms of standards; no statement of conformity."""
+
+    about: str = entry("what was measured", default="")
+    keys: tuple[str, ...] = entry("the keys of the card that hold its figures", default=())
+    method: str = entry(
+        "the kind of method, as in ISO/IEC TR 24029-1",
+        default="",
+        choices=("empirical", "statistical", "formal"),
+    )
+    nist: tuple[str, ...] = entry("classes of attacks in NIST AI 100-2e2025", default=())
+    atlas: tuple[str, ...] = entry("techniques of MITRE ATLAS 5.6.0", default=())
+    ai_act: tuple[str, ...] = entry("paragraphs of Article 15 of Regulation (EU) 2024/1689", default=())
+
+
+@record
 class CardRecord:
     """The audit of a model."""
 
@@ -182,6 +198,9 @@ class CardRecord:
     robust: Mapping[str, Curve] = entry("attack -> epsilon -> METRICS: FGSM and PGD", default_factory=dict)
     broken_by: Mapping[str, int] = entry("attack -> images that it broke first", default_factory=dict)
     attacks: tuple[AuditedAttackRecord, ...] = entry("every attack", default=())
+    evidence: tuple[EvidenceRecord, ...] = entry(
+        "every kind of evidence, in the terms of standards", default=()
+    )
     environment: Mapping[str, Any] = entry("versions, processor, threads", default_factory=dict)
 
     modern = staticmethod(modern)
