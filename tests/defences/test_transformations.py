@@ -1,0 +1,137 @@
+"""JPEG, median and total variation against Pillow, SciPy and their definitions; what every defence keeps to."""
+
+import io
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import median_filter
+
+from fedrobust.defences import DEFENCES
+from fedrobust.defences.jpeg import JPEG, cosines
+from fedrobust.defences.median import Median
+from fedrobust.defences.total_variation import TotalVariation, differences, divergence
+from fedrobust.edge.export import export
+from fedrobust.edge.interpreter import Interpreter
+from fedrobust.evasion import BoundModel, CompiledModel
+from fedrobust.models.classifier import build_classifier
+from fedrobust.spec import build
+
+QUICK = [name if name != "total-variation" else "total-variation(steps=2)" for name in sorted(DEFENCES)]
+"""All defences, with few steps."""
+
+
+def pictures(n=2, height=28, width=28, channels=1):
+    """Return smooth images with edges and some noise, as 8-bit files hold them, in [0, 1]."""
+    draw = np.random.default_rng(5)
+    rows, columns = np.mgrid[:height, :width]
+    smooth = np.stack(
+        [
+            120 + 60 * np.sin(rows / (4 + n_) + k) + 40 * (columns > width // 2) * (k + 1) / channels
+            for n_ in range(n)
+            for k in range(channels)
+        ]
+    ).reshape(n, channels, height, width)
+    noisy = smooth.transpose(0, 2, 3, 1) + draw.normal(0, 8, (n, height, width, channels))
+    return (np.clip(noisy, 0, 255).astype(np.uint8) / np.float32(255)).astype(np.float32)
+
+
+def by_pillow(image, quality):
+    pixels = np.round(image * 255).astype(np.uint8)
+    with io.BytesIO() as file:
+        picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        picture.save(file, "JPEG", quality=quality, subsampling=0)
+        return np.asarray(Image.open(file)).reshape(pixels.shape).astype(float)
+
+
+@pytest.mark.parametrize("quality", [10, 40, 75, 95])
+@pytest.mark.parametrize("shape", [(28, 28, 1), (30, 17, 1), (32, 24, 3), (28, 28, 3)])
+def test_jpeg_is_that_of_pillow_up_to_rounding(quality, shape):
+    images = pictures(3, *shape)
+    found = np.asarray(JPEG(quality=quality)(images)) * 255
+    expected = np.stack([by_pillow(image, quality) for image in images])
+    changed = np.abs(expected - images * 255).mean()
+    # libjpeg's integer cosine transform decides otherwise where a coefficient is half a step: often at small steps.
+    assert np.abs(found - expected).mean() < (0.08 if quality < 90 else 0.3) * changed
+    assert (found == expected).mean() > (0.75 if quality < 90 else 0.4)
+    assert np.abs(found - np.round(found)).max() < 1e-3
+
+
+def test_cosines_are_orthonormal_and_a_flat_block_has_one_coefficient():
+    matrix = cosines(24)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(24), atol=1e-6)
+    flat = matrix @ np.ones(24)
+    np.testing.assert_allclose(flat[[0, 8, 16]], np.sqrt(8), rtol=1e-6)
+    assert np.abs(np.delete(flat, [0, 8, 16])).max() < 1e-6
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_median_is_that_of_scipy(size, channels):
+    images = pictures(2, 20, 15, channels)
+    expected = median_filter(images, size=(1, size, size, 1), mode="nearest")
+    np.testing.assert_array_equal(np.asarray(Median(size=size)(images)), expected)
+
+
+def test_divergence_is_minus_the_adjoint_of_differences():
+    draw = np.random.default_rng(0)
+    image, down, right = (draw.normal(size=(1, 7, 9, 1)).astype(np.float32) for _ in range(3))
+    down[:, -1], right[:, :, -1] = 0, 0
+    one, two = (np.asarray(each) for each in differences(image))
+    left = (one * down).sum() + (two * right).sum()
+    assert left == pytest.approx(-(image * np.asarray(divergence(down, right))).sum(), rel=1e-4)
+
+
+def objective(smoothed, image, weight):
+    steps = (
+        np.diff(smoothed, axis=1, append=smoothed[:, -1:]),
+        np.diff(smoothed, axis=2, append=smoothed[:, :, -1:]),
+    )
+    return ((smoothed - image) ** 2).sum() / (2 * weight) + np.sqrt(steps[0] ** 2 + steps[1] ** 2).sum()
+
+
+def test_total_variation_comes_near_the_minimum():
+    image, draw = pictures(1, 16, 16), np.random.default_rng(1)
+    found = {steps: np.asarray(TotalVariation(weight=0.1, steps=steps)(image)) for steps in (5, 20, 100)}
+    values = [objective(each, image, 0.1) for each in found.values()]
+    assert objective(image, image, 0.1) > values[0] > values[1] > values[2]
+    best = values[2]
+    for size in (0.003, 0.01):
+        other = found[100] + size * draw.normal(size=image.shape).astype(np.float32)
+        assert objective(other, image, 0.1) > best
+
+
+def test_a_large_weight_leaves_the_mean():
+    image = pictures(1, 8, 8)
+    smoothed = np.asarray(TotalVariation(weight=20.0, steps=100)(image))
+    assert smoothed.std() < 0.1 * image.std()
+    assert smoothed.mean() == pytest.approx(image.mean(), abs=2e-3)
+
+
+@pytest.mark.parametrize("name", sorted(DEFENCES))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_defended_image_is_an_image_and_each_is_defended_alone(name, channels):
+    defence, images = build(DEFENCES, name), pictures(3, 28, 20, channels)
+    found = np.asarray(defence(images))
+    assert found.shape == images.shape
+    assert (found.min(), found.max()) >= (0.0, 0.0)
+    assert found.max() <= 1.0
+    assert not np.array_equal(found, images)
+    np.testing.assert_allclose(np.asarray(defence(images[1:2])), found[1:2], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_file_and_the_edge_model_have_the_defence_and_attacks_a_gradient(name, tmp_path):
+    model = build_classifier("edge-cnn", (16, 16, 1), 2, image_size=0, defence=build(DEFENCES, name))
+    weights, images = model.initial_weights(), pictures(4, 16, 16)
+    bound = BoundModel.of(CompiledModel.of(model), weights)
+    found = bound.gradient(images, np.zeros(4, np.int32), "cross-entropy")
+    assert np.isfinite(found.gradients).all()
+    assert (np.abs(found.gradients).reshape(4, -1).max(1) > 0).all()
+    model.save(weights, tmp_path / "model.keras")
+    opened = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_allclose(np.asarray(opened(images)), found.logits, atol=1e-4)
+    paths = export(model.deployable(weights), tmp_path, ("float32",))
+    edge = Interpreter.open(paths["float32"], batch=4)
+    np.testing.assert_allclose(edge.logits(images), found.logits, atol=1e-3)
