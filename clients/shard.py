@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fedrobust.data.dataset import DataError, Problem, Split
+from fedrobust.data.dataset import DataError, Split
 from fedrobust.data.npz import read_arrays, read_split
+from fedrobust.data.problem import Problem
 from fedrobust.data.search_path import home_of
 from fedrobust.errors import ConfigError
 from fedrobust.memoize import memoize
@@ -41,12 +42,12 @@ def shard(node_config: Mapping[str, Any], simulated: Callable[[int], Split], pro
     path = node_config.get("data-path")
     if path is None:
         return simulated(client_id_of(node_config))
-    own = own_shard(home_of(str(path)))
+    own = own_shard(home_of(str(path)), problem.classes if problem.multilabel else 0)
     if own.images.shape[1:] != problem.image_shape:
         raise DataError(
             f"{path}: train_images are {own.images.shape[1:]}, the study's are {problem.image_shape}: resize them"
         )
-    if own.labels.max() >= problem.classes:
+    if own.labels.max() >= problem.labels:
         raise DataError(
             f"{path}: train_labels go up to {own.labels.max()}, the study has classes 0 to {problem.classes - 1}"
         )
@@ -54,11 +55,16 @@ def shard(node_config: Mapping[str, Any], simulated: Callable[[int], Split], pro
 
 
 @memoize()
-def own_shard(path: Path) -> Split:
+def own_shard(path: Path, findings: int = 0) -> Split:
     """Read ``train_images`` and ``train_labels`` from a hospital's own ``.npz`` file; nothing else in it is read.
+
+    Args:
+        path: the file.
+        findings: of a multi-label study; 0: an image has one class.
 
     Raises:
         DataError: the file or an array is missing, or an array has a wrong shape or dtype.
     """
     names = ("train_images", "train_labels")
-    return read_split(path, "train", *read_arrays(path, names).values())
+    images, labels = read_arrays(path, names).values()
+    return read_split(path, "train", images, labels, findings)

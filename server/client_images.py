@@ -7,10 +7,10 @@ from fedrobust.study import Study
 
 def class_counts(study: Study) -> np.ndarray:
     """Return the number of training images of each class at each client, (clients, classes) float64."""
-    labels, classes = study.dataset.train.labels, study.dataset.classes
-    counts = [np.bincount(labels[shard], minlength=classes) for shard in study.partition.shards]
+    labels, problem = study.dataset.train.labels, study.problem
+    counts = [problem.counts(labels[shard]) for shard in study.partition.shards]
     for client in _recounted(study):
-        counts[client] = study.shard(client).counts(classes)
+        counts[client] = problem.counts(study.shard(client).labels)
     return np.array(counts, np.float64)
 
 

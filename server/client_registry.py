@@ -8,7 +8,7 @@ import numpy as np
 from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
-from fedrobust.data.dataset import Problem
+from fedrobust.data.problem import Problem
 from fedrobust.deployment.keys import admitted_nodes
 from fedrobust.engines.exchange import exchange
 from fedrobust.engines.grid import SimulatedGrid

@@ -12,7 +12,7 @@ from fedrobust.algorithms.contract import NOTHING, broadcast_by
 from fedrobust.availability import Availability
 from fedrobust.config.sections import Federation as FederationSettings
 from fedrobust.config.sections import Poisoning
-from fedrobust.data.dataset import Problem
+from fedrobust.data.problem import Problem
 from fedrobust.flower.records import arrays_record, problem_config, weights_record
 from fedrobust.models.layout import Layout, Part, Weights
 from fedrobust.randomness import Purpose, generator

@@ -9,6 +9,7 @@ from flwr.serverapp import Grid
 
 from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.engines.grid import SimulatedGrid
+from fedrobust.evaluation.scores import GRADED
 from fedrobust.memoize import part
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.features import Features
@@ -104,7 +105,7 @@ class ModelParts:
             study.dataset,
             self.classifier,
             self.pool,
-            study.metrics,
+            study.metrics | (GRADED if study.dataset.ordinal else {}),
             self.features,
         )
 

@@ -48,14 +48,17 @@ class ServerParts(ModelParts):
 
     @part
     def class_counts(self) -> np.ndarray | None:
-        """Number of images of each class at each client, (clients, classes); None for very many clients."""
-        if self.study.experiment.federation.clients > MOST_COMPARED:
+        """Number of images of each class at each client, (clients, classes).
+
+        None for very many clients, and for multi-label images, which have no one class.
+        """
+        if self.study.problem.multilabel or self.study.experiment.federation.clients > MOST_COMPARED:
             return None
         return class_counts(self.study)
 
     @part
     def mixes(self) -> np.ndarray | None:
-        """The class distribution of each client, (clients, classes); None for very many clients."""
+        """The class distribution of each client, (clients, classes); None where classes are not counted."""
         counts = self.class_counts
         return None if counts is None else counts / counts.sum(axis=1, keepdims=True)
 

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from fedrobust.data.dataset import Dataset
 from fedrobust.runs.events import RoundFinished, emit
 from fedrobust.runs.folder import RunFolder
@@ -87,8 +85,5 @@ def described(dataset: Dataset) -> DatasetRecord:
         disease=tuple(dataset.disease),
         image_shape=tuple(dataset.image_shape),
         samples={name: len(split.labels) for name, split in splits.items()},
-        counts={
-            name: tuple(np.bincount(split.labels, minlength=dataset.classes).tolist())
-            for name, split in splits.items()
-        },
+        counts={name: tuple(dataset.counts(split).tolist()) for name, split in splits.items()},
     )

@@ -179,7 +179,7 @@ def _expected(like: str | Path, root: str | Path) -> "Expected":
 
     if Path(like).suffix.lower() == ".npz":
         file = read_hospital_file(resolve(like, root=root))
-        return Expected(str(like), file.image_shape, file.annotations.label_names)
+        return Expected(str(like), file.image_shape, file.annotations.label_names, file.problem.multilabel)
     settings = {"data__root": str(root)} if root else {}
     dataset = Study.of(experiment(like, **settings)).dataset
-    return Expected(str(like), dataset.image_shape, dataset.label_names)
+    return Expected(str(like), dataset.image_shape, dataset.label_names, dataset.multilabel)

@@ -6,6 +6,7 @@ The checks of networks are imported inside of functions: they start TensorFlow.
 from collections.abc import Iterable, Iterator
 
 from fedrobust.checks import data, settings
+from fedrobust.checks.multilabel import labels_fit
 from fedrobust.config.resolve import optimizer_of
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.study import Study
@@ -47,7 +48,8 @@ def check_data(study: Study) -> None:
         settings.weights_file(given.model, study.base, given.data.root),
         settings.control_file(given.audit, study.base),
     )
-    _ = study.dataset, study.partition
+    _refuse(labels_fit(study))
+    _ = study.partition
     _refuse(
         data.root_images(study.defence.rule, given.federation.aggregator, len(study.dataset.validation)),
         _attack(study),

@@ -9,9 +9,10 @@ from fedrobust.aggregation import FLTrust
 from fedrobust.checks.reach import check_reach
 from fedrobust.checks.settings import shown
 from fedrobust.config.sections import Audit, Distillation, Evaluation
-from fedrobust.data.dataset import Problem, Split
+from fedrobust.data.dataset import Split
 from fedrobust.data.partition import Partition
 from fedrobust.data.partition.drawn import Drawing
+from fedrobust.data.problem import Problem
 from fedrobust.data.transfer_set import TransferSet
 from fedrobust.epsilon import epsilon_value
 from fedrobust.errors import ConfigError, FedrobustError

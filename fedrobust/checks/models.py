@@ -4,7 +4,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from fedrobust.config.sections import Distillation, Model, Training
-from fedrobust.data.dataset import DataError, Problem
+from fedrobust.data.dataset import DataError
+from fedrobust.data.problem import Problem
 from fedrobust.evasion import Threat, attack_named
 from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.architectures import architecture_named

@@ -7,7 +7,7 @@ from fedrobust.config.resolve import (
     augmentations_of,
     availability_of,
     defence_of,
-    loss_of,
+    loss_named,
     malicious_of,
     metrics_of,
     optimizer_of,
@@ -60,7 +60,7 @@ def check_names(
     if not _is_own(training.optimizer):
         optimizer_of(training, base)
     if not _is_own(training.loss):
-        loss_of(training, base)
+        loss_named(training, base)
     if not _is_own(*training.augmentations):
         augmentations_of(training, base)
     if not _is_own(training.recipe):

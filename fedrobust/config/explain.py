@@ -13,7 +13,7 @@ from fedrobust.config.experiment import Experiment
 from fedrobust.config.families import FAMILIES, Family
 from fedrobust.config.keys import alias, default, keys, list_keys
 from fedrobust.config.shipped import shipped
-from fedrobust.data.medmnist import NAMES, REFUSED
+from fedrobust.data.medmnist import KINDS, NAMES
 from fedrobust.registry import UnknownNameError, did_you_mean, known_as
 from fedrobust.spec import REQUIRED, settings_of
 
@@ -195,10 +195,8 @@ def _data_set(name: str) -> Explanation:
         else f"A data set of MedMNIST v2 (Yang et al., 2023, arXiv:2110.14795); `fedrobust data show {name}` shows its "
         "classes, counts and licence."
     )
-    refused = (f"It is refused: {REFUSED[name]}.",) if name in REFUSED else ()
-    return Explanation(
-        name, "data set", (text, *refused), keys=("data.name",), example=_line("data.name", name)
-    )
+    kind = (KINDS[name],) if name in KINDS else ()
+    return Explanation(name, "data set", (text, *kind), keys=("data.name",), example=_line("data.name", name))
 
 
 def _study(name: str) -> Explanation:

@@ -11,10 +11,9 @@ from fedrobust.algorithms import ALGORITHMS, Algorithm, FedProx
 from fedrobust.availability import Availability
 from fedrobust.config.naming import make_importable, naming
 from fedrobust.config.sections import Data, Evaluation, Federation, Model, Poisoning, Training
+from fedrobust.data.dataset import Dataset
 from fedrobust.data.partition import Drawing, Partition, method_named, partition
-from fedrobust.data.partition.contract import Labels
 from fedrobust.data.shifts import SiteShifts
-from fedrobust.data.sites import Sites
 from fedrobust.defences import DEFENCES, PredictionDefence
 from fedrobust.errors import ConfigError
 from fedrobust.evaluation.scores import METRICS, Metric
@@ -24,23 +23,22 @@ from fedrobust.privacy import POSTPROCESSORS, Postprocessor
 from fedrobust.shares import exact, round_half_up, sample_size
 from fedrobust.spec import SpecError, build
 from fedrobust.training.augmentations import AUGMENTATIONS, Augmentation
-from fedrobust.training.losses import LOSSES, Loss
+from fedrobust.training.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss
 from fedrobust.training.optimizers import OPTIMIZERS, Optimizer
 from fedrobust.training.recipes import RECIPES, Recipe
 
 
 def partition_of(
-    data: Data, labels: Labels, clients: int, seed: int, base: str = "", sites: Sites | None = None
+    data: Data, dataset: Dataset, clients: int, seed: int, base: str = ""
 ) -> Partition | Drawing:
     """Return the partition of the training images.
 
     Args:
         data: names the method.
-        labels: of the training images, whole numbers (n,).
+        dataset: the images, with their sites.
         clients: number of clients.
         seed: the study's seed.
         base: folder of the study file, beside which modules of a user's own may lie.
-        sites: of the training images; None if unknown.
 
     Raises:
         ConfigError: there is no such method, or it does not take the settings given.
@@ -49,7 +47,8 @@ def partition_of(
     make_importable(base)
     with naming("data.partition", data.partition):
         method_named(data.partition)
-    return partition(labels, clients, data.partition, seed=seed, sites=sites)
+    labels, count = dataset.train.labels, dataset.problem.counts
+    return partition(labels, clients, data.partition, seed=seed, sites=dataset.sites, count=count)
 
 
 def site_shifts_of(data: Data, clients: int, base: str = "") -> SiteShifts:
@@ -98,8 +97,8 @@ def optimizer_of(training: Training, base: str = "") -> Optimizer:
     return optimizer
 
 
-def loss_of(training: Training, base: str = "") -> Loss:
-    """Return the clients' loss.
+def loss_named(training: Training, base: str = "") -> Loss:
+    """Return the loss that a study names, see `loss_of`.
 
     Raises:
         ConfigError: there is no such loss, or it does not take the settings given.
@@ -107,6 +106,29 @@ def loss_of(training: Training, base: str = "") -> Loss:
     make_importable(base)
     with naming("training.loss", training.loss):
         loss: Loss = build(LOSSES, training.loss)
+    return loss
+
+
+def loss_of(training: Training, base: str = "", multilabel: bool = False) -> Loss:
+    """Return the clients' loss; cross-entropy of multi-label data is binary, of each finding.
+
+    Args:
+        training: names it.
+        base: folder of the study file, where a user's own loss may be.
+        multilabel: whether an image may have several findings, or none.
+
+    Raises:
+        ConfigError: there is no such loss, it does not take the settings given, or it is one of other labels.
+    """
+    loss = loss_named(training, base)
+    if multilabel and isinstance(loss, CrossEntropy):
+        return BinaryCrossEntropy(label_smoothing=loss.label_smoothing)
+    if multilabel != getattr(loss, "multilabel", False):
+        kinds = ("one class an image", "several findings an image (multi-label)")
+        raise ConfigError(
+            f'training.loss = "{training.loss}": a loss of {kinds[not multilabel]}, the data have {kinds[multilabel]}; '
+            f'choose "{"binary-cross-entropy" if multilabel else "cross-entropy"}"'
+        )
     return loss
 
 

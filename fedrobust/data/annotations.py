@@ -1,5 +1,6 @@
-"""What an own `.npz` file may tell beside images and labels: names of classes, disease, sites, patients."""
+"""What an own `.npz` file may tell beside images and labels: the task, names of classes, disease, sites, patients."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ PATIENTS = ("train_patient", "val_patient", "test_patient")
 SITES = ("train_site", "val_site", "test_site")
 
 KEYS = ("label_names", "disease", *SITES, *PATIENTS)
+
+TASKS = ("binary-class", "multi-class", "ordinal-regression", "multi-label, binary-class")
+"""MedMNIST's names of the tasks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +74,28 @@ def read_annotations(path: Path, classes: int, images: dict[str, int]) -> Annota
     return Annotations(names, disease, *sites)
 
 
+def read_task(path: Path) -> str:
+    """Return the ``task`` that a file names, one of `TASKS`; empty if it names none.
+
+    ``"multi-label"`` and ``"ordinal"`` are accepted for their long names.
+
+    Raises:
+        DataError: it names another one.
+    """
+    given = _read(path, ("task",)).get("task")
+    if given is None:
+        return ""
+    text = str(given.reshape(-1)[0]) if given.size == 1 and given.dtype.kind == "U" else ""
+    short = {task.partition("-regression")[0].partition(",")[0]: task for task in TASKS[2:]}
+    found = short.get(text, text)
+    if found not in TASKS:
+        raise DataError(
+            f"{path}: task has dtype {given.dtype}, shape {given.shape} and the value {given!r:.60}; allowed: a text, "
+            f"one of {', '.join(map(repr, TASKS))}"
+        )
+    return found
+
+
 def _sites(path: Path, key: str, given: dict[str, NDArray[Any]], images: dict[str, int]) -> Sites | None:
     """Return the sites of one split's images; None if the file does not tell."""
     if key not in given:
@@ -79,8 +105,8 @@ def _sites(path: Path, key: str, given: dict[str, NDArray[Any]], images: dict[st
     return Sites.of(_text(path, key, given[key], images[split], what))
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    there = list(declared(path, KEYS))
+def _read(path: Path, keys: Sequence[str] = KEYS) -> dict[str, NDArray[Any]]:
+    there = list(declared(path, keys))
     if not there:
         return {}
     try:

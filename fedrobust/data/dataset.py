@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.data.problem import ORDINAL, Problem, is_multilabel
 from fedrobust.data.sites import Sites
 from fedrobust.errors import FedrobustError
 
@@ -27,7 +28,7 @@ class Split:
     Args:
         images: uint8 (n, height, width, channels), channels 1 (grey) or 3 (colour), native grey levels 0 to
             255.
-        labels: int32 (n,), not negative.
+        labels: int32 (n,), not negative: classes, or label sets (see `fedrobust.data.label_sets`).
 
     Raises:
         DataError: an array has another shape or dtype, there is no image, or a label is negative.
@@ -70,12 +71,12 @@ channels) with 1 or 3 channels
     def sample(self, count: int, draw: np.random.Generator | None = None) -> "Split":
         """Return a stratified sample of `count` images in their order; 0 for all.
 
-        The sample has the first images of each class, or random ones. Class counts are rounded by the largest
+        The sample has the first images of each label, or random ones. Their numbers are rounded by the largest
         remainder; ties go to the lower label.
 
         Args:
             count: number of images; all if there are no more.
-            draw: random generator; None: the first images of each class.
+            draw: random generator; None: the first images of each label.
 
         Example:
             >>> import numpy as np
@@ -86,22 +87,22 @@ channels) with 1 or 3 channels
         n = len(self)
         if not 0 < count < n:
             return self
-        counts = np.bincount(self.labels)
+        _, places, counts = np.unique(self.labels, return_inverse=True, return_counts=True)
         wanted, left = np.divmod(counts * count, n)
         more = np.lexsort((np.arange(len(counts)), -left))[: count - wanted.sum()]
         wanted[more] += 1
-        of_class = [np.flatnonzero(self.labels == label) for label in range(len(wanted))]
+        of_label = [np.flatnonzero(places == place) for place in range(len(wanted))]
         if draw is not None:
-            of_class = [draw.permutation(rows) for rows in of_class]
-        rows = [members[:some] for members, some in zip(of_class, wanted, strict=True)]
+            of_label = [draw.permutation(rows) for rows in of_label]
+        rows = [members[:some] for members, some in zip(of_label, wanted, strict=True)]
         chosen = np.sort(np.concatenate(rows))
         return Split(self.images[chosen], self.labels[chosen])
 
-    def of_rows(self, chosen: NDArray[np.bool_]) -> "Split":
+    def of_rows(self, chosen: NDArray[np.bool_] | NDArray[np.integer[Any]]) -> "Split":
         """Return some of the images.
 
         Args:
-            chosen: whether each image is one of them, (n,).
+            chosen: whether each image is one of them, (n,), or their positions.
         """
         return Split(self.images[chosen], self.labels[chosen])
 
@@ -127,8 +128,9 @@ class Dataset:
         train: training images, which are partitioned over clients.
         validation: images for model selection and other decisions.
         test: images for reported metrics.
-        label_names: one name a class, in the order of the labels.
-        task: such as ``"binary-class"``, in MedMNIST's words.
+        label_names: one name a class or finding, in the order of the labels.
+        task: such as ``"binary-class"``, in MedMNIST's words; one that begins with ``"multi-label"`` makes labels sets
+            of findings.
         disease: labels that mean disease, for sensitivity and specificity; empty if unknown.
         source: file, address or description of the images' origin.
         licence: the images' licence; empty if unknown.
@@ -139,8 +141,8 @@ class Dataset:
         unseen: all images of sites that are held out of the three splits, by the site's name.
 
     Raises:
-        DataError: fewer than two classes, a label without a name, a class that train lacks, or splits whose
-            images differ in shape.
+        DataError: fewer than two classes, a label without a name, a class or finding that train lacks, or splits
+            whose images differ in shape.
     """
 
     name: str
@@ -167,11 +169,16 @@ class Dataset:
                     f"{name} images have shape {split.images.shape[1:]}; allowed: {self.image_shape}, as in "
                     "train"
                 )
-            if split.labels.max() >= self.classes:
+            if split.labels.max() >= self.problem.labels:
                 raise DataError(
-                    f"{name} labels has the value {split.labels.max()}; allowed: 0 to {self.classes - 1}"
+                    f"{name} labels has the value {split.labels.max()}; allowed: 0 to {self.problem.labels - 1}"
                 )
-        missing = np.flatnonzero(self.train.counts(self.classes) == 0).tolist()
+        missing = np.flatnonzero(self.counts(self.train) == 0).tolist()
+        if missing and self.multilabel:
+            raise DataError(
+                f"train labels has no image with finding {listed(missing)}; allowed: every finding from 0 to "
+                f"{self.classes - 1} in at least one image"
+            )
         if missing:
             raise DataError(
                 f"train labels has no image of class {listed(missing)}; allowed: every class from 0 to "
@@ -188,8 +195,27 @@ class Dataset:
 
     @property
     def classes(self) -> int:
-        """The number of classes."""
+        """The number of classes, or of findings."""
         return len(self.label_names)
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether an image may have several findings, or none."""
+        return is_multilabel(self.task)
+
+    @property
+    def ordinal(self) -> bool:
+        """Whether the classes are grades: the order of their labels has a meaning."""
+        return self.task.startswith(ORDINAL)
+
+    @property
+    def problem(self) -> Problem:
+        """Its image shape and its classes or findings."""
+        return Problem(self.image_shape, self.classes, self.multilabel)
+
+    def counts(self, split: Split) -> NDArray[np.int64]:
+        """Return the number of images of each class or finding in a split, int64 (classes,)."""
+        return self.problem.counts(split.labels)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -230,21 +256,3 @@ def listed(values: list[int]) -> str:
     """
     shown = ", ".join(str(value) for value in values[:5])
     return shown if len(values) <= 5 else f"{shown} and {len(values) - 5} more"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """The classification problem of a study: image shape and number of classes, which a server sends to clients.
-
-    Attributes:
-        image_shape: (height, width, channels) of every stored image.
-        classes: number of classes.
-    """
-
-    image_shape: tuple[int, int, int]
-    classes: int
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> "Problem":
-        """Return the problem of `dataset`."""
-        return cls(dataset.image_shape, dataset.classes)

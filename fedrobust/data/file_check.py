@@ -25,12 +25,14 @@ class Expected:
     Attributes:
         name: of the study, for messages.
         image_shape: (height, width, channels).
-        label_names: of its classes, in order.
+        label_names: of its classes or findings, in order.
+        multilabel: whether an image may have several findings, or none.
     """
 
     name: str
     image_shape: tuple[int, int, int]
     label_names: tuple[str, ...]
+    multilabel: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,11 @@ def _why_not_like(file: HospitalFile, expected: Expected) -> str:
             f"classes {', '.join(names)}, {expected.name} has {', '.join(wanted)}, in this order: import them again "
             f"with classes = {','.join(wanted)}"
         )
+    if file.problem.multilabel != expected.multilabel:
+        kinds = {True: "several findings an image", False: "one class an image"}
+        return f"{kinds[file.problem.multilabel]}, {expected.name} takes {kinds[expected.multilabel]}"
+    if file.problem.multilabel and file.classes != len(wanted):
+        return f"{file.classes} findings, {expected.name} has {len(wanted)}"
     if file.classes > len(wanted):
         return f"labels go up to {file.classes - 1}, {expected.name} has 0 to {len(wanted) - 1}"
     return ""
@@ -133,7 +140,8 @@ def _warnings(file: HospitalFile, near: bool) -> Iterator[str]:
     for name, counts in class_counts(file).items():
         lacking = [split for split, count in counts.items() if not count]
         if lacking:
-            yield f"no image of class {name} in {', '.join(lacking)}"
+            kind = "with finding" if file.problem.multilabel else "of class"
+            yield f"no image {kind} {name} in {', '.join(lacking)}"
     yield from _duplicates(duplicates(images, near), splits, labels, where)
 
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from fedrobust.data.annotations import Annotations, read_annotations
+from fedrobust.data.annotations import Annotations, read_annotations, read_task
 from fedrobust.data.archive import declared
 from fedrobust.data.dataset import DataError, Split
+from fedrobust.data.labels import finding_count
 from fedrobust.data.npz import read_arrays, read_split
+from fedrobust.data.problem import Problem, is_multilabel, task_of
 
 SPLITS = ("train", "val", "test")
 
@@ -21,16 +21,23 @@ class HospitalFile:
     Attributes:
         path: the file.
         splits: by "train", "val" and "test"; without those that the file lacks.
-        classes: number of classes: as many as it names, else one more than its largest label.
+        task: in MedMNIST's words.
+        classes: number of classes: as many as it names, else one more than its largest label; or of findings.
         named: whether the file names its classes.
         annotations: names of classes, disease, sites.
     """
 
     path: Path
     splits: Mapping[str, Split]
+    task: str
     classes: int
     named: bool
     annotations: Annotations
+
+    @property
+    def problem(self) -> Problem:
+        """Its image shape and its classes or findings."""
+        return Problem(self.image_shape, self.classes, is_multilabel(self.task))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -49,28 +56,32 @@ def read_hospital_file(path: Path) -> HospitalFile:
     keys = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
     found = _found(path, keys)
     arrays = read_arrays(path, found)
+    task = read_task(path)
+    labels = {key: array for key, array in arrays.items() if key.endswith("_labels")}
+    findings = finding_count(path, labels, task)
     splits = {
-        split: read_split(path, split, arrays[f"{split}_images"], arrays[f"{split}_labels"])
+        split: read_split(path, split, arrays[f"{split}_images"], arrays[f"{split}_labels"], findings)
         for split in SPLITS
         if f"{split}_images" in arrays
     }
     shape = splits["train"].images.shape[1:]
     largest = max(int(split.labels.max()) for split in splits.values())
     names = declared(path, ["label_names"]).get("label_names")
-    classes = names.shape[0] if names and names.shape else largest + 1
+    classes = findings or (names.shape[0] if names and names.shape else largest + 1)
+    task = task or task_of(classes, findings)
     for split, each in splits.items():
         if each.images.shape[1:] != shape:
             raise DataError(
                 f"{path}: {split}_images has images of shape {each.images.shape[1:]}; allowed: {shape}, as in "
                 "train_images"
             )
-        if each.labels.max() >= classes:
+        if not findings and each.labels.max() >= classes:
             raise DataError(
                 f"{path}: {split}_labels has the value {each.labels.max()}; allowed: 0 to {classes - 1}, which "
                 "label_names names"
             )
     counts = {split: len(splits[split]) if split in splits else 0 for split in SPLITS}
-    return HospitalFile(path, splits, classes, bool(names), read_annotations(path, classes, counts))
+    return HospitalFile(path, splits, task, classes, bool(names), read_annotations(path, classes, counts))
 
 
 def _found(path: Path, keys: list[str]) -> list[str]:
@@ -90,8 +101,9 @@ def _found(path: Path, keys: list[str]) -> list[str]:
 
 
 def class_counts(file: HospitalFile) -> dict[str, dict[str, int]]:
-    """Return the number of images of each class in each split of a file."""
+    """Return the number of images of each class or finding in each split of a file."""
+    counts = {split: file.problem.counts(each.labels).tolist() for split, each in file.splits.items()}
     return {
-        name: {split: int(np.sum(each.labels == label)) for split, each in file.splits.items()}
+        name: {split: numbers[label] for split, numbers in counts.items()}
         for label, name in enumerate(file.annotations.label_names)
     }

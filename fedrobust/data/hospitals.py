@@ -7,6 +7,7 @@ import numpy as np
 
 from fedrobust.data.dataset import DataError, Dataset, Split, digest
 from fedrobust.data.hospital_file import HospitalFile, read_hospital_file
+from fedrobust.data.problem import is_multilabel
 from fedrobust.data.sites import Sites
 
 LONG = {"train": "training", "val": "validation", "test": "test"}
@@ -45,7 +46,7 @@ def joined(paths: Sequence[Path]) -> Dataset:
             validation=splits["val"],
             test=splits["test"],
             label_names=labelled.annotations.label_names,
-            task="binary-class" if labelled.classes == 2 else "multi-class",
+            task=labelled.task,
             disease=next((file.annotations.disease for file in files if file.annotations.disease), ()),
             source=", ".join(map(str, paths)),
             licence="",
@@ -72,6 +73,16 @@ def _check_alike(files: Sequence[HospitalFile], names: Sequence[str]) -> None:
             raise DataError(
                 f"{file.path}: images of {file.image_shape}, those of {files[0].path} are {files[0].image_shape}; "
                 "allowed: one shape; import them again with the same size and colour"
+            )
+        if is_multilabel(file.task) != is_multilabel(files[0].task):
+            raise DataError(
+                f"{file.path}: {file.task}, {files[0].path} is {files[0].task}; allowed: several findings an image in "
+                "all files, or one class an image in all"
+            )
+        if is_multilabel(file.task) and file.classes != files[0].classes:
+            raise DataError(
+                f"{file.path}: {file.classes} findings, {files[0].path} has {files[0].classes}; allowed: the same in "
+                "each file, in the same order"
             )
     for what, those in (("label_names", named), ("disease", ill)):
         for file in those:

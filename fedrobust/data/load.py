@@ -9,7 +9,7 @@ from typing import Any
 from fedrobust.data import medmnist
 from fedrobust.data import phantom as drawn
 from fedrobust.data.dataset import DataError, Dataset
-from fedrobust.data.npz import read_npz
+from fedrobust.data.npz import VOLUMES, read_npz
 from fedrobust.data.search_path import resolve
 
 
@@ -23,6 +23,7 @@ def load(
     classes: int = 2,
     channels: int = 1,
     samples: int = 2000,
+    multilabel: bool = False,
 ) -> Dataset:
     """Load ``"phantom"``, a 2-D MedMNIST set by name, or an own `.npz` file by path.
 
@@ -36,6 +37,7 @@ def load(
         classes: of the phantom set, 2 to 8.
         channels: of the phantom set, 1 or 3.
         samples: training images of the phantom set, which always has 300 validation and 500 test images.
+        multilabel: whether its images have any number of lesions, each kind a finding.
 
     Raises:
         DataError: the name is unknown, or the set cannot be found, downloaded or used.
@@ -46,7 +48,7 @@ def load(
         >>> load("brestmnist")
         Traceback (most recent call last):
         fedrobust.data.dataset.DataError: data.name = "brestmnist": unknown, did you mean "breastmnist"? \
-Allowed: phantom, pathmnist, dermamnist, octmnist, pneumoniamnist, retinamnist, breastmnist, bloodmnist, \
+Allowed: phantom, pathmnist, chestmnist, dermamnist, octmnist, pneumoniamnist, retinamnist, breastmnist, bloodmnist, \
 tissuemnist, organamnist, organcmnist, organsmnist, or a path that ends in .npz
     """
     if name.lower().endswith(".npz"):
@@ -58,7 +60,7 @@ tissuemnist, organamnist, organcmnist, organsmnist, or a path that ends in .npz
         return read_npz(path, f"{path.stem} (own file)" if medmnist.has_published_name(path) else "")
     known = name.lower()
     if known == "phantom":
-        return drawn.phantom(classes, channels, size, train=samples, seed=seed)
+        return drawn.phantom(classes, channels, size, train=samples, seed=seed, multilabel=multilabel)
     if known in medmnist.NAMES:
         return medmnist.load_medmnist(known, size, root)
     if os.path.exists(name):
@@ -72,10 +74,10 @@ tissuemnist, organamnist, organcmnist, organsmnist, or a path that ends in .npz
 
 def unknown(name: str) -> str:
     """Return why a name is refused, the closest name and all that are allowed."""
-    allowed = ["phantom", *(known for known in medmnist.NAMES if known not in medmnist.REFUSED)]
+    allowed = ["phantom", *medmnist.NAMES]
     choice = f"Allowed: {', '.join(allowed)}, or a path that ends in .npz"
     if name.endswith("mnist3d"):
-        return f"3-D sets are not offered. {choice}"
+        return f"not offered: {VOLUMES}. {choice}"
     # "breast" or "oct": a published name without its ending is the closest match.
     close = (
         [f"{name}mnist"] if f"{name}mnist" in allowed else get_close_matches(name, allowed, n=1, cutoff=0.6)
@@ -96,7 +98,6 @@ class Available:
         counts: images in train, validation and test.
         licence: the images' licence.
         present: whether it can be loaded without a download.
-        refused: why it is not offered; empty for all that are.
     """
 
     name: str
@@ -107,7 +108,6 @@ class Available:
     counts: tuple[int, int, int]
     licence: str
     present: bool
-    refused: str = ""
 
 
 def available(root: str | Path = "") -> list[Available]:
@@ -132,7 +132,6 @@ def on_disk(about: medmnist.Published, root: str | Path) -> Available:
         counts=about.counts,
         licence=about.licence,
         present=bool(sizes),
-        refused=medmnist.REFUSED.get(about.name, ""),
     )
 
 
@@ -140,14 +139,14 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     """Return the metadata of a data set as plain data for JSON.
 
     `sites` counts the training images of each site, where they are known; `test_majority` is the accuracy of a constant
-    classifier that predicts the test split's most frequent class.
+    classifier that predicts the test split's most frequent class, or the more frequent answer to each finding.
 
     Example:
         >>> about = describe(load("phantom", samples=50))
         >>> about["counts"]["train"], about["test_majority"]
         ({'benign': 30, 'malignant': 20}, 0.6)
     """
-    counts = {name: split.counts(dataset.classes).tolist() for name, split in dataset.splits.items()}
+    counts = {name: dataset.counts(split).tolist() for name, split in dataset.splits.items()}
     return {
         "name": dataset.name,
         "task": dataset.task,
@@ -160,8 +159,14 @@ def describe(dataset: Dataset) -> dict[str, Any]:
             name: dict(zip(dataset.label_names, numbers, strict=True)) for name, numbers in counts.items()
         },
         "sites": dataset.sites.counts if dataset.sites else {},
-        "test_majority": max(counts["test"]) / len(dataset.test),
+        "test_majority": _majority(counts["test"], len(dataset.test), dataset.multilabel),
         "source": dataset.source,
         "licence": dataset.licence,
         "digest": dataset.digest,
     }
+
+
+def _majority(counts: list[int], images: int, multilabel: bool) -> float:
+    if not multilabel:
+        return max(counts) / images
+    return sum(max(count, images - count) for count in counts) / (len(counts) * images)

@@ -36,12 +36,14 @@ NAMES = (
     "organcmnist",
     "organsmnist",
 )
-"""The twelve 2-D sets. ChestMNIST is listed and refused: see `REFUSED`."""
+"""The twelve 2-D sets. ChestMNIST is multi-label, RetinaMNIST has grades, the others have classes."""
 
-REFUSED = {
-    "chestmnist": "it is multi-label (14 findings an image), and models here predict one class an image; save one "
-    "finding against the rest as an own .npz",
+KINDS = {
+    "chestmnist": "It is multi-label: each of 14 findings is present in an image or not. The model has a sigmoid for "
+    "each, and figures are means over findings.",
+    "retinamnist": "Its classes are grades 0 to 4: the quadratic weighted kappa is measured, too.",
 }
+"""Sets whose labels are not classes that exclude each other and have no order."""
 
 DISEASE: dict[str, tuple[int, ...]] = {
     "pathmnist": (7, 8),  # cancer-associated stroma, adenocarcinoma epithelium
@@ -65,7 +67,7 @@ class Published:
     Args:
         name: in small letters, such as ``"breastmnist"``.
         label_names: in the order of the labels.
-        task: ``"binary-class"``, ``"multi-class"``, or an ordinal task and how it is treated here.
+        task: ``"binary-class"``, ``"multi-class"``, ``"multi-label, binary-class"`` or ``"ordinal-regression"``.
         channels: 1 or 3.
         counts: images in train, validation and test.
         licence: the images' licence.
@@ -84,11 +86,11 @@ class Published:
 def published(name: str) -> Published:
     """Return the published metadata of one of `NAMES`, from the `medmnist` package."""
     info = table()[name]
-    samples, task = info["n_samples"], str(info["task"])
+    samples = info["n_samples"]
     return Published(
         name=name,
         label_names=tuple(info["label"][str(label)] for label in range(len(info["label"]))),
-        task="ordinal-regression, treated as multi-class" if task == "ordinal-regression" else task,
+        task=str(info["task"]),
         channels=int(info["n_channels"]),
         counts=(samples["train"], samples["val"], samples["test"]),
         licence=str(info["license"]),
@@ -139,11 +141,9 @@ def load_medmnist(name: str, size: int = 28, root: str | Path = "") -> Dataset:
         root: a folder searched first, see `fedrobust.data.search_path.roots`.
 
     Raises:
-        DataError: the set is multi-label, the size is not published, the file's MD5 is not the published one,
-            or the file is missing and cannot be downloaded.
+        DataError: the size is not published, the file's MD5 is not the published one, or the file is missing and
+            cannot be downloaded.
     """
-    if name in REFUSED:
-        raise DataError(f'data.name = "{name}": {REFUSED[name]}')
     if size not in SIZES:
         raise DataError(f"data.size = {size}: MedMNIST has {', '.join(map(str, SIZES))}")
     about = published(name)
@@ -163,7 +163,7 @@ def read_published(path: Path, about: Published, size: int) -> Dataset:
         DataError: it cannot be read.
     """
     place = cache_folder(path)
-    splits = read_splits(path)
+    splits, *_ = read_splits(path, about.task)
     return Dataset(
         name=about.name,
         train=splits[0],
@@ -187,7 +187,7 @@ def published_as(path: Path) -> tuple[Published, int] | None:
     """Return the published set that a file is, by its MD5, with its size in pixels; None for an own file."""
     for name in NAMES:
         for size in SIZES:
-            if path.name == file_name(name, size) and name not in REFUSED and os.path.isfile(path):
+            if path.name == file_name(name, size) and os.path.isfile(path):
                 about = published(name)
                 return (
                     (about, size)

@@ -9,10 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrobust.data.annotations import read_annotations
+from fedrobust.data.annotations import read_annotations, read_task
 from fedrobust.data.archive import DAMAGE, check_memory, damaged, declared
-from fedrobust.data.dataset import DataError, Dataset, Split, digest, listed
+from fedrobust.data.dataset import DataError, Dataset, Split, digest
+from fedrobust.data.labels import class_count, finding_count, read_label_sets, read_labels
 from fedrobust.data.npz_cache import cache_folder, is_large, remembered, unpacked
+from fedrobust.data.problem import task_of
+
+VOLUMES = (
+    "these are volumes (3-D), for which there are no networks, augmentations and attacks here; save slices of them as "
+    "images, with each volume as a patient"
+)
+"""Why volumes are refused, and what to do."""
 
 KEYS = tuple(f"{split}_{part}" for split in ("train", "val", "test") for part in ("images", "labels"))
 
@@ -22,8 +30,9 @@ def read_npz(path: Path, name: str = "") -> Dataset:
 
     The file holds `train_images`, `val_images`, `test_images`, uint8 (n, height, width) or (n, height, width,
     1 or 3), and `train_labels`, `val_labels`, `test_labels`, any integer type, (n,) or (n, 1), numbered 0 to
-    C - 1. Every class occurs in the training split; a class may be missing from the other two. It may also hold
-    names of classes, labels that mean disease, sites and patients, see `fedrobust.data.annotations`.
+    C - 1. Every class occurs in the training split; a class may be missing from the other two. Multi-label files hold
+    labels (n, findings) of 0 and 1 instead. It may also hold names of classes, the task, labels that mean disease,
+    sites and patients, see `fedrobust.data.annotations`.
 
     Args:
         path: the file.
@@ -34,8 +43,8 @@ def read_npz(path: Path, name: str = "") -> Dataset:
             allowed.
     """
     place = cache_folder(path)
-    splits = read_splits(path)
-    classes = class_count(path, splits)
+    splits, findings, task = read_splits(path)
+    classes = findings or class_count(path, splits)
     sizes = dict(zip(("train", "val", "test"), map(len, splits), strict=True))
     told = read_annotations(path, classes, sizes)
     return Dataset(
@@ -44,7 +53,7 @@ def read_npz(path: Path, name: str = "") -> Dataset:
         validation=splits[1],
         test=splits[2],
         label_names=told.label_names,
-        task="binary-class" if classes == 2 else "multi-class",
+        task=task or task_of(classes, findings),
         disease=told.disease,
         source=str(path),
         licence="",
@@ -55,15 +64,25 @@ def read_npz(path: Path, name: str = "") -> Dataset:
     )
 
 
-def read_splits(path: Path) -> tuple[Split, Split, Split]:
+def read_splits(path: Path, task: str | None = None) -> tuple[tuple[Split, Split, Split], int, str]:
     """Read and check the training, validation and test split of a file in MedMNIST's layout.
+
+    Args:
+        path: the file.
+        task: of the data set; None: the one that the file names, if any.
+
+    Returns:
+        The splits; the number of findings of a multi-label file, 0 for classes; the task, empty if unknown.
 
     Raises:
         DataError: see `read_npz`.
     """
     arrays = read_arrays(path)
+    labels = {key: array for key, array in arrays.items() if key.endswith("_labels")}
+    task = read_task(path) if task is None else task
+    findings = finding_count(path, labels, task)
     train, validation, test = (
-        read_split(path, name, arrays[f"{name}_images"], arrays[f"{name}_labels"])
+        read_split(path, name, arrays[f"{name}_images"], arrays[f"{name}_labels"], findings)
         for name in ("train", "val", "test")
     )
     shape = train.images.shape[1:]
@@ -73,7 +92,7 @@ def read_splits(path: Path) -> tuple[Split, Split, Split]:
                 f"{path}: {name}_images has images of shape {split.images.shape[1:]}; allowed: {shape}, as "
                 "in train_images; resize them before saving"
             )
-    return train, validation, test
+    return (train, validation, test), findings, task
 
 
 def read_arrays(path: Path, keys: Sequence[str] = KEYS) -> dict[str, NDArray[Any]]:
@@ -144,10 +163,13 @@ def advice_on_keys(path: Path, missing: Sequence[str], keys: Sequence[str]) -> s
     return shown
 
 
-def read_split(path: Path, name: str, images: NDArray[Any], labels: NDArray[Any]) -> Split:
-    """Return one split's arrays as a checked `Split`."""
+def read_split(path: Path, name: str, images: NDArray[Any], labels: NDArray[Any], findings: int = 0) -> Split:
+    """Return one split's arrays as a checked `Split`; its labels are sets of `findings`, classes if that is 0."""
     checked_images = read_images(path, f"{name}_images", images)
-    checked_labels = read_labels(path, f"{name}_labels", labels)
+    key = f"{name}_labels"
+    checked_labels = (
+        read_label_sets(path, key, labels, findings) if findings else read_labels(path, key, labels)
+    )
     if len(checked_images) != len(checked_labels):
         raise DataError(
             f"{path}: {name}_labels has {len(checked_labels)} entries; allowed: {len(checked_images)}, one "
@@ -179,8 +201,8 @@ def check_image_shape(path: Path, key: str, shape: tuple[int, ...]) -> None:
         advice = "; leave the fourth channel (transparency) out: images[..., :3]"
     elif len(shape) == 4 and shape[3] == 2:
         advice = "; leave the second channel (transparency) out: images[..., :1]"
-    elif len(shape) == 5:
-        advice = "; volumes are not offered: save slices of them"
+    elif len(shape) == 5 or (len(shape) == 4 and min(shape[1:]) > 4):
+        advice = f"; {VOLUMES}"
     elif len(shape) == 2:
         advice = "; rows of pixels have to be images again: images.reshape(-1, height, width)"
     raise DataError(
@@ -211,81 +233,3 @@ def advice_on_values(images: NDArray[Any]) -> str:
         f"{found}; choose the range that shows what matters, the same for all images: "
         "numpy.rint((numpy.clip(images, low, high) - low) / (high - low) * 255.0).astype(numpy.uint8)"
     )
-
-
-def read_labels(path: Path, key: str, labels: NDArray[Any]) -> NDArray[np.int32]:
-    """Return labels as int32 (n,)."""
-    if is_one_hot(labels):
-        raise DataError(
-            f"{path}: {key} has shape {labels.shape}, one column a class (one-hot); allowed: (n,) or (n, 1), the "
-            "number of the class; save numpy.argmax(labels, axis=1)"
-        )
-    if labels.dtype.kind not in "iu":
-        raise DataError(
-            f"{path}: {key} has dtype {labels.dtype}; allowed: an integer type, classes 0 to C - 1"
-            f"{advice_on_labels(labels)}"
-        )
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        raise DataError(
-            f"{path}: {key} has shape {labels.shape}: several labels an image; allowed: (n,) or (n, 1), one "
-            "class an image; train one finding against the rest instead"
-        )
-    flat = labels.reshape(len(labels)) if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if flat.ndim != 1 or not len(flat):
-        raise DataError(
-            f"{path}: {key} has shape {labels.shape}; allowed: (n,) or (n, 1), at least one label"
-        )
-    limit = np.iinfo(np.int32).max
-    if int(flat.min()) < 0 or int(flat.max()) > limit:
-        raise DataError(
-            f"{path}: {key} has values {flat.min()} to {flat.max()}; allowed: 0 to C - 1 for C classes; leave out "
-            "images without a label, and number the classes from 0: numpy.unique(labels, return_inverse=True)[1]"
-        )
-    return flat.astype(np.int32)
-
-
-def is_one_hot(labels: NDArray[Any]) -> bool:
-    """Return whether every row of `labels` has one 1 and otherwise 0."""
-    if labels.ndim != 2 or labels.shape[1] < 2 or not len(labels) or labels.dtype.kind not in "biuf":
-        return False
-    numbers = labels.astype(np.float64)
-    return bool(((numbers == 0) | (numbers == 1)).all() and (numbers.sum(axis=1) == 1).all())
-
-
-def advice_on_labels(labels: NDArray[Any]) -> str:
-    """Return advice on the conversion of labels to class numbers."""
-    kind = labels.dtype.kind
-    if kind in "SU":
-        return "; for names: names, labels = numpy.unique(labels, return_inverse=True)"
-    if kind == "b":
-        return ": labels.astype(numpy.uint8)"
-    if kind == "f" and labels.size and not np.isfinite(labels).all():
-        return "; some are NaN or infinite: leave out images without a label"
-    if kind == "f" and labels.size and (labels == np.rint(labels)).all():
-        return ": labels.astype(numpy.int64)"
-    return ""
-
-
-def class_count(path: Path, splits: tuple[Split, Split, Split]) -> int:
-    """Return the number of classes C: the training labels are exactly 0 to C - 1, and other splits have no others.
-
-    Raises:
-        DataError: fewer than two classes, a gap in their numbers, or a class that the training split lacks.
-    """
-    found = np.unique(splits[0].labels)
-    classes = int(found[-1]) + 1
-    if len(found) < classes:
-        missing = sorted(set(range(min(classes, 1000))) - set(found.tolist()))
-        raise DataError(
-            f"{path}: train_labels goes up to {classes - 1} but has no image of class {listed(missing)}; "
-            "allowed: 0 to C - 1, each at least once; renumber the classes without gaps"
-        )
-    if classes < 2:
-        raise DataError(f"{path}: train_labels has 1 class; allowed: at least 2, numbered 0 to C - 1")
-    for name, split in (("val", splits[1]), ("test", splits[2])):
-        if split.labels.max() >= classes:
-            raise DataError(
-                f"{path}: {name}_labels has the value {split.labels.max()}; allowed: 0 to {classes - 1}, "
-                "the classes of train_labels"
-            )
-    return classes

@@ -4,12 +4,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.data.dataset import DataError, Dataset, Split, digest
+from fedrobust.data.label_sets import packed
 from fedrobust.data.lesions import GRID, KINDS, Field, Frame, uniform
+from fedrobust.data.problem import task_of
 from fedrobust.randomness import Purpose, generator
 
 NUMBERS = (2000, 300, 500)
 """Default numbers of training, validation and test images."""
 LICENCE = "CC0 1.0"
+OFTEN = 0.3
+"""Probability of a finding in a multi-label image."""
+SMALL = 0.6
+"""Radius of a lesion in a multi-label image, as a share of that of a lesion that is alone."""
 PIXELS_AT_ONCE = 2_000_000
 """Most pixels drawn at a time, which bounds memory."""
 
@@ -22,6 +28,7 @@ def phantom(
     validation: int = NUMBERS[1],
     test: int = NUMBERS[2],
     seed: int = 0,
+    multilabel: bool = False,
 ) -> Dataset:
     """Draw the phantom set: one lesion an image, whose margin and texture depend on its class.
 
@@ -41,6 +48,8 @@ def phantom(
         validation: number of validation images, at least `classes`.
         test: number of test images, at least `classes`.
         seed: the study's seed.
+        multilabel: draw any number of small lesions an image, each with probability 0.3 and of another kind, from the
+            second kind on: `classes`, 2 to 7, findings.
 
     Raises:
         DataError: an argument is not allowed.
@@ -50,27 +59,29 @@ def phantom(
         >>> dataset.train.images.shape, dataset.train.counts(2).tolist(), dataset.label_names
         ((60, 28, 28, 1), [36, 24], ('benign', 'malignant'))
     """
-    check(classes, channels, size, {"train": train, "validation": validation, "test": test})
+    check(classes, channels, size, {"train": train, "validation": validation, "test": test}, multilabel)
     rng = generator(seed, Purpose.PHANTOM)
-    splits = [draw_split(rng, number, classes, channels, size) for number in (train, validation, test)]
+    drawing = draw_findings if multilabel else draw_split
+    splits = [drawing(rng, number, classes, channels, size) for number in (train, validation, test)]
     return Dataset(
         name="phantom",
         train=splits[0],
         validation=splits[1],
         test=splits[2],
-        label_names=tuple(KINDS)[:classes],
-        task="binary-class" if classes == 2 else "multi-class",
-        disease=tuple(range(1, classes)),
+        label_names=tuple(KINDS)[multilabel : classes + multilabel],
+        task=task_of(classes, classes if multilabel else 0),
+        disease=() if multilabel else tuple(range(1, classes)),
         source=f"drawn by fedrobust from seed {seed}",
         licence=LICENCE,
         digest=digest(*splits),
     )
 
 
-def check(classes: int, channels: int, size: int, numbers: dict[str, int]) -> None:
+def check(classes: int, channels: int, size: int, numbers: dict[str, int], multilabel: bool = False) -> None:
     """Raise a DataError where a setting of the phantom set is not allowed."""
-    if not 2 <= classes <= len(KINDS):
-        raise DataError(f"data.classes = {classes}: the phantom set has 2 to {len(KINDS)} classes")
+    most, kind = (len(KINDS) - 1, "findings") if multilabel else (len(KINDS), "classes")
+    if not 2 <= classes <= most:
+        raise DataError(f"data.classes = {classes}: the phantom set has 2 to {most} {kind}")
     if channels not in (1, 3):
         raise DataError(
             f"data.channels = {channels}: the phantom set is drawn in 1 (grey) or 3 (colour) channels"
@@ -96,6 +107,22 @@ def draw_split(rng: np.random.Generator, number: int, classes: int, channels: in
     return Split(images, labels)
 
 
+def draw_findings(rng: np.random.Generator, number: int, findings: int, channels: int, size: int) -> Split:
+    """Draw `number` images, each with any of the findings, which is one small lesion of its kind."""
+    present = rng.random((number, findings)) < OFTEN
+    images = np.empty((number, size, size, channels), np.uint8)
+    step = max(1, PIXELS_AT_ONCE // size**2)
+    for start in range(0, number, step):
+        part = present[start : start + step]
+        lesions = np.zeros((len(part), size, size), np.float32)
+        for finding, shape in enumerate(tuple(KINDS.values())[1 : findings + 1]):
+            frame = place(rng, np.ones(len(part), np.int32), size)
+            small = Frame(frame.x, frame.y, np.float32(SMALL) * frame.radius, frame.severity)
+            lesions += shape(small, rng) * part[:, finding, None, None]
+        images[start : start + step] = shown(rng, lesions, channels)
+    return Split(images, packed(present))
+
+
 def shares(number: int, classes: int) -> NDArray[np.int64]:
     """Return the number of images of each class: at least one, decreasing linearly from 3 to 2.
 
@@ -112,7 +139,7 @@ def shares(number: int, classes: int) -> NDArray[np.int64]:
 
 def draw(rng: np.random.Generator, labels: NDArray[np.int32], channels: int, size: int) -> NDArray[np.uint8]:
     """Draw one image a label, uint8 (n, size, size, channels)."""
-    number, scale = len(labels), size / GRID
+    number = len(labels)
     frame = place(rng, labels, size)
     lesion = np.empty((number, size, size), np.float32)
     for label, shape in enumerate(KINDS.values()):
@@ -120,6 +147,13 @@ def draw(rng: np.random.Generator, labels: NDArray[np.int32], channels: int, siz
         if chosen.any():
             part = Frame(frame.x[chosen], frame.y[chosen], frame.radius[chosen], frame.severity[chosen])
             lesion[chosen] = shape(part, rng)
+    return shown(rng, lesion, channels)
+
+
+def shown(rng: np.random.Generator, lesion: Field, channels: int) -> NDArray[np.uint8]:
+    """Draw tissue around lesions (n, size, size), uint8 (n, size, size, channels)."""
+    number, size = lesion.shape[:2]
+    scale = size / GRID
     contrast = -uniform(rng, 0.45, 0.7, number)
     tissue = 1 + 0.09 * smooth(rng, number, size, 3.0 * scale)
     speckle = 1 + 0.09 * smooth(rng, number, size, 0.55 * scale)

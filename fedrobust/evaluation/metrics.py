@@ -22,8 +22,42 @@ class Intervals(TypedDict):
 
 
 @dataclass(frozen=True)
+class LabelMetrics:
+    """The metrics of one finding of multi-label images; None where it is not defined.
+
+    Attributes:
+        positives: number of images that have it.
+        auc: area under its ROC curve.
+        auc_interval: DeLong's.
+        sensitivity: share of the images with it that are answered right.
+        sensitivity_interval: Wilson's.
+        specificity: share of the images without it that are answered right.
+        specificity_interval: Wilson's.
+        accuracy: share of right answers.
+        majority_rate: accuracy of the constant classifier.
+    """
+
+    positives: int
+    auc: float | None
+    auc_interval: Interval | None
+    sensitivity: float | None
+    sensitivity_interval: Interval | None
+    specificity: float | None
+    specificity_interval: Interval | None
+    accuracy: float
+    majority_rate: float
+
+    @property
+    def balanced_accuracy(self) -> float | None:
+        """Mean of sensitivity and specificity."""
+        if self.sensitivity is None or self.specificity is None:
+            return None
+        return (self.sensitivity + self.specificity) / 2
+
+
+@dataclass(frozen=True)
 class Metrics:
-    """The metrics of one evaluation, from `measure`.
+    """The metrics of one evaluation, from `measure` or, of multi-label images, `measure_multilabel`.
 
     Args:
         n: number of images.
@@ -38,6 +72,10 @@ class Metrics:
         interval: limits of accuracy, balanced accuracy, auc and recall.
         further: further metrics of the study by name; None where one is undefined.
         auc_degrees: degrees of freedom of the AUC's variance, about the number of images that determine it.
+        further_interval: limits of further metrics, of those that have one.
+        labels: of multi-label images, the metrics of each finding.
+        majority_exact: of multi-label images, the share of which a constant classifier answers every finding right.
+        changed: of attacked multi-label images, the share with an answer that differs from that to the clean image.
     """
 
     n: int
@@ -52,6 +90,10 @@ class Metrics:
     interval: Intervals
     auc_degrees: float = 0.0
     further: Mapping[str, float | None] = field(default_factory=dict)
+    further_interval: Mapping[str, Interval] = field(default_factory=dict)
+    labels: tuple[LabelMetrics, ...] = ()
+    majority_exact: float | None = None
+    changed: float | None = None
 
 
 class NotFiniteError(ValueError):
@@ -115,6 +157,11 @@ def measure(
         ),
         auc_degrees=0.0 if area is None else area.degrees,
         further={name: metric(truth, outputs) for name, metric in further.items()},
+        further_interval={
+            name: metric.interval(truth, outputs, confidence)
+            for name, metric in further.items()
+            if hasattr(metric, "interval")
+        },
     )
 
 
@@ -140,13 +187,22 @@ def checked(labels: ArrayLike, logits: ArrayLike) -> tuple[Integers, Floats]:
             f"labels run from {truth.min()} to {truth.max()}: logits of {outputs.shape[1]} classes allow "
             f"0 to {outputs.shape[1] - 1}"
         )
-    broken = int(np.count_nonzero(~np.isfinite(outputs).all(axis=1)))
+    finite(outputs)
+    return truth.astype(np.intp), outputs
+
+
+def finite(logits: Floats) -> None:
+    """Refuse `logits` (n, C) that hold NaN or infinity.
+
+    Raises:
+        NotFiniteError: they do; the message says in how many rows.
+    """
+    broken = int(np.count_nonzero(~np.isfinite(logits).all(axis=1)))
     if broken:
         raise NotFiniteError(
-            f"{broken} of {truth.size} rows of logits hold NaN or infinity: the model has diverged, or its "
+            f"{broken} of {len(logits)} rows of logits hold NaN or infinity: the model has diverged, or its "
             "input was not finite; find the round in which its weights became NaN or infinite"
         )
-    return truth.astype(np.intp), outputs
 
 
 def log_softmax(logits: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -9,6 +10,7 @@ import tensorflow as tf
 from fedrobust.data.dataset import Split
 from fedrobust.epsilon import epsilon_value
 from fedrobust.evaluation.metrics import Metrics, measure
+from fedrobust.evaluation.multilabel import measure_multilabel
 from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
 from fedrobust.evasion import FGSM, BoundModel, CompiledModel, Threat, attack, attack_named
 from fedrobust.evasion.run import Map
@@ -72,6 +74,7 @@ def robustness(
     seed: int = 0,
     clean: np.ndarray | None = None,
     further: Mapping[str, Metric] = NONE_FURTHER,
+    findings: int = 0,
 ) -> Robustness:
     """Return the metrics of a model on `split`, clean and under every attack at every epsilon.
 
@@ -90,6 +93,7 @@ def robustness(
         seed: of the attacks' random numbers.
         clean: (n, classes) logits of the clean images, if known.
         further: further metrics by name, see `fedrobust.evaluation.scores`.
+        findings: of a multi-label model, the label set of the attacked findings; 0: labels are classes.
     """
     target = BoundModel.of(compiled, weights, batch_size)
     images = compiled.images(split.images)
@@ -97,6 +101,9 @@ def robustness(
     names = [str(name) for _, name in sorted(zip(values, epsilons, strict=True), key=lambda pair: pair[0])]
     chunk = chunk_size(len(images), batch_size)
     attacked = {}
+    if clean is None:
+        clean = clean_logits(compiled, weights, split.images, batch_size, map)
+    measured = partial(_measured, split.labels, further, findings, clean)
     for spec in attacks:
         done = attack(
             target,
@@ -110,15 +117,25 @@ def robustness(
             keep_images=False,
             map=map,
             chunk=chunk,
+            findings=findings,
         )
-        curve = {
-            name: measure(split.labels, row, further=further)
-            for name, row in zip(names, done.logits, strict=True)
-        }
+        curve = {name: measured(row) for name, row in zip(names, done.logits, strict=True)}
         attacked[spec] = {str(epsilon): curve[str(epsilon)] for epsilon in epsilons}
-    if clean is None:
-        clean = clean_logits(compiled, weights, split.images, batch_size, map)
-    return Robustness(measure(split.labels, clean, further=further), attacked)
+    return Robustness(measured(clean, attacked=False), attacked)
+
+
+def _measured(
+    labels: np.ndarray,
+    further: Mapping[str, Metric],
+    findings: int,
+    clean: np.ndarray,
+    logits: np.ndarray,
+    attacked: bool = True,
+) -> Metrics:
+    if not findings:
+        return measure(labels, logits, further=further)
+    before = clean if attacked else None
+    return measure_multilabel(labels, logits, further=further, clean=before, attacked=findings)
 
 
 def examples(
@@ -128,8 +145,9 @@ def examples(
     epsilons: Sequence[float | str],
     count: int,
     threat: Threat | None = None,
+    findings: int = 0,
 ) -> Examples:
-    """Return `count` images of `split` under FGSM at growing epsilon: the first of each class in turn.
+    """Return `count` images of `split` under FGSM at growing epsilon: the first of each label in turn.
 
     The choice does not depend on the attack's success.
     """
@@ -138,12 +156,12 @@ def examples(
     target = BoundModel.of(compiled, weights)
     images, labels = compiled.images(split.images[rows]), split.labels[rows]
     values = [epsilon_value(epsilon) for epsilon in order]
-    done = attack(target, images, labels, "fgsm", threat or Threat(), values, nested=False)
+    done = attack(target, images, labels, "fgsm", threat or Threat(), values, nested=False, findings=findings)
     assert done.images is not None
     logits = np.concatenate([target.logits(images)[None], done.logits]).transpose(1, 0, 2)
     return Examples(
         images=np.concatenate([images[None], done.images]).transpose(1, 0, 2, 3, 4),
-        probabilities=np.asarray(tf.raw_ops.Softmax(logits=logits)),
+        probabilities=np.asarray(tf.sigmoid(logits) if findings else tf.raw_ops.Softmax(logits=logits)),
         labels=labels,
         epsilons=np.array([0.0, *values]),
         epsilon_names=np.array(["0", *map(str, order)]),

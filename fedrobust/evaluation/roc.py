@@ -1,6 +1,6 @@
 """The area under the ROC curve, with DeLong's interval."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ class Auc:
         value: the mean area.
         variance: its sampling variance by DeLong's components; 0 if they do not vary.
         interval: lower and upper limit.
-        classes: the classes averaged; a class without positives or without negatives is left out.
+        classes: the classes or findings averaged; one without positives or without negatives is left out.
         degrees: degrees of freedom of the variance, about the number of images that determine it; 0 where it is 0.
         scarcest: smallest number of positives or negatives of a class.
     """
@@ -67,19 +67,34 @@ def area_under_roc(labels: Integers, scores: Floats, confidence: float = 0.95) -
         >>> area.value
         0.75
     """
-    columns = [1] if scores.shape[1] == 2 else range(scores.shape[1])
-    positives = np.bincount(labels, minlength=scores.shape[1])
-    classes = tuple(c for c in columns if 0 < positives[c] < labels.size)
+    columns = [1] if scores.shape[1] == 2 else list(range(scores.shape[1]))
+    found = mean_area(labels[:, None] == np.array(columns), scores[:, columns], confidence)
+    return found and replace(found, classes=tuple(columns[place] for place in found.classes))
+
+
+def mean_area(positive: NDArray[np.bool_], scores: Floats, confidence: float = 0.95) -> Auc | None:
+    """Return the mean area under several ROC curves of the same images, see `area_under_roc`.
+
+    Args:
+        positive: which images are positives of each curve, (n, curves).
+        scores: (n, curves), finite, larger for more likely.
+        confidence: probability that the interval covers the true mean.
+
+    Returns:
+        None if no curve has both positives and negatives.
+    """
+    images, positives = len(positive), positive.sum(axis=0)
+    classes = tuple(c for c in range(len(positives)) if 0 < positives[c] < images)
     if not classes:
         return None
     areas = np.empty(len(classes))
-    influence = np.zeros(labels.size)
+    influence = np.zeros(images)
     for k, c in enumerate(classes):
-        areas[k], of_class = roc_influence(labels == c, scores[:, c])
+        areas[k], of_class = roc_influence(positive[:, c], scores[:, c])
         influence += of_class / len(classes)
     value = float(areas.mean())
     variance = float(influence @ influence)
-    scarce = np.minimum(positives, labels.size - positives)[list(classes)]
+    scarce = np.minimum(positives, images - positives)[list(classes)]
     degrees = degrees_of_freedom(influence)
     if scarce.min() > 1 and variance > 0:
         interval = logit_interval(value, variance, confidence, degrees)

@@ -36,6 +36,8 @@ class Attack:
     """It minimises the norm of the perturbation, so that one run gives the success at every epsilon."""
     white_box: ClassVar[bool] = True
     """It needs gradients."""
+    multilabel: ClassVar[bool] = False
+    """It can attack the findings of multi-label images, too."""
     prepares_per_epsilon: ClassVar[bool] = True
     """The result of `prepared` depends on epsilon."""
 

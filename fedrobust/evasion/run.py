@@ -13,6 +13,7 @@ from fedrobust.epsilon import epsilon_value
 from fedrobust.evasion.contract import Attack, attack_named
 from fedrobust.evasion.models.protocol import Labels, Logits, TargetModel
 from fedrobust.evasion.models.wrappers import Tied
+from fedrobust.evasion.multilabel import MultilabelSearch, fault
 from fedrobust.evasion.rng import keys_of
 from fedrobust.evasion.search_state import SearchState
 from fedrobust.evasion.threat import Images, Threat, ThreatError
@@ -30,7 +31,8 @@ class Attacked:
         threat: the threat model.
         epsilons: (E,) ascending.
         labels: (n,) int32.
-        success: (E, n) whether an image within epsilon is misclassified (as the target class if there is one).
+        success: (E, n) whether an image within epsilon is misclassified (as the target class if there is one); of a
+            multi-label model whether every attacked finding is answered wrong.
         logits: (E, n, classes) of the best image within epsilon: the adversary, or, where there is none, the queried
             image of largest margin.
         distance: (E, n) of that image from the clean one.
@@ -96,6 +98,7 @@ def attack(
     map: Map = map,
     chunk: int = 256,
     report: Callable[[Progress], None] = lambda progress: None,
+    findings: int = 0,
 ) -> Attacked:
     """Attack a set of images at every epsilon.
 
@@ -105,7 +108,7 @@ def attack(
     Args:
         target: the model.
         images: (n, height, width, channels) float32 in [0, 1], in the target's space.
-        labels: (n,) the true classes.
+        labels: (n,) the true classes; of a multi-label model the label sets.
         spec: the attack, or its name with settings.
         threat: the threat model.
         epsilons: bounds of the perturbation's norm, each above 0, numbers or fractions such as "8/255".
@@ -116,6 +119,7 @@ def attack(
         map: runs chunks in sequence or in parallel, with the same result.
         chunk: images in a chunk.
         report: called after every pass through the model, from any thread.
+        findings: of a multi-label model, the label set of the attacked findings; 0: labels are classes.
 
     Raises:
         ThreatError: the attack does not support the norm, or the images do not fit the target or the threat model.
@@ -140,7 +144,10 @@ def attack(
     images, labels = np.asarray(images, np.float32), np.asarray(labels, np.int32)
     order = sorted(epsilon_value(epsilon) for epsilon in epsilons)
     target, images, scale = _tied(target, images, threat)
-    _check(target, images, labels, chosen, threat, order)
+    known = 2**target.classes if findings else target.classes
+    _check(target, images, labels, chosen, threat, order, known)
+    if findings and (reason := fault(chosen)):
+        raise ThreatError(f"{spec}: {reason}")
     keys = keys_of(seed, np.arange(len(labels)) if places is None else places)
     bounds = [epsilon / scale for epsilon in order]
     prepared = {bounds[0]: chosen.prepared(target, images, labels, threat, bounds[0], seed)}
@@ -162,15 +169,11 @@ def attack(
             done = int((state.queries + state.gradients).sum())
             tally.note(number, done, max(0, most * len(state) - done))
 
-        state = SearchState(
-            target,
-            threat,
-            images[rows],
-            labels[rows],
-            keys[rows],
-            chosen.target_class,
-            chosen.minimum_norm,
-            report=note,
+        given = target, threat, images[rows], labels[rows], keys[rows]
+        state = (
+            MultilabelSearch(findings, *given, report=note)
+            if findings
+            else SearchState(*given, chosen.target_class, chosen.minimum_norm, report=note)
         )
         if chosen.minimum_norm:
             found = _minimum_norm(prepared[bounds[0]], state, bounds)
@@ -256,7 +259,13 @@ def _tied(target: TargetModel, images: Images, threat: Threat) -> tuple[TargetMo
 
 
 def _check(
-    target: TargetModel, images: Images, labels: Labels, chosen: Attack, threat: Threat, epsilons: list[float]
+    target: TargetModel,
+    images: Images,
+    labels: Labels,
+    chosen: Attack,
+    threat: Threat,
+    epsilons: list[float],
+    known: int,
 ) -> None:
     name = type(chosen).__name__
     if threat.norm not in chosen.norms:
@@ -268,9 +277,9 @@ def _check(
         )
     if labels.shape != (len(images),):
         raise ThreatError(f"labels have shape {labels.shape}: expected ({len(images)},), one an image")
-    if labels.min() < 0 or labels.max() >= target.classes:
+    if labels.min() < 0 or labels.max() >= known:
         raise ThreatError(
-            f"labels run from {labels.min()} to {labels.max()}: the model has classes 0 to {target.classes - 1}"
+            f"labels run from {labels.min()} to {labels.max()}: the model has classes 0 to {known - 1}"
         )
     if not (images.min() >= 0 and images.max() <= 1):
         raise ThreatError(f"images run from {images.min()} to {images.max()}: give images in [0, 1]")

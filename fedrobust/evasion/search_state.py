@@ -1,6 +1,7 @@
 """The state of an attack on a batch of images: unbroken images, best adversaries, numbers of queries and gradients."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,14 @@ from fedrobust.evasion.rng import Keys
 from fedrobust.evasion.threat import Images, Threat
 
 Report = Callable[["SearchState"], None]
+
+
+class Judged(NamedTuple):
+    """Logits as they are judged, whether each image is an adversary (n,), its score (n,), larger for a better one."""
+
+    logits: Logits
+    fooled: NDArray[np.bool_]
+    score: NDArray[np.float64]
 
 
 class SearchState:
@@ -178,11 +187,17 @@ class SearchState:
         gradient that are not finite become 0.
         """
         shown = self.projected(images)
-        seen = self.target.gradient(shown, self.labels, loss, targets)
+        seen = self.target.gradient(
+            shown, self.labels, loss, self.goals(len(shown)) if targets is None else targets
+        )
         self.gradients[self._rows] += 1
         if evaluate:
             self._evaluate(shown, seen.logits)
         return seen._replace(gradients=np.nan_to_num(seen.gradients, nan=0.0, posinf=0.0, neginf=0.0))
+
+    def goals(self, count: int) -> Labels | None:
+        """Return what the losses of `count` images are given as targets where the attack has none; None: the labels."""
+        return None
 
     def keep(self) -> NDArray[np.bool_]:
         """Drop broken images from the search; return which stay (n,), to drop the attack's own state of the others."""
@@ -220,14 +235,18 @@ class SearchState:
         apart = others.max(axis=1) - of_own
         return apart if self.target_class is None else -apart
 
+    def judged(self, logits: Logits, labels: Labels) -> Judged:
+        """Return logits (n, classes) with their success and score; rows with NaN or infinity are misclassified."""
+        unwanted = labels if self.target_class is None else np.full(len(labels), self.target_class)
+        logits = decided(logits, unwanted)
+        answers = logits.argmax(axis=1)
+        fooled = answers != labels if self.target_class is None else answers == self.target_class
+        return Judged(logits, fooled, self.margins(logits, labels))
+
     def _evaluate(self, shown: Images, logits: Logits) -> None:
         rows = self._rows
         self.queries[rows] += 1
-        unwanted = self._labels[rows] if self.target_class is None else np.full(len(rows), self.target_class)
-        logits = decided(logits, unwanted)
-        answers = logits.argmax(axis=1)
-        fooled = answers != self._labels[rows] if self.target_class is None else answers == self.target_class
-        score = self.margins(logits, self._labels[rows])
+        logits, fooled, score = self.judged(logits, self._labels[rows])
         had = self.broken[rows]
         if self.minimize_norm:
             far = self.threat.distance(shown, self._clean[rows])

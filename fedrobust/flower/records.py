@@ -9,7 +9,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord
 from flwr.common.constant import SType
 
-from fedrobust.data.dataset import Problem
+from fedrobust.data.problem import Problem
 from fedrobust.models.layout import Weights
 from fedrobust.plain import plain_text
 
@@ -161,6 +161,8 @@ def problem_config(problem: Problem, frozen: str = "", network: str = "") -> Con
         network: `Layout.network` of the server's model.
     """
     told = ConfigRecord({"image-shape": list(problem.image_shape), "classes": problem.classes})
+    if problem.multilabel:
+        told["multilabel"] = True
     if frozen:
         told["frozen"] = frozen
     if network:
@@ -178,4 +180,4 @@ def problem_of(config: ConfigRecord) -> Problem:
     ):
         raise TypeError(f"image-shape = {shape!r}, classes = {classes!r}: three whole numbers, and one")
     height, width, channels = (int(side) for side in shape)
-    return Problem((height, width, channels), int(cast(int, classes)))
+    return Problem((height, width, channels), int(cast(int, classes)), bool(config.get("multilabel", False)))

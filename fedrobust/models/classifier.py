@@ -18,6 +18,7 @@ from fedrobust.lazy import keras
 from fedrobust.memoize import part
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.architectures import architecture_named
+from fedrobust.models.defended import defended
 from fedrobust.models.facts import NetworkFacts
 from fedrobust.models.frozen import Frozen
 from fedrobust.models.keras_applications import is_keras_application
@@ -43,6 +44,8 @@ class Classifier:
         defence: prediction-time defence of native images, see `fedrobust.defences`; None: none.
         frozen: the arrays of frozen layers.
         origin: key of the graphs kept on disk: everything that its functions depend on; None: graphs are not kept.
+        multilabel: whether each logit is a finding of its own, present where it is positive (a sigmoid); otherwise the
+            classes exclude each other (a softmax).
     """
 
     name: str
@@ -52,6 +55,7 @@ class Classifier:
     defence: Callable[[Any], Any] | None = None
     frozen: Frozen = field(default_factory=Frozen)
     origin: Origin | None = None
+    multilabel: bool = False
 
     @part
     def facts(self) -> NetworkFacts:
@@ -158,13 +162,14 @@ def build_classifier(
     layers: str = "all",
     normalization: Normalization = "batch",
     head: str = "keep",
+    multilabel: bool = False,
 ) -> Classifier:
     """Build a classifier for native images of one shape.
 
     Args:
         name: a registered architecture (`fedrobust list models`), a dotted path or a Keras file.
         native: (height, width, channels) of the stored images.
-        classes: number of classes, at least 2.
+        classes: number of classes or findings, at least 2.
         image_size: side in pixels that images are resized to inside the model; 0: no resizing.
         momentum: of every BatchNorm layer. With 0.99 or 0.999, as in Keras' applications, moving statistics hardly
             leave their initial values in the few steps of a federated round, and the model predicts a single class.
@@ -179,6 +184,7 @@ def build_classifier(
         normalization: "batch", "group" to replace every BatchNorm by GroupNorm, or "frozen" for BatchNorm that
             normalises by its moving statistics in training, too, and leaves them as they are.
         head: with the weights of the network's own file: "keep" its last layer, or "new" for a random one.
+        multilabel: whether its logits are findings rather than classes.
 
     Raises:
         ModelError: the size, the number of classes, or the weights do not fit the architecture.
@@ -207,9 +213,21 @@ def build_classifier(
     )
     layout = Layout(entries, frozen.digest, pinned_parts(name)[1])
     origin = origin_of(
-        name, native, prepared, classes, momentum, scaling, defence, layers, frozen.digest, normalization
+        name,
+        native,
+        prepared,
+        classes,
+        momentum,
+        scaling,
+        defence,
+        layers,
+        frozen.digest,
+        normalization,
+        multilabel,
     )
-    return Classifier(name, Preparation(native, prepared), network, layout, defence, frozen, origin)
+    return Classifier(
+        name, Preparation(native, prepared), network, layout, defence, frozen, origin, multilabel
+    )
 
 
 def prepared_shape(name: str, native: Shape, image_size: int) -> Shape:
@@ -243,6 +261,7 @@ def origin_of(
     layers: str,
     frozen: str = "",
     normalization: Normalization = "batch",
+    multilabel: bool = False,
 ) -> Origin | None:
     """Return the key of everything that a classifier's functions depend on.
 
@@ -267,25 +286,5 @@ def origin_of(
         layers=layers,
         frozen=frozen,
         normalization=normalization,
+        **({"multilabel": True} if multilabel else {}),
     )
-
-
-def defended(defence: Callable[[Any], Any], images: tf.Tensor) -> tf.Tensor:
-    """Return ``defence(images)``; the gradient is that of its ``stand_in``, if it has one (BPDA)."""
-    stand_in = getattr(defence, "stand_in", None)
-    if stand_in is None:
-        return defence(images)
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def straight_through(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                shown = stand_in(x)
-            return tape.gradient(
-                shown, x, output_gradients=upstream, unconnected_gradients=tf.UnconnectedGradients.ZERO
-            )
-
-        return defence(x), gradient
-
-    return straight_through(images)

@@ -44,6 +44,7 @@ class Remembered(Classifier):
         files: the kept files.
         name: the architecture's registered name.
         defence: prediction-time defence of native images.
+        multilabel: whether its logits are findings rather than classes.
     """
 
     _first: Weights
@@ -62,10 +63,11 @@ class Remembered(Classifier):
         files: KeptFiles,
         name: str,
         defence: Callable[[Any], Any] | None,
+        multilabel: bool = False,
     ):
         known = {"name": name, "preparation": preparation, "layout": layout, "defence": defence}
         # The base class is frozen: attributes are set in `__dict__`.
-        self.__dict__.update(known, frozen=Frozen(), origin=origin, facts=facts)
+        self.__dict__.update(known, frozen=Frozen(), origin=origin, facts=facts, multilabel=multilabel)
         self.__dict__.update(_first=first, _build=build, _files=files, _origin=origin)
 
     @part
@@ -109,6 +111,7 @@ def remembered_classifier(
     layers: str = "all",
     normalization: Normalization = "batch",
     head: str = "keep",
+    multilabel: bool = False,
 ) -> Classifier:
     """Return the classifier that `build_classifier` builds, without building it where its kept files suffice.
 
@@ -134,11 +137,21 @@ def remembered_classifier(
         layers=layers,
         normalization=normalization,
         head=head,
+        multilabel=multilabel,
     )
     files = kept_files()
     prepared = prepared_shape(name, native, image_size)
     origin = origin_of(
-        name, native, prepared, classes, momentum, scaling, defence, layers, normalization=normalization
+        name,
+        native,
+        prepared,
+        classes,
+        momentum,
+        scaling,
+        defence,
+        layers,
+        normalization=normalization,
+        multilabel=multilabel,
     )
     given = weights if weights in ("random", "file") else _digest(weights_file)
     if files is None or origin is None or layers != "all" or not given:
@@ -150,10 +163,10 @@ def remembered_classifier(
         built = build()
         kept = built.layout, built.facts, built.initial_weights()
         _write(files, origin, start, *kept)
-        found = Remembered(origin, *kept, built.preparation, build, files, name, defence)
+        found = Remembered(origin, *kept, built.preparation, build, files, name, defence, multilabel)
         found.__dict__["network"] = built.network
         return found
-    return Remembered(origin, *kept, Preparation(native, prepared), build, files, name, defence)
+    return Remembered(origin, *kept, Preparation(native, prepared), build, files, name, defence, multilabel)
 
 
 def _read(

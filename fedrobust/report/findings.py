@@ -25,7 +25,9 @@ COLLAPSED = 0.95
 
 
 def majority(run: Run) -> str | None:
-    """Return the name of the largest class of the test set."""
+    """Return the name of the largest class of the test set; of multi-label images what is answered in its place."""
+    if run.dataset.multilabel:
+        return "the more frequent answer to each finding"
     counts = run.dataset.counts.get("test", ())
     return run.label(counts.index(max(counts))) if counts else None
 
@@ -76,7 +78,7 @@ def not_measured(run: Run, metrics: MetricsRecord, metric: str) -> str:
     """
     if not metrics.n:
         return "there are no images"
-    if metric != "accuracy" and len(metrics.present) == 1:
+    if metric != "accuracy" and len(metrics.present) == 1 and not metrics.multilabel:
         return f"all images are “{run.label(metrics.present[0])}”"
     return "" if metrics.score(metric) is not None else "it is undefined for these answers"
 
@@ -163,6 +165,13 @@ def cautions(run: Run) -> list[str]:
     counts = run.dataset.counts.get("test", ())
     if not counts:
         return []
+    if run.dataset.multilabel:
+        rare = [
+            f"{number:,} with “{run.label(index)}”" for index, number in enumerate(counts) if number < FEW
+        ]
+        if not rare:
+            return []
+        return [f"The test images include only {enumerate_words(rare)}: the interval of its AUC is wide."]
     found = []
     present = [index for index, number in enumerate(counts) if number]
     if len(present) == 1:

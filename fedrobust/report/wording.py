@@ -130,12 +130,13 @@ def enumerate_words(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def dealt(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
+def dealt(counts: Sequence[Sequence[int]], labels: Sequence[str], noun: str = "image") -> str:
     """Return the numbers of images per client, and of clients without a class, as text.
 
     Args:
         counts: images by client and class.
         labels: the names of the classes.
+        noun: what is counted.
 
     Example:
         >>> dealt([[3, 1], [0, 5], [0, 2]], ["ill", "well"])
@@ -144,11 +145,11 @@ def dealt(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
     sizes = sorted(sum(row) for row in counts)
     middle = (sizes[(len(sizes) - 1) // 2] + sizes[len(sizes) // 2]) / 2
     if len(sizes) == 1:
-        text = f"1 hospital holds {count(sizes[0], 'image')}."
+        text = f"1 hospital holds {count(sizes[0], noun)}."
     elif sizes[0] == sizes[-1]:
-        text = f"{count(len(sizes), 'hospital')} hold {count(sizes[0], 'image')} each."
+        text = f"{count(len(sizes), 'hospital')} hold {count(sizes[0], noun)} each."
     else:
-        extent = f"{sizes[0]:,} to {sizes[-1]:,} images each (median {middle:g})"
+        extent = f"{sizes[0]:,} to {sizes[-1]:,} {noun}s each (median {middle:g})"
         text = f"{count(len(sizes), 'hospital')} hold {extent}."
     lacking = [(sum(not row[index] for row in counts), label) for index, label in enumerate(labels)]
     parts = [

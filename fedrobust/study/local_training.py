@@ -12,6 +12,7 @@ import numpy as np
 from fedrobust.algorithms import State
 from fedrobust.config.sections import Data, Training
 from fedrobust.data.dataset import Split, digest
+from fedrobust.data.problem import Problem
 from fedrobust.data.resampling import augmented, undersampled
 from fedrobust.memoize import memoize
 from fedrobust.models.layout import Layout, Weights
@@ -20,7 +21,7 @@ from fedrobust.training.batches import Batches, draw_batches
 from fedrobust.training.head_update import HeadUpdate
 from fedrobust.training.local_update import LocalUpdate, TrainingData
 from fedrobust.training.part_update import PartUpdate
-from fedrobust.training.schedule import balanced_class_weights, class_shares, learning_rates
+from fedrobust.training.schedule import balanced_class_weights, learning_rates
 from fedrobust.training.steering import Steering
 
 UNCHANGED: Mapping[str, Any] = MappingProxyType({})
@@ -34,7 +35,7 @@ class LocalTraining:
         training: settings of ``[training]``: epochs, batches, recipe, optimiser.
         data: settings of ``[data]``: undersampling and augmentation.
         rounds: number of rounds, over which the learning rate decays.
-        classes: number of classes.
+        problem: classes or findings of the labels.
         seed: the study's.
         update: function from settings to the compiled local update.
     """
@@ -42,7 +43,7 @@ class LocalTraining:
     training: Training
     data: Data
     rounds: int
-    classes: int
+    problem: Problem
     seed: int
     update: Callable[[Training], LocalUpdate | HeadUpdate | PartUpdate]
 
@@ -113,9 +114,9 @@ class LocalTraining:
             training.warmup,
         )
         balanced = training.class_weights == "balanced"
-        weights = balanced_class_weights(labels, self.classes) if balanced else None
+        weights = balanced_class_weights(labels, self.problem.classes) if balanced else None
         steps = math.ceil(work * len(batches.sizes))
-        shares = class_shares(labels, self.classes)
+        shares = (self.problem.counts(labels) / len(labels)).astype(np.float32)
         return Plan(batches.first(steps), rates[:steps], weights, shares)
 
     def resampled(self, shard: Split, round: int, client: int, views: bool = False) -> Split:
@@ -144,7 +145,7 @@ class Plan:
         batches: the images of each batch.
         learning_rates: (steps,) float32.
         class_weights: (classes,) factors of the loss by label; None: 1.
-        prior: (classes,) shares of the classes among its images.
+        prior: (classes,) shares of its images with each class or finding.
     """
 
     batches: Batches

@@ -18,9 +18,10 @@ from fedrobust.config.resolve import (
     recipe_of,
 )
 from fedrobust.config.sections import Data, Model, Training
-from fedrobust.data.dataset import Dataset, Problem
+from fedrobust.data.dataset import Dataset
 from fedrobust.data.hospitals import joined
 from fedrobust.data.load import load
+from fedrobust.data.problem import Problem
 from fedrobust.memoize import memoize
 from fedrobust.runs.environment import environment
 
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
 
 def _source(data: Data, name: str, seed: int, base: Path | None) -> Hashable:
     """Return the settings that a data set depends on: the seed only for phantom images, which it draws."""
-    drawn = (seed, data.classes, data.channels, data.samples) if name.lower() == "phantom" else None
+    drawn = (
+        (seed, data.classes, data.channels, data.samples, data.multilabel)
+        if name.lower() == "phantom"
+        else None
+    )
     return name, data.size, data.root, base, drawn
 
 
@@ -60,6 +65,7 @@ def loaded(data: Data, name: str, seed: int, base: Path | None) -> Dataset:
         classes=data.classes,
         channels=data.channels,
         samples=data.samples,
+        multilabel=data.multilabel,
     )
 
 
@@ -111,7 +117,7 @@ def network(
 
     Args:
         model: settings of ``[model]``.
-        problem: image shape and number of classes.
+        problem: image shape, and classes or findings.
         seed: of random weights.
         base: folder of the study file, where a user's own network or defence may be.
         layers: the trained layers, see ``training.layers``.
@@ -133,7 +139,7 @@ def built(
 
     Args:
         model: settings of ``[model]``.
-        problem: image shape and number of classes.
+        problem: image shape, and classes or findings.
         seed: of random weights.
         base: folder of the study file.
         layers: the trained layers, see ``training.layers``.
@@ -173,6 +179,7 @@ def _classifier(
         layers=layers,
         normalization=model.norm,
         head=model.head,
+        multilabel=problem.multilabel,
     )
 
 
@@ -204,7 +211,7 @@ def compiled(
         classifier,
         recipe_of(training, base),
         optimizer_of(training, base),
-        loss=loss_of(training, base),
+        loss=loss_of(training, base, classifier.multilabel),
         space=training.space,
         proximal=proximal_of(algorithm),
         augmentations=augmentations_of(training, base),
@@ -236,7 +243,15 @@ def features(classifier: "Classifier", of: tuple[Model, Problem], dataset: Datas
 
 def _head(training: Training, classifier: Any, base: str) -> Hashable:
     shapes = tuple(entry.shape for entry in classifier.layout.entries)
-    return shapes, training.loss, training.optimizer, training.algorithm, training.proximal, base
+    return (
+        shapes,
+        training.loss,
+        classifier.multilabel,
+        training.optimizer,
+        training.algorithm,
+        training.proximal,
+        base,
+    )
 
 
 @memoize(key=_head)
@@ -249,7 +264,7 @@ def head_graph(training: Training, classifier: "Classifier", base: str) -> "Head
     return HeadGraph(
         int(classifier.layout.entries[0].shape[0]),
         classifier.classes,
-        loss_of(training, base),
+        loss_of(training, base, classifier.multilabel),
         optimizer_of(training, base),
         proximal_of(algorithm),
         is_steered(algorithm),

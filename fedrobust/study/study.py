@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from fedrobust.config import ConfigError, Experiment, Training
 from fedrobust.config.resolve import partition_of
 from fedrobust.config.sections import Model
-from fedrobust.data.dataset import Dataset, Problem, Split
+from fedrobust.data.dataset import Dataset, Split
 from fedrobust.data.held_out import without_sites
 from fedrobust.data.partition import Drawing, Partition
+from fedrobust.data.problem import Problem
 from fedrobust.data.search_path import resolve, weights_file
 from fedrobust.data.transfer_set import TransferSet, transfer_set
 from fedrobust.memoize import memoize, part
@@ -129,14 +130,7 @@ class Study(NamedParts):
             DataError: there are too few images for it.
         """
         dataset, clients = self.dataset, self.experiment.federation.clients
-        return partition_of(
-            self.experiment.data,
-            dataset.train.labels,
-            clients,
-            self.seed,
-            self.experiment.base,
-            dataset.sites,
-        )
+        return partition_of(self.experiment.data, dataset, clients, self.seed, self.experiment.base)
 
     def shard(self, client: int) -> Split:
         """Return a copy of the training images of one simulated client.
@@ -147,8 +141,7 @@ class Study(NamedParts):
         shards = self.partition.shards
         if not 0 <= client < len(shards):
             raise ConfigError(f"partition-id = {client}: the study has clients 0 to {len(shards) - 1}")
-        train, rows = self.dataset.train, shards[client]
-        own = Split(train.images[rows], train.labels[rows])
+        own = self.dataset.train.of_rows(shards[client])
         return self.site_shifts.trained(client, own, self.problem.classes, self.seed)
 
     @part
@@ -214,7 +207,7 @@ class Study(NamedParts):
             experiment.training,
             experiment.data,
             rounds=experiment.federation.rounds,
-            classes=self.problem.classes,
+            problem=self.problem,
             seed=self.seed,
             update=self.update_of,
         )

@@ -23,6 +23,8 @@ ADDED = (
     "data.held-out-sites",
     "data.site-shifts",
     "distillation.mixup",
+    "data.multilabel",
+    "evaluation.attacked-finding",
     "evaluation.baselines",
     "evaluation.clients",
     "evaluation.metrics",

@@ -43,7 +43,7 @@ def data_sets_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             str(row["classes"]),
             "grey" if row["channels"] == 1 else "RGB",
             "/".join(map(str, row["counts"])),
-            "refused" if row["refused"] else here,
+            here,
             row["licence"],
         )
     return table

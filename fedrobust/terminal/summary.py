@@ -36,7 +36,7 @@ def limits(run: RunRecord) -> list[str]:
     dataset = run.dataset or DatasetRecord()
     counts = dataset.counts.get("test", ())
     present = [label for label, count in zip(dataset.labels, counts, strict=False) if count]
-    if len(present) == 1 and len(counts) > 1:
+    if len(present) == 1 and len(counts) > 1 and not dataset.multilabel:
         found.append(f"all test images are {present[0]!r}: balanced accuracy and AUC are not measured")
     total = dataset.samples.get("test")
     if total is not None and total < FEW_IMAGES:
@@ -57,7 +57,7 @@ def summary_tables(run: RunRecord) -> list[Table]:
             f"{run.name}: {dataset.name}, {dataset.samples.get('test', 0)} test images, "
             f"seed {run.experiment.get('seed')}"
         ),
-        caption=_constant(evaluation.clean, len(dataset.labels)),
+        caption=_constant(evaluation.clean),
         **PLAIN,
     )
     add_columns(scores, "", "right", "acc.", "95 %", "bal.", "AUC")
@@ -93,13 +93,19 @@ def _threads(files: Sequence[ExportRecord]) -> str:
     return ", ".join(map(str, known)) or "not recorded"
 
 
-def _constant(clean: MetricsRecord | None, classes: int) -> str | None:
+def _constant(clean: MetricsRecord | None) -> str | None:
     """Return the scores of a constant classifier, None where they are unknown."""
-    if clean is None or clean.majority_rate is None or not classes:
+    if clean is None or clean.majority_rate is None or clean.constant_balanced_accuracy is None:
         return None
+    what = "Always predicting the most frequent class:"
+    if clean.majority_exact is not None:
+        what = (
+            "Right: all findings of an image. Always the more frequent answer to each finding: all right in "
+            f"{clean.majority_exact:.1%},"
+        )
     return (
-        f"Always predicting the most frequent class: accuracy {clean.majority_rate:.1%}, "
-        f"balanced accuracy {1 / classes:.1%}, AUC 0.500."
+        f"{what} accuracy {clean.majority_rate:.1%}, balanced accuracy {clean.constant_balanced_accuracy:.1%}, "
+        "AUC 0.500."
     )
 
 

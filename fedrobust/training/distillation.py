@@ -12,7 +12,12 @@ from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.local_update import LocalUpdate, TrainingData
-from fedrobust.training.losses import Distillation
+from fedrobust.training.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Distillation,
+    MultilabelDistillation,
+)
 from fedrobust.training.optimizers import Adam
 from fedrobust.training.recipes import Plain
 from fedrobust.training.schedule import learning_rates
@@ -41,8 +46,8 @@ def distil(
 ) -> Distilled:
     """Train `student` on its teacher's logits (Hinton et al., 2015, arXiv:1503.02531).
 
-    Minimises T^2 KL(teacher || student) on logits divided by T with Adam and a cosine decay of the learning rate to 0.
-    Labels are not used.
+    Minimises T^2 KL(teacher || student) on logits divided by T with Adam and a cosine decay of the learning rate to 0;
+    of a multi-label student the mean over findings. Labels are not used.
 
     Args:
         student: the student, trained from its initial weights.
@@ -58,7 +63,7 @@ def distil(
         student,
         Plain(),
         Adam(),
-        loss=Distillation(temperature),
+        loss=MultilabelDistillation(temperature) if student.multilabel else Distillation(temperature),
         targets=tf.TensorSpec([None, student.classes], tf.float32),
     )
     targets = np.asarray(teacher_logits, np.float32)
@@ -82,13 +87,15 @@ def teach_labels(
     Args:
         student: the student, trained from its initial weights.
         images: uint8 (n, height, width, channels).
-        labels: (n,) int32.
+        labels: (n,) int32, classes or label sets.
         epochs: passes over the images; 0: see `distil`.
         batch_size: largest batch.
         learning_rate: at the first step.
         seed: of the order of images.
     """
-    update = LocalUpdate(student, Plain(), Adam())
+    update = LocalUpdate(
+        student, Plain(), Adam(), BinaryCrossEntropy() if student.multilabel else CrossEntropy()
+    )
     targets = np.asarray(labels, np.int32)
     return _taught(update, images, targets, epochs, batch_size, learning_rate, seed)
 

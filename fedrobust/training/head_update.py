@@ -14,6 +14,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.training.batches import Batches
 from fedrobust.training.local_update import TrainingData
 from fedrobust.training.losses import Loss
+from fedrobust.training.losses.binary_cross_entropy import answers, share_right
 from fedrobust.training.optimizers import Optimizer, Step
 from fedrobust.training.steering import Steered, Steering, Trained, steering_specs
 
@@ -79,6 +80,7 @@ class HeadGraph:
     ):
         self.features, self.classes, self.steered = features, classes, steered
         self.loss, self.optimizer, self.proximal = loss, optimizer, proximal
+        self.multilabel = getattr(loss, "multilabel", False)
         own = all(type(each).__module__.startswith("fedrobust.") for each in (loss, optimizer))
         self.clients = CLIENTS if own else (1,)
         c, k, f32, i32 = None if own else 1, classes, tf.float32, tf.int32
@@ -134,7 +136,9 @@ class HeadGraph:
             counts = tf.range(tf.shape(row)[1])[None] < size[:, None]
             images = tf.where(counts[..., None], tf.gather(features, row), 0.0)
             labels = tf.gather(targets, row)
-            shares = tf.cast(counts, tf.float32) * tf.gather(class_weights, labels, batch_dims=1)
+            shares = tf.cast(counts, tf.float32)
+            if not self.multilabel:
+                shares *= tf.gather(class_weights, labels, batch_dims=1)
             n = tf.cast(tf.maximum(size, 1), tf.float32)
             with tf.GradientTape() as tape:
                 tape.watch(weights)
@@ -157,9 +161,9 @@ class HeadGraph:
             stepped, slots = self.optimizer.step(at, weights, gradients, slots)
             stepped = steered.kept(stepped, weights) if steered else stepped
             weights = [tf.where(active, new, old) for new, old in zip(stepped, weights, strict=True)]
-            right = counts & (tf.argmax(logits, -1, tf.int32) == labels)
+            right = tf.cast(counts, tf.float32) * self._right(logits, labels)
             seen = tf.cast(size, tf.float32)
-            hits += tf.reduce_sum(tf.cast(right, tf.float32), axis=1)
+            hits += tf.reduce_sum(right, axis=1)
             return step + 1, weights, slots, loss + seen * means, hits, sums
 
         def parts(whole: tf.Tensor) -> list[tf.Tensor]:
@@ -176,6 +180,13 @@ class HeadGraph:
         )
         found = tf.concat(weights, axis=1), loss, hits
         return (*found, tf.concat(sums, axis=1)) if steered else found
+
+    def _right(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Return for each image whether its answer is right, or the share of its findings that are."""
+        if not self.multilabel:
+            return tf.cast(tf.argmax(logits, -1, tf.int32) == labels, tf.float32)
+        present = answers(tf.reshape(labels, [-1]), self.classes)
+        return tf.reshape(share_right(tf.reshape(logits, [-1, self.classes]), present), tf.shape(labels))
 
     def _losses(self, logits: tf.Tensor, labels: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
         """Return the losses (clients, width)."""

@@ -53,7 +53,7 @@ class LocalUpdate:
         optimizer: the local optimiser.
         loss: function from logits, targets and the client's class shares to losses.
         space: "native": the recipe perturbs stored pixels; "prepared": the network's prepared input.
-        targets: dtype and shape of the targets without the first axis; None: labels.
+        targets: dtype and shape of the targets without the first axis; None: labels, or label sets.
         proximal: mu of FedProx: adds mu / 2 times the squared distance to the initial weights to the objective (Li et
             al., 2018, arXiv:1812.06127, equation 2). The reported loss is without it.
         augmentations: random transformations of every batch, in order, before the recipe. With one that mixes labels,
@@ -100,6 +100,8 @@ class LocalUpdate:
         self.augmentations = tuple(augmentations)
         self.backbone_rate = backbone_rate
         self.steered = steered
+        # Targets that are given are a teacher's logits, not labels.
+        self.multilabel = classifier.multilabel and targets is None
         target_spec = tf.TensorSpec([None], tf.int32) if targets is None else targets
         self._function = GraphFunction(
             self._run,
@@ -162,7 +164,7 @@ class LocalUpdate:
 
         Returns:
             The new weights, and ``examples`` (images seen), ``steps``, ``loss`` (mean over images and steps) and
-            ``accuracy`` (share of images given their label while training).
+            ``accuracy`` (share of images given their label while training; of findings answered right).
         """
         if class_weights is None:
             class_weights = np.ones(self.classifier.classes)
@@ -225,6 +227,7 @@ class LocalUpdate:
                 class_weights,
                 seed + tf.stack([0, step]),
                 self.augmentations,
+                self.multilabel,
             )
             with tf.GradientTape() as tape:
                 tape.watch(weights)
@@ -243,10 +246,17 @@ class LocalUpdate:
                 moves = zip(weights, stepped, rates, strict=True)
                 stepped = [before + rate * (after - before) for before, after, rate in moves]
             weights = steered.kept(stepped, weights) if steered else stepped
-            hits = tf.reduce_sum(tf.cast(tf.argmax(outcome.logits, -1, tf.int32) == batch.labels, tf.float32))
             seen = tf.cast(sizes[step], tf.float32)
             statistics = joined(outcome.statistics)
-            return step + 1, weights, statistics, slots, loss + seen * outcome.loss, correct + hits, total
+            return (
+                step + 1,
+                weights,
+                statistics,
+                slots,
+                loss + seen * outcome.loss,
+                correct + batch.hits(outcome.logits),
+                total,
+            )
 
         steered = Steered.of(steering, buckets.split) if steering else None
         start = weights = buckets.split(trainable)

@@ -42,16 +42,6 @@ def learning_rates(
     return (initial * np.where(progress < warmup, np.minimum(rising, 1.0), falling)).astype(np.float32)
 
 
-def class_shares(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return the share of every class among `labels`, (classes,) float32.
-
-    Example:
-        >>> class_shares(np.array([0, 0, 0, 1]), classes=3).tolist()
-        [0.75, 0.25, 0.0]
-    """
-    return (np.bincount(labels, minlength=classes) / len(labels)).astype(np.float32)
-
-
 def balanced_class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     """Return n / (present classes * n_class) for every class, (classes,) float32; 0 for absent classes.
 

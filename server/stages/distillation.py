@@ -162,6 +162,7 @@ def plan_distillation(
         network or settings.student,
         dataset.image_shape,
         dataset.classes,
+        multilabel=dataset.multilabel,
         image_size=settings.image_size,
         momentum=momentum,
         seed=weights_seed,

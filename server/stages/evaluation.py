@@ -12,9 +12,11 @@ from fedrobust.data.dataset import Dataset, Split
 from fedrobust.epsilon import epsilon_value
 from fedrobust.evaluation.intervals import wilson
 from fedrobust.evaluation.metrics import Metrics, NotFiniteError, measure
+from fedrobust.evaluation.multilabel import measure_multilabel
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits, examples, robustness
 from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
 from fedrobust.evasion import BoundModel, CompiledModel, Threat, attack
+from fedrobust.evasion.multilabel import attacked_findings
 from fedrobust.memoize import memoize, part
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.features import Features, head_logits
@@ -87,6 +89,18 @@ class Evaluator:
         """Trace and optimise the graphs of evaluations."""
         self.compiled.rehearse(gradient=bool(self.settings.attacks))
 
+    @property
+    def findings(self) -> int:
+        """The label set of the attacked findings; 0 where an image has one class."""
+        if not self.dataset.multilabel:
+            return 0
+        return attacked_findings(self.settings.attacked_finding, self.dataset.label_names)
+
+    def measure(self, labels: np.ndarray, logits: np.ndarray) -> Metrics:
+        """Return the clean metrics of `logits` (n, classes) against `labels` (n,)."""
+        measured = measure_multilabel if self.dataset.multilabel else measure
+        return measured(labels, logits, further=self.further)
+
     def target(self, weights: Weights) -> BoundModel:
         """Return the model with `weights` as a target of attacks."""
         return BoundModel.of(self.compiled, weights, self.settings.batch_size)
@@ -106,6 +120,7 @@ class Evaluator:
             seed=self.seed,
             clean=self.answers(weights).test,
             further=self.further,
+            findings=self.findings,
         )
 
     def robust_at_largest(
@@ -133,6 +148,7 @@ class Evaluator:
             seed=self.seed,
             clean=clean,
             further=self.further,
+            findings=self.findings,
         )
         return EvaluationRecord.of(found).robust
 
@@ -154,6 +170,7 @@ class Evaluator:
             keep_images=False,
             map=self.map,
             chunk=PROBED // 2,
+            findings=self.findings,
         )
         return float((~done.success[0]).mean())
 
@@ -171,7 +188,7 @@ class Evaluator:
 
     def validate(self, weights: Weights) -> Metrics:
         """Return the clean metrics on the validation split."""
-        return measure(self.dataset.validation.labels, self.answers(weights).validation, further=self.further)
+        return self.measure(self.dataset.validation.labels, self.answers(weights).validation)
 
     def unseen(self, weights: Weights) -> dict[str, MetricsRecord]:
         """Return the clean metrics on the images of each site that is held out.
@@ -182,9 +199,7 @@ class Evaluator:
         found = {}
         for site, split in self.dataset.unseen.items():
             try:
-                metrics = measure(
-                    split.labels, self.clean_logits(weights, split.images), further=self.further
-                )
+                metrics = self.measure(split.labels, self.clean_logits(weights, split.images))
             except NotFiniteError as error:
                 raise UnmeasurableError(
                     f"the selected model cannot be measured on {site}: {error}"
@@ -205,7 +220,8 @@ class Evaluator:
         images = self.compiled.images(self.dataset.validation.images[: self.settings.batch_size])
         target = BoundModel.of(self.compiled, weights)
         labels = self.dataset.validation.labels[: len(images)].astype(np.int32)
-        seen = target.gradient(images, labels, "stable-cross-entropy") if attacked else None
+        aims = np.full_like(labels, self.findings) if self.findings else labels
+        seen = target.gradient(images, labels, "stable-cross-entropy", aims) if attacked else None
         if not np.isfinite(target.logits(images) if seen is None else seen.logits).all():
             return "the new model answers with numbers that are not finite"
         if seen is None or np.isfinite(seen.gradients).all():
@@ -253,6 +269,7 @@ class Evaluator:
             settings.epsilons,
             settings.examples,
             self.threat,
+            self.findings,
         )
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:

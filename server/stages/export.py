@@ -38,5 +38,7 @@ def export_student(
     # Files take native images, also if the study's attacks are in the prepared space.
     native = student if student.settings.space == "native" else student.of_model(student.classifier, "native")
     logits = native.answers(weights).test
-    measured = (measure_export(path, logits, test, dataset.test.labels) for path in files.values())
+    measured = (
+        measure_export(path, logits, test, dataset.test.labels, dataset.multilabel) for path in files.values()
+    )
     return tuple(map(ExportRecord.of, measured))

@@ -10,6 +10,7 @@ from fedrobust.data.dataset import Dataset, Split
 from fedrobust.evaluation.metrics import NotFiniteError, log_softmax
 from fedrobust.evaluation.net_benefit import decision_curve
 from fedrobust.models.layout import Weights
+from fedrobust.runs.record import ClinicalRecord, MetricsRecord
 from fedrobust.runs.record.hospitals import HospitalRecord, HospitalsRecord
 from fedrobust.study import Study
 from server.errors import UnmeasurableError
@@ -114,7 +115,11 @@ def _measured(evaluator: Evaluator, weights: Weights, hospital: Hospital) -> Hos
     else:
         logits = evaluator.answers(weights).test[hospital.rows]
     try:
-        metrics = clinical_record(own.labels, logits, dataset.disease)
+        metrics = (
+            ClinicalRecord(**vars(MetricsRecord.of(evaluator.measure(own.labels, logits))))
+            if dataset.multilabel
+            else clinical_record(own.labels, logits, dataset.disease)
+        )
         robust = evaluator.robust_at_largest(weights, own, logits)
     except NotFiniteError as error:
         raise UnmeasurableError(

@@ -8,7 +8,8 @@ import pytest
 from clients.attacker import Attacker
 from clients.client import Client
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Problem, Split
+from fedrobust.data.dataset import Split
+from fedrobust.data.problem import Problem
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.study import Study
 from fedrobust.study.local_training import LocalTraining
@@ -50,7 +51,7 @@ def train(trained, attack, round=1, measure=None, **settings):
 
         return update
 
-    training = LocalTraining(experiment.training, experiment.data, 5, 2, study.seed, update_of)
+    training = LocalTraining(experiment.training, experiment.data, 5, study.problem, study.seed, update_of)
     classifier = SimpleNamespace(layout=LAYOUT)
     attacker = Attacker(study.attack, study.schedule, lambda: study.attack_context(client), classifier)
     sent, metrics = Client(client, SHARD, training, LAYOUT, attacker=attacker, measure=measure).train(

@@ -66,7 +66,7 @@ def test_spelling_is_forgiven_and_a_name_may_mean_several_things():
     assert [one.kind for one in explain("POISONING")] == ["family", "table of a study file", "shipped study"]
     assert explain("Pixel_Backdoor(target=1)")[0].name == "pixel-backdoor"
     assert [one.name for one in explain("epsilon")] == ["audit.epsilon"]
-    assert explain("chestmnist")[0].text[1].startswith("It is refused")
+    assert explain("chestmnist")[0].text[1].startswith("It is multi-label")
     assert explain("sweep")[0].example == "fedrobust bench sweep"
 
 

@@ -6,7 +6,7 @@ import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedrobust.code_digest import code_digest
-from fedrobust.data.dataset import Problem
+from fedrobust.data.problem import Problem
 from fedrobust.deployment.keys import ADMITTED, KeyListError
 from fedrobust.flower.identity import server_identity
 from fedrobust.models.layout import Entry, Layout

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from fedrobust.checks.models import networks
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Problem
+from fedrobust.data.problem import Problem
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.classifier import build_classifier

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Problem
+from fedrobust.data.problem import Problem
 from fedrobust.study import Study
 from server.aggregation_step import AggregationStep
 from server.client_registry import ClientRegistry

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Dataset, Problem, Split
+from fedrobust.data.dataset import Dataset, Split
+from fedrobust.data.problem import Problem
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.runs.events import StageStarted
 from fedrobust.study import Study

@@ -10,7 +10,7 @@ from flwr.app import ConfigRecord, Error, Message, MessageType, MetricRecord, Re
 
 from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Problem
+from fedrobust.data.problem import Problem
 from fedrobust.deployment.keys import ADMITTED
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.flower.identity import server_identity

@@ -11,7 +11,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MessageTy
 from small_federation import federation_of
 
 from fedrobust.code_digest import code_digest
-from fedrobust.data.dataset import Problem
+from fedrobust.data.problem import Problem
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.flower.identity import server_identity
 from fedrobust.flower.records import weights_record

@@ -26,7 +26,7 @@ def test_a_clients_round_is_the_same_with_and_without_the_cache(data):
         computed.experiment.training,
         computed.experiment.data.model_copy(update={"augment": 0, "undersample": False}),
         rounds=5,
-        classes=2,
+        problem=computed.problem,
         seed=0,
         update=computed.update_of,
     )(resampled, start, round=2, client=1)

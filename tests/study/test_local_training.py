@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Problem, Split
+from fedrobust.data.dataset import Split
+from fedrobust.data.problem import Problem
 from fedrobust.data.resampling import augmented, undersampled
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
@@ -44,7 +45,7 @@ def training_of(experiment, asked) -> LocalTraining:
         return update
 
     training = Study(experiment, PROBLEM).local_training
-    assert training.classes == PROBLEM.classes
+    assert training.problem == PROBLEM
     return replace(training, update=update_of)
 
 

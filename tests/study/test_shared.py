@@ -35,7 +35,7 @@ def study(**settings) -> Study:
 def test_the_studys_own_and_its_public_images_are_read_with_the_same_settings(asked):
     both = study(seed=5)
     assert (both.public, both.dataset) == (both.public, both.dataset)
-    how = {"seed": 5, "base": None, "classes": 2, "channels": 1, "samples": 60}
+    how = {"seed": 5, "base": None, "classes": 2, "channels": 1, "samples": 60, "multilabel": False}
     assert asked == [(("public", 28, "here"), how), (("own", 28, "here"), how)]
 
 

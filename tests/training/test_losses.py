@@ -2,8 +2,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from fedrobust.data.label_sets import packed
 from fedrobust.spec import build
-from fedrobust.training.losses import LOSSES, BalancedSoftmax, CrossEntropy, Distillation, Focal
+from fedrobust.training.losses import (
+    LOSSES,
+    BalancedSoftmax,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Distillation,
+    Focal,
+    MultilabelDistillation,
+)
 
 
 def softmax(logits):
@@ -81,7 +90,7 @@ def test_the_focal_loss_is_cross_entropy_that_fades_with_certainty(draw):
     np.testing.assert_allclose(found, -((1 - p) ** 1.5) * np.log(p), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", [name for name in LOSSES if not getattr(LOSSES[name], "multilabel", False)])
 def test_a_label_and_its_one_hot_row_have_the_same_loss(name, draw):
     loss, prior = build(LOSSES, name), tf.constant([0.6, 0.3, 0.1])
     logits = tf.constant(draw.normal(size=(6, 3)), tf.float32)
@@ -89,3 +98,40 @@ def test_a_label_and_its_one_hot_row_have_the_same_loss(name, draw):
     np.testing.assert_allclose(
         loss(logits, labels, prior), loss(logits, tf.one_hot(labels, 3), prior), rtol=1e-5, atol=1e-7
     )
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_binary_cross_entropy_is_keras_own_and_takes_label_sets(draw, smoothing):
+    logits, present = draw.normal(size=(6, 4)).astype(np.float32) * 3, draw.integers(0, 2, (6, 4))
+    keras_loss = tf.keras.losses.BinaryCrossentropy(
+        from_logits=True, label_smoothing=smoothing, reduction=None
+    )
+    loss = BinaryCrossEntropy(label_smoothing=smoothing)
+    expected = keras_loss(present.astype(np.float32), logits)
+    np.testing.assert_allclose(loss(logits, tf.constant(present, tf.float32), None), expected, rtol=1e-5)
+    np.testing.assert_allclose(loss(logits, tf.constant(packed(present)), None), expected, rtol=1e-5)
+
+
+def test_balanced_answers_have_the_same_weight_with_and_without_a_finding(draw):
+    present = np.zeros((20, 3))
+    present[:2, 0], present[:15, 1] = 1, 1  # the third finding is in no image
+    shares = tf.constant(present.mean(0), tf.float32)
+    loss, logits = BinaryCrossEntropy(balanced=True), tf.zeros([20, 3])
+    found = loss(logits, tf.constant(present, tf.float32), shares).numpy() * 3 / np.log(2)
+    # A third each: 20 / 2 / 2 = 5 with the first finding, 0.556 without; 0.667 and 2 of the second; 1 of the third.
+    np.testing.assert_allclose(found[0], 5 + 2 / 3 + 1, rtol=1e-5)
+    np.testing.assert_allclose(found[-1], 5 / 9 + 2 + 1, rtol=1e-5)
+    np.testing.assert_allclose(found.mean(), 3, rtol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_distillation_of_findings_is_that_of_two_classes_each(draw, temperature):
+    student, teacher = draw.normal(size=(2, 6, 4)).astype(np.float32) * 3
+    pairs = [
+        Distillation(temperature)(
+            *(np.stack([0 * one[:, k], one[:, k]], 1) for one in (student, teacher)), None
+        )
+        for k in range(4)
+    ]
+    found = MultilabelDistillation(temperature)(tf.constant(student), tf.constant(teacher), None)
+    np.testing.assert_allclose(found, np.mean(pairs, axis=0), rtol=1e-4, atol=1e-6)

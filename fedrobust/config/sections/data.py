@@ -41,5 +41,8 @@ class Data(Section):
         description="augmented copies added per image: rotated, shifted, sheared, zoomed, flipped",
     )
     classes: int = Field(2, ge=2, le=8, description="phantom: number of classes")
+    multilabel: bool = Field(
+        False, description="phantom: any number of lesions an image, each kind a finding, instead of one"
+    )
     channels: Literal[1, 3] = Field(1, description="phantom: grey or colour")
     samples: int = Field(2000, ge=50, le=1_000_000, description="phantom: training images")

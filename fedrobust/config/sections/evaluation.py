@@ -31,6 +31,10 @@ class Evaluation(Section):
         (), description="further metrics in record, report and sweeps, as in brier, or dotted paths"
     )
     norm: Literal["linf", "l2"] = Field("linf", description="norm that epsilon bounds")
+    attacked_finding: str = Field(
+        "any",
+        description="multi-label data: the finding whose answer attacks change, by name or number; any: all of them",
+    )
     space: Literal["native", "prepared"] = Field(
         "native",
         description="pixels that are perturbed: stored ones (native) or the network's input (prepared)",

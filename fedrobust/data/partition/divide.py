@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedrobust.data.dataset import DataError, listed
 from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Method
@@ -27,6 +28,7 @@ def partition(
     *,
     seed: int = 0,
     sites: Sites | None = None,
+    count: Callable[[Labels], NDArray[np.int64]] | None = None,
     **settings: Any,
 ) -> Partition | Drawing:
     """Partition the training images over clients.
@@ -40,6 +42,7 @@ def partition(
             package, or a function ``(labels, clients, seed, **settings) -> shards``.
         seed: the study's seed.
         sites: of the training images, for methods that need them.
+        count: returns the number of images of each class or finding; None: labels are classes.
         settings: of the method, beside those of the spec.
 
     Raises:
@@ -72,7 +75,9 @@ def partition(
     if isinstance(shards, DrawnShards):
         return Drawing(shards)
     named = {"names": list(sites.names)} if needed and sites else {}
-    return checked(name, {**recorded_settings(divide, spec), **named}, seed, labels, clients, shards)
+    if count is None:
+        count = partial(np.bincount, minlength=int(labels.max()) + 1)
+    return checked(name, {**recorded_settings(divide, spec), **named}, seed, labels, clients, shards, count)
 
 
 def method_named(spec: str) -> Method | Callable[..., Sequence[Indices]]:
@@ -116,6 +121,7 @@ def checked(
     labels: Labels,
     clients: int,
     shards: Sequence[Indices],
+    count: Callable[[Labels], NDArray[np.int64]],
 ) -> Partition:
     """Return shards as a `Partition`.
 
@@ -132,6 +138,5 @@ def checked(
         raise DataError(
             f'data.partition = "{method}" did not put each of {len(labels)} images into one shard exactly'
         )
-    classes = int(labels.max()) + 1
-    counts = np.stack([np.bincount(labels[shard], minlength=classes) for shard in ordered]).astype(np.int64)
+    counts = np.stack([count(labels[shard]) for shard in ordered]).astype(np.int64)
     return Partition(method, settings, seed, ordered, counts)

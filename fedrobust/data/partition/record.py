@@ -27,7 +27,7 @@ class Partition:
         seed: the study's seed.
         shards: one array of ascending positions in the training split a client, int64; every image is in
             exactly one.
-        counts: images of each class at each client, int64 (clients, classes).
+        counts: images of each class or finding at each client, int64 (clients, classes).
 
     Example:
         >>> from fedrobust.data.partition import partition
@@ -68,7 +68,8 @@ class Partition:
         images.
         """  # noqa: D205
         sizes = self.sizes
-        mixtures = self.counts / self.counts.sum(axis=1, keepdims=True)
+        # A client's images may all be without any finding.
+        mixtures = self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
         whole = self.counts.sum(axis=0) / self.counts.sum()
         return {
             "smallest": int(sizes.min()),

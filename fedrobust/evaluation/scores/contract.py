@@ -11,7 +11,11 @@ METRICS = Registry("metric", "fedrobust.evaluation.scores")
 
 
 class Metric(Protocol):
-    """A frozen dataclass of settings that is called; its score appears in record, report and sweeps."""
+    """A frozen dataclass of settings that is called; its score appears in record, report and sweeps.
+
+    It may have a method ``interval(labels, logits, confidence)`` that returns the score's limits, and a class attribute
+    ``multilabel = True`` where its ``labels`` are label sets.
+    """
 
     def __call__(self, labels: Integers, logits: Floats) -> float | None:
         """Return the score of finite `logits` (n, classes) against `labels` (n,); None where it is not defined."""

@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from fedrobust.evasion.models.compiled import CompiledModel, Held
-from fedrobust.evasion.models.losses import NUMBERS
 from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, batches
 from fedrobust.evasion.threat import Images
 from fedrobust.models.layout import Weights
@@ -74,7 +73,7 @@ class BoundModel:
                     tf.constant(images[rows]),
                     tf.constant(labels[rows], tf.int32),
                     tf.constant(aims[rows], tf.int32),
-                    NUMBERS[loss],
+                    loss,
                     self.scale,
                 )
             ]

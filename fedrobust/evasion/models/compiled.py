@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from fedrobust.errors import FedrobustError
-from fedrobust.evasion.models.losses import slopes
+from fedrobust.evasion.models.losses import LOSSES, slopes
+from fedrobust.evasion.models.multilabel_losses import MULTILABEL_LOSSES
 from fedrobust.evasion.models.substitutes import replaceable, substituted
 from fedrobust.evasion.threat import Images
 from fedrobust.graphs.function import GraphFunction
@@ -40,6 +41,7 @@ class CompiledModel:
         substitutes: replace missing or vanishing gradients, see `fedrobust.evasion.models.substitutes`; logits are
             unchanged.
         origin: key of the graphs kept on disk: everything that `forward` depends on; None: graphs are not kept.
+        multilabel: whether its logits are findings rather than classes that exclude each other.
     """
 
     def __init__(
@@ -51,8 +53,11 @@ class CompiledModel:
         view: Callable[[tf.Tensor], tf.Tensor] | None = None,
         substitutes: bool = False,
         origin: Origin | None = None,
+        multilabel: bool = False,
     ):
         self.shape = shape
+        self.multilabel = multilabel
+        self.losses = MULTILABEL_LOSSES if multilabel else LOSSES
         self.classes = classes
         self.substitutes = substitutes
         self._specs = weights
@@ -103,7 +108,9 @@ class CompiledModel:
         shown, view = (
             (preparation.prepared, preparation) if space == "prepared" else (preparation.native, None)
         )
-        return cls(forward, vectors, shown, classifier.classes, view, origin=origin)
+        return cls(
+            forward, vectors, shown, classifier.classes, view, origin=origin, multilabel=classifier.multilabel
+        )
 
     def rehearse(self, gradient: bool = True) -> None:
         """Trace and compile the logits, and the gradient if there is one, before they are needed."""
@@ -114,7 +121,14 @@ class CompiledModel:
     def substituted(self) -> "CompiledModel":
         """Return the same model with substitute gradients."""
         return CompiledModel(
-            self._forward, self._specs, self.shape, self.classes, self._view, True, self._origin
+            self._forward,
+            self._specs,
+            self.shape,
+            self.classes,
+            self._view,
+            True,
+            self._origin,
+            self.multilabel,
         )
 
     @cached_property
@@ -145,7 +159,7 @@ class CompiledModel:
         images: tf.Tensor,
         labels: tf.Tensor,
         targets: tf.Tensor,
-        loss: int,
+        loss: str,
         scale: float = 1.0,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return logits (n, classes), losses (n,), and each image's own gradient of its loss.
@@ -155,7 +169,7 @@ class CompiledModel:
             images: (n, height, width, channels) in [0, 1].
             labels: (n,) int32.
             targets: (n,) int32, for losses that have a target.
-            loss: number of the loss in `losses.NUMBERS`.
+            loss: name of the loss, one of `losses`.
             scale: factor of the logits before the loss.
 
         Raises:
@@ -163,7 +177,8 @@ class CompiledModel:
         """
         if self.obstacle:
             raise NotDifferentiableError(self.obstacle)
-        number, factor = tf.constant(loss, tf.int32), tf.constant(scale, tf.float32)
+        number = tf.constant(list(self.losses).index(loss), tf.int32)
+        factor = tf.constant(scale, tf.float32)
         return self._gradient(weights, images, labels, targets, number, factor)
 
     @cached_property
@@ -187,7 +202,7 @@ class CompiledModel:
         if self.substitutes:
             with substituted():
                 logits = scale * tf.ensure_shape(self._forward(weights, images), [None, self.classes])
-            losses, directions = slopes(number, logits, labels, targets)
+            losses, directions = slopes(number, logits, labels, targets, self.losses)
             (gradient,) = tf.gradients(
                 logits, images, grad_ys=directions, unconnected_gradients=tf.UnconnectedGradients.ZERO
             )
@@ -195,7 +210,7 @@ class CompiledModel:
         with tf.GradientTape() as tape:
             tape.watch(images)
             logits = scale * tf.ensure_shape(self._forward(weights, images), [None, self.classes])
-        losses, directions = slopes(number, logits, labels, targets)
+        losses, directions = slopes(number, logits, labels, targets, self.losses)
         # Losses are not averaged: each depends on its own image's logits alone, and a mean would shrink gradients.
         # Where no gradient reaches the pixels (a rounding, an argmax) it is zero; the audit reports that.
         gradient = tape.gradient(

@@ -4,7 +4,7 @@ All grow as the prediction becomes wrong. The loss is selected by number inside 
 traced once for all losses.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
@@ -82,15 +82,20 @@ NUMBERS = {name: number for number, name in enumerate(LOSSES)}
 
 
 def slopes(
-    number: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
+    number: tf.Tensor,
+    logits: tf.Tensor,
+    labels: tf.Tensor,
+    targets: tf.Tensor,
+    known: Mapping[str, Loss] = LOSSES,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the losses (n,) and their derivatives with respect to the logits (n, C).
 
     Args:
-        number: of the loss in `NUMBERS`, () int32.
+        number: of the loss among those that are `known`, () int32.
         logits: (n, C) with a static C.
         labels: (n,) int32.
         targets: (n,) int32.
+        known: the losses by name.
     """
 
     def branch(loss: Loss) -> Callable[[], tuple[tf.Tensor, tf.Tensor]]:
@@ -102,7 +107,7 @@ def slopes(
 
         return losses_and_slopes
 
-    return tf.switch_case(number, [branch(loss) for loss in LOSSES.values()])
+    return tf.switch_case(number, [branch(loss) for loss in known.values()])
 
 
 def _of(logits: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:

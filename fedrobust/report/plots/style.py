@@ -89,7 +89,7 @@ def score_line(
 def _hover(metrics: MetricsRecord, metric: str) -> str:
     bounds = wording.interval(metric, metrics.limits(metric))
     text = wording.score(metric, metrics.score(metric)) + (f" ({bounds})" if bounds else "")
-    return f"{text}, {metrics.correct:,} of {metrics.n:,}" if metric == "accuracy" else text
+    return f"{text}, {metrics.right}" if metric == "accuracy" else text
 
 
 def band(

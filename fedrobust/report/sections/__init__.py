@@ -10,6 +10,7 @@ from fedrobust.report.sections.clients import clients
 from fedrobust.report.sections.cost import cost
 from fedrobust.report.sections.examples import examples
 from fedrobust.report.sections.hospitals import hospitals
+from fedrobust.report.sections.labels import labels
 from fedrobust.report.sections.models import models
 from fedrobust.report.sections.poisoning import poisoning
 from fedrobust.report.sections.rounds import rounds
@@ -45,6 +46,7 @@ def sections(run: Run) -> dict[str, Any]:
         "poisoning": poisoning(run),
         "audit": card.section(record.audit),
         "student_audit": card.section(record.student.audit if record.student else None),
+        "findings": labels(run),
         "hospitals": hospitals(run),
         "clients": clients(run),
         "study": toml.dumps(record.experiment),
@@ -63,6 +65,7 @@ TITLES = {
     "student-audit": "Is the student robust?",
     "images": "Images under attack",
     "models": "Models compared",
+    "findings": "Findings",
     "hospitals": "Hospitals",
     "clients": "Clients",
     "provenance": "Cost and provenance",
@@ -74,6 +77,6 @@ def contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return id and title of the sections that the page has."""
     optional = {
         name: bool(content[name.replace("-", "_")])
-        for name in ("audit", "poisoning", "student-audit", "hospitals")
+        for name in ("audit", "poisoning", "student-audit", "findings", "hospitals")
     }
     return [(id, title) for id, title in TITLES.items() if optional.get(id, True)]

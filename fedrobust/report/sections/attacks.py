@@ -25,7 +25,7 @@ def attacks(run: Run) -> dict[str, Any]:
     from fedrobust.report import plots
 
     named = list(dict.fromkeys(attack for evaluation in models.values() for attack in evaluation.attacked))
-    figure = plots.by_epsilon(models, len(run.dataset.labels))
+    figure = plots.by_epsilon(models, 2 if run.dataset.multilabel else len(run.dataset.labels))
     return {
         "figure": plots.rounded(figure.to_plotly_json()),
         "tables": [_attack_table(attack, models) for attack in named],

@@ -143,6 +143,7 @@ def _partition(run: Run) -> dict[str, Any]:
         "figure": plots.rounded(
             plots.by_client(full, labels, _sites(run.partition.settings)).to_plotly_json()
         ),
-        "sentence": wording.of_first(len(full), run.partition.clients) + wording.dealt(full, labels),
+        "sentence": wording.of_first(len(full), run.partition.clients)
+        + wording.dealt(full, labels, "finding" if run.dataset.multilabel else "image"),
         "facts": facts,
     }

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fedrobust.data.label_sets import packed, unpacked
 from fedrobust.report import findings, pictures, wording
 from fedrobust.report.epsilon import Epsilon
 from fedrobust.report.examples import ExampleImages
@@ -108,15 +110,31 @@ def _example(run: Run, examples: ExampleImages, index: int) -> tuple[str, list[P
     row = []
     for column, size in enumerate(examples.epsilons):
         answers = np.nan_to_num(examples.probabilities[index, column])
-        answer = int(answers.argmax())
+        answer, confidence = _answer(run, answers)
         change = pictures.difference(images[0], images[column], float(size))
         row.append(
             Picture(
                 image=pictures.data_uri(images[column]),
                 change=pictures.data_uri(change),
-                answer=run.label(answer),
-                confidence=f"{100 * answers[answer]:.0f}{wording.THIN}%",
+                answer=_named(run, answer),
+                confidence=confidence,
                 right=answer == truth,
             )
         )
-    return run.label(truth), row
+    return _named(run, truth), row
+
+
+def _answer(run: Run, probabilities: NDArray[np.float32]) -> tuple[int, str]:
+    """Return the class of an image and its probability as text, or its label set and none."""
+    if run.dataset.multilabel:
+        return int(packed(probabilities[None] > 0.5)[0]), ""
+    answer = int(probabilities.argmax())
+    return answer, f"{100 * probabilities[answer]:.0f}{wording.THIN}%"
+
+
+def _named(run: Run, label: int) -> str:
+    """Return the name of a class, or the names of a label set."""
+    if not run.dataset.multilabel:
+        return run.label(label)
+    present = np.flatnonzero(unpacked(np.array([label]), len(run.dataset.labels))[0])
+    return ", ".join(run.label(int(place)) for place in present) or "no finding"

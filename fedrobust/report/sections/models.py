@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fedrobust.evaluation.scores import GRADED
 from fedrobust.report import findings, wording
 from fedrobust.report.evaluation import Evaluation
 from fedrobust.report.folder import Run
@@ -111,7 +112,8 @@ def _comparison(run: Run, columns: Sequence[Column]) -> Table:
     for metric in dict.fromkeys(
         name for one in columns if one.evaluation.clean for name in one.evaluation.clean.further
     ):
-        row(Cell(metric), lambda one, metric=metric: _further_cell(one.evaluation.clean, metric))  # type: ignore[misc]
+        name = Cell(metric, "constant classifier: 0" if metric in GRADED else "")
+        row(name, lambda one, metric=metric: _further_cell(one.evaluation.clean, metric))  # type: ignore[misc]
     row(Cell("Parameters"), lambda one: _number(one.parameters))
     row(Cell("File size"), lambda one: Cell(wording.size_in_bytes(one.file.bytes)))
     row(Cell("Latency of one image", "median"), _latency_cell)
@@ -142,7 +144,8 @@ def _recall_cell(metrics: MetricsRecord | None, index: int) -> Cell:
 
 def _further_cell(metrics: MetricsRecord | None, name: str) -> Cell:
     value = metrics.further.get(name) if metrics else None
-    return Cell(NONE if value is None else f"{value:.3f}")
+    limits = (metrics.interval.further or {}).get(name) if metrics else None
+    return Cell(NONE if value is None else f"{value:.3f}", wording.interval("auc", limits))
 
 
 def _latency_cell(model: Column) -> Cell:

@@ -97,7 +97,7 @@ def _tile(run: Run, name: str, metrics: MetricsRecord, metric: str) -> Tile:
     if why:
         return Tile(name, NOT_MEASURED, why)
     bounds = wording.interval(metric, metrics.limits(metric))
-    note = f"{metrics.correct:,} of {metrics.n:,}" if metric == "accuracy" else ""
+    note = metrics.right if metric == "accuracy" else ""
     return Tile(
         name, score(metric, metrics.score(metric)), ", ".join(part for part in (bounds, note) if part)
     )

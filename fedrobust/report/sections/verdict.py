@@ -67,6 +67,6 @@ def _figure(run: Run) -> str:
     if worst is None:
         return ""
     metrics, bounds = worst.metrics, interval("accuracy", worst.metrics.interval.accuracy)
-    counted = f"{metrics.correct:,} of {metrics.n:,} images" + (f", {bounds}" if bounds else "")
+    counted = f"{metrics.right} images" + (f", {bounds}" if bounds else "")
     before = "" if worst.clean is None else f" Without an attack: {percent(worst.clean)}."
     return f"Under {worst.name}: {percent(metrics.accuracy)} right ({counted}).{before}"

@@ -25,6 +25,26 @@ class IntervalsRecord:
     )
     auc: Interval | None = entry("DeLong", default=None)
     recall: tuple[Interval | None, ...] = entry("Wilson, of every class", default=())
+    further: Mapping[str, Interval] | None = entry(
+        "of scores of `evaluation.metrics` that have one, by name", default=None, left_out=True
+    )
+
+
+@record
+class LabelRecord:
+    """What a model scored on one finding of multi-label images; null: not defined."""
+
+    positives: int = entry("images with the finding", default=0)
+    auc: float | None = entry("area under its ROC curve", default=None)
+    auc_interval: Interval | None = entry("95 % interval (DeLong)", default=None)
+    sensitivity: float | None = entry("share of images with it that are answered right", default=None)
+    sensitivity_interval: Interval | None = entry("95 % interval (Wilson)", default=None)
+    specificity: float | None = entry("share of images without it that are answered right", default=None)
+    specificity_interval: Interval | None = entry("95 % interval (Wilson)", default=None)
+    accuracy: float | None = entry("share of right answers", default=None)
+    majority_rate: float | None = entry(
+        "accuracy of a constant classifier", key="majority_rate", default=None
+    )
 
 
 @record
@@ -32,8 +52,11 @@ class MetricsRecord:
     """METRICS: what one model scored on one set of images; null: not computed, or not defined."""
 
     n: int = entry("images", default=0)
-    correct: int = entry("of these, images whose largest logit is the true class's", default=0)
-    accuracy: float = entry("correct / n")
+    correct: int = entry(
+        "of these, images whose largest logit is the true class's; multi-label: whose findings are all answered right",
+        default=0,
+    )
+    accuracy: float = entry("correct / n; multi-label: share of right answers over images and findings")
     balanced_accuracy: float | None = entry(
         "mean recall over the classes that are there", key="balanced_accuracy", default=None
     )
@@ -48,6 +71,17 @@ class MetricsRecord:
         "scores of `evaluation.metrics`, by name; null where one is not defined", default_factory=dict
     )
     interval: IntervalsRecord = entry("95 % intervals", default_factory=IntervalsRecord)
+    labels: tuple[LabelRecord, ...] | None = entry("multi-label: every finding", default=None, left_out=True)
+    majority_exact: float | None = entry(
+        "multi-label: share of images whose findings a constant classifier answers all right",
+        default=None,
+        left_out=True,
+    )
+    changed: float | None = entry(
+        "multi-label, attacked: share of images with a changed answer to an attacked finding",
+        default=None,
+        left_out=True,
+    )
 
     @classmethod
     def of(cls, metrics: "Metrics") -> "MetricsRecord":
@@ -63,8 +97,29 @@ class MetricsRecord:
             majority_rate=metrics.majority_rate,
             loss=metrics.loss,
             further=dict(metrics.further),
-            interval=IntervalsRecord(**metrics.interval),
+            interval=IntervalsRecord(**metrics.interval, further=dict(metrics.further_interval) or None),
+            labels=tuple(LabelRecord(**vars(each)) for each in metrics.labels) or None,
+            majority_exact=metrics.majority_exact,
+            changed=metrics.changed,
         )
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether images have several findings rather than one class."""
+        return bool(self.labels)
+
+    @property
+    def right(self) -> str:
+        """The number of images that are answered right, as text."""
+        counted = f"{self.correct:,} of {self.n:,}"
+        return f"all findings right in {counted}" if self.multilabel else counted
+
+    @property
+    def constant_balanced_accuracy(self) -> float | None:
+        """The balanced accuracy of a constant classifier; None where the classes are unknown."""
+        if self.multilabel:
+            return 0.5
+        return 1 / len(self.recall) if self.recall else None
 
     def score(self, name: str) -> float | None:
         """Return one of `SCORES`."""
@@ -89,7 +144,7 @@ class MetricsRecord:
     @property
     def one_class(self) -> bool:
         """Whether all images are of one class, so that AUC and balanced accuracy say nothing."""
-        return len(self.recall) > 1 and len(self.present) == 1
+        return not self.multilabel and len(self.recall) > 1 and len(self.present) == 1
 
 
 Curve = Mapping[str, MetricsRecord]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from fedrobust.data.problem import is_multilabel
 from fedrobust.runs.codec import entry, record
 from fedrobust.runs.record.card import CardRecord
 from fedrobust.runs.record.metrics import EvaluationRecord, Interval, MetricsRecord
@@ -67,11 +68,16 @@ class DatasetRecord:
     licence: str = entry("of the images", default="")
     digest: str = entry("SHA-256 of images and labels", default="")
     task: str = entry("as MedMNIST calls it", default="")
-    labels: tuple[str, ...] = entry("names of the classes", default=())
+    labels: tuple[str, ...] = entry("names of the classes or findings", default=())
     disease: tuple[int, ...] = entry("the classes that mean disease", default=())
     image_shape: tuple[int, ...] = entry("height, width, channels", default=())
     samples: Mapping[str, int] = entry("``train``, ``validation``, ``test`` -> images", default_factory=dict)
-    counts: Mapping[str, tuple[int, ...]] = entry("the same by class", default_factory=dict)
+    counts: Mapping[str, tuple[int, ...]] = entry("the same by class or finding", default_factory=dict)
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether an image may have several findings, or none."""
+        return is_multilabel(self.task)
 
 
 @record

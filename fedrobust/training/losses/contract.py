@@ -15,15 +15,19 @@ Objective = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 
 
 class Loss(Protocol):
-    """A frozen dataclass of settings that is called inside the graph."""
+    """A frozen dataclass of settings that is called inside the graph.
+
+    With the class attribute ``multilabel = True`` it is a loss of multi-label data, else of classes.
+    """
 
     def __call__(self, logits: tf.Tensor, targets: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
         """Return the loss of every image, (n,).
 
         Args:
             logits: (n, classes).
-            targets: (n,) int32 labels, or (n, classes) float32 probabilities if an augmentation mixes labels.
-            prior: (classes,) shares of the classes among the client's training images, 0 for absent ones.
+            targets: (n,) int32 labels, or (n, classes) float32 probabilities if an augmentation mixes labels; of a
+                multi-label loss (n,) label sets, or (n, findings) float32.
+            prior: (classes,) shares of the client's training images with each class or finding, 0 for absent ones.
         """
         ...
 

@@ -43,7 +43,13 @@ def plan(labels=LABELS) -> DistillationPlan:
 def dataset(shape=(8, 8, 1), names=("benign", "malignant"), images=3):
     split = Split(np.full((images, *shape), images, np.uint8), np.arange(images, dtype=np.int32) % 2)
     return SimpleNamespace(
-        image_shape=shape, classes=2, validation=split, train=split, label_names=names, name="own"
+        image_shape=shape,
+        classes=2,
+        validation=split,
+        train=split,
+        label_names=names,
+        name="own",
+        multilabel=False,
     )
 
 
@@ -170,7 +176,10 @@ def test_a_student_is_built_for_the_studys_images_with_random_weights_of_its_own
     own = dataset()
     found = planned(own, distillation__image_size=24)
     assert built.asked == [
-        (("edge-cnn", (8, 8, 1), 2), {"image_size": 24, "momentum": 0.75, "seed": 77, "defence": None})
+        (
+            ("edge-cnn", (8, 8, 1), 2),
+            {"image_size": 24, "momentum": 0.75, "seed": 77, "defence": None, "multilabel": False},
+        )
     ]
     assert found.student is built.student
     assert (found.images is own.validation.images, found.labels is own.validation.labels) == (True, True)

@@ -126,6 +126,7 @@ def test_the_test_split_is_attacked_as_the_study_says(linear_classifier, dataset
             "seed": 5,
             "clean": "clean_logits",
             "further": judge.further,
+            "findings": 0,
         }
         assert handed["clean_logits"][0][2] is dataset.test.images
 
@@ -139,7 +140,7 @@ def test_validation_and_examples_have_their_own_split_and_number(linear_classifi
     assert judge.examples("weights") == "examples"
     epsilons = judge.settings.epsilons
     assert handed["examples"] == (
-        (judge.compiled, "weights", dataset.test, epsilons, 3, THREAT),
+        (judge.compiled, "weights", dataset.test, epsilons, 3, THREAT, 0),
         {},
     )
 
@@ -166,7 +167,7 @@ def test_training_is_watched_by_the_accuracy_under_pgd(linear_classifier, datase
             [epsilon],
             5,
         )
-        assert settings == {"keep_images": False, "map": judge.map, "chunk": PROBED // 2}
+        assert settings == {"keep_images": False, "map": judge.map, "chunk": PROBED // 2, "findings": 0}
 
 
 def test_sites_that_are_held_out_are_measured_each_for_itself(linear_classifier, dataset):

@@ -72,7 +72,8 @@ def test_files_for_devices_are_compared_on_native_test_images(tmp_path, handed, 
     np.testing.assert_allclose(calibration, images.validation.images / 255, rtol=1e-6)
     assert student.asked == [(student.classifier, asked_in, "taught")]
     assert records == ({"file": "a.tflite"}, {"file": "b.tflite"})
-    for _, logits, test, labels in handed["measured"]:
+    for _, logits, test, labels, multilabel in handed["measured"]:
+        assert not multilabel
         assert (logits, test.dtype) == ("logits", np.float32)
         np.testing.assert_allclose(test, images.test.images / 255, rtol=1e-6)
         assert labels is images.test.labels

@@ -9,7 +9,8 @@ from small_study import Partition, with_parts
 
 import fedrobust
 from fedrobust.config import Experiment
-from fedrobust.data.dataset import Problem, Split
+from fedrobust.data.dataset import Split
+from fedrobust.data.problem import Problem
 from fedrobust.data.sites import Sites
 from fedrobust.evasion import Threat
 from fedrobust.models.layout import Weights

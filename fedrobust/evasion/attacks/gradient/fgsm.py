@@ -1,6 +1,7 @@
 """The fast gradient sign method."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fedrobust.evasion.attacks.gradient.gradient_attack import GradientAttack
 from fedrobust.evasion.contract import ATTACKS
@@ -20,6 +21,8 @@ class FGSM(GradientAttack):
         random_start: start at a random image within the threat model (Tramèr et al., 2017, arXiv:1705.07204; Wong et
             al., 2020, arXiv:2001.03994); every epsilon then costs one gradient.
     """
+
+    multilabel: ClassVar[bool] = True
 
     random_start: bool = False
 

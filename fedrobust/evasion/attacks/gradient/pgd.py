@@ -30,6 +30,8 @@ class PGD(GradientAttack):
         restarts: searches, each from another random start, on the unbroken images.
     """
 
+    multilabel: ClassVar[bool] = True
+
     steps: Count = 20
     step_size: NonNegative = 0.0
     random_start: bool = True

@@ -24,6 +24,7 @@ class Noise(Attack):
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
     white_box: ClassVar[bool] = False
+    multilabel: ClassVar[bool] = True
 
     draws: Count = 100
 

@@ -33,6 +33,7 @@ class Square(Attack):
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
     white_box: ClassVar[bool] = False
+    multilabel: ClassVar[bool] = True
 
     queries: Count = 1000
     share: PositiveShare = 0.8
