@@ -12,6 +12,7 @@ from fedrobust.data.dataset import DataError
 from fedrobust.data.hospital_file import read_hospital_file
 from fedrobust.data.importing.options import ImportOptions
 from fedrobust.data.search_path import home_of, resolve
+from fedrobust.data.volumes import VOLUMES, is_volume_name
 from fedrobust.study import Study
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def import_images(
     from fedrobust.data.importing.table import of_table
 
     chosen, place = ImportOptions.of(options), home_of(source)
+    if is_volume_name(str(source)):
+        raise DataError(f"{source}: not offered: {VOLUMES}")
     if place.suffix.lower() == ".csv":
         ImportOptions.check_unused("a table", sites=sites, patient=patient)
         listed = of_table(
@@ -67,6 +70,10 @@ def import_images(
     elif place.is_file():
         raise DataError(
             f"{place}: neither a folder nor a table; allowed: a folder of class folders, or a .csv file"
+            + (
+                "; an .npz needs no import: `fedrobust data check` says what it holds"
+                * (place.suffix == ".npz")
+            )
         )
     else:
         ImportOptions.check_unused("a folder", images=images, columns=columns)

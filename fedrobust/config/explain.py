@@ -14,6 +14,7 @@ from fedrobust.config.families import FAMILIES, Family
 from fedrobust.config.keys import alias, default, keys, list_keys
 from fedrobust.config.shipped import shipped
 from fedrobust.data.medmnist import KINDS, NAMES
+from fedrobust.data.volumes import VOLUMES, is_volume_name
 from fedrobust.registry import UnknownNameError, did_you_mean, known_as
 from fedrobust.spec import REQUIRED, settings_of
 
@@ -72,6 +73,8 @@ def explain(name: str) -> tuple[Explanation, ...]:
     wanted = re.split(r"[(=\s]", name.strip().strip("[]"), maxsplit=1)[0]
     known = known_as(wanted, _everything())
     if known is None:
+        if is_volume_name(wanted):
+            raise UnknownNameError(f"{name[:80]!r} is not offered: {VOLUMES}")
         hint = did_you_mean(wanted, _everything()) or ";"
         raise UnknownNameError(
             f"{name[:80]!r}: nothing has that name{hint} `fedrobust list` shows the names, "

@@ -9,8 +9,9 @@ from typing import Any
 from fedrobust.data import medmnist
 from fedrobust.data import phantom as drawn
 from fedrobust.data.dataset import DataError, Dataset
-from fedrobust.data.npz import VOLUMES, read_npz
+from fedrobust.data.npz import read_npz
 from fedrobust.data.search_path import resolve
+from fedrobust.data.volumes import VOLUMES, is_volume_name
 
 
 def load(
@@ -76,7 +77,7 @@ def unknown(name: str) -> str:
     """Return why a name is refused, the closest name and all that are allowed."""
     allowed = ["phantom", *medmnist.NAMES]
     choice = f"Allowed: {', '.join(allowed)}, or a path that ends in .npz"
-    if name.endswith("mnist3d"):
+    if is_volume_name(name):
         return f"not offered: {VOLUMES}. {choice}"
     # "breast" or "oct": a published name without its ending is the closest match.
     close = (

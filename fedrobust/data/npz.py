@@ -15,12 +15,7 @@ from fedrobust.data.dataset import DataError, Dataset, Split, digest
 from fedrobust.data.labels import class_count, finding_count, read_label_sets, read_labels
 from fedrobust.data.npz_cache import cache_folder, is_large, remembered, unpacked
 from fedrobust.data.problem import task_of
-
-VOLUMES = (
-    "these are volumes (3-D), for which there are no networks, augmentations and attacks here; save slices of them as "
-    "images, with each volume as a patient"
-)
-"""Why volumes are refused, and what to do."""
+from fedrobust.data.volumes import VOLUMES
 
 KEYS = tuple(f"{split}_{part}" for split in ("train", "val", "test") for part in ("images", "labels"))
 

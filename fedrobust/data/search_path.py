@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fedrobust.data.dataset import DataError
+from fedrobust.data.volumes import VOLUMES, is_volume_name
 
 VARIABLE = "FEDROBUST_DATA"
 
@@ -66,6 +67,8 @@ def resolve(path: str | Path, base: Path | None = None, root: str | Path = "") -
         raise DataError(f"{folder}: a folder; name a file")
     if wanted.is_absolute():
         raise DataError(f"{wanted}: no such file")
+    if is_volume_name(str(path)):
+        raise DataError(f"{wanted}: not offered: {VOLUMES}")
     raise DataError(f"{wanted}: no such file; searched {searched(places)}")
 
 

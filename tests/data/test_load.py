@@ -1,13 +1,16 @@
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+import fedrobust
 from fedrobust.data.dataset import DataError
 from fedrobust.data.load import available, describe, load
-from fedrobust.data.medmnist import NAMES
+from fedrobust.data.medmnist import NAMES, published
+from fedrobust.errors import FedrobustError
 
 
 @pytest.fixture
@@ -95,3 +98,55 @@ def test_importing_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda: load("OrganMNIST3D"),
+        lambda: load("nodulemnist3d.npz"),
+        lambda: fedrobust.check_dataset("organmnist3d"),
+        lambda: fedrobust.import_images("organmnist3d.npz", "out.npz"),
+        lambda: fedrobust.explain("synapsemnist3d"),
+        lambda: fedrobust.run(data__name="vesselmnist3d"),
+    ],
+)
+def test_volumes_by_name_are_refused_before_anything_is_read(refused, monkeypatch):
+    monkeypatch.setattr("fedrobust.data.medmnist.download", lambda *_: pytest.fail("downloaded"))
+    with pytest.raises(FedrobustError, match=r"not offered: these are volumes \(3-D\).*save slices"):
+        refused()
+
+
+@pytest.mark.parametrize("shape", [(9, 9, 9), (9, 9, 9, 1), (9, 9, 9, 3)])
+def test_files_of_volumes_are_refused(tmp_path, shape):
+    arrays = {f"{split}_images": np.zeros((6, *shape), np.uint8) for split in ("train", "val", "test")}
+    labels = {f"{split}_labels": np.arange(6) % 2 for split in ("train", "val", "test")}
+    path = tmp_path / "organmnist3d.npz"
+    np.savez_compressed(path, **arrays, **labels)
+    for read in (load, fedrobust.check_dataset):
+        with pytest.raises(
+            DataError, match=r"train_images has shape \(6, 9, 9, 9.*these are volumes \(3-D\)"
+        ):
+            read(str(path))
+
+
+@pytest.mark.parametrize("size", [28, 64, 128, 224])
+def test_every_published_size_is_found_or_downloaded_under_its_own_name(own, size, monkeypatch):
+    """The file's name, its address and its MD5 are those of the size; what is there is not downloaded again."""
+    asked = []
+
+    def download(url, path, md5):
+        asked.append((url.split("/")[-1], path.name, md5))
+        shutil.copy(own / "mine.npz", path)
+        return path
+
+    monkeypatch.setattr("fedrobust.data.medmnist.download", download)
+    monkeypatch.setattr("fedrobust.data.medmnist.verify", lambda path, md5: asked.append((path.name, md5)))
+    suffix = "" if size == 28 else f"_{size}"
+    about = published("breastmnist").files[size]
+    load("breastmnist", size, root=own)
+    load("breastmnist", size, root=own)
+    assert asked == [
+        (f"breastmnist{suffix}.npz?download=1", f"breastmnist{suffix}.npz", about[1]),
+        (f"breastmnist{suffix}.npz", about[1]),
+    ]

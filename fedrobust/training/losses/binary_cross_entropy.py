@@ -13,11 +13,11 @@ from fedrobust.training.losses.contract import LOSSES
 @LOSSES.register("binary-cross-entropy")
 @dataclass(frozen=True, kw_only=True)
 class BinaryCrossEntropy:
-    """Mean over findings of each sigmoid's cross-entropy: the loss of MedMNIST's multi-label baseline.
+    """Mean over findings of the sigmoids' cross-entropies, as in MedMNIST (Yang et al., 2023, arXiv:2110.14795).
 
-    (Yang et al., 2023, arXiv:2110.14795, whose code uses `BCEWithLogitsLoss`.) With `balanced` the two answers to a
-    finding have one weight at each client, n / 2 over the images with and without it (Wang et al., 2017,
-    arXiv:1705.02315, section 4.1, up to the factor 2); a finding that all or none of its images have is left as it is.
+    With `balanced`, images with and without a finding have the same weight in total at each client: n / 2 over their
+    number (half the weights of Wang et al., 2017, arXiv:1705.02315, section 4.1). A finding that all or none of a
+    client's images have keeps weight 1.
 
     Attributes:
         balanced: whether images with and without a finding have the same weight.
