@@ -8,8 +8,10 @@ from fedrobust.config import Experiment
 from fedrobust.config.centralized import centralized
 from fedrobust.engines.simulate import diagnose, resumed, simulate
 from fedrobust.report.page import write as write_page
+from fedrobust.runs.callbacks import RoundCallback
 from fedrobust.runs.events import Listener
 from fedrobust.runs.run import Run
+from fedrobust.tracking.watching import Log, watching
 
 
 def experiment(
@@ -36,6 +38,8 @@ def run(
     study: str | Path | Experiment | None = None,
     *listeners: Listener,
     out: str | Path = "",
+    callbacks: Iterable[RoundCallback] = (),
+    log: Log = (),
     overrides: Iterable[str] = (),
     **settings: Any,
 ) -> Run:
@@ -45,22 +49,34 @@ def run(
         study: path of a study file, an experiment, or None for the quickstart on phantoms.
         listeners: called with every event (see `fedrobust.runs.events`); nothing is printed by itself.
         out: the run folder; a new one below ``output.root`` if empty.
+        callbacks: functions of one `RoundRecord`, called after every round, when its checkpoint is on disk. One that
+            raises is not called again, and a `CallbackNotice` says so; the run goes on. `KeyboardInterrupt` stops it.
+        log: trackers of experiments: "tensorboard", "mlflow", "wandb", or with settings, "mlflow(experiment='breast')".
         overrides: ``"federation.clients=20"``, as on the command line.
         settings: ``federation__clients=20``.
 
     Raises:
         ConfigError, DataError, ModelError: the study cannot be run as written; nothing was trained.
         RoundError: a round had too few replies. The run folder is kept.
+        SpecError: a tracker does not exist, or is not installed; nothing was trained.
+
+    Example:
+        >>> def show(record):
+        ...     print(record.round, record.clean and record.clean.accuracy, record.clients.loss)
+        >>> fedrobust.run("breast", callbacks=[show], log=["mlflow"])  # doctest: +SKIP
     """
     if out:
         settings["output__dir"] = str(out)
-    return simulate(experiment(study, overrides, **settings), *listeners)
+    with watching(callbacks, log) as watchers:
+        return simulate(experiment(study, overrides, **settings), *listeners, *watchers)
 
 
 def train(
     study: str | Path | Experiment | None = None,
     *listeners: Listener,
     out: str | Path = "",
+    callbacks: Iterable[RoundCallback] = (),
+    log: Log = (),
     overrides: Iterable[str] = (),
     **settings: Any,
 ) -> Run:
@@ -73,6 +89,9 @@ def train(
         study: path of a study file, an experiment, or None for the quickstart on phantoms.
         listeners: called with every event (see `fedrobust.runs.events`); nothing is printed by itself.
         out: the run folder; a new one below ``output.root`` if empty.
+        callbacks: functions of one `RoundRecord`, called after every round, when its checkpoint is on disk. One that
+            raises is not called again, and a `CallbackNotice` says so; the run goes on. `KeyboardInterrupt` stops it.
+        log: trackers of experiments: "tensorboard", "mlflow", "wandb", or with settings, "mlflow(experiment='breast')".
         overrides: ``"federation.rounds=20"``, as on the command line.
         settings: ``federation__rounds=20``.
 
@@ -81,7 +100,8 @@ def train(
     """
     if out:
         settings["output__dir"] = str(out)
-    return simulate(centralized(experiment(study, overrides, **settings)), *listeners)
+    with watching(callbacks, log) as watchers:
+        return simulate(centralized(experiment(study, overrides, **settings)), *listeners, *watchers)
 
 
 def doctor(
@@ -104,7 +124,14 @@ def doctor(
     return diagnose(experiment(study, overrides, **settings), *listeners).figures
 
 
-def resume(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = (), **settings: Any) -> Run:
+def resume(
+    folder: str | Path,
+    *listeners: Listener,
+    callbacks: Iterable[RoundCallback] = (),
+    log: Log = (),
+    overrides: Iterable[str] = (),
+    **settings: Any,
+) -> Run:
     """Resume an unfinished run from its last checkpoint, and return it.
 
     Its results are bitwise equal to those of an uninterrupted run. A finished run is returned unchanged; none of its
@@ -113,6 +140,8 @@ def resume(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = 
     Args:
         folder: the run folder.
         listeners: called with every event.
+        callbacks: called with the record of every further round; see `run`.
+        log: trackers of experiments, which get the earlier rounds, too; see `run`.
         overrides: ``"engine.workers=4"``; other sections than ``[engine]`` are the run's own.
         settings: ``engine__name="ray"``.
 
@@ -120,7 +149,8 @@ def resume(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = 
         RunFolderError: it is not a run folder, it has no checkpoint, or another process is running in it.
         ConfigError: a setting is wrong or not one of ``[engine]``, or the run is finished and settings are given.
     """
-    return resumed(folder, *listeners, overrides=overrides, **settings)
+    with watching(callbacks, log) as watchers:
+        return resumed(folder, *listeners, *watchers, overrides=overrides, **settings)
 
 
 def open_run(path: str | Path) -> Run:

@@ -17,6 +17,14 @@ Settings = Annotated[
 DataRoot = Annotated[
     str, typer.Option("--data-root", help="Folder searched first; then $FEDROBUST_DATA, then ~/.medmnist.")
 ]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        help="Also log to tensorboard, mlflow or wandb (offline), with settings as in \"mlflow(experiment='breast')\". "
+        "Repeatable.",
+    ),
+]
 Model = Annotated[Path, typer.Argument(help="A .keras file of Keras 3, an .onnx file, or a run folder.")]
 Data = Annotated[
     str, typer.Option("--data", help="A MedMNIST name, phantom, or an .npz file; a run folder has its own.")

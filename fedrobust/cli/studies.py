@@ -4,14 +4,14 @@ What a command needs is imported inside of its function, so that ``--help`` is f
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedrobust import runtime
 from fedrobust.cli.app import Command, app, examples
 from fedrobust.cli.new_file import check_new_file, write_new_file
-from fedrobust.cli.options import DataRoot, Settings, Study
+from fedrobust.cli.options import DataRoot, Log, Settings, Study
 from fedrobust.cli.output import Json, JsonResult, Quiet, listener, write_json
 from fedrobust.cli.sweeps import run_seeds
 from fedrobust.complaints import complaints, fail
@@ -46,6 +46,7 @@ def run(
         ),
     ] = 0,
     workers: Annotated[int, typer.Option(min=0, help="With --seeds: runs at a time; 0: one per core.")] = 0,
+    log: Log = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -53,7 +54,7 @@ def run(
     from fedrobust import api
 
     runtime.claim_process()
-    settings = {"data__root": data_root} if data_root else {}
+    settings: dict[str, Any] = {"data__root": data_root} if data_root else {}
     if engine:
         settings["engine__name"] = engine
     if resume is not None and (study is not None or out or data_root):
@@ -63,6 +64,8 @@ def run(
             "--workers N is the number of runs at a time of --seeds N; threads of one run: --set engine.workers=N"
         )
     if seeds:
+        if log:
+            fail("--log is for one run: leave out --seeds")
         if quiet or json:
             fail("--quiet and --json are for one run: leave out --seeds")
         if resume is not None:
@@ -71,9 +74,10 @@ def run(
         return
     with listener(quiet, json) as listening, complaints(lambda: listening.folder):
         if resume is not None:
-            finished = api.resume(resume, listening, overrides=set_ or (), **settings)
+            finished = api.resume(resume, listening, log=log or (), overrides=set_ or (), **settings)
         else:
-            finished = api.run(api.experiment(study, set_ or (), **settings), listening, out=out)
+            one = api.experiment(study, set_ or (), **settings)
+            finished = api.run(one, listening, out=out, log=log or ())
     _tell(finished, quiet, json)
 
 
@@ -114,6 +118,7 @@ def train(
         str, typer.Option(help="Run folder, new or empty; by default a new one below runs/.")
     ] = "",
     data_root: DataRoot = "",
+    log: Log = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -123,7 +128,8 @@ def train(
     runtime.claim_process()
     settings = {"data__root": data_root} if data_root else {}
     with listener(quiet, json) as listening, complaints(lambda: listening.folder):
-        finished = api.train(api.experiment(study, set_ or (), **settings), listening, out=out)
+        one = api.experiment(study, set_ or (), **settings)
+        finished = api.train(one, listening, out=out, log=log or ())
     _tell(finished, quiet, json)
 
 
