@@ -6,7 +6,7 @@ from fedrobust.report import plots
 from fedrobust.report.evaluation import Evaluation
 from fedrobust.report.folder import read
 from fedrobust.runs.codec import read as read_record
-from fedrobust.runs.record import EvaluationRecord, HeterogeneityRecord
+from fedrobust.runs.record import EvaluationRecord, HeterogeneityRecord, RoundRecord
 
 
 def evaluation_of(content):
@@ -132,3 +132,28 @@ def test_clients_that_differ_are_a_trace_of_their_own():
     assert (unlike.x, unlike.y) == ((0.4, 0.2), (0.3, 0.9))
     assert unlike.marker.size[1] == 2 * unlike.marker.size[0], "areas are numbers of images"
     assert next(shape.x0 for shape in plots.by_distance(found).layout.shapes) == 0.05
+
+
+def defended(number, rejected, attacked=True, success=None):
+    content = {
+        "round": number,
+        "attack-success": None if success is None else {"n": 10, "successes": 1, "rate": success},
+    }
+    defence = {"attacked": attacked, "true-positive-rate": rejected, "false-positive-rate": 0.25}
+    one = RoundRecord.read(content | {"defence": defence})
+    return one, one.defence
+
+
+def test_a_round_without_an_attack_has_no_detection_rate():
+    figure = plots.by_defence(
+        [defended(1, 1.0), defended(2, 0.0, attacked=False), defended(3, 0.5, success=0.9)]
+    )
+    lines = {one.name: (one.x, one.y) for one in figure.data}
+    assert lines == {
+        "Malicious rejected": ((1, 2, 3), (1.0, None, 0.5)),
+        "Honest rejected": ((1, 2, 3), (0.25, 0.25, 0.25)),
+    }, "one figure of the attack's success makes no line"
+
+
+def test_without_two_rounds_there_is_no_plot_of_the_defence():
+    assert plots.by_defence([defended(1, 1.0)]) is None

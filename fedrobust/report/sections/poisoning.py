@@ -29,7 +29,12 @@ def poisoning(run: Run) -> dict[str, Any]:
     many = f"{len(malicious)} malicious {'client' if len(malicious) == 1 else 'clients'}"
     attackers = "No attack." if attack == "none" else f"{many}: {attack}."
     attackers += _how_often(defended, attack)
+    # Imported here, so that writing a card does not import Plotly.
+    from fedrobust.report import plots
+
+    figure = plots.by_defence(defended)
     return {
+        "figure": plots.rounded(figure.to_plotly_json()) if figure else None,
         "sentence": f"{attackers} The server's defence: {' → '.join(rule)}.",
         "tolerance": described_in(run.record),
         "failures": [
@@ -54,7 +59,7 @@ HEAD = (
     Cell("Malicious rejected", "true positives"),
     Cell("Honest rejected", "false positives"),
     Cell("Attackers' weight"),
-    Cell("Distance to the honest mean", "its length is 1"),
+    Cell("Distance", "to the honest mean, in its lengths"),
     Cell("Attack success", "without trigger"),
     Cell("Rule"),
 )
