@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +27,7 @@ import tomli_w
 from certificates import make
 
 from fedrobust.config import Experiment
+from fedrobust.deployment.processes import free_ports, running
 from fedrobust.errors import FedrobustError
 from fedrobust.study import Study
 
@@ -78,20 +78,8 @@ class Federation:
         """Run a program in a process group of its own for as long as the block runs; its output goes to a log."""
         place = self.folder / f"cwd-{who}"
         place.mkdir(exist_ok=True)
-        with (self.folder / f"{who}.log").open("wb") as log:
-            started = subprocess.Popen(
-                command,
-                cwd=place,
-                env=self.environment(who),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
+        with running(command, self.folder / f"{who}.log", place, self.environment(who)) as started:
             yield started
-        finally:
-            stop(started)
 
     def flwr(self, *arguments: str) -> str:
         """Run the `flwr` command as the researcher who steers the federation, and return what it prints."""
@@ -113,17 +101,6 @@ class Federation:
         return done.stdout
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process and whatever it started."""
-    if process.poll() is None:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=30)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 def superlink(federation: Federation) -> list[str]:
     """Return the command of the coordinator."""
     return [
@@ -142,15 +119,6 @@ def supernode(federation: Federation, node: int) -> list[str]:
         *("--key", str(keys / f"node-{node}"), "--partition", str(node)),
         *("--data", str(federation.folder / f"hospital-{node}.npz")),
     ]
-
-
-def free_ports(count: int) -> list[int]:
-    """Return different ports of this machine that nobody uses."""
-    with ExitStack() as stack:
-        found = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in found:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in found]
 
 
 def write_shards(experiment: Experiment, folder: Path) -> None:

@@ -125,6 +125,14 @@ data = typer.Typer(
     context_settings=HELP,
 )
 app.add_typer(data, name="data")
+deploy = typer.Typer(
+    cls=Commands,
+    help="Run a study at real sites, whose images stay there: over TLS, with a key for each site.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings=HELP,
+)
+app.add_typer(deploy, name="deploy")
 
 
 def _version(asked: bool) -> None:

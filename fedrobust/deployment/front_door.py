@@ -9,8 +9,8 @@ import binascii
 import datetime
 from base64 import b64decode
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from logging import WARNING
+from collections.abc import Callable, Iterable, Mapping
+from logging import INFO, WARNING
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -23,8 +23,18 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+import fedrobust
+from fedrobust.code_digest import code_digest
+from fedrobust.plain import plain_text
+
 HEADERS = (FLEET_HTTP_PUBLIC_KEY_HEADER, TIMESTAMP_HEADER, FLEET_HTTP_SIGNATURE_HEADER)
 LOOPBACK = ("/v1/control/", "/v1/runtime/", "/health")
+KNOCK = "/fedrobust/knock"
+"""Path at which a site asks whether it is admitted, before its node starts; see `fedrobust.deployment.knock`."""
+
+FAULT_HEADER = "fedrobust-fault"
+"""Header of a knock: what keeps the site from taking part."""
+
 WINDOW = datetime.timedelta(seconds=TIMESTAMP_TOLERANCE + SYSTEM_TIME_TOLERANCE)
 
 
@@ -39,7 +49,7 @@ class FrontDoor:
     Args:
         app: Flower's SuperLink.
         control_port: the loopback port of the researcher and the apps; every other port is for nodes.
-        keys: public keys of the admitted nodes, PEM.
+        keys: public keys of the admitted nodes, PEM; as a mapping, with the name of each.
         clock: returns the time, with a time zone.
     """
 
@@ -47,12 +57,12 @@ class FrontDoor:
         self,
         app: ASGIApp,
         control_port: int,
-        keys: Iterable[bytes],
+        keys: Mapping[bytes, str] | Iterable[bytes],
         clock: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ):
         self.app = app
         self.control_port = control_port
-        self.keys = frozenset(keys)
+        self.keys = dict(keys) if isinstance(keys, Mapping) else dict.fromkeys(keys, "a node")
         self.clock = clock
         self.fleet = paths_of(fleet_router.routes)
         self.used: OrderedDict[tuple[bytes, str, int], datetime.datetime] = OrderedDict()
@@ -65,6 +75,9 @@ class FrontDoor:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} connections are not accepted")
         refused = self.refuses(scope)
+        if refused is None and scope["path"] == KNOCK:
+            await self.welcome(scope)(scope, receive, send)
+            return
         if refused is None:
             await self.app(scope, receive, send)
             return
@@ -77,9 +90,20 @@ class FrontDoor:
         server, path = scope.get("server"), scope["path"]
         if server is not None and server[1] == self.control_port:
             return None if path.startswith(LOOPBACK) else (404, "not on this port")
-        if scope["method"] != "POST" or path not in self.fleet:
+        if scope["method"] != "POST" or path not in {*self.fleet, KNOCK}:
             return 404, "not on this port"
         return None if self.signed(scope) else (401, "not signed by an admitted node")
+
+    def welcome(self, scope: Scope) -> PlainTextResponse:
+        """Return the response to an admitted site's knock; log the fault that it tells of."""
+        headers = dict(scope["headers"])
+        site = self.keys[b64decode(headers[FLEET_HTTP_PUBLIC_KEY_HEADER.encode()])]
+        fault = headers.get(FAULT_HEADER.encode(), b"").decode("ascii", "replace")
+        if fault:
+            log(WARNING, "%s cannot take part: %s", site, plain_text(fault, 400))
+        else:
+            log(INFO, "%s is admitted", site)
+        return PlainTextResponse(f"{fedrobust.__version__} {code_digest()}")
 
     def signed(self, scope: Scope) -> bool:
         """Return whether an admitted node signed the request recently, with a signature that was not used before.

@@ -8,7 +8,6 @@ with the token in `keys/account.token`. The server's app is the installed one.
 """
 
 import argparse
-import ipaddress
 import json
 import os
 import secrets
@@ -23,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
-from cryptography import x509
 from flwr.common.constant import (
     HEARTBEAT_DEFAULT_INTERVAL,
     ISOLATION_MODE_PROCESS,
@@ -39,8 +37,10 @@ from flwr.superlink.main import create_app
 from starlette.types import ASGIApp
 
 from fedrobust.deployment.account import AccountToken, read_token
+from fedrobust.deployment.certificates import check_validity, hosts_of, read_certificate, read_private_key
 from fedrobust.deployment.executor import executor, when_over
 from fedrobust.deployment.front_door import FrontDoor
+from fedrobust.deployment.handshake import telling
 from fedrobust.deployment.keys import ADMITTED, NodeKey, read_node_keys
 from fedrobust.errors import FedrobustError
 
@@ -82,24 +82,23 @@ class KeyFolder:
         return self.folder / "server.key"
 
     def check(self) -> None:
-        """Check that the files exist, the key is private, and the certificate is valid for this host's apps.
+        """Check that the files exist, the key is private, and the certificate is valid now and for this host's apps.
 
         Raises:
-            CoordinatorError: one of these does not hold.
+            CoordinatorError, CertificateError: one of these does not hold.
         """
         for path in (self.authority, self.certificate, self.key):
             if not path.is_file():
                 raise CoordinatorError(f"{path}: no such file: make the keys with certificates.py")
-        if self.key.stat().st_mode & 0o077:
-            raise CoordinatorError(f"{self.key}: others than its owner may read it: chmod 600 {self.key}")
-        try:
-            certificate = x509.load_pem_x509_certificate(self.certificate.read_bytes())
-            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        except (ValueError, x509.ExtensionNotFound) as error:
-            raise CoordinatorError(
-                f"{self.certificate}: not a certificate with the hosts' names: {error}"
-            ) from error
-        if ipaddress.ip_address(LOCAL) not in names.get_values_for_type(x509.IPAddress):
+        read_private_key(self.key)
+        certificate = read_certificate(self.certificate)
+        check_validity(
+            self.certificate, certificate, "renew it with fedrobust deploy renew, or make new keys"
+        )
+        hosts = hosts_of(certificate)
+        if not hosts:
+            raise CoordinatorError(f"{self.certificate}: not a certificate with the hosts' names")
+        if LOCAL not in hosts:
             raise CoordinatorError(
                 f"{self.certificate}: not valid for {LOCAL}, by which the apps of this host reach the SuperLink: make "
                 "the keys with certificates.py"
@@ -201,6 +200,7 @@ def serve(
             access_log=False,
             log_level="warning",
             timeout_graceful_shutdown=GRACE,
+            ssl_context_factory=telling,
         )
     )
     ended = []
@@ -249,7 +249,7 @@ def run(options: argparse.Namespace) -> None:
         process = stack.enter_context(
             executor("serverapp", address, secret, keys.authority, {ADMITTED: str(admitted)})
         )
-        door = FrontDoor(app, options.control_port, [node.public for node in nodes])
+        door = FrontDoor(app, options.control_port, {node.public: node.name for node in nodes})
         print(  # noqa: T201
             f"{len(nodes)} nodes are admitted at {options.host}:{options.port}; the account at {address}",
             flush=True,

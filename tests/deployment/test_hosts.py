@@ -15,7 +15,7 @@ from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.superexec.executor import ExecutionSpec, LaunchResultStatus
 from flwr.superlink.federation import NoOpFederationManager
 
-from fedrobust.deployment import app, executor, superlink, supernode
+from fedrobust.deployment import app, certificates, executor, superlink, supernode
 from fedrobust.deployment.keys import ADMITTED, KeyListError, read_node_keys
 from fedrobust.errors import FedrobustError
 
@@ -129,12 +129,10 @@ def test_a_coordinator_without_proper_keys_does_not_start(keys, break_it, reason
 
 
 def test_a_certificate_that_is_not_valid_for_this_machine_is_refused(keys, monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    import certificates
-
     monkeypatch.setattr(certificates, "HERE", ())
-    certificates.make(keys / "other", ["coordinator.example.org"], 0)
-    replaced(keys, "server.pem", (keys / "other" / "server.pem").read_bytes())
+    authority = certificates.Authority.new()
+    made = certificates.server_certificate(authority, authority.key.public_key(), ["coordinator.example.org"])
+    replaced(keys, "server.pem", certificates.pem(made))
     with pytest.raises(superlink.CoordinatorError, match=r"not valid for 127\.0\.0\.1"):
         superlink.run(options(keys))
 

@@ -1,0 +1,94 @@
+"""The files of a folder beside its keys: instructions, systemd unit, container file."""
+
+import datetime
+from pathlib import Path
+
+import jinja2
+
+import fedrobust
+from fedrobust.config import Experiment
+from fedrobust.deployment.certificates import read_certificate
+from fedrobust.deployment.folders import Server, Site
+
+
+def write_server_pages(server: Server, experiment: Experiment) -> None:
+    """Write the server's instructions, unit and container file."""
+    dates = _dates(server.keys / "ca.crt", server.keys / "server.pem")
+    timeout = f"{experiment.engine.client_timeout:g}"
+    _write(server.folder / "INSTRUCTIONS.md", "server.md.j2", server=server, timeout=timeout, **dates)
+    _write_service(
+        server.folder,
+        title=f"the server of the federation {server.federation}",
+        name="server",
+        command="serve",
+        writes="runs",
+        ports=f"{server.port}:{server.port}",
+        data="",
+    )
+
+
+def write_site_pages(site: Site, experiment: Experiment, server_certificate: Path) -> None:
+    """Write a site's instructions, unit and container file."""
+    height, width, channels = site.takes.image_shape
+    _write(
+        site.folder / "INSTRUCTIONS.md",
+        "site.md.j2",
+        site=site,
+        height=height,
+        width=width,
+        kind="grey" if channels == 1 else "RGB",
+        colour="grey" if channels == 1 else "rgb",
+        classes=site.takes.label_names,
+        beside=_beside(experiment),
+        privacy=_privacy(experiment),
+        **_dates(site.authority, server_certificate),
+    )
+    _write_service(
+        site.folder,
+        title=f"the node of {site.name} in the federation {site.federation}",
+        name=site.name,
+        command="node",
+        writes="",
+        ports="",
+        data=site.data,
+    )
+
+
+def _beside(experiment: Experiment) -> str:
+    algorithm = experiment.training.algorithm
+    if algorithm == "fedavg":
+        return ""
+    return f"; arrays of the same sizes that the algorithm {algorithm} exchanges beside them, where it does"
+
+
+def _privacy(experiment: Experiment) -> str:
+    processors = experiment.federation.postprocessors
+    return ", ".join(f"`{each}`" for each in processors) if processors else "**none in this study**"
+
+
+def _dates(authority: Path, server: Path) -> dict[str, str]:
+    return {
+        "today": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+        "version": fedrobust.__version__,
+        "authority_ends": f"{read_certificate(authority).not_valid_after_utc:%Y-%m-%d}",
+        "server_ends": f"{read_certificate(server).not_valid_after_utc:%Y-%m-%d}",
+    }
+
+
+def _write_service(folder: Path, *, name: str, **content: str) -> None:
+    unit = folder / f"fedrobust-{name}.service"
+    _write(unit, "unit.service.j2", name=name, **content)
+    _write(folder / "Containerfile", "Containerfile.j2", name=name, version=fedrobust.__version__, **content)
+
+
+def _write(path: Path, template: str, **content: object) -> None:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("fedrobust.deployment"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        # Markdown, units and container files are no HTML; what is filled in are names that were checked.
+        autoescape=False,
+    )
+    path.write_text(environment.get_template(template).render(content), encoding="utf-8")

@@ -1,0 +1,78 @@
+"""The study of a server: a simulation's study without its clients' images."""
+
+from pathlib import Path
+
+from fedrobust.config import Experiment
+from fedrobust.data.search_path import resolve
+from fedrobust.deployment.folder_file import DeploymentError
+
+WAIT = 3600.0
+"""Seconds after which a round goes on without a silent site, where the study sets no limit."""
+
+
+def site_files(experiment: Experiment) -> dict[str, Path]:
+    """Return the files of a study's simulated hospitals, by name, in the order of its clients.
+
+    Sites that are held out have no client.
+
+    Raises:
+        DataError: a file does not exist.
+    """
+    data, base = experiment.data, Path(experiment.base) if experiment.base else None
+    files = [resolve(file, base, data.root).resolve() for file in data.clients]
+    return {path.stem: path for path in files if path.stem not in data.held_out_sites}
+
+
+def server_study(experiment: Experiment, sites: int, evaluation: str = "") -> Experiment:
+    """Return the study that the server of `sites` sites runs.
+
+    The sites' images are not there: the server validates and tests the models on images of its own.
+
+    Args:
+        experiment: a study that may have been simulated.
+        sites: number of sites, each of which is a client.
+        evaluation: a data set or an ``.npz`` file for validation and test; empty: that of ``data.name``.
+
+    Raises:
+        DeploymentError: the study needs the sites' images in one place, or attacks them.
+        DataError: there is no such file.
+    """
+    _check_deployable(experiment)
+    data, base = experiment.data, Path(experiment.base) if experiment.base else None
+    if data.clients and not evaluation:
+        raise DeploymentError(
+            "data.clients: these images stay at their sites, and the server has none to measure the model on: name a "
+            "file of its own with --evaluation FILE.npz (validation and test images of the same classes)"
+        )
+    name = evaluation or data.name
+    if name.lower().endswith(".npz"):
+        name = str(resolve(name, None if evaluation else base, data.root).resolve())
+    return experiment.changed(
+        data__clients=[],
+        data__held_out_sites=[],
+        data__name=name,
+        # The server's training images are not trained on.
+        data__partition="iid",
+        federation__clients=sites,
+        engine__name="threads",
+        engine__client_timeout=experiment.engine.client_timeout or WAIT,
+        output__root="runs",
+        output__dir="",
+    )
+
+
+def _check_deployable(experiment: Experiment) -> None:
+    poisoning, data, baselines = experiment.poisoning, experiment.data, experiment.evaluation.baselines
+    if poisoning.attack != "none" and experiment.malicious:
+        raise DeploymentError(
+            f'poisoning.attack = "{poisoning.attack}": a deployment would attack real sites; set "none", and simulate '
+            "attacks with fedrobust run"
+        )
+    if data.site_shifts:
+        raise DeploymentError(
+            f"data.site-shifts = {list(data.site_shifts)}: real sites have images of their own; take it out"
+        )
+    if baselines:
+        raise DeploymentError(
+            f"evaluation.baselines = {list(baselines)}: they are trained where all images are in one place; take it out"
+        )
