@@ -165,6 +165,15 @@ def test_without_javascript_all_pictures_and_a_note_are_there(opened):
     assert page.get_by_text("The plots need JavaScript").is_visible()
 
 
+def test_a_card_without_a_script_unfolds_on_paper(opened):
+    page = opened("card")
+    rule = page.locator("details td").last
+    assert not rule.is_visible()
+    page.emulate_media(media="print")
+    assert rule.is_visible()
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
 def test_paper_has_every_picture_and_nothing_to_click(opened):
     page = opened("report")
     page.emulate_media(media="print")
