@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: install run paper reference test test-all coverage golden mutation lint format clean
+.PHONY: install run paper reference test test-all coverage docs golden mutation lint format clean
 
 install: .venv/installed
 
@@ -31,6 +31,11 @@ test-all: install
 
 coverage: install
 	$(RUN) pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+
+docs: install
+	$(UV) sync --quiet --no-progress --group docs
+	$(RUN) python docs/site/stage.py docs/_build/source
+	$(RUN) sphinx-build --fail-on-warning --keep-going -q -c docs/site docs/_build/source docs/_build/html
 
 golden: install
 	$(RUN) python tests/golden/record.py $(ARGS)

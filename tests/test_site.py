@@ -1,0 +1,85 @@
+"""The documentation site, before Sphinx reads it: what has a page, and what stands on it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from check_pages import slug
+from contents import tree
+from measured import tables_about
+from prose import escaped, grid
+from stage import site, written
+
+import fedrobust
+from fedrobust.audit.review import ADVICE
+from fedrobust.config import Experiment
+from fedrobust.config.families import FAMILIES
+
+
+@pytest.fixture(scope="module")
+def pages():
+    return {str(place): text for place, text in site()[0].items()}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_registered_name_has_its_page(family, pages):
+    for name in FAMILIES[family].registry:
+        page = pages[f"names/{family}/{name}.md"]
+        assert page.startswith(f"# {name}\n")
+        assert all(f"`{key}`" in page for key in FAMILIES[family].keys)
+        assert f"[{name}]({name}.md)" in pages[f"names/{family}/index.md"]
+
+
+def test_every_check_of_an_audit_has_its_page(pages):
+    for check, advice in ADVICE.items():
+        page = pages[f"names/checks/{slug(check)}.md"]
+        assert escaped(advice.next) in page
+        assert "fedrobust/audit/" in page
+
+
+def test_a_page_shows_formula_source_settings_and_what_was_measured(pages):
+    krum = pages["names/rules/krum.md"]
+    assert "n \\>= 2f + 3" in krum
+    assert "| `f` |" in krum
+    assert "| Krum | 0.16 s | 2.77 s | 0.72 s | 1.05 |" in krum
+    assert "| sign flip |" in pages["names/rules/median.md"], "its column of a table"
+    assert "https://arxiv.org/abs/1706.06083" in pages["names/attacks/pgd.md"]
+    assert "steps + 1" in pages["names/recipes/pgd.md"]
+    assert "steps + 1" not in pages["names/attacks/pgd.md"]
+    assert tables_about("no-such-rule", "rules", ("krum", "no-such-rule")) == []
+
+
+def test_every_setting_is_on_the_page_of_the_study_file(pages):
+    page = pages["reference/study-file.md"]
+    for name, field in Experiment.model_fields.items():
+        for setting in getattr(field.annotation, "model_fields", [name]):
+            assert field.exclude or f"| `{setting.replace('_', '-')}` |" in page
+
+
+def test_every_public_name_is_on_the_page_of_the_python_interface(pages):
+    page = pages["reference/python.md"]
+    assert [name for name in fedrobust.__all__ if f":: fedrobust.{name}\n" not in page] == []
+
+
+def test_every_page_is_in_the_contents(pages):
+    listed = set()
+    for place, text in pages.items():
+        for block in re.findall(r"```{toctree}\n(.*?)```", text, re.DOTALL):
+            lines = [line for line in block.splitlines() if line and not line.startswith(":")]
+            found = [re.sub(r".*<(.*)>", r"\1", line) for line in lines]
+            listed |= {str(Path(place).parent / f"{page}.md") for page in found}
+    assert set(pages) - listed == {"index.md"}
+    assert tree("Empty", []) == ""
+
+
+def test_links_lead_to_the_place_on_the_site():
+    text, files = written(
+        "[a](audit.md#limits) [b](../experiments/README.md) [c](https://x.y)", Path("docs/evasion.md")
+    )
+    assert text == "[a](audit.md#limits) [b](experiments/README.md) [c](https://x.y)"
+    assert files == {Path("docs/audit.md"), Path("experiments/README.md")}
+    assert written("[a](../docs/audit.md)", Path("experiments/README.md"))[0] == "[a](../audit.md)"
+
+
+def test_cells_are_those_of_a_table():
+    assert grid(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
