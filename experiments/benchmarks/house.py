@@ -27,7 +27,7 @@ FLOORS = (
     "evasion poisoning flower",
     "evaluation edge config",
     "study checks runs",
-    "audit report clients tracking",
+    "audit report clients tracking prediction",
     "engines",
     "sweeps",
     "api",

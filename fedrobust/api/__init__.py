@@ -8,6 +8,7 @@ from fedrobust.api.audits import audit_model
 from fedrobust.api.catalogue import explain, members
 from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
 from fedrobust.api.imports import check_dataset, import_arrays, import_huggingface, import_images
+from fedrobust.api.predictions import predict
 from fedrobust.api.studies import doctor, experiment, open_run, resume, run, train, write_report
 from fedrobust.api.sweeps import (
     bench,
@@ -47,6 +48,7 @@ __all__ = [
     "open_run",
     "open_sweep",
     "over_seeds",
+    "predict",
     "resume",
     "resume_bench",
     "run",

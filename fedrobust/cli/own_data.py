@@ -87,9 +87,9 @@ def data_import(
             size=size,
             fit=fit,
             colour=colour,
-            splits=_numbers("--splits", splits, "/", 3, "70/10/20"),
+            splits=numbers("--splits", splits, "/", 3, "70/10/20"),
             seed=seed,
-            window=_numbers("--window", window, ":", 2, "-1000:400") if window else None,
+            window=numbers("--window", window, ":", 2, "-1000:400") if window else None,
             classes=_names(classes),
             disease=_names(disease),
             duplicates=duplicates,
@@ -147,7 +147,8 @@ def data_check(
         fail(f"{file} does not fit: {found.hospital}")
 
 
-def _numbers(option: str, text: str, separator: str, count: int, example: str) -> tuple[float, ...]:
+def numbers(option: str, text: str, separator: str, count: int, example: str) -> tuple[float, ...]:
+    """Return the numbers in an option's value, or end with an error."""
     try:
         found = tuple(float(part) for part in text.split(separator))
     except ValueError:

@@ -1,0 +1,102 @@
+"""Open a run's model for predictions: its global model, its student, or an exported file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.edge.interpreter import Interpreter
+from fedrobust.models.keras_file import ModelFileError, load_keras
+from fedrobust.paths import expanded
+from fedrobust.runs.folder import RunFolder, RunFolderError
+from fedrobust.runs.record import DatasetRecord
+from fedrobust.runtime import start_tensorflow
+
+Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedModel:
+    """A model and what its outputs mean.
+
+    Attributes:
+        path: of its file.
+        labels: names of its outputs.
+        multilabel: whether an image may have several of them.
+        image_shape: (height, width, channels) of the images that it takes.
+        logits: images (n, height, width, channels) float32 in [0, 1] to logits (n, classes).
+    """
+
+    path: Path
+    labels: tuple[str, ...]
+    multilabel: bool
+    image_shape: tuple[int, ...]
+    logits: Logits
+
+
+def opened(model: str | Path) -> OpenedModel:
+    """Open a run's model.
+
+    Args:
+        model: a run folder, for its global model; or a ``.keras`` or ``.tflite`` file in a run folder, or beside a
+            copy of the run's ``result.json``.
+
+    Raises:
+        ModelFileError: there is no such model, or nothing tells what its outputs mean.
+        LiteRTFileError, RunFolderError: a file is damaged.
+    """
+    given = expanded(model)
+    path = given / "model.keras" if given.is_dir() else given
+    if given.is_dir() and not (given / "experiment.toml").is_file():
+        raise ModelFileError(f"{model}: a folder, but not a run's; give a run folder, or a model file in one")
+    if not path.is_file():
+        raise ModelFileError(
+            f"{path}: there is no such file"
+            + ("; the run has not written its model: finish it first" if given.is_dir() else "")
+        )
+    if path.suffix not in (".keras", ".tflite"):
+        raise ModelFileError(f"{path}: allowed: a run folder, or a .keras or .tflite file of a run")
+    dataset = _dataset(path)
+    shape, classes, logits = _of_litert(path) if path.suffix == ".tflite" else _of_keras(path)
+    if classes != len(dataset.labels):
+        raise ModelFileError(
+            f"{path}: {classes} outputs, but the run in its folder has {len(dataset.labels)} classes: it is another "
+            "run's model"
+        )
+    if shape[0] != shape[1]:
+        raise ModelFileError(f"{path}: takes images of {shape[1]} x {shape[0]}; allowed: square ones")
+    return OpenedModel(path, dataset.labels, dataset.task.startswith("multi-label"), shape, logits)
+
+
+def _dataset(path: Path) -> DatasetRecord:
+    """Return the record of the data of the run that a model is from."""
+    try:
+        dataset = RunFolder(path.parent).record().dataset
+    except RunFolderError as error:
+        if path.with_name("result.json").exists():
+            raise
+        raise ModelFileError(
+            f"{path}: no result.json beside it, which names its classes; give a model in its run folder, or copy the "
+            "run's result.json beside it"
+        ) from error
+    if dataset is None or not dataset.labels:
+        raise ModelFileError(f"{path.with_name('result.json')}: names no classes; finish the run first")
+    return dataset
+
+
+def _of_keras(path: Path) -> tuple[tuple[int, ...], int, Logits]:
+    start_tensorflow()
+    model = load_keras(path)
+
+    def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(model.predict(images, verbose=0))
+
+    return tuple(model.input_shape[1:]), int(model.output_shape[-1]), logits
+
+
+def _of_litert(path: Path) -> tuple[tuple[int, ...], int, Logits]:
+    interpreter = Interpreter.open(path)
+    shape = interpreter.image_shape
+    return shape, interpreter.logits(np.zeros((1, *shape), np.float32)).shape[1], interpreter.logits

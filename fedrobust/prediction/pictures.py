@@ -1,0 +1,140 @@
+"""Read single images for a model: files, folders and arrays, brought to its size and colours as by an import."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fedrobust.data.dataset import DataError
+from fedrobust.data.importing.collect import COLOURED, DEPTHS
+from fedrobust.data.importing.decode import decode, of_array, of_pillow, windowed
+from fedrobust.data.importing.entry import Entry, ImageError
+from fedrobust.data.importing.fit import fitted
+from fedrobust.data.importing.folder import is_image
+from fedrobust.paths import expanded
+
+SPLITS = {"test": "test", "validation": "val", "train": "train"}
+"""The prefix of each split in an ``.npz`` file."""
+
+FITS = ("pad", "crop")
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """An image as the model takes it.
+
+    Attributes:
+        name: path of its file, or its place.
+        pixels: uint8 (height, width, channels).
+        changes: what was done to it, a phrase each; empty: nothing.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    changes: tuple[str, ...]
+
+
+def entries_of(images: Iterable[Any], window: tuple[float, float] | None, split: str) -> list[Entry]:
+    """List images; nothing is decoded yet.
+
+    Args:
+        images: paths of image files, folders and ``.npz`` files, arrays of one image, or images of Pillow.
+        window: values of black and white, of pixels deeper than 8 bits.
+        split: of ``.npz`` files.
+
+    Raises:
+        DataError: a path does not exist, or there is no image.
+    """
+    found = [entry for place, each in enumerate(images) for entry in _entries(each, place, window, split)]
+    if not found:
+        raise DataError("images: none given; allowed: image files, folders of them, .npz files, or arrays")
+    return found
+
+
+def prepared(entry: Entry, shape: Sequence[int], fit: str) -> PreparedImage:
+    """Decode one image and bring it to a model's size and colours.
+
+    Args:
+        entry: the image.
+        shape: (height, width, channels) that the model takes; height and width are equal.
+        fit: "pad": the whole image, centred on black; "crop": its largest centred square.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        picture = entry.read()
+    except ImageError as error:
+        raise DataError(f"{entry.name}: {error}") from error
+    pixels, changes = picture.pixels, list(picture.traits)
+    size, channels = shape[0], shape[2]
+    if pixels.ndim == 3 and channels == 1:
+        spread = int((pixels.max(axis=2).astype(int) - pixels.min(axis=2)).max())
+        changes += ["colours made grey"] if spread >= COLOURED else []
+        pixels = np.asarray(Image.fromarray(pixels).convert("L"))
+    height, width = pixels.shape[:2]
+    peak = float(pixels.max())
+    if (height, width) != (size, size):
+        how = "" if height == width else ", padded with black" if fit == "pad" else ", cropped to its centre"
+        changes.append(f"{width} x {height} resized to {size} x {size}{how}")
+        pixels = fitted(pixels, size, fit)
+    if picture.is_deep:
+        white = next(float(2**bits - 1) for bits in DEPTHS if peak < 2**bits)
+        changes.append(f"values 0 to {white:.0f} shown as black to white")
+        pixels = windowed(pixels, (0, white))
+    if pixels.ndim == 2:
+        changes += ["grey copied to three colours"] if channels == 3 else []
+        pixels = np.repeat(pixels[..., None], channels, axis=2)
+    return PreparedImage(entry.name, pixels, tuple(changes))
+
+
+def _entries(given: Any, place: int, window: tuple[float, float] | None, split: str) -> Iterator[Entry]:
+    name = f"image {place}"
+    if isinstance(given, np.ndarray):
+        yield Entry(name, "", partial(of_array, given, window))
+    elif isinstance(given, Image.Image):
+        yield Entry(name, "", partial(of_pillow, given, window))
+    elif not isinstance(given, str | Path):
+        raise DataError(f"{name} is {type(given).__name__}; allowed: a path, an array, or an image of Pillow")
+    else:
+        yield from _of_path(str(given), window, split)
+
+
+def _of_path(given: str, window: tuple[float, float] | None, split: str) -> Iterator[Entry]:
+    path = expanded(given)
+    if path.is_dir():
+        files = sorted(each for each in path.rglob("*") if each.is_file() and is_image(each))
+        if not files:
+            raise DataError(f"{given}: no image in this folder")
+        for each in files:
+            name = Path(given, each.relative_to(path)).as_posix()
+            yield Entry(name, "", partial(decode, each, window))
+    elif not path.exists():
+        raise DataError(f"{given}: no such file")
+    elif path.suffix.lower() == ".npz":
+        yield from _of_npz(path, given, split)
+    else:
+        yield Entry(given, "", partial(decode, path, window))
+
+
+def _of_npz(path: Path, given: str, split: str) -> Iterator[Entry]:
+    """List the images of one split of a data set's file."""
+    if split not in SPLITS:
+        raise DataError(f"split = {split!r}; allowed: {', '.join(SPLITS)}")
+    key = f"{SPLITS[split]}_images"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if key not in file:
+                raise DataError(f"{given}: no {key} in it; it holds {', '.join(file.files) or 'nothing'}")
+            images = file[key]
+    except (OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{given}: cannot be read as .npz: {error}") from error
+    for number, image in enumerate(images):
+        yield Entry(f"{given} {split} {number}", "", partial(of_array, image))

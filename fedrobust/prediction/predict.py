@@ -1,0 +1,145 @@
+"""Predict the class of single images."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.data.dataset import DataError
+from fedrobust.prediction.opened import opened
+from fedrobust.prediction.pictures import FITS, entries_of, prepared
+
+if TYPE_CHECKING:
+    import pandas
+
+BATCH = 64
+"""Images that are decoded and classified at a time."""
+
+THRESHOLD = 0.5
+"""Probability from which a finding of multi-label images is reported."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one image.
+
+    Attributes:
+        image: path of its file, or its place.
+        name: of the most probable class; of multi-label images, the findings of at least 50 %, joined by ", ".
+        label: number of the most probable class, from 0.
+        probability: of `label`: the softmax of the logits, or the sigmoid of multi-label models; not calibrated.
+        probabilities: of every class, by name.
+        changes: what was done to the image to fit the model, a phrase each.
+    """
+
+    image: str
+    name: str
+    label: int
+    probability: float
+    probabilities: dict[str, float]
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Predictions(Sequence[Prediction]):
+    """What a model says of several images.
+
+    Attributes:
+        model: path of the model's file.
+        predictions: one an image.
+    """
+
+    model: str
+    predictions: tuple[Prediction, ...]
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.predictions[place]
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+    @property
+    def table(self) -> "pandas.DataFrame":
+        """One row an image: image, class, its probability, the probability of every class, changes."""
+        # pandas takes as long to import as a prediction.
+        import pandas
+
+        return pandas.DataFrame(
+            [
+                {
+                    "image": one.image,
+                    "class": one.name,
+                    "probability": one.probability,
+                    **{f"p({name})": value for name, value in one.probabilities.items()},
+                    "changes": "; ".join(one.changes),
+                }
+                for one in self
+            ]
+        )
+
+
+def predict(
+    model: str | Path,
+    images: Iterable[Any],
+    *,
+    fit: str = "pad",
+    window: tuple[float, float] | None = None,
+    split: str = "test",
+) -> Predictions:
+    """Classify single images with a run's model.
+
+    Args:
+        model: a run folder (its global model), or a ``.keras`` or ``.tflite`` file in one.
+        images: paths of image files, folders and ``.npz`` files, arrays of one image, or images of Pillow.
+        fit: "pad" or "crop": how images that are not square become so.
+        window: values of black and white, of pixels deeper than 8 bits.
+        split: of ``.npz`` files: "train", "validation" or "test".
+
+    Raises:
+        ModelFileError, LiteRTFileError, RunFolderError: the model cannot be used.
+        DataError: an image cannot be read, or a setting is wrong.
+    """
+    if fit not in FITS:
+        raise DataError(f"fit = {fit!r}; allowed: {', '.join(FITS)}")
+    if window is not None and not window[0] < window[1]:
+        raise DataError(f"window = {window}; allowed: two numbers, black before white, such as -1000:400")
+    entries = entries_of(images, window, split)
+    network = opened(model)
+    found: list[Prediction] = []
+    for batch in _batches(entries):
+        ready = [prepared(entry, network.image_shape, fit) for entry in batch]
+        logits = network.logits(np.stack([one.pixels for one in ready]).astype(np.float32) / np.float32(255))
+        for one, row in zip(ready, probabilities(logits, network.multilabel), strict=True):
+            label = int(row.argmax())
+            by_name = dict(zip(network.labels, row.tolist(), strict=True))
+            name = network.labels[label]
+            if network.multilabel:
+                name = (
+                    ", ".join(each for each, value in by_name.items() if value >= THRESHOLD) or "no finding"
+                )
+            found.append(Prediction(one.name, name, label, float(row[label]), by_name, one.changes))
+    return Predictions(str(network.path), tuple(found))
+
+
+def probabilities(logits: NDArray[np.float32], multilabel: bool) -> NDArray[np.float64]:
+    """Return the probabilities of logits (n, classes): softmax, or sigmoid if classes do not exclude each other.
+
+    Example:
+        >>> probabilities(np.array([[0.0, 0.0]], np.float32), multilabel=False).tolist()
+        [[0.5, 0.5]]
+        >>> probabilities(np.array([[0.0, 1000.0]], np.float32), multilabel=True).tolist()
+        [[0.5, 1.0]]
+    """
+    wide = logits.astype(np.float64)
+    if multilabel:
+        return np.asarray(0.5 * (1 + np.tanh(wide / 2)))
+    powers = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _batches(entries: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(entries), BATCH):
+        yield entries[start : start + BATCH]

@@ -1,0 +1,138 @@
+"""Single images are prepared as an import prepares them, and classified as the model classifies them."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import fedrobust
+from fedrobust.cli import app
+from fedrobust.data.dataset import DataError
+from fedrobust.data.importing.fit import fitted
+from fedrobust.edge.export import export
+from fedrobust.models.keras_file import ModelFileError
+from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.record import DatasetRecord, RunRecord
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run folder whose model says "dark" or "bright" by the mean pixel: logits 0 and 10 (mean - 0.5)."""
+    place = RunFolder(tmp_path_factory.mktemp("run"))
+    inputs = keras.Input((8, 8, 1))
+    dense = keras.layers.Dense(2)
+    model = keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
+    dense.set_weights([np.repeat([[0.0, 10 / 64]], 64, axis=0), np.array([0.0, -5.0])])
+    model.save(place.file("model.keras"))
+    export(model, place.path, ("float32",), stem="student")
+    place.write_text("experiment.toml", 'name = "tiny"\n')
+    record = RunRecord(status="finished", name="tiny", dataset=DatasetRecord(labels=("dark", "bright")))
+    place.write_json("result.json", record.to_json())
+    return place.path
+
+
+def grey(level, height=8, width=8):
+    return np.full((height, width), level, np.uint8)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("file", ["", "model.keras", "student.float32.tflite"])
+def test_probabilities_are_the_softmax_of_the_logits(folder, file):
+    found = fedrobust.predict(folder / file, grey(255), [grey(0), grey(102)])
+    expected = [sigmoid(10 * (mean - 0.5)) for mean in (1.0, 0.0, 0.4)]
+    assert [one.probabilities["bright"] for one in found] == pytest.approx(expected, abs=1e-5)
+    assert [one.name for one in found] == ["bright", "dark", "dark"]
+    assert [one.probability for one in found] == pytest.approx(
+        [max(each, 1 - each) for each in expected], abs=1e-5
+    )
+    assert [one.changes for one in found] == [()] * 3
+
+
+def test_images_are_prepared_as_an_import_prepares_them(folder, tmp_path, draw):
+    wide = draw.integers(0, 256, (10, 30), dtype=np.uint8)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    for fit, said in (("pad", "padded with black"), ("crop", "cropped to its centre")):
+        (one,) = fedrobust.predict(folder, tmp_path / "wide.png", fit=fit)
+        mean = fitted(wide, 8, fit).mean() / 255
+        assert one.probabilities["bright"] == pytest.approx(sigmoid(10 * (mean - 0.5)), abs=1e-5)
+        assert one.changes == (f"30 x 10 resized to 8 x 8, {said}",)
+
+
+def test_colours_depth_and_windows_are_told(folder, tmp_path):
+    colours = np.zeros((8, 8, 3), np.uint8)
+    colours[..., 0] = 200
+    Image.fromarray(colours).save(tmp_path / "red.png")
+    Image.fromarray(grey(255).astype(np.uint16) * 8).save(tmp_path / "deep.png")  # 2040 of 0..2**12 - 1
+    red, deep = fedrobust.predict(folder, tmp_path / "red.png", tmp_path / "deep.png")
+    assert red.changes == ("colours made grey",)
+    assert deep.changes == ("values 0 to 4095 shown as black to white",)
+    assert deep.name == "dark"
+    (shown,) = fedrobust.predict(folder, tmp_path / "deep.png", window=(0, 2040))
+    assert shown.probabilities["bright"] == pytest.approx(sigmoid(5), abs=1e-5)
+
+
+def test_folders_and_archives_hold_several_images(folder, tmp_path):
+    (tmp_path / "scans" / "deeper").mkdir(parents=True)
+    Image.fromarray(grey(255)).save(tmp_path / "scans" / "a.png")
+    Image.fromarray(grey(0)).save(tmp_path / "scans" / "deeper" / "b.bmp")
+    (tmp_path / "scans" / "notes.txt").write_text("not an image")
+    np.savez(tmp_path / "data.npz", test_images=np.stack([grey(0), grey(255)]))
+    found = fedrobust.predict(folder, tmp_path / "scans", tmp_path / "data.npz")
+    assert [one.name for one in found] == ["bright", "dark", "dark", "bright"]
+    assert found[1].image.endswith("scans/deeper/b.bmp")
+    with pytest.raises(DataError, match="no train_images in it; it holds test_images"):
+        fedrobust.predict(folder, tmp_path / "data.npz", split="train")
+
+
+def test_findings_of_multi_label_models_do_not_exclude_each_other(folder, tmp_path):
+    for name in ("model.keras", "experiment.toml"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    data = DatasetRecord(labels=("mass", "nodule"), task="multi-label, binary-class")
+    RunFolder(tmp_path).write_json("result.json", RunRecord(dataset=data).to_json())
+    found = fedrobust.predict(tmp_path, grey(255), grey(0))
+    assert [one.name for one in found] == ["mass, nodule", "mass"]
+    assert found[1].probabilities == pytest.approx({"mass": 0.5, "nodule": sigmoid(-5)}, abs=1e-5)
+
+
+def test_what_cannot_be_used_is_named_with_what_can(folder, tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "alone.keras").write_bytes((folder / "model.keras").read_bytes())
+    (tmp_path / "empty").mkdir()
+    cases = [
+        (DataError, "text.png: no image format", (folder, tmp_path / "text.png"), {}),
+        (DataError, "no such file", (folder, tmp_path / "missing.png"), {}),
+        (DataError, "no image in this folder", (folder, tmp_path / "empty"), {}),
+        (DataError, "none given", (folder,), {}),
+        (DataError, "fit = 'stretch'; allowed: pad, crop", (folder, grey(0)), {"fit": "stretch"}),
+        (DataError, "black before white", (folder, grey(0)), {"window": (9, 3)}),
+        (DataError, "dtype float64", (folder, grey(0) / 255), {}),
+        (ModelFileError, "no result.json beside it", (tmp_path / "alone.keras", grey(0)), {}),
+        (ModelFileError, "a folder, but not a run's", (tmp_path / "empty", grey(0)), {}),
+        (ModelFileError, "allowed: a run folder, or a .keras", (folder / "result.json", grey(0)), {}),
+    ]
+    for kind, message, given, settings in cases:
+        with pytest.raises(kind, match=message):
+            fedrobust.predict(*given, **settings)
+
+
+def test_the_command_writes_json_and_csv(folder, tmp_path):
+    Image.fromarray(grey(255)).save(tmp_path / "a.png")
+    model, image, table = (
+        str(folder / "student.float32.tflite"),
+        str(tmp_path / "a.png"),
+        tmp_path / "out.csv",
+    )
+    done = CliRunner().invoke(app, ["predict", model, image, "--json", "--csv", str(table)])
+    assert done.exit_code == 0, done.output
+    (one,) = json.loads(done.stdout)["predictions"]
+    assert (one["name"], one["label"]) == ("bright", 1)
+    assert table.read_text().splitlines()[0] == "image,class,probability,p(dark),p(bright),changes"
+    shown = CliRunner().invoke(app, ["predict", model, image])
+    assert "bright" in shown.stdout
+    assert "99.3%" in shown.stdout
