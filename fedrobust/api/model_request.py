@@ -138,12 +138,23 @@ def request_of(
 
 
 def data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
-    """Return the data set `data`; if empty, that of the run folder."""
+    """Return the data set `data`; if empty, that of the run folder.
+
+    Raises:
+        ConfigError: an image may have several findings.
+    """
     run = run_of(model)
     if data or run is None:
-        return load(data, root=data_root)
-    settings = {"data__root": str(data_root)} if data_root else {}
-    return Study.of(run.experiment.changed(**settings)).dataset
+        dataset = load(data, root=data_root)
+    else:
+        settings = {"data__root": str(data_root)} if data_root else {}
+        dataset = Study.of(run.experiment.changed(**settings)).dataset
+    if dataset.multilabel:
+        raise ConfigError(
+            f'data = "{data or dataset.name}" is multi-label: audits and attacks of model files take data with one '
+            "class an image; a study measures and attacks findings (evaluation.attacks, evaluation.attacked-finding)"
+        )
+    return dataset
 
 
 def interfaces_of(input: "Texts", labels: "Texts", head: "Texts", companions: bool = True) -> "Interfaces":

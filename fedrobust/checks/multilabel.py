@@ -49,6 +49,8 @@ def _refused(study: Study) -> Iterator[tuple[str, str, str]]:
         named = [shift for shift in DATA_SHIFTS if shift in line]
         if named:
             yield "data.site-shifts", f'"{line}"', f"leave {named[0]} out"
+    if getattr(study.recipe, "one_class", False):
+        yield "training.recipe", f'"{training.recipe}"', "choose another, such as pgd"
     if training.class_weights == "balanced":
         allowed = 'set it to "none", and training.loss = "binary-cross-entropy(balanced=True)"'
         yield "training.class-weights", '"balanced"', allowed

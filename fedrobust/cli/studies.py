@@ -216,7 +216,8 @@ def init(
 
         dataset = api.load_dataset(data, root=data_root)
         images, sites = len(dataset.train), len(dataset.sites.names) if dataset.sites else 0
-        values, about = starting(data, images, sites), f"a study of {data}, {images:,} training images"
+        values = starting(data, images, sites, dataset.multilabel)
+        about = f"a study of {data}, {images:,} training images"
         about += f" of {sites} sites, each a client" if sites else ""
     write_new_file(path, template(values))
     typer.echo(f"{path}: {about}, every key with what it means; run it with: fedrobust run {path}")

@@ -8,7 +8,7 @@ FEW, MANY = 2000, 20_000
 """Numbers of training images: below 2,000, rounds of ten clients have few steps; above 20,000, they take minutes."""
 
 
-def starting(data: str, images: int, sites: int = 0) -> dict[str, Any]:
+def starting(data: str, images: int, sites: int = 0, multilabel: bool = False) -> dict[str, Any]:
     """Return the settings of a study on real images that differ from the defaults, for `template`.
 
     Few images need many rounds of small batches at a large learning rate, more of them small steps; a backbone that
@@ -18,6 +18,7 @@ def starting(data: str, images: int, sites: int = 0) -> dict[str, Any]:
         data: name or path of the data set.
         images: in its training split.
         sites: number of sites that the data set records, each of which becomes a client; 0: none.
+        multilabel: whether an image may have several findings, which the audit's checks do not cover.
 
     Example:
         >>> starting("breastmnist", images=546)["federation"]["rounds"]
@@ -42,6 +43,7 @@ def starting(data: str, images: int, sites: int = 0) -> dict[str, Any]:
             "schedule": "linear",
         },
         "evaluation": {"every": 5},
+        **({"audit": {"enabled": False}} if multilabel else {}),
     }
 
 

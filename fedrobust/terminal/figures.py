@@ -1,5 +1,7 @@
 """Metrics as text for the terminal; "-": not measured."""
 
+from collections.abc import Sequence
+
 from fedrobust.runs.record import MetricsRecord
 
 
@@ -13,8 +15,8 @@ def milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f} ms"
 
 
-def cells(metrics: MetricsRecord) -> tuple[str, ...]:
-    """Return correct predictions, accuracy, its interval, balanced accuracy and AUC."""
+def cells(metrics: MetricsRecord, further: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return correct predictions, accuracy, its interval, balanced accuracy, AUC, and the `further` metrics named."""
     limits = metrics.interval.accuracy
     return (
         f"{metrics.correct}/{metrics.n}",
@@ -22,7 +24,12 @@ def cells(metrics: MetricsRecord) -> tuple[str, ...]:
         "-" if limits is None else f"{100 * limits[0]:.1f}-{100 * limits[1]:.1f}",
         balanced(metrics),
         auc(metrics),
+        *(_number(metrics.further.get(name)) for name in further),
     )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def balanced(metrics: MetricsRecord) -> str:
@@ -39,4 +46,5 @@ def auc(metrics: MetricsRecord) -> str:
 def scores(metrics: MetricsRecord) -> str:
     """Return the scores of a model in one line."""
     majority = "" if metrics.majority_rate is None else f" (majority {metrics.majority_rate:.1%})"
-    return f"accuracy {metrics.accuracy:.1%}{majority}  balanced {balanced(metrics)}  AUC {auc(metrics)}"
+    further = "".join(f"  {name} {_number(value)}" for name, value in metrics.further.items())
+    return f"accuracy {metrics.accuracy:.1%}{majority}  balanced {balanced(metrics)}  AUC {auc(metrics)}{further}"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from fedrobust.evaluation.scores import GRADED
 from fedrobust.runs.outcome import invalid_line
 from fedrobust.runs.record import (
     DatasetRecord,
@@ -57,22 +58,23 @@ def summary_tables(run: RunRecord) -> list[Table]:
             f"{run.name}: {dataset.name}, {dataset.samples.get('test', 0)} test images, "
             f"seed {run.experiment.get('seed')}"
         ),
-        caption=_constant(evaluation.clean),
+        caption=_constant(evaluation.clean, 2 if dataset.multilabel else len(dataset.labels)),
         **PLAIN,
     )
-    add_columns(scores, "", "right", "acc.", "95 %", "bal.", "AUC")
-    _add_model(scores, f"{model.name}, global", evaluation)
+    further = tuple(evaluation.clean.further) if evaluation.clean else ()
+    add_columns(scores, "", "right", "acc.", "95 %", "bal.", "AUC", *further)
+    _add_model(scores, f"{model.name}, global", evaluation, further)
     if run.central:
-        _add_model(scores, f"{model.name}, central", EvaluationRecord(clean=run.central))
+        _add_model(scores, f"{model.name}, central", EvaluationRecord(clean=run.central), further)
     for site, metrics in (run.unseen or {}).items():
-        _add_model(scores, f"{model.name}, unseen site {site}", EvaluationRecord(clean=metrics))
+        _add_model(scores, f"{model.name}, unseen site {site}", EvaluationRecord(clean=metrics), further)
     if run.hospitals:
         scores.add_section()
         for hospital in run.hospitals.hospitals:
             if hospital.metrics:
-                scores.add_row(escape(f"at {hospital.name}"), *cells(hospital.metrics))
+                scores.add_row(escape(f"at {hospital.name}"), *cells(hospital.metrics, further))
     if run.student:
-        _add_model(scores, f"{run.student.name}, student", run.student)
+        _add_model(scores, f"{run.student.name}, student", run.student, further)
     tables = [scores]
     if run.export:
         files = Table(
@@ -93,9 +95,14 @@ def _threads(files: Sequence[ExportRecord]) -> str:
     return ", ".join(map(str, known)) or "not recorded"
 
 
-def _constant(clean: MetricsRecord | None) -> str | None:
-    """Return the scores of a constant classifier, None where they are unknown."""
-    if clean is None or clean.majority_rate is None or clean.constant_balanced_accuracy is None:
+def _constant(clean: MetricsRecord | None, classes: int) -> str | None:
+    """Return the scores of a constant classifier, None where they are unknown.
+
+    Args:
+        clean: of the global model.
+        classes: that exclude each other: 2 of a finding.
+    """
+    if clean is None or clean.majority_rate is None or not classes:
         return None
     what = "Always predicting the most frequent class:"
     if clean.majority_exact is not None:
@@ -103,20 +110,20 @@ def _constant(clean: MetricsRecord | None) -> str | None:
             "Right: all findings of an image. Always the more frequent answer to each finding: all right in "
             f"{clean.majority_exact:.1%},"
         )
+    further = "".join(f", {name} 0" for name in clean.further if name in GRADED)
     return (
-        f"{what} accuracy {clean.majority_rate:.1%}, balanced accuracy {clean.constant_balanced_accuracy:.1%}, "
-        "AUC 0.500."
+        f"{what} accuracy {clean.majority_rate:.1%}, balanced accuracy {1 / classes:.1%}, AUC 0.500{further}."
     )
 
 
-def _add_model(table: Table, name: str, evaluation: EvaluationRecord) -> None:
+def _add_model(table: Table, name: str, evaluation: EvaluationRecord, further: Sequence[str]) -> None:
     if evaluation.clean is None:
         return
     table.add_section()
-    table.add_row(escape(name), *cells(evaluation.clean))
+    table.add_row(escape(name), *cells(evaluation.clean, further))
     for attack, curve in evaluation.robust.items():
         for epsilon, metrics in curve.items():
-            table.add_row(escape(f"  {attack} {epsilon}"), *cells(metrics))
+            table.add_row(escape(f"  {attack} {epsilon}"), *cells(metrics, further))
 
 
 def _add_file(table: Table, export: ExportRecord) -> None:

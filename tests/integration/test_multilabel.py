@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 import fedrobust
+from clients.shard import shard
 from fedrobust.checks import check_data
-from fedrobust.config import ConfigError, Experiment
+from fedrobust.config import ConfigError, Experiment, starting
+from fedrobust.data.dataset import DataError
+from fedrobust.data.problem import Problem
+from fedrobust.flower.records import problem_config, problem_of
 from fedrobust.study import Study
 
 FINDINGS = {
@@ -38,6 +42,7 @@ def study(**settings):
             r'data.site-shifts = "0: label-noise".*leave label-noise out',
         ),
         ({"data__site_shifts": ["0: without-classes(classes=(0,))"]}, "leave without-classes out"),
+        ({"training__recipe": "trades"}, r'training.recipe = "trades": it needs one class'),
         ({"training__class_weights": "balanced"}, r'class-weights = "balanced".*balanced=True'),
         ({"training__loss": "focal"}, r'training.loss = "focal".*choose "binary-cross-entropy"'),
         ({"training__algorithm": "fedbn"}, r'training.algorithm = "fedbn".*such as fedavg'),
@@ -178,3 +183,56 @@ def test_other_ways_of_training_take_findings(tmp_path, settings):
     run = fedrobust.run(output__dir=str(tmp_path / "run"), **{**SHORT, **few, **settings})
     assert run.record.status == "finished"
     assert 0 < run.record.rounds[0].clients.loss < 1
+
+
+def test_audits_and_attacks_of_files_are_refused(tmp_path):
+    path = save(tmp_path / "chest.npz", np.arange(40) % 2)
+    for refused in (
+        fedrobust.audit_model,
+        lambda *places, **more: fedrobust.attack_model(*places, ["fgsm"], **more),
+    ):
+        with pytest.raises(ConfigError, match="is multi-label: audits and attacks of model files take"):
+            refused("model.keras", path)
+
+
+def save(path, other, count=40):
+    findings = np.stack([np.arange(count) % 3 == 0, other], axis=1).astype(np.uint8)
+    arrays = {}
+    for name in ("train", "val", "test"):
+        arrays |= {f"{name}_images": np.full((count, 28, 28), 9, np.uint8), f"{name}_labels": findings}
+    np.savez_compressed(path, **arrays)
+    return str(path)
+
+
+def test_the_problem_of_findings_is_sent_to_clients_and_their_files_are_read_as_findings(tmp_path):
+    problem = Problem((28, 28, 1), 2, multilabel=True)
+    assert problem_of(problem_config(problem)) == problem
+    assert not problem_of(problem_config(Problem((28, 28, 1), 2))).multilabel
+    path = save(tmp_path / "north.npz", np.arange(40) % 2)
+    own = shard({"data-path": path}, lambda client: None, problem)
+    assert sorted(set(own.labels.tolist())) == [0, 1, 2, 3]
+    with pytest.raises(DataError, match="several labels an image"):
+        shard({"data-path": path}, lambda client: None, Problem((28, 28, 1), 2))
+    with pytest.raises(DataError, match=r"allowed: 0 and 1, \(n, 3\)"):
+        shard({"data-path": path}, lambda client: None, Problem((28, 28, 1), 3, multilabel=True))
+
+
+def test_hospitals_with_files_of_findings_are_clients(tmp_path):
+    files = [
+        save(tmp_path / f"{name}.npz", np.arange(40) % step) for name, step in (("north", 2), ("south", 2))
+    ]
+    given = {
+        "data__clients": files,
+        "data__partition": "site",
+        "federation__clients": 2,
+        "data__multilabel": False,
+    }
+    one = study(**given)
+    check_data(one)
+    assert one.problem == Problem((28, 28, 1), 2, multilabel=True)
+    assert one.partition.counts.tolist() == [[14, 20], [14, 20]]
+
+
+def test_a_new_study_of_findings_leaves_the_audit_out():
+    assert starting("chest.npz", images=500, multilabel=True)["audit"] == {"enabled": False}
+    assert "audit" not in starting("breastmnist", images=500)

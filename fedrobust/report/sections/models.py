@@ -99,9 +99,10 @@ def _comparison(run: Run, columns: Sequence[Column]) -> Table:
     ):
         name = Cell(f"Recall of “{run.label(index)}”", "disease" if index in run.dataset.disease else "")
         row(name, lambda one, index=index: _recall_cell(one.evaluation.clean, index))  # type: ignore[misc]
-    for attack, size in dict.fromkeys(
+    attacked = dict.fromkeys(
         (attack, size) for one in columns for attack, size, _ in wording.headlines(one.evaluation.attacked)
-    ):
+    )
+    for attack, size in attacked:
         name = Cell(f"Accuracy under {wording.attack_name(attack)}", f"ε {wording.epsilon(size)}")
         row(
             name,
@@ -114,6 +115,15 @@ def _comparison(run: Run, columns: Sequence[Column]) -> Table:
     ):
         name = Cell(metric, "constant classifier: 0" if metric in GRADED else "")
         row(name, lambda one, metric=metric: _further_cell(one.evaluation.clean, metric))  # type: ignore[misc]
+    for metric in GRADED:
+        for attack, size in attacked:
+            name = Cell(f"{metric} under {wording.attack_name(attack)}", f"ε {wording.epsilon(size)}")
+            row(
+                name,
+                lambda one, attack=attack, size=size, metric=metric: _further_cell(  # type: ignore[misc]
+                    one.evaluation.attacked.get(attack, {}).get(size), metric
+                ),
+            )
     row(Cell("Parameters"), lambda one: _number(one.parameters))
     row(Cell("File size"), lambda one: Cell(wording.size_in_bytes(one.file.bytes)))
     row(Cell("Latency of one image", "median"), _latency_cell)

@@ -114,13 +114,6 @@ class MetricsRecord:
         counted = f"{self.correct:,} of {self.n:,}"
         return f"all findings right in {counted}" if self.multilabel else counted
 
-    @property
-    def constant_balanced_accuracy(self) -> float | None:
-        """The balanced accuracy of a constant classifier; None where the classes are unknown."""
-        if self.multilabel:
-            return 0.5
-        return 1 / len(self.recall) if self.recall else None
-
     def score(self, name: str) -> float | None:
         """Return one of `SCORES`."""
         value: float | None = getattr(self, name)

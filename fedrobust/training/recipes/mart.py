@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fedrobust.bounds import NonNegative
 from fedrobust.epsilon import epsilon_value
@@ -25,6 +26,8 @@ class MART(AdversarialRecipe):
         step_size: in units of [0, 1]; 0: a quarter of epsilon.
         beta: weight of the divergence.
     """
+
+    one_class: ClassVar[bool] = True
 
     beta: NonNegative = 6.0
 

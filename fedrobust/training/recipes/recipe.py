@@ -61,7 +61,8 @@ class Recipe(Protocol):
     """A frozen dataclass of settings that is called under a gradient tape that watches the weights.
 
     It may have an attribute ``attacks``: names of the evasion attacks on which it trains, which the audit does not
-    count as unseen; without it, its own name. Adversarial recipes extend `AdversarialRecipe`.
+    count as unseen; without it, its own name. Adversarial recipes extend `AdversarialRecipe`. With the class attribute
+    ``one_class = True`` it is refused for multi-label data: it uses the logits' softmax.
     """
 
     def __call__(self, batch: Batch) -> StepLoss:

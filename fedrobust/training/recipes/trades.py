@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fedrobust.bounds import NonNegative
 from fedrobust.epsilon import epsilon_value
@@ -24,6 +25,8 @@ class TRADES(AdversarialRecipe):
         step_size: in units of [0, 1]; 0: a quarter of epsilon.
         beta: weight of the divergence; the paper's 1 / lambda is 6 or 1.
     """
+
+    one_class: ClassVar[bool] = True
 
     beta: NonNegative = 6.0
 
