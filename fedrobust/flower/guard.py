@@ -70,8 +70,9 @@ def failed_reply(asked: Message, reason: str) -> Message:
 
 
 def _ends(text: str) -> str:
+    """Return both ends of a long text; the cut line is indented as a traceback's frames are, and so is no reason."""
     half = MOST_REASON // 2
-    return text if len(text) <= MOST_REASON else f"{text[:half]}\n...\n{text[-half:]}"
+    return text if len(text) <= MOST_REASON else f"{text[:half]}\n  ...{text[-half:]}"
 
 
 def described(error: BaseException) -> str:

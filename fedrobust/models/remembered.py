@@ -16,7 +16,7 @@ import numpy as np
 
 from fedrobust.graphs.kept import KeptFiles, kept_files
 from fedrobust.graphs.origin import Origin
-from fedrobust.lazy import keras
+from fedrobust.lazy import keras, tf
 from fedrobust.memoize import part
 from fedrobust.models.classifier import Classifier, build_classifier, origin_of, prepared_shape
 from fedrobust.models.facts import NetworkFacts
@@ -72,8 +72,9 @@ class Remembered(Classifier):
 
     @part
     def network(self) -> keras.Model:
-        """The Keras model, built on first use."""
-        return self._build().network
+        """The Keras model, built on first use, outside of the graph that may be traced at that time."""
+        with tf.init_scope():
+            return self._build().network
 
     def initial_weights(self) -> Weights:
         """Return the network's initial weights."""

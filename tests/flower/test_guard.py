@@ -18,6 +18,7 @@ from fedrobust.flower.guard import (
 )
 from fedrobust.flower.identity import server_identity
 from fedrobust.flower.records import LiveArray
+from fedrobust.reasons import first_reason
 
 
 def forced(record, **values):
@@ -144,7 +145,17 @@ def test_of_a_long_error_beginning_and_end_are_kept():
         ):
             assert reply.error.reason.startswith("beginx")
             assert reply.error.reason.endswith("xend")
-            assert len(reply.error.reason) == MOST_REASON + 5
+            assert len(reply.error.reason) == MOST_REASON + 6
+
+
+@pytest.mark.parametrize("depth", [3, 400])
+def test_the_reason_of_a_traceback_whose_middle_is_left_out_is_its_error(depth):
+    """The cut falls into a line of a frame, whose rest stands first behind it."""
+    frame = '  File "/home/x/library/module.py", line 12, in function\n    result = function(one, other)\n'
+    text = "Traceback (most recent call last):\n" + frame * depth + "ValueError: no class 7"
+    with server_identity():
+        reply = failed_reply(Message(RecordDict(), 1, "train"), text)
+    assert first_reason(reply.error.reason) == "ValueError: no class 7"
 
 
 def named(**parts):

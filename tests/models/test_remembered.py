@@ -10,6 +10,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from fedrobust.defences import BitDepth
 from fedrobust.graphs.kept import KeptFilesNotice, kept_files
@@ -161,3 +162,25 @@ def test_arrays_that_are_not_the_templates_are_refused(tmp_path):
     for arrays in ([np.zeros((2, 2))], [np.zeros((2, 2)), np.zeros(3)]):
         with pytest.raises(TemplateError):
             write_filled(template, arrays, tmp_path / "new.keras")
+
+
+@pytest.mark.parametrize("weights", ["random", "imagenet"])
+def test_a_network_that_a_trace_needs_first_is_built_outside_of_it(kept, tmp_path, weights):
+    """Its weights are read from a file with NumPy, which a graph has none of."""
+    file = tmp_path / "backbone.weights.h5"
+    settings = {"weights": weights, "weights_file": file if weights == "imagenet" else None}
+    small = {"native": (32, 32, 3), "classes": 2, "image_size": 32}
+    architecture_named("mobilenetv2").features((32, 32, 3)).save_weights(file)
+    remembered_classifier("mobilenetv2", **small, **settings)
+    found = remembered_classifier("mobilenetv2", **small, **settings)
+    assert "network" not in found.__dict__
+    first = found.initial_weights()
+    images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+
+    @tf.function
+    def traced(trainable, statistics, images):
+        arrays = found.layout.split(trainable, "trainable"), found.layout.split(statistics, "statistic")
+        return found.logits(*arrays, images)[0]
+
+    answers = traced(tf.constant(first.trainable), tf.constant(first.statistics), tf.constant(images))
+    np.testing.assert_allclose(answers, found.network(found.preparation(images)), rtol=1e-4, atol=1e-5)
