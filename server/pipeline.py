@@ -38,6 +38,7 @@ from server.stages.examples import save_examples
 from server.stages.export import export_student
 from server.stages.heterogeneity import heterogeneity_record
 from server.stages.hospitals import hospitals_record
+from server.stages.predictions import predictions_of
 from server.stages.selected import selected_evaluation
 from server.writing import writing
 
@@ -238,6 +239,7 @@ class Pipeline:
             clean=found.clean,
             robust=found.robust,
             distillation=student.record,
+            predictions=predictions_of(taught, student.weights),
         )
         self.recorder.note(student=record)
         if auditor is not None and self.experiment.audit.student:

@@ -77,7 +77,7 @@ def section(card: CardRecord | None) -> dict[str, Any]:
         "passed": card.count("passed"),
         "figures": _figures(card),
         "classes": _classes(card),
-        "predictions": predictions(card),
+        "predictions": predictions(card.data.labels, card.predictions),
         "curve": _curve(card),
         "attacks": _attacks(card),
         "evidence": _evidence(card),

@@ -1,4 +1,4 @@
-"""What a card shows of a model's predictions: confusion matrices, ROC curves, calibration."""
+"""What pages show of a model's predictions: confusion matrices, ROC curves, calibration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from typing import Any
 
 from fedrobust.report.chart import Chart, Line
 from fedrobust.report.wording import percent
-from fedrobust.runs.record import CardRecord
 from fedrobust.runs.record.predictions import PredictionsRecord, ReliabilityBinRecord
 
 KINDS = {"clean": "Without an attack", "attacked": "Worst case of all attacks"}
@@ -32,54 +31,52 @@ class Share:
         return f"background: color-mix(in srgb, var({colour}) {50 * self.share:.0f}%, var(--paper))"
 
 
-def predictions(card: CardRecord) -> dict[str, Any]:
-    """Return the confusion matrices and charts of a card; empty for cards of versions that have none."""
-    found = {kind: card.predictions[kind] for kind in KINDS if kind in card.predictions}
-    if not found:
+def predictions(labels: Sequence[str], found: Mapping[str, PredictionsRecord]) -> dict[str, Any]:
+    """Return the confusion matrices and charts of a model; empty where none were recorded.
+
+    Args:
+        labels: the names of the classes.
+        found: one of KINDS -> what the model answered.
+    """
+    known = {kind: found[kind] for kind in KINDS if kind in found}
+    if not known:
         return {}
+    classes = max(len(one.confusion) for one in known.values())
+    names = [labels[label] if label < len(labels) else f"class {label}" for label in range(classes)]
     return {
-        "classes": card.data.labels,
-        "matrices": [(KINDS[kind], matrix(card, one)) for kind, one in found.items()],
-        "roc": roc(card, found),
-        "calibration": calibration(found),
+        "classes": names,
+        "matrices": [(KINDS[kind], matrix(names, one)) for kind, one in known.items()],
+        "roc": roc(names, known),
+        "calibration": calibration(known),
     }
 
 
-def matrix(card: CardRecord, found: PredictionsRecord) -> list[tuple[str, list[Share]]]:
+def matrix(names: Sequence[str], found: PredictionsRecord) -> list[tuple[str, list[Share]]]:
     """Return the rows of a confusion matrix that have images, each with its true class."""
     return [
-        (
-            label_of(card, truth),
-            [Share(n, n / sum(row), truth == answer) for answer, n in enumerate(row)],
-        )
+        (names[truth], [Share(n, n / sum(row), truth == answer) for answer, n in enumerate(row)])
         for truth, row in enumerate(found.confusion)
         if sum(row)
     ]
 
 
-def label_of(card: CardRecord, label: int) -> str:
-    """Return the name of a class, or its number."""
-    return card.data.labels[label] if label < len(card.data.labels) else f"class {label}"
-
-
-def roc(card: CardRecord, found: Mapping[str, PredictionsRecord]) -> list[Chart]:
+def roc(names: Sequence[str], found: Mapping[str, PredictionsRecord]) -> list[Chart]:
     """Return a chart of each class's ROC curve, without and under attack."""
-    labels = dict.fromkeys(curve.label for one in found.values() for curve in one.roc)
     charts = []
-    for label in labels:
+    for label in dict.fromkeys(curve.label for one in found.values() for curve in one.roc):
         lines = [
             Line(KINDS[kind], kind, curve.points)
             for kind, one in found.items()
             for curve in one.roc
             if curve.label == label
         ]
-        name, cases = label_of(card, label), " and ".join(one.name.lower() for one in lines)
+        cases = " and ".join(one.name.lower() for one in lines)
         charts.append(
             Chart(
-                title=f"ROC curve of “{name}”",
+                title=f"ROC curve of “{names[label]}”",
                 x="False positive rate",
                 y="True positive rate",
-                sentence=f"ROC curve of “{name}” against all others, {cases}.",
+                sentence=f"ROC curve of “{names[label]}” against all others, {cases}.",
                 lines=lines,
             )
         )

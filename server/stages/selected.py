@@ -7,6 +7,7 @@ from fedrobust.poisoning import SuccessCriterion
 from fedrobust.runs.record import EvaluationRecord, ModelEvaluationRecord, RunRecord
 from server.errors import UnmeasurableError
 from server.stages.evaluation import Evaluator
+from server.stages.predictions import predictions_of
 
 
 def selected_evaluation(
@@ -35,10 +36,20 @@ def selected_evaluation(
     ran = all(one.valid for one in run.rounds)
     if chosen and chosen.clean and (chosen.robust or not settings.attacks):
         success = chosen.attack_success if ran else None
-        return ModelEvaluationRecord(clean=chosen.clean, robust=chosen.robust, attack_success=success)
+        return ModelEvaluationRecord(
+            clean=chosen.clean,
+            robust=chosen.robust,
+            attack_success=success,
+            predictions=predictions_of(evaluator, weights),
+        )
     try:
         measured = EvaluationRecord.of(evaluator.test(weights))
     except NotFiniteError as error:
         raise UnmeasurableError(f"the selected model cannot be measured: {error}") from error
     success = None if criterion is None or not ran else evaluator.success(weights, criterion)
-    return ModelEvaluationRecord(clean=measured.clean, robust=measured.robust, attack_success=success)
+    return ModelEvaluationRecord(
+        clean=measured.clean,
+        robust=measured.robust,
+        attack_success=success,
+        predictions=predictions_of(evaluator, weights),
+    )

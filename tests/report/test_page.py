@@ -299,6 +299,21 @@ def test_date_and_command_are_shown_where_they_are_recorded(folder, result):
     assert "Run with: fedrobust run breast --set seed=1" in page.text
 
 
+def test_the_answers_of_a_model_are_shown_once(folder, result):
+    answers = {
+        "confusion": [[30, 12], [4, 110]],
+        "reliability": [{"n": 156, "correct": 140, "confidence": 0.9}],
+    }
+    result["model-evaluation"]["predictions"] = result["student"]["predictions"] = answers
+    page = page_of(folder(result))
+    assert "Answers of the global model" in page.text
+    assert "Answers of the student True classes down" in page.text
+    card = audit("robust") | {"predictions": {"clean": answers, "attacked": answers}}
+    page = page_of(folder(result | {"audit": card}))
+    assert "Answers of the global model" not in page.text, "they are in its audit"
+    assert "Worst case of all attacks Truth" in page.text
+
+
 def test_what_a_run_cost_is_shown(folder, result):
     forecast = {
         "rounds": 2, "evaluations": 2, "workers": 2, "step-seconds": 0.01, "parameters": 10, "message-bytes": 500_000,

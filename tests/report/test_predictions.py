@@ -32,7 +32,7 @@ def both():
 
 
 def test_rows_of_a_confusion_matrix_are_true_classes(both):
-    found = predictions(both)["matrices"]
+    found = predictions(both.data.labels, both.predictions)["matrices"]
     assert [title for title, _ in found] == ["Without an attack", "Worst case of all attacks"]
     rows = [(name, [(one.n, one.text, one.right) for one in shares]) for name, shares in found[0][1]]
     assert rows == [
@@ -42,7 +42,7 @@ def test_rows_of_a_confusion_matrix_are_true_classes(both):
 
 
 def test_of_two_classes_the_curve_is_that_of_the_diseased_one(both):
-    (chart,) = predictions(both)["roc"]
+    (chart,) = predictions(both.data.labels, both.predictions)["roc"]
     assert chart.title == "ROC curve of “ill”"
     assert [(line.kind, line.points[0], line.points[-1]) for line in chart.lines] == [
         ("clean", (0.0, 0.0), (1.0, 1.0)),
@@ -54,7 +54,7 @@ def test_of_two_classes_the_curve_is_that_of_the_diseased_one(both):
 
 
 def test_a_reliability_diagram_has_the_share_of_right_answers_with_its_interval(both):
-    chart = predictions(both)["calibration"]
+    chart = predictions(both.data.labels, both.predictions)["calibration"]
     line = chart.lines[0]
     assert [y for _, y in line.points] == [0, 1, 1], (
         "one wrong image, two right ones of equal confidence, a right one"

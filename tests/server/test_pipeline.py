@@ -20,6 +20,7 @@ from small_study import (
 
 import server.model_parts
 import server.pipeline
+from fedrobust.audit.predictions import predictions_record
 from fedrobust.evaluation.metrics import NotFiniteError, measure
 from fedrobust.evaluation.robustness import Robustness
 from fedrobust.runs.checkpoint import Checkpoint
@@ -44,6 +45,7 @@ from server.errors import UnmeasurableError
 from server.parts import ServerParts
 from server.pipeline import Pipeline
 from server.stages.examples import save_examples
+from server.stages.predictions import predictions_of
 from server.writing import writing
 
 VERSIONS = {"tensorflow": "2.20", "keras": "3.11", "numpy": "2.3"}
@@ -121,6 +123,17 @@ def test_examples_are_written_by_name(tmp_path):
 
 # -- The whole study -----------------------------------------------------------------------------------------------
 
+
+TEST = SimpleNamespace(
+    multilabel=False, disease=(0,), test=SimpleNamespace(labels=np.array([0, 0, 1, 1], np.int32))
+)
+LOGITS = {
+    who: np.array([[2.0, 0.0], [first, 1.0], [0.0, 3.0], [0.0, 2.0]])
+    for who, first in (("weights", 0.0), ("taught", 4.0))
+}
+ANSWERED = {who: predictions_record(TEST.test.labels, logits, TEST.disease) for who, logits in LOGITS.items()}
+ASKED = {"dataset": TEST, "answers": lambda weights: SimpleNamespace(test=LOGITS[weights])}
+"""What an evaluator tells of a model's answers."""
 
 CLASSIFIER = SimpleNamespace(name="net", layout=LAYOUT, parameters=LAYOUT.parameters)
 
@@ -455,7 +468,7 @@ def concluded(stub, tmp_path, unseen=None, **settings):
         weights="taught",
         record=TAUGHT,
     )
-    taught = SimpleNamespace(test=lambda given: MEASURED)
+    taught = SimpleNamespace(test=lambda given: MEASURED, **ASKED)
     evaluator = SimpleNamespace(
         classifier=SimpleNamespace(save=lambda given, path: saving(f"model of {given}").save(path)),
         examples=noting(seen, "examples", "shown"),
@@ -556,6 +569,7 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
         robust=ROBUST,
         distillation=TAUGHT,
         audit=STUDENTS_CARD.record,
+        predictions=ANSWERED["taught"],
     )
     assert done.record.export == (FILES if exported else ())
     assert done.folder.read_json("card-student.json") == STUDENTS_CARD.content
@@ -598,7 +612,7 @@ def selected(number, rounds, aim="aim", error=None, **settings):
         return MEASURED
 
     judge = SimpleNamespace(
-        test=test, success=lambda *given: ANOTHER if given == ("weights", "aim") else None
+        test=test, success=lambda *given: ANOTHER if given == ("weights", "aim") else None, **ASKED
     )
     done = pipeline(ready={"evaluator": judge, "criterion": aim}, **settings)
     done.recorder.note(rounds=tuple(rounds))
@@ -607,7 +621,9 @@ def selected(number, rounds, aim="aim", error=None, **settings):
 
 
 def evaluation(clean=FIRST, robust=CURVE, success=None) -> ModelEvaluationRecord:
-    return ModelEvaluationRecord(clean=clean, robust=robust, attack_success=success)
+    return ModelEvaluationRecord(
+        clean=clean, robust=robust, attack_success=success, predictions=ANSWERED["weights"]
+    )
 
 
 def test_the_selected_rounds_own_figures_are_taken():
@@ -634,6 +650,11 @@ def test_an_attack_that_did_not_run_in_some_round_has_no_success():
         assert selected(1, rounds)[0] == evaluation(success=SUCCESS if ran else None)
         rounds[0] = replace(rounds[0], clean=None)
         assert selected(1, rounds)[0].attack_success == (ANOTHER if ran else None)
+
+
+def test_where_an_image_may_have_several_findings_there_is_no_confusion_matrix():
+    several = SimpleNamespace(**{**ASKED, "dataset": SimpleNamespace(multilabel=True)})
+    assert predictions_of(several, "weights") is None
 
 
 def test_a_selected_model_without_numbers_ends_the_study():

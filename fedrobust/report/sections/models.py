@@ -8,6 +8,7 @@ from fedrobust.evaluation.scores import GRADED
 from fedrobust.report import findings, wording
 from fedrobust.report.evaluation import Evaluation
 from fedrobust.report.folder import Run
+from fedrobust.report.predictions import predictions
 from fedrobust.report.sections.cells import milliseconds, right, score_cell, versus
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent
@@ -35,10 +36,25 @@ def models(run: Run) -> dict[str, Any]:
     return {
         "table": _comparison(run, columns) if columns else None,
         "unseen": _unseen(run.record.unseen or {}),
+        "answers": _answers(run),
         "distillation": _distillation(run),
         "missing": " ".join(dict.fromkeys(absent)),
         "nothing": findings.missing(run, "no model was evaluated"),
     }
+
+
+def _answers(run: Run) -> list[tuple[str, dict[str, Any]]]:
+    """Return the answers of the models on the clean test images, by model; audits show those of audited ones."""
+    record = run.record
+    models = (
+        ("global model", record.model_evaluation, record.audit),
+        ("student", record.student, record.student.audit if record.student else None),
+    )
+    return [
+        (name, predictions(run.dataset.labels, {"clean": model.predictions}))
+        for name, model, card in models
+        if model and model.predictions and not (card and card.predictions)
+    ]
 
 
 def _unseen(sites: Mapping[str, MetricsRecord]) -> Table | None:

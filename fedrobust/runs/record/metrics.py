@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fedrobust.runs.codec import entry, record
+from fedrobust.runs.record.predictions import PredictionsRecord
 
 if TYPE_CHECKING:
     from fedrobust.evaluation.metrics import Metrics
@@ -183,4 +184,9 @@ class ModelEvaluationRecord(EvaluationRecord):
 
     attack_success: AttackSuccessRecord | None = entry(
         "success of the poisoning attack; null where it is untargeted, or did not run as asked", default=None
+    )
+    predictions: PredictionsRecord | None = entry(
+        "what it answered on the clean test images; left out where an image may have several findings",
+        default=None,
+        left_out=True,
     )

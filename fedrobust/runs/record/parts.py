@@ -7,6 +7,7 @@ from fedrobust.data.problem import is_multilabel
 from fedrobust.runs.codec import entry, record
 from fedrobust.runs.record.card import CardRecord
 from fedrobust.runs.record.metrics import EvaluationRecord, Interval, MetricsRecord
+from fedrobust.runs.record.predictions import PredictionsRecord
 
 if TYPE_CHECKING:
     from fedrobust.edge.result import EdgeResult
@@ -122,6 +123,7 @@ class StudentRecord(EvaluationRecord):
     parameters: int | None = entry("trainable numbers", default=None)
     distillation: DistillationRecord = entry("how it was taught", default_factory=DistillationRecord)
     audit: CardRecord | None = entry("its audit, the content of ``card-student.json``", default=None)
+    predictions: PredictionsRecord | None = entry("as that of the global model", default=None, left_out=True)
 
 
 @record
