@@ -29,6 +29,8 @@ _AROUND = re.compile(
 _NUMBERED = re.compile(r"^\(\d+\)\s*")
 _OPERATION = re.compile(r"\s*\[Op:[^\]]*\]")
 _FUNCTION_NODE = re.compile(r"\{\{(?:function_node|node) [^}]*\}\}\s*")
+# Flower's text around the exception of a ClientApp: <class 'fedrobust.data.dataset.DataError'>:<'no such file'>
+_WRAPPED = re.compile(r"\s*<class '(?:\w+\.)*(?P<kind>\w+)'>:<'(?P<text>.*)'>\s*", re.DOTALL)
 _MODULE = re.compile(r"^(?:[A-Za-z_]\w*\.)+(?=[A-Z]\w*:)")
 
 
@@ -49,6 +51,8 @@ def first_reason(text: str) -> str:
         ...     "\t [[{{node while/GatherV2_2}}]] [Op:__inference_2]")
         'InvalidArgumentError: indices[3] = 7 is not in [0, 2)'
     """
+    if wrapped := _WRAPPED.fullmatch(text):
+        text = f"{wrapped['kind']}: {wrapped['text']}"
     *_, last = _FRAMES.split(text)
     lines = [line for line in last.splitlines() if plain_text(line)]
     if len(last) < len(text):  # in a traceback the lines of frames are indented, those of the error are not

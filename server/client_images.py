@@ -2,7 +2,17 @@
 
 import numpy as np
 
+from fedrobust.deployment.keys import site_names
 from fedrobust.study import Study
+
+
+def known_here(study: Study, most: int) -> bool:
+    """Return whether the numbers of images per class of each client are known.
+
+    They are not for more than `most` clients, for multi-label images, and in a deployment, whose sites do not tell.
+    """
+    clients = study.experiment.federation.clients
+    return site_names() is None and not study.problem.multilabel and clients <= most
 
 
 def class_counts(study: Study) -> np.ndarray:

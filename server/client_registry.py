@@ -9,7 +9,7 @@ from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
 from fedrobust.data.problem import Problem
-from fedrobust.deployment.keys import admitted_nodes
+from fedrobust.deployment.keys import admitted_nodes, site_names
 from fedrobust.engines.exchange import exchange
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.flower.records import problem_config
@@ -98,7 +98,7 @@ def registry_of(
         for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
             read = read_node_info(reply, layout, clients)
             if isinstance(read, Failure):
-                refused.append(read.reason)
+                refused.append(f"{_site(reply.metadata.src_node_id, admitted)}{read.reason}")
             elif isinstance(grid, SimulatedGrid) and read.client_id != read.node - 1:
                 refused.append(f"client {read.node - 1} introduced itself as client {read.client_id}")
             elif admitted is not None and admitted.get(read.node) != read.client_id:
@@ -142,6 +142,12 @@ def _answers(grid: Grid, content: RecordDict, clients: int, timeout: float) -> I
         return
     for first in range(1, min(clients, MOST_ASKED) + 1, grid.workers):
         yield grid.ask_every_worker(MessageType.QUERY, content, first)
+
+
+def _site(node: int, admitted: Mapping[int, int] | None) -> str:
+    """Return the name of a node's site with a colon, empty where it has none."""
+    client, names = (admitted or {}).get(node), site_names()
+    return "" if client is None or names is None else f"{names[client]}: "
 
 
 def misnamed(introduction: NodeInfo, admitted: Mapping[int, int]) -> str:

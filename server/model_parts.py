@@ -8,6 +8,7 @@ from functools import partial
 from flwr.serverapp import Grid
 
 from fedrobust.data.calibration_sample import calibration_sample
+from fedrobust.deployment.keys import site_names
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.evaluation.scores import GRADED
 from fedrobust.memoize import part
@@ -173,8 +174,17 @@ class ModelParts:
         settings, dataset, partition = self.study.experiment, self.study.dataset, self.study.partition
         malicious = self.study.schedule.malicious
         attacked = f"; {len(malicious)} malicious: {settings.poisoning.attack}" if malicious else ""
+        sites = site_names()
+        if sites is None:
+            where = (
+                f"{len(dataset.train.labels)} images over {settings.federation.clients} clients "
+                f"({settings.data.partition}; {partition.unevenness})"
+            )
+        else:
+            where = (
+                f"{len(sites)} sites with images of their own ({', '.join(sites.values())}), measured on this"
+            )
         return (
-            f"{dataset.name}: {len(dataset.train.labels)} images over {settings.federation.clients} clients "
-            f"({settings.data.partition}; {partition.unevenness}), "
+            f"{dataset.name}: {where}, "
             f"{settings.model.name} from {settings.model.weights} weights{self.batchnorm}{attacked}"
         )

@@ -17,7 +17,7 @@ from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord
 from server.aggregation_step import AggregationStep
 from server.callbacks import AttackSuccess, Callback, PGDProbe, UndefendedSnapshot, WorstClient
-from server.client_images import class_counts, sizes
+from server.client_images import class_counts, known_here, sizes
 from server.client_registry import ClientRegistry, registry_of
 from server.federation import Federation, whole
 from server.forecast import check_aggregation, forecast_of, sums_only
@@ -50,9 +50,9 @@ class ServerParts(ModelParts):
     def class_counts(self) -> np.ndarray | None:
         """Number of images of each class at each client, (clients, classes).
 
-        None for very many clients, and for multi-label images, which have no one class.
+        None for very many clients, for multi-label images, which have no one class, and in a deployment.
         """
-        if self.study.problem.multilabel or self.study.experiment.federation.clients > MOST_COMPARED:
+        if not known_here(self.study, MOST_COMPARED):
             return None
         return class_counts(self.study)
 

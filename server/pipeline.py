@@ -33,6 +33,7 @@ from server.forecast import evaluation_threads
 from server.parts import ServerParts
 from server.recorder import Recorder, described
 from server.resume import resumed_from
+from server.sites import sites_record, tell_of_absent
 from server.stages.distillation import Student
 from server.stages.examples import save_examples
 from server.stages.export import export_student
@@ -186,13 +187,9 @@ class Pipeline:
         emit(StageStarted("preparing the clients"))
         self.parts.rehearse()
         registry = self.parts.registry
-        for reason in registry.refused:
-            emit(StageStarted(f"a node is left out: {reason}"))
-        known, wanted = len(registry.client_ids), self.experiment.federation.clients
-        if known < wanted:
-            emit(StageStarted(f"{known} of {wanted} clients have a node: the others take no part"))
+        tell_of_absent(registry, self.experiment.federation.clients)
         forecast = self.parts.forecast
-        self.recorder.note(forecast=forecast)
+        self.recorder.note(forecast=forecast, sites=sites_record(registry))
         emit(ForecastMade(forecast.line(), forecast.to_json(), forecast.rows()))
         forecast.check()
 

@@ -37,6 +37,10 @@ Detected at node while/GatherV2_2 defined at (most recent call last):
             "last):\n<stack traces unavailable>\nOOM when allocating tensor with shape[64,32]\n\t [[{{node Conv2D}}]]",
             "ResourceExhaustedError: OOM when allocating tensor with shape[64,32]",
         ),
+        (
+            "<class 'fedrobust.data.dataset.DataError'>:<'x.npz: no such file'>",
+            "DataError: x.npz: no such file",
+        ),
         ("Traceback ...\n  file\nOSError: disk full", "OSError: disk full"),
         ("ValueError: one\n\nDuring handling ...\n", "ValueError: one"),
         ("Traceback (most recent call last):\n  File x\n    y()\nKeyError: 'a'\n", "KeyError: 'a'"),

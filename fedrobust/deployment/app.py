@@ -19,6 +19,11 @@ from typing import Any
 from fedrobust.apps import load_app
 from fedrobust.deployment.bundle import COMPONENTS, check_app
 from fedrobust.deployment.keys import ADMITTED
+from fedrobust.errors import FedrobustError
+from fedrobust.plain import plain_text
+
+MOST_SAID = 2000
+"""Most characters of an error in a log."""
 
 
 def replace(module: ModuleType, name: str, function: Callable[..., Any]) -> None:
@@ -32,6 +37,18 @@ def replace(module: ModuleType, name: str, function: Callable[..., Any]) -> None
             f"{module.__name__} has no {name}: this Flower is not the one that fedrobust was made for"
         )
     setattr(module, name, function)
+
+
+def in_sentences(log: Callable[..., None]) -> Callable[..., None]:
+    """Return a logging function like `log` that writes this project's errors as their sentence, without a traceback."""
+
+    def write(level: int, message: str, *arguments: Any, exc_info: Any = None, **options: Any) -> None:
+        if isinstance(exc_info, FedrobustError):
+            log(level, "%s", plain_text(str(exc_info), MOST_SAID))
+        else:
+            log(level, message, *arguments, exc_info=exc_info, **options)
+
+    return write
 
 
 def check_only(bundle: bytes, *_: Any, **__: Any) -> None:
@@ -54,6 +71,7 @@ def clientapp() -> None:
     flower = import_module("flwr.supernode.runtime.run_clientapp")
     replace(flower, "install_from_fab", check_only)
     replace(flower, "get_load_client_app_fn", installed_client)
+    replace(flower, "log", in_sentences(flower.log))
     from flwr.supernode.cli import flwr_clientapp
 
     flwr_clientapp()
@@ -78,6 +96,7 @@ def serverapp() -> None:
         return installed
 
     replace(flower, "install_from_fab", check_first)
+    replace(flower, "log", in_sentences(flower.log))
     from flwr.superlink.cli import flwr_serverapp
 
     # Flower would reuse an existing folder, found by 32 bits of the app's digest: the new folder is empty.

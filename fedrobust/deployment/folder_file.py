@@ -50,6 +50,13 @@ class FolderFile:
             raise self.wrong(key, "a list of texts")
         return tuple(value)
 
+    def switch(self, key: str) -> bool:
+        """Return true or false."""
+        value = self.held.get(key)
+        if not isinstance(value, bool):
+            raise self.wrong(key, "true or false")
+        return value
+
     def port(self, key: str) -> int:
         """Return a port."""
         (value,) = self.whole_numbers(key, 0)

@@ -176,7 +176,12 @@ class Site:
             values.whole_numbers("client", 0)[0],
             server,
             values.text("data"),
-            Expected(values.text("federation"), (height, width, channels), values.texts("label-names")),
+            Expected(
+                values.text("federation"),
+                (height, width, channels),
+                values.texts("label-names"),
+                values.switch("multilabel"),
+            ),
         )
 
     def to_toml(self) -> str:
@@ -190,6 +195,7 @@ class Site:
                 "data": self.data,
                 "image-shape": list(self.takes.image_shape),
                 "label-names": list(self.takes.label_names),
+                "multilabel": self.takes.multilabel,
             }
         )
         head = f'# The node of {self.name} in the federation "{self.federation}".\n'

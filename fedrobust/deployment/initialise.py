@@ -66,7 +66,7 @@ def initialise(
     _check(sites, out, hosts, port, control_port)
     study = server_study(experiment, len(sites), evaluation)
     dataset = Study.of(study).dataset
-    takes = Expected(study.name, dataset.image_shape, dataset.label_names)
+    takes = Expected(study.name, dataset.image_shape, dataset.label_names, dataset.multilabel)
     authority, key = Authority.new(AUTHORITY_DAYS), new_key()
     certificate = server_certificate(authority, key.public_key(), list(hosts), days)
     draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))

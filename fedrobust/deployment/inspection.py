@@ -110,6 +110,10 @@ def _authority(path: Path) -> Inspected:
 
 
 def _images(site: Site) -> Inspected:
+    if not site.images.is_file():
+        raise DeploymentError(
+            f"{site.images}: no such file: mend `data` in site.toml, or write it with fedrobust data import"
+        )
     found = check_file(site.images, site.takes, near=False)
     if found.hospital:
         raise DeploymentError(f"{site.images}: does not fit: {found.hospital}")

@@ -17,6 +17,9 @@ from fedrobust.errors import FedrobustError
 ADMITTED = "FEDROBUST_ADMITTED_NODES"
 """Environment variable: the file in which the SuperLink gives the server's app the client of each node."""
 
+SITES = "FEDROBUST_SITES"
+"""Environment variable: the names of the sites by client, JSON, which the SuperLink gives the server's app."""
+
 NAME = re.compile(r"(?:.*[^0-9])?(?P<partition>[0-9]{1,9})")
 
 
@@ -37,6 +40,11 @@ class NodeKey:
     partition: int
     name: str
     public: bytes
+
+    @property
+    def site(self) -> str:
+        """Its name without the client's number."""
+        return self.name.removesuffix(str(self.partition)).rstrip("-_") or self.name
 
 
 def read_node_keys(folder: Path) -> tuple[NodeKey, ...]:
@@ -103,3 +111,9 @@ def admitted_nodes() -> Mapping[int, int] | None:
         raise KeyListError(
             f"{ADMITTED} = {path}: the list of admitted nodes cannot be read: {error}"
         ) from error
+
+
+def site_names() -> Mapping[int, str] | None:
+    """Return the name of each admitted site, by client; None if no SuperLink of this project started this process."""
+    names = os.environ.get(SITES)
+    return None if names is None else {int(client): str(name) for client, name in json.loads(names).items()}

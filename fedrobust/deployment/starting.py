@@ -14,8 +14,8 @@ from fedrobust.deployment.inspection import Finding, inspect_server, inspect_sit
 from fedrobust.deployment.knock import knock
 from fedrobust.errors import FedrobustError
 
-QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
-"""Environment of all processes: Flower contacts nobody but the federation."""
+QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+"""Environment of all processes: Flower contacts nobody but the federation, and TensorFlow writes errors alone."""
 
 
 class NotReachedError(FedrobustError, RuntimeError):

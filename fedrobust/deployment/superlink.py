@@ -41,7 +41,7 @@ from fedrobust.deployment.certificates import check_validity, hosts_of, read_cer
 from fedrobust.deployment.executor import executor, when_over
 from fedrobust.deployment.front_door import FrontDoor
 from fedrobust.deployment.handshake import telling
-from fedrobust.deployment.keys import ADMITTED, NodeKey, read_node_keys
+from fedrobust.deployment.keys import ADMITTED, SITES, NodeKey, read_node_keys
 from fedrobust.errors import FedrobustError
 
 LOCAL = "127.0.0.1"
@@ -245,9 +245,10 @@ def run(options: argparse.Namespace) -> None:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fedrobust-superlink-"))
         admitted = Path(folder, "admitted.json")
         admitted.write_text(json.dumps(admit(app.state.linkstate_factory.state(), nodes)))
+        names = json.dumps({node.partition: node.site for node in nodes})
         address = f"{LOCAL}:{options.control_port}"
         process = stack.enter_context(
-            executor("serverapp", address, secret, keys.authority, {ADMITTED: str(admitted)})
+            executor("serverapp", address, secret, keys.authority, {ADMITTED: str(admitted), SITES: names})
         )
         door = FrontDoor(app, options.control_port, {node.public: node.name for node in nodes})
         print(  # noqa: T201

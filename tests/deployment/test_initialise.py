@@ -6,9 +6,9 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
 from cryptography import x509
+from deployed import SITES, hospital, study, written
 
 from fedrobust.config import Experiment
 from fedrobust.deployment import certificates, initialise, renewal
@@ -19,63 +19,9 @@ from fedrobust.deployment.keys import read_node_keys
 from fedrobust.deployment.server_study import server_study, site_files
 from fedrobust.errors import FedrobustError
 
-SITES = ("bern", "chur", "genf")
 
-
-def hospital(path, seed, size=28, classes=("benign", "malignant")):
-    rng = np.random.default_rng(seed)
-    arrays = {}
-    for split, count in (("train", 12), ("val", 4), ("test", 4)):
-        arrays[f"{split}_images"] = rng.integers(0, 256, (count, size, size), np.uint8)
-        arrays[f"{split}_labels"] = np.arange(count) % len(classes)
-    np.savez(path, label_names=np.array(classes), **arrays)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for seed, name in enumerate((*SITES, "server")):
-        hospital(folder / f"{name}.npz", seed)
-    return folder
-
-
-def study(data, **settings):
-    files = [str(data / f"{name}.npz") for name in SITES]
-    return Experiment.of(
-        **{
-            "name": "hospitals",
-            "data__clients": files,
-            "data__partition": "site",
-            "federation__clients": 3,
-            "model__name": "edge-cnn",
-            "model__image_size": 28,
-            **settings,
-        }
-    )
-
-
-def written(data, out, **options):
-    experiment = study(data)
-    sites = {name: str(path) for name, path in site_files(experiment).items()}
-    return initialise.initialise(
-        experiment, sites, out, **{"evaluation": str(data / "server.npz"), **options}
-    )
-
-
-@pytest.fixture(scope="module")
-def made(data, tmp_path_factory):
-    return written(data, tmp_path_factory.mktemp("made") / "hospitals", hosts=("fl.example.org",))
-
-
-@pytest.fixture
-def deployment(made, tmp_path):
-    """A copy that a test may change."""
-    shutil.copytree(made.folder, tmp_path / "hospitals")
-    return Deployment.read(tmp_path / "hospitals")
-
-
-def test_every_party_gets_its_files_and_no_other_partys_secret(made):
-    found = {str(path.relative_to(made.folder)) for path in made.folder.rglob("*") if path.is_file()}
+def test_every_party_gets_its_files_and_no_other_partys_secret(deployed):
+    found = {str(path.relative_to(deployed.folder)) for path in deployed.folder.rglob("*") if path.is_file()}
     wanted = {"authority/ca.key", "authority/ca.crt"}
     beside = {"INSTRUCTIONS.md", "Containerfile"}
     wanted |= {
@@ -87,65 +33,65 @@ def test_every_party_gets_its_files_and_no_other_partys_secret(made):
         wanted |= {f"{name}/keys/{file}" for file in ("node", "node.pub", "ca.crt")}
         wanted.add(f"server/keys/nodes/{name}-{client}.pub")
     assert found == wanted
-    private = {path for path in found if (made.folder / path).stat().st_mode & 0o777 == 0o600}
+    private = {path for path in found if (deployed.folder / path).stat().st_mode & 0o777 == 0o600}
     secret = {"authority/ca.key", "server/keys/server.key", "server/keys/account.token"}
     assert private == secret | {f"{name}/keys/node" for name in SITES}
-    assert {path for path in found if b"PRIVATE KEY" in (made.folder / path).read_bytes()} == private - {
+    assert {path for path in found if b"PRIVATE KEY" in (deployed.folder / path).read_bytes()} == private - {
         "server/keys/account.token"
     }
-    folders = [made.folder, *(path for path in made.folder.rglob("*") if path.is_dir())]
+    folders = [deployed.folder, *(path for path in deployed.folder.rglob("*") if path.is_dir())]
     assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
 
 
-def test_the_server_admits_exactly_the_sites(made):
-    keys = read_node_keys(made.server.keys / "nodes")
+def test_the_server_admits_exactly_the_sites(deployed):
+    keys = read_node_keys(deployed.server.keys / "nodes")
     assert [(key.partition, key.name) for key in keys] == [(0, "bern-0"), (1, "chur-1"), (2, "genf-2")]
-    for site, key in zip(made.sites, keys, strict=True):
+    for site, key in zip(deployed.sites, keys, strict=True):
         public = certificates.read_private_key(site.key).public_key()
         assert certificates.node_public_key(public) == (site.keys / "node.pub").read_bytes()
         assert key.name == f"{site.name}-{site.client}"
 
 
-def test_the_certificate_is_for_the_host_and_for_this_machine(made):
-    certificate = certificates.read_certificate(made.server.keys / "server.pem")
+def test_the_certificate_is_for_the_host_and_for_this_machine(deployed):
+    certificate = certificates.read_certificate(deployed.server.keys / "server.pem")
     assert certificates.hosts_of(certificate) == ("fl.example.org", "localhost", "127.0.0.1", "::1")
     left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
     assert 363 <= left.days <= 365
-    authority = certificates.read_certificate(made.authority / "ca.crt")
+    authority = certificates.read_certificate(deployed.authority / "ca.crt")
     assert authority.not_valid_after_utc > certificate.not_valid_after_utc + datetime.timedelta(days=3000)
 
 
-def test_the_servers_study_has_the_sites_as_clients_and_none_of_their_images(made, data):
-    experiment = Experiment.load(made.server.study)
+def test_the_servers_study_has_the_sites_as_clients_and_none_of_their_images(deployed, data):
+    experiment = Experiment.load(deployed.server.study)
     assert experiment.federation.clients == 3
     assert experiment.data.clients == ()
     assert experiment.data.name == str(data / "server.npz")
-    text = made.server.study.read_text()
+    text = deployed.server.study.read_text()
     assert not [name for name in SITES if f"{name}.npz" in text]
     assert experiment.engine.client_timeout == 3600
 
 
-def test_a_site_knows_what_the_study_takes(made, data):
-    site = site_folder(made.folder / "chur")
+def test_a_site_knows_what_the_study_takes(deployed, data):
+    site = site_folder(deployed.folder / "chur")
     assert (site.client, site.server, site.host) == (1, "fl.example.org:8000", ("fl.example.org", 8000))
     assert site.images == data / "chur.npz"
     assert (site.takes.image_shape, site.takes.label_names) == ((28, 28, 1), ("benign", "malignant"))
     assert site.connected_to("127.0.0.1:1").host == ("127.0.0.1", 1)
 
 
-def test_a_new_deployment_is_without_faults(made):
-    findings = inspect(made.folder)
+def test_a_new_deployment_is_without_faults(deployed):
+    findings = inspect(deployed.folder)
     assert [each.text for each in findings if each.fault or each.warning] == []
     assert {each.where for each in findings} == {"server", *SITES}
-    assert isinstance(opened(made.folder), Deployment)
-    assert isinstance(opened(made.folder / "server"), Server)
-    assert isinstance(opened(made.folder / "bern"), Site)
-    assert server_folder(made.folder) == server_folder(made.folder / "server")
+    assert isinstance(opened(deployed.folder), Deployment)
+    assert isinstance(opened(deployed.folder / "server"), Server)
+    assert isinstance(opened(deployed.folder / "bern"), Site)
+    assert server_folder(deployed.folder) == server_folder(deployed.folder / "server")
 
 
-def test_nothing_is_overwritten_and_nothing_half_written_is_left(made, data, tmp_path, monkeypatch):
+def test_nothing_is_overwritten_and_nothing_half_written_is_left(deployed, data, tmp_path, monkeypatch):
     with pytest.raises(DeploymentError, match="exists already"):
-        written(data, made.folder)
+        written(data, deployed.folder)
     monkeypatch.setattr(initialise, "write_site_pages", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         written(data, tmp_path / "new")
@@ -323,10 +269,10 @@ def test_a_server_alone_cannot_renew_its_certificate(deployment):
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_the_units_are_what_systemd_reads(made):
+def test_the_units_are_what_systemd_reads(deployed):
     units = [
-        str(made.server.folder / "fedrobust-server.service"),
-        *(str(site.folder / f"fedrobust-{site.name}.service") for site in made.sites),
+        str(deployed.server.folder / "fedrobust-server.service"),
+        *(str(site.folder / f"fedrobust-{site.name}.service") for site in deployed.sites),
     ]
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     said = [line for line in done.stderr.splitlines() if any(Path(unit).name in line for unit in units)]
@@ -334,8 +280,8 @@ def test_the_units_are_what_systemd_reads(made):
     assert [line for line in said if "is not executable" not in line] == []
 
 
-def test_settings_are_toml_with_the_host_and_the_ports(made):
-    held = tomllib.loads((made.server.folder / "server.toml").read_text())
+def test_settings_are_toml_with_the_host_and_the_ports(deployed):
+    held = tomllib.loads((deployed.server.folder / "server.toml").read_text())
     assert held == {
         "federation": "hospitals",
         "hosts": ["fl.example.org"],

@@ -14,6 +14,7 @@ from fedrobust.report.sections.labels import labels
 from fedrobust.report.sections.models import models
 from fedrobust.report.sections.poisoning import poisoning
 from fedrobust.report.sections.rounds import rounds
+from fedrobust.report.sections.sites import sites
 from fedrobust.report.sections.study import data, facts
 from fedrobust.report.sections.tiles import tiles
 from fedrobust.report.sections.verdict import verdict
@@ -33,6 +34,7 @@ def sections(run: Run) -> dict[str, Any]:
         "unfinished": findings.unfinished(run),
         "error": record.error or "no reason was recorded",
         "go_on": findings.go_on(run),
+        "sites": sites(run),
         "tolerance": described_in(record),
         "invalid": invalid_line(record),
         "warnings": findings.warnings(run),

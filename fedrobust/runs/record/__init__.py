@@ -41,6 +41,7 @@ from fedrobust.runs.record.rounds import (
     WorstClientRecord,
 )
 from fedrobust.runs.record.run import READABLE, SCHEMA, RunRecord
+from fedrobust.runs.record.sites import SiteRecord
 
 __all__ = [
     "READABLE",
@@ -76,6 +77,7 @@ __all__ = [
     "RecordError",
     "RoundRecord",
     "RunRecord",
+    "SiteRecord",
     "StudentRecord",
     "ToleranceRecord",
     "WorstClientRecord",

@@ -19,6 +19,7 @@ from fedrobust.runs.record.parts import (
     ToleranceRecord,
 )
 from fedrobust.runs.record.rounds import RoundRecord
+from fedrobust.runs.record.sites import SiteRecord
 
 SCHEMA = 2
 """Of the ``result.json`` that this version writes."""
@@ -74,6 +75,9 @@ class RunRecord:
         "the selected global model on the test images of each hospital; left out where all have the same",
         default=None,
         left_out=True,
+    )
+    sites: tuple[SiteRecord, ...] | None = entry(
+        "admitted sites of a deployment; left out in a simulation", default=None, left_out=True
     )
     clients: ClientsComparisonRecord | None = entry(
         "models compared per client; left out where there are neither personal nor local models",
