@@ -23,6 +23,7 @@ from server.federation import Federation, whole
 from server.forecast import check_aggregation, forecast_of, sums_only
 from server.groups import Grouping
 from server.model_parts import ModelParts
+from server.rare_clients import rare_clients
 from server.rehearsal import rehearse
 from server.root_update import root_update_of
 from server.rounds import RoundLoop
@@ -31,9 +32,6 @@ from server.stages.central import CentralBaseline
 from server.stages.clients import ClientComparison, LocalBaseline, spread, unchanged
 from server.tolerance import tolerance_of
 from server.weight_average import WeightAverage
-
-RARE = 0.3
-"""Total variation distance to the federation's class distribution from which a client's counts as unusual."""
 
 MOST_COMPARED = 10_000
 """Most clients for which class distributions are computed."""
@@ -285,18 +283,3 @@ class ServerParts(ModelParts):
     def rehearse(self) -> None:
         """Trace and optimise the graphs of training and evaluation, in parallel."""
         rehearse(self.study, self.evaluator, self.grid, self.pool)
-
-
-def rare_clients(counts: np.ndarray | None, malicious: tuple[int, ...]) -> list[int]:
-    """Return the honest clients whose class distribution is far from the federation's.
-
-    A rule that rejects outliers may reject them, too: their false positive rate is reported separately.
-
-    Args:
-        counts: (clients, classes) images; None if not counted.
-        malicious: clients that are excluded.
-    """
-    if counts is None:
-        return []
-    apart = np.abs(counts / counts.sum(1, keepdims=True) - counts.sum(0) / counts.sum()).sum(1) / 2
-    return [int(client) for client in np.flatnonzero(apart >= RARE) if client not in set(malicious)]

@@ -72,9 +72,10 @@ def update(name: str, clients: int) -> dict[str, float]:
     start_tensorflow(CORES)
     from fedrobust.models.classifier import build_classifier
     from fedrobust.training.batches import draw_batches
-    from fedrobust.training.local_update import LocalUpdate, TrainingData
+    from fedrobust.training.local_update import LocalUpdate
     from fedrobust.training.optimizers import Adam
     from fedrobust.training.recipes import Plain
+    from fedrobust.training.training_data import TrainingData
 
     images, labels = images_and_labels(BATCH * STEPS)
     data = TrainingData.of(images, labels)

@@ -8,7 +8,6 @@ from fedrobust.config.resolve import (
     availability_of,
     defence_of,
     loss_named,
-    malicious_of,
     metrics_of,
     optimizer_of,
     postprocessors_of,
@@ -16,9 +15,9 @@ from fedrobust.config.resolve import (
     server_optimizer_of,
     site_shifts_of,
     threat_of,
-    tolerated_of,
 )
 from fedrobust.config.sections import Data, Evaluation, Federation, Poisoning, Training
+from fedrobust.config.tolerated import malicious_of, tolerated_of
 from fedrobust.data.partition import method_named
 
 

@@ -15,7 +15,6 @@ from pydantic import Field, model_validator
 from fedrobust.config.check_names import check_names
 from fedrobust.config.messages import explanations, shown
 from fedrobust.config.old_keys import tell_of_old_keys, without_old_keys
-from fedrobust.config.resolve import malicious_of, tolerated_of
 from fedrobust.config.sections import (
     Audit,
     Data,
@@ -33,6 +32,7 @@ from fedrobust.config.sections import (
 from fedrobust.config.shipped import study_path
 from fedrobust.config.sources import flattened, merged, nested, unflattened
 from fedrobust.config.study_file import read_study_file
+from fedrobust.config.tolerated import malicious_of, tolerated_of
 from fedrobust.epsilon import epsilon_value
 from fedrobust.errors import ConfigError, FedrobustError
 

@@ -18,9 +18,9 @@ from fedrobust.defences import DEFENCES, PredictionDefence
 from fedrobust.errors import ConfigError
 from fedrobust.evaluation.scores import METRICS, Metric
 from fedrobust.evasion import Threat, attack_named
-from fedrobust.poisoning import Attack, malicious_clients
+from fedrobust.poisoning import Attack
 from fedrobust.privacy import POSTPROCESSORS, Postprocessor
-from fedrobust.shares import exact, round_half_up, sample_size
+from fedrobust.shares import sample_size
 from fedrobust.spec import SpecError, build
 from fedrobust.training.augmentations import AUGMENTATIONS, Augmentation
 from fedrobust.training.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss
@@ -204,7 +204,7 @@ def defence_of(federation: Federation, tolerated: int, base: str = "") -> Aggreg
 
     Args:
         federation: names them.
-        tolerated: malicious clients of a round that they tolerate; see `tolerated_of`.
+        tolerated: malicious clients of a round that they tolerate; see `fedrobust.config.tolerated.tolerated_of`.
         base: folder of the study file, beside which modules of a user's own may lie.
 
     Raises:
@@ -273,37 +273,3 @@ def threat_of(evaluation: Evaluation, base: str = "") -> Threat:
                     f'it searches in {", ".join(attack.norms)}, evaluation.norm = "{threat.norm}"'
                 )
     return threat
-
-
-def malicious_of(poisoning: Poisoning, clients: int, seed: int) -> tuple[int, ...]:
-    """Return the ids of the malicious clients, ascending; empty without an attack.
-
-    Raises:
-        ConfigError: there are not as many clients.
-    """
-    return () if poisoning.attack == "none" else malicious_clients(poisoning.malicious, clients, seed)
-
-
-def tolerated_of(federation: Federation, poisoning: Poisoning, seed: int) -> int:
-    """Return the number of malicious clients in a round that the server's defence tolerates.
-
-    The default is the mean number in a round, rounded up: the true number, an oracle, as is usual in comparisons of
-    rules; the same study without its attack has the same number. With participation below 1 many rounds have more;
-    ``federation.tolerate-quantile`` = 0.95 takes the smallest number that suffices in 95 % of them: the quantile of
-    Hypergeometric(N, m, n), for n of N clients in a round and m malicious ones.
-
-    Raises:
-        ConfigError: there are fewer clients than malicious ones.
-    """
-    sampled = sample_size(federation.participation, federation.clients)
-    wanted = federation.tolerate
-    if isinstance(wanted, int):
-        return wanted
-    if wanted is not None:
-        return round_half_up(exact(wanted) * sampled)
-    malicious = len(malicious_clients(poisoning.malicious, federation.clients, seed))
-    if federation.tolerate_quantile is None:
-        return -(-malicious * sampled // federation.clients)
-    from scipy.stats import hypergeom
-
-    return int(hypergeom.ppf(federation.tolerate_quantile, federation.clients, malicious, sampled))

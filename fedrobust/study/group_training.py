@@ -11,7 +11,8 @@ import tensorflow as tf
 from fedrobust.memoize import part
 from fedrobust.models.layout import Weights
 from fedrobust.study.local_training import LocalTraining
-from fedrobust.training.head_update import HeadJob, HeadUpdate
+from fedrobust.training.head_job import HeadJob
+from fedrobust.training.head_update import HeadUpdate
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,10 +19,11 @@ from fedrobust.models.layout import Layout, Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.training.batches import Batches, draw_batches
 from fedrobust.training.head_update import HeadUpdate
-from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.part_update import PartUpdate
 from fedrobust.training.schedule import balanced_class_weights, learning_rates
 from fedrobust.training.steering import Steering
+from fedrobust.training.training_data import TrainingData
 
 UNCHANGED: Mapping[str, Any] = MappingProxyType({})
 

@@ -11,8 +11,9 @@ from fedrobust.data.dataset import Split
 from fedrobust.models.layout import Weights
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.head_update import HeadUpdate
-from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.part_update import PartUpdate
+from fedrobust.training.training_data import TrainingData
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.training.batches import draw_batches
-from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -21,6 +21,7 @@ from fedrobust.training.losses import (
 from fedrobust.training.optimizers import Adam
 from fedrobust.training.recipes import Plain
 from fedrobust.training.schedule import learning_rates
+from fedrobust.training.training_data import TrainingData
 
 TARGET_STEPS = 1000
 

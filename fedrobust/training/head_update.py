@@ -1,7 +1,6 @@
 """Head-only local update on precomputed features, for many clients in one call of a graph."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,45 +11,16 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.features import Features
 from fedrobust.models.layout import Weights
 from fedrobust.training.batches import Batches
-from fedrobust.training.local_update import TrainingData
+from fedrobust.training.head_job import HeadJob
 from fedrobust.training.losses import Loss
 from fedrobust.training.losses.binary_cross_entropy import answers, share_right
 from fedrobust.training.optimizers import Optimizer, Step
 from fedrobust.training.steering import Steered, Steering, Trained, steering_specs
+from fedrobust.training.training_data import TrainingData
 
 CLIENTS = (2, 8, 32)
 """Clients in one call of the graph; fewer are padded. With two or more, TensorFlow multiplies the clients' matrices one
 by one, so that the bits of a client's result do not depend on the others."""
-
-NARROWEST = 4
-"""Width of the narrowest batch; wider ones are powers of two."""
-
-
-@dataclass(frozen=True, eq=False)
-class HeadJob:
-    """The arguments of one client's update.
-
-    Attributes:
-        start: initial weights of the head.
-        batches: (steps, batch) rows of the features, and the sizes without padding.
-        learning_rates: (steps,).
-        class_weights: (classes,) factors of the losses by label; None: 1.
-        prior: (classes,) shares of the classes among the client's images; None: equal shares.
-        steering: correction, proximal term and mask of the federated algorithm.
-    """
-
-    start: Weights
-    batches: Batches
-    learning_rates: np.ndarray
-    class_weights: np.ndarray | None = None
-    prior: np.ndarray | None = None
-    steering: Steering = field(default_factory=Steering)
-
-    @property
-    def width(self) -> int:
-        """Width to which its batches are padded: the next power of two."""
-        largest = int(self.batches.sizes.max())
-        return int(min(max(NARROWEST, 1 << (largest - 1).bit_length()), self.batches.rows.shape[1]))
 
 
 class HeadGraph:

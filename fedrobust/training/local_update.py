@@ -7,7 +7,6 @@ result depends only on the arguments: the same seed gives the same bits.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,24 +23,7 @@ from fedrobust.training.losses import CrossEntropy, Loss
 from fedrobust.training.optimizers import Optimizer, Step
 from fedrobust.training.recipes.recipe import Batch, Recipe
 from fedrobust.training.steering import Steered, Steering, Trained, steering_specs
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Images and targets as tensors, shared by all clients of a process.
-
-    Attributes:
-        images: (n, height, width, channels) uint8.
-        targets: (n,) int32 labels, or (n, classes) float32 logits of a teacher.
-    """
-
-    images: tf.Tensor
-    targets: tf.Tensor
-
-    @classmethod
-    def of(cls, images: np.ndarray, targets: np.ndarray) -> "TrainingData":
-        """Copy arrays into tensors."""
-        return cls(tf.constant(images, tf.uint8), tf.constant(targets))
+from fedrobust.training.training_data import TrainingData
 
 
 class LocalUpdate:

@@ -9,8 +9,9 @@ from fedrobust.models.architecture import ModelError
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Layout, Part, Weights
 from fedrobust.training.batches import Batches
-from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.steering import Steering, Trained
+from fedrobust.training.training_data import TrainingData
 
 
 class PartUpdate:

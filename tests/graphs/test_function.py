@@ -15,9 +15,10 @@ from fedrobust.graphs.library import NotKeepableError, to_bytes
 from fedrobust.graphs.origin import Origin
 from fedrobust.models.classifier import build_classifier
 from fedrobust.training.batches import draw_batches
-from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.optimizers import Adam
 from fedrobust.training.recipes import Plain
+from fedrobust.training.training_data import TrainingData
 
 ORIGIN = Origin.of(test="function")
 VECTOR = [tf.TensorSpec([None], tf.float32)]

@@ -20,7 +20,7 @@ from fedrobust.runs.events import RoundFinished, StudyStarted
 from fedrobust.runs.run import Run
 from fedrobust.study import Study
 from fedrobust.training.batches import draw_batches
-from fedrobust.training.local_update import TrainingData
+from fedrobust.training.training_data import TrainingData
 from server.errors import RoundError
 
 SMALL = {

@@ -9,9 +9,10 @@ from fedrobust.models.classifier import build_classifier
 from fedrobust.models.layers import Layers
 from fedrobust.models.layout import Weights
 from fedrobust.training.batches import draw_batches
-from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.optimizers import SGD
 from fedrobust.training.recipes import Plain
+from fedrobust.training.training_data import TrainingData
 
 
 def edge(layers: str, seed: int = 0):

@@ -8,10 +8,12 @@ from small_study import LAYOUT, dataset, noting, shared, small_study, weights, w
 
 import server.model_parts
 import server.parts
+import server.rare_clients
 from fedrobust.models.layout import Layout, Weights
 from server.aggregation_step import AggregationStep
 from server.callbacks import AttackSuccess, PGDProbe, UndefendedSnapshot, WorstClient
-from server.parts import MOST_COMPARED, RARE, ServerParts, rare_clients
+from server.parts import MOST_COMPARED, ServerParts
+from server.rare_clients import RARE, rare_clients
 from server.tolerance import tolerance_of
 
 FLIP = {"poisoning__attack": "sign-flip", "poisoning__malicious": [1]}
@@ -55,10 +57,10 @@ def test_rare_clients_are_those_whose_classes_are_far_from_all(monkeypatch):
     assert RARE == 0.3
     assert rare() == [0, 3]
     # Whoever is at the border itself is rare.
-    monkeypatch.setattr(server.parts, "RARE", 0.25)
+    monkeypatch.setattr(server.rare_clients, "RARE", 0.25)
     assert rare() == [0, 1, 3]
     assert rare(malicious=(1,)) == [0, 3], "an attacker is no honest client"
-    monkeypatch.setattr(server.parts, "RARE", 0.8)
+    monkeypatch.setattr(server.rare_clients, "RARE", 0.8)
     assert rare() == [3]
 
 

@@ -16,10 +16,11 @@ from fedrobust.training.augmentations import (
     augmented,
 )
 from fedrobust.training.batches import Batches
-from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.losses import BalancedSoftmax
 from fedrobust.training.optimizers import SGD
 from fedrobust.training.recipes import Plain
+from fedrobust.training.training_data import TrainingData
 
 SEED = tf.constant([3, 5])
 LABELS = tf.constant([0, 1] * 20)

@@ -6,13 +6,15 @@ from fedrobust.models.classifier import build_classifier
 from fedrobust.models.features import Features
 from fedrobust.models.layout import Weights
 from fedrobust.training.batches import draw_batches
-from fedrobust.training.head_update import CLIENTS, HeadGraph, HeadJob, HeadUpdate
-from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.head_job import HeadJob
+from fedrobust.training.head_update import CLIENTS, HeadGraph, HeadUpdate
+from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.losses import CrossEntropy
 from fedrobust.training.losses.balanced_softmax import BalancedSoftmax
 from fedrobust.training.optimizers import SGD, Adam
 from fedrobust.training.recipes import Plain
 from fedrobust.training.steering import Steering
+from fedrobust.training.training_data import TrainingData
 
 N, K = 90, 3
 

@@ -12,10 +12,11 @@ from fedrobust.models.layout import Weights
 from fedrobust.models.preparation import Preparation
 from fedrobust.training.batches import Batches, draw_batches
 from fedrobust.training.buckets import LARGE
-from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.optimizers import SGD, Adam
 from fedrobust.training.recipes import FGSMTraining, PGDTraining, Plain
 from fedrobust.training.steering import Steering
+from fedrobust.training.training_data import TrainingData
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,12 @@ from fedrobust.models.architecture import ModelError
 from fedrobust.models.classifier import build_classifier
 from fedrobust.models.layout import Entry, Layout, LayoutError, Part, Weights
 from fedrobust.training.batches import draw_batches
-from fedrobust.training.local_update import LocalUpdate, TrainingData
+from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.optimizers import SGD, Adam
 from fedrobust.training.part_update import PartUpdate
 from fedrobust.training.recipes import Plain
 from fedrobust.training.steering import Steering
+from fedrobust.training.training_data import TrainingData
 
 NET = {"name": "edge-cnn", "native": (16, 16, 1), "classes": 2, "image_size": 0}
 
