@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         tidy,
         torch_model,
         train,
+        write_figures,
         write_report,
     )
     from fedrobust.config import Experiment
@@ -72,6 +73,7 @@ __all__ = [
     "tidy",
     "torch_model",
     "train",
+    "write_figures",
     "write_report",
 ]
 

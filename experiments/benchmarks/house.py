@@ -30,6 +30,7 @@ FLOORS = (
     "audit report clients tracking prediction",
     "engines",
     "sweeps",
+    "figures",
     "api",
     "complaints deployment terminal",
     "server cli __main__",

@@ -7,6 +7,7 @@ from fedrobust.api.attacks import attack_model
 from fedrobust.api.audits import audit_model
 from fedrobust.api.catalogue import explain, members
 from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
+from fedrobust.api.figures import write_figures
 from fedrobust.api.imports import check_dataset, import_arrays, import_huggingface, import_images
 from fedrobust.api.predictions import predict
 from fedrobust.api.studies import doctor, experiment, open_run, resume, run, train, write_report
@@ -56,5 +57,6 @@ __all__ = [
     "tidy",
     "torch_model",
     "train",
+    "write_figures",
     "write_report",
 ]
