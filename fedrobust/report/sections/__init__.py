@@ -70,7 +70,7 @@ TITLES = {
     "findings": "Findings",
     "hospitals": "Hospitals",
     "clients": "Clients",
-    "provenance": "Cost and provenance",
+    "provenance": "Provenance",
 }
 """Sections of the page, by id, in its order."""
 

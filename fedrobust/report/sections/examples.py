@@ -18,7 +18,7 @@ SHOWN_EXAMPLES = 12
 LONGEST_SIDE = 64
 """Pixels of a picture's side; of larger images every second, third, ... pixel is shown."""
 
-MOST_CHARACTERS = 80_000
+MOST_CHARACTERS = 60_000
 """Of all pictures together, so that the page stays below 2 MB; the first image is shown in any case."""
 
 
