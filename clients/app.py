@@ -165,4 +165,5 @@ def _client(study: Study, context: Context, batchnorm: object = None) -> Client:
         attacker,
         measure,
         study.work,
+        study.changed(number),
     )

@@ -61,7 +61,8 @@ class Attacker:
         sent = Sent(weights, state, {name: np.zeros(size, np.float32) for name, size in sends.items()})
         if self.attack.trains:
             images, labels = self.attack.data(honest.shard.images, honest.shard.labels, context)
-            train = replace(honest, shard=Split(images, labels), changed=self.attack.training(context))
+            changed = {**honest.changed, **self.attack.training(context)}
+            train = replace(honest, shard=Split(images, labels), changed=changed)
             sent = sent_by_client(algorithm, weights, state, train)
             metrics = train.metrics
             if measure is not None:

@@ -33,6 +33,7 @@ class Client:
         attacker: its behaviour in the rounds in which it attacks; None for an honest client.
         measure: returns weights with BatchNorm statistics of all of its images; None: moving statistics are sent.
         work: function from round and client to the share of its batches on which it trains.
+        changed: settings of ``[training]`` that differ at this client.
     """
 
     client_id: int
@@ -44,6 +45,7 @@ class Client:
     attacker: Attacker | None = None
     measure: Callable[[Weights], Weights] | None = None
     work: Callable[[int, int], float] = all_batches
+    changed: Mapping[str, Any] = field(default_factory=dict)
 
     def train(
         self, weights: Weights, round: int, state: State, broadcast: State = NOTHING
@@ -58,7 +60,7 @@ class Client:
         """
         work = self.work(round, self.client_id)
         train = LocalRound(
-            self.training, self.shard, self.client_id, round, self.layout, broadcast, work=work
+            self.training, self.shard, self.client_id, round, self.layout, broadcast, self.changed, work
         )
         if self.attacker is not None and self.attacker.schedule.active(round):
             return self.attacker.train(train, weights, self.algorithm, state, self.measure)

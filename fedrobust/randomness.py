@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     DROPOUT = 15
     WORK = 16
     HETEROGENEITY = 17
+    RECIPE_CLIENTS = 18
 
 
 def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:

@@ -225,7 +225,9 @@ class ServerParts(ModelParts):
     def local_baseline(self) -> LocalBaseline:
         """The training of local models."""
         study = self.study
-        return LocalBaseline(study.local_training, study.shard, self.initial[1], self._taken_part)
+        return LocalBaseline(
+            study.local_training, study.shard, self.initial[1], self._taken_part, study.changed
+        )
 
     @part
     def central_baseline(self) -> CentralBaseline | None:

@@ -1,8 +1,9 @@
 """The parts of a study that are named in its settings, each built once, without images and without TensorFlow."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedrobust.aggregation import AggregationPipeline, ServerOptimizer
 from fedrobust.algorithms import Algorithm
@@ -28,6 +29,7 @@ from fedrobust.evasion import Threat
 from fedrobust.memoize import part
 from fedrobust.poisoning import Attack, Schedule
 from fedrobust.privacy import Postprocessor
+from fedrobust.randomness import Purpose, generator
 from fedrobust.shares import sample_size
 
 if TYPE_CHECKING:
@@ -94,6 +96,18 @@ class NamedParts:
             ConfigError: there is no such recipe, or it does not take the settings given.
         """
         return recipe_of(self.experiment.training, self.experiment.base)
+
+    @part
+    def plain_clients(self) -> frozenset[int]:
+        """The clients that train plainly, while the others train with the recipe."""
+        federation, share = self.experiment.federation, self.experiment.training.recipe_clients
+        count = sample_size(share, federation.clients)
+        order = generator(self.seed, Purpose.RECIPE_CLIENTS).permutation(federation.clients)
+        return frozenset(int(client) for client in order[count:])
+
+    def changed(self, client: int) -> Mapping[str, Any]:
+        """Return the settings of ``[training]`` that differ at a client."""
+        return {"recipe": "plain"} if client in self.plain_clients else {}
 
     @part
     def algorithm(self) -> Algorithm:

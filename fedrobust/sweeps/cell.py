@@ -45,6 +45,7 @@ ADDED = (
     "training.cache-features",
     "training.layers",
     "training.loss",
+    "training.recipe-clients",
     "training.unfreeze",
     "training.warmup",
 )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from flwr.common.serde import recorddict_from_proto
@@ -16,7 +17,7 @@ from fedrobust.flower.records import arrays_of
 from fedrobust.models.layout import Weights
 from fedrobust.runs.checkpoint import Checkpoint
 from fedrobust.runs.record import ClientComparisonRecord, ClientModelRecord, ClientsComparisonRecord
-from fedrobust.study.local_training import LocalTraining
+from fedrobust.study.local_training import UNCHANGED, LocalTraining
 from server.stages.evaluation import Evaluator
 
 CONFIDENCE = 0.95
@@ -24,6 +25,11 @@ CONFIDENCE = 0.95
 
 TOGETHER = 4
 """Local models that are trained in parallel, each in memory."""
+
+
+def no_changes(client: int) -> Mapping[str, Any]:
+    """Return no changed settings."""
+    return UNCHANGED
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,18 +44,20 @@ class LocalBaseline:
         shard: returns a client's images.
         start: the initial weights.
         rounds: the rounds in which it trains, ascending.
+        changed: returns the settings of ``[training]`` that differ at a client.
     """
 
     training: LocalTraining
     shard: Callable[[int], Split]
     start: Weights
     rounds: Sequence[int]
+    changed: Callable[[int], Mapping[str, Any]] = no_changes
 
     def __call__(self, client: int) -> Weights:
         """Return the weights of a client's local model."""
-        shard, weights = self.shard(client), self.start
+        shard, weights, changed = self.shard(client), self.start, self.changed(client)
         for round in self.rounds:
-            weights, _ = self.training(shard, weights, round, client)
+            weights, _ = self.training(shard, weights, round, client, changed)
         return weights
 
 

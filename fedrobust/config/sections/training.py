@@ -51,6 +51,12 @@ class Training(Section):
     )
     space: Literal["native", "prepared"] = Field("native", description="pixels that a recipe perturbs")
     recipe_from: int = Field(1, ge=1, description="round in which the recipe begins; plain training before")
+    recipe_clients: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the clients that train with the recipe; the others train plainly",
+    )
     layers: str = Field(
         "all",
         description="layers that are trained and sent, the others are frozen: all, head, last-N (layers), blocks:K",
@@ -118,11 +124,15 @@ class Training(Section):
 
     @model_validator(mode="after")
     def _there_is_a_recipe_to_begin(self) -> Self:
-        if self.recipe == "plain" and self.recipe_from > 1:
-            raise ValueError(
-                f'training.recipe-from = {self.recipe_from} does nothing with training.recipe = "plain": take it out, '
-                "or choose another recipe"
-            )
+        for name, value, default in (
+            ("recipe-from", self.recipe_from, 1),
+            ("recipe-clients", self.recipe_clients, 1.0),
+        ):
+            if self.recipe == "plain" and value != default:
+                raise ValueError(
+                    f'training.{name} = {value} does nothing with training.recipe = "plain": take it out, or choose '
+                    "another recipe"
+                )
         return self
 
     def in_round(self, round: int) -> "Training":

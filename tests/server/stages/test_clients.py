@@ -103,14 +103,16 @@ def test_without_a_baseline_nobody_is_better_or_worse(evaluator):
 def test_the_baseline_goes_on_from_its_own_weights_and_nobody_elses():
     asked = []
 
-    def training(shard, start, round, client):
-        asked.append((shard, round, client))
+    def training(shard, start, round, client, changed):
+        asked.append((shard, round, client, changed))
         return replace(start, trainable=start.trainable + round), {}
 
     start = Weights(np.zeros(1, np.float32), np.zeros(0, np.float32))
-    alone = LocalBaseline(training, lambda client: f"images of {client}", start, (1, 3))
+    alone = LocalBaseline(
+        training, lambda client: f"images of {client}", start, (1, 3), lambda client: {"epochs": client}
+    )
     assert alone(2).trainable.tolist() == [4]
-    assert asked == [("images of 2", 1, 2), ("images of 2", 3, 2)]
+    assert asked == [("images of 2", 1, 2, {"epochs": 2}), ("images of 2", 3, 2, {"epochs": 2})]
 
 
 def test_statistics_of_the_clients_own_models_are_measured_on_its_images(evaluator):
