@@ -37,3 +37,14 @@ def written(data, out, **options):
     experiment = study(data)
     sites = {name: str(path) for name, path in site_files(experiment).items()}
     return initialise(experiment, sites, out, **{"evaluation": str(data / "server.npz"), **options})
+
+
+def study_lines(hospitals):
+    """Return the lines of the quickstart's study file that make it a study of hospitals with a file each."""
+    files = ", ".join(f'"{name}.npz"' for name in hospitals)
+    return [
+        ("clients = []", f"clients = [{files}]"),
+        ('partition = "iid"', 'partition = "site"'),
+        ("clients = 10", f"clients = {len(hospitals)}"),
+        ("rounds = 5", "rounds = 2"),
+    ]
