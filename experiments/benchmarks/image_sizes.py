@@ -67,7 +67,7 @@ def measured(file: str, seen: int, rounds: int) -> dict[str, float]:
             output__dir=f"{folder}/run",
             **SETTINGS,
         )
-    later = run.record.rounds[1:]  # the first compiles
+        later = run.record.rounds[1:]  # the first compiles
     return {
         "round": float(np.median([one.training_seconds or 0.0 for one in later])),
         "evaluation": (later[-1].seconds or 0.0) - (later[-1].training_seconds or 0.0),
