@@ -172,6 +172,8 @@ class Evaluator:
             chunk=PROBED // 2,
             findings=self.findings,
         )
+        if self.findings:
+            return self.measure(sample.labels, done.logits[0]).accuracy
         return float((~done.success[0]).mean())
 
     def clean_logits(self, weights: Weights, images: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Studies of multi-label images: what needs classes is refused before the first round; the rest goes the whole way."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from clients.shard import shard
 from fedrobust.checks import check_data
 from fedrobust.config import ConfigError, Experiment, starting
 from fedrobust.data.dataset import DataError
+from fedrobust.data.file_check import Expected, check_file
 from fedrobust.data.problem import Problem
+from fedrobust.deployment.folders import Site
 from fedrobust.flower.records import problem_config, problem_of
 from fedrobust.study import Study
 
@@ -236,3 +240,16 @@ def test_hospitals_with_files_of_findings_are_clients(tmp_path):
 def test_a_new_study_of_findings_leaves_the_audit_out():
     assert starting("chest.npz", images=500, multilabel=True)["audit"] == {"enabled": False}
     assert "audit" not in starting("breastmnist", images=500)
+
+
+def test_a_site_of_a_deployment_knows_that_it_takes_findings(tmp_path):
+    takes = Expected("chest", (28, 28, 1), ("mass", "nodule"), multilabel=True)
+    for expected in (takes, replace(takes, multilabel=False)):
+        site = Site(tmp_path, "chest", "north", 0, "localhost:8000", "north.npz", expected)
+        (tmp_path / "site.toml").write_text(site.to_toml())
+        assert Site.read(tmp_path).takes == expected
+    path = Path(save(tmp_path / "north.npz", np.arange(40) % 2))
+    assert check_file(path, takes, near=False).hospital == ""
+    assert (
+        "several findings an image, chest takes one class" in check_file(path, expected, near=False).hospital
+    )
