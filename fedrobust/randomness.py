@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     WORK = 16
     HETEROGENEITY = 17
     RECIPE_CLIENTS = 18
+    SMOOTHING = 19
 
 
 def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:

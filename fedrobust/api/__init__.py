@@ -6,6 +6,7 @@ TensorFlow is imported inside functions, so that `members`, `list_datasets` and 
 from fedrobust.api.attacks import attack_model
 from fedrobust.api.audits import audit_model
 from fedrobust.api.catalogue import explain, members
+from fedrobust.api.certificates import certify_model
 from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
 from fedrobust.api.figures import write_figures
 from fedrobust.api.imports import check_dataset, import_arrays, import_huggingface, import_images
@@ -33,6 +34,7 @@ __all__ = [
     "attack_model",
     "audit_model",
     "bench",
+    "certify_model",
     "check_dataset",
     "compare",
     "describe_dataset",

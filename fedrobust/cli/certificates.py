@@ -1,0 +1,77 @@
+"""The command that certifies a model by randomised smoothing.
+
+What a command needs is imported inside of its function, so that ``--help`` is fast.
+"""
+
+from typing import Annotated
+
+import typer
+
+from fedrobust import runtime
+from fedrobust.cli.app import Command, app, examples
+from fedrobust.cli.options import Count, Data, DataRoot, Head, Input, Labels, Model, Seed, SplitName
+from fedrobust.cli.output import JsonResult, Quiet, listener, write_json
+from fedrobust.complaints import complaints
+
+
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "fedrobust certify runs/breast --sigma 0.12",
+        "fedrobust certify model.keras --data breastmnist --samples 10000 --images 100 --json",
+    ),
+)
+def certify(
+    model: Model,
+    data: Data = "",
+    sigma: Annotated[float, typer.Option(help="Standard deviation of the noise, pixels in 0..1.")] = 0.25,
+    samples: Annotated[
+        int, typer.Option(help="Noisy copies of each image; more certify larger radii.")
+    ] = 1000,
+    alpha: Annotated[float, typer.Option(help="Probability that a certificate is wrong.")] = 0.001,
+    radii: Annotated[
+        list[float] | None, typer.Option("--radius", help="l2 radius in units of 0..1; repeatable.")
+    ] = None,
+    split: SplitName = "test",
+    images: Count = 0,
+    seed: Seed = 0,
+    input: Input = None,
+    labels: Labels = None,
+    head: Head = None,
+    data_root: DataRoot = "",
+    quiet: Quiet = False,
+    json: JsonResult = False,
+) -> None:
+    """Certify a model by randomised smoothing: within which l2 radius no perturbation changes its answer.
+
+    The certificate is that of the smoothed model, which answers with the most frequent class under Gaussian noise.
+    Train with training.augmentations = ["noise(deviation=SIGMA)"] for one that is right under noise.
+    """
+    from fedrobust import api
+    from fedrobust.terminal.certificates import certificate_table, lines
+    from fedrobust.terminal.screen import say, standard_output
+
+    runtime.claim_process()
+    with listener(quiet, json, events=False) as listening, complaints():
+        found = api.certify_model(
+            model,
+            data,
+            sigma,
+            listening,
+            samples=samples,
+            alpha=alpha,
+            radii=radii or (),
+            split=split,
+            images=images,
+            seed=seed,
+            input=input or "",
+            labels=labels or "",
+            head=head or "",
+            data_root=data_root,
+        )
+    if json:
+        write_json(found)
+        return
+    standard_output().print(certificate_table(found))
+    for line in lines(found):
+        say(standard_output(), line)
