@@ -3,6 +3,7 @@
 `.ci/run` asks for the browser (FEDROBUST_NEEDS_CHROMIUM): there, a missing one is a failure and no reason to skip.
 """
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import fedrobust
 from fedrobust.config import Experiment
 from fedrobust.report import card
+from fedrobust.report.page import write
 from fedrobust.sweeps.page import render
 from tests.sweeps.test_page import row
 
@@ -61,9 +63,17 @@ def browser():
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
-    """The pages of one small run and its card, and that of a sweep."""
+    """The pages of one small run and its card, and that of a sweep.
+
+    The student has the model's audit, and a second attack the figures of the first: there are all sections, and soon.
+    """
     folder = tmp_path_factory.mktemp("pages")
-    fedrobust.run(Experiment.quickstart(**SMALL), out=folder / "run")
+    run = fedrobust.run(Experiment.quickstart(**SMALL), out=folder / "run")
+    result = run.result
+    result["student"]["audit"] = result["audit"]
+    result["model-evaluation"]["robust"]["pgd"] = result["model-evaluation"]["robust"]["fgsm"]
+    (folder / "run/result.json").write_text(json.dumps(result), encoding="utf-8")
+    write(folder / "run")
     scores = {"accuracy": 0.8, "images": 156}
     rows = [row("none", seed, balanced_accuracy=0.7 + seed / 10, **scores) for seed in range(3)]
     rows += [row("alie", seed, balanced_accuracy=0.5, attack_success=0.4, **scores) for seed in range(2)]
@@ -108,18 +118,13 @@ def opened(browser, pages):
 
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", ["report", "card", "sweep"])
-def test_axe_finds_nothing_serious(opened, name, look):
+def test_axe_finds_nothing(opened, name, look):
     try:
         from axe_playwright_python.sync_playwright import Axe
     except ImportError:
         absent("axe-core is not installed: uv sync installs it with the other packages for developers")
     found = Axe().run(opened(name, look)).response["violations"]
-    assert [
-        (one["id"], node["html"], node["failureSummary"])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ] == []
+    assert [(one["id"], node["html"], node["failureSummary"]) for one in found for node in one["nodes"]] == []
 
 
 @pytest.mark.parametrize("name", ["report", "card", "sweep"])
