@@ -66,11 +66,9 @@ def run(
     if seeds:
         if log:
             fail("--log is for one run: leave out --seeds")
-        if quiet or json:
-            fail("--quiet and --json are for one run: leave out --seeds")
         if resume is not None:
             fail("--resume DIR with --seeds: go on with the seeds by fedrobust bench --resume DIR")
-        run_seeds(api.experiment(study, set_ or (), **settings), seeds, out, workers)
+        run_seeds(api.experiment(study, set_ or (), **settings), seeds, out, workers, quiet, json)
         return
     with listener(quiet, json) as listening, complaints(lambda: listening.folder):
         if resume is not None:

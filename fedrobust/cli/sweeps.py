@@ -12,10 +12,13 @@ import typer
 from fedrobust.cli.app import Command, app, examples
 from fedrobust.cli.new_file import check_new_file, check_table_file, write_new_file, write_table
 from fedrobust.cli.options import DataRoot
+from fedrobust.cli.output import JsonResult, Quiet, SweepJson, sweep_listener, write_json
 from fedrobust.complaints import FAILED, complaints, fail
 
 if TYPE_CHECKING:
     from fedrobust.config import Experiment
+    from fedrobust.terminal.sweep import SweepConsole
+    from fedrobust.terminal.sweep_lines import SilentSweep
 
 
 @app.command(
@@ -39,16 +42,20 @@ def bench(
         Path | None,
         typer.Option(help="Resume the sweep in this folder, with the settings it was started with."),
     ] = None,
+    quiet: Quiet = False,
+    json: SweepJson = False,
 ) -> None:
     """Run every combination of a sweep file's values; finished cells are skipped."""
     from fedrobust import api
-    from fedrobust.terminal.sweep import SweepConsole
 
     if (sweep is None) == (resume is None):
         fail("name a sweep file, or --resume DIR to go on with the sweep in DIR")
     if resume is not None and (set_ or only or out or data_root):
         fail("--resume DIR goes on as the sweep was started: leave out --set, --only, --out and --data-root")
-    with SweepConsole() as listener, complaints(lambda: listener.folder, "fedrobust bench --resume"):
+    with (
+        sweep_listener(quiet, json) as listener,
+        complaints(lambda: listener.folder, "fedrobust bench --resume"),
+    ):
         if resume is not None:
             api.resume_bench(resume, listener, workers=workers)
         elif sweep is not None:
@@ -61,25 +68,36 @@ def bench(
                 only=only or (),
                 data_root=data_root,
             )
+    _end(listener, quiet)
+
+
+def _end(listener: "SweepConsole | SilentSweep", quiet: bool) -> None:
+    """Write the path of the page with ``--quiet``, and exit with 1 where a cell failed or could not be run."""
+    if quiet:
+        typer.echo(listener.page)
     if listener.failed or listener.missing:
         sys.exit(FAILED)
 
 
-def run_seeds(study: "Experiment", seeds: int, out: str, workers: int) -> None:
+def run_seeds(
+    study: "Experiment", seeds: int, out: str, workers: int, quiet: bool = False, json: bool = False
+) -> None:
     """Run a study with several seeds, and print means and their intervals."""
     from fedrobust import api
     from fedrobust.terminal.means import NOTE, means
     from fedrobust.terminal.screen import standard_output
-    from fedrobust.terminal.sweep import SweepConsole
 
-    with SweepConsole() as listener, complaints(lambda: listener.folder, "fedrobust bench --resume"):
+    with (
+        sweep_listener(quiet, json) as listener,
+        complaints(lambda: listener.folder, "fedrobust bench --resume"),
+    ):
         results = api.run_seeds(study, seeds, listener, out=out, workers=workers)
-    screen = standard_output()
-    for table in means(api.over_seeds([results.folder]), screen.width):
-        screen.print(table)
-    typer.echo(NOTE)
-    if listener.failed or listener.missing:
-        sys.exit(FAILED)
+    if not quiet and not json:
+        screen = standard_output()
+        for table in means(api.over_seeds([results.folder]), screen.width):
+            screen.print(table)
+        typer.echo(NOTE)
+    _end(listener, quiet)
 
 
 @app.command(
@@ -108,14 +126,20 @@ def compare(
         Path | None, typer.Option(help="Also write a LaTeX table of the means over seeds into this file.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Write nothing but the paths of the files; errors as ever.")
+    ] = False,
+    json: JsonResult = False,
 ) -> None:
     """Compare runs: the settings in which they differ, and their metrics."""
     from fedrobust import api
     from fedrobust.sweeps.over_seeds import metrics_of
     from fedrobust.terminal.means import NOTE, means
     from fedrobust.terminal.screen import standard_output
-    from fedrobust.terminal.sweep import comparison
+    from fedrobust.terminal.sweep import comparison, records
 
+    if quiet and json:
+        fail("--quiet with --json: leave one out")
     for setting, file in (("csv", csv), ("tidy", tidy), ("latex", latex)):
         if file is not None:
             check_new_file(file, setting, force)
@@ -124,19 +148,26 @@ def compare(
     compared = api.compare(folders)
     summary = api.over_seeds(folders)
     metrics_of(summary, metric or ())
-    screen = standard_output()
-    for table in (
-        means(summary, screen.width, metric or ()) if over_seeds else comparison(compared, screen.width)
-    ):
-        screen.print(table)
-    if over_seeds:
-        typer.echo(NOTE)
+    if json:
+        write_json(records(summary if over_seeds else compared.reset_index()))
+    elif not quiet:
+        screen = standard_output()
+        shown = (
+            means(summary, screen.width, metric or ()) if over_seeds else comparison(compared, screen.width)
+        )
+        for table in shown:
+            screen.print(table)
+        if over_seeds:
+            typer.echo(NOTE)
+    written = []
     if csv is not None:
         write_new_file(csv, summary.to_csv(index=False) if over_seeds else compared.to_csv())
-        typer.echo(csv)
+        written.append(csv)
     if tidy is not None:
         write_table(tidy, api.tidy(folders))
-        typer.echo(tidy)
+        written.append(tidy)
     if latex is not None:
         write_new_file(latex, api.latex_table(folders, metric or ()))
-        typer.echo(latex)
+        written.append(latex)
+    for file in () if json else written:
+        typer.echo(file)

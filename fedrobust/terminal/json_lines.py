@@ -60,12 +60,22 @@ def line(event: Event) -> str:
 
     A number that JSON cannot hold, as a loss that is not finite, is null.
     """
-    name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower()
     fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
     if isinstance(event, ForecastMade):
         fields.pop("rows")  # the figures as text
-    content = {"event": name, **{key: _plain(value) for key, value in fields.items()}}
+    content = {"event": event_name(event), **{key: _plain(value) for key, value in fields.items()}}
     return json.dumps(plain(content), allow_nan=False)
+
+
+def event_name(event: object) -> str:
+    """Return the name of an event in JSON.
+
+    Example:
+        >>> from fedrobust.runs.events import StageStarted
+        >>> event_name(StageStarted("distilling"))
+        'stage-started'
+    """
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower()
 
 
 def _plain(value: Any) -> Any:

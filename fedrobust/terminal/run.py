@@ -8,10 +8,12 @@ from rich.progress import (
     BarColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from fedrobust.reasons import first_reason
 from fedrobust.runs.events import (
@@ -35,6 +37,20 @@ from fedrobust.terminal.audit import check_line, verdict_line
 from fedrobust.terminal.figures import scores
 from fedrobust.terminal.screen import say, standard_output
 from fedrobust.terminal.summary import limits, summary_tables
+from fedrobust.terminal.time_left import TimeLeft
+
+
+class WholeRunColumn(TimeRemainingColumn):
+    """The time left of the whole run; where nothing is forecast, of what is under way."""
+
+    def __init__(self, time_left: TimeLeft):
+        super().__init__()
+        self.time_left = time_left
+
+    def render(self, task: Task) -> Text:
+        """Return the time left now."""
+        line = self.time_left.line()
+        return Text(line, style="dim") if line else super().render(task)
 
 
 class ConsoleListener:
@@ -47,13 +63,14 @@ class ConsoleListener:
     def __init__(self, console: Console | None = None):
         self.console = console or standard_output()
         self.live = self.console.is_terminal
+        self.time_left = TimeLeft(self.console.get_time)
         self.progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            WholeRunColumn(self.time_left),
             console=self.console,
             transient=True,
             disable=not self.live,
@@ -74,6 +91,7 @@ class ConsoleListener:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
+        self.time_left(event)
         match event:
             case StudyStarted():
                 self.rounds = event.rounds
@@ -144,7 +162,9 @@ class ConsoleListener:
             self._say(f"audit of the student: {verdict_line(run.student.audit)}")
 
     def _left(self, round: int) -> str:
-        """Return the estimated time of the remaining rounds, from those of this session."""
+        """Return the estimated time of the whole run; without a forecast, that of the rounds of this session."""
+        if known := self.time_left.line():
+            return f"  {known}"
         left = self.rounds - round
         if left <= 0 or not any(self.seconds):
             return ""

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from fedrobust.plain import plain
 from fedrobust.reasons import first_reason
 from fedrobust.sweeps.compare import MAIN
 from fedrobust.sweeps.events import (
@@ -36,7 +37,7 @@ class SweepConsole:
 
     def __init__(self, console: Console | None = None):
         self.console = console or standard_output()
-        self.folder = ""
+        self.folder = self.page = ""
         self.left = self.done = self.failed = self.missing = 0
         self.reasons: dict[str, int] = {}
         self.began = time.monotonic()
@@ -89,6 +90,7 @@ class SweepConsole:
                 )
             case SweepFinished():
                 self.progress.stop()
+                self.page = event.page
                 if event.failed:
                     self._say(f"{event.failed} cells failed or are invalid", style="red")
                 self._say(f"page: {escape(event.page)}")
@@ -149,6 +151,14 @@ def comparison(compared: "pandas.DataFrame", width: int) -> Iterator[Table]:
         for values in named[[*first, *half]].itertuples(index=False):
             table.add_row(*(escape(written(value)) for value in values))
         yield table
+
+
+def records(table: "pandas.DataFrame") -> list[dict[str, Any]]:
+    """Return a table as plain data, a dictionary a row; what is not known is left out."""
+    return [
+        {str(key): plain(value) for key, value in row.items() if written(value) != "-"}
+        for row in table.to_dict("records")
+    ]
 
 
 def written(value: object) -> str:

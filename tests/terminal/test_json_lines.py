@@ -80,7 +80,7 @@ def command(monkeypatch, tmp_path):
 
     folder = tmp_path / "s-1"
 
-    def ran(study, listener, out=""):
+    def ran(study, listener, out="", log=()):
         asked.append(study)
         for event in EVENTS:
             listener(event)
@@ -119,7 +119,7 @@ def test_quiet_and_json_exclude_each_other(command):
     refused = command("run", "--quiet", "--json")
     assert refused.exit_code == 2
     assert "--quiet with --json" in refused.stderr
-    assert command("run", "--seeds", "2", "--json").exit_code == 2
+    assert command("run", "--seeds", "2", "--log", "mlflow").exit_code == 2
     assert not command.asked
 
 

@@ -278,6 +278,22 @@ def test_the_progress_line_of_every_stage():
     assert progress_line(listener) == f"⠋ pgd[5] {HALF} 2,000 passes 0:00:10 0:00:20"
 
 
+def test_the_progress_line_has_the_time_left_of_the_whole_run(tmp_path):
+    (tmp_path / "experiment.toml").write_text(
+        "audit.enabled = false\ndistillation.enabled = false\nexport.enabled = false"
+    )
+    figures = {"rounds": 7, "evaluations": 7, "workers": 1, "step-seconds": 0.1}
+    figures |= {"training-seconds": 8.0, "evaluation-seconds": 2.0}
+    clock = Clock()
+    listener = listener_on(io.StringIO(), clock, terminal=True)
+    listener(StudyStarted("a", str(tmp_path), 7, "about it"))
+    listener(ForecastMade("", figures, ()))
+    listener(RoundStarted(1, 4))
+    assert progress_line(listener).endswith("about 70.0 s left")
+    clock.now = 30
+    assert progress_line(listener).endswith("about 40.0 s left")
+
+
 def test_the_progress_line_is_gone_at_the_end_and_a_pipe_has_none():
     clock = Clock()
     stream = io.StringIO()
