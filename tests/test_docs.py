@@ -19,7 +19,9 @@ from fedrobust.config import Experiment
 from fedrobust.sweeps.sweep import Sweep
 
 PROJECT = Path(__file__).resolve().parents[1]
-PAGES = sorted(PROJECT.glob("*.md")) + sorted((PROJECT / "docs").glob("*.md"))
+PAGES = sorted(PROJECT.glob("*.md")) + sorted(
+    page for folder in ("docs", "docs/notebooks") for page in (PROJECT / folder).glob("*.md")
+)
 BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 NAMES = [str(page.relative_to(PROJECT)) for page in PAGES]
 
@@ -86,7 +88,8 @@ def test_every_link_leads_somewhere(page):
 
 def test_every_page_is_in_the_index():
     index = (PROJECT / "docs/index.md").read_text()
-    missing = [page.name for page in (PROJECT / "docs").glob("*.md") if f"({page.name})" not in index]
+    found = [page.relative_to(PROJECT / "docs").as_posix() for page in PAGES if "docs" in page.parts[-3:]]
+    missing = [page for page in found if f"({page})" not in index]
     assert missing == ["index.md"]
 
 

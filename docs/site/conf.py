@@ -1,6 +1,13 @@
 """Sphinx's settings for the pages that `stage.py` writes."""
 
+import os
+import re
 from importlib.metadata import version as version_of
+
+os.environ["PLOTLY_RENDERER"] = (
+    "notebook"  # the script stands in each notebook's page: nothing is loaded from elsewhere
+)
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 project = "fedrobust"
 author = "The fedrobust authors"
@@ -32,3 +39,13 @@ html_css_files = ["style.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_show_sphinx = False
+
+
+def without_scripts_of_others(app, page, template, context, doctree) -> None:
+    """Leave out MathJax, which Plotly's figures would load from elsewhere for formulas; they have none."""
+    context["body"] = re.sub(r'<script src="https://[^"]*"></script>', "", context.get("body", ""))
+
+
+def setup(app) -> None:
+    """Register what is done to pages."""
+    app.connect("html-page-context", without_scripts_of_others)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 GENERATED = {
-    "Names": "names/*/index.md",
-    "Reference": "reference/*.md",
+    "Names": r"names/[^/]+/index\.md",
+    "Reference": r"reference/[^/]+\.md",
 }
 SECTION = re.compile(r"^## (.+)\n((?:(?!## ).*\n?)*)", re.MULTILINE)
 LINK = re.compile(r"\[([^]]+)\]\(([^)#\s]+\.md)\)")
@@ -22,7 +22,7 @@ def with_contents(index: str, pages: Mapping[Path, str]) -> str:
         listed |= set(found)
         trees.append(tree(title, [entry(called, link) for link, called in found.items()]))
     for title, pattern in GENERATED.items():
-        found = sorted((pages[page], page) for page in pages if page.match(pattern))
+        found = sorted((pages[page], page) for page in pages if re.fullmatch(pattern, str(page)))
         trees.append(tree(title, [str(page.with_suffix("")) for _, page in found]))
     return index + "".join(trees)
 
@@ -35,7 +35,7 @@ def entry(called: str, link: str) -> str:
         ('Changes <CHANGELOG>', 'audit')
     """
     page = link.removesuffix(".md")
-    return page if called == link else f"{called[:1].upper()}{called[1:]} <{page}>"
+    return page if link.endswith(called) else f"{called[:1].upper()}{called[1:]} <{page}>"
 
 
 def tree(title: str, entries: list[str]) -> str:
