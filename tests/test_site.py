@@ -1,5 +1,8 @@
 """The documentation site, before Sphinx reads it: what has a page, and what stands on it."""
 
+import ast
+import doctest
+import inspect
 import re
 from pathlib import Path
 
@@ -83,3 +86,15 @@ def test_links_lead_to_the_place_on_the_site():
 
 def test_cells_are_those_of_a_table():
     assert grid(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+@pytest.mark.parametrize("name", fedrobust.__all__)
+def test_every_public_function_has_an_example_that_fits_its_signature(name):
+    """Examples that train are run by tests/integration/test_pages_run.py, the others as doctests."""
+    found = doctest.DocTestParser().get_examples(inspect.getdoc(getattr(fedrobust, name)))
+    assert found
+    for node in ast.walk(ast.parse("".join(example.source for example in found))):
+        if isinstance(node, ast.Call) and re.fullmatch(r"fedrobust\.\w+", ast.unparse(node.func)):
+            called = getattr(fedrobust, node.func.attr)
+            named = {word.arg: None for word in node.keywords if word.arg}
+            inspect.signature(called).bind(*node.args, **named)

@@ -91,6 +91,10 @@ def attack_model(
         MisreadModelError: another pixel range or class order gives significantly more correct predictions; the message
             names it.
         OtherResultError: `out` has other results.
+
+    Example:
+        >>> done = fedrobust.attack_model("runs/one", attacks=["pgd(steps=40)"], epsilons=["2/255"])  # doctest: +SKIP
+        >>> done["attacked"][0]["metrics"]["accuracy"]  # doctest: +SKIP
     """
     attacks, epsilons = tuple(attacks), tuple(epsilons)
     for epsilon in epsilons:

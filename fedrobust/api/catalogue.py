@@ -16,6 +16,10 @@ def members(family: str) -> dict[str, str]:
 
     Raises:
         UnknownNameError: there is no such family.
+
+    Example:
+        >>> list(members("pre-aggregators"))
+        ['arc', 'bucketing', 'clipping', 'nnm']
     """
     if family not in FAMILIES:
         raise UnknownNameError(

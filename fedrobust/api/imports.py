@@ -107,6 +107,11 @@ def import_arrays(
 
     Raises:
         DataError, PathError: something cannot be used; nothing was written.
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (60, 40, 50), np.uint8)  # doctest: +SKIP
+        >>> found = fedrobust.import_arrays(images, ["benign", "malignant"] * 30, "mine.npz", size=28)  # doctest: +SKIP
+        >>> found.classes  # doctest: +SKIP
     """
     from fedrobust.data.importing.arrays import of_arrays
     from fedrobust.data.importing.imported import import_source
@@ -149,6 +154,10 @@ def import_huggingface(
 
     Raises:
         DataError, PathError: something cannot be used; nothing was written.
+
+    Example:
+        >>> images = datasets.load_dataset("imagefolder", data_dir="scans")  # doctest: +SKIP
+        >>> fedrobust.import_huggingface(images, "mine.npz", size=64)  # doctest: +SKIP
     """
     from fedrobust.data.importing.arrays import of_huggingface
     from fedrobust.data.importing.imported import import_source
@@ -174,6 +183,9 @@ def check_dataset(
 
     Raises:
         DataError, ConfigError: a file cannot be read.
+
+    Example:
+        >>> fedrobust.check_dataset("theirs.npz").warnings  # doctest: +SKIP
     """
     from fedrobust.data.file_check import check_file
 

@@ -97,6 +97,9 @@ def train(
 
     Raises:
         ConfigError, DataError, ModelError: the study cannot be run as written; nothing was trained.
+
+    Example:
+        >>> fedrobust.train("experiments/breast.toml").rounds["auc"]  # doctest: +SKIP
     """
     if out:
         settings["output__dir"] = str(out)
@@ -120,6 +123,9 @@ def doctor(
 
     Raises:
         ConfigError, DataError, ModelError, DoesNotFitError: the study cannot be run as written.
+
+    Example:
+        >>> fedrobust.doctor("experiments/breast.toml", federation__clients=20)  # doctest: +SKIP
     """
     return diagnose(experiment(study, overrides, **settings), *listeners).figures
 
@@ -148,16 +154,29 @@ def resume(
     Raises:
         RunFolderError: it is not a run folder, it has no checkpoint, or another process is running in it.
         ConfigError: a setting is wrong or not one of ``[engine]``, or the run is finished and settings are given.
+
+    Example:
+        >>> fedrobust.resume("runs/one").status  # doctest: +SKIP
+        'finished'
     """
     with watching(callbacks, log) as watchers:
         return resumed(folder, *listeners, *watchers, overrides=overrides, **settings)
 
 
 def open_run(path: str | Path) -> Run:
-    """Return the run in a folder."""
+    """Return the run in a folder.
+
+    Example:
+        >>> fedrobust.open_run("runs/one").rounds[["round", "accuracy"]]  # doctest: +SKIP
+    """
     return Run.open(path)
 
 
 def write_report(path: str | Path) -> Path:
-    """Write ``report.html`` of a run folder again, and return its path."""
+    """Write ``report.html`` of a run folder again, and return its path.
+
+    Example:
+        >>> fedrobust.write_report("runs/one").name  # doctest: +SKIP
+        'report.html'
+    """
     return write_page(Run.open(path).path)

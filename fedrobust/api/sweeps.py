@@ -43,6 +43,10 @@ def bench(
     Raises:
         ConfigError, DataError: a cell is not a valid study; nothing was run.
         RunFolderError: another process runs a sweep in `out`.
+
+    Example:
+        >>> results = fedrobust.bench("rules.toml", overrides=["seed=[0, 1]"])  # doctest: +SKIP
+        >>> results.table  # doctest: +SKIP
     """
     overrides, only = tuple(overrides), tuple(only)
     whole = Sweep.load(sweep, overrides, data_root)
@@ -125,6 +129,9 @@ def compare(paths: Iterable[str | Path]) -> "pandas.DataFrame":
 
     Raises:
         RunFolderError, SweepError: a folder has no run, or there is nothing to compare.
+
+    Example:
+        >>> fedrobust.compare(["runs/one", "runs/other"])["accuracy"]  # doctest: +SKIP
     """
     return side_by_side(list(paths))
 

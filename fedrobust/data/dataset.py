@@ -143,6 +143,12 @@ class Dataset:
     Raises:
         DataError: fewer than two classes, a label without a name, a class or finding that train lacks, or splits
             whose images differ in shape.
+
+    Example:
+        >>> from fedrobust.data.phantom import phantom
+        >>> data = phantom(train=20)
+        >>> data.train.images.shape, data.label_names
+        ((20, 28, 28, 1), ('benign', 'malignant'))
     """
 
     name: str
