@@ -159,12 +159,16 @@ def serve(
 def node(
     folder: Annotated[Path, typer.Argument(help="The site's folder.")],
     server: Annotated[str, typer.Option(help="HOST:PORT of the server, instead of site.toml's.")] = "",
+    data: Annotated[str, typer.Option(help="The images, an .npz file, instead of site.toml's.")] = "",
 ) -> None:
     """Start a site's node, until Ctrl-C or TERM; exit code 2 if keys or images are wrong, 1 if the server is."""
+    from dataclasses import replace
+
     from fedrobust.deployment import starting
     from fedrobust.deployment.folders import site_folder
 
-    starting.start_node(site_folder(expanded(folder)).connected_to(server))
+    site = site_folder(expanded(folder)).connected_to(server)
+    starting.start_node(replace(site, data=str(expanded(data))) if data else site)
 
 
 @deploy.command(

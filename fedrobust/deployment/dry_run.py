@@ -13,7 +13,7 @@ from fedrobust.complaints import printable
 from fedrobust.config import Experiment
 from fedrobust.deployment.control import Control, RunFailedError, control, wait_for_sites
 from fedrobust.deployment.folder_file import DeploymentError
-from fedrobust.deployment.folders import Deployment, Server
+from fedrobust.deployment.folders import Deployment, Server, Site
 from fedrobust.deployment.inspection import inspect
 from fedrobust.deployment.processes import LOCAL, free_ports, running
 from fedrobust.deployment.starting import QUIET
@@ -37,7 +37,8 @@ def dry_run(
 ) -> dict[str, Path]:
     """Run the study of a deployment on this machine, with its own keys, settings and images, and stop everything.
 
-    Only addresses differ: free ports of 127.0.0.1. The logs are written to ``dry-run/`` in the folder.
+    Only addresses differ: free ports of 127.0.0.1; and a site's images that are not here are replaced by the server's.
+    The logs are written to ``dry-run/`` in the folder.
 
     Args:
         deployment: its folders; those of all sites are here.
@@ -59,6 +60,8 @@ def dry_run(
     if faults:
         raise DeploymentError("\n".join(faults))
     experiment = study_of(deployment.server, overrides)
+    experiment = experiment.changed(name=f"{experiment.name}-dry-run")
+    images = {site.name: _images_here(site, experiment, say) for site in deployment.sites}
     logs = deployment.folder / "dry-run"
     logs.mkdir(exist_ok=True)
     with ExitStack() as stack:
@@ -76,12 +79,30 @@ def dry_run(
         steering = stack.enter_context(control(server))
         _wait_for_server(steering, started, logs)
         for site in deployment.sites:
-            start(site.name, "node", ".", "--server", f"{LOCAL}:{port}")
+            start(site.name, "node", ".", "--server", f"{LOCAL}:{port}", "--data", str(images[site.name]))
         say(f"the server and {len(deployment.sites)} sites are started; their logs are in {logs}")
         wait_for_sites(steering, len(deployment.sites), START, say, lambda: _check_alive(started, logs))
         say("all sites are online, admitted by their keys")
         steering.follow(steering.start(experiment), say)
     return {name: logs / f"{name}.log" for name in started}
+
+
+def _images_here(site: Site, experiment: Experiment, say: Callable[[str], None]) -> Path:
+    """Return a site's images, or the server's file in place of images that are at the site only.
+
+    Raises:
+        DeploymentError: neither is a file on this machine.
+    """
+    if site.images.is_file():
+        return site.images
+    own = (Path(experiment.base) / experiment.data.name).expanduser()
+    if not own.is_file():
+        raise DeploymentError(
+            f"{site.images}: not here, and the server's images ({experiment.data.name}) are no .npz file that could "
+            f"stand in: put a file of the study's size and classes there, or a path in {site.name}/site.toml"
+        )
+    say(f"{site.name}: {site.images} is not here; the server's images stand in")
+    return own
 
 
 def _environment(home: Path) -> Mapping[str, str]:

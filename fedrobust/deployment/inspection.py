@@ -61,7 +61,7 @@ def inspect(folder: Path) -> list[Finding]:
         return inspect_server(found)
     findings = [*inspect_server(found.server)]
     for site in found.sites:
-        findings += inspect_site(site)
+        findings += inspect_site(site, elsewhere=True)
         findings += _findings(site.name, [partial(_belongs, site, found)])
     return [
         *findings,
@@ -69,8 +69,17 @@ def inspect(folder: Path) -> list[Finding]:
     ]
 
 
-def inspect_site(site: Site) -> list[Finding]:
-    """Return the findings on a site's folder and its images."""
+def inspect_site(site: Site, elsewhere: bool = False) -> list[Finding]:
+    """Return the findings on a site's folder and its images.
+
+    Args:
+        site: the folder.
+        elsewhere: whether this may be another machine than the site's, on which its images need not be.
+    """
+    if elsewhere and not site.images.is_file():
+        findings = _findings(site.name, [partial(_pair, site), partial(_authority, site.authority)])
+        text = f"{site.images}: not here; checked at the site"
+        return [*findings, Finding(site.name, text, warning=True)]
     parts = [partial(_pair, site), partial(_authority, site.authority), partial(_images, site)]
     return _findings(site.name, parts)
 

@@ -7,6 +7,7 @@ import sys
 import time
 import tomllib
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import psutil
@@ -36,6 +37,19 @@ def test_a_servers_runs_are_written_below_its_folder(deployed):
     experiment = study_of(deployed.server, ["federation.rounds=7"])
     assert experiment.output.root == str(deployed.server.folder / "runs")
     assert (experiment.federation.rounds, experiment.federation.clients) == (7, 3)
+
+
+def test_in_a_dry_run_the_servers_images_stand_in_for_those_that_are_not_here(deployed, data):
+    said, experiment = [], study_of(deployed.server)
+    site = deployed.sites[0]
+    assert dry_run._images_here(site, experiment, said.append) == data / "bern.npz"
+    assert said == []
+    elsewhere = replace(site, data="/there/bern.npz")
+    assert dry_run._images_here(elsewhere, experiment, said.append) == data / "server.npz"
+    assert said == ["bern: /there/bern.npz is not here; the server's images stand in"]
+    phantom = study(data, data__clients=[], data__partition="iid")
+    with pytest.raises(DeploymentError, match=r"\(phantom\) are no \.npz file"):
+        dry_run._images_here(elsewhere, phantom, said.append)
 
 
 class Sites:

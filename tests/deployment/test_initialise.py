@@ -220,6 +220,16 @@ def test_a_site_file_that_cannot_be_read_says_which_key(deployment, before, afte
         opened(path.parent)
 
 
+def test_images_that_are_at_the_site_only_are_no_fault_of_the_deployment(deployment):
+    path = deployment.sites[0].folder / "site.toml"
+    path.write_text(path.read_text().replace(deployment.sites[0].data, "/there/bern.npz"))
+    findings = inspect(deployment.folder)
+    assert [(each.where, each.text) for each in findings if each.fault or each.warning] == [
+        ("bern", "/there/bern.npz: not here; checked at the site")
+    ]
+    assert "no such file" in fault(inspect(path.parent))
+
+
 def test_a_site_that_was_handed_over_is_no_fault(deployment):
     shutil.rmtree(deployment.folder / "chur")
     findings = inspect(deployment.folder)
