@@ -177,9 +177,17 @@ class ServerParts(ModelParts):
         """The selection of the round whose model is kept.
 
         Raises:
-            ConfigError: the worst-off client is to select, but clients are drawn on demand.
+            ConfigError: the worst-off client is to select, but clients are drawn on demand; or the robust accuracy,
+                but no recipe has an epsilon in the space of the evaluation.
         """
         settings = self.study.experiment.evaluation
+        if settings.select == "best" and settings.select_by == "robust-accuracy" and self.probed is None:
+            training = self.study.experiment.training
+            raise ConfigError(
+                f'evaluation.select-by = "robust-accuracy" with training.recipe = "{training.recipe}" and spaces '
+                f'"{training.space}" (training) and "{settings.space}" (evaluation): the attack takes its epsilon from '
+                'an adversarial recipe in the same space; choose one, such as "pgd", or another figure, such as "auc"'
+            )
         if settings.select == "last" or settings.select_by != "worst-client":
             return Selection(settings)
         if self.mixes is None:
@@ -271,15 +279,20 @@ class ServerParts(ModelParts):
         sample = calibration_sample(self.study.shard(client), self.study.seed)
         return recalibration_of(self.classifier)(weights, sample.images)
 
+    @property
+    def probed(self) -> float | None:
+        """The epsilon of a short attack after each round, the recipe's; None without, or if it is in another space."""
+        settings = self.study.experiment
+        epsilon = getattr(self.study.recipe, "epsilon", None)
+        return epsilon if settings.training.space == settings.evaluation.space else None
+
     def callbacks(self, folder: RunFolder) -> tuple[Callback, ...]:
         """Return the callbacks of a run in `folder`."""
-        study, training = self.study, self.study.experiment.training
-        watched = training.space == study.experiment.evaluation.space
         return (
             WorstClient(self.mixes),
-            PGDProbe(self.evaluator, getattr(study.recipe, "epsilon", None) if watched else None),
+            PGDProbe(self.evaluator, self.probed),
             AttackSuccess(self.evaluator, self.criterion),
-            UndefendedSnapshot(self.classifier, folder, training.recipe_from),
+            UndefendedSnapshot(self.classifier, folder, self.study.experiment.training.recipe_from),
         )
 
     def rehearse(self) -> None:

@@ -29,9 +29,14 @@ class Selection:
         return self.settings.select == "best" or self.settings.validation
 
     def score(self, entry: RoundRecord) -> float:
-        """Return the score of a round, whose maximum is selected: its number, or its validation metric."""
+        """Return the score of a round, whose maximum is selected: its number, or its validation metric.
+
+        The accuracy under attack selects a round before robust overfitting (Rice et al., 2020, arXiv:2002.11569).
+        """
         if self.settings.select == "last":
             return float(entry.round)
+        if self.settings.select_by == "robust-accuracy":
+            return -np.inf if entry.pgd_probe is None else entry.pgd_probe
         figure = None if entry.validation is None else self.figure(entry.validation)
         return -np.inf if figure is None else figure
 

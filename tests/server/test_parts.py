@@ -9,6 +9,7 @@ from small_study import LAYOUT, dataset, noting, shared, small_study, weights, w
 import server.model_parts
 import server.parts
 import server.rare_clients
+from fedrobust.config import ConfigError
 from fedrobust.models.layout import Layout, Weights
 from server.aggregation_step import AggregationStep
 from server.callbacks import AttackSuccess, PGDProbe, UndefendedSnapshot, WorstClient
@@ -387,3 +388,18 @@ def test_a_study_in_one_line():
     assert parts_of(images, partition, **settings).summary() == start
     attacked = parts_of(images, partition, **settings, **FLIP).summary()
     assert attacked == f"{start}; 1 malicious: sign-flip"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"training__recipe": "gradient-penalty"},
+        {"training__recipe": "pgd", "training__space": "prepared"},
+    ],
+)
+def test_robust_accuracy_selects_only_where_it_is_measured(settings):
+    robust = {"evaluation__select": "best", "evaluation__select_by": "robust-accuracy"}
+    with pytest.raises(ConfigError, match=r'select-by = "robust-accuracy" with training\.recipe'):
+        _ = parts_of(**robust, **settings).selection
+    assert parts_of(**robust, training__recipe="trades").selection.settings.select_by == "robust-accuracy"

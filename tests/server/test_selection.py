@@ -48,6 +48,12 @@ def test_what_decides_which_round_is_kept(select, by, validation, score):
     assert type(found) is float
 
 
+@pytest.mark.parametrize(("probe", "score"), [(0.4, 0.4), (None, -np.inf)])
+def test_the_accuracy_under_the_short_attack_decides_if_it_is_asked_for(probe, score):
+    entry = RoundRecord(round=4, validation=FIGURES, pgd_probe=probe)
+    assert selection(select="best", select_by="robust-accuracy").score(entry) == score
+
+
 @pytest.mark.parametrize(
     ("aucs", "stops"),
     [
