@@ -22,7 +22,7 @@ def imported(folder: Path) -> dict[str, Path]:
     """Return the foreign top-level modules that the Python files below a folder import, and one that does."""
     files = sorted(folder.rglob("*.py"))
     # Scripts import their neighbours, and tests import scripts; modules of the packages do not.
-    scripts = () if folder.name in PACKAGES else (folder, PROJECT / "experiments")
+    scripts = () if folder.name in PACKAGES else (folder, PROJECT / "experiments", PROJECT / "docs")
     beside = {path.stem for each in scripts for path in each.rglob("*.py")}
     found = {}
     for path in files:

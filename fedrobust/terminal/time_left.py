@@ -5,12 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fedrobust.audit.plan import Plan
 from fedrobust.config import Experiment
 from fedrobust.errors import FedrobustError
 from fedrobust.runs.events import Event, ForecastMade, RoundFinished, StageStarted, StudyResumed, StudyStarted
 from fedrobust.runs.forecast import duration
-from fedrobust.training.distillation import TARGET_STEPS
 
 SWEEP = 4
 """Forward passes of an evaluation beside those at each epsilon: the clean one, and a gradient."""
@@ -102,6 +100,10 @@ def stage_seconds(study: Experiment, figures: Mapping[str, Any]) -> dict[str, fl
         study: its settings.
         figures: of the forecast, as in ``result.json``.
     """
+    # Both import TensorFlow, which is started before the forecast, and not by a terminal.
+    from fedrobust.audit.plan import Plan
+    from fedrobust.training.distillation import TARGET_STEPS
+
     an_image = figures["step-seconds"] / study.training.batch_size / 3 / max(1, figures["workers"])
     all_images = figures["evaluation-seconds"] / (SWEEP + len(study.evaluation.epsilons))
     found: dict[str, float] = {}

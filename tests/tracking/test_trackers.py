@@ -76,6 +76,7 @@ def test_callbacks_are_called_on_ray_as_well(watched, tmp_path):
     assert [one.clean for one in seen] == [one.clean for one in watched[1]]
 
 
+@pytest.mark.slow
 def test_a_callback_can_stop_a_run_which_is_resumed_with_callbacks(tmp_path):
     def stop(record):
         raise KeyboardInterrupt
