@@ -21,7 +21,10 @@ BLOCK = re.compile(r"^( *)```(sh|python)\n(.*?)^\1```", re.MULTILINE | re.DOTALL
 
 REAL = "takes minutes on a data set that has to be downloaded"
 OTHERS = "needs a model, a library or a service of the reader"
-RUN_ELSEWHERE = "in-ten-lines.md: tests/integration/test_ten_lines.py"
+RUN_ELSEWHERE = {
+    "in-ten-lines.md": "integration/test_ten_lines.py",
+    "deployment.md": "integration/test_deploy.py",
+}
 NOT_RUN = {
     ("README.md", "make install "): "installs what the tests run in",
     ("README.md", "fedrobust run breast"): REAL,
@@ -57,7 +60,7 @@ def blocks():
         (page.name, found[2], textwrap.dedent(found[3]))
         for page in PAGES
         for found in BLOCK.finditer(page.read_text())
-        if page.name != RUN_ELSEWHERE.partition(":")[0]
+        if page.name not in RUN_ELSEWHERE
     ]
 
 
@@ -78,6 +81,7 @@ def test_every_reason_belongs_to_a_block():
         if not any(name == page and text.startswith(begin) for name, _, text in blocks())
     ]
     assert stale == []
+    assert all(page in (PROJECT / "tests" / test).read_text() for page, test in RUN_ELSEWHERE.items())
     assert {"tutorial.md", "own-data.md", "results.md", "sweeps.md", "evasion.md"} <= set(RUN)
 
 
@@ -89,6 +93,7 @@ federation = {clients = 4, rounds = 2}
 evaluation = {epsilons = [0.005, "4/255"]}
 audit = {epsilon = "4/255", images = 40}
 """
+LEAN = {"audit__enabled": False, "distillation__enabled": False, "export__enabled": False}
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +102,15 @@ def ready(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ready")
     (folder / "experiments").mkdir()
     (folder / "experiments/breast.toml").write_text(SMALL)
-    for name, more in [("one", {}), ("other", {"federation__aggregator": "median"})]:
+    for name, more in [("one", {}), ("other", {"federation__aggregator": "median", **LEAN})]:
         fedrobust.run(folder / "experiments/breast.toml", out=folder / "runs" / name, **more)
     shutil.copy(folder / "runs/one/model.keras", folder / "model.keras")
     (folder / "rules.toml").write_text(
         SMALL.replace("rounds = 2", 'rounds = 1, aggregator = ["mean", "median"]')
         + 'seed = [0, 1]\npoisoning = {attack = "pixel-backdoor", malicious = 1}\n'
     )
-    fedrobust.bench(folder / "rules.toml", out=folder / "runs/rules-sweep")
+    overrides = [f"{key.replace('__', '.')}=false" for key in LEAN]
+    fedrobust.bench(folder / "rules.toml", out=folder / "runs/rules-sweep", overrides=overrides)
     draw, rows = np.random.default_rng(0), ["path,diagnosis"]
     for hospital in ("bern", "chur"):
         for label in ("benign", "malignant"):
@@ -115,7 +121,8 @@ def ready(tmp_path_factory):
                 Image.fromarray(pixels).save(place / f"{number:04}_left.png")
                 rows.append(f"{hospital}/{label}/{number:04}_left.png,{label}")
     (folder / "scans.csv").write_text("\n".join(rows))
-    Image.fromarray(draw.integers(0, 256, (40, 50), np.uint8)).save(folder / "scan.png")
+    shutil.copytree(folder / "scans/bern", folder / "lesions")
+    shutil.copy(folder / "lesions/benign/0000_left.png", folder / "scan.png")
     fedrobust.import_images(folder / "scans", folder / "theirs.npz", size=28, sites=True)
     return folder
 
