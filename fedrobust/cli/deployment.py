@@ -64,7 +64,7 @@ def init(
     """Write a deployment: keys, certificates, settings, instructions, service and container files."""
     from fedrobust import api
     from fedrobust.deployment.initialise import initialise
-    from fedrobust.deployment.server_study import site_files
+    from fedrobust.deployment.server_study import changes, site_files
 
     experiment = api.experiment(study, set_ or (), **({"data__root": data_root} if data_root else {}))
     named = _sites(sites) if sites else {name: str(path) for name, path in site_files(experiment).items()}
@@ -82,6 +82,8 @@ def init(
     for site in found.sites:
         typer.echo(f"{out / site.name}: client {site.client}, with its private key; images: {site.data}")
     typer.echo(f"{out / 'authority'}: the key that signs certificates: keep it safe, and off the server")
+    if changed := changes(experiment, api.experiment(found.server.study)):
+        typer.echo(f"changed for the deployment (before): {'; '.join(changed)}")
     typer.echo(f"next: fedrobust deploy check {out}")
 
 

@@ -72,7 +72,29 @@ def _check_deployable(experiment: Experiment) -> None:
         raise DeploymentError(
             f"data.site-shifts = {list(data.site_shifts)}: real sites have images of their own; take it out"
         )
+    if experiment.federation.availability:
+        raise DeploymentError(
+            f"federation.availability = {list(experiment.federation.availability)}: it simulates sites that come and "
+            "go; real ones do so by themselves; take it out"
+        )
     if baselines:
         raise DeploymentError(
             f"evaluation.baselines = {list(baselines)}: they are trained where all images are in one place; take it out"
         )
+
+
+def changes(simulated: Experiment, deployed: Experiment) -> list[str]:
+    """Return the settings of a federation that differ between a study and that of its server, as text.
+
+    Example:
+        >>> study = Experiment.of(federation__clients=10)
+        >>> changes(study, study.changed(federation__clients=3, engine__client_timeout=3600.0))
+        ['federation.clients = 3 (10)', 'engine.client-timeout = 3600.0 (0.0)']
+    """
+    values = (
+        ("federation.clients", simulated.federation.clients, deployed.federation.clients),
+        ("engine.client-timeout", simulated.engine.client_timeout, deployed.engine.client_timeout),
+        ("data.name", simulated.data.name, deployed.data.name),
+        ("data.partition", simulated.data.partition, deployed.data.partition),
+    )
+    return [f"{key} = {after} ({before})" for key, before, after in values if before != after]

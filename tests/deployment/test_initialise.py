@@ -127,6 +127,7 @@ def test_what_cannot_be_deployed_is_refused(data, tmp_path, change, reason):
         ({"poisoning__attack": "sign-flip", "poisoning__malicious": 0.4}, "would attack real sites"),
         ({"data__site_shifts": ["0: blur(severity=1)"]}, "take it out"),
         ({"evaluation__baselines": ["central"]}, "take it out"),
+        ({"federation__availability": ["0: dropout"]}, "real ones do so by themselves; take it out"),
     ],
 )
 def test_a_study_that_needs_a_simulation_is_refused(data, settings, reason):
