@@ -120,7 +120,6 @@ def test_attack_and_audit_of_a_run_and_of_a_file(tmp_path):
             "federation.cleints: unknown key, did you mean federation.clients?",
         ),
         (["run", "--set", "data.name=nothing"], 'data.name = "nothing": unknown'),
-        (["run", "--set", "data.name=chestmnist"], "multi-label"),
         (["run", "--set", "model.weights=none.h5"], "none.h5"),
         (["run", "--set", "model.name=vgg"], "'vgg' is no model"),
         (["run", "--set", "model.name=resnet50"], "image-size = 28: resnet50"),
