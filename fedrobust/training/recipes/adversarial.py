@@ -85,12 +85,13 @@ def near(clean: tf.Tensor, epsilon: float, seed: tf.Tensor) -> tf.Tensor:
 def both(batch: Batch, crafted: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
     """Return the logits of the clean and of the crafted images in training mode, and the new statistics.
 
-    They are one batch of twice the size, whose BatchNorm statistics are those of both. Official code of TRADES and
-    MART passes them one after the other, and updates the moving statistics twice.
+    They are two batches, each normalised by its own BatchNorm statistics, as in the official code of TRADES and MART:
+    in one batch, a network that is measured with statistics of clean images answers otherwise than it learnt to. The
+    new statistics are the mean of both.
     """
-    logits, statistics = batch.train(tf.concat([batch.images, crafted], 0))
-    clean = tf.shape(batch.images)[0]
-    return logits[:clean], logits[clean:], statistics
+    clean, first = batch.train(batch.images)
+    attacked, second = batch.train(crafted)
+    return clean, attacked, [0.5 * (one + other) for one, other in zip(first, second, strict=True)]
 
 
 def divergence(reference: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
