@@ -17,13 +17,14 @@ from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits, 
 from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
 from fedrobust.evasion import BoundModel, CompiledModel, Threat, attack
 from fedrobust.evasion.multilabel import attacked_findings
-from fedrobust.memoize import memoize, part
+from fedrobust.memoize import memoize
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.features import Features, head_logits
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import SuccessCriterion
 from fedrobust.runs.record import AttackSuccessRecord, EvaluationRecord, MetricsRecord
 from server.errors import UnmeasurableError
+from server.stages.answers import Answers
 
 NO_CONTROL = "none: the attack adds nothing to an image; compare with a run without it"
 
@@ -185,7 +186,7 @@ class Evaluator:
     def answers(self, weights: Weights) -> "Answers":
         """Return the logits of the splits, cached for the last weights."""
         if not self._last or self._last[0].weights is not weights:
-            self._last[:] = [Answers(self, weights)]
+            self._last[:] = [Answers(self.clean_logits, self.dataset, weights)]
         return self._last[0]
 
     def validate(self, weights: Weights) -> Metrics:
@@ -277,26 +278,3 @@ class Evaluator:
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
         """Return the results of `function` for all items, computed in parallel, in order."""
         return self.pool.map(function, items)
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """The clean logits of one model on the splits, each computed on first use.
-
-    Attributes:
-        evaluator: of the model's classifier.
-        weights: of the model.
-    """
-
-    evaluator: Evaluator
-    weights: Weights
-
-    @part
-    def test(self) -> np.ndarray:
-        """Logits (n, classes) of the test split."""
-        return self.evaluator.clean_logits(self.weights, self.evaluator.dataset.test.images)
-
-    @part
-    def validation(self) -> np.ndarray:
-        """Logits (n, classes) of the validation split."""
-        return self.evaluator.clean_logits(self.weights, self.evaluator.dataset.validation.images)
