@@ -31,7 +31,7 @@ def main(grid: Grid, context: Context) -> None:
             parts.auditor.check_control(study.dataset)
         emit(StageStarted("building the model"))
         parts.check_memory()
-        parts.distillation  # noqa: B018  # raises if the student is wrong
+        _ = parts.distillation, parts.selection, parts.client_comparison  # raise if settings are wrong
         emit(StageStarted("preparing the clients"))
         forecast = parts.forecast
     rows = [*forecast.rows(), ("shards", study.partition.unevenness)]

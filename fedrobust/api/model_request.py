@@ -141,9 +141,14 @@ def data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
     """Return the data set `data`; if empty, that of the run folder.
 
     Raises:
-        ConfigError: an image may have several findings.
+        ConfigError: no data are named and there is no run folder, or an image may have several findings.
     """
     run = run_of(model)
+    if not data and run is None:
+        raise ConfigError(
+            'data = "": a model that is not in a run folder needs data: a MedMNIST name, phantom, or an .npz file '
+            "(--data on the command line)"
+        )
     if data or run is None:
         dataset = load(data, root=data_root)
     else:

@@ -20,7 +20,7 @@ def table(found: "Predictions") -> Table:
     left = len(found) - MOST_ROWS
     shown = Table(
         title=escape(found.model),
-        caption="Softmax of the outputs, not calibrated."
+        caption="Probabilities are not calibrated."
         + (f" {left} more images: see --csv or --json." if left > 0 else ""),
         **PLAIN,
     )
