@@ -71,8 +71,11 @@ class Attacker:
         poisoned = Weights(
             weights.trainable + update, self.attack.statistics(sent.weights.statistics, context)
         )
-        claim = self.attack.claim(len(honest.shard))
-        return replace(sent, weights=poisoned), {**metrics, "num-examples": claim}
+        claims = {
+            "num-examples": self.attack.claim(len(honest.shard)),
+            "loss": self.attack.claimed_loss(metrics["loss"]),
+        }
+        return replace(sent, weights=poisoned), {**metrics, **claims}
 
     def in_round(self, weights: Weights, round: int) -> AttackContext:
         """Return the client's knowledge in `round` with the global `weights`."""

@@ -19,19 +19,21 @@ class Collected:
         updates: (n, parameters) float32, their weights minus the global ones.
         statistics: (n, statistics) float32, their BatchNorm statistics, then the algorithm's arrays beside weights.
         examples: (n,) int64, their claimed numbers of images.
+        losses: (n,) float64, their claimed training losses, NaN for a missing or impossible claim; None if not known.
     """
 
     client_ids: np.ndarray
     updates: np.ndarray
     statistics: np.ndarray
     examples: np.ndarray
+    losses: np.ndarray | None = None
 
 
 class Collector(Protocol):
     """Collects the clients' weights of one round as they arrive."""
 
-    def add(self, client_id: int, weights: Weights, examples: int) -> None:
-        """Add one client's weights and the number of images it claims."""
+    def add(self, client_id: int, weights: Weights, examples: int, loss: float) -> None:
+        """Add one client's weights, and the number of images and the training loss that it claims."""
         ...
 
     def result(self) -> Weights | Collected:
@@ -70,8 +72,8 @@ class StreamingMean:
         self._trainable = rule.start(parameters)
         self._statistics = rule.start(statistics)
 
-    def add(self, client_id: int, weights: Weights, examples: int) -> None:
-        """Add one client."""
+    def add(self, client_id: int, weights: Weights, examples: int, loss: float) -> None:
+        """Add one client; its loss is not used."""
         weight = self._rule.weight(examples, self._typical)
         self._trainable.add(weights.trainable, weight)
         self._statistics.add(weights.statistics, weight)
@@ -91,13 +93,15 @@ class UpdateMatrix:
         self._updates = np.empty((len(sampled), current.size), np.float32)
         self._statistics = np.empty((len(sampled), statistics), np.float32)
         self._examples = np.zeros(len(sampled), np.int64)
+        self._losses = np.full(len(sampled), np.nan)
 
-    def add(self, client_id: int, weights: Weights, examples: int) -> None:
+    def add(self, client_id: int, weights: Weights, examples: int, loss: float) -> None:
         """Add one client."""
         row = self._rows[client_id]
         np.subtract(weights.trainable, self._current, out=self._updates[row])
         self._statistics[row] = weights.statistics
         self._examples[row] = examples
+        self._losses[row] = loss
 
     def result(self) -> Collected:
         """Return the clients that replied."""
@@ -109,7 +113,11 @@ class UpdateMatrix:
                 self._statistics[place] = self._statistics[row]
         n = len(rows)
         return Collected(
-            self._client_ids[rows], self._updates[:n], self._statistics[:n], self._examples[rows]
+            self._client_ids[rows],
+            self._updates[:n],
+            self._statistics[:n],
+            self._examples[rows],
+            self._losses[rows],
         )
 
 

@@ -15,6 +15,7 @@ from fedrobust.aggregation import (
     ServerOptimizer,
     StreamingRule,
     Updates,
+    averages,
     coordinate_median,
 )
 from fedrobust.algorithms import Algorithm, FedAvg
@@ -218,6 +219,7 @@ class AggregationStep:
             current.trainable,
             # Colluding clients evaluate the defence many times: the server's own update is computed once.
             cache(lambda images: self.root(current, images, round)),
+            collected.losses,
         )
 
     def _collude(
@@ -264,8 +266,8 @@ class AggregationStep:
     ) -> np.ndarray:
         """Return the next BatchNorm statistics.
 
-        With a mean of weights they are the mean of the clients' statistics. With a robust rule they are the median over
-        the accepted clients, so that they tolerate attackers, too.
+        With a mean of weights they are the clients' mean statistics, with the same weights. With a robust rule they are
+        the median over the accepted clients, so that they tolerate attackers, too.
         """
         if isinstance(defence.rule, StreamingRule) and not defence.before:
             typical = float(np.median(collected.examples))
@@ -274,6 +276,8 @@ class AggregationStep:
                 mean.add(row, defence.rule.weight(int(claim), typical))
             return mean.result()
         influence = aggregation.influence
+        if averages(defence.rule) and not defence.before and influence is not None:
+            return np.asarray(influence @ collected.statistics, np.float32)
         rows = None if influence is None or not influence.any() else np.flatnonzero(influence > 0)
         return coordinate_median(collected.statistics, rows)
 

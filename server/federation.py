@@ -232,7 +232,7 @@ class Federation:
                 if self.moments:
                     weights = as_moments(weights, self.layout)
                 averaged = replace(answer, weights=weights).averaged
-                collector.add(answer.client_id, averaged, answer.examples)
+                collector.add(answer.client_id, averaged, answer.examples, answer.loss)
                 read.valid.append(ReplyNote(answer.client_id, answer.examples, answer.loss, answer.seconds))
         read.failed += [Failure(client, "no reply in time") for client in waiting]
         return read

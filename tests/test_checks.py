@@ -119,6 +119,16 @@ def test_a_study_that_names_an_attack_is_attacked_and_no_other_is(settings, mess
         check_data(study(**settings))
 
 
+def test_a_rule_by_losses_gets_losses_of_the_same_training():
+    sfat = {"federation__aggregator": "sfat", "training__recipe": "pgd"}
+    check_data(study(**sfat))
+    check_data(study(**sfat, poisoning__attack="false-loss", poisoning__malicious=1))
+    with pytest.raises(ConfigError, match=r"training.recipe-clients = 0.5 .* would be favoured for that"):
+        check_data(study(**sfat, training__recipe_clients=0.5))
+    with pytest.raises(ConfigError, match=r"does not use the losses that clients report"):
+        check_data(study(poisoning__attack="false-loss", poisoning__malicious=1))
+
+
 def test_an_attack_on_a_class_that_its_clients_have_not_got_is_refused(tmp_path):
     # Sorted into two blocks a client: the first clients hold nothing but the first classes.
     settings = {

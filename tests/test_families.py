@@ -135,6 +135,7 @@ def test_rules_return_one_finite_float32_update_twice_and_leave_updates_alone(ru
             generator=np.random.default_rng(1),
             current=np.ones(60, np.float32),
             root=lambda images: given[:5].mean(0),
+            losses=np.linspace(1, 2, 13),
         )
         return defence(rule, *before, f=2)(updates, context)
 

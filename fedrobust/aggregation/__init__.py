@@ -12,6 +12,7 @@ from fedrobust.aggregation.contract import (
     Rule,
     RunningAggregate,
     StreamingRule,
+    averages,
     selects,
 )
 from fedrobust.aggregation.pipeline import AggregationPipeline, defence
@@ -33,6 +34,7 @@ from fedrobust.aggregation.rules.mean import Mean, RunningMean
 from fedrobust.aggregation.rules.median import CoordinateMedian, coordinate_median
 from fedrobust.aggregation.rules.norm_clipping import NormClipping
 from fedrobust.aggregation.rules.rlr import RobustLearningRate
+from fedrobust.aggregation.rules.sfat import SFAT
 from fedrobust.aggregation.rules.signguard import SignGuard
 from fedrobust.aggregation.rules.trimmed_mean import TrimmedMean
 from fedrobust.aggregation.server_optimizers import (
@@ -48,6 +50,7 @@ __all__ = [
     "PRE_AGGREGATORS",
     "RULES",
     "SERVER_OPTIMIZERS",
+    "SFAT",
     "AdaptiveRobustClipping",
     "Aggregation",
     "AggregationContext",
@@ -86,6 +89,7 @@ __all__ = [
     "StreamingRule",
     "TrimmedMean",
     "Updates",
+    "averages",
     "coordinate_median",
     "defence",
     "selects",

@@ -44,6 +44,8 @@ class AggregationContext:
         memory: the rule's state after the previous round; empty in the first.
         current: the global weights that the clients were sent, (d,) float32; None if not needed.
         root: returns the update (d,) that the server computes on a given number of its own images.
+        losses: their claimed, unverified mean training losses, (n,) float64, NaN for a missing or impossible claim;
+            None if not known.
     """
 
     client_ids: np.ndarray
@@ -54,11 +56,13 @@ class AggregationContext:
     memory: Memory = field(default_factory=dict)
     current: np.ndarray | None = None
     root: Callable[[int], np.ndarray] = _no_root
+    losses: np.ndarray | None = None
 
     @classmethod
     def of(cls, updates: Updates) -> "AggregationContext":
-        """Return `len(updates)` clients of one image each, in a first round."""
-        return cls(np.arange(len(updates)), np.ones(len(updates), np.int64))
+        """Return `len(updates)` clients of one image and equal losses each, in a first round."""
+        n = len(updates)
+        return cls(np.arange(n), np.ones(n, np.int64), losses=np.zeros(n))
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +122,14 @@ def selects(stage: object) -> bool:
     weight all clients, or aggregate each coordinate.
     """
     return bool(getattr(stage, "SELECTS", False))
+
+
+def averages(rule: object) -> bool:
+    """Return whether `rule` is a mean: BatchNorm's statistics are then averaged, too, not their median.
+
+    A `StreamingRule` is one. Others that weight all clients set ``AVERAGES = True``.
+    """
+    return isinstance(rule, StreamingRule) or bool(getattr(rule, "AVERAGES", False))
 
 
 class PreAggregator(Protocol):

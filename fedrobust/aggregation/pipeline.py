@@ -76,7 +76,10 @@ class AggregationPipeline:
         if bad.all():
             raise InfeasibleError(f"none of {len(matrix)} updates is finite")
         left = dataclasses.replace(
-            context, client_ids=context.client_ids[~bad], examples=context.examples[~bad]
+            context,
+            client_ids=context.client_ids[~bad],
+            examples=context.examples[~bad],
+            losses=None if context.losses is None else context.losses[~bad],
         )
         fewer = AggregationPipeline(
             _caught(self.rule, int(bad.sum())), tuple(_caught(stage, int(bad.sum())) for stage in self.before)
@@ -102,12 +105,17 @@ class AggregationPipeline:
                 stage.fits(seen)
 
     def check_order(self) -> None:
-        """Refuse pre-aggregators that mix clients before a rule with a state for each client.
+        """Refuse pre-aggregators that mix clients before a rule with a state or a loss of each client.
 
         Raises:
             InfeasibleError: the rule could not assign updates to clients.
         """
         mixing = [type(stage).__name__ for stage in self.before if getattr(stage, "MIXES", False)]
+        if mixing and getattr(self.rule, "BY_CLIENT", False):
+            raise InfeasibleError(
+                f"{type(self.rule).__name__} weights every client by the loss that it reports, and {mixing[0]} mixes "
+                "clients: leave the pre-aggregator out, or choose another rule"
+            )
         if mixing and getattr(self.rule, "REMEMBERS", False):
             raise InfeasibleError(
                 f"{type(self.rule).__name__} compares every client with what it sent before, and {mixing[0]} mixes "

@@ -39,6 +39,7 @@ def check_data(study: Study) -> None:
         _protected(study),
         settings.tolerated_fits(given.federation, study.sampled),
         settings.attackers(given.poisoning, given.federation.clients, given.seed),
+        _losses(study),
         settings.attack_begins(given.poisoning, given.federation.rounds),
         settings.attack_changes_training(
             given.poisoning, given.training, given.federation.rounds, lambda: (study.attack, study.schedule)
@@ -86,6 +87,11 @@ def _members(study: Study) -> Iterator[str]:
 def _protected(study: Study) -> Iterator[str]:
     given = study.experiment
     yield from settings.protected(given.federation, given.training, study.algorithm, study.postprocessors)
+
+
+def _losses(study: Study) -> Iterator[str]:
+    given = study.experiment
+    yield from settings.losses_compare(given.federation, given.training, study.defence.rule, study.attack)
 
 
 def _attack(study: Study) -> Iterator[str]:

@@ -93,7 +93,8 @@ def _sends_otherwise(attack: Attack) -> bool:
     for size in PROBES if any(hasattr(part, "update") for part in attack.parts) else ():
         if not np.array_equal(attack.update(update * np.float32(size), context), update * np.float32(size)):
             return True
-    return any(attack.claim(examples) != examples for examples in (10, 1000))
+    lies = any(attack.claimed_loss(loss) != loss for loss in (0.1, 1.0))
+    return lies or any(attack.claim(examples) != examples for examples in (10, 1000))
 
 
 def _trains_on_others(

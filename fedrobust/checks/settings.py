@@ -83,6 +83,30 @@ def attackers(poisoning: Poisoning, clients: int, seed: int) -> Iterator[str]:
         )
 
 
+def losses_compare(federation: Federation, training: Training, rule: Any, attack: Attack) -> Iterator[str]:
+    """A rule that weights clients by their training losses gets losses of the same training.
+
+    Args:
+        federation: names the rule.
+        training: recipe, and the share of clients that use it.
+        rule: of the study.
+        attack: of the study.
+    """
+    by_loss = bool(getattr(rule, "BY_CLIENT", False))
+    if by_loss and training.recipe_clients < 1:
+        yield (
+            f'training.recipe-clients = {training.recipe_clients} with federation.aggregator = "'
+            f'{federation.aggregator}": clients that train plainly report losses on clean images, which are smaller, '
+            "and would be favoured for that; set training.recipe-clients = 1, or choose another rule"
+        )
+    if attack and not by_loss and all(hasattr(part, "claimed_loss") for part in attack.parts):
+        yield (
+            f'poisoning.attack = "false-loss" with federation.aggregator = "{federation.aggregator}": this rule does '
+            'not use the losses that clients report, and nothing would change; choose federation.aggregator = "sfat", '
+            "or another attack"
+        )
+
+
 def attack_begins(poisoning: Poisoning, rounds: int) -> Iterator[str]:
     """The attack is active in at least one round."""
     if poisoning.attack != "none" and poisoning.first_round > rounds:

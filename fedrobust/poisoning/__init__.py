@@ -15,6 +15,7 @@ from fedrobust.poisoning.data.label_flip import LabelFlip
 from fedrobust.poisoning.schedule import Schedule, malicious_clients
 from fedrobust.poisoning.training.fgsm_training import FGSMTraining
 from fedrobust.poisoning.training.standard_training import StandardTraining
+from fedrobust.poisoning.update.false_loss import FalseLoss
 from fedrobust.poisoning.update.free_rider import FreeRider, Zero
 from fedrobust.poisoning.update.gaussian import Gaussian
 from fedrobust.poisoning.update.inflated_claim import InflatedClaim
@@ -35,6 +36,7 @@ __all__ = [
     "EdgeCase",
     "FGSMImages",
     "FGSMTraining",
+    "FalseLoss",
     "FangKrum",
     "FangTrimmedMean",
     "FeatureNoise",

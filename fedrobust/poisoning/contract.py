@@ -12,6 +12,8 @@ An attack is a frozen dataclass of settings that has one or more of these method
     returns the settings of ``[training]`` that a malicious client changes.
 ``claim(examples)``
     returns the number of images that a malicious client reports.
+``claimed_loss(loss)``
+    returns the training loss that a malicious client reports; ``loss`` is its own, NaN if it did not train.
 ``criterion(split, context)``
     returns the success criterion of a targeted attack: images, and the class that the attacker wants each of them to
     be classified as. With the attribute ``targeted = False`` the attack counts as untargeted.
@@ -170,6 +172,12 @@ class Attack:
             examples = part.claim(examples)
         return int(examples)
 
+    def claimed_loss(self, loss: float) -> float:
+        """Return the training loss that a malicious client claims; its own is NaN if it did not train."""
+        for part in self._having("claimed_loss"):
+            loss = part.claimed_loss(loss)
+        return float(loss)
+
     def criterion(self, split: Split, context: AttackContext) -> SuccessCriterion | None:
         """Return the success criterion on the images of `split`; None where the attack is untargeted."""
         return next((part.criterion(split, context) for part in self._having("criterion")), None)
@@ -195,7 +203,7 @@ class Attack:
         return (part for part in self.parts if hasattr(part, trait))
 
 
-TRAITS = ("data", "update", "collude", "training", "claim")
+TRAITS = ("data", "update", "collude", "training", "claim", "claimed_loss")
 FORMER_NAMES = {
     "coalition": "collude",
     "goal": "criterion",

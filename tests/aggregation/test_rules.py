@@ -45,7 +45,9 @@ DEFENCES = [(rule, ()) for rule in RULES] + [
 
 def context(n=N, root=None, **settings):
     own = np.ones(300, np.float32) if root is None else root
-    return AggregationContext(np.arange(n), np.full(n, 10), root=lambda images: own, **settings)
+    return AggregationContext(
+        np.arange(n), np.full(n, 10), root=lambda images: own, losses=np.ones(n), **settings
+    )
 
 
 def run(rule, matrix, *before, **settings):

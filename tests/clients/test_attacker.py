@@ -103,6 +103,12 @@ def test_who_does_not_train_sends_what_came(trained):
     assert not trained, "nobody trained"
 
 
+def test_a_false_loss_is_reported_by_who_trains_and_by_who_does_not(trained):
+    assert train(trained, "sign-flip + false-loss")[1]["loss"] == 0.0
+    assert train(trained, "free-rider + false-loss(loss=0.25)")[1]["loss"] == 0.25
+    assert np.isnan(train(trained, "free-rider")[1]["loss"])
+
+
 def test_poison_reaches_the_training_and_nothing_else(trained):
     train(trained, "label-flip + standard-training", training__recipe="pgd")
     settings, data = trained.pop()

@@ -87,6 +87,7 @@ def rules(folder: Path) -> Any:
                 memory=memory,
                 current=np.linspace(-1, 1, matrix.shape[1], dtype=np.float32),
                 root=lambda images: matrix[:5].mean(0),
+                losses=np.linspace(1, 2, 13),
             )
             result = defence(rule, *before, f=2)(matrix * np.float32(number), context)
             memory = result.memory

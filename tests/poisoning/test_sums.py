@@ -44,7 +44,7 @@ def sent(attack):
 
 
 def sent_after(attack, length):
-    """Return its update, its statistics and its claim."""
+    """Return its update, its statistics and its claims."""
     context = AttackContext(
         classes=3,
         clients=6,
@@ -74,7 +74,8 @@ def sent_after(attack, length):
             ),
             (2, 192),
         )
-    return np.concatenate([update.ravel()[:192], statistics, [attack.claim(24)]])
+    claims = [attack.claim(24), attack.claimed_loss(0.7)]
+    return np.concatenate([update.ravel()[:192], statistics, claims])
 
 
 def accepted_and_refused():

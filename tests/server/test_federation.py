@@ -53,9 +53,9 @@ def asked(client):
     return Message(RecordDict(), FIRST_NODE + client, MessageType.TRAIN)
 
 
-def reply(client, value=1.0, statistics=GOOD, round=1):
+def reply(client, value=1.0, statistics=GOOD, round=1, loss=0.5):
     weights = Weights(np.broadcast_to(value, 3).astype(np.float32), np.array(statistics, np.float32))
-    metrics = {"num-examples": 10, "loss": 0.5, "seconds": 1.0, "round": round}
+    metrics = {"num-examples": 10, "loss": loss, "seconds": 1.0, "round": round}
     records = {"weights": weights_record(weights), "metrics": MetricRecord(metrics)}
     return Message(RecordDict(records), reply_to=asked(client))
 
@@ -169,6 +169,26 @@ def test_no_finite_update_ends_a_study_whatever_the_rule(rule, before):
             if not found.fault:
                 memory = found.memory
             assert found.outcome.trained == 15
+
+
+# -- Rules that weight clients by their losses ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("impossible", [float("nan"), float("inf"), -1e31, None])
+def test_claimed_losses_reach_the_rule_and_impossible_ones_are_favoured_by_none(impossible):
+    """Of five clients one is favoured, with weight 7 to 5; weights and statistics have the same mean."""
+    federation = made(clients=5, federation__aggregator="sfat")
+    statistics = [(float(client), 0.0, 1.0, 1.0, 0.0) for client in range(5)]
+    claims = [0.9, 0.3, impossible, 0.5, 0.4]
+    replies = [
+        reply(k, float(k), statistics[k], loss=0.5 if claims[k] is None else claims[k]) for k in range(5)
+    ]
+    if impossible is None:
+        del replies[2].content.metric_records["metrics"]["loss"]
+    found = aggregated(federation, replies)
+    mean = (0 * 5 + 1 * 7 + 2 * 5 + 3 * 5 + 4 * 5) / 27
+    np.testing.assert_allclose(found.weights.trainable, mean, rtol=1e-6)
+    np.testing.assert_allclose(found.weights.statistics[0], mean, rtol=1e-6)
 
 
 # -- Attackers that fail -------------------------------------------------------------------------------------------
