@@ -260,6 +260,7 @@ def test_recipes_return_a_finite_loss_that_the_weights_can_follow(name, draw):
             train=lambda seen: (logits(seen), [tf.reduce_mean(seen)]),
             weights=weights,
             at=batch,
+            start=logits,
         )
 
     @tf.function

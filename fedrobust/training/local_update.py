@@ -213,7 +213,9 @@ class LocalUpdate:
             )
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                outcome = self.recipe(self._batch(batch, prior, buckets.arrays(weights), statistics))
+                outcome = self.recipe(
+                    self._batch(batch, prior, buckets.arrays(weights), statistics, received)
+                )
             gradients = tape.gradient(outcome.loss, weights, unconnected_gradients="zero")
             if self.proximal:
                 pulls = zip(gradients, weights, start, strict=True)
@@ -242,6 +244,7 @@ class LocalUpdate:
 
         steered = Steered.of(steering, buckets.split) if steering else None
         start = weights = buckets.split(trainable)
+        received = buckets.arrays(start), self.classifier.layout.split(statistics, "statistic")
         decayed, rates = buckets.matrices(), None
         if self.backbone_rate != 1:
             head = f"{self.classifier.network.layers[-1].name}/"
@@ -260,7 +263,12 @@ class LocalUpdate:
         return *found, buckets.join(total) / tf.cast(tf.shape(rows)[0], tf.float32)
 
     def _batch(
-        self, drawn: DrawnBatch, prior: tf.Tensor, weights: list[tf.Tensor], statistics: tf.Tensor
+        self,
+        drawn: DrawnBatch,
+        prior: tf.Tensor,
+        weights: list[tf.Tensor],
+        statistics: tf.Tensor,
+        received: tuple[list[tf.Tensor], list[tf.Tensor]],
     ) -> Batch:
         moving = self.classifier.layout.split(statistics, "statistic")
         images, prepare = drawn.images, self.classifier.preparation
@@ -279,6 +287,7 @@ class LocalUpdate:
                 train=lambda x: self.classifier.logits(held, moving, prepare(x), training=True),
                 weights=held,
                 at=bound,
+                start=lambda x: self.classifier.logits(*received, prepare(x))[0],
             )
 
         return bound(weights)

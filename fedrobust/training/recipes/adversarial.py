@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from fedrobust.bounds import Count, NonNegative, PixelEpsilon
 from fedrobust.epsilon import epsilon_value
@@ -39,11 +39,11 @@ class AdversarialRecipe:
         """Return the loss of `batch`."""
         return self.loss(batch, self.crafted(batch))
 
-    def crafted(self, batch: Batch) -> tf.Tensor:
-        """Return the adversarial images; no gradient flows through them."""
+    def crafted(self, batch: Batch) -> Any:
+        """Return the adversarial images, or a tuple that begins with them; no gradient flows through them."""
         raise NotImplementedError
 
-    def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
+    def loss(self, batch: Batch, crafted: Any) -> StepLoss:
         """Return the loss of `batch` and its adversarial images."""
         raise NotImplementedError
 

@@ -18,6 +18,11 @@ def no_other_weights(weights: Sequence[tf.Tensor]) -> Batch:
     raise NotImplementedError("this batch has a model with fixed weights")
 
 
+def no_start(images: tf.Tensor) -> tf.Tensor:
+    """Raise NotImplementedError: the batch has no model at the start of a local update."""
+    raise NotImplementedError("this batch has no model at the start of a local update")
+
+
 class Batch(NamedTuple):
     """One batch and the model, inside the graph.
 
@@ -31,6 +36,8 @@ class Batch(NamedTuple):
         train: images to (logits, statistics) in training mode, with BatchNorm's statistics after the batch.
         weights: the trained arrays, in the layout's order.
         at: the same batch with other trained arrays.
+        start: images to logits, in inference mode, of the weights at the start of the local update: the global model,
+            unless the algorithm starts from personal weights.
     """
 
     images: tf.Tensor
@@ -42,6 +49,7 @@ class Batch(NamedTuple):
     train: Callable[[tf.Tensor], tuple[tf.Tensor, list[tf.Tensor]]]
     weights: Sequence[tf.Tensor] = ()
     at: Callable[[Sequence[tf.Tensor]], Batch] = no_other_weights
+    start: Callable[[tf.Tensor], tf.Tensor] = no_start
 
     @property
     def labels(self) -> tf.Tensor:
