@@ -1,7 +1,7 @@
 """Collectors of a round's replies: a running mean, or a matrix of updates."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ class Collected:
         statistics: (n, statistics) float32, their BatchNorm statistics, then the algorithm's arrays beside weights.
         examples: (n,) int64, their claimed numbers of images.
         losses: (n,) float64, their claimed training losses, NaN for a missing or impossible claim; None if not known.
+        measured: (n,) bool, whether their BatchNorm statistics count.
     """
 
     client_ids: np.ndarray
@@ -27,13 +28,24 @@ class Collected:
     statistics: np.ndarray
     examples: np.ndarray
     losses: np.ndarray | None = None
+    measured: np.ndarray = field(default_factory=lambda: np.ones(0, bool))
 
 
 class Collector(Protocol):
     """Collects the clients' weights of one round as they arrive."""
 
-    def add(self, client_id: int, weights: Weights, examples: int, loss: float) -> None:
-        """Add one client's weights, and the number of images and the training loss that it claims."""
+    def add(
+        self, client_id: int, weights: Weights, examples: int, loss: float, measured: bool = True
+    ) -> None:
+        """Add one client.
+
+        Args:
+            client_id: the client.
+            weights: its weights; its statistics are followed by the algorithm's arrays beside weights.
+            examples: its claimed number of images.
+            loss: its claimed training loss.
+            measured: whether its statistics count.
+        """
         ...
 
     def result(self) -> Weights | Collected:
@@ -43,8 +55,8 @@ class Collector(Protocol):
 
 def collector_for(
     defence: AggregationPipeline,
-    current: np.ndarray,
-    statistics: int,
+    current: Weights,
+    beside: int,
     sampled: list[int],
     typical: float,
     measured: bool,
@@ -53,34 +65,42 @@ def collector_for(
 
     Args:
         defence: the study's.
-        current: (parameters,) the global weights that the clients were sent.
-        statistics: number of other values that a client sends.
+        current: the global weights that the clients were sent.
+        beside: number of values that a client sends beside weights and statistics.
         sampled: ids of the sampled clients.
         typical: median of the clients' numbers of images.
         measured: whether the record of the defence needs all updates, which are then kept.
     """
     if isinstance(defence.rule, StreamingRule) and not defence.before and not measured:
-        return StreamingMean(defence.rule, len(current), statistics, typical)
-    return UpdateMatrix(current, statistics, sampled)
+        return StreamingMean(defence.rule, current, beside, typical)
+    return UpdateMatrix(current.trainable, len(current.statistics) + beside, sampled)
 
 
 class StreamingMean:
     """A running mean of weights and statistics, for rules that read each client once."""
 
-    def __init__(self, rule: StreamingRule, parameters: int, statistics: int, typical: float):
-        self._rule, self._typical = rule, typical
-        self._trainable = rule.start(parameters)
-        self._statistics = rule.start(statistics)
+    def __init__(self, rule: StreamingRule, current: Weights, beside: int, typical: float):
+        self._rule, self._typical, self._current = rule, typical, current.statistics
+        self._trainable = rule.start(len(current.trainable))
+        self._statistics = rule.start(len(current.statistics))
+        self._beside = rule.start(beside)
+        self._measured = False
 
-    def add(self, client_id: int, weights: Weights, examples: int, loss: float) -> None:
+    def add(
+        self, client_id: int, weights: Weights, examples: int, loss: float, measured: bool = True
+    ) -> None:
         """Add one client; its loss is not used."""
-        weight = self._rule.weight(examples, self._typical)
+        weight, size = self._rule.weight(examples, self._typical), len(self._current)
         self._trainable.add(weights.trainable, weight)
-        self._statistics.add(weights.statistics, weight)
+        self._beside.add(weights.statistics[size:], weight)
+        if measured:
+            self._statistics.add(weights.statistics[:size], weight)
+            self._measured = True
 
     def result(self) -> Weights:
-        """Return the mean weights."""
-        return Weights(self._trainable.result(), self._statistics.result())
+        """Return the mean weights; the statistics that the clients were sent if none of theirs counts."""
+        statistics = self._statistics.result() if self._measured else self._current
+        return Weights(self._trainable.result(), np.concatenate([statistics, self._beside.result()]))
 
 
 class UpdateMatrix:
@@ -94,14 +114,18 @@ class UpdateMatrix:
         self._statistics = np.empty((len(sampled), statistics), np.float32)
         self._examples = np.zeros(len(sampled), np.int64)
         self._losses = np.full(len(sampled), np.nan)
+        self._measured = np.ones(len(sampled), bool)
 
-    def add(self, client_id: int, weights: Weights, examples: int, loss: float) -> None:
+    def add(
+        self, client_id: int, weights: Weights, examples: int, loss: float, measured: bool = True
+    ) -> None:
         """Add one client."""
         row = self._rows[client_id]
         np.subtract(weights.trainable, self._current, out=self._updates[row])
         self._statistics[row] = weights.statistics
         self._examples[row] = examples
         self._losses[row] = loss
+        self._measured[row] = measured
 
     def result(self) -> Collected:
         """Return the clients that replied."""
@@ -118,6 +142,7 @@ class UpdateMatrix:
             self._statistics[:n],
             self._examples[rows],
             self._losses[rows],
+            self._measured[rows],
         )
 
 

@@ -8,15 +8,11 @@ from functools import cache
 import numpy as np
 
 from fedrobust.aggregation import (
-    Aggregation,
     AggregationContext,
     AggregationPipeline,
     Memory,
     ServerOptimizer,
-    StreamingRule,
     Updates,
-    averages,
-    coordinate_median,
 )
 from fedrobust.algorithms import Algorithm, FedAvg
 from fedrobust.algorithms.contract import Received
@@ -26,6 +22,7 @@ from fedrobust.privacy import Postprocessor, at_server
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.record import DefenceRecord
 from server.accumulators import Collected, parted
+from server.batchnorm_statistics import next_statistics
 from server.detection import claims_of, figures_of, mean_of
 from server.memories import memory_of, with_memory
 from server.replies import Failure
@@ -172,7 +169,9 @@ class AggregationStep:
             rare = self.rare - self.malicious
             shown = figures_of(defence, aggregation, collected.client_ids, bad, caught, rare, honest_mean)
             record = replace(record, **shown)
-        statistics, arrays = parted(self._statistics(defence, aggregation, collected), self.beside)
+        statistics, arrays = parted(
+            next_statistics(defence, aggregation, collected, current.statistics), self.beside
+        )
         received = Received(arrays, counted, self.population)
         remembered = with_memory(memory, "rule", aggregation.memory)
         trainable, remembered, fault = self._stepped(round, current, aggregation.update, remembered, received)
@@ -260,26 +259,6 @@ class AggregationStep:
             return tuple(Failure(int(client_id), reason) for client_id in collected.client_ids[bad])
         updates[bad] = sent
         return ()
-
-    def _statistics(
-        self, defence: AggregationPipeline, aggregation: Aggregation, collected: Collected
-    ) -> np.ndarray:
-        """Return the next BatchNorm statistics.
-
-        With a mean of weights they are the clients' mean statistics, with the same weights. With a robust rule they are
-        the median over the accepted clients, so that they tolerate attackers, too.
-        """
-        if isinstance(defence.rule, StreamingRule) and not defence.before:
-            typical = float(np.median(collected.examples))
-            mean = defence.rule.start(collected.statistics.shape[1])
-            for row, claim in zip(collected.statistics, collected.examples, strict=True):
-                mean.add(row, defence.rule.weight(int(claim), typical))
-            return mean.result()
-        influence = aggregation.influence
-        if averages(defence.rule) and not defence.before and influence is not None:
-            return np.asarray(influence @ collected.statistics, np.float32)
-        rows = None if influence is None or not influence.any() else np.flatnonzero(influence > 0)
-        return coordinate_median(collected.statistics, rows)
 
     def _stepped(
         self, round: int, current: Weights, update: np.ndarray, memory: Memory, received: Received

@@ -55,8 +55,9 @@ class Federation:
         seed: the study's.
         grouping: groups of clients that get one message.
         part: returns the part of the exchanged weights that is trained in a round; other changes are ignored.
-        moments: whether clients measure BatchNorm statistics on all of their images after training, and the server
-            averages moments; otherwise each sends its moving statistics, and the server averages those.
+        batchnorm: the policy of BatchNorm statistics. "moments": clients measure them on all of their images after
+            training, and the server averages moments; otherwise each sends its moving statistics, and the server
+            averages those; "shared": only those of clients that changed them.
         availability: who is a member in which round, and whose replies are lost.
     """
 
@@ -69,8 +70,13 @@ class Federation:
     seed: int
     grouping: Grouping = field(default_factory=Grouping)
     part: Callable[[int], Part | None] = whole
-    moments: bool = False
+    batchnorm: str = "average"
     availability: Availability = field(default_factory=Availability)
+
+    @property
+    def moments(self) -> bool:
+        """Whether clients measure statistics on all of their images, and the server averages moments."""
+        return self.batchnorm == "moments"
 
     def sample(self, round: int) -> list[int]:
         """Return the clients sampled in `round`, ascending; none if no client is a member in it."""
@@ -150,8 +156,8 @@ class Federation:
         dropped = [Failure(client, DROPPED) for client in sampled if client not in asked]
         collector = collector_for(
             step.defence,
-            current.trainable,
-            len(current.statistics) + sum(step.beside.values()),
+            current,
+            sum(step.beside.values()),
             asked,
             float(np.median(self.registry.sizes)),
             step.measured,
@@ -229,10 +235,12 @@ class Federation:
                     (read.failed if message.has_error() else read.rejected).append(answer)
                     continue
                 weights = self.trained_only(round, answer.weights, current)
+                shared = self.batchnorm == "shared"
+                measured = not (shared and np.array_equal(weights.statistics, current.statistics))
                 if self.moments:
                     weights = as_moments(weights, self.layout)
                 averaged = replace(answer, weights=weights).averaged
-                collector.add(answer.client_id, averaged, answer.examples, answer.loss)
+                collector.add(answer.client_id, averaged, answer.examples, answer.loss, measured)
                 read.valid.append(ReplyNote(answer.client_id, answer.examples, answer.loss, answer.seconds))
         read.failed += [Failure(client, "no reply in time") for client in waiting]
         return read

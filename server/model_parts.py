@@ -19,6 +19,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import recalibration_of
 from fedrobust.poisoning import AttackContext, SuccessCriterion
 from fedrobust.study import Study
+from fedrobust.training.recipes.recipe import shares_statistics
 from server.stages.audit import Auditor
 from server.stages.distillation import DistillationPlan, plan_distillation
 from server.stages.evaluation import Evaluator
@@ -58,7 +59,7 @@ class ModelParts:
 
     @property
     def batchnorm_policy(self) -> str:
-        """The source of BatchNorm statistics, as set or as chosen by "auto"; "none" for a model without them.
+        """The source of BatchNorm statistics: as set, "shared" by a recipe, or chosen by "auto"; "none" without any.
 
         The mean of several clients' moving statistics fits no weights: with few steps a round and heterogeneous
         clients the model then predicts mostly one class. The server's images are preferred; with few of them the
@@ -67,6 +68,8 @@ class ModelParts:
         if not self.classifier.layout.statistics:
             return "none"
         settings = self.study.experiment
+        if shares_statistics(self.study.recipe):
+            return "shared"
         if settings.model.batchnorm_policy != "auto":
             return settings.model.batchnorm_policy
         if settings.federation.clients == 1:
@@ -82,6 +85,7 @@ class ModelParts:
             "recalibrate": "measured on validation images",
             "moments": "measured by the clients",
             "average": "averaged",
+            "shared": "of adversarial images, shared by the clients that measure them",
         }
         return (
             f", BatchNorm statistics {words[self.batchnorm_policy]}" if self.batchnorm_policy in words else ""

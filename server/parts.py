@@ -109,7 +109,7 @@ class ServerParts(ModelParts):
             study.seed,
             self.grouping,
             cache(study.trained_part) if study.experiment.training.unfreeze else whole,
-            self.batchnorm_policy == "moments",
+            self.batchnorm_policy,
             study.availability,
         )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedrobust.checks import check_data, check_models, check_reach
-from fedrobust.checks.models import algorithm_fits, normalised_alone
+from fedrobust.checks.models import algorithm_fits, normalised_alone, statistics_shared
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.config.sections import Model, Training
 from fedrobust.data.dataset import DataError
@@ -127,6 +127,31 @@ def test_a_rule_by_losses_gets_losses_of_the_same_training():
         check_data(study(**sfat, training__recipe_clients=0.5))
     with pytest.raises(ConfigError, match=r"does not use the losses that clients report"):
         check_data(study(poisoning__attack="false-loss", poisoning__malicious=1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"model__batchnorm_policy": "recalibrate"},
+            'batchnorm-policy = "recalibrate" with training.recipe = "fedrbn"',
+        ),
+        ({"model__batchnorm_policy": "moments"}, "which this would replace; choose"),
+        (
+            {"model__normalization": "group"},
+            "it shares BatchNorm statistics, and nothing that is trained has any",
+        ),
+        ({"model__batchnorm_policy": "average"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_recipe_that_shares_statistics_keeps_them(settings, message):
+    given = study(training__recipe="fedrbn", **settings)
+    parts = given.experiment.model, given.experiment.training, given.recipe, lambda: given.classifier
+    found = list(statistics_shared(*parts))
+    assert len(found) == bool(message)
+    assert all(message in one for one in found)
+    assert not list(statistics_shared(*parts[:2], study(training__recipe="pgd").recipe, parts[3]))
 
 
 def test_an_attack_on_a_class_that_its_clients_have_not_got_is_refused(tmp_path):

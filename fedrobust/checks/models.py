@@ -13,6 +13,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.keras_file import ModelFileError
 from fedrobust.registry import UnknownNameError
 from fedrobust.spec import SpecError
+from fedrobust.training.recipes.recipe import Recipe, shares_statistics
 
 
 def networks(
@@ -76,6 +77,32 @@ def normalised_alone(model: Model, training: Training, classifier: Callable[[], 
         yield (
             f"training.batch-size = 1: {model.name} normalises over the batch (BatchNorm), and would see of each image "
             "only what is left when its own mean is taken away; choose 2 or more"
+        )
+
+
+def statistics_shared(
+    model: Model, training: Training, recipe: Recipe, classifier: Callable[[], Classifier]
+) -> Iterator[str]:
+    """A recipe that shares BatchNorm statistics of adversarial images has statistics, and keeps them.
+
+    Args:
+        model: settings of the network.
+        training: names the recipe.
+        recipe: of the study.
+        classifier: returns the network.
+    """
+    if not shares_statistics(recipe):
+        return
+    if model.batchnorm_policy not in ("auto", "average"):
+        yield (
+            f'model.batchnorm-policy = "{model.batchnorm_policy}" with training.recipe = "{training.recipe}": the '
+            'recipe shares statistics of adversarial images, which this would replace; choose "average" or "auto"'
+        )
+    elif not classifier().layout.statistics:
+        yield (
+            f'training.recipe = "{training.recipe}" with model.name = "{model.name}": it shares BatchNorm statistics, '
+            "and nothing that is trained has any; choose a network with BatchNorm, model.normalization = batch and "
+            "layers that include it, or another recipe"
         )
 
 

@@ -31,6 +31,7 @@ from fedrobust.poisoning import Attack, Schedule
 from fedrobust.privacy import Postprocessor
 from fedrobust.randomness import Purpose, generator
 from fedrobust.shares import sample_size
+from fedrobust.training.recipes.recipe import others_of
 
 if TYPE_CHECKING:
     from fedrobust.training.recipes import Recipe
@@ -99,7 +100,7 @@ class NamedParts:
 
     @part
     def plain_clients(self) -> frozenset[int]:
-        """The clients that train plainly, while the others train with the recipe."""
+        """The clients that do not train with the recipe: they train plainly, unless it names another for them."""
         federation, share = self.experiment.federation, self.experiment.training.recipe_clients
         count = sample_size(share, federation.clients)
         order = generator(self.seed, Purpose.RECIPE_CLIENTS).permutation(federation.clients)
@@ -107,7 +108,7 @@ class NamedParts:
 
     def changed(self, client: int) -> Mapping[str, Any]:
         """Return the settings of ``[training]`` that differ at a client."""
-        return {"recipe": "plain"} if client in self.plain_clients else {}
+        return {"recipe": others_of(self.recipe)} if client in self.plain_clients else {}
 
     @part
     def algorithm(self) -> Algorithm:

@@ -287,6 +287,7 @@ class LocalUpdate:
                 train=lambda x: self.classifier.logits(held, moving, prepare(x), training=True),
                 weights=held,
                 at=bound,
+                statistics=moving,
                 start=lambda x: self.classifier.logits(*received, prepare(x))[0],
             )
 

@@ -339,7 +339,7 @@ def test_what_the_server_remembers_goes_to_the_clients_and_what_they_send_comes_
 @pytest.mark.parametrize("rule", ["mean", "median"])
 def test_moments_of_clients_are_averaged_and_become_statistics_again(rule):
     """Means -1, 1, 1, -1 with variance 2 each: E[x^2] = 3, so 3 - 0 together; the second channel is alike for all."""
-    federation = replace(made(federation__aggregator=rule), moments=True)
+    federation = replace(made(federation__aggregator=rule), batchnorm="moments")
     replies = [reply(client, statistics=(sign, 2, 2, 0.5, 1)) for client, sign in enumerate((-1, 1, 1, -1))]
     found = aggregated(federation, replies)
     assert (found.fault, reasons(found)) == ("", {})
@@ -348,10 +348,34 @@ def test_moments_of_clients_are_averaged_and_become_statistics_again(rule):
     np.testing.assert_allclose(averaged.weights.statistics, [0, 2, 2, 0.5, 1], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("rule", "expected"), [("mean", [0.75, 2.0]), ("sfat", [0.75, 2.0]), ("median", [0.75, 2.0])]
+)
+@pytest.mark.parametrize("attack", [{}, KNOWN | {"poisoning__malicious": [0]}], ids=["streamed", "collected"])
+def test_shared_statistics_are_those_of_clients_that_changed_them(rule, expected, attack):
+    """Clients 1 and 3 measured (1, 3) and (0.5, 1); the others return what they were sent, and weigh nothing."""
+    federation = replace(made(federation__aggregator=rule, **attack), batchnorm="shared")
+    measured = {1: (1.0, 0, 3.0, 0, 4e9), 3: (0.5, 0, 1.0, 0, 4e9)}
+    replies = [reply(client, client, measured.get(client, GOOD)) for client in range(4)]
+    found = aggregated(federation, replies)
+    assert (found.fault, reasons(found)) == ("", {})
+    assert found.weights.statistics[[0, 2]].tolist() == expected
+    assert found.weights.trainable[0] == 1.5, "all clients count in the weights"
+    averaged = aggregated(replace(federation, batchnorm="average"), replies)
+    assert averaged.weights.statistics[[0, 2]].tolist() != expected
+
+
+@pytest.mark.parametrize("rule", ["mean", "sfat", "median"])
+def test_shared_statistics_stay_where_no_client_measured_any(rule):
+    federation = replace(made(federation__aggregator=rule), batchnorm="shared")
+    found = aggregated(federation, [reply(client) for client in range(4)])
+    assert found.weights.statistics.tobytes() == CURRENT.statistics.tobytes()
+
+
 def test_clients_are_told_to_measure_moments():
     told = [
         message.content.config_records["config"].get("batchnorm")
-        for federation in (made(clients=1), replace(made(clients=1), moments=True))
+        for federation in (made(clients=1), replace(made(clients=1), batchnorm="moments"))
         for message in federation.messages(1, CURRENT, [0])
     ]
     assert told == [None, "moments"]

@@ -90,7 +90,7 @@ class ModelRecord:
     weights: str = entry("initial weights", default="")
     image_size: int | None = entry("side of the images that it sees", default=None)
     batchnorm: str | None = entry(
-        "where BatchNorm statistics came from: average, recalibrate, moments, frozen, none",
+        "where BatchNorm statistics came from: average, recalibrate, moments, frozen, shared, none",
         default=None,
         left_out=True,
     )

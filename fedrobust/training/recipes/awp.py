@@ -9,7 +9,7 @@ from fedrobust.lazy import tf
 from fedrobust.memoize import part
 from fedrobust.spec import SpecError, build
 from fedrobust.training.recipes.adversarial import AdversarialRecipe
-from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss
+from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, others_of, shares_statistics
 
 TINY = 1e-20
 """Keeps a norm away from 0."""
@@ -51,6 +51,16 @@ class AWP:
     def epsilon(self) -> float | str:
         """The inner recipe's epsilon."""
         return self.inner.epsilon
+
+    @property
+    def shares_statistics(self) -> bool:
+        """Whether the inner recipe's statistics are not those of clean images."""
+        return shares_statistics(self.inner)
+
+    @property
+    def others(self) -> str:
+        """The recipe of clients that do not train with this one."""
+        return others_of(self.inner)
 
     @property
     def attacks(self) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ class Batch(NamedTuple):
         train: images to (logits, statistics) in training mode, with BatchNorm's statistics after the batch.
         weights: the trained arrays, in the layout's order.
         at: the same batch with other trained arrays.
+        statistics: BatchNorm's moving statistics before the batch, in the layout's order.
         start: images to logits, in inference mode, of the weights at the start of the local update: the global model,
             unless the algorithm starts from personal weights.
     """
@@ -50,6 +51,7 @@ class Batch(NamedTuple):
     weights: Sequence[tf.Tensor] = ()
     at: Callable[[Sequence[tf.Tensor]], Batch] = no_other_weights
     start: Callable[[tf.Tensor], tf.Tensor] = no_start
+    statistics: Sequence[tf.Tensor] = ()
 
     @property
     def labels(self) -> tf.Tensor:
@@ -70,7 +72,10 @@ class Recipe(Protocol):
 
     It may have an attribute ``attacks``: names of the evasion attacks on which it trains, which the audit does not
     count as unseen; without it, its own name. Adversarial recipes extend `AdversarialRecipe`. With the class attribute
-    ``one_class = True`` it is refused for multi-label data: it uses the logits' softmax.
+    ``one_class = True`` it is refused for multi-label data: it uses the logits' softmax. With ``shares_statistics =
+    True`` its BatchNorm statistics are not those of clean images: the server averages them over the clients that
+    changed them, and does not measure its own. An attribute ``others`` is the spec of the recipe of the clients that
+    ``training.recipe-clients`` leaves out; without it they train plainly.
     """
 
     def __call__(self, batch: Batch) -> StepLoss:
@@ -81,6 +86,16 @@ class Recipe(Protocol):
 def weighted_mean(losses: tf.Tensor, example_weights: tf.Tensor) -> tf.Tensor:
     """Return sum(weight * loss) / n, as Keras reduces weighted losses."""
     return tf.reduce_mean(losses * example_weights)
+
+
+def shares_statistics(recipe: Recipe) -> bool:
+    """Return whether the server takes BatchNorm statistics only from clients that changed them."""
+    return bool(getattr(recipe, "shares_statistics", False))
+
+
+def others_of(recipe: Recipe) -> str:
+    """Return the spec of the recipe of clients that do not train with `recipe`."""
+    return str(getattr(recipe, "others", "plain"))
 
 
 def attacks_of(recipe: str) -> tuple[str, ...]:

@@ -1,0 +1,53 @@
+"""The next BatchNorm statistics from those of the clients of a round."""
+
+import numpy as np
+
+from fedrobust.aggregation import Aggregation, AggregationPipeline, StreamingRule, averages, coordinate_median
+from server.accumulators import Collected
+
+
+def next_statistics(
+    defence: AggregationPipeline, aggregation: Aggregation, collected: Collected, current: np.ndarray
+) -> np.ndarray:
+    """Return the next BatchNorm statistics, followed by the aggregates of the algorithm's arrays beside weights.
+
+    With a mean of weights they are the clients' mean statistics, with the same weights. With a robust rule they are
+    the median over the accepted clients, so that they tolerate attackers, too. Clients that measured none do not count;
+    if no other is left, the statistics stay as they are.
+
+    Args:
+        defence: pre-aggregators and rule.
+        aggregation: their result.
+        collected: the clients' statistics and arrays.
+        current: (s,) the statistics that the clients were sent.
+    """
+    everybody = np.ones(len(collected.client_ids), bool)
+    found = _aggregate(defence, aggregation, collected, everybody)
+    if collected.measured.all():
+        return found
+    measured = collected.measured
+    influence = aggregation.influence
+    if influence is not None and influence.any():
+        measured = measured & (influence > 0)
+    found[: len(current)] = current
+    if measured.any():
+        found[: len(current)] = _aggregate(defence, aggregation, collected, measured)[: len(current)]
+    return found
+
+
+def _aggregate(
+    defence: AggregationPipeline, aggregation: Aggregation, collected: Collected, counted: np.ndarray
+) -> np.ndarray:
+    """Return the mean or the median of the rows of the clients in the mask `counted`, at least one."""
+    rows, influence = collected.statistics, aggregation.influence
+    if isinstance(defence.rule, StreamingRule) and not defence.before:
+        typical = float(np.median(collected.examples))
+        mean = defence.rule.start(rows.shape[1])
+        for row, claim in zip(rows[counted], collected.examples[counted], strict=True):
+            mean.add(row, defence.rule.weight(int(claim), typical))
+        return mean.result()
+    if averages(defence.rule) and not defence.before and influence is not None:
+        shares = influence * counted
+        return np.asarray(shares @ rows / shares.sum(), np.float32)
+    accepted = counted if influence is None or not influence.any() else counted & (influence > 0)
+    return coordinate_median(rows, None if accepted.all() else np.flatnonzero(accepted))
