@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     HETEROGENEITY = 17
     RECIPE_CLIENTS = 18
     SMOOTHING = 19
+    DEFENCE = 20
 
 
 def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:

@@ -8,6 +8,7 @@ from functools import partial
 from flwr.serverapp import Grid
 
 from fedrobust.data.calibration_sample import calibration_sample
+from fedrobust.defences.contract import is_learned
 from fedrobust.deployment.keys import site_names
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.evaluation.scores import GRADED
@@ -18,11 +19,13 @@ from fedrobust.models.file_network import file_remarks
 from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import recalibration_of
 from fedrobust.poisoning import AttackContext, SuccessCriterion
+from fedrobust.runs.events import StageStarted, emit
 from fedrobust.study import Study
 from fedrobust.training.recipes.recipe import shares_statistics
 from server.stages.audit import Auditor
 from server.stages.distillation import DistillationPlan, plan_distillation
 from server.stages.evaluation import Evaluator
+from server.stages.fitted_defence import with_fitted
 
 FEWEST_MEASURED = 64
 """Fewest validation images for which `model.batchnorm-policy = "auto"` recalibrates."""
@@ -121,6 +124,19 @@ class ModelParts:
         cached = training.cache_features and training.trained_layers == "head"
         return study.features if cached and study.prediction_defence is None else None
 
+    def defended(self, evaluator: Evaluator, weights: Weights) -> Evaluator:
+        """Return the evaluator of a model behind the study's learned defence, fitted to it; else `evaluator` itself.
+
+        Args:
+            evaluator: of the global model or the student.
+            weights: of that model.
+        """
+        study = self.study
+        if not is_learned(study.prediction_defence):
+            return evaluator
+        emit(StageStarted(f"fitting the prediction-time defence {study.experiment.model.defence}"))
+        return with_fitted(evaluator, weights, study.prediction_defence, study.seed)
+
     @part
     def criterion(self) -> SuccessCriterion | None:
         """The success criterion of the poisoning attack on the test images; None for an untargeted attack."""
@@ -152,18 +168,25 @@ class ModelParts:
             settings.model.batchnorm_momentum,
             study.seed,
             study.weights_seed(model=1),
-            study.prediction_defence,
+            None if is_learned(study.prediction_defence) else study.prediction_defence,
             study.network_name(settings.distillation.student),
         )
 
     def remarks(self) -> list[str]:
-        """Return warnings about the poisoning attack before the first round, such as a weak setting."""
+        """Return sentences on the prediction-time defence and the poisoning attack before the first round."""
         study = self.study
         malicious, clients = study.schedule.malicious, study.experiment.federation.clients
+        said = []
+        if is_learned(study.prediction_defence):
+            said.append(
+                f'model.defence = "{study.experiment.model.defence}": it is fitted after the last round, to the '
+                f"selected model and {len(study.dataset.validation)} validation images; the figures of rounds, and of "
+                "central, personal and local models, are of models without it"
+            )
         if not malicious:
-            return []
+            return said
         context = AttackContext(malicious=len(malicious), clients=clients, sampled=study.sampled)
-        return study.attack.remarks(context)
+        return [*said, *study.attack.remarks(context)]
 
     def network_remarks(self) -> list[str]:
         """Return what of the file that the network is in is not used or is assumed, in sentences."""

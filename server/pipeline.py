@@ -35,6 +35,7 @@ from server.recorder import Recorder, described
 from server.resume import resumed_from
 from server.sites import sites_record, tell_of_absent
 from server.stages.distillation import Student
+from server.stages.evaluation import Evaluator
 from server.stages.examples import save_examples
 from server.stages.export import export_student
 from server.stages.heterogeneity import heterogeneity_record
@@ -195,9 +196,9 @@ class Pipeline:
 
     def conclude(self, folder: RunFolder, weights: Weights) -> None:
         """Evaluate the selected model, audit it, distil its student, export it."""
-        evaluator, auditor = self.parts.evaluator, self.parts.auditor
+        auditor, evaluator = self.parts.auditor, self.parts.defended(self.parts.evaluator, weights)
         emit(StageStarted("measuring the global model"))
-        evaluation, unseen = self.selected_evaluation(weights), evaluator.unseen(weights)
+        evaluation, unseen = self.selected_evaluation(evaluator, weights), evaluator.unseen(weights)
         hospitals = hospitals_record(self.parts.study, evaluator, weights)
         self.recorder.note(model_evaluation=evaluation, unseen=unseen or None, hospitals=hospitals)
         if self.experiment.evaluation.examples:
@@ -209,7 +210,7 @@ class Pipeline:
             folder.write_json("card.json", card.content)
             self.recorder.note(audit=card.record)
         if self.parts.distillation is not None:
-            self.teach(folder, weights)
+            self.teach(folder, evaluator, weights)
 
     def compare(self, state: Checkpoint) -> None:
         """Compare the last round's global model with central, personal and local models, if there are any."""
@@ -221,13 +222,13 @@ class Pipeline:
             emit(StageStarted(f"measuring the models of {len(parts.client_comparison.clients)} clients"))
             self.recorder.note(clients=parts.client_comparison(state))
 
-    def teach(self, folder: RunFolder, weights: Weights) -> None:
+    def teach(self, folder: RunFolder, evaluator: Evaluator, weights: Weights) -> None:
         """Distil the student of the global model with `weights`, measure it, audit it, export it."""
-        evaluator, auditor, plan = self.parts.evaluator, self.parts.auditor, self.parts.distillation
+        auditor, plan = self.parts.auditor, self.parts.distillation
         assert plan is not None
         emit(StageStarted("distilling the student"))
         student: Student = plan.distilled(evaluator, weights)
-        taught = evaluator.of_model(student.classifier)
+        taught = self.parts.defended(evaluator.of_model(student.classifier), student.weights)
         emit(StageStarted("measuring the student"))
         found = EvaluationRecord.of(taught.test(student.weights))
         record = StudentRecord(
@@ -259,14 +260,16 @@ class Pipeline:
         if export.enabled:
             self.recorder.note(export=records)
 
-    def selected_evaluation(self, weights: Weights) -> ModelEvaluationRecord:
+    def selected_evaluation(self, evaluator: Evaluator, weights: Weights) -> ModelEvaluationRecord:
         """Return the evaluation of the selected round; see `server.stages.selected`.
 
         Raises:
             UnmeasurableError: the model's logits are not finite.
         """
         settings, parts = self.experiment.evaluation, self.parts
-        return selected_evaluation(self.record, settings, parts.evaluator, parts.criterion, weights)
+        # A learned defence was not in the rounds' figures.
+        rounds = self.record if evaluator is parts.evaluator else replace(self.record, model=None)
+        return selected_evaluation(rounds, settings, evaluator, parts.criterion, weights)
 
     def finish(self, folder: RunFolder, status: str, error: str | None = None) -> None:
         """Write ``result.json`` and the report, and emit the event."""

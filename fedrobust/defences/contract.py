@@ -3,11 +3,17 @@
 A defence is a frozen dataclass of settings. It is part of the model in evaluation, attacks, audit, distillation and
 exported files; clients train without it. It is written with ``keras.ops``, so that the same code serves TensorFlow
 graphs and layers of the Keras file.
+
+A learned defence has no `__call__`: its method ``fitted`` returns the defence. The server fits it once, after the last
+round, to the selected model and the validation images; test images are never used.
 """
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from fedrobust.registry import Registry
+
+if TYPE_CHECKING:
+    from fedrobust.defences.fitting import Fitting
 
 DEFENCES = Registry("prediction-time defence", "fedrobust.defences")
 
@@ -24,3 +30,22 @@ class PredictionDefence(Protocol):
     def __call__(self, images: Any) -> Any:
         """Return the transformed `images`, in the same shape: (n, height, width, channels) in [0, 1]."""
         ...
+
+
+class LearnedDefence(Protocol):
+    """Settings of a defence that is fitted to images and to a model."""
+
+    def fitted(self, to: "Fitting") -> PredictionDefence:
+        """Return the defence fitted to the images and the model of `to`; the same for the same seed."""
+        ...
+
+
+def is_learned(defence: Any) -> TypeGuard[LearnedDefence]:
+    """Return whether a defence has to be fitted before images can be given to it.
+
+    Example:
+        >>> from fedrobust.defences.bit_depth import BitDepth
+        >>> is_learned(BitDepth()), is_learned(None)
+        (False, False)
+    """
+    return hasattr(defence, "fitted")

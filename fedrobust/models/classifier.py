@@ -72,6 +72,11 @@ class Classifier:
         """Number of trainable parameters if no layer were frozen: the model size given in publications."""
         return self.layout.parameters + self.frozen.parameters
 
+    def with_defence(self, defence: Callable[[Any], Any]) -> Classifier:
+        """Return the classifier with a defence that was fitted to its weights; its graphs are not kept on disk."""
+        parts = (self.name, self.preparation, self.network, self.layout)
+        return Classifier(*parts, defence, self.frozen, multilabel=self.multilabel)
+
     def arrays(self, weights: Weights) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Return `weights` as (trainable, statistics) tensors in Keras' order."""
         trainable: list[tf.Tensor] = []

@@ -22,6 +22,7 @@ from fedrobust.data.dataset import Dataset
 from fedrobust.data.hospitals import joined
 from fedrobust.data.load import load
 from fedrobust.data.problem import Problem
+from fedrobust.defences.contract import is_learned
 from fedrobust.memoize import memoize
 from fedrobust.runs.environment import environment
 
@@ -165,6 +166,7 @@ def _classifier(
     # Starts TensorFlow.
     from fedrobust.models.remembered import remembered_classifier
 
+    defence = prediction_defence_of(model, base)
     return remembered_classifier(
         model.name,
         problem.image_shape,
@@ -175,7 +177,7 @@ def _classifier(
         weights=weights,
         weights_file=file,
         seed=seed,
-        defence=prediction_defence_of(model, base),
+        defence=None if is_learned(defence) else defence,
         layers=layers,
         normalization=model.norm,
         head=model.head,

@@ -1,5 +1,6 @@
 """The server's auditor."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,7 @@ class Auditor:
         """Return name and target of the control; None without one.
 
         A model of the study's own architecture is attacked in the study's space, any other with its own input format.
+        With a prediction-time defence the file is opened as it is: the control is without the defence.
 
         Args:
             evaluator: of the global model.
@@ -133,7 +135,7 @@ class Auditor:
             return None
         file = before or model_path(given, self.base)
         own = evaluator.classifier.weights_of(keras.models.load_model(file, compile=False))
-        if own is None:
+        if own is None or evaluator.classifier.defence is not None:
             return self.companion(file, evaluator.dataset)
         return f"{file.name} {file_digest(file)[:8]}", evaluator.target(own)
 
@@ -147,7 +149,7 @@ class Auditor:
             target=evaluator.target(weights),
             images=evaluator.compiled.images(sample.images),
             labels=sample.labels,
-            digest=weights.digest(),
+            digest=digest_of(evaluator, weights),
             data=described_split(run.dataset or DatasetRecord(), official(evaluator.dataset)),
             in_training_mode=lambda: training_logits(evaluator, weights, sample.images[:SAMPLE]),
         )
@@ -186,6 +188,14 @@ def described_split(dataset: DatasetRecord, official: int | None) -> dict[str, A
         "disease": list(dataset.disease),
         "official": official,
     }
+
+
+def digest_of(evaluator: Evaluator, weights: Weights) -> str:
+    """Return the SHA-256 of a model: of its weights, and of those of a learned defence."""
+    learned = getattr(evaluator.classifier.defence, "digest", "")
+    return (
+        hashlib.sha256(f"{weights.digest()}{learned}".encode()).hexdigest() if learned else weights.digest()
+    )
 
 
 def training_logits(evaluator: Evaluator, weights: Weights, images: NDArray[np.uint8]) -> Logits:

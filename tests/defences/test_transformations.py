@@ -1,14 +1,18 @@
 """JPEG, median and total variation against Pillow, SciPy and their definitions; what every defence keeps to."""
 
 import io
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from scipy.ndimage import median_filter
 
 from fedrobust.defences import DEFENCES
+from fedrobust.defences.contract import is_learned
+from fedrobust.defences.fitting import Fitting
 from fedrobust.defences.jpeg import JPEG, cosines
 from fedrobust.defences.median import Median
 from fedrobust.defences.total_variation import TotalVariation, differences, divergence
@@ -20,6 +24,19 @@ from fedrobust.spec import build
 
 QUICK = [name if name != "total-variation" else "total-variation(steps=2)" for name in sorted(DEFENCES)]
 """All defences, with few steps."""
+
+
+def made(spec, images):
+    """Return a defence; a learned one after two steps on `images`."""
+    defence = build(DEFENCES, spec)
+    if not is_learned(defence):
+        return defence
+    labels = np.arange(len(images), dtype=np.int32) % 2
+    halves = tf.constant(
+        np.random.default_rng(0).normal(size=(int(np.prod(images.shape[1:])), 2)), tf.float32
+    )
+    to = Fitting(images, labels, lambda shown: tf.reshape(shown, (-1, halves.shape[0])) @ halves, seed=0)
+    return replace(defence, steps=2, width=4).fitted(to)
 
 
 def pictures(n=2, height=28, width=28, channels=1):
@@ -112,7 +129,8 @@ def test_a_large_weight_leaves_the_mean():
 @pytest.mark.parametrize("name", sorted(DEFENCES))
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_defended_image_is_an_image_and_each_is_defended_alone(name, channels):
-    defence, images = build(DEFENCES, name), pictures(3, 28, 20, channels)
+    images = pictures(3, 28, 20, channels)
+    defence = made(name, images)
     found = np.asarray(defence(images))
     assert found.shape == images.shape
     assert (found.min(), found.max()) >= (0.0, 0.0)
@@ -123,8 +141,9 @@ def test_a_defended_image_is_an_image_and_each_is_defended_alone(name, channels)
 
 @pytest.mark.parametrize("name", QUICK)
 def test_the_file_and_the_edge_model_have_the_defence_and_attacks_a_gradient(name, tmp_path):
-    model = build_classifier("edge-cnn", (16, 16, 1), 2, image_size=0, defence=build(DEFENCES, name))
-    weights, images = model.initial_weights(), pictures(4, 16, 16)
+    images = pictures(4, 16, 16)
+    model = build_classifier("edge-cnn", (16, 16, 1), 2, image_size=0, defence=made(name, images))
+    weights = model.initial_weights()
     bound = BoundModel.of(CompiledModel.of(model), weights)
     found = bound.gradient(images, np.zeros(4, np.int32), "cross-entropy")
     assert np.isfinite(found.gradients).all()
