@@ -11,6 +11,7 @@ from fedrobust.config.sections import Engine
 from fedrobust.cores import cores
 from fedrobust.data.calibration_sample import MOST_IMAGES, calibration_count
 from fedrobust.data.dataset import Dataset
+from fedrobust.edge.formats import FORMATS
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Layout
 from fedrobust.models.recalibration import recalibration_bytes
@@ -113,10 +114,10 @@ def forecast_of(
 
 
 def int8_bytes(formats: Sequence[str], dataset: Dataset) -> int:
-    """Return the memory of the int8 export's calibration images, in bytes; 0 without such an export.
+    """Return the memory of the calibration images of int8 exports, in bytes; 0 without such an export.
 
     There are three float32 copies: the images, the checked images, and those extended to the range [0, 1].
     """
-    if "int8" not in formats:
+    if not any(FORMATS[name].calibrated for name in formats):
         return 0
     return 3 * 4 * calibration_count(dataset.validation) * int(np.prod(dataset.image_shape))

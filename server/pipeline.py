@@ -256,7 +256,15 @@ class Pipeline:
         if export.enabled:
             emit(StageStarted("exporting the student"))
         formats = export.formats if export.enabled else ()
-        records = export_student(folder, taught, student.weights, formats, self.experiment.seed)
+        defence = self.experiment.model.defence
+        records = export_student(
+            folder,
+            taught,
+            student.weights,
+            formats,
+            self.experiment.seed,
+            "" if defence == "none" else defence,
+        )
         if export.enabled:
             self.recorder.note(export=records)
 

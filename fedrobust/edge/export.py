@@ -1,46 +1,23 @@
-"""Convert a Keras model to LiteRT files, and check the types of their tensors."""
+"""Convert a Keras model to LiteRT and ONNX files, and check the types of their tensors."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.atomic import atomic
+from fedrobust.edge.about import About
+from fedrobust.edge.device_files import write_device_files
+from fedrobust.edge.errors import ExportError
+from fedrobust.edge.formats import FORMATS, Format, settle
 from fedrobust.edge.interpreter import Images, unit_images
 from fedrobust.edge.noise import without_noise
+from fedrobust.edge.onnx_file import onnx_content
 from fedrobust.edge.rescaling import convolve_rescalings
-from fedrobust.errors import FedrobustError, first_line
+from fedrobust.errors import first_line
 
 if TYPE_CHECKING:
     import keras
-
-
-class ExportError(FedrobustError, RuntimeError):
-    """A model cannot be exported, or the exported file has other tensor types than its format."""
-
-
-@dataclass(frozen=True)
-class Format:
-    """The tensor types of an exported file.
-
-    Args:
-        name: as in its file name, ``<stem>.<name>.tflite``.
-        interface: type of its input and of its output.
-        foreign: types that no tensor of the file may have.
-    """
-
-    name: str
-    interface: str
-    foreign: frozenset[str] = frozenset()
-
-
-FORMATS = {
-    "float32": Format("float32", interface="float32", foreign=frozenset({"int8", "float16"})),
-    # The converter chooses the weights to quantise: in a tiny model, none.
-    "dynamic": Format("dynamic", interface="float32"),
-    "int8": Format("int8", interface="int8", foreign=frozenset({"float32", "float16"})),
-}
 
 
 def export(
@@ -50,54 +27,74 @@ def export(
     calibration: Images | None = None,
     *,
     stem: str = "model",
+    about: About | None = None,
 ) -> dict[str, Path]:
-    """Write `model` as ``<stem>.<format>.tflite`` files with LiteRT's built-in operations only.
+    """Write `model` as ``<stem>.<format>.tflite`` files with LiteRT's built-in operations only, or as ``<stem>.onnx``.
 
-    "float32" keeps the weights; "dynamic" stores large weights in int8 and computes activations in float32;
-    "int8" computes in int8 from input to output, with ranges seen on the calibration images. The batch is
-    dynamic. A file appears whole and checked, or not at all; an older one of the same name is replaced.
+    "float32" keeps the weights; "float16" halves them, and computes in float32; "dynamic" stores large weights in int8
+    and computes activations in float32; "int8" computes in int8 from input to output, "int16x8" with activations of 16
+    and weights of 8 bits, with ranges seen on the calibration images; "onnx" is for ONNX Runtime (extra ``onnx``), in
+    float32. The batch is dynamic. A file appears whole and checked, or not at all; an older one of the same name is
+    replaced.
 
     Args:
         model: takes float32 images (n, height, width, channels) in [0, 1], returns logits (n, classes).
         folder: where to write; made if missing.
-        formats: names from "float32", "dynamic", "int8".
-        calibration: training images for "int8", shape (n, height, width, channels), floats in [0, 1]; one to
-        five
-            hundred are enough.
+        formats: names of `FORMATS`.
+        calibration: training images for "int8" and "int16x8", shape (n, height, width, channels), floats in [0, 1]; one
+            to five hundred are enough.
         stem: first part of the file names.
+        about: labels and input, written into every file, and beside them as ``labels.txt`` with ``classify.py``; None:
+            nothing is written of them.
 
     Returns:
         The path of each format, in the order asked for.
 
     Raises:
         ValueError: a format is unknown, or the calibration images are missing or unfit.
-        ExportError: the model has another interface, LiteRT lacks one of its operations, or the file's
-        tensors are
-            not of the type asked for.
+        ExportError: the model has another interface, LiteRT lacks one of its operations, the file's tensors are not of
+            the type asked for, or the converter of ONNX is not installed.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ValueError(f"formats = {list(formats)}: choose from {', '.join(FORMATS)}")
     shape = image_shape(model)
     samples = None
-    if "int8" in formats:
+    calibrated = [name for name in formats if FORMATS[name].calibrated]
+    if calibrated:
         if calibration is None:
-            raise ValueError('calibration = None: the format "int8" needs training images to find its ranges')
+            raise ValueError(
+                f'calibration = None: the format "{calibrated[0]}" needs training images to find its ranges'
+            )
         samples = spanning(unit_images(calibration, shape))
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}
     with without_noise():
-        try:
-            inference = traced(convolve_rescalings(model), shape)
-        except Exception as error:  # layers of a user's own network may raise anything
-            raise ExportError(f"the model cannot be exported: {first_line(error)}") from error
+        inference = None
         for name in dict.fromkeys(formats):
-            content = converted(inference, FORMATS[name], samples)
-            check_tensors(content, FORMATS[name])
-            paths[name] = folder / f"{stem}.{name}.tflite"
+            if name == "onnx":
+                content = onnx_content(model, shape, about)
+            else:
+                inference = inference or inference_of(model, shape)
+                content = converted(inference, FORMATS[name], samples)
+                check_tensors(content, FORMATS[name])
+                content = content if about is None else about.behind(content)
+            paths[name] = folder / file_name(stem, name)
             with atomic(paths[name]) as draft:
                 draft.write_bytes(content)
+    if about is not None:
+        write_device_files(folder, about)
     return paths
+
+
+def file_name(stem: str, form: str) -> str:
+    """Return the name of an exported file.
+
+    Example:
+        >>> file_name("student", "int8"), file_name("student", "onnx")
+        ('student.int8.tflite', 'student.onnx')
+    """
+    return f"{stem}.onnx" if form == "onnx" else f"{stem}.{form}{FORMATS[form].suffix}"
 
 
 def check_exportable(model: "keras.Model", formats: Sequence[str]) -> None:
@@ -144,6 +141,18 @@ def spanning(calibration: Images) -> Images:
     return copy
 
 
+def inference_of(model: "keras.Model", shape: tuple[int, ...]) -> Any:
+    """Return `model` as `traced` does, ready for calibration.
+
+    Raises:
+        ExportError: one of its layers raises.
+    """
+    try:
+        return traced(convolve_rescalings(model), shape)
+    except Exception as error:  # layers of a user's own network may raise anything
+        raise ExportError(f"the model cannot be exported: {first_line(error)}") from error
+
+
 def traced(model: "keras.Model", shape: tuple[int, ...]) -> Any:
     """Return `model` in inference mode as a concrete TensorFlow function of images (None, *shape).
 
@@ -171,23 +180,11 @@ def converted(inference: Any, form: Format, calibration: Images | None) -> bytes
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([inference], tf.Module())
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if form.name != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if form.name == "int8" and calibration is not None:
-        converter.representative_dataset = one_by_one(calibration)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.int8
-        converter.inference_output_type = tf.int8
+    settle(converter, form, calibration)
     try:
         return bytes(converter.convert())
     except Exception as error:
         raise ExportError(f"the model cannot be exported as {form.name}: {reason(str(error))}") from error
-
-
-def one_by_one(images: Images) -> Callable[[], Iterator[list[Images]]]:
-    """Return a function that yields `images` for the converter's calibration, in batches of one."""
-    return lambda: ([image[None]] for image in images)
 
 
 def reason(message: str) -> str:

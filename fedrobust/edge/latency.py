@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.edge.interpreter import Images, Interpreter, unit_images
+from fedrobust.edge.interpreter import Images, unit_images
+from fedrobust.edge.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Latency:
         return asdict(self)
 
 
-def measure_latency(interpreter: Interpreter, image: Images, warmups: int = 10, runs: int = 200) -> Latency:
+def measure_latency(interpreter: Runner, image: Images, warmups: int = 10, runs: int = 200) -> Latency:
     """Time `runs` inferences of one image that is already in the input tensor.
 
     Warm-ups are not timed: the first runs set up memory and caches. The figures hold for the machine they
@@ -55,7 +56,7 @@ def measure_latency(interpreter: Interpreter, image: Images, warmups: int = 10, 
     return Latency(float(p50), float(p95), interpreter.threads, runs)
 
 
-def timed(interpreter: Interpreter) -> float:
+def timed(interpreter: Runner) -> float:
     """Return the milliseconds of one inference of the loaded batch."""
     start = time.perf_counter_ns()
     interpreter.invoke()

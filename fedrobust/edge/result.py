@@ -1,4 +1,4 @@
-"""Size, latency, accuracy and agreement of an exported file."""
+"""Size, memory, latency, accuracy and agreement of an exported file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedrobust.data.label_sets import packed
-from fedrobust.edge.interpreter import Images, Interpreter
+from fedrobust.edge.interpreter import Images
 from fedrobust.edge.latency import Latency, measure_latency
+from fedrobust.edge.memory import peak_memory
+from fedrobust.edge.runner import opened
 from fedrobust.evaluation.metrics import Metrics, measure
 from fedrobust.evaluation.multilabel import measure_multilabel
 
@@ -18,22 +20,29 @@ class EdgeResult:
     """The figures of one exported file; make it with `measure_export`.
 
     Args:
-        format: "float32", "dynamic" or "int8".
+        format: a name of `fedrobust.edge.formats.FORMATS`.
         file: file name, without its folder.
         bytes: size of the file.
-        agreement: share of images on which file and Keras model name the same class, or the same findings.
+        changed: number of images on which the file names another class, or other findings, than the Keras model.
         max_logit_difference: largest distance of one of its logits from the Keras model's.
         latency: of one image.
         metrics: of its own logits.
+        peak_bytes: what it adds to a process' memory, see `fedrobust.edge.memory.peak_memory`; None: not measured.
     """
 
     format: str
     file: str
     bytes: int
-    agreement: float
+    changed: int
     max_logit_difference: float
     latency: Latency
     metrics: Metrics
+    peak_bytes: int | None = None
+
+    @property
+    def agreement(self) -> float:
+        """Share of images on which file and Keras model name the same class, or the same findings."""
+        return (self.metrics.n - self.changed) / self.metrics.n
 
     @property
     def accuracy(self) -> float:
@@ -51,11 +60,12 @@ def measure_export(
     threads: int = 1,
     warmups: int = 10,
     runs: int = 200,
+    memory: bool = False,
 ) -> EdgeResult:
     """Run the exported file at `path` on `images`, and compare it with its Keras model.
 
     Args:
-        path: a file written by `fedrobust.edge.export.export`: ``<stem>.<format>.tflite``.
+        path: a file written by `fedrobust.edge.export.export`: ``<stem>.<format>.tflite`` or ``<stem>.onnx``.
         model_logits: the Keras model's logits of the same images, shape (n, classes).
         images: shape (n, height, width, channels), floats in [0, 1].
         labels: true classes or label sets, shape (n,).
@@ -63,22 +73,24 @@ def measure_export(
         threads: threads of one inference.
         warmups: untimed runs before the latency's.
         runs: timed runs.
+        memory: whether the peak memory is measured, in a process of its own.
 
     Raises:
         ValueError: shapes do not fit each other, `images` leave [0, 1], or logits are not finite.
     """
-    interpreter = Interpreter.open(path, threads)
+    interpreter = opened(path, threads)
     logits = interpreter.logits(images)
     if model_logits.shape != logits.shape:
         raise ValueError(f"model_logits have shape {model_logits.shape}: the file's have {logits.shape}")
     return EdgeResult(
-        format=path.name.removesuffix(".tflite").rpartition(".")[2],
+        format="onnx" if path.suffix == ".onnx" else path.name.removesuffix(".tflite").rpartition(".")[2],
         file=path.name,
         bytes=path.stat().st_size,
-        agreement=float(np.mean(_answers(logits, multilabel) == _answers(model_logits, multilabel))),
+        changed=int((_answers(logits, multilabel) != _answers(model_logits, multilabel)).sum()),
         max_logit_difference=float(np.abs(logits - model_logits).max()),
         latency=measure_latency(interpreter, images[0], warmups, runs),
         metrics=measure_multilabel(labels, logits) if multilabel else measure(labels, logits),
+        peak_bytes=peak_memory(path) if memory else None,
     )
 
 

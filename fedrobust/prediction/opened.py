@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.edge.about import read_about
 from fedrobust.edge.interpreter import Interpreter
 from fedrobust.models.keras_file import ModelFileError, load_keras
 from fedrobust.paths import expanded
@@ -37,11 +38,12 @@ class OpenedModel:
 
 
 def opened(model: str | Path) -> OpenedModel:
-    """Open a run's model.
+    """Open a run's model, or an exported file.
 
     Args:
-        model: a run folder, for its global model; or a ``.keras`` or ``.tflite`` file in a run folder, or beside a
-            copy of the run's ``result.json``.
+        model: a run folder, for its global model; a ``.keras`` file in a run folder, or beside a copy of the run's
+            ``result.json``; a ``.tflite`` file, which names its labels itself (older ones are read like ``.keras``
+            files).
 
     Raises:
         ModelFileError: there is no such model, or nothing tells what its outputs mean.
@@ -58,16 +60,24 @@ def opened(model: str | Path) -> OpenedModel:
         )
     if path.suffix not in (".keras", ".tflite"):
         raise ModelFileError(f"{path}: allowed: a run folder, or a .keras or .tflite file of a run")
-    dataset = _dataset(path)
+    labels, multilabel = _meaning(path)
     shape, classes, logits = _of_litert(path) if path.suffix == ".tflite" else _of_keras(path)
-    if classes != len(dataset.labels):
+    if classes != len(labels):
         raise ModelFileError(
-            f"{path}: {classes} outputs, but the run in its folder has {len(dataset.labels)} classes: it is another "
-            "run's model"
+            f"{path}: {classes} outputs, but the run in its folder has {len(labels)} classes: it is another run's model"
         )
     if shape[0] != shape[1]:
         raise ModelFileError(f"{path}: takes images of {shape[1]} x {shape[0]}; allowed: square ones")
-    return OpenedModel(path, dataset.labels, dataset.task.startswith("multi-label"), shape, logits)
+    return OpenedModel(path, labels, multilabel, shape, logits)
+
+
+def _meaning(path: Path) -> tuple[tuple[str, ...], bool]:
+    """Return the names of a model's outputs, and whether an image may have several of them."""
+    about = read_about(path) if path.suffix == ".tflite" else None
+    if about is not None:
+        return about.labels, about.multilabel
+    dataset = _dataset(path)
+    return dataset.labels, dataset.multilabel
 
 
 def _dataset(path: Path) -> DatasetRecord:

@@ -142,7 +142,7 @@ def most_frequent(metrics: MetricsRecord) -> tuple[int, float] | None:
 
 
 def warnings(run: Run) -> list[str]:
-    """Return warnings of models that are no better than a constant classifier.
+    """Return warnings of models that are no better than a constant classifier, and of files that answer differently.
 
     Two criteria, clean and under attack: one class is more than 95 % of the predictions, or the 95 % interval of the
     accuracy contains the majority rate.
@@ -153,7 +153,7 @@ def warnings(run: Run) -> list[str]:
             found += _clean_warning(run, subject, evaluation.clean)
         for attack, table in evaluation.attacked.items():
             found += _attacked_warnings(run, f"{subject} under {attack_name(attack)}", table)
-    return found
+    return found + [one.alarm for one in run.record.export if one.alarm]
 
 
 FEW = 30

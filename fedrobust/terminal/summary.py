@@ -79,7 +79,7 @@ def summary_tables(run: RunRecord) -> list[Table]:
     if run.export:
         files = Table(
             title="exported student",
-            caption=f"Agreement is with Keras; latency at batch 1, threads: {_threads(run.export)}.",
+            caption=f"Agreement is with Keras; latency at batch 1, threads: {_threads(run.export)}.{take(run.export)}",
             **PLAIN,
         )
         add_columns(files, "file", "size", "acc.", "AUC", "agree.", "p50", "p95")
@@ -93,6 +93,13 @@ def _threads(files: Sequence[ExportRecord]) -> str:
     """Return the numbers of threads at which files were timed, each once."""
     known = sorted({file.latency.threads for file in files if file.latency.threads is not None})
     return ", ".join(map(str, known)) or "not recorded"
+
+
+def take(files: Sequence[ExportRecord]) -> str:
+    """Return which file to take, and the alarms, to follow another sentence; empty for older records."""
+    taken = [f"Take {file.file}." for file in files if file.taken]
+    said = [file.alarm for file in files if file.alarm] + taken
+    return "".join(f" {escape(each)}" for each in said)
 
 
 def _constant(clean: MetricsRecord | None, classes: int) -> str | None:

@@ -10,7 +10,9 @@ from fedrobust.config.sections import Distillation
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.transfer_set import TransferSet
 from fedrobust.defences import PredictionDefence
-from fedrobust.edge.export import ExportError, check_exportable
+from fedrobust.edge.errors import ExportError
+from fedrobust.edge.export import check_exportable
+from fedrobust.edge.formats import check_installed
 from fedrobust.errors import ConfigError
 from fedrobust.memoize import part
 from fedrobust.models.classifier import Classifier
@@ -157,6 +159,10 @@ def plan_distillation(
         ConfigError: the public set does not have the shape of the study's images, or the student cannot be exported.
         ModelError: the student cannot be built as asked.
     """
+    try:
+        check_installed(formats)
+    except ExportError as error:
+        raise ConfigError(f"export.formats: {error}") from error
     images, labels, source = transfer_images(dataset, public, settings.public)
     student = remembered_classifier(
         network or settings.student,

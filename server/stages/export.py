@@ -6,8 +6,10 @@ from functools import partial
 import numpy as np
 
 from fedrobust.data.calibration_sample import calibration_sample
+from fedrobust.edge.about import About
+from fedrobust.edge.choice import alarm, chosen, fallback
 from fedrobust.edge.export import export
-from fedrobust.edge.result import measure_export
+from fedrobust.edge.result import EdgeResult, measure_export
 from fedrobust.models.layout import Weights
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import ExportRecord
@@ -15,16 +17,25 @@ from server.stages.evaluation import Evaluator
 
 
 def export_student(
-    folder: RunFolder, student: Evaluator, weights: Weights, formats: Sequence[str], seed: int
+    folder: RunFolder,
+    student: Evaluator,
+    weights: Weights,
+    formats: Sequence[str],
+    seed: int,
+    defence: str = "",
 ) -> tuple[ExportRecord, ...]:
-    """Write the student's Keras file and its LiteRT files, and return the records of the latter.
+    """Write the student's Keras file and its files for devices, and return the records of the latter.
+
+    Where int8 changes too many answers, its fallback is written, too; see `fedrobust.edge.choice`. Ranges of
+    activations are those of validation images, from which the student learns: the server has no images of hospitals.
 
     Args:
         folder: of the run.
         student: its evaluator.
         weights: the student's.
-        formats: of the LiteRT files; empty: only the Keras file.
+        formats: of the files; empty: only the Keras file.
         seed: the study's, for the calibration sample.
+        defence: spec of the prediction-time defence inside; empty: none.
     """
     folder.write_with("student.keras", partial(student.classifier.save, weights))
     if not formats:
@@ -34,11 +45,26 @@ def export_student(
     test = dataset.test.images.astype(np.float32) / 255.0
     sample = calibration_sample(dataset.validation, seed)
     calibration = sample.images.astype(np.float32) / 255.0
-    files = export(model, folder.path, formats, calibration, stem="student")
+    about = About(
+        dataset.label_names,
+        dataset.image_shape,
+        dataset.multilabel,
+        f"student {student.classifier.name}",
+        dataset.name,
+        defence,
+    )
     # Files take native images, also if the study's attacks are in the prepared space.
     native = student if student.settings.space == "native" else student.of_model(student.classifier, "native")
     logits = native.answers(weights).test
-    measured = (
-        measure_export(path, logits, test, dataset.test.labels, dataset.multilabel) for path in files.values()
-    )
-    return tuple(map(ExportRecord.of, measured))
+    measured: list[EdgeResult] = []
+    waiting = list(dict.fromkeys(formats))
+    while waiting:
+        files = export(model, folder.path, waiting, calibration, stem="student", about=about)
+        measured += [
+            measure_export(path, logits, test, dataset.test.labels, dataset.multilabel)
+            for path in files.values()
+        ]
+        following = fallback(measured)
+        waiting = [following] if following else []
+    taken = chosen(measured)
+    return tuple(ExportRecord.of(one, alarm(one), one is taken) for one in measured)

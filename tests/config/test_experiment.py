@@ -99,7 +99,7 @@ def test_settings_win_over_overrides_and_those_over_the_file(tmp_path):
         ("evaluation.epsilons=[0.1, 2]", r"evaluation\.epsilons = 2: an epsilon lies in \(0, 1\]"),
         ("evaluation.epsilons=['1/0']", r"an epsilon is a finite number or one fraction"),
         ("evaluation.epsilons=[0.1, 0.1]", r"one value stands twice"),
-        ("export.formats=['onnx']", r'export\.formats = "onnx": .*float32'),
+        ("export.formats=['tensorrt']", r'export\.formats = "tensorrt": .*float32'),
         ("distillation.enabled=false", r"it is the student that is exported; set export\.enabled = false"),
         ("engine.address=auto", r"the threads engine runs in this process"),
         ("poisoning.attack=alice", r'poisoning\.attack = "alice": \'alice\' is no poisoning attack'),

@@ -1,7 +1,12 @@
+import zipfile
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+
+from fedrobust.edge.about import About
+
+ABOUT = About(("small", "large", "no disc"), (28, 28, 1), model="student", data="discs")
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,27 @@ def study():
     return Study(model, images, labels, np.asarray(model(images, training=False)), training[:100])
 
 
+@pytest.fixture
+def bare():
+    """Return the model of a file, without what it says of itself."""
+
+    def bare(path):
+        with zipfile.ZipFile(path) as archive:
+            return path.read_bytes()[: min(each.header_offset for each in archive.infolist())]
+
+    return bare
+
+
 @pytest.fixture(scope="session")
 def exported(study, tmp_path_factory):
     from fedrobust.edge.export import export
 
     folder = tmp_path_factory.mktemp("exported")
-    return export(study.model, folder, ["float32", "dynamic", "int8"], study.calibration, stem="student")
+    return export(
+        study.model,
+        folder,
+        ["float32", "float16", "dynamic", "int8", "int16x8"],
+        study.calibration,
+        stem="student",
+        about=ABOUT,
+    )

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedrobust.edge.export import FORMATS, ExportError, check_tensors, export, spanning
+from fedrobust.edge.errors import ExportError
+from fedrobust.edge.export import check_tensors, export, spanning
+from fedrobust.edge.formats import FORMATS
 from fedrobust.edge.interpreter import Interpreter
 
 
@@ -17,10 +19,14 @@ def test_the_model_under_test_has_learnt(study):
 
 def test_the_files_are_named_after_their_formats_and_nothing_else_is_left(exported):
     folder = exported["int8"].parent
-    assert list(exported) == ["float32", "dynamic", "int8"]
+    assert list(exported) == ["float32", "float16", "dynamic", "int8", "int16x8"]
     assert sorted(path.name for path in folder.iterdir()) == [
+        "classify.py",
+        "labels.txt",
         "student.dynamic.tflite",
+        "student.float16.tflite",
         "student.float32.tflite",
+        "student.int16x8.tflite",
         "student.int8.tflite",
     ]
 
@@ -36,9 +42,23 @@ def test_int8_agrees_with_keras(study, exported):
     assert np.abs(logits - study.logits).max() < 0.15 * np.ptp(study.logits)
 
 
-def test_dynamic_agrees_with_keras(study, exported):
-    logits = Interpreter.open(exported["dynamic"]).logits(study.images)
-    assert np.mean(logits.argmax(axis=1) == study.logits.argmax(axis=1)) >= 0.95
+@pytest.mark.parametrize(("form", "least"), [("float16", 0.99), ("dynamic", 0.95), ("int16x8", 0.98)])
+def test_the_other_formats_agree_with_keras(study, exported, form, least):
+    logits = Interpreter.open(exported[form]).logits(study.images)
+    assert np.mean(logits.argmax(axis=1) == study.logits.argmax(axis=1)) >= least
+
+
+def test_float16_halves_and_int16x8_computes_in_16_bits(exported):
+    from ai_edge_litert.interpreter import Interpreter as Runtime
+
+    kinds = {
+        form: {
+            each["dtype"].__name__ for each in Runtime(model_path=str(exported[form])).get_tensor_details()
+        }
+        for form in ("float16", "int16x8")
+    }
+    assert "float16" in kinds["float16"]
+    assert {"int16", "int8"} <= kinds["int16x8"]
 
 
 def test_int8_is_int8_from_end_to_end(exported):
@@ -91,9 +111,9 @@ def test_conversion_leaves_no_saved_model_behind(study, tmp_path, monkeypatch):
     assert list(scratch.iterdir()) == []
 
 
-@pytest.mark.parametrize("formats", [["float16"], ["int8", "onnx"], []])
+@pytest.mark.parametrize("formats", [["float8"], ["int8", "tensorrt"], []])
 def test_an_unknown_format_is_refused_with_those_known(study, tmp_path, formats):
-    with pytest.raises(ValueError, match="float32, dynamic, int8"):
+    with pytest.raises(ValueError, match="float32, float16, dynamic, int8, int16x8, onnx"):
         export(study.model, tmp_path, formats, study.calibration)
     assert list(tmp_path.iterdir()) == []
 

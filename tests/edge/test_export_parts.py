@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 
 from fedrobust.edge import export as module
+from fedrobust.edge.errors import ExportError
 from fedrobust.edge.export import (
-    FORMATS,
-    ExportError,
     check_exportable,
     check_tensors,
     converted,
     export,
     image_shape,
-    one_by_one,
     reason,
     spanning,
 )
+from fedrobust.edge.formats import FORMATS, one_by_one
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def test_json_is_plain_and_complete(study, exported):
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert list(record) == [
         *("format", "file", "bytes", "accuracy", "interval"),
-        *("agreement", "latency_ms", "metrics"),
+        *("agreement", "changed", "latency_ms", "metrics"),
     ]
     assert record["interval"] == record["metrics"]["interval"]["accuracy"]
     assert list(record["latency_ms"]) == ["p50", "p95", "threads", "runs"]

@@ -37,6 +37,8 @@ NOT_RUN = {
     ("audit.md", "fedrobust audit model.keras"): REAL,
     ("audit.md", "net = torchvision"): OTHERS,
     ("audit.md", "def predict(images)"): OTHERS,
+    ("export.md", "fedrobust run breast --out"): REAL,
+    ("export.md", "unzip -p here"): "reads the file of the block above",
     ("how-to.md", "fedrobust audit theirs.keras"): OTHERS,
     ("how-to.md", "import fedrobust"): OTHERS,
     ("how-to.md", "fedrobust bench experiments/sweep.toml"): REAL,

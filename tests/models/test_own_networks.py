@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from fedrobust.edge.export import ExportError, check_exportable
+from fedrobust.edge.errors import ExportError
+from fedrobust.edge.export import check_exportable
 from fedrobust.errors import FedrobustError
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.classifier import build_classifier

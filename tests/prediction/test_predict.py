@@ -12,6 +12,7 @@ import fedrobust
 from fedrobust.cli import app
 from fedrobust.data.dataset import DataError
 from fedrobust.data.importing.fit import fitted
+from fedrobust.edge.about import About
 from fedrobust.edge.export import export
 from fedrobust.models.keras_file import ModelFileError
 from fedrobust.runs.folder import RunFolder
@@ -96,6 +97,15 @@ def test_findings_of_multi_label_models_do_not_exclude_each_other(folder, tmp_pa
     data = DatasetRecord(labels=("mass", "nodule"), task="multi-label, binary-class")
     RunFolder(tmp_path).write_json("result.json", RunRecord(dataset=data).to_json())
     found = fedrobust.predict(tmp_path, grey(255), grey(0))
+    assert [one.name for one in found] == ["mass, nodule", "mass"]
+    assert found[1].probabilities == pytest.approx({"mass": 0.5, "nodule": sigmoid(-5)}, abs=1e-5)
+
+
+def test_a_litert_file_names_its_labels_itself(folder, tmp_path):
+    about = About(("mass", "nodule"), (8, 8, 1), multilabel=True)
+    alone = tmp_path / "alone.float32.tflite"
+    alone.write_bytes(about.behind((folder / "student.float32.tflite").read_bytes()))
+    found = fedrobust.predict(alone, grey(255), grey(0))
     assert [one.name for one in found] == ["mass, nodule", "mass"]
     assert found[1].probabilities == pytest.approx({"mass": 0.5, "nodule": sigmoid(-5)}, abs=1e-5)
 

@@ -4,6 +4,7 @@ from fedrobust.report import findings, wording
 from fedrobust.report.epsilon import Epsilon
 from fedrobust.report.errors import ReportError
 from fedrobust.report.folder import read
+from fedrobust.report.sections.models import models
 from fedrobust.runs.codec import read as read_record
 from fedrobust.runs.record import MetricsRecord
 
@@ -71,6 +72,31 @@ def test_an_interval_that_holds_the_majority_rate_is_told(folder, result):
         "The global model under FGSM at ε = 0.005 does not differ significantly from the 73.1 % of a constant "
         "classifier.",
     ]
+
+
+def test_a_file_that_answers_otherwise_is_warned_about_and_another_one_named(folder, result):
+    files = [
+        {
+            "format": "int8",
+            "file": "s.int8.tflite",
+            "changed": 30,
+            "agreement": 0.952,
+            "alarm": "It changes 30 of 624.",
+        },
+        {
+            "format": "dynamic",
+            "file": "s.dynamic.tflite",
+            "changed": 1,
+            "peak-bytes": 9_400_000,
+            "taken": True,
+        },
+    ]
+    run = read(folder({**result, "export": files}))
+    assert findings.warnings(run)[-1] == "It changes 30 of 624."
+    rows = {name.text: [cell.text + cell.note for cell in cells] for name, cells in models(run)["table"].rows}
+    assert [plain(each) for each in rows["Agreement"][-2:]] == ["95.2 %30 changed", "–1 changed"]
+    assert rows["File to take"][-2:] == ["–", "take this"]
+    assert plain(rows["Peak memory"][-1]) == "9.4 MB"
 
 
 def test_a_good_model_is_not_warned_about(folder, result):

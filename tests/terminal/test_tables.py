@@ -157,6 +157,15 @@ def test_the_names_of_exported_files_are_whole_in_80_columns():
     assert "threads: 1, 2." in rendered(*summary_tables(run({**RESULT, "export": timed})))
 
 
+def test_the_file_to_take_and_alarms_are_said_below_the_files():
+    files = [
+        {**FILE, "alarm": "It changes 30 of 624 answers."},
+        {**FILE, "file": "s.dynamic.tflite", "taken": True},
+    ]
+    text = " ".join(rendered(*summary_tables(run({**RESULT, "export": files}))).split())
+    assert text.endswith("It changes 30 of 624 answers. Take s.dynamic.tflite.")
+
+
 def test_long_settings_are_folded_and_numbers_stay_whole():
     name = "auto-pgd:restarts=5,steps=100,loss=difference-of-logits"
     attacked = [{**SEVERAL[0], "attack": name, "epsilon": "0.01"}]

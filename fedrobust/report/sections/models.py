@@ -143,7 +143,9 @@ def _comparison(run: Run, columns: Sequence[Column]) -> Table:
     row(Cell("Parameters"), lambda one: _number(one.parameters))
     row(Cell("File size"), lambda one: Cell(wording.size_in_bytes(one.file.bytes)))
     row(Cell("Latency of one image", "median"), _latency_cell)
-    row(Cell("Agreement", "same answer as the model exported"), lambda one: Cell(percent(one.file.agreement)))
+    row(Cell("Peak memory", "added while one image is classified"), lambda one: _memory(one.file))
+    row(Cell("Agreement", "same answer as the model exported"), lambda one: _agreement(one.file))
+    row(Cell("File to take", "first that changes at most 2 % of the answers"), lambda one: _taken(one.file))
     return Table("On the test images", [column.name for column in columns], rows)
 
 
@@ -181,6 +183,19 @@ def _latency_cell(model: Column) -> Cell:
     notes = [f"p95 {milliseconds(latency.p95)}"] if latency.p95 is not None else []
     notes += [wording.count(latency.threads, "thread")] if latency.threads else []
     return Cell(milliseconds(latency.p50), ", ".join(notes))
+
+
+def _memory(file: ExportRecord) -> Cell:
+    return Cell(wording.size_in_bytes(file.peak_bytes))
+
+
+def _agreement(file: ExportRecord) -> Cell:
+    changed = "" if file.changed is None else f"{file.changed:,} changed"
+    return Cell(percent(file.agreement), changed)
+
+
+def _taken(file: ExportRecord) -> Cell:
+    return Cell("take this" if file.taken else NONE)
 
 
 def _number(value: int | None) -> Cell:

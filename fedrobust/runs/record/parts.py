@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fedrobust.data.problem import is_multilabel
+from fedrobust.edge.formats import FORMATS
 from fedrobust.runs.codec import entry, record
 from fedrobust.runs.record.card import CardRecord
 from fedrobust.runs.record.metrics import EvaluationRecord, Interval, MetricsRecord
@@ -140,7 +141,7 @@ class LatencyRecord:
 class ExportRecord:
     """One exported file."""
 
-    format: str = entry("how its numbers are kept", default="", choices=("float32", "dynamic", "int8"))
+    format: str = entry("how its numbers are kept", default="", choices=tuple(FORMATS))
     file: str = entry("its name", default="")
     bytes: int | None = entry("its size", default=None)
     accuracy: float | None = entry("as in its METRICS", default=None)
@@ -148,12 +149,26 @@ class ExportRecord:
     agreement: float | None = entry(
         "share of images with the same prediction as the Keras model", default=None
     )
+    changed: int | None = entry("number of the other images", default=None, left_out=True)
+    peak_bytes: int | None = entry(
+        "what it adds to a process' memory while it classifies one image", default=None, left_out=True
+    )
+    alarm: str | None = entry(
+        "why it is not the same model: it changes too many answers", default=None, left_out=True
+    )
+    taken: bool | None = entry("whether it is the file to take, of all", default=None, left_out=True)
     latency: LatencyRecord = entry("of one image", key="latency_ms", default_factory=LatencyRecord)
     metrics: MetricsRecord | None = entry("METRICS of the file's outputs", default=None)
 
     @classmethod
-    def of(cls, result: "EdgeResult") -> "ExportRecord":
-        """Return what was measured as it is recorded."""
+    def of(cls, result: "EdgeResult", alarm: str = "", taken: bool | None = None) -> "ExportRecord":
+        """Return what was measured as it is recorded.
+
+        Args:
+            result: what was measured.
+            alarm: see `fedrobust.edge.choice.alarm`.
+            taken: whether it is the file to take.
+        """
         latency, metrics = result.latency, MetricsRecord.of(result.metrics)
         return cls(
             format=result.format,
@@ -162,6 +177,10 @@ class ExportRecord:
             accuracy=metrics.accuracy,
             interval=metrics.interval.accuracy,
             agreement=result.agreement,
+            changed=result.changed,
+            peak_bytes=result.peak_bytes,
+            alarm=alarm or None,
+            taken=taken,
             latency=LatencyRecord(
                 p50=latency.p50, p95=latency.p95, threads=latency.threads, runs=latency.runs
             ),

@@ -9,7 +9,7 @@ import pytest
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Split
 from fedrobust.data.transfer_set import TransferSet
-from fedrobust.edge.export import ExportError
+from fedrobust.edge.errors import ExportError
 from fedrobust.models.layout import Weights
 from fedrobust.runs.record import to_json
 from fedrobust.training.distillation import Distilled
