@@ -1,14 +1,10 @@
 """Checks against other models: the undefended control, and the exported file."""
 
-from typing import Any
-
-import numpy as np
-
 from fedrobust.audit.attack_suite import AttackSuite
+from fedrobust.audit.attacks_on_file import attacks_on_file
 from fedrobust.audit.checks.skipped import not_applicable
 from fedrobust.audit.finding import Finding, Weight, outcome_of, share
 from fedrobust.audit.mcnemar import SURE, mcnemar
-from fedrobust.evasion import StraightThrough, Transfer
 
 
 def control(suite: AttackSuite) -> Finding:
@@ -50,7 +46,7 @@ def control(suite: AttackSuite) -> Finding:
 
 def int8_twin(suite: AttackSuite) -> Finding:
     """The exported file is not more robust than the model it came from."""
-    audited, n = suite.cache.audited, len(suite.cache.audited)
+    audited = suite.cache.audited
     rule = "under no single attack is the int8 file more robust than the float model by over 2 points"
     source = "Bernhard et al. (2019), arXiv:1909.12741"
     if audited.edge is None:
@@ -63,33 +59,16 @@ def int8_twin(suite: AttackSuite) -> Finding:
         return not_applicable(
             "gradient masking: int8 file beats its float model", rule, sentence, source, Weight.REPORT
         )
-    name, edge = audited.edge
-    queries = min(300, suite.cache.plan.queries)
-    through = StraightThrough(edge, audited.target)
-    runs: dict[str, Any] = {
-        "float transfer": suite.cache.run(Transfer(surrogate=audited.target), target=edge, of=f"int8 {name}"),
-        "straight-through PGD": suite.cache.run(
-            suite.plain, target=through, of=f"int8 {name}, straight through"
-        ),
-        "Square": suite.cache.run(f"square(queries={queries})", target=edge, of=f"int8 {name}"),
-    }
-    right = {attack: int((~result.success[0]).sum()) for attack, result in runs.items()}
-    stands = np.all([~result.success[0] for result in runs.values()], axis=0)
-    float_right = {
-        "straight-through PGD": int((~suite.pgd.success[0]).sum()),
-        "Square": int((~suite.cache.run(f"square(queries={queries})").success[0]).sum()),
-    }
-    gains = {attack: (right[attack] - float_right[attack]) / n for attack in float_right}
-    failed = max(gains.values()) > 0.02
+    found = attacks_on_file(suite)
     return Finding(
         "gradient masking: int8 file beats its float model",
-        outcome_of(failed),
+        outcome_of(found.masked),
         Weight.REPORT,
-        f"{share(int(stands.sum()), n)} right under the worst of {', '.join(runs)}",
+        f"{share(found.worst, found.n)} right under the worst of {', '.join(found.right)}",
         rule,
         "Rounding masks the gradient of the exported file: its robustness is at most the float model's."
-        if failed
+        if found.masked
         else "The exported file is about as robust as the model it came from.",
         source,
-        {"right": right, "float": float_right, "n": n},
+        found.details(),
     )

@@ -256,8 +256,8 @@ def test_a_control_is_compared_where_there_is_one_with_gradients_on_both_sides()
 INT8 = "int8 small.tflite"
 
 
-def twin(float_square=10, square=10, through=30, transfer=20, effort="standard"):
-    """Return the finding about an int8 file under three attacks; PGD breaks 30 of the float model's 200 images."""
+def twin(float_square=10, square=10, through=30, transfer=20, rays=5, effort="standard"):
+    """Return the finding about an int8 file under four attacks; PGD breaks 30 of the float model's 200 images."""
     queries = {"standard": 300, "quick": 150, "full": 300}[effort]
     edge, target = white_box(), white_box()
     made = search(
@@ -269,6 +269,7 @@ def twin(float_square=10, square=10, through=30, transfer=20, effort="standard")
             (INT8, str(Transfer(surrogate=target))): result(transfer),
             (f"{INT8}, straight through", "pgd(steps=20)"): result(through),
             (INT8, f"square(queries={queries})"): result(square),
+            (INT8, f"rays(queries={queries})"): result(rays),
             ("", f"square(queries={queries})"): result(float_square),
         },
     )
@@ -295,24 +296,34 @@ def test_rounding_adds_no_robustness_beyond_two_points(float_square, square, thr
         else "The exported file is about as robust as the model it came from."
     )
     assert found.details == {
-        "right": {"float transfer": 180, "straight-through PGD": 200 - through, "Square": 200 - square},
+        "right": {
+            "float transfer": 180,
+            "straight-through PGD": 200 - through,
+            "Square": 200 - square,
+            "RayS": 195,
+        },
         "float": {"straight-through PGD": 170, "Square": 200 - float_square},
         "n": 200,
     }
 
 
 @pytest.mark.parametrize("effort", ["quick", "standard", "full"])
-def test_an_exported_file_is_attacked_in_three_ways(effort):
+def test_an_exported_file_is_attacked_in_four_ways(effort):
     found, made, edge = twin(effort=effort)
     assert found.figure == (
-        "170 of 200 (85.0 %) right under the worst of float transfer, straight-through PGD, Square"
+        "170 of 200 (85.0 %) right under the worst of float transfer, straight-through PGD, Square, RayS"
     )
     targets = [target for _, _, target, _, _ in made.asked]
-    assert targets[0] is targets[2] is edge
+    assert targets[0] is targets[2] is targets[3] is edge
     assert isinstance(targets[1], StraightThrough)
-    assert targets[3] is None
+    assert targets[4] is None
     through = targets[1]
     assert {id(value) for value in vars(through).values()} >= {id(edge), id(made.cache.audited.target)}
+
+
+def test_decisions_alone_may_be_the_worst_attack_on_a_file():
+    found, _, _ = twin(rays=90)
+    assert found.figure.startswith("110 of 200 (55.0 %) right under the worst of")
 
 
 def test_an_exported_file_is_compared_where_there_is_one_and_a_gradient():
