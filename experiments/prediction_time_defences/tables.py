@@ -19,7 +19,7 @@ def row(spec: str, card: Mapping[str, Any], control: Mapping[str, Any]) -> str:
     """Return one card as a row; shares are of all images."""
     standing, clean = card["standing"]["accuracy"], card["clean"]["accuracy"]
     above = 100 * (standing - control["standing"]["accuracy"])
-    failed = [check["check"] for check in card["checks"] if check["status"] == "failed"]
+    failed = [check["check"] for check in card["checks"] if check["outcome"] == "failed"]
     return (
         f"| `{spec}` | {100 * clean:.0f} % | {100 * standing:.0f} % | {above:+.0f} | {card['verdict']['word']} | "
         f"{'; '.join(failed)} |"

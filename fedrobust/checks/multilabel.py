@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from fedrobust.config.resolve import loss_of
 from fedrobust.config.sections import Evaluation
 from fedrobust.data.dataset import Dataset
-from fedrobust.defences.contract import is_learned
+from fedrobust.defences.contract import is_learned, is_vote
 from fedrobust.evasion import attack_named
 from fedrobust.evasion.multilabel import attacked_findings, fault
 from fedrobust.study import Study
@@ -55,8 +55,8 @@ def _refused(study: Study) -> Iterator[tuple[str, str, str]]:
     if training.class_weights == "balanced":
         allowed = 'set it to "none", and training.loss = "binary-cross-entropy(balanced=True)"'
         yield "training.class-weights", '"balanced"', allowed
-    if is_learned(study.prediction_defence):
-        allowed = "choose one that is not learned, such as jpeg"
+    if is_learned(study.prediction_defence) or is_vote(study.prediction_defence):
+        allowed = "choose one that only transforms images, such as jpeg"
         yield "model.defence", f'"{given.model.defence}"', allowed
     if any(hasattr(part, "data") or hasattr(part, "criterion") for part in study.attack.parts):
         allowed = "choose an attack on the update or the training, such as sign-flip"

@@ -25,11 +25,30 @@ class PredictionDefence(Protocol):
     2018, arXiv:1802.00420), while their success is evaluated with the defence itself: rounding or compression has a
     gradient of zero, which masks gradients without making the model robust. A defence without ``stand_in`` is
     differentiated itself.
+
+    A defence that lets the network vote has a method ``combined(logits)`` as well: ``__call__`` then returns k images
+    for each, (n k, height, width, channels) with those of one image in a row, and ``combined`` makes the network's
+    logits (n k, classes) into (n, classes).
     """
 
     def __call__(self, images: Any) -> Any:
         """Return the transformed `images`, in the same shape: (n, height, width, channels) in [0, 1]."""
         ...
+
+
+def combined(defence: Any, logits: Any) -> Any:
+    """Return one row of `logits` an image: combined by a defence that gave the network several copies of it.
+
+    Example:
+        >>> combined(None, [[1.0, 2.0]])
+        [[1.0, 2.0]]
+    """
+    return defence.combined(logits) if is_vote(defence) else logits
+
+
+def is_vote(defence: Any) -> bool:
+    """Return whether a defence gives the network several copies of an image."""
+    return hasattr(defence, "combined")
 
 
 class LearnedDefence(Protocol):

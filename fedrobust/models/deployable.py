@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from fedrobust.defences.contract import combined
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
 from fedrobust.models.dropout import StatelessDropout
@@ -32,7 +33,8 @@ def with_preparation(
     Args:
         network: from prepared images to logits.
         preparation: from native images to prepared ones.
-        defence: prediction-time defence, applied to native images first; None: none.
+        defence: prediction-time defence, applied to native images first, and to the logits where it is a vote; None:
+            none.
         name: of the model.
     """
     inputs = keras.Input(preparation.native, name="images")
@@ -45,7 +47,7 @@ def with_preparation(
         # Not keras.layers.Resizing: its call defaults to training=True, which puts the whole model into
         # training mode wherever the caller does not say (Keras 3.15).
         x = keras.ops.image.resize(x, preparation.prepared[:2])
-    return keras.Model(inputs, network(x), name=name)
+    return keras.Model(inputs, combined(defence, network(x)), name=name)
 
 
 def _stock(layer: keras.layers.Layer) -> keras.layers.Layer:

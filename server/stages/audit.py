@@ -15,6 +15,7 @@ from fedrobust.audit.images import official
 from fedrobust.audit.opened import file_digest, model_path
 from fedrobust.config.sections import Audit
 from fedrobust.data.dataset import Dataset
+from fedrobust.defences.contract import combined
 from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.evasion import TargetModel, Threat
 from fedrobust.evasion.models.protocol import Logits
@@ -206,4 +207,4 @@ def training_logits(evaluator: Evaluator, weights: Weights, images: NDArray[np.u
     native = images.astype(np.float32) / np.float32(255)
     trainable, statistics = classifier.arrays(weights)
     logits, _ = classifier.logits(trainable, statistics, classifier.predicted(native), training=True)
-    return np.asarray(logits)
+    return np.asarray(combined(classifier.defence, logits))

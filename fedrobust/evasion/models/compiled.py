@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import tensorflow as tf
 
+from fedrobust.defences.contract import combined
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion.models.losses import LOSSES, slopes
 from fedrobust.evasion.models.multilabel_losses import MULTILABEL_LOSSES
@@ -96,9 +97,10 @@ class CompiledModel:
         def forward(weights: Held, images: tf.Tensor) -> tf.Tensor:
             trainable, statistics = weights
             prepared = images if space == "prepared" else classifier.predicted(images)
-            return classifier.logits(
+            logits, _ = classifier.logits(
                 layout.split(trainable, "trainable"), layout.split(statistics, "statistic"), prepared
-            )[0]
+            )
+            return logits if space == "prepared" else combined(classifier.defence, logits)
 
         vectors = [
             tf.TensorSpec([layout.parameters], tf.float32),

@@ -76,7 +76,8 @@ def hidden_read_outs(target: BoundModel, images: Images, most: int = 3) -> list[
     for tensor in _layers(graph):
         features = _features(graph, tensor)
         values = np.concatenate([np.asarray(features(tf.constant(part))) for part in _parts(images, target)])
-        if not np.isfinite(values).all():
+        # Layers behind noisy copies of an image have a row a copy.
+        if len(values) != len(images) or not np.isfinite(values).all():
             continue
         head = _fitted(values[0::2], said[0::2], target.classes)
         scores = values @ head[0] + head[1]
