@@ -21,7 +21,7 @@ LEFT_OUT_ELSEWHERE = frozenset({"broken-by"})
 """Tables by the names of those attacks that broke an image: one image more, and there is one name more."""
 
 SIZES = 0.05
-"""How far sizes of exported files, ``bytes``, may be apart elsewhere: TensorFlow 2.20 writes 0.8 % less than 2.21."""
+"""How far sizes of exported files, ``bytes``, may be apart elsewhere: TensorFlow's versions differ by a per cent."""
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -92,3 +96,49 @@ def test_variances_are_recorded_without_bessels_correction(draw):
     layer(tf.constant(images), training=True)
     np.testing.assert_allclose(layer.moving_variance, 0.5 + 0.5 * images.var((0, 1, 2)), rtol=1e-5)
     np.testing.assert_allclose(layer.moving_mean, 0.5 * images.mean((0, 1, 2)), rtol=1e-5)
+
+
+TWO_THREADS = """
+import threading
+from fedrobust.runtime import start_tensorflow
+start_tensorflow(workers=2)
+import numpy as np
+import tensorflow as tf
+from fedrobust.models.batchnorm import normalized
+
+draw = np.random.default_rng(0)
+given = [
+    [
+        tf.constant(values, tf.float32)
+        for values in (draw.normal(size=(16, 28, 28, 16)), draw.normal(size=16), draw.uniform(0.5, 2, 16))
+    ]
+    for _ in range(2)
+]
+
+@tf.function(autograph=False)
+def summed(images, mean, variance):
+    def body(step, total):
+        return step + 1, total + normalized(images, tf.ones(16), tf.zeros(16), mean, variance, 1e-3, False)[0]
+    return tf.while_loop(lambda step, _: step < 200, body, [0, tf.zeros_like(images)])[1]
+
+alone = [summed(*each).numpy() for each in given]
+wrong = []
+
+def work(place):
+    wrong.extend(place for _ in range(150) if not np.array_equal(summed(*given[place]), alone[place]))
+
+threads = [threading.Thread(target=work, args=(place,)) for place in range(2)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(len(wrong), "wrong")
+"""
+
+
+@pytest.mark.slow
+def test_two_threads_do_not_share_statistics():
+    """With oneDNN, which TensorFlow uses by itself on newer Intel processors, TensorFlow 2.20 mixes them up."""
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_THREADS], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.strip() == "0 wrong", done.stderr[-500:]

@@ -48,7 +48,7 @@ from server.stages.examples import save_examples
 from server.stages.predictions import predictions_of
 from server.writing import writing
 
-VERSIONS = {"tensorflow": "2.20", "keras": "3.11", "numpy": "2.3"}
+VERSIONS = {"tensorflow": "2.21", "keras": "3.11", "numpy": "2.3"}
 
 
 @pytest.fixture

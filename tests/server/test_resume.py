@@ -8,7 +8,7 @@ from fedrobust.runs.checkpoint import Checkpoint
 from fedrobust.runs.folder import RunFolder
 from server.resume import resumed_from
 
-VERSIONS = {"tensorflow": "2.20", "keras": "3.11", "numpy": "2.3", "workers": 0}
+VERSIONS = {"tensorflow": "2.21", "keras": "3.11", "numpy": "2.3", "workers": 0}
 
 
 @pytest.fixture
