@@ -261,6 +261,8 @@ def test_recipes_return_a_finite_loss_that_the_weights_can_follow(name, draw):
             weights=weights,
             at=batch,
             start=logits,
+            carried=tf.zeros_like(images),
+            auxiliary=lambda statistics: batch(weights),
         )
 
     @tf.function

@@ -13,7 +13,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.keras_file import ModelFileError
 from fedrobust.registry import UnknownNameError
 from fedrobust.spec import SpecError
-from fedrobust.training.recipes.recipe import Recipe, shares_statistics
+from fedrobust.training.recipes.recipe import Recipe, shares_statistics, two_batchnorms
 
 
 def networks(
@@ -104,6 +104,34 @@ def statistics_shared(
             "and nothing that is trained has any; choose a network with BatchNorm, model.normalization = batch and "
             "layers that include it, or another recipe"
         )
+
+
+def second_batchnorm(
+    model: Model, training: Training, recipe: Recipe, classifier: Callable[[], Classifier]
+) -> Iterator[str]:
+    """A recipe with two sets of BatchNorm has BatchNorm that is trained from the first round on.
+
+    Args:
+        model: settings of the network.
+        training: names the recipe, and the layers that are trained.
+        recipe: of the study.
+        classifier: returns the network.
+    """
+    if not two_batchnorms(recipe):
+        return
+    needs = f'training.recipe = "{training.recipe}": it trains two sets of BatchNorm'
+    if model.norm != "batch":
+        key, value = (
+            ("batchnorm-policy", "frozen") if model.norm == "frozen" else ("normalization", model.norm)
+        )
+        yield f'model.{key} = "{value}" with {needs}; choose another, or another recipe'
+    elif training.unfreeze:
+        yield f"training.unfreeze = {list(training.unfreeze)} with {needs} from the first round on; take it out"
+    else:
+        try:
+            classifier()
+        except ModelError as error:
+            yield f"{needs}: {error}"
 
 
 def algorithm_fits(

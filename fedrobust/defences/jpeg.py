@@ -59,37 +59,57 @@ class JPEG:
 
     def __call__(self, images: Any) -> Any:
         """Return the compressed and decompressed images."""
-        ops = keras.ops
         height, width, channels = images.shape[1:]
-        pixels = images * 255.0
-        if channels == 3:
-            pixels = ops.round(ops.matmul(pixels, TO_YCBCR.T.astype(np.float32)))
-        pixels = pixels - np.array([128.0, 0.0, 0.0], np.float32)[:channels]
-        planes = ops.transpose(extended(pixels, -height % BLOCK, -width % BLOCK), (0, 3, 1, 2))
-        rows, columns = cosines(height + -height % BLOCK), cosines(width + -width % BLOCK)
-        steps = self.steps(channels, len(rows), len(columns))
-        coefficients = ops.matmul(ops.matmul(rows, planes), columns.T)
-        planes = ops.matmul(ops.matmul(rows.T, ops.round(coefficients / steps) * steps), columns)
-        pixels = ops.round(ops.transpose(planes, (0, 2, 3, 1))[:, :height, :width])
-        pixels = pixels + np.array([128.0, 0.0, 0.0], np.float32)[:channels]
-        if channels == 3:
-            pixels = ops.matmul(pixels, np.linalg.inv(TO_YCBCR).T.astype(np.float32))
-        return ops.round(ops.clip(pixels, 0.0, 255.0)) / 255.0
+        return compressed(images, quantisation_steps(self.quality, channels, height, width))
 
     def stand_in(self, images: Any) -> Any:
         """Return `images`: the gradient of the rounding is replaced by that of the identity (BPDA)."""
         return images
 
-    def steps(self, channels: int, height: int, width: int) -> NDArray[np.float32]:
-        """Return the quantisation step of each coefficient, (channels, height, width) for whole blocks."""
-        scale = 5000 // self.quality if self.quality < 50 else 200 - 2 * self.quality
-        tables = [
-            np.clip((np.array(table) * scale + 50) // 100, 1, 255) for table in (LUMINANCE, CHROMINANCE)
-        ]
-        repeats = (height // BLOCK, width // BLOCK)
-        return np.stack([np.tile(tables[min(1, channel)], repeats) for channel in range(channels)]).astype(
-            np.float32
-        )
+
+def compressed(images: Any, steps: Any) -> Any:
+    """Return images after quantisation of their cosine transform.
+
+    Args:
+        images: (n, height, width, channels) in [0, 1].
+        steps: of `quantisation_steps`, for all images or with an axis of images in front.
+    """
+    ops = keras.ops
+    height, width, channels = images.shape[1:]
+    pixels = images * 255.0
+    if channels == 3:
+        pixels = ops.round(ops.matmul(pixels, TO_YCBCR.T.astype(np.float32)))
+    pixels = pixels - np.array([128.0, 0.0, 0.0], np.float32)[:channels]
+    planes = ops.transpose(extended(pixels, -height % BLOCK, -width % BLOCK), (0, 3, 1, 2))
+    rows, columns = cosines(height + -height % BLOCK), cosines(width + -width % BLOCK)
+    coefficients = ops.matmul(ops.matmul(rows, planes), columns.T)
+    planes = ops.matmul(ops.matmul(rows.T, ops.round(coefficients / steps) * steps), columns)
+    pixels = ops.round(ops.transpose(planes, (0, 2, 3, 1))[:, :height, :width])
+    pixels = pixels + np.array([128.0, 0.0, 0.0], np.float32)[:channels]
+    if channels == 3:
+        pixels = ops.matmul(pixels, np.linalg.inv(TO_YCBCR).T.astype(np.float32))
+    return ops.round(ops.clip(pixels, 0.0, 255.0)) / 255.0
+
+
+def quantisation_steps(quality: int, channels: int, height: int, width: int) -> NDArray[np.float32]:
+    """Return the quantisation step of each coefficient, (channels, rows, columns) of whole blocks.
+
+    Args:
+        quality: libjpeg's, 1 to 100.
+        channels: 1 or 3.
+        height: of the images; rows are the next multiple of 8.
+        width: likewise.
+
+    Example:
+        >>> quantisation_steps(50, channels=1, height=5, width=8)[0, 0].tolist()
+        [16.0, 11.0, 10.0, 16.0, 24.0, 40.0, 51.0, 61.0]
+    """
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    tables = [np.clip((np.array(table) * scale + 50) // 100, 1, 255) for table in (LUMINANCE, CHROMINANCE)]
+    repeats = (-(-height // BLOCK), -(-width // BLOCK))
+    return np.stack([np.tile(tables[min(1, channel)], repeats) for channel in range(channels)]).astype(
+        np.float32
+    )
 
 
 def cosines(size: int) -> NDArray[np.float32]:

@@ -11,6 +11,9 @@ import numpy as np
 
 Kind = Literal["trainable", "statistic"]
 
+AUXILIARY = "auxiliary/"
+"""What the paths of a second set of BatchNorm begin with, see `fedrobust.models.two_batchnorms`."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -105,6 +108,13 @@ class Layout:
             kind: np.flatnonzero(np.char.endswith(owners, kind)) if len(owners) else np.zeros(0, np.int64)
             for kind in ("moving_mean", "variance")
         }
+
+    @cached_property
+    def auxiliary(self) -> np.ndarray:
+        """Positions among the statistics of those of a second set of BatchNorm, (k,) int64; mostly none."""
+        entries = self.of("statistic")
+        second = [entry.path.startswith(AUXILIARY) for entry in entries]
+        return np.flatnonzero(np.repeat(second, [entry.size for entry in entries]))
 
     @cached_property
     def head(self) -> np.ndarray:

@@ -8,7 +8,8 @@ from fedrobust.models.network_file import is_network_file, pinned_parts
 Scaling = str
 """``"backbone"``, ``"unit"``, or an input format, see `fedrobust.models.input_format.InputFormat`."""
 
-Normalization = Literal["batch", "group", "frozen"]
+Normalization = Literal["batch", "group", "frozen", "two-batch"]
+"""What stands where an architecture has BatchNorm; two-batch: a second set for adversarial images, see `AdvProp`."""
 
 
 def keras_name(name: str) -> str:

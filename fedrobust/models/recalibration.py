@@ -23,6 +23,8 @@ class Recalibration:
     the mean of variances plus the variance of means (Wu and Johnson, 2021, arXiv:2105.07576, Section 3, "PreciseBN",
     with its Algorithm 1's moments over all images).
 
+    Statistics of a second set of BatchNorm, for adversarial images, stay as they are.
+
     Args:
         classifier: the model; its BatchNorm layers share one momentum.
     """
@@ -52,11 +54,14 @@ class Recalibration:
         trainable = tf.constant(weights.trainable)
         batches = np.array_split(images, -(-len(images) // batch_size(self.classifier)))
         measured = [self._measure(trainable, tf.constant(batch)).numpy() for batch in batches]
-        if len(measured) == 1:
-            return Weights(weights.trainable, measured[0])
-        return Weights(
-            weights.trainable, self._together(np.stack(measured), [len(batch) for batch in batches])
+        found = (
+            self._together(np.stack(measured), [len(batch) for batch in batches])
+            if len(measured) > 1
+            else measured[0].copy()
         )
+        kept = self.classifier.layout.auxiliary
+        found[kept] = weights.statistics[kept]
+        return Weights(weights.trainable, found)
 
     def _together(self, measured: np.ndarray, sizes: list[int]) -> np.ndarray:
         """Return the combined statistics of batches, (batches, statistics) -> (statistics,)."""

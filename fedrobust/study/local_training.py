@@ -21,7 +21,7 @@ from fedrobust.training.batches import Batches, draw_batches
 from fedrobust.training.head_update import HeadUpdate
 from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.part_update import PartUpdate
-from fedrobust.training.schedule import balanced_class_weights, learning_rates
+from fedrobust.training.schedule import balanced_class_weights, learning_rates, progress
 from fedrobust.training.steering import Steering
 from fedrobust.training.training_data import TrainingData
 
@@ -88,6 +88,7 @@ class LocalTraining:
             seed=graph_seed(self.seed, Purpose.TRAINING, round, client),
             class_weights=plan.class_weights,
             prior=plan.prior,
+            progress=plan.progress,
             **({} if steering is None else {"steering": steering}),
         )
         seconds = time.perf_counter() - started
@@ -118,7 +119,10 @@ class LocalTraining:
         weights = balanced_class_weights(labels, self.problem.classes) if balanced else None
         steps = math.ceil(work * len(batches.sizes))
         shares = (self.problem.counts(labels) / len(labels)).astype(np.float32)
-        return Plan(batches.first(steps), rates[:steps], weights, shares)
+        # Of the rounds with the recipe; before them the training is plain.
+        before = training.recipe_from - 1
+        over = progress(len(batches.sizes), max(1, round - before), self.rounds - before)[:steps]
+        return Plan(batches.first(steps), rates[:steps], over.astype(np.float32), weights, shares)
 
     def resampled(self, shard: Split, round: int, client: int, views: bool = False) -> Split:
         """Return a client's images of a round: undersampled, then augmented, by the study's settings.
@@ -145,12 +149,14 @@ class Plan:
     Attributes:
         batches: the images of each batch.
         learning_rates: (steps,) float32.
+        progress: (steps,) float32, share of the training with the recipe that is over.
         class_weights: (classes,) factors of the loss by label; None: 1.
         prior: (classes,) shares of its images with each class or finding.
     """
 
     batches: Batches
     learning_rates: np.ndarray
+    progress: np.ndarray
     class_weights: np.ndarray | None
     prior: np.ndarray
 

@@ -165,9 +165,10 @@ def _classifier(
 ) -> "Classifier":
     # Starts TensorFlow.
     from fedrobust.models.remembered import remembered_classifier
+    from fedrobust.models.two_batchnorms import TwoBatchNorms
 
     defence = prediction_defence_of(model, base)
-    return remembered_classifier(
+    classifier = remembered_classifier(
         model.name,
         problem.image_shape,
         problem.classes,
@@ -179,10 +180,11 @@ def _classifier(
         seed=seed,
         defence=None if is_learned(defence) else defence,
         layers=layers,
-        normalization=model.norm,
+        normalization="batch" if model.norm == "two-batch" else model.norm,
         head=model.head,
         multilabel=problem.multilabel,
     )
+    return TwoBatchNorms(classifier) if model.norm == "two-batch" else classifier
 
 
 def _graph(training: Training, classifier: Any, of: tuple[Model, Problem], base: str) -> Hashable:

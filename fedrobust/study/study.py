@@ -23,6 +23,7 @@ from fedrobust.poisoning import AttackContext
 from fedrobust.randomness import Purpose, generator, sequence
 from fedrobust.study.named_parts import NamedParts
 from fedrobust.study.shared import built, compiled, features, head_graph, hospitals, loaded, network
+from fedrobust.training.recipes.recipe import two_batchnorms
 
 if TYPE_CHECKING:
     from fedrobust.models.classifier import Classifier
@@ -78,11 +79,16 @@ class Study(NamedParts):
     def model(self) -> Model:
         """The settings of ``[model]``, with path and digest of the file if the network is in one.
 
+        The recipe may need a second set of BatchNorm (``two_batchnorms``), which is then part of the model.
+
         Raises:
             DataError: there is no such file.
         """
         model = self.experiment.model
-        return model.model_copy(update={"name": self.network_name(model.name)})
+        changed = {"name": self.network_name(model.name)}
+        if two_batchnorms(self.recipe):
+            changed["normalization"] = "two-batch"
+        return model.model_copy(update=changed)
 
     def network_name(self, name: str) -> str:
         """Return the name of a network, with path and digest of its file if it is in one.

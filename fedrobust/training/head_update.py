@@ -192,8 +192,12 @@ class HeadUpdate:
         class_weights: Any = None,
         prior: Any = None,
         steering: Steering | None = None,
+        progress: Any = None,
     ) -> tuple[Trained, Mapping[str, Any]]:
-        """Return the weights after training on `batches`, and metrics; see `LocalUpdate`. `seed` is not used."""
+        """Return the weights after training on `batches`, and metrics; see `LocalUpdate`.
+
+        `seed` and `progress`, which recipes take, are not used.
+        """
         rates = np.asarray(learning_rates, np.float32)
         job = HeadJob(weights, batches, rates, class_weights, prior, steering or Steering())
         features = tf.constant(self.features.of(data.images.numpy()))

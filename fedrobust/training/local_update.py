@@ -7,7 +7,7 @@ result depends only on the arguments: the same seed gives the same bits.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -17,11 +17,12 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.training.augmentations.contract import Augmentation
 from fedrobust.training.batches import Batches
+from fedrobust.training.bound_batch import BoundBatch
 from fedrobust.training.buckets import Buckets, joined
 from fedrobust.training.drawn_batch import DrawnBatch
 from fedrobust.training.losses import CrossEntropy, Loss
 from fedrobust.training.optimizers import Optimizer, Step
-from fedrobust.training.recipes.recipe import Batch, Recipe
+from fedrobust.training.recipes.recipe import Recipe, replays_of
 from fedrobust.training.steering import Steered, Steering, Trained, steering_specs
 from fedrobust.training.training_data import TrainingData
 
@@ -97,6 +98,7 @@ class LocalUpdate:
                 tf.TensorSpec([None, None], tf.int32),
                 tf.TensorSpec([None], tf.int32),
                 tf.TensorSpec([None], tf.float32),
+                tf.TensorSpec([None], tf.float32),
                 tf.TensorSpec([2], tf.int32),
                 *(steering_specs(classifier.layout.parameters) if steered else ()),
             ],
@@ -130,6 +132,7 @@ class LocalUpdate:
         class_weights: Any = None,
         prior: Any = None,
         steering: Steering | None = None,
+        progress: Any = None,
     ) -> tuple[Trained, Mapping[str, Any]]:
         """Return the weights after training on `batches`, and metrics.
 
@@ -143,11 +146,16 @@ class LocalUpdate:
             prior: (classes,) shares of the classes among the client's images, for losses that adjust logits; None:
                 equal shares.
             steering: correction, proximal term and mask, where the update is steered; None: none.
+            progress: (steps,) shares of the training with the recipe that are over, for schedules of the recipe; None:
+                it is over, so that epsilon is full.
 
         Returns:
             The new weights, and ``examples`` (images seen), ``steps``, ``loss`` (mean over images and steps) and
-            ``accuracy`` (share of images given their label while training; of findings answered right).
+            ``accuracy`` (share of images given their label while training; of findings answered right). A recipe that
+            replays batches makes as many steps of each, all of which count.
         """
+        replays = replays_of(self.recipe)
+        rates = np.repeat(np.asarray(learning_rates, np.float32), replays)
         if class_weights is None:
             class_weights = np.ones(self.classifier.classes)
         if prior is None:
@@ -163,17 +171,17 @@ class LocalUpdate:
             tf.constant(batches.rows, tf.int32),
             tf.constant(batches.sizes, tf.int32),
             tf.constant(learning_rates, tf.float32),
+            tf.constant(np.ones(len(batches.sizes)) if progress is None else progress, tf.float32),
             tf.constant(seed, tf.int32),
             *map(tf.constant, more),
         )
-        seen = int(batches.sizes.sum())
+        seen = int(batches.sizes.sum()) * replays
         metrics = {
             "examples": seen,
-            "steps": len(batches.sizes),
+            "steps": len(rates),
             "loss": float(loss) / seen,
             "accuracy": float(correct) / seen,
         }
-        rates = np.asarray(learning_rates, np.float32)
         own = gradient[0].numpy() if gradient else None
         return Trained(trainable.numpy(), statistics.numpy(), rates, self.optimizer, own), metrics
 
@@ -188,6 +196,7 @@ class LocalUpdate:
         rows: tf.Tensor,
         sizes: tf.Tensor,
         learning_rates: tf.Tensor,
+        progress: tf.Tensor,
         seed: tf.Tensor,
         *steering: tf.Tensor,
     ) -> tuple[tf.Tensor, ...]:
@@ -201,22 +210,31 @@ class LocalUpdate:
             loss: tf.Tensor,
             correct: tf.Tensor,
             total: list[tf.Tensor],
+            carried: list[tf.Tensor],
         ) -> tuple[Any, ...]:
-            row = rows[step, : sizes[step]]
+            turn = step if replays == 1 else step // replays
+            size = sizes[turn]
+            row = rows[turn, :size]
             batch = DrawnBatch.of(
                 tf.gather(images, row),
                 tf.gather(targets, row),
                 class_weights,
-                seed + tf.stack([0, step]),
+                seed + tf.stack([0, turn]),
                 self.augmentations,
                 self.multilabel,
             )
+            perturbation = [each[:size] for each in carried]
             with tf.GradientTape() as tape:
-                tape.watch(weights)
+                tape.watch([weights, perturbation])
                 outcome = self.recipe(
-                    self._batch(batch, prior, buckets.arrays(weights), statistics, received)
+                    bind(batch, buckets.arrays(weights), statistics, progress[turn], *perturbation)
                 )
-            gradients = tape.gradient(outcome.loss, weights, unconnected_gradients="zero")
+            gradients, slopes = tape.gradient(
+                outcome.loss, (weights, perturbation), unconnected_gradients="zero"
+            )
+            if carried:
+                moved = replayed.moved(*perturbation, *slopes)
+                carried = [tf.concat([moved, carried[0][size:]], 0)]
             if self.proximal:
                 pulls = zip(gradients, weights, start, strict=True)
                 gradients = [gradient + self.proximal * (here - there) for gradient, here, there in pulls]
@@ -224,13 +242,13 @@ class LocalUpdate:
                 total = [before + gradient for before, gradient in zip(total, gradients, strict=True)]
                 gradients = steered.gradients(gradients, weights, start)
             stepped, slots = self.optimizer.step(
-                Step(step + 1, learning_rates[step], decayed), weights, gradients, slots
+                Step(step + 1, learning_rates[turn], decayed), weights, gradients, slots
             )
             if rates is not None:
                 moves = zip(weights, stepped, rates, strict=True)
                 stepped = [before + rate * (after - before) for before, after, rate in moves]
             weights = steered.kept(stepped, weights) if steered else stepped
-            seen = tf.cast(sizes[step], tf.float32)
+            seen = tf.cast(size, tf.float32)
             statistics = joined(outcome.statistics)
             return (
                 step + 1,
@@ -240,55 +258,29 @@ class LocalUpdate:
                 loss + seen * outcome.loss,
                 correct + batch.hits(outcome.logits),
                 total,
+                carried,
             )
 
         steered = Steered.of(steering, buckets.split) if steering else None
         start = weights = buckets.split(trainable)
         received = buckets.arrays(start), self.classifier.layout.split(statistics, "statistic")
+        bind = BoundBatch(self.classifier, self.loss, self.space, prior, received)
+        replays, replayed = replays_of(self.recipe), cast(Any, self.recipe)
         decayed, rates = buckets.matrices(), None
         if self.backbone_rate != 1:
             head = f"{self.classifier.network.layers[-1].name}/"
             rates = buckets.factors(lambda entry: 1.0 if entry.path.startswith(head) else self.backbone_rate)
         slots = self.optimizer.start(weights)
         total = [tf.zeros_like(weight) for weight in weights] if steered else []
-        _, weights, statistics, _, loss, correct, total = tf.while_loop(
-            lambda step, *_: step < tf.shape(rows)[0],
+        carried = [tf.zeros([tf.shape(rows)[1], *bind.shape])] if replays > 1 else []
+        steps = tf.shape(rows)[0] * replays
+        _, weights, statistics, _, loss, correct, total, _ = tf.while_loop(
+            lambda step, *_: step < steps,
             body,
-            (tf.constant(0), weights, statistics, slots, tf.constant(0.0), tf.constant(0.0), total),
+            (tf.constant(0), weights, statistics, slots, tf.constant(0.0), tf.constant(0.0), total, carried),
             parallel_iterations=1,
         )
         found = buckets.join(weights), statistics, loss, correct
         if not steered:
             return found
-        return *found, buckets.join(total) / tf.cast(tf.shape(rows)[0], tf.float32)
-
-    def _batch(
-        self,
-        drawn: DrawnBatch,
-        prior: tf.Tensor,
-        weights: list[tf.Tensor],
-        statistics: tf.Tensor,
-        received: tuple[list[tf.Tensor], list[tf.Tensor]],
-    ) -> Batch:
-        moving = self.classifier.layout.split(statistics, "statistic")
-        images, prepare = drawn.images, self.classifier.preparation
-        if self.space == "prepared":
-            images, prepare = prepare(images), tf.identity
-
-        def bound(arrays: Sequence[tf.Tensor]) -> Batch:
-            held = list(arrays)
-            return Batch(
-                images=images,
-                targets=drawn.targets,
-                example_weights=drawn.example_weights,
-                seed=drawn.seed,
-                objective=lambda logits, targets: self.loss(logits, targets, prior),
-                infer=lambda x: self.classifier.logits(held, moving, prepare(x))[0],
-                train=lambda x: self.classifier.logits(held, moving, prepare(x), training=True),
-                weights=held,
-                at=bound,
-                statistics=moving,
-                start=lambda x: self.classifier.logits(*received, prepare(x))[0],
-            )
-
-        return bound(weights)
+        return *found, buckets.join(total) / tf.cast(steps, tf.float32)

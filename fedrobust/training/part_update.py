@@ -42,6 +42,7 @@ class PartUpdate:
         class_weights: Any = None,
         prior: Any = None,
         steering: Steering | None = None,
+        progress: Any = None,
     ) -> tuple[Trained, Mapping[str, Any]]:
         """Return the weights after training the part on `batches`, and metrics; see `LocalUpdate`.
 
@@ -50,7 +51,15 @@ class PartUpdate:
         places = self.part.trainable
         given = None if steering is None else steering.among(places)
         trained, metrics = self.update(
-            self.part.take(weights), data, batches, learning_rates, seed, class_weights, prior, given
+            self.part.take(weights),
+            data,
+            batches,
+            learning_rates,
+            seed,
+            class_weights,
+            prior,
+            given,
+            progress,
         )
         gradient = None
         if trained.gradient is not None:

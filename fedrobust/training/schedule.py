@@ -11,13 +11,30 @@ SCHEDULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+def progress(steps: int, round: int = 1, rounds: int = 1) -> np.ndarray:
+    """Return the share of the study that is over at every local step of one round, (steps,) in [0, 1).
+
+    It is the rounds before `round`, plus the share of this round's local steps done, over `rounds`: what depends on it
+    changes equally at clients with few and with many steps.
+
+    Args:
+        steps: local steps of this round.
+        round: this round.
+        rounds: number of rounds of the study.
+
+    Example:
+        >>> progress(steps=2, round=2, rounds=2).tolist()
+        [0.5, 0.75]
+    """
+    return np.asarray((round - 1 + np.arange(steps) / steps) / rounds)
+
+
 def learning_rates(
     initial: float, schedule: str, steps: int, round: int = 1, rounds: int = 1, warmup: float = 0.0
 ) -> np.ndarray:
     """Return the learning rate of every local step of one round, (steps,) float32.
 
-    The rate is a function of the elapsed share of the study: the rounds before `round`, plus the share of this round's
-    local steps done, over `rounds`. It therefore decays equally at clients with few and with many steps.
+    The rate is a function of the share of the study that is over, see `progress`.
 
     Args:
         initial: rate at the first step of the study.
@@ -34,12 +51,12 @@ def learning_rates(
         >>> learning_rates(1.0, "constant", steps=2, rounds=2, warmup=0.5).tolist()
         [0.5, 1.0]
     """
-    progress = (round - 1 + np.arange(steps) / steps) / rounds
+    over = progress(steps, round, rounds)
     if not warmup:
-        return (initial * SCHEDULES[schedule](progress)).astype(np.float32)
-    rising = (progress + 1 / (steps * rounds)) / warmup
-    falling = SCHEDULES[schedule](np.maximum(progress - warmup, 0.0) / (1 - warmup))
-    return (initial * np.where(progress < warmup, np.minimum(rising, 1.0), falling)).astype(np.float32)
+        return (initial * SCHEDULES[schedule](over)).astype(np.float32)
+    rising = (over + 1 / (steps * rounds)) / warmup
+    falling = SCHEDULES[schedule](np.maximum(over - warmup, 0.0) / (1 - warmup))
+    return (initial * np.where(over < warmup, np.minimum(rising, 1.0), falling)).astype(np.float32)
 
 
 def balanced_class_weights(labels: np.ndarray, classes: int) -> np.ndarray:

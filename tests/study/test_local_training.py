@@ -37,8 +37,9 @@ def asked():
 
 def training_of(experiment, asked) -> LocalTraining:
     def update_of(training):
-        def update(weights, data, batches, learning_rates, seed, class_weights, prior):
+        def update(weights, data, batches, learning_rates, seed, class_weights, prior, progress):
             assert prior.sum() == pytest.approx(1)
+            assert progress.shape == learning_rates.shape
             asked.append((training, weights, data, batches, learning_rates, seed, class_weights))
             return LEARNT, {"loss": 0.5}
 

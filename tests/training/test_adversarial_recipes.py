@@ -67,6 +67,8 @@ class Linear:
             train=train,
             weights=[kernel],
             at=lambda arrays: self.batch(arrays[0]),
+            carried=tf.zeros_like(first),
+            auxiliary=lambda statistics: self.batch(kernel),
             start=lambda images: tf.reshape(images, (-1, SIDE * SIDE)) @ self.received,
         )
 

@@ -3,18 +3,23 @@ import pytest
 import tensorflow as tf
 
 from fedrobust.data.dataset import Split
+from fedrobust.defences.jpeg import JPEG
 from fedrobust.models.classifier import build_classifier
-from fedrobust.spec import build
+from fedrobust.spec import SpecError, build
 from fedrobust.training.augmentations import (
     AUGMENTATIONS,
     Affine,
+    Blur,
     Contrast,
     Cutout,
     Flip,
+    JPEGCompression,
     Mixup,
     Noise,
     augmented,
 )
+from fedrobust.training.augmentations.blur import kernels
+from fedrobust.training.augmentations.contract import uniform
 from fedrobust.training.batches import Batches
 from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.losses import BalancedSoftmax
@@ -164,3 +169,38 @@ def test_a_local_update_augments_each_step_anew(draw):
     assert losses(2, [4, 0]) == pytest.approx((first + losses(1, [4, 1])) / 2, rel=1e-5)
     assert losses(1, [4, 1]) != first
     assert set(shown) == {2}
+
+
+def test_a_blur_is_that_of_scipy_away_from_the_edge(images):
+    from scipy.ndimage import gaussian_filter
+
+    point = np.zeros((40, 31, 21, 2), np.float32)
+    point[:, 15, 10] = [0.9, 0.5]
+    after = seen(Blur(deviation=1.5), tf.constant(point))
+    deviations = np.asarray(uniform(SEED, 0, [40], 0.0, 1.5))
+    for one, before, deviation in zip(after, point, deviations, strict=True):
+        expected = gaussian_filter(before, (deviation, deviation, 0), truncate=8)
+        # SciPy samples the kernel, too, but a Gaussian of a fifth of a pixel in another precision.
+        np.testing.assert_allclose(one, expected, atol=1e-5)
+    assert after.sum((1, 2, 3)) == pytest.approx(point.sum((1, 2, 3)), rel=1e-5)
+
+
+def test_a_blur_of_no_width_changes_nothing_and_kernels_sum_to_one_at_the_edge():
+    none, wide = np.asarray(kernels(tf.constant([0.0, 3.0]), 6))
+    np.testing.assert_allclose(none, np.eye(6), atol=1e-6)
+    np.testing.assert_allclose(wide.sum(1), 1, rtol=1e-6)
+    np.testing.assert_allclose(wide[0] / wide[0, 0], np.exp(-(np.arange(6) ** 2) / 18), rtol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_each_image_is_compressed_as_the_defence_does_at_one_of_the_qualities(draw, channels):
+    images = draw.random((40, 12, 9, channels), np.float32)
+    after = seen(JPEGCompression(lowest=20, highest=22), tf.constant(images))
+    each = [np.asarray(JPEG(quality=quality)(tf.constant(images))) for quality in (20, 21, 22)]
+    chosen = [[np.allclose(after[i], other[i], atol=1e-6) for other in each].index(True) for i in range(40)]
+    assert set(chosen) == {0, 1, 2}
+
+
+def test_a_range_of_qualities_that_is_none_is_refused():
+    with pytest.raises(SpecError, match="choose lowest <= highest"):
+        build(AUGMENTATIONS, "jpeg(lowest=90, highest=50)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fedrobust.bounds import Count, NonNegative, PixelEpsilon
+from fedrobust.bounds import Count, NonNegative, PixelEpsilon, Share
 from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
 from fedrobust.training.perturbation import Losses, ascend, project
@@ -27,6 +27,8 @@ class AdversarialRecipe:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
         step_size: in units of [0, 1]; 0: the recipe's choice.
+        warmup: share of the training with the recipe over which epsilon and step size rise linearly from 0, as epsilon
+            does in Qin et al. (2019, arXiv:1907.02610); 0: they are constant.
     """
 
     attacks: ClassVar[tuple[str, ...]] = ("pgd",)
@@ -34,6 +36,7 @@ class AdversarialRecipe:
     epsilon: PixelEpsilon = 8 / 255
     steps: Count = 10
     step_size: NonNegative = 0.0
+    warmup: Share = 0.0
 
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the loss of `batch`."""
@@ -47,13 +50,32 @@ class AdversarialRecipe:
         """Return the loss of `batch` and its adversarial images."""
         raise NotImplementedError
 
-    def climbed(self, losses: Losses, start: tf.Tensor, clean: tf.Tensor, step_size: float) -> tf.Tensor:
-        """Return `start` after signed gradient ascent in the ball around `clean`."""
-        return climb(losses, start, clean, step_size, epsilon_value(self.epsilon), self.steps)
+    def growth(self, batch: Batch) -> float | tf.Tensor:
+        """Return the factor of epsilon and step size at this point of the training, in [0, 1]."""
+        return tf.minimum(batch.progress / self.warmup, 1.0) if self.warmup else 1.0
+
+    def radius(self, batch: Batch) -> float | tf.Tensor:
+        """Return epsilon at this point of the training, in units of [0, 1]."""
+        return self.growth(batch) * epsilon_value(self.epsilon)
+
+    def stride(self, batch: Batch, usual: float) -> float | tf.Tensor:
+        """Return the step size at this point of the training; `usual` is that of the full epsilon, if none is set."""
+        return self.growth(batch) * (self.step_size or usual)
+
+    def climbed(
+        self, batch: Batch, losses: Losses, start: tf.Tensor, clean: tf.Tensor, usual: float
+    ) -> tf.Tensor:
+        """Return `start` after signed gradient ascent of `losses` in the ball around `clean`; see `climb`, `stride`."""
+        return climb(losses, start, clean, self.stride(batch, usual), self.radius(batch), self.steps)
 
 
 def climb(
-    losses: Losses, start: tf.Tensor, clean: tf.Tensor, step_size: float, epsilon: float, steps: int
+    losses: Losses,
+    start: tf.Tensor,
+    clean: tf.Tensor,
+    step_size: float | tf.Tensor,
+    epsilon: float | tf.Tensor,
+    steps: int,
 ) -> tf.Tensor:
     """Return images after `steps` signed gradient steps, each projected; no gradient flows through them.
 
@@ -77,7 +99,7 @@ def climb(
     return tf.stop_gradient(images)
 
 
-def near(clean: tf.Tensor, epsilon: float, seed: tf.Tensor) -> tf.Tensor:
+def near(clean: tf.Tensor, epsilon: float | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Return each clean image with a little Gaussian noise, where a divergence from it has a gradient."""
     return project(clean + NEAR * tf.random.stateless_normal(tf.shape(clean), seed), clean, epsilon)
 

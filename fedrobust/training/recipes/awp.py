@@ -67,6 +67,11 @@ class AWP:
         """The attacks on which the inner recipe trains."""
         return self.inner.attacks
 
+    @property
+    def one_class(self) -> bool:
+        """Whether the inner recipe is refused for multi-label data."""
+        return bool(getattr(self.inner, "one_class", False))
+
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the inner recipe's loss at the perturbed weights."""
         crafted, weights = self.inner.crafted(batch), list(batch.weights)

@@ -43,6 +43,7 @@ class DBFAT(AdversarialRecipe):
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
         step_size: in units of [0, 1]; 0: 2.5 epsilon / steps.
+        warmup: see `AdversarialRecipe`.
         beta: weight of the divergence from the global model.
     """
 
@@ -52,8 +53,8 @@ class DBFAT(AdversarialRecipe):
 
     def crafted(self, batch: Batch) -> Attacked:
         """Return the images in the ball with the largest loss, and how long the clean ones withstood."""
-        epsilon, clean, labels = epsilon_value(self.epsilon), batch.images, batch.labels
-        size = self.step_size or 2.5 * epsilon / self.steps
+        epsilon, clean, labels = self.radius(batch), batch.images, batch.labels
+        size = self.stride(batch, 2.5 * epsilon_value(self.epsilon) / self.steps)
 
         def body(
             step: tf.Tensor, images: tf.Tensor, right: tf.Tensor, withstood: tf.Tensor
@@ -94,7 +95,7 @@ def weights_of(withstood: tf.Tensor, steps: int) -> tf.Tensor:
     """Return weights (n,) of mean 1, proportional to steps + 1 - `withstood`.
 
     Example:
-        >>> weights_of(tf.constant([0.0, 2.0, 4.0]), steps=4).numpy().round(3).tolist()
+        >>> [round(float(weight), 3) for weight in weights_of(tf.constant([0.0, 2.0, 4.0]), steps=4)]
         [1.667, 1.0, 0.333]
     """
     near_boundary = steps + 1.0 - withstood

@@ -37,6 +37,7 @@ class FedRBN(AdversarialRecipe):
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps; 7 in the official code.
         step_size: in units of [0, 1]; 0: 2.5 epsilon / steps.
+        warmup: see `AdversarialRecipe`.
         weight: of the loss on adversarial images; 0.5 in the official code.
         calibration: weight of the other clients' loss with adversarial statistics; 0: none.
     """
@@ -53,13 +54,13 @@ class FedRBN(AdversarialRecipe):
 
     def crafted(self, batch: Batch) -> tf.Tensor:
         """Return the images in the ball with the largest loss, from a random start."""
-        epsilon, clean = epsilon_value(self.epsilon), batch.images
+        clean = batch.images
 
         def losses(images: tf.Tensor) -> tf.Tensor:
             return batch.objective(batch.infer(images), batch.targets)
 
-        start = random_start(clean, epsilon, batch.seed)
-        return self.climbed(losses, start, clean, self.step_size or 2.5 * epsilon / self.steps)
+        start = random_start(clean, self.radius(batch), batch.seed)
+        return self.climbed(batch, losses, start, clean, 2.5 * epsilon_value(self.epsilon) / self.steps)
 
     def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
         """Return the weighted loss of clean and adversarial images, and the statistics of the latter."""

@@ -22,6 +22,7 @@ class FGSMTraining(PGDTraining):
         step_size: in units of [0, 1]; 0: epsilon, or 1.25 epsilon with a random start.
         random_start: start at a uniformly random point of the linf ball.
         share: share of each batch that is replaced, in (0, 1].
+        warmup: see `AdversarialRecipe`.
     """
 
     attacks: ClassVar[tuple[str, ...]] = ("fgsm",)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedrobust.bounds import NonNegative, PixelEpsilon, PositiveShare
-from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
 from fedrobust.training.perturbation import input_gradient, random_start
 from fedrobust.training.recipes.fgsm import FGSMTraining
@@ -28,6 +27,7 @@ class GradAlign(FGSMTraining):
         step_size: in units of [0, 1]; 0: 1.25 epsilon.
         random_start: start at a uniformly random point of the linf ball.
         share: share of each batch that is replaced, in (0, 1].
+        warmup: see `AdversarialRecipe`.
         weight: of the regulariser; the paper's lambda, 0.2 at 8/255 on CIFAR-10.
     """
 
@@ -43,7 +43,7 @@ class GradAlign(FGSMTraining):
             return batch.objective(batch.infer(images), batch.targets)
 
         # Another point than the start of the attack.
-        elsewhere = random_start(batch.images, epsilon_value(self.epsilon), tf.random.fold_in(batch.seed, 1))
+        elsewhere = random_start(batch.images, self.radius(batch), tf.random.fold_in(batch.seed, 1))
         here = tf.stop_gradient(input_gradient(losses, batch.images))
         there = input_gradient(losses, elsewhere)
         outcome = super().loss(batch, crafted)

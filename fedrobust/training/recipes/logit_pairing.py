@@ -24,6 +24,7 @@ class LogitPairing(AdversarialRecipe):
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
         step_size: in units of [0, 1]; 0: 2.5 epsilon / steps.
+        warmup: see `AdversarialRecipe`.
         weight: of the squared difference.
     """
 
@@ -31,13 +32,13 @@ class LogitPairing(AdversarialRecipe):
 
     def crafted(self, batch: Batch) -> tf.Tensor:
         """Return the images in the ball with the largest loss, from a random start."""
-        epsilon, clean = epsilon_value(self.epsilon), batch.images
+        clean = batch.images
 
         def losses(images: tf.Tensor) -> tf.Tensor:
             return batch.objective(batch.infer(images), batch.targets)
 
-        start = random_start(clean, epsilon, batch.seed)
-        return self.climbed(losses, start, clean, self.step_size or 2.5 * epsilon / self.steps)
+        start = random_start(clean, self.radius(batch), batch.seed)
+        return self.climbed(batch, losses, start, clean, 2.5 * epsilon_value(self.epsilon) / self.steps)
 
     def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
         """Return the mean loss of clean and adversarial images plus the weighted difference of their logits."""

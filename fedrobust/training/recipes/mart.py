@@ -24,6 +24,7 @@ class MART(AdversarialRecipe):
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
         step_size: in units of [0, 1]; 0: a quarter of epsilon.
+        warmup: see `AdversarialRecipe`.
         beta: weight of the divergence.
     """
 
@@ -33,12 +34,13 @@ class MART(AdversarialRecipe):
 
     def crafted(self, batch: Batch) -> tf.Tensor:
         """Return the images in the ball with the largest loss."""
-        epsilon, clean = epsilon_value(self.epsilon), batch.images
+        clean = batch.images
 
         def losses(images: tf.Tensor) -> tf.Tensor:
             return batch.objective(batch.infer(images), batch.targets)
 
-        return self.climbed(losses, near(clean, epsilon, batch.seed), clean, self.step_size or epsilon / 4)
+        start = near(clean, self.radius(batch), batch.seed)
+        return self.climbed(batch, losses, start, clean, epsilon_value(self.epsilon) / 4)
 
     def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
         """Return the boosted loss of the adversarial images plus the weighted divergence."""

@@ -32,6 +32,7 @@ class PGDTraining(AdversarialRecipe):
         random_start: start at a uniformly random point of the linf ball.
         share: share of each batch that is replaced, in (0, 1]; the rest remains clean (Kurakin et al., 2016,
             arXiv:1611.01236, replace half).
+        warmup: see `AdversarialRecipe`.
     """
 
     steps: Count = 7
@@ -42,13 +43,13 @@ class PGDTraining(AdversarialRecipe):
         """Return the adversarial images of the batch's first images, a share of it."""
         attacked = share_of(self.share, tf.shape(batch.images)[0])
         clean, targets = batch.images[:attacked], batch.targets[:attacked]
-        epsilon = epsilon_value(self.epsilon)
+        epsilon = self.radius(batch)
 
         def losses(images: tf.Tensor) -> tf.Tensor:
             return batch.objective(batch.infer(images), targets)
 
         start = random_start(clean, epsilon, batch.seed) if self.random_start else clean
-        return self.climbed(losses, start, clean, self.step_size or 2.5 * epsilon / self.steps)
+        return self.climbed(batch, losses, start, clean, 2.5 * epsilon_value(self.epsilon) / self.steps)
 
     def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
         """Return the mean loss of `batch` with its first images replaced."""

@@ -18,6 +18,11 @@ def no_other_weights(weights: Sequence[tf.Tensor]) -> Batch:
     raise NotImplementedError("this batch has a model with fixed weights")
 
 
+def no_second_set(statistics: list[tf.Tensor]) -> Batch:
+    """Raise NotImplementedError: the batch has a model with one set of BatchNorm."""
+    raise NotImplementedError("this batch has a model with one set of BatchNorm")
+
+
 def no_start(images: tf.Tensor) -> tf.Tensor:
     """Raise NotImplementedError: the batch has no model at the start of a local update."""
     raise NotImplementedError("this batch has no model at the start of a local update")
@@ -39,6 +44,12 @@ class Batch(NamedTuple):
         statistics: BatchNorm's moving statistics before the batch, in the layout's order.
         start: images to logits, in inference mode, of the weights at the start of the local update: the global model,
             unless the algorithm starts from personal weights.
+        progress: () float32 in [0, 1), the share of the training with the recipe that is over: of the rounds from
+            ``training.recipe-from`` on, and of this round's steps.
+        auxiliary: from BatchNorm's statistics to the same batch with the auxiliary set of BatchNorm, for recipes with
+            ``two_batchnorms``; see `fedrobust.models.two_batchnorms`.
+        carried: (n, height, width, channels), the perturbation that the recipe carries from step to step, see
+            `Recipe`; None: it carries none.
     """
 
     images: tf.Tensor
@@ -52,6 +63,9 @@ class Batch(NamedTuple):
     at: Callable[[Sequence[tf.Tensor]], Batch] = no_other_weights
     start: Callable[[tf.Tensor], tf.Tensor] = no_start
     statistics: Sequence[tf.Tensor] = ()
+    progress: tf.Tensor | float = 1.0
+    auxiliary: Callable[[list[tf.Tensor]], Batch] = no_second_set
+    carried: tf.Tensor | None = None
 
     @property
     def labels(self) -> tf.Tensor:
@@ -76,6 +90,13 @@ class Recipe(Protocol):
     True`` its BatchNorm statistics are not those of clean images: the server averages them over the clients that
     changed them, and does not measure its own. An attribute ``others`` is the spec of the recipe of the clients that
     ``training.recipe-clients`` leaves out; without it they train plainly.
+
+    With the class attribute ``two_batchnorms = True`` the model has a second set of BatchNorm (`Batch.auxiliary`).
+
+    With a setting ``replays`` above 1 every batch is trained that many times in a row, each time a step of the
+    optimiser. `Batch.carried` is then a perturbation of the images that starts from zero in each local update; after a
+    step, ``moved(carried, gradient)`` returns the next one, from the loss' gradient by it (n, height, width, channels),
+    which comes from the same backward pass as that of the weights.
     """
 
     def __call__(self, batch: Batch) -> StepLoss:
@@ -96,6 +117,16 @@ def shares_statistics(recipe: Recipe) -> bool:
 def others_of(recipe: Recipe) -> str:
     """Return the spec of the recipe of clients that do not train with `recipe`."""
     return str(getattr(recipe, "others", "plain"))
+
+
+def two_batchnorms(recipe: Recipe) -> bool:
+    """Return whether a recipe needs a model with a second set of BatchNorm."""
+    return bool(getattr(recipe, "two_batchnorms", False))
+
+
+def replays_of(recipe: Recipe) -> int:
+    """Return how many times in a row a recipe trains on each batch."""
+    return int(getattr(recipe, "replays", 1))
 
 
 def attacks_of(recipe: str) -> tuple[str, ...]:

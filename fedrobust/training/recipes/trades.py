@@ -23,6 +23,7 @@ class TRADES(AdversarialRecipe):
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
         step_size: in units of [0, 1]; 0: a quarter of epsilon.
+        warmup: see `AdversarialRecipe`.
         beta: weight of the divergence; the paper's 1 / lambda is 6 or 1.
     """
 
@@ -32,13 +33,14 @@ class TRADES(AdversarialRecipe):
 
     def crafted(self, batch: Batch) -> tf.Tensor:
         """Return the images in the ball whose predictions diverge most from those of the clean ones."""
-        epsilon, clean = epsilon_value(self.epsilon), batch.images
+        clean = batch.images
         reference = tf.stop_gradient(batch.infer(clean))
 
         def losses(images: tf.Tensor) -> tf.Tensor:
             return divergence(reference, batch.infer(images))
 
-        return self.climbed(losses, near(clean, epsilon, batch.seed), clean, self.step_size or epsilon / 4)
+        start = near(clean, self.radius(batch), batch.seed)
+        return self.climbed(batch, losses, start, clean, epsilon_value(self.epsilon) / 4)
 
     def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
         """Return the loss of the clean images plus the weighted divergence."""
