@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fedrobust.lazy import keras, tf
 from fedrobust.memoize import part
@@ -83,6 +83,10 @@ class TwoBatchNorms(Classifier):
     def parameters(self) -> int:
         """Number of trainable parameters of the network with one set."""
         return self.main.parameters
+
+    def with_defence(self, defence: Callable[[Any], Any]) -> Classifier:
+        """Return this model behind a prediction-time defence, see `Classifier.with_defence`."""
+        return TwoBatchNorms(self.main.with_defence(defence))
 
     def logits(
         self,

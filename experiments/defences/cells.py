@@ -1,0 +1,184 @@
+"""The cells of the table of defences: data sets, divisions, defences, seeds; cheap ones first."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fedrobust.config import Experiment
+from fedrobust.config.centralized import centralized
+from fedrobust.sweeps.cell import Cell
+from fedrobust.sweeps.sweep import Sweep
+
+STUDIES = {
+    "pneumoniamnist": "pneumonia",
+    "breastmnist": "breast",
+    "dermamnist_rebuilt.npz": "derma",
+}
+"""The study whose training, rounds and network a data set has."""
+
+DIVISIONS: Mapping[str, str] = {"iid": "iid", "Dirichlet 0.5": "dirichlet(alpha=0.5)", "central": ""}
+"""How the training images lie at ten clients; "central": one client has all of them."""
+
+SEEDS = (0, 1, 2)
+
+PLAIN = "plain"
+"""The control: the same rounds, steps, batches and seeds without a defence."""
+
+
+@dataclass(frozen=True)
+class Defence:
+    """A defence as it stands in the table.
+
+    Attributes:
+        passes: forward and backward passes of a step, in those of plain training, for the order of the cells.
+        settings: what it changes in the study; ``{epsilon}`` stands for the table's.
+    """
+
+    passes: float
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def recipe(spec: str, passes: float, **more: Any) -> Defence:
+    """Return the defence that is a training recipe."""
+    return Defence(passes, {"training__recipe": spec, **more})
+
+
+def at_prediction(spec: str) -> Defence:
+    """Return the defence that transforms images at prediction time."""
+    return Defence(1.0, {"model__defence": spec})
+
+
+DEFENCES: Mapping[str, Defence] = {
+    PLAIN: Defence(1.0),
+    "label smoothing": Defence(1.0, {"training__loss": "cross-entropy(label_smoothing=0.1)"}),
+    "Gaussian noise": Defence(1.0, {"training__augmentations": ["noise(deviation=0.1)"]}),
+    "corruptions": Defence(1.0, {"training__augmentations": ["noise", "blur", "contrast", "jpeg"]}),
+    "JPEG": at_prediction("jpeg(quality=75)"),
+    "bit depth": at_prediction("bit-depth(bits=3)"),
+    "median": at_prediction("median"),
+    "free": recipe("free(epsilon='{epsilon}', replays=4)", 4.0),
+    "fast FGSM": recipe("fgsm(epsilon='{epsilon}', random_start=True, share=1.0)", 2.0),
+    "GradAlign": recipe("grad-align(epsilon='{epsilon}')", 4.0),
+    "gradient penalty": recipe("gradient-penalty(weight=1.0)", 3.0),
+    "PGD": recipe("pgd(epsilon='{epsilon}', steps=5)", 6.0),
+    "PGD, warm-up": recipe("pgd(epsilon='{epsilon}', steps=5, warmup=0.5)", 6.0),
+    "AdvProp": recipe("advprop(recipe='pgd(epsilon=\"{epsilon}\", steps=5)')", 7.0),
+    "logit pairing": recipe("logit-pairing(epsilon='{epsilon}', steps=5)", 7.0),
+    "MART": recipe("mart(epsilon='{epsilon}', steps=5)", 7.0),
+    "TRADES": recipe("trades(epsilon='{epsilon}', steps=5, beta=3.0, warmup=0.5)", 7.3),
+    "AWP (PGD)": recipe("awp(recipe='pgd(epsilon=\"{epsilon}\", steps=5)')", 7.0),
+}
+"""All of them; a new one is a line here."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cell stands in the table.
+
+    Attributes:
+        data: name of the data set.
+        division: how its images lie at clients.
+        defence: a name of `DEFENCES`.
+        seed: of the study.
+    """
+
+    data: str
+    division: str
+    defence: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of the cell, such as ``breastmnist/iid/PGD/0``."""
+        return f"{self.data.removesuffix('.npz')}/{self.division}/{self.defence}/{self.seed}"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is the same in every cell.
+
+    Attributes:
+        epsilon: of recipes and audit, linf on native pixels.
+        effort: of the audit.
+        images: test images audited, stratified by class; 0: all.
+        rounds: of the studies; 0: the study's own.
+        changes: further settings of every study, in place of the study's.
+    """
+
+    epsilon: str = "4/255"
+    effort: str = "standard"
+    images: int = 200
+    rounds: int = 0
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def experiment(place: Place, protocol: Protocol, experiments: Path) -> Experiment:
+    """Return the study of a cell.
+
+    Args:
+        place: the cell.
+        protocol: of the table.
+        experiments: folder of the study files.
+    """
+    base = Experiment.load(experiments / f"{STUDIES[place.data]}.toml")
+    rounds = protocol.rounds or base.federation.rounds
+    settings = {
+        "data__name": place.data,
+        "data__partition": DIVISIONS[place.division] or "iid",
+        "federation__rounds": rounds,
+        "evaluation__every": rounds,
+        "evaluation__attacks": [],
+        "evaluation__examples": 0,
+        "audit__epsilon": protocol.epsilon,
+        "audit__effort": protocol.effort,
+        "audit__images": protocol.images,
+        "distillation__enabled": False,
+        "export__enabled": False,
+        "output__report": False,
+        **protocol.changes,
+        **{key: _filled(value, protocol) for key, value in DEFENCES[place.defence].settings.items()},
+    }
+    study = base.changed((), name="defences", seed=place.seed, **settings)
+    return centralized(study) if place.division == "central" else study
+
+
+def _filled(value: Any, protocol: Protocol) -> Any:
+    return value.format(epsilon=protocol.epsilon) if isinstance(value, str) else value
+
+
+def places(
+    sets: Sequence[str], divisions: Sequence[str], defences: Sequence[str], seeds: Sequence[int]
+) -> Iterator[Place]:
+    """Yield all cells: one seed after the other, of each the cheap defences first."""
+    ordered = sorted(defences, key=lambda name: DEFENCES[name].passes)
+    for seed in seeds:
+        for defence in ordered:
+            for division in divisions:
+                for data in sets:
+                    yield Place(data, division, defence, seed)
+
+
+def cells(found: Iterator[Place], protocol: Protocol, experiments: Path) -> dict[Place, Cell]:
+    """Return the cells with their studies."""
+    return {
+        place: Cell(
+            {
+                "data.name": place.data,
+                "data.partition": place.division,
+                "training.recipe": place.defence,
+                "seed": place.seed,
+            },
+            experiment(place, protocol, experiments),
+        )
+        for place in found
+    }
+
+
+def sweep(found: Mapping[Place, Cell]) -> Sweep:
+    """Return the cells as a sweep."""
+    axes: dict[str, tuple[Any, ...]] = {}
+    for cell in found.values():
+        for key, value in cell.settings.items():
+            axes[key] = tuple(dict.fromkeys((*axes.get(key, ()), value)))
+    return Sweep("defences", axes, tuple(found.values()))

@@ -1,0 +1,61 @@
+"""Train and audit the cells of the table of defences, cheap ones first, and write RESULTS.md.
+
+    python experiments/defences/run.py
+    python experiments/defences/run.py --data pneumoniamnist --divisions iid --defences plain PGD TRADES --seeds 0
+
+Whatever ends it, the same command goes on where it ended: finished cells are not run again, others are resumed.
+Records of cells that are not run again stay in ``results/``.
+"""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cells import DEFENCES, DIVISIONS, PLAIN, SEEDS, STUDIES, Protocol, cells, places, sweep
+from records import collect
+from write import main as write
+
+from fedrobust.cores import cores
+from fedrobust.sweeps.bench import bench
+from fedrobust.terminal.sweep import SweepConsole
+
+EXPERIMENTS = Path(__file__).parents[1]
+
+
+def main() -> None:
+    usual = Protocol()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", default="runs/defences", help="folder of the runs")
+    parser.add_argument("--workers", type=int, default=cores(), help="cells run at a time")
+    parser.add_argument("--data", nargs="+", choices=STUDIES, default=list(STUDIES))
+    parser.add_argument("--divisions", nargs="+", choices=DIVISIONS, default=list(DIVISIONS))
+    parser.add_argument("--defences", nargs="+", choices=DEFENCES, default=list(DEFENCES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--epsilon", default=usual.epsilon, help="of recipes and audit")
+    parser.add_argument("--effort", choices=("quick", "standard", "full"), default=usual.effort)
+    parser.add_argument(
+        "--images", type=int, default=usual.images, help="test images that are audited; 0: all"
+    )
+    parser.add_argument("--rounds", type=int, default=0, help="0: those of the study")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    protocol = Protocol(given.epsilon, given.effort, given.images, given.rounds)
+    defences = list(dict.fromkeys((PLAIN, *given.defences)))
+    wanted = cells(places(given.data, given.divisions, defences, given.seeds), protocol, EXPERIMENTS)
+    try:
+        with SweepConsole() as console:
+            bench(sweep(wanted), given.out, console, workers=given.workers)
+    except KeyboardInterrupt:
+        sys.exit(f"stopped; the same command goes on, with --out {given.out}")
+    finally:
+        collect(wanted, Path(given.out))
+        write()
+
+
+if __name__ == "__main__":
+    main()
