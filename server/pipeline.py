@@ -223,7 +223,7 @@ class Pipeline:
             self.recorder.note(clients=parts.client_comparison(state))
 
     def teach(self, folder: RunFolder, evaluator: Evaluator, weights: Weights) -> None:
-        """Distil the student of the global model with `weights`, measure it, audit it, export it."""
+        """Distil the student of the global model with `weights`, measure it, export it, audit it with its file."""
         auditor, plan = self.parts.auditor, self.parts.distillation
         assert plan is not None
         emit(StageStarted("distilling the student"))
@@ -240,18 +240,6 @@ class Pipeline:
             predictions=predictions_of(taught, student.weights),
         )
         self.recorder.note(student=record)
-        if auditor is not None and self.experiment.audit.student:
-            emit(StageStarted("auditing the student"))
-            card = auditor.audited_student(
-                taught,
-                student.weights,
-                plan.label_trained_control(),
-                evaluator.target(weights),
-                self.record,
-                folder,
-            )
-            folder.write_json("card-student.json", card.content)
-            self.recorder.note(student=replace(record, audit=card.record))
         export = self.experiment.export
         if export.enabled:
             emit(StageStarted("exporting the student"))
@@ -267,6 +255,19 @@ class Pipeline:
         )
         if export.enabled:
             self.recorder.note(export=records)
+        if auditor is not None and self.experiment.audit.student:
+            emit(StageStarted("auditing the student"))
+            card = auditor.audited_student(
+                taught,
+                student.weights,
+                plan.label_trained_control(),
+                evaluator.target(weights),
+                self.record,
+                folder,
+                next((folder.file(one.file) for one in records if one.taken and one.format != "onnx"), None),
+            )
+            folder.write_json("card-student.json", card.content)
+            self.recorder.note(student=replace(record, audit=card.record))
 
     def selected_evaluation(self, evaluator: Evaluator, weights: Weights) -> ModelEvaluationRecord:
         """Return the evaluation of the selected round; see `server.stages.selected`.

@@ -8,6 +8,7 @@ from fedrobust.api.audits import audit_model
 from fedrobust.api.catalogue import explain, members
 from fedrobust.api.certificates import certify_model
 from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
+from fedrobust.api.exports import export_model
 from fedrobust.api.figures import write_figures
 from fedrobust.api.imports import check_dataset, import_arrays, import_huggingface, import_images
 from fedrobust.api.predictions import predict
@@ -41,6 +42,7 @@ __all__ = [
     "doctor",
     "experiment",
     "explain",
+    "export_model",
     "import_arrays",
     "import_huggingface",
     "import_images",

@@ -156,8 +156,8 @@ def data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
         dataset = Study.of(run.experiment.changed(**settings)).dataset
     if dataset.multilabel:
         raise ConfigError(
-            f'data = "{data or dataset.name}" is multi-label: audits and attacks of model files take data with one '
-            "class an image; a study measures and attacks findings (evaluation.attacks, evaluation.attacked-finding)"
+            f'data = "{data or dataset.name}" is multi-label: audits, attacks and exports of files take data with one '
+            "class an image; a study measures, attacks and exports findings (evaluation.attacked-finding, ...)"
         )
     return dataset
 

@@ -4,6 +4,7 @@
 from fedrobust.cli import (
     certificates,
     deployment,
+    exports,
     figures,
     models,
     names,
@@ -18,6 +19,7 @@ __all__ = [
     "app",
     "certificates",
     "deployment",
+    "exports",
     "figures",
     "models",
     "names",

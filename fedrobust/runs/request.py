@@ -12,7 +12,7 @@ from fedrobust.paths import check_can_hold, expanded
 from fedrobust.runs.folder import RunFolder
 
 FILE = "request.json"
-RESULTS = ("attack.json", "card.json")
+RESULTS = ("attack.json", "card.json", "export.json")
 MOST_FOLDERS = 1000
 
 

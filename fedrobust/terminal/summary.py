@@ -77,16 +77,21 @@ def summary_tables(run: RunRecord) -> list[Table]:
         _add_model(scores, f"{run.student.name}, student", run.student, further)
     tables = [scores]
     if run.export:
-        files = Table(
-            title="exported student",
-            caption=f"Agreement is with Keras; latency at batch 1, threads: {_threads(run.export)}.{take(run.export)}",
-            **PLAIN,
-        )
-        add_columns(files, "file", "size", "acc.", "AUC", "agree.", "p50", "p95")
-        for export in run.export:
-            _add_file(files, export)
-        tables.append(files)
+        tables.append(files_table(run.export, "exported student"))
     return tables
+
+
+def files_table(files: Sequence[ExportRecord], title: str) -> Table:
+    """Return the table of exported files, with the alarms and the file to take below it."""
+    shown = Table(
+        title=escape(title),
+        caption=f"Agreement is with Keras; latency at batch 1, threads: {_threads(files)}.{take(files)}",
+        **PLAIN,
+    )
+    add_columns(shown, "file", "size", "acc.", "AUC", "agree.", "p50", "p95")
+    for export in files:
+        _add_file(shown, export)
+    return shown
 
 
 def _threads(files: Sequence[ExportRecord]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fedrobust.audit import AttackCache, Card, ModelUnderAudit, Plan, audit
 from fedrobust.audit.attack_cache import SAMPLE
 from fedrobust.audit.companions import companion
+from fedrobust.audit.exported import ExportedTarget
 from fedrobust.audit.images import official
 from fedrobust.audit.opened import file_digest, model_path
 from fedrobust.config.sections import Audit
@@ -82,6 +83,7 @@ class Auditor:
         teacher: TargetModel,
         run: RunRecord,
         folder: RunFolder,
+        file: Path | None = None,
     ) -> Card:
         """Return the card of the study's student.
 
@@ -92,6 +94,7 @@ class Auditor:
             teacher: the global model, used for transfer attacks if its images have the student's shape.
             run: the record so far.
             folder: the run folder; results of attacks are stored in its ``audit-student/``.
+            file: its exported file, which takes native images; None: none.
         """
         alike = teacher.shape == student.compiled.shape
         model = replace(
@@ -100,6 +103,9 @@ class Auditor:
             if label_trained is None
             else ("label-trained control", student.target(label_trained)),
             teacher=("global model", teacher) if alike else None,
+            edge=None
+            if file is None or self.threat.space != "native"
+            else (f"{file.name} {file_digest(file)[:8]}", ExportedTarget(file)),
             notes=()
             if alike
             else ("the global model sees images of another shape: none were transferred from it",),

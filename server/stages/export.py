@@ -7,9 +7,8 @@ import numpy as np
 
 from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.edge.about import About
-from fedrobust.edge.choice import alarm, chosen, fallback
-from fedrobust.edge.export import export
-from fedrobust.edge.result import EdgeResult, measure_export
+from fedrobust.edge.choice import alarm, chosen
+from fedrobust.edge.measured import exported_and_measured
 from fedrobust.models.layout import Weights
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import ExportRecord
@@ -56,15 +55,8 @@ def export_student(
     # Files take native images, also if the study's attacks are in the prepared space.
     native = student if student.settings.space == "native" else student.of_model(student.classifier, "native")
     logits = native.answers(weights).test
-    measured: list[EdgeResult] = []
-    waiting = list(dict.fromkeys(formats))
-    while waiting:
-        files = export(model, folder.path, waiting, calibration, stem="student", about=about)
-        measured += [
-            measure_export(path, logits, test, dataset.test.labels, dataset.multilabel)
-            for path in files.values()
-        ]
-        following = fallback(measured)
-        waiting = [following] if following else []
+    measured = exported_and_measured(
+        model, folder.path, formats, calibration, test, dataset.test.labels, logits, about, stem="student"
+    )
     taken = chosen(measured)
     return tuple(ExportRecord.of(one, alarm(one), one is taken) for one in measured)

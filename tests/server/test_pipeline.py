@@ -67,7 +67,7 @@ MEASURED = Robustness(METRICS, {"fgsm": {"0.01": METRICS}})
 CLEAN, ROBUST = MetricsRecord.of(METRICS), {"fgsm": {"0.01": MetricsRecord.of(METRICS)}}
 FOUND = ModelEvaluationRecord(clean=MetricsRecord(accuracy=0.75))
 TAUGHT = DistillationRecord(loss=1.0)
-FILES = (ExportRecord(file="a.tflite"),)
+FILES = (ExportRecord(file="b.tflite"), ExportRecord(file="a.tflite", taken=True))
 
 
 def card(word) -> SimpleNamespace:
@@ -553,14 +553,15 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
     done = concluded(stub, tmp_path, **settings)
     formats = done.experiment.export.formats if exported else ()
     unaudited = replace(done.record.student, audit=None)
-    before = replace(done.record, student=unaudited, export=())
+    before = replace(done.record, student=unaudited)
+    file = done.folder.file("a.tflite")
     assert done.seen[2:] == [
         ("distilled", done.evaluator, "selected"),
         ("evaluator", done.student.classifier),
+        ("export", done.folder, done.taught, "taught", formats, 5, ""),
         ("label-trained",),
         ("teacher", "selected"),
-        ("audited student", done.taught, "taught", "control", "teacher", before, done.folder),
-        ("export", done.folder, done.taught, "taught", formats, 5),
+        ("audited student", done.taught, "taught", "control", "teacher", before, done.folder, file),
     ]
     assert done.record.student == StudentRecord(
         name="edge-cnn",
@@ -576,8 +577,8 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
     assert stages(told)[2:] == [
         "distilling the student",
         "measuring the student",
-        "auditing the student",
         *(["exporting the student"] if exported else []),
+        "auditing the student",
     ]
 
 

@@ -1,5 +1,6 @@
 """What the study's audits are handed: model, control, teacher and plan, with stand-ins for the audit itself."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -59,7 +60,7 @@ def evaluator(stub):
     return SimpleNamespace(
         compiled=SimpleNamespace(shape=SHAPE, images=lambda stored: ("seen", stored.tolist())),
         dataset=SimpleNamespace(test=Split()),
-        classifier=SimpleNamespace(weights_of=lambda model: None),
+        classifier=SimpleNamespace(weights_of=lambda model: None, defence=None),
         target=lambda weights: ("target", SHAPE, weights),
         map="map",
     )
@@ -161,6 +162,20 @@ def test_a_student_has_its_twin_for_a_control_and_the_global_model_for_a_teacher
     model = audited(None, SimpleNamespace(shape=(8, 8, 1)))[0]
     assert (model.control, model.teacher) == (None, None)
     assert model.notes == ("the global model sees images of another shape: none were transferred from it",)
+
+
+def test_a_students_file_is_audited_with_it_where_both_see_native_images(stub, evaluator, tmp_path):
+    stub(ExportedTarget=lambda path: ("target", path.name), file_digest=lambda path: "0123456789")
+    file, teacher = tmp_path / "student.int8.tflite", SimpleNamespace(shape=SHAPE)
+
+    def edge(whose):
+        ask = lambda one: one.audited_student(  # noqa: E731
+            evaluator, weights(), None, teacher, RUN, RunFolder(tmp_path), file
+        )
+        return asked_for(whose, ask)[0].edge
+
+    assert edge(auditor()) == ("student.int8.tflite 01234567", ("target", "student.int8.tflite"))
+    assert edge(replace(auditor(), threat=Threat(space="prepared"))) is None
 
 
 TOLD = {"audit__control_input": "0..255", "audit__control_labels": "1,0", "audit__control": "c.keras"}

@@ -1,0 +1,60 @@
+"""Export a model, measure every file, and replace int8 where it changes too many answers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fedrobust.edge.about import About
+from fedrobust.edge.choice import fallback
+from fedrobust.edge.export import export
+from fedrobust.edge.interpreter import Images
+from fedrobust.edge.result import EdgeResult, measure_export
+
+if TYPE_CHECKING:
+    import keras
+
+
+def exported_and_measured(
+    model: "keras.Model",
+    folder: Path,
+    formats: Sequence[str],
+    calibration: Images,
+    images: Images,
+    labels: ArrayLike,
+    model_logits: NDArray[np.floating],
+    about: About,
+    *,
+    stem: str = "model",
+    **measuring: Any,
+) -> tuple[EdgeResult, ...]:
+    """Write a model in several formats, and return the figures of each file, in the order of writing.
+
+    Args:
+        model: takes float32 images (n, height, width, channels) in [0, 1], returns logits (n, classes).
+        folder: where to write.
+        formats: names of `fedrobust.edge.formats.FORMATS`; a fallback of int8 is added where it is needed.
+        calibration: training images, for the ranges of int8 activations.
+        images: test images, (n, height, width, channels) in [0, 1].
+        labels: (n,) true classes, or label sets of a multi-label model.
+        model_logits: the Keras model's logits of `images`, (n, classes).
+        about: labels and input, written into every file.
+        stem: first part of the file names.
+        measuring: further arguments of `measure_export`, such as ``memory=True``.
+
+    Raises:
+        ExportError: a format cannot be written.
+    """
+    measured: list[EdgeResult] = []
+    waiting = list(dict.fromkeys(formats))
+    while waiting:
+        files = export(model, folder, waiting, calibration, stem=stem, about=about)
+        measured += [
+            measure_export(path, model_logits, images, labels, about.multilabel, **measuring)
+            for path in files.values()
+        ]
+        following = fallback(measured)
+        waiting = [following] if following else []
+    return tuple(measured)

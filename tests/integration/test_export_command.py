@@ -1,0 +1,182 @@
+"""`fedrobust export`: files of a model on a small data set, their figures, and what stands beside them."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from test_cli import fedrobust as command
+
+import fedrobust
+from fedrobust.config import ConfigError
+from fedrobust.edge import choice
+from fedrobust.edge.about import read_about
+from fedrobust.runs.codec import read, to_json
+from fedrobust.runs.record.export import ExportResultRecord
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a small data set, bright or dark images of 12 pixels, and a model of it in another format."""
+    folder = tmp_path_factory.mktemp("export")
+    rng = np.random.default_rng(0)
+    splits = {}
+    for split, n in (("train", 60), ("val", 20), ("test", 40)):
+        labels = np.arange(n) % 2
+        images = 90 + 40 * labels[:, None, None] + rng.normal(0, 25, (n, 12, 12))
+        splits |= {
+            f"{split}_images": images.clip(0, 255).astype(np.uint8),
+            f"{split}_labels": labels[:, None],
+        }
+    np.savez(folder / "bright.npz", **splits)
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((12, 12, 1))
+    x = keras.layers.Conv2D(4, 3, activation="relu")(keras.layers.Rescaling(1 / 127.5, -1)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(x)))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    train = splits["train_images"][..., None].astype(np.float32)
+    model.fit(train, splits["train_labels"], epochs=25, verbose=0)
+    model.save(folder / "foreign.keras")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(place):
+    return fedrobust.export_model(
+        place / "foreign.keras",
+        str(place / "bright.npz"),
+        ["float32", "int8"],
+        images=20,
+        out=place / "out",
+    )
+
+
+def test_a_foreign_model_is_exported_for_images_in_0_to_1_with_its_figures(place, done):
+    assert sorted(path.name for path in (place / "out").iterdir()) == [
+        *("attacks", "classify.py", "export.html", "export.json", "labels.txt"),
+        *("model.float32.tflite", "model.int8.tflite", "request.json"),
+    ]
+    assert done["accuracy"] > 0.9
+    exact, small = done["files"]
+    assert (exact["format"], exact["changed"], exact["agreement"]) == ("float32", 0, 1.0)
+    assert small["agreement"] >= 0.95
+    assert small["bytes"] < exact["bytes"]
+    assert [file["taken"] for file in done["files"]].count(True) == 1
+    assert all(file["peak-bytes"] > 0 for file in done["files"])
+    assert done["calibration"] == 60
+    about = read_about(place / "out" / "model.int8.tflite")
+    assert (about.image_shape, len(about.labels), about.data) == ((12, 12, 1), 2, done["data"]["name"])
+    assert "input format 0..255" in done["notes"][0]
+
+
+def test_the_file_to_take_is_attacked_and_not_more_robust_than_every_attack_shows(done):
+    found = done["robustness"]
+    assert found["file"] in {file["file"] for file in done["files"] if file["taken"]}
+    assert set(found["right"]) == {"float transfer", "straight-through PGD", "Square", "RayS"}
+    assert found["worst"] <= min(found["right"].values()) <= max(found["right"].values()) <= found["clean"]
+    assert found["n"] == 20
+    assert found["accuracy"] == found["worst"] / 20
+    assert found["interval"][0] <= found["accuracy"] <= found["interval"][1]
+
+
+def test_json_and_page_hold_the_same(place, done):
+    content = json.loads((place / "out" / "export.json").read_text())
+    assert {**content, "folder": done["folder"]} == json.loads(json.dumps(done))
+    assert to_json(read(ExportResultRecord, content)) == content
+    page = (place / "out" / "export.html").read_text()
+    for said in ("Which file to take?", "Is the file robust?", "model.int8.tflite", "RayS"):
+        assert said in page
+
+
+@pytest.mark.slow
+def test_the_command_writes_the_table_and_where_the_page_is(place):
+    words = [
+        "export",
+        "foreign.keras",
+        "--data",
+        "bright.npz",
+        "--format",
+        "float16",
+        "--no-attack",
+        "--out",
+        "said",
+    ]
+    said = command(*words, folder=place).stdout
+    assert "model.float16.tflite" in said
+    assert "Take model.float16.tflite." in " ".join(said.split())
+    assert said.strip().endswith("said/export.html")
+    assert json.loads((place / "said" / "export.json").read_text())["robustness"] is None
+
+
+def test_predict_and_the_script_agree_on_what_the_file_says(place, done, tmp_path):
+    from PIL import Image
+
+    test = np.load(place / "bright.npz")["test_images"][:6]
+    paths = [tmp_path / f"{number}.png" for number in range(6)]
+    for path, image in zip(paths, test, strict=True):
+        Image.fromarray(image).save(path)
+    file = place / "out" / "model.int8.tflite"
+    ours = [one.name for one in fedrobust.predict(file, *paths)]
+    script = [sys.executable, str(place / "out" / "classify.py"), str(file), *map(str, paths)]
+    lines = subprocess.run(script, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.split("\t")[1].rpartition("=")[0] for line in lines] == ours
+    assert len(set(ours)) == 2
+
+
+def test_where_int8_answers_otherwise_another_file_takes_its_place(place, monkeypatch):
+    # No file changes less than none of the answers: int8 is made to raise its alarm.
+    real = choice.changes_too_many
+    monkeypatch.setattr(choice, "changes_too_many", lambda one: one.format == "int8" or real(one))
+    found = fedrobust.export_model(
+        place / "foreign.keras", str(place / "bright.npz"), ["int8"], attack=False, out=place / "other"
+    )
+    assert [file["format"] for file in found["files"]] == ["int8", "dynamic"]
+    assert "int8.tflite changes" in found["files"][0]["alarm"]
+    assert [file["taken"] for file in found["files"]] == [False, True]
+    assert "int8.tflite changes" in (place / "other" / "export.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"formats": ["int9"]}, "formats = int9; allowed: float32, float16"),
+        ({"formats": []}, "formats = none; allowed"),
+        ({"epsilon": 2}, "epsilon = 2"),
+        ({"data": ""}, "data: name the images"),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_model_is_opened(place, settings, said):
+    data = settings.pop("data", str(place / "bright.npz"))
+    with pytest.raises(ConfigError, match=said):
+        fedrobust.export_model(place / "none.keras", data, **settings)
+
+
+def test_a_function_is_not_exported(place):
+    with pytest.raises(ConfigError, match="only those can be exported"):
+        fedrobust.export_model(lambda images: images[:, 0, 0, :2], str(place / "bright.npz"))
+
+
+@pytest.mark.slow
+def test_global_model_and_student_of_a_run_are_exported_with_the_runs_data(tmp_path):
+    run = fedrobust.run(
+        out=tmp_path / "run",
+        data__samples=400,
+        federation__rounds=2,
+        distillation__epochs=3,
+        model__defence="bit-depth(bits=5)",
+        audit__enabled=False,
+        evaluation__attacks=(),
+        output__report=False,
+    )
+    for model, stem in ((run.path, "model"), (run.path / "student.keras", "student")):
+        done = fedrobust.export_model(model, attack=False, out=tmp_path / stem)
+        assert [file["file"] for file in done["files"]][:2] == [
+            f"{stem}.float32.tflite",
+            f"{stem}.int8.tflite",
+        ]
+        assert done["files"][0]["agreement"] == 1.0
+        about = read_about(tmp_path / stem / f"{stem}.float32.tflite")
+        assert about.defence == "bit-depth(bits=5)"
+        assert about.labels == tuple(run.result["dataset"]["labels"])
