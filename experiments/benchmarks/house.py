@@ -24,7 +24,7 @@ FLOORS = (
     "graphs",
     "data models defences",
     "training aggregation algorithms privacy",
-    "evasion poisoning flower",
+    "evasion poisoning flower detectors",
     "evaluation edge config",
     "study checks runs",
     "audit report clients tracking prediction",

@@ -8,6 +8,7 @@ from fedrobust.api.audits import audit_model
 from fedrobust.api.catalogue import explain, members
 from fedrobust.api.certificates import certify_model
 from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
+from fedrobust.api.detectors import detect_attacks
 from fedrobust.api.exports import export_model
 from fedrobust.api.figures import write_figures
 from fedrobust.api.imports import check_dataset, import_arrays, import_huggingface, import_images
@@ -39,6 +40,7 @@ __all__ = [
     "check_dataset",
     "compare",
     "describe_dataset",
+    "detect_attacks",
     "doctor",
     "experiment",
     "explain",

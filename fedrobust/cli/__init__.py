@@ -4,6 +4,7 @@
 from fedrobust.cli import (
     certificates,
     deployment,
+    detectors,
     exports,
     figures,
     models,
@@ -19,6 +20,7 @@ __all__ = [
     "app",
     "certificates",
     "deployment",
+    "detectors",
     "exports",
     "figures",
     "models",

@@ -1,0 +1,155 @@
+"""Detectors: their scores, the model that abstains, and the measure of both."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.spatial.distance import mahalanobis
+
+from fedrobust import api
+from fedrobust.audit.detection import detection
+from fedrobust.config import ConfigError
+from fedrobust.detectors import DETECTORS, Seen
+from fedrobust.detectors.feature_squeezing import FeatureSqueezing
+from fedrobust.detectors.guard import features_of, guarded, threshold_of
+from fedrobust.detectors.mahalanobis import Mahalanobis
+from fedrobust.evasion import Threat
+from fedrobust.models.architecture import ModelError
+from fedrobust.models.classifier import build_classifier
+from fedrobust.registry import UnknownNameError
+
+
+class NeverSuspicious:
+    """A detector whose score is the same for all images."""
+
+    def fitted(self, to):
+        return lambda images: tf.zeros(tf.shape(images)[0])
+
+
+def flat(images):
+    return tf.reshape(images, (-1, 4))
+
+
+def test_the_mahalanobis_score_is_scipy_s_distance_to_the_nearest_class():
+    draw = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 40).astype(np.int32)
+    values = draw.normal(size=(80, 4)) @ draw.normal(size=(4, 4)) + 5 * labels[:, None]
+    images = values.astype(np.float32).reshape(80, 2, 2, 1)
+    score = Mahalanobis(ridge=1e-9).fitted(Seen(images, labels, flat, flat))
+    means = [values[labels == label].mean(0) for label in (0, 1)]
+    apart = values - np.stack(means)[labels]
+    inverse = np.linalg.inv(apart.T @ apart / 80)
+    expected = [min(mahalanobis(one, mean, inverse) ** 2 for mean in means) for one in values]
+    np.testing.assert_allclose(np.asarray(score(tf.constant(images))), expected, rtol=2e-3)
+
+
+def test_squeezed_images_that_are_answered_alike_are_not_suspicious():
+    """Plain images of 4-bit grey levels: neither squeezer changes them."""
+    plain = np.ones((3, 6, 6, 1), np.float32) * np.array([0, 7 / 15, 1], np.float32)[:, None, None, None]
+    spot = plain.copy()
+    spot[:, 3, 3] = 1 - spot[:, 3, 3]
+
+    def answers(images):
+        largest = tf.reduce_max(tf.reshape(images, (-1, 36)), axis=1)
+        return 5 * tf.stack([largest, -largest], axis=1)
+
+    score = FeatureSqueezing(bits=4).fitted(Seen(plain, np.zeros(3, np.int32), answers, answers))
+    np.testing.assert_allclose(np.asarray(score(tf.constant(plain))), 0, atol=1e-6)
+    assert np.asarray(score(tf.constant(spot)))[0] > 0.9, "the median takes the spot away"
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.5])
+def test_the_threshold_is_exceeded_by_no_more_than_the_rate_and_a_smaller_one_is(rate):
+    scores = np.random.default_rng(3).random(240)
+    threshold = threshold_of(scores, rate)
+    assert (scores > threshold).mean() <= rate
+    lower = np.sort(scores)[np.sort(scores) < threshold][-1]
+    assert (scores > lower).mean() > rate
+
+
+def test_the_last_output_is_the_largest_exactly_where_the_score_is_above_the_threshold():
+    scores = tf.constant([0.1, 0.49, 0.51, 3.0])
+    logits = tf.constant(np.random.default_rng(0).normal(size=(4, 3)), tf.float32)
+    found = guarded(lambda images: logits, lambda images: scores, threshold=0.5)(scores)
+    assert (np.asarray(found).argmax(1) == 3).tolist() == [False, False, True, True]
+    np.testing.assert_array_equal(np.asarray(found)[:, :3], logits)
+
+
+def test_features_are_the_inputs_of_the_last_dense_layer_of_a_nested_model():
+    classifier = build_classifier("edge-cnn", (16, 16, 1), 2, image_size=0)
+    model = classifier.deployable(classifier.initial_weights())
+    images = np.random.default_rng(0).random((3, 16, 16, 1), dtype=np.float32)
+    kernel, bias = (
+        next(each for each in model.layers if isinstance(each, keras.Model)).layers[-1].get_weights()
+    )
+    features = np.asarray(features_of(model, "model")(images))
+    np.testing.assert_allclose(features @ kernel + bias, np.asarray(model(images)), atol=1e-5)
+
+
+def test_a_model_without_a_last_dense_layer_is_refused():
+    inputs = keras.Input((4, 4, 1))
+    with pytest.raises(ModelError, match="choose feature-squeezing"):
+        features_of(keras.Model(inputs, keras.layers.Flatten()(inputs)), "model")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Return phantoms, and a small network that learnt them."""
+    dataset = api.load_dataset("phantom")
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input(dataset.image_shape),
+            keras.layers.AveragePooling2D(4),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16, "relu"),
+            keras.layers.Dense(dataset.classes),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.01), loss)
+    model.fit(dataset.train.images / 255, dataset.train.labels, epochs=8, verbose=0)
+    return dataset, model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("detector", [FeatureSqueezing(), Mahalanobis()])
+def test_abstaining_costs_what_the_counts_say_and_attacks_that_know_the_detector_leave_less(
+    trained, detector
+):
+    dataset, model = trained
+    found = detection(model, dataset, detector, Threat(), 8 / 255, images=60)
+    clean, attacked = (
+        {name: each["successes"] for name, each in found[part].items()} for part in ("clean", "attacked")
+    )
+    assert clean["coverage"] + clean["false-alarms"] == found["n"] == 60
+    assert 0.75 * 60 <= clean["coverage"] <= 60
+    assert clean["right"] == clean["right-of-answered"] <= min(clean["coverage"], clean["without-detector"])
+    assert attacked["robust"] <= attacked["robust-unaware"] <= clean["right"]
+
+
+@pytest.mark.slow
+def test_a_detector_that_is_never_suspicious_changes_nothing(trained):
+    dataset, model = trained
+    found = detection(model, dataset, NeverSuspicious(), Threat(), 8 / 255, images=40)
+    assert found["clean"]["coverage"]["value"] == 1.0
+    assert found["clean"]["right"] == found["clean"]["without-detector"]
+    assert found["attacked"]["robust-unaware"] == found["attacked"]["robust-without-detector"]
+    assert found["attacked"]["fooled-and-detected"]["successes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"rate": 1.0}, ConfigError, "rate = 1.0: choose a number above 0"),
+        ({"norm": "l0"}, ConfigError, "choose linf or l2"),
+        ({"detector": "mahalanobi"}, UnknownNameError, 'did you mean "mahalanobis"'),
+    ],
+)
+def test_wrong_settings_are_refused_before_the_model_is_opened(given, error, message):
+    with pytest.raises(error, match=message):
+        api.detect_attacks("nowhere.keras", "phantom", **given)
+
+
+def test_the_registry_knows_both():
+    assert list(DETECTORS) == ["feature-squeezing", "mahalanobis"]
