@@ -17,11 +17,11 @@ Record = dict[str, Any]
 
 
 def record(place: Place, digest: str, run: RunRecord) -> Record:
-    """Return what is kept of a finished cell; scores are those of the audited images."""
+    """Return what is kept of a finished cell; ``robust`` are the scores of each audited image's worst case."""
     card = run.audit
     assert card is not None
     assert card.clean is not None
-    assert card.standing is not None
+    assert card.attacked is not None
     assert run.model_evaluation is not None
     assert run.model_evaluation.clean is not None
     return {
@@ -36,7 +36,7 @@ def record(place: Place, digest: str, run: RunRecord) -> Record:
         "images": card.data.n,
         "test": scores(run.model_evaluation.clean),
         "clean": scores(card.clean),
-        "robust": scores(card.standing),
+        "robust": scores(card.attacked),
         "verdict": card.verdict.word,
         "training-seconds": sum(one.training_seconds or 0.0 for one in run.rounds),
         "audit-seconds": card.cost.seconds if card.cost else None,
@@ -56,6 +56,12 @@ def scores(metrics: MetricsRecord) -> dict[str, float | None]:
     }
 
 
+def key(one: Record) -> tuple[str, ...]:
+    """Return what tells a record from others: its place and its protocol."""
+    names = ("division", "defence", "seed", "rounds", "epsilon", "effort", "images")
+    return tuple(str(one[name]) for name in names)
+
+
 def read(data: str) -> list[Record]:
     """Return the records of a data set so far."""
     file = RESULTS / f"{data.removesuffix('.npz')}.json"
@@ -66,16 +72,15 @@ def read(data: str) -> list[Record]:
 def collect(found: Mapping[Place, Cell], folder: Path) -> None:
     """Write down what came out of the cells; one that this folder has not finished keeps the record that it has."""
     for data in dict.fromkeys(place.data for place in found):
-        known = {Place(data, one["division"], one["defence"], one["seed"]): one for one in read(data)}
+        known = {key(one): one for one in read(data)}
         for place, cell in found.items():
             run = record_in(folder / "cells" / cell.hash)
             if place.data == data and run is not None and run.status == "finished":
-                known[place] = record(place, cell.hash, run)
+                new = record(place, cell.hash, run)
+                known[key(new)] = new
         if not known:
             continue
-        lines = [
-            json.dumps(known[place], sort_keys=True) for place in sorted(known, key=lambda one: one.name)
-        ]
+        lines = [json.dumps(known[one], sort_keys=True) for one in sorted(known)]
         RESULTS.mkdir(exist_ok=True)
         file = RESULTS / f"{data.removesuffix('.npz')}.json"
         file.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")

@@ -1,0 +1,93 @@
+"""The table of defences: its cells, and its page from the records."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from fedrobust.config.resolve import recipe_of
+
+HERE = Path(__file__).resolve().parents[2] / "experiments/defences"
+
+
+@pytest.fixture(scope="module")
+def table():
+    sys.path.insert(0, str(HERE))
+    import cells
+    import records
+    import write
+
+    yield SimpleNamespace(cells=cells, records=records, write=write)
+    sys.path.remove(str(HERE))
+    for name in ("cells", "records", "write"):
+        sys.modules.pop(name, None)
+
+
+def test_every_cell_is_the_study_of_its_data_set_with_its_defence(table):
+    protocol = table.cells.Protocol(epsilon="2/255", effort="full", images=50, rounds=7)
+    place = table.cells.Place("pneumoniamnist", "Dirichlet 0.5", "AdvProp", 2)
+    study = table.cells.experiment(place, protocol, HERE.parent)
+    assert recipe_of(study.training).epsilon == "2/255"
+    assert (study.federation.rounds, study.evaluation.every, study.seed) == (7, 7, 2)
+    assert (study.audit.epsilon, study.audit.effort, study.audit.images) == ("2/255", "full", 50)
+    assert (study.data.partition, study.model.weights) == ("dirichlet(alpha=0.5)", "imagenet")
+    assert place.name == "pneumoniamnist/Dirichlet 0.5/AdvProp/2"
+    jpeg = table.cells.experiment(
+        table.cells.Place("breastmnist", "central", "JPEG", 0), protocol, HERE.parent
+    )
+    assert (jpeg.federation.clients, jpeg.model.defence) == (1, "jpeg(quality=75)")
+
+
+def test_all_cells_are_different_studies_and_the_cheap_ones_come_first(table):
+    chosen = table.cells.places(["pneumoniamnist"], ["iid", "central"], list(table.cells.DEFENCES), (0, 1))
+    found = table.cells.cells(chosen, table.cells.Protocol(), HERE.parent)
+    assert len({cell.hash for cell in found.values()}) == len(found) == 4 * len(table.cells.DEFENCES)
+    passes = [table.cells.DEFENCES[place.defence].passes for place in found if place.seed == 0]
+    assert passes == sorted(passes)
+    assert [place.seed for place in found] == sorted(place.seed for place in found)
+    assert len(table.cells.sweep(found).cells) == len(found)
+
+
+def record(defence, seed, clean, robust):
+    scores = {"low": None, "high": None, "worst-class": robust - 0.1, "auc": 0.9}
+    return {
+        "defence": defence,
+        "seed": seed,
+        "test": {**scores, "balanced": clean},
+        "clean": {**scores, "balanced": clean},
+        "robust": {**scores, "balanced": robust},
+        "verdict": "not robust",
+        "training-seconds": 10.0 * (seed + 1),
+    }
+
+
+def test_gain_and_cost_are_paired_by_seed(table):
+    found = [
+        record("plain", 0, 0.90, 0.05),
+        record("plain", 1, 0.80, 0.15),
+        record("PGD", 0, 0.85, 0.35),
+        record("PGD", 1, 0.75, 0.45),
+        record("PGD", 2, 0.10, 0.99),
+    ]
+    header, _, plain, pgd = (line.strip("| ").split(" | ") for line in table.write.table(found).splitlines())
+    shown = dict(zip(header, pgd, strict=True))
+    assert (shown["gain"], shown["cost"]) == ("30.0 (0.0)", "5.0 (0.0)"), "the third seed has no control"
+    assert (shown["seeds"], shown["seconds"], shown["passes"]) == ("3", "20", "6")
+    assert (plain[0], plain[1].split(" ")[0]) == ("plain", "85.0")
+    alone = dict(zip(header, table.write.row("PGD", found[2:3], {0: found[0]}), strict=True))
+    assert alone["robust"] == "35.0"
+
+
+def test_records_of_other_protocols_are_kept_apart(table):
+    one = {
+        "division": "iid",
+        "defence": "PGD",
+        "seed": 0,
+        "rounds": 5,
+        "epsilon": "4/255",
+        "effort": "full",
+        "images": 50,
+    }
+    assert table.records.key(one) == table.records.key({**one, "verdict": "robust"})
+    assert all(table.records.key(one) != table.records.key({**one, name: 1}) for name in one)
