@@ -234,7 +234,7 @@ class ServerParts(ModelParts):
         """The training of local models."""
         study = self.study
         return LocalBaseline(
-            study.local_training, study.shard, self.initial[1], self._taken_part, study.changed
+            study.local_training, study.shard, self.initial[1], self._taken_part, study.changed_alone
         )
 
     @part

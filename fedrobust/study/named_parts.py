@@ -110,6 +110,10 @@ class NamedParts:
         """Return the settings of ``[training]`` that differ at a client."""
         return {"recipe": others_of(self.recipe)} if client in self.plain_clients else {}
 
+    def changed_alone(self, client: int) -> Mapping[str, Any]:
+        """Return them where it trains alone, and receives nothing that the recipe of others might need."""
+        return {"recipe": "plain"} if client in self.plain_clients else {}
+
     @part
     def algorithm(self) -> Algorithm:
         """The federated algorithm: its client side and its server side.

@@ -76,6 +76,8 @@ def test_the_recipe_names_that_of_the_others_also_inside_of_awp():
     study = Study(Experiment.of(training__recipe="fedrbn(calibration=0.2)", training__recipe_clients=0.5))
     changed = [study.changed(client).get("recipe") for client in range(10)]
     assert sorted(filter(None, changed)) == [others_of(recipe)] * 5
+    alone = [study.changed_alone(client).get("recipe") for client in range(10)]
+    assert [one and "plain" for one in changed] == alone, "no statistics are received from others"
 
 
 @pytest.fixture(scope="module")

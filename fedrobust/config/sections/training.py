@@ -55,7 +55,7 @@ class Training(Section):
         1.0,
         gt=0,
         le=1,
-        description="share of the clients that train with the recipe; the others train plainly",
+        description="share of the clients that train with the recipe; the others plainly (fedrbn: calibrated)",
     )
     layers: str = Field(
         "all",
