@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,6 +130,14 @@ class AttackCache:
         if other.compiled.obstacle:  # an operation without gradient and without substitute
             return None
         return (Averaged(other, self.plan.draws) if self.target is not self.audited.target else other), kinds
+
+    @cached_property
+    def softened(self) -> TargetModel | None:
+        """The model with the gradients of soft roundings (BPDA); None if it does not round to the nearest."""
+        if self.substituted is None or not {"Round", "Rint"} & set(self.substituted[1]):
+            return None
+        other = cast(BoundModel, self.audited.target).substituted("soft")
+        return Averaged(other, self.plan.draws) if self.target is not self.audited.target else other
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:

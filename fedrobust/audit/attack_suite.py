@@ -117,12 +117,16 @@ class AttackSuite:
         if self.cache.substituted is None:
             return []
         target, _ = self.cache.substituted
-        spec = self.cache.plan.pgd(2 * self.steps, "loss='margin'")
-        return [
-            self.cache.run(
-                spec, target=target, of="gradient masking: BPDA breaks more", rows=self.after_gradients
-            )
-        ]
+        spec, of = self.cache.plan.pgd(2 * self.steps, "loss='margin'"), "gradient masking: BPDA breaks more"
+        found = [self.cache.run(spec, target=target, of=of, rows=self.after_gradients)]
+        if self.cache.softened is not None:
+            longest = self.cache.plan.pgd(4 * self.steps, "loss='margin', restarts=3")
+            for each in (spec, f"apgd-ce(steps={2 * self.cache.plan.steps})", longest):
+                rows = self._standing([*self.gradient_attacks, *found])
+                found.append(
+                    self.cache.run(each, target=self.cache.softened, of="BPDA, soft rounding", rows=rows)
+                )
+        return found
 
     @cached_property
     def hidden_layer_attacks(self) -> list[Result]:

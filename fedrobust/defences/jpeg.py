@@ -1,5 +1,6 @@
 """JPEG compression."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -35,6 +36,9 @@ CHROMINANCE = (
 TO_YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 """Rows give Y, Cb and Cr of RGB (ITU-T T.871), without the offset of Cb and Cr."""
 
+FLATTEST = 0.1
+"""Slope of the soft rounding at whole numbers; at 0 no search would leave them."""
+
 Quality = Annotated[int, Field(ge=1, le=100, description="a whole number from 1 to 100")]
 
 
@@ -63,8 +67,18 @@ class JPEG:
         return compressed(images, quantisation_steps(self.quality, channels, height, width))
 
     def stand_in(self, images: Any) -> Any:
-        """Return `images`: the gradient of the rounding is replaced by that of the identity (BPDA)."""
-        return images
+        """Return the images with softly rounded coefficients, for the gradient of attacks (BPDA).
+
+        The gradient of the identity spends a perturbation on coefficients that are rounded back to 0; that of soft
+        rounding spends it on those that change (Shin and Song, 2017).
+        """
+        height, width, channels = images.shape[1:]
+        steps = quantisation_steps(self.quality, channels, height, width)
+        to = TO_YCBCR if channels == 3 else np.eye(1)
+        offset = np.array([128.0, 0.0, 0.0], np.float32)[:channels]
+        pixels = keras.ops.matmul(images * 255.0, to.T.astype(np.float32)) - offset
+        pixels = quantised(pixels, steps, soft_round) + offset
+        return keras.ops.matmul(pixels, np.linalg.inv(to).T.astype(np.float32)) / 255.0
 
 
 def compressed(images: Any, steps: Any) -> Any:
@@ -75,20 +89,39 @@ def compressed(images: Any, steps: Any) -> Any:
         steps: of `quantisation_steps`, for all images or with an axis of images in front.
     """
     ops = keras.ops
-    height, width, channels = images.shape[1:]
+    channels = images.shape[3]
     pixels = images * 255.0
     if channels == 3:
         pixels = ops.round(ops.matmul(pixels, TO_YCBCR.T.astype(np.float32)))
     pixels = pixels - np.array([128.0, 0.0, 0.0], np.float32)[:channels]
-    planes = ops.transpose(extended(pixels, -height % BLOCK, -width % BLOCK), (0, 3, 1, 2))
-    rows, columns = cosines(height + -height % BLOCK), cosines(width + -width % BLOCK)
-    coefficients = ops.matmul(ops.matmul(rows, planes), columns.T)
-    planes = ops.matmul(ops.matmul(rows.T, ops.round(coefficients / steps) * steps), columns)
-    pixels = ops.round(ops.transpose(planes, (0, 2, 3, 1))[:, :height, :width])
+    pixels = ops.round(quantised(pixels, steps, ops.round))
     pixels = pixels + np.array([128.0, 0.0, 0.0], np.float32)[:channels]
     if channels == 3:
         pixels = ops.matmul(pixels, np.linalg.inv(TO_YCBCR).T.astype(np.float32))
     return ops.round(ops.clip(pixels, 0.0, 255.0)) / 255.0
+
+
+def quantised(pixels: Any, steps: Any, rounded: Callable[[Any], Any]) -> Any:
+    """Return pixels, (n, height, width, channels), whose coefficients are multiples of `steps`, as `rounded` tells."""
+    ops = keras.ops
+    height, width = pixels.shape[1:3]
+    planes = ops.transpose(extended(pixels, -height % BLOCK, -width % BLOCK), (0, 3, 1, 2))
+    rows, columns = cosines(height + -height % BLOCK), cosines(width + -width % BLOCK)
+    coefficients = ops.matmul(ops.matmul(rows, planes), columns.T)
+    planes = ops.matmul(ops.matmul(rows.T, rounded(coefficients / steps) * steps), columns)
+    return ops.transpose(planes, (0, 2, 3, 1))[:, :height, :width]
+
+
+def soft_round(values: Any) -> Any:
+    """Return `values` minus 0.9 sin(2 pi values) / (2 pi): right at whole and half numbers, steep between them.
+
+    Its slope is 0.1 at whole numbers, where a small change is rounded away, and 1.9 half way between them.
+
+    Example:
+        >>> np.round(np.asarray(soft_round(np.array([0.0, 0.25, 0.5, 1.0]))), 3).tolist()
+        [0.0, 0.107, 0.5, 1.0]
+    """
+    return values - (1 - FLATTEST) * keras.ops.sin(2 * np.pi * values) / (2 * np.pi)
 
 
 def quantisation_steps(quality: int, channels: int, height: int, width: int) -> NDArray[np.float32]:

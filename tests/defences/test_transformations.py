@@ -13,7 +13,7 @@ from scipy.ndimage import median_filter
 from fedrobust.defences import DEFENCES
 from fedrobust.defences.contract import is_learned, is_vote
 from fedrobust.defences.fitting import Fitting
-from fedrobust.defences.jpeg import JPEG, cosines
+from fedrobust.defences.jpeg import JPEG, cosines, quantisation_steps
 from fedrobust.defences.median import Median
 from fedrobust.defences.total_variation import TotalVariation, differences, divergence
 from fedrobust.edge.export import export
@@ -81,6 +81,28 @@ def test_cosines_are_orthonormal_and_a_flat_block_has_one_coefficient():
     flat = matrix @ np.ones(24)
     np.testing.assert_allclose(flat[[0, 8, 16]], np.sqrt(8), rtol=1e-6)
     assert np.abs(np.delete(flat, [0, 8, 16])).max() < 1e-6
+
+
+@pytest.mark.parametrize(("share", "slope"), [(0.0, 0.1), (0.25, 1.0), (0.5, 1.9)])
+def test_attacks_see_which_coefficients_of_jpeg_change(share, slope):
+    """The image is one coefficient, at a share of its quantisation step."""
+    rows = cosines(8)
+    pattern = np.outer(rows[2], rows[1])[None, :, :, None].astype(np.float32)  # of length 1
+    step = quantisation_steps(50, 1, 8, 8)[0, 2, 1]
+    image = tf.constant(128 / 255 + share * step * pattern / 255)
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        along = tf.reduce_sum(JPEG(quality=50).stand_in(image) * pattern)
+    found = float(tf.reduce_sum(tape.gradient(along, image) * pattern))
+    assert found == pytest.approx(slope, abs=1e-3)
+
+
+def test_the_stand_in_of_jpeg_is_near_to_it():
+    for channels in (1, 3):
+        images = pictures(2, 28, 20, channels)
+        real = np.asarray(JPEG(quality=50)(images))
+        soft = np.asarray(JPEG(quality=50).stand_in(images))
+        assert np.abs(soft - real).mean() < 0.6 * np.abs(images - real).mean()
 
 
 @pytest.mark.parametrize("size", [3, 5])

@@ -785,6 +785,17 @@ def test_rounding_has_a_substitute_gradient():
     assert target.logits(images[:0]).shape == (0, 2)
 
 
+def test_soft_rounding_has_the_slope_of_its_formula():
+    weights = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
+    compiled = CompiledModel(lambda held, x: tf.round(tf.reshape(x, [-1, 6]) @ weights), [], SHAPE, 2)
+    images = np.random.default_rng(1).random((3, *SHAPE)).astype(np.float32)
+    labels = np.array([0, 1, 0], np.int32)
+    seen = BoundModel(compiled, ()).substituted("soft").gradient(images, labels, "margin")
+    slopes = weights * (1 - 0.9 * np.cos(2 * np.pi * (images.reshape(3, 6) @ weights)))[:, None]
+    towards = np.where(labels == 1, -1, 1)[:, None] * (slopes[..., 1] - slopes[..., 0])
+    np.testing.assert_allclose(seen.gradients.reshape(3, 6), towards, rtol=1e-3, atol=1e-4)
+
+
 def test_a_function_is_called_in_batches_with_copies_and_in_its_format():
     given = []
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from fedrobust.evasion.models.compiled import CompiledModel, Held
+from fedrobust.evasion.models.compiled import CompiledModel, Held, Substitutes
 from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, batches
 from fedrobust.evasion.threat import Images
 from fedrobust.models.layout import Weights
@@ -39,9 +39,9 @@ class BoundModel:
         """Return a study's model with `weights`."""
         return cls(compiled, compiled.hold(weights), batch_size)
 
-    def substituted(self) -> "BoundModel":
+    def substituted(self, substitutes: Substitutes = "identity") -> "BoundModel":
         """Return the same model with substitute gradients: see `fedrobust.evasion.models.substitutes`."""
-        return replace(self, compiled=self.compiled.substituted())
+        return replace(self, compiled=self.compiled.substituted(substitutes))
 
     @property
     def shape(self) -> tuple[int, int, int]:

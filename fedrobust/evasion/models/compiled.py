@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +11,7 @@ from fedrobust.defences.contract import combined
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion.models.losses import LOSSES, slopes
 from fedrobust.evasion.models.multilabel_losses import MULTILABEL_LOSSES
-from fedrobust.evasion.models.substitutes import replaceable, substituted
+from fedrobust.evasion.models.substitutes import SOFT, SUBSTITUTES, replaceable, substituted
 from fedrobust.evasion.threat import Images
 from fedrobust.graphs.function import GraphFunction
 from fedrobust.graphs.origin import Origin
@@ -19,6 +20,8 @@ from fedrobust.models.layout import Weights
 
 Held = tuple[tf.Tensor, ...]
 """Weights as tensors, converted once and used for many batches."""
+
+Substitutes = Literal["", "identity", "soft"]
 
 Forward = Callable[[Held, tf.Tensor], tf.Tensor]
 """(weights, images (n, height, width, channels) in [0, 1]) -> logits (n, classes), in inference mode."""
@@ -39,8 +42,8 @@ class CompiledModel:
         shape: (height, width, channels) of the images that are perturbed.
         classes: number of logits, at least 2.
         view: function from stored images in [0, 1] to the images that are perturbed; None: the identity.
-        substitutes: replace missing or vanishing gradients, see `fedrobust.evasion.models.substitutes`; logits are
-            unchanged.
+        substitutes: of missing or vanishing gradients, "identity" or "soft", see
+            `fedrobust.evasion.models.substitutes`; logits are unchanged. Empty: none.
         origin: key of the graphs kept on disk: everything that `forward` depends on; None: graphs are not kept.
         multilabel: whether its logits are findings rather than classes that exclude each other.
     """
@@ -52,7 +55,7 @@ class CompiledModel:
         shape: tuple[int, int, int],
         classes: int,
         view: Callable[[tf.Tensor], tf.Tensor] | None = None,
-        substitutes: bool = False,
+        substitutes: Substitutes = "",
         origin: Origin | None = None,
         multilabel: bool = False,
     ):
@@ -80,7 +83,9 @@ class CompiledModel:
                 tf.TensorSpec([], tf.float32),
             ],
             origin,
-            "substitute gradient" if substitutes else "gradient",
+            {"": "gradient", "identity": "substitute gradient", "soft": "soft substitute gradient"}[
+                substitutes
+            ],
         )
 
     @classmethod
@@ -120,7 +125,7 @@ class CompiledModel:
         if gradient and not self.obstacle:
             self._gradient.rehearsed(1)
 
-    def substituted(self) -> "CompiledModel":
+    def substituted(self, substitutes: Substitutes = "identity") -> "CompiledModel":
         """Return the same model with substitute gradients."""
         return CompiledModel(
             self._forward,
@@ -128,7 +133,7 @@ class CompiledModel:
             self.shape,
             self.classes,
             self._view,
-            True,
+            substitutes,
             self._origin,
             self.multilabel,
         )
@@ -202,7 +207,7 @@ class CompiledModel:
         scale: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         if self.substitutes:
-            with substituted():
+            with substituted(SOFT if self.substitutes == "soft" else SUBSTITUTES):
                 logits = scale * tf.ensure_shape(self._forward(weights, images), [None, self.classes])
             losses, directions = slopes(number, logits, labels, targets, self.losses)
             (gradient,) = tf.gradients(

@@ -7,7 +7,8 @@ Source: Athalye, Carlini and Wagner (2018), Obfuscated gradients give a false se
 section 4.1 (backward pass differentiable approximation).
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -18,6 +19,7 @@ SLOW_DECAY = "FedrobustSlowDecay"
 TO_VARYING = "FedrobustToVarying"
 CHOSEN_OR_NOT = "FedrobustChosenOrNot"
 CENTRED = "FedrobustCentred"
+SOFT_ROUND = "FedrobustSoftRound"
 
 SUBSTITUTES = {
     # Step functions and stopped gradients: that of the identity.
@@ -42,11 +44,22 @@ ReLU and ReLU6 keep their gradients: ordinary networks consist of them.
 """
 
 
+SOFT = {**SUBSTITUTES, "Round": SOFT_ROUND, "Rint": SOFT_ROUND}
+"""The same with the slope of a soft rounding for roundings to the nearest.
+
+Where roundings act on mixtures of pixels, as in JPEG, the slope of the identity spends a perturbation on coefficients
+that are rounded back; that of 1 - 0.9 cos(2 pi x) spends it on those that change (Shin and Song, 2017).
+"""
+
+
 @contextmanager
-def substituted() -> Iterator[None]:
+def substituted(by: Mapping[str, str] = SUBSTITUTES) -> Iterator[None]:
     """Build operations with substitute gradients, within a graph that `tf.gradients` differentiates.
 
     `tf.GradientTape` ignores them.
+
+    Args:
+        by: `SUBSTITUTES` or `SOFT`.
 
     Example:
         >>> @tf.function
@@ -57,7 +70,7 @@ def substituted() -> Iterator[None]:
         >>> [round(float(value), 2) for value in slope(tf.constant([0.0, 1.0]))]
         [101.0, 1.99]
     """
-    with tf.compat.v1.get_default_graph().gradient_override_map(SUBSTITUTES):
+    with tf.compat.v1.get_default_graph().gradient_override_map(dict(by)):
         yield
 
 
@@ -80,6 +93,11 @@ def _registered(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
 @_registered(PASS)
 def _pass(operation: Any, slope: tf.Tensor) -> list[tf.Tensor | None]:
     return [slope, *[None] * (len(operation.inputs) - 1)]
+
+
+@_registered(SOFT_ROUND)
+def _soft_round(operation: Any, slope: tf.Tensor) -> tf.Tensor:
+    return slope * (1.0 - 0.9 * tf.cos(2 * math.pi * operation.inputs[0]))
 
 
 @_registered(SLOW_DECAY)
