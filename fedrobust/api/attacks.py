@@ -59,9 +59,9 @@ def attack_model(
     """Attack a model, and return its accuracy under attack; the result is written to ``attack.json``.
 
     Args:
-        model: a ``.keras`` or ``.onnx`` file, a run folder, a Keras model, `torch_model` of a PyTorch module; or a
-            function from images (n, height, width, channels) float32 in [0, 1] to logits or probabilities (n, classes),
-            of any library.
+        model: a ``.keras``, ``.onnx`` or ``.tflite`` file, a run folder, a Keras model, `torch_model` of a PyTorch
+            module; or a function from images (n, height, width, channels) float32 in [0, 1] to logits or probabilities
+            (n, classes), of any library.
         data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
         attacks: such as "pgd(steps=40)"; `fedrobust list attacks` names them.
         epsilons: numbers or fractions of 255; usual ones for the norm if empty.

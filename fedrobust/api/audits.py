@@ -64,9 +64,9 @@ def audit_model(
     """Audit a model's robustness, and return the card, which is also written to ``card.json``.
 
     Args:
-        model: a ``.keras`` or ``.onnx`` file, a run folder, a Keras model, `torch_model` of a PyTorch module; or a
-            function from images (n, height, width, channels) float32 in [0, 1] to logits or probabilities (n, classes),
-            of any library.
+        model: a ``.keras``, ``.onnx`` or ``.tflite`` file, a run folder, a Keras model, `torch_model` of a PyTorch
+            module; or a function from images (n, height, width, channels) float32 in [0, 1] to logits or probabilities
+            (n, classes), of any library.
         data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
         listeners: called with every event.
         epsilon: of the verdict.

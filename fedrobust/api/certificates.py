@@ -49,8 +49,9 @@ def certify_model(
     the same sigma is rarely right under it. A constant classifier is certified at every radius.
 
     Args:
-        model: a ``.keras`` or ``.onnx`` file, a run folder, a Keras model, `torch_model` of a PyTorch module; or a
-            function from images (n, height, width, channels) float32 in [0, 1] to logits or probabilities (n, classes).
+        model: a ``.keras``, ``.onnx`` or ``.tflite`` file, a run folder, a Keras model, `torch_model` of a PyTorch
+            module; or a function from images (n, height, width, channels) float32 in [0, 1] to logits or probabilities
+            (n, classes).
         data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
         sigma: standard deviation of the noise, pixels in [0, 1].
         listeners: called with every event.

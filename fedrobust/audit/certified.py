@@ -35,7 +35,7 @@ def certified(
     """Return the certified accuracy of a smoothed model at each radius, as plain data.
 
     Args:
-        model: a ``.keras`` or ``.onnx`` file, a run folder, a Keras model, or a function of images.
+        model: a ``.keras``, ``.onnx`` or ``.tflite`` file, a run folder, a Keras model, or a function of images.
         dataset: its images.
         smoothing: noise, samples and confidence.
         radii: l2, in units of [0, 1], ascending.

@@ -3,12 +3,15 @@
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fedrobust.audit.exported import ExportedTarget
+from fedrobust.audit.litert_model import NO_GRADIENT as LITERT_HAS_NONE
+from fedrobust.audit.litert_model import LiteRTModel, is_litert, litert_model
 from fedrobust.audit.misreading import SAMPLE as SAMPLE_READ
 from fedrobust.audit.misreading import check_reading
 from fedrobust.config import ConfigError
@@ -110,6 +113,9 @@ def opened_with_digest(
     digest = model_digest(model, name)
     if isinstance(model, str | Path) and is_onnx(model):
         model = onnx_model(expanded(model))
+    if isinstance(model, str | Path) and is_litert(model):
+        model = litert_model(expanded(model))
+        interface = replace(interface, assumed=model.shown or interface.assumed)
     if is_function(model):
         if space != "native":
             raise ConfigError(f"space = {space!r}: a function takes the data's images; choose native")
@@ -127,6 +133,8 @@ def opened_with_digest(
         )
     if isinstance(model, OnnxModel) and gradient is None:
         notes.append(NO_GRADIENT)
+    if isinstance(model, LiteRTModel):
+        notes.append(LITERT_HAS_NONE)
     # A run's model takes images in [0, 1], and has the class order of its data.
     if not (isinstance(model, str | Path) and is_of_run(model_path(model))):
         if interface.input is None and opened.format == UNIT:

@@ -25,7 +25,9 @@ Log = Annotated[
         "Repeatable.",
     ),
 ]
-Model = Annotated[Path, typer.Argument(help="A .keras file of Keras 3, an .onnx file, or a run folder.")]
+Model = Annotated[
+    Path, typer.Argument(help="A .keras file of Keras 3, an .onnx or .tflite file, or a run folder.")
+]
 Data = Annotated[
     str, typer.Option("--data", help="A MedMNIST name, phantom, or an .npz file; a run folder has its own.")
 ]

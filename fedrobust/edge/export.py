@@ -230,6 +230,8 @@ def check_tensors(content: bytes, form: Format) -> None:
         if details["dtype"].__name__ in form.foreign
     ]
     if foreign:
+        floats = ": an operation has no int8 form; dynamic, float16 and float32 compute it in float32"
         raise ExportError(
             f"{form.name} came out with {len(foreign)} foreign tensors, the first: {foreign[0]}"
+            f"{floats if form.name == 'int8' else ''}"
         )

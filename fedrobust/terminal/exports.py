@@ -27,11 +27,12 @@ def lines(content: Mapping[str, Any]) -> list[str]:
     if one is None or not one.n:
         return said
     attacks = ", ".join(f"{attack} {right}" for attack, right in one.right.items())
+    model = ", ".join(f"{attack} {right}" for attack, right in one.model_right.items())
     said.insert(
         0,
         escape(
             f"{one.file} under attack, {one.norm} {one.epsilon}, {one.n} images: {percent(one.accuracy)} right under "
-            f"the worst of all attacks ({attacks}), {percent(one.clean / one.n)} without."
+            f"the worst of all attacks ({attacks}), {percent(one.clean / one.n)} without; the model itself: {model}."
         ),
     )
     if one.masked:
