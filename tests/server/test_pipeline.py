@@ -515,7 +515,7 @@ NONE = {
 
 def test_without_more_the_model_is_measured_and_written(stub, tmp_path, told):
     done = concluded(stub, tmp_path, **NONE)
-    assert done.seen == [("measured", "selected")]
+    assert done.seen == [("measured", done.evaluator, "selected")]
     assert done.record.model_evaluation == FOUND
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
     assert done.folder.file("model.keras").read_text() == "model of selected"
@@ -618,7 +618,7 @@ def selected(number, rounds, aim="aim", error=None, **settings):
     done = pipeline(ready={"evaluator": judge, "criterion": aim}, **settings)
     done.recorder.note(rounds=tuple(rounds))
     done.recorder.note_model(selected_round=number)
-    return done.selected_evaluation("weights"), asked == ["weights"]
+    return done.selected_evaluation(judge, "weights"), asked == ["weights"]
 
 
 def evaluation(clean=FIRST, robust=CURVE, success=None) -> ModelEvaluationRecord:
