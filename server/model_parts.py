@@ -168,6 +168,7 @@ class ModelParts:
             settings.model.batchnorm_momentum,
             study.seed,
             study.weights_seed(model=1),
+            study.distillation_method,
             None if is_learned(study.prediction_defence) else study.prediction_defence,
             study.network_name(settings.distillation.student),
         )

@@ -29,6 +29,7 @@ from fedrobust.runs.record import (
     StudentRecord,
 )
 from fedrobust.runtime import start_tensorflow
+from fedrobust.training.distillation_methods.contract import attacks_on_student
 from server.forecast import evaluation_threads
 from server.parts import ServerParts
 from server.recorder import Recorder, described
@@ -229,6 +230,8 @@ class Pipeline:
         emit(StageStarted("distilling the student"))
         student: Student = plan.distilled(evaluator, weights)
         taught = self.parts.defended(evaluator.of_model(student.classifier), student.weights)
+        emit(StageStarted("training the control of the student"))
+        control = plan.label_trained_control()
         emit(StageStarted("measuring the student"))
         found = EvaluationRecord.of(taught.test(student.weights))
         record = StudentRecord(
@@ -237,6 +240,7 @@ class Pipeline:
             clean=found.clean,
             robust=found.robust,
             distillation=student.record,
+            control=None if control is None else EvaluationRecord.of(taught.test(control)),
             predictions=predictions_of(taught, student.weights),
         )
         self.recorder.note(student=record)
@@ -260,8 +264,9 @@ class Pipeline:
             card = auditor.audited_student(
                 taught,
                 student.weights,
-                plan.label_trained_control(),
+                control,
                 evaluator.target(weights),
+                attacks_on_student(plan.method),
                 self.record,
                 folder,
                 next((folder.file(one.file) for one in records if one.taken and one.format != "onnx"), None),

@@ -330,3 +330,39 @@ def test_public_images_have_the_studys_shape(tmp_path):
         check_data(study(distillation__public=str(tmp_path / "other.npz")))
     with pytest.raises(ConfigError, match=r'distillation\.public = "none\.npz"'):
         check_data(study(distillation__public="none.npz"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"student": "strided-cnn"}, 'set distillation.student = "edge-cnn"'),
+        ({"image_size": 32}, "set distillation.image-size = 28"),
+        ({"temperature": 5.0}, r'set training.loss = "tempered-cross-entropy\(temperature=5.0\)"'),
+    ],
+)
+def test_defensive_distillation_is_of_the_same_network_and_temperature(settings, message):
+    fitting = {"method": "defensive", "student": "edge-cnn", "temperature": 20.0}
+    loss = {"training__loss": "tempered-cross-entropy(temperature=20.0)"}
+
+    def given(values):
+        return study(**loss, **{f"distillation__{key}": value for key, value in values.items()})
+
+    check_data(given(fitting))
+    with pytest.raises(ConfigError, match=message):
+        check_data(given({**fitting, **settings}))
+
+
+def test_methods_with_labels_need_one_label_an_image(tmp_path):
+    check_data(study(distillation__method="ard"))
+    np.savez(tmp_path / "public.npz", images=np.zeros((4, 28, 28, 1), np.uint8))
+    unlabelled = {"distillation__public": str(tmp_path / "public.npz")}
+    check_data(study(distillation__method="rslad", **unlabelled))
+    check_data(study(distillation__method="rslad", distillation__mixup=1.0))
+    with pytest.raises(ConfigError, match=r'"ard" with .*these have no labels; choose a method without'):
+        check_data(study(distillation__method="ard", **unlabelled))
+    with pytest.raises(
+        ConfigError, match=r'"iad" with distillation\.mixup = 1\.0: it needs one label an image'
+    ):
+        check_data(study(distillation__method="iad", distillation__mixup=1.0))
+    with pytest.raises(ConfigError, match=r'distillation\.method = "rslad": it needs one class an image'):
+        check_data(study(distillation__method="rslad", data__multilabel=True))

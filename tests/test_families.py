@@ -20,6 +20,7 @@ from fedrobust.models.architectures import ARCHITECTURES, architecture_named
 from fedrobust.models.network import build_network
 from fedrobust.poisoning import POISONING, Attack, AttackContext
 from fedrobust.spec import REQUIRED, Spec, build, settings_of
+from fedrobust.training.distillation_methods import DISTILLATION_METHODS, Teacher
 from fedrobust.training.optimizers import OPTIMIZERS, Step
 from fedrobust.training.recipes import RECIPES, Batch
 
@@ -280,6 +281,42 @@ def test_recipes_return_a_finite_loss_that_the_weights_can_follow(name, draw):
     np.testing.assert_array_equal(gradient, again[3])
     clean = float(tf.reduce_mean(entropy(batch([kernel]).infer(images), labels)))
     assert float(loss) >= clean * (1 - 1e-5), "no recipe makes its own images easier"
+
+
+@pytest.mark.parametrize("name", DISTILLATION_METHODS)
+def test_distillation_methods_return_a_finite_loss_that_the_student_can_follow(name, draw):
+    images = tf.constant(draw.random((6, 4, 4, 1)), tf.float32)
+    kernel, teachers = (tf.constant(draw.normal(size=(16, 3)), tf.float32) for _ in range(2))
+
+    def answers(seen, weights):
+        return tf.reshape(seen, (-1, 16)) @ weights
+
+    teacher = Teacher(
+        answers(images, teachers), tf.constant([0, 1, 2, 0, 1, 2]), lambda seen: answers(seen, teachers)
+    )
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            tape.watch(kernel)
+            batch = Batch(
+                images,
+                teacher.logits,
+                tf.ones(6),
+                tf.constant([1, 2]),
+                lambda logits, targets: tf.reduce_sum((logits - targets) ** 2, -1),
+                infer=lambda seen: answers(seen, kernel),
+                train=lambda seen: (answers(seen, kernel), [tf.reduce_mean(seen)]),
+            )
+            outcome = build(DISTILLATION_METHODS, name)(batch, teacher)
+        return outcome.loss, outcome.logits, outcome.statistics, tape.gradient(outcome.loss, kernel)
+
+    (loss, scores, statistics, gradient), again = step(), step()
+    assert (loss.shape, scores.shape, len(statistics)) == ((), (6, 3), 1)
+    assert np.isfinite(loss)
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() > 0
+    np.testing.assert_array_equal(gradient, again[3])
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ The checks of networks are imported inside of functions: they start TensorFlow.
 from collections.abc import Iterable, Iterator
 
 from fedrobust.checks import data, settings
+from fedrobust.checks.distillation import method_fits, transfer_labels
 from fedrobust.checks.multilabel import labels_fit
-from fedrobust.config.resolve import optimizer_of
+from fedrobust.config.resolve import loss_named, optimizer_of
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.study import Study
 
@@ -34,6 +35,7 @@ def check_data(study: Study) -> None:
             lambda: study.postprocessors,
             lambda: study.metrics,
             lambda: study.attack,
+            lambda: study.distillation_method,
         ),
         _members(study),
         _protected(study),
@@ -56,6 +58,7 @@ def check_data(study: Study) -> None:
         _attack(study),
         data.strengths_fit(given.evaluation, given.audit, given.model.image_size, study.problem),
         data.public_images(given.distillation, study.problem, lambda: study.public),
+        _distillation(study),
     )
 
 
@@ -79,6 +82,15 @@ def check_models(study: Study) -> None:
         models.algorithm_fits(given.model.name, given.training, study.algorithm, lambda: study.classifier),
         models.evasion(given.evaluation.attacks, study.problem, lambda: study.threat),
     )
+
+
+def _distillation(study: Study) -> Iterator[str]:
+    given, method = study.experiment, study.distillation_method
+    loss = loss_named(given.training, given.base)
+    native = min(study.problem.image_shape[:2])
+    yield from method_fits(given.distillation, given.model, given.training, method, loss, native)
+    names = study.dataset.label_names
+    yield from transfer_labels(given.distillation, method, names, lambda: study.public)
 
 
 def _members(study: Study) -> Iterator[str]:

@@ -7,6 +7,7 @@ from fedrobust.config.resolve import (
     augmentations_of,
     availability_of,
     defence_of,
+    distillation_method_of,
     loss_named,
     metrics_of,
     optimizer_of,
@@ -16,7 +17,7 @@ from fedrobust.config.resolve import (
     site_shifts_of,
     threat_of,
 )
-from fedrobust.config.sections import Data, Evaluation, Federation, Poisoning, Training
+from fedrobust.config.sections import Data, Distillation, Evaluation, Federation, Poisoning, Training
 from fedrobust.config.tolerated import malicious_of, tolerated_of
 from fedrobust.data.partition import method_named
 
@@ -27,6 +28,7 @@ def check_names(
     training: Training,
     poisoning: Poisoning,
     evaluation: Evaluation,
+    distillation: Distillation,
     seed: int,
     base: str = "",
 ) -> None:
@@ -64,6 +66,8 @@ def check_names(
         augmentations_of(training, base)
     if not _is_own(training.recipe):
         recipe_of(training, base)
+    if not _is_own(distillation.method):
+        distillation_method_of(distillation, base)
     if not _is_own(*evaluation.metrics):
         metrics_of(evaluation, base)
     ours = tuple(attack for attack in evaluation.attacks if not _is_own(attack))

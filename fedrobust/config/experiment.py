@@ -112,6 +112,7 @@ class Experiment(Section):
                 self.training,
                 self.poisoning,
                 self.evaluation,
+                self.distillation,
                 self.seed,
                 self.base,
             )

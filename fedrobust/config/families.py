@@ -17,6 +17,7 @@ from fedrobust.poisoning import POISONING
 from fedrobust.privacy import POSTPROCESSORS
 from fedrobust.registry import Registry
 from fedrobust.training.augmentations import AUGMENTATIONS
+from fedrobust.training.distillation_methods import DISTILLATION_METHODS
 from fedrobust.training.losses import LOSSES
 from fedrobust.training.optimizers import OPTIMIZERS
 from fedrobust.training.recipes import RECIPES
@@ -58,6 +59,7 @@ FAMILIES = {
     "losses": Family(LOSSES, ("training.loss",)),
     "augmentations": Family(AUGMENTATIONS, ("training.augmentations",)),
     "algorithms": Family(ALGORITHMS, ("training.algorithm",)),
+    "distillation-methods": Family(DISTILLATION_METHODS, ("distillation.method",)),
     "defences": Family(DEFENCES, ("model.defence",)),
     "postprocessors": Family(POSTPROCESSORS, ("federation.postprocessors",)),
     "rules": Family(RULES, ("federation.aggregator",)),

@@ -10,7 +10,15 @@ from fedrobust.aggregation import (
 from fedrobust.algorithms import ALGORITHMS, Algorithm, FedProx
 from fedrobust.availability import Availability
 from fedrobust.config.naming import make_importable, naming
-from fedrobust.config.sections import Data, Evaluation, Federation, Model, Poisoning, Training
+from fedrobust.config.sections import (
+    Data,
+    Distillation,
+    Evaluation,
+    Federation,
+    Model,
+    Poisoning,
+    Training,
+)
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.partition import Drawing, Partition, method_named, partition
 from fedrobust.data.shifts import SiteShifts
@@ -23,6 +31,7 @@ from fedrobust.privacy import POSTPROCESSORS, Postprocessor
 from fedrobust.shares import sample_size
 from fedrobust.spec import SpecError, build
 from fedrobust.training.augmentations import AUGMENTATIONS, Augmentation
+from fedrobust.training.distillation_methods import DISTILLATION_METHODS, DistillationMethod
 from fedrobust.training.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss
 from fedrobust.training.optimizers import OPTIMIZERS, Optimizer
 from fedrobust.training.recipes import RECIPES, Recipe
@@ -197,6 +206,18 @@ def prediction_defence_of(model: Model, base: str = "") -> PredictionDefence | N
     with naming("model.defence", model.defence):
         defence: PredictionDefence = build(DEFENCES, model.defence)
     return defence
+
+
+def distillation_method_of(distillation: Distillation, base: str = "") -> DistillationMethod:
+    """Return the method by which the student learns from its teacher.
+
+    Raises:
+        ConfigError: there is no such method, or it does not take the settings given.
+    """
+    make_importable(base)
+    with naming("distillation.method", distillation.method):
+        method: DistillationMethod = build(DISTILLATION_METHODS, distillation.method)
+    return method
 
 
 def defence_of(federation: Federation, tolerated: int, base: str = "") -> AggregationPipeline:

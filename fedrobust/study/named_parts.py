@@ -14,6 +14,7 @@ from fedrobust.config.resolve import (
     attack_of,
     availability_of,
     defence_of,
+    distillation_method_of,
     metrics_of,
     postprocessors_of,
     prediction_defence_of,
@@ -34,6 +35,7 @@ from fedrobust.shares import sample_size
 from fedrobust.training.recipes.recipe import others_of
 
 if TYPE_CHECKING:
+    from fedrobust.training.distillation_methods import DistillationMethod
     from fedrobust.training.recipes import Recipe
 
 
@@ -97,6 +99,15 @@ class NamedParts:
             ConfigError: there is no such recipe, or it does not take the settings given.
         """
         return recipe_of(self.experiment.training, self.experiment.base)
+
+    @part
+    def distillation_method(self) -> "DistillationMethod":
+        """The method by which the student learns from its teacher.
+
+        Raises:
+            ConfigError: there is no such method, or it does not take the settings given.
+        """
+        return distillation_method_of(self.experiment.distillation, self.experiment.base)
 
     @part
     def plain_clients(self) -> frozenset[int]:

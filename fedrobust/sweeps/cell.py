@@ -22,6 +22,7 @@ ADDED = (
     "data.clients",
     "data.held-out-sites",
     "data.site-shifts",
+    "distillation.method",
     "distillation.mixup",
     "data.multilabel",
     "evaluation.attacked-finding",

@@ -75,6 +75,8 @@ def summary_tables(run: RunRecord) -> list[Table]:
                 scores.add_row(escape(f"at {hospital.name}"), *cells(hospital.metrics, further))
     if run.student:
         _add_model(scores, f"{run.student.name}, student", run.student, further)
+        if run.student.control:
+            _add_model(scores, f"{run.student.name}, control on labels", run.student.control, further)
     tables = [scores]
     if run.export:
         tables.append(files_table(run.export, "exported student"))

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from fedrobust.config import Experiment
+from fedrobust.config.resolve import distillation_method_of
 from fedrobust.errors import FedrobustError
 from fedrobust.runs.events import Event, ForecastMade, RoundFinished, StageStarted, StudyResumed, StudyStarted
 from fedrobust.runs.forecast import duration
+from fedrobust.training.distillation_methods.contract import passes_of_step
 
 SWEEP = 4
 """Forward passes of an evaluation beside those at each epsilon: the clean one, and a gradient."""
@@ -115,5 +117,9 @@ def stage_seconds(study: Experiment, figures: Mapping[str, Any]) -> dict[str, fl
         if study.audit.student:
             found["auditing the student"] = 2 * passes * audited  # with its control
     if study.distillation.enabled:
-        found["distilling the student"] = TARGET_STEPS * figures["step-seconds"]
+        method = distillation_method_of(study.distillation, study.base)
+        # The control makes as many steps, of one pass each.
+        found["distilling the student"] = (
+            TARGET_STEPS * (1 + passes_of_step(method)) * figures["step-seconds"]
+        )
     return found

@@ -1,6 +1,6 @@
 """Knowledge distillation of a large model into a small student."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, generator, graph_seed
 from fedrobust.training.batches import draw_batches
+from fedrobust.training.distillation_methods import DistillationMethod, SoftLabels, Teacher
+from fedrobust.training.distillation_methods.contract import no_answers, trait
 from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.losses import (
     BinaryCrossEntropy,
@@ -19,7 +21,7 @@ from fedrobust.training.losses import (
     MultilabelDistillation,
 )
 from fedrobust.training.optimizers import Adam
-from fedrobust.training.recipes import Plain
+from fedrobust.training.recipes import Batch, Plain, Recipe, StepLoss
 from fedrobust.training.schedule import learning_rates
 from fedrobust.training.training_data import TrainingData
 
@@ -35,6 +37,29 @@ class Distilled:
     metrics: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class MethodRecipe:
+    """A distillation method as the recipe of a local update, whose targets are the teacher's logits.
+
+    Attributes:
+        method: the method.
+        answers: native images to the teacher's logits, inside the graph; None: the method does not need it.
+    """
+
+    method: DistillationMethod
+    answers: Callable[[tf.Tensor], tf.Tensor] | None = None
+
+    def __call__(self, batch: Batch) -> StepLoss:
+        """Return the method's loss of `batch`; after the logits its targets hold the labels, if they are needed."""
+        targets = batch.targets
+        if not trait(self.method, "needs_labels"):
+            labels = tf.fill(tf.shape(targets)[:1], -1)
+        else:
+            targets, labels = targets[:, :-1], tf.cast(targets[:, -1], tf.int32)
+        teacher = Teacher(targets, labels, self.answers or no_answers)
+        return self.method(batch._replace(targets=targets), teacher)
+
+
 def distil(
     student: Classifier,
     images: np.ndarray,
@@ -44,11 +69,14 @@ def distil(
     batch_size: int = 32,
     learning_rate: float = 0.002,
     seed: int = 0,
+    method: DistillationMethod = SoftLabels(),  # noqa: B008 - frozen
+    labels: np.ndarray | None = None,
+    answers: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> Distilled:
-    """Train `student` on its teacher's logits (Hinton et al., 2015, arXiv:1503.02531).
+    """Train `student` on its teacher's logits, by default as Hinton et al. (2015, arXiv:1503.02531).
 
-    Minimises T^2 KL(teacher || student) on logits divided by T with Adam and a cosine decay of the learning rate to 0;
-    of a multi-label student the mean over findings. Labels are not used.
+    Minimises the method's loss, by default T^2 KL(teacher || student) on logits divided by T, with Adam and a cosine
+    decay of the learning rate to 0; of a multi-label student the mean over findings.
 
     Args:
         student: the student, trained from its initial weights.
@@ -58,16 +86,30 @@ def distil(
         epochs: passes over the images; 0: as many as give about 1,000 steps, between 5 and 200.
         batch_size: largest batch.
         learning_rate: at the first step.
-        seed: of the order of images.
+        seed: of the order of images, and of the method's random numbers.
+        method: see `fedrobust.training.distillation_methods`.
+        labels: (n,) int32 labels of the images, for methods that need them.
+        answers: native images in [0, 1] to the teacher's logits, inside the graph, for methods that evaluate the
+            teacher on images of their own.
+
+    Raises:
+        ValueError: the method needs labels or the teacher, which are not given.
     """
+    name, needs_labels = type(method).__name__, trait(method, "needs_labels")
+    if needs_labels and labels is None:
+        raise ValueError(f"{name} needs the labels of the images: give labels")
+    if trait(method, "asks_teacher") and answers is None:
+        raise ValueError(f"{name} evaluates the teacher on perturbed images: give answers")
     update = LocalUpdate(
         student,
-        Plain(),
+        MethodRecipe(method, answers if trait(method, "asks_teacher") else None),
         Adam(),
         loss=MultilabelDistillation(temperature) if student.multilabel else Distillation(temperature),
-        targets=tf.TensorSpec([None, student.classes], tf.float32),
+        targets=tf.TensorSpec([None, student.classes + needs_labels], tf.float32),
     )
     targets = np.asarray(teacher_logits, np.float32)
+    if needs_labels:
+        targets = np.concatenate([targets, np.asarray(labels, np.float32)[:, None]], axis=1)
     return _taught(update, images, targets, epochs, batch_size, learning_rate, seed)
 
 
@@ -79,6 +121,7 @@ def teach_labels(
     batch_size: int = 32,
     learning_rate: float = 0.002,
     seed: int = 0,
+    recipe: Recipe = Plain(),  # noqa: B008 - frozen
 ) -> Distilled:
     """Train `student` as `distil` does, on the same images in the same order, but on labels.
 
@@ -93,9 +136,10 @@ def teach_labels(
         batch_size: largest batch.
         learning_rate: at the first step.
         seed: of the order of images.
+        recipe: adversarial training makes a control with perturbed images, but without a teacher.
     """
     update = LocalUpdate(
-        student, Plain(), Adam(), BinaryCrossEntropy() if student.multilabel else CrossEntropy()
+        student, recipe, Adam(), BinaryCrossEntropy() if student.multilabel else CrossEntropy()
     )
     targets = np.asarray(labels, np.int32)
     return _taught(update, images, targets, epochs, batch_size, learning_rate, seed)

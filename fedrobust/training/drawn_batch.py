@@ -41,7 +41,8 @@ class DrawnBatch(NamedTuple):
 
         Args:
             stored: (n, height, width, channels) uint8.
-            targets: (n,) int32 labels or label sets, or (n, classes) float32.
+            targets: (n,) int32 labels or label sets, or (n, classes) float32; further columns, as distillation has
+                them, do not count as classes.
             class_weights: (classes,) factors of the losses by label.
             seed: (2,) int32 of the step.
             augmentations: random changes, in order.
@@ -55,7 +56,9 @@ class DrawnBatch(NamedTuple):
         if mixes_labels(augmentations):
             targets = probabilities(targets, class_weights.shape[0])
         images, targets = augmented(augmentations, images, targets, seed)
-        labels = targets if targets.shape.rank == 1 else tf.argmax(targets, -1, tf.int32)
+        labels = targets
+        if targets.shape.rank != 1:
+            labels = tf.argmax(targets[:, : class_weights.shape[0]], -1, tf.int32)
         return cls(images, targets, labels, tf.gather(class_weights, labels), seed)
 
     def hits(self, logits: tf.Tensor) -> tf.Tensor:

@@ -81,6 +81,7 @@ class Auditor:
         weights: Weights,
         label_trained: Weights | None,
         teacher: TargetModel,
+        trained_on: tuple[str, ...],
         run: RunRecord,
         folder: RunFolder,
         file: Path | None = None,
@@ -92,6 +93,7 @@ class Auditor:
             weights: the student's.
             label_trained: weights of the label-trained control.
             teacher: the global model, used for transfer attacks if its images have the student's shape.
+            trained_on: names of the attacks that the distillation used.
             run: the record so far.
             folder: the run folder; results of attacks are stored in its ``audit-student/``.
             file: its exported file, which takes native images; None: none.
@@ -106,6 +108,7 @@ class Auditor:
             edge=None
             if file is None or self.threat.space != "native"
             else (f"{file.name} {file_digest(file)[:8]}", ExportedTarget(file)),
+            trained_on=trained_on,
             notes=()
             if alike
             else ("the global model sees images of another shape: none were transferred from it",),

@@ -1,7 +1,7 @@
 """Distillation of the global model into a student, on the server's images."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from fedrobust.edge.errors import ExportError
 from fedrobust.edge.export import check_exportable
 from fedrobust.edge.formats import check_installed
 from fedrobust.errors import ConfigError
+from fedrobust.lazy import tf
 from fedrobust.memoize import part
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
@@ -21,6 +22,8 @@ from fedrobust.models.network_file import is_network_file
 from fedrobust.models.remembered import remembered_classifier
 from fedrobust.runs.record import DistillationRecord
 from fedrobust.training.distillation import TARGET_STEPS, distil, teach_labels
+from fedrobust.training.distillation_methods import DistillationMethod
+from fedrobust.training.distillation_methods.contract import trait
 from fedrobust.training.transfer import moved_copies
 from server.stages.evaluation import Evaluator
 
@@ -33,9 +36,11 @@ class DistillationPlan:
         settings: of ``[distillation]``.
         student: its architecture and initial weights.
         images: transfer images, uint8 (n, height, width, channels).
-        labels: their labels, (n,) int32, used only by the label-trained control; None if they are of another problem.
+        labels: their labels, (n,) int32, used by the label-trained control and by methods that need them; None if there
+            are none, or of another problem.
         source: name of the transfer set.
         seed: the study's, for the student's batches.
+        method: by which the student learns.
     """
 
     settings: Distillation
@@ -44,6 +49,7 @@ class DistillationPlan:
     labels: np.ndarray | None
     source: str
     seed: int
+    method: DistillationMethod
 
     @property
     def copies(self) -> int:
@@ -63,6 +69,11 @@ class DistillationPlan:
     def shown(self) -> np.ndarray:
         """The student's training images: the transfer images, then their copies."""
         return np.concatenate([self.images, self.moved]) if self.copies else self.images
+
+    @property
+    def shown_labels(self) -> np.ndarray | None:
+        """The labels of `shown`, where copies keep those of their originals; None without labels."""
+        return None if self.labels is None else np.tile(self.labels, 1 + self.copies)
 
     def distilled(self, teacher: Evaluator, weights: Weights) -> "Student":
         """Return the student, trained on the logits of the global model with `weights`."""
@@ -84,14 +95,18 @@ class DistillationPlan:
             settings.batch_size,
             settings.learning_rate,
             self.seed,
+            self.method,
+            self.shown_labels if trait(self.method, "needs_labels") else None,
+            answers_of(teacher.classifier, weights) if trait(self.method, "asks_teacher") else None,
         )
         record = DistillationRecord(
             images=len(self.images),
             copies=self.copies,
             source=self.source,
+            method=settings.method,
             epochs=distilled.epochs,
             steps=distilled.metrics["steps"],
-            temperature=settings.temperature,
+            temperature=settings.temperature if getattr(self.method, "tempered", True) else None,
             loss=distilled.metrics["loss"],
             seconds=time.perf_counter() - started,
         )
@@ -99,13 +114,14 @@ class DistillationPlan:
 
     def label_trained_control(self) -> Weights | None:
         """Return the weights of the student trained on labels; None where the transfer images have no labels."""
-        if self.labels is None:
+        labels = self.shown_labels
+        if labels is None:
             return None
         settings = self.settings
         return teach_labels(
             self.student,
             self.shown,
-            np.tile(self.labels, 1 + self.copies),
+            labels,
             settings.epochs,
             settings.batch_size,
             settings.learning_rate,
@@ -136,6 +152,7 @@ def plan_distillation(
     momentum: float,
     seed: int,
     weights_seed: int,
+    method: DistillationMethod,
     defence: PredictionDefence | None = None,
     network: str = "",
 ) -> DistillationPlan:
@@ -152,6 +169,7 @@ def plan_distillation(
         momentum: of its BatchNorm layers.
         seed: the study's, for its batches.
         weights_seed: of its random weights.
+        method: by which it learns.
         defence: the prediction-time defence, as of the global model.
         network: the student's network with the digest of its file; empty if it is in none.
 
@@ -187,7 +205,17 @@ def plan_distillation(
                 f'distillation.student = "{settings.student}"{defended}: {error}; choose another network, '
                 "other export.formats, or set export.enabled = false"
             ) from error
-    return DistillationPlan(settings, student, images, labels, source, seed)
+    return DistillationPlan(settings, student, images, labels, source, seed, method)
+
+
+def answers_of(classifier: Classifier, weights: Weights) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the function from native images in [0, 1] to the teacher's logits, for use inside a graph."""
+    trainable, statistics = classifier.arrays(weights)
+
+    def answers(images: tf.Tensor) -> tf.Tensor:
+        return classifier.logits(trainable, statistics, classifier.predicted(images))[0]
+
+    return answers
 
 
 def transfer_images(

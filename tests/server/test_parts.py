@@ -342,6 +342,7 @@ def test_a_student_is_planned_with_weights_of_its_own(noted, exported):
             0.75,
             5,
             study.weights_seed(model=1),
+            study.distillation_method,
             None,
             "edge-cnn",
         )

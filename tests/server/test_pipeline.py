@@ -32,6 +32,7 @@ from fedrobust.runs.record import (
     ClientsComparisonRecord,
     DefenceRecord,
     DistillationRecord,
+    EvaluationRecord,
     ExportRecord,
     MetricsRecord,
     ModelEvaluationRecord,
@@ -41,6 +42,7 @@ from fedrobust.runs.record import (
     ToleranceRecord,
 )
 from fedrobust.runs.record.card import ThreatRecord, VerdictRecord
+from fedrobust.training.distillation_methods.rslad import RSLAD
 from server.errors import UnmeasurableError
 from server.parts import ServerParts
 from server.pipeline import Pipeline
@@ -483,6 +485,7 @@ def concluded(stub, tmp_path, unseen=None, **settings):
     plan = SimpleNamespace(
         distilled=noting(seen, "distilled", student),
         label_trained_control=noting(seen, "label-trained", "control"),
+        method=RSLAD(),
     )
     done = pipeline(ready={"evaluator": evaluator}, **settings)
     with_parts(
@@ -558,10 +561,10 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
     assert done.seen[2:] == [
         ("distilled", done.evaluator, "selected"),
         ("evaluator", done.student.classifier),
-        ("export", done.folder, done.taught, "taught", formats, 5, ""),
         ("label-trained",),
+        ("export", done.folder, done.taught, "taught", formats, 5, ""),
         ("teacher", "selected"),
-        ("audited student", done.taught, "taught", "control", "teacher", before, done.folder, file),
+        ("audited student", done.taught, "taught", "control", "teacher", ("pgd",), before, done.folder, file),
     ]
     assert done.record.student == StudentRecord(
         name="edge-cnn",
@@ -569,6 +572,7 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
         clean=CLEAN,
         robust=ROBUST,
         distillation=TAUGHT,
+        control=EvaluationRecord(clean=CLEAN, robust=ROBUST),
         audit=STUDENTS_CARD.record,
         predictions=ANSWERED["taught"],
     )
@@ -576,6 +580,7 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
     assert done.folder.read_json("card-student.json") == STUDENTS_CARD.content
     assert stages(told)[2:] == [
         "distilling the student",
+        "training the control of the student",
         "measuring the student",
         *(["exporting the student"] if exported else []),
         "auditing the student",
@@ -585,7 +590,7 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
 def test_a_student_is_audited_only_where_the_study_says_so(stub, tmp_path, told):
     settings = {**NONE, "audit__enabled": True, "distillation__enabled": True}
     done = concluded(stub, tmp_path, **settings)
-    assert [step[0] for step in done.seen[2:]] == ["distilled", "evaluator", "export"]
+    assert [step[0] for step in done.seen[2:]] == ["distilled", "evaluator", "label-trained", "export"]
     assert done.record.student.audit is None
     assert not done.folder.file("card-student.json").exists()
 

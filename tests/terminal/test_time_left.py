@@ -41,7 +41,8 @@ def finished(number, seconds):
 AUDIT = 581.5 * 2.0 / 5
 """Passes an image at the quick effort, times the images: an evaluation is five passes."""
 
-STUDENT = TARGET_STEPS * 0.1
+STUDENT = TARGET_STEPS * 2 * 0.1
+"""With its control."""
 
 
 def test_the_stages_are_forecast_from_the_trial_steps():
@@ -49,6 +50,8 @@ def test_the_stages_are_forecast_from_the_trial_steps():
         "auditing the global model": pytest.approx(AUDIT),
         "distilling the student": pytest.approx(STUDENT),
     }
+    robust = stage_seconds(study(distillation__method="rslad(steps=7)"), FIGURES)
+    assert robust["distilling the student"] == pytest.approx(TARGET_STEPS * (7 + 2 + 1) * 0.1)
     few = stage_seconds(study(audit__images=32, distillation__enabled=False, export__enabled=False), FIGURES)
     assert few == {"auditing the global model": pytest.approx(581.5 * 0.1 / 3 / 2)}
     assert stage_seconds(study(audit__images=10**6), FIGURES) == stage_seconds(study(), FIGURES)

@@ -10,11 +10,15 @@ class Distillation(Section):
 
     enabled: bool = Field(True, description="train a student")
     student: str = Field("edge-cnn", description="the student's architecture, as in edge-cnn(width=16)")
+    method: str = Field(
+        "soft-labels",
+        description="how the student learns from its teacher, as in rslad(epsilon='4/255', steps=7), or a dotted path",
+    )
     image_size: int = Field(
         0, ge=0, le=1024, description="side of the student's input in pixels; 0: the native size"
     )
     temperature: float = Field(
-        4.0, ge=0.01, le=1000, description="softmax temperature of teacher and student"
+        4.0, ge=0.01, le=1000, description="softmax temperature of teacher and student; rslad has none"
     )
     public: str = Field(
         "",

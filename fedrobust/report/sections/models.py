@@ -91,6 +91,9 @@ def _columns(run: Run) -> list[Column]:
     if run.record.student and run.student:
         student = run.record.student
         columns.append(Column(Cell("Student", student.name), run.student, student.parameters))
+        if student.control:
+            name = Cell("Control", f"{student.name} trained on labels, same images and steps")
+            columns.append(Column(name, Evaluation.of(student.control), student.parameters))
     for file in run.record.export:
         name = Cell(file.format or "file", file.file)
         columns.append(Column(name, Evaluation(file.metrics, {}), file=file))
@@ -124,6 +127,14 @@ def _comparison(run: Run, columns: Sequence[Column]) -> Table:
             name,
             lambda one, attack=attack, size=size: score_cell(  # type: ignore[misc]
                 one.evaluation.attacked.get(attack, {}).get(size), "accuracy"
+            ),
+        )
+    for attack, size in attacked if run.record.student and run.record.student.control else ():
+        name = Cell(f"Balanced accuracy under {wording.attack_name(attack)}", f"ε {wording.epsilon(size)}")
+        row(
+            name,
+            lambda one, attack=attack, size=size: score_cell(  # type: ignore[misc]
+                one.evaluation.attacked.get(attack, {}).get(size), "balanced_accuracy"
             ),
         )
     for metric in dict.fromkeys(
@@ -214,7 +225,26 @@ def _distillation(run: Run) -> str:
         if facts.copies
         else ""
     )
-    settings = [f"{facts.epochs:,} epochs"] if facts.epochs is not None else []
+    settings = [] if facts.method == "soft-labels" else [f"method {facts.method}"]
+    settings += [f"{facts.epochs:,} epochs"] if facts.epochs is not None else []
     settings += [f"temperature {facts.temperature:g}"] if facts.temperature is not None else []
     settings += [wording.duration(facts.seconds)] if facts.seconds is not None else []
-    return text + (f": {', '.join(settings)}." if settings else ".")
+    text += f": {', '.join(settings)}." if settings else "."
+    return text + _against_control(run)
+
+
+def _against_control(run: Run) -> str:
+    """Return the robustness of the student beside that of its control, in sentences; empty without a control."""
+    student = run.record.student
+    if student is None or student.control is None:
+        return ""
+    control, found = Evaluation.of(student.control), ""
+    for attack, size, metrics in wording.headlines(Evaluation.of(student).attacked):
+        other = control.attacked.get(attack, {}).get(size)
+        if other is not None:
+            found += (
+                f" Under {wording.attack_name(attack)} at ε {wording.epsilon(size)} its balanced accuracy is "
+                f"{percent(metrics.balanced_accuracy)}; that of its control, the same network trained on labels, is "
+                f"{percent(other.balanced_accuracy)}."
+            )
+    return found

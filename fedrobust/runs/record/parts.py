@@ -109,9 +109,10 @@ class DistillationRecord:
     images: int | None = entry("images that it learnt from", default=None)
     copies: int = entry("augmented copies of each, with the teacher's logits", default=0, left_out=True)
     source: str = entry("what they are", default="")
+    method: str = entry("as in the study", default="soft-labels", left_out=True)
     epochs: int | None = entry("passes over them", default=None)
     steps: float | None = entry("optimisation steps", default=None)
-    temperature: float | None = entry("of the softmax", default=None)
+    temperature: float | None = entry("of the softmax; null where the method has none", default=None)
     loss: float | None = entry("of the last epoch", default=None)
     seconds: float | None = entry("that it took", default=None)
 
@@ -123,6 +124,11 @@ class StudentRecord(EvaluationRecord):
     name: str = entry("of the network", default="")
     parameters: int | None = entry("trainable numbers", default=None)
     distillation: DistillationRecord = entry("how it was taught", default_factory=DistillationRecord)
+    control: EvaluationRecord | None = entry(
+        "the same network, trained on the labels of the same images in as many steps; left out where they have none",
+        default=None,
+        left_out=True,
+    )
     audit: CardRecord | None = entry("its audit, the content of ``card-student.json``", default=None)
     predictions: PredictionsRecord | None = entry("as that of the global model", default=None, left_out=True)
 

@@ -148,7 +148,7 @@ def test_a_student_has_its_twin_for_a_control_and_the_global_model_for_a_teacher
         return asked_for(
             auditor(),
             lambda whose: whose.audited_student(
-                evaluator, weights(), twin, teacher, RUN, RunFolder(tmp_path)
+                evaluator, weights(), twin, teacher, ("pgd",), RUN, RunFolder(tmp_path)
             ),
         )
 
@@ -159,6 +159,7 @@ def test_a_student_has_its_twin_for_a_control_and_the_global_model_for_a_teacher
     assert model.name == "mine, student"
     assert model.control == ("label-trained control", ("target", SHAPE, twin))
     assert (model.teacher, model.notes) == (("global model", teacher), ())
+    assert model.trained_on == ("pgd",)
     model = audited(None, SimpleNamespace(shape=(8, 8, 1)))[0]
     assert (model.control, model.teacher) == (None, None)
     assert model.notes == ("the global model sees images of another shape: none were transferred from it",)
@@ -170,7 +171,7 @@ def test_a_students_file_is_audited_with_it_where_both_see_native_images(stub, e
 
     def edge(whose):
         ask = lambda one: one.audited_student(  # noqa: E731
-            evaluator, weights(), None, teacher, RUN, RunFolder(tmp_path), file
+            evaluator, weights(), None, teacher, (), RUN, RunFolder(tmp_path), file
         )
         return asked_for(whose, ask)[0].edge
 

@@ -13,6 +13,9 @@ from fedrobust.edge.errors import ExportError
 from fedrobust.models.layout import Weights
 from fedrobust.runs.record import to_json
 from fedrobust.training.distillation import Distilled
+from fedrobust.training.distillation_methods import SoftLabels
+from fedrobust.training.distillation_methods.iad import IAD
+from fedrobust.training.distillation_methods.rslad import RSLAD
 from server.stages import distillation as distiller
 from server.stages.distillation import DistillationPlan, plan_distillation, transfer_images
 
@@ -36,8 +39,8 @@ IMAGES = np.zeros((4, 8, 8, 1), np.uint8)
 LABELS = np.array([0, 1, 0, 1], np.int32)
 
 
-def plan(labels=LABELS) -> DistillationPlan:
-    return DistillationPlan(settings(), "student", IMAGES, labels, "somewhere", seed=5)
+def plan(labels=LABELS, method=SoftLabels(), **more) -> DistillationPlan:  # noqa: B008 - frozen
+    return DistillationPlan(settings(**more), "student", IMAGES, labels, "somewhere", seed=5, method=method)
 
 
 def dataset(shape=(8, 8, 1), names=("benign", "malignant"), images=3):
@@ -68,12 +71,16 @@ def test_a_student_learns_what_the_global_model_answers(monkeypatch):
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     teacher = SimpleNamespace(clean_logits=clean_logits, dataset=dataset())
     found = plan().distilled(teacher, "weights")
-    assert asked == [("weights", IMAGES), ("student", IMAGES, "logits", 3.0, 7, 16, 0.25, 5)]
+    assert asked == [
+        ("weights", IMAGES),
+        ("student", IMAGES, "logits", 3.0, 7, 16, 0.25, 5, SoftLabels(), None, None),
+    ]
     assert (found.classifier, found.weights) == ("student", TAUGHT)
     assert to_json(found.record) == {
         "images": 4,
         "copies": 0,
         "source": "somewhere",
+        "method": "soft-labels",
         "epochs": 7,
         "steps": 14,
         "temperature": 3.0,
@@ -99,7 +106,9 @@ def test_a_teacher_is_asked_on_moved_copies_too(monkeypatch):
         dataset=dataset(),
     )
     images = np.tile(np.arange(1, 5, dtype=np.uint8)[:, None, None, None] * 50, (1, 8, 8, 1))
-    own = DistillationPlan(settings(distillation__copies=2), "student", images, LABELS, "somewhere", seed=5)
+    own = DistillationPlan(
+        settings(distillation__copies=2), "student", images, LABELS, "somewhere", seed=5, method=SoftLabels()
+    )
     monkeypatch.setattr(distiller, "DistillationRecord", lambda **facts: facts)
     found = own.distilled(teacher, "weights")
     own.label_trained_control()
@@ -116,13 +125,36 @@ def test_a_teacher_is_asked_on_moved_copies_too(monkeypatch):
     assert (found.record["images"], found.record["copies"]) == (4, 2)
 
 
+def test_methods_are_given_labels_and_the_teacher_where_they_need_them(monkeypatch):
+    asked = []
+    monkeypatch.setattr(distiller, "distil", lambda *given: asked.append(given) or TAUGHT_WELL)
+    monkeypatch.setattr(distiller, "answers_of", lambda *given: given)
+    teacher = SimpleNamespace(
+        clean_logits=lambda weights, images: np.zeros((len(images), 2)),
+        dataset=dataset(),
+        classifier="global",
+    )
+    introspective = plan(method=IAD(), distillation__copies=1, distillation__method="iad")
+    found = introspective.distilled(teacher, "weights")
+    method, labels, answers = asked[0][-3:]
+    assert (method, answers) == (IAD(), ("global", "weights"))
+    np.testing.assert_array_equal(labels, np.tile(LABELS, 2))
+    assert (found.record.method, found.record.temperature) == ("iad", 3.0)
+    without = plan(method=RSLAD(), distillation__method="rslad").distilled(teacher, "weights")
+    assert asked[1][-3:] == (RSLAD(), None, None)
+    assert (without.record.method, without.record.temperature) == ("rslad", None)
+
+
 @pytest.mark.parametrize(
     ("images", "epochs", "copies"), [(4, 0, 9), (4000, 0, 7), (40000, 0, 0), (40000, 1, 9)]
 )
 def test_there_are_no_more_copies_than_the_steps_can_show(images, epochs, copies):
     asked = settings(distillation__copies=9, distillation__epochs=epochs, distillation__batch_size=32)
     many = np.zeros((images, 1, 1, 1), np.uint8)
-    assert DistillationPlan(asked, "student", many, None, "somewhere", seed=5).copies == copies
+    assert (
+        DistillationPlan(asked, "student", many, None, "somewhere", seed=5, method=SoftLabels()).copies
+        == copies
+    )
 
 
 def test_its_twin_learns_the_labels_of_the_same_images_in_the_same_way(monkeypatch):
@@ -169,7 +201,7 @@ def built(monkeypatch):
 
 
 def planned(own=None, formats=("float32", "int8"), **more) -> DistillationPlan:
-    return plan_distillation(settings(**more), own or dataset(), None, formats, 0.75, 5, 77)
+    return plan_distillation(settings(**more), own or dataset(), None, formats, 0.75, 5, 77, SoftLabels())
 
 
 def test_a_student_is_built_for_the_studys_images_with_random_weights_of_its_own(built):

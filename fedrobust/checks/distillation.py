@@ -1,0 +1,75 @@
+"""Checks of the distillation: the method fits the networks, the teacher's training, and the transfer images."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fedrobust.config.sections import Distillation, Model, Training
+from fedrobust.data.transfer_set import TransferSet
+from fedrobust.training.distillation_methods.contract import trait
+from fedrobust.training.losses.tempered_cross_entropy import TemperedCrossEntropy
+
+
+def method_fits(
+    distillation: Distillation, model: Model, training: Training, method: Any, loss: Any, native: int
+) -> Iterator[str]:
+    """The method fits the student's network and the teacher's training.
+
+    Args:
+        distillation: settings of the student.
+        model: settings of the teacher.
+        training: of the teacher; names the loss.
+        method: of the study.
+        loss: of the teacher.
+        native: side of the stored images.
+    """
+    if not distillation.enabled:
+        return
+    key = f'distillation.method = "{distillation.method}"'
+    if trait(method, "same_network"):
+        if distillation.student != model.name:
+            yield (
+                f'{key} with distillation.student = "{distillation.student}": the student has the teacher\'s network; '
+                f'set distillation.student = "{model.name}"'
+            )
+        if (distillation.image_size or native) != (model.image_size or native):
+            yield (
+                f"{key} with distillation.image-size = {distillation.image_size}: the student sees the teacher's "
+                f"images; set distillation.image-size = {model.image_size}"
+            )
+    wanted = TemperedCrossEntropy(temperature=distillation.temperature)
+    if trait(method, "teacher_softened") and loss != wanted:
+        yield (
+            f'{key} with training.loss = "{training.loss}": the teacher is trained at the student\'s temperature; set '
+            f'training.loss = "tempered-cross-entropy(temperature={distillation.temperature})"'
+        )
+
+
+def transfer_labels(
+    distillation: Distillation,
+    method: Any,
+    label_names: tuple[str, ...],
+    public: Callable[[], TransferSet | None],
+) -> Iterator[str]:
+    """The transfer images have the labels that the method needs.
+
+    Args:
+        distillation: settings of the student.
+        method: of the study.
+        label_names: of the study's images.
+        public: returns the public transfer set; None: the validation split.
+    """
+    if not (distillation.enabled and trait(method, "needs_labels")):
+        return
+    key = f'distillation.method = "{distillation.method}"'
+    if distillation.mixup:
+        yield (
+            f"{key} with distillation.mixup = {distillation.mixup}: it needs one label an image, mixed images have "
+            'two; set it to 0, or choose a method without labels, such as "rslad"'
+        )
+    other = public() if distillation.public else None
+    if other is not None and (other.labels is None or tuple(other.label_names) != tuple(label_names)):
+        what = "no labels" if other.labels is None else "labels of other classes"
+        yield (
+            f'{key} with distillation.public = "{distillation.public}": it needs the labels of the transfer images, '
+            f'these have {what}; choose a method without labels, such as "rslad"'
+        )
