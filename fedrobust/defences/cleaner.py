@@ -60,7 +60,7 @@ def bottleneck_network(shape: Shape, width: int, seed: int) -> Any:
     inputs = keras.Input(shape)
     draw = iter(range(seed, seed + 9))
     x = leaky(convolution(width, next(draw))(inputs))
-    # One halving: with two, a network for images of 28 pixels saw pneumonia in all of them.
+    # One halving: with two, images of 28 pixels came back with more than twice the squared error.
     x = leaky(convolution(2 * width, next(draw), 2)(x))
     x = leaky(convolution(2 * width, next(draw))(x))
     x = leaky(transposed(width, next(draw))(x))
