@@ -146,6 +146,27 @@ class UpdateMatrix:
         )
 
 
+class ClientModels:
+    """The clients' weights one by one, for what asks each of them."""
+
+    def __init__(self) -> None:
+        self._sent: dict[int, Weights] = {}
+
+    def add(
+        self, client_id: int, weights: Weights, examples: int, loss: float, measured: bool = True
+    ) -> None:
+        """Add one client; see `Collector`."""
+        self._sent[client_id] = weights
+
+    def sent(self) -> list[Weights]:
+        """Return the weights, by client id."""
+        return [self._sent[client] for client in sorted(self._sent)]
+
+    def result(self) -> Weights | Collected:
+        """Raise NotImplementedError: models are asked, not aggregated."""
+        raise NotImplementedError("models are asked, not aggregated")
+
+
 def parted(aggregate: np.ndarray, beside: Mapping[str, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Split an aggregate into the statistics and the algorithm's arrays beside weights.
 
@@ -161,3 +182,8 @@ def parted(aggregate: np.ndarray, beside: Mapping[str, int]) -> tuple[np.ndarray
     ends = len(aggregate) - sum(sizes) + np.cumsum([0, *sizes])[:-1]
     statistics, *arrays = np.split(aggregate, ends)
     return statistics, dict(zip(beside, arrays, strict=True))
+
+
+def alone(sent: Weights, beside: Mapping[str, int]) -> Weights:
+    """Return what a client sent without the algorithm's arrays after its statistics."""
+    return Weights(sent.trainable, parted(sent.statistics, beside)[0])

@@ -18,7 +18,7 @@ from fedrobust.models.layout import Layout, Part, Weights
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.events import ClientReplied, emit
 from fedrobust.shares import sample_size
-from server.accumulators import Collector, collector_for
+from server.accumulators import ClientModels, Collector, alone, collector_for
 from server.aggregation_step import AggregationStep, RuleError
 from server.client_registry import ClientRegistry
 from server.errors import AttackFailedError
@@ -201,6 +201,17 @@ class Federation:
         found = as_statistics(stepped.weights, self.layout) if self.moments else stepped.weights
         weights = self.trained_only(round, found, current)
         return Aggregated(outcome, weights, stepped.memory, stepped.fault)
+
+    def models(
+        self, round: int, current: Weights, sampled: Sequence[int], replies: Iterable[Message]
+    ) -> tuple[tuple[Weights, ...], str]:
+        """Return the models in all valid replies, by client, and the sentence on the first failure."""
+        collector, asked = ClientModels(), self.replying(round, sampled)
+        read = self._collected(round, current, asked, replies, collector)
+        found = [alone(sent, self.step.beside) for sent in collector.sent()]
+        failures = [*read.unexpected, *read.rejected, *read.failed]
+        models = [as_statistics(one, self.layout) for one in found] if self.moments else found
+        return tuple(models), first_reason(failures) if failures else ""
 
     def trained_only(self, round: int, new: Weights, old: Weights) -> Weights:
         """Return `new` where it is trained in `round`, and `old` where it is frozen."""

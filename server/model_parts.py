@@ -11,6 +11,7 @@ from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.defences.contract import is_learned
 from fedrobust.deployment.keys import site_names
 from fedrobust.engines.grid import SimulatedGrid
+from fedrobust.errors import ConfigError
 from fedrobust.evaluation.scores import GRADED
 from fedrobust.memoize import part
 from fedrobust.models.classifier import Classifier
@@ -102,6 +103,13 @@ class ModelParts:
         sample = calibration_sample(self.study.dataset.validation, self.study.seed)
         return partial(recalibration_of(self.classifier), images=sample.images)
 
+    def recalibrated_locally(self, client: int, weights: Weights) -> Weights:
+        """Return a client's own model, with BatchNorm statistics of its images if the study measures them."""
+        if self.batchnorm_policy not in ("recalibrate", "moments"):
+            return weights
+        sample = calibration_sample(self.study.shard(client), self.study.seed)
+        return recalibration_of(self.classifier)(weights, sample.images)
+
     @part
     def evaluator(self) -> Evaluator:
         """The evaluator of the global model."""
@@ -160,6 +168,12 @@ class ModelParts:
         study, settings = self.study, self.study.experiment
         if not settings.distillation.enabled:
             return None
+        teacher = settings.distillation.teacher
+        if teacher == "local-models" and not isinstance(self.grid, SimulatedGrid):
+            raise ConfigError(
+                'distillation.teacher = "local-models": the clients\' own models are trained in a simulation, where '
+                'their images are; choose "global-model" or "clients"'
+            )
         return plan_distillation(
             settings.distillation,
             study.dataset,

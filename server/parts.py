@@ -6,12 +6,9 @@ from functools import cache
 import numpy as np
 
 from fedrobust.algorithms.contract import sends_of
-from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.memoize import part
-from fedrobust.models.layout import Weights
-from fedrobust.models.recalibration import recalibration_of
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord
@@ -29,7 +26,7 @@ from server.root_update import root_update_of
 from server.rounds import RoundLoop
 from server.selection import Selection
 from server.stages.central import CentralBaseline
-from server.stages.clients import ClientComparison, LocalBaseline, spread, unchanged
+from server.stages.clients import ClientComparison, LocalBaseline, spread
 from server.tolerance import tolerance_of
 from server.weight_average import WeightAverage
 
@@ -224,7 +221,7 @@ class ServerParts(ModelParts):
             spread(honest, wanted.clients),
             len(honest),
             self.local_baseline if local else None,
-            self._recalibrated if self.batchnorm_policy in ("recalibrate", "moments") else unchanged,
+            self.recalibrated_locally,
             lambda client, split: study.site_shifts.tested(client, split, study.problem.classes, study.seed),
             study.site_shifts.scanner,
         )
@@ -274,10 +271,6 @@ class ServerParts(ModelParts):
         """The average of the weights over rounds; None where each round's own are evaluated."""
         decay = self.study.experiment.federation.average
         return WeightAverage(decay) if decay else None
-
-    def _recalibrated(self, client: int, weights: Weights) -> Weights:
-        sample = calibration_sample(self.study.shard(client), self.study.seed)
-        return recalibration_of(self.classifier)(weights, sample.images)
 
     @property
     def probed(self) -> float | None:

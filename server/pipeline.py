@@ -22,11 +22,9 @@ from fedrobust.runs.events import (
 )
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import (
-    EvaluationRecord,
     ModelEvaluationRecord,
     ModelRecord,
     RunRecord,
-    StudentRecord,
 )
 from fedrobust.runtime import start_tensorflow
 from fedrobust.training.distillation_methods.contract import attacks_on_student
@@ -41,8 +39,9 @@ from server.stages.examples import save_examples
 from server.stages.export import export_student
 from server.stages.heterogeneity import heterogeneity_record
 from server.stages.hospitals import hospitals_record
-from server.stages.predictions import predictions_of
 from server.stages.selected import selected_evaluation
+from server.stages.student_record import student_record
+from server.stages.teachers import teachers_of
 from server.writing import writing
 
 
@@ -228,21 +227,12 @@ class Pipeline:
         auditor, plan = self.parts.auditor, self.parts.distillation
         assert plan is not None
         emit(StageStarted("distilling the student"))
-        student: Student = plan.distilled(evaluator, weights)
+        student: Student = plan.distilled(evaluator, teachers_of(self.parts, weights))
         taught = self.parts.defended(evaluator.of_model(student.classifier), student.weights)
         emit(StageStarted("training the control of the student"))
         control = plan.label_trained_control()
         emit(StageStarted("measuring the student"))
-        found = EvaluationRecord.of(taught.test(student.weights))
-        record = StudentRecord(
-            name=self.experiment.distillation.student,
-            parameters=student.classifier.layout.parameters,
-            clean=found.clean,
-            robust=found.robust,
-            distillation=student.record,
-            control=None if control is None else EvaluationRecord.of(taught.test(control)),
-            predictions=predictions_of(taught, student.weights),
-        )
+        record = student_record(self.experiment.distillation.student, student, control, taught)
         self.recorder.note(student=record)
         export = self.experiment.export
         if export.enabled:

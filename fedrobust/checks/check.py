@@ -6,7 +6,7 @@ The checks of networks are imported inside of functions: they start TensorFlow.
 from collections.abc import Iterable, Iterator
 
 from fedrobust.checks import data, settings
-from fedrobust.checks.distillation import method_fits, transfer_labels
+from fedrobust.checks.distillation import method_fits, teacher_fits, transfer_labels
 from fedrobust.checks.multilabel import labels_fit
 from fedrobust.config.resolve import loss_named, optimizer_of
 from fedrobust.errors import ConfigError, FedrobustError
@@ -89,6 +89,9 @@ def _distillation(study: Study) -> Iterator[str]:
     loss = loss_named(given.training, given.base)
     native = min(study.problem.image_shape[:2])
     yield from method_fits(given.distillation, given.model, given.training, method, loss, native)
+    yield from teacher_fits(
+        given.distillation, given.poisoning, given.training, study.attack, study.algorithm
+    )
     names = study.dataset.label_names
     yield from transfer_labels(given.distillation, method, names, lambda: study.public)
 

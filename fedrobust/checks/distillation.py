@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fedrobust.config.sections import Distillation, Model, Training
+from fedrobust.config.sections import Distillation, Model, Poisoning, Training
 from fedrobust.data.transfer_set import TransferSet
 from fedrobust.training.distillation_methods.contract import trait
 from fedrobust.training.losses.tempered_cross_entropy import TemperedCrossEntropy
@@ -41,6 +41,42 @@ def method_fits(
         yield (
             f'{key} with training.loss = "{training.loss}": the teacher is trained at the student\'s temperature; set '
             f'training.loss = "tempered-cross-entropy(temperature={distillation.temperature})"'
+        )
+
+
+def teacher_fits(
+    distillation: Distillation, poisoning: Poisoning, training: Training, attack: Any, algorithm: Any
+) -> Iterator[str]:
+    """Clients that teach behave as in a round.
+
+    Args:
+        distillation: settings of the student.
+        poisoning: names the attack.
+        training: names the federated algorithm.
+        attack: of the study; it is false if there is none.
+        algorithm: of the study.
+    """
+    key = f'distillation.teacher = "{distillation.teacher}"'
+    if not distillation.enabled or distillation.teacher == "global-model":
+        return
+    attacked = f'poisoning.attack = "{poisoning.attack}"'
+    if distillation.teacher == "local-models":
+        if attack:
+            yield (
+                f'{key} with {attacked}: models that are trained alone are those of honest clients; choose "clients", '
+                'or poisoning.attack = "none"'
+            )
+        return
+    if attack and attack.colludes:
+        yield (
+            f"{key} with {attacked}: colluding clients are simulated in the aggregation, and the teacher is none; "
+            'choose another attack, or distillation.teacher = "global-model"'
+        )
+    if hasattr(algorithm, "broadcasts") or hasattr(algorithm, "personal"):
+        yield (
+            f'{key} with training.algorithm = "{training.algorithm}": its clients train with more than the global '
+            "weights, or send a part of their model; choose another algorithm, such as fedavg or fedprox, or "
+            'distillation.teacher = "global-model"'
         )
 
 

@@ -24,6 +24,7 @@ ADDED = (
     "data.site-shifts",
     "distillation.method",
     "distillation.mixup",
+    "distillation.teacher",
     "data.multilabel",
     "evaluation.attacked-finding",
     "evaluation.baselines",

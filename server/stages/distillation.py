@@ -1,7 +1,7 @@
 """Distillation of the global model into a student, on the server's images."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,17 +75,17 @@ class DistillationPlan:
         """The labels of `shown`, where copies keep those of their originals; None without labels."""
         return None if self.labels is None else np.tile(self.labels, 1 + self.copies)
 
-    def distilled(self, teacher: Evaluator, weights: Weights) -> "Student":
-        """Return the student, trained on the logits of the global model with `weights`."""
+    def distilled(self, teacher: Evaluator, models: Iterable[Weights]) -> "Student":
+        """Return the student, trained on the mean logits of the teachers.
+
+        Args:
+            teacher: of the teachers' classifier.
+            models: the teachers' weights; an iterator makes them one by one, and they are not kept.
+        """
         started = time.perf_counter()
-        settings = self.settings
-        logits = (
-            teacher.answers(weights).validation
-            if self.images is teacher.dataset.validation.images
-            else teacher.clean_logits(weights, self.images)
-        )
-        if self.copies:
-            logits = np.concatenate([logits, teacher.clean_logits(weights, self.moved)])
+        settings, asks = self.settings, trait(self.method, "asks_teacher")
+        models = tuple(models) if asks else models
+        logits, count = mean_logits(self.logits_of(teacher, weights) for weights in models)
         distilled = distil(
             self.student,
             self.shown,
@@ -97,13 +97,16 @@ class DistillationPlan:
             self.seed,
             self.method,
             self.shown_labels if trait(self.method, "needs_labels") else None,
-            answers_of(teacher.classifier, weights) if trait(self.method, "asks_teacher") else None,
+            answers_of(teacher.classifier, tuple(models)) if asks else None,
         )
         record = DistillationRecord(
             images=len(self.images),
             copies=self.copies,
             source=self.source,
             method=settings.method,
+            teacher=settings.teacher,
+            models=count,
+            sent_bytes=self.sent_bytes(teacher.classifier),
             epochs=distilled.epochs,
             steps=distilled.metrics["steps"],
             temperature=settings.temperature if getattr(self.method, "tempered", True) else None,
@@ -111,6 +114,21 @@ class DistillationPlan:
             seconds=time.perf_counter() - started,
         )
         return Student(self.student, distilled.weights, record)
+
+    def logits_of(self, teacher: Evaluator, weights: Weights) -> np.ndarray:
+        """Return one teacher's logits of the images and their copies, (n, classes)."""
+        own = self.images is teacher.dataset.validation.images and self.settings.teacher == "global-model"
+        logits = teacher.answers(weights).validation if own else teacher.clean_logits(weights, self.images)
+        return np.concatenate([logits, teacher.clean_logits(weights, self.moved)]) if self.copies else logits
+
+    def sent_bytes(self, classifier: Classifier) -> int | None:
+        """Return what a client sends for the teacher: its weights, or float32 logits; None where it is nothing."""
+        weights = classifier.layout.parameters + classifier.layout.statistics
+        numbers = {
+            "clients": weights,
+            "local-models": len(self.images) * (1 + self.copies) * classifier.classes,
+        }
+        return 4 * numbers[self.settings.teacher] if self.settings.teacher in numbers else None
 
     def label_trained_control(self) -> Weights | None:
         """Return the weights of the student trained on labels; None where the transfer images have no labels."""
@@ -208,12 +226,32 @@ def plan_distillation(
     return DistillationPlan(settings, student, images, labels, source, seed, method)
 
 
-def answers_of(classifier: Classifier, weights: Weights) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return the function from native images in [0, 1] to the teacher's logits, for use inside a graph."""
-    trainable, statistics = classifier.arrays(weights)
+def mean_logits(asked: Iterable[np.ndarray]) -> tuple[np.ndarray, int]:
+    """Return the mean of several models' logits, float32, and their number; one model's are left as they are.
+
+    It is the teacher of FedDF (Lin et al., 2020, arXiv:2006.07242, equation 1): clients count alike.
+
+    Example:
+        >>> mean_logits([np.array([[1.0, 0.0]]), np.array([[3.0, 1.0]])])
+        (array([[2. , 0.5]], dtype=float32), 2)
+    """
+    first, *others = asked
+    if not others:
+        return first, 1
+    total = first.astype(np.float64)
+    for logits in others:
+        total += logits
+    return (total / (1 + len(others))).astype(np.float32), 1 + len(others)
+
+
+def answers_of(classifier: Classifier, models: Sequence[Weights]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the function from native images in [0, 1] to the teachers' mean logits, for use inside a graph."""
+    arrays = [classifier.arrays(weights) for weights in models]
 
     def answers(images: tf.Tensor) -> tf.Tensor:
-        return classifier.logits(trainable, statistics, classifier.predicted(images))[0]
+        seen = classifier.predicted(images)
+        each = [classifier.logits(trainable, statistics, seen)[0] for trainable, statistics in arrays]
+        return tf.add_n(each) / len(each)
 
     return answers
 

@@ -559,7 +559,7 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
     before = replace(done.record, student=unaudited)
     file = done.folder.file("a.tflite")
     assert done.seen[2:] == [
-        ("distilled", done.evaluator, "selected"),
+        ("distilled", done.evaluator, ("selected",)),
         ("evaluator", done.student.classifier),
         ("label-trained",),
         ("export", done.folder, done.taught, "taught", formats, 5, ""),

@@ -1,5 +1,7 @@
 """`[distillation]`: the student."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from fedrobust.config.sections.section import LARGEST, MOST_BATCH, Section
@@ -13,6 +15,11 @@ class Distillation(Section):
     method: str = Field(
         "soft-labels",
         description="how the student learns from its teacher, as in rslad(epsilon='4/255', steps=7), or a dotted path",
+    )
+    teacher: Literal["global-model", "clients", "local-models"] = Field(
+        "global-model",
+        description="who teaches: the global model; clients: the mean logits of the clients' models after the last "
+        "round (FedDF); local-models: those of models that clients train alone, whose logits are all they would send",
     )
     image_size: int = Field(
         0, ge=0, le=1024, description="side of the student's input in pixels; 0: the native size"

@@ -225,6 +225,11 @@ def _distillation(run: Run) -> str:
         if facts.copies
         else ""
     )
+    text += (
+        f", as taught by the mean logits of {facts.models:,} models ({facts.teacher})"
+        if facts.models > 1
+        else ""
+    )
     settings = [] if facts.method == "soft-labels" else [f"method {facts.method}"]
     settings += [f"{facts.epochs:,} epochs"] if facts.epochs is not None else []
     settings += [f"temperature {facts.temperature:g}"] if facts.temperature is not None else []

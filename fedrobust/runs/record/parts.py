@@ -110,6 +110,13 @@ class DistillationRecord:
     copies: int = entry("augmented copies of each, with the teacher's logits", default=0, left_out=True)
     source: str = entry("what they are", default="")
     method: str = entry("as in the study", default="soft-labels", left_out=True)
+    teacher: str = entry("as in the study", default="global-model", left_out=True)
+    models: int = entry("whose mean logits taught it", default=1, left_out=True)
+    sent_bytes: int | None = entry(
+        "what a client sends for it: its model, or its logits of all images and copies; left out where it is nothing",
+        default=None,
+        left_out=True,
+    )
     epochs: int | None = entry("passes over them", default=None)
     steps: float | None = entry("optimisation steps", default=None)
     temperature: float | None = entry("of the softmax; null where the method has none", default=None)

@@ -20,6 +20,7 @@ from server.stages import distillation as distiller
 from server.stages.distillation import DistillationPlan, plan_distillation, transfer_images
 
 TAUGHT = Weights(np.ones(2, np.float32), np.zeros(1, np.float32))
+NETWORK = SimpleNamespace(layout=SimpleNamespace(parameters=90, statistics=10), classes=2)
 TAUGHT_WELL = Distilled(TAUGHT, 7, {"steps": 14, "loss": 0.5})
 SETTINGS = {
     "distillation__temperature": 3.0,
@@ -69,8 +70,8 @@ def test_a_student_learns_what_the_global_model_answers(monkeypatch):
 
     monkeypatch.setattr(distiller, "distil", distil)
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    teacher = SimpleNamespace(clean_logits=clean_logits, dataset=dataset())
-    found = plan().distilled(teacher, "weights")
+    teacher = SimpleNamespace(clean_logits=clean_logits, dataset=dataset(), classifier=NETWORK)
+    found = plan().distilled(teacher, ("weights",))
     assert asked == [
         ("weights", IMAGES),
         ("student", IMAGES, "logits", 3.0, 7, 16, 0.25, 5, SoftLabels(), None, None),
@@ -81,6 +82,8 @@ def test_a_student_learns_what_the_global_model_answers(monkeypatch):
         "copies": 0,
         "source": "somewhere",
         "method": "soft-labels",
+        "teacher": "global-model",
+        "models": 1,
         "epochs": 7,
         "steps": 14,
         "temperature": 3.0,
@@ -104,13 +107,14 @@ def test_a_teacher_is_asked_on_moved_copies_too(monkeypatch):
     teacher = SimpleNamespace(
         clean_logits=lambda weights, images: np.repeat(images.reshape(len(images), -1)[:, :1], 2, 1),
         dataset=dataset(),
+        classifier=NETWORK,
     )
     images = np.tile(np.arange(1, 5, dtype=np.uint8)[:, None, None, None] * 50, (1, 8, 8, 1))
     own = DistillationPlan(
         settings(distillation__copies=2), "student", images, LABELS, "somewhere", seed=5, method=SoftLabels()
     )
     monkeypatch.setattr(distiller, "DistillationRecord", lambda **facts: facts)
-    found = own.distilled(teacher, "weights")
+    found = own.distilled(teacher, ("weights",))
     own.label_trained_control()
     (_, shown, logits, *_), (_, same, labels, *_) = asked
     assert shown.shape == (12, 8, 8, 1)
@@ -132,17 +136,41 @@ def test_methods_are_given_labels_and_the_teacher_where_they_need_them(monkeypat
     teacher = SimpleNamespace(
         clean_logits=lambda weights, images: np.zeros((len(images), 2)),
         dataset=dataset(),
-        classifier="global",
+        classifier=NETWORK,
     )
     introspective = plan(method=IAD(), distillation__copies=1, distillation__method="iad")
-    found = introspective.distilled(teacher, "weights")
+    found = introspective.distilled(teacher, ("weights",))
     method, labels, answers = asked[0][-3:]
-    assert (method, answers) == (IAD(), ("global", "weights"))
+    assert (method, answers) == (IAD(), (NETWORK, ("weights",)))
     np.testing.assert_array_equal(labels, np.tile(LABELS, 2))
     assert (found.record.method, found.record.temperature) == ("iad", 3.0)
-    without = plan(method=RSLAD(), distillation__method="rslad").distilled(teacher, "weights")
+    without = plan(method=RSLAD(), distillation__method="rslad").distilled(teacher, ("weights",))
     assert asked[1][-3:] == (RSLAD(), None, None)
     assert (without.record.method, without.record.temperature) == ("rslad", None)
+
+
+@pytest.mark.parametrize(("teacher", "sent"), [("clients", 4 * 100), ("local-models", 4 * 8 * 2)])
+def test_several_teachers_say_the_mean_of_their_logits(monkeypatch, teacher, sent):
+    """Two models on four images and a copy of each: a client sends its model, or two logits of eight images."""
+    asked = []
+    monkeypatch.setattr(distiller, "distil", lambda *given: asked.append(given) or TAUGHT_WELL)
+    evaluator = SimpleNamespace(
+        clean_logits=lambda weights, images: np.full((len(images), 2), weights, np.float32),
+        dataset=dataset(),
+        classifier=NETWORK,
+    )
+    taught = plan(distillation__copies=1, distillation__teacher=teacher)
+    found = taught.distilled(evaluator, iter([1.0, 4.0]))
+    np.testing.assert_array_equal(asked[0][2], np.full((8, 2), 2.5))
+    assert (found.record.teacher, found.record.models, found.record.sent_bytes) == (teacher, 2, sent)
+
+
+def test_the_teachers_in_the_graph_say_the_mean_of_their_logits(linear_classifier, draw):
+    models = [Weights(draw.normal(size=34).astype(np.float32), np.zeros(0, np.float32)) for _ in range(2)]
+    images = draw.random((3, 4, 4, 1)).astype(np.float32)
+    each = [images.reshape(3, 16) @ one.trainable[:32].reshape(16, 2) + one.trainable[32:] for one in models]
+    found = distiller.answers_of(linear_classifier, models)(images)
+    np.testing.assert_allclose(found, np.mean(each, 0), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

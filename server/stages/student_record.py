@@ -1,0 +1,30 @@
+"""The record of the student, beside that of its control."""
+
+from fedrobust.models.layout import Weights
+from fedrobust.runs.record import EvaluationRecord, StudentRecord
+from server.stages.distillation import Student
+from server.stages.evaluation import Evaluator
+from server.stages.predictions import predictions_of
+
+
+def student_record(
+    name: str, student: Student, control: Weights | None, evaluator: Evaluator
+) -> StudentRecord:
+    """Return the record of the student, measured with its control under the same attacks.
+
+    Args:
+        name: of its network, as in the study.
+        student: the student.
+        control: weights of the label-trained control; None: there is none.
+        evaluator: of the student's network.
+    """
+    found = EvaluationRecord.of(evaluator.test(student.weights))
+    return StudentRecord(
+        name=name,
+        parameters=student.classifier.layout.parameters,
+        clean=found.clean,
+        robust=found.robust,
+        distillation=student.record,
+        control=None if control is None else EvaluationRecord.of(evaluator.test(control)),
+        predictions=predictions_of(evaluator, student.weights),
+    )
