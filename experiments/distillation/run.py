@@ -50,7 +50,7 @@ def teacher_run(seed: int, out: Path) -> Path:
         return folder
     # Its teacher is measured with the students.
     unmeasured = {"distillation__enabled": False, "evaluation__attacks": []}
-    study = Experiment.load(HERE / "study.toml", seed=seed, **unmeasured)
+    study = Experiment.load(HERE / "distillation.toml", seed=seed, **unmeasured)
     resume = (folder / "checkpoints").is_dir()
     fedrobust.run(study.changed(output__dir=str(folder), output__resume=resume, output__report=False))
     return folder
@@ -69,7 +69,7 @@ class Students:
         from server.model_parts import ModelParts
 
         seed = Experiment.recorded(folder / "experiment.toml").seed
-        self.experiment = Experiment.load(HERE / "study.toml", seed=seed)
+        self.experiment = Experiment.load(HERE / "distillation.toml", seed=seed)
         start_tensorflow(cores())
         self.parts_of = partial(ModelParts, grid=cast(Any, None), pool=pool)  # no clients are asked
         self.parts = self.parts_of(Study.of(self.experiment))
