@@ -170,7 +170,7 @@ def refused(done, message, code=2):
         ("empty", "a folder, but not a run's"),
         ("net.onnx", "ONNX Runtime cannot open it"),
         ("net.pt", "a PyTorch file"),
-        ("net.tflite", "--edge"),
+        ("net.tflite", "LiteRT cannot open it"),
         ("net.safetensors", "without their network"),
         ("net.xyz", "ends in .xyz"),
         ("net", "ends in nothing"),

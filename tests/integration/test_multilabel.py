@@ -195,7 +195,7 @@ def test_audits_and_attacks_of_files_are_refused(tmp_path):
         fedrobust.audit_model,
         lambda *places, **more: fedrobust.attack_model(*places, ["fgsm"], **more),
     ):
-        with pytest.raises(ConfigError, match="is multi-label: audits and attacks of model files take"):
+        with pytest.raises(ConfigError, match="is multi-label: audits, attacks and exports of files take"):
             refused("model.keras", path)
 
 

@@ -62,6 +62,8 @@ def test_a_whole_study_leaves_everything_behind(tmp_path):
         "experiment.toml",
         "environment.json",
         "card.json",
+        "classify.py",
+        "labels.txt",
         "audit",
         "partition.json",
         "metrics.jsonl",
