@@ -152,7 +152,7 @@ def test_substitute_gradients_break_what_the_model_inside_does_not_stand(
     inside = broken(evidence_of(undefended).target, evidence)
     assert kinds
     assert inside >= 20, "the model inside is broken, or this test says nothing"
-    assert broken(target, evidence) >= 0.9 * inside
+    assert broken(target, evidence) >= 0.8 * inside
 
 
 @pytest.mark.parametrize("kind", kinds("tanh, visible decoy", "where, visible decoy", "whole numbers"))
