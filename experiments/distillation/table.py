@@ -95,7 +95,8 @@ def write(folder: Path, page: Path) -> None:
     page.write_text(
         "# Students of adversarially trained teachers\n\n"
         "Balanced accuracy in points on the 624 test images of PneumoniaMNIST, clean and under the attack of\n"
-        "`distillation.toml`; mean over seeds with its 95 % interval (Student's t); differences are those of the same seed.\n"
+        "`distillation.toml`; mean over seeds with its 95 % interval (Student's t); differences are those of the "
+        "same seed.\n"
         "A constant classifier has 50.\n\n"
         f"{text}\n"
     )

@@ -31,8 +31,8 @@ class FastMinimumNorm(MinimumNormAttack):
     """Gradient ascent of the margin within an adaptive epsilon (Pintor et al., 2021, arXiv:2102.12827, Algorithm 1).
 
     Epsilon shrinks where the image is an adversary and grows where it is not; before the first adversary it is the
-    distance to the linearised boundary, and a thousandth more. Step size and gamma follow a cosine decay. In l0 epsilon counts pixels, and
-    changed pixels that the adversary does not need are then restored; in the other norms the adversary is refined
+    distance to the linearised boundary, and a thousandth more. Step size and gamma follow a cosine decay. In l0 epsilon
+    counts pixels, and changed pixels that the adversary does not need are then restored; in the other norms the adversary is refined
     along the boundary.
 
     Attributes:
