@@ -49,7 +49,7 @@ def teacher_run(seed: int, out: Path) -> Path:
     if result.is_file() and json.loads(result.read_text())["status"] == "finished":
         return folder
     # Its teacher is measured with the students.
-    unmeasured = {"distillation__enabled": False, "evaluation__attacks": []}
+    unmeasured: dict[str, Any] = {"distillation__enabled": False, "evaluation__attacks": []}
     study = Experiment.load(HERE / "distillation.toml", seed=seed, **unmeasured)
     resume = (folder / "checkpoints").is_dir()
     fedrobust.run(study.changed(output__dir=str(folder), output__resume=resume, output__report=False))

@@ -32,8 +32,8 @@ class FastMinimumNorm(MinimumNormAttack):
 
     Epsilon shrinks where the image is an adversary and grows where it is not; before the first adversary it is the
     distance to the linearised boundary, and a thousandth more. Step size and gamma follow a cosine decay. In l0 epsilon
-    counts pixels, and changed pixels that the adversary does not need are then restored; in the other norms the adversary is refined
-    along the boundary.
+    counts pixels, and changed pixels that the adversary does not need are then restored; in the other norms the
+    adversary is refined along the boundary.
 
     Attributes:
         steps: gradient steps.
