@@ -11,7 +11,7 @@ from check_pages import slug
 from contents import tree
 from measured import tables_about
 from prose import escaped, grid
-from stage import site, written
+from stage import PROJECT, site, written
 
 import fedrobust
 from fedrobust.audit.review import ADVICE
@@ -22,6 +22,10 @@ from fedrobust.config.families import FAMILIES
 @pytest.fixture(scope="module")
 def pages():
     return {str(place): text for place, text in site()[0].items()}
+
+
+def test_every_file_that_a_page_links_to_exists():
+    assert sorted(str(file) for file in site()[1] if not (PROJECT / file).exists()) == []
 
 
 @pytest.mark.parametrize("family", FAMILIES)
