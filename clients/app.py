@@ -1,5 +1,6 @@
 """The Flower ClientApp: every hospital of a study, simulated or real."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -27,6 +28,9 @@ app = ClientApp()
 
 STATE = "algorithm"
 """The record of a node's state that holds the state of the algorithm's client side."""
+
+MEMORY = "attack"
+"""The record of a node's state that holds what a malicious client's attack keeps."""
 
 BESIDE = "algorithm"
 """The record of a message that holds the algorithm's arrays beside the weights."""
@@ -60,10 +64,12 @@ def train(message: Message, context: Context) -> Message:
     study = _study(message, context)
     client = _client(study, context, message.content.config_records["config"].get("batchnorm"))
     broadcast = arrays_of(message.content.array_records.get(BESIDE))
-    sent, metrics = client.train(weights, number, state, broadcast)
-    context.state.pop(STATE, None)
-    if sent.state:
-        context.state[STATE] = arrays_record(sent.state)
+    memory = arrays_of(context.state.array_records.get(MEMORY))
+    sent, metrics = client.train(weights, number, state, broadcast, memory)
+    for name, kept in ((STATE, sent.state), (MEMORY, sent.memory)):
+        context.state.pop(name, None)
+        if kept:
+            context.state[name] = arrays_record(kept)
     content = RecordDict({"weights": weights_record(sent.weights), "metrics": MetricRecord(dict(metrics))})
     if sent.arrays:
         content[BESIDE] = arrays_record(sent.arrays)
@@ -142,8 +148,13 @@ def _client(study: Study, context: Context, batchnorm: object = None) -> Client:
     number = client_id_of(context.node_config)
     attacker = None
     if number in study.schedule.malicious:
+        steered = replace(study.local_training, update=partial(study.update_of, steered=True))
         attacker = Attacker(
-            study.attack, study.schedule, lambda: study.attack_context(number), study.classifier
+            study.attack,
+            study.schedule,
+            lambda: study.attack_context(number),
+            study.classifier,
+            steered if study.attack.steers else None,
         )
     if study.site_shifts.lines and "data-path" in context.node_config:
         raise ConfigError(

@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from clients.guided_round import GuidedRound
 from fedrobust.algorithms import Algorithm, State
-from fedrobust.algorithms.contract import Sent, sends_of, sent_by_client
+from fedrobust.algorithms.contract import NOTHING, Sent, sends_of, sent_by_client
 from fedrobust.data.dataset import Split
 from fedrobust.memoize import memoize
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
-from fedrobust.poisoning import Attack, AttackContext, Schedule
+from fedrobust.poisoning import Attack, AttackContext, AttackerTools, AttackMemory, Schedule
 from fedrobust.randomness import Purpose, generator
-from fedrobust.study.local_training import LocalRound
+from fedrobust.study.local_training import LocalRound, LocalTraining
 from fedrobust.training.crafting import Crafting
+from fedrobust.training.probe import Probe
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +30,14 @@ class Attacker:
         schedule: the rounds in which it is active.
         context: returns the client's knowledge before the first round.
         classifier: the global model, whose gradients an attack may use.
+        training: its local training, if an attack's masks steer it; None: that of the honest clients.
     """
 
     attack: Attack
     schedule: Schedule
     context: Callable[[], AttackContext]
     classifier: Classifier
+    training: LocalTraining | None = None
 
     def train(
         self,
@@ -42,6 +46,7 @@ class Attacker:
         algorithm: Algorithm,
         state: State,
         measure: Callable[[Weights], Weights] | None = None,
+        memory: State = NOTHING,
     ) -> tuple[Sent, Mapping[str, Any]]:
         """Return the weights and metrics that the client sends instead of its honest ones.
 
@@ -54,31 +59,59 @@ class Attacker:
             algorithm: the study's.
             state: the client's state of the algorithm.
             measure: returns weights with BatchNorm statistics of all of its images; None: moving statistics are sent.
+            memory: what the attack kept of its last round.
         """
-        context = self.in_round(weights, honest.round)
+        if self.training is not None:
+            honest = replace(honest, training=self.training)
+        context = self.in_round(weights, honest.round, memory)
+        context = self.attack.prepared(replace(context, tools=self._tools(honest)))
+        success = partial(self._success, honest.shard, context)
+        context = replace(context, tools=replace(context.tools, success=success))
         metrics: Mapping[str, Any] = {"loss": float("nan"), "seconds": 0.0, "round": honest.round}
         sends = sends_of(algorithm, self.classifier.layout)
         sent = Sent(weights, state, {name: np.zeros(size, np.float32) for name, size in sends.items()})
         if self.attack.trains:
             images, labels = self.attack.data(honest.shard.images, honest.shard.labels, context)
             changed = {**honest.changed, **self.attack.training(context)}
-            train = replace(honest, shard=Split(images, labels), changed=changed)
-            sent = sent_by_client(algorithm, weights, state, train)
-            metrics = train.metrics
+            poisoned = Split(images, labels)
+            train = replace(honest, shard=poisoned, changed=changed)
+            tools = replace(context.tools, poisoned=poisoned)
+            guided = GuidedRound(train, self.attack, replace(context, tools=tools))
+            sent = sent_by_client(algorithm, weights, state, guided if self.attack.guides else train)
+            metrics = {**metrics, **train.metrics}
             if measure is not None:
                 sent = replace(sent, weights=measure(sent.weights))
         update = self.attack.update(sent.weights.trainable - weights.trainable, context)
-        poisoned = Weights(
+        replaced = Weights(
             weights.trainable + update, self.attack.statistics(sent.weights.statistics, context)
         )
         claims = {
             "num-examples": self.attack.claim(len(honest.shard)),
             "loss": self.attack.claimed_loss(metrics["loss"]),
         }
-        return replace(sent, weights=poisoned), {**metrics, **claims}
+        kept = self._kept(context, weights, update)
+        return replace(sent, weights=replaced, memory=kept), {**metrics, **claims}
 
-    def in_round(self, weights: Weights, round: int) -> AttackContext:
-        """Return the client's knowledge in `round` with the global `weights`."""
+    def observed(self, sent: Sent, weights: Weights, round: int, memory: State) -> Sent:
+        """Return what an honest round's client `sent`, with what it remembers of a round in which it does not attack.
+
+        Args:
+            sent: its weights and state.
+            weights: the global weights.
+            round: from 1.
+            memory: what the attack kept of its last round.
+        """
+        context = self.in_round(weights, round, memory)
+        update = sent.weights.trainable - weights.trainable
+        return replace(sent, memory=self._kept(context, weights, update))
+
+    def _kept(self, context: AttackContext, weights: Weights, update: np.ndarray) -> State:
+        if not self.attack.remembers:
+            return NOTHING
+        return self.attack.kept(context, weights.trainable, update).arrays()
+
+    def in_round(self, weights: Weights, round: int, memory: State = NOTHING) -> AttackContext:
+        """Return the client's knowledge in `round` with the global `weights` and its `memory`."""
         before = self.context()
         return replace(
             before,
@@ -88,7 +121,40 @@ class Attacker:
             statistics=weights.statistics,
             variances=self.classifier.layout.places("variance"),
             perturb=partial(self._perturb, weights),
+            layout=self.classifier.layout,
+            memory=AttackMemory.of(memory),
         )
+
+    def _tools(self, honest: LocalRound) -> AttackerTools:
+        """Return the client's images and functions of weights."""
+
+        def update(
+            start: Weights,
+            split: Split,
+            trained: np.ndarray | None = None,
+            epochs: int | None = None,
+            **changed: Any,
+        ) -> Weights:
+            made: Weights = replace(honest)(
+                start, trained=trained, epochs=epochs, shard=split, changed=changed
+            )
+            return made
+
+        return AttackerTools(
+            honest.shard,
+            honest.shard,
+            update,
+            lambda weights, images: probe_of(self.classifier).logits(weights, images),
+            lambda weights, images, labels: probe_of(self.classifier).gradients(weights, images, labels),
+        )
+
+    def _success(self, shard: Split, context: AttackContext, weights: Weights) -> float:
+        """Return the attack success rate of `weights` on the client's own images, NaN without a criterion."""
+        criterion = self.attack.criterion(shard, context)
+        if criterion is None:
+            return float("nan")
+        logits = probe_of(self.classifier).logits(weights, criterion.images)
+        return float((logits.argmax(1) == criterion.target_labels).mean())
 
     def _perturb(self, weights: Weights, images: np.ndarray, labels: np.ndarray, **how: Any) -> np.ndarray:
         return crafting_of(self.classifier)(weights, images, labels, **how)
@@ -98,3 +164,9 @@ class Attacker:
 def crafting_of(classifier: Classifier) -> Crafting:
     """Return the crafting of adversarial images for a model, shared by the clients of a process."""
     return Crafting(classifier)
+
+
+@memoize(keep=4)
+def probe_of(classifier: Classifier) -> Probe:
+    """Return the logits and input gradients of a model, shared by the clients of a process."""
+    return Probe(classifier)

@@ -48,7 +48,12 @@ class Client:
     changed: Mapping[str, Any] = field(default_factory=dict)
 
     def train(
-        self, weights: Weights, round: int, state: State, broadcast: State = NOTHING
+        self,
+        weights: Weights,
+        round: int,
+        state: State,
+        broadcast: State = NOTHING,
+        memory: State = NOTHING,
     ) -> tuple[Sent, Mapping[str, Any]]:
         """Return the client's weights and arrays for the server, its next state, and its metrics.
 
@@ -57,19 +62,23 @@ class Client:
             round: from 1.
             state: its state after the last round in which it took part.
             broadcast: the server's arrays beside the weights.
+            memory: what a malicious client's attack kept of its last round.
         """
         work = self.work(round, self.client_id)
         train = LocalRound(
             self.training, self.shard, self.client_id, round, self.layout, broadcast, self.changed, work
         )
         if self.attacker is not None and self.attacker.schedule.active(round):
-            return self.attacker.train(train, weights, self.algorithm, state, self.measure)
+            return self.attacker.train(train, weights, self.algorithm, state, self.measure, memory)
         sent = sent_by_client(self.algorithm, weights, state, train)
         measured = sent.weights if self.measure is None else self.measure(sent.weights)
         kept = postprocessed(
             self.postprocessors, measured, weights, self.training.seed, round, self.client_id
         )
-        return replace(sent, weights=kept), train.metrics
+        sent = replace(sent, weights=kept)
+        if self.attacker is not None:
+            sent = self.attacker.observed(sent, weights, round, memory)
+        return sent, train.metrics
 
 
 def postprocessed(

@@ -34,11 +34,13 @@ class Grouping:
         together: whether the honest clients of a round are grouped.
         schedule: malicious clients and their rounds; they are not grouped.
         workers: number of workers among which the groups are divided.
+        alone: clients that are never grouped, because they keep something of every round.
     """
 
     together: Callable[[int], bool] = nobody
     schedule: Schedule = field(default_factory=Schedule)
     workers: int = 1
+    alone: frozenset[int] = frozenset()
 
     def groups(self, round: int, clients: Sequence[int]) -> list[list[int]]:
         """Return `clients` in groups, those of one client first, otherwise in order.
@@ -52,10 +54,10 @@ class Grouping:
         """
         if not self.together(round):
             return [[client] for client in clients]
-        malicious = self.schedule.attackers(round, clients)
-        honest = [client for client in clients if client not in malicious]
+        single = self.schedule.attackers(round, clients) | self.alone
+        honest = [client for client in clients if client not in single]
         size = min(MOST, max(FEWEST, -(-len(honest) // self.workers)))
-        alone = [[client] for client in clients if client in malicious]
+        alone = [[client] for client in clients if client in single]
         return alone + [honest[start : start + size] for start in range(0, len(honest), size)]
 
 

@@ -116,7 +116,8 @@ class ServerParts(ModelParts):
         grid, study = self.grid, self.study
         if not (isinstance(grid, SimulatedGrid) and grid.groups):
             return Grouping()
-        return Grouping(study.trains_groups, study.schedule, grid.workers)
+        remembering = frozenset(study.schedule.malicious if study.attack.remembers else ())
+        return Grouping(study.trains_groups, study.schedule, grid.workers, remembering)
 
     @part
     def tolerance(self) -> ToleranceRecord:

@@ -17,8 +17,9 @@ from fedrobust.data.dataset import Split
 from fedrobust.data.partition import PARTITIONS, method_named
 from fedrobust.data.sites import Sites
 from fedrobust.models.architectures import ARCHITECTURES, architecture_named
+from fedrobust.models.layout import Entry, Layout
 from fedrobust.models.network import build_network
-from fedrobust.poisoning import POISONING, Attack, AttackContext
+from fedrobust.poisoning import POISONING, Attack, AttackContext, AttackMemory
 from fedrobust.spec import REQUIRED, Spec, build, settings_of
 from fedrobust.training.distillation_methods import DISTILLATION_METHODS, Teacher
 from fedrobust.training.optimizers import OPTIMIZERS, Step
@@ -178,8 +179,11 @@ def test_attackers_of_the_same_draws_do_the_same_and_leave_what_they_are_given_a
             fixed=np.random.default_rng(6),
             current=np.full(50, 0.1, np.float32),
             perturb=lambda images, labels, **how: images ^ 1,
+            layout=Layout((Entry("dense/kernel", (10, 5), "trainable"),)),
+            memory=AttackMemory(1, np.full(50, 0.2, np.float32), np.linspace(-1, 1, 50, dtype=np.float32)),
         )
         attack = Attack.parse(name)
+        context = attack.prepared(context)
         poisoned = attack.data(split.images, split.labels, context)
         return *poisoned, attack.update(sent, context), attack.claim(30), dict(attack.training(context))
 

@@ -106,11 +106,13 @@ class Sent:
         weights: the weights that it sends.
         state: its next state.
         arrays: the arrays that it sends beside its weights.
+        memory: what a malicious client keeps for its next round, beside the algorithm's state.
     """
 
     weights: Weights
     state: State = field(default_factory=dict)
     arrays: State = field(default_factory=dict)
+    memory: State = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

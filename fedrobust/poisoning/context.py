@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 from fedrobust.aggregation.updates import Updates
+from fedrobust.models.layout import Layout
+from fedrobust.poisoning.memory import AttackMemory
+from fedrobust.poisoning.tools import AttackerTools
 from fedrobust.spec import SpecError
 
 Perturb = Callable[..., np.ndarray]
@@ -37,6 +40,9 @@ class AttackContext:
         statistics: the global model's BatchNorm statistics (s,) float32.
         variances: positions of variances among the statistics (k,).
         perturb: perturbs images along the global model's gradient.
+        layout: of the model's weights; None outside of a study.
+        memory: what the client kept of the last round in which it took part.
+        tools: its images, and functions of weights: local updates, logits, gradients.
     """
 
     client_id: int = 0
@@ -53,6 +59,20 @@ class AttackContext:
     statistics: np.ndarray | None = None
     variances: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     perturb: Perturb = _no_model
+    layout: Layout | None = None
+    memory: AttackMemory = field(default_factory=AttackMemory)
+    tools: AttackerTools = field(default_factory=AttackerTools)
+
+    @property
+    def change(self) -> np.ndarray | None:
+        """The change of the global weights (d,) float32 since the client last took part; None if it has not.
+
+        With full participation it is the last global update, w_t - w_(t-1); otherwise that of several rounds, because a
+        client is sent the weights of its own rounds only. It is known to attacks with ``keeps = ("weights",)``.
+        """
+        if self.current is None or self.memory.weights is None:
+            return None
+        return self.current - self.memory.weights
 
     @property
     def participants(self) -> int:

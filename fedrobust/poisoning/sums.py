@@ -80,6 +80,10 @@ def _recipes(first: Named, second: Named) -> str:
     return "each changes how malicious clients train" if _both(first, second, "training") else ""
 
 
+def _guides(first: Named, second: Named) -> str:
+    return "each makes its own local updates" if _both(first, second, "train") else ""
+
+
 def _criteria(first: Named, second: Named) -> str:
     both = _both(first, second, "criterion") and all(
         getattr(part, "targeted", True) for _, part in (first, second)
@@ -92,7 +96,7 @@ def _both(first: Named, second: Named, trait: str) -> bool:
 
 
 def _learns(part: Any) -> bool:
-    return hasattr(part, "data") or hasattr(part, "training")
+    return any(hasattr(part, trait) for trait in ("data", "training", "train"))
 
 
 REASONS: tuple[Callable[[Named, Named], str], ...] = (
@@ -103,6 +107,7 @@ REASONS: tuple[Callable[[Named, Named], str], ...] = (
     _learnt_for_nothing,
     _overwritten,
     _recipes,
+    _guides,
     _criteria,
 )
 """Each returns the reason why two parts cannot be combined in this order, "" if they can."""

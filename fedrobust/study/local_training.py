@@ -198,13 +198,24 @@ class LocalRound:
         pull: float = 0.0,
         trained: np.ndarray | None = None,
         epochs: int | None = None,
+        shard: Split | None = None,
+        changed: Mapping[str, Any] = UNCHANGED,
     ) -> Any:
-        """Return the weights after training from `start`; the arguments are those of `fedrobust.algorithms.Train`."""
-        changed = self.changed if epochs is None else {**self.changed, "epochs": epochs}
+        """Return the weights after training from `start`; for the first arguments see `fedrobust.algorithms.Train`.
+
+        A malicious client may give other images in `shard`, and in `changed` further settings of ``[training]``.
+        """
+        changed = {**self.changed, **({} if epochs is None else {"epochs": epochs}), **changed}
         steers = correction is not None or pull or trained is not None
         steering = Steering(correction, pull, trained) if steers else None
         after, metrics = self.training(
-            self.shard, start, self.round, self.client, changed, steering, self.work
+            self.shard if shard is None else shard,
+            start,
+            self.round,
+            self.client,
+            changed,
+            steering,
+            self.work,
         )
         before = {name: self.metrics[name] for name in SUMMED if name in self.metrics}
         self.metrics = {**metrics, **{name: metrics[name] + value for name, value in before.items()}}

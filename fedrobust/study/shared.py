@@ -187,17 +187,19 @@ def _classifier(
     return TwoBatchNorms(classifier) if model.norm == "two-batch" else classifier
 
 
-def _graph(training: Training, classifier: Any, of: tuple[Model, Problem], base: str) -> Hashable:
+def _graph(
+    training: Training, classifier: Any, of: tuple[Model, Problem], base: str, steered: bool = False
+) -> Hashable:
     """Return the settings that a compiled update depends on: not seed, learning rate or number of epochs."""
     recipe = (training.recipe, training.space, training.loss, training.augmentations)
     optimizer, layout = training.optimizer, classifier.layout.digest
     rates = training.proximal, training.backbone_rate
-    return _network(*of), layout, recipe, optimizer, training.algorithm, rates
+    return _network(*of), layout, recipe, optimizer, training.algorithm, rates, steered
 
 
 @memoize(key=_graph)
 def compiled(
-    training: Training, classifier: "Classifier", of: tuple[Model, Problem], base: str
+    training: Training, classifier: "Classifier", of: tuple[Model, Problem], base: str, steered: bool = False
 ) -> "LocalUpdate":
     """Return the compiled local update of `training`.
 
@@ -206,6 +208,7 @@ def compiled(
         classifier: the model.
         of: the settings and the problem that it was built from: the key of the cache.
         base: folder of the study file, where a user's own recipe may be.
+        steered: whether a client steers it although the algorithm does not.
     """
     # Starts TensorFlow.
     from fedrobust.training.local_update import LocalUpdate
@@ -220,7 +223,7 @@ def compiled(
         proximal=proximal_of(algorithm),
         augmentations=augmentations_of(training, base),
         backbone_rate=training.backbone_rate,
-        steered=is_steered(algorithm),
+        steered=steered or is_steered(algorithm),
     ).compiled()
 
 
@@ -245,7 +248,7 @@ def features(classifier: "Classifier", of: tuple[Model, Problem], dataset: Datas
     return Features(classifier, None if dataset is None else dataset.train.images, settings)
 
 
-def _head(training: Training, classifier: Any, base: str) -> Hashable:
+def _head(training: Training, classifier: Any, base: str, steered: bool = False) -> Hashable:
     shapes = tuple(entry.shape for entry in classifier.layout.entries)
     return (
         shapes,
@@ -255,12 +258,13 @@ def _head(training: Training, classifier: Any, base: str) -> Hashable:
         training.algorithm,
         training.proximal,
         base,
+        steered,
     )
 
 
 @memoize(key=_head)
-def head_graph(training: Training, classifier: "Classifier", base: str) -> "HeadGraph":
-    """Return the compiled update of the head, for the loss, optimiser and algorithm of `training`."""
+def head_graph(training: Training, classifier: "Classifier", base: str, steered: bool = False) -> "HeadGraph":
+    """Return the compiled update of the head, for the loss, optimiser and algorithm of `training`; see `compiled`."""
     # Starts TensorFlow.
     from fedrobust.training.head_update import HeadGraph
 
@@ -271,5 +275,5 @@ def head_graph(training: Training, classifier: "Classifier", base: str) -> "Head
         loss_of(training, base, classifier.multilabel),
         optimizer_of(training, base),
         proximal_of(algorithm),
-        is_steered(algorithm),
+        steered or is_steered(algorithm),
     )

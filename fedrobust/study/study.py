@@ -218,22 +218,22 @@ class Study(NamedParts):
             update=self.update_of,
         )
 
-    def update_of(self, training: Training) -> "LocalUpdate | HeadUpdate | PartUpdate":
-        """Return the compiled local update of `training`, which a malicious client may have changed."""
+    def update_of(self, training: Training, steered: bool = False) -> "LocalUpdate | HeadUpdate | PartUpdate":
+        """Return the compiled local update of `training`, which an attacker may have changed and may steer."""
         experiment = self.experiment
         if not training.features_are_cached:
             of, base = (self.model, self.problem), experiment.base
             if training.layers == training.trained_layers:
-                return compiled(training, self.classifier, of, base)
+                return compiled(training, self.classifier, of, base, steered)
             # Starts TensorFlow.
             from fedrobust.training.part_update import PartUpdate
 
-            update = compiled(training, self.frozen_but(training.layers), of, base)
+            update = compiled(training, self.frozen_but(training.layers), of, base, steered)
             return PartUpdate(self.classifier, update)
         # Starts TensorFlow.
         from fedrobust.training.head_update import HeadUpdate
 
-        graph = head_graph(training, self.classifier, experiment.base)
+        graph = head_graph(training, self.classifier, experiment.base, steered)
         return HeadUpdate(self.classifier, self.features, graph)
 
     def trains_groups(self, round: int) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from fedrobust.aggregation import Updates
 from fedrobust.data.dataset import Split
-from fedrobust.poisoning import POISONING, Attack, AttackContext, CollusionContext
+from fedrobust.poisoning import POISONING, Attack, AttackContext, AttackMemory, CollusionContext
 from fedrobust.poisoning.update.finite import scaled
 from fedrobust.poisoning.update.free_rider import FreeRider
 
@@ -28,7 +28,11 @@ def perturb(images, labels, **how):
 def test_updates_of_every_magnitude_stay_finite(name, size):
     update = np.array([1, -1, 0.5, 0], np.float32) * np.float32(size)
     context = AttackContext(
-        clients=50, malicious=1, current=np.full(4, 0.1, np.float32), generator=np.random.default_rng(0)
+        clients=50,
+        malicious=1,
+        current=np.full(4, 0.1, np.float32),
+        generator=np.random.default_rng(0),
+        memory=AttackMemory(1, update[::-1].copy(), update),
     )
     for text in (name, f"{name} + model-replacement" if name in ("sign-flip", "gaussian", "zero") else name):
         sent = Attack.parse(text).update(update, context)

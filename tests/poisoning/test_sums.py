@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from fedrobust.aggregation import Updates
-from fedrobust.poisoning import POISONING, Attack, AttackContext, CollusionContext
+from fedrobust.data.dataset import Split
+from fedrobust.models.layout import Entry, Layout, Weights
+from fedrobust.poisoning import (
+    POISONING,
+    Attack,
+    AttackContext,
+    AttackerTools,
+    AttackMemory,
+    CollusionContext,
+)
 from fedrobust.poisoning.contract import name_of
 from fedrobust.spec import SpecError
 
@@ -25,6 +34,7 @@ LABELS = np.repeat(np.arange(3), 8).astype(np.int32)
 HONEST = (0.3 + RNG.standard_normal((4, 192))).astype(np.float32) / 20
 CURRENT = RNG.standard_normal(192).astype(np.float32)
 STATISTICS = np.abs(RNG.standard_normal(6)).astype(np.float32)
+START = Weights(CURRENT, STATISTICS)
 
 
 def perturb(images, labels, *, steps, ascend, **_):
@@ -36,6 +46,26 @@ def learnt(images, labels, recipe, length):
     targets = np.eye(3)[labels] - 1 / 3
     gradient = (targets.T @ (images.reshape(len(images), -1) / 255.0 - 0.5) / len(images)).ravel()
     return (length * gradient * (1 + 0.1 * len(str(recipe)))).astype(np.float32)
+
+
+def tools(attack, length):
+    """Return local updates that add `learnt`, and functions of a linear model."""
+    recipe = dict(attack.training(AttackContext()))
+
+    def update(start, split, trained=None, epochs=1, **changed):
+        step = learnt(split.images, split.labels, recipe | changed, length * (epochs or 1))
+        return Weights(start.trainable + step * (1 if trained is None else trained), start.statistics)
+
+    def logits(weights, images):
+        return images.reshape(len(images), -1) / 255.0 @ weights.trainable.reshape(64, 3)
+
+    def gradients(weights, images, labels):
+        kernel = weights.trainable.reshape(64, 3)
+        p = np.exp(images.reshape(len(images), -1) @ kernel)
+        return ((p / p.sum(1, keepdims=True) - np.eye(3)[labels]) @ kernel.T).reshape(images.shape)
+
+    clean = Split(IMAGES, LABELS)
+    return AttackerTools(clean, clean, update, logits, gradients, lambda weights: float(weights.trainable[0]))
 
 
 def sent(attack):
@@ -54,11 +84,20 @@ def sent_after(attack, length):
         current=CURRENT,
         statistics=STATISTICS,
         perturb=perturb,
+        memory=AttackMemory(1, 0.9 * CURRENT, HONEST[0]),
+        layout=Layout(
+            (Entry("hidden/kernel", (16, 8), "trainable"), Entry("logits/kernel", (8, 8), "trainable"))
+        ),
+        tools=tools(attack, length),
     )
+    context = attack.prepared(context)
     update, statistics = np.zeros(192, np.float32), STATISTICS
     if attack.trains:
         images, labels = attack.data(IMAGES, LABELS, context)
         update = learnt(images, labels, dict(attack.training(context)), length)
+        if attack.guides:
+            poisoned = replace(context.tools, poisoned=Split(images, labels))
+            update = attack.train(START, replace(context, tools=poisoned)).trainable - CURRENT
         statistics = STATISTICS * np.float32(1.01)
     update = attack.update(update, context)
     statistics = attack.statistics(statistics, replace(context, generator=np.random.default_rng(3)))

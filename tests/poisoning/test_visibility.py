@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fedrobust.poisoning import Attack, AttackContext
+from fedrobust.poisoning.data.markers import MARKERS
 from fedrobust.poisoning.data.visibility import contrast, resized
 
 
@@ -19,7 +20,10 @@ def require(text, side, image_size, channels=1, classes=2):
     Attack.parse(text).require(Problem((side, side, channels), classes), image_size)
 
 
-BACKDOORS = ("pixel-backdoor", "blended-backdoor", "distributed-backdoor")
+BACKDOORS = (
+    *("pixel-backdoor", "blended-backdoor", "distributed-backdoor", "clean-label-backdoor"),
+    *(f"semantic-backdoor(trigger='{trigger}')" for trigger in MARKERS),
+)
 
 
 @pytest.mark.parametrize("name", BACKDOORS)

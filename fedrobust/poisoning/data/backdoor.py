@@ -25,7 +25,7 @@ class Triggered(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Backdoor:
+class Backdoor:
     """Add the trigger to a share of the images of other classes, and label them as the target class.
 
     Attributes:
@@ -71,7 +71,7 @@ class _Backdoor:
 
 @POISONING.register("pixel-backdoor")
 @dataclass(frozen=True, kw_only=True)
-class PixelBackdoor(_Backdoor):
+class PixelBackdoor(Backdoor):
     """A chequered square in the corner as trigger (BadNets: Gu et al., 2017, arXiv:1708.06733).
 
     Attributes:
@@ -107,7 +107,7 @@ class PixelBackdoor(_Backdoor):
 
 @POISONING.register("blended-backdoor")
 @dataclass(frozen=True, kw_only=True)
-class BlendedBackdoor(_Backdoor):
+class BlendedBackdoor(Backdoor):
     """A faint random pattern over the whole image as trigger (Chen et al., 2017, arXiv:1712.05526).
 
     The pattern's fields are a 28th of the image's side, so that they survive resizing.
@@ -132,7 +132,7 @@ class BlendedBackdoor(_Backdoor):
 
 @POISONING.register("distributed-backdoor")
 @dataclass(frozen=True, kw_only=True)
-class DistributedBackdoor(_Backdoor):
+class DistributedBackdoor(Backdoor):
     """A trigger whose parts are distributed over the malicious clients (DBA: Xie et al., ICLR 2020).
 
     Each malicious client trains on one bar of the trigger; test images get all bars. Lines and gaps are defined for a
