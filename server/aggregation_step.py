@@ -16,7 +16,7 @@ from fedrobust.aggregation import (
 )
 from fedrobust.algorithms import Algorithm, FedAvg
 from fedrobust.algorithms.contract import Received
-from fedrobust.models.layout import Weights
+from fedrobust.models.layout import Layout, Weights
 from fedrobust.poisoning import Attack, CollusionContext, Schedule
 from fedrobust.privacy import Postprocessor, at_server
 from fedrobust.randomness import Purpose, generator
@@ -71,6 +71,7 @@ class AggregationStep:
         postprocessors: applied to the aggregate before the algorithm.
         beside: lengths of the algorithm's arrays that clients send beside weights, by name.
         population: number of clients of the study.
+        layout: of the global model, for rules that look at layers.
     """
 
     defence: AggregationPipeline
@@ -86,6 +87,7 @@ class AggregationStep:
     postprocessors: tuple[Postprocessor, ...] = ()
     beside: Mapping[str, int] = field(default_factory=dict)
     population: int = 1
+    layout: Layout | None = None
 
     @property
     def malicious(self) -> frozenset[int]:
@@ -219,6 +221,7 @@ class AggregationStep:
             # Colluding clients evaluate the defence many times: the server's own update is computed once.
             cache(lambda images: self.root(current, images, round)),
             collected.losses,
+            self.layout,
         )
 
     def _collude(

@@ -77,6 +77,7 @@ class ServerParts(ModelParts):
             study.postprocessors,
             sends_of(study.algorithm, self.classifier.layout),
             federation.clients,
+            self.classifier.layout,
         )
 
     @part

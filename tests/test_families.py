@@ -128,6 +128,8 @@ def test_listing_everything_starts_no_tensorflow():
 )
 def test_rules_return_one_finite_float32_update_twice_and_leave_updates_alone(rule, before, draw):
     updates = draw.standard_normal((13, 60)).astype(np.float32)
+    shapes = {"conv/kernel": (5, 8), "conv/bias": (8,), "logits/kernel": (5, 2), "logits/bias": (2,)}
+    layout = Layout(tuple(Entry(path, shape, "trainable") for path, shape in shapes.items()))
     given = updates.copy()
 
     def aggregated():
@@ -138,6 +140,7 @@ def test_rules_return_one_finite_float32_update_twice_and_leave_updates_alone(ru
             current=np.ones(60, np.float32),
             root=lambda images: given[:5].mean(0),
             losses=np.linspace(1, 2, 13),
+            layout=layout,
         )
         return defence(rule, *before, f=2)(updates, context)
 

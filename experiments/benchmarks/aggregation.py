@@ -28,7 +28,7 @@ from machine import write
 OURS = [
     "mean", "median", "trimmed-mean", "meamed", "geometric-median", "krum", "multi-krum", "bulyan", "mda",
     "centred-clipping", "centred-clipping(steps=1)", "norm-clipping", "fltrust", "foolsgold", "flame", "dnc",
-    "signguard", "rlr", "fldetector",
+    "signguard", "rlr", "fldetector", "alignins",
 ]  # fmt: skip
 BEFORE = ["nnm", "bucketing", "clipping", "arc"]
 BYZFL = {
@@ -112,6 +112,8 @@ def ours(rule: str, options: argparse.Namespace):
         np.arange(options.clients),
         np.ones(options.clients, np.int64),
         root=lambda images: np.full(options.size, 0.01, np.float32),
+        current=np.random.default_rng(1).standard_normal(options.size, np.float32),
+        layout=layout_of(options.size),
     )
     before, _, last = rule.partition(" ")
     if last == "written out":
@@ -123,6 +125,19 @@ def ours(rule: str, options: argparse.Namespace):
         return written
     guard = defence("trimmed-mean", before, f=options.f) if last else defence(rule, f=options.f)
     return lambda matrix: guard(Updates.of(matrix), context).update
+
+
+def layout_of(size: int):
+    """Return the layout of a network of `size` trainable parameters: convolutions with BatchNorm, and a head."""
+    from fedrobust.models.layout import Entry, Layout
+
+    entries, left = [], size
+    while left > 150_000:
+        for name, shape in (("conv/kernel", (3, 3, 128, 128)), ("norm/gamma", (128,)), ("norm/beta", (128,))):
+            entries.append(Entry(f"{len(entries)}_{name}", shape, "trainable"))
+            left -= entries[-1].size
+    head = (("logits/kernel", (left // 2 - 1, 2)), ("logits/bias", (left - 2 * (left // 2 - 1),)))
+    return Layout((*entries, *(Entry(path, shape, "trainable") for path, shape in head)))
 
 
 def byzfl(rule: str, options: argparse.Namespace):

@@ -19,6 +19,7 @@ from fedrobust.aggregation.pipeline import AggregationPipeline, defence
 from fedrobust.aggregation.pre_aggregators.bucketing import Bucketing
 from fedrobust.aggregation.pre_aggregators.clipping import AdaptiveRobustClipping, Clipping
 from fedrobust.aggregation.pre_aggregators.nearest_neighbour_mixing import NearestNeighbourMixing
+from fedrobust.aggregation.rules.alignins import AlignIns
 from fedrobust.aggregation.rules.bulyan import Bulyan
 from fedrobust.aggregation.rules.centred_clipping import CentredClipping
 from fedrobust.aggregation.rules.dnc import DivideAndConquer
@@ -55,6 +56,7 @@ __all__ = [
     "Aggregation",
     "AggregationContext",
     "AggregationPipeline",
+    "AlignIns",
     "Bucketing",
     "Bulyan",
     "CentredClipping",

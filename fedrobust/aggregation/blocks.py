@@ -1,7 +1,7 @@
 """Process a wide matrix in blocks of columns on all cores, with bits that do not depend on the number of cores."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from fedrobust.cores import cores
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 BLOCK_NUMBERS = 2**18
@@ -29,13 +30,31 @@ def each_block(width: int, rows: int, work: Callable[[slice], T]) -> list[T]:
     Returns:
         The results of `work`, in the order of the blocks.
     """
-    step = block_width(rows)
-    blocks = [slice(start, min(start + step, width)) for start in range(0, width, step)]
-    if len(blocks) <= 1 or threading.current_thread().name.startswith(_NAME):
-        with _one_blas_thread():
-            return [work(block) for block in blocks]
+    return each(blocks_of(slice(0, width), rows), work)
+
+
+def each(items: Sequence[S], work: Callable[[S], T]) -> list[T]:
+    """Call `work` for every item, several in parallel, each with matrix products on one thread; see `each_block`.
+
+    Example:
+        >>> each([1, 2, 3], lambda number: number * number)
+        [1, 4, 9]
+    """
+    if threading.current_thread().name.startswith(_NAME):  # the caller of this thread limits BLAS, and waits
+        return [work(item) for item in items]
     with _one_blas_thread():
-        return list(_pool().map(work, blocks))
+        return [work(item) for item in items] if len(items) <= 1 else list(_pool().map(work, items))
+
+
+def blocks_of(columns: slice, rows: int) -> list[slice]:
+    """Return `columns` in blocks.
+
+    Example:
+        >>> blocks_of(slice(10, 600), rows=2**20)
+        [slice(10, 266, None), slice(266, 522, None), slice(522, 600, None)]
+    """
+    step = block_width(rows)
+    return [slice(at, min(at + step, columns.stop)) for at in range(columns.start, columns.stop, step)]
 
 
 def block_width(rows: int) -> int:

@@ -5,13 +5,14 @@ A rule either takes one client at a time (`StreamingRule`), or all of them as a 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import ClassVar, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Whole
 from fedrobust.errors import FedrobustError
+from fedrobust.models.layout import Layout
 from fedrobust.registry import Registry
 
 RULES = Registry("aggregation rule", "fedrobust.aggregation.rules")
@@ -21,8 +22,11 @@ Memory: TypeAlias = Mapping[str, np.ndarray]
 """The state of a rule from round to round: arrays by name. It is part of the run's checkpoints."""
 
 
+Known = TypeVar("Known")
+
+
 class InfeasibleError(FedrobustError, ValueError):
-    """A rule cannot tolerate so many malicious clients among so many clients."""
+    """A rule cannot tolerate so many malicious clients among so many clients, or lacks what it compares them by."""
 
 
 def _no_root(images: int) -> np.ndarray:
@@ -46,6 +50,7 @@ class AggregationContext:
         root: returns the update (d,) that the server computes on a given number of its own images.
         losses: their claimed, unverified mean training losses, (n,) float64, NaN for a missing or impossible claim;
             None if not known.
+        layout: the model's arrays, whose trainable ones are the columns of updates in sequence; None if not known.
     """
 
     client_ids: np.ndarray
@@ -57,12 +62,29 @@ class AggregationContext:
     current: np.ndarray | None = None
     root: Callable[[int], np.ndarray] = _no_root
     losses: np.ndarray | None = None
+    layout: Layout | None = None
 
     @classmethod
     def of(cls, updates: Updates) -> "AggregationContext":
         """Return `len(updates)` clients of one image and equal losses each, in a first round."""
         n = len(updates)
         return cls(np.arange(n), np.ones(n, np.int64), losses=np.zeros(n))
+
+
+def known(value: Known | None, rule: object, what: str) -> Known:
+    """Return `value`, an input of `rule` that `AggregationContext` has only if the caller knows it.
+
+    Args:
+        value: of the context.
+        rule: needs it.
+        what: it is, for the message.
+
+    Raises:
+        InfeasibleError: it is None.
+    """
+    if value is None:
+        raise InfeasibleError(f"{type(rule).__name__} needs {what}: give them to AggregationContext")
+    return value
 
 
 @dataclass(frozen=True, eq=False)

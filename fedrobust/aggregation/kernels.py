@@ -77,6 +77,26 @@ def clip_factors(lengths: np.ndarray, threshold: float) -> np.ndarray:
     return np.minimum(1.0, np.divide(threshold, lengths, out=np.ones_like(lengths), where=lengths > 0))
 
 
+def deviations(values: np.ndarray) -> np.ndarray:
+    """Return the distances of `values` (n,) to their median, in standard deviations; 0 where all are equal.
+
+    Example:
+        >>> deviations(np.array([1.0, 2, 3, 10])).round(3).tolist(), deviations(np.ones(3)).tolist()
+        ([0.424, 0.141, 0.141, 2.121], [0.0, 0.0, 0.0])
+    """
+    apart = np.abs(values - np.median(values))
+    deviation = values.std()
+    return np.divide(apart, deviation, out=np.zeros_like(apart), where=deviation > 0)
+
+
+def usual(values: np.ndarray, most: float) -> np.ndarray:
+    """Return which of `values` (n,) are at most `most` standard deviations from their median, (n,) bool.
+
+    Rounding is allowed for: two values, or two halves of equal values, are exactly one deviation from their median.
+    """
+    return deviations(values) <= most * (1 + 1e-9)
+
+
 def with_noise(update: np.ndarray, deviation: float, context: AggregationContext) -> np.ndarray:
     """Return `update` (d,) with Gaussian noise of a standard `deviation` on every coordinate.
 

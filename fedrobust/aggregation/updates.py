@@ -89,6 +89,16 @@ class Updates:
         product: np.ndarray = mixture @ self.matrix[:, columns].astype(np.float64)
         return product
 
+    def values(self, columns: slice) -> np.ndarray:
+        """Return some columns of all updates (n, columns): a view of float32 numbers, or mixtures in float64."""
+        return self.matrix[:, columns] if self.mixture is None else self.block(columns)
+
+    def row(self, position: int) -> np.ndarray:
+        """Return one update (d,) float32; a view where updates are not mixed."""
+        if self.mixture is None:
+            return self.matrix[position]
+        return self.combined(np.eye(len(self))[position])
+
     @cached_property
     def _factors(self) -> np.ndarray | None:
         """Factor of each client's update (n,) float64, if no updates are mixed; else None."""

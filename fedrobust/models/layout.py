@@ -90,6 +90,21 @@ class Layout:
         """Length of the vector of statistics."""
         return sum(entry.size for entry in self.of("statistic"))
 
+    @cached_property
+    def spans(self) -> tuple[tuple[Entry, slice], ...]:
+        """The trainable arrays, each with its columns in the trainable vector.
+
+        Example:
+            >>> layout = Layout((Entry("dense/kernel", (2, 3), "trainable"), Entry("dense/bias", (3,), "trainable")))
+            >>> [columns for _, columns in layout.spans]
+            [slice(0, 6, None), slice(6, 9, None)]
+        """
+        entries = self.of("trainable")
+        ends = np.cumsum([0, *(entry.size for entry in entries)]).tolist()
+        return tuple(
+            (entry, slice(start, end)) for entry, start, end in zip(entries, ends[:-1], ends[1:], strict=True)
+        )
+
     def places(self, name: Literal["moving_mean", "variance"]) -> np.ndarray:
         """Return the positions of means or of variances among the statistics, (k,) int64, by their Keras names.
 

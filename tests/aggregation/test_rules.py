@@ -16,6 +16,7 @@ from fedrobust.aggregation import (
     Updates,
     defence,
 )
+from fedrobust.models.layout import Entry, Layout
 
 F = 2
 N = 12
@@ -34,6 +35,18 @@ TOLERANT = [
     "signguard(coordinates=1.0)",
 ]
 CLIPPED = ["centred-clipping", "norm-clipping"]
+LAYOUT = Layout(
+    tuple(
+        Entry(path, shape, "trainable")
+        for path, shape in [
+            ("conv/kernel", (5, 5, 2, 3)),
+            ("conv/bias", (3,)),
+            ("norm/gamma", (13,)),
+            ("logits/kernel", (12, 10)),
+            ("logits/bias", (14,)),
+        ]
+    )
+)
 EQUIVARIANT = ["mean", *TOLERANT[:8], "dnc(coordinates=300)"]
 DEFENCES = [(rule, ()) for rule in RULES] + [
     (rule, (before,))
@@ -45,9 +58,9 @@ DEFENCES = [(rule, ()) for rule in RULES] + [
 
 def context(n=N, root=None, **settings):
     own = np.ones(300, np.float32) if root is None else root
-    return AggregationContext(
-        np.arange(n), np.full(n, 10), root=lambda images: own, losses=np.ones(n), **settings
-    )
+    current = own * np.cos(np.arange(300, dtype=np.float32))
+    given = {"losses": np.ones(n), "current": current, "layout": LAYOUT} | settings
+    return AggregationContext(np.arange(n), np.full(n, 10), root=lambda images: own, **given)
 
 
 def run(rule, matrix, *before, **settings):
@@ -286,6 +299,7 @@ def test_memory_finds_clients_again_when_others_take_part(draw):
     ("rule", "before", "expected"),
     [
         ("multi-krum", (), True),
+        ("alignins", (), True),
         ("foolsgold", (), True),
         ("signguard", ("arc",), True),
         ("geometric-median", (), False),

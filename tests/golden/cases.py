@@ -26,6 +26,7 @@ from fedrobust.aggregation import (
 )
 from fedrobust.data.dataset import Split
 from fedrobust.data.partition import PARTITIONS, partition
+from fedrobust.models.layout import Entry, Layout
 from fedrobust.poisoning import POISONING, Attack, AttackContext, CollusionContext
 from fedrobust.spec import build, settings_of
 
@@ -73,6 +74,13 @@ enabled = false
 def rules(folder: Path) -> Any:
     """Every aggregation rule, every pre-aggregator before a rule, and two rounds of every server optimiser."""
     matrix = _updates(13)
+    shapes = {
+        "conv/kernel": (3, 3, 2, 10),
+        "conv/bias": (10,),
+        "logits/kernel": (20, 5),
+        "logits/bias": (10,),
+    }
+    layout = Layout(tuple(Entry(path, shape, "trainable") for path, shape in shapes.items()))
     defences = [(rule, ()) for rule in RULES] + [("trimmed-mean", (before,)) for before in PRE_AGGREGATORS]
     aggregated = {}
     for rule, before in defences:
@@ -88,6 +96,7 @@ def rules(folder: Path) -> Any:
                 current=np.linspace(-1, 1, matrix.shape[1], dtype=np.float32),
                 root=lambda images: matrix[:5].mean(0),
                 losses=np.linspace(1, 2, 13),
+                layout=layout,
             )
             result = defence(rule, *before, f=2)(matrix * np.float32(number), context)
             memory = result.memory
