@@ -28,7 +28,7 @@ from machine import write
 OURS = [
     "mean", "median", "trimmed-mean", "meamed", "geometric-median", "krum", "multi-krum", "bulyan", "mda",
     "centred-clipping", "centred-clipping(steps=1)", "norm-clipping", "fltrust", "foolsgold", "flame", "dnc",
-    "signguard", "rlr", "fldetector", "alignins",
+    "signguard", "rlr", "fldetector", "alignins", "sparsefed", "multi-metrics", "lasa",
 ]  # fmt: skip
 BEFORE = ["nnm", "bucketing", "clipping", "arc"]
 BYZFL = {
@@ -131,7 +131,8 @@ def layout_of(size: int):
     """Return the layout of a network of `size` trainable parameters: convolutions with BatchNorm, and a head."""
     from fedrobust.models.layout import Entry, Layout
 
-    entries, left = [], size
+    entries: list[Entry] = []
+    left = size
     while left > 150_000:
         for name, shape in (("conv/kernel", (3, 3, 128, 128)), ("norm/gamma", (128,)), ("norm/beta", (128,))):
             entries.append(Entry(f"{len(entries)}_{name}", shape, "trainable"))

@@ -29,14 +29,17 @@ from fedrobust.aggregation.rules.fltrust import FLTrust
 from fedrobust.aggregation.rules.foolsgold import FoolsGold
 from fedrobust.aggregation.rules.geometric_median import GeometricMedian
 from fedrobust.aggregation.rules.krum import Krum, MultiKrum
+from fedrobust.aggregation.rules.lasa import LASA
 from fedrobust.aggregation.rules.mda import MinimumDiameter
 from fedrobust.aggregation.rules.meamed import MeaMed
 from fedrobust.aggregation.rules.mean import Mean, RunningMean
 from fedrobust.aggregation.rules.median import CoordinateMedian, coordinate_median
+from fedrobust.aggregation.rules.multi_metrics import MultiMetrics
 from fedrobust.aggregation.rules.norm_clipping import NormClipping
 from fedrobust.aggregation.rules.rlr import RobustLearningRate
 from fedrobust.aggregation.rules.sfat import SFAT
 from fedrobust.aggregation.rules.signguard import SignGuard
+from fedrobust.aggregation.rules.sparsefed import SparseFed
 from fedrobust.aggregation.rules.trimmed_mean import TrimmedMean
 from fedrobust.aggregation.server_optimizers import (
     SERVER_OPTIMIZERS,
@@ -48,6 +51,7 @@ from fedrobust.aggregation.server_optimizers import (
 from fedrobust.aggregation.updates import Updates
 
 __all__ = [
+    "LASA",
     "PRE_AGGREGATORS",
     "RULES",
     "SERVER_OPTIMIZERS",
@@ -79,6 +83,7 @@ __all__ = [
     "Memory",
     "MinimumDiameter",
     "MultiKrum",
+    "MultiMetrics",
     "NearestNeighbourMixing",
     "NormClipping",
     "PreAggregator",
@@ -88,6 +93,7 @@ __all__ = [
     "RunningMean",
     "ServerOptimizer",
     "SignGuard",
+    "SparseFed",
     "StreamingRule",
     "TrimmedMean",
     "Updates",
