@@ -20,6 +20,7 @@ from fedrobust.flower.records import arrays_of, arrays_record, problem_of, weigh
 from fedrobust.memoize import memoize
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.recalibration import recalibration_of
+from fedrobust.poisoning.memory import RECORD
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
 from fedrobust.training.calibration import calibrate
@@ -28,9 +29,6 @@ app = ClientApp()
 
 STATE = "algorithm"
 """The record of a node's state that holds the state of the algorithm's client side."""
-
-MEMORY = "attack"
-"""The record of a node's state that holds what a malicious client's attack keeps."""
 
 BESIDE = "algorithm"
 """The record of a message that holds the algorithm's arrays beside the weights."""
@@ -64,9 +62,9 @@ def train(message: Message, context: Context) -> Message:
     study = _study(message, context)
     client = _client(study, context, message.content.config_records["config"].get("batchnorm"))
     broadcast = arrays_of(message.content.array_records.get(BESIDE))
-    memory = arrays_of(context.state.array_records.get(MEMORY))
+    memory = arrays_of(context.state.array_records.get(RECORD))
     sent, metrics = client.train(weights, number, state, broadcast, memory)
-    for name, kept in ((STATE, sent.state), (MEMORY, sent.memory)):
+    for name, kept in ((STATE, sent.state), (RECORD, sent.memory)):
         context.state.pop(name, None)
         if kept:
             context.state[name] = arrays_record(kept)

@@ -13,13 +13,15 @@ from fedrobust.deployment.keys import site_names
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.evaluation.scores import GRADED
+from fedrobust.flower.records import arrays_of
 from fedrobust.memoize import part
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.features import Features
 from fedrobust.models.file_network import file_remarks
 from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import recalibration_of
-from fedrobust.poisoning import AttackContext, SuccessCriterion
+from fedrobust.poisoning import AttackContext, AttackMemory, SuccessCriterion
+from fedrobust.poisoning.memory import RECORD
 from fedrobust.runs.events import StageStarted, emit
 from fedrobust.study import Study
 from fedrobust.training.recipes.recipe import shares_statistics
@@ -152,6 +154,34 @@ class ModelParts:
         return study.attack.criterion(
             study.dataset.test, AttackContext(classes=study.dataset.classes, seed=study.seed)
         )
+
+    @property
+    def learnt_criterion(self) -> Callable[[], SuccessCriterion | None] | None:
+        """The success criterion with the trigger that the first malicious client has learnt so far, as a function.
+
+        None for attacks whose trigger is fixed. In a simulation the server's record sees the client's memory.
+
+        Raises:
+            ConfigError: the attack learns its trigger, and the clients are not in this simulation.
+        """
+        study, grid = self.study, self.grid
+        if not study.attack.adapts:
+            return None
+        if not isinstance(grid, SimulatedGrid):
+            raise ConfigError(
+                f'poisoning.attack = "{study.experiment.poisoning.attack}": its trigger is learnt by malicious '
+                "clients, which do not show it to a server: success is measured in a simulation only; choose an attack "
+                "with a fixed trigger, such as pixel-backdoor"
+            )
+
+        def criterion() -> SuccessCriterion | None:
+            records = (grid.client_state(client).array_records for client in study.schedule.malicious)
+            arrays = next((records[RECORD] for records in records if RECORD in records), None)
+            memory = AttackMemory.of(arrays_of(arrays))
+            context = AttackContext(classes=study.dataset.classes, seed=study.seed, memory=memory)
+            return study.attack.criterion(study.dataset.test, context)
+
+        return criterion
 
     @part
     def auditor(self) -> Auditor | None:

@@ -286,7 +286,7 @@ class ServerParts(ModelParts):
         return (
             WorstClient(self.mixes),
             PGDProbe(self.evaluator, self.probed),
-            AttackSuccess(self.evaluator, self.criterion),
+            AttackSuccess(self.evaluator, self.criterion, self.learnt_criterion),
             UndefendedSnapshot(self.classifier, folder, self.study.experiment.training.recipe_from),
         )
 

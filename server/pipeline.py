@@ -273,7 +273,8 @@ class Pipeline:
         settings, parts = self.experiment.evaluation, self.parts
         # A learned defence was not in the rounds' figures.
         rounds = self.record if evaluator is parts.evaluator else replace(self.record, model=None)
-        return selected_evaluation(rounds, settings, evaluator, parts.criterion, weights)
+        criterion = parts.learnt_criterion() if parts.learnt_criterion else parts.criterion
+        return selected_evaluation(rounds, settings, evaluator, criterion, weights)
 
     def finish(self, folder: RunFolder, status: str, error: str | None = None) -> None:
         """Write ``result.json`` and the report, and emit the event."""

@@ -19,7 +19,7 @@ from fedrobust.data.sites import Sites
 from fedrobust.models.architectures import ARCHITECTURES, architecture_named
 from fedrobust.models.layout import Entry, Layout
 from fedrobust.models.network import build_network
-from fedrobust.poisoning import POISONING, Attack, AttackContext, AttackMemory
+from fedrobust.poisoning import POISONING, Attack, AttackContext, AttackerTools, AttackMemory
 from fedrobust.spec import REQUIRED, Spec, build, settings_of
 from fedrobust.training.distillation_methods import DISTILLATION_METHODS, Teacher
 from fedrobust.training.optimizers import OPTIMIZERS, Step
@@ -183,6 +183,15 @@ def test_attackers_of_the_same_draws_do_the_same_and_leave_what_they_are_given_a
             current=np.full(50, 0.1, np.float32),
             perturb=lambda images, labels, **how: images ^ 1,
             layout=Layout((Entry("dense/kernel", (10, 5), "trainable"),)),
+            statistics=np.zeros(0, np.float32),
+            tools=AttackerTools(
+                split,
+                split,
+                lambda start, seen, **how: start,
+                lambda weights, seen: np.zeros((len(seen), 3), np.float32),
+                lambda weights, seen, wanted: seen - np.float32(0.5),
+                lambda weights: 0.5,
+            ),
             memory=AttackMemory(1, np.full(50, 0.2, np.float32), np.linspace(-1, 1, 50, dtype=np.float32)),
         )
         attack = Attack.parse(name)

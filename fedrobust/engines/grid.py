@@ -169,6 +169,10 @@ class SimulatedGrid(Grid):
         """Return the encoded state that clients keep between rounds, by node; empty states are left out."""
         return self._nodes.states()
 
+    def client_state(self, client: int) -> RecordDict:
+        """Return what one client keeps between rounds, empty if it keeps nothing."""
+        return self._nodes.state(client + 1)
+
     def restore(self, states: Mapping[int, bytes]) -> None:
         """Restore the clients' states, as `client_states` returned them."""
         self._nodes.restore(states)

@@ -61,6 +61,10 @@ class SimulatedNodes:
         """Return the encoded state that clients keep between rounds, by node; empty states are left out."""
         return {node: recorddict_to_proto(state).SerializeToString() for node, state in self._states.items()}
 
+    def state(self, node: int) -> RecordDict:
+        """Return what a client keeps between rounds, empty if it keeps nothing."""
+        return self._states.get(node, RecordDict())
+
     def restore(self, states: Mapping[int, bytes]) -> None:
         """Restore the clients' states, as `states` returned them."""
         self._states = {

@@ -8,6 +8,7 @@ from fedrobust.poisoning.collusion.mimic import Mimic
 from fedrobust.poisoning.collusion.min_max import MinMax, MinSum
 from fedrobust.poisoning.context import AttackContext, CollusionContext, SuccessCriterion
 from fedrobust.poisoning.contract import POISONING
+from fedrobust.poisoning.data.a3fl import A3FL
 from fedrobust.poisoning.data.backdoor import BlendedBackdoor, DistributedBackdoor, PixelBackdoor
 from fedrobust.poisoning.data.clean_label import CleanLabelBackdoor
 from fedrobust.poisoning.data.crafted_images import FGSMImages, PGDImages
@@ -18,6 +19,8 @@ from fedrobust.poisoning.data.semantic_backdoor import SemanticBackdoor
 from fedrobust.poisoning.memory import AttackMemory
 from fedrobust.poisoning.schedule import Schedule, malicious_clients
 from fedrobust.poisoning.tools import AttackerTools
+from fedrobust.poisoning.training.chameleon import Chameleon
+from fedrobust.poisoning.training.critical_layers import CriticalLayers
 from fedrobust.poisoning.training.fgsm_training import FGSMTraining
 from fedrobust.poisoning.training.neurotoxin import Neurotoxin
 from fedrobust.poisoning.training.standard_training import StandardTraining
@@ -33,6 +36,7 @@ from fedrobust.poisoning.update.scaling import ModelReplacement, Scaling
 from fedrobust.poisoning.update.sign_flip import SignFlip
 
 __all__ = [
+    "A3FL",
     "ALIE",
     "IPM",
     "MPAF",
@@ -42,8 +46,10 @@ __all__ = [
     "AttackMemory",
     "AttackerTools",
     "BlendedBackdoor",
+    "Chameleon",
     "CleanLabelBackdoor",
     "CollusionContext",
+    "CriticalLayers",
     "DistributedBackdoor",
     "EdgeCase",
     "FGSMImages",

@@ -67,6 +67,11 @@ class Attack:
         return any(hasattr(part, "collude") for part in self.parts)
 
     @property
+    def adapts(self) -> bool:
+        """Whether malicious clients learn the trigger, which their memory then holds."""
+        return any(getattr(part, "adapts", False) for part in self.parts)
+
+    @property
     def guides(self) -> bool:
         """Whether the attack makes its own local updates."""
         return any(hasattr(part, "train") for part in self.parts)
@@ -79,7 +84,8 @@ class Attack:
     def train(self, start: Weights, context: AttackContext) -> Weights:
         """Return the weights after the local updates of an attack that ``guides``, from `start`."""
         (part,) = self._having("train")
-        trained: Weights = part.train(start, context)
+        target = next((int(each.target) for each in self._having("criterion") if hasattr(each, "target")), 0)
+        trained: Weights = part.train(start, replace(context, target=target))
         return trained
 
     @property

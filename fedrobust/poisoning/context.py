@@ -42,6 +42,7 @@ class AttackContext:
         perturb: perturbs images along the global model's gradient.
         layout: of the model's weights; None outside of a study.
         memory: what the client kept of the last round in which it took part.
+        target: the target class of the attack's backdoor, 0 if it has none.
         tools: its images, and functions of weights: local updates, logits, gradients.
     """
 
@@ -61,6 +62,7 @@ class AttackContext:
     perturb: Perturb = _no_model
     layout: Layout | None = None
     memory: AttackMemory = field(default_factory=AttackMemory)
+    target: int = 0
     tools: AttackerTools = field(default_factory=AttackerTools)
 
     @property

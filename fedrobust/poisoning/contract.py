@@ -46,6 +46,9 @@ Class attributes that decide whether it can be combined with others (``"pixel-ba
 ``uses_own = True``
     its ``collude`` depends on the malicious clients' own updates (``context.own``).
 
+``adapts = True``
+    its success criterion depends on what a malicious client remembers, such as a trigger that it learns.
+
 ``keeps = ("weights", "update")``
     a malicious client keeps the global weights that it was sent, or the update that it sent, also in rounds in which it
     is honest; see `fedrobust.poisoning.memory`, which says where.

@@ -7,6 +7,9 @@ import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
 
+RECORD = "attack"
+"""The record of a node's state that holds a malicious client's memory."""
+
 _OWN = "own/"
 
 

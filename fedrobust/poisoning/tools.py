@@ -10,7 +10,7 @@ from fedrobust.data.dataset import Split
 from fedrobust.models.layout import Weights
 from fedrobust.spec import SpecError
 
-NO_IMAGES = Split(np.zeros((1, 1, 1, 1), np.uint8), np.zeros(1, np.int32))
+NO_IMAGES = Split(np.zeros((1, 28, 28, 1), np.uint8), np.zeros(1, np.int32))
 """Stands in for a client's images outside of a study: a split has at least one."""
 
 

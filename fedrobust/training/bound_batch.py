@@ -9,6 +9,7 @@ from functools import partial
 import tensorflow as tf
 
 from fedrobust.models.classifier import Classifier
+from fedrobust.models.encoder import encoded
 from fedrobust.models.preparation import Shape
 from fedrobust.models.two_batchnorms import TwoBatchNorms
 from fedrobust.training.drawn_batch import DrawnBatch
@@ -81,6 +82,7 @@ class BoundBatch:
                 start=lambda x: self.classifier.logits(*self.received, prepare(x))[0],
                 progress=progress,
                 carried=carried,
+                encode=lambda x: encoded(self.classifier, held, moving, prepare(x), training=True),
             )
             if not isinstance(self.classifier, TwoBatchNorms):
                 return batch

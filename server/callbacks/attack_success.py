@@ -1,6 +1,6 @@
 """The attack success rate of the poisoning attack on the global model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,17 +16,17 @@ class AttackSuccess:
     Attributes:
         evaluator: of the global model.
         criterion: the attack's success criterion; None for an untargeted attack.
+        learnt: returns the criterion of an attack that learns its trigger, as it is after the round; None for others.
     """
 
     evaluator: Evaluator
     criterion: SuccessCriterion | None
+    learnt: Callable[[], SuccessCriterion | None] | None = None
 
     def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
         """Return `attack_success`, None for an untargeted attack."""
         if finished.measured is None:
             return {}
-        return {
-            "attack_success": None
-            if self.criterion is None
-            else self.evaluator.success(finished.weights, self.criterion)
-        }
+        criterion = self.criterion if self.learnt is None else self.learnt()
+        success = None if criterion is None else self.evaluator.success(finished.weights, criterion)
+        return {"attack_success": success}

@@ -8,7 +8,7 @@ import numpy as np
 from fedrobust.bounds import Positive
 from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.update.finite import scaled
+from fedrobust.poisoning.update.finite import length, scaled
 
 
 @POISONING.register("gaussian")
@@ -30,5 +30,5 @@ class Gaussian:
     def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return the noise; nothing where the honest update is nothing."""
         noise = context.generator.standard_normal(update.shape, dtype=np.float32)
-        wanted = self.scale * float(np.linalg.norm(update.astype(np.float64)))
-        return scaled(noise, wanted / float(np.linalg.norm(noise.astype(np.float64))))
+        wanted = self.scale * length(update)
+        return scaled(noise, wanted / length(noise))

@@ -7,7 +7,7 @@ import numpy as np
 from fedrobust.bounds import Positive
 from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.update.finite import scaled
+from fedrobust.poisoning.update.finite import length, scaled
 
 
 @POISONING.register("norm-bound")
@@ -29,7 +29,7 @@ class NormBound:
 
     def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return the update with its new length."""
-        length = float(np.linalg.norm(update.astype(np.float64)))
-        if not length or (length <= self.norm and not self.stretch):
+        own = length(update)
+        if not own or (own <= self.norm and not self.stretch):
             return update
-        return scaled(update, self.norm / length)
+        return scaled(update, self.norm / own)

@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from fedrobust.bounds import Count, Positive, PositiveShare
 from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.update.finite import scaled
+from fedrobust.poisoning.update.finite import length, scaled
 
 CONFIDENCE = 0.99
 """Probability below which as many agreeing signs are taken for chance."""
@@ -70,8 +70,8 @@ class PoisonedFL:
         if g is None:
             return np.zeros_like(update)
         c = float(context.memory.own["strength"][0]) if context.memory.own else self.strength
-        length, magnitudes = direction(g, m)
-        return scaled(magnitudes * signs(context.seed, g.size), c * length)
+        whole, magnitudes = direction(g, m)
+        return scaled(magnitudes * signs(context.seed, g.size), c * whole)
 
 
 def direction(g: np.ndarray, m: np.ndarray | None) -> tuple[float, np.ndarray]:
@@ -82,15 +82,15 @@ def direction(g: np.ndarray, m: np.ndarray | None) -> tuple[float, np.ndarray]:
         m: the client's own last update; None or zero if it sent nothing.
 
     Example:
-        >>> length, v = direction(np.array([3.0, 4.0]), np.array([0.0, 2.0]))
-        >>> length, v.round(3).tolist()  # |(3, 4) - 5 (0, 1)| = (3, 1)
+        >>> whole, v = direction(np.array([3.0, 4.0]), np.array([0.0, 2.0]))
+        >>> whole, v.round(3).tolist()  # |(3, 4) - 5 (0, 1)| = (3, 1)
         (5.0, [0.949, 0.316])
     """
     g, m = g.astype(np.float64), np.zeros_like(g, np.float64) if m is None else m.astype(np.float64)
-    length, own = float(np.linalg.norm(g)), float(np.linalg.norm(m))
-    magnitudes = np.abs(g - m * (length / own) if own else g)
-    whole = float(np.linalg.norm(magnitudes))
-    return length, magnitudes / whole if whole else np.zeros_like(g)
+    whole, own = length(g), length(m)
+    magnitudes = np.abs(g - m * (whole / own) if own else g)
+    long = length(magnitudes)
+    return whole, magnitudes / long if long else np.zeros_like(g)
 
 
 def signs(seed: int, size: int) -> np.ndarray:

@@ -28,6 +28,11 @@ def no_start(images: tf.Tensor) -> tf.Tensor:
     raise NotImplementedError("this batch has no model at the start of a local update")
 
 
+def no_encoder(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+    """Raise NotImplementedError: the batch has a model whose last layer is not known."""
+    raise NotImplementedError("this batch has a model whose last layer is not known")
+
+
 class Batch(NamedTuple):
     """One batch and the model, inside the graph.
 
@@ -48,6 +53,7 @@ class Batch(NamedTuple):
             ``training.recipe-from`` on, and of this round's steps.
         auxiliary: from BatchNorm's statistics to the same batch with the auxiliary set of BatchNorm, for recipes with
             ``two_batchnorms``; see `fedrobust.models.two_batchnorms`.
+        encode: images to (features, logits, statistics) in training mode; features (n, d) are the last layer's input.
         carried: (n, height, width, channels), the perturbation that the recipe carries from step to step, see
             `Recipe`; None: it carries none.
     """
@@ -66,6 +72,7 @@ class Batch(NamedTuple):
     progress: tf.Tensor | float = 1.0
     auxiliary: Callable[[list[tf.Tensor]], Batch] = no_second_set
     carried: tf.Tensor | None = None
+    encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]] = no_encoder
 
     @property
     def labels(self) -> tf.Tensor:
