@@ -28,7 +28,7 @@ from machine import write
 OURS = [
     "mean", "median", "trimmed-mean", "meamed", "geometric-median", "krum", "multi-krum", "bulyan", "mda",
     "centred-clipping", "centred-clipping(steps=1)", "norm-clipping", "fltrust", "foolsgold", "flame", "dnc",
-    "signguard", "rlr", "fldetector", "alignins", "sparsefed", "multi-metrics", "lasa",
+    "signguard", "rlr", "fldetector", "alignins", "freqfed", "sparsefed", "multi-metrics", "lasa",
 ]  # fmt: skip
 BEFORE = ["nnm", "bucketing", "clipping", "arc"]
 BYZFL = {

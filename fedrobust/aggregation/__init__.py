@@ -27,6 +27,7 @@ from fedrobust.aggregation.rules.flame import Flame
 from fedrobust.aggregation.rules.fldetector import FLDetector
 from fedrobust.aggregation.rules.fltrust import FLTrust
 from fedrobust.aggregation.rules.foolsgold import FoolsGold
+from fedrobust.aggregation.rules.freqfed import FreqFed
 from fedrobust.aggregation.rules.geometric_median import GeometricMedian
 from fedrobust.aggregation.rules.krum import Krum, MultiKrum
 from fedrobust.aggregation.rules.lasa import LASA
@@ -74,6 +75,7 @@ __all__ = [
     "FedYogi",
     "Flame",
     "FoolsGold",
+    "FreqFed",
     "GeometricMedian",
     "InfeasibleError",
     "Krum",

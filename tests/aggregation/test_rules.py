@@ -303,6 +303,7 @@ def test_memory_finds_clients_again_when_others_take_part(draw):
         ("multi-krum", (), True),
         ("alignins", (), True),
         ("lasa", (), True),
+        ("freqfed", (), True),
         ("multi-metrics", (), True),
         ("sparsefed", (), False),
         ("foolsgold", (), True),

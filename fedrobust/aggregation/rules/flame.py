@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fedrobust.aggregation.clustering import majority_cluster
 from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.kernels import clip_factors, with_noise
 from fedrobust.aggregation.updates import Updates
@@ -30,26 +31,8 @@ class Flame:
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the mean of the clipped majority of `updates`."""
-        n = len(updates)
-        accepted = majority_cluster(1 - updates.cosines) if n > 2 else np.ones(n, np.bool_)
+        accepted = majority_cluster(1 - updates.cosines)
         typical = float(np.median(updates.norms))
         factors = clip_factors(updates.norms, typical) * accepted
         update = updates.combined(factors / accepted.sum())
         return Aggregation(with_noise(update, self.noise * typical, context), factors / factors.sum())
-
-
-def majority_cluster(distances: np.ndarray) -> np.ndarray:
-    """Return the members of the cluster of more than half of the points, (n,) bool; all points if there is none."""
-    from sklearn.cluster import HDBSCAN
-
-    n = len(distances)
-    distances = np.maximum((distances + distances.T) / 2, 0)
-    np.fill_diagonal(distances, 0)
-    labels = HDBSCAN(
-        min_cluster_size=n // 2 + 1, min_samples=1, metric="precomputed", allow_single_cluster=True, copy=True
-    ).fit_predict(distances)
-    found = labels[labels >= 0]
-    if not len(found):
-        return np.ones(n, np.bool_)
-    accepted: np.ndarray = labels == np.argmax(np.bincount(found))
-    return accepted
