@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fedrobust.aggregation import AggregationPipeline, StreamingRule
+from fedrobust.aggregation import AggregationPipeline, StreamingRule, streams
 from fedrobust.models.layout import Weights
 
 
@@ -71,7 +71,7 @@ def collector_for(
         typical: median of the clients' numbers of images.
         measured: whether the record of the defence needs all updates, which are then kept.
     """
-    if isinstance(defence.rule, StreamingRule) and not defence.before and not measured:
+    if streams(defence.rule) and not defence.before and not measured:
         return StreamingMean(defence.rule, current, beside, typical)
     return UpdateMatrix(current.trainable, len(current.statistics) + beside, sampled)
 

@@ -152,7 +152,7 @@ class AggregationStep:
         if self.attack.colludes and bad.any():
             conspired = self._collude(round, defence, context, collected, bad)
         failures = (*failures, *conspired)
-        honest_mean = mean_of(collected.updates, claims_of(defence, collected.examples) * ~bad)
+        honest_mean = mean_of(collected.updates, claims_of(defence, context) * ~bad)
         record = replace(
             self.record(round, [*collected.client_ids.tolist(), *refused], refused, failures),
             tolerated=defence.tolerated,

@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from fedrobust.aggregation import Aggregation, AggregationPipeline, StreamingRule, averages, coordinate_median
+from fedrobust.aggregation import (
+    Aggregation,
+    AggregationPipeline,
+    averages,
+    coordinate_median,
+    streams,
+)
 from server.accumulators import Collected
 
 
@@ -40,7 +46,7 @@ def _aggregate(
 ) -> np.ndarray:
     """Return the mean or the median of the rows of the clients in the mask `counted`, at least one."""
     rows, influence = collected.statistics, aggregation.influence
-    if isinstance(defence.rule, StreamingRule) and not defence.before:
+    if streams(defence.rule) and not defence.before:
         typical = float(np.median(collected.examples))
         mean = defence.rule.start(rows.shape[1])
         for row, claim in zip(rows[counted], collected.examples[counted], strict=True):

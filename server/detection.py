@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.aggregation import RULES, Aggregation, AggregationPipeline, Bucketing, Updates
+from fedrobust.aggregation import (
+    RULES,
+    Aggregation,
+    AggregationContext,
+    AggregationPipeline,
+    Bucketing,
+    Mean,
+    Updates,
+)
+from fedrobust.aggregation.weights import SiteWeights
 
 
 def figures_of(
@@ -70,15 +79,19 @@ def _finite(number: np.floating[Any]) -> float | None:
     return float(number) if np.isfinite(number) else None
 
 
-def claims_of(defence: AggregationPipeline, examples: np.ndarray) -> np.ndarray:
+def claims_of(defence: AggregationPipeline, context: AggregationContext) -> np.ndarray:
     """Return the rule's weights of accepted clients, (n,) float64.
 
     Args:
         defence: of this round.
-        examples: (n,) images that clients claim.
+        context: of this round.
     """
-    weight = getattr(defence.rule, "weight", None)
-    if weight is None or any(isinstance(stage, Bucketing) for stage in defence.before):
+    examples, weight = context.examples, getattr(defence.rule, "weight", None)
+    if any(isinstance(stage, Bucketing) for stage in defence.before):
+        return np.ones(len(examples))
+    if isinstance(defence.rule, SiteWeights | Mean):
+        return defence.rule.weights(context, len(examples))
+    if weight is None:
         return np.ones(len(examples))
     typical = float(np.median(examples))
     return np.array([weight(int(claim), typical) for claim in examples], np.float64)

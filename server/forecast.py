@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fedrobust.aggregation import StreamingRule
+from fedrobust.aggregation import streams
 from fedrobust.algorithms.contract import passes_of
 from fedrobust.config import Experiment
 from fedrobust.config.sections import Engine
@@ -45,7 +45,7 @@ def check_aggregation(layout: Layout, clients: int, sums: bool) -> None:
 def sums_only(step: AggregationStep) -> bool:
     """Return whether updates are summed as they arrive, so that they are not all in memory."""
     defence = step.defence
-    return isinstance(defence.rule, StreamingRule) and not defence.before and not step.measured
+    return streams(defence.rule) and not defence.before and not step.measured
 
 
 def forecast_of(

@@ -181,6 +181,10 @@ def test_an_attack_on_a_class_that_its_clients_have_not_got_is_refused(tmp_path)
         ({"evaluation__norm": "l2", "audit__epsilons": [1, 30]}, r"audit\.epsilons = 30.*: .*up to 28"),
         ({"model__weights": "none.h5"}, r'model\.weights = "none\.h5": .*no such file'),
         ({"audit__control": "none.keras"}, r'audit\.control = "none\.keras": there is no such file'),
+        (
+            {"federation__aggregator": "mean(sizes=[5, 6])"},
+            "sizes of 2 clients, and federation.clients = ",
+        ),
         ({"federation__aggregator": "fltrust(images=100000)"}, "images = 100000: the root images"),
         ({"federation__aggregator": "nowhere:Rule"}, r'aggregator = "nowhere:Rule".*nowhere'),
         ({"poisoning__attack": "nowhere:A", "poisoning__malicious": 1}, r"cannot import 'nowhere'"),

@@ -14,6 +14,7 @@ from fedrobust.aggregation.contract import (
     StreamingRule,
     averages,
     selects,
+    streams,
 )
 from fedrobust.aggregation.pipeline import AggregationPipeline, defence
 from fedrobust.aggregation.pre_aggregators.bucketing import Bucketing
@@ -103,4 +104,5 @@ __all__ = [
     "coordinate_median",
     "defence",
     "selects",
+    "streams",
 ]

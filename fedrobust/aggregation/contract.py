@@ -5,7 +5,7 @@ A rule either takes one client at a time (`StreamingRule`), or all of them as a 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import ClassVar, Protocol, TypeAlias, TypeGuard, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -144,6 +144,11 @@ def selects(stage: object) -> bool:
     weight all clients, or aggregate each coordinate.
     """
     return bool(getattr(stage, "SELECTS", False))
+
+
+def streams(rule: object) -> TypeGuard[StreamingRule]:
+    """Return whether `rule` can aggregate one client at a time: a `StreamingRule`, unless its settings need all."""
+    return isinstance(rule, StreamingRule) and bool(getattr(rule, "streams", True))
 
 
 def averages(rule: object) -> bool:

@@ -54,6 +54,7 @@ def check_data(study: Study) -> None:
     _refuse(labels_fit(study))
     _ = study.partition
     _refuse(
+        settings.site_sizes(given.federation, study.defence.rule),
         data.root_images(study.defence.rule, given.federation.aggregator, len(study.dataset.validation)),
         _attack(study),
         data.strengths_fit(given.evaluation, given.audit, given.model.image_size, study.problem),

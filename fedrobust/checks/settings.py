@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedrobust.aggregation import Mean
+from fedrobust.aggregation.weights import SiteWeights
 from fedrobust.availability import Availability
 from fedrobust.config.sections import Audit, Evaluation, Federation, Model, Poisoning, Training
 from fedrobust.data.search_path import resolve
@@ -104,6 +106,21 @@ def losses_compare(federation: Federation, training: Training, rule: Any, attack
             f'poisoning.attack = "false-loss" with federation.aggregator = "{federation.aggregator}": this rule does '
             'not use the losses that clients report, and nothing would change; choose federation.aggregator = "sfat", '
             "or another attack"
+        )
+
+
+def site_sizes(federation: Federation, rule: Any) -> Iterator[str]:
+    """A rule that is given the sizes of sites is given one for each client.
+
+    Args:
+        federation: names the rule.
+        rule: of the study.
+    """
+    sizes = rule.sizes if isinstance(rule, SiteWeights | Mean) else ()
+    if sizes and len(sizes) != federation.clients:
+        yield (
+            f'federation.aggregator = "{federation.aggregator}": sizes of {len(sizes)} clients, and '
+            f"federation.clients = {federation.clients}: give one size for each client, in their order"
         )
 
 

@@ -13,8 +13,9 @@ from fedrobust.flower.identity import server_identity
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import Attack
 from fedrobust.randomness import Purpose, generator
-from server.accumulators import Collected
+from server.accumulators import Collected, UpdateMatrix, collector_for
 from server.aggregation_step import AggregationStep, RuleError
+from server.forecast import sums_only
 from server.replies import Failure
 
 D = 6
@@ -206,6 +207,21 @@ def test_statistics_of_a_mean_are_the_mean_weighted_as_the_weights_are(draw):
     replies.statistics[:] = np.array([1, 2, 3, 4], np.float32)[:, None]
     server = step(clients=4, poisoning__attack="sign-flip", poisoning__malicious=1)
     assert server.next_weights(1, CURRENT, replies, {}).weights.statistics.tolist() == [3.0] * 3
+
+
+def test_a_mean_with_a_cap_waits_for_all_and_caps_statistics_and_the_honest_mean_alike(draw):
+    replies = collected(draw, 4, examples=[1, 1, 1, 97])
+    replies.statistics[:] = np.array([1, 1, 1, 6], np.float32)[:, None]
+    server = step(clients=4, federation__aggregator="mean(max_share=0.4)")
+    assert not sums_only(server)
+    assert isinstance(collector_for(server.defence, CURRENT, 0, [0, 1, 2, 3], 1.0, False), UpdateMatrix)
+    stepped = server.next_weights(1, CURRENT, replies, {})
+    np.testing.assert_allclose(stepped.weights.statistics, [3.0] * 3, rtol=1e-6)
+    shares = np.array([0.2, 0.2, 0.2, 0.4])
+    np.testing.assert_allclose(
+        stepped.weights.trainable - CURRENT.trainable, shares @ replies.updates, rtol=1e-4, atol=1e-5
+    )
+    assert stepped.record.distance < 1e-5, "all are honest: the honest mean has the same cap"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.updates import Updates
+from fedrobust.aggregation.weights import SiteWeights
 from fedrobust.bounds import PositiveShare, Share
 
 MOST_STEPS = 10_000
@@ -99,32 +100,27 @@ def weiszfeld(
 
 @RULES.register("geometric-median")
 @dataclass(frozen=True, kw_only=True)
-class GeometricMedian:
+class GeometricMedian(SiteWeights):
     """Take the point with the smallest sum of distances (RFA: Pillutla et al., 2019, arXiv:1912.13445, Algorithm 2).
 
     The smoothed Weiszfeld algorithm, run to convergence instead of three steps. Tolerates f < n / 2:
     |result - m| <= 2 (n - f) / (n - 2 f) mean_S |x_i - m| for any point m and the n - f honest clients S. The error by
-    smoothing is at most its share of the distance between honest clients.
+    smoothing is at most its share of the distance between honest clients. The paper weights clients by their images.
 
     Attributes:
         smoothing: lower bound of distances, as a share of the smallest radius around a client that contains more than
             half of all clients, which f < n / 2 malicious clients cannot set.
         tolerance: largest norm of the mean of the unit vectors from the clients to the result; it is 0 at the
             geometric median.
-        weighted: weight clients by their claimed numbers of images, as in the paper; attackers choose their claims, and
-            the tolerated share is then less than half of all images.
     """
 
     smoothing: Share = 1e-6
     tolerance: PositiveShare = 1e-6
-    weighted: bool = False
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the geometric median of `updates`."""
         n = len(updates)
-        # After a pre-aggregator that replaces clients there are no claims.
-        claims = self.weighted and len(context.examples) == n
-        weights = context.examples.astype(np.float64) if claims else np.ones(n)
+        weights = self.weights(context, n)
         squared = updates.squared[:-1, :-1]
         centre, radius, _ = majority_ball(squared, weights)
         lengths = np.sqrt(updates.squared[:-1, -1])

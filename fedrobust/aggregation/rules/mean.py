@@ -7,7 +7,8 @@ import numpy as np
 
 from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.updates import Updates
-from fedrobust.bounds import Positive
+from fedrobust.aggregation.weights import capped, require_share, site_sizes
+from fedrobust.bounds import Count, Positive, PositiveShare
 
 BLOCK = 16384
 """Values summed at a time, whose temporary arrays fit into the processor's cache."""
@@ -77,13 +78,37 @@ class Mean:
     can give any result.
 
     Attributes:
-        weighting: ``examples``: by the claimed number of images; ``capped``: by that number, at most `cap` times the
-            median claim; ``uniform``: equal weights.
+        weighting: ``examples``: by the claimed, unverified number of images; ``capped``: by that number, at most `cap`
+            times the median claim; ``uniform``: equal weights.
         cap: for ``capped``.
+        sizes: numbers of images of clients 0, 1 and so on that the server knows, in place of claims.
+        max_share: largest share of the weight that one client can have, from 1 / n. With it, or with `sizes`, all
+            updates of a round are kept in memory, because shares are known only when all have arrived.
+
+    Example:
+        >>> updates = Updates.of(np.array([[0], [0], [9]], np.float32))
+        >>> context = AggregationContext(np.arange(3), np.array([10, 10, 1000]))
+        >>> Mean(max_share=0.5)(updates, context).update.tolist()
+        [4.5]
     """
 
     weighting: Literal["examples", "capped", "uniform"] = "examples"
     cap: Positive = 2.0
+    sizes: tuple[Count, ...] = ()
+    max_share: PositiveShare = 1.0
+
+    @property
+    def streams(self) -> bool:
+        """Whether a client's weight is known when its update arrives."""
+        return not self.sizes and self.max_share >= 1
+
+    def fits(self, n: int) -> None:
+        """Refuse a cap that `n` clients cannot keep to.
+
+        Raises:
+            InfeasibleError: it is less than 1 / `n`.
+        """
+        require_share(self, self.max_share, n)
 
     def start(self, size: int) -> RunningMean:
         """Return an empty mean of vectors of `size` numbers."""
@@ -99,10 +124,14 @@ class Mean:
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the weighted mean of `updates`."""
-        if len(context.examples) == len(updates):
-            typical = float(np.median(context.examples))
-            weights = np.array([self.weight(int(claim), typical) for claim in context.examples], np.float64)
-        else:  # after a pre-aggregator that replaces clients there are no claims
-            weights = np.ones(len(updates))
+        weights = self.weights(context, len(updates))
         shares = weights / weights.sum()
         return Aggregation(updates.combined(shares), shares)
+
+    def weights(self, context: AggregationContext, n: int) -> np.ndarray:
+        """Return the weights (n,) of the clients of a round, not divided by their sum; see `SiteWeights.weights`."""
+        sizes = site_sizes(context, n, self.sizes)
+        typical = float(np.median(sizes))
+        return capped(
+            np.array([self.weight(int(size), typical) for size in sizes], np.float64), self.max_share
+        )

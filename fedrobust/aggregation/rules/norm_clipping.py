@@ -7,15 +7,17 @@ import numpy as np
 from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.kernels import clip_factors, with_noise
 from fedrobust.aggregation.updates import Updates
+from fedrobust.aggregation.weights import SiteWeights
 from fedrobust.bounds import NonNegative
 
 
 @RULES.register("norm-clipping")
 @dataclass(frozen=True, kw_only=True)
-class NormClipping:
+class NormClipping(SiteWeights):
     """Average updates clipped to a norm, with optional noise (Sun et al., 2019, arXiv:1911.07963, section 4).
 
-    Without noise the norm of the result is at most the threshold; each client changes it by at most threshold / n.
+    Without noise the norm of the result is at most the threshold; each client changes it by at most its share of the
+    threshold, threshold / n where clients are not weighted. The median norm counts clients, whatever they weigh.
 
     Attributes:
         threshold: largest norm, in the units of updates; 0: the median of the clients' norms.
@@ -29,5 +31,7 @@ class NormClipping:
         """Return the mean of the clipped `updates`."""
         threshold = self.threshold or float(np.median(updates.norms))
         factors = clip_factors(updates.norms, threshold)
-        update = updates.combined(factors / len(updates))
+        weights = self.weights(context, len(updates))
+        factors = factors * weights
+        update = updates.combined(factors / weights.sum())
         return Aggregation(with_noise(update, self.noise * threshold, context), factors / factors.sum())
