@@ -14,6 +14,7 @@ from fedrobust.poisoning.data.clean_label import CleanLabelBackdoor
 from fedrobust.poisoning.data.crafted_images import FGSMImages, PGDImages
 from fedrobust.poisoning.data.edge_case import EdgeCase
 from fedrobust.poisoning.data.feature_noise import FeatureNoise
+from fedrobust.poisoning.data.iba import IBA
 from fedrobust.poisoning.data.label_flip import LabelFlip
 from fedrobust.poisoning.data.semantic_backdoor import SemanticBackdoor
 from fedrobust.poisoning.memory import AttackMemory
@@ -38,6 +39,7 @@ from fedrobust.poisoning.update.sign_flip import SignFlip
 __all__ = [
     "A3FL",
     "ALIE",
+    "IBA",
     "IPM",
     "MPAF",
     "POISONING",
