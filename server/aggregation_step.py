@@ -1,7 +1,7 @@
 """The aggregation step: collusion, aggregation pipeline, algorithm, server optimiser."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -14,6 +14,7 @@ from fedrobust.aggregation import (
     ServerOptimizer,
     Updates,
 )
+from fedrobust.aggregation.answers import ModelAnswers
 from fedrobust.algorithms import Algorithm, FedAvg
 from fedrobust.algorithms.contract import Received
 from fedrobust.models.layout import Layout, Weights
@@ -25,6 +26,7 @@ from server.accumulators import Collected, parted
 from server.batchnorm_statistics import next_statistics
 from server.detection import claims_of, figures_of, mean_of
 from server.memories import memory_of, with_memory
+from server.moments import statistics_of
 from server.replies import Failure
 from server.root_update import RootUpdate
 from server.soundness import memory_fault, update_fault
@@ -72,6 +74,8 @@ class AggregationStep:
         beside: lengths of the algorithm's arrays that clients send beside weights, by name.
         population: number of clients of the study.
         layout: of the global model, for rules that look at layers.
+        answers: returns the answers of models near the global one, for rules that ask models; None: there are none.
+        moments: whether clients' variances are second moments when they are aggregated, see `server.moments`.
     """
 
     defence: AggregationPipeline
@@ -88,6 +92,8 @@ class AggregationStep:
     beside: Mapping[str, int] = field(default_factory=dict)
     population: int = 1
     layout: Layout | None = None
+    answers: Callable[[Weights], ModelAnswers] | None = None
+    moments: bool = False
 
     @property
     def malicious(self) -> frozenset[int]:
@@ -222,7 +228,17 @@ class AggregationStep:
             cache(lambda images: self.root(current, images, round)),
             collected.losses,
             self.layout,
+            self._statistics(collected, len(current.statistics)),
+            current.statistics,
+            None if self.answers is None else self.answers(current),
         )
+
+    def _statistics(self, collected: Collected, size: int) -> np.ndarray | None:
+        """Return the clients' BatchNorm statistics (n, size); None where the layout is not known."""
+        if self.layout is None:
+            return None
+        sent = collected.statistics[:, :size]
+        return statistics_of(sent, self.layout) if self.moments else sent
 
     def _collude(
         self,

@@ -32,7 +32,14 @@ def as_statistics(weights: Weights, layout: Layout) -> Weights:
     Variances that are negative by rounding become 0. Otherwise they are not negative for moments of images, because
     the mean or median of second moments is at least the square of the mean or median of means.
     """
-    statistics = weights.statistics.copy()
-    variances = statistics[layout.places("variance")] - statistics[layout.places("moving_mean")] ** 2
-    statistics[layout.places("variance")] = np.maximum(variances, 0)
-    return Weights(weights.trainable, statistics)
+    return Weights(weights.trainable, statistics_of(weights.statistics, layout))
+
+
+def statistics_of(moments: np.ndarray, layout: Layout) -> np.ndarray:
+    """Return statistics (..., s) with variances from `moments` (..., s); see `as_statistics`."""
+    statistics = moments.copy()
+    variances = (
+        statistics[..., layout.places("variance")] - statistics[..., layout.places("moving_mean")] ** 2
+    )
+    statistics[..., layout.places("variance")] = np.maximum(variances, 0)
+    return statistics

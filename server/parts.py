@@ -19,6 +19,7 @@ from server.client_registry import ClientRegistry, registry_of
 from server.federation import Federation, whole
 from server.forecast import check_aggregation, forecast_of, sums_only
 from server.groups import Grouping
+from server.model_answers import StudyAnswers
 from server.model_parts import ModelParts
 from server.rare_clients import rare_clients
 from server.rehearsal import rehearse
@@ -78,6 +79,8 @@ class ServerParts(ModelParts):
             sends_of(study.algorithm, self.classifier.layout),
             federation.clients,
             self.classifier.layout,
+            lambda current: StudyAnswers(self.evaluator, current, study.seed),
+            self.batchnorm_policy == "moments",
         )
 
     @part

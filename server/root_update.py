@@ -25,10 +25,20 @@ def root_update_of(training: LocalTraining, validation: Split, clients: int) -> 
     """
 
     def root(current: Weights, images: int, round: int) -> np.ndarray:
-        draw = generator(training.seed, Purpose.AGGREGATION)
-        chosen = np.sort(draw.choice(len(validation), images, replace=False))
-        shard = Split(validation.images[chosen], validation.labels[chosen])
-        trained, _ = training(shard, current, round, clients)
+        trained, _ = training(root_images(validation, images, training.seed), current, round, clients)
         return trained.trainable - current.trainable
 
     return root
+
+
+def root_images(validation: Split, images: int, seed: int) -> Split:
+    """Return the server's own images, the same in every round.
+
+    Args:
+        validation: the split from which they are drawn.
+        images: their number.
+        seed: the study's.
+    """
+    draw = generator(seed, Purpose.AGGREGATION)
+    chosen = np.sort(draw.choice(len(validation), images, replace=False))
+    return Split(validation.images[chosen], validation.labels[chosen])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedrobust.checks import check_data, check_models, check_reach
-from fedrobust.checks.models import algorithm_fits, normalised_alone, statistics_shared
+from fedrobust.checks.models import algorithm_fits, normalised_alone, rule_reads, statistics_shared
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.config.sections import Model, Training
 from fedrobust.data.dataset import DataError
@@ -154,6 +154,26 @@ def test_a_recipe_that_shares_statistics_keeps_them(settings, message):
     assert not list(statistics_shared(*parts[:2], study(training__recipe="pgd").recipe, parts[3]))
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"federation__aggregator": "bnguard", "model__normalization": "group"},
+            "no BatchNorm layer whose statistics",
+        ),
+        ({"federation__aggregator": "bnguard"}, ""),
+        ({"federation__aggregator": "deepsight"}, ""),
+    ],
+)
+def test_a_rule_that_reads_arrays_of_the_model_finds_them(settings, message):
+    given = study(**settings)
+    found = list(
+        rule_reads(given.defence.rule, given.experiment.federation.aggregator, lambda: given.classifier)
+    )
+    assert len(found) == bool(message)
+    assert all(message in one for one in found)
+
+
 def test_an_attack_on_a_class_that_its_clients_have_not_got_is_refused(tmp_path):
     # Sorted into two blocks a client: the first clients hold nothing but the first classes.
     settings = {
@@ -185,6 +205,7 @@ def test_an_attack_on_a_class_that_its_clients_have_not_got_is_refused(tmp_path)
             {"federation__aggregator": "mean(sizes=[5, 6])"},
             "sizes of 2 clients, and federation.clients = ",
         ),
+        ({"federation__aggregator": "flshield(images=100000)"}, "images = 100000: the root images"),
         ({"federation__aggregator": "fltrust(images=100000)"}, "images = 100000: the root images"),
         ({"federation__aggregator": "nowhere:Rule"}, r'aggregator = "nowhere:Rule".*nowhere'),
         ({"poisoning__attack": "nowhere:A", "poisoning__malicious": 1}, r"cannot import 'nowhere'"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from linear_answers import LinearAnswers
 
 from fedrobust import api
 from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, AggregationContext, defence
@@ -129,7 +130,12 @@ def test_listing_everything_starts_no_tensorflow():
 def test_rules_return_one_finite_float32_update_twice_and_leave_updates_alone(rule, before, draw):
     updates = draw.standard_normal((13, 60)).astype(np.float32)
     shapes = {"conv/kernel": (5, 8), "conv/bias": (8,), "logits/kernel": (5, 2), "logits/bias": (2,)}
-    layout = Layout(tuple(Entry(path, shape, "trainable") for path, shape in shapes.items()))
+    names = ("norm/moving_mean", "norm/moving_variance")
+    layout = Layout(
+        tuple(Entry(path, shape, "trainable") for path, shape in shapes.items())
+        + tuple(Entry(name, (5,), "statistic") for name in names)
+    )
+    statistics = draw.random((13, 10)).astype(np.float32)
     given = updates.copy()
 
     def aggregated():
@@ -141,6 +147,9 @@ def test_rules_return_one_finite_float32_update_twice_and_leave_updates_alone(ru
             root=lambda images: given[:5].mean(0),
             losses=np.linspace(1, 2, 13),
             layout=layout,
+            statistics=statistics,
+            current_statistics=statistics[0],
+            model=LinearAnswers(2, given[0]),
         )
         return defence(rule, *before, f=2)(updates, context)
 

@@ -28,7 +28,8 @@ from machine import write
 OURS = [
     "mean", "median", "trimmed-mean", "meamed", "geometric-median", "krum", "multi-krum", "bulyan", "mda",
     "centred-clipping", "centred-clipping(steps=1)", "norm-clipping", "fltrust", "foolsgold", "flame", "dnc",
-    "signguard", "rlr", "fldetector", "alignins", "freqfed", "sparsefed", "multi-metrics", "lasa",
+    "signguard", "rlr", "fldetector", "alignins", "lasa", "freqfed", "multi-metrics", "sparsefed", "bnguard",
+    "deepsight", "flshield", "trimmed-mean(weighted=True)", "norm-clipping(weighted=True)", "rlr(weighted=True)",
 ]  # fmt: skip
 BEFORE = ["nnm", "bucketing", "clipping", "arc"]
 BYZFL = {
@@ -110,10 +111,13 @@ def ours(rule: str, options: argparse.Namespace):
 
     context = AggregationContext(
         np.arange(options.clients),
-        np.ones(options.clients, np.int64),
+        np.arange(1, options.clients + 1),
         root=lambda images: np.full(options.size, 0.01, np.float32),
         current=np.random.default_rng(1).standard_normal(options.size, np.float32),
         layout=layout_of(options.size),
+        statistics=np.random.default_rng(2).random((options.clients, 256), np.float32),
+        current_statistics=np.ones(256, np.float32),
+        model=NoModel(),
     )
     before, _, last = rule.partition(" ")
     if last == "written out":
@@ -127,6 +131,19 @@ def ours(rule: str, options: argparse.Namespace):
     return lambda matrix: guard(Updates.of(matrix), context).update
 
 
+class NoModel:
+    """Answers of no model, which take no time: passes through a network are measured with the network."""
+
+    def on_noise(self, update, statistics, images, seed):
+        """Return probabilities of two classes."""
+        odds = np.exp(update[:2] + np.random.default_rng(seed).random((images, 2)))
+        return odds / odds.sum(1, keepdims=True)
+
+    def class_losses(self, update, statistics, images):
+        """Return losses of two classes."""
+        return np.abs(update[:2])
+
+
 def layout_of(size: int):
     """Return the layout of a network of `size` trainable parameters: convolutions with BatchNorm, and a head."""
     from fedrobust.models.layout import Entry, Layout
@@ -137,8 +154,10 @@ def layout_of(size: int):
         for name, shape in (("conv/kernel", (3, 3, 128, 128)), ("norm/gamma", (128,)), ("norm/beta", (128,))):
             entries.append(Entry(f"{len(entries)}_{name}", shape, "trainable"))
             left -= entries[-1].size
-    head = (("logits/kernel", (left // 2 - 1, 2)), ("logits/bias", (left - 2 * (left // 2 - 1),)))
-    return Layout((*entries, *(Entry(path, shape, "trainable") for path, shape in head)))
+    odd = (("scale", (1,)),) if left % 2 else ()
+    head = (*odd, ("logits/kernel", (left // 2 - 1, 2)), ("logits/bias", (2,)))
+    statistics = (Entry(f"norm/{name}", (128,), "statistic") for name in ("moving_mean", "moving_variance"))
+    return Layout((*entries, *(Entry(path, shape, "trainable") for path, shape in head), *statistics))
 
 
 def byzfl(rule: str, options: argparse.Namespace):

@@ -21,11 +21,14 @@ from fedrobust.aggregation.pre_aggregators.bucketing import Bucketing
 from fedrobust.aggregation.pre_aggregators.clipping import AdaptiveRobustClipping, Clipping
 from fedrobust.aggregation.pre_aggregators.nearest_neighbour_mixing import NearestNeighbourMixing
 from fedrobust.aggregation.rules.alignins import AlignIns
+from fedrobust.aggregation.rules.bnguard import BNGuard
 from fedrobust.aggregation.rules.bulyan import Bulyan
 from fedrobust.aggregation.rules.centred_clipping import CentredClipping
+from fedrobust.aggregation.rules.deepsight import DeepSight
 from fedrobust.aggregation.rules.dnc import DivideAndConquer
 from fedrobust.aggregation.rules.flame import Flame
 from fedrobust.aggregation.rules.fldetector import FLDetector
+from fedrobust.aggregation.rules.flshield import FLShield
 from fedrobust.aggregation.rules.fltrust import FLTrust
 from fedrobust.aggregation.rules.foolsgold import FoolsGold
 from fedrobust.aggregation.rules.freqfed import FreqFed
@@ -63,13 +66,16 @@ __all__ = [
     "AggregationContext",
     "AggregationPipeline",
     "AlignIns",
+    "BNGuard",
     "Bucketing",
     "Bulyan",
     "CentredClipping",
     "Clipping",
     "CoordinateMedian",
+    "DeepSight",
     "DivideAndConquer",
     "FLDetector",
+    "FLShield",
     "FLTrust",
     "FedAdam",
     "FedAvgM",

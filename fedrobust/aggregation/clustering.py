@@ -2,6 +2,12 @@
 
 import numpy as np
 
+MOST_STEPS = 100
+"""Most steps of Lloyd's algorithm."""
+
+MOST_STARTS = 16
+"""Most starts of Lloyd's algorithm from each point."""
+
 
 def majority_cluster(distances: np.ndarray) -> np.ndarray:
     """Return the members of the cluster of more than half of the points, (n,) bool; all points if there is none.
@@ -48,3 +54,63 @@ def clusters(distances: np.ndarray, smallest: int, neighbours: int, single: bool
         copy=True,
     ).fit_predict(distances)
     return found
+
+
+def two_means(points: np.ndarray) -> np.ndarray:
+    """Return the cluster of each of `points` (n, k), 0 or 1, of the best 2-means clustering found, (n,).
+
+    Lloyd's algorithm from pairs of points: each with its farthest one, its second farthest and so on. The result does
+    not depend on the order of the points.
+
+    Example:
+        >>> two_means(np.array([[0.0], [1], [9], [8]])).tolist()
+        [0, 0, 1, 1]
+    """
+    apart = ((points[:, None] - points[None]) ** 2).sum(-1)
+    partners = np.argsort(-apart, axis=1, kind="stable")[:, : min(len(points) - 1, MOST_STARTS)]
+    least, best = np.inf, np.zeros(len(points), np.int64)
+    for places in partners.T:
+        labels, costs = _lloyd(points, np.stack([points, points[places]], axis=1))
+        start = int(costs.argmin())
+        if costs[start] < least:
+            least, best = float(costs[start]), labels[start]
+    return best if best[0] == 0 else 1 - best
+
+
+def _lloyd(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the clusters (starts, n) and their sums of squares (starts,) from first `centres` (starts, 2, k)."""
+    labels = np.full((len(centres), len(points)), -1)
+    for _ in range(MOST_STEPS):
+        reach = ((points[None, :, None] - centres[:, None]) ** 2).sum(-1)
+        found = reach.argmin(2)
+        if (found == labels).all():
+            break
+        labels = found
+        for cluster in (0, 1):
+            members = (labels == cluster).astype(np.float64)
+            counts = members.sum(1, keepdims=True)
+            moved = members @ points / np.maximum(counts, 1)
+            centres[:, cluster] = np.where(counts > 0, moved, centres[:, cluster])
+    return labels, reach.min(2).sum(1)
+
+
+def larger_cluster(points: np.ndarray) -> np.ndarray:
+    """Return the members of the larger of two clusters of `points` (n, k), (n,) bool.
+
+    Of two clusters of equal size the one whose centre is nearer to the median of all points. Fewer than three points,
+    and equal points, are all members.
+
+    Example:
+        >>> larger_cluster(np.array([[0.0], [1], [9], [2]])).tolist()
+        [True, True, False, True]
+    """
+    n = len(points)
+    if n < 3 or not np.ptp(points, axis=0).any():
+        return np.ones(n, np.bool_)
+    labels = two_means(points)
+    sizes = np.bincount(labels, minlength=2)
+    if sizes[0] != sizes[1]:
+        return np.asarray(labels == sizes.argmax())
+    middle = np.median(points, axis=0)
+    apart = [float(((points[labels == cluster].mean(0) - middle) ** 2).sum()) for cluster in (0, 1)]
+    return np.asarray(labels == int(np.argmin(apart)))

@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol, TypeAlias, TypeGuard, TypeVar, runtime_ch
 
 import numpy as np
 
+from fedrobust.aggregation.answers import ModelAnswers
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Whole
 from fedrobust.errors import FedrobustError
@@ -51,6 +52,9 @@ class AggregationContext:
         losses: their claimed, unverified mean training losses, (n,) float64, NaN for a missing or impossible claim;
             None if not known.
         layout: the model's arrays, whose trainable ones are the columns of updates in sequence; None if not known.
+        statistics: the clients' BatchNorm statistics (n, s) float32, the layout's in sequence; None if not known.
+        current_statistics: those that the clients were sent, (s,) float32; None if not known.
+        model: answers of models that differ from the global one by an update; None if there is none to ask.
     """
 
     client_ids: np.ndarray
@@ -63,6 +67,9 @@ class AggregationContext:
     root: Callable[[int], np.ndarray] = _no_root
     losses: np.ndarray | None = None
     layout: Layout | None = None
+    statistics: np.ndarray | None = None
+    current_statistics: np.ndarray | None = None
+    model: ModelAnswers | None = None
 
     @classmethod
     def of(cls, updates: Updates) -> "AggregationContext":

@@ -80,6 +80,7 @@ class AggregationPipeline:
             client_ids=context.client_ids[~bad],
             examples=context.examples[~bad],
             losses=None if context.losses is None else context.losses[~bad],
+            statistics=None if context.statistics is None else context.statistics[~bad],
         )
         fewer = AggregationPipeline(
             _caught(self.rule, int(bad.sum())), tuple(_caught(stage, int(bad.sum())) for stage in self.before)
@@ -114,6 +115,11 @@ class AggregationPipeline:
         if mixing and getattr(self.rule, "BY_CLIENT", False):
             raise InfeasibleError(
                 f"{type(self.rule).__name__} weights every client by the loss that it reports, and {mixing[0]} mixes "
+                "clients: leave the pre-aggregator out, or choose another rule"
+            )
+        if mixing and getattr(self.rule, "OWN_STATISTICS", False):
+            raise InfeasibleError(
+                f"{type(self.rule).__name__} looks at every client's own BatchNorm statistics, and {mixing[0]} mixes "
                 "clients: leave the pre-aggregator out, or choose another rule"
             )
         if mixing and getattr(self.rule, "REMEMBERS", False):

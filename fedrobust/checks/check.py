@@ -78,6 +78,7 @@ def check_models(study: Study) -> None:
         settings.defended_space(given.model, given.evaluation),
         models.networks(given.model, given.distillation, study.problem, study.network_name),
         models.normalised_alone(given.model, given.training, lambda: study.classifier),
+        models.rule_reads(study.defence.rule, given.federation.aggregator, lambda: study.classifier),
         models.statistics_shared(given.model, given.training, study.recipe, lambda: study.classifier),
         models.second_batchnorm(given.model, given.training, study.recipe, lambda: study.classifier),
         models.algorithm_fits(given.model.name, given.training, study.algorithm, lambda: study.classifier),

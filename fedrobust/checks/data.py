@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.aggregation import FLTrust
+from fedrobust.aggregation import FLShield, FLTrust
 from fedrobust.checks.reach import check_reach
 from fedrobust.checks.settings import shown
 from fedrobust.config.sections import Audit, Distillation, Evaluation
@@ -34,7 +34,7 @@ def root_images(rule: Any, name: str, there: int) -> Iterator[str]:
         name: as the study writes it.
         there: images of the validation split.
     """
-    if isinstance(rule, FLTrust) and rule.images > there:
+    if isinstance(rule, FLTrust | FLShield) and rule.images > there:
         yield (
             f'federation.aggregator = "{name}": images = {rule.images}: the root images come from the validation '
             f"split, which has {there}"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
+from fedrobust.aggregation import InfeasibleError
 from fedrobust.config.sections import Distillation, Model, Training
 from fedrobust.data.dataset import DataError
 from fedrobust.data.problem import Problem
@@ -78,6 +79,21 @@ def normalised_alone(model: Model, training: Training, classifier: Callable[[], 
             f"training.batch-size = 1: {model.name} normalises over the batch (BatchNorm), and would see of each image "
             "only what is left when its own mean is taken away; choose 2 or more"
         )
+
+
+def rule_reads(rule: Any, name: str, classifier: Callable[[], Classifier]) -> Iterator[str]:
+    """A rule that reads arrays of the model finds them among those that clients send.
+
+    Args:
+        rule: of the study.
+        name: as the study writes it.
+        classifier: returns the network.
+    """
+    if hasattr(rule, "fits_layout"):
+        try:
+            rule.fits_layout(classifier().layout)
+        except InfeasibleError as error:
+            yield f'federation.aggregator = "{name}": {error}'
 
 
 def statistics_shared(

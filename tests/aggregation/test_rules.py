@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from linear_answers import LinearAnswers
 
 from fedrobust.aggregation import (
     PRE_AGGREGATORS,
@@ -42,10 +43,13 @@ LAYOUT = Layout(
             ("conv/kernel", (5, 5, 2, 3)),
             ("conv/bias", (3,)),
             ("norm/gamma", (13,)),
-            ("logits/kernel", (12, 10)),
-            ("logits/bias", (14,)),
+            ("dense/kernel", (6, 10)),
+            ("dense/bias", (4,)),
+            ("logits/kernel", (6, 10)),
+            ("logits/bias", (10,)),
         ]
     )
+    + tuple(Entry(f"norm/{name}", (13,), "statistic") for name in ("moving_mean", "moving_variance"))
 )
 EQUIVARIANT = ["mean", *TOLERANT[:8], "dnc(coordinates=300)"]
 DEFENCES = [(rule, ()) for rule in RULES] + [
@@ -59,7 +63,14 @@ DEFENCES = [(rule, ()) for rule in RULES] + [
 def context(n=N, root=None, **settings):
     own = np.ones(300, np.float32) if root is None else root
     current = own * np.cos(np.arange(300, dtype=np.float32))
-    given = {"losses": np.ones(n), "current": current, "layout": LAYOUT} | settings
+    given = {
+        "losses": np.ones(n),
+        "current": current,
+        "layout": LAYOUT,
+        "statistics": np.ones((n, 26), np.float32),
+        "current_statistics": np.ones(26, np.float32),
+        "model": LinearAnswers(10, own, float(np.abs(own).max())),
+    } | settings
     return AggregationContext(np.arange(n), np.full(n, 10), root=lambda images: own, **given)
 
 

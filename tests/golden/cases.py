@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from comparison import ARRAYS, AUDITS, STUDIES, Tolerance
+from linear_answers import LinearAnswers
 
 import fedrobust
 from fedrobust.aggregation import (
@@ -80,7 +81,12 @@ def rules(folder: Path) -> Any:
         "logits/kernel": (20, 5),
         "logits/bias": (10,),
     }
-    layout = Layout(tuple(Entry(path, shape, "trainable") for path, shape in shapes.items()))
+    names = ("norm/moving_mean", "norm/moving_variance")
+    layout = Layout(
+        tuple(Entry(path, shape, "trainable") for path, shape in shapes.items())
+        + tuple(Entry(name, (10,), "statistic") for name in names)
+    )
+    statistics = np.abs(matrix[:, :20])
     defences = [(rule, ()) for rule in RULES] + [("trimmed-mean", (before,)) for before in PRE_AGGREGATORS]
     aggregated = {}
     for rule, before in defences:
@@ -97,6 +103,9 @@ def rules(folder: Path) -> Any:
                 root=lambda images: matrix[:5].mean(0),
                 losses=np.linspace(1, 2, 13),
                 layout=layout,
+                statistics=statistics,
+                current_statistics=statistics[0],
+                model=LinearAnswers(5, matrix[0]),
             )
             result = defence(rule, *before, f=2)(matrix * np.float32(number), context)
             memory = result.memory

@@ -123,7 +123,25 @@ def test_same_bits_with_any_number_of_workers_and_after_a_stop(tmp_path):
     assert resumed.result["resumed-after"] == [2]
 
 
-@pytest.mark.parametrize("rule", ["fldetector", "foolsgold", "fltrust(images=50)"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "fldetector",
+        "foolsgold",
+        "fltrust(images=50)",
+        *(
+            pytest.param(rule, marks=pytest.mark.slow)
+            for rule in (
+                "sparsefed",
+                "bnguard",
+                "flshield(images=50)",
+                "deepsight(images=50)",
+                "lasa",
+                "freqfed",
+            )
+        ),
+    ],
+)
 def test_rules_that_remember_or_ask_the_server_go_on_after_a_stop(tmp_path, rule):
     settings = {"poisoning__attack": "gaussian", "federation__aggregator": rule}
     digest = run(tmp_path / "one", **settings).result["model"]["digest"]

@@ -10,7 +10,7 @@ from fedrobust.aggregation import Aggregation, AggregationPipeline, FedAdam, Fed
 from fedrobust.algorithms import FedAvg
 from fedrobust.config import Experiment
 from fedrobust.flower.identity import server_identity
-from fedrobust.models.layout import Weights
+from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.poisoning import Attack
 from fedrobust.randomness import Purpose, generator
 from server.accumulators import Collected, UpdateMatrix, collector_for
@@ -222,6 +222,30 @@ def test_a_mean_with_a_cap_waits_for_all_and_caps_statistics_and_the_honest_mean
         stepped.weights.trainable - CURRENT.trainable, shares @ replies.updates, rtol=1e-4, atol=1e-5
     )
     assert stepped.record.distance < 1e-5, "all are honest: the honest mean has the same cap"
+
+
+def test_rules_see_the_clients_statistics_with_variances_whatever_is_averaged(draw):
+    """Mean 2 and second moment 5 are a variance of 1; an array of the algorithm follows."""
+    names = ("norm/moving_mean", "norm/moving_variance", "norm/count")
+    layout = Layout(tuple(Entry(name, (1,), "statistic") for name in names))
+    replies = collected(draw, 4)
+    replies = replace(replies, statistics=np.repeat([[2, 5, 7, 99]], 4, axis=0).astype(np.float32))
+    seen = []
+
+    class Looks:
+        def __call__(self, updates, context):
+            seen.append(context)
+            return Aggregation(updates.combined(np.full(4, 0.25)))
+
+    server = replace(
+        step(clients=4), defence=AggregationPipeline(Looks()), layout=layout, beside={"more": 1}, moments=True
+    )
+    server.next_weights(1, CURRENT, replies, {})
+    replace(server, moments=False).next_weights(1, CURRENT, replies, {})
+    assert seen[0].statistics.tolist() == [[2, 1, 7]] * 4
+    assert seen[1].statistics.tolist() == [[2, 5, 7]] * 4
+    np.testing.assert_array_equal(seen[0].current_statistics, CURRENT.statistics)
+    assert replies.statistics.tolist() == [[2, 5, 7, 99]] * 4, "what is averaged afterwards is as it was sent"
 
 
 @dataclass(frozen=True)

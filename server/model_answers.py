@@ -1,0 +1,87 @@
+"""Answers of models near the global one: on noise, and on the server's own images."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fedrobust.data.label_sets import unpacked
+from fedrobust.evaluation.metrics import log_softmax
+from fedrobust.evaluation.robustness import clean_logits
+from fedrobust.models.layout import Weights
+from server.root_update import root_images
+from server.stages.evaluation import Evaluator
+
+
+@dataclass(frozen=True, eq=False)
+class StudyAnswers:
+    """The answers of a study's models in one round; see `fedrobust.aggregation.answers.ModelAnswers`.
+
+    Colluding clients evaluate the defence many times, with the same honest updates: answers are computed once.
+
+    Attributes:
+        evaluator: of the global model, with the server's images.
+        current: the global weights that clients were sent.
+        seed: the study's.
+    """
+
+    evaluator: Evaluator
+    current: Weights
+    seed: int
+    _known: dict[tuple[bytes, str, int, int], np.ndarray] = field(default_factory=dict, repr=False)
+
+    def on_noise(self, update: np.ndarray, statistics: np.ndarray, images: int, seed: int) -> np.ndarray:
+        """Return the probabilities (images, classes) of a model on uniform noise of 256 grey levels."""
+
+        def answered(model: Weights) -> np.ndarray:
+            draw = np.random.default_rng([self.seed, seed])
+            shape = self.evaluator.dataset.validation.images.shape[1:]
+            logits = self._logits(model, draw.integers(0, 256, (images, *shape), np.uint8))
+            if self.evaluator.dataset.multilabel:
+                return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+            return np.exp(log_softmax(logits))
+
+        return self._once(update, statistics, ("noise", images, seed), answered)
+
+    def class_losses(self, update: np.ndarray, statistics: np.ndarray, images: int) -> np.ndarray:
+        """Return a model's mean loss on the server's images of each class, (classes,); NaN for classes without any.
+
+        Where an image has several labels, the mean loss of each label on all images.
+        """
+
+        def answered(model: Weights) -> np.ndarray:
+            own = root_images(self.evaluator.dataset.validation, images, self.seed)
+            logits = self._logits(model, own.images)
+            if self.evaluator.dataset.multilabel:
+                present = unpacked(own.labels, logits.shape[1])
+                return np.logaddexp(0, np.where(present, -logits, logits)).mean(0)
+            losses = -log_softmax(logits)[np.arange(len(logits)), own.labels]
+            sums = np.bincount(own.labels, losses, logits.shape[1])
+            counts = np.bincount(own.labels, minlength=logits.shape[1])
+            return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+
+        return self._once(update, statistics, ("losses", images, 0), answered)
+
+    def _logits(self, model: Weights, images: np.ndarray) -> np.ndarray:
+        evaluator = self.evaluator
+        logits = clean_logits(
+            evaluator.compiled, model, images, evaluator.settings.batch_size, evaluator.map
+        ).astype(np.float64)
+        # A client may send a model that overflows; what it answers must not stop the round.
+        return np.nan_to_num(logits, nan=0.0, posinf=1e30, neginf=-1e30)
+
+    def _once(
+        self,
+        update: np.ndarray,
+        statistics: np.ndarray,
+        asked: tuple[str, int, int],
+        answered: Callable[[Weights], np.ndarray],
+    ) -> np.ndarray:
+        model = Weights(self.current.trainable + update, np.asarray(statistics, np.float32))
+        digest = hashlib.blake2b(model.trainable.tobytes())
+        digest.update(model.statistics.tobytes())
+        key = (digest.digest(), *asked)
+        if key not in self._known:
+            self._known[key] = answered(model)
+        return self._known[key]

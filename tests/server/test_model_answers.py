@@ -1,0 +1,97 @@
+"""What rules that ask models are answered, with a linear model in the place of the network."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import server.model_answers as answers
+from fedrobust.data.dataset import Split
+from fedrobust.models.layout import Weights
+from server.root_update import root_images
+
+LEVELS = np.arange(40)
+VALIDATION = Split(
+    np.ascontiguousarray(np.broadcast_to(LEVELS[:, None, None, None], (40, 4, 4, 1)).astype(np.uint8)),
+    (LEVELS % 2).astype(np.int32),
+)
+CURRENT = Weights(np.array([0.1, 0.0, -0.1], np.float32), np.zeros(1, np.float32))
+ZERO = np.zeros(3, np.float32)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Return the answers of a model whose logits are grey level times weights plus its statistic, and the calls."""
+    calls = []
+
+    def clean_logits(compiled, weights, images, batch_size, map):
+        calls.append(images)
+        return images.mean((1, 2, 3))[:, None] / 10 * weights.trainable + weights.statistics[0]
+
+    monkeypatch.setattr(answers, "clean_logits", clean_logits)
+
+    def made(multilabel=False):
+        dataset = SimpleNamespace(validation=VALIDATION, multilabel=multilabel)
+        evaluator = SimpleNamespace(
+            dataset=dataset, compiled=None, settings=SimpleNamespace(batch_size=8), map=map
+        )
+        return answers.StudyAnswers(evaluator, CURRENT, seed=3)
+
+    return made, calls
+
+
+def test_losses_are_the_cross_entropy_of_each_class_on_the_servers_images(asked):
+    made, _ = asked
+    update = np.array([1, 0.5, 0], np.float32)
+    found = made().class_losses(update, np.array([0.3]), 25)
+    own = root_images(VALIDATION, 25, 3)
+    logits = own.images.mean((1, 2, 3))[:, None] / 10 * (CURRENT.trainable + update) + 0.3
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    losses = -np.log(odds[np.arange(25), own.labels] / odds.sum(1))
+    np.testing.assert_allclose(found[:2], [losses[own.labels == label].mean() for label in (0, 1)], rtol=1e-5)
+    assert np.isnan(found[2]), "no image is of the third class"
+
+
+def test_label_sets_have_a_loss_of_each_label(asked):
+    made, _ = asked
+    found = made(multilabel=True).class_losses(ZERO, np.zeros(1), 40)
+    logits = LEVELS[:, None] / 10 * CURRENT.trainable
+    present = (VALIDATION.labels[:, None] >> np.arange(3)) & 1
+    probability = 1 / (1 + np.exp(-logits))
+    expected = -np.log(np.where(present == 1, probability, 1 - probability)).mean(0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_noise_is_the_same_for_all_models_and_another_for_each_seed(asked):
+    made, calls = asked
+    model = made()
+    one = model.on_noise(ZERO, np.zeros(1), 10, 0)
+    model.on_noise(np.ones(3, np.float32), np.zeros(1), 10, 0)
+    model.on_noise(ZERO, np.zeros(1), 10, 1)
+    assert one.shape == (10, 3)
+    np.testing.assert_allclose(one.sum(1), 1)
+    assert calls[0].shape == (10, 4, 4, 1)
+    np.testing.assert_array_equal(calls[0], calls[1])
+    assert not np.array_equal(calls[0], calls[2])
+
+
+def test_a_model_is_asked_once_however_often_attackers_try(asked):
+    made, calls = asked
+    model = made()
+    for _ in range(3):
+        model.class_losses(ZERO, np.zeros(1), 10)
+        model.on_noise(ZERO, np.zeros(1), 10, 0)
+    assert len(calls) == 2
+    model.class_losses(ZERO, np.ones(1), 10)
+    model.class_losses(np.ones(3, np.float32), np.zeros(1), 10)
+    assert len(calls) == 4
+
+
+def test_a_model_that_overflows_answers_with_numbers(asked):
+    made, _ = asked
+    update = np.array([3e38, -3e38, np.inf], np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        losses = made().class_losses(update, np.zeros(1), 10)
+        noise = made().on_noise(update, np.zeros(1), 10, 0)
+    assert np.isfinite(losses[:2]).all()
+    assert np.isfinite(noise).all()
