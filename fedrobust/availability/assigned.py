@@ -32,14 +32,23 @@ class Availability:
     parts: Mapping[str, tuple[ClientAvailability, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, lines: Sequence[str], clients: int) -> "Availability":
+    def of(cls, lines: Sequence[str], clients: int, malicious: Sequence[int] = ()) -> "Availability":
         """Return the availability that lines ``CLIENTS: NAME + NAME`` give.
+
+        CLIENTS are numbers, ``all``, ``malicious`` or ``honest``.
+
+        Args:
+            lines: one for each group of clients.
+            clients: number of clients.
+            malicious: the malicious ones.
 
         Raises:
             SpecError: a line has another form, a client does not exist or has two lines, or a name cannot be made.
             UnknownNameError: nothing has that name.
         """
-        of_client, parts = client_lines(AVAILABILITY, lines, clients, "0-2, 5: joins(round=3) + dropout")
+        groups = {"malicious": malicious, "honest": sorted({*range(clients)} - {*malicious})}
+        example = "0-2, 5: joins(round=3) + dropout"
+        of_client, parts = client_lines(AVAILABILITY, lines, clients, example, groups)
         for line, found in parts.items():
             for part in found:
                 if not isinstance(part, ClientAvailability):

@@ -32,7 +32,14 @@ def tolerated_fits(federation: Federation, sampled: int) -> Iterator[str]:
 
 
 def members(federation: Federation, malicious: Sequence[int], availability: Availability) -> Iterator[str]:
-    """Every round has a client that may be sampled."""
+    """Every round has a client that may be sampled, and lines mean somebody."""
+    if not malicious and any(
+        line.partition(":")[0].strip() == "malicious" for line in federation.availability
+    ):
+        yield (
+            f"federation.availability = {list(federation.availability)}: no client is malicious; set "
+            "poisoning.malicious, or leave the line out"
+        )
     populations = availability.populations(federation.rounds, malicious, federation.clients)
     empty = next((round for round, (count, _) in enumerate(populations, start=1) if not count), None)
     if empty is not None:

@@ -40,7 +40,7 @@ def check_names(
     Raises:
         FedrobustError: something cannot be made; see `fedrobust.config.resolve`.
     """
-    malicious_of(poisoning, federation.clients, seed)
+    malicious = malicious_of(poisoning, federation.clients, seed)
     if not _is_own(poisoning.attack):
         attack_of(poisoning, base)
     if not _is_own(federation.aggregator, *federation.pre_aggregators):
@@ -57,7 +57,7 @@ def check_names(
     if not _has_own(data.site_shifts):
         site_shifts_of(data, federation.clients, base)
     if not _has_own(federation.availability):
-        availability_of(federation, base)
+        availability_of(federation, base, malicious)
     if not _is_own(training.optimizer):
         optimizer_of(training, base)
     if not _is_own(training.loss):

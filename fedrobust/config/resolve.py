@@ -71,15 +71,20 @@ def site_shifts_of(data: Data, clients: int, base: str = "") -> SiteShifts:
         return SiteShifts.of(data.site_shifts, clients)
 
 
-def availability_of(federation: Federation, base: str = "") -> Availability:
+def availability_of(federation: Federation, base: str = "", malicious: tuple[int, ...] = ()) -> Availability:
     """Return who takes part in which round, whose replies are lost, and who is slow.
+
+    Args:
+        federation: names what clients do.
+        base: folder of the study file.
+        malicious: the malicious clients, which a line may mean.
 
     Raises:
         ConfigError: there is no such name or client, or it does not take the settings given.
     """
     make_importable(base)
     with naming("federation.availability", list(federation.availability)):
-        return Availability.of(federation.availability, federation.clients)
+        return Availability.of(federation.availability, federation.clients, malicious)
 
 
 def recipe_of(training: Training, base: str = "") -> Recipe:

@@ -76,7 +76,8 @@ class NamedParts:
         Raises:
             ConfigError: there is no such name or client.
         """
-        return availability_of(self.experiment.federation, self.experiment.base)
+        experiment = self.experiment
+        return availability_of(experiment.federation, experiment.base, experiment.malicious)
 
     def work(self, round: int, client: int) -> float:
         """Return the share of its batches on which `client` trains in `round`."""

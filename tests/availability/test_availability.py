@@ -27,6 +27,30 @@ def test_without_lines_everybody_takes_part():
     assert always.populations(2, malicious=(1,), clients=6) == [(6, 1), (6, 1)]
 
 
+def test_attackers_come_late_leave_and_drop_out():
+    lines = ["malicious: joins(round=2) + leaves(after=3) + dropout(probability=1.0)", "honest: straggler"]
+    some = Availability.of(lines, 6, malicious=(1, 4))
+    assert [some.present(round, range(6)) for round in (1, 2, 3, 4)] == [
+        [0, 2, 3, 5],
+        [0, 1, 2, 3, 4, 5],
+        [0, 1, 2, 3, 4, 5],
+        [0, 2, 3, 5],
+    ]
+    assert some.populations(4, (1, 4), 6) == [(4, 0), (6, 2), (6, 2), (4, 0)]
+    assert some.dropped(2, range(6), seed=0) == [1, 4]
+    assert some.work(1, 0, seed=0) < 1
+
+
+def test_a_study_knows_its_malicious_clients_by_that_word():
+    settings = {"federation__clients": 6, "federation__availability": ["malicious: joins(round=2)"]}
+    study = Study(Experiment.of(poisoning__attack="sign-flip", poisoning__malicious=2, **settings))
+    assert study.availability.present(1, range(6)) == sorted({*range(6)} - {*study.schedule.malicious})
+    with pytest.raises(ConfigError, match=r"no client is malicious; set poisoning\.malicious"):
+        check_data(Study(Experiment.of(**settings)))
+    with pytest.raises(ConfigError, match='"all" or "malicious" or "honest"'):
+        Experiment.of(federation__clients=6, federation__availability=["bad: dropout"])
+
+
 def test_joined_parts_hold_together():
     some = of("0-1: joins(round=2) + leaves(after=3)", "4: absent(first=2, last=2)")
     assert [some.present(round, range(6)) for round in range(1, 5)] == [
