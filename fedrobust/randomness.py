@@ -32,6 +32,7 @@ class Purpose(IntEnum):
     RECIPE_CLIENTS = 18
     SMOOTHING = 19
     DEFENCE = 20
+    REMOVAL = 21
 
 
 def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 from fedrobust.aggregation import (
+    Aggregation,
     AggregationContext,
     AggregationPipeline,
     Memory,
@@ -18,12 +19,13 @@ from fedrobust.aggregation.answers import ModelAnswers
 from fedrobust.algorithms import Algorithm, FedAvg
 from fedrobust.algorithms.contract import Received
 from fedrobust.models.layout import Layout, Weights
-from fedrobust.poisoning import Attack, CollusionContext, Schedule
+from fedrobust.poisoning import Attack, Schedule
 from fedrobust.privacy import Postprocessor, at_server
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.record import DefenceRecord
 from server.accumulators import Collected, parted
 from server.batchnorm_statistics import next_statistics
+from server.collusion import collude
 from server.detection import claims_of, figures_of, mean_of
 from server.memories import memory_of, with_memory
 from server.moments import statistics_of
@@ -156,7 +158,7 @@ class AggregationStep:
         bad = np.isin(collected.client_ids, sorted(attackers))
         conspired: tuple[Failure, ...] = ()
         if self.attack.colludes and bad.any():
-            conspired = self._collude(round, defence, context, collected, bad)
+            conspired = self._collude(defence, context, collected, bad, current, memory, counted)
         failures = (*failures, *conspired)
         honest_mean = mean_of(collected.updates, claims_of(defence, context) * ~bad)
         record = replace(
@@ -242,51 +244,64 @@ class AggregationStep:
 
     def _collude(
         self,
-        round: int,
         defence: AggregationPipeline,
         context: AggregationContext,
         collected: Collected,
         bad: np.ndarray,
+        current: Weights,
+        memory: Memory,
+        counted: int,
     ) -> tuple[Failure, ...]:
-        """Replace the rows of the colluding clients by their updates; return failures.
+        """Replace the rows of the colluding clients by their updates; return failures."""
 
-        If all clients of a round are malicious, their own updates are used in place of the honest ones.
-        """
-        updates = collected.updates
-        own = updates[bad].copy()
-        honest = Updates(own if bad.all() else updates[~bad])
+        def aggregate(draw: np.random.Generator) -> Aggregation:
+            return defence(Updates(collected.updates), replace(context, generator=draw))
 
-        def outcome(sent: np.ndarray) -> np.ndarray:
-            updates[bad] = sent
-            # The attackers know the defence, not its random numbers.
-            guess = replace(context, generator=generator(self.seed, Purpose.POISONING, round))
-            return defence(Updates(updates), guess).update
+        def change(aggregation: Aggregation, draw: np.random.Generator) -> tuple[np.ndarray, str]:
+            beside = next_statistics(defence, aggregation, collected, current.statistics)
+            received = Received(parted(beside, self.beside)[1], counted, self.population)
+            return self._change(context.round, aggregation.update, memory, received, draw)[::2]
 
-        tolerated = defence.tolerated
-        knowledge = CollusionContext(
-            Updates(own),
-            len(updates),
-            self.tolerated if tolerated is None else tolerated,
-            generator(self.seed, Purpose.POISONING, round),
-            outcome,
+        tolerated = self.tolerated if defence.tolerated is None else defence.tolerated
+        # The attackers know the defence, not its random numbers.
+        return collude(
+            self.attack,
+            collected,
+            bad,
+            tolerated,
+            lambda: generator(self.seed, Purpose.POISONING, context.round),
+            aggregate,
+            change,
         )
-        try:
-            sent = np.nan_to_num(self.attack.collude(honest, knowledge))
-        except Exception as error:  # raised by the attack's code: the clients fail
-            updates[bad] = own
-            reason = f"{type(error).__name__}: {error}"
-            return tuple(Failure(int(client_id), reason) for client_id in collected.client_ids[bad])
-        updates[bad] = sent
-        return ()
 
     def _stepped(
         self, round: int, current: Weights, update: np.ndarray, memory: Memory, received: Received
     ) -> tuple[np.ndarray, Memory, str]:
         """Return the next trainable weights, the next state, and why both are unusable ("" if they are usable)."""
+        draw = generator(self.seed, Purpose.POSTPROCESSING, round)
+        change, memory, fault = self._change(round, update, memory, received, draw)
+        return current.trainable + change, memory, fault
+
+    def _change(
+        self,
+        round: int,
+        update: np.ndarray,
+        memory: Memory,
+        received: Received,
+        draw: np.random.Generator,
+    ) -> tuple[np.ndarray, Memory, str]:
+        """Return the change of the trainable weights, the next state, and why both are unusable.
+
+        Args:
+            round: from 1.
+            update: the aggregate.
+            memory: the present state.
+            received: what else the algorithm's server side takes.
+            draw: random numbers of the postprocessors.
+        """
         # State must not be computed from values that are not finite.
         if self._changes_aggregates and (fault := update_fault(update)):
-            return current.trainable, memory, fault
-        draw = generator(self.seed, Purpose.POSTPROCESSING, round)
+            return np.zeros_like(update), memory, fault
         update = at_server(self.postprocessors, update, draw)
         if hasattr(self.algorithm, "server"):
             update, remembered = self.algorithm.server(update, memory_of(memory, "algorithm"), received)
@@ -294,4 +309,4 @@ class AggregationStep:
         if self.optimizer is not None:
             update, remembered = self.optimizer(update, memory_of(memory, "optimizer"), round)
             memory = with_memory(memory, "optimizer", remembered)
-        return current.trainable + update, memory, memory_fault(memory)
+        return update, memory, memory_fault(memory)

@@ -11,6 +11,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.plain import MOST_STRING, plain_text
 from fedrobust.report.page import write as write_report
 from fedrobust.runs.checkpoint import Checkpoint, discard_checkpoints
+from fedrobust.runs.durability import durability_of
 from fedrobust.runs.environment import environment, occasion
 from fedrobust.runs.events import (
     ForecastMade,
@@ -39,6 +40,7 @@ from server.stages.examples import save_examples
 from server.stages.export import export_student
 from server.stages.heterogeneity import heterogeneity_record
 from server.stages.hospitals import hospitals_record
+from server.stages.removal import cleansed
 from server.stages.selected import selected_evaluation
 from server.stages.student_record import student_record
 from server.stages.teachers import teachers_of
@@ -153,7 +155,7 @@ class Pipeline:
                 state.save(folder)
                 self.recorder.saved = state.round
                 state = self.federate(folder, state)
-                self.conclude(folder, state.selected)
+                self.conclude(folder, cleansed(self.parts, self.recorder, state.selected))
                 self.compare(state)
         except KeyboardInterrupt:
             # No report is written: after Ctrl-C the process should end soon.
@@ -177,6 +179,8 @@ class Pipeline:
             self.prepare()
             state = self.parts.rounds(folder).run(state, self.recorder, folder)
         self.recorder.note_model(digest=state.selected.digest())
+        last = self.experiment.poisoning.last_round
+        self.recorder.note(durability=durability_of(self.record.rounds, last))
         return state
 
     def prepare(self) -> None:
@@ -271,8 +275,9 @@ class Pipeline:
             UnmeasurableError: the model's logits are not finite.
         """
         settings, parts = self.experiment.evaluation, self.parts
-        # A learned defence was not in the rounds' figures.
-        rounds = self.record if evaluator is parts.evaluator else replace(self.record, model=None)
+        # A learned defence and a removal were not in the rounds' figures.
+        as_in_rounds = evaluator is parts.evaluator and parts.study.removal is None
+        rounds = self.record if as_in_rounds else replace(self.record, model=None)
         criterion = parts.learnt_criterion() if parts.learnt_criterion else parts.criterion
         return selected_evaluation(rounds, settings, evaluator, criterion, weights)
 

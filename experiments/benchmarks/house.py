@@ -23,7 +23,7 @@ FLOORS = (
     "lazy deferred registry spec client_lines availability runtime apps",
     "graphs",
     "data models defences",
-    "training aggregation algorithms privacy",
+    "training aggregation algorithms privacy removal",
     "evasion poisoning flower detectors",
     "evaluation edge config",
     "study checks runs",

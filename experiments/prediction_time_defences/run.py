@@ -17,7 +17,7 @@ from tables import written
 
 import fedrobust
 from fedrobust.config import Experiment
-from fedrobust.config.resolve import prediction_defence_of
+from fedrobust.config.model_parts import prediction_defence_of
 from fedrobust.data.dataset import Dataset
 from fedrobust.defences.contract import is_learned
 from fedrobust.defences.fitting import Fitting

@@ -74,6 +74,7 @@ def check_models(study: Study) -> None:
             lambda: study.recipe,
             lambda: optimizer_of(given.training, given.base),
             lambda: study.prediction_defence,
+            lambda: study.removal,
         ),
         settings.defended_space(given.model, given.evaluation),
         models.networks(given.model, given.distillation, study.problem, study.network_name),

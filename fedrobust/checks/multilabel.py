@@ -63,6 +63,8 @@ def _refused(study: Study) -> Iterator[tuple[str, str, str]]:
     if any(hasattr(part, "data") or hasattr(part, "criterion") for part in study.attack.parts):
         allowed = "choose an attack on the update or the training, such as sign-flip"
         yield "poisoning.attack", f'"{given.poisoning.attack}"', allowed
+    if study.removal is not None:
+        yield "model.removal", f'"{given.model.removal}"', 'set it to "none"'
     for name, metric in study.metrics.items():
         if not getattr(metric, "multilabel", False):
             yield "evaluation.metrics", f'"{name}"', "leave it out"

@@ -1,5 +1,6 @@
 """Check all names in a study by building their objects before it starts."""
 
+from fedrobust.config.model_parts import removal_of
 from fedrobust.config.naming import naming
 from fedrobust.config.resolve import (
     algorithm_of,
@@ -17,13 +18,14 @@ from fedrobust.config.resolve import (
     site_shifts_of,
     threat_of,
 )
-from fedrobust.config.sections import Data, Distillation, Evaluation, Federation, Poisoning, Training
+from fedrobust.config.sections import Data, Distillation, Evaluation, Federation, Model, Poisoning, Training
 from fedrobust.config.tolerated import malicious_of, tolerated_of
 from fedrobust.data.partition import method_named
 
 
 def check_names(
     data: Data,
+    model: Model,
     federation: Federation,
     training: Training,
     poisoning: Poisoning,
@@ -66,6 +68,8 @@ def check_names(
         augmentations_of(training, base)
     if not _is_own(training.recipe):
         recipe_of(training, base)
+    if not _is_own(model.removal):
+        removal_of(model, base)
     if not _is_own(distillation.method):
         distillation_method_of(distillation, base)
     if not _is_own(*evaluation.metrics):

@@ -108,6 +108,7 @@ class Experiment(Section):
         try:
             check_names(
                 self.data,
+                self.model,
                 self.federation,
                 self.training,
                 self.poisoning,

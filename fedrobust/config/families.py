@@ -16,6 +16,7 @@ from fedrobust.models.keras_applications import NAMES
 from fedrobust.poisoning import POISONING
 from fedrobust.privacy import POSTPROCESSORS
 from fedrobust.registry import Registry
+from fedrobust.removal import REMOVALS
 from fedrobust.training.augmentations import AUGMENTATIONS
 from fedrobust.training.distillation_methods import DISTILLATION_METHODS
 from fedrobust.training.losses import LOSSES
@@ -61,6 +62,7 @@ FAMILIES = {
     "algorithms": Family(ALGORITHMS, ("training.algorithm",)),
     "distillation-methods": Family(DISTILLATION_METHODS, ("distillation.method",)),
     "defences": Family(DEFENCES, ("model.defence",)),
+    "removals": Family(REMOVALS, ("model.removal",)),
     "postprocessors": Family(POSTPROCESSORS, ("federation.postprocessors",)),
     "rules": Family(RULES, ("federation.aggregator",)),
     "pre-aggregators": Family(PRE_AGGREGATORS, ("federation.pre-aggregators",)),

@@ -15,14 +15,12 @@ from fedrobust.config.sections import (
     Distillation,
     Evaluation,
     Federation,
-    Model,
     Poisoning,
     Training,
 )
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.partition import Drawing, Partition, method_named, partition
 from fedrobust.data.shifts import SiteShifts
-from fedrobust.defences import DEFENCES, PredictionDefence
 from fedrobust.errors import ConfigError
 from fedrobust.evaluation.scores import METRICS, Metric
 from fedrobust.evasion import Threat, attack_named
@@ -197,20 +195,6 @@ def metrics_of(evaluation: Evaluation, base: str = "") -> dict[str, Metric]:
         if len(set(evaluation.metrics)) != len(evaluation.metrics):
             raise SpecError("one metric stands twice")
         return {name: build(METRICS, name) for name in evaluation.metrics}
-
-
-def prediction_defence_of(model: Model, base: str = "") -> PredictionDefence | None:
-    """Return the prediction-time defence applied to images before the network; None without one.
-
-    Raises:
-        ConfigError: there is no such defence, or it does not take the settings given.
-    """
-    if model.defence == "none":
-        return None
-    make_importable(base)
-    with naming("model.defence", model.defence):
-        defence: PredictionDefence = build(DEFENCES, model.defence)
-    return defence
 
 
 def distillation_method_of(distillation: Distillation, base: str = "") -> DistillationMethod:

@@ -2,6 +2,7 @@
 
 from fedrobust.poisoning.attack import Attack
 from fedrobust.poisoning.collusion.alie import ALIE, OptimisedALIE
+from fedrobust.poisoning.collusion.delta_search import DeltaSearch
 from fedrobust.poisoning.collusion.fang import FangKrum, FangTrimmedMean
 from fedrobust.poisoning.collusion.ipm import IPM, OptimisedIPM
 from fedrobust.poisoning.collusion.mimic import Mimic
@@ -52,6 +53,7 @@ __all__ = [
     "CleanLabelBackdoor",
     "CollusionContext",
     "CriticalLayers",
+    "DeltaSearch",
     "DistributedBackdoor",
     "EdgeCase",
     "FGSMImages",

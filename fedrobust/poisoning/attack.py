@@ -154,6 +154,8 @@ class Attack:
     def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
         """Return the updates of colluding clients, who know the `honest` ones: (d,) or (malicious, d)."""
         (part,) = self._having("collude")
+        poisoned = any(hasattr(one, trait) for one in self.parts for trait in POISONS)
+        context = replace(context, poisoned=poisoned)
         # Overflow of float32 becomes its largest number: see `server.aggregation_step`.
         with np.errstate(over="ignore", invalid="ignore"):
             sent: np.ndarray = part.collude(honest, context)
@@ -208,6 +210,8 @@ class Attack:
 
 
 TRAITS = ("data", "update", "collude", "training", "train", "claim", "claimed_loss")
+POISONS = ("data", "training", "train", "update")
+"""Methods that make what a malicious client sends by itself."""
 FORMER_NAMES = {
     "coalition": "collude",
     "goal": "criterion",

@@ -107,7 +107,12 @@ class CollusionContext:
         clients: number of updates that the server aggregates.
         tolerated: number of malicious clients that the server's defence is set to tolerate.
         generator: random numbers of this round.
-        outcome: function from one update (d,), sent by all of them, to the server's aggregate (d,).
+        outcome: function from what they send, one update (d,) or one each (malicious, d), to the server's aggregate
+            (d,).
+        step: function from what they send to the change of the global weights (d,): the aggregate after
+            postprocessors, algorithm and server optimiser. NaN where the server would reject the round. None: the
+            aggregate is that change.
+        poisoned: whether other parts of the attack made `own`: poisoned data, training or updates.
     """
 
     own: Updates
@@ -115,6 +120,8 @@ class CollusionContext:
     tolerated: int
     generator: np.random.Generator
     outcome: Callable[[np.ndarray], np.ndarray]
+    step: Callable[[np.ndarray], np.ndarray] | None = None
+    poisoned: bool = False
 
     @property
     def malicious(self) -> int:

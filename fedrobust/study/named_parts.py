@@ -9,6 +9,7 @@ from fedrobust.aggregation import AggregationPipeline, ServerOptimizer
 from fedrobust.algorithms import Algorithm
 from fedrobust.availability import Availability
 from fedrobust.config import Experiment
+from fedrobust.config.model_parts import prediction_defence_of, removal_of
 from fedrobust.config.resolve import (
     algorithm_of,
     attack_of,
@@ -17,7 +18,6 @@ from fedrobust.config.resolve import (
     distillation_method_of,
     metrics_of,
     postprocessors_of,
-    prediction_defence_of,
     recipe_of,
     server_optimizer_of,
     site_shifts_of,
@@ -31,6 +31,7 @@ from fedrobust.memoize import part
 from fedrobust.poisoning import Attack, Schedule
 from fedrobust.privacy import Postprocessor
 from fedrobust.randomness import Purpose, generator
+from fedrobust.removal import Removal
 from fedrobust.shares import sample_size
 from fedrobust.training.recipes.recipe import others_of
 
@@ -91,6 +92,15 @@ class NamedParts:
             ConfigError: there is no such defence, or it does not take the settings given.
         """
         return prediction_defence_of(self.experiment.model, self.experiment.base)
+
+    @part
+    def removal(self) -> Removal | None:
+        """The removal of backdoors after the last round; None if there is none.
+
+        Raises:
+            ConfigError: there is no such removal, or it does not take the settings given.
+        """
+        return removal_of(self.experiment.model, self.experiment.base)
 
     @part
     def recipe(self) -> "Recipe":

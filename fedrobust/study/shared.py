@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from fedrobust.algorithms.contract import is_steered, proximal_of
 from fedrobust.code_digest import code_digest
+from fedrobust.config.model_parts import prediction_defence_of
 from fedrobust.config.resolve import (
     algorithm_of,
     augmentations_of,
     loss_of,
     optimizer_of,
-    prediction_defence_of,
     recipe_of,
 )
 from fedrobust.config.sections import Data, Model, Training
@@ -24,6 +24,7 @@ from fedrobust.data.load import load
 from fedrobust.data.problem import Problem
 from fedrobust.defences.contract import is_learned
 from fedrobust.memoize import memoize
+from fedrobust.models.network_file import is_network_file
 from fedrobust.runs.environment import environment
 
 if TYPE_CHECKING:
@@ -149,9 +150,29 @@ def built(
     Raises:
         ModelError: the architecture, the layers, the weights or the image size do not fit.
     """
-    new = _classifier(model, problem, seed, base, layers, model.weights, file)
+    start = _built if ":" in model.name or is_network_file(model.name) else _shared
+    new, weights = start(model, problem, seed, base, layers, file)
     # Clients of this process, and later studies that differ only in their seed, reuse it.
-    return network.offer(new, model, problem, seed, base, layers, file), new.initial_weights()
+    return network.offer(new, model, problem, seed, base, layers, file), weights
+
+
+def _started(
+    model: Model, problem: Problem, seed: int, base: str, layers: str, file: Path | None
+) -> Hashable:
+    """Return what a network and its initial weights depend on, with the time at which their file was changed."""
+    changed = file.stat().st_mtime_ns if file else 0
+    return _network(model, problem, seed, base, layers, file), model.weights, model.head, seed, file, changed
+
+
+def _built(
+    model: Model, problem: Problem, seed: int, base: str, layers: str, file: Path | None
+) -> "tuple[Classifier, Weights]":
+    new = _classifier(model, problem, seed, base, layers, model.weights, file)
+    return new, new.initial_weights()
+
+
+_shared = memoize(keep=2, key=_started)(_built)
+"""The same, for networks that no user can change meanwhile: cells of a sweep with the same start share it."""
 
 
 def _classifier(

@@ -40,6 +40,7 @@ ADDED = (
     "model.defence",
     "model.head",
     "model.normalization",
+    "model.removal",
     "poisoning.on-failure",
     "training.algorithm",
     "training.augmentations",

@@ -10,7 +10,8 @@ from fedrobust.reasons import first_reason
 from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.runs.run import Run
 from fedrobust.sweeps.figures import final_figures
-from fedrobust.sweeps.results import FILE, Results, Row, SweepError
+from fedrobust.sweeps.results import FILE, Results, SweepError
+from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.values import flattened, shown
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ MAIN = (
     "balanced_accuracy",
     "auc",
     "majority_rate",
+    "harm balanced_accuracy",
+    "cost balanced_accuracy",
     "attack-success",
+    "durability",
     "true-positive-rate",
     "false-positive-rate",
     "tolerated",

@@ -7,8 +7,10 @@ from fedrobust.runs.record import (
     AttackSuccessRecord,
     ClientsComparisonRecord,
     DefenceRecord,
+    DurabilityRecord,
     EvaluationRecord,
     ModelEvaluationRecord,
+    RemovalRecord,
     RoundRecord,
     RunRecord,
     ToleranceRecord,
@@ -39,8 +41,10 @@ def final_figures(run: RunRecord) -> dict[str, float]:
         ``rare-false-positive-rate``; ``rule-seconds`` and ``rule-bytes`` per round; ``seconds`` of the run;
         ``images`` and ``attack-success images``: numbers of test images behind the shares; ``tolerated`` and
         ``probability-of-more``, if there are attackers and the rule takes f, and ``oracle``, 1 if f is the true
-        number; ``invalid-rounds``: number of rounds in which the attack failed. Metrics that were not measured are
-        left out.
+        number; ``durability``: rounds that a targeted attack lasted after its end, at least (``durability censored``
+        is 1 where it outlasted the run, else 0); ``before removal accuracy`` etc. and ``before removal
+        attack-success`` of the model before a removal of backdoors; ``invalid-rounds``: number of rounds in
+        which the attack failed. Metrics that were not measured are left out.
     """
     evaluation = run.model_evaluation or (run.rounds[-1] if run.rounds else ModelEvaluationRecord())
     defended = [one.defence for one in run.rounds if one.defence]
@@ -60,6 +64,8 @@ def final_figures(run: RunRecord) -> dict[str, float]:
                 "rounds-without-change": float(sum(bool(one.kept) for one in run.rounds)),
                 "seconds": run.seconds or None,
                 **_tolerance_figures(run.tolerance),
+                **_durability_figures(run.durability),
+                **_removal_figures(run.removal),
                 "invalid-rounds": float(invalid) if invalid else None,
             }
         ),
@@ -130,6 +136,26 @@ def _defence_figures(defended: Sequence[DefenceRecord]) -> dict[str, float | Non
             for each in defended
             if each.distance is not None and each.honest_norm
         ),
+    }
+
+
+def _durability_figures(durability: DurabilityRecord | None) -> dict[str, float | None]:
+    if durability is None:
+        return {}
+    return {
+        "durability": float(durability.at_least),
+        "durability censored": float(durability.rounds is None),
+    }
+
+
+def _removal_figures(removal: RemovalRecord | None) -> dict[str, float | None]:
+    """Return the metrics of the model before a removal of backdoors; those after it are the model's own."""
+    if removal is None:
+        return {}
+    before, success = removal.before.clean, removal.before.attack_success
+    return {
+        **({f"before removal {name}": getattr(before, name) for name in SCORES} if before else {}),
+        "before removal attack-success": success.rate if success else None,
     }
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from fedrobust.runs.durability import LASTING
 from fedrobust.sweeps.figures import strongest_epsilon
-from fedrobust.sweeps.results import Row
+from fedrobust.sweeps.notes import apart, count_of, mean_note, outlasted, rejected, size_of
+from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.rows import (
     POISONING,
     SEED,
@@ -90,10 +92,12 @@ def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None 
         rows,
         "balanced_accuracy",
         "Balanced accuracy",
-        f"Of the final model on clean test images; a constant classifier scores {chance:.1%}. Worst: the worst "
-        "attack of each seed, a bound where cells have no result.",
+        f"Of the final model on clean test images; a constant classifier scores {chance:.1%}. Harm: points lost "
+        "against the same study without the attack. Cost: points that the rule loses without an attack, against the "
+        "mean. Worst: the worst attack of each seed, a bound where cells have no result.",
         above(chance),
         worst=min,
+        note=apart,
     )
     epsilon = strongest_epsilon(names)
     if epsilon:
@@ -113,18 +117,30 @@ def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None 
         "Share of the targeted test images that are classified as the attacker wants.",
         lambda value: 1 - value,
         worst=max,
-        note=lambda group: _mean_note(group, "attack-success without trigger", "without trigger"),
+        note=lambda group: mean_note(group, "attack-success without trigger", "without trigger"),
         images="attack-success images",
+        attacked=True,
+    )
+    yield from grid(
+        rows,
+        "durability",
+        "Durability",
+        f"Rounds from the end of the attack until its success falls below {LASTING:.0%}; at least, where it outlasted "
+        "the run.",
+        None,
+        text=lambda value: f"{value:.1f}".removesuffix(".0"),
+        note=outlasted,
+        images="",
         attacked=True,
     )
     yield from grid(
         rows,
         "true-positive-rate",
         "Malicious clients rejected",
-        "Mean over the attacked rounds; below, honest clients rejected. Rules that weight clients, or aggregate each "
-        "coordinate, reject no client as a whole: they have no such figure (–).",
+        "Mean over the attacked rounds; below, honest clients rejected, and those of unusual class mixes. Rules that "
+        "weight clients, or aggregate each coordinate, reject no client as a whole: they have no such figure (–).",
         lambda value: value,
-        note=lambda group: _mean_note(group, "false-positive-rate", "honest"),
+        note=rejected,
         attacked=True,
         images="",
     )
@@ -144,7 +160,7 @@ def heatmaps(rows: Sequence[Row], reasons: Mapping[tuple[str, str], int] | None 
         "Seconds a round, beside training.",
         None,
         text=lambda value: f"{value:.3f} s",
-        note=lambda group: _mean_note(group, "rule-bytes", "", lambda value: f"{value / 1e6:.0f} MB"),
+        note=lambda group: mean_note(group, "rule-bytes", "", lambda value: f"{value / 1e6:.0f} MB"),
         images="",
     )
 
@@ -263,7 +279,7 @@ def worst_tile(
     best = 1.0 if worst is min else 0.0
     values = [worst(values) if values else best for values in seeds.values()]
     mean = sum(values) / len(values)
-    size = _size_of(present, images)
+    size = size_of(present, images)
     if without:
         bound = "at most" if worst is min else "at least"
         return Tile(
@@ -277,22 +293,3 @@ def worst_tile(
     count = f"{len(seeds)} seeds" if len(seeds) > 1 else "1 seed"
     notes = tuple(filter(None, (seeds_apart(spread, values), ", ".join(filter(None, (size, count))))))
     return Tile(write_(mean), notes, good(mean) if good else None)
-
-
-def count_of(group: Sequence[Row], images: str) -> str:
-    """Return the numbers of test images and seeds of a field, as text."""
-    size = _size_of(group, images)
-    seeds = f"{len(group)} seeds" if len(group) > 1 else "1 seed"
-    return ", ".join(filter(None, (size, seeds)))
-
-
-def _size_of(group: Sequence[Row], images: str) -> str:
-    sizes = sorted({int(row.figures[images]) for row in group if images in row.figures})
-    return f"n {sizes[0]:,}" if len(sizes) == 1 else f"n {sizes[0]:,} to {sizes[-1]:,}" if sizes else ""
-
-
-def _mean_note(
-    group: Sequence[Row], figure: str, name: str, text: Callable[[float], str] = lambda value: f"{value:.0%}"
-) -> str:
-    values = [row.figures[figure] for row in group if figure in row.figures]
-    return f"{name} {text(sum(values) / len(values))}".strip() if values else ""

@@ -6,7 +6,8 @@ from pathlib import Path
 from fedrobust.atomic import atomic
 from fedrobust.report import html
 from fedrobust.sweeps.heatmaps import facets
-from fedrobust.sweeps.results import Results, Row
+from fedrobust.sweeps.results import Results
+from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.rows import (
     PENDING,
     SEED,

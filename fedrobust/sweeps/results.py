@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,9 @@ from fedrobust.errors import FedrobustError
 from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.runs.record import RunRecord
 from fedrobust.sweeps.cell import Cell
+from fedrobust.sweeps.controls import with_controls
 from fedrobust.sweeps.figures import final_figures, round_figures
+from fedrobust.sweeps.row import Row
 
 if TYPE_CHECKING:
     import pandas
@@ -36,33 +38,6 @@ create table if not exists members (hash text primary key);
 
 class SweepError(FedrobustError, ValueError):
     """A folder has no readable sweep."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One cell in the results.
-
-    Attributes:
-        hash: of the cell.
-        status: ``finished``; ``invalid``: the attack failed in some round because of a wrong setting, so that the
-            metrics say nothing about the defence; ``failed``; ``stopped``; ``not run``; ``missing``: cannot be run on
-            this machine.
-        settings: its swept values.
-        experiment: all settings, nested.
-        figures: metrics of a finished cell, by name; see `fedrobust.sweeps.figures.final_figures`.
-        error: why it has none.
-        folder: its run folder, relative to the sweep's.
-        code: digest of the code that ran it.
-    """
-
-    hash: str
-    status: str
-    settings: Mapping[str, Any]
-    experiment: Mapping[str, Any]
-    figures: Mapping[str, float]
-    error: str
-    folder: str
-    code: str
 
 
 @dataclass(frozen=True)
@@ -172,7 +147,7 @@ class Results:
             database.execute("insert or ignore into members values (?)", (name,))
 
     def rows(self) -> list[Row]:
-        """Return all cells of the sweep, in order, including unfinished ones.
+        """Return all cells of the sweep, in order, including unfinished ones; see `fedrobust.sweeps.controls`.
 
         Raises:
             SweepError: the results file is damaged.
@@ -183,21 +158,23 @@ class Results:
             listed = known and database.execute("select 1 from members").fetchone()
             ours = "where hash in (select hash from members)" if listed else ""
             found = database.execute(f"select {wanted} from cells {ours} order by position, hash").fetchall()
-        return [
-            self._as_it_is(
-                Row(
-                    hash_,
-                    status,
-                    json.loads(settings),
-                    modern(json.loads(experiment)),
-                    json.loads(figures),
-                    error,
-                    folder,
-                    code,
+        return with_controls(
+            [
+                self._as_it_is(
+                    Row(
+                        hash_,
+                        status,
+                        json.loads(settings),
+                        modern(json.loads(experiment)),
+                        json.loads(figures),
+                        error,
+                        folder,
+                        code,
+                    )
                 )
-            )
-            for hash_, status, settings, experiment, figures, error, folder, code in found
-        ]
+                for hash_, status, settings, experiment, figures, error, folder, code in found
+            ]
+        )
 
     def _as_it_is(self, row: Row) -> Row:
         """Return `row`, with the status in its run folder if it has no recorded outcome: it may have been stopped."""

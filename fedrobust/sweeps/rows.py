@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fedrobust.reasons import first_reason
-from fedrobust.sweeps.results import Row
+from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.values import shown
 
 SEED = "seed"
@@ -53,7 +52,7 @@ def is_oracle(row: Row) -> bool:
     """Return whether a cell's rule was given the true number of attackers, which no server knows."""
     if "oracle" in row.figures:
         return bool(row.figures["oracle"])
-    return _section(row, "federation").get("tolerate") is None
+    return row.section("federation").get("tolerate") is None
 
 
 def label(row: Row) -> str:
@@ -68,7 +67,7 @@ def measured(row: Row, figure: str) -> bool:
 
 def lacks(row: Row, figure: str, attacked: bool) -> bool:
     """Return whether a cell lacks a metric that it should have: it is not finished, or its attack failed."""
-    if measured(row, figure) or (attacked and _section(row, "poisoning").get("attack", "none") == "none"):
+    if measured(row, figure) or (attacked and row.section("poisoning").get("attack", "none") == "none"):
         return False
     return status_of(row) != "finished"
 
@@ -80,7 +79,7 @@ def status_of(row: Row) -> str:
 
 def attack_of(row: Row) -> str:
     """Return a cell's attack in one line, with other swept values of ``[poisoning]``."""
-    attack = str(_section(row, "poisoning").get("attack", "none"))
+    attack = str(row.section("poisoning").get("attack", "none"))
     others = [
         f"{key.removeprefix(POISONING)} {shown(value)}"
         for key, value in row.settings.items()
@@ -91,15 +90,10 @@ def attack_of(row: Row) -> str:
 
 def defence_of(row: Row) -> str:
     """Return a cell's pre-aggregators, rule and server optimiser in one line."""
-    federation = _section(row, "federation")
+    federation = row.section("federation")
     parts = [*federation.get("pre-aggregators", []), str(federation.get("aggregator", "mean"))]
     optimizer = str(federation.get("server-optimizer", "none"))
     return " → ".join(parts + ([optimizer] if optimizer != "none" else []))
-
-
-def _section(row: Row, name: str) -> Mapping[str, Any]:
-    section = row.experiment.get(name)
-    return section if isinstance(section, dict) else {}
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def sent_after(attack, length):
         own = Updates.of(np.stack([update, update]))
 
         def outcome(everybody):
-            return np.concatenate([HONEST, [everybody, everybody]]).mean(0)
+            return np.concatenate([HONEST, np.broadcast_to(everybody, (2, 192))]).mean(0)
 
         update = np.broadcast_to(
             attack.collude(

@@ -379,6 +379,50 @@ def test_a_coalition_that_crashes_is_a_failure_of_each_of_its_members(draw):
     np.testing.assert_array_equal(rule.seen[-1][0], own)
 
 
+@dataclass(frozen=True)
+class Foresees:
+    """A coalition that notes the step of the server that it expects from tens."""
+
+    foreseen: list = field(default_factory=list, hash=False)
+
+    def collude(self, honest, context):
+        tens = np.full((context.malicious, D), 10.0, np.float32)
+        self.foreseen.append((context.step(tens), context.step(tens * np.float32(1e30))))
+        return tens
+
+
+@pytest.mark.parametrize(
+    ("rule", "optimizer"), [("mean", "none"), ("centred-clipping", "fedadam"), ("fldetector", "fedavgm")]
+)
+def test_a_coalition_foresees_the_servers_step_with_all_that_is_remembered(rule, optimizer, draw):
+    server = step(
+        poisoning__attack="ipm",
+        poisoning__malicious=[3, 6],
+        federation__aggregator=rule,
+        federation__server_optimizer=optimizer,
+    )
+    plan = Foresees()
+    server = replace(server, attack=Attack((plan,)))
+    first = server.next_weights(1, CURRENT, collected(draw), {})
+    before = frozen(first.memory)
+    with np.errstate(invalid="ignore", over="ignore"):
+        second = server.next_weights(2, first.weights, collected(draw), first.memory)
+    (foreseen, _) = plan.foreseen[-1]
+    np.testing.assert_array_equal(first.weights.trainable + foreseen, second.weights.trainable)
+    assert frozen(first.memory) == before, "trials leave no trace"
+
+
+def test_a_coalition_foresees_that_a_round_is_rejected(draw):
+    server = step(
+        poisoning__attack="ipm", poisoning__malicious=[3, 6], federation__server_optimizer="fedavgm"
+    )
+    plan = Foresees()
+    replace(server, attack=Attack((plan,))).next_weights(1, CURRENT, collected(draw), {})
+    ((foreseen, absurd),) = plan.foreseen
+    assert np.isfinite(foreseen).all()
+    assert np.isnan(absurd).all(), "the optimiser would remember it"
+
+
 # -- Figures -------------------------------------------------------------------------------------------------------
 
 RATES = ("true_positive_rate", "false_positive_rate", "rare_false_positive_rate", "accepted")

@@ -15,7 +15,8 @@ from fedrobust.config import ConfigError
 from fedrobust.runs.run import Run
 from fedrobust.sweeps.events import CellFinished, CellMissing, CellStarted, SweepStarted, WorkerReplaced
 from fedrobust.sweeps.page import render
-from fedrobust.sweeps.results import Results, Row, SweepError
+from fedrobust.sweeps.results import Results, SweepError
+from fedrobust.sweeps.row import Row
 
 FILE = """
 name = "small"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fedrobust.sweeps.heatmaps import facets, heatmaps
 from fedrobust.sweeps.page import render, tolerance
-from fedrobust.sweeps.results import Row
+from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.rows import failures
 from fedrobust.sweeps.spread import Spread, seeds_apart
 

@@ -39,6 +39,11 @@ class Model(Section):
         "none",
         description="prediction-time defence of the model and its student, as in bit-depth(bits=4), or a dotted path",
     )
+    removal: str = Field(
+        "none",
+        description="removal of backdoors from the trained global model on the server's validation images, as in "
+        "super-fine-tuning(first=0.05), or a dotted path",
+    )
     normalization: Literal["batch", "group"] = Field(
         "batch",
         description="group: GroupNorm in the place of BatchNorm, which depends neither on the batch nor on statistics",

@@ -5,7 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from fedrobust.report.plots.style import BLUE, GREEN, PURPLE, VERMILLION, blank_figure
+from fedrobust.report.plots.style import BLUE, GREEN, GREY, PURPLE, VERMILLION, blank_figure
 from fedrobust.runs.record import DefenceRecord, RoundRecord
 
 Defended = tuple[RoundRecord, DefenceRecord]
@@ -13,6 +13,12 @@ Defended = tuple[RoundRecord, DefenceRecord]
 LINES: tuple[tuple[str, str, str, Callable[[Defended], float | None]], ...] = (
     ("Malicious rejected", BLUE, "circle", lambda one: one[1].true_positive_rate if _attacked(one) else None),
     ("Honest rejected", GREEN, "square", lambda one: one[1].false_positive_rate),
+    (
+        "Unusual honest rejected",
+        GREY,
+        "triangle-up",
+        lambda one: one[1].rare_false_positive_rate,
+    ),
     ("Attackers’ weight", PURPLE, "diamond", lambda one: one[1].malicious_influence),
     ("Attack success", VERMILLION, "x", lambda one: _success(one)),
 )

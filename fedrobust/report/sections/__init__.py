@@ -13,6 +13,7 @@ from fedrobust.report.sections.hospitals import hospitals
 from fedrobust.report.sections.labels import labels
 from fedrobust.report.sections.models import models
 from fedrobust.report.sections.poisoning import poisoning
+from fedrobust.report.sections.removal import removal
 from fedrobust.report.sections.rounds import rounds
 from fedrobust.report.sections.sites import sites
 from fedrobust.report.sections.study import data, facts
@@ -46,6 +47,7 @@ def sections(run: Run) -> dict[str, Any]:
         "examples": examples(run),
         "models": models(run),
         "poisoning": poisoning(run),
+        "removal": removal(run),
         "audit": card.section(record.audit),
         "student_audit": card.section(record.student.audit if record.student else None),
         "findings": labels(run),
@@ -64,6 +66,7 @@ TITLES = {
     "training": "Training",
     "robustness": "Robustness",
     "poisoning": "Poisoning and defence",
+    "removal": "Removal of backdoors",
     "student-audit": "Is the student robust?",
     "images": "Images under attack",
     "models": "Models compared",
@@ -79,6 +82,6 @@ def contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return id and title of the sections that the page has."""
     optional = {
         name: bool(content[name.replace("-", "_")])
-        for name in ("audit", "poisoning", "student-audit", "findings", "hospitals")
+        for name in ("audit", "poisoning", "removal", "student-audit", "findings", "hospitals")
     }
     return [(id, title) for id, title in TITLES.items() if optional.get(id, True)]

@@ -8,6 +8,7 @@ from fedrobust.report import wording
 from fedrobust.report.folder import Run
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent
+from fedrobust.runs import durability
 from fedrobust.runs.record import AttackSuccessRecord, DefenceRecord, RoundRecord
 from fedrobust.runs.tolerance import described_in
 
@@ -37,6 +38,7 @@ def poisoning(run: Run) -> dict[str, Any]:
         "figure": plots.rounded(figure.to_plotly_json()) if figure else None,
         "sentence": f"{attackers} The server's defence: {' → '.join(rule)}.",
         "tolerance": described_in(run.record),
+        "durability": durability.described(run.record.durability),
         "failures": [
             f"{reason} ({wording.count(len(rounds), 'time')}, first in round {rounds[0]})"
             for reason, rounds in _attack_failures(defended).items()

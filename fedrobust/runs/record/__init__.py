@@ -12,6 +12,7 @@ from fedrobust.runs.record.clients import (
     ClientModelRecord,
     ClientsComparisonRecord,
 )
+from fedrobust.runs.record.durability import DurabilityRecord
 from fedrobust.runs.record.heterogeneity import HeterogeneityRecord
 from fedrobust.runs.record.hospitals import HospitalRecord, HospitalsRecord
 from fedrobust.runs.record.metrics import (
@@ -32,6 +33,7 @@ from fedrobust.runs.record.parts import (
     StudentRecord,
     ToleranceRecord,
 )
+from fedrobust.runs.record.removal import RemovalRecord
 from fedrobust.runs.record.rounds import (
     ClientsRecord,
     DefenceRecord,
@@ -58,6 +60,7 @@ __all__ = [
     "DatasetRecord",
     "DefenceRecord",
     "DistillationRecord",
+    "DurabilityRecord",
     "EvaluationRecord",
     "ExportRecord",
     "FailureRecord",
@@ -75,6 +78,7 @@ __all__ = [
     "ModelRecord",
     "ModelRoundRecord",
     "RecordError",
+    "RemovalRecord",
     "RoundRecord",
     "RunRecord",
     "SiteRecord",

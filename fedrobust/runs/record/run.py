@@ -7,6 +7,7 @@ from typing import Any
 from fedrobust.runs.codec import RecordError, entry, read, record, to_json
 from fedrobust.runs.record.card import CardRecord
 from fedrobust.runs.record.clients import ClientsComparisonRecord
+from fedrobust.runs.record.durability import DurabilityRecord
 from fedrobust.runs.record.heterogeneity import HeterogeneityRecord
 from fedrobust.runs.record.hospitals import HospitalsRecord
 from fedrobust.runs.record.metrics import MetricsRecord, ModelEvaluationRecord
@@ -18,6 +19,7 @@ from fedrobust.runs.record.parts import (
     StudentRecord,
     ToleranceRecord,
 )
+from fedrobust.runs.record.removal import RemovalRecord
 from fedrobust.runs.record.rounds import RoundRecord
 from fedrobust.runs.record.sites import SiteRecord
 
@@ -59,6 +61,17 @@ class RunRecord:
     forecast: ForecastRecord | None = entry("forecast of time and memory of the rounds", default=None)
     model_evaluation: ModelEvaluationRecord | None = entry(
         "the selected global model on the test images; null until it is measured", default=None
+    )
+    durability: DurabilityRecord | None = entry(
+        "how long a targeted attack lasted after its end; left out where it had none, or was not measured after it",
+        default=None,
+        left_out=True,
+    )
+    removal: RemovalRecord | None = entry(
+        "the removal of backdoors from the selected model, with figures before and after it; left out where none was "
+        "asked for",
+        default=None,
+        left_out=True,
     )
     central: MetricsRecord | None = entry(
         "a model of the same training on all images in one place, on the test images; left out where it was not asked "

@@ -1,0 +1,60 @@
+"""Collusion: the updates of all colluding clients, computed where the honest ones are known."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fedrobust.aggregation import Aggregation, Updates
+from fedrobust.poisoning import Attack, CollusionContext
+from server.accumulators import Collected
+from server.replies import Failure
+
+
+def collude(
+    attack: Attack,
+    collected: Collected,
+    bad: np.ndarray,
+    tolerated: int,
+    draw: Callable[[], np.random.Generator],
+    aggregate: Callable[[np.random.Generator], Aggregation],
+    change: Callable[[Aggregation, np.random.Generator], tuple[np.ndarray, str]],
+) -> tuple[Failure, ...]:
+    """Replace the rows of the colluding clients by the attack's updates; return failures of its code.
+
+    If all clients of a round are malicious, their own updates are used in place of the honest ones.
+
+    Args:
+        attack: with a part that colludes.
+        collected: the updates of a round; the rows of the colluding clients change.
+        bad: mask of those rows (n,).
+        tolerated: number of malicious clients that the defence tolerates.
+        draw: returns the attackers' random numbers, the same in each call.
+        aggregate: function from random numbers to the defence's result on the present rows.
+        change: function from that result and random numbers to the change of the global weights, and why the server
+            rejects it ("" if it accepts it).
+    """
+    updates = collected.updates
+    own = updates[bad].copy()
+    honest = Updates(own if bad.all() else updates[~bad])
+
+    def aggregated(sent: np.ndarray) -> Aggregation:
+        updates[bad] = np.nan_to_num(sent)
+        return aggregate(draw())
+
+    def step(sent: np.ndarray) -> np.ndarray:
+        try:
+            changed, fault = change(aggregated(sent), draw())
+        except (ValueError, ArithmeticError):  # the server rejects a round on which its rule fails
+            return np.full(updates.shape[1], np.nan, np.float32)
+        return np.full_like(changed, np.nan) if fault else changed
+
+    knowledge = CollusionContext(
+        Updates(own), len(updates), tolerated, draw(), lambda sent: aggregated(sent).update, step
+    )
+    try:
+        updates[bad] = np.nan_to_num(attack.collude(honest, knowledge))
+    except Exception as error:  # raised by the attack's code: the clients fail
+        updates[bad] = own
+        reason = f"{type(error).__name__}: {error}"
+        return tuple(Failure(int(client_id), reason) for client_id in collected.client_ids[bad])
+    return ()
