@@ -53,8 +53,9 @@ def _own_packages() -> Iterator[None]:
 
     Within them everything is imported when the first module is, so that nothing of theirs is looked up later.
     """
+    # A copy in one step: other threads may be importing.
     foreign = {
-        name: module for name, module in list(sys.modules.items()) if _top(name) and not _is_ours(module)
+        name: module for name, module in sys.modules.copy().items() if _top(name) and not _is_ours(module)
     }
     for name in foreign:
         del sys.modules[name]
@@ -68,7 +69,7 @@ def _own_packages() -> Iterator[None]:
         yield
     finally:
         if hidden:
-            _ours.update({name: module for name, module in list(sys.modules.items()) if _top(name)})
+            _ours.update({name: module for name, module in sys.modules.copy().items() if _top(name)})
             for name in _ours:
                 sys.modules.pop(name, None)
             sys.modules.update(foreign)

@@ -18,6 +18,7 @@ from fedrobust.study import Study
 EPSILON = "4/255"
 SETTINGS = {
     "data__samples": 1500,
+    "model__name": "edge-cnn(width=8)",
     "federation__clients": 1,
     "federation__rounds": 1,
     "training__epochs": 5,

@@ -76,6 +76,7 @@ def no_weaker(here, there, share=0.01):
     assert (here & ~there).mean() <= share
 
 
+@pytest.mark.slow
 def test_fgsm_is_arts_and_foolboxs(problem):
     from art.attacks.evasion import FastGradientMethod
     from foolbox import TensorFlowModel

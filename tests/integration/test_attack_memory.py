@@ -16,7 +16,7 @@ ATTACKS = ("poisonedfl(window=2)", "pixel-backdoor + neurotoxin(top=0.1)")
 
 SETTINGS = {
     "data__samples": 150,
-    "model__name": "edge-cnn",
+    "model__name": "edge-cnn(width=8)",
     "model__image_size": 28,
     "federation__clients": 5,
     "federation__rounds": 4,

@@ -18,7 +18,7 @@ from fedrobust.runs.record import RoundRecord
 
 SETTINGS = {
     "data__samples": 400,
-    "model__name": "edge-cnn",
+    "model__name": "edge-cnn(width=8)",
     "model__image_size": 28,
     "federation__rounds": 1,
     "federation__min_replies": 0.01,

@@ -37,7 +37,7 @@ def clean(tmp_path_factory):
     return last(tmp_path_factory.mktemp("clean") / "run", poisoning__attack="none", poisoning__malicious=0)
 
 
-@pytest.mark.parametrize("attack", ["sign-flip", "scaling(factor=100)"])
+@pytest.mark.parametrize("attack", ["sign-flip", pytest.param("scaling(factor=100)", marks=pytest.mark.slow)])
 def test_the_mean_collapses_and_robust_rules_do_not(tmp_path, clean, attack):
     good = clean["clean"]["balanced_accuracy"]
     assert good > 0.8

@@ -25,7 +25,7 @@ from fedrobust.engines.worker import EngineError
 SETTINGS = {
     "data__samples": 200,
     "data__partition": "dirichlet(min_size=1)",
-    "model__name": "edge-cnn",
+    "model__name": "edge-cnn(width=8)",
     "model__image_size": 28,
     "federation__clients": 6,
     "federation__rounds": 2,

@@ -18,7 +18,7 @@ from fedrobust.runs.run import Run
 
 SETTINGS = {
     "data__samples": 120,
-    "model__name": "edge-cnn",
+    "model__name": "edge-cnn(width=8)",
     "model__image_size": 28,
     "federation__clients": 3,
     "federation__rounds": 4,

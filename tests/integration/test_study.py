@@ -25,7 +25,7 @@ from server.errors import RoundError
 
 SMALL = {
     "data__samples": 200,
-    "model__name": "edge-cnn",
+    "model__name": "edge-cnn(width=8)",
     "model__image_size": 28,
     "federation__clients": 4,
     "federation__rounds": 2,
@@ -51,7 +51,10 @@ def test_a_whole_study_leaves_everything_behind(tmp_path):
             data__samples=600,
             audit__enabled=True,
             audit__images=40,
+            audit__effort="quick",
             distillation__enabled=True,
+            distillation__student="edge-cnn(width=16)",
+            distillation__epochs=8,
             export__enabled=True,
         ),
         events.append,
@@ -353,7 +356,12 @@ def test_real_data_by_name(tmp_path, real_data):
 
 
 def test_a_recipe_may_begin_later_and_what_was_before_is_the_audits_control(tmp_path):
-    settings = {"federation__clients": 1, "audit__enabled": True, "audit__images": 40}
+    settings = {
+        "federation__clients": 1,
+        "audit__enabled": True,
+        "audit__images": 40,
+        "audit__effort": "quick",
+    }
     plain = fedrobust.run(small(tmp_path, **settings, federation__rounds=1), out=tmp_path / "plain")
     run = fedrobust.run(
         small(

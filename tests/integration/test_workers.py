@@ -11,7 +11,7 @@ SETTINGS = {
     "federation.clients": 4,
     "federation.participation": 0.6,
     "federation.rounds": 2,
-    "model.name": "edge-cnn",
+    "model.name": "edge-cnn(width=8)",
     "model.image-size": 28,
     "training.batch-size": 16,
     "training.recipe": "pgd",

@@ -20,7 +20,7 @@ from tests.sweeps.test_page import row
 SMALL = {
     "name": "small",
     "data__samples": 400,
-    "model__name": "edge-cnn",
+    "model__name": "edge-cnn(width=8)",
     "model__image_size": 28,
     "federation__clients": 5,
     "federation__rounds": 2,
