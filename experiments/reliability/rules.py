@@ -25,12 +25,19 @@ rule is given. The bounds, and where they come from:
                            arXiv:2405.14432, Theorem 3.2)
     centred-clipping       each of its three steps moves by no more than the farthest of S is from where it begins
     norm-clipping, flame,  |r| <= max_S |x|
-    signguard
+    signguard, deepsight,
+    flshield
+    lasa                   |r| <= sqrt(arrays of the model) max_S |x|: in each array it is a mean of updates that are
+                           clipped to the median norm
+    sparsefed              in round t |r| <= t max_S |x|: what earlier rounds kept back may be applied at once
     fltrust                |r| <= |root|, and no farther than 90° from it
     mean, rlr, foolsgold,  none on the length: every coordinate is no larger than the largest that was sent; behind
-    fldetector, dnc        clipping and arc |r| <= max_S |x|; dnc drops attackers that are all alike and far away
+    fldetector, dnc,       clipping and arc |r| <= max_S |x|; dnc drops attackers that are all alike and far away
+    alignins, freqfed,
+    multi-metrics, bnguard
 
-All of them hold for whatever a pre-aggregator makes of updates, too. Rounding to float32 is allowed for.
+All of them hold for whatever a pre-aggregator makes of updates, too, and with weights by sizes of sites, of which an
+attacker's is the smallest; |r - m| of those is not tried, because m counts clients. Rounding to float32 is allowed for.
 """
 
 import argparse
@@ -45,18 +52,24 @@ import numpy as np
 from fedrobust.aggregation import AggregationContext, AggregationPipeline, InfeasibleError, Updates, defence
 from fedrobust.aggregation.contract import ByzantineTolerant
 from fedrobust.aggregation.rules.centred_clipping import CentredClipping
+from fedrobust.models.layout import Entry, Layout
 
 RULES = [
     "median", "trimmed-mean", "meamed", "geometric-median", "geometric-median(weighted=True)", "krum", "multi-krum",
     "mda", "bulyan", "centred-clipping", "norm-clipping", "fltrust", "flame(noise=0)", "signguard", "dnc", "rlr",
-    "foolsgold", "fldetector", "mean",
+    "foolsgold", "fldetector", "mean", "alignins", "lasa", "freqfed", "multi-metrics", "sparsefed", "bnguard",
+    "deepsight(images=5)", "flshield", "trimmed-mean(weighted=True)", "norm-clipping(weighted=True)",
+    "centred-clipping(weighted=True, max_share=0.5)", "rlr(weighted=True)", "mean(max_share=0.5)",
 ]  # fmt: skip
 BEFORE = [
     (), ("nnm",), ("clipping",), ("arc",), ("bucketing",), ("bucketing(size=3)",), ("clipping", "nnm"), ("arc", "nnm"),
     ("bucketing", "nnm"), ("nnm", "clipping"), ("nnm", "arc"),
 ]  # fmt: skip
-REMEMBER = ("foolsgold", "fldetector", "centred-clipping")
-UNBOUNDED = ("mean", "rlr", "foolsgold", "fldetector", "dnc")
+REMEMBER = ("foolsgold", "fldetector", "centred-clipping", "sparsefed")
+UNBOUNDED = (
+    "mean", "rlr", "foolsgold", "fldetector", "dnc", "alignins", "freqfed", "multi-metrics", "bnguard",
+)  # fmt: skip
+NOT_MIXED = ("foolsgold", "fldetector", "bnguard", "deepsight", "flshield")
 SHAPES = [
     "alike", "distinct", "axes", "opposite", "scales", "near", "copies", "zero", "one far", "far cluster",
     "one coordinate", "against",
@@ -89,7 +102,50 @@ class Case:
             np.random.default_rng(self.seed + round),
             memory=memory or {},
             root=lambda images: self.root,
+            current=self.root,
+            layout=self.layout,
+            statistics=np.random.default_rng(self.seed).random((n, 8)).astype(np.float32),
+            current_statistics=np.ones(8, np.float32),
+            model=LinearAnswers(self.root),
         )
+
+    @property
+    def layout(self) -> Layout:
+        """A model's arrays: the output layer of two classes, and before it a matrix where there are values left."""
+        d = self.matrix.shape[1]
+        inputs = (d - 2) // 4
+        shapes: dict[str, tuple[int, ...]] = {
+            "first/kernel": ((d - 2 - 2 * inputs) // 2, 2),
+            "odd/scale": (d % 2,),
+        }
+        shapes |= {"logits/kernel": (inputs, 2), "logits/bias": (2,)}
+        if d < 7:
+            shapes = {"only/scale": (d,)}
+        names = ("norm/moving_mean", "norm/moving_variance")
+        return Layout(
+            tuple(Entry(path, shape, "trainable") for path, shape in shapes.items() if np.prod(shape))
+            + tuple(Entry(path, (4,), "statistic") for path in names)
+        )
+
+
+class LinearAnswers:
+    """Answers of a linear model, whose goal is the server's own update."""
+
+    def __init__(self, root: np.ndarray):
+        self._root, self._scale = root.astype(np.float64), max(float(np.abs(root).max()), 1e-300)
+
+    def on_noise(self, update: np.ndarray, statistics: np.ndarray, images: int, seed: int) -> np.ndarray:
+        """Return probabilities of two classes."""
+        logit = np.clip(
+            float(np.clip(update.astype(np.float64) / self._scale, -9, 9).mean()) + statistics.mean(), -9, 9
+        )
+        odds = np.exp(np.random.default_rng(seed).random((images, 2)) * [logit, 1.0])
+        return odds / odds.sum(1, keepdims=True)
+
+    def class_losses(self, update: np.ndarray, statistics: np.ndarray, images: int) -> np.ndarray:
+        """Return distances of two halves of the update to the server's."""
+        apart = np.clip((update - self._root) / self._scale, -1e9, 1e9) ** 2
+        return np.array([apart[::2].sum(), apart[1::2].sum()])
 
 
 def case(number: int) -> Case | None:
@@ -98,7 +154,7 @@ def case(number: int) -> Case | None:
     pairs = list(itertools.product(RULES, BEFORE))
     rule, before = pairs[number % len(pairs)]
     kind = rule.partition("(")[0]
-    if kind in ("foolsgold", "fldetector"):
+    if kind in NOT_MIXED:
         before = tuple(stage for stage in before if stage in ("clipping", "arc"))
     # A smallest group takes up to 2^f steps.
     clients = int(draw.integers(3, 18 if kind == "mda" else 61))
@@ -112,7 +168,7 @@ def case(number: int) -> Case | None:
         return None
     if draw.random() < 0.2:
         bad = int(draw.integers(0, bad + 1))
-    d = int(draw.choice([1, 2, 7, 50, 300]))
+    d = int(draw.choice([7, 50, 300] if kind == "deepsight" else [1, 2, 7, 50, 300]))
     honest = honest_updates(draw, n - bad, d)
     shape = str(draw.choice(SHAPES))
     size = 10.0 ** draw.uniform(-38, np.log10(MOST))
@@ -232,7 +288,7 @@ def bounds(case: Case, r: np.ndarray, start: np.ndarray, round: int):
     x, bad = written(seen), spoiled(seen, case)
     rule = case.defence.rule
     f = rule.f if isinstance(rule, ByzantineTolerant) else int(bad.sum())
-    yield from of_rule(case, r, x, np.flatnonzero(~bad)[: len(x) - f], f, start)
+    yield from of_rule(case, r, x, np.flatnonzero(~bad)[: len(x) - f], f, start, round)
     k = kappa(case.rule, len(x), f)
     last = case.defence.before[-1:]
     name = type(last[0]).__name__ if last else ""
@@ -250,7 +306,9 @@ def bounds(case: Case, r: np.ndarray, start: np.ndarray, round: int):
     yield length(r - m), np.sqrt(k * variance(s)) + slack(s), f"error behind {name}"
 
 
-def of_rule(case: Case, r: np.ndarray, x: np.ndarray, honest: np.ndarray, f: int, start: np.ndarray):
+def of_rule(
+    case: Case, r: np.ndarray, x: np.ndarray, honest: np.ndarray, f: int, start: np.ndarray, round: int
+):
     n, s = len(x), x[honest]
     m, low, high = s.mean(0), s.min(0), s.max(0)
     rest = slack(s)
@@ -259,7 +317,8 @@ def of_rule(case: Case, r: np.ndarray, x: np.ndarray, honest: np.ndarray, f: int
         beyond = np.maximum(low - wider - r, r - high - wider) - 1e-6 * (np.abs(low) + np.abs(high)) - 1e-44
         yield float(beyond.max()), 0.0, "beyond the honest range"
     k = kappa(case.rule, n, f)
-    if k is not None and case.rule != "geometric-median":
+    counted = not getattr(case.defence.rule, "weighted", False)
+    if k is not None and counted and case.rule != "geometric-median":
         yield length(r - m), np.sqrt(k * variance(s)) + rest, "error"
     if case.rule == "geometric-median":
         weights = np.ones(n)
@@ -279,8 +338,12 @@ def of_rule(case: Case, r: np.ndarray, x: np.ndarray, honest: np.ndarray, f: int
     if isinstance(case.defence.rule, CentredClipping):
         farthest = float(lengths(s - start).max())
         yield length(r - start), (2**case.defence.rule.steps - 1) * farthest + rest, "moved too far"
-    if case.rule in ("norm-clipping", "flame", "signguard"):
+    if case.rule in ("norm-clipping", "flame", "signguard", "deepsight", "flshield"):
         yield length(r), float(lengths(s).max()) + rest, "length"
+    if case.rule == "lasa":
+        yield length(r), np.sqrt(len(case.layout.spans)) * float(lengths(s).max()) + rest, "length"
+    if case.rule == "sparsefed":
+        yield length(r), round * (float(lengths(s).max()) + rest), "length"
     if case.rule == "fltrust":
         root = case.root.astype(np.float64)
         yield length(r), length(root) * (1 + 1e-6) + 1e-44, "length"

@@ -23,6 +23,7 @@ def load():
 
 rules = load()
 CHAINS = len(rules.BEFORE)
+FIRST = 10**6 // (len(rules.RULES) * CHAINS) * len(rules.RULES) * CHAINS
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -32,7 +33,7 @@ def test_the_error_is_within_the_bound(rule):
     numbers = [
         first + chain + turn * len(rules.RULES) * CHAINS for chain in range(CHAINS) for turn in range(TURNS)
     ]
-    cases = [found for number in numbers if (found := rules.case(10**6 // 209 * 209 + number)) is not None]
+    cases = [found for number in numbers if (found := rules.case(FIRST + number)) is not None]
     assert len(cases) > TURNS * CHAINS / 2
     assert all(found.rule == rule.partition("(")[0] for found in cases)
     assert [line for found in cases for line in rules.outside(found)] == []

@@ -77,9 +77,9 @@ def rules(folder: Path) -> Any:
     matrix = _updates(13)
     shapes = {
         "conv/kernel": (3, 3, 2, 10),
-        "conv/bias": (10,),
+        "conv/bias": (15,),
         "logits/kernel": (20, 5),
-        "logits/bias": (10,),
+        "logits/bias": (5,),
     }
     names = ("norm/moving_mean", "norm/moving_variance")
     layout = Layout(

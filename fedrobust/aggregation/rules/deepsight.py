@@ -122,7 +122,7 @@ def output_arrays(layout: Layout) -> tuple[tuple[Entry, slice], tuple[Entry, sli
         for entry, columns in layout.spans
         if entry.path.rpartition("/")[0] == owner
     }
-    if set(found) != {1, 2}:
+    if set(found) != {1, 2} or found[2][0].shape[1:] != found[1][0].shape:
         raise InfeasibleError(
             f"DeepSight compares the kernel and the biases of the output layer, and the last layer that is trained, "
             f"{owner or 'the only one'}, is none with a kernel of two axes and biases"

@@ -11,7 +11,7 @@ from fedrobust.aggregation.clustering import majority_cluster
 from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, known
 from fedrobust.aggregation.kernels import chosen_only
 from fedrobust.aggregation.updates import Updates
-from fedrobust.bounds import PositiveShare
+from fedrobust.bounds import LARGEST, PositiveShare
 from fedrobust.models.layout import Layout
 
 TOGETHER = 8
@@ -65,10 +65,15 @@ def low_products(updates: Updates, current: np.ndarray, layout: Layout, low: flo
     """Return the inner products of low frequencies of `updates` and, last, of the `current` weights, (n + 1, n + 1)."""
     n = len(updates)
     products = np.zeros((n + 1, n + 1))
+    # Vectors of length 1 are transformed: sums of very large ones would not be float32, squares of very small ones 0.
+    lengths = np.append(updates.norms, np.linalg.norm(current.astype(np.float64)))
+    factors = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
     for entry, columns in layout.spans:
-        found = _low_rows(updates, current, columns, low_places(matrix_sides(entry.shape), low), entry.shape)
+        places = low_places(matrix_sides(entry.shape), low)
+        found = _low_rows(updates, current, factors, columns, places, entry.shape)
         products += np.sum(each(blocks_of(slice(0, found.shape[1]), n + 1), partial(_product, found)), axis=0)
-    return products
+    scaled: np.ndarray = products * lengths[:, None] * lengths[None]
+    return scaled
 
 
 def _product(rows: np.ndarray, block: slice) -> np.ndarray:
@@ -77,20 +82,35 @@ def _product(rows: np.ndarray, block: slice) -> np.ndarray:
 
 
 def _low_rows(
-    updates: Updates, current: np.ndarray, columns: slice, places: np.ndarray, shape: tuple[int, ...]
+    updates: Updates,
+    current: np.ndarray,
+    factors: np.ndarray,
+    columns: slice,
+    places: np.ndarray,
+    shape: tuple[int, ...],
 ) -> np.ndarray:
-    """Return the low frequencies of one array in `updates` and, last, in the `current` weights, (n + 1, m) float32."""
+    """Return the low frequencies of one array in `updates` and, last, in the `current` weights, (n + 1, m) float32.
+
+    Each vector is multiplied by its one of `factors` (n + 1,).
+    """
     n, sides = len(updates), matrix_sides(shape)
     found = np.empty((n + 1, places.size), np.float32)
-    found[n] = low_frequencies(current[None, columns], sides, places)
+    found[n] = low_frequencies(_scaled(current[None, columns], factors[n:]), sides, places)
 
     def fill(rows: slice) -> None:
         mixed = updates.mixture is not None
         part = updates.block(columns, np.arange(n)[rows]) if mixed else updates.matrix[rows, columns]
-        found[rows] = low_frequencies(part, sides, places)
+        found[rows] = low_frequencies(_scaled(part, factors[:n][rows]), sides, places)
 
     each([slice(start, min(start + TOGETHER, n)) for start in range(0, n, TOGETHER)], fill)
     return found
+
+
+def _scaled(values: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Return rows times `factors` as float32; a factor may be beyond its range."""
+    if (factors < LARGEST).all():
+        return values * factors[:, None].astype(np.float32)
+    return np.asarray(values.astype(np.float64) * factors[:, None], np.float32)
 
 
 def matrix_sides(shape: tuple[int, ...]) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContex
 from fedrobust.aggregation.kernels import clip_factors
 from fedrobust.aggregation.selection import magnitude_threshold
 from fedrobust.aggregation.updates import Updates
-from fedrobust.bounds import NonNegative, PositiveShare
+from fedrobust.bounds import LARGEST, NonNegative, PositiveShare
 
 
 @RULES.register("sparsefed")
@@ -47,7 +47,9 @@ class SparseFed:
         factors = clip_factors(updates.norms, threshold)
         error = updates.combined(factors / len(updates))
         if "error" in context.memory:
-            error = error + context.memory["error"]
+            # Clients that send 3e38 in every round must not end in infinity.
+            total = error.astype(np.float64) + context.memory["error"]
+            error = np.clip(total, -LARGEST, LARGEST).astype(np.float32)
         count = max(1, int(self.share * updates.size))
         applied = np.where(np.abs(error) >= np.float32(magnitude_threshold([error], count)), error, 0)
         return Aggregation(applied, factors / factors.sum(), {"error": error - applied})
