@@ -24,6 +24,7 @@ from fedrobust.models.frozen import Frozen
 from fedrobust.models.keras_applications import is_keras_application
 from fedrobust.models.layers import Layers, freeze
 from fedrobust.models.layout import Entry, Layout, Weights
+from fedrobust.models.model_template import FilledFiles
 from fedrobust.models.naming import Normalization, Scaling, keras_name
 from fedrobust.models.network_file import is_network_file, pinned_parts
 from fedrobust.models.preparation import Preparation, Shape
@@ -107,10 +108,7 @@ class Classifier:
         return self.layout.flatten([variable.numpy() for variable in self._variables(self.network)])
 
     def deployable(self, weights: Weights) -> keras.Model:
-        """Return a Keras model from native images in [0, 1] to logits, with `weights`.
-
-        It consists of Keras' own layers, so that its file opens without this project.
-        """
+        """Return a Keras model of Keras' own layers, from native images in [0, 1] to logits, with `weights`."""
         # Starts Keras.
         from fedrobust.models.deployable import stock_network, with_preparation
 
@@ -125,7 +123,14 @@ class Classifier:
 
     def save(self, weights: Weights, path: Path) -> None:
         """Write the `deployable` model with `weights` as a Keras file."""
-        self.deployable(weights).save(path)
+        if not self.frozen.arrays:
+            self.deployable(weights).save(path)
+            return
+        self._filled.write(self.layout.unflatten(weights), path, lambda: self.deployable(weights).save(path))
+
+    @part
+    def _filled(self) -> FilledFiles:
+        return FilledFiles()
 
     def weights_of(self, model: keras.Model) -> Weights | None:
         """Return the weights of a `deployable` model of this classifier; None for another model."""

@@ -7,7 +7,8 @@ neither Keras nor the network is needed to write a model file.
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -37,8 +38,7 @@ def template_of(path: Path, shapes: Sequence[tuple[int, ...]]) -> bytes:
         TemplateError: an array is not found exactly once in its shape.
     """
     codes, places = {code(place): place for place in range(len(shapes))}, {}
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
+    members = _members(path)
     with h5py.File(io.BytesIO(members[WEIGHTS])) as file:
         for name, values in _data_sets(file):
             place = codes.get(float(values.flat[0])) if values.size else None
@@ -49,6 +49,38 @@ def template_of(path: Path, shapes: Sequence[tuple[int, ...]]) -> bytes:
             places[name] = place
     if sorted(places.values()) != list(range(len(shapes))):
         raise TemplateError(f"{path}: it holds {len(places)} of {len(shapes)} arrays")
+    return _packed(members, places)
+
+
+def template_around(path: Path, arrays: Sequence[np.ndarray]) -> bytes:
+    """Return the template of a Keras file that holds `arrays`, by their values; its other arrays stay as they are.
+
+    Args:
+        path: of the file.
+        arrays: in the order of their places.
+
+    Raises:
+        TemplateError: an array is not found exactly once.
+    """
+    members = _members(path)
+    places: dict[str, int] = {}
+    with h5py.File(io.BytesIO(members[WEIGHTS])) as file:
+        for name, values in _data_sets(file):
+            same = [place for place, array in enumerate(arrays) if np.array_equal(values, array)]
+            if len(same) > 1:
+                raise TemplateError(f"{path}: {name} is several of the arrays")
+            places.update((name, place) for place in same)
+    if sorted(places.values()) != list(range(len(arrays))):
+        raise TemplateError(f"{path}: it holds {len(places)} of {len(arrays)} arrays")
+    return _packed(members, places)
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def _packed(members: dict[str, bytes], places: dict[str, int]) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
@@ -85,6 +117,28 @@ def write_filled(template: bytes, arrays: Sequence[np.ndarray], path: Path) -> N
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
+
+
+class FilledFiles:
+    """Keras files of one network, most of whose arrays never change: later files are made from the first one."""
+
+    def __init__(self) -> None:
+        self._template = b""
+
+    def write(self, arrays: Sequence[np.ndarray], path: Path, save: Callable[[], None]) -> None:
+        """Write a file with `arrays`: by `save` if it is the first, or if the arrays were not found in that.
+
+        Args:
+            arrays: that change, in an order that is always the same.
+            path: of the file.
+            save: writes the file with these arrays by Keras.
+        """
+        if self._template:
+            write_filled(self._template, arrays, path)
+            return
+        save()
+        with suppress(TemplateError):
+            self._template = template_around(path, arrays)
 
 
 def _data_sets(file: h5py.File) -> Iterator[tuple[str, np.ndarray]]:
