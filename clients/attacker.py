@@ -10,10 +10,12 @@ import numpy as np
 from clients.guided_round import GuidedRound
 from fedrobust.algorithms import Algorithm, State
 from fedrobust.algorithms.contract import NOTHING, Sent, sends_of, sent_by_client
+from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.data.dataset import Split
 from fedrobust.memoize import memoize
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
+from fedrobust.models.recalibration import recalibration_of
 from fedrobust.poisoning import Attack, AttackContext, AttackerTools, AttackMemory, Schedule
 from fedrobust.randomness import Purpose, generator
 from fedrobust.study.local_training import LocalRound, LocalTraining
@@ -128,6 +130,12 @@ class Attacker:
     def _tools(self, honest: LocalRound) -> AttackerTools:
         """Return the client's images and functions of weights."""
 
+        def measured(weights: Weights) -> Weights:
+            if not self.classifier.layout.statistics:
+                return weights
+            sample = calibration_sample(honest.shard, honest.training.seed)
+            return recalibration_of(self.classifier)(weights, sample.images)
+
         def update(
             start: Weights,
             split: Split,
@@ -146,6 +154,7 @@ class Attacker:
             update,
             lambda weights, images: probe_of(self.classifier).logits(weights, images),
             lambda weights, images, labels: probe_of(self.classifier).gradients(weights, images, labels),
+            measured=measured,
         )
 
     def _success(self, shard: Split, context: AttackContext, weights: Weights) -> float:
@@ -153,6 +162,7 @@ class Attacker:
         criterion = self.attack.criterion(shard, context)
         if criterion is None:
             return float("nan")
+        weights = context.tools.measured(weights)
         logits = probe_of(self.classifier).logits(weights, criterion.images)
         return float((logits.argmax(1) == criterion.target_labels).mean())
 

@@ -18,6 +18,10 @@ def _no_model(*_: Any, **__: Any) -> Any:
     raise SpecError("this attack needs the global model and a client's images: it runs in a study only")
 
 
+def _as_they_are(weights: Weights) -> Weights:
+    return weights
+
+
 @dataclass(frozen=True, eq=False)
 class AttackerTools:
     """A malicious client's images, and functions of weights.
@@ -32,8 +36,10 @@ class AttackerTools:
         logits: ``logits(weights, images)``: (n, classes) float32 of uint8 images, in inference mode.
         gradients: ``gradients(weights, images, labels)``: cross-entropy's gradients by `images`, float32 in [0, 1]
             (n, height, width, channels), each image's own.
+        measured: ``measured(weights)``: `weights` with BatchNorm statistics of `clean` images; after a few steps,
+            moving statistics fit no weights.
         success: ``success(weights)``: the share of `clean` images to which the attack's success criterion applies, and
-            that are classified as the attacker wants; NaN where there are none.
+            that are classified as the attacker wants, statistics being `measured`; NaN where there are none.
     """
 
     clean: Split = field(default_factory=lambda: NO_IMAGES)
@@ -42,3 +48,4 @@ class AttackerTools:
     logits: Callable[[Weights, np.ndarray], np.ndarray] = _no_model
     gradients: Callable[[Weights, np.ndarray, np.ndarray], np.ndarray] = _no_model
     success: Callable[[Weights], float] = _no_model
+    measured: Callable[[Weights], Weights] = _as_they_are

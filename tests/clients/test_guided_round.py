@@ -12,7 +12,9 @@ from fedrobust.algorithms import Scaffold
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Split
 from fedrobust.data.problem import Problem
+from fedrobust.models.classifier import build_classifier
 from fedrobust.models.layout import Weights
+from fedrobust.models.recalibration import recalibration_of
 from fedrobust.poisoning import Attack, AttackMemory
 from fedrobust.study import Study
 from fedrobust.study.local_training import LocalTraining
@@ -167,3 +169,32 @@ def test_success_is_that_of_the_attacks_criterion_on_the_clients_own_images(line
     one = client(linear_classifier, shard, Attack((Watches(),)))
     one.train(linear_classifier.initial_weights(), 1, {})
     assert seen == [1.0, 0.0]
+
+
+def test_success_is_that_of_statistics_that_fit_the_weights(shard):
+    """Moving statistics are far off; measured on the client's own images, they give the success of the weights."""
+    classifier = build_classifier("edge-cnn", native=(4, 4, 1), classes=2, image_size=28)
+    seen = []
+
+    class Watches:
+        targeted = True
+
+        def data(self, images, labels, context):
+            return images, labels
+
+        def criterion(self, split, context):
+            return SimpleNamespace(images=split.images, target_labels=np.zeros(12, np.int64))
+
+        def train(self, start, context):
+            off = Weights(start.trainable, start.statistics + np.float32(50))
+            fitting = recalibration_of(classifier)(off, context.tools.clean.images)
+            seen.append((context.tools.measured(off), fitting))
+            logits = context.tools.logits(fitting, context.tools.clean.images)
+            seen.append((context.tools.success(off), (logits.argmax(1) == 0).mean()))
+            return start
+
+    one = client(classifier, shard, Attack((Watches(),)))
+    one.train(classifier.initial_weights(), 1, {})
+    (own, expected), (success, share) = seen
+    np.testing.assert_array_equal(own.statistics, expected.statistics)
+    assert success == share

@@ -8,7 +8,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,14 @@ from fedrobust.aggregation import (
 from fedrobust.data.dataset import Split
 from fedrobust.data.partition import PARTITIONS, partition
 from fedrobust.models.layout import Entry, Layout
-from fedrobust.poisoning import POISONING, Attack, AttackContext, CollusionContext
+from fedrobust.poisoning import (
+    POISONING,
+    Attack,
+    AttackContext,
+    AttackerTools,
+    AttackMemory,
+    CollusionContext,
+)
 from fedrobust.spec import build, settings_of
 
 TINY = {
@@ -138,11 +145,11 @@ def attacks_on_learning(folder: Path) -> Any:
             "claim": attack.claim(10),
             "training": dict(attack.training(_attack_context())),
         }
-        images, labels = attack.data(split.images, split.labels, _attack_context())
+        images, labels = attack.data(split.images, split.labels, _prepared(attack, split))
         traits["data"] = [array(images), array(labels)]
-        traits["update"] = array(attack.update(matrix[0], _attack_context()))
+        traits["update"] = array(attack.update(matrix[0], _prepared(attack, split)))
         traits["statistics"] = array(attack.statistics(matrix[1, :8], _attack_context()))
-        criterion = attack.criterion(split, _attack_context())
+        criterion = attack.criterion(split, _prepared(attack, split))
         traits["goal"] = (
             None if criterion is None else [array(criterion.images), array(criterion.target_labels)]
         )
@@ -159,6 +166,25 @@ def _together(attack: Attack, honest: np.ndarray) -> np.ndarray:
 
     own = Updates.of(honest[:3])
     return attack.collude(Updates.of(honest), CollusionContext(own, 12, 3, np.random.default_rng(0), outcome))
+
+
+def _prepared(attack: Attack, split: Split) -> AttackContext:
+    """Return the context of a round in which the attack remembers another one, with a linear model of its images."""
+    kernel = np.linspace(-1, 1, 784 * 3, dtype=np.float32).reshape(3, 784).T
+
+    def gradients(weights: Any, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return (kernel.sum(1) - 3 * kernel.T[labels]).reshape(images.shape)
+
+    tools = AttackerTools(
+        split,
+        split,
+        lambda start, seen, **how: start,
+        lambda weights, images: images.reshape(len(images), -1) / 255.0 @ kernel,
+        gradients,
+    )
+    memory = AttackMemory(1, np.zeros(300, np.float32), np.linspace(1, 2, 300, dtype=np.float32))
+    layout = Layout((Entry("dense/kernel", (30, 10), "trainable"),))
+    return attack.prepared(replace(_attack_context(), tools=tools, memory=memory, layout=layout))
 
 
 def _attack_context() -> AttackContext:

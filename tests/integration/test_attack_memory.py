@@ -12,7 +12,12 @@ from fedrobust.runs.folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
-ATTACKS = ("poisonedfl(window=2)", "pixel-backdoor + neurotoxin(top=0.1)")
+ATTACKS = (
+    "poisonedfl(window=2)",
+    "pixel-backdoor + neurotoxin(top=0.1)",
+    "a3fl(passes=2) + critical-layers",
+    "iba(passes=2) + chameleon(epochs=1)",
+)
 
 SETTINGS = {
     "data__samples": 150,
@@ -102,7 +107,7 @@ def test_without_memory_the_bits_are_others(alone, tmp_path, monkeypatch):
 def test_malicious_clients_are_asked_alone_in_every_round_where_heads_are_trained(tmp_path):
     """Grouped clients have no state of their own: those that remember are never grouped."""
     settings = {"training__layers": "head", "federation__clients": 8, "federation__participation": 1.0}
-    for number, attack in enumerate(ATTACKS):
+    for number, attack in enumerate(ATTACKS[:2]):
         experiment = study(tmp_path, attack, poisoning__first_round=4, **settings)
         folder = tmp_path / str(number)
         assert len(stopped(experiment, folder, in_round=4).clients) == 2

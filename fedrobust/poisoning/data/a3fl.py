@@ -65,7 +65,7 @@ class A3FL(Backdoor):
             if self.weight and number % self.renew == 0:
                 stamped = np.rint(255 * self._placed(tools.clean.images / np.float32(255), trigger))
                 seen = Split(stamped.astype(np.uint8), tools.clean.labels)
-                unlearnt = tools.update(current, seen, epochs=self.unlearning)
+                unlearnt = tools.measured(tools.update(current, seen, epochs=self.unlearning))
                 share = self.weight * cosine(unlearnt.trainable, current.trainable)
             for rows in batches(len(tools.clean)):
                 images = self._placed(tools.clean.images[rows] / np.float32(255), trigger)

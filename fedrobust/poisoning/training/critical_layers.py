@@ -6,7 +6,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from fedrobust.bounds import Positive, PositiveShare
+from fedrobust.bounds import Positive, PositiveShare, Whole
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
@@ -29,15 +29,17 @@ class CriticalLayers:
     It goes with a backdoor: ``"pixel-backdoor + critical-layers"``. A layer is an array of weights, as in the official
     code. The paper averages the benign models of all malicious clients; here each has its own, as clients do not
     talk to one another. The paper's search for the number of layers that a known defence accepts is left out.
-    BatchNorm's statistics are the benign ones.
+    BatchNorm's statistics are the benign ones; success is measured with those of the client's own images.
 
     Attributes:
         threshold: share of the malicious model's success that the critical layers reach (the paper's tau).
         strength: the paper's lambda.
+        epochs: of the training on poisoned images; 0: as many as the study's clients train.
     """
 
     threshold: PositiveShare = 0.95
     strength: Positive = 1.0
+    epochs: Whole = 0
 
     accompanies = "criterion"
 
@@ -45,7 +47,7 @@ class CriticalLayers:
         """Return the benign weights with malicious critical layers; the benign ones if no image can show success."""
         tools, layout = context.tools, context.layout
         benign = tools.update(start, tools.clean)
-        malicious = tools.update(benign, tools.poisoned)
+        malicious = tools.update(benign, tools.poisoned, epochs=self.epochs or None)
         if layout is None or not np.isfinite(tools.success(malicious)):
             return benign
         places = cuts(layout)
