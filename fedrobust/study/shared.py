@@ -218,7 +218,7 @@ def _graph(
     return _network(*of), layout, recipe, optimizer, training.algorithm, rates, steered
 
 
-@memoize(key=_graph)
+@memoize(keep=4, key=_graph)  # a malicious client may have two beside the others' one
 def compiled(
     training: Training, classifier: "Classifier", of: tuple[Model, Problem], base: str, steered: bool = False
 ) -> "LocalUpdate":

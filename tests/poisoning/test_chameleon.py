@@ -111,13 +111,13 @@ def test_the_encoder_is_trained_first_and_then_the_head():
         return Weights(start.trainable + trained, start.statistics)
 
     context = AttackContext(layout=HEAD, tools=AttackerTools(poisoned=poisoned, update=update))
-    attack = Attack.parse("pixel-backdoor(target=1) + chameleon(epochs=4, learning_rate=0.5)")
+    attack = Attack.parse("pixel-backdoor(target=1) + chameleon(epochs=4, learning_rate=0.5, head_epochs=3)")
     assert attack.train(START, context).trainable.tolist() == [1] * 5
     (_, below, epochs, changed), (second, head, usual, nothing) = asked
     assert below == [True] * 3 + [False] * 2
     assert head == [False] * 3 + [True] * 2
     assert second == [1, 1, 1, 0, 0]
-    assert (epochs, usual, nothing) == (4, None, {})
+    assert (epochs, usual, nothing) == (4, 3, {})
     assert changed["learning_rate"] == 0.5
     assert "target=1" in changed["recipe"]
 

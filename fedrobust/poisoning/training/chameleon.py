@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fedrobust.bounds import Count, NonNegative, Positive
+from fedrobust.bounds import Count, NonNegative, Positive, Whole
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
@@ -28,12 +28,14 @@ class Chameleon:
 
     Attributes:
         epochs: of contrastive training.
+        head_epochs: of the training of the head, whose features have moved; 0: as many as the study's clients train.
         learning_rate: of contrastive training; 0: the study's.
         weight: of anchors of the target class.
         temperature: of the contrastive loss.
     """
 
     epochs: Count = 10
+    head_epochs: Whole = 10
     learning_rate: NonNegative = 0.0
     weight: Positive = 2.0
     temperature: Positive = 0.07
@@ -51,7 +53,7 @@ class Chameleon:
         encoder = tools.update(
             start, tools.poisoned, trained=~layout.head, epochs=self.epochs, **self.changes(context.target)
         )
-        return tools.update(encoder, tools.poisoned, trained=layout.head)
+        return tools.update(encoder, tools.poisoned, trained=layout.head, epochs=self.head_epochs or None)
 
     def changes(self, target: int) -> Mapping[str, Any]:
         """Return the settings of the contrastive training, with anchors of class `target` counting more."""
