@@ -33,7 +33,7 @@ from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.losses import CrossEntropy
 from fedrobust.training.optimizers import Adam
 from fedrobust.training.recipes import RECIPES
-from fedrobust.training.recipes.recipe import replays_of, two_batchnorms
+from fedrobust.training.recipes.recipe import carries, two_batchnorms
 from fedrobust.training.training_data import TrainingData
 
 BATCH = 32
@@ -45,6 +45,7 @@ SPECS = (
     "free(epsilon='4/255', replays=4)",
     "grad-align(epsilon='4/255')",
     "gradient-penalty",
+    "gan-trainer(epsilon='4/255')",
     "pgd(epsilon='4/255', steps=5)",
     "pgd(epsilon='4/255', steps=5, warmup=0.5)",
     "logit-pairing(epsilon='4/255', steps=5)",
@@ -122,10 +123,11 @@ def counted(spec: str) -> Passes:
     trainable, statistics = classifier.arrays(classifier.initial_weights())
     bind = BoundBatch(classifier, CrossEntropy(), "native", tf.constant([0.5, 0.5]), (trainable, statistics))
     vector = tf.concat([tf.reshape(each, [-1]) for each in statistics], 0)
-    carried = [tf.zeros_like(batch.images)] if replays_of(recipe) > 1 else []
+    size, shape = tf.shape(batch.images)[0], tuple(batch.images.shape[1:])
+    carried = recipe.carry(size, shape, tf.constant([0, 0])) if carries(recipe) else []
     with tf.GradientTape() as tape:
         tape.watch([trainable, carried])
-        loss = recipe(bind(batch, trainable, vector, tf.constant(0.7), *carried)).loss
+        loss = recipe(bind(batch, trainable, vector, tf.constant(0.7), carried)).loss
     tape.gradient(loss, [trainable, carried])
     return passes
 

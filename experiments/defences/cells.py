@@ -60,6 +60,7 @@ DEFENCES: Mapping[str, Defence] = {
     "free": recipe("free(epsilon='{epsilon}', replays=4)", 4.0),
     "fast FGSM": recipe("fgsm(epsilon='{epsilon}', random_start=True, share=1.0)", 2.0),
     "GradAlign": recipe("grad-align(epsilon='{epsilon}')", 4.0),
+    "GAN trainer": recipe("gan-trainer(epsilon='{epsilon}')", 4.0),
     "gradient penalty": recipe("gradient-penalty(weight=1.0)", 3.0),
     "PGD": recipe("pgd(epsilon='{epsilon}', steps=5)", 6.0),
     "PGD, warm-up": recipe("pgd(epsilon='{epsilon}', steps=5, warmup=0.5)", 6.0),

@@ -50,7 +50,7 @@ class BoundBatch:
         weights: list[tf.Tensor],
         statistics: tf.Tensor,
         progress: tf.Tensor,
-        carried: tf.Tensor | None = None,
+        carried: Sequence[tf.Tensor] = (),
     ) -> Batch:
         """Return the batch of one step.
 
@@ -59,7 +59,7 @@ class BoundBatch:
             weights: the trained arrays, in the layout's order.
             statistics: vector of BatchNorm's statistics.
             progress: () share of the training with the recipe that is over.
-            carried: the perturbation that the recipe carries from step to step; None: it carries none.
+            carried: the tensors that the recipe carries from step to step.
         """
         first = self.classifier.layout.split(statistics, "statistic")
         images, prepare = drawn.images, self.classifier.preparation

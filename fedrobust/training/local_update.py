@@ -22,7 +22,7 @@ from fedrobust.training.buckets import Buckets, joined
 from fedrobust.training.drawn_batch import DrawnBatch
 from fedrobust.training.losses import CrossEntropy, Loss
 from fedrobust.training.optimizers import Optimizer, Step
-from fedrobust.training.recipes.recipe import Recipe, replays_of
+from fedrobust.training.recipes.recipe import Recipe, carries, replays_of
 from fedrobust.training.steering import Steered, Steering, Trained, steering_specs
 from fedrobust.training.training_data import TrainingData
 
@@ -223,18 +223,14 @@ class LocalUpdate:
                 self.augmentations,
                 self.multilabel,
             )
-            perturbation = [each[:size] for each in carried]
             with tf.GradientTape() as tape:
-                tape.watch([weights, perturbation])
+                tape.watch([weights, carried])
                 outcome = self.recipe(
-                    bind(batch, buckets.arrays(weights), statistics, progress[turn], *perturbation)
+                    bind(batch, buckets.arrays(weights), statistics, progress[turn], carried)
                 )
-            gradients, slopes = tape.gradient(
-                outcome.loss, (weights, perturbation), unconnected_gradients="zero"
-            )
+            gradients, slopes = tape.gradient(outcome.loss, (weights, carried), unconnected_gradients="zero")
             if carried:
-                moved = replayed.moved(*perturbation, *slopes)
-                carried = [tf.concat([moved, carried[0][size:]], 0)]
+                carried = stateful.moved(carried, slopes)
             if self.proximal:
                 pulls = zip(gradients, weights, start, strict=True)
                 gradients = [gradient + self.proximal * (here - there) for gradient, here, there in pulls]
@@ -265,14 +261,16 @@ class LocalUpdate:
         start = weights = buckets.split(trainable)
         received = buckets.arrays(start), self.classifier.layout.split(statistics, "statistic")
         bind = BoundBatch(self.classifier, self.loss, self.space, prior, received)
-        replays, replayed = replays_of(self.recipe), cast(Any, self.recipe)
+        replays, stateful = replays_of(self.recipe), cast(Any, self.recipe)
         decayed, rates = buckets.matrices(), None
         if self.backbone_rate != 1:
             head = f"{self.classifier.network.layers[-1].name}/"
             rates = buckets.factors(lambda entry: 1.0 if entry.path.startswith(head) else self.backbone_rate)
         slots = self.optimizer.start(weights)
         total = [tf.zeros_like(weight) for weight in weights] if steered else []
-        carried = [tf.zeros([tf.shape(rows)[1], *bind.shape])] if replays > 1 else []
+        carried = (
+            stateful.carry(tf.shape(rows)[1], bind.shape, seed) if carries(self.recipe) else list[tf.Tensor]()
+        )
         steps = tf.shape(rows)[0] * replays
         _, weights, statistics, _, loss, correct, total, _ = tf.while_loop(
             lambda step, *_: step < steps,

@@ -28,6 +28,7 @@ def counted():
         ("trades(steps=3)", 3 + 3, 3 + 2, 0),
         ("awp(recipe='mart(steps=3)')", 3 + 2 + 2, 3 + 2 + 2, 0),
         ("advprop(recipe='pgd(steps=3)')", 5, 5, 0),
+        ("gan-trainer", 4, 4, 0),
         ("grad-align", 4, 5, 1),
         ("gradient-penalty", 2, 3, 1),
     ],

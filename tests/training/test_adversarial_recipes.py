@@ -14,6 +14,7 @@ from fedrobust.training.recipes.grad_align import GradAlign
 from fedrobust.training.recipes.gradient_penalty import GradientPenalty
 from fedrobust.training.recipes.logit_pairing import LogitPairing
 from fedrobust.training.recipes.mart import MART
+from fedrobust.training.recipes.recipe import carries
 from fedrobust.training.recipes.trades import TRADES
 
 N, SIDE, CLASSES, EPSILON = 6, 3, 3, 0.1
@@ -43,6 +44,7 @@ class Linear:
         self.weights = np.ones(N, np.float32) if example_weights is None else example_weights
         self.trained = []
         self.variable = tf.constant(self.kernel)
+        self.carried = ()
         self.received = draw.normal(size=self.kernel.shape).astype(np.float32)
 
     def batch(self, kernel=None) -> Batch:
@@ -67,7 +69,7 @@ class Linear:
             train=train,
             weights=[kernel],
             at=lambda arrays: self.batch(arrays[0]),
-            carried=tf.zeros_like(first),
+            carried=self.carried,
             auxiliary=lambda statistics: self.batch(kernel),
             start=lambda images: tf.reshape(images, (-1, SIDE * SIDE)) @ self.received,
         )
@@ -229,6 +231,8 @@ def test_awp_needs_an_adversarial_recipe(inner):
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_every_recipe_starts_from_the_seed(name, draw):
     recipe, linear = build(RECIPES, name), Linear(draw)
+    if carries(recipe):
+        linear.carried = recipe.carry(N, (SIDE, SIDE, 1), tf.constant([0, 0]))
     first, second = (float(recipe(linear.batch()).loss) for _ in range(2))
     assert first == second
     assert np.isfinite(first)

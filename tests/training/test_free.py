@@ -71,7 +71,10 @@ def test_replays_see_the_same_augmented_batch(linear_classifier, draw):
             outcome = Free()(batch)
             return outcome._replace(loss=tf.cast(batch.seed[1], tf.float32))
 
-        def moved(self, carried, gradient):
+        def carry(self, size, shape, seed):
+            return Free().carry(size, shape, seed)
+
+        def moved(self, carried, gradients):
             return carried
 
     _, metrics = LocalUpdate(linear_classifier, Seeds(), SGD())(

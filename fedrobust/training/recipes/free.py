@@ -40,11 +40,17 @@ class Free:
 
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the mean loss of the perturbed images."""
-        logits, statistics = batch.train(tf.clip_by_value(batch.images + batch.carried, 0.0, 1.0))
+        perturbation = batch.carried[0][: tf.shape(batch.images)[0]]
+        logits, statistics = batch.train(tf.clip_by_value(batch.images + perturbation, 0.0, 1.0))
         losses = batch.objective(logits, batch.targets)
         return StepLoss(weighted_mean(losses, batch.example_weights), logits, statistics)
 
-    def moved(self, carried: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    def carry(self, size: tf.Tensor, shape: tuple[int, int, int], seed: tf.Tensor) -> list[tf.Tensor]:
+        """Return a perturbation of zero for the largest batch; smaller batches use its first rows."""
+        return [tf.zeros([size, *shape])]
+
+    def moved(self, carried: list[tf.Tensor], gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """Return the perturbation after one signed step of length epsilon, within the ball."""
         epsilon = epsilon_value(self.epsilon)
-        return tf.clip_by_value(carried + epsilon * tf.sign(gradient), -epsilon, epsilon)
+        stepped = carried[0] + epsilon * tf.sign(gradients[0])
+        return [tf.clip_by_value(stepped, -epsilon, epsilon)]

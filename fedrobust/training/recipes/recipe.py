@@ -54,8 +54,7 @@ class Batch(NamedTuple):
         auxiliary: from BatchNorm's statistics to the same batch with the auxiliary set of BatchNorm, for recipes with
             ``two_batchnorms``; see `fedrobust.models.two_batchnorms`.
         encode: images to (features, logits, statistics) in training mode; features (n, d) are the last layer's input.
-        carried: (n, height, width, channels), the perturbation that the recipe carries from step to step, see
-            `Recipe`; None: it carries none.
+        carried: the tensors that the recipe carries from step to step, see `Recipe`.
     """
 
     images: tf.Tensor
@@ -71,7 +70,7 @@ class Batch(NamedTuple):
     statistics: Sequence[tf.Tensor] = ()
     progress: tf.Tensor | float = 1.0
     auxiliary: Callable[[list[tf.Tensor]], Batch] = no_second_set
-    carried: tf.Tensor | None = None
+    carried: Sequence[tf.Tensor] = ()
     encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]] = no_encoder
 
     @property
@@ -101,9 +100,12 @@ class Recipe(Protocol):
     With the class attribute ``two_batchnorms = True`` the model has a second set of BatchNorm (`Batch.auxiliary`).
 
     With a setting ``replays`` above 1 every batch is trained that many times in a row, each time a step of the
-    optimiser. `Batch.carried` is then a perturbation of the images that starts from zero in each local update; after a
-    step, ``moved(carried, gradient)`` returns the next one, from the loss' gradient by it (n, height, width, channels),
-    which comes from the same backward pass as that of the weights.
+    optimiser.
+
+    A recipe with a state of its own has two more methods. ``carry(size, shape, seed)`` returns its tensors at the start
+    of each local update; `size` is the largest batch's, `shape` (height, width, channels) the images', `seed` (2,)
+    int32. A step finds them in `Batch.carried`; after it, ``moved(carried, gradients)`` returns the next ones, from the
+    loss' gradients by them, which come from the same backward pass as those by the weights.
     """
 
     def __call__(self, batch: Batch) -> StepLoss:
@@ -129,6 +131,11 @@ def others_of(recipe: Recipe) -> str:
 def two_batchnorms(recipe: Recipe) -> bool:
     """Return whether a recipe needs a model with a second set of BatchNorm."""
     return bool(getattr(recipe, "two_batchnorms", False))
+
+
+def carries(recipe: Recipe) -> bool:
+    """Return whether a recipe carries tensors from step to step."""
+    return hasattr(recipe, "carry")
 
 
 def replays_of(recipe: Recipe) -> int:
