@@ -39,7 +39,8 @@ class DeepSight:
 
     Attributes:
         seeds: number of times that noise is drawn.
-        images: images of noise a time. The paper takes 20,000; their mean hardly changes from a thousand on.
+        images: images of noise a time, each a pass through every client's model. The paper takes 20,000; on BreastMNIST
+            (edge-cnn, rounds 1 and 2) the ratios of 1,000 differ from those by 1 to 5 % of the spread between clients.
         suspicious: share of suspicious clients from which a cluster is dropped.
         smallest: clients of the smallest cluster. Fewer attackers may end up in a cluster of honest clients.
 

@@ -56,12 +56,13 @@ class FLShield:
         own = known(context.current_statistics, self, "the global BatchNorm statistics (current_statistics)")
         n = len(updates)
         before = model.class_losses(np.zeros(updates.size, np.float32), own, self.images)
-        mixture, scores = representatives(updates, self.others), np.empty(n)
-        for start in range(0, n, TOGETHER):
-            shares = mixture[start : start + TOGETHER]
+
+        def changes(shares: np.ndarray) -> list[float]:
             models = zip(written(updates, shares), shares @ statistics, strict=True)
-            for client, (update, of_client) in enumerate(models, start):
-                scores[client] = np.nanmin(before - model.class_losses(update, of_client, self.images))
+            return [np.nanmin(before - model.class_losses(*each, self.images)) for each in models]
+
+        mixture = representatives(updates, self.others)
+        scores = np.concatenate([changes(mixture[at : at + TOGETHER]) for at in range(0, n, TOGETHER)])
         accepted = np.zeros(n, np.bool_)
         accepted[np.argsort(-scores, kind="stable")[: part_of(self.kept, n)]] = True
         factors = clip_factors(updates.norms, float(np.median(updates.norms))) * accepted
