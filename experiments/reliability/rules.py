@@ -37,7 +37,8 @@ rule is given. The bounds, and where they come from:
     multi-metrics, bnguard
 
 All of them hold for whatever a pre-aggregator makes of updates, too, and with weights by sizes of sites, of which an
-attacker's is the smallest; |r - m| of those is not tried, because m counts clients. Rounding to float32 is allowed for.
+attacker's is the smallest; |r - m| of those is not tried, because m counts clients, nor is the honest range where the
+clients outside of S have more than the share f / n of the weight. Rounding to float32 is allowed for.
 """
 
 import argparse
@@ -312,7 +313,8 @@ def of_rule(
     n, s = len(x), x[honest]
     m, low, high = s.mean(0), s.min(0), s.max(0)
     rest = slack(s)
-    if case.rule in ("median", "trimmed-mean", "meamed", "bulyan"):
+    within = case.rule in ("median", "trimmed-mean", "meamed", "bulyan")
+    if within and cut_off(case, n, honest) <= f / n * (1 + 1e-9):
         wider = (high - low) * (case.rule in ("meamed", "bulyan"))
         beyond = np.maximum(low - wider - r, r - high - wider) - 1e-6 * (np.abs(low) + np.abs(high)) - 1e-44
         yield float(beyond.max()), 0.0, "beyond the honest range"
@@ -357,6 +359,13 @@ def of_rule(
     far = case.size > 1e4 * float(np.abs(s).max())
     if case.rule == "dnc" and case.shape == "alike" and far and not case.defence.before:
         yield length(r - m), 2 * float(lengths(s - m).max()) + rest, "error with attackers alike"
+
+
+def cut_off(case: Case, n: int, honest: np.ndarray) -> float:
+    """Return the share of the weight of all but the `honest` of `n` updates; 0 where updates are counted."""
+    if not getattr(case.defence.rule, "weighted", False) or len(case.examples) != n:
+        return 0.0
+    return 1 - float(case.examples[honest].sum() / case.examples.sum())
 
 
 def kappa(rule: str, n: int, f: int) -> float | None:
