@@ -1,0 +1,288 @@
+"""Check what papers claim of attacks and defences, each on a small setting beside its control.
+
+    python experiments/poisoning/claims.py
+    python experiments/poisoning/claims.py --only neurotoxin a3fl --seeds 0 1 2
+
+Ten hospitals share BreastMNIST, two of them malicious, and train a small network: the papers' settings scaled down by
+far. A claim that does not appear here may well hold there. Whatever ends the script, the same command goes on.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from fedrobust.runs.record import RunRecord
+from fedrobust.sweeps.bench import bench
+from fedrobust.sweeps.results import record_in
+from fedrobust.sweeps.spread import Spread
+from fedrobust.sweeps.sweep import Sweep
+from fedrobust.terminal.sweep import SweepConsole
+
+HERE = Path(__file__).parent
+RESULTS, PAGE = HERE / "claims.json", HERE / "CLAIMS.md"
+
+PIXEL = "pixel-backdoor(target=0)"
+
+SHARED = {
+    "name": "claims",
+    "data": {"name": "breastmnist"},
+    "model": {"name": "edge-cnn", "image-size": 28},
+    "federation": {"clients": 10, "rounds": 12},
+    "training": {"epochs": 2, "learning-rate": 0.002, "batch-size": 16},
+    "poisoning": {"malicious": 2},
+    "evaluation": {"attacks": [], "examples": 0, "every": 6},
+    "audit": {"enabled": False},
+    "distillation": {"enabled": False},
+    "export": {"enabled": False},
+    "output": {"report": False},
+}
+"""Settings of all studies."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One study: an attack under a rule.
+
+    Attributes:
+        attack: as in a study file; "none" for no attack.
+        rule: the aggregation rule.
+        last: the last round of the attack; 0: it goes on to the end.
+    """
+
+    attack: str
+    rule: str
+    last: int = 0
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of this study beside the shared ones."""
+        poisoning: dict[str, Any] = {"attack": self.attack}
+        if self.attack == "none":
+            poisoning["malicious"] = 0
+        if self.last:
+            poisoning["last-round"] = self.last
+        federation: dict[str, Any] = {"aggregator": self.rule}
+        if self.attack == "none":
+            federation["tolerate"] = 2
+        return {"poisoning": poisoning, "federation": federation}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a paper claims: a cell whose score is above, or below, its control's.
+
+    Attributes:
+        name: of the claim's attack or defence.
+        says: the claim, in words.
+        cell: with the attack or defence.
+        control: without it.
+        score: "attack-success", of the model of the last round, or "balanced_accuracy".
+        higher: whether the claim is that the score is above the control's.
+    """
+
+    name: str
+    says: str
+    cell: Cell
+    control: Cell
+    score: str = "attack-success"
+    higher: bool = True
+
+
+def harm(name: str, attack: str, rule: str, says: str) -> Claim:
+    """Return the claim that an attack does harm in spite of a rule."""
+    return Claim(name, says, Cell(attack, rule), Cell("none", rule), "balanced_accuracy", higher=False)
+
+
+def stronger(name: str, attack: str, rule: str, says: str, last: int = 0) -> Claim:
+    """Return the claim that an attack succeeds more often than a plain backdoor."""
+    return Claim(name, says, Cell(attack, rule, last), Cell(PIXEL, rule, last))
+
+
+CLAIMS = (
+    harm("poisonedfl", "poisonedfl(window=4)", "trimmed-mean", "does harm past the trimmed mean"),
+    harm("mpaf", "mpaf(factor=10.0)", "median", "does harm past the median"),
+    stronger(
+        "neurotoxin",
+        f"{PIXEL} + neurotoxin(top=0.1)",
+        "mean",
+        "outlives the plain backdoor, 6 rounds after the attack",
+        last=6,
+    ),
+    Claim(
+        "chameleon",
+        "outlives the plain backdoor, both with model replacement, 6 rounds after the attack",
+        Cell(f"{PIXEL} + chameleon(epochs=5) + model-replacement", "mean", 6),
+        Cell(f"{PIXEL} + model-replacement", "mean", 6),
+    ),
+    stronger("a3fl", "a3fl(target=0)", "multi-krum", "succeeds more often past multi-Krum"),
+    stronger(
+        "a3fl", "a3fl(target=0)", "mean", "outlives the plain backdoor, 6 rounds after the attack", last=6
+    ),
+    stronger("iba", "iba(target=0, epsilon=0.1)", "multi-krum", "succeeds more often past multi-Krum"),
+    stronger(
+        "critical-layers",
+        f"{PIXEL} + critical-layers(epochs=5)",
+        "multi-krum",
+        "succeeds more often past multi-Krum",
+    ),
+)
+"""Claims to check; to add one, add a line."""
+
+Result = dict[str, Any]
+
+
+def cells_of(claims: Iterable[Claim]) -> list[Cell]:
+    """Return the cells and controls of claims, each once."""
+    return list(dict.fromkeys(cell for claim in claims for cell in (claim.cell, claim.control)))
+
+
+def sweep_of(claims: Iterable[Claim], seeds: Sequence[int], folder: Path) -> Sweep:
+    """Return the sweep over the studies of claims, after writing its file into `folder`."""
+    together = [cell.settings() for cell in cells_of(claims)]
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "claims.toml"
+    text = tomli_w.dumps({**SHARED, "seed": list(seeds), "sweep": {"together": together}})
+    file.write_text(text, encoding="utf-8")
+    return Sweep.load(file)
+
+
+def score_of(run: RunRecord, score: str) -> float | None:
+    """Return a score of the last round's model, None if it was not measured."""
+    last = run.rounds[-1]
+    if score == "attack-success":
+        return None if last.attack_success is None else last.attack_success.rate
+    return None if last.clean is None else float(getattr(last.clean, score))
+
+
+def collect(sweep: Sweep, folder: Path, known: Sequence[Result]) -> list[Result]:
+    """Return the scores of finished cells in `folder`, and the `known` ones of others."""
+    found = {(one["attack"], one["rule"], one["last"], one["seed"]): one for one in known}
+    for cell in sweep.cells:
+        run = record_in(folder / "cells" / cell.hash)
+        if run is None or run.status != "finished":
+            continue
+        study = cell.experiment
+        key = (
+            study.poisoning.attack,
+            study.federation.aggregator,
+            study.poisoning.last_round,
+            study.seed,
+        )
+        scores = {score: score_of(run, score) for score in ("attack-success", "balanced_accuracy")}
+        success = run.rounds[-1].attack_success
+        images = None if success is None else success.n
+        found[key] = dict(zip(("attack", "rule", "last", "seed"), key, strict=True)) | scores | {"n": images}
+    return [found[key] for key in sorted(found)]
+
+
+def table(claims: Iterable[Claim], results: Sequence[Result]) -> str:
+    """Return a Markdown table: claims, scores and paired differences over seeds with 95 % intervals (Student's t)."""
+    lines = [
+        "| attack or defence | claim | rule | score | seeds | its | control's | difference | appears |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for claim in claims:
+        own, control = (scores_of(cell, claim.score, results) for cell in (claim.cell, claim.control))
+        seeds = sorted(own.keys() & control.keys())
+        if not seeds:
+            continue
+        differences = Spread.of([100 * (own[seed] - control[seed]) for seed in seeds])
+        assert differences is not None
+        cells = (
+            claim.name,
+            claim.says,
+            claim.cell.rule,
+            claim.score.replace("_", " ").replace("-", " "),
+            str(len(seeds)),
+            mean([own[seed] for seed in seeds]),
+            mean([control[seed] for seed in seeds]),
+            f"{differences.mean:+.1f}{limits(differences)}",
+            verdict(differences, claim.higher),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def scores_of(cell: Cell, score: str, results: Sequence[Result]) -> dict[int, float]:
+    """Return a cell's score by seed."""
+    wanted = (cell.attack, cell.rule, cell.last)
+    return {
+        one["seed"]: one[score]
+        for one in results
+        if (one["attack"], one["rule"], one["last"]) == wanted and one[score] is not None
+    }
+
+
+def mean(values: Sequence[float]) -> str:
+    """Return the mean of shares in percent.
+
+    Example:
+        >>> mean([0.5, 0.6])
+        '55.0'
+    """
+    return f"{100 * sum(values) / len(values):.1f}"
+
+
+def limits(spread: Spread) -> str:
+    """Return the interval of a difference in points, empty with one seed."""
+    return "" if spread.low is None else f" ({spread.low:+.1f} to {spread.high:+.1f})"
+
+
+def verdict(spread: Spread, higher: bool) -> str:
+    """Return whether a claim appears: only if the interval of its difference is on the claimed side of 0.
+
+    Example:
+        >>> verdict(Spread.of([10.0, 11.0, 12.0]), higher=True), verdict(Spread.of([-9.0, 1.0, 9.0]), higher=True)
+        ('yes', 'not shown')
+        >>> verdict(Spread.of([10.0, 11.0, 12.0]), higher=False)
+        'the opposite'
+    """
+    if spread.low is None or spread.high is None or spread.low <= 0 <= spread.high:
+        return "not shown"
+    return "yes" if (spread.low > 0) == higher else "the opposite"
+
+
+def read() -> list[Result]:
+    """Return the results so far."""
+    found: list[Result] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
+    return found
+
+
+def write(results: Sequence[Result]) -> None:
+    """Write the results, and the page with their table."""
+    RESULTS.write_text("[\n" + ",\n".join(map(json.dumps, results)) + "\n]\n", encoding="utf-8")
+    first, second = PAGE.read_text(encoding="utf-8").split("<!-- table -->\n")[0], table(CLAIMS, results)
+    PAGE.write_text(f"{first}<!-- table -->\n\n{second}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", default="runs/claims", help="folder of the runs")
+    parser.add_argument("--workers", type=int, default=1, help="cells run at a time")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", default=[], help="names of attacks or defences")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    claims = [claim for claim in CLAIMS if not arguments.only or claim.name in arguments.only]
+    folder = Path(arguments.out)
+    sweep = sweep_of(claims, arguments.seeds, folder)
+    try:
+        for seed in arguments.seeds:  # one after the other: claims are compared on whole seeds
+            with SweepConsole() as console:
+                bench(sweep.only([f"seed={seed}"]), folder, console, workers=arguments.workers, whole=sweep)
+    except KeyboardInterrupt:
+        sys.exit(f"stopped; the same command goes on, with --out {folder}")
+    finally:
+        write(collect(sweep, folder, read()))
+
+
+if __name__ == "__main__":
+    main()
