@@ -75,7 +75,7 @@ def test_a_malicious_client_does_not_keep_to_it():
     huge = replace(START, trainable=np.array([1e6, 1e6], np.float32))
     attacker = SimpleNamespace(
         schedule=Schedule((2,)),
-        train=lambda honest, weights, algorithm, state, measure: (Sent(huge), {"loss": 0.0}),
+        train=lambda honest, weights, algorithm, state, measure, memory: (Sent(huge), {"loss": 0.0}),
     )
     assert client(attacker).train(START, 1, {})[0].weights is huge
 
