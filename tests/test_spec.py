@@ -22,7 +22,9 @@ def test_every_setting_is_bounded_and_what_it_cannot_be_is_refused_by_name(famil
                 continue
             annotation, where = annotations[setting], f"{member}({setting}=...)"
             assert not refusal(annotation, default), where
-            wrong = [[], {}, 1j, "", math.inf, -math.inf, math.nan, -1e39]
+            listed = isinstance(default, tuple)
+            wrong = [[0], [1.5], [[]]] if listed else [[]]
+            wrong += [{}, 1j, "", math.inf, -math.inf, math.nan, -1e39]
             wrong += [0, 1] if isinstance(default, bool) else [True]
             wrong += [2.5, 2.0] if isinstance(default, int) else []
             wrong += [None] if default is not None else []
@@ -30,7 +32,7 @@ def test_every_setting_is_bounded_and_what_it_cannot_be_is_refused_by_name(famil
             wrong += ["no such value"] if setting not in ("attack", "recipe", "student", "text") else []
             for value in wrong:
                 assert refusal(annotation, value), f"{where}: {value!r} is taken"
-            for text in ("{}", "1e999", "[1]"):
+            for text in ("{}", "1e999", "[0]" if listed else "[1]"):
                 with pytest.raises(SpecError, match=rf"{setting} = .*: choose "):
                     build(registry, f"{member}({setting}={text})")
 
