@@ -94,7 +94,12 @@ def test_a_quick_look_breaks_no_model_trained_at_a_larger_epsilon_and_does_not_c
             {"not robust", "not proven"},
             {"vanishing gradient: zero or not finite", "gradient masking: another loss breaks more"},
         ),
-        ("step activation", {"not robust", "not proven"}, {"vanishing gradient: zero or not finite"}),
+        pytest.param(
+            "step activation",
+            {"not robust", "not proven"},
+            {"vanishing gradient: zero or not finite"},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "jpeg",
             {"not robust", "not proven"},
@@ -108,7 +113,12 @@ def test_a_quick_look_breaks_no_model_trained_at_a_larger_epsilon_and_does_not_c
             {"stochastic defence: answers vary", "collapsed classifier: clean images"},
         ),
         ("batchnorm", {"degenerate"}, {"BatchNorm: stale statistics"}),
-        ("noise", {"not robust", "not proven"}, {"stochastic defence: answers vary"}),
+        pytest.param(
+            "noise",
+            {"not robust", "not proven"},
+            {"stochastic defence: answers vary"},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_only_looks_robust_is_found_out_for_its_reason(of_broken, name, words, reasons):

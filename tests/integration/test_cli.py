@@ -31,7 +31,7 @@ def test_run_prints_plain_lines_and_a_table_into_a_pipe(tmp_path):
         PROJECT / "experiments/quickstart.toml",
         "--out",
         "out",
-        *("--set", "model.name=edge-cnn"),
+        *("--set", "model.name=edge-cnn(width=8)"),
         *("--set", "audit.enabled=false"),
         *("--set", "data.samples=100"),
         *("--set", "federation.clients=2"),
@@ -58,6 +58,7 @@ def test_run_prints_plain_lines_and_a_table_into_a_pipe(tmp_path):
 def test_attack_and_audit_of_a_run_and_of_a_file(tmp_path):
     fedrobust(
         "run",
+        *("--set", "model.name=edge-cnn(width=8)"),
         *("--set", "data.samples=100"),
         *("--set", "federation.clients=2"),
         *("--set", "federation.rounds=2"),
