@@ -86,6 +86,14 @@ def test_every_link_leads_somewhere(page):
         assert not anchor or anchor in anchors(there), target
 
 
+@pytest.mark.parametrize("page", [*PAGES, *sorted(PROJECT.glob("experiments/**/*.md"))], ids=str)
+def test_every_row_stands_in_a_table(page):
+    lines = ["", *prose(page).splitlines(), ""]
+    for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
+        if line.startswith("|") and not before.startswith("|"):
+            assert re.fullmatch(r"\|[\s:|-]+\|", after), line
+
+
 def test_every_page_is_in_the_index():
     index = (PROJECT / "docs/index.md").read_text()
     found = [page.relative_to(PROJECT / "docs").as_posix() for page in PAGES if "docs" in page.parts[-3:]]
