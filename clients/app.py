@@ -9,7 +9,7 @@ from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.attacker import Attacker
-from clients.client import Client, postprocessed
+from clients.client import Client, postprocessed, told
 from clients.shard import client_id_of, shard
 from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
@@ -82,7 +82,10 @@ def train_group(message: Message, context: Context) -> Message:
     clients, number = cast(list[int], config["clients"]), cast(int, config["round"])
     study = _study(message, context)
     sent = [
-        (postprocessed(study.postprocessors, after, weights, study.seed, number, client), measured)
+        (
+            postprocessed(study.postprocessors, after, weights, study.seed, number, client),
+            told(study.postprocessors, measured),
+        )
         for client, (after, measured) in zip(
             clients, study.group_training(clients, weights, number), strict=True
         )
@@ -175,4 +178,5 @@ def _client(study: Study, context: Context, batchnorm: object = None) -> Client:
         measure,
         study.work,
         study.changed(number),
+        "data-path" in context.node_config,
     )

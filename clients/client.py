@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from clients.attacker import Attacker
 from fedrobust.algorithms import Algorithm, FedAvg, State
 from fedrobust.algorithms.contract import NOTHING, Sent, sent_by_client
 from fedrobust.data.dataset import Split
 from fedrobust.models.layout import Layout, Weights
-from fedrobust.privacy import Postprocessor, at_client
+from fedrobust.privacy import Postprocessor, at_client, promise_of
 from fedrobust.randomness import Purpose, generator
 from fedrobust.study.local_training import LocalRound, LocalTraining
 
@@ -34,6 +36,7 @@ class Client:
         measure: returns weights with BatchNorm statistics of all of its images; None: moving statistics are sent.
         work: function from round and client to the share of its batches on which it trains.
         changed: settings of ``[training]`` that differ at this client.
+        secret: whether its noise comes from the system's randomness, not from the study's seed.
     """
 
     client_id: int
@@ -46,6 +49,7 @@ class Client:
     measure: Callable[[Weights], Weights] | None = None
     work: Callable[[int, int], float] = all_batches
     changed: Mapping[str, Any] = field(default_factory=dict)
+    secret: bool = False
 
     def train(
         self,
@@ -73,12 +77,12 @@ class Client:
         sent = sent_by_client(self.algorithm, weights, state, train)
         measured = sent.weights if self.measure is None else self.measure(sent.weights)
         kept = postprocessed(
-            self.postprocessors, measured, weights, self.training.seed, round, self.client_id
+            self.postprocessors, measured, weights, self.training.seed, round, self.client_id, self.secret
         )
         sent = replace(sent, weights=kept)
         if self.attacker is not None:
             sent = self.attacker.observed(sent, weights, round, memory)
-        return sent, train.metrics
+        return sent, told(self.postprocessors, train.metrics)
 
 
 def postprocessed(
@@ -88,10 +92,35 @@ def postprocessed(
     seed: int,
     round: int,
     client: int,
+    secret: bool = False,
 ) -> Weights:
-    """Return the weights `sent` after the postprocessors of their difference to the global weights `current`."""
+    """Return the weights `sent` after the postprocessors of their difference to the global weights `current`.
+
+    With a promise of privacy, BatchNorm statistics are those that the client was sent: no noise protects its own.
+
+    Args:
+        postprocessors: of the study.
+        sent: weights of the client.
+        current: the global weights.
+        seed: of the study.
+        round: from 1.
+        client: its number.
+        secret: whether the noise comes from the system's randomness: in a deployment every site knows the seed.
+    """
     if not postprocessors:
         return sent
-    draw = generator(seed, Purpose.POSTPROCESSING, round, client + 1)
+    draw = np.random.default_rng() if secret else generator(seed, Purpose.POSTPROCESSING, round, client + 1)
     update = at_client(postprocessors, sent.trainable - current.trainable, draw)
-    return Weights(current.trainable + update, sent.statistics)
+    promised = promise_of(postprocessors) is not None
+    return Weights(current.trainable + update, current.statistics if promised else sent.statistics)
+
+
+PUBLIC = ("num-examples", "round", "seconds")
+"""What a client tells beside its weights where its images are protected: no metric of them."""
+
+
+def told(postprocessors: Sequence[Postprocessor], metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the metrics that a client sends: with a promise of privacy none of its images, which no noise protects."""
+    if promise_of(postprocessors) is None:
+        return metrics
+    return {name: metrics[name] for name in PUBLIC}

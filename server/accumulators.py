@@ -8,6 +8,7 @@ import numpy as np
 
 from fedrobust.aggregation import AggregationPipeline, StreamingRule, streams
 from fedrobust.models.layout import Weights
+from server.arrival import Arrival
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,7 @@ def collector_for(
     sampled: list[int],
     typical: float,
     measured: bool,
+    arrival: Arrival | None = None,
 ) -> Collector:
     """Return the collector for a round with `defence`.
 
@@ -70,17 +72,26 @@ def collector_for(
         sampled: ids of the sampled clients.
         typical: median of the clients' numbers of images.
         measured: whether the record of the defence needs all updates, which are then kept.
+        arrival: what is taken in place of each update.
     """
     if streams(defence.rule) and not defence.before and not measured:
-        return StreamingMean(defence.rule, current, beside, typical)
+        return StreamingMean(defence.rule, current, beside, typical, arrival)
     return UpdateMatrix(current.trainable, len(current.statistics) + beside, sampled)
 
 
 class StreamingMean:
     """A running mean of weights and statistics, for rules that read each client once."""
 
-    def __init__(self, rule: StreamingRule, current: Weights, beside: int, typical: float):
+    def __init__(
+        self,
+        rule: StreamingRule,
+        current: Weights,
+        beside: int,
+        typical: float,
+        arrival: Arrival | None = None,
+    ):
         self._rule, self._typical, self._current = rule, typical, current.statistics
+        self._start, self._arrival = current.trainable, arrival if arrival and arrival.acts else None
         self._trainable = rule.start(len(current.trainable))
         self._statistics = rule.start(len(current.statistics))
         self._beside = rule.start(beside)
@@ -91,7 +102,10 @@ class StreamingMean:
     ) -> None:
         """Add one client; its loss is not used."""
         weight, size = self._rule.weight(examples, self._typical), len(self._current)
-        self._trainable.add(weights.trainable, weight)
+        trainable = weights.trainable
+        if self._arrival is not None:
+            trainable = self._start + self._arrival.one(trainable - self._start)
+        self._trainable.add(trainable, weight)
         self._beside.add(weights.statistics[size:], weight)
         if measured:
             self._statistics.add(weights.statistics[:size], weight)

@@ -20,10 +20,11 @@ from fedrobust.algorithms import Algorithm, FedAvg
 from fedrobust.algorithms.contract import Received
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.poisoning import Attack, Schedule
-from fedrobust.privacy import Postprocessor, at_server
+from fedrobust.privacy import Counted, Postprocessor, at_server, changes_aggregates
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.record import DefenceRecord
 from server.accumulators import Collected, parted
+from server.arrival import Arrival
 from server.batchnorm_statistics import next_statistics
 from server.collusion import collude
 from server.detection import claims_of, figures_of, mean_of
@@ -78,6 +79,9 @@ class AggregationStep:
         layout: of the global model, for rules that look at layers.
         answers: returns the answers of models near the global one, for rules that ask models; None: there are none.
         moments: whether clients' variances are second moments when they are aggregated, see `server.moments`.
+        secret: whether noise and sampling come from the system's randomness: with a promise of privacy in a deployment,
+            where the study's seed is known to every site.
+        sums: whether the server sees only sums of updates.
     """
 
     defence: AggregationPipeline
@@ -96,6 +100,8 @@ class AggregationStep:
     layout: Layout | None = None
     answers: Callable[[Weights], ModelAnswers] | None = None
     moments: bool = False
+    secret: bool = False
+    sums: bool = False
 
     @property
     def malicious(self) -> frozenset[int]:
@@ -105,15 +111,14 @@ class AggregationStep:
     @property
     def measured(self) -> bool:
         """Whether all updates of a round are kept, for the record of the defence."""
-        return bool(self.schedule.malicious)
+        return bool(self.schedule.malicious) and not self.sums
 
     @property
     def _changes_aggregates(self) -> bool:
         """Whether the aggregate is changed before it is added to the weights."""
-        server_side = any(hasattr(one, "server") for one in self.postprocessors)
         return (
             self.optimizer is not None
-            or server_side
+            or changes_aggregates(self.postprocessors)
             or bool(self.beside)
             or hasattr(self.algorithm, "server")
         )
@@ -131,6 +136,7 @@ class AggregationStep:
         refused: Collection[int] = (),
         failures: Sequence[Failure] = (),
         counted: int = 1,
+        arrival: Arrival | None = None,
     ) -> StepResult:
         """Return the global weights after `round`.
 
@@ -142,15 +148,17 @@ class AggregationStep:
             refused: clients whose replies were rejected.
             failures: malicious clients that failed because of the attack's own code.
             counted: number of valid replies.
+            arrival: what is taken in place of each update; a mean's were when they arrived.
         """
-        memory = memory or {}
+        memory, arrival = memory or {}, arrival or Arrival()
         if isinstance(collected, Weights):
             if not self._changes_aggregates:
                 return StepResult(collected, None, memory)
             step = collected.trainable - current.trainable
             statistics, arrays = parted(collected.statistics, self.beside)
             received = Received(arrays, counted, self.population)
-            trainable, remembered, fault = self._stepped(round, current, step, memory, received)
+            taken = arrival.counted if arrival.acts else Counted(counted)
+            trainable, remembered, fault = self._stepped(round, current, step, memory, received, taken)
             return StepResult(Weights(trainable, statistics), None, remembered, fault)
         defence = self.defence.among(len(collected.client_ids))
         context = self._context(round, current, collected, memory)
@@ -158,7 +166,9 @@ class AggregationStep:
         bad = np.isin(collected.client_ids, sorted(attackers))
         conspired: tuple[Failure, ...] = ()
         if self.attack.colludes and bad.any():
-            conspired = self._collude(defence, context, collected, bad, current, memory, counted)
+            conspired = self._collude(defence, context, collected, bad, current, memory, counted, arrival)
+        if arrival.acts:
+            collected = replace(collected, updates=arrival.matrix(collected.updates))
         failures = (*failures, *conspired)
         honest_mean = mean_of(collected.updates, claims_of(defence, context) * ~bad)
         record = replace(
@@ -184,7 +194,10 @@ class AggregationStep:
         )
         received = Received(arrays, counted, self.population)
         remembered = with_memory(memory, "rule", aggregation.memory)
-        trainable, remembered, fault = self._stepped(round, current, aggregation.update, remembered, received)
+        taken = arrival.counted if arrival.acts else Counted(counted)
+        trainable, remembered, fault = self._stepped(
+            round, current, aggregation.update, remembered, received, taken
+        )
         return StepResult(Weights(trainable, statistics), record, remembered, fault, conspired)
 
     def record(
@@ -251,16 +264,19 @@ class AggregationStep:
         current: Weights,
         memory: Memory,
         counted: int,
+        arrival: Arrival,
     ) -> tuple[Failure, ...]:
         """Replace the rows of the colluding clients by their updates; return failures."""
 
         def aggregate(draw: np.random.Generator) -> Aggregation:
-            return defence(Updates(collected.updates), replace(context, generator=draw))
+            taken = arrival.matrix(collected.updates) if arrival.acts else collected.updates
+            return defence(Updates(taken), replace(context, generator=draw))
 
         def change(aggregation: Aggregation, draw: np.random.Generator) -> tuple[np.ndarray, str]:
             beside = next_statistics(defence, aggregation, collected, current.statistics)
             received = Received(parted(beside, self.beside)[1], counted, self.population)
-            return self._change(context.round, aggregation.update, memory, received, draw)[::2]
+            taken = arrival.counted if arrival.acts else Counted(counted)
+            return self._change(context.round, aggregation.update, memory, received, draw, taken)[::2]
 
         tolerated = self.tolerated if defence.tolerated is None else defence.tolerated
         # The attackers know the defence, not its random numbers.
@@ -275,11 +291,17 @@ class AggregationStep:
         )
 
     def _stepped(
-        self, round: int, current: Weights, update: np.ndarray, memory: Memory, received: Received
+        self,
+        round: int,
+        current: Weights,
+        update: np.ndarray,
+        memory: Memory,
+        received: Received,
+        taken: Counted,
     ) -> tuple[np.ndarray, Memory, str]:
         """Return the next trainable weights, the next state, and why both are unusable ("" if they are usable)."""
-        draw = generator(self.seed, Purpose.POSTPROCESSING, round)
-        change, memory, fault = self._change(round, update, memory, received, draw)
+        draw = np.random.default_rng() if self.secret else generator(self.seed, Purpose.POSTPROCESSING, round)
+        change, memory, fault = self._change(round, update, memory, received, draw, taken)
         return current.trainable + change, memory, fault
 
     def _change(
@@ -289,6 +311,7 @@ class AggregationStep:
         memory: Memory,
         received: Received,
         draw: np.random.Generator,
+        taken: Counted,
     ) -> tuple[np.ndarray, Memory, str]:
         """Return the change of the trainable weights, the next state, and why both are unusable.
 
@@ -298,11 +321,14 @@ class AggregationStep:
             memory: the present state.
             received: what else the algorithm's server side takes.
             draw: random numbers of the postprocessors.
+            taken: the updates that the aggregate is of.
         """
         # State must not be computed from values that are not finite.
         if self._changes_aggregates and (fault := update_fault(update)):
             return np.zeros_like(update), memory, fault
-        update = at_server(self.postprocessors, update, draw)
+        update, own = at_server(self.postprocessors, update, draw, taken, memory_of(memory, "privacy"))
+        if own:
+            memory = with_memory(memory, "privacy", own)
         if hasattr(self.algorithm, "server"):
             update, remembered = self.algorithm.server(update, memory_of(memory, "algorithm"), received)
             memory = with_memory(memory, "algorithm", remembered)

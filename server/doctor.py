@@ -8,8 +8,10 @@ from flwr.serverapp import Grid, ServerApp
 from fedrobust.checks import check
 from fedrobust.config import Experiment
 from fedrobust.runs.events import ForecastMade, StageStarted, emit
+from fedrobust.runs.promised import rows_of
 from fedrobust.study import Study
 from server.parts import ServerParts
+from server.promises import check_promises, privacy_record
 
 app = ServerApp()
 
@@ -31,9 +33,10 @@ def main(grid: Grid, context: Context) -> None:
             parts.auditor.check_control(study.dataset)
         emit(StageStarted("building the model"))
         parts.check_memory()
+        check_promises(parts)
         _ = parts.distillation, parts.selection, parts.client_comparison  # raise if settings are wrong
         emit(StageStarted("preparing the clients"))
-        forecast = parts.forecast
-    rows = [*forecast.rows(), ("shards", study.partition.unevenness)]
+        forecast, privacy = parts.forecast, privacy_record(parts)
+    rows = [*forecast.rows(), ("shards", study.partition.unevenness), *rows_of(privacy)]
     emit(ForecastMade(forecast.line(), forecast.to_json(), rows))
     forecast.check()

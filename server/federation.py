@@ -20,6 +20,7 @@ from fedrobust.runs.events import ClientReplied, emit
 from fedrobust.shares import sample_size
 from server.accumulators import ClientModels, Collector, alone, collector_for
 from server.aggregation_step import AggregationStep, RuleError
+from server.arrival import Arrival
 from server.client_registry import ClientRegistry
 from server.errors import AttackFailedError
 from server.groups import TOGETHER, Grouping, read_group
@@ -79,13 +80,28 @@ class Federation:
         return self.batchnorm == "moments"
 
     def sample(self, round: int) -> list[int]:
-        """Return the clients sampled in `round`, ascending; none if no client is a member in it."""
+        """Return the clients sampled in `round`, ascending; none if no client is a member in it, or none is drawn."""
         available = self.availability.present(round, self.registry.client_ids)
         if not available:
             return []
-        wanted = sample_size(self.settings.participation, len(available))
-        draw = generator(self.seed, Purpose.SAMPLING, round)
-        return sorted(int(client) for client in draw.choice(available, wanted, replace=False))
+        if self.settings.sampling == "fixed":
+            return self.drawn(round, available)
+        taken = self._draw(round).random(self.settings.clients)[available] < self.settings.participation
+        return [int(client) for client in np.asarray(available)[taken]]
+
+    def typical(self, round: int) -> list[int]:
+        """Return as many members of `round` as are sampled on average, and at least one."""
+        return self.drawn(round, self.availability.present(round, self.registry.client_ids))
+
+    def drawn(self, round: int, members: Sequence[int]) -> list[int]:
+        """Return a fixed number of `members`, drawn without replacement, ascending."""
+        wanted = sample_size(self.settings.participation, len(members))
+        draw = self._draw(round)
+        return sorted(int(client) for client in draw.choice(members, wanted, replace=False))
+
+    def _draw(self, round: int) -> np.random.Generator:
+        """Return the random numbers of a round's sampling; where privacy rests on them, nobody can know them."""
+        return np.random.default_rng() if self.step.secret else generator(self.seed, Purpose.SAMPLING, round)
 
     def fullest_round(self, rounds: int) -> int:
         """Return the first of the rounds that have the most members."""
@@ -154,6 +170,7 @@ class Federation:
         """
         step, asked = self.step, self.replying(round, sampled)
         dropped = [Failure(client, DROPPED) for client in sampled if client not in asked]
+        arrival = Arrival(step.postprocessors, memory)
         collector = collector_for(
             step.defence,
             current,
@@ -161,8 +178,9 @@ class Federation:
             asked,
             float(np.median(self.registry.sizes)),
             step.measured,
+            arrival,
         )
-        read = self._collected(round, current, asked, replies, collector)
+        read = self._collected(round, current, asked, replies, collector, arrival)
         failures = [*read.unexpected, *read.rejected, *read.failed, *dropped]
         outcome = outcome_of(len(sampled), read.valid, failures)
         attackers = step.attackers(round, asked)
@@ -174,7 +192,9 @@ class Federation:
         if step.measured:
             outcome = replace(outcome, defence=step.record(round, asked, out, lost))
         self._stop_for(round, lost, outcome)
-        needed = max(1, math.ceil(self.settings.min_replies * len(sampled)))
+        # Poisson sampling may draw nobody: the sum of no updates, which a privacy mechanism hides like any other.
+        nobody = self.settings.sampling == "poisson" and not sampled
+        needed = 0 if nobody else max(1, math.ceil(self.settings.min_replies * len(sampled)))
         if len(read.valid) < needed:
             return Aggregated(
                 outcome,
@@ -186,8 +206,9 @@ class Federation:
         # Values of 3e38 may overflow; results that are not finite are rejected below.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
+                result = self._unchanged(current) if nobody else collector.result()
                 stepped = step.next_weights(
-                    round, current, collector.result(), memory, out, lost, len(read.valid)
+                    round, current, result, memory, out, lost, len(read.valid), arrival
                 )
             except RuleError as error:
                 return Aggregated(
@@ -201,6 +222,11 @@ class Federation:
         found = as_statistics(stepped.weights, self.layout) if self.moments else stepped.weights
         weights = self.trained_only(round, found, current)
         return Aggregated(outcome, weights, stepped.memory, stepped.fault)
+
+    def _unchanged(self, current: Weights) -> Weights:
+        """Return the mean of no clients: the weights that they would have been sent."""
+        beside = np.zeros(sum(self.step.beside.values()), np.float32)
+        return Weights(current.trainable, np.concatenate([current.statistics, beside]))
 
     def models(
         self, round: int, current: Weights, sampled: Sequence[int], replies: Iterable[Message]
@@ -225,8 +251,9 @@ class Federation:
         sampled: Sequence[int],
         replies: Iterable[Message],
         collector: Collector,
+        arrival: Arrival | None = None,
     ) -> RoundReplies:
-        """Read every reply on arrival, and add valid ones to `collector`."""
+        """Read every reply on arrival, and add valid ones to `collector`, as `arrival` takes them."""
         read, waiting = RoundReplies(), set(sampled)
         groups = {group[0]: group for group in self.groups(round, sampled) if len(group) > 1}
         for message in replies:
@@ -251,6 +278,8 @@ class Federation:
                 if self.moments:
                     weights = as_moments(weights, self.layout)
                 averaged = replace(answer, weights=weights).averaged
+                if arrival is not None:
+                    averaged = arrival.sent(averaged, current)
                 collector.add(answer.client_id, averaged, answer.examples, answer.loss, measured)
                 read.valid.append(ReplyNote(answer.client_id, answer.examples, answer.loss, answer.seconds))
         read.failed += [Failure(client, "no reply in time") for client in waiting]

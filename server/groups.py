@@ -1,5 +1,6 @@
 """Groups of honest simulated clients that get one message and send one reply."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -87,7 +88,11 @@ def _read(message: Message, clients: Sequence[int], layout: Layout, round: int) 
     trainable = _matrix(arrays, "trainable", len(clients), layout.parameters)
     statistics = _matrix(arrays, "statistics", len(clients), layout.statistics)
     finite = np.isfinite(trainable).all(axis=1) & np.isfinite(statistics).all(axis=1)
-    examples, losses, seconds = (_column(metrics, name, len(clients)) for name in COLUMNS)
+    unknown = [math.nan] * len(clients)
+    examples, losses, seconds = (
+        unknown if name == "loss" and name not in metrics else _column(metrics, name, len(clients))
+        for name in COLUMNS
+    )
     return [
         Reply(client, Weights(trainable[row], statistics[row]), int(examples[row]), losses[row], seconds[row])
         if finite[row]

@@ -13,7 +13,7 @@ from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord
 from server.aggregation_step import AggregationStep
-from server.callbacks import AttackSuccess, Callback, PGDProbe, UndefendedSnapshot, WorstClient
+from server.callbacks import AttackSuccess, Callback, PGDProbe, PrivacySpent, UndefendedSnapshot, WorstClient
 from server.client_images import class_counts, known_here, sizes
 from server.client_registry import ClientRegistry, registry_of
 from server.federation import Federation, whole
@@ -81,6 +81,8 @@ class ServerParts(ModelParts):
             self.classifier.layout,
             lambda current: StudyAnswers(self.evaluator, current, study.seed),
             self.batchnorm_policy == "moments",
+            study.promise is not None and not isinstance(self.grid, SimulatedGrid),
+            federation.secure_aggregation,
         )
 
     @part
@@ -291,6 +293,7 @@ class ServerParts(ModelParts):
             PGDProbe(self.evaluator, self.probed),
             AttackSuccess(self.evaluator, self.criterion, self.learnt_criterion),
             UndefendedSnapshot(self.classifier, folder, self.study.experiment.training.recipe_from),
+            PrivacySpent(self.study.promise, self.study.experiment.privacy.delta),
         )
 
     def rehearse(self) -> None:

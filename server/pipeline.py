@@ -22,6 +22,7 @@ from fedrobust.runs.events import (
     emit,
 )
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.promised import told
 from fedrobust.runs.record import (
     ModelEvaluationRecord,
     ModelRecord,
@@ -31,6 +32,7 @@ from fedrobust.runtime import start_tensorflow
 from fedrobust.training.distillation_methods.contract import attacks_on_student
 from server.forecast import evaluation_threads
 from server.parts import ServerParts
+from server.promises import check_promises, privacy_record
 from server.recorder import Recorder, described
 from server.resume import resumed_from
 from server.sites import sites_record, tell_of_absent
@@ -75,9 +77,11 @@ class Pipeline:
         emit(StageStarted("building the model"))
         classifier, weights = parts.initial
         parts.check_memory()
+        check_promises(parts)
         # Wrong settings of these raise before training.
         _ = parts.selection, parts.client_comparison, parts.central_baseline, parts.distillation
         self.recorder.note(
+            privacy=privacy_record(parts),
             tolerance=parts.tolerance,
             environment=environment(parts.workers) | occasion(),
             dataset=described(parts.study.dataset),
@@ -90,7 +94,8 @@ class Pipeline:
                 batchnorm=parts.batchnorm_policy,
             ),
         )
-        self.recorder.note(remarks=(*self.record.remarks, *parts.network_remarks()))
+        remarks = (*self.record.remarks, *parts.network_remarks(), *told(self.record.privacy))
+        self.recorder.note(remarks=remarks)
         if isinstance(parts.grid, SimulatedGrid) and parts.class_counts is not None:
             self.recorder.note(heterogeneity=heterogeneity_record(parts.study, parts.class_counts))
         output = experiment.output

@@ -287,5 +287,6 @@ def round_record(number: int, made: Made, began: float, measured: RoundRecord | 
         models=None if len(parts) == 1 else parts,
         kept=made.kept or None,
         failed=made.failed,
+        clip_norm=float(norm) if (norm := made.memory.get("privacy/clip")) is not None else None,
         seconds=time.perf_counter() - began,
     )

@@ -5,7 +5,7 @@ The checks of networks are imported inside of functions: they start TensorFlow.
 
 from collections.abc import Iterable, Iterator
 
-from fedrobust.checks import data, settings
+from fedrobust.checks import data, privacy, settings
 from fedrobust.checks.distillation import method_fits, teacher_fits, transfer_labels
 from fedrobust.checks.multilabel import labels_fit
 from fedrobust.config.resolve import loss_named, optimizer_of
@@ -39,6 +39,7 @@ def check_data(study: Study) -> None:
         ),
         _members(study),
         _protected(study),
+        _promised(study),
         settings.tolerated_fits(given.federation, study.sampled),
         settings.attackers(given.poisoning, given.federation.clients, given.seed),
         _losses(study),
@@ -107,6 +108,17 @@ def _members(study: Study) -> Iterator[str]:
 def _protected(study: Study) -> Iterator[str]:
     given = study.experiment
     yield from settings.protected(given.federation, given.training, study.algorithm, study.postprocessors)
+
+
+def _promised(study: Study) -> Iterator[str]:
+    """Yield why the promise of the clients would not hold."""
+    given, promise = study.experiment, study.promise
+    federation, training, algorithm = given.federation, given.training, study.algorithm
+    yield from privacy.promised(federation, study.postprocessors)
+    yield from privacy.sensitivity_known(federation, promise, study.defence.rule, study.defence.before)
+    yield from privacy.sampling_known(federation, promise, training, algorithm)
+    yield from privacy.nothing_beside(federation, promise, given.distillation)
+    yield from privacy.delta_small(given.privacy, promise, federation.clients)
 
 
 def _losses(study: Study) -> Iterator[str]:

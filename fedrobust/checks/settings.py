@@ -60,7 +60,8 @@ def protected(
         algorithm: of the study.
         postprocessors: of the study.
     """
-    if hasattr(algorithm, "sends") and any(hasattr(one, "client") for one in postprocessors):
+    acts = any(hasattr(one, "client") or hasattr(one, "promise") for one in postprocessors)
+    if hasattr(algorithm, "sends") and acts:
         yield (
             f'training.algorithm = "{training.algorithm}" sends arrays beside weights, which federation.postprocessors '
             f"= {list(federation.postprocessors)} do not act on: choose another algorithm, such as feddyn, or none of "

@@ -9,6 +9,8 @@ FEDERATED = (
     "evaluation.baselines",
     "federation.availability",
     "federation.participation",
+    "federation.sampling",
+    "federation.secure-aggregation",
     "federation.aggregator",
     "federation.pre-aggregators",
     "federation.postprocessors",

@@ -48,7 +48,7 @@ def check_names(
     if not _is_own(federation.aggregator, *federation.pre_aggregators):
         defence_of(federation, tolerated_of(federation, poisoning, seed), base)
     if not _is_own(*federation.postprocessors):
-        postprocessors_of(federation, base)
+        postprocessors_of(federation, max(len(malicious), tolerated_of(federation, poisoning, seed)), base)
     if not _is_own(training.algorithm):
         algorithm_of(training, base)
     if not _is_own(federation.server_optimizer):

@@ -26,6 +26,7 @@ from fedrobust.config.sections import (
     Model,
     Output,
     Poisoning,
+    Privacy,
     Section,
     Training,
 )
@@ -59,6 +60,7 @@ class Experiment(Section):
     model: Model = Model()
     federation: Federation = Federation()
     training: Training = Training()
+    privacy: Privacy = Privacy()
     poisoning: Poisoning = Poisoning()
     evaluation: Evaluation = Evaluation()
     audit: Audit = Audit()

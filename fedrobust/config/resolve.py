@@ -25,7 +25,8 @@ from fedrobust.errors import ConfigError
 from fedrobust.evaluation.scores import METRICS, Metric
 from fedrobust.evasion import Threat, attack_named
 from fedrobust.poisoning import Attack
-from fedrobust.privacy import POSTPROCESSORS, Postprocessor
+from fedrobust.privacy import POSTPROCESSORS, Cohort, Postprocessor
+from fedrobust.privacy.cohort import Sampling
 from fedrobust.shares import sample_size
 from fedrobust.spec import SpecError, build
 from fedrobust.training.augmentations import AUGMENTATIONS, Augmentation
@@ -155,15 +156,38 @@ def augmentations_of(training: Training, base: str = "") -> tuple[Augmentation, 
         return tuple(build(AUGMENTATIONS, each) for each in training.augmentations)
 
 
-def postprocessors_of(federation: Federation, base: str = "") -> tuple[Postprocessor, ...]:
+def cohort_of(federation: Federation, malicious: int = 0) -> Cohort:
+    """Return the clients of a round, as privacy mechanisms need them.
+
+    Args:
+        federation: clients, participation, sampling and rounds.
+        malicious: most malicious clients in a round.
+    """
+    clients, share = federation.clients, federation.participation
+    poisson = federation.sampling == "poisson"
+    expected = share * clients if poisson else float(sample_size(share, clients))
+    sampling: Sampling = "all" if expected == clients else "poisson" if poisson else "fixed"
+    return Cohort(clients, expected, sampling, federation.rounds, min(malicious, sample_size(share, clients)))
+
+
+def postprocessors_of(
+    federation: Federation, malicious: int = 0, base: str = ""
+) -> tuple[Postprocessor, ...]:
     """Return the postprocessors of updates.
+
+    Args:
+        federation: names them, and says how many clients take part in a round.
+        malicious: most malicious clients in a round.
+        base: folder of the study file, beside which modules of a user's own may lie.
 
     Raises:
         ConfigError: there is no such postprocessor, or it does not take the settings given.
     """
     make_importable(base)
+    cohort = cohort_of(federation, malicious)
     with naming("federation.postprocessors", list(federation.postprocessors)):
-        return tuple(build(POSTPROCESSORS, each) for each in federation.postprocessors)
+        made = [build(POSTPROCESSORS, each) for each in federation.postprocessors]
+        return tuple(one.within(cohort) if hasattr(one, "within") else one for one in made)
 
 
 def algorithm_of(training: Training, base: str = "") -> Algorithm:

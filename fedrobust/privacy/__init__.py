@@ -1,6 +1,40 @@
-"""Postprocessors of updates, at clients and at the server."""
+"""Differential privacy, its accounting, and other postprocessors of updates, at clients and at the server."""
 
+from fedrobust.privacy.accounting import Releases, epsilon_by_pld, epsilon_by_rdp, noise_for
+from fedrobust.privacy.adaptive_gaussian_dp import AdaptiveGaussianDP
 from fedrobust.privacy.clip import Clip
-from fedrobust.privacy.contract import POSTPROCESSORS, Postprocessor, at_client, at_server
+from fedrobust.privacy.cohort import Cohort
+from fedrobust.privacy.contract import (
+    POSTPROCESSORS,
+    Counted,
+    Postprocessor,
+    at_client,
+    at_server,
+    changes_aggregates,
+    looks_at_replies,
+    on_arrival,
+    promise_of,
+)
+from fedrobust.privacy.gaussian_dp import GaussianDP
+from fedrobust.privacy.promise import Promise
 
-__all__ = ["POSTPROCESSORS", "Clip", "Postprocessor", "at_client", "at_server"]
+__all__ = [
+    "POSTPROCESSORS",
+    "AdaptiveGaussianDP",
+    "Clip",
+    "Cohort",
+    "Counted",
+    "GaussianDP",
+    "Postprocessor",
+    "Promise",
+    "Releases",
+    "at_client",
+    "at_server",
+    "changes_aggregates",
+    "epsilon_by_pld",
+    "epsilon_by_rdp",
+    "looks_at_replies",
+    "noise_for",
+    "on_arrival",
+    "promise_of",
+]

@@ -8,18 +8,42 @@ from fedrobust.bounds import Positive
 from fedrobust.privacy.contract import POSTPROCESSORS
 
 
+def length(update: np.ndarray) -> float:
+    """Return the Euclidean norm of `update`."""
+    # Not by BLAS, whose last bits depend on its threads: engines would differ.
+    return float(np.sqrt(np.sum(np.square(update, dtype=np.float64))))
+
+
+def clipped(update: np.ndarray, norm: float) -> np.ndarray:
+    """Return `update` (d,) float32 scaled down to at most `norm`; values that are not finite count as 0.
+
+    Example:
+        >>> clipped(np.array([3.0, 4.0], np.float32), 10.0).tolist()
+        [3.0, 4.0]
+    """
+    # A hostile reply may hold values whose squares overflow, but none that is not finite passes the checks of replies.
+    found = length(update)
+    if found <= norm:
+        return update
+    if not np.isfinite(found):
+        update = np.nan_to_num(update, nan=0.0, posinf=0.0, neginf=0.0)
+        largest = float(np.abs(update).max(initial=0.0)) or 1.0
+        return clipped((update / largest).astype(np.float32), norm)
+    return (update * (norm / found)).astype(np.float32)
+
+
 @POSTPROCESSORS.register("clip")
 @dataclass(frozen=True, kw_only=True)
 class Clip:
     """Clip a client's update: u min(1, norm / ||u||) (McMahan et al., 2018, arXiv:1710.06963, section 2).
 
-    It bounds the influence of one client. Differential privacy also needs noise, which this does not add.
+    It bounds the influence of one client. Differential privacy also needs noise, which this does not add: see
+    `GaussianDP`.
 
     Attributes:
         norm: largest Euclidean norm of an update.
 
     Example:
-        >>> import numpy as np
         >>> draw = np.random.default_rng(0)
         >>> Clip(norm=1.0).client(np.array([3.0, 4.0], np.float32), draw).tolist()
         [0.6000000238418579, 0.800000011920929]
@@ -31,6 +55,4 @@ class Clip:
 
     def client(self, update: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Return the clipped update."""
-        # Not by BLAS, whose last bits depend on its threads: engines would differ.
-        length = float(np.sqrt(np.sum(np.square(update, dtype=np.float64))))
-        return update if length <= self.norm else (update * (self.norm / length)).astype(np.float32)
+        return clipped(update, self.norm)

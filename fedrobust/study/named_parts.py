@@ -29,7 +29,7 @@ from fedrobust.evaluation.scores import Metric
 from fedrobust.evasion import Threat
 from fedrobust.memoize import part
 from fedrobust.poisoning import Attack, Schedule
-from fedrobust.privacy import Postprocessor
+from fedrobust.privacy import Postprocessor, Promise, promise_of
 from fedrobust.randomness import Purpose, generator
 from fedrobust.removal import Removal
 from fedrobust.shares import sample_size
@@ -152,7 +152,14 @@ class NamedParts:
         Raises:
             ConfigError: there is no such postprocessor, or it does not take the settings given.
         """
-        return postprocessors_of(self.experiment.federation, self.experiment.base)
+        experiment = self.experiment
+        most = max(len(experiment.malicious), experiment.tolerated)
+        return postprocessors_of(experiment.federation, most, experiment.base)
+
+    @property
+    def promise(self) -> Promise | None:
+        """The promise of client-level differential privacy; None if there is none."""
+        return promise_of(self.postprocessors)
 
     @property
     def sampled(self) -> int:

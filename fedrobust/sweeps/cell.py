@@ -37,11 +37,18 @@ ADDED = (
     "federation.average",
     "federation.patience",
     "federation.postprocessors",
+    "federation.sampling",
+    "federation.secure-aggregation",
     "model.defence",
     "model.head",
     "model.normalization",
     "model.removal",
     "poisoning.on-failure",
+    "privacy.delta",
+    "privacy.example-clip",
+    "privacy.example-epsilon",
+    "privacy.example-noise",
+    "privacy.force",
     "training.algorithm",
     "training.augmentations",
     "training.backbone-rate",
@@ -91,6 +98,8 @@ def content_hash(experiment: Experiment) -> str:
         unused = key in BEFORE and not values[table].get("enabled", True)
         if unused or values[table].get(name) == value:
             values[table].pop(name, None)
+    # The table was added after the first results, too.
+    values = {key: value for key, value in values.items() if key != "privacy" or value}
     study = Study.of(experiment)
     values["data-digest"] = study.dataset.digest
     # Networks in files were added after the first results.

@@ -199,5 +199,7 @@ def round_line(one: RoundRecord, rounds: int) -> str:
         parts.append(f"attackers left out: {defence.true_positive_rate:.0%}")
     if defence.valid and one.attack_success and one.attack_success.rate is not None:
         parts.append(f"attack success {one.attack_success.rate:.1%}")
+    if one.epsilon is not None:
+        parts.append(f"epsilon {one.epsilon:.2f}")
     parts.append(f"{one.seconds or 0.0:.1f} s")
     return "  ".join(parts)

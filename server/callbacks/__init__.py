@@ -3,6 +3,7 @@
 from server.callbacks.attack_success import AttackSuccess
 from server.callbacks.callback import Callback, FinishedRound
 from server.callbacks.pgd_probe import PGDProbe
+from server.callbacks.privacy_spent import PrivacySpent
 from server.callbacks.undefended_snapshot import UNDEFENDED, UndefendedSnapshot
 from server.callbacks.worst_client import WorstClient
 
@@ -12,6 +13,7 @@ __all__ = [
     "Callback",
     "FinishedRound",
     "PGDProbe",
+    "PrivacySpent",
     "UndefendedSnapshot",
     "WorstClient",
 ]

@@ -95,7 +95,7 @@ def federation(registry, sample, **settings):
     """Return the clients of a study, of whom `sample` chooses those of a round."""
     step = parts_of(**settings).step
     return SimpleNamespace(
-        registry=registry, layout=LAYOUT, step=step, sample=sample, fullest_round=lambda rounds: 1
+        registry=registry, layout=LAYOUT, step=step, typical=sample, fullest_round=lambda rounds: 1
     )
 
 

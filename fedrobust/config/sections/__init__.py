@@ -10,6 +10,7 @@ from fedrobust.config.sections.federation import Federation
 from fedrobust.config.sections.model import Model
 from fedrobust.config.sections.output import Output
 from fedrobust.config.sections.poisoning import Poisoning
+from fedrobust.config.sections.privacy import Privacy
 from fedrobust.config.sections.section import Section
 from fedrobust.config.sections.training import Training
 
@@ -24,6 +25,7 @@ __all__ = [
     "Model",
     "Output",
     "Poisoning",
+    "Privacy",
     "Section",
     "Training",
 ]

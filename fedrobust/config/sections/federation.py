@@ -13,6 +13,11 @@ class Federation(Section):
     clients: int = Field(10, ge=1, le=MOST_CLIENTS, description="number of simulated hospitals")
     rounds: int = Field(5, ge=1, le=MOST_ROUNDS, description="federated rounds")
     participation: float = Field(1.0, gt=0, le=1, description="share of the clients sampled in a round")
+    sampling: Literal["fixed", "poisson"] = Field(
+        "fixed",
+        description="fixed: that share of the clients, drawn without replacement; poisson: each client with that "
+        "probability, independently, so that the number varies",
+    )
     availability: tuple[str, ...] = Field(
         (),
         description='sites that join late, leave, drop out or are slow, as in ["0-2: joins(round=5)", '
@@ -26,6 +31,11 @@ class Federation(Section):
     )
     postprocessors: tuple[str, ...] = Field(
         (), description="postprocessors of updates at clients and server, as in clip(norm=1.0), in order"
+    )
+    secure_aggregation: bool = Field(
+        False,
+        description="the server sees only the sum of a round's updates, so that no rule, check or attack uses single "
+        "ones (its effect is simulated; there is no cryptography)",
     )
     server_optimizer: str = Field(
         "none", description="server optimiser: none, fedavgm, fedadam, fedyogi, or a dotted path"

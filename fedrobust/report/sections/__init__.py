@@ -13,6 +13,7 @@ from fedrobust.report.sections.hospitals import hospitals
 from fedrobust.report.sections.labels import labels
 from fedrobust.report.sections.models import models
 from fedrobust.report.sections.poisoning import poisoning
+from fedrobust.report.sections.privacy import privacy
 from fedrobust.report.sections.removal import removal
 from fedrobust.report.sections.rounds import rounds
 from fedrobust.report.sections.sites import sites
@@ -48,6 +49,7 @@ def sections(run: Run) -> dict[str, Any]:
         "models": models(run),
         "poisoning": poisoning(run),
         "removal": removal(run),
+        "privacy": privacy(run),
         "audit": card.section(record.audit),
         "student_audit": card.section(record.student.audit if record.student else None),
         "findings": labels(run),
@@ -67,6 +69,7 @@ TITLES = {
     "robustness": "Robustness",
     "poisoning": "Poisoning and defence",
     "removal": "Removal of backdoors",
+    "privacy": "Privacy",
     "student-audit": "Is the student robust?",
     "images": "Images under attack",
     "models": "Models compared",
@@ -82,6 +85,6 @@ def contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return id and title of the sections that the page has."""
     optional = {
         name: bool(content[name.replace("-", "_")])
-        for name in ("audit", "poisoning", "removal", "student-audit", "findings", "hospitals")
+        for name in ("audit", "poisoning", "removal", "privacy", "student-audit", "findings", "hospitals")
     }
     return [(id, title) for id, title in TITLES.items() if optional.get(id, True)]

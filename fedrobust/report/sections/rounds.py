@@ -49,6 +49,7 @@ def _round_table(run: Run) -> Table:
         Cell("Accuracy", "validation"),
         Cell("Loss", "training"),
         Cell("Clients", "trained"),
+        Cell("Epsilon", "spent, by RDP"),
         Cell("Time"),
     ]
     selected = run.model.selected_round
@@ -76,5 +77,9 @@ def _round_cells(one: Round, attacked: Sequence[tuple[str, Epsilon]]) -> list[Ce
     if clients.sampled is not None and clients.trained is not None and clients.sampled != clients.trained:
         trained += f" of {clients.sampled:,}"
     cells.append(Cell(trained, f"{clients.failed:,} failed" if clients.failed else ""))
+    epsilon, norm = one.record.epsilon, one.record.clip_norm
+    cells.append(
+        Cell(NONE if epsilon is None else f"{epsilon:.2f}", "" if norm is None else f"clip {norm:.3g}")
+    )
     cells.append(Cell(wording.duration(one.record.seconds)))
     return cells

@@ -33,6 +33,7 @@ from fedrobust.runs.record.parts import (
     StudentRecord,
     ToleranceRecord,
 )
+from fedrobust.runs.record.privacy import PrivacyRecord, PromisedClientRecord, PromiseRecord
 from fedrobust.runs.record.removal import RemovalRecord
 from fedrobust.runs.record.rounds import (
     ClientsRecord,
@@ -77,6 +78,9 @@ __all__ = [
     "ModelEvaluationRecord",
     "ModelRecord",
     "ModelRoundRecord",
+    "PrivacyRecord",
+    "PromiseRecord",
+    "PromisedClientRecord",
     "RecordError",
     "RemovalRecord",
     "RoundRecord",

@@ -97,6 +97,14 @@ class RoundRecord(EvaluationRecord):
     defence: DefenceRecord | None = entry(
         "the defence; null for a plain mean of honest clients", default=None
     )
+    epsilon: float | None = entry(
+        "of all rounds up to this one, by Rényi divergences; left out without client-level differential privacy",
+        default=None,
+        left_out=True,
+    )
+    clip_norm: float | None = entry(
+        "clipping norm of the next round, where it adapts", default=None, left_out=True
+    )
     models: tuple[ModelRoundRecord, ...] | None = entry(
         "the same for each global model, where there are several", default=None, left_out=True
     )

@@ -19,6 +19,7 @@ from fedrobust.runs.record.parts import (
     StudentRecord,
     ToleranceRecord,
 )
+from fedrobust.runs.record.privacy import PrivacyRecord
 from fedrobust.runs.record.removal import RemovalRecord
 from fedrobust.runs.record.rounds import RoundRecord
 from fedrobust.runs.record.sites import SiteRecord
@@ -55,6 +56,11 @@ class RunRecord:
     heterogeneity: HeterogeneityRecord | None = entry(
         "how far the simulated clients' images are from draws of one distribution; left out in a deployment, and of "
         "very many clients",
+        default=None,
+        left_out=True,
+    )
+    privacy: PrivacyRecord | None = entry(
+        "what is promised about privacy; left out without differential privacy and secure aggregation",
         default=None,
         left_out=True,
     )

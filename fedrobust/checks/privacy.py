@@ -1,0 +1,144 @@
+"""Checks of promises of privacy: what is claimed has to hold with this rule, algorithm, sampling and distillation."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fedrobust.aggregation import Mean
+from fedrobust.config.sections import Distillation, Federation, Privacy, Training
+from fedrobust.privacy import Promise, changes_aggregates, looks_at_replies
+from fedrobust.privacy.accounting import MISSING, installed
+
+UNIFORM = "mean(weighting='uniform')"
+
+
+def promised(federation: Federation, postprocessors: Sequence[Any]) -> Iterator[str]:
+    """There is at most one promise, and no other postprocessor at the server, whose result it would not know.
+
+    Args:
+        federation: names the postprocessors.
+        postprocessors: of the study.
+    """
+    named = f"federation.postprocessors = {list(federation.postprocessors)}"
+    promises = [one for one in postprocessors if getattr(one, "promise", None) is not None]
+    if not promises:
+        return
+    if not installed():
+        yield f"{named}: {MISSING}"
+    if len(promises) > 1:
+        yield f"{named}: two promises of differential privacy, which are not accounted together; keep one of them"
+    elif postprocessors[-1] is not promises[0]:
+        yield f"{named}: what comes after clipping and noise changes both; put the differential privacy last"
+    others = [one for one in postprocessors if one not in promises]
+    if changes_aggregates(others) or looks_at_replies(others):
+        yield (
+            f"{named}: one of them changes updates at the server, beside the differential privacy, which knows the "
+            "sensitivity of clipped updates alone; take it out"
+        )
+
+
+def sensitivity_known(
+    federation: Federation, promise: Promise | None, rule: Any, before: Sequence[Any]
+) -> Iterator[str]:
+    """Noise covers the sensitivity of the aggregate: known of a uniform mean; with noise at each client any rule goes.
+
+    A median, a selection or a mean by claimed sizes may change by more than C / n when one client changes.
+
+    Args:
+        federation: names rule, pre-aggregators and postprocessors.
+        promise: of the clients; None: nothing is promised.
+        rule: of the study.
+        before: its pre-aggregators.
+    """
+    if promise is None:
+        return
+    named = f"federation.postprocessors = {list(federation.postprocessors)}"
+    local = "choose noise='local', with which any rule may follow"
+    uniform = isinstance(rule, Mean) and rule.weighting == "uniform" and rule.streams
+    if promise.noise != "local" and not uniform:
+        yield (
+            f'federation.aggregator = "{federation.aggregator}" with {named}: the noise covers what one client can '
+            f'change in a uniform mean, and no more; set federation.aggregator = "{UNIFORM}", or {local}'
+        )
+    if promise.noise != "local" and before:
+        yield (
+            f"federation.pre-aggregators = {list(federation.pre_aggregators)} with {named}: they mix single updates "
+            f"before the noise, which does not know what one client can change then; take them out, or {local}"
+        )
+    if getattr(rule, "BY_CLIENT", False):
+        yield (
+            f'federation.aggregator = "{federation.aggregator}" with {named}: the rule needs the training losses of '
+            "the clients, which no noise protects, so that they do not send them; choose another rule"
+        )
+
+
+def sampling_known(
+    federation: Federation, promise: Promise | None, training: Training, algorithm: Any
+) -> Iterator[str]:
+    """The accounting knows how clients are sampled, and nobody else learns how many were.
+
+    Args:
+        federation: sampling, availability, fewest replies.
+        promise: of the clients; None: nothing is promised.
+        training: names the algorithm.
+        algorithm: of the study.
+    """
+    if promise is None:
+        return
+    sampling = promise.releases.sampling
+    named = f"federation.postprocessors = {list(federation.postprocessors)}"
+    if sampling == "without-replacement" and federation.availability:
+        yield (
+            f"federation.availability = {list(federation.availability)} with {named} and federation.participation = "
+            f"{federation.participation}: the number of members varies, and sampling without replacement is accounted "
+            'for a fixed one; set federation.sampling = "poisson", or federation.participation = 1'
+        )
+    if promise.noise == "distributed" and federation.sampling == "poisson" and federation.participation < 1:
+        yield (
+            f'federation.sampling = "poisson" with {named}: each client adds its share of the noise of a known number '
+            "of clients, and the number of drawn ones varies; choose noise='server', or federation.sampling = \"fixed\""
+        )
+    if promise.noise == "distributed" and federation.min_replies < 1:
+        yield (
+            f"federation.min-replies = {federation.min_replies} with {named}: with each reply that is missing, its "
+            "share of the noise is missing; set federation.min-replies = 1"
+        )
+    if sampling == "poisson" and hasattr(algorithm, "server"):
+        yield (
+            f'training.algorithm = "{training.algorithm}" with {named} and federation.sampling = "poisson": its server '
+            "side uses the number of replies, which has to stay unknown; choose another algorithm, such as fedprox"
+        )
+
+
+def nothing_beside(
+    federation: Federation, promise: Promise | None, distillation: Distillation
+) -> Iterator[str]:
+    """Clients are not asked for more than the promise covers.
+
+    Args:
+        federation: names the postprocessors.
+        promise: of the clients; None: nothing is promised.
+        distillation: names the teacher.
+    """
+    if promise is None:
+        return
+    named = f"federation.postprocessors = {list(federation.postprocessors)}"
+    if distillation.enabled and distillation.teacher == "clients":
+        yield (
+            f'distillation.teacher = "clients" with {named}: the models of single clients would be asked for once '
+            'more, beside what is accounted; set distillation.teacher = "global-model"'
+        )
+
+
+def delta_small(privacy: Privacy, promise: Promise | None, clients: int) -> Iterator[str]:
+    """Delta is below one in the number of clients: with more, publishing all data of one of them keeps the promise.
+
+    Args:
+        privacy: the delta.
+        promise: of the clients; None: nothing is promised.
+        clients: of the study.
+    """
+    if promise is not None and privacy.delta * clients >= 1:
+        yield (
+            f"privacy.delta = {privacy.delta:g} with federation.clients = {clients}: publishing all data of a client "
+            f"drawn by chance would keep this promise; choose a delta well below {1 / clients:g}"
+        )

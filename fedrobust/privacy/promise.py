@@ -1,0 +1,62 @@
+"""What a mechanism promises: differential privacy of which unit, by which noise, after how many releases."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from fedrobust.privacy.accounting import COARSE, Releases, epsilon_by_pld, epsilon_by_rdp
+
+FINE = 20.0
+"""Largest epsilon for which privacy loss distributions have the library's narrow intervals."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A promise of differential privacy.
+
+    Attributes:
+        unit: what neighbouring data sets differ in: all images of a client, or one image.
+        mechanism: its name and settings.
+        noise: where noise is added: at the server, in shares at every client ("distributed"), in full at every client
+            ("local"), or in every step of the local training ("step").
+        clip: the largest norm of one unit's contribution at the start.
+        releases: the releases of the whole study.
+        averaged: units over which a release averages.
+    """
+
+    unit: Literal["client", "image"]
+    mechanism: str
+    noise: Literal["server", "distributed", "local", "step"]
+    clip: float
+    releases: Releases
+    averaged: float
+
+    def spent(self, delta: float) -> tuple[float, float | None]:
+        """Return epsilon by Rényi divergences and by privacy loss distributions, for the whole study.
+
+        The second is None where it is not known. For an epsilon above `FINE` it is computed in wider intervals, which
+        takes less time: still an upper bound.
+        """
+        rdp = epsilon_by_rdp(self.releases, delta)
+        return rdp, epsilon_by_pld(self.releases, delta, 1e-4 if rdp <= FINE else COARSE)
+
+    def noise_to_clip(self, parameters: int) -> float:
+        """Return the expected norm of the noise in one release, in units of the largest possible mean: z sqrt(d) / n.
+
+        Each of d coordinates of the mean of n contributions has noise of standard deviation z C / n, and the mean is
+        no longer than C.
+
+        Example:
+            >>> one = Promise("client", "gaussian-dp", "server", 1.0, Releases(1.0, 20), averaged=10)
+            >>> round(one.noise_to_clip(2_300_000)), round(one.noise_to_clip(2562))
+            (152, 5)
+        """
+        shares = math.sqrt(self.averaged) if self.noise == "local" else self.averaged
+        return self.releases.noise_multiplier * math.sqrt(parameters) / shares
+
+    def hopeless(self, parameters: int) -> float:
+        """Return by which factor the noise of all releases exceeds the longest possible way of the weights.
+
+        After T releases the noise has grown to sqrt(T) times that of one, the longest way to T C.
+        """
+        return self.noise_to_clip(parameters) / math.sqrt(max(1, self.releases.count))

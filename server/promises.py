@@ -1,0 +1,124 @@
+"""What a study promises about privacy: its record, and why a promise cannot be kept or is hopeless."""
+
+import math
+from collections.abc import Iterator
+
+from fedrobust.errors import ConfigError
+from fedrobust.privacy import Promise
+from fedrobust.runs.record import PrivacyRecord, PromiseRecord
+from server.parts import ServerParts
+
+HOPELESS = 10.0
+"""How many times longer than the longest possible way of the weights the noise of all releases may be."""
+
+NOT_COVERED = (
+    "the record and the report of a simulation: figures of single clients, of the defence and of class mixes",
+    "the numbers of images of clients, and which of them took part in a round",
+    "rounding: noise is added in floating point (Mironov, 2012, doi:10.1145/2382196.2382264)",
+)
+"""What no promise covers."""
+
+
+def check_promises(parts: ServerParts) -> None:
+    """Refuse a promise that BatchNorm breaks, and noise that leaves nothing to learn.
+
+    Args:
+        parts: of the study's server.
+
+    Raises:
+        ConfigError: either is the case; of the noise only without ``privacy.force``.
+    """
+    faults = [*_batchnorm(parts), *_noise(parts)]
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def _batchnorm(parts: ServerParts) -> Iterator[str]:
+    policy = parts.batchnorm_policy
+    if parts.study.promise is None or policy in ("none", "recalibrate"):
+        return
+    given = parts.study.experiment.model
+    yield (
+        f'model.batchnorm-policy = "{given.batchnorm_policy}" with federation.postprocessors = '
+        f"{list(parts.study.experiment.federation.postprocessors)}: BatchNorm statistics of the clients ({policy}) "
+        'would reach the global model without noise; set "recalibrate", which measures them on the server\'s '
+        'validation images, or "frozen", or model.normalization = "group", or training.layers = "head"'
+    )
+
+
+def _noise(parts: ServerParts) -> Iterator[str]:
+    if parts.study.experiment.privacy.force:
+        return
+    d, head = parts.classifier.layout.parameters, parts.study.experiment.training.trained_layers == "head"
+    for one in promises_of(parts):
+        times = one.hopeless(d)
+        if times > HOPELESS:
+            less = "" if head else 'set training.layers = "head", which leaves few parameters, '
+            yield (
+                f"{one.mechanism} with {d:,} parameters: {ratio(one, d)}, and over all {one.releases.count} releases "
+                f"the noise is {times:.3g} times as long as the longest way that the weights can go: nothing is "
+                f"learnt; {less}take more {'clients' if one.unit == 'client' else 'images in a batch'}, more rounds, a "
+                "smaller noise multiplier, or set privacy.force = true"
+            )
+
+
+def promises_of(parts: ServerParts) -> list[Promise]:
+    """Return the promises of a study, of clients and of images."""
+    promise = parts.study.promise
+    return [] if promise is None else [promise]
+
+
+def ratio(promise: Promise, parameters: int) -> str:
+    """Return the noise of one release beside the clipping norm, in words.
+
+    Example:
+        >>> from fedrobust.privacy import Releases
+        >>> ratio(Promise("client", "gaussian-dp", "server", 1.0, Releases(1.0, 20), averaged=10), 2562)
+        'the noise in the mean of a round has 5.06 times the clipping norm'
+    """
+    of = "a round" if promise.unit == "client" else "a step"
+    return (
+        f"the noise in the mean of {of} has {promise.noise_to_clip(parameters):.3g} times the clipping norm"
+    )
+
+
+def privacy_record(parts: ServerParts) -> PrivacyRecord | None:
+    """Return the study's ``privacy`` in ``result.json``; None where nothing is promised."""
+    experiment, promises = parts.study.experiment, promises_of(parts)
+    if not promises and not experiment.federation.secure_aggregation:
+        return None
+    records = tuple(promise_record(parts, one) for one in promises)
+    return PrivacyRecord(
+        promises=records,
+        secure_aggregation=experiment.federation.secure_aggregation,
+        not_covered=NOT_COVERED if records else (),
+    )
+
+
+def promise_record(parts: ServerParts, promise: Promise) -> PromiseRecord:
+    """Return one promise with its epsilons."""
+    delta, releases = parts.study.experiment.privacy.delta, promise.releases
+    rdp, pld = promise.spent(delta)
+    spent = rdp if pld is None else min(rdp, pld)
+    rate = releases.sampled / releases.population if releases.population else releases.rate
+    return PromiseRecord(
+        unit=promise.unit,
+        mechanism=promise.mechanism,
+        noise=promise.noise,
+        adjacency=releases.adjacency,
+        sampling=releases.sampling,
+        rate=rate,
+        releases=releases.count,
+        clip=promise.clip,
+        noise_multiplier=releases.noise_multiplier,
+        delta=delta,
+        epsilon=finite(spent),
+        epsilon_rdp=finite(rdp),
+        epsilon_pld=None if pld is None else finite(pld),
+        noise_to_clip=promise.noise_to_clip(parts.classifier.layout.parameters),
+    )
+
+
+def finite(value: float) -> float | None:
+    """Return `value`, None if it is infinite: JSON has no infinity."""
+    return value if math.isfinite(value) else None
