@@ -15,6 +15,7 @@ from fedrobust.edge.formats import FORMATS
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Layout
 from fedrobust.models.recalibration import recalibration_bytes
+from fedrobust.runs.checkpoint import KEPT
 from fedrobust.runs.forecast import Forecast, aggregation_bytes, available_memory, check_memory, makespan
 from fedrobust.runs.record import ToleranceRecord
 from fedrobust.training.calibration import peak_memory
@@ -92,6 +93,9 @@ def forecast_of(
     if batchnorm == "recalibrate":
         recalibrated = calibration_count(dataset.validation)
         after = max(after, recalibration_bytes(classifier, recalibrated))
+    # A rule that asks models does so after the last reply.
+    rule = getattr(federation.step.defence.rule, "passes", None)
+    passes = 0 if rule is None else int(rule(len(sampled)))
     seconds = steps * registry.step_seconds
     if batchnorm == "moments":
         seconds = seconds + np.minimum(sizes, MOST_IMAGES) * image_seconds
@@ -104,13 +108,31 @@ def forecast_of(
         message_bytes=4 * numbers,
         clients=len(sampled),
         steps=int(steps.sum()),
-        training_seconds=makespan(seconds, workers or len(sampled)) + recalibrated * image_seconds,
+        training_seconds=makespan(seconds, workers or len(sampled))
+        + recalibrated * image_seconds
+        + passes * image_seconds / threads,
+        rule_passes=passes,
+        disk_bytes=disk_bytes(4 * (layout.parameters + layout.statistics), 4 * classifier.parameters),
         evaluation_seconds=len(dataset.test) * forwards * image_seconds / threads,
         memory_bytes=peak_memory() + processes * registry.memory_bytes + max(matrix + messages, after),
         matrix_bytes=matrix,
         available_bytes=available_memory(),
         tolerance=tolerance,
     )
+
+
+def disk_bytes(weights: int, file: int) -> int:
+    """Return the most that a run's folder takes, in bytes: the model's file, and `KEPT` checkpoints and a draft.
+
+    Args:
+        weights: bytes of the weights that clients send; a checkpoint has those of the round and the selected ones.
+        file: bytes of all weights of the model.
+
+    Example:
+        >>> disk_bytes(weights=4_000, file=9_000_000)
+        9024000
+    """
+    return file + 2 * (KEPT + 1) * weights
 
 
 def int8_bytes(formats: Sequence[str], dataset: Dataset) -> int:

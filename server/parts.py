@@ -286,12 +286,17 @@ class ServerParts(ModelParts):
         epsilon = getattr(self.study.recipe, "epsilon", None)
         return epsilon if settings.training.space == settings.evaluation.space else None
 
+    @property
+    def attack_success(self) -> AttackSuccess:
+        """The measurement of the attack's success."""
+        return AttackSuccess(self.evaluator, self.criterion, self.learnt_criterion)
+
     def callbacks(self, folder: RunFolder) -> tuple[Callback, ...]:
         """Return the callbacks of a run in `folder`."""
         return (
             WorstClient(self.mixes),
             PGDProbe(self.evaluator, self.probed),
-            AttackSuccess(self.evaluator, self.criterion, self.learnt_criterion),
+            self.attack_success,
             UndefendedSnapshot(self.classifier, folder, self.study.experiment.training.recipe_from),
             PrivacySpent(self.study.promise, self.study.experiment.privacy.delta),
         )

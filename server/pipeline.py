@@ -35,6 +35,7 @@ from server.parts import ServerParts
 from server.promises import check_promises, privacy_record
 from server.recorder import Recorder, described
 from server.resume import resumed_from
+from server.shared_rounds import attacked
 from server.sites import sites_record, tell_of_absent
 from server.stages.distillation import Student
 from server.stages.evaluation import Evaluator
@@ -125,7 +126,11 @@ class Pipeline:
         study = self.parts.study
         settings, now = self.experiment.to_dict(), self.record.environment
         state = resumed_from(folder, settings, study.dataset, study.partition, now, study.network_digest)
-        self.recorder.go_on(RunRecord.read(state.result), state.round)
+        before = RunRecord.read(state.result)
+        if before.shared is not None and before.shared.rounds == state.round:
+            self.recorder.start_after(before)
+        else:
+            self.recorder.go_on(before, state.round)
         if isinstance(self.parts.grid, SimulatedGrid):
             self.parts.grid.restore(state.clients)
         # A round with a record but without a checkpoint is run again.
@@ -157,6 +162,7 @@ class Pipeline:
         """Run the remaining rounds and stages in the run's folder."""
         try:
             with writing(folder):
+                state = attacked(state, folder, self.parts.attack_success, self.recorder)
                 state.save(folder)
                 self.recorder.saved = state.round
                 state = self.federate(folder, state)

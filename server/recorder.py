@@ -55,6 +55,12 @@ class Recorder:
             resumed_after=(*before.resumed_after, round),
         )
 
+    def start_after(self, shared: RunRecord) -> None:
+        """Begin after the rounds that another run computed."""
+        selected = None if shared.model is None else shared.model.selected_round
+        self.note(rounds=shared.rounds, shared=shared.shared)
+        self.note_model(selected_round=selected)
+
     def add_round(self, entry: RoundRecord) -> None:
         """Add the record of a round."""
         self.note(rounds=(*self.run.rounds, entry), seconds=self.seconds)

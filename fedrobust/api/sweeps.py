@@ -2,13 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from shutil import disk_usage
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.api.studies import experiment
 from fedrobust.config import Experiment
+from fedrobust.cores import cores
+from fedrobust.engines.simulate import diagnose
 from fedrobust.sweeps import over_seeds as tables
 from fedrobust.sweeps.bench import bench as run_cells
+from fedrobust.sweeps.bench import check_cells, finished_in, missing
 from fedrobust.sweeps.compare import compare as side_by_side
+from fedrobust.sweeps.plan import SweepPlan, as_forecast, existing, plan_of
 from fedrobust.sweeps.results import Results
 from fedrobust.sweeps.seeds import seeds_of
 from fedrobust.sweeps.source import SweepSource
@@ -119,6 +124,58 @@ def resume_bench(folder: str | Path, *listeners: "SweepListener", workers: int =
     whole = source.sweep(place)
     part = whole.only(source.only) if source.only else whole
     return run_cells(part, place, *listeners, workers=workers, whole=whole)
+
+
+def plan_bench(
+    sweep: str | Path | None = None,
+    out: str | Path = "",
+    workers: int = 0,
+    overrides: Iterable[str] = (),
+    only: Iterable[str] = (),
+    data_root: str = "",
+) -> SweepPlan:
+    """Return what a sweep is going to cost, and which of its cells share work; train nothing.
+
+    Every combination is checked, and the clients of one of the cells that differ only in seed and attack make a trial
+    step.
+
+    Args:
+        sweep: path of a sweep file; None to plan the rest of the sweep in `out`.
+        out: the sweep's folder; ``runs/NAME-sweep`` if empty.
+        workers: cells run in parallel; 0 for one per core.
+        overrides: ``"seed=[0, 1, 2]"``, as on the command line.
+        only: ``"data.name=breastmnist"``: cells that differ from it are left out.
+        data_root: folder that is searched first for data.
+
+    Raises:
+        ConfigError, DataError: a cell is not a valid study.
+        SweepError: there is no sweep in `out` to go on with.
+
+    Example:
+        >>> fedrobust.plan_bench("rules.toml").seconds  # doctest: +SKIP
+    """
+    if sweep is None:
+        folder = Path(out).expanduser()
+        source = SweepSource.read(folder)
+        whole, wanted = source.sweep(folder), source.only
+    else:
+        whole, wanted = Sweep.load(sweep, tuple(overrides), data_root), tuple(only)
+        folder = Path(out or Path("runs") / f"{whole.name}-sweep").expanduser()
+    part = whole.only(wanted) if wanted else whole
+    absent, done = missing(part), finished_in(folder)
+    here = [cell for cell in part.cells if id(cell) not in absent]
+    waiting = [cell for cell in here if cell.hash not in done]
+    check_cells(part, waiting)
+    free = disk_usage(existing(folder)).free
+    return plan_of(
+        part.name,
+        part.cells,
+        waiting,
+        len(absent),
+        workers or cores(),
+        free,
+        lambda experiment: as_forecast(diagnose(experiment).figures),
+    )
 
 
 def compare(paths: Iterable[str | Path]) -> "pandas.DataFrame":

@@ -17,6 +17,7 @@ from fedrobust.complaints import FAILED, complaints, fail
 
 if TYPE_CHECKING:
     from fedrobust.config import Experiment
+    from fedrobust.sweeps.plan import SweepPlan
     from fedrobust.terminal.sweep import SweepConsole
     from fedrobust.terminal.sweep_lines import SilentSweep
 
@@ -42,6 +43,13 @@ def bench(
         Path | None,
         typer.Option(help="Resume the sweep in this folder, with the settings it was started with."),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Check every cell, forecast time, memory and disk, show shared work; train nothing.",
+        ),
+    ] = False,
     quiet: Quiet = False,
     json: SweepJson = False,
 ) -> None:
@@ -52,6 +60,13 @@ def bench(
         fail("name a sweep file, or --resume DIR to go on with the sweep in DIR")
     if resume is not None and (set_ or only or out or data_root):
         fail("--resume DIR goes on as the sweep was started: leave out --set, --only, --out and --data-root")
+    if dry_run:
+        with complaints(lambda: ""):
+            plan = api.plan_bench(
+                sweep, resume or out, workers, overrides=set_ or (), only=only or (), data_root=data_root
+            )
+        _show(plan, json)
+        return
     with (
         sweep_listener(quiet, json) as listener,
         complaints(lambda: listener.folder, "fedrobust bench --resume"),
@@ -69,6 +84,18 @@ def bench(
                 data_root=data_root,
             )
     _end(listener, quiet)
+
+
+def _show(plan: "SweepPlan", json: bool) -> None:
+    """Print a sweep's plan."""
+    from fedrobust.terminal.plan import plan_tables
+    from fedrobust.terminal.screen import standard_output
+
+    if json:
+        write_json(plan.to_json())
+        return
+    for table in plan_tables(plan):
+        standard_output().print(table)
 
 
 def _end(listener: "SweepConsole | SilentSweep", quiet: bool) -> None:

@@ -78,16 +78,16 @@ def resumed(folder: str | Path, *listeners: Listener, overrides: Iterable[str] =
     return simulate(resumable(run_folder).changed(overrides, **settings), *listeners)
 
 
-def run_or_resume(experiment: Experiment, folder: Path) -> Run:
+def run_or_resume(experiment: Experiment, folder: Path, *listeners: Listener) -> Run:
     """Run `experiment` in `folder`, or resume the run there if it has a valid checkpoint.
 
     Without a valid checkpoint, files that an earlier run left in the folder are removed.
     """
     if any_whole(RunFolder(folder)):
-        return resumed(folder)
+        return resumed(folder, *listeners)
     if folder.exists():
         shutil.rmtree(folder)
-    return simulate(experiment.changed(output__dir=str(folder)))
+    return simulate(experiment.changed(output__dir=str(folder)), *listeners)
 
 
 DOCTOR_APP = "server.doctor:app"

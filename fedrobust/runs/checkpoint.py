@@ -28,6 +28,10 @@ KEPT = 2
 """Number of checkpoints kept: if the last one is damaged, the one before it is used."""
 
 
+SHARED = "shared"
+"""The folder of a run with the checkpoints of rounds that another run computed, until its own attack was measured on
+their models."""
+
 SCHEMA = 2
 """Version of the checkpoint format; version 1 had no digest."""
 
@@ -96,7 +100,7 @@ class Checkpoint:
             np.savez(temporary, **arrays)
             seal(temporary)
 
-        path = folder.write_with(f"checkpoints/{_name(self.round)}", write)
+        path = folder.write_with(f"{directory.name}/{_name(self.round)}", write)
         # Newer ones are damaged, else the run would have been resumed from them: they do not supersede readable ones.
         for old in [each for each in _newest_first(folder) if _round(each) <= self.round][KEPT:]:
             old.unlink(missing_ok=True)
@@ -123,6 +127,15 @@ class Checkpoint:
                 )
         what = "none of its checkpoints can be used" if paths else "it has no checkpoint"
         raise RunFolderError(f"{folder.path}: cannot be resumed, {what}; start the study anew")
+
+    @classmethod
+    def of_round(cls, folder: RunFolder, round: int) -> "Checkpoint":
+        """Return the checkpoint of one round of a run.
+
+        Raises:
+            OSError, ValueError: it is missing or damaged.
+        """
+        return cls._read(path_of(folder, round))
 
     @classmethod
     def _read(cls, path: Path) -> "Checkpoint":
@@ -256,6 +269,11 @@ def _flat(study: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _NAMED = re.compile(r"round-([0-9]{6,18})\.npz")
+
+
+def path_of(folder: RunFolder, round: int) -> Path:
+    """Return the path of the checkpoint of one round."""
+    return folder.file("checkpoints") / _name(round)
 
 
 def _name(round: int) -> str:

@@ -58,10 +58,12 @@ class Forecast(ForecastRecord):
                 "training a round",
                 f"{duration(self.training_seconds)}: {self.clients} clients, {self.steps} steps",
             ),
+            *([("asked of models", f"{self.rule_passes:,} images a round")] if self.rule_passes else []),
             ("an evaluation", f"{duration(self.evaluation_seconds)}, {self.evaluations} times"),
             ("all rounds", f"{duration(self.study_seconds)}: {self.rounds} rounds"),
             ("memory", f"{size(self.memory_bytes)}, of it {size(self.matrix_bytes)} for aggregation"),
             ("free memory", size(self.available_bytes)),
+            ("disk", f"up to {size(self.disk_bytes)} while it runs"),
             *([] if self.tolerance is None else [("attackers", attackers(self.tolerance))]),
         ]
 

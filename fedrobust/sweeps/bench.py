@@ -1,14 +1,11 @@
 """Run the unfinished cells of a sweep in parallel processes, and write the page."""
 
 import multiprocessing
-import os
-import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, wait
+from dataclasses import replace
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
 
 from fedrobust.checks import check
 from fedrobust.cores import cores
@@ -16,7 +13,7 @@ from fedrobust.data.dataset import NotHereError
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
-from fedrobust.sweeps.cell import Cell, graph_key
+from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.events import (
     CellFinished,
     CellMissing,
@@ -28,17 +25,16 @@ from fedrobust.sweeps.events import (
     WorkerReplaced,
 )
 from fedrobust.sweeps.figures import final_figures
+from fedrobust.sweeps.forks import Forks
 from fedrobust.sweeps.page import write
 from fedrobust.sweeps.results import FILE, Results, outcome_of, record_in
+from fedrobust.sweeps.slots import WorkerSlot, next_cell, stop
 from fedrobust.sweeps.source import SweepSource
 from fedrobust.sweeps.sweep import Sweep
-from fedrobust.sweeps.worker import serve
+from fedrobust.sweeps.worker import Order, serve
 
 MOST_FAILURES = 3
 """Number of worker deaths after which a cell counts as failed."""
-
-STOP_SECONDS = 30.0
-"""Time for workers to stop by themselves, before they are killed."""
 
 
 def bench(
@@ -79,18 +75,6 @@ def bench(
         return Bench(sweep, results, listeners, workers or cores(), whole, absent).run()
 
 
-@dataclass(eq=False)
-class WorkerSlot:
-    """A worker process, the parent's end of its pipe, and its present cell."""
-
-    number: int
-    process: Any
-    pipe: Connection
-    cell: Cell | None = None
-    since: float = 0.0
-    last_graph: str = ""
-
-
 class Bench:
     """A running sweep.
 
@@ -122,6 +106,7 @@ class Bench:
         self.missing = {id(cell): absent[id(cell)] for cell in sweep.cells if id(cell) in absent}
         self.wanted = [cell for cell in sweep.cells if id(cell) not in absent]
         self.waiting = self._unfinished(self.wanted)
+        self.forks = Forks.of(results.folder, self.waiting)
         self.workers = max(1, min(workers, len(self.waiting)))
         self.failures: dict[str, int] = {}
         self.failed = 0
@@ -180,20 +165,17 @@ class Bench:
         return WorkerSlot(number, process, ours)
 
     def _hand_out(self, slot: WorkerSlot, slots: Sequence[WorkerSlot]) -> None:
-        """Give `slot` a cell: with the graph key of its last cell, else with a key of no other busy worker."""
+        """Give `slot` a cell, if one is left; see `next_cell`."""
         if not self.waiting:
             slot.cell = None
             return
-        graphs = [graph_key(cell.experiment) for cell in self.waiting]
-        busy = {other.last_graph for other in slots if other is not slot and other.cell}
-        alike = (place for place, graph in enumerate(graphs) if graph == slot.last_graph)
-        others = (place for place, graph in enumerate(graphs) if graph not in busy)
-        place = next(alike, next(others, 0))
-        cell = self.waiting.pop(place)
-        slot.cell, slot.since, slot.last_graph = cell, time.monotonic(), graph_key(cell.experiment)
+        cell = self.waiting.pop(next_cell(self.waiting, slot, slots, self.forks.pending))
+        slot.cell, slot.since, slot.last_graph = cell, time.monotonic(), cell.graph_key
+        fork = self.forks.fork(cell)
         experiment = cell.experiment.changed(engine__workers=1, output__report=False, output__dir="")
-        self._tell(CellStarted(cell, slot.number))
-        slot.pipe.send((experiment.to_run_config(), str(self._folder(cell))))
+        shared = fork.rounds if fork is not None and fork.ready else 0
+        self._tell(CellStarted(cell, slot.number, shared))
+        slot.pipe.send(Order(experiment.to_run_config(), self._folder(cell), fork))
 
     def _step(self, slots: list[WorkerSlot]) -> None:
         """Wait until a worker answers or dies, and handle it."""
@@ -221,6 +203,7 @@ class Bench:
             for name, key in (("balanced", "balanced_accuracy"), ("success", "attack-success"))
             if key in figures
         ]
+        self.forks.done(cell)
         seconds = time.monotonic() - slot.since
         self._tell(CellFinished(cell, "  ".join(told), seconds, why, status == "invalid"))
 
@@ -236,7 +219,7 @@ class Bench:
         else:
             self._note(slot, f"its worker process died {MOST_FAILURES} times (out of memory?)")
         other = self._started(slot.number)
-        other.last_graph = graph_key(cell.experiment)
+        other.last_graph = cell.graph_key
         self._hand_out(other, slots)
         return other
 
@@ -273,17 +256,3 @@ def check_cells(sweep: Sweep, cells: Sequence[Cell]) -> None:
 def finished_in(folder: Path) -> set[str]:
     """Return the hashes of the finished cells in a sweep's folder, which may be new."""
     return Results.open(folder).finished() if (folder / FILE).is_file() else set()
-
-
-def stop(slots: Sequence[WorkerSlot]) -> None:
-    """End workers: idle ones by closing their pipes, busy ones by SIGTERM, and after `STOP_SECONDS` by SIGKILL."""
-    for slot in slots:
-        slot.pipe.close()
-        if slot.cell is not None and slot.process.is_alive():
-            os.kill(slot.process.pid, signal.SIGTERM)
-    until = time.monotonic() + STOP_SECONDS
-    for slot in slots:
-        slot.process.join(max(0.1, until - time.monotonic()))
-        if slot.process.is_alive():
-            slot.process.kill()
-            slot.process.join()

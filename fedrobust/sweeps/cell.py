@@ -83,6 +83,11 @@ class Cell:
         """The SHA-256 of its settings and the contents of its files, 16 hexadecimal digits."""
         return content_hash(self.experiment)
 
+    @cached_property
+    def graph_key(self) -> str:
+        """The settings that determine compiled functions and loaded data."""
+        return graph_key(self.experiment)
+
     @property
     def label(self) -> str:
         """The swept values in one line."""
@@ -90,7 +95,13 @@ class Cell:
 
 
 def content_hash(experiment: Experiment) -> str:
-    """Return the hash of a study's data, network file and settings, except name, engine, output and data root."""
+    """Return the hash of a study's content; see `content_of`."""
+    text = json.dumps(content_of(experiment), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def content_of(experiment: Experiment) -> dict[str, Any]:
+    """Return a study's settings except name, engine, output and data root, and the digests of its files, nested."""
     values = {key: value for key, value in old_form(experiment.to_dict()).items() if key not in NOT_CONTENT}
     values["data"] = {key: value for key, value in values["data"].items() if key != "root"}
     for key, value in {**{key: default(Experiment, key) for key in ADDED}, **BEFORE}.items():
@@ -104,8 +115,7 @@ def content_hash(experiment: Experiment) -> str:
     values["data-digest"] = study.dataset.digest
     # Networks in files were added after the first results.
     values |= {"network-digest": study.network_digest} if study.network_digest else {}
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return values
 
 
 def graph_key(experiment: Experiment) -> str:

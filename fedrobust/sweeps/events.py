@@ -27,10 +27,11 @@ class CellMissing:
 
 @dataclass(frozen=True)
 class CellStarted:
-    """A worker begins or resumes a cell."""
+    """A worker begins or resumes a cell, of which another cell computed the first `shared` rounds."""
 
     cell: Cell
     worker: int
+    shared: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import os
 import signal
 import traceback
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,32 @@ from typing import Any
 from fedrobust.config import Experiment
 from fedrobust.engines.simulate import run_or_resume
 from fedrobust.errors import FedrobustError
+from fedrobust.runs.checkpoint import any_whole
+from fedrobust.runs.events import Listener
+from fedrobust.runs.folder import RunFolder
+from fedrobust.study import Study
+from fedrobust.sweeps.fork import Fork
+
+
+@dataclass(frozen=True)
+class Order:
+    """One study to run.
+
+    Attributes:
+        run_config: Flower's run config of the study.
+        folder: of the run.
+        fork: the rounds that it shares with others; None for none.
+    """
+
+    run_config: dict[str, Any]
+    folder: Path
+    fork: Fork | None = None
 
 
 def serve(orders: Connection, log: str) -> None:
     """Run the studies received through `orders` until it is closed.
 
-    An order is (run config, folder); the answer is "", or why the study failed. Ctrl-C is handled by the parent, which
+    The answer to an order is "", or why the study failed. Ctrl-C is handled by the parent, which
     ends its workers by SIGTERM; that stops a run like Ctrl-C.
 
     Args:
@@ -29,16 +50,22 @@ def serve(orders: Connection, log: str) -> None:
         os.dup2(file.fileno(), 2)
     while True:
         try:
-            run_config, folder = orders.recv()
+            order = orders.recv()
         except EOFError:
             return
-        orders.send(answer(run_config, folder))
+        orders.send(answer(order))
 
 
-def answer(run_config: dict[str, Any], folder: str) -> str:
+def answer(order: Order) -> str:
     """Run or resume one study, and return "" or the error."""
+    study, fork, folder = Experiment.from_run_config(order.run_config), order.fork, order.folder
+    listeners: list[Listener] = []
     try:
-        run_or_resume(Experiment.from_run_config(run_config), Path(folder))
+        if fork is not None:
+            new = not any_whole(RunFolder(folder))
+            if not (new and fork.ready and fork.start(Study.of(study), folder)):
+                listeners.append(fork.keep(folder))
+        run_or_resume(study, folder, *listeners)
     except FedrobustError as error:
         return str(error)
     except Exception:

@@ -1,8 +1,11 @@
 """The heterogeneity of a study's simulated clients."""
 
+from collections.abc import Hashable
+
 import numpy as np
 
 from fedrobust.data.heterogeneity import heterogeneity
+from fedrobust.memoize import memoize
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.record import HeterogeneityRecord
 from fedrobust.study import Study
@@ -11,6 +14,13 @@ MOST_IMAGES = 8_000
 """Images whose pixels are compared, over all clients."""
 
 
+def _key(study: Study, counts: np.ndarray) -> Hashable:
+    """Return what the clients' images depend on."""
+    data = study.experiment.data.model_dump_json()
+    return study.dataset.digest, study.partition.hash, data, study.base, study.seed, counts.tobytes()
+
+
+@memoize(keep=4, key=_key)  # cells of a sweep have the same clients
 def heterogeneity_record(study: Study, counts: np.ndarray) -> HeterogeneityRecord:
     """Return the heterogeneity of the clients' training images, as they are after ``data.site-shifts``.
 

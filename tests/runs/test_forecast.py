@@ -106,6 +106,7 @@ def test_says_itself_in_rows():
         ("all rounds", "50.0 s: 10 rounds"),
         ("memory", "2.0 GB, of it 45.0 MB for aggregation"),
         ("free memory", "8.0 GB"),
+        ("disk", "up to 0 B while it runs"),
     ]
     assert forecast().rows() == rows
     told = dataclasses.replace(forecast(), tolerance=ToleranceRecord())
@@ -128,6 +129,8 @@ def test_the_figures_under_the_names_of_the_result():
         "steps": 160,
         "training-seconds": 4.0,
         "evaluation-seconds": 2.0,
+        "rule-passes": 0,
+        "disk-bytes": 0,
         "memory-bytes": 2 * GB,
         "matrix-bytes": 45_000_000,
         "available-bytes": 8 * GB,

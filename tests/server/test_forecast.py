@@ -120,7 +120,9 @@ def forecast(workers=2, sampled=(1, 4, 6), **settings):
         return list(sampled)
 
     clients = federation(registry, sample, **settings)
-    told = forecast_of(experiment, dataset_of(1), clients, workers, {"clients": 3}, "none", object())
+    told = forecast_of(
+        experiment, dataset_of(1), clients, workers, {"clients": 3}, "none", SimpleNamespace(parameters=500)
+    )
     assert seen == [1]
     return experiment, told
 
@@ -146,6 +148,24 @@ def test_what_an_algorithm_sends_and_how_often_it_trains_is_reckoned():
     assert forecast(training__algorithm="fednova")[1].message_bytes == 484
     assert forecast(training__algorithm="ditto")[1].steps == 2 * 10
     assert forecast(training__algorithm="fedrep(head_epochs=3)")[1].steps == (3 + 2) * (2 + 2 + 1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "passes"),
+    [("deepsight", 3 * 300 * 4), ("deepsight(seeds=1, images=10)", 40), ("flshield", 400), ("median", 0)],
+)
+def test_images_that_a_rule_asks_models_about_take_time(rule, passes):
+    """Three clients and the global model; a pass is a third of a step of 32 images."""
+    experiment, told = forecast(federation__aggregator=rule)
+    _, plain = forecast(federation__aggregator="median")
+    assert told.rule_passes == passes
+    more = passes * (0.6 / 32 / 3) / evaluation_threads(experiment)
+    assert told.training_seconds - plain.training_seconds == pytest.approx(more)
+
+
+def test_a_run_takes_the_room_of_a_model_and_of_three_checkpoints():
+    """Two checkpoints and the draft of a third, with weights of the round and of the selected model; 120 numbers."""
+    assert forecast()[1].disk_bytes == 4 * 500 + 3 * 2 * 4 * 120
 
 
 def test_sums_take_two_float64_and_a_result():
@@ -210,7 +230,9 @@ def test_measuring_statistics_anew_is_counted(monkeypatch, policy):
     registry = ClientRegistry(np.array([0]), None, np.array([64]), 0.6, 700)
     clients = federation(registry, lambda round: [0], **settings)
     more = policy == "recalibrate"
-    told = forecast_of(Experiment.of(**settings), dataset_of(40), clients, 1, {}, policy, object())
+    told = forecast_of(
+        Experiment.of(**settings), dataset_of(40), clients, 1, {}, policy, SimpleNamespace(parameters=500)
+    )
     measured = {"average": 0, "recalibrate": 40, "moments": 64}[policy]
     assert told.training_seconds == pytest.approx(2 * 0.6 + measured * 0.6 / 32 / 3)
     assert told.memory_bytes - 5000 == (400_000 if more else 3 * 4 * 40 * 16), (
@@ -230,7 +252,9 @@ def test_without_an_export_there_are_no_images_for_int8(exported):
     registry = ClientRegistry(np.array([0]), None, np.array([64]), 0.6, 700)
     settings = {"export__enabled": exported, "export__formats": ["int8"]}
     clients = federation(registry, lambda round: [0], **settings)
-    told = forecast_of(Experiment.of(**settings), dataset_of(1000), clients, 1, {}, "none", object())
+    told = forecast_of(
+        Experiment.of(**settings), dataset_of(1000), clients, 1, {}, "none", SimpleNamespace(parameters=500)
+    )
     images = 3 * 4 * calibration_count(dataset_of(1000).validation) * 16
     sums = 120 * 20 + 2 * 4 * 120
     assert images > sums

@@ -65,6 +65,15 @@ class DeepSight:
         """
         output_arrays(layout)
 
+    def passes(self, clients: int) -> int:
+        """Return the images that pass through models in a round of so many clients.
+
+        Example:
+            >>> DeepSight().passes(50)
+            45900
+        """
+        return self.seeds * self.images * (clients + 1)
+
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the clipped mean of the `updates` in accepted clusters."""
         kernel, bias = output_layer(updates, known(context.layout, self, "the model's arrays (layout)"))

@@ -49,6 +49,15 @@ class FLShield:
     others: Share = 0.25
     kept: PositiveShare = 0.5
 
+    def passes(self, clients: int) -> int:
+        """Return the images that pass through models in a round of so many clients.
+
+        Example:
+            >>> FLShield().passes(50)
+            5100
+        """
+        return self.images * (clients + 1)
+
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the clipped mean of the `updates` with the best scores."""
         model = known(context.model, self, "answers of models (model)")

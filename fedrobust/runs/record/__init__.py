@@ -44,6 +44,7 @@ from fedrobust.runs.record.rounds import (
     WorstClientRecord,
 )
 from fedrobust.runs.record.run import READABLE, SCHEMA, RunRecord
+from fedrobust.runs.record.shared import SharedRoundsRecord
 from fedrobust.runs.record.sites import SiteRecord
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "RemovalRecord",
     "RoundRecord",
     "RunRecord",
+    "SharedRoundsRecord",
     "SiteRecord",
     "StudentRecord",
     "ToleranceRecord",

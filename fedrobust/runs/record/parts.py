@@ -51,6 +51,14 @@ class ForecastRecord:
     steps: int = entry("optimisation steps of all of them together")
     training_seconds: float = entry("from the first message to the new global model")
     evaluation_seconds: float = entry("one evaluation")
+    rule_passes: int = entry(
+        "images that the aggregation rule passes through models in a round; their time is in ``training-seconds``",
+        default=0,
+    )
+    disk_bytes: int = entry(
+        "the most that the run's folder takes while it runs: model and checkpoints, without an export",
+        default=0,
+    )
     memory_bytes: int = entry(
         "the most that the server's process and its workers hold at once, on this machine"
     )

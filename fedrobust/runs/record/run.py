@@ -22,6 +22,7 @@ from fedrobust.runs.record.parts import (
 from fedrobust.runs.record.privacy import PrivacyRecord
 from fedrobust.runs.record.removal import RemovalRecord
 from fedrobust.runs.record.rounds import RoundRecord
+from fedrobust.runs.record.shared import SharedRoundsRecord
 from fedrobust.runs.record.sites import SiteRecord
 
 SCHEMA = 2
@@ -44,6 +45,11 @@ class RunRecord:
     experiment: Mapping[str, Any] = entry("the study, every setting by section", default_factory=dict)
     rounds: tuple[RoundRecord, ...] = entry("every finished round, in order", default=())
     resumed_after: tuple[int, ...] = entry("rounds after which the run was resumed", default=())
+    shared: SharedRoundsRecord | None = entry(
+        "first rounds that another cell of the sweep computed; left out where there are none",
+        default=None,
+        left_out=True,
+    )
     tolerance: ToleranceRecord | None = entry(
         "malicious clients that the rule was given to tolerate", default=None
     )

@@ -1,0 +1,152 @@
+"""Rounds before the attack, computed once for several cells."""
+
+import json
+
+import numpy as np
+import pytest
+
+import fedrobust
+from fedrobust.config import Experiment
+from fedrobust.runs.checkpoint import SHARED
+from fedrobust.runs.run import Run
+from fedrobust.study import Study
+from fedrobust.sweeps.cell import Cell
+from fedrobust.sweeps.events import CellStarted
+from fedrobust.sweeps.fork import FOLDER, fork_key, why_alone
+from fedrobust.sweeps.forks import Forks
+from fedrobust.sweeps.slots import WorkerSlot, next_cell
+
+SETTINGS = {
+    "data__samples": 150,
+    "model__name": "edge-cnn(width=8)",
+    "model__image_size": 28,
+    "federation__clients": 4,
+    "federation__rounds": 3,
+    "federation__aggregator": "median",
+    "poisoning__malicious": 1,
+    "poisoning__first_round": 3,
+    "evaluation__attacks": [],
+    "evaluation__examples": 0,
+    "audit__enabled": False,
+    "distillation__enabled": False,
+    "export__enabled": False,
+}
+
+
+def study(attack="sign-flip", **changed):
+    return Study.of(Experiment.of(**{**SETTINGS, "poisoning__attack": attack, **changed}))
+
+
+def test_only_the_attack_and_its_end_leave_the_shared_rounds_alone():
+    key = fork_key(study())
+    assert key
+    for same in (
+        study("pixel-backdoor"),
+        study("ipm(epsilon=2)"),
+        study(poisoning__last_round=3),
+        study(poisoning__every=2),
+        study(engine__workers=1, output__report=False),
+    ):
+        assert fork_key(same) == key
+    for other in (
+        study(seed=1),
+        study(federation__aggregator="mean"),
+        study(poisoning__malicious=2),
+        study(poisoning__first_round=2),
+        study(evaluation__every=2),
+        study(federation__tolerate=0),
+    ):
+        assert fork_key(other) not in ("", key)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"poisoning__first_round": 1}, "begins in round 1"),
+        ({"poisoning__first_round": 4}, "after the last round"),
+        ({"attack": "pixel-backdoor + neurotoxin"}, "remember"),
+        ({"attack": "a3fl"}, "remember"),
+        ({"federation__average": 0.9}, "average"),
+        ({"training__recipe": "pgd", "training__recipe_from": 2}, "recipe"),
+        ({"attack": "none", "poisoning__malicious": 0}, "no attack"),
+    ],
+)
+def test_rounds_that_differ_otherwise_are_not_shared(changed, reason):
+    one = study(**changed)
+    assert reason in why_alone(one)
+    assert fork_key(one) == ""
+
+
+def cell(**changed):
+    return Cell(changed, study(**changed).experiment)
+
+
+def test_forks_are_of_two_cells_or_more_and_end_with_the_last(tmp_path):
+    first, second, lonely = cell(), cell(attack="ipm"), cell(seed=1)
+    forks = Forks.of(tmp_path, [first, second, lonely])
+    assert forks.fork(lonely) is None
+    fork = forks.fork(first)
+    assert fork == forks.fork(second)
+    assert fork.rounds == 2
+    assert not fork.ready
+    path = fork.folder / "checkpoints" / "round-000002.npz"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert fork.ready
+    assert forks.pending(first) == ""
+    forks.done(first)
+    assert path.is_file()
+    forks.done(second)
+    assert not (tmp_path / FOLDER).exists()
+
+
+def test_a_worker_is_not_handed_rounds_that_another_one_computes(tmp_path):
+    first, second, other = cell(), cell(attack="ipm"), cell(seed=1)
+    forks = Forks.of(tmp_path, [first, second, other])
+    idle, busy = WorkerSlot(0, None, None), WorkerSlot(1, None, None, first, last_graph=first.graph_key)
+    assert next_cell([second, other], idle, [idle, busy], forks.pending) == 1
+    assert next_cell([second], idle, [idle, busy], forks.pending) == 0
+
+
+def comparable(record):
+    """Return a record without times, dates and memory."""
+    drop = {"seconds", "environment", "forecast", "shared", "resumed-after", "training-seconds", "bytes"}
+
+    def clean(value):
+        if isinstance(value, dict):
+            return {key: clean(each) for key, each in value.items() if key not in drop}
+        return [clean(each) for each in value] if isinstance(value, list) else value
+
+    return clean({**record, "experiment": None})
+
+
+@pytest.mark.slow
+def test_a_forked_cell_has_the_bits_of_one_that_ran_alone(tmp_path):
+    file = tmp_path / "forked.toml"
+    lines = ['name = "forked"']
+    for key, value in SETTINGS.items():
+        lines.append(f"{key.replace('__', '.').replace('_', '-')} = {json.dumps(value)}")
+    lines.append('poisoning.attack = ["sign-flip", "pixel-backdoor(target=1)"]')
+    file.write_text("\n".join(lines))
+    heard = []
+    results = fedrobust.bench(file, heard.append, out=tmp_path / "out", workers=1)
+    assert [one.shared for one in heard if isinstance(one, CellStarted)] == [0, 2]
+    rows = {row.settings["poisoning.attack"]: row for row in results.rows()}
+    leader, forked = (Run.open(results.folder / row.folder) for row in rows.values())
+    assert leader.record.shared is None
+    assert forked.record.shared.rounds == 2
+    assert forked.record.shared.run == rows["sign-flip"].hash
+    assert not (results.folder / FOLDER).exists()
+    assert not forked.folder.file(SHARED).exists()
+    # The whole: the same study, run by itself from the first round.
+    alone = fedrobust.run(
+        study("pixel-backdoor(target=1)").experiment.changed(engine__workers=1), out=tmp_path / "alone"
+    )
+    own, others = forked.result, alone.result
+    assert own["model"]["digest"] == others["model"]["digest"]
+    assert forked.record.rounds[0].attack_success.rate is not None
+    assert comparable(own)["rounds"] == comparable(others)["rounds"]
+    assert {**comparable(own), "name": ""} == {**comparable(others), "name": ""}
+    # The attack did something, so that equal bits say something.
+    assert own["model"]["digest"] != leader.result["model"]["digest"]
+    assert np.isfinite(own["model-evaluation"]["clean"]["auc"])
