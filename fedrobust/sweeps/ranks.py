@@ -1,0 +1,291 @@
+"""Compare aggregation rules over the settings of a sweep: ranks with critical differences, paired tests over seeds.
+
+Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006): Friedman's test in the form of
+Iman and Davenport, and Nemenyi's critical difference. A rule counts with its pre-aggregators and server optimiser.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fedrobust.config import ConfigError
+from fedrobust.sweeps.over_seeds import SEED, metrics_of
+from fedrobust.sweeps.spread import Spread
+
+if TYPE_CHECKING:
+    import pandas
+
+DEFENCE = ("federation.pre-aggregators", "federation.aggregator", "federation.server-optimizer")
+
+ALPHA = 0.05
+
+SMALLER_IS_BETTER = (
+    "attack-success",
+    "before removal attack-success",
+    "harm",
+    "cost",
+    "false-positive-rate",
+    "rare-false-positive-rate",
+    "malicious-influence",
+    "durability",
+    "distance",
+    "rule-",
+    "hospital gap",
+    "brier",
+)
+"""Beginnings of the names of metrics of which less is better."""
+
+FEW_SETTINGS, FEW_RULES = 10, 5
+"""Below these the distribution of Friedman's statistic is only roughly that of the test (Demsar, section 3.2.2)."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two rules on the same seeds, each seed with its mean over the settings that both have.
+
+    Attributes:
+        rule: the one of the better mean rank.
+        other: the other one.
+        seeds: number of pairs.
+        difference: mean over seeds of `rule` minus `other`.
+        low: lower limit of its 95 % interval (Student's t); None with one seed.
+        high: upper limit.
+        p: of the paired t test; None with fewer than three seeds, of which no test is worth its name.
+        adjusted: the same after Holm's correction for all pairs.
+    """
+
+    rule: str
+    other: str
+    seeds: int
+    difference: float
+    low: float | None
+    high: float | None
+    p: float | None
+    adjusted: float | None = None
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The ranks of rules in one metric.
+
+    Attributes:
+        metric: its name.
+        rules: by their mean rank, the best one first.
+        ranks: their mean ranks, 1 for the best; equal values share their ranks.
+        settings: number of settings that were ranked: attacks, data sets, and whatever else the sweep varies.
+        left_out: settings in which some rule has no result.
+        seeds: the settings are seeds, because nothing else varies.
+        statistic: Iman and Davenport's F; None with fewer than two settings, infinite if all settings agree.
+        p: its probability if no rule differs from another.
+        critical: Nemenyi's critical difference of mean ranks at 5 %; None with fewer than two settings.
+        pairs: all pairs of rules.
+    """
+
+    metric: str
+    rules: tuple[str, ...]
+    ranks: tuple[float, ...]
+    settings: int
+    left_out: int
+    seeds: bool
+    statistic: float | None
+    p: float | None
+    critical: float | None
+    pairs: tuple[Paired, ...]
+
+    @property
+    def alike(self) -> tuple[tuple[int, int], ...]:
+        """The first and last place of each longest row of rules with ranks less than the critical difference apart.
+
+        Where Friedman's test finds no difference, that is one row with all rules.
+        """
+        last = len(self.rules) - 1
+        if self.critical is None or self.p is None or self.p > ALPHA:
+            return ((0, last),)
+        found: list[tuple[int, int]] = []
+        for first, rank in enumerate(self.ranks):
+            reach = max(place for place in range(first, last + 1) if self.ranks[place] - rank < self.critical)
+            if reach > first and (not found or reach > found[-1][1]):
+                found.append((first, reach))
+        return tuple(found)
+
+    @property
+    def note(self) -> str:
+        """What was compared, and how far it may be trusted, in sentences."""
+        what = "seeds" if self.seeds else "settings"
+        text = f"{len(self.rules)} rules over {self.settings} {what}"
+        text += f"; {self.left_out} left out, in which a rule has no result" if self.left_out else ""
+        if self.critical is None or self.p is None:
+            return f"{text}. With fewer than two {what} there is nothing to test."
+        text += f". Friedman's test: p = {self.p:.2g}. Mean ranks differ if they are {self.critical:.2f} apart or more"
+        text += (
+            " (Nemenyi, 5 %)."
+            if self.p <= ALPHA
+            else " (Nemenyi, 5 %): not tested, as Friedman's test finds no difference."
+        )
+        if self.settings < FEW_SETTINGS or len(self.rules) < FEW_RULES:
+            text += f" With fewer than {FEW_SETTINGS} {what} or {FEW_RULES} rules, p is rough."
+        return text
+
+
+def ranks_of(compared: "pandas.DataFrame", metric: str = "") -> Ranks:
+    """Return the ranks of the rules in a metric.
+
+    Args:
+        compared: from `fedrobust.sweeps.compare.compare`: finished cells of sweeps, or runs.
+        metric: such as "balanced_accuracy"; the first usual one if empty.
+
+    Raises:
+        ConfigError: no run has the metric, or there are not two rules with results in one setting.
+    """
+    (name, *_) = metrics_of(compared, [metric] if metric else ()) or ("",)
+    settings = compared.attrs["settings"]
+    rows = [row for row in compared.to_dict("records") if name and not math.isnan(row[name])]
+    values: dict[str, dict[str, dict[Any, float]]] = {}
+    for row in rows:
+        rule = " → ".join(
+            str(row[key]) for key in DEFENCE if key in settings and row[key] not in ("-", "none")
+        )
+        others = [key for key in settings if key not in (*DEFENCE, SEED)]
+        setting = ", ".join(str(row[key]) for key in others)
+        values.setdefault(setting, {}).setdefault(rule, {})[row.get(SEED, 0)] = float(row[name])
+    rules = list(dict.fromkeys(rule for one in values.values() for rule in one))
+    if len(rules) < 2:
+        raise ConfigError(
+            f"metric = {name or metric or '(none)'}: ranks compare rules, and {len(rules)} of them has results: run a "
+            "sweep over federation.aggregator"
+        )
+    return compared_rules(name, rules, values)
+
+
+def compared_rules(
+    metric: str, rules: Sequence[str], values: Mapping[str, Mapping[str, Mapping[Any, float]]]
+) -> Ranks:
+    """Return the ranks of `rules`, from values by setting, rule and seed.
+
+    Raises:
+        ConfigError: in no setting do all rules have a result.
+    """
+    sign = -1.0 if metric.startswith(SMALLER_IS_BETTER) else 1.0
+    whole = {name: one for name, one in values.items() if all(rule in one for rule in rules)}
+    left_out = len(values) - len(whole)
+    by_seed = len(whole) == 1 and left_out == 0
+    if by_seed:
+        (only,) = whole.values()
+        seeds = [seed for seed in only[rules[0]] if all(seed in only[rule] for rule in rules)]
+        table = [[only[rule][seed] for rule in rules] for seed in seeds]
+    else:
+        table = [[float(np.mean(list(one[rule].values()))) for rule in rules] for one in whole.values()]
+    if not table:
+        raise ConfigError(f"{metric}: there is no setting in which all of {len(rules)} rules have a result")
+    matrix = sign * np.array(table, np.float64)
+    mean_ranks = ranked(matrix).mean(0)
+    order = np.argsort(mean_ranks, kind="stable")
+    n, k = matrix.shape
+    statistic, p = friedman(mean_ranks, n) if n > 1 else (None, None)
+    names = [rules[place] for place in order]
+    return Ranks(
+        metric,
+        tuple(names),
+        tuple(float(mean_ranks[place]) for place in order),
+        n,
+        left_out,
+        by_seed,
+        statistic,
+        p,
+        critical_difference(k, n) if n > 1 else None,
+        holm([paired(one, other, values) for one, other in itertools.combinations(names, 2)]),
+    )
+
+
+def ranked(matrix: np.ndarray) -> np.ndarray:
+    """Return the ranks of each row's values, 1 for the largest; equal values share their mean rank.
+
+    Example:
+        >>> ranked(np.array([[0.9, 0.5, 0.9], [0.1, 0.2, 0.3]])).tolist()
+        [[1.5, 3.0, 1.5], [3.0, 2.0, 1.0]]
+    """
+    from scipy.stats import rankdata
+
+    found: np.ndarray = rankdata(-matrix, axis=1)
+    return found
+
+
+def friedman(mean_ranks: np.ndarray, n: int) -> tuple[float, float]:
+    """Return Iman and Davenport's F of the mean ranks of rules (k,) over `n` settings, and its p (section 3.2.2).
+
+    Friedman's statistic is chi2 = 12 N / (k (k + 1)) (sum R_j^2 - k (k + 1)^2 / 4), without a correction for equal
+    values, which makes it smaller; F = (N - 1) chi2 / (N (k - 1) - chi2) with k - 1 and (k - 1)(N - 1) degrees of
+    freedom. Where all settings have the same order F is infinite.
+    """
+    from scipy.stats import f
+
+    k = len(mean_ranks)
+    chi = 12 * n / (k * (k + 1)) * (float((np.asarray(mean_ranks) ** 2).sum()) - k * (k + 1) ** 2 / 4)
+    rest = n * (k - 1) - chi
+    if rest <= 1e-9:
+        return math.inf, 0.0
+    statistic = (n - 1) * chi / rest
+    return statistic, float(f.sf(statistic, k - 1, (k - 1) * (n - 1)))
+
+
+def critical_difference(rules: int, settings: int) -> float:
+    """Return Nemenyi's critical difference of mean ranks at 5 %: q sqrt(k (k + 1) / (6 N)) (Demsar, section 3.2.2).
+
+    q is the studentised range's quantile for infinitely many degrees of freedom, divided by the root of 2.
+
+    Example:
+        >>> round(critical_difference(rules=4, settings=14), 2)
+        1.25
+    """
+    from scipy.stats import studentized_range
+
+    q = float(studentized_range.ppf(1 - ALPHA, rules, np.inf)) / math.sqrt(2)
+    return q * math.sqrt(rules * (rules + 1) / (6 * settings))
+
+
+def paired(rule: str, other: str, values: Mapping[str, Mapping[str, Mapping[Any, float]]]) -> Paired:
+    """Return two rules compared on the same seeds; see `Paired`."""
+    seeds: dict[Any, list[float]] = {}
+    for setting in values.values():
+        one, two = setting.get(rule, {}), setting.get(other, {})
+        for seed in one:
+            if seed in two:
+                seeds.setdefault(seed, []).append(one[seed] - two[seed])
+    # A seed counts where it has as many settings as the others: else a missing cell would look like a difference.
+    most = max(map(len, seeds.values()), default=0)
+    differences = [sum(each) / len(each) for each in seeds.values() if len(each) == most]
+    spread = Spread.of(differences)
+    if spread is None:
+        return Paired(rule, other, 0, math.nan, None, None, None)
+    p = t_test(differences) if len(differences) > 2 else None
+    return Paired(rule, other, spread.seeds, spread.mean, spread.low, spread.high, p)
+
+
+def t_test(differences: Sequence[float]) -> float:
+    """Return the two-sided p of the paired t test; 1 where all differences are 0, 0 where all are the same.
+
+    Example:
+        >>> round(t_test([0.1, 0.2, 0.3]), 3)
+        0.074
+    """
+    from scipy.stats import t
+
+    n = len(differences)
+    mean, deviation = float(np.mean(differences)), float(np.std(differences, ddof=1))
+    if deviation == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * t.sf(abs(mean) / deviation * math.sqrt(n), n - 1))
+
+
+def holm(pairs: Sequence[Paired]) -> tuple[Paired, ...]:
+    """Return pairs with p corrected for their number (Holm, 1979)."""
+    tested = sorted((one.p, place) for place, one in enumerate(pairs) if one.p is not None)
+    found, largest = list(pairs), 0.0
+    for step, (p, place) in enumerate(tested):
+        largest = max(largest, min(1.0, p * (len(tested) - step)))
+        found[place] = replace(pairs[place], adjusted=largest)
+    return tuple(found)
