@@ -170,7 +170,7 @@ def _client(study: Study, context: Context, batchnorm: object = None) -> Client:
     return Client(
         number,
         images,
-        study.local_training,
+        replace(study.local_training, secret=study.dp_sgd is not None and "data-path" in context.node_config),
         study.classifier.layout,
         study.algorithm,
         study.postprocessors,

@@ -19,6 +19,7 @@ from server.client_registry import ClientRegistry, registry_of
 from server.federation import Federation, whole
 from server.forecast import check_aggregation, forecast_of, sums_only
 from server.groups import Grouping
+from server.image_promises import ImagePromises
 from server.model_answers import StudyAnswers
 from server.model_parts import ModelParts
 from server.rare_clients import rare_clients
@@ -298,8 +299,26 @@ class ServerParts(ModelParts):
             PGDProbe(self.evaluator, self.probed),
             self.attack_success,
             UndefendedSnapshot(self.classifier, folder, self.study.experiment.training.recipe_from),
-            PrivacySpent(self.study.promise, self.study.experiment.privacy.delta),
+            self.privacy_spent,
         )
+
+    @property
+    def privacy_spent(self) -> PrivacySpent:
+        """The epsilon after each round, of the first promise."""
+        experiment, promise = self.study.experiment, self.study.promise
+        if promise is None and self.image_promises:
+            promise = self.image_promises.worst
+        return PrivacySpent(promise, experiment.privacy.delta, experiment.federation.rounds)
+
+    @part
+    def image_promises(self) -> ImagePromises | None:
+        """What each client promises to its images; None without DP-SGD."""
+        study, here = self.study, isinstance(self.grid, SimulatedGrid)
+        if study.dp_sgd is None:
+            return None
+        known = sizes(study) if here else self.registry.sizes
+        clients = range(len(known)) if here else self.registry.client_ids
+        return ImagePromises(study.dp_sgd, dict(zip(map(int, clients), map(int, known), strict=True)))
 
     def rehearse(self) -> None:
         """Trace and optimise the graphs of training and evaluation, in parallel."""

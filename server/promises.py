@@ -5,11 +5,14 @@ from collections.abc import Iterator
 
 from fedrobust.errors import ConfigError
 from fedrobust.privacy import Promise
-from fedrobust.runs.record import PrivacyRecord, PromiseRecord
+from fedrobust.runs.record import PrivacyRecord, PromisedClientRecord, PromiseRecord
 from server.parts import ServerParts
 
 HOPELESS = 10.0
 """How many times longer than the longest possible way of the weights the noise of all releases may be."""
+
+MOST_LISTED = 1000
+"""Most clients whose promises are recorded one by one."""
 
 NOT_COVERED = (
     "the record and the report of a simulation: figures of single clients, of the defence and of class mixes",
@@ -28,7 +31,7 @@ def check_promises(parts: ServerParts) -> None:
     Raises:
         ConfigError: either is the case; of the noise only without ``privacy.force``.
     """
-    faults = [*_batchnorm(parts), *_noise(parts)]
+    faults = [*_batchnorm(parts), *_delta(parts), *_noise(parts)]
     if faults:
         raise ConfigError("\n".join(faults))
 
@@ -44,6 +47,16 @@ def _batchnorm(parts: ServerParts) -> Iterator[str]:
         'would reach the global model without noise; set "recalibrate", which measures them on the server\'s '
         'validation images, or "frozen", or model.normalization = "group", or training.layers = "head"'
     )
+
+
+def _delta(parts: ServerParts) -> Iterator[str]:
+    images, delta = parts.image_promises, parts.study.experiment.privacy.delta
+    most = max(images.images.values()) if images else 0
+    if delta * most >= 1:
+        yield (
+            f"privacy.delta = {delta:g}: a client has {most:,} images, and publishing one of them by chance would keep "
+            f"this promise; choose a delta well below {1 / most:.2g}"
+        )
 
 
 def _noise(parts: ServerParts) -> Iterator[str]:
@@ -64,8 +77,8 @@ def _noise(parts: ServerParts) -> Iterator[str]:
 
 def promises_of(parts: ServerParts) -> list[Promise]:
     """Return the promises of a study, of clients and of images."""
-    promise = parts.study.promise
-    return [] if promise is None else [promise]
+    promise, images = parts.study.promise, parts.image_promises
+    return ([] if promise is None else [promise]) + ([] if images is None else [images.worst])
 
 
 def ratio(promise: Promise, parameters: int) -> str:
@@ -116,7 +129,29 @@ def promise_record(parts: ServerParts, promise: Promise) -> PromiseRecord:
         epsilon_rdp=finite(rdp),
         epsilon_pld=None if pld is None else finite(pld),
         noise_to_clip=promise.noise_to_clip(parts.classifier.layout.parameters),
+        clients=client_records(parts) if promise.unit == "image" else None,
     )
+
+
+def client_records(parts: ServerParts) -> tuple[PromisedClientRecord, ...]:
+    """Return the promise of each client to its images; of those with the largest epsilon if there are very many."""
+    promises = parts.image_promises
+    if promises is None:
+        return ()
+    found = [
+        PromisedClientRecord(
+            client=client,
+            images=images,
+            rate=promises.by_size[images].releases.rate,
+            steps=promises.by_size[images].releases.count,
+            noise_multiplier=promises.by_size[images].releases.noise_multiplier,
+            epsilon=finite(promises.epsilons[images]),
+        )
+        for client, images in promises.images.items()
+    ]
+    if len(found) <= MOST_LISTED:
+        return tuple(found)
+    return tuple(sorted(found, key=lambda one: -promises.epsilons[one.images])[:MOST_LISTED])
 
 
 def finite(value: float) -> float | None:

@@ -80,6 +80,7 @@ def check_models(study: Study) -> None:
         settings.defended_space(given.model, given.evaluation),
         models.networks(given.model, given.distillation, study.problem, study.network_name),
         models.normalised_alone(given.model, given.training, lambda: study.classifier),
+        privacy.no_batch_statistics(given.privacy, given.model, lambda: study.classifier),
         models.rule_reads(study.defence.rule, given.federation.aggregator, lambda: study.classifier),
         models.statistics_shared(given.model, given.training, study.recipe, lambda: study.classifier),
         models.second_batchnorm(given.model, given.training, study.recipe, lambda: study.classifier),
@@ -119,6 +120,9 @@ def _promised(study: Study) -> Iterator[str]:
     yield from privacy.sampling_known(federation, promise, training, algorithm)
     yield from privacy.nothing_beside(federation, promise, given.distillation)
     yield from privacy.delta_small(given.privacy, promise, federation.clients)
+    yield from privacy.examples_protected(
+        given.privacy, given.data, training, algorithm, study.attack, given.distillation
+    )
 
 
 def _losses(study: Study) -> Iterator[str]:

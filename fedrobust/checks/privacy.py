@@ -1,10 +1,11 @@
 """Checks of promises of privacy: what is claimed has to hold with this rule, algorithm, sampling and distillation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fedrobust.aggregation import Mean
-from fedrobust.config.sections import Distillation, Federation, Privacy, Training
+from fedrobust.algorithms.contract import is_steered
+from fedrobust.config.sections import Data, Distillation, Federation, Model, Privacy, Training
 from fedrobust.privacy import Promise, changes_aggregates, looks_at_replies
 from fedrobust.privacy.accounting import MISSING, installed
 
@@ -126,6 +127,78 @@ def nothing_beside(
         yield (
             f'distillation.teacher = "clients" with {named}: the models of single clients would be asked for once '
             'more, beside what is accounted; set distillation.teacher = "global-model"'
+        )
+
+
+def examples_protected(
+    privacy: Privacy, data: Data, training: Training, algorithm: Any, attack: Any, distillation: Distillation
+) -> Iterator[str]:
+    """The gradient of an image depends on no other image, and all that is trained on is accounted.
+
+    Args:
+        privacy: settings of DP-SGD.
+        data: resampling.
+        training: of the clients.
+        algorithm: of the study.
+        attack: of the study.
+        distillation: names the teacher.
+    """
+    if not privacy.protects_examples:
+        return
+    key = "example-epsilon" if privacy.example_epsilon else "example-noise"
+    named = f"privacy.{key} = {privacy.example_epsilon or privacy.example_noise:g}"
+    if not installed():
+        yield f"{named}: {MISSING}"
+    if data.undersample:
+        yield f"data.undersample = true with {named}: which images are kept depends on the others; set false"
+    if data.augment:
+        yield (
+            f"data.augment = {data.augment} with {named}: an image would be trained on {data.augment + 1} times, and "
+            "the promise is of one; set data.augment = 0, and use training.augmentations"
+        )
+    if training.recipe != "plain":
+        yield f'training.recipe = "{training.recipe}" with {named}: DP-SGD trains plainly; set recipe = "plain"'
+    if training.class_weights != "none":
+        yield (
+            f'training.class-weights = "{training.class_weights}" with {named}: an image would change the weights of '
+            'all others; set "none"'
+        )
+    if training.loss.startswith("balanced-softmax"):
+        yield (
+            f'training.loss = "{training.loss}" with {named}: it uses the class shares of all images; choose another '
+            'loss, such as "focal"'
+        )
+    if any(one.startswith("mixup") for one in training.augmentations):
+        yield f"training.augmentations = {list(training.augmentations)} with {named}: mixup mixes images; take it out"
+    if training.unfreeze:
+        yield f"training.unfreeze = {list(training.unfreeze)} with {named}: DP-SGD trains the same layers in all rounds"
+    if is_steered(algorithm) or hasattr(algorithm, "passes"):
+        yield (
+            f'training.algorithm = "{training.algorithm}" with {named}: it corrects steps or trains more than once on '
+            'the images of a round; choose another, such as "fedprox(mu=0.01)"'
+        )
+    if attack and attack.steers:
+        yield f"poisoning.attack steers the steps of a client's training, which {named} does not allow; choose another"
+    if distillation.enabled and distillation.teacher != "global-model":
+        yield (
+            f'distillation.teacher = "{distillation.teacher}" with {named}: the images would be trained on beside what '
+            'is accounted; set distillation.teacher = "global-model"'
+        )
+
+
+def no_batch_statistics(privacy: Privacy, model: Model, classifier: Callable[[], Any]) -> Iterator[str]:
+    """DP-SGD needs gradients of single images, and BatchNorm mixes those of a batch.
+
+    Args:
+        privacy: settings of DP-SGD.
+        model: of the study.
+        classifier: returns the network.
+    """
+    if privacy.protects_examples and classifier().layout.statistics:
+        yield (
+            f'model.normalization = "{model.normalization}" with privacy.example-clip: BatchNorm mixes the images of a '
+            'batch, so that no image has a gradient of its own, and its statistics travel without noise; set "group", '
+            'or model.batchnorm-policy = "frozen", or training.layers = "head"'
         )
 
 

@@ -15,10 +15,12 @@ from fedrobust.privacy.contract import (
     on_arrival,
     promise_of,
 )
+from fedrobust.privacy.dp_sgd import DPSGD
 from fedrobust.privacy.gaussian_dp import GaussianDP
 from fedrobust.privacy.promise import Promise
 
 __all__ = [
+    "DPSGD",
     "POSTPROCESSORS",
     "AdaptiveGaussianDP",
     "Clip",

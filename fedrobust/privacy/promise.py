@@ -40,6 +40,12 @@ class Promise:
         rdp = epsilon_by_rdp(self.releases, delta)
         return rdp, epsilon_by_pld(self.releases, delta, 1e-4 if rdp <= FINE else COARSE)
 
+    def spent_after(self, count: int, delta: float) -> float:
+        """Return the smaller bound of epsilon after `count` releases, in wide intervals: fast enough for each round."""
+        releases = self.releases.after(count)
+        pld = epsilon_by_pld(releases, delta, COARSE)
+        return epsilon_by_rdp(releases, delta) if pld is None else pld
+
     def noise_to_clip(self, parameters: int) -> float:
         """Return the expected norm of the noise in one release, in units of the largest possible mean: z sqrt(d) / n.
 

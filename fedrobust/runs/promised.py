@@ -25,7 +25,13 @@ def headline(promise: PromiseRecord) -> str:
     """
     if promise.epsilon is None:
         return f"nothing is promised: {promise.mechanism} has no noise"
-    return f"epsilon {promise.epsilon:.3g} at delta {promise.delta:g} for {WHO[promise.unit]}"
+    worst = ", at the client where it is largest" if promise.clients and len(set_of(promise)) > 1 else ""
+    return f"epsilon {promise.epsilon:.3g} at delta {promise.delta:g} for {WHO[promise.unit]}{worst}"
+
+
+def set_of(promise: PromiseRecord) -> set[float | None]:
+    """Return the different epsilons of a promise's clients."""
+    return {one.epsilon for one in promise.clients or ()}
 
 
 def bounds(promise: PromiseRecord) -> str:

@@ -16,11 +16,13 @@ from fedrobust.data.problem import Problem
 from fedrobust.data.resampling import augmented, undersampled
 from fedrobust.memoize import memoize
 from fedrobust.models.layout import Layout, Weights
+from fedrobust.privacy import DPSGD
 from fedrobust.randomness import Purpose, generator, graph_seed
-from fedrobust.training.batches import Batches, draw_batches
+from fedrobust.training.batches import Batches, draw_batches, poisson_batches
 from fedrobust.training.head_update import HeadUpdate
 from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.part_update import PartUpdate
+from fedrobust.training.private_update import PrivateUpdate
 from fedrobust.training.schedule import balanced_class_weights, learning_rates, progress
 from fedrobust.training.steering import Steering
 from fedrobust.training.training_data import TrainingData
@@ -39,6 +41,8 @@ class LocalTraining:
         problem: classes or findings of the labels.
         seed: the study's.
         update: function from settings to the compiled local update.
+        privacy: of DP-SGD, which has batches and noise of its own; None: ordinary training.
+        secret: whether batches and noise of DP-SGD come from the system's randomness, not from the study's seed.
     """
 
     training: Training
@@ -46,7 +50,9 @@ class LocalTraining:
     rounds: int
     problem: Problem
     seed: int
-    update: Callable[[Training], LocalUpdate | HeadUpdate | PartUpdate]
+    update: Callable[[Training], LocalUpdate | HeadUpdate | PartUpdate | PrivateUpdate]
+    privacy: DPSGD | None = None
+    secret: bool = False
 
     def __call__(
         self,
@@ -79,17 +85,18 @@ class LocalTraining:
         update = self.update(training)
         if isinstance(update, PartUpdate):
             update.check(weights)
+        more: dict[str, Any] = {**({} if steering is None else {"steering": steering}), **plan.noise}
         started = time.perf_counter()
         trained, metrics = update(
             weights,
             TrainingData.of(shard.images, shard.labels),
             plan.batches,
             learning_rates=plan.learning_rates,
-            seed=graph_seed(self.seed, Purpose.TRAINING, round, client),
+            seed=self.graph_seed(round, client),
             class_weights=plan.class_weights,
             prior=plan.prior,
             progress=plan.progress,
-            **({} if steering is None else {"steering": steering}),
+            **more,
         )
         seconds = time.perf_counter() - started
         return trained, {**metrics, "num-examples": claimed, "seconds": seconds, "round": round}
@@ -101,12 +108,15 @@ class LocalTraining:
 
         Of the round's batches the first are kept: their share `work`, rounded up.
         """
-        batches = draw_batches(
-            np.arange(len(labels)),
-            training.epochs,
-            training.batch_size,
-            generator(self.seed, Purpose.TRAINING, round, client),
-        )
+        images, private = len(labels), self.privacy
+        draw = generator(self.seed, Purpose.TRAINING, round, client)
+        noise: Mapping[str, float] = UNCHANGED
+        if private is None:
+            batches = draw_batches(np.arange(images), training.epochs, training.batch_size, draw)
+        else:
+            draw = np.random.default_rng() if self.secret else draw
+            batches = poisson_batches(images, private.steps(images), private.rate(images), draw)
+            noise = {"noise": private.noise(images), "expected": private.expected(images)}
         rates = learning_rates(
             training.learning_rate,
             training.schedule,
@@ -122,7 +132,13 @@ class LocalTraining:
         # Of the rounds with the recipe; before them the training is plain.
         before = training.recipe_from - 1
         over = progress(len(batches.sizes), max(1, round - before), self.rounds - before)[:steps]
-        return Plan(batches.first(steps), rates[:steps], over.astype(np.float32), weights, shares)
+        return Plan(batches.first(steps), rates[:steps], over.astype(np.float32), weights, shares, noise)
+
+    def graph_seed(self, round: int, client: int) -> Any:
+        """Return the (2,) int32 seed of a client's random numbers inside the graph in `round`."""
+        if self.secret:
+            return np.random.default_rng().integers(0, 2**31 - 1, 2).astype(np.int32)
+        return graph_seed(self.seed, Purpose.TRAINING, round, client)
 
     def resampled(self, shard: Split, round: int, client: int, views: bool = False) -> Split:
         """Return a client's images of a round: undersampled, then augmented, by the study's settings.
@@ -152,6 +168,7 @@ class Plan:
         progress: (steps,) float32, share of the training with the recipe that is over.
         class_weights: (classes,) factors of the loss by label; None: 1.
         prior: (classes,) shares of its images with each class or finding.
+        noise: noise multiplier and expected batch size of DP-SGD; empty without.
     """
 
     batches: Batches
@@ -159,6 +176,7 @@ class Plan:
     progress: np.ndarray
     class_weights: np.ndarray | None
     prior: np.ndarray
+    noise: Mapping[str, float] = field(default_factory=dict)
 
 
 SUMMED = ("examples", "steps", "seconds")

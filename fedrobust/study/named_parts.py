@@ -29,7 +29,7 @@ from fedrobust.evaluation.scores import Metric
 from fedrobust.evasion import Threat
 from fedrobust.memoize import part
 from fedrobust.poisoning import Attack, Schedule
-from fedrobust.privacy import Postprocessor, Promise, promise_of
+from fedrobust.privacy import DPSGD, Postprocessor, Promise, promise_of
 from fedrobust.randomness import Purpose, generator
 from fedrobust.removal import Removal
 from fedrobust.shares import sample_size
@@ -160,6 +160,22 @@ class NamedParts:
     def promise(self) -> Promise | None:
         """The promise of client-level differential privacy; None if there is none."""
         return promise_of(self.postprocessors)
+
+    @part
+    def dp_sgd(self) -> DPSGD | None:
+        """The clients' training with example-level differential privacy; None without."""
+        experiment, given = self.experiment, self.experiment.privacy
+        if not given.protects_examples:
+            return None
+        return DPSGD(
+            given.example_clip,
+            given.example_noise,
+            given.example_epsilon,
+            given.delta,
+            experiment.training.batch_size,
+            experiment.training.epochs,
+            experiment.federation.rounds,
+        )
 
     @property
     def sampled(self) -> int:

@@ -22,6 +22,7 @@ from fedrobust.models.network_file import pinned, pinned_parts
 from fedrobust.poisoning import AttackContext
 from fedrobust.randomness import Purpose, generator, sequence
 from fedrobust.study.named_parts import NamedParts
+from fedrobust.study.private import private_update
 from fedrobust.study.shared import built, compiled, features, head_graph, hospitals, loaded, network
 from fedrobust.training.recipes.recipe import two_batchnorms
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from fedrobust.training.head_update import HeadUpdate
     from fedrobust.training.local_update import LocalUpdate
     from fedrobust.training.part_update import PartUpdate
+    from fedrobust.training.private_update import PrivateUpdate
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,11 +218,18 @@ class Study(NamedParts):
             problem=self.problem,
             seed=self.seed,
             update=self.update_of,
+            privacy=self.dp_sgd,
         )
 
-    def update_of(self, training: Training, steered: bool = False) -> "LocalUpdate | HeadUpdate | PartUpdate":
+    def update_of(
+        self, training: Training, steered: bool = False
+    ) -> "LocalUpdate | HeadUpdate | PartUpdate | PrivateUpdate":
         """Return the compiled local update of `training`, which an attacker may have changed and may steer."""
         experiment = self.experiment
+        if self.dp_sgd is not None:
+            own = self.features if training.features_are_cached else None
+            of, clip = (self.model, self.problem), self.dp_sgd.clip
+            return private_update(training, self.classifier, own, of, experiment.base, clip)
         if not training.features_are_cached:
             of, base = (self.model, self.problem), experiment.base
             if training.layers == training.trained_layers:
@@ -246,6 +255,7 @@ class Study(NamedParts):
         return (
             experiment.training.in_round(round).features_are_cached
             and not experiment.data.augment
+            and not experiment.privacy.protects_examples
             and not (experiment.data.undersample or experiment.data.site_shifts)
             and not experiment.engine.client_timeout
             and not any(hasattr(algorithm, trait) for trait in ("client", "sends", "broadcasts"))

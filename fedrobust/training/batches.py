@@ -59,3 +59,27 @@ def draw_batches(shard: np.ndarray, epochs: int, batch_size: int, generator: np.
     for row, part in zip(rows, cut, strict=True):
         row[: len(part)] = part
     return Batches(rows, sizes)
+
+
+def poisson_batches(images: int, steps: int, rate: float, generator: np.random.Generator) -> Batches:
+    """Draw each of `images` into each of `steps` batches with probability `rate`, independently.
+
+    Batches vary in size, and may be empty: only so is the amplification of privacy by sampling that of the accounting
+    (Mironov, Talwar and Zhang, 2019, arXiv:1908.10530, section 3).
+
+    Args:
+        images: of the client.
+        steps: number of batches.
+        rate: probability that an image is in a batch.
+        generator: draws them.
+
+    Example:
+        >>> poisson_batches(1000, steps=3, rate=0.01, generator=np.random.default_rng(0)).sizes.tolist()
+        [7, 8, 11]
+    """
+    drawn = [np.flatnonzero(generator.random(images) < rate) for _ in range(steps)]
+    sizes = np.array([len(each) for each in drawn], np.int32)
+    rows = np.zeros((steps, max(1, int(sizes.max(initial=0)))), np.int32)
+    for row, each in zip(rows, drawn, strict=True):
+        row[: len(each)] = each
+    return Batches(rows, sizes)

@@ -13,6 +13,7 @@ from fedrobust.training.batches import draw_batches
 from fedrobust.training.head_update import HeadUpdate
 from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.part_update import PartUpdate
+from fedrobust.training.private_update import PrivateUpdate
 from fedrobust.training.training_data import TrainingData
 
 
@@ -36,7 +37,9 @@ SHORT = 0.03
 """Seconds: a step that takes longer is timed alone, once."""
 
 
-def calibrate(update: LocalUpdate | HeadUpdate | PartUpdate, shard: Split, batch_size: int) -> Calibration:
+def calibrate(
+    update: LocalUpdate | HeadUpdate | PartUpdate | PrivateUpdate, shard: Split, batch_size: int
+) -> Calibration:
     """Run `update` on images of `shard` from arbitrary weights, and discard the result.
 
     The first step, which compiles, is not timed; the second one is, or some more where it is short. A shard smaller

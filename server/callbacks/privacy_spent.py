@@ -1,31 +1,34 @@
-"""The epsilon of client-level differential privacy that the rounds so far have spent."""
+"""The epsilon of differential privacy that the rounds so far have spent."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fedrobust.privacy import Promise, epsilon_by_rdp
+from fedrobust.privacy import Promise
 from server.callbacks.callback import FinishedRound
 
 
 @dataclass(frozen=True, eq=False)
 class PrivacySpent:
-    """The epsilon up to a round, by Rényi divergences, which are fast to compose.
+    """The epsilon up to a round: the smaller bound, or that by Rényi divergences where only it is known.
 
     A round that was rejected counts: that it was may depend on what its clients sent.
 
     Attributes:
-        promise: of the clients; None without differential privacy.
+        promise: of clients, or of the images of the client with the largest epsilon; None without.
         delta: of the promise.
+        rounds: of the study, over which its releases are spread evenly.
     """
 
     promise: Promise | None
     delta: float
+    rounds: int = 1
 
     def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
         """Return `epsilon`; nothing without a promise, or without noise."""
         if self.promise is None:
             return {}
-        spent = epsilon_by_rdp(self.promise.releases.after(finished.number), self.delta)
+        count = self.promise.releases.count * finished.number // self.rounds
+        spent = self.promise.spent_after(count, self.delta)
         return {"epsilon": spent} if math.isfinite(spent) else {}

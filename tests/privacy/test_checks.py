@@ -82,3 +82,39 @@ def test_counts_with_too_little_noise_are_refused_with_the_setting():
 
 def test_a_study_without_a_promise_is_asked_nothing():
     check_data(study("clip(norm=1.0)", aggregator="median", privacy__delta=0.5))
+
+
+# -- Images ---------------------------------------------------------------------------------------------------------
+
+EXAMPLES = {
+    "images that depend on others": ({"data__undersample": True}, "data.undersample"),
+    "copies of images": ({"data__augment": 2}, r"data\.augment = 2 .* 3 times"),
+    "other recipes": ({"training__recipe": "pgd"}, 'training.recipe = "pgd"'),
+    "weights of classes": ({"training__class_weights": "balanced"}, "training.class-weights"),
+    "shares of classes": ({"training__loss": "balanced-softmax"}, "balanced-softmax"),
+    "mixtures of images": ({"training__augmentations": ["flip", "mixup"]}, "mixup"),
+    "steps that are corrected": ({"training__algorithm": "scaffold"}, "corrects steps"),
+    "a second training": ({"training__algorithm": "ditto"}, "ditto"),
+    "teachers": ({"distillation__teacher": "local-models"}, "local-models"),
+    "other layers later": (
+        {"training__layers": "head", "training__unfreeze": ["2: all"]},
+        "training.unfreeze",
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "said"), EXAMPLES.values(), ids=EXAMPLES)
+def test_what_mixes_images_or_trains_beside_the_accounting_is_refused(settings, said):
+    settings = {"data__samples": 200, "privacy__example_epsilon": 4.0, **settings}
+    with pytest.raises(ConfigError, match=said):
+        check_data(Study(Experiment.of(**settings)))
+
+
+def test_dp_sgd_is_accepted_with_augmentations_and_a_proximal_term():
+    settings = {"training__augmentations": ["flip"], "training__algorithm": "fedprox(mu=0.01)"}
+    check_data(Study(Experiment.of(data__samples=200, privacy__example_noise=1.0, **settings)))
+
+
+def test_only_one_setting_says_how_much_noise():
+    with pytest.raises(ConfigError, match="each of them sets the noise"):
+        Experiment.of(privacy__example_noise=1.0, privacy__example_epsilon=1.0)

@@ -49,7 +49,7 @@ def _round_table(run: Run) -> Table:
         Cell("Accuracy", "validation"),
         Cell("Loss", "training"),
         Cell("Clients", "trained"),
-        Cell("Epsilon", "spent, by RDP"),
+        Cell("Epsilon", "spent"),
         Cell("Time"),
     ]
     selected = run.model.selected_round

@@ -98,7 +98,7 @@ class RoundRecord(EvaluationRecord):
         "the defence; null for a plain mean of honest clients", default=None
     )
     epsilon: float | None = entry(
-        "of all rounds up to this one, by Rényi divergences; left out without client-level differential privacy",
+        "of all rounds up to this one; left out without differential privacy",
         default=None,
         left_out=True,
     )
