@@ -11,6 +11,7 @@ from typing import Any, Union, get_args, get_origin
 from fedrobust.runs.codec import Key, keys
 from fedrobust.runs.record import AttackTableRecord, CardRecord, RoundRecord, RunRecord, json_schema
 from fedrobust.runs.record.export import ExportResultRecord
+from fedrobust.runs.record.leakage import LeakageRecord
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "records.md"
@@ -19,6 +20,7 @@ SCHEMAS = {
     "result.schema.json": (RunRecord, "result.json: what a run of fedrobust found"),
     "card.schema.json": (CardRecord, "card.json: an audit by fedrobust"),
     "export.schema.json": (ExportResultRecord, "export.json: a model exported for devices by fedrobust"),
+    "leakage.schema.json": (LeakageRecord, "leakage.json: attacks on the privacy of a run by fedrobust"),
     "attack.schema.json": (AttackTableRecord, "attack.json: a model under the attacks of fedrobust"),
 }
 WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", Any: "anything"}
@@ -78,7 +80,9 @@ def written(page: str) -> str:
     """Return the page with the tables between its marks."""
     tables = "\n\n".join(
         table(cls)
-        for cls in records(RunRecord, RoundRecord, CardRecord, AttackTableRecord, ExportResultRecord)
+        for cls in records(
+            RunRecord, RoundRecord, CardRecord, AttackTableRecord, LeakageRecord, ExportResultRecord
+        )
     )
     return MARKED.sub(lambda marks: f"{marks[1]}\n{tables}\n\n{marks[2]}", page)
 

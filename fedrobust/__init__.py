@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fedrobust.api import (
         attack_model,
+        attack_privacy,
         audit_model,
         bench,
         certify_model,
@@ -53,6 +54,7 @@ __all__ = [
     "Experiment",
     "Run",
     "attack_model",
+    "attack_privacy",
     "audit_model",
     "bench",
     "certify_model",

@@ -33,6 +33,8 @@ class Purpose(IntEnum):
     SMOOTHING = 19
     DEFENCE = 20
     REMOVAL = 21
+    TRAIN_SHARE = 22
+    LEAKAGE = 23
 
 
 def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:

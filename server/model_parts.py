@@ -260,3 +260,10 @@ class ModelParts:
             f"{dataset.name}: {where}, "
             f"{settings.model.name} from {settings.model.weights} weights{self.batchnorm}{attacked}"
         )
+
+    @property
+    def probed(self) -> float | None:
+        """The epsilon of a short attack after each round, the recipe's; None without, or if it is in another space."""
+        settings = self.study.experiment
+        epsilon = getattr(self.study.recipe, "epsilon", None)
+        return epsilon if settings.training.space == settings.evaluation.space else None

@@ -13,7 +13,15 @@ from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord
 from server.aggregation_step import AggregationStep
-from server.callbacks import AttackSuccess, Callback, PGDProbe, PrivacySpent, UndefendedSnapshot, WorstClient
+from server.callbacks import (
+    AttackSuccess,
+    Callback,
+    KeptRound,
+    PGDProbe,
+    PrivacySpent,
+    UndefendedSnapshot,
+    WorstClient,
+)
 from server.client_images import class_counts, known_here, sizes
 from server.client_registry import ClientRegistry, registry_of
 from server.federation import Federation, whole
@@ -281,13 +289,6 @@ class ServerParts(ModelParts):
         return WeightAverage(decay) if decay else None
 
     @property
-    def probed(self) -> float | None:
-        """The epsilon of a short attack after each round, the recipe's; None without, or if it is in another space."""
-        settings = self.study.experiment
-        epsilon = getattr(self.study.recipe, "epsilon", None)
-        return epsilon if settings.training.space == settings.evaluation.space else None
-
-    @property
     def attack_success(self) -> AttackSuccess:
         """The measurement of the attack's success."""
         return AttackSuccess(self.evaluator, self.criterion, self.learnt_criterion)
@@ -300,7 +301,13 @@ class ServerParts(ModelParts):
             self.attack_success,
             UndefendedSnapshot(self.classifier, folder, self.study.experiment.training.recipe_from),
             self.privacy_spent,
+            self.kept_round(folder),
         )
+
+    def kept_round(self, folder: RunFolder) -> KeptRound:
+        """Return what keeps the global models of some rounds in `folder`."""
+        settings = self.study.experiment
+        return KeptRound(folder, settings.output.keep_every, settings.federation.rounds)
 
     @property
     def privacy_spent(self) -> PrivacySpent:

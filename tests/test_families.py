@@ -28,7 +28,7 @@ from fedrobust.training.recipes import RECIPES, Batch
 from fedrobust.training.recipes.recipe import carries
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = {"poisoning": "attacks-and-defences.md", "attacks": "evasion.md"}
+PAGES = {"poisoning": "attacks-and-defences.md", "attacks": "evasion.md", "leakage": "leakage.md"}
 """The page that names a family's members, where it is not `studies.md`."""
 
 SOURCE = re.compile(r"arXiv:\d{4}\.\d{4,5}|et al\.|\b(19|20)\d\d\b|flwr-datasets|this project's")

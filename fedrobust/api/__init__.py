@@ -12,6 +12,7 @@ from fedrobust.api.detectors import detect_attacks
 from fedrobust.api.exports import export_model
 from fedrobust.api.figures import write_figures
 from fedrobust.api.imports import check_dataset, import_arrays, import_huggingface, import_images
+from fedrobust.api.leakage import attack_privacy
 from fedrobust.api.predictions import predict
 from fedrobust.api.studies import doctor, experiment, open_run, resume, run, train, write_report
 from fedrobust.api.sweeps import (
@@ -35,6 +36,7 @@ __all__ = [
     "Experiment",
     "Run",
     "attack_model",
+    "attack_privacy",
     "audit_model",
     "bench",
     "certify_model",

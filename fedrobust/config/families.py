@@ -11,6 +11,7 @@ from fedrobust.data.shifts import SITE_SHIFTS
 from fedrobust.defences import DEFENCES
 from fedrobust.evaluation.scores import METRICS
 from fedrobust.evasion import ATTACKS
+from fedrobust.leakage import LEAKAGE
 from fedrobust.models.architectures import ARCHITECTURES
 from fedrobust.models.keras_applications import NAMES
 from fedrobust.poisoning import POISONING
@@ -70,5 +71,6 @@ FAMILIES = {
     "poisoning": Family(POISONING, ("poisoning.attack",)),
     "metrics": Family(METRICS, ("evaluation.metrics",)),
     "attacks": Family(ATTACKS, ("evaluation.attacks",)),
+    "leakage": Family(LEAKAGE, ()),
 }
 """The families shown by `fedrobust list`, by its argument."""

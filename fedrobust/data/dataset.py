@@ -139,6 +139,7 @@ class Dataset:
         validation_sites: of the validation images; None if unknown.
         test_sites: of the test images; None if unknown.
         unseen: all images of sites that are held out of the three splits, by the site's name.
+        whole: the data set of whose training images these are a share; None: these are all.
 
     Raises:
         DataError: fewer than two classes, a label without a name, a class or finding that train lacks, or splits
@@ -165,6 +166,7 @@ class Dataset:
     validation_sites: Sites | None = None
     test_sites: Sites | None = None
     unseen: Mapping[str, Split] = field(default_factory=dict)
+    whole: "Dataset | None" = None
 
     def __post_init__(self) -> None:
         if self.classes < 2:
@@ -198,6 +200,11 @@ class Dataset:
     def splits(self) -> dict[str, Split]:
         """The three splits by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def undivided(self) -> "Dataset":
+        """The data set before a share of its training images was drawn: studies of several shares have one cache."""
+        return self.whole or self
 
     @property
     def classes(self) -> int:

@@ -90,6 +90,8 @@ class Features:
         """Return the features (n, d) float32 of uint8 images; those of known images are looked up."""
         if self._known is None:
             return self.whole(images)
+        if images is self._known:
+            return self.of_known
         known = self.of_known
         rows = np.array([self._rows.get(_digest(image), -1) for image in images])
         found = known[rows]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from fedrobust.data.dataset import Split
 from fedrobust.memoize import part
 from fedrobust.models.layout import Weights
 from fedrobust.study.local_training import LocalTraining
@@ -22,21 +23,21 @@ class GroupTraining:
     Attributes:
         training: the local training of one client.
         update: the compiled update of the head.
-        labels: (n,) int32 of the training split.
+        train: the training split.
         shard: function from a client to the positions of its images in the training split.
         work: function from round and client to the share of its batches on which it trains.
     """
 
     training: LocalTraining
     update: HeadUpdate
-    labels: np.ndarray
+    train: Split
     shard: Callable[[int], np.ndarray]
     work: Callable[[int, int], float]
 
     @part
     def data(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Features (n, d) and labels (n,) of the training split."""
-        return tf.constant(self.update.features.of_known), tf.constant(self.labels)
+        return tf.constant(self.update.features.of(self.train.images)), tf.constant(self.train.labels)
 
     def __call__(
         self, clients: Sequence[int], weights: Weights, round: int
@@ -60,7 +61,7 @@ class GroupTraining:
     def _job(self, client: int, weights: Weights, round: int) -> HeadJob:
         rows = self.shard(client)
         plan = self.training.plan(
-            self.labels[rows], round, client, self.training.training, self.work(round, client)
+            self.train.labels[rows], round, client, self.training.training, self.work(round, client)
         )
         batches = plan.batches.of(rows)
         return HeadJob(weights, batches, plan.learning_rates, plan.class_weights, plan.prior)

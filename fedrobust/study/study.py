@@ -15,6 +15,7 @@ from fedrobust.data.held_out import without_sites
 from fedrobust.data.partition import Drawing, Partition
 from fedrobust.data.problem import Problem
 from fedrobust.data.search_path import resolve, weights_file
+from fedrobust.data.train_share import with_share
 from fedrobust.data.transfer_set import TransferSet, transfer_set
 from fedrobust.memoize import memoize, part
 from fedrobust.models.layout import Part
@@ -75,7 +76,7 @@ class Study(NamedParts):
             whole = hospitals(tuple(resolve(file, self.base, data.root) for file in data.clients))
         else:
             whole = loaded(data, data.name, self.seed, self.base)
-        return without_sites(whole, data.held_out_sites)
+        return with_share(without_sites(whole, data.held_out_sites), data.train_share, data.train_draw)
 
     @part
     def model(self) -> Model:
@@ -272,7 +273,7 @@ class Study(NamedParts):
         update = self.update_of(training)
         assert isinstance(update, HeadUpdate)
         return GroupTraining(
-            self.local_training, update, dataset.train.labels, self.partition.shards.__getitem__, self.work
+            self.local_training, update, dataset.train, self.partition.shards.__getitem__, self.work
         )
 
     @part
@@ -281,7 +282,7 @@ class Study(NamedParts):
 
         In a simulation those of the training split are computed first; in a deployment those of the client's images.
         """
-        dataset = self.dataset if "dataset" in vars(self) else None
+        dataset = self.dataset.undivided if "dataset" in vars(self) else None
         return features(self.classifier, (self.model, self.problem), dataset)
 
     def attack_context(self, client: int) -> AttackContext:

@@ -22,6 +22,8 @@ ADDED = (
     "data.clients",
     "data.held-out-sites",
     "data.site-shifts",
+    "data.train-draw",
+    "data.train-share",
     "distillation.method",
     "distillation.mixup",
     "distillation.teacher",

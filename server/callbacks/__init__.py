@@ -2,6 +2,7 @@
 
 from server.callbacks.attack_success import AttackSuccess
 from server.callbacks.callback import Callback, FinishedRound
+from server.callbacks.kept_round import KeptRound
 from server.callbacks.pgd_probe import PGDProbe
 from server.callbacks.privacy_spent import PrivacySpent
 from server.callbacks.undefended_snapshot import UNDEFENDED, UndefendedSnapshot
@@ -12,6 +13,7 @@ __all__ = [
     "AttackSuccess",
     "Callback",
     "FinishedRound",
+    "KeptRound",
     "PGDProbe",
     "PrivacySpent",
     "UndefendedSnapshot",

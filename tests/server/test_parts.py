@@ -12,7 +12,7 @@ import server.rare_clients
 from fedrobust.config import ConfigError
 from fedrobust.models.layout import Layout, Weights
 from server.aggregation_step import AggregationStep
-from server.callbacks import AttackSuccess, PGDProbe, PrivacySpent, UndefendedSnapshot, WorstClient
+from server.callbacks import AttackSuccess, KeptRound, PGDProbe, PrivacySpent, UndefendedSnapshot, WorstClient
 from server.parts import MOST_COMPARED, ServerParts
 from server.rare_clients import RARE, rare_clients
 from server.tolerance import tolerance_of
@@ -206,6 +206,7 @@ def test_the_round_loop_is_handed_its_settings_and_parts():
         AttackSuccess,
         UndefendedSnapshot,
         PrivacySpent,
+        KeptRound,
     ]
 
 
@@ -239,10 +240,11 @@ def test_callbacks_know_the_aim_and_the_round_in_which_the_recipe_begins():
     images, partition = shared((0, 1, 1), (8, 0, 0))
     settings = {"training__recipe": "pgd", "training__recipe_from": 4}
     parts = with_parts(parts_of(images, partition, **settings), evaluator="evaluator", criterion="aim")
-    _, _, success, snapshot, spent = parts.callbacks("folder")
+    _, _, success, snapshot, spent, kept = parts.callbacks("folder")
     assert (success.evaluator, success.criterion) == ("evaluator", "aim")
     assert (snapshot.classifier, snapshot.folder, snapshot.recipe_from) == (CLASSIFIER, "folder", 4)
     assert spent.promise is None
+    assert (kept.folder, kept.every) == ("folder", 0)
 
 
 def test_statistics_are_measured_on_a_sample_of_the_validation_split(noted, monkeypatch):

@@ -26,6 +26,17 @@ class Data(Section):
         "iid",
         description="how the training split is divided, as in dirichlet(alpha=0.3, min_size=10), or a dotted path",
     )
+    train_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the training images that is trained on, drawn at random; the others are left out",
+    )
+    train_draw: int = Field(
+        0,
+        ge=0,
+        description="number of the draw of train-share: another one, other images; of halves, 2k and 2k + 1 share none",
+    )
     undersample: bool = Field(
         False, description="undersample each client's classes to the size of its rarest one"
     )

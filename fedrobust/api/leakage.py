@@ -1,0 +1,117 @@
+"""Attacks on the privacy of a finished run.
+
+TensorFlow is imported inside functions, so that settings are checked without it.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fedrobust.api.model_request import write_json
+from fedrobust.config import ConfigError
+from fedrobust.cores import cores
+from fedrobust.leakage import LeakageAttack, leakage_attack_named
+from fedrobust.runs.environment import environment
+from fedrobust.runs.events import Listener, StageStarted, emit, listening
+from fedrobust.runs.run import Run
+from fedrobust.runtime import start_tensorflow
+from fedrobust.study import Study
+
+FILE = "leakage.json"
+
+USUAL = ("loss", "lira", "rmia", "trajectory", "update-alignment")
+"""Attacks that are made if none is named."""
+
+
+def attack_privacy(
+    run: str | Path,
+    attacks: Iterable[str] = (),
+    *listeners: Listener,
+    shadows: int = 0,
+    workers: int = 0,
+    seed: int = 0,
+    data_root: str | Path = "",
+) -> dict[str, Any]:
+    """Attack the privacy of a run: whose images trained it, what its updates show; the result is in ``leakage.json``.
+
+    Membership attacks that need shadows train them first: federations of the same study, each on half of the training
+    images, below ``shadows/`` in the run's folder. Finished ones are not trained again.
+
+    Args:
+        run: folder of a finished simulation.
+        attacks: such as "lira(shadows=64)"; `fedrobust list leakage` names them; by default all usual ones.
+        listeners: called with every event.
+        shadows: shadow federations of attacks that do not set their number; 0: the attack's default.
+        workers: shadow federations at a time; 0: one per core.
+        seed: of everything random.
+        data_root: folder that is searched first for data.
+
+    Returns:
+        The content of ``leakage.json``; see `docs/leakage.md`.
+
+    Raises:
+        RunFolderError, ConfigError, DataError: the run or a setting cannot be used.
+
+    Example:
+        >>> found = fedrobust.attack_privacy("runs/one", ["loss", "lira(shadows=32)"])  # doctest: +SKIP
+        >>> found["membership"][0]["auc"]  # doctest: +SKIP
+        0.53
+    """
+    made = named(tuple(attacks) or USUAL, shadows)
+    finished = Run.open(run)
+    study = study_of(finished, data_root)
+    start_tensorflow(cores())
+    # Starts TensorFlow.
+    from fedrobust.exposure.leak import Leak
+
+    with listening(*listeners), finished.folder.locked():
+        leak = Leak(finished, study, made, seed, lambda text: emit(StageStarted(text)), workers)
+        record = leak.made(environment(cores()))
+        content = record.to_json()
+        write_json(finished.folder.file(FILE), content)
+    return {**content, "folder": str(finished.path)}
+
+
+def named(specs: tuple[str, ...], shadows: int = 0) -> dict[str, LeakageAttack]:
+    """Return the attacks by their specs.
+
+    Raises:
+        ConfigError: one is given twice, or the number of shadows is odd or below 4.
+        SpecError, UnknownNameError: there is no such attack, or it takes other settings.
+    """
+    if shadows and (shadows < 4 or shadows % 2):
+        raise ConfigError(f"shadows = {shadows}: choose an even number from 4: halves come in pairs")
+    found: dict[str, LeakageAttack] = {}
+    for spec in specs:
+        if spec in found:
+            raise ConfigError(f'attack = "{spec}": given twice')
+        defaults = {"shadows": shadows} if shadows else {}
+        found[spec] = leakage_attack_named(spec, **defaults)
+        count = found[spec].federations
+        if count and (count < 4 or count % 2):
+            raise ConfigError(f'attack = "{spec}": shadows = {count}: choose an even number from 4')
+    return found
+
+
+def study_of(run: Run, data_root: str | Path = "") -> Study:
+    """Return the study of a run that can be attacked.
+
+    Raises:
+        ConfigError: the run is not finished, its images are multi-label, or clients draw their images on demand.
+    """
+    if run.status != "finished":
+        raise ConfigError(
+            f"{run.path}: the run is not finished ({run.status}): fedrobust run --resume {run.path}"
+        )
+    study = Study.of(run.experiment.changed(**({"data__root": str(data_root)} if data_root else {})))
+    if study.dataset.multilabel:
+        raise ConfigError(
+            f'data.name = "{run.experiment.data.name}" is multi-label: attacks on privacy take data with one class an '
+            "image"
+        )
+    if not isinstance(study.partition.shards, tuple):
+        raise ConfigError(
+            f'data.partition = "{run.experiment.data.partition}": clients share images, so that no image is one '
+            'client\'s; choose a partition that deals them out, such as "iid"'
+        )
+    return study

@@ -1,0 +1,98 @@
+"""The contract of attacks on privacy, and their registry.
+
+An attack is a frozen dataclass of settings. A `MembershipAttack` asks whether an image was trained on.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrobust.leakage.confidence import Floats
+from fedrobust.registry import Registry
+from fedrobust.spec import build
+
+LEAKAGE = Registry("attack on privacy", "fedrobust.leakage.attacks")
+
+Sees = Literal["model", "rounds", "updates"]
+"""What an attacker needs: the final model; the global models of several rounds, which every client is sent; or single
+updates, which the server is sent unless it sees sums only."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a membership attack sees of n images, and of z others that no model was trained on.
+
+    Shadow federations are those of the same study on other draws of the images. With index s and round r,
+    ``shadows[s, r, i]`` is the confidence (see `confidence`) of shadow s after round r in the label of image i.
+
+    Attributes:
+        target: confidences of the attacked model, (rounds, n); the last row is that of the final model.
+        shadows: (s, rounds, n).
+        members: whether shadow s was trained on image i, (s, n).
+        population: confidences of the attacked final model in z images that are known not to be members, (z,).
+        shadow_population: likewise of the shadows, (s, z).
+        alignments: cosine of a client's update with the descent direction of each image, (captured rounds, n).
+    """
+
+    target: Floats
+    shadows: Floats = field(default_factory=lambda: np.zeros((0, 1, 0)))
+    members: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), bool))
+    population: Floats = field(default_factory=lambda: np.zeros(0))
+    shadow_population: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    alignments: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def with_shadows(self, count: int) -> "Evidence":
+        """Return the evidence with the first `count` shadows alone."""
+        return Evidence(
+            self.target,
+            self.shadows[:count],
+            self.members[:count],
+            self.population,
+            self.shadow_population[:count],
+            self.alignments,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakageAttack:
+    """Base class of attacks on privacy."""
+
+    sees: ClassVar[Sees] = "model"
+
+    @property
+    def federations(self) -> int:
+        """Number of shadow federations that it needs."""
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MembershipAttack(LeakageAttack):
+    """Base class of attacks that tell members, the images that a model was trained on, from others.
+
+    Example:
+        An attack that trusts the first round's model::
+
+            @LEAKAGE.register("first-round")
+            @dataclass(frozen=True, kw_only=True)
+            class FirstRound(MembershipAttack):
+                sees = "rounds"
+
+                def __call__(self, evidence: Evidence) -> Floats:
+                    return evidence.target[0]
+    """
+
+    def __call__(self, evidence: Evidence) -> Floats:
+        """Return a score of each image, (n,), finite: the higher, the likelier it is a member."""
+        raise NotImplementedError
+
+
+def leakage_attack_named(spec: "str | LeakageAttack", **defaults: Any) -> LeakageAttack:
+    """Return the attack on privacy that a spec names, such as ``"lira(shadows=32)"``.
+
+    Raises:
+        SpecError: it has a setting that the attack does not take.
+        UnknownNameError: there is no such attack.
+    """
+    return spec if isinstance(spec, LeakageAttack) else build(LEAKAGE, spec, **defaults)

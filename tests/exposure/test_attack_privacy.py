@@ -1,0 +1,82 @@
+"""`fedrobust.attack_privacy` on runs, as a user calls it."""
+
+import json
+
+import numpy as np
+import pytest
+
+import fedrobust
+from fedrobust.api.leakage import named
+from fedrobust.config import ConfigError
+from fedrobust.exposure.confidences import Confidences
+from fedrobust.exposure.leak import Leak
+from fedrobust.exposure.membership import Membership
+from fedrobust.exposure.shadows import first_draw, shadow_sweep
+from fedrobust.leakage import confidence
+from fedrobust.runs.kept_rounds import KeptRounds
+from fedrobust.study import Study
+
+
+def test_without_shadows_the_loss_and_the_updates_are_attacked(head_run):
+    found = fedrobust.attack_privacy(head_run.path, ["loss", "update-alignment"])
+    loss, alignment = found["membership"]
+    assert (loss["target"], loss["others"], alignment["target"], alignment["targets"]) == (
+        "model",
+        "test images",
+        "clients",
+        3,
+    )
+    assert alignment["auc"] > 0.6, "a client's update points to its own images"
+    assert loss["rates"][1]["value"] is None or loss["rates"][1]["others"] >= 1000
+    kept = json.loads((head_run.path / "leakage.json").read_text())
+    assert kept["membership"] == found["membership"]
+
+
+def test_the_cached_head_and_the_saved_model_answer_alike(head_run):
+    study, kept = Study.of(head_run.experiment), KeptRounds(head_run.folder)
+    leak = Leak(head_run, study, {}, 0, print)
+    split = study.dataset.test.of_rows(np.arange(20))
+    own = Confidences(study)(kept.weights(3), split)
+    np.testing.assert_allclose(own, confidence(leak.answers()(split.images), split.labels), atol=1e-4)
+    assert Membership(study, kept, leak.answers(), (), 0).rounds == (1, 2)
+
+
+def test_shadows_come_in_pairs_after_the_runs_own(head_run):
+    sweep = shadow_sweep(head_run.experiment, 6)
+    assert [cell.experiment.data.train_draw for cell in sweep.cells] == list(range(6))
+    assert {cell.experiment.data.train_share for cell in sweep.cells} == {0.5}
+    half = head_run.experiment.changed(data__train_share=0.5, data__train_draw=3)
+    assert first_draw(half) == 4
+    with pytest.raises(ConfigError, match="even number from 4"):
+        shadow_sweep(head_run.experiment, 5)
+
+
+def test_requests_that_cannot_be_met_are_refused_before_anything_is_trained(head_run, tmp_path):
+    with pytest.raises(ConfigError, match="given twice"):
+        named(("loss", "loss"))
+    with pytest.raises(ConfigError, match=r"shadows = 5"):
+        named(("lira(shadows=5)",))
+    with pytest.raises(ConfigError, match="even number"):
+        named(("loss",), shadows=7)
+    with pytest.raises(ValueError, match="not a run folder"):
+        fedrobust.attack_privacy(tmp_path)
+
+
+def test_a_run_without_kept_rounds_is_attacked_through_its_model_alone(head_run, small, tmp_path):
+    plain = fedrobust.run(**{**small, "output__keep_every": 0}, output__dir=str(tmp_path / "plain"))
+    found = fedrobust.attack_privacy(plain.path, ["loss", "trajectory"])
+    assert [one["attack"] for one in found["membership"]] == ["loss"]
+    assert found["skipped"][0].startswith("trajectory: the run kept no global models")
+
+
+@pytest.mark.slow
+def test_shadows_of_an_overfitted_run_find_its_members(small, tmp_path):
+    """Half of the images are left out: LiRA is online, and the others come from the same distribution."""
+    settings = {**small, "training__layers": "all", "training__epochs": 30, "data__train_share": 0.5}
+    run = fedrobust.run(**settings, output__dir=str(tmp_path / "run"))
+    found = fedrobust.attack_privacy(run.path, shadows=8)
+    rows = {(one["attack"], one["target"]): one for one in found["membership"]}
+    assert rows["lira", "model"]["others"] == "training images left out"
+    assert rows["lira", "shadows"]["auc"] > 0.6
+    assert rows["lira", "shadows"]["interval"][0] > 0.5
+    assert found["shadows"] == 8
