@@ -194,7 +194,8 @@ class Federation:
         self._stop_for(round, lost, outcome)
         # Poisson sampling may draw nobody: the sum of no updates, which a privacy mechanism hides like any other.
         nobody = self.settings.sampling == "poisson" and not sampled
-        needed = 0 if nobody else max(1, math.ceil(self.settings.min_replies * len(sampled)))
+        fewest = 2 if step.sums else 1  # the sum of one client is its update
+        needed = 0 if nobody else max(fewest, math.ceil(self.settings.min_replies * len(sampled)))
         if len(read.valid) < needed:
             return Aggregated(
                 outcome,
@@ -216,7 +217,9 @@ class Federation:
                     None,
                     fault=f"round {round}: the rule can make nothing of the replies: {error}",
                 )
-        outcome = replace(outcome, defence=stepped.record)
+        # Of a sum there is no more to record than who was in it.
+        shown = step.record(round, asked, out, lost) if step.sums and step.malicious else stepped.record
+        outcome = replace(outcome, defence=shown)
         self._stop_for(round, stepped.attack_failures, outcome)
         # Noise, colluding clients or a server optimiser may change frozen weights.
         found = as_statistics(stepped.weights, self.layout) if self.moments else stepped.weights
@@ -287,9 +290,10 @@ class Federation:
 
     def _read(self, message: Message, client: int, round: int) -> Reply | Failure:
         """Return a client's reply, or the failure that drops it."""
-        most = self.registry.size(client) if self.settings.claims == "checked" else MOST_EXAMPLES
-        answer = read_reply(message, client, self.layout, round, most, self.step.beside)
-        if isinstance(answer, Failure):
+        checked, sums = self.settings.claims == "checked", self.step.sums
+        most = self.registry.size(client) if checked and not sums else MOST_EXAMPLES
+        answer = read_reply(message, client, self.layout, round, most, self.step.beside, sums)
+        if isinstance(answer, Failure) or sums:
             return answer
         fault = statistics_fault(answer.weights.statistics, self.layout) or beside_fault(answer.beside)
         return Failure(client, fault) if fault else answer

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 
+from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.privacy import Promise
 from fedrobust.runs.record import PrivacyRecord, PromisedClientRecord, PromiseRecord
@@ -31,9 +32,17 @@ def check_promises(parts: ServerParts) -> None:
     Raises:
         ConfigError: either is the case; of the noise only without ``privacy.force``.
     """
-    faults = [*_batchnorm(parts), *_delta(parts), *_noise(parts)]
+    faults = [*_simulated(parts), *_batchnorm(parts), *_delta(parts), *_noise(parts)]
     if faults:
         raise ConfigError("\n".join(faults))
+
+
+def _simulated(parts: ServerParts) -> Iterator[str]:
+    if parts.study.experiment.federation.secure_aggregation and not isinstance(parts.grid, SimulatedGrid):
+        yield (
+            "federation.secure-aggregation = true in a deployment: its effect is simulated, and no cryptography would "
+            "hide the sites' updates; set false"
+        )
 
 
 def _batchnorm(parts: ServerParts) -> Iterator[str]:

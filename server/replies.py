@@ -115,6 +115,7 @@ def read_reply(
     round: int,
     most_examples: int = MOST_EXAMPLES,
     beside: Mapping[str, int] = NONE_BESIDE,
+    sums: bool = False,
 ) -> Reply | Failure:
     """Return the checked content of `message`, or the failure that drops its client.
 
@@ -127,11 +128,12 @@ def read_reply(
         round: the expected round.
         most_examples: largest number of images that the client may claim.
         beside: lengths of the algorithm's arrays beside weights, by name.
+        sums: whether the server sees only sums: the values of one reply are then not looked at.
     """
     try:
         if message.has_error():
             return Failure(client_id, last_line(message))
-        return _checked(message, client_id, layout, round, most_examples, beside)
+        return _checked(message, client_id, layout, round, most_examples, beside, sums)
     except ReplyError as error:
         return Failure(client_id, str(error))
     except Exception as error:  # an untrusted reply may cause any exception: its client fails
@@ -187,6 +189,7 @@ def _checked(
     round: int,
     most_examples: int,
     beside: Mapping[str, int],
+    sums: bool,
 ) -> Reply:
     arrays = message.content.get("weights")
     metrics = message.content.get("metrics")
@@ -203,7 +206,8 @@ def _checked(
     if type(number) is not int or number != round:
         raise ReplyError(f"a reply to round {short(number)}: this is round {round}")
     weights = Weights(
-        _vector(arrays, "trainable", layout.parameters), _vector(arrays, "statistics", layout.statistics)
+        _vector(arrays, "trainable", layout.parameters, sums),
+        _vector(arrays, "statistics", layout.statistics, sums),
     )
     if len(arrays) > 2:
         raise ReplyError(
@@ -212,7 +216,7 @@ def _checked(
     examples = _examples(metrics)
     if examples > most_examples:
         raise ReplyError(f"num-examples = {examples}: it introduced itself with {most_examples} images")
-    own = _beside(message, beside) if beside else np.zeros(0, np.float32)
+    own = _beside(message, beside, sums) if beside else np.zeros(0, np.float32)
     return Reply(
         client_id,
         weights,
@@ -223,15 +227,15 @@ def _checked(
     )
 
 
-def _beside(message: Message, sizes: Mapping[str, int]) -> np.ndarray:
+def _beside(message: Message, sizes: Mapping[str, int], sums: bool) -> np.ndarray:
     """Return the algorithm's arrays beside weights, in sequence, in the order of `sizes`."""
     arrays = message.content.get("algorithm")
     if not isinstance(arrays, ArrayRecord) or len(arrays) > len(sizes):
         raise ReplyError(f"records {_few(message.content)}: the algorithm sends {list(sizes)} beside weights")
-    return np.concatenate([_vector(arrays, name, size) for name, size in sizes.items()])
+    return np.concatenate([_vector(arrays, name, size, sums) for name, size in sizes.items()])
 
 
-def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:
+def _vector(record: ArrayRecord, name: str, size: int, sums: bool = False) -> np.ndarray:
     if name not in record:
         raise ReplyError(f"weights have no {name}, only {_few(record)}")
     array = record[name]
@@ -246,7 +250,7 @@ def _vector(record: ArrayRecord, name: str, size: int) -> np.ndarray:
     vector = np.asarray(vector)  # drops a subclass of ndarray
     if vector.dtype != np.float32 or vector.shape != (size,):
         raise ReplyError(f"{name} holds {vector.dtype} {short(vector.shape)}: float32 ({size},) is expected")
-    if not all_finite(vector):
+    if not sums and not all_finite(vector):
         broken = vector.size - np.count_nonzero(np.isfinite(vector))
         raise ReplyError(f"{name} has {broken} numbers that are not finite")
     return vector

@@ -5,12 +5,13 @@ The checks of networks are imported inside of functions: they start TensorFlow.
 
 from collections.abc import Iterable, Iterator
 
-from fedrobust.checks import data, privacy, settings
+from fedrobust.checks import data, privacy, secure_aggregation, settings
 from fedrobust.checks.distillation import method_fits, teacher_fits, transfer_labels
 from fedrobust.checks.multilabel import labels_fit
 from fedrobust.config.resolve import loss_named, optimizer_of
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.study import Study
+from fedrobust.training.recipes.recipe import shares_statistics
 
 
 def check(study: Study) -> None:
@@ -40,6 +41,7 @@ def check_data(study: Study) -> None:
         _members(study),
         _protected(study),
         _promised(study),
+        _summed(study),
         settings.tolerated_fits(given.federation, study.sampled),
         settings.attackers(given.poisoning, given.federation.clients, given.seed),
         _losses(study),
@@ -80,6 +82,9 @@ def check_models(study: Study) -> None:
         settings.defended_space(given.model, given.evaluation),
         models.networks(given.model, given.distillation, study.problem, study.network_name),
         models.normalised_alone(given.model, given.training, lambda: study.classifier),
+        secure_aggregation.statistics_averaged(
+            given.federation, shares_statistics(study.recipe), given.training.recipe
+        ),
         privacy.no_batch_statistics(given.privacy, given.model, lambda: study.classifier),
         models.rule_reads(study.defence.rule, given.federation.aggregator, lambda: study.classifier),
         models.statistics_shared(given.model, given.training, study.recipe, lambda: study.classifier),
@@ -122,6 +127,20 @@ def _promised(study: Study) -> Iterator[str]:
     yield from privacy.delta_small(given.privacy, promise, federation.clients)
     yield from privacy.examples_protected(
         given.privacy, given.data, training, algorithm, study.attack, given.distillation
+    )
+
+
+def _summed(study: Study) -> Iterator[str]:
+    """Yield what needs single updates, which secure aggregation hides."""
+    given, defence = study.experiment, study.defence
+    yield from secure_aggregation.sums_suffice(given.federation, defence.rule, defence.before)
+    yield from secure_aggregation.nobody_looks(
+        given.federation,
+        given.poisoning,
+        given.distillation,
+        study.postprocessors,
+        study.attack,
+        study.sampled,
     )
 
 
