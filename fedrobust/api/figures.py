@@ -6,12 +6,14 @@ from pathlib import Path
 from fedrobust.api.sweeps import compare
 from fedrobust.errors import ConfigError
 from fedrobust.figures.of_comparison import figures_of_comparison
+from fedrobust.figures.of_ranks import figure_of_ranks
 from fedrobust.figures.of_run import figures_of_run
 from fedrobust.figures.write import check_formats, write
 from fedrobust.paths import expanded
 from fedrobust.report.shares import ClientShares
 from fedrobust.runs.folder import RunFolder
 from fedrobust.sweeps import over_seeds as tables
+from fedrobust.sweeps.ranks import ranks_if_any
 
 
 def write_figures(
@@ -24,7 +26,7 @@ def write_figures(
 
     Of a run: scores by round and by epsilon, attack and defence by round, clients' images and distances, and of its
     audit confusion matrices, ROC curves and calibration, as far as it has them. Of several runs or a sweep: each
-    metric's mean over seeds with its 95 % interval.
+    metric's mean over seeds with its 95 % interval, and where rules are compared, their mean ranks.
 
     Args:
         paths: a run folder, or several run and sweep folders to compare.
@@ -50,7 +52,10 @@ def write_figures(
         folder = RunFolder.open(folders[0])
         found = figures_of_run(folder.record(), _counts(folder))
     else:
-        found = figures_of_comparison(tables.over_seeds(compare(folders)), metrics)
+        compared = compare(folders)
+        summary = tables.over_seeds(compared)
+        found = figures_of_comparison(summary, metrics)
+        found += [figure_of_ranks(one) for one in ranks_if_any(compared, tables.metrics_of(summary, metrics))]
     if not found:
         raise ConfigError(f"{', '.join(map(str, folders))}: no round or metric is measured: nothing to draw")
     return write(found, Path(out), chosen)

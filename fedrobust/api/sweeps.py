@@ -14,6 +14,7 @@ from fedrobust.sweeps.bench import bench as run_cells
 from fedrobust.sweeps.bench import check_cells, finished_in, missing
 from fedrobust.sweeps.compare import compare as side_by_side
 from fedrobust.sweeps.plan import SweepPlan, as_forecast, existing, plan_of
+from fedrobust.sweeps.ranks import Ranks, ranks_of
 from fedrobust.sweeps.results import Results
 from fedrobust.sweeps.seeds import seeds_of
 from fedrobust.sweeps.source import SweepSource
@@ -210,6 +211,44 @@ def over_seeds(paths: Iterable[str | Path]) -> "pandas.DataFrame":
         >>> fedrobust.over_seeds(["runs/rules-sweep"])["attack-success"]  # doctest: +SKIP
     """
     return tables.over_seeds(compare(paths))
+
+
+def ranks(paths: Iterable[str | Path], metric: str = "") -> Ranks:
+    """Return the mean ranks of rules over the settings of a sweep, with critical differences, and paired tests.
+
+    A setting is a combination of what varies beside rule and seed, with its mean over seeds; where nothing else varies,
+    each seed is one. Friedman's test as of Iman and Davenport, Nemenyi's critical difference (Demsar, 2006); pairs of
+    rules by the paired t test over seeds, corrected after Holm. With fewer than three seeds pairs are not tested.
+
+    Args:
+        paths: sweep folders, or run folders.
+        metric: such as "balanced_accuracy"; the first usual one if empty.
+
+    Raises:
+        RunFolderError, SweepError: a folder has no run, or there is nothing to compare.
+        ConfigError: no run has the metric, or there are not two rules with results in one setting.
+
+    Example:
+        >>> fedrobust.ranks(["runs/rules-sweep"], "attack-success").rules  # doctest: +SKIP
+    """
+    return ranks_of(compare(paths), metric)
+
+
+def markdown_table(paths: Iterable[str | Path], metrics: Sequence[str] = ()) -> str:
+    """Return means over seeds as a Markdown table, with half the width of their 95 % intervals.
+
+    Args:
+        paths: run folders, or sweep folders for all of their cells.
+        metrics: its columns; accuracy, AUC, the strongest attack's and attack success if empty.
+
+    Raises:
+        RunFolderError, SweepError: a folder has no run, or there is nothing to compare.
+        ConfigError: no run has one of the metrics.
+
+    Example:
+        >>> print(fedrobust.markdown_table(["runs/rules-sweep"], ["attack-success"]))  # doctest: +SKIP
+    """
+    return tables.markdown(tables.over_seeds(compare(paths)), metrics)
 
 
 def tidy(paths: Iterable[str | Path]) -> "pandas.DataFrame":

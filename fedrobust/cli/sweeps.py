@@ -4,6 +4,8 @@ What a command needs is imported inside of its function, so that ``--help`` is f
 """
 
 import sys
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -152,6 +154,16 @@ def compare(
     latex: Annotated[
         Path | None, typer.Option(help="Also write a LaTeX table of the means over seeds into this file.")
     ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Also write a Markdown table of the means over seeds into this file.")
+    ] = None,
+    ranks: Annotated[
+        bool,
+        typer.Option(
+            "--ranks",
+            help="Show ranks of rules over the sweep's settings, and paired tests over seeds, instead of runs.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the files.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Write nothing but the paths of the files; errors as ever.")
@@ -162,12 +174,15 @@ def compare(
     from fedrobust import api
     from fedrobust.sweeps.over_seeds import metrics_of
     from fedrobust.terminal.means import NOTE, means
+    from fedrobust.terminal.ranks import rank_tables
     from fedrobust.terminal.screen import standard_output
     from fedrobust.terminal.sweep import comparison, records
 
     if quiet and json:
         fail("--quiet with --json: leave one out")
-    for setting, file in (("csv", csv), ("tidy", tidy), ("latex", latex)):
+    if ranks and over_seeds:
+        fail("--ranks with --over-seeds: leave one out")
+    for setting, file in (("csv", csv), ("tidy", tidy), ("latex", latex), ("markdown", markdown)):
         if file is not None:
             check_new_file(file, setting, force)
     if tidy is not None:
@@ -175,17 +190,28 @@ def compare(
     compared = api.compare(folders)
     summary = api.over_seeds(folders)
     metrics_of(summary, metric or ())
-    if json:
+    ranked = [api.ranks(folders, one) for one in metric or ("",)] if ranks else []
+    if json and ranks:
+        write_json([asdict(one) | {"alike": one.alike} for one in ranked])
+    elif json:
         write_json(records(summary if over_seeds else compared.reset_index()))
     elif not quiet:
         screen = standard_output()
         shown = (
-            means(summary, screen.width, metric or ()) if over_seeds else comparison(compared, screen.width)
+            chain.from_iterable(map(rank_tables, ranked))
+            if ranks
+            else (
+                means(summary, screen.width, metric or ())
+                if over_seeds
+                else comparison(compared, screen.width)
+            )
         )
         for table in shown:
             screen.print(table)
         if over_seeds:
             typer.echo(NOTE)
+        for one in ranked:
+            typer.echo(f"{one.metric.replace('_', ' ')}: {one.note}")
     written = []
     if csv is not None:
         write_new_file(csv, summary.to_csv(index=False) if over_seeds else compared.to_csv())
@@ -196,5 +222,8 @@ def compare(
     if latex is not None:
         write_new_file(latex, api.latex_table(folders, metric or ()))
         written.append(latex)
+    if markdown is not None:
+        write_new_file(markdown, api.markdown_table(folders, metric or ()))
+        written.append(markdown)
     for file in () if json else written:
         typer.echo(file)

@@ -94,6 +94,30 @@ def latex(summary: "pandas.DataFrame", metrics: Sequence[str] = ()) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
+def markdown(summary: "pandas.DataFrame", metrics: Sequence[str] = ()) -> str:
+    """Return means over seeds as a Markdown table, shares in percent; after the mean, half the width of its interval.
+
+    Args:
+        summary: from `over_seeds`.
+        metrics: the columns, see `metrics_of`.
+
+    Raises:
+        ConfigError: no run has one of these metrics.
+    """
+    keys, shown = summary.attrs["settings"], metrics_of(summary, metrics)
+    percent = {metric: " (%)" if written_as(metric)[0] == 100 else "" for metric in shown}
+    heads = [*keys, "seeds", *(f"{metric.replace('_', ' ')}{percent[metric]}" for metric in shown)]
+    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    for row in summary.to_dict("records"):
+        cells = [str(row[key]).replace("|", r"\|") for key in keys]
+        cells += [
+            str(row["seeds"]),
+            *(_cell(row, metric).strip("$").replace(r"\pm", "±") for metric in shown),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
 def metrics_of(summary: "pandas.DataFrame", wanted: Iterable[str] = ()) -> list[str]:
     """Return the metrics of a table: those `wanted`, or accuracy, AUC, the strongest attack's, and attack success.
 

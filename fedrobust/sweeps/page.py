@@ -6,6 +6,7 @@ from pathlib import Path
 from fedrobust.atomic import atomic
 from fedrobust.report import html
 from fedrobust.sweeps.heatmaps import facets
+from fedrobust.sweeps.rank_section import rank_pictures
 from fedrobust.sweeps.results import Results
 from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.rows import (
@@ -58,6 +59,7 @@ def render(rows: Sequence[Row], name: str) -> str:
         tolerance=tolerance(rows),
         codes=len({row.code for row in rows}),
         facets=facets(rows),
+        ranks=rank_pictures(rows),
         keys=keys,
         figures=figures_,
         table=[[*(shown(row.settings.get(key, "")) for key in keys)] for row in rows],

@@ -6,7 +6,8 @@ Iman and Davenport, and Nemenyi's critical difference. A rule counts with its pr
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +117,7 @@ class Ranks:
     def note(self) -> str:
         """What was compared, and how far it may be trusted, in sentences."""
         what = "seeds" if self.seeds else "settings"
-        text = f"{len(self.rules)} rules over {self.settings} {what}"
+        text = f"{len(self.rules)} rules over {self.settings} {what if self.settings > 1 else what[:-1]}"
         text += f"; {self.left_out} left out, in which a rule has no result" if self.left_out else ""
         if self.critical is None or self.p is None:
             return f"{text}. With fewer than two {what} there is nothing to test."
@@ -159,6 +160,17 @@ def ranks_of(compared: "pandas.DataFrame", metric: str = "") -> Ranks:
             "sweep over federation.aggregator"
         )
     return compared_rules(name, rules, values)
+
+
+def ranks_if_any(compared: "pandas.DataFrame", metrics: Iterable[str]) -> list[Ranks]:
+    """Return the ranks of the rules in each of `metrics` in which three or more of them have results."""
+    found = []
+    for metric in metrics:
+        # Runs that are no sweep over rules have no ranks.
+        with suppress(ConfigError):
+            ranks = ranks_of(compared, metric)
+            found += [ranks] if len(ranks.rules) > 2 else []
+    return found
 
 
 def compared_rules(
