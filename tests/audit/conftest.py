@@ -136,12 +136,12 @@ def broken(undefended):
 
 @pytest.fixture(scope="session")
 def audited(phantom):
-    """Return the card of a model on the phantom's test images, with the outcome of each check by name."""
+    """Return the card of a model on `count` test images of the phantom, with the outcome of each check by name."""
 
-    def audited(model, folder=None, map=None, effort="quick", **about):
+    def audited(model, folder=None, map=None, effort="quick", count=200, **about):
         opened = open_model(model, phantom.image_shape, phantom.classes)
-        images = phantom.test.images[:200]
-        labels = phantom.test.labels[:200]
+        images = phantom.test.images[:count]
+        labels = phantom.test.labels[:count]
         native = images.astype(np.float32) / np.float32(255)
         audited = ModelUnderAudit(
             "model",

@@ -69,7 +69,7 @@ def bounded():
         "ensemble(steps=30, queries=10)",
     ],
 )
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", pytest.param("l2", marks=pytest.mark.slow)])
 def test_two_linear_classes_are_broken_exactly_from_their_distance_on(two_classes, name, norm):
     """The adversary is a formula: epsilon suffices from the boundary's distance on, and not below."""
     far = two_classes.nearest[norm]

@@ -84,6 +84,21 @@ def test_losses_and_their_slopes_are_the_formulas(draw, classes):
             np.testing.assert_allclose(found[:, place], rise, atol=1e-4, err_msg=name)
 
 
+def test_slopes_are_traced_once_for_all_graphs():
+    traced = []
+
+    def loss(logits, labels, targets):
+        traced.append(logits)
+        return tf.reduce_sum(tf.square(logits), axis=-1)
+
+    given = tf.constant([[1.0, 2.0]]), tf.constant([0]), tf.constant([1])
+    for _ in range(2):
+        graph = tf.function(lambda *given: slopes(tf.constant(0), *given, {"squares": loss}))
+        values, found = graph(*given)
+        assert (values.numpy().tolist(), found.numpy().tolist()) == ([5.0], [[2.0, 4.0]])
+    assert len(traced) == 1
+
+
 # -- Random numbers --------------------------------------------------------------------------------------------------
 
 WORD = 2**64

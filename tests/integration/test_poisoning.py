@@ -89,7 +89,14 @@ def test_attackers_come_and_go_by_the_calendar(tmp_path):
     )
 
 
-@pytest.mark.parametrize("attack", ["fgsm-images(epsilon='16/255')", "fgsm-training", "pgd-images(steps=3)"])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "fgsm-images(epsilon='16/255')",
+        pytest.param("fgsm-training", marks=pytest.mark.slow),
+        pytest.param("pgd-images(steps=3)", marks=pytest.mark.slow),
+    ],
+)
 def test_adversarial_images_reach_the_training(tmp_path, attack):
     settings = {"federation__rounds": 1, "evaluation__every": 1}
     poisoned = run(tmp_path / "one", poisoning__attack=attack, **settings).result
@@ -127,11 +134,11 @@ def test_same_bits_with_any_number_of_workers_and_after_a_stop(tmp_path):
     "rule",
     [
         "fldetector",
-        "foolsgold",
-        "fltrust(images=50)",
         *(
             pytest.param(rule, marks=pytest.mark.slow)
             for rule in (
+                "foolsgold",
+                "fltrust(images=50)",
                 "sparsefed",
                 "bnguard",
                 "flshield(images=50)",

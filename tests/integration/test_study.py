@@ -335,6 +335,7 @@ def test_an_own_file_is_the_set_it_was_written_from(tmp_path):
     assert digest(small(tmp_path, **settings)) == digest(small(tmp_path, data__name=str(path), **settings))
 
 
+@pytest.mark.slow
 def test_a_public_set_teaches_the_student(tmp_path):
     run = simulate(
         small(
@@ -355,6 +356,7 @@ def test_real_data_by_name(tmp_path, real_data):
     assert run.result["rounds"][0]["clean"]["majority_rate"] == pytest.approx(114 / 156)
 
 
+@pytest.mark.slow
 def test_a_recipe_may_begin_later_and_what_was_before_is_the_audits_control(tmp_path):
     settings = {
         "federation__clients": 1,
