@@ -62,8 +62,16 @@ def _beside(experiment: Experiment) -> str:
 
 
 def _privacy(experiment: Experiment) -> str:
-    processors = experiment.federation.postprocessors
-    return ", ".join(f"`{each}`" for each in processors) if processors else "**none in this study**"
+    given = experiment.privacy
+    shown = [f"`{each}`" for each in experiment.federation.postprocessors]
+    if given.protects_examples:
+        noise = (
+            f"epsilon {given.example_epsilon:g} at delta {given.delta:g}"
+            if given.example_epsilon
+            else f"noise multiplier {given.example_noise:g}"
+        )
+        shown.append(f"DP-SGD at your site, {noise} for each image (needs `fedrobust[privacy]`)")
+    return ", ".join(shown) if shown else "**none in this study**"
 
 
 def _dates(authority: Path, server: Path) -> dict[str, str]:

@@ -29,9 +29,9 @@ def headline(promise: PromiseRecord) -> str:
     return f"epsilon {promise.epsilon:.3g} at delta {promise.delta:g} for {WHO[promise.unit]}{worst}"
 
 
-def set_of(promise: PromiseRecord) -> set[float | None]:
-    """Return the different epsilons of a promise's clients."""
-    return {one.epsilon for one in promise.clients or ()}
+def set_of(promise: PromiseRecord) -> set[str]:
+    """Return the different epsilons of a promise's clients, as they are shown."""
+    return {f"{one.epsilon or 0:.3g}" for one in promise.clients or ()}
 
 
 def bounds(promise: PromiseRecord) -> str:

@@ -27,14 +27,26 @@ def privacy(run: Run) -> dict[str, Any]:
     if found is None:
         return {}
     return {
-        "sentences": [*(f"{headline(one)}. {one.mechanism}: {WHERE[one.noise]}." for one in found.promises)]
-        + ([f"{SECURE}."] if found.secure_aggregation else []),
+        "sentences": [
+            *(f"{sentence(headline(one))} {one.mechanism}: {WHERE[one.noise]}." for one in found.promises)
+        ]
+        + ([sentence(SECURE)] if found.secure_aggregation else []),
         "table": Table("Unit", HEAD, [(Cell(WHO[one.unit]), row(one)) for one in found.promises])
         if found.promises
         else None,
         "clients": [table for one in found.promises if (table := clients(one))],
         "not_covered": found.not_covered,
     }
+
+
+def sentence(words: str) -> str:
+    """Return `words` with a capital letter and a full stop.
+
+    Example:
+        >>> sentence("epsilon 8")
+        'Epsilon 8.'
+    """
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def row(promise: PromiseRecord) -> tuple[Cell, ...]:
