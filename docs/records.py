@@ -8,6 +8,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+from fedrobust.leaderboard.claim import ClaimRecord
 from fedrobust.runs.codec import Key, keys
 from fedrobust.runs.record import AttackTableRecord, CardRecord, RoundRecord, RunRecord, json_schema
 from fedrobust.runs.record.export import ExportResultRecord
@@ -21,6 +22,7 @@ SCHEMAS = {
     "card.schema.json": (CardRecord, "card.json: an audit by fedrobust"),
     "export.schema.json": (ExportResultRecord, "export.json: a model exported for devices by fedrobust"),
     "leakage.schema.json": (LeakageRecord, "leakage.json: attacks on the privacy of a run by fedrobust"),
+    "claim.schema.json": (ClaimRecord, "claim.json: what a defence holds in one setting, by fedrobust"),
     "attack.schema.json": (AttackTableRecord, "attack.json: a model under the attacks of fedrobust"),
 }
 WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", Any: "anything"}
@@ -81,7 +83,13 @@ def written(page: str) -> str:
     tables = "\n\n".join(
         table(cls)
         for cls in records(
-            RunRecord, RoundRecord, CardRecord, AttackTableRecord, LeakageRecord, ExportResultRecord
+            RunRecord,
+            RoundRecord,
+            CardRecord,
+            AttackTableRecord,
+            LeakageRecord,
+            ExportResultRecord,
+            ClaimRecord,
         )
     )
     return MARKED.sub(lambda marks: f"{marks[1]}\n{tables}\n\n{marks[2]}", page)

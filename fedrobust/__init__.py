@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         attack_privacy,
         audit_model,
         bench,
+        break_claim,
         certify_model,
         check_dataset,
         compare,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         torch_model,
         train,
         write_figures,
+        write_leaderboard,
         write_report,
     )
     from fedrobust.config import Experiment
@@ -59,6 +61,7 @@ __all__ = [
     "attack_privacy",
     "audit_model",
     "bench",
+    "break_claim",
     "certify_model",
     "check_dataset",
     "compare",
@@ -88,6 +91,7 @@ __all__ = [
     "torch_model",
     "train",
     "write_figures",
+    "write_leaderboard",
     "write_report",
 ]
 

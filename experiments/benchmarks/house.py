@@ -30,7 +30,7 @@ FLOORS = (
     "audit report clients tracking prediction",
     "engines",
     "sweeps",
-    "figures exposure",
+    "figures exposure leaderboard",
     "api",
     "complaints deployment terminal",
     "server cli __main__",

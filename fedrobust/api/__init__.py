@@ -12,6 +12,7 @@ from fedrobust.api.detectors import detect_attacks
 from fedrobust.api.exports import export_model
 from fedrobust.api.figures import write_figures
 from fedrobust.api.imports import check_dataset, import_arrays, import_huggingface, import_images
+from fedrobust.api.leaderboard import break_claim, write_leaderboard
 from fedrobust.api.leakage import attack_privacy
 from fedrobust.api.predictions import predict
 from fedrobust.api.studies import doctor, experiment, open_run, resume, run, train, write_report
@@ -41,6 +42,7 @@ __all__ = [
     "attack_privacy",
     "audit_model",
     "bench",
+    "break_claim",
     "certify_model",
     "check_dataset",
     "compare",
@@ -72,5 +74,6 @@ __all__ = [
     "torch_model",
     "train",
     "write_figures",
+    "write_leaderboard",
     "write_report",
 ]

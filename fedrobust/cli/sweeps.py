@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedrobust.cli.app import Command, app, examples
+from fedrobust.cli.leaderboard import show_leaderboard, submit_break
 from fedrobust.cli.new_file import check_new_file, check_table_file, write_new_file, write_table
 from fedrobust.cli.options import DataRoot
 from fedrobust.cli.output import JsonResult, Quiet, SweepJson, sweep_listener, write_json
@@ -52,12 +53,44 @@ def bench(
             help="Check every cell, forecast time, memory and disk, show shared work; train nothing.",
         ),
     ] = False,
+    leaderboard: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Run nothing: claims of a sweep's folder, or of files with claims, as one page. Repeatable."
+        ),
+    ] = None,
+    break_: Annotated[
+        Path | None,
+        typer.Option("--break", help="Check a break of the claim in this file; see the next options."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="With --break: .npz with adversarial images, labels and index.")
+    ] = None,
+    client: Annotated[
+        str, typer.Option(help="With --break: a malicious client, my_module:Attack; its code is run.")
+    ] = "",
+    model: Annotated[
+        str, typer.Option(help="With --images: digest of the claim's model; by default the first.")
+    ] = "",
+    footnote: Annotated[str, typer.Option(help="With --leaderboard: a remark in the claims.")] = "",
     quiet: Quiet = False,
     json: SweepJson = False,
 ) -> None:
     """Run every combination of a sweep file's values; finished cells are skipped."""
     from fedrobust import api
 
+    if leaderboard or break_ is not None:
+        if sweep is not None or resume is not None or (leaderboard and break_ is not None):
+            fail(
+                "--leaderboard and --break run no sweep file: leave out SWEEP and --resume, and one of the two"
+            )
+        if leaderboard:
+            show_leaderboard(leaderboard, out, footnote, quiet, json)
+        elif break_ is not None:
+            submit_break(break_, images, client, model, out, workers, quiet, json)
+        return
+    if images is not None or client or model or footnote:
+        fail("--images, --client and --model go with --break CLAIM.json, --footnote with --leaderboard DIR")
     if (sweep is None) == (resume is None):
         fail("name a sweep file, or --resume DIR to go on with the sweep in DIR")
     if resume is not None and (set_ or only or out or data_root):
