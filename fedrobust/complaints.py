@@ -32,6 +32,11 @@ Exit codes: 0 done; 1 a run, or cells of a sweep, failed on the way;
 2 something given cannot be used, nothing was run; 3 --strict, and the
 verdict is not "robust"; 130 stopped by Ctrl-C or SIGTERM."""
 
+LONGEST_LINE = 2000
+"""Most characters of a line of an error."""
+
+MOST_LINES = 100
+
 OURS = ("fedrobust", "server", "clients")
 
 
@@ -77,8 +82,17 @@ def fail(message: str, code: int = REFUSED) -> NoReturn:
     ):  # an error stream that cannot be written does not change the exit code
         if _wants_traceback() and sys.exc_info()[0] is not None:
             traceback.print_exc()
-        typer.secho(f"error: {printable(message)}", fg="red", err=True)
+        typer.secho(f"error: {printable(_cut(message))}", fg="red", err=True)
     sys.exit(code)
+
+
+def _cut(message: str) -> str:
+    """Return `message` with the middle of long lines left out: a file may have been quoted in it."""
+    half = LONGEST_LINE // 2
+    return "\n".join(
+        line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
+        for line in message.split("\n")[:MOST_LINES]
+    )
 
 
 def _wants_traceback() -> bool:

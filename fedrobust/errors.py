@@ -1,6 +1,9 @@
 """The base classes of this project's errors, which users can correct."""
 
 import re
+import sysconfig
+import traceback
+from pathlib import Path
 
 
 class FedrobustError(Exception):
@@ -31,6 +34,35 @@ def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
     said = [line for line in lines if not line.startswith(_WRAPPING)]
     return (said or lines or [type(error).__name__])[0]
+
+
+def told(error: BaseException) -> str:
+    r"""Return an error in one line: its type, the first line of its message, and the line of the user's own code.
+
+    Example:
+        >>> told(ZeroDivisionError("division by zero"))
+        'ZeroDivisionError: division by zero'
+    """
+    said = first_line(error)
+    kind = type(error).__name__
+    return f"{said if said == kind else f'{kind}: {said}'}{own_line(error)}"
+
+
+def own_line(error: BaseException) -> str:
+    """Return " (file, line n)" of the innermost call of a user's own code, "" if the error is from no such code.
+
+    Files of this project and of the Python installation are no user's own.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(("<", *_INSTALLED))]
+    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+
+
+_PROJECT = Path(__file__).parents[1]
+_INSTALLED = (
+    *{f"{path}/" for name, path in sysconfig.get_paths().items() if name.endswith("lib") or name == "stdlib"},
+    *(f"{_PROJECT / name}/" for name in ("fedrobust", "server", "clients")),
+)
 
 
 class ConfigError(FedrobustError, ValueError):

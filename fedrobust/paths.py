@@ -5,6 +5,9 @@ from pathlib import Path
 
 from fedrobust.errors import FedrobustError
 
+LONGEST_NAME = 255
+"""Most bytes of a file's name on Linux."""
+
 
 class PathError(FedrobustError, ValueError):
     """A path cannot be used; the message says why."""
@@ -34,6 +37,11 @@ def check_can_hold(folder: Path, setting: str) -> None:
     Raises:
         PathError: it is a file, lies below one, or may not be written.
     """
+    if long := [part for part in folder.parts if len(os.fsencode(part)) > LONGEST_NAME]:
+        raise PathError(
+            f"{setting} = {str(folder)[:80] + '...'!r}: a name of {len(os.fsencode(long[0]))} bytes; "
+            f"{LONGEST_NAME} are the most"
+        )
     there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     if not there.is_dir():
         raise PathError(f"{setting} = {str(folder)!r}: {there} is a file; name a folder, new or existing")

@@ -7,13 +7,12 @@ One `Registry` per family (rules, recipes, attacks, ...). Wherever a registered 
 import difflib
 import importlib
 import pkgutil
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from fedrobust.errors import FedrobustError
+from fedrobust.errors import FedrobustError, own_line
 
 T = TypeVar("T")
 
@@ -156,10 +155,4 @@ def _told(error: BaseException) -> str:
     kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
     if isinstance(error, SyntaxError):
         return f"{kind}{error.msg} ({error.filename}, line {error.lineno})"
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<") and frame.filename not in (__file__, importlib.__file__)
-    ]
-    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{kind}{error}{where}"
+    return f"{kind}{error}{own_line(error)}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from fedrobust.bounds import annotations_of, described, refusal
 from fedrobust.epsilon import shortened
-from fedrobust.errors import FedrobustError
+from fedrobust.errors import FedrobustError, own_line, told
 from fedrobust.registry import Registry, did_you_mean, known_as
 
 _FORM = re.compile(r"\s*(?P<name>[^()\s]+)\s*(?:\((?P<settings>.*)\))?\s*", re.DOTALL)
@@ -102,7 +102,8 @@ def build(registry: Registry, text: str, **defaults: Any) -> Any:
     try:
         return thing(**settings)
     except Exception as error:  # the constructor may be a user's own
-        said = str(error) or type(error).__name__
+        where = own_line(error)
+        said = told(error) if where else str(error) or type(error).__name__
         raise SpecError(f"{shortened(text)}: {said}") from error
 
 

@@ -18,6 +18,7 @@ from fedrobust.aggregation import (
 from fedrobust.aggregation.answers import ModelAnswers
 from fedrobust.algorithms import Algorithm, FedAvg
 from fedrobust.algorithms.contract import Received
+from fedrobust.errors import own_line, told
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.poisoning import Attack, Schedule
 from fedrobust.privacy import Counted, Postprocessor, at_server, changes_aggregates
@@ -28,6 +29,7 @@ from server.arrival import Arrival
 from server.batchnorm_statistics import next_statistics
 from server.collusion import collude
 from server.detection import claims_of, figures_of, mean_of
+from server.errors import BrokenRuleError
 from server.memories import memory_of, with_memory
 from server.moments import statistics_of
 from server.replies import Failure
@@ -182,7 +184,11 @@ class AggregationStep:
             aggregation = defence(Updates(collected.updates), context)
         except (ValueError, ArithmeticError) as error:
             # A client may have sent numbers on which the rule fails; it must not end the study.
-            raise RuleError(f"{self.names[0]}: {type(error).__name__}: {error}") from error
+            raise RuleError(f"{self.names[0]}: {told(error)}") from error
+        except (Exception, SystemExit) as error:
+            if not own_line(error):
+                raise
+            raise BrokenRuleError(f"{self.names[0]}: the rule's own code fails: {told(error)}") from error
         record = replace(record, seconds=time.perf_counter() - started)
         if not failures:
             caught = len(self.attackers(round, refused))

@@ -9,6 +9,10 @@ class RoundError(FedrobustError, RuntimeError):
     """A round gave no new model: too few valid replies, or the rule failed on them."""
 
 
+class BrokenRuleError(FedrobustError, RuntimeError):
+    """The code of a user's own rule has a fault that is no matter of the clients' numbers."""
+
+
 class AttackFailedError(RoundError):
     """A malicious client failed because of the attack's own code, so that the round does not measure the defence.
 

@@ -178,6 +178,8 @@ def checked(aggregation: Aggregation, updates: Updates, name: str) -> Aggregatio
     Raises:
         ValueError: it is not one update, or the influence is not one weight for each update.
     """
+    if not isinstance(aggregation, Aggregation):
+        raise ValueError(f"{name} returned a {type(aggregation).__name__}: an Aggregation is expected")
     update = np.asarray(aggregation.update, np.float32)
     if update.shape != (updates.size,):
         raise ValueError(f"{name} returned an update of shape {update.shape}: ({updates.size},) is expected")

@@ -15,7 +15,7 @@ from fedrobust.data.partition.drawn import Drawing
 from fedrobust.data.problem import Problem
 from fedrobust.data.transfer_set import TransferSet
 from fedrobust.epsilon import epsilon_value
-from fedrobust.errors import ConfigError, FedrobustError
+from fedrobust.errors import ConfigError, FedrobustError, told
 from fedrobust.poisoning import Attack, AttackContext
 from fedrobust.spec import SpecError
 
@@ -73,7 +73,7 @@ def attack_acts(
     except SpecError:  # it needs the global model, which is not built yet
         return
     except Exception as error:  # a user's own attack
-        yield f'poisoning.attack = "{name}": it fails: {type(error).__name__}: {error}'
+        yield f'poisoning.attack = "{name}": it fails: {told(error)}'
         return
     yield (
         f'poisoning.attack = "{name}": it would change nothing: no image and no label of the malicious clients '

@@ -54,7 +54,9 @@ class Experiment(Section):
         (20, 'phantom')
     """
 
-    name: str = Field("study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the study")
+    name: str = Field(
+        "study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="name of the study"
+    )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of all random numbers")
     data: Data = Data()
     model: Model = Model()

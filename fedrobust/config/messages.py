@@ -59,7 +59,8 @@ def shown(value: Any) -> str:
     value = list(value) if isinstance(value, tuple) else value
     if isinstance(value, float):
         return f"{value:.17g}" if value.is_integer() else str(value)
-    return f'"{value}"' if isinstance(value, str) and len(value) <= 80 else shortened(value)
+    plain = isinstance(value, str) and len(value) <= 80 and value.isprintable()
+    return f'"{value}"' if plain else shortened(value)
 
 
 def _about(cls: type[BaseModel], place: list[str]) -> str:

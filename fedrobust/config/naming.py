@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fedrobust.config.messages import shown
 from fedrobust.errors import ConfigError, FedrobustError
 
 
@@ -23,5 +24,4 @@ def naming(key: str, value: object) -> Iterator[None]:
     except ConfigError:
         raise
     except (FedrobustError, TypeError, ValueError) as error:
-        shown = f'"{value}"' if isinstance(value, str) else value
-        raise ConfigError(f"{key} = {shown}: {error}") from error
+        raise ConfigError(f"{key} = {shown(value)}: {error}") from error

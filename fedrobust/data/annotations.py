@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fedrobust.data.archive import DAMAGE, damaged, declared
 from fedrobust.data.dataset import DataError
 from fedrobust.data.sites import Sites
+from fedrobust.epsilon import shortened
 
 PATIENTS = ("train_patient", "val_patient", "test_patient")
 
@@ -20,6 +21,10 @@ KEYS = ("label_names", "disease", *SITES, *PATIENTS)
 
 TASKS = ("binary-class", "multi-class", "ordinal-regression", "multi-label, binary-class")
 """MedMNIST's names of the tasks."""
+
+
+LONGEST_NAME = 200
+"""Most characters of the name of a class, a site or a patient."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +65,11 @@ def read_annotations(path: Path, classes: int, images: dict[str, int]) -> Annota
     names = tuple(str(label) for label in range(classes))
     if "label_names" in given:
         names = tuple(map(str, _text(path, "label_names", given["label_names"], classes, "class")))
+        if len(set(names)) < classes:
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DataError(
+                f"{path}: label_names has {twice!r} twice; allowed: a name of its own for each class"
+            )
     disease: tuple[int, ...] = ()
     if "disease" in given:
         labels = np.atleast_1d(given["disease"])
@@ -124,7 +134,16 @@ def _text(path: Path, key: str, values: NDArray[Any], count: int, what: str) -> 
             f"{path}: {key} has dtype {values.dtype} and shape {values.shape}; allowed: text or whole numbers, "
             f"({count},), one a {what}"
         )
-    return np.char.decode(flat) if flat.dtype.kind == "S" else flat.astype(str)
+    try:
+        text = np.char.decode(flat) if flat.dtype.kind == "S" else flat.astype(str)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: {key} holds bytes that are no UTF-8 text; save it as text") from error
+    for one in np.unique(text):
+        if len(one) > LONGEST_NAME or not one.isprintable():
+            raise DataError(
+                f"{path}: {key} has the value {shortened(str(one))}; allowed: up to {LONGEST_NAME} printable characters"
+            )
+    return text
 
 
 def _check_patients(path: Path, given: dict[str, NDArray[Any]], images: dict[str, int]) -> None:

@@ -14,6 +14,10 @@ from fedrobust.data.problem import Problem, is_multilabel, task_of
 SPLITS = ("train", "val", "test")
 
 
+MOST_CLASSES = 10_000
+"""Most classes of a file: each is counted and listed."""
+
+
 @dataclass(frozen=True, eq=False)
 class HospitalFile:
     """What a hospital's file holds.
@@ -68,6 +72,11 @@ def read_hospital_file(path: Path) -> HospitalFile:
     largest = max(int(split.labels.max()) for split in splits.values())
     names = declared(path, ["label_names"]).get("label_names")
     classes = findings or (names.shape[0] if names and names.shape else largest + 1)
+    if classes > MOST_CLASSES:
+        raise DataError(
+            f"{path}: labels go up to {largest}; allowed: up to {MOST_CLASSES:,} classes, numbered from 0; number them "
+            "without gaps: numpy.unique(labels, return_inverse=True)[1]"
+        )
     task = task or task_of(classes, findings)
     for split, each in splits.items():
         if each.images.shape[1:] != shape:
@@ -92,7 +101,8 @@ def _found(path: Path, keys: list[str]) -> list[str]:
     try:
         there = declared(path, keys)
     except DataError:
-        return needed
+        read_arrays(path, needed)  # which tells more of what is no archive at all
+        raise
     for split in SPLITS[1:]:
         found, lacking = sorted((f"{split}_images", f"{split}_labels"), key=lambda key: key not in there)
         if found in there and lacking not in there:

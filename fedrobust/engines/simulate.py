@@ -50,6 +50,9 @@ def simulate(
         RoundError: a round had too few replies. The run folder is kept.
     """
     folders: list[str] = []
+    output = experiment.output
+    if not output.resume:
+        RunFolder.check_new(output.root, output.dir)
 
     def remember(event: Event) -> None:
         if isinstance(event, StudyStarted):

@@ -14,9 +14,12 @@ import numpy as np
 from fedrobust.epsilon import shortened
 from fedrobust.errors import FedrobustError, first_line
 from fedrobust.lazy import keras
+from fedrobust.models.weight_bound import OversizedError, bounded
 
 MOST_CONFIG_BYTES = 2**26
 """Most bytes of ``config.json``, which Keras parses as a whole; the largest of Keras' applications has 2 MB."""
+
+MOST_LAYERS = 5000
 
 MOST_UNPACKED = 2**30
 MOST_RATIO = 50
@@ -90,14 +93,17 @@ def load_keras(path: Path) -> Any:
     config = _config(path) if ending == ".keras" else _legacy_config(path)
     if config is not None:
         _refuse_lambda(path, config)
+        _refuse_many_layers(path, config)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), bounded(path.stat().st_size):
             warnings.simplefilter("ignore")
             model = keras.models.load_model(path, compile=False)
     except (
         Exception,
         SystemExit,
     ) as error:  # not an archive, an unknown layer, another version, too little memory
+        if isinstance(error, OversizedError):
+            raise ModelFileError(f"{path}: {error}") from error
         version = _legacy_version(path) if ending != ".keras" else ""
         raise ModelFileError(f"{path}: {_reason(error, config, version)}") from error
     check_finite(model, str(path))
@@ -171,6 +177,10 @@ def _config(path: Path) -> Any:
                 raise ModelFileError(
                     f"{path}: {packed:,} bytes that unpack to {total:,}: refused, no model is packed as tightly"
                 )
+            if strange := [name for name in archive.namelist() if _leads_out(name)]:
+                raise ModelFileError(
+                    f"{path}: its member {shortened(strange[0])} lies outside of the archive: no model is written so"
+                )
             about = archive.getinfo("config.json")
             if about.file_size > MOST_CONFIG_BYTES:
                 raise ModelFileError(
@@ -187,6 +197,18 @@ def _config(path: Path) -> Any:
         ) from error
     except zlib.error as error:
         raise ModelFileError(f"{path}: damaged ({error}); copy or save it again") from error
+
+
+def _leads_out(member: str) -> bool:
+    return member.startswith(("/", "\\")) or ".." in member.replace("\\", "/").split("/")
+
+
+def _refuse_many_layers(path: Path, config: Any) -> None:
+    layers = sum("inbound_nodes" in each or "build_config" in each for each in _objects(config))
+    if layers > MOST_LAYERS:
+        raise ModelFileError(
+            f"{path}: it has {layers:,} layers; allowed: {MOST_LAYERS:,}, and Keras' largest networks have a thousand"
+        )
 
 
 def _refuse_lambda(path: Path, config: Any) -> None:

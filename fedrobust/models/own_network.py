@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from fedrobust.errors import first_line
+from fedrobust.errors import first_line, told
 from fedrobust.lazy import keras
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.ending import ending
@@ -27,8 +27,8 @@ def own_features(name: str, build: Callable[..., Any]) -> Callable[[Shape], kera
             model = build(*arguments)
         except (Exception, SystemExit) as error:  # raised by the user's code
             raise ModelError(
-                f'model "{name}": building it for images of {shape} ends in {type(error).__name__}: '
-                f"{first_line(error)}; it is called as build(height, width, channels)"
+                f'model "{name}": building it for images of {shape} ends in '
+                f"{told(error)}; it is called as build(height, width, channels)"
             ) from error
         return checked_features(name, model, shape)
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from fedrobust.atomic import atomic, cannot_write
 from fedrobust.errors import FedrobustError
-from fedrobust.paths import expanded
+from fedrobust.paths import check_can_hold, expanded
 from fedrobust.plain import plain
 from fedrobust.runs.record import READABLE, RecordError, RunRecord
 
@@ -60,9 +60,7 @@ class RunFolder:
                 path = expanded(directory)
                 path.mkdir(parents=True, exist_ok=True)
                 if any(path.iterdir()):
-                    raise RunFolderError(
-                        f'output.dir = "{directory}": the folder is not empty; a run starts in an empty or a new one'
-                    )
+                    raise RunFolderError(_not_empty(directory))
                 return cls(path)
             parent = expanded(root)
             parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +69,19 @@ class RunFolder:
             raise RunFolderError(
                 f"output: a run folder cannot be made at {error.filename}: {error.strerror}; choose another --out"
             ) from error
+
+    @staticmethod
+    def check_new(root: str, directory: str = "") -> None:
+        """Check that `create` could make a folder, without making one.
+
+        Raises:
+            RunFolderError: `directory` is not empty.
+            PathError: nothing can be written there.
+        """
+        path = expanded(directory or root)
+        check_can_hold(path, "output.dir" if directory else "output.root")
+        if directory and path.is_dir() and any(path.iterdir()):
+            raise RunFolderError(_not_empty(directory))
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
@@ -204,6 +215,10 @@ def _write_line(file: IO[str], value: Mapping[str, Any]) -> None:
     file.write(json.dumps(value, allow_nan=False) + "\n")
     file.flush()
     os.fsync(file.fileno())
+
+
+def _not_empty(directory: str) -> str:
+    return f'output.dir = "{directory}": the folder is not empty; a run starts in an empty or a new one'
 
 
 def _new_folder(parent: Path, name: str) -> Path:

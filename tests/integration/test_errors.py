@@ -272,7 +272,7 @@ def finished(tmp_path):
         (["run", "--set", "model.weights=none.h5"], "none.h5"),
         (["run", "--set", "model.name=no_such_module:build"], "no_such_module"),
         (["run", "--out", "used"], "not empty"),
-        (["run", "--out", "binary.toml"], "choose another --out"),
+        (["run", "--out", "binary.toml"], "is a file; name a folder"),
         (["run", "--resume", "none"], "not a run folder"),
         (["run", "--resume", "used"], "not a run folder"),
         (["run", "--resume", "done", "--set", "federation.rounds=3"], "the run is finished"),

@@ -15,6 +15,7 @@ from fedrobust.poisoning import Attack
 from fedrobust.randomness import Purpose, generator
 from server.accumulators import Collected, UpdateMatrix, collector_for
 from server.aggregation_step import AggregationStep, RuleError
+from server.errors import BrokenRuleError
 from server.forecast import sums_only
 from server.replies import Failure
 
@@ -171,7 +172,9 @@ def test_a_rule_that_fails_on_numbers_is_no_end_of_the_study_and_a_bug_is(error,
     with pytest.raises(RuleError, match=f"median: {type(error).__name__}: {error}"):
         server.next_weights(1, CURRENT, collected(draw), {})
     server = replace(server, defence=AggregationPipeline(Fails(AttributeError("typo"))))
-    with pytest.raises(AttributeError, match="typo"):
+    with pytest.raises(
+        BrokenRuleError, match=r"median: the rule's own code fails: AttributeError: typo .*, line "
+    ):
         server.next_weights(1, CURRENT, collected(draw), {})
 
 

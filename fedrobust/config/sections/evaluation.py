@@ -86,9 +86,9 @@ class Evaluation(Section):
     def _epsilons_differ(self) -> Self:
         values = [epsilon_value(epsilon) for epsilon in self.epsilons]
         if len(set(values)) != len(values):
-            raise ValueError(f"evaluation.epsilons = {list(self.epsilons)}: one value stands twice")
+            raise ValueError(f"evaluation.epsilons = {shown(list(self.epsilons))}: one value stands twice")
         if len(set(self.attacks)) != len(self.attacks):
-            raise ValueError(f"evaluation.attacks = {list(self.attacks)}: one attack stands twice")
+            raise ValueError(f"evaluation.attacks = {shown(list(self.attacks))}: one attack stands twice")
         far = [
             epsilon
             for epsilon, value in zip(self.epsilons, values, strict=True)

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from fedrobust.config.sections.section import Section
+from fedrobust.epsilon import shortened
 
 
 class Poisoning(Section):
@@ -28,7 +29,9 @@ class Poisoning(Section):
         wanted = self.malicious
         if isinstance(wanted, tuple):
             if any(partition < 0 for partition in wanted) or len(set(wanted)) != len(wanted):
-                raise ValueError(f"poisoning.malicious = {list(wanted)}: partitions from 0, each once")
+                raise ValueError(
+                    f"poisoning.malicious = {shortened(list(wanted))}: partitions from 0, each once"
+                )
         elif wanted < 0 or (isinstance(wanted, float) and wanted > 1):
             raise ValueError(
                 f"poisoning.malicious = {wanted}: a share from 0.0 to 1.0, a whole number, or a list of partitions"

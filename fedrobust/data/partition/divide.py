@@ -18,6 +18,7 @@ from fedrobust.data.partition.contract import PARTITIONS, Indices, Labels, Metho
 from fedrobust.data.partition.drawn import Drawing, DrawnShards
 from fedrobust.data.partition.record import Partition
 from fedrobust.data.sites import Sites
+from fedrobust.errors import told
 from fedrobust.spec import Spec, SpecError, build, settings_of
 
 
@@ -72,6 +73,8 @@ def partition(
         shards = divide(labels, clients, seed, **needed)
     except DataError as error:
         raise DataError(f'data.partition = "{spec}": {error}') from error
+    except (Exception, SystemExit) as error:  # a user's own method
+        raise DataError(f'data.partition = "{spec}": it fails: {told(error)}') from error
     if isinstance(shards, DrawnShards):
         return Drawing(shards)
     named = {"names": list(sites.names)} if needed and sites else {}
@@ -128,7 +131,13 @@ def checked(
     Raises:
         DataError: an image is in no shard or in two, or a shard is empty (by a user's own method).
     """
-    ordered = tuple(np.sort(np.asarray(shard, np.int64)) for shard in shards)
+    try:
+        ordered = tuple(np.sort(np.asarray(shard, np.int64).reshape(-1)) for shard in shards)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f'data.partition = "{method}" returned no shards: allowed: for each client the whole numbers of its images '
+            f"({told(error)})"
+        ) from error
     if len(ordered) != clients:
         raise DataError(f'data.partition = "{method}" made {len(ordered)} shards for {clients} clients')
     empty = [client for client, shard in enumerate(ordered) if not len(shard)]
