@@ -23,6 +23,9 @@ _ESCAPES = re.compile(
     re.DOTALL,
 )
 
+_UNUSUAL = re.compile(r"[^ -~]")
+"""Characters that are looked at one by one."""
+
 
 def plain_text(text: str, most: int = MOST_TEXT) -> str:
     r"""Return `text` on one line of printable characters, no longer than `most`.
@@ -40,7 +43,7 @@ def plain_text(text: str, most: int = MOST_TEXT) -> str:
     """
     # The work is bounded, too: what is cut away is not looked at. Sequences make a text shorter, eight times at most.
     head = _ESCAPES.sub("", text[: 8 * most])
-    line = " ".join("".join(map(_printable, head)).split())
+    line = " ".join(_UNUSUAL.sub(lambda found: _printable(found[0]), head).split())
     if len(line) <= most and len(text) <= 8 * most:
         return line
     return f"{line[: most - 1]}…"

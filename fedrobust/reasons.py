@@ -8,6 +8,8 @@ from fedrobust.plain import plain_text
 
 NO_REASON = "it does not say why"
 
+MOST_LINES = 400
+
 _FRAMES = re.compile(r"^Traceback\b.*$", re.MULTILINE)
 
 # TensorFlow's text around the reason: headings, names of graph nodes, and counts.
@@ -54,7 +56,8 @@ def first_reason(text: str) -> str:
     if wrapped := _WRAPPED.fullmatch(text):
         text = f"{wrapped['kind']}: {wrapped['text']}"
     *_, last = _FRAMES.split(text)
-    lines = [line for line in last.splitlines() if plain_text(line)]
+    # The work is bounded: of very many lines, or of a long one, the beginning is looked at.
+    lines = [line for line in last.splitlines()[:MOST_LINES] if plain_text(line, most=40)]
     if len(last) < len(text):  # in a traceback the lines of frames are indented, those of the error are not
         start = next((place for place, line in enumerate(lines) if not line[0].isspace()), len(lines))
         lines = lines[start:]

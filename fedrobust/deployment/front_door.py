@@ -21,7 +21,7 @@ from flwr.supercore.primitives.asymmetric import bytes_to_public_key, verify_sig
 from flwr.superlink.routers.fleet.router import router as fleet_router
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import fedrobust
 from fedrobust.code_digest import code_digest
@@ -31,6 +31,9 @@ HEADERS = (FLEET_HTTP_PUBLIC_KEY_HEADER, TIMESTAMP_HEADER, FLEET_HTTP_SIGNATURE_
 LOOPBACK = ("/v1/control/", "/v1/runtime/", "/health")
 KNOCK = "/fedrobust/knock"
 """Path at which a site asks whether it is admitted, before its node starts; see `fedrobust.deployment.knock`."""
+
+MOST_BODY = 2**26
+"""Most bytes of a node's request. Flower cuts arrays into pieces of 20 MB; what is longer is no reply."""
 
 FAULT_HEADER = "fedrobust-fault"
 """Header of a knock: what keeps the site from taking part."""
@@ -79,7 +82,18 @@ class FrontDoor:
             await self.welcome(scope)(scope, receive, send)
             return
         if refused is None:
-            await self.app(scope, receive, send)
+            taken = receive if self.is_control(scope) else bounded(receive, MOST_BODY)
+            try:
+                await self.app(scope, taken, send)
+            except TooLongError as error:
+                log(
+                    WARNING,
+                    "refused %s %r from %s: %s",
+                    scope["method"],
+                    scope["path"],
+                    scope.get("client"),
+                    error,
+                )
             return
         status, reason = refused
         log(WARNING, "refused %s %r from %s: %s", scope["method"], scope["path"], scope.get("client"), reason)
@@ -87,12 +101,19 @@ class FrontDoor:
 
     def refuses(self, scope: Scope) -> tuple[int, str] | None:
         """Return HTTP status and reason of a refusal; None if the request is passed on."""
-        server, path = scope.get("server"), scope["path"]
-        if server is not None and server[1] == self.control_port:
+        path = scope["path"]
+        if self.is_control(scope):
             return None if path.startswith(LOOPBACK) else (404, "not on this port")
         if scope["method"] != "POST" or path not in {*self.fleet, KNOCK}:
             return 404, "not on this port"
+        if declared_bytes(scope) > MOST_BODY:
+            return 413, f"a body of more than {MOST_BODY} bytes"
         return None if self.signed(scope) else (401, "not signed by an admitted node")
+
+    def is_control(self, scope: Scope) -> bool:
+        """Return whether a request came in on the loopback port."""
+        server = scope.get("server")
+        return server is not None and bool(server[1] == self.control_port)
 
     def welcome(self, scope: Scope) -> PlainTextResponse:
         """Return the response to an admitted site's knock; log the fault that it tells of."""
@@ -134,3 +155,31 @@ class FrontDoor:
             return False
         self.used[once] = now
         return True
+
+
+class TooLongError(RuntimeError):
+    """A node sends a longer body than is read."""
+
+
+def bounded(receive: Receive, most: int) -> Receive:
+    """Return `receive` for a request of at most `most` bytes; no more is kept in memory, whatever its header says.
+
+    The returned function raises a TooLongError at the first piece beyond them: the connection is then closed.
+    """
+    left = most
+
+    async def received() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise TooLongError(f"a body of more than {most} bytes")
+        return message
+
+    return received
+
+
+def declared_bytes(scope: Scope) -> int:
+    """Return the length of a request's body by its header, 0 where it has none or one that is no number."""
+    values = [value for name, value in scope["headers"] if name == b"content-length"]
+    return max((int(value) for value in values if value.isdigit() and len(value) < 20), default=0)

@@ -27,6 +27,8 @@ MOST_CONFIG = 1_000_000
 MOST_DIMENSIONS = 32
 MOST_REASON = 8_000
 """Most characters of an error's text that are sent: its beginning and its end."""
+MOST_CHAINED = 50
+"""Most errors that one comes from, of which the whole traceback is formatted."""
 MOST_STATE_BYTES = 2**30
 """Most bytes of one client's state between rounds."""
 
@@ -80,9 +82,33 @@ def described(error: BaseException) -> str:
     try:
         if type(error) is UnreadableError:
             return plain_text(str(error))
+        if _has_long_text(error):
+            # Formatting takes time and memory in proportion to the text: of this error the text's ends are enough.
+            frames = "".join(traceback.format_tb(error.__traceback__, limit=-20))
+            return _ends(
+                f"Traceback (most recent call last):\n{frames}{_kind(error)[2:]}: {_ends(str(error))}"
+            )
         return _ends("".join(traceback.format_exception(error)))
     except BaseException:  # the error is the client's object: its methods may raise
         return "the client app raised an error that cannot be printed"
+
+
+def _has_long_text(error: BaseException) -> bool:
+    """Return whether `error`, or one that it comes from, has a text too long to format as a whole."""
+    waiting: list[BaseException | None] = [error]
+    for _ in range(MOST_CHAINED):
+        found = waiting.pop() if waiting else None
+        if found is None:
+            return False
+        if any(
+            isinstance(part, str | bytes) and len(part) > MOST_REASON for part in (*found.args, str(found))
+        ):
+            return True
+        inside = found.exceptions if isinstance(found, BaseExceptionGroup) else ()
+        waiting = [
+            each for each in (*waiting, *inside[:MOST_CHAINED], found.__cause__, found.__context__) if each
+        ]
+    return True
 
 
 def plain_state(state: object) -> RecordDict:

@@ -12,6 +12,7 @@ from flwr.supercore.routers.runtime.router import router as runtime
 from flwr.superlink.routers.control.router import router as control
 from flwr.superlink.routers.fleet.router import router as fleet
 
+from fedrobust.deployment import front_door
 from fedrobust.deployment.front_door import HEADERS, WINDOW, FrontDoor, paths_of
 
 NOW = datetime.datetime(2026, 11, 25, 12, 0, 0, 123456, datetime.UTC)
@@ -187,3 +188,38 @@ def test_a_signature_of_the_future_is_not_used_twice_when_its_time_comes():
 
 def test_without_keys_nobody_is_admitted():
     assert refused(Visit(FrontDoor(None, CONTROL, [], clock=lambda: NOW), PULL, signed()), 401)
+
+
+def test_a_body_that_is_longer_than_any_reply_is_refused_by_its_header(door):
+    most = front_door.MOST_BODY
+    longer = [*signed(), (b"content-length", str(most + 1).encode())]
+    assert refused(Visit(door, PULL, longer), 413)
+    assert Visit(door, PULL, [*signed(), (b"content-length", str(most).encode())]).passed
+    assert not door.used or len(door.used) == 1, "a refused request uses up no signature"
+    for strange in (b"-1", b"1e99", b"9" * 5000, b"\xb2", b""):
+        later = signed(at=NOW + datetime.timedelta(microseconds=len(strange) + 1))
+        assert Visit(door, PULL, [*later, (b"content-length", strange)]).passed, "its pieces are counted"
+
+
+def test_and_where_the_header_lies_at_the_first_piece_beyond(door, monkeypatch):
+    monkeypatch.setattr(front_door, "MOST_BODY", 1000)
+    pieces = []
+
+    class Endless(Visit):
+        async def receive(self):
+            return {"type": "http.request", "body": bytes(300), "more_body": True}
+
+        async def flower(self, scope, receive, send):
+            while True:
+                pieces.append(await receive())
+
+    Endless(door, PULL, signed())
+    assert len(pieces) == 3, "900 of 1,000 bytes; the fourth piece ends the request"
+    pieces.clear()
+
+    class Patient(Endless):
+        async def flower(self, scope, receive, send):
+            pieces.extend([await receive() for _ in range(9)])
+
+    Patient(door, "/v1/runtime/push-messages", port=CONTROL)
+    assert len(pieces) == 9, "the server's own app sends whole models"
