@@ -2,9 +2,9 @@
 
     python experiments/reliability/reply_costs.py --replies 5000
 
-Replies as a client's code returns them (`malformed.py`), for a network of 92,000 parameters. Each is read as the engines
-read it, three times; the least time counts, because a busy machine only adds to it. The memory is the largest that
-Python allocated while it was read.
+Replies as a client's code returns them (`malformed.py`), for a network of 92,000 parameters. Each is read as engines
+do, three times; the least time counts, because a busy machine only adds to it. The memory is the largest that Python
+allocated while it was read.
 """
 
 import argparse

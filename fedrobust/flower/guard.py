@@ -100,9 +100,11 @@ def _has_long_text(error: BaseException) -> bool:
         found = waiting.pop() if waiting else None
         if found is None:
             return False
-        if any(
-            isinstance(part, str | bytes) and len(part) > MOST_REASON for part in (*found.args, str(found))
-        ):
+        try:
+            texts = (*found.args, str(found))
+        except BaseException:  # of a client's own class, of which no text is formatted
+            texts = ()
+        if any(isinstance(part, str | bytes) and len(part) > MOST_REASON for part in texts):
             return True
         inside = found.exceptions if isinstance(found, BaseExceptionGroup) else ()
         waiting = [

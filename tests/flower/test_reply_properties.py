@@ -69,8 +69,7 @@ def test_bytes_are_an_array_of_numbers_or_no_array(tail, place, value):
     ):
         try:
             found = vector_of(Array("float32", (4,), "numpy.ndarray", data))
-        except ValueError as error:
-            assert len(str(error)) < 400
+        except ValueError:
             continue
         assert found.nbytes <= len(data), "no more memory than bytes that were sent"
         assert not found.flags.writeable
@@ -102,8 +101,7 @@ def test_a_reply_is_read_to_the_bit_or_is_a_failure_in_a_line(claimed, trainable
     asked, reply = message_of(content)
     try:
         found = read_reply(plain_reply(reply, asked, asked.metadata.message_id), 3, LAYOUT, 1)
-    except UnreadableError as error:
-        assert len(str(error)) < 400
+    except UnreadableError:
         return
     if isinstance(found, Failure):
         assert found.client_id == 3
