@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     REMOVAL = 21
     TRAIN_SHARE = 22
     LEAKAGE = 23
+    CLIENT_GROUPS = 30
 
 
 def sequence(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.random.SeedSequence:

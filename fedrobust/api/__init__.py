@@ -7,6 +7,7 @@ from fedrobust.api.attacks import attack_model
 from fedrobust.api.audits import audit_model
 from fedrobust.api.catalogue import explain, members
 from fedrobust.api.certificates import certify_model
+from fedrobust.api.client_certificates import certify_clients
 from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
 from fedrobust.api.detectors import detect_attacks
 from fedrobust.api.exports import export_model
@@ -43,6 +44,7 @@ __all__ = [
     "audit_model",
     "bench",
     "break_claim",
+    "certify_clients",
     "certify_model",
     "check_dataset",
     "compare",

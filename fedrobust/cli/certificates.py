@@ -1,4 +1,4 @@
-"""The command that certifies a model by randomised smoothing.
+"""The commands that certify: a model by randomised smoothing, a vote of groups of clients.
 
 What a command needs is imported inside of its function, so that ``--help`` is fast.
 """
@@ -9,7 +9,19 @@ import typer
 
 from fedrobust import runtime
 from fedrobust.cli.app import Command, app, examples
-from fedrobust.cli.options import Count, Data, DataRoot, Head, Input, Labels, Model, Seed, SplitName
+from fedrobust.cli.options import (
+    Count,
+    Data,
+    DataRoot,
+    Head,
+    Input,
+    Labels,
+    Model,
+    Seed,
+    Settings,
+    SplitName,
+    Study,
+)
 from fedrobust.cli.output import JsonResult, Quiet, listener, write_json
 from fedrobust.complaints import complaints
 
@@ -75,3 +87,45 @@ def certify(
     standard_output().print(certificate_table(found))
     for line in lines(found):
         say(standard_output(), line)
+
+
+@app.command(
+    "certify-clients",
+    cls=Command,
+    epilog=examples(
+        "fedrobust certify-clients breast --groups 5 --out runs/groups",
+        "fedrobust certify-clients study.toml --groups 10 --set training.layers=head --json",
+    ),
+)
+def certify_clients(
+    study: Study = None,
+    groups: Annotated[
+        int, typer.Option(help="Disjoint groups of clients, each of which trains a model.")
+    ] = 5,
+    set_: Settings = None,
+    out: Annotated[
+        str, typer.Option(help="Folder of the groups' runs; the same command goes on with unfinished ones.")
+    ] = "runs/certify-clients",
+    split: SplitName = "test",
+    images: Count = 0,
+    data_root: DataRoot = "",
+    quiet: Quiet = False,
+    json: JsonResult = False,
+) -> None:
+    """Certify a federation: how many malicious clients, whatever they send, cannot change an answer.
+
+    Disjoint groups of clients train one model each, and the models vote (FLCert-D).
+    """
+    from fedrobust import api
+    from fedrobust.terminal.certificates import client_table
+    from fedrobust.terminal.screen import standard_output
+
+    runtime.claim_process()
+    settings = {"data__root": data_root} if data_root else {}
+    with listener(quiet, json, events=False) as listening, complaints():
+        one = api.experiment(study, set_ or (), **settings)
+        found = api.certify_clients(one, groups, listening, out=out, split=split, images=images)
+    if json:
+        write_json(found)
+        return
+    standard_output().print(client_table(found))

@@ -39,6 +39,29 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def client_table(found: Mapping[str, Any]) -> Table:
+    """Return a row for each number of malicious clients, above the constant classifier and the groups' models."""
+    groups = [one["accuracy"]["value"] for one in found["groups"]]
+    attackers = ", ".join(map(str, found["malicious"])) or "none"
+    shown = Table(
+        title=escape(
+            f"{found['data']['name']}, {found['n']} images, vote of {len(groups)} groups of clients"
+        ),
+        caption=(
+            f"Share of images that get their label whatever so many clients send (FLCert-D). One model: "
+            f"{percent(min(groups))} to {percent(max(groups))}. A constant classifier, certified against all clients: "
+            f"{percent(found['majority']['value'])}, balanced {percent(1 / len(found['data']['labels']))}. Malicious "
+            f"clients of the study: {attackers}."
+        ),
+        **PLAIN,
+    )
+    for name in ("malicious", "certified", "95 %", "balanced"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for one in found["certified"]:
+        shown.add_row(str(one["clients"]), *_share(one["accuracy"]), percent(one["balanced-accuracy"]))
+    return shown
+
+
 def _share(share: Mapping[str, Any]) -> tuple[str, str]:
     low, high = share["interval"]
     return percent(share["value"]), f"{100 * low:.1f}-{100 * high:.1f}"
