@@ -15,8 +15,10 @@ from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
 from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.events import (
+    CellDropped,
     CellFinished,
     CellMissing,
+    CellPaused,
     CellStarted,
     SweepEvent,
     SweepFinished,
@@ -26,6 +28,7 @@ from fedrobust.sweeps.events import (
 )
 from fedrobust.sweeps.figures import final_figures
 from fedrobust.sweeps.forks import Forks
+from fedrobust.sweeps.halving import reached, score_after
 from fedrobust.sweeps.page import write
 from fedrobust.sweeps.results import FILE, Results, outcome_of, record_in
 from fedrobust.sweeps.slots import WorkerSlot, next_cell, stop
@@ -108,13 +111,14 @@ class Bench:
         self.waiting = self._unfinished(self.wanted)
         self.forks = Forks.of(results.folder, self.waiting)
         self.workers = max(1, min(workers, len(self.waiting)))
+        self.halving, self.left, self.until = sweep.halving, list(self.wanted), 0
         self.failures: dict[str, int] = {}
         self.failed = 0
         self._context = multiprocessing.get_context("spawn")
 
     def run(self) -> Results:
         """Run the unfinished cells, and write the page."""
-        finished = len(self.wanted) - len(self.waiting)
+        finished, rungs = len(self.wanted) - len(self.waiting), self.halving.rounds if self.halving else ()
         folder = str(self.results.folder)
         slots: list[WorkerSlot] = []
         try:
@@ -122,17 +126,44 @@ class Bench:
                 if id(cell) in self.missing:
                     self._tell(CellMissing(cell, self.missing[id(cell)]))
             self._tell(SweepStarted(self.sweep.name, folder, len(self.sweep.cells), finished, self.workers))
-            if self.waiting:
-                slots = [self._started(number) for number in range(self.workers)]
-                for slot in slots:
-                    self._hand_out(slot, slots)
-                while any(slot.cell for slot in slots):
-                    self._step(slots)
+            for self.until in rungs:
+                self.waiting = [
+                    one for one in self.left if not reached(record_in(self._folder(one)), self.until)
+                ]
+                self._work_off(slots)
+                self._halve()
+            self.until, self.waiting = 0, self._unfinished(self.left) if rungs else self.waiting
+            self._work_off(slots)
         finally:
             stop(slots)
             self.write_page()
         self._tell(SweepFinished(self.failed, len(self.missing), str(self.results.page)))
         return self.results
+
+    def _work_off(self, slots: list[WorkerSlot]) -> None:
+        """Run the waiting cells; workers are started with the first of them."""
+        if self.waiting and not slots:
+            slots += [self._started(number) for number in range(self.workers)]
+        for slot in slots if self.waiting else ():
+            self._hand_out(slot, slots)
+        while any(slot.cell for slot in slots):
+            self._step(slots)
+
+    def _halve(self) -> None:
+        """Drop the cells that do not go on after the round `until`."""
+        assert self.halving is not None
+        metric = self.halving.metric
+        self.left, dropped = self.halving.survivors(
+            self.left, lambda cell: score_after(record_in(self._folder(cell)), self.until, metric)
+        )
+        for cell in self.wanted:
+            if why := dropped.get(cell.hash):
+                words = (
+                    f"stopped early, after round {self.until} of {cell.experiment.federation.rounds}: {why}"
+                )
+                self.results.drop(cell, self.places[cell.hash], words)
+                self.forks.done(cell)
+                self._tell(CellDropped(cell, self.until, words))
 
     def write_page(self) -> None:
         """Write the page of the results so far."""
@@ -175,7 +206,7 @@ class Bench:
         experiment = cell.experiment.changed(engine__workers=1, output__report=False, output__dir="")
         shared = fork.rounds if fork is not None and fork.ready else 0
         self._tell(CellStarted(cell, slot.number, shared))
-        slot.pipe.send(Order(experiment.to_run_config(), self._folder(cell), fork))
+        slot.pipe.send(Order(experiment.to_run_config(), self._folder(cell), fork, self.until))
 
     def _step(self, slots: list[WorkerSlot]) -> None:
         """Wait until a worker answers or dies, and handle it."""
@@ -194,6 +225,9 @@ class Bench:
         cell = slot.cell
         assert cell is not None
         run = record_in(self._folder(cell))
+        if self.until and not error and reached(run, self.until):
+            self._tell(CellPaused(cell, self.until, time.monotonic() - slot.since))
+            return
         self.results.add(cell, self.places[cell.hash], run, error)
         status, why = ("failed", error) if error else outcome_of(run)
         self.failed += status != "finished"

@@ -49,6 +49,24 @@ class CellFinished:
 
 
 @dataclass(frozen=True)
+class CellPaused:
+    """A cell has reached a round after which only the best go on; see `fedrobust.sweeps.halving`."""
+
+    cell: Cell
+    round: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CellDropped:
+    """A cell does not go on after a round, and why."""
+
+    cell: Cell
+    round: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class WorkerReplaced:
     """A worker process died during a cell, which is run again."""
 
@@ -65,5 +83,14 @@ class SweepFinished:
     page: str
 
 
-SweepEvent = SweepStarted | CellMissing | CellStarted | CellFinished | WorkerReplaced | SweepFinished
+SweepEvent = (
+    SweepStarted
+    | CellMissing
+    | CellStarted
+    | CellPaused
+    | CellDropped
+    | CellFinished
+    | WorkerReplaced
+    | SweepFinished
+)
 SweepListener = Callable[[SweepEvent], None]

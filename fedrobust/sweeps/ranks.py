@@ -41,7 +41,7 @@ SMALLER_IS_BETTER = (
 """Beginnings of the names of metrics of which less is better."""
 
 FEW_SETTINGS, FEW_RULES = 10, 5
-"""Below these the distribution of Friedman's statistic is only roughly that of the test (Demsar, section 3.2.2)."""
+"""Below these the p of Friedman's test is rough (Demsar, section 3.2.2)."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +166,9 @@ def ranks_if_any(compared: "pandas.DataFrame", metrics: Iterable[str]) -> list[R
     """Return the ranks of the rules in each of `metrics` in which three or more of them have results."""
     found = []
     for metric in metrics:
-        # Runs that are no sweep over rules have no ranks.
-        with suppress(ConfigError):
-            ranks = ranks_of(compared, metric)
-            found += [ranks] if len(ranks.rules) > 2 else []
-    return found
+        with suppress(ConfigError):  # runs that are no sweep over rules have no ranks
+            found.append(ranks_of(compared, metric))
+    return [one for one in found if len(one.rules) > 2]
 
 
 def compared_rules(
@@ -260,7 +258,7 @@ def critical_difference(rules: int, settings: int) -> float:
 
 
 def paired(rule: str, other: str, values: Mapping[str, Mapping[str, Mapping[Any, float]]]) -> Paired:
-    """Return two rules compared on the same seeds; see `Paired`."""
+    """Return two rules on the same seeds."""
     seeds: dict[Any, list[float]] = {}
     for setting in values.values():
         one, two = setting.get(rule, {}), setting.get(other, {})

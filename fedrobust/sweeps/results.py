@@ -87,7 +87,7 @@ class Results:
         """
         with self._connected() as database:
             database.executescript(TABLES)
-            database.execute("delete from cells where status in ('missing', 'not run')")
+            database.execute("delete from cells where status in ('missing', 'not run', 'dropped')")
             database.execute("delete from members")
             for position, cell in enumerate(cells):
                 database.execute("insert or ignore into members values (?)", (cell.hash,))
@@ -138,6 +138,12 @@ class Results:
             _insert(database, values)
             database.execute("delete from rounds where hash = ?", (cell.hash,))
             database.executemany("insert into rounds values (?, ?, ?, ?)", rounds)
+
+    def drop(self, cell: Cell, position: int, reason: str) -> None:
+        """Record that a cell was stopped early, because others were better; it has no metrics."""
+        with self._connected() as database:
+            values = _without_result(cell, cell.hash, position, "dropped", reason)
+            _insert(database, (*values[:8], f"cells/{cell.hash}", *values[9:]))
 
     def add_missing(self, cell: Cell, position: int, reason: str) -> None:
         """Record that a cell cannot be run on this machine; its position replaces its hash."""

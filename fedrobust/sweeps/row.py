@@ -12,8 +12,8 @@ class Row:
     Attributes:
         hash: of the cell.
         status: ``finished``; ``invalid``: the attack failed in some round because of a wrong setting, so that the
-            metrics say nothing about the defence; ``failed``; ``stopped``; ``not run``; ``missing``: cannot be run on
-            this machine.
+            metrics say nothing about the defence; ``failed``; ``stopped``; ``dropped``: stopped early, because other
+            cells were better (see `fedrobust.sweeps.halving`); ``not run``; ``missing``: cannot be run on this machine.
         settings: its swept values.
         experiment: all settings, nested.
         figures: metrics of a finished cell, by name; see `fedrobust.sweeps.figures.final_figures`, and

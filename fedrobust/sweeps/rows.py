@@ -21,7 +21,7 @@ PENDING = ("not run", "stopped")
 def state(row: Row, reasons: Mapping[tuple[str, str], int]) -> str:
     """Return the status of a cell, with the number of the reason."""
     status = status_of(row)
-    if status == "stopped" and row.error:
+    if status in ("stopped", "dropped") and row.error:
         return row.error
     number = reasons.get((status, why(row)))
     return status if number is None else f"{status}, reason {number}"

@@ -17,6 +17,7 @@ from fedrobust.config.study_file import read_study_file, toml_value
 from fedrobust.poisoning import malicious_clients
 from fedrobust.sweeps.cell import Cell, graph_key
 from fedrobust.sweeps.faults import Faults
+from fedrobust.sweeps.halving import Halving
 from fedrobust.sweeps.values import distinct, flattened, matches, shown
 
 MOST_CELLS = 10_000
@@ -31,11 +32,13 @@ class Sweep:
         name: of the sweep.
         axes: swept key -> its values.
         cells: one per combination.
+        halving: which of them go on after some rounds; None: all.
     """
 
     name: str
     axes: Mapping[str, tuple[Any, ...]]
     cells: tuple[Cell, ...] = field(repr=False)
+    halving: Halving | None = None
 
     @classmethod
     def load(
@@ -69,8 +72,15 @@ class Sweep:
         name = flat.pop("name", None) or name_from(path.stem)
         if not isinstance(name, str):
             raise ConfigError(f"{path}: name = {shown(name)}: a sweep has one name")
+        halving = None
+        if isinstance(sweep, Mapping) and "halving" in sweep:
+            halving = Halving.of(sweep["halving"])
+            sweep = {key: value for key, value in sweep.items() if key != "halving"}
         together, exclude = sweep_tables(sweep, path)
-        return cls.of(name, flat, exclude, together, base=Path(base) if base else path.resolve().parent)
+        whole = cls.of(name, flat, exclude, together, base=Path(base) if base else path.resolve().parent)
+        if halving is not None:
+            whole.check(halving.check)
+        return replace(whole, halving=halving)
 
     @classmethod
     def of(

@@ -15,8 +15,10 @@ from fedrobust.plain import plain
 from fedrobust.reasons import first_reason
 from fedrobust.sweeps.compare import MAIN
 from fedrobust.sweeps.events import (
+    CellDropped,
     CellFinished,
     CellMissing,
+    CellPaused,
     SweepEvent,
     SweepFinished,
     SweepStarted,
@@ -84,6 +86,15 @@ class SweepConsole:
                 mark = f"[red]{'invalid' if event.invalid else 'failed'}[/]  " if event.error else ""
                 text = escape(self._reason(first_reason(event.error)) if event.error else event.line)
                 self._say(f"{mark}{escape(event.cell.label)}:  {text}  {event.seconds:.0f} s  [dim]{left}[/]")
+            case CellPaused():
+                self._say(
+                    f"{escape(event.cell.label)}:  reached round {event.round}  {event.seconds:.0f} s",
+                    style="dim",
+                )
+            case CellDropped():
+                self.left -= 1
+                self.progress.update(self.task, advance=1)
+                self._say(f"[yellow]dropped[/]  {escape(event.cell.label)}:  {escape(event.reason)}")
             case WorkerReplaced():
                 self._say(
                     f"a worker died and was replaced: {escape(event.cell.label)} is run again", style="yellow"
