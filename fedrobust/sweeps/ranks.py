@@ -1,7 +1,7 @@
 """Compare aggregation rules over the settings of a sweep: ranks with critical differences, paired tests over seeds.
 
-Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006): Friedman's test in the form of
-Iman and Davenport, and Nemenyi's critical difference. A rule counts with its pre-aggregators and server optimiser.
+Demsar, JMLR 7 (2006): Friedman's test in the form of Iman and Davenport, and Nemenyi's critical difference. A rule
+counts with its pre-aggregators and server optimiser.
 """
 
 import itertools
@@ -29,8 +29,7 @@ SMALLER_IS_BETTER = (
     "before removal attack-success",
     "harm",
     "cost",
-    "false-positive-rate",
-    "rare-false-positive-rate",
+    *("false-positive-rate", "rare-false-positive-rate"),
     "malicious-influence",
     "durability",
     "distance",

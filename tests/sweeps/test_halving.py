@@ -112,7 +112,7 @@ enabled = false
     ("old", "new", "words"),
     [
         ("validation = true", "", "evaluation.validation = true"),
-        ("rounds = [1, 2]", "rounds = [3]", "is the last"),
+        ("rounds = [1, 2]", "rounds = [3]", "or the last"),
         ("validation = true", "validation = true\nevery = 2", "multiples of evaluation.every = 2"),
     ],
 )
