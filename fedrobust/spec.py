@@ -99,6 +99,8 @@ def build(registry: Registry, text: str, **defaults: Any) -> Any:
         settings = {known_as(name, known) or name: value for name, value in settings.items()}
         settings = {**{name: value for name, value in defaults.items() if name in known}, **settings}
         _check_settings(spec, known, settings, annotations_of(thing))
+        # A frozen dataclass with a list could not be hashed, nor told from its equal by a dictionary.
+        settings = {name: tuple(one) if isinstance(one, list) else one for name, one in settings.items()}
     try:
         return thing(**settings)
     except Exception as error:  # the constructor may be a user's own

@@ -149,3 +149,12 @@ def test_a_module_that_fails_is_told_with_its_file_and_line(tmp_path, monkeypatc
         build(RULES, "torn_rule:Rule")
     with pytest.raises(UnknownNameError, match="No module named 'nowhere_rule'"):
         build(RULES, "nowhere_rule:Rule")
+
+
+def test_a_list_among_settings_becomes_a_tuple_so_that_the_thing_can_be_hashed():
+    from fedrobust.aggregation import RULES
+
+    one, other = (build(RULES, f"mean(sizes={sizes})") for sizes in ("[120, 80]", "(120, 80)"))
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one.sizes == (120, 80)
