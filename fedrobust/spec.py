@@ -5,7 +5,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_origin
 
 from fedrobust.bounds import annotations_of, described, refusal
 from fedrobust.epsilon import shortened
@@ -100,7 +100,11 @@ def build(registry: Registry, text: str, **defaults: Any) -> Any:
         settings = {**{name: value for name, value in defaults.items() if name in known}, **settings}
         _check_settings(spec, known, settings, annotations_of(thing))
         # A frozen dataclass with a list could not be hashed, nor told from its equal by a dictionary.
-        settings = {name: tuple(one) if isinstance(one, list) else one for name, one in settings.items()}
+        kinds = annotations_of(thing)
+        settings = {
+            name: tuple(one) if isinstance(one, list) and get_origin(kinds.get(name)) is not list else one
+            for name, one in settings.items()
+        }
     try:
         return thing(**settings)
     except Exception as error:  # the constructor may be a user's own

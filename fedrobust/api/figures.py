@@ -6,6 +6,7 @@ from pathlib import Path
 from fedrobust.api.sweeps import compare
 from fedrobust.errors import ConfigError
 from fedrobust.figures.of_comparison import figures_of_comparison
+from fedrobust.figures.of_heatmap import heatmap_figures
 from fedrobust.figures.of_ranks import figure_of_ranks
 from fedrobust.figures.of_run import figures_of_run
 from fedrobust.figures.write import check_formats, write
@@ -26,7 +27,7 @@ def write_figures(
 
     Of a run: scores by round and by epsilon, attack and defence by round, clients' images and distances, and of its
     audit confusion matrices, ROC curves and calibration, as far as it has them. Of several runs or a sweep: each
-    metric's mean over seeds with its 95 % interval, and where rules are compared, their mean ranks.
+    metric's mean over seeds with its 95 % interval, a heatmap of attacks by rules, and the rules' mean ranks.
 
     Args:
         paths: a run folder, or several run and sweep folders to compare.
@@ -55,6 +56,7 @@ def write_figures(
         compared = compare(folders)
         summary = tables.over_seeds(compared)
         found = figures_of_comparison(summary, metrics)
+        found += heatmap_figures(summary, metrics)
         found += [figure_of_ranks(one) for one in ranks_if_any(compared, tables.metrics_of(summary, metrics))]
     if not found:
         raise ConfigError(f"{', '.join(map(str, folders))}: no round or metric is measured: nothing to draw")

@@ -192,3 +192,28 @@ def test_formats_are_refused_by_name_and_where_nothing_draws_them(monkeypatch, t
         fedrobust.write_figures(tmp_path, tmp_path, "svg")
     module.check_formats(["csv"])
     assert "csv" in FORMATS
+
+
+def test_a_sweep_over_attacks_and_rules_has_a_heatmap():
+    import pandas
+
+    from fedrobust.figures.of_heatmap import heatmap_figures
+
+    rows = [
+        {"federation.aggregator": rule, "poisoning.attack": attack, "seeds": 2, "accuracy": score}
+        for rule, attack, score in (
+            ("mean", "none", 0.9),
+            ("mean", "ipm", 0.4),
+            ("krum", "none", float("nan")),
+        )
+    ]
+    summary = pandas.DataFrame(rows)
+    summary.attrs.update(settings=["federation.aggregator", "poisoning.attack"], figures=["accuracy"])
+    (figure,) = heatmap_figures(summary)
+    assert figure.name == "heatmap-accuracy"
+    assert [(row["rule"], row["attack"], row["text"]) for row in figure.rows] == [
+        ("mean", "none", "90.0"),
+        ("mean", "ipm", "40.0"),
+    ]
+    summary.attrs["settings"] = ["federation.aggregator", "poisoning.attack", "data.name"]
+    assert heatmap_figures(summary) == []
