@@ -15,6 +15,7 @@ from fedrobust.config.sections import Poisoning
 from fedrobust.data.problem import Problem
 from fedrobust.flower.records import arrays_record, problem_config, weights_record
 from fedrobust.models.layout import Layout, Part, Weights
+from fedrobust.privacy import promise_of
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.events import ClientReplied, emit
 from fedrobust.shares import sample_size
@@ -258,6 +259,7 @@ class Federation:
     ) -> RoundReplies:
         """Read every reply on arrival, and add valid ones to `collector`, as `arrival` takes them."""
         read, waiting = RoundReplies(), set(sampled)
+        promised = promise_of(self.step.postprocessors) is not None
         groups = {group[0]: group for group in self.groups(round, sampled) if len(group) > 1}
         for message in replies:
             client = self.registry.client_of(message.metadata.src_node_id)
@@ -284,7 +286,9 @@ class Federation:
                 if arrival is not None:
                     averaged = arrival.sent(averaged, current)
                 collector.add(answer.client_id, averaged, answer.examples, answer.loss, measured)
-                read.valid.append(ReplyNote(answer.client_id, answer.examples, answer.loss, answer.seconds))
+                # With a promise only malicious clients tell a loss.
+                loss = math.nan if promised else answer.loss
+                read.valid.append(ReplyNote(answer.client_id, answer.examples, loss, answer.seconds))
         read.failed += [Failure(client, "no reply in time") for client in waiting]
         return read
 

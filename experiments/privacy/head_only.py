@@ -20,7 +20,7 @@ RESULTS = Path(__file__).parent / "head_only.json"
 SEEDS = (1, 2, 3)
 EPSILONS = (1.0, 2.0, 4.0, 8.0)
 GRID = {
-    "model__image_size": (96, 128),
+    "model__image_size": (96,),
     "training__batch_size": (128, 470),
     "federation__rounds": (10, 30),
     "training__learning_rate": (0.5, 2.0, 8.0),

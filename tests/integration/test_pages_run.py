@@ -48,6 +48,7 @@ NOT_RUN = {
     ("install.md", "printf 'torch"): "installs what the tests run in",
     ("install.md", "pip install --no-deps"): "installs what the tests run in",
     ("leakage.md", "fedrobust leakage runs/mine"): "trains shadow federations for minutes",
+    ("privacy.md", "pip install"): "installs what the tests run in",
     ("results.md", "fedrobust run breast --log"): REAL,
     ("results.md", "import fedrobust\n\nfedrobust.run(\"breast\", log"): REAL,
     ("results.md", "import fedrobust\n\n\ndef show"): REAL,

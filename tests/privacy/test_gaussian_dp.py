@@ -105,7 +105,8 @@ def identity():
 
 def reply(client, update):
     weights = Weights(CURRENT.trainable + np.asarray(update, np.float32), np.array([9.0], np.float32))
-    metrics = MetricRecord({"num-examples": 10 + client, "seconds": 1.0, "round": 1})
+    claims = {"num-examples": 10 + client, "loss": 0.5, "seconds": 1.0, "round": 1}
+    metrics = MetricRecord(claims)
     content = RecordDict({"weights": weights_record(weights), "metrics": metrics})
     return Message(content, reply_to=Message(RecordDict(), FIRST_NODE + client, MessageType.TRAIN))
 
@@ -127,6 +128,7 @@ def test_a_long_update_is_clipped_as_it_arrives_and_statistics_are_not_looked_at
     change = made.weights.trainable - CURRENT.trainable
     np.testing.assert_allclose(change, np.array([0.3 + 0.6, 0.4, 0.8]) / 4, atol=1e-6)
     assert made.weights.statistics.tolist() == CURRENT.statistics.tolist()
+    assert made.outcome.record().loss is None, "honest clients tell none"
 
 
 @pytest.mark.parametrize("attacked", [False, True], ids=["streamed", "matrix"])
