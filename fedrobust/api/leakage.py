@@ -4,6 +4,7 @@ TensorFlow is imported inside functions, so that settings are checked without it
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,20 @@ from fedrobust.api.model_request import write_json
 from fedrobust.config import ConfigError
 from fedrobust.cores import cores
 from fedrobust.leakage import LeakageAttack, leakage_attack_named
+from fedrobust.report.page import write as write_report
 from fedrobust.runs.environment import environment
 from fedrobust.runs.events import Listener, StageStarted, emit, listening
+from fedrobust.runs.leakage_words import summary
+from fedrobust.runs.record import CardRecord
+from fedrobust.runs.record.card import CardPrivacyRecord
+from fedrobust.runs.record.leakage import LeakageRecord
 from fedrobust.runs.run import Run
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
 
 FILE = "leakage.json"
 
-USUAL = ("loss", "lira", "rmia", "trajectory", "update-alignment")
+USUAL = ("loss", "lira", "rmia", "trajectory", "update-alignment", "one-run-audit")
 """Attacks that are made if none is named."""
 
 
@@ -69,7 +75,18 @@ def attack_privacy(
         record = leak.made(environment(cores()))
         content = record.to_json()
         write_json(finished.folder.file(FILE), content)
+        _write_pages(finished, record)
     return {**content, "folder": str(finished.path)}
+
+
+def _write_pages(run: Run, found: LeakageRecord) -> None:
+    """Write the privacy page into the run's card and report, where it has them."""
+    card = run.folder.file("card.json")
+    if card.is_file():
+        page = CardPrivacyRecord(statement=summary(found), promised=run.record.privacy, attacked=found)
+        write_json(card, replace(CardRecord.read(run.folder.read_json("card.json")), privacy=page).to_json())
+    if run.report.is_file():
+        write_report(run.path)
 
 
 def named(specs: tuple[str, ...], shadows: int = 0) -> dict[str, LeakageAttack]:

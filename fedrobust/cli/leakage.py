@@ -44,7 +44,7 @@ def leakage(
     output.keep-every in the study. That no attack succeeds does not make a run private.
     """
     from fedrobust import api
-    from fedrobust.terminal.leakage import lines, tables
+    from fedrobust.terminal.leakage import lines, record_of, tables
     from fedrobust.terminal.screen import say, standard_output
 
     runtime.claim_process()
@@ -62,8 +62,9 @@ def leakage(
         write_json(found)
         return
     if not quiet:
-        for table in tables(found):
+        record = record_of(found)
+        for table in tables(record):
             standard_output().print(table)
-        for line in lines(found):
+        for line in lines(record):
             say(standard_output(), line)
     typer.echo(f"{found['folder']}/leakage.json")

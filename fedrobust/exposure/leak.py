@@ -3,18 +3,30 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fedrobust.config import ConfigError
+from fedrobust.exposure.confidences import Confidences
+from fedrobust.exposure.dp_audit import Mechanism, audited
+from fedrobust.exposure.inversion import Inversion
 from fedrobust.exposure.membership import Membership
-from fedrobust.exposure.shadows import trained_shadows
+from fedrobust.exposure.prevalence import PrevalenceInference
+from fedrobust.exposure.shadows import Shadow, trained_shadows
 from fedrobust.exposure.updates import Updates, check_replayable
 from fedrobust.lazy import tf
 from fedrobust.leakage import LeakageAttack, MembershipAttack
+from fedrobust.leakage.contract import AuditAttack, InversionAttack, PropertyAttack
 from fedrobust.runs.kept_rounds import KeptRounds
-from fedrobust.runs.record.leakage import LeakageRecord, MembershipRecord
+from fedrobust.runs.record.leakage import (
+    InversionRecord,
+    LeakageRecord,
+    MembershipRecord,
+    PrivacyAuditRecord,
+    PropertyRecord,
+)
 from fedrobust.runs.run import Run
 from fedrobust.study import Study
 
@@ -46,36 +58,35 @@ class Leak:
         """Make all attacks, and return their record.
 
         Raises:
-            ConfigError: a shadow federation failed.
+            ConfigError: a shadow federation failed, or no client has as many images as an inversion asks for.
         """
         began, skipped = time.perf_counter(), self.skipped()
         left = {name: attack for name, attack in self.attacks.items() if name not in skipped}
-        count = max((attack.federations for attack in left.values()), default=0)
-        shadows = (
-            trained_shadows(
-                self.study.experiment,
-                count,
-                self.run.folder.file("shadows"),
-                len(self.study.dataset.undivided.train),
-                self.tell,
-                self.workers,
-            )
-            if count
-            else ()
-        )
+        shadows = self.shadows(max((attack.federations for attack in left.values()), default=0))
+        rows: list[MembershipRecord | InversionRecord | PropertyRecord | PrivacyAuditRecord] = []
         membership = Membership(self.study, self.kept, self.answers(), shadows, self.seed)
-        rows: list[MembershipRecord] = []
         for name, attack in left.items():
+            self.tell(name)
             if isinstance(attack, MembershipAttack):
-                self.tell(name)
                 rows += self.of_membership(membership, name, attack)
+            elif isinstance(attack, InversionAttack):
+                rows += self.of_inversion(name, attack)
+            elif isinstance(attack, PropertyAttack):
+                inference = PrevalenceInference(self.updates, attack.round, self.seed)
+                rows.append(inference.made(name, attack, attack.updates))
+            elif isinstance(attack, AuditAttack):
+                delta = self.study.experiment.privacy.delta
+                rows.append(audited(self.mechanism, delta, self.seed, attack.canaries))
         model = self.run.record.model
         return LeakageRecord(
             run=self.run.record.name,
             model=(model and model.digest) or "",
             seed=self.seed,
-            shadows=count,
-            membership=tuple(rows),
+            shadows=len(shadows),
+            membership=tuple(one for one in rows if isinstance(one, MembershipRecord)),
+            inversion=tuple(one for one in rows if isinstance(one, InversionRecord)),
+            property=tuple(one for one in rows if isinstance(one, PropertyRecord)),
+            audits=tuple(one for one in rows if isinstance(one, PrivacyAuditRecord)),
             skipped=tuple(f"{name}: {why}" for name, why in skipped.items()),
             seconds=time.perf_counter() - began,
             environment=environment,
@@ -86,28 +97,80 @@ class Leak:
         """The kept global models of the run."""
         return KeptRounds(self.run.folder)
 
+    @property
+    def updates(self) -> Updates:
+        """The updates of the run's clients."""
+        return Updates(self.study, self.kept)
+
+    @property
+    def mechanism(self) -> Mechanism:
+        """The run's mechanism of client-level differential privacy."""
+        study, federation = self.study, self.study.experiment.federation
+        assert study.promise is not None
+        is_drawn = federation.sampling == "poisson"
+        rate = federation.participation if is_drawn else 1.0
+        return Mechanism(study.postprocessors, study.promise, rate, federation.clients * rate)
+
     def skipped(self) -> dict[str, str]:
         """Return the attacks that cannot be made on this run, and why."""
-        without = "the run kept no global models of its rounds; run it with output.keep-every = 1, or a larger number"
         found = {}
         for name, attack in self.attacks.items():
-            if attack.sees == "rounds" and not self.kept.numbers:
-                found[name] = without
-            if attack.sees == "updates":
-                try:
-                    check_replayable(self.study)
-                except ConfigError as error:
-                    found[name] = str(error)
+            if why := self.why_not(attack):
+                found[name] = why
         return found
+
+    def why_not(self, attack: LeakageAttack) -> str:
+        """Return why an attack cannot be made on this run; "" if it can."""
+        if isinstance(attack, AuditAttack):
+            return self.why_no_audit()
+        if attack.sees == "rounds" and not self.kept.numbers:
+            return "the run kept no global models of its rounds; run it with output.keep-every = 1, or a larger number"
+        if attack.sees != "updates":
+            return ""
+        try:
+            check_replayable(self.study)
+        except ConfigError as error:
+            return str(error)
+        round = getattr(attack, "round", 1)
+        if round not in self.updates.rounds:
+            known = ", ".join(map(str, self.updates.rounds))
+            return f"round = {round}: updates of rounds {known} can be computed; run with output.keep-every = 1 for all"
+        return ""
+
+    def why_no_audit(self) -> str:
+        """Return why the promise of differential privacy cannot be audited; "" if it can."""
+        promise, federation = self.study.promise, self.study.experiment.federation
+        if promise is None:
+            return "no client-level differential privacy was promised, which is what is audited"
+        if federation.sampling != "poisson" and federation.participation < 1:
+            return (
+                f"federation.participation = {federation.participation} with federation.sampling = "
+                f'"{federation.sampling}": canaries are in or out, and this promise is for data that are replaced'
+            )
+        return ""
+
+    def shadows(self, count: int) -> tuple[Shadow, ...]:
+        """Return so many finished shadow federations."""
+        if not count:
+            return ()
+        folder, images = self.run.folder.file("shadows"), len(self.study.dataset.undivided.train)
+        return trained_shadows(self.study.experiment, count, folder, images, self.tell, self.workers)
 
     def of_membership(
         self, membership: Membership, name: str, attack: MembershipAttack
     ) -> Sequence[MembershipRecord]:
         """Return the entries of one attack: on the run, on shadows; or on its clients' updates."""
         if attack.sees == "updates":
-            return [membership.on_clients(name, attack, Updates(self.study, self.kept))]
+            return [membership.on_clients(name, attack, self.updates)]
         on_run = membership.on_model(name, attack)
         return [on_run, membership.on_shadows(name, attack)] if membership.shadows else [on_run]
+
+    def of_inversion(self, name: str, attack: InversionAttack) -> Sequence[InversionRecord]:
+        """Return the entries of one attack: one for each trial."""
+        start = self.updates.start(attack.round)
+        answers = partial(Confidences(self.study).logits, start)
+        inversion = Inversion(self.updates, attack.round, answers, self.seed)
+        return [inversion.on_client(name, attack, attack.images, trial) for trial in range(attack.trials)]
 
     def answers(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return the final model as a function of stored images, uint8 (n, height, width, channels), to logits."""

@@ -137,9 +137,7 @@ class Membership:
             (auc, interval),
             rates,
             began,
-            control=""
-            if control is None
-            else "training images left out of shadow federations and test images",
+            control="" if control is None else "training against test images, all left out of a shadow",
             control_auc=control,
         )
 
@@ -194,7 +192,7 @@ class Membership:
             figures,
             found.rates,
             began,
-            control="the share of the image's label at the client",
+            control="the label alone",
             control_auc=pooled(label_shares(train.labels, inside), inside, self.seed).auc,
         )
 

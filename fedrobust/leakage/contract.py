@@ -1,20 +1,27 @@
 """The contract of attacks on privacy, and their registry.
 
-An attack is a frozen dataclass of settings. A `MembershipAttack` asks whether an image was trained on.
+An attack is a frozen dataclass of settings, of one kind: a `MembershipAttack` asks whether an image was trained on, an
+`InversionAttack` what the images of an update look like, a `PropertyAttack` which share of a client's images has a
+class, and an `AuditAttack` whether a promise of differential privacy is kept.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.bounds import Count, FromTwo
 from fedrobust.leakage.confidence import Floats
 from fedrobust.registry import Registry
 from fedrobust.spec import build
 
+if TYPE_CHECKING:
+    from fedrobust.leakage.captured import CapturedUpdate, Reconstruction
+
 LEAKAGE = Registry("attack on privacy", "fedrobust.leakage.attacks")
 
+Kind = Literal["membership", "inversion", "property", "audit"]
 Sees = Literal["model", "rounds", "updates"]
 """What an attacker needs: the final model; the global models of several rounds, which every client is sent; or single
 updates, which the server is sent unless it sees sums only."""
@@ -59,6 +66,7 @@ class Evidence:
 class LeakageAttack:
     """Base class of attacks on privacy."""
 
+    kind: ClassVar[Kind] = "membership"
     sees: ClassVar[Sees] = "model"
 
     @property
@@ -86,6 +94,68 @@ class MembershipAttack(LeakageAttack):
     def __call__(self, evidence: Evidence) -> Floats:
         """Return a score of each image, (n,), finite: the higher, the likelier it is a member."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class InversionAttack(LeakageAttack):
+    """Base class of attacks that reconstruct images from one update.
+
+    Attributes:
+        images: of the attacked client; the fewer, the easier.
+        trials: clients that are attacked, one update each.
+        round: of the attacked updates; in the first the model is untrained, which is easiest.
+    """
+
+    kind: ClassVar[Kind] = "inversion"
+    sees: ClassVar[Sees] = "updates"
+
+    images: Count = 1
+    trials: Count = 2
+    round: Count = 1
+
+    def __call__(self, captured: "CapturedUpdate") -> "Reconstruction":
+        """Return images and labels; the same for the same seed."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PropertyAttack(LeakageAttack):
+    """Base class of attacks that estimate a property of a client's images from its update.
+
+    Attributes:
+        updates: shadow clients for each attacked client.
+        round: of the attacked updates.
+    """
+
+    kind: ClassVar[Kind] = "property"
+    sees: ClassVar[Sees] = "updates"
+
+    updates: FromTwo = 64
+    round: Count = 1
+
+    def __call__(self, updates: Floats, properties: Floats, attacked: Floats) -> Floats:
+        """Return the estimated properties of the attacked updates, (m,).
+
+        Args:
+            updates: of shadow clients, (s, d).
+            properties: of their images, (s,).
+            attacked: updates of which the property is not known, (m, d).
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditAttack(LeakageAttack):
+    """Base class of audits of a promise of differential privacy.
+
+    Attributes:
+        canaries: worst-case clients, each included with probability one half.
+    """
+
+    kind: ClassVar[Kind] = "audit"
+    sees: ClassVar[Sees] = "rounds"
+
+    canaries: FromTwo = 1000
 
 
 def leakage_attack_named(spec: "str | LeakageAttack", **defaults: Any) -> LeakageAttack:

@@ -90,6 +90,7 @@ def section(card: CardRecord | None) -> dict[str, Any]:
             ("Model", f"SHA-256 {card.model.digest[:16]}"),
             ("Data", f"SHA-256 {data.digest[:16]}"),
         ],
+        "privacy": list(card.privacy.statement) if card.privacy else [],
         "environment": ", ".join(
             f"{name} {card.environment[name]}"
             for name in ("fedrobust", "tensorflow", "keras", "numpy", "python")

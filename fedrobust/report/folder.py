@@ -14,6 +14,7 @@ from fedrobust.report.examples import ExampleImages
 from fedrobust.report.shares import ClientShares
 from fedrobust.runs.outcome import measured_after
 from fedrobust.runs.record import DatasetRecord, ModelRecord, RecordError, RoundRecord, RunRecord
+from fedrobust.runs.record.leakage import LeakageRecord
 
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ class Run:
         record: ``result.json``.
         partition: None if the file is missing or unreadable; the latter is in `problems`.
         examples: likewise.
+        leakage: likewise: attacks on privacy.
         problems: name of an unreadable file -> the error.
         folder: the name of the run folder.
         resumable: whether it has a checkpoint.
@@ -47,6 +49,7 @@ class Run:
     record: RunRecord
     partition: ClientShares | None = None
     examples: ExampleImages | None = None
+    leakage: LeakageRecord | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
     resumable: bool = False
@@ -142,12 +145,17 @@ def read(folder: Path) -> Run:
         record=record,
         partition=_optional(folder / "partition.json", ClientShares.read, problems),
         examples=_optional(folder / "examples.npz", ExampleImages.read, problems),
+        leakage=_optional(folder / "leakage.json", _leakage, problems),
         problems=problems,
         folder=folder.resolve().name,
         resumable=any((folder / "checkpoints").glob("round-*.npz")),
     )
     _ = run.rounds, run.teacher, run.student  # parses epsilons, so that wrong ones raise here
     return run
+
+
+def _leakage(path: Path) -> LeakageRecord:
+    return LeakageRecord.read(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _optional(path: Path, load: Callable[[Path], T], problems: dict[str, str]) -> T | None:

@@ -1,8 +1,9 @@
-"""The section on what is promised about privacy."""
+"""The section on privacy: what is promised, what was attacked, what was found."""
 
 from typing import Any
 
 from fedrobust.report.folder import Run
+from fedrobust.report.sections.leakage import leakage
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE
 from fedrobust.runs.promised import SECURE, WHERE, WHO, headline
@@ -22,11 +23,16 @@ HEAD = (
 
 
 def privacy(run: Run) -> dict[str, Any]:
-    """Return the section's content; empty where nothing is promised."""
+    """Return the section's content; empty where nothing is promised and nothing was attacked."""
     found = run.record.privacy
-    if found is None:
+    if found is None and run.leakage is None:
         return {}
+    attacked = {"leakage": leakage(run.leakage)}
+    if found is None:
+        nothing: dict[str, Any] = {"table": None, "clients": [], "not_covered": ()}
+        return {"sentences": ["Nothing is promised about privacy."], **nothing, **attacked}
     return {
+        **attacked,
         "sentences": [
             *(f"{sentence(headline(one))} {one.mechanism}: {WHERE[one.noise]}." for one in found.promises)
         ]

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedrobust.runs.codec import RecordError, entry, read, record, to_json
+from fedrobust.runs.record.leakage import LeakageRecord
 from fedrobust.runs.record.metrics import Curve, Interval, MetricsRecord
 from fedrobust.runs.record.old_card import modern
 from fedrobust.runs.record.predictions import PredictionsRecord
+from fedrobust.runs.record.privacy import PrivacyRecord
 
 SCHEMA = 3
 """Of the cards that this version writes."""
@@ -173,6 +175,15 @@ class EvidenceRecord:
 
 
 @record
+class CardPrivacyRecord:
+    """The privacy page of a card. What was not attacked is unknown, not private."""
+
+    statement: tuple[str, ...] = entry("what was found, in sentences", default=())
+    promised: PrivacyRecord | None = entry("null: nothing", default=None)
+    attacked: LeakageRecord | None = entry("every attack, with its power; null: none", default=None)
+
+
+@record
 class CardRecord:
     """The audit of a model."""
 
@@ -202,6 +213,11 @@ class CardRecord:
         "every kind of evidence, in the terms of standards", default=()
     )
     environment: Mapping[str, Any] = entry("versions, processor, threads", default_factory=dict)
+    privacy: CardPrivacyRecord | None = entry(
+        "the privacy page: what is promised, what was attacked, what was found; left out unless it was attacked",
+        default=None,
+        left_out=True,
+    )
 
     modern = staticmethod(modern)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fedrobust.runs.codec import entry, record, to_json
+from fedrobust.runs.codec import entry, read, record, to_json
 from fedrobust.runs.record.metrics import Interval
 
 SCHEMA = 1
@@ -120,6 +120,15 @@ class LeakageRecord:
     skipped: tuple[str, ...] = entry("attacks that were not made, and why", default=())
     seconds: float = entry("that everything took, with the shadows", default=0.0)
     environment: Mapping[str, Any] = entry("versions, processor, threads", default_factory=dict)
+
+    @classmethod
+    def read(cls, value: Any) -> "LeakageRecord":
+        """Read the content of a ``leakage.json``.
+
+        Raises:
+            RecordError: a key has a value of another kind.
+        """
+        return read(cls, value)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``leakage.json``."""

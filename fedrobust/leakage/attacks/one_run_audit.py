@@ -1,0 +1,18 @@
+"""The one-run audit of differential privacy, as a registered attack."""
+
+from dataclasses import dataclass
+
+from fedrobust.leakage.contract import LEAKAGE, AuditAttack
+
+
+@LEAKAGE.register("one-run-audit")
+@dataclass(frozen=True, kw_only=True)
+class OneRunAudit(AuditAttack):
+    """Bound epsilon from below by canary clients (Steinke, Nasr and Jagielski, 2023, arXiv:2305.08846, Algorithm 1).
+
+    Canaries pass through the study's own mechanism, in as many rounds as it has; see `fedrobust.exposure.dp_audit`.
+    The noise is measured beside: a claim too large for the bound to reach is refuted where its noise is missing.
+
+    Attributes:
+        canaries: each in the federation with probability one half; log(canaries / 3) is about the largest bound.
+    """
