@@ -13,7 +13,10 @@ from fedrobust.exposure.leak import Leak
 from fedrobust.exposure.membership import Membership
 from fedrobust.exposure.shadows import first_draw, shadow_sweep
 from fedrobust.leakage import confidence
+from fedrobust.report.card import render
 from fedrobust.runs.kept_rounds import KeptRounds
+from fedrobust.runs.record import CardRecord
+from fedrobust.runs.record.card import ThreatRecord, VerdictRecord
 from fedrobust.study import Study
 
 
@@ -80,3 +83,25 @@ def test_shadows_of_an_overfitted_run_find_its_members(small, tmp_path):
     assert rows["lira", "shadows"]["auc"] > 0.6
     assert rows["lira", "shadows"]["interval"][0] > 0.5
     assert found["shadows"] == 8
+
+
+def test_the_card_and_the_report_get_a_privacy_page(head_run):
+    card = CardRecord(
+        threat=ThreatRecord(norm="linf", space="native"),
+        verdict=VerdictRecord(word="not proven", sentence="", deciding=()),
+    )
+    head_run.folder.write_json("card.json", card.to_json())
+    head_run.folder.file("leakage.json").unlink(missing_ok=True)
+    fedrobust.write_report(head_run.path)
+    assert "Attacks on privacy" not in head_run.report.read_text(), "nothing was promised or attacked"
+    found = fedrobust.attack_privacy(head_run.path, ["update-alignment", "one-run-audit"])
+    written = head_run.folder.read_json("card.json")
+    assert written["privacy"]["promised"] is None
+    assert written["privacy"]["attacked"]["membership"] == found["membership"]
+    assert CardRecord.read(written).privacy.statement == tuple(written["privacy"]["statement"])
+    assert "unknown: reconstruction of images" in " ".join(written["privacy"]["statement"])
+    page = head_run.report.read_text()
+    assert "Nothing is promised about privacy" in page
+    assert "update-alignment on updates of 3 clients" in page
+    assert "Not made: one-run-audit: no client-level differential privacy was promised" in page
+    assert "Privacy" in render(CardRecord.read(written))
