@@ -176,6 +176,7 @@ def plan_bench(
         workers or cores(),
         free,
         lambda experiment: as_forecast(diagnose(experiment).figures),
+        part.halving,
     )
 
 

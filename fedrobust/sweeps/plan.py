@@ -14,6 +14,7 @@ from fedrobust.runs.record.parts import ForecastRecord
 from fedrobust.study import Study
 from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.fork import fork_key, why_alone
+from fedrobust.sweeps.halving import Halving
 
 NOT_COST = ("name", "seed", "engine", "output", "poisoning")
 """Settings that a forecast does not depend on: an attack's own work is not forecast."""
@@ -52,6 +53,7 @@ class SweepPlan:
         available_bytes: free memory.
         disk_bytes: of the sweep's folder, at most.
         free_disk_bytes: free at that place.
+        halving_rounds: after these only the best cells go on: `seconds` is what the sweep would take if all did.
     """
 
     name: str
@@ -68,6 +70,7 @@ class SweepPlan:
     available_bytes: int
     disk_bytes: int
     free_disk_bytes: int
+    halving_rounds: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -91,6 +94,7 @@ def plan_of(
     workers: int,
     free_disk: int,
     forecast: Callable[[Experiment], Forecast],
+    halving: Halving | None = None,
 ) -> SweepPlan:
     """Return the plan of a sweep.
 
@@ -102,6 +106,7 @@ def plan_of(
         workers: cells at a time.
         free_disk: bytes.
         forecast: of one study; called once for all cells that differ only in seed and attack.
+        halving: of the sweep.
     """
     alone: dict[str, int] = {}
     groups: dict[str, list[Cell]] = {}
@@ -143,6 +148,7 @@ def plan_of(
         available_bytes=max((one.available_bytes for one in costs.values()), default=0),
         disk_bytes=kept + workers * max(drafts.values(), default=0) + forks,
         free_disk_bytes=free_disk,
+        halving_rounds=halving.rounds if halving else (),
     )
 
 

@@ -24,6 +24,9 @@ def plan_tables(plan: SweepPlan) -> Iterator[Table]:
         "time",
         f"{duration(plan.seconds)}, without starting, the attacks' own work and what follows the rounds",
     )
+    if plan.halving_rounds:
+        rounds = ", ".join(map(str, plan.halving_rounds))
+        table.add_row("halving", f"after round {rounds} only the best go on: the time is an upper bound")
     if plan.saved_seconds:
         table.add_row("shared rounds save", duration(plan.saved_seconds))
     table.add_row("memory", f"{size(plan.memory_bytes)} of {size(plan.available_bytes)}")

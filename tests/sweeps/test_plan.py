@@ -3,6 +3,7 @@
 import pytest
 
 from fedrobust.runs.forecast import Forecast
+from fedrobust.sweeps.halving import Halving
 from fedrobust.sweeps.plan import plan_of
 from fedrobust.sweeps.sweep import Sweep
 from fedrobust.terminal.plan import plan_tables
@@ -49,7 +50,7 @@ def plan():
         asked.append(experiment)
         return forecast(experiment)
 
-    made = plan_of("planned", cells, cells[1:], 0, 2, 123, counted)
+    made = plan_of("planned", cells, cells[1:], 0, 2, 123, counted, Halving((1, 2)))
     assert len(asked) == 2, "once for each rule: seeds and attacks make no difference"
     return made
 
@@ -72,5 +73,8 @@ def test_the_cells_that_share_nothing_are_counted_with_their_reasons(plan):
     assert told["alone"] == plan.alone
     assert len(told["shared"]) == 4
     assert told["shared"][0]["cells"][0]["poisoning.attack"] == "sign-flip"
+    assert told["halving-rounds"] == (1, 2)
+    (shown, *_) = plan_tables(plan)
+    assert "after round 1, 2 only the best go on: the time is an upper bound" in list(shown.columns[1].cells)
     titles = [str(column.header) for table in plan_tables(plan) for column in table.columns]
     assert titles == ["", "forecast", "shared rounds", "cells", "which", "rounds of their own", "cells"]
