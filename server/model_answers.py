@@ -8,7 +8,6 @@ import numpy as np
 
 from fedrobust.data.label_sets import unpacked
 from fedrobust.evaluation.metrics import log_softmax
-from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.models.layout import Weights
 from server.root_update import root_images
 from server.stages.evaluation import Evaluator
@@ -64,10 +63,8 @@ class StudyAnswers:
         return self._once(update, statistics, ("losses", images, 0), answered)
 
     def _logits(self, model: Weights, images: np.ndarray) -> np.ndarray:
-        evaluator = self.evaluator
-        logits = clean_logits(
-            evaluator.compiled, model, images, evaluator.settings.batch_size, evaluator.map
-        ).astype(np.float64)
+        # With frozen layers their features of these images, the same in every round, are computed once.
+        logits = self.evaluator.clean_logits(model, images).astype(np.float64)
         # A client may send a model that overflows; what it answers must not stop the round.
         return np.nan_to_num(logits, nan=0.0, posinf=1e30, neginf=-1e30)
 

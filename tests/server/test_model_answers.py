@@ -20,21 +20,17 @@ ZERO = np.zeros(3, np.float32)
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def asked():
     """Return the answers of a model whose logits are grey level times weights plus its statistic, and the calls."""
     calls = []
 
-    def clean_logits(compiled, weights, images, batch_size, map):
+    def clean_logits(weights, images):
         calls.append(images)
         return images.mean((1, 2, 3))[:, None] / 10 * weights.trainable + weights.statistics[0]
 
-    monkeypatch.setattr(answers, "clean_logits", clean_logits)
-
     def made(multilabel=False):
         dataset = SimpleNamespace(validation=VALIDATION, multilabel=multilabel)
-        evaluator = SimpleNamespace(
-            dataset=dataset, compiled=None, settings=SimpleNamespace(batch_size=8), map=map
-        )
+        evaluator = SimpleNamespace(dataset=dataset, clean_logits=clean_logits)
         return answers.StudyAnswers(evaluator, CURRENT, seed=3)
 
     return made, calls
