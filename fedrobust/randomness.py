@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     REMOVAL = 21
     TRAIN_SHARE = 22
     LEAKAGE = 23
+    MODEL_NOISE = 24
     CLIENT_GROUPS = 30
 
 

@@ -15,7 +15,7 @@ from fedrobust.config.sections import Poisoning
 from fedrobust.data.problem import Problem
 from fedrobust.flower.records import arrays_record, problem_config, weights_record
 from fedrobust.models.layout import Layout, Part, Weights
-from fedrobust.privacy import promise_of
+from fedrobust.privacy import changes_models, on_model, promise_of
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.events import ClientReplied, emit
 from fedrobust.shares import sample_size
@@ -224,7 +224,7 @@ class Federation:
         self._stop_for(round, stepped.attack_failures, outcome)
         # Noise, colluding clients or a server optimiser may change frozen weights.
         found = as_statistics(stepped.weights, self.layout) if self.moments else stepped.weights
-        weights = self.trained_only(round, found, current)
+        weights = self._postprocessed(round, self.trained_only(round, found, current))
         return Aggregated(outcome, weights, stepped.memory, stepped.fault)
 
     def _unchanged(self, current: Weights) -> Weights:
@@ -247,6 +247,17 @@ class Federation:
         """Return `new` where it is trained in `round`, and `old` where it is frozen."""
         part = self.part(round)
         return new if part is None else part.only(new, old)
+
+    def _postprocessed(self, round: int, weights: Weights) -> Weights:
+        """Return the model after the postprocessors, which see what is trained in `round`, without statistics."""
+        if not changes_models(self.step.postprocessors):
+            return weights
+        part = self.part(round)
+        places = slice(None) if part is None else part.trainable
+        draw = generator(self.seed, Purpose.MODEL_NOISE, round)
+        trainable = weights.trainable.copy()
+        trainable[places] = on_model(self.step.postprocessors, trainable[places], round, draw)
+        return Weights(trainable, weights.statistics)
 
     def _collected(
         self,

@@ -7,6 +7,7 @@ from fedrobust.api.attacks import attack_model
 from fedrobust.api.audits import audit_model
 from fedrobust.api.catalogue import explain, members
 from fedrobust.api.certificates import certify_model
+from fedrobust.api.certified_training import certify_training
 from fedrobust.api.client_certificates import certify_clients
 from fedrobust.api.datasets import describe_dataset, list_datasets, load_dataset
 from fedrobust.api.detectors import detect_attacks
@@ -46,6 +47,7 @@ __all__ = [
     "break_claim",
     "certify_clients",
     "certify_model",
+    "certify_training",
     "check_dataset",
     "compare",
     "describe_dataset",

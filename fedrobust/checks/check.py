@@ -121,6 +121,7 @@ def _promised(study: Study) -> Iterator[str]:
     given, promise = study.experiment, study.promise
     federation, training, algorithm = given.federation, given.training, study.algorithm
     yield from privacy.promised(federation, study.postprocessors)
+    yield from privacy.last_model_kept(federation, given.evaluation, study.postprocessors)
     yield from privacy.sensitivity_known(federation, promise, study.defence.rule, study.defence.before)
     yield from privacy.sampling_known(federation, promise, training, algorithm)
     yield from privacy.nothing_beside(federation, promise, given.distillation)

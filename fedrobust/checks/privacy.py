@@ -5,8 +5,8 @@ from typing import Any
 
 from fedrobust.aggregation import Mean
 from fedrobust.algorithms.contract import is_steered
-from fedrobust.config.sections import Data, Distillation, Federation, Model, Privacy, Training
-from fedrobust.privacy import Promise, changes_aggregates, looks_at_replies
+from fedrobust.config.sections import Data, Distillation, Evaluation, Federation, Model, Privacy, Training
+from fedrobust.privacy import Promise, changes_aggregates, changes_models, looks_at_replies
 from fedrobust.privacy.accounting import MISSING, installed
 
 UNIFORM = "mean(weighting='uniform')"
@@ -214,4 +214,29 @@ def delta_small(privacy: Privacy, promise: Promise | None, clients: int) -> Iter
         yield (
             f"privacy.delta = {privacy.delta:g} with federation.clients = {clients}: publishing all data of a client "
             f"drawn by chance would keep this promise; choose a delta well below {1 / clients:g}"
+        )
+
+
+def last_model_kept(
+    federation: Federation, evaluation: Evaluation, postprocessors: Sequence[Any]
+) -> Iterator[str]:
+    """A server that changes the global model releases that of the last round, which has no noise.
+
+    Args:
+        federation: names the postprocessors, and may average models over rounds.
+        evaluation: selects the model.
+        postprocessors: of the study.
+    """
+    if not changes_models(postprocessors):
+        return
+    named = f"federation.postprocessors = {list(federation.postprocessors)}"
+    if evaluation.select != "last":
+        yield (
+            f'evaluation.select = "{evaluation.select}" with {named}: models before the last have noise that is to be '
+            'drawn anew at test time; set "last"'
+        )
+    if federation.average:
+        yield (
+            f"federation.average = {federation.average} with {named}: the average is neither clipped nor noisy as the "
+            "models of single rounds are; set 0"
         )

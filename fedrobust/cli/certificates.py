@@ -1,8 +1,9 @@
-"""The commands that certify: a model by randomised smoothing, a vote of groups of clients.
+"""The commands that certify: a model by randomised smoothing, a vote of groups of clients, the training of a run.
 
 What a command needs is imported inside of its function, so that ``--help`` is fast.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -129,3 +130,69 @@ def certify_clients(
         write_json(found)
         return
     standard_output().print(client_table(found))
+
+
+@app.command(
+    "certify-training",
+    cls=Command,
+    epilog=examples(
+        "fedrobust certify-training runs/head --malicious 1",
+        "fedrobust certify-training runs/head --malicious 2 --poisoned 0.2 --images 100 --json",
+    ),
+)
+def certify_training(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run with the postprocessor crfl.")],
+    malicious: Annotated[
+        int, typer.Option(min=0, help="Attackers to certify against; 0: the votes alone.")
+    ] = 0,
+    poisoned: Annotated[float, typer.Option(help="Share of their images that have the backdoor.")] = 1.0,
+    boost: Annotated[float, typer.Option(help="Factor of their updates.")] = 1.0,
+    attacked_rounds: Annotated[int, typer.Option(help="Rounds in which they attack.")] = 1,
+    samples: Annotated[
+        int, typer.Option(help="Noisy copies of the model; more certify larger radii.")
+    ] = 1000,
+    alpha: Annotated[float, typer.Option(help="Probability that a certificate is wrong.")] = 0.001,
+    radii: Annotated[
+        list[float] | None,
+        typer.Option("--radius", help="Magnitude of a backdoor, in features and label; repeatable."),
+    ] = None,
+    split: SplitName = "test",
+    images: Count = 0,
+    seed: Seed = 0,
+    data_root: DataRoot = "",
+    quiet: Quiet = False,
+    json: JsonResult = False,
+) -> None:
+    """Certify the training of a run: which backdoors in clients' images cannot have changed an answer.
+
+    Noisy copies of the clipped model vote (CRFL). Votes are counted for every model; the certificate holds for a head
+    that is trained by plain SGD on fixed features, and is refused for others.
+    """
+    from fedrobust import api
+    from fedrobust.terminal.certified_training import certified_table, vote_lines
+    from fedrobust.terminal.screen import say, standard_output
+
+    runtime.claim_process()
+    with listener(quiet, json, events=False) as listening, complaints():
+        found = api.certify_training(
+            run,
+            listening,
+            malicious=malicious,
+            poisoned=poisoned,
+            boost=boost,
+            attacked_rounds=attacked_rounds,
+            copies=samples,
+            alpha=alpha,
+            radii=radii or (),
+            split=split,
+            images=images,
+            seed=seed,
+            data_root=data_root,
+        )
+    if json:
+        write_json(found)
+        return
+    if "certified" in found:
+        standard_output().print(certified_table(found))
+    for line in vote_lines(found):
+        say(standard_output(), line)

@@ -11,15 +11,19 @@ from fedrobust.privacy.contract import (
     at_client,
     at_server,
     changes_aggregates,
+    changes_models,
     looks_at_replies,
     on_arrival,
+    on_model,
     promise_of,
 )
+from fedrobust.privacy.crfl import CRFL
 from fedrobust.privacy.dp_sgd import DPSGD
 from fedrobust.privacy.gaussian_dp import GaussianDP
 from fedrobust.privacy.promise import Promise
 
 __all__ = [
+    "CRFL",
     "DPSGD",
     "POSTPROCESSORS",
     "AdaptiveGaussianDP",
@@ -33,10 +37,12 @@ __all__ = [
     "at_client",
     "at_server",
     "changes_aggregates",
+    "changes_models",
     "epsilon_by_pld",
     "epsilon_by_rdp",
     "looks_at_replies",
     "noise_for",
     "on_arrival",
+    "on_model",
     "promise_of",
 ]

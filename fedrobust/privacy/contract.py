@@ -11,6 +11,9 @@ A postprocessor is a frozen dataclass of settings with some of these methods:
 ``release(mean, counted, memory, generator)``
     the same for a mechanism with a state: `mean` (d,) of the updates taken, `counted` their numbers (`Counted`);
     returns the update and the next state. ``memory`` is the state that it last returned, empty at first.
+``model(weights, round, generator)``
+    returns the global model's trained `weights` (d,) float32 after `round`, transformed: after algorithm and server
+    optimiser. BatchNorm statistics are not among them.
 ``within(cohort)``
     returns the postprocessor with these methods for the clients of a study (`Cohort`); without it, it has them itself.
 ``promise``
@@ -82,6 +85,11 @@ def changes_aggregates(postprocessors: Sequence[Postprocessor]) -> bool:
     return any(hasattr(one, "server") or hasattr(one, "release") for one in postprocessors)
 
 
+def changes_models(postprocessors: Sequence[Postprocessor]) -> bool:
+    """Return whether the server transforms the global model."""
+    return any(hasattr(one, "model") for one in postprocessors)
+
+
 def at_server(
     postprocessors: Sequence[Postprocessor],
     update: np.ndarray,
@@ -106,6 +114,16 @@ def at_server(
             update = one.server(update, generator)
         update = np.asarray(update, np.float32)
     return update, memory
+
+
+def on_model(
+    postprocessors: Sequence[Postprocessor], weights: np.ndarray, round: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Return the global model's trained `weights` (d,) float32 after all postprocessors of `round`, in order."""
+    for one in postprocessors:
+        if hasattr(one, "model"):
+            weights = np.asarray(one.model(weights, round, generator), np.float32)
+    return weights
 
 
 def promise_of(postprocessors: Sequence[Postprocessor]) -> Promise | None:
