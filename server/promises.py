@@ -10,7 +10,11 @@ from fedrobust.runs.record import PrivacyRecord, PromisedClientRecord, PromiseRe
 from server.parts import ServerParts
 
 HOPELESS = 10.0
-"""How many times longer than the longest possible way of the weights the noise of all releases may be."""
+"""How many times longer than the longest possible way of the weights the noise of all releases may be.
+
+Measured on PneumoniaMNIST with a head on ImageNet features: an AUC of 0.93 without noise is 0.80 at 10, see
+experiments/privacy.
+"""
 
 MOST_LISTED = 1000
 """Most clients whose promises are recorded one by one."""
@@ -78,9 +82,9 @@ def _noise(parts: ServerParts) -> Iterator[str]:
             less = "" if head else 'set training.layers = "head", which leaves few parameters, '
             yield (
                 f"{one.mechanism} with {d:,} parameters: {ratio(one, d)}, and over all {one.releases.count} releases "
-                f"the noise is {times:.3g} times as long as the longest way that the weights can go: nothing is "
-                f"learnt; {less}take more {'clients' if one.unit == 'client' else 'images in a batch'}, more rounds, a "
-                "smaller noise multiplier, or set privacy.force = true"
+                f"the noise is {times:.3g} times as long as the longest way that the weights can go: hardly "
+                f"anything is learnt; {less}take more {'clients' if one.unit == 'client' else 'images in a batch'}, "
+                "more rounds, a smaller noise multiplier, or set privacy.force = true"
             )
 
 
