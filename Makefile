@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
-.PHONY: install run paper reference test test-all coverage docs golden mutation lint format clean
+.PHONY: install run paper reference test test-all coverage docs golden mutation audit sbom lint format clean
 
 install: .venv/installed
 
@@ -42,6 +42,12 @@ golden: install
 
 mutation: install
 	$(RUN) python experiments/reliability/mutation.py $(ARGS)
+
+audit: install
+	$(RUN) python experiments/reliability/supply_chain.py $(ARGS)
+
+sbom: install
+	$(RUN) python experiments/reliability/supply_chain.py --sbom sbom.json
 
 lint: install
 	$(RUN) ruff check .

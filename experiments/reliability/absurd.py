@@ -175,4 +175,6 @@ def measure(seeds: int, rules: list[str], optimizers: tuple[str, ...] = OPTIMIZE
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
-    print(json.dumps(measure(parser.parse_args().seeds, RULES), indent=1))
+    parser.add_argument("--rules", nargs="*", default=RULES, help="by default all")
+    options = parser.parse_args()
+    print(json.dumps(measure(options.seeds, options.rules), indent=1))

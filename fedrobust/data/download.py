@@ -1,4 +1,4 @@
-"""Atomic downloads with an MD5 check."""
+"""Atomic downloads with a check of MD5, and of SHA-256 where it is known."""
 
 import hashlib
 import urllib.request
@@ -13,16 +13,17 @@ SECONDS = 30.0
 CHUNK = 1 << 20
 
 
-def download(url: str, target: Path, expected: str) -> Path:
-    """Download `url` to `target` atomically: the file appears only with the right MD5.
+def download(url: str, target: Path, expected: str, sha256: str = "") -> Path:
+    """Download `url` to `target` atomically: the file appears only with the right sums.
 
     Args:
         url: the address.
         target: the file, in an existing folder.
         expected: its MD5 as hex.
+        sha256: its SHA-256 as hex; empty if it is not known.
 
     Raises:
-        DataError: the download has another MD5.
+        DataError: the download has another MD5 or SHA-256.
         OSError: the address cannot be reached, or the folder cannot be written.
     """
     with atomic(target) as draft:
@@ -32,6 +33,13 @@ def download(url: str, target: Path, expected: str) -> Path:
             raise DataError(
                 f"{url}: MD5 {found}, expected {expected}: the download is damaged or the published file "
                 "has changed; nothing was kept, try again"
+            )
+        with draft.open("rb") as file:
+            sum256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if sha256 and sum256 != sha256:
+            raise DataError(
+                f"{url}: SHA-256 {sum256}, expected {sha256}: it has the published MD5, and is not the published file; "
+                "nothing was kept"
             )
     return target
 

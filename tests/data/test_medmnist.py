@@ -48,6 +48,7 @@ def publish(monkeypatch):
 
     def change(**fields):
         monkeypatch.setitem(package.INFO, "breastmnist", package.INFO["breastmnist"] | fields)
+        monkeypatch.setattr(medmnist, "SHA256", {})
 
     return change
 
@@ -226,3 +227,24 @@ def test_the_published_pneumoniamnist():
 @real
 def test_a_published_file_read_as_an_own_one_has_the_same_digest():
     assert load("breastmnist.npz").digest == load("breastmnist").digest
+
+
+def test_a_file_with_the_published_md5_and_another_sha256_is_refused(
+    served, publish, nowhere, monkeypatch, tmp_path
+):
+    """Two files of one MD5 can be made: where the SHA-256 is known, it decides, of a download and of what is there."""
+    files, address = served
+    contents = archive()
+    files["/breastmnist.npz"] = (contents, len(contents))
+    publish(url=f"{address}/breastmnist.npz", MD5=md5(contents))
+    sums = {"breastmnist.npz": hashlib.sha256(b"the published file").hexdigest()}
+    monkeypatch.setattr(medmnist, "SHA256", sums)
+    with pytest.raises(DataError, match=r"SHA-256 .*it has the published MD5, and is not the published file"):
+        load("breastmnist")
+    assert not list((tmp_path / "home").rglob("*.npz")), "nothing was kept"
+    (tmp_path / "breastmnist.npz").write_bytes(contents)
+    for name in ("breastmnist", str(tmp_path / "breastmnist.npz")):
+        with pytest.raises(DataError, match="SHA-256"):
+            load(name, root=tmp_path)
+    sums["breastmnist.npz"] = hashlib.sha256(contents).hexdigest()
+    assert load("breastmnist", root=tmp_path).name == "breastmnist"
