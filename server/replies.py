@@ -206,8 +206,8 @@ def _checked(
     if type(number) is not int or number != round:
         raise ReplyError(f"a reply to round {short(number)}: this is round {round}")
     weights = Weights(
-        _vector(arrays, "trainable", layout.parameters, sums),
-        _vector(arrays, "statistics", layout.statistics, sums),
+        _vector(arrays, "trainable", layout.parameters, sums, layout),
+        _vector(arrays, "statistics", layout.statistics, sums, layout),
     )
     if len(arrays) > 2:
         raise ReplyError(
@@ -235,7 +235,9 @@ def _beside(message: Message, sizes: Mapping[str, int], sums: bool) -> np.ndarra
     return np.concatenate([_vector(arrays, name, size, sums) for name, size in sizes.items()])
 
 
-def _vector(record: ArrayRecord, name: str, size: int, sums: bool = False) -> np.ndarray:
+def _vector(
+    record: ArrayRecord, name: str, size: int, sums: bool, layout: Layout | None = None
+) -> np.ndarray:
     if name not in record:
         raise ReplyError(f"weights have no {name}, only {_few(record)}")
     array = record[name]
@@ -251,8 +253,9 @@ def _vector(record: ArrayRecord, name: str, size: int, sums: bool = False) -> np
     if vector.dtype != np.float32 or vector.shape != (size,):
         raise ReplyError(f"{name} holds {vector.dtype} {short(vector.shape)}: float32 ({size},) is expected")
     if not sums and not all_finite(vector):
-        broken = vector.size - np.count_nonzero(np.isfinite(vector))
-        raise ReplyError(f"{name} has {broken} numbers that are not finite")
+        bad = np.flatnonzero(~np.isfinite(vector))
+        where = layout.first_of("trainable" if name == "trainable" else "statistic", bad) if layout else ""
+        raise ReplyError(f"{name} has {len(bad)} numbers that are not finite{where}")
     return vector
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fedrobust.models.layout import Layout, Weights
+from fedrobust.models.layout import Kind, Layout, Weights
 from server.replies import all_finite
 
 LARGEST_MEAN = 1e6
@@ -34,22 +34,25 @@ def statistics_fault(statistics: np.ndarray, layout: Layout) -> str:
         >>> statistics_fault(np.array([0.1, -0.1, 1.0, 0.0], np.float32), layout)
         ''
         >>> statistics_fault(np.array([0.1, -0.1, 1.0, -0.5], np.float32), layout)
-        'statistics: 1 of 2 moving variances are negative'
+        'statistics: 1 of 2 moving variances are negative, the first in norm/moving_variance'
         >>> statistics_fault(np.array([0.1, -1e20, 1.0, 0.5], np.float32), layout)
-        'statistics: a moving mean of -1e+20, no more than 1e+06 either way is believed'
+        'statistics: a moving mean of -1e+20, no more than 1e+06 either way is believed, the first in norm/moving_mean'
     """
     variances = statistics[layout.places("variance")]
     negative = int((variances < 0).sum())
     if negative:
-        return f"statistics: {negative} of {len(variances)} moving variances are negative"
-    for name, values, limit in (
-        ("mean", statistics[layout.places("moving_mean")], LARGEST_MEAN),
-        ("variance", variances, LARGEST_VARIANCE),
+        where = layout.first_of("statistic", layout.places("variance")[variances < 0])
+        return f"statistics: {negative} of {len(variances)} moving variances are negative{where}"
+    for name, places, limit in (
+        ("mean", layout.places("moving_mean"), LARGEST_MEAN),
+        ("variance", layout.places("variance"), LARGEST_VARIANCE),
     ):
-        beyond = values[np.abs(values) > limit]
-        if len(beyond):
+        values = statistics[places]
+        far = np.abs(values) > limit
+        if far.any():
             most = f"no more than {limit:.0e}{' either way' if name == 'mean' else ''} is believed"
-            return f"statistics: a moving {name} of {beyond[0]:.3g}, {most}"
+            where = layout.first_of("statistic", places[far])
+            return f"statistics: a moving {name} of {values[far][0]:.3g}, {most}{where}"
     return ""
 
 
@@ -63,9 +66,14 @@ def beside_fault(beside: np.ndarray) -> str:
 
 def weights_fault(weights: Weights, layout: Layout) -> str:
     """Return why `weights` are unusable for the global model, "" if they are usable."""
-    for name, vector in (("weights", weights.trainable), ("statistics", weights.statistics)):
+    both: tuple[tuple[str, np.ndarray, Kind], ...] = (
+        ("weights", weights.trainable, "trainable"),
+        ("statistics", weights.statistics, "statistic"),
+    )
+    for name, vector, kind in both:
         if not all_finite(vector):
-            return f"{vector.size - int(np.isfinite(vector).sum())} of its {name} are not finite"
+            bad = np.flatnonzero(~np.isfinite(vector))
+            return f"{len(bad)} of its {name} are not finite{layout.first_of(kind, bad)}"
     return statistics_fault(weights.statistics, layout)
 
 

@@ -31,6 +31,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import psutil
@@ -265,7 +266,7 @@ def full_disk(folder: Path, expected: str) -> Iterator[dict[str, Any]]:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 fsync(handle)
 
-            os.fsync = limited
+            mock.patch.object(os, "fsync", limited).start()
             cli.app(["run", "study.toml", "--out", "run", "--quiet"])
 
         code = waited(forked(study))

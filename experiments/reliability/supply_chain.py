@@ -62,7 +62,7 @@ def normal(name: str) -> str:
 
 def licence(package: Distribution) -> str:
     """Return the licence that a package's metadata name, "" if they name none."""
-    about = package.metadata
+    about: Any = package.metadata
     expression = about.get("License-Expression", "") or ""
     classes = [
         line.rpartition("::")[2].strip()

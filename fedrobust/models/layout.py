@@ -105,6 +105,18 @@ class Layout:
             (entry, slice(start, end)) for entry, start, end in zip(entries, ends[:-1], ends[1:], strict=True)
         )
 
+    def first_of(self, kind: Kind, places: np.ndarray) -> str:
+        """Return which array the first of some positions is in, as the end of a sentence; "" if in none.
+
+        Example:
+            >>> layout = Layout((Entry("dense/kernel", (2, 3), "trainable"), Entry("dense/bias", (3,), "trainable")))
+            >>> layout.first_of("trainable", np.array([6, 8]))
+            ', the first in dense/bias'
+        """
+        ends = np.cumsum([entry.size for entry in self.of(kind)])
+        found = int(np.searchsorted(ends, places[0], side="right")) if len(places) else len(ends)
+        return f", the first in {self.of(kind)[found].path}" if found < len(ends) else ""
+
     def places(self, name: Literal["moving_mean", "variance"]) -> np.ndarray:
         """Return the positions of means or of variances among the statistics, (k,) int64, by their Keras names.
 

@@ -87,7 +87,9 @@ def reasons(found):
 )
 def test_statistics_that_no_network_measures_cost_their_client_its_place(settings, statistics, reason):
     found = aggregated(made(**settings), [reply(0), reply(1), reply(2, 99.0, statistics), reply(3)])
-    assert reasons(found) == {2: reason}
+    assert {client: told.partition(", the first in ")[0] for client, told in reasons(found).items()} == {
+        2: reason
+    }
     assert found.outcome.trained == 3
     assert found.fault == ""
     assert found.weights.trainable.tolist() == [1.0] * 3
@@ -128,8 +130,8 @@ def test_a_rule_that_can_make_nothing_of_the_replies_has_failed_in_a_sentence():
     picky = replace(federation, step=replace(federation.step, defence=AggregationPipeline(Picky())))
     found = aggregated(picky, [reply(0, 1e30), *[reply(client) for client in (1, 2, 3)]], memory)
     assert found.weights is None
-    assert found.fault == (
-        "round 1: the rule can make nothing of the replies: mean: LinAlgError: SVD did not converge"
+    assert found.fault.startswith(
+        "round 1: the rule can make nothing of the replies: mean: LinAlgError: SVD did not converge ("
     )
     assert (memory, found.memory) == ({}, {})
 
