@@ -235,9 +235,7 @@ def _beside(message: Message, sizes: Mapping[str, int], sums: bool) -> np.ndarra
     return np.concatenate([_vector(arrays, name, size, sums) for name, size in sizes.items()])
 
 
-def _vector(
-    record: ArrayRecord, name: str, size: int, sums: bool, layout: Layout | None = None
-) -> np.ndarray:
+def _vector(record: ArrayRecord, name: str, size: int, sums: bool, of: Layout | None = None) -> np.ndarray:
     if name not in record:
         raise ReplyError(f"weights have no {name}, only {_few(record)}")
     array = record[name]
@@ -254,7 +252,7 @@ def _vector(
         raise ReplyError(f"{name} holds {vector.dtype} {short(vector.shape)}: float32 ({size},) is expected")
     if not sums and not all_finite(vector):
         bad = np.flatnonzero(~np.isfinite(vector))
-        where = layout.first_of("trainable" if name == "trainable" else "statistic", bad) if layout else ""
+        where = of.first_of("trainable" if name == "trainable" else "statistic", bad) if of else ""
         raise ReplyError(f"{name} has {len(bad)} numbers that are not finite{where}")
     return vector
 
