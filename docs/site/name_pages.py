@@ -49,20 +49,23 @@ def member(family: str, name: str) -> Explanation:
 def family_page(family: str, members: dict[str, Explanation]) -> str:
     """Return the table of a family's members."""
     keys = " and ".join(f"`{key}`" for key in FAMILIES[family].keys)
+    where = f"{keys} in a study file" if keys else f"`{FAMILIES[family].command.format('NAME')}`"
     rows = [(f"[{name}]({name}.md)", escaped(one.text[0])) for name, one in members.items()]
     forms = "".join(f"\nOr `{form}`: {escaped(what)}.\n" for form, what in FAMILIES[family].forms.items())
     toc = "\n".join(members)
     return (
-        f"# {TITLES.get(family, family.capitalize())}\n\n{keys} in a study file; `fedrobust list {family}` on the "
+        f"# {TITLES.get(family, family.capitalize())}\n\n{where}; `fedrobust list {family}` shows them on the "
         f"command line.\n\n{grid(('name', 'what it does'), rows)}\n{forms}\n```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
     )
 
 
 def page(family: str, one: Explanation) -> str:
     """Return the page of a member."""
+    kind = f"*{one.kind[:1].upper()}{one.kind[1:]}*"
+    keys = " and ".join(f"`{key}`" for key in one.keys)
     parts = [
         f"# {one.name}",
-        f"*{one.kind[:1].upper()}{one.kind[1:]}*, " + " and ".join(f"`{key}`" for key in one.keys),
+        ", ".join(part for part in (kind, keys) if part),
     ]
     parts += [with_papers(escaped(paragraph)) for paragraph in one.text]
     if one.settings:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import fedrobust
 
-STUDY = Path(__file__).parent / "pneumonia.toml"
+STUDY = Path(__file__).parent / "pneumonia-dp.toml"
 RESULTS = Path(__file__).parent / "head_only.json"
 SEEDS = (1, 2, 3)
 EPSILONS = (8.0, 1.0, 4.0)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import fedrobust
 
-STUDY = Path(__file__).parent / "pneumonia.toml"
+STUDY = Path(__file__).parent / "pneumonia-dp.toml"
 RESULTS = Path(__file__).parent / "noise.json"
 FACTORS = (0.0, 1.0, 10.0, 3.0, 30.0, 0.3)
 SEEDS = (1, 2, 3)

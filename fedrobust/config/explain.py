@@ -122,8 +122,10 @@ def _member(family: Family, name: str) -> Explanation:
         )
         for setting, value in (settings_of(member) or {}).items()
     )
-    key = family.keys[0]
-    example = _line(key, family.written.format(_spec(name, member, settings)))
+    spec = _spec(name, member, settings)
+    example = (
+        _line(family.keys[0], family.written.format(spec)) if family.keys else family.command.format(spec)
+    )
     return Explanation(name, family.registry.family, text, settings, keys=family.keys, example=example)
 
 

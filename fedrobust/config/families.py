@@ -35,6 +35,7 @@ class Family:
         others: names beside the members'.
         written: how a member is written there, in the place of ``{}``.
         forms: how things without a registered name are written, with a line of summary each.
+        command: how a member is written on the command line, in the place of ``{}``, if no key names it.
     """
 
     registry: Registry
@@ -42,6 +43,7 @@ class Family:
     others: tuple[str, ...] = ()
     written: str = "{}"
     forms: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
 
 
 OWN_NETWORKS = {
@@ -71,6 +73,6 @@ FAMILIES = {
     "poisoning": Family(POISONING, ("poisoning.attack",)),
     "metrics": Family(METRICS, ("evaluation.metrics",)),
     "attacks": Family(ATTACKS, ("evaluation.attacks",)),
-    "leakage": Family(LEAKAGE, ()),
+    "leakage": Family(LEAKAGE, (), command='fedrobust leakage RUN --attack "{}"'),
 }
 """The families shown by `fedrobust list`, by its argument."""

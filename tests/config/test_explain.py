@@ -21,15 +21,19 @@ MEMBERS = [(title, name) for title, family in FAMILIES.items() for name in famil
 @pytest.mark.parametrize(("title", "name"), MEMBERS)
 def test_each_member_has_a_summary_and_an_example_that_builds(title, name):
     family = FAMILIES[title]
-    found = [one for one in explain(name) if one.keys == family.keys]
+    found = [one for one in explain(name) if one.kind == family.registry.family and one.keys == family.keys]
     assert len(found) == 1
     assert found[0].text[0]
     assert found[0].kind == family.registry.family
-    table = tomllib.loads(found[0].example)
-    section, _, key = family.keys[0].partition(".")
-    value = table[section][key]
-    spec = value[0] if isinstance(value, list) else value
-    spec = spec.removeprefix("all: ")
+    if family.keys:
+        section, _, key = family.keys[0].partition(".")
+        value = tomllib.loads(found[0].example)[section][key]
+        spec = value[0] if isinstance(value, list) else value
+        spec = spec.removeprefix("all: ")
+    else:
+        before, after = family.command.split("{}")
+        spec = found[0].example.removeprefix(before).removesuffix(after)
+        assert found[0].example == f"{before}{spec}{after}"
     assert Spec.parse(spec).name == name
     if title != "models":
         assert build(family.registry, spec) is not None
