@@ -26,6 +26,7 @@ def why_alone(study: Study) -> str:
     """Return why a study's rounds are not shared with others, "" if they may be.
 
     Example:
+        >>> from fedrobust.config import Experiment
         >>> why_alone(Study.of(Experiment.of(poisoning__attack="ipm", poisoning__malicious=2)))
         'the attack begins in round 1'
         >>> why_alone(Study.of(Experiment.of(

@@ -98,7 +98,11 @@ def test_a_client_with_a_negative_variance_is_left_out_of_the_mean(tmp_path):
     finished = run(study(tmp_path, federation__rounds=2), {(1, 0): with_statistic(-0.5)}, heard.append)
     first, second = finished.result["rounds"]
     assert first["clients"]["failures"] == [
-        {"partition": 0, "reason": "statistics: 1 of 56 moving variances are negative"}
+        {
+            "partition": 0,
+            "reason": "statistics: 1 of 56 moving variances are negative, the first in "
+            "stage3_batchnorm/moving_variance",
+        }
     ]
     assert (first["clients"]["trained"], second["clients"]["trained"]) == (2, 3)
     assert first["kept"] is None

@@ -239,7 +239,10 @@ def test_clients_that_fail_are_reported_and_left_out(tmp_path):
     assert (clients["sampled"], clients["trained"], clients["failed"]) == (4, 2, 2)
     assert clients["failures"] == [
         {"partition": 1, "reason": "MemoryError: out of memory"},
-        {"partition": 3, "reason": "trainable has 1 numbers that are not finite"},
+        {
+            "partition": 3,
+            "reason": "trainable has 1 numbers that are not finite, the first in stage1_convolution/kernel",
+        },
     ]
     assert run.status == "finished"
     assert "out of memory" in run.report.read_text()
