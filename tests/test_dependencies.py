@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -18,6 +19,7 @@ OPPONENTS = {"adv_lib", "pyautoattack", "torch"}
 """What benchmarks compare with in an environment of their own, as their docstrings say: torch is not installed here."""
 
 
+@cache
 def imported(folder: Path) -> dict[str, Path]:
     """Return the foreign top-level modules that the Python files below a folder import, and one that does."""
     files = sorted(folder.rglob("*.py"))

@@ -106,14 +106,16 @@ def test_a_quick_look_breaks_no_model_trained_at_a_larger_epsilon_and_does_not_c
             {"vanishing gradient: zero or not finite"},
             marks=pytest.mark.slow,
         ),
-        ("constant", {"degenerate"}, {"collapsed classifier: clean images"}),
+        pytest.param(
+            "constant", {"degenerate"}, {"collapsed classifier: clean images"}, marks=pytest.mark.slow
+        ),
         pytest.param(
             "random logits",
             {"degenerate"},
             {"stochastic defence: answers vary", "collapsed classifier: clean images"},
             marks=pytest.mark.slow,
         ),
-        ("batchnorm", {"degenerate"}, {"BatchNorm: stale statistics"}),
+        pytest.param("batchnorm", {"degenerate"}, {"BatchNorm: stale statistics"}, marks=pytest.mark.slow),
         pytest.param(
             "noise",
             {"not robust", "not proven"},
@@ -233,6 +235,7 @@ def test_companions_that_cannot_be_compared_are_refused_before_any_attack(audite
             audited(undefended, **{what: ("it", one)})
 
 
+@pytest.mark.slow
 def test_an_image_that_gets_no_number_counts_as_wrong(audited, undefended, two_hundred):
     images, labels = two_hundred.images[:40], two_hundred.labels[:40]
     silent = np.arange(40) % 10 == 0
@@ -344,6 +347,7 @@ def test_probabilities_are_unwrapped_or_fail_loudly(phantom, undefended, audited
     assert found.word != "robust"
 
 
+@pytest.mark.slow
 def test_a_black_box_is_audited_by_asking(audited, undefended, asked, two_hundred):
     found = audited(undefended, count=40, target=asked, control=("undefended", two_hundred.target))
     assert "vanishing gradient: zero or not finite" in found.failed

@@ -65,6 +65,7 @@ def test_settings_out_of_range_are_refused(settings, words):
         assert word in str(refusal.value)
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_what_a_linear_model_cannot():
     keras = pytest.importorskip("keras")
     from sklearn.linear_model import LogisticRegression

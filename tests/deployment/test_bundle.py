@@ -43,6 +43,7 @@ def bundle(contents, extra=()):
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_what_flwr_builds_from_this_checkout_is_the_installed_app():
     check_app(build_fab_from_disk(PROJECT))
 

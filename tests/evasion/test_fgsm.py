@@ -56,6 +56,7 @@ def test_direction_is_cross_entropys_gradient_up_to_a_positive_factor(draw, clas
     np.testing.assert_allclose(ours * scale, theirs, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_space_decides_which_pixels_move(draw):
     classifier = build_classifier("mobilenetv2", native=(28, 28, 1), classes=2)
     weights = classifier.initial_weights()

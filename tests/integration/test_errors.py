@@ -329,6 +329,7 @@ def test_what_the_command_line_does_not_know(fedrobust, arguments):
     assert "Traceback" not in done.output
 
 
+@pytest.mark.slow
 def test_a_result_of_another_model_is_never_replaced(fedrobust, models, tmp_path):
     dense(name="other").save(tmp_path / "good.keras")
     options = ("--data", "phantom", "--images", 8, "--attack", "fgsm", "--epsilon", "2/255")

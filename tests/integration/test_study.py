@@ -50,7 +50,7 @@ def test_a_whole_study_leaves_everything_behind(tmp_path):
             federation__rounds=5,
             data__samples=600,
             audit__enabled=True,
-            audit__images=40,
+            audit__images=20,
             audit__effort="quick",
             distillation__enabled=True,
             distillation__student="edge-cnn(width=16)",

@@ -47,7 +47,11 @@ def test_members_of_a_row_have_one_scaling(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["MobileNetV3Small", "EfficientNetB0", pytest.param("EfficientNetV2B0", marks=pytest.mark.slow)]
+    "name",
+    [
+        "MobileNetV3Small",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("EfficientNetB0", "EfficientNetV2B0")),
+    ],
 )
 def test_a_backbone_that_scales_by_itself_computes_what_keras_does(name, tmp_path):
     keras.utils.set_random_seed(1)

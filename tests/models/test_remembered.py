@@ -164,7 +164,7 @@ def test_arrays_that_are_not_the_templates_are_refused(tmp_path):
             write_filled(template, arrays, tmp_path / "new.keras")
 
 
-@pytest.mark.parametrize("weights", ["random", "imagenet"])
+@pytest.mark.parametrize("weights", [pytest.param("random", marks=pytest.mark.slow), "imagenet"])
 def test_a_network_that_a_trace_needs_first_is_built_outside_of_it(kept, tmp_path, weights):
     """Its weights are read from a file with NumPy, which a graph has none of."""
     file = tmp_path / "backbone.weights.h5"
