@@ -1,6 +1,7 @@
 """A worker of the Ray engine: the actor's process, the driver's handle, and the cache of shared arrays."""
 
 import os
+import signal
 import sys
 import threading
 from collections import deque
@@ -49,6 +50,7 @@ class Actor:
         sys.path += [folder for folder in path if folder not in sys.path]
         # The process runs nothing but this worker.
         claim_process()
+        _die_when_terminated()
         start_tensorflow(workers=1)
         self._identity = server_identity()
         self._identity.__enter__()
@@ -83,6 +85,15 @@ class Actor:
         ) as error:  # also SystemExit: raised by the client's code, it must not end the worker
             failure = failed_reply(message, described(error))
         return pack(failure)[0], state, []
+
+
+def _die_when_terminated() -> None:
+    """End the process at once on SIGTERM, so that its message goes to another worker.
+
+    Ray's own handler raises SystemExit in the middle of the client's code, which counts as the client's failure.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
 
 
 class RayWorker:

@@ -98,9 +98,15 @@ def wrapped(train_function) -> ClientApp:
     return app
 
 
-killed_app = wrapped(
-    lambda message, context: deadly(message, context, lambda: os.kill(os.getpid(), signal.SIGKILL))
-)
+def dying_by(which: signal.Signals) -> ClientApp:
+    def die() -> None:
+        os.kill(os.getpid(), which)
+        threading.Event().wait(30)
+
+    return wrapped(lambda message, context: deadly(message, context, die))
+
+
+killed_app, terminated_app = dying_by(signal.SIGKILL), dying_by(signal.SIGTERM)
 hanging_app = wrapped(lambda message, context: deadly(message, context, lambda: threading.Event().wait(600)))
 
 
@@ -121,9 +127,10 @@ def victim(monkeypatch, tmp_path) -> int:
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_every_round_changes_no_bit(tmp_path, threads_digest, victim):
+@pytest.mark.parametrize("app", ["killed_app", "terminated_app"])
+def test_a_worker_killed_in_every_round_changes_no_bit(tmp_path, threads_digest, victim, app):
     experiment = small(tmp_path, engine__name="ray", engine__workers=2)
-    run = simulate(experiment, client_app=f"{__name__}:killed_app")
+    run = simulate(experiment, client_app=f"{__name__}:{app}")
     assert {path.name for path in tmp_path.glob("killed-*")} == {"killed-in-round-1", "killed-in-round-2"}
     assert [entry["clients"]["failed"] for entry in run.result["rounds"]] == [0, 0]
     assert run.result["model"]["digest"] == threads_digest
