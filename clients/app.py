@@ -9,7 +9,7 @@ from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.attacker import Attacker
-from clients.client import Client, postprocessed, told
+from clients.client import Client, told
 from clients.shard import client_id_of, shard
 from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
@@ -21,6 +21,7 @@ from fedrobust.memoize import memoize
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.recalibration import recalibration_of
 from fedrobust.poisoning.memory import RECORD
+from fedrobust.privacy.sent import postprocessed
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
 from fedrobust.training.calibration import calibrate

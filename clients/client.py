@@ -4,15 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from clients.attacker import Attacker
 from fedrobust.algorithms import Algorithm, FedAvg, State
 from fedrobust.algorithms.contract import NOTHING, Sent, sent_by_client
 from fedrobust.data.dataset import Split
 from fedrobust.models.layout import Layout, Weights
-from fedrobust.privacy import Postprocessor, at_client, promise_of
-from fedrobust.randomness import Purpose, generator
+from fedrobust.privacy import Postprocessor, promise_of
+from fedrobust.privacy.sent import postprocessed
 from fedrobust.study.local_training import LocalRound, LocalTraining
 
 
@@ -83,36 +81,6 @@ class Client:
         if self.attacker is not None:
             sent = self.attacker.observed(sent, weights, round, memory)
         return sent, told(self.postprocessors, train.metrics)
-
-
-def postprocessed(
-    postprocessors: Sequence[Postprocessor],
-    sent: Weights,
-    current: Weights,
-    seed: int,
-    round: int,
-    client: int,
-    secret: bool = False,
-) -> Weights:
-    """Return the weights `sent` after the postprocessors of their difference to the global weights `current`.
-
-    With a promise of privacy, BatchNorm statistics are those that the client was sent: no noise protects its own.
-
-    Args:
-        postprocessors: of the study.
-        sent: weights of the client.
-        current: the global weights.
-        seed: of the study.
-        round: from 1.
-        client: its number.
-        secret: whether the noise comes from the system's randomness: in a deployment every site knows the seed.
-    """
-    if not postprocessors:
-        return sent
-    draw = np.random.default_rng() if secret else generator(seed, Purpose.POSTPROCESSING, round, client + 1)
-    update = at_client(postprocessors, sent.trainable - current.trainable, draw)
-    promised = promise_of(postprocessors) is not None
-    return Weights(current.trainable + update, current.statistics if promised else sent.statistics)
 
 
 PUBLIC = ("num-examples", "round", "seconds")

@@ -1,5 +1,6 @@
 """How packages stand on one another: floors, no circles, imports in functions for a reason."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def test_no_modules_and_no_packages_import_one_another_in_a_circle(ours):
 def test_nothing_is_imported_from_a_floor_above(house, ours):
     assert [room for room in ours.rooms() if house.floor(room) == len(house.FLOORS)] == [], "it needs a floor"
     assert [f"{one.source}:{one.line} imports {one.target}" for one in ours.upward()] == []
+
+
+def test_the_library_imports_no_app():
+    """The wheel has the apps elsewhere, and a user may have a `server.py` or `clients.py`."""
+    package = PROJECT / "fedrobust"
+    found = [
+        f"{path.relative_to(package)}:{number}"
+        for path in package.rglob("*.py")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.match(r"\s*(from|import) (clients|server)\b", line)
+    ]
+    assert found == []
 
 
 def test_families_know_neither_config_nor_study(ours):

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from clients.client import postprocessed
 from fedrobust.config import ConfigError
 from fedrobust.data.dataset import Split
 from fedrobust.lazy import tf
 from fedrobust.leakage.confidence import Floats
 from fedrobust.memoize import part
 from fedrobust.models.layout import Weights
+from fedrobust.privacy.sent import postprocessed
 from fedrobust.runs.kept_rounds import KeptRounds
 from fedrobust.study import Study
 from fedrobust.study.local_training import UNCHANGED
