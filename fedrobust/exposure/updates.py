@@ -33,7 +33,7 @@ def check_replayable(study: Study) -> None:
             average over rounds, or clients draw their images on demand.
     """
     federation, algorithm = study.experiment.federation, study.algorithm
-    if getattr(federation, "secure_aggregation", False):
+    if federation.secure_aggregation:
         raise ConfigError(
             "federation.secure-aggregation = true: the server sees sums only, and no single update: attacks on single "
             "updates do not apply"
