@@ -21,43 +21,21 @@ from fedrobust.algorithms.contract import Received
 from fedrobust.errors import own_line, told
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.poisoning import Attack, Schedule
-from fedrobust.privacy import Counted, Postprocessor, at_server, changes_aggregates
+from fedrobust.privacy import Counted, Postprocessor
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.record import DefenceRecord
 from server.accumulators import Collected, parted
+from server.aggregate_change import AggregateChange
 from server.arrival import Arrival
 from server.batchnorm_statistics import next_statistics
 from server.collusion import collude
 from server.detection import claims_of, figures_of, mean_of
-from server.errors import BrokenRuleError
+from server.errors import BrokenRuleError, RuleError
 from server.memories import memory_of, with_memory
 from server.moments import statistics_of
 from server.replies import Failure
 from server.root_update import RootUpdate
-from server.soundness import memory_fault, update_fault
-
-
-@dataclass(frozen=True, eq=False)
-class StepResult:
-    """The result of an aggregation step, which the caller accepts or discards as a whole.
-
-    Attributes:
-        weights: the next global weights.
-        record: the round's ``defence`` in ``result.json``; None for a mean of honest clients.
-        memory: the next state of rules and server optimiser.
-        fault: why the result is unusable, "" if it is usable.
-        attack_failures: malicious clients whose collusion failed.
-    """
-
-    weights: Weights
-    record: DefenceRecord | None
-    memory: Memory = field(default_factory=dict)
-    fault: str = ""
-    attack_failures: tuple[Failure, ...] = ()
-
-
-class RuleError(ValueError):
-    """A rule failed on the updates of a round."""
+from server.step_result import StepResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,14 +94,9 @@ class AggregationStep:
         return bool(self.schedule.malicious) and not self.sums
 
     @property
-    def _changes_aggregates(self) -> bool:
-        """Whether the aggregate is changed before it is added to the weights."""
-        return (
-            self.optimizer is not None
-            or changes_aggregates(self.postprocessors)
-            or bool(self.beside)
-            or hasattr(self.algorithm, "server")
-        )
+    def change(self) -> AggregateChange:
+        """What changes the aggregate before it is added to the weights."""
+        return AggregateChange(self.postprocessors, self.algorithm, self.optimizer)
 
     def attackers(self, round: int, sampled: Collection[int]) -> frozenset[int]:
         """Return which of the `sampled` clients attack in `round`; in other rounds they are honest."""
@@ -154,7 +127,7 @@ class AggregationStep:
         """
         memory, arrival = memory or {}, arrival or Arrival()
         if isinstance(collected, Weights):
-            if not self._changes_aggregates:
+            if not (self.change.acts or self.beside):
                 return StepResult(collected, None, memory)
             step = collected.trainable - current.trainable
             statistics, arrays = parted(collected.statistics, self.beside)
@@ -282,7 +255,7 @@ class AggregationStep:
             beside = next_statistics(defence, aggregation, collected, current.statistics)
             received = Received(parted(beside, self.beside)[1], counted, self.population)
             taken = arrival.counted if arrival.acts else Counted(counted)
-            return self._change(context.round, aggregation.update, memory, received, draw, taken)[::2]
+            return self.change(context.round, aggregation.update, memory, received, draw, taken)[::2]
 
         tolerated = self.tolerated if defence.tolerated is None else defence.tolerated
         # The attackers know the defence, not its random numbers.
@@ -307,38 +280,5 @@ class AggregationStep:
     ) -> tuple[np.ndarray, Memory, str]:
         """Return the next trainable weights, the next state, and why both are unusable ("" if they are usable)."""
         draw = np.random.default_rng() if self.secret else generator(self.seed, Purpose.POSTPROCESSING, round)
-        change, memory, fault = self._change(round, update, memory, received, draw, taken)
+        change, memory, fault = self.change(round, update, memory, received, draw, taken)
         return current.trainable + change, memory, fault
-
-    def _change(
-        self,
-        round: int,
-        update: np.ndarray,
-        memory: Memory,
-        received: Received,
-        draw: np.random.Generator,
-        taken: Counted,
-    ) -> tuple[np.ndarray, Memory, str]:
-        """Return the change of the trainable weights, the next state, and why both are unusable.
-
-        Args:
-            round: from 1.
-            update: the aggregate.
-            memory: the present state.
-            received: what else the algorithm's server side takes.
-            draw: random numbers of the postprocessors.
-            taken: the updates that the aggregate is of.
-        """
-        # State must not be computed from values that are not finite.
-        if self._changes_aggregates and (fault := update_fault(update)):
-            return np.zeros_like(update), memory, fault
-        update, own = at_server(self.postprocessors, update, draw, taken, memory_of(memory, "privacy"))
-        if own:
-            memory = with_memory(memory, "privacy", own)
-        if hasattr(self.algorithm, "server"):
-            update, remembered = self.algorithm.server(update, memory_of(memory, "algorithm"), received)
-            memory = with_memory(memory, "algorithm", remembered)
-        if self.optimizer is not None:
-            update, remembered = self.optimizer(update, memory_of(memory, "optimizer"), round)
-            memory = with_memory(memory, "optimizer", remembered)
-        return update, memory, memory_fault(memory)

@@ -1,5 +1,6 @@
 """Errors that stop a study."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fedrobust.errors import FedrobustError
@@ -13,6 +14,10 @@ class BrokenRuleError(FedrobustError, RuntimeError):
     """The code of a user's own rule has a fault that is no matter of the clients' numbers."""
 
 
+class RuleError(ValueError):
+    """A rule failed on the updates of a round."""
+
+
 class AttackFailedError(RoundError):
     """A malicious client failed because of the attack's own code, so that the round does not measure the defence.
 
@@ -24,6 +29,25 @@ class AttackFailedError(RoundError):
     def __init__(self, message: str, outcome: Any):
         super().__init__(message)
         self.outcome = outcome
+
+    @classmethod
+    def of(cls, round: int, failures: Sequence[Any], attack: str, outcome: Any) -> "AttackFailedError":
+        """Return the error of a round, whose sentence says what to do.
+
+        Args:
+            round: from 1.
+            failures: of malicious clients, at least one.
+            attack: as written in the study.
+            outcome: the figures of the round.
+        """
+        first, others = failures[0], len(failures) - 1
+        more = f" (and {others} more)" if others else ""
+        return cls(
+            f"round {round}: malicious client {first.client_id}{more} failed: {first.reason}. Its attack did not run, "
+            f'so that the round says nothing of the defence: mend poisoning.attack = "{attack}", or set '
+            'poisoning.on-failure = "mark" to go on and have such rounds marked',
+            outcome,
+        )
 
 
 class UnmeasurableError(FedrobustError, ValueError):

@@ -1,4 +1,4 @@
-"""The federation of a study: sampling of clients, messages, checks of replies, aggregation."""
+"""The federation of a study: messages, checks of replies, aggregation."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -9,7 +9,6 @@ from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 from fedrobust.aggregation import Memory
 from fedrobust.algorithms.contract import NOTHING, broadcast_by
-from fedrobust.availability import Availability
 from fedrobust.config.sections import Federation as FederationSettings
 from fedrobust.config.sections import Poisoning
 from fedrobust.data.problem import Problem
@@ -18,17 +17,25 @@ from fedrobust.models.layout import Layout, Part, Weights
 from fedrobust.privacy import changes_models, on_model, promise_of
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.events import ClientReplied, emit
-from fedrobust.shares import sample_size
 from server.accumulators import ClientModels, Collector, alone, collector_for
-from server.aggregation_step import AggregationStep, RuleError
+from server.aggregation_step import AggregationStep
 from server.arrival import Arrival
 from server.client_registry import ClientRegistry
-from server.errors import AttackFailedError
+from server.errors import AttackFailedError, RuleError
 from server.groups import TOGETHER, Grouping, read_group
 from server.memories import memory_of
 from server.moments import as_moments, as_statistics
 from server.replies import MOST_EXAMPLES, Failure, Reply, read_reply
-from server.round_outcome import Aggregated, ReplyNote, RoundOutcome, RoundReplies, failure_of, outcome_of
+from server.round_outcome import (
+    Aggregated,
+    ReplyNote,
+    RoundOutcome,
+    RoundReplies,
+    failure_of,
+    first_reason,
+    outcome_of,
+)
+from server.sampling import Sampling
 from server.soundness import beside_fault, statistics_fault
 
 DROPPED = "dropout: its reply is lost (federation.availability)"
@@ -42,10 +49,10 @@ def whole(round: int) -> Part | None:
 
 @dataclass(frozen=True, eq=False)
 class Federation:
-    """Seeded sampling, checked replies, and one aggregation step.
+    """Messages, checked replies, and one aggregation step.
 
-    Flower's own strategies sample and order clients by random node ids, so that a seed does not determine a run; here
-    both use client ids. Weights are converted to records when a message is made, and back when a reply is read.
+    Flower's own strategies order clients by random node ids, so that a seed does not determine a run; here the order is
+    that of client ids. Weights are converted to records when a message is made, and back when a reply is read.
 
     Attributes:
         settings: of ``[federation]``.
@@ -53,6 +60,7 @@ class Federation:
         layout: of the global model.
         problem: image shape and number of classes.
         registry: the available clients.
+        sampling: which of them take part in a round.
         step: the aggregation step.
         seed: the study's.
         grouping: groups of clients that get one message.
@@ -60,7 +68,6 @@ class Federation:
         batchnorm: the policy of BatchNorm statistics. "moments": clients measure them on all of their images after
             training, and the server averages moments; otherwise each sends its moving statistics, and the server
             averages those; "shared": only those of clients that changed them.
-        availability: who is a member in which round, and whose replies are lost.
     """
 
     settings: FederationSettings
@@ -68,51 +75,17 @@ class Federation:
     layout: Layout
     problem: Problem
     registry: ClientRegistry
+    sampling: Sampling
     step: AggregationStep
     seed: int
     grouping: Grouping = field(default_factory=Grouping)
     part: Callable[[int], Part | None] = whole
     batchnorm: str = "average"
-    availability: Availability = field(default_factory=Availability)
 
     @property
     def moments(self) -> bool:
         """Whether clients measure statistics on all of their images, and the server averages moments."""
         return self.batchnorm == "moments"
-
-    def sample(self, round: int) -> list[int]:
-        """Return the clients sampled in `round`, ascending; none if no client is a member in it, or none is drawn."""
-        available = self.availability.present(round, self.registry.client_ids)
-        if not available:
-            return []
-        if self.settings.sampling == "fixed":
-            return self.drawn(round, available)
-        taken = self._draw(round).random(self.settings.clients)[available] < self.settings.participation
-        return [int(client) for client in np.asarray(available)[taken]]
-
-    def typical(self, round: int) -> list[int]:
-        """Return as many members of `round` as are sampled on average, and at least one."""
-        return self.drawn(round, self.availability.present(round, self.registry.client_ids))
-
-    def drawn(self, round: int, members: Sequence[int]) -> list[int]:
-        """Return a fixed number of `members`, drawn without replacement, ascending."""
-        wanted = sample_size(self.settings.participation, len(members))
-        draw = self._draw(round)
-        return sorted(int(client) for client in draw.choice(members, wanted, replace=False))
-
-    def _draw(self, round: int) -> np.random.Generator:
-        """Return the random numbers of a round's sampling; where privacy rests on them, nobody can know them."""
-        return np.random.default_rng() if self.step.secret else generator(self.seed, Purpose.SAMPLING, round)
-
-    def fullest_round(self, rounds: int) -> int:
-        """Return the first of the rounds that have the most members."""
-        members = [count for count, _ in self.availability.populations(rounds, (), self.settings.clients)]
-        return 1 + members.index(max(members))
-
-    def replying(self, round: int, sampled: Sequence[int]) -> list[int]:
-        """Return the `sampled` clients without those whose replies are lost in `round`, which are not sent messages."""
-        lost = set(self.availability.dropped(round, sampled, self.seed))
-        return [client for client in sampled if client not in lost]
 
     def messages(
         self, round: int, weights: Weights, sampled: Sequence[int], memory: Memory = NOTHING
@@ -130,7 +103,7 @@ class Federation:
         if broadcast := broadcast_by(self.step.algorithm, memory_of(memory, "algorithm")):
             alone["algorithm"] = arrays_record(broadcast)
         messages = []
-        for group in self.groups(round, self.replying(round, sampled)):
+        for group in self.groups(round, self.sampling.replying(round, sampled)):
             kind, content = MessageType.TRAIN, alone
             if len(group) > 1:
                 kind = TOGETHER
@@ -169,7 +142,7 @@ class Federation:
             AttackFailedError: a malicious client failed because of the attack's own code, and
                 ``poisoning.on-failure`` is "stop".
         """
-        step, asked = self.step, self.replying(round, sampled)
+        step, asked = self.step, self.sampling.replying(round, sampled)
         dropped = [Failure(client, DROPPED) for client in sampled if client not in asked]
         arrival = Arrival(step.postprocessors, memory)
         collector = collector_for(
@@ -236,7 +209,7 @@ class Federation:
         self, round: int, current: Weights, sampled: Sequence[int], replies: Iterable[Message]
     ) -> tuple[tuple[Weights, ...], str]:
         """Return the models in all valid replies, by client, and the sentence on the first failure."""
-        collector, asked = ClientModels(), self.replying(round, sampled)
+        collector, asked = ClientModels(), self.sampling.replying(round, sampled)
         read = self._collected(round, current, asked, replies, collector)
         found = [alone(sent, self.step.beside) for sent in collector.sent()]
         failures = [*read.unexpected, *read.rejected, *read.failed]
@@ -321,23 +294,4 @@ class Federation:
         """
         if not failures or self.poisoning.on_failure == "mark":
             return
-        first, others = failures[0], len(failures) - 1
-        more = f" (and {others} more)" if others else ""
-        raise AttackFailedError(
-            f"round {round}: malicious client {first.client_id}{more} failed: {first.reason}. Its attack did not run, "
-            f'so that the round says nothing of the defence: mend poisoning.attack = "{self.poisoning.attack}", or set '
-            'poisoning.on-failure = "mark" to go on and have such rounds marked',
-            outcome,
-        )
-
-
-def first_reason(failures: Sequence[Failure]) -> str:
-    """Return the sentence on the first failure of a failed round.
-
-    Example:
-        >>> first_reason([Failure(3, "no reply in time")]), first_reason([])
-        ('first reason: client 3: no reply in time', 'no client is a member of the federation in this round')
-    """
-    if not failures:
-        return "no client is a member of the federation in this round"
-    return f"first reason: client {failures[0].client_id}: {failures[0].reason}"
+        raise AttackFailedError.of(round, failures, self.poisoning.attack, outcome)

@@ -71,7 +71,7 @@ def forecast_of(
     """
     registry, layout, training = federation.registry, federation.layout, experiment.training
     sampled = registry.largest_first(
-        federation.typical(federation.fullest_round(experiment.federation.rounds))
+        federation.sampling.typical(federation.sampling.fullest_round(experiment.federation.rounds))
     )
     sizes = registry.sizes[np.searchsorted(registry.client_ids, sampled)]
     images = sizes * (1 + experiment.data.augment)

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-
 from fedrobust.algorithms.contract import sends_of
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
@@ -13,6 +11,7 @@ from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord
 from server.aggregation_step import AggregationStep
+from server.baseline_parts import MOST_COMPARED, BaselineParts
 from server.callbacks import (
     AttackSuccess,
     Callback,
@@ -22,50 +21,28 @@ from server.callbacks import (
     UndefendedSnapshot,
     WorstClient,
 )
-from server.client_images import class_counts, known_here, sizes
+from server.client_images import sizes
 from server.client_registry import ClientRegistry, registry_of
 from server.federation import Federation, whole
 from server.forecast import check_aggregation, forecast_of, sums_only
 from server.groups import Grouping
 from server.image_promises import ImagePromises
 from server.model_answers import StudyAnswers
-from server.model_parts import ModelParts
 from server.rare_clients import rare_clients
 from server.rehearsal import rehearse
 from server.root_update import root_update_of
 from server.rounds import RoundLoop
+from server.sampling import Sampling
 from server.selection import Selection
-from server.stages.central import CentralBaseline
-from server.stages.clients import ClientComparison, LocalBaseline, spread
 from server.tolerance import tolerance_of
-from server.weight_average import WeightAverage
-
-MOST_COMPARED = 10_000
-"""Most clients for which class distributions are computed."""
 
 
 @dataclass(frozen=True, eq=False)
-class ServerParts(ModelParts):
+class ServerParts(BaselineParts):
     """The parts of a study's server.
 
     See `ModelParts` for its attributes.
     """
-
-    @part
-    def class_counts(self) -> np.ndarray | None:
-        """Number of images of each class at each client, (clients, classes).
-
-        None for very many clients, for multi-label images, which have no one class, and in a deployment.
-        """
-        if not known_here(self.study, MOST_COMPARED):
-            return None
-        return class_counts(self.study)
-
-    @part
-    def mixes(self) -> np.ndarray | None:
-        """The class distribution of each client, (clients, classes); None where classes are not counted."""
-        counts = self.class_counts
-        return None if counts is None else counts / counts.sum(axis=1, keepdims=True)
 
     @part
     def step(self) -> AggregationStep:
@@ -109,7 +86,7 @@ class ServerParts(ModelParts):
 
     @part
     def federation(self) -> Federation:
-        """The federation: sampling, messages, replies, aggregation."""
+        """The federation: messages, replies, aggregation."""
         study, settings = self.study, self.study.experiment
         return Federation(
             settings.federation,
@@ -117,13 +94,20 @@ class ServerParts(ModelParts):
             self.classifier.layout,
             study.problem,
             self.registry,
+            self.sampling,
             self.step,
             study.seed,
             self.grouping,
             cache(study.trained_part) if study.experiment.training.unfreeze else whole,
             self.batchnorm_policy,
-            study.availability,
         )
+
+    @property
+    def sampling(self) -> Sampling:
+        """The sampling of clients."""
+        study = self.study
+        federation = study.experiment.federation
+        return Sampling(federation, self.registry, study.seed, study.availability, self.step.secret)
 
     @property
     def grouping(self) -> Grouping:
@@ -209,84 +193,6 @@ class ServerParts(ModelParts):
                 'choose "balanced-accuracy", say'
             )
         return Selection(settings, self.mixes)
-
-    @part
-    def client_comparison(self) -> ClientComparison | None:
-        """The comparison of clients' models; None without personal or local models.
-
-        Raises:
-            ConfigError: local models are set, but the clients' images are not on this machine.
-        """
-        study, wanted = self.study, self.study.experiment.evaluation
-        local = "local" in wanted.baselines
-        if not local and not hasattr(study.algorithm, "personal"):
-            return None
-        if not isinstance(self.grid, SimulatedGrid) or self.class_counts is None:
-            if not local:
-                return None
-            raise ConfigError(
-                f"evaluation.baselines = {list(wanted.baselines)}: local models are trained in a simulation of at "
-                f"most {MOST_COMPARED} clients; leave it out"
-            )
-        malicious = set(study.schedule.malicious)
-        honest = [client for client in range(len(self.class_counts)) if client not in malicious]
-        return ClientComparison(
-            self.evaluator,
-            study.algorithm,
-            self.class_counts,
-            spread(honest, wanted.clients),
-            len(honest),
-            self.local_baseline if local else None,
-            self.recalibrated_locally,
-            lambda client, split: study.site_shifts.tested(client, split, study.problem.classes, study.seed),
-            study.site_shifts.scanner,
-        )
-
-    @property
-    def local_baseline(self) -> LocalBaseline:
-        """The training of local models."""
-        study = self.study
-        return LocalBaseline(
-            study.local_training, study.shard, self.initial[1], self._taken_part, study.changed_alone
-        )
-
-    @part
-    def central_baseline(self) -> CentralBaseline | None:
-        """The training on all images in one place; None unless it is set.
-
-        Raises:
-            ConfigError: it is set, but the server does not have the images.
-        """
-        study, wanted = self.study, self.study.experiment.evaluation.baselines
-        if "central" not in wanted:
-            return None
-        if not isinstance(self.grid, SimulatedGrid):
-            raise ConfigError(
-                f"evaluation.baselines = {list(wanted)}: the central model is trained in a simulation, where all "
-                'images are in one place; take "central" out'
-            )
-        return CentralBaseline(
-            study.local_training,
-            study.dataset.train,
-            self.initial[1],
-            self._taken_part,
-            self.evaluator,
-            self.weight_average,
-            self.recalibrate,
-        )
-
-    @property
-    def _taken_part(self) -> list[int]:
-        """The rounds in which a client takes part: their mean number, spread over the study."""
-        federation = self.study.experiment.federation
-        rounds = range(1, federation.rounds + 1)
-        return spread(rounds, max(1, round(federation.participation * len(rounds))))
-
-    @property
-    def weight_average(self) -> WeightAverage | None:
-        """The average of the weights over rounds; None where each round's own are evaluated."""
-        decay = self.study.experiment.federation.average
-        return WeightAverage(decay) if decay else None
 
     @property
     def attack_success(self) -> AttackSuccess:

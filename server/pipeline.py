@@ -12,7 +12,6 @@ from fedrobust.plain import MOST_STRING, plain_text
 from fedrobust.report.page import write as write_report
 from fedrobust.runs.checkpoint import Checkpoint, discard_checkpoints
 from fedrobust.runs.durability import durability_of
-from fedrobust.runs.environment import environment, occasion
 from fedrobust.runs.events import (
     ForecastMade,
     StageStarted,
@@ -22,18 +21,14 @@ from fedrobust.runs.events import (
     emit,
 )
 from fedrobust.runs.folder import RunFolder
-from fedrobust.runs.promised import told
-from fedrobust.runs.record import (
-    ModelEvaluationRecord,
-    ModelRecord,
-    RunRecord,
-)
+from fedrobust.runs.record import ModelEvaluationRecord, RunRecord
 from fedrobust.runtime import start_tensorflow
 from fedrobust.training.distillation_methods.contract import attacks_on_student
+from server.beginning import note_beginning
 from server.forecast import evaluation_threads
 from server.parts import ServerParts
-from server.promises import check_promises, privacy_record
-from server.recorder import Recorder, described
+from server.promises import check_promises
+from server.recorder import Recorder
 from server.resume import resumed_from
 from server.shared_rounds import attacked
 from server.sites import sites_record, tell_of_absent
@@ -41,7 +36,6 @@ from server.stages.distillation import Student
 from server.stages.evaluation import Evaluator
 from server.stages.examples import save_examples
 from server.stages.export import export_student
-from server.stages.heterogeneity import heterogeneity_record
 from server.stages.hospitals import hospitals_record
 from server.stages.removal import cleansed
 from server.stages.selected import selected_evaluation
@@ -81,24 +75,7 @@ class Pipeline:
         check_promises(parts)
         # Wrong settings of these raise before training.
         _ = parts.selection, parts.client_comparison, parts.central_baseline, parts.distillation
-        self.recorder.note(
-            privacy=privacy_record(parts),
-            tolerance=parts.tolerance,
-            environment=environment(parts.workers) | occasion(),
-            dataset=described(parts.study.dataset),
-            model=ModelRecord(
-                name=experiment.model.name,
-                network_digest=parts.study.network_digest or None,
-                parameters=classifier.parameters,
-                weights=experiment.model.weights,
-                image_size=experiment.model.image_size,
-                batchnorm=parts.batchnorm_policy,
-            ),
-        )
-        remarks = (*self.record.remarks, *parts.network_remarks(), *told(self.record.privacy))
-        self.recorder.note(remarks=remarks)
-        if isinstance(parts.grid, SimulatedGrid) and parts.class_counts is not None:
-            self.recorder.note(heterogeneity=heterogeneity_record(parts.study, parts.class_counts))
+        note_beginning(self.recorder, parts, classifier)
         output = experiment.output
         if output.resume:
             folder = RunFolder.open(output.dir)

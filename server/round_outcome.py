@@ -118,3 +118,15 @@ def together(outcomes: Sequence[RoundOutcome]) -> RoundOutcome:
         sum(one.loss * one.trained for one in finite) / trained if trained else math.nan,
         sum(one.client_seconds for one in outcomes),
     )
+
+
+def first_reason(failures: Sequence[Failure]) -> str:
+    """Return the sentence on the first failure of a failed round.
+
+    Example:
+        >>> first_reason([Failure(3, "no reply in time")]), first_reason([])
+        ('first reason: client 3: no reply in time', 'no client is a member of the federation in this round')
+    """
+    if not failures:
+        return "no client is a member of the federation in this round"
+    return f"first reason: client {failures[0].client_id}: {failures[0].reason}"

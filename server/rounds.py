@@ -112,14 +112,16 @@ class RoundLoop:
             AttackFailedError: an attack failed.
         """
         began = time.perf_counter()
-        sampled = [federation.sample(number) for federation in self.federations]
+        sampled = [federation.sampling.sample(number) for federation in self.federations]
         each = zip(self.federations, self.models.split(state.weights), sampled, strict=True)
         messages = [
             message
             for model, (one, weights, asked) in enumerate(each)
             for message in one.messages(number, weights, asked, self.models.memory_of(state.memory, model))
         ]
-        asked = [one.replying(number, those) for one, those in zip(self.federations, sampled, strict=True)]
+        asked = [
+            one.sampling.replying(number, those) for one, those in zip(self.federations, sampled, strict=True)
+        ]
         emit(RoundStarted(number, sum(map(len, asked))))
         replies = exchange(self.grid, messages, self.timeout)
         try:

@@ -24,7 +24,8 @@ from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.poisoning import Attack, Schedule
 from fedrobust.spec import build
 from server.accumulators import Collected
-from server.aggregation_step import AggregationStep, RuleError
+from server.aggregation_step import AggregationStep
+from server.errors import RuleError
 from server.soundness import statistics_fault, weights_fault
 
 CLIENTS = 9

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrobust.aggregation import Mean
-from fedrobust.config.resolve import loss_named, optimizer_of
+from fedrobust.config.resolve_training import (
+    loss_named,
+    optimizer_of,
+)
 from fedrobust.evaluation.parameter_smoothing import exposure
 from fedrobust.models.layout import Weights
 from fedrobust.privacy.crfl import ClippedAndNoisy

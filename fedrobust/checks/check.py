@@ -8,7 +8,10 @@ from collections.abc import Iterable, Iterator
 from fedrobust.checks import data, privacy, secure_aggregation, settings
 from fedrobust.checks.distillation import method_fits, teacher_fits, transfer_labels
 from fedrobust.checks.multilabel import labels_fit
-from fedrobust.config.resolve import loss_named, optimizer_of
+from fedrobust.config.resolve_training import (
+    loss_named,
+    optimizer_of,
+)
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.study import Study
 from fedrobust.training.recipes.recipe import shares_statistics

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from fedrobust.config.resolve import loss_of
+from fedrobust.config.resolve_training import (
+    loss_of,
+)
 from fedrobust.config.sections import Evaluation
 from fedrobust.data.dataset import Dataset
 from fedrobust.defences.contract import is_learned, is_vote

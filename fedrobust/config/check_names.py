@@ -3,20 +3,22 @@
 from fedrobust.config.model_parts import removal_of
 from fedrobust.config.naming import naming
 from fedrobust.config.resolve import (
-    algorithm_of,
     attack_of,
-    augmentations_of,
     availability_of,
     defence_of,
     distillation_method_of,
-    loss_named,
     metrics_of,
-    optimizer_of,
     postprocessors_of,
-    recipe_of,
     server_optimizer_of,
     site_shifts_of,
     threat_of,
+)
+from fedrobust.config.resolve_training import (
+    algorithm_of,
+    augmentations_of,
+    loss_named,
+    optimizer_of,
+    recipe_of,
 )
 from fedrobust.config.sections import Data, Distillation, Evaluation, Federation, Model, Poisoning, Training
 from fedrobust.config.tolerated import malicious_of, tolerated_of

@@ -11,23 +11,27 @@ from fedrobust.availability import Availability
 from fedrobust.config import Experiment
 from fedrobust.config.model_parts import prediction_defence_of, removal_of
 from fedrobust.config.resolve import (
-    algorithm_of,
     attack_of,
     availability_of,
     defence_of,
     distillation_method_of,
     metrics_of,
     postprocessors_of,
-    recipe_of,
     server_optimizer_of,
     site_shifts_of,
     threat_of,
 )
+from fedrobust.config.resolve_training import (
+    algorithm_of,
+    recipe_of,
+)
+from fedrobust.data.search_path import weights_file
 from fedrobust.data.shifts import SiteShifts
 from fedrobust.defences import PredictionDefence
 from fedrobust.evaluation.scores import Metric
 from fedrobust.evasion import Threat
 from fedrobust.memoize import part
+from fedrobust.models.network_file import pinned
 from fedrobust.poisoning import Attack, Schedule
 from fedrobust.privacy import DPSGD, Postprocessor, Promise, promise_of
 from fedrobust.randomness import Purpose, generator
@@ -83,6 +87,20 @@ class NamedParts:
     def work(self, round: int, client: int) -> float:
         """Return the share of its batches on which `client` trains in `round`."""
         return self.availability.work(round, client, self.seed)
+
+    def network_name(self, name: str) -> str:
+        """Return the name of a network, with path and digest of its file if it is in one.
+
+        Raises:
+            DataError: there is no such file.
+        """
+        return pinned(name, self.base, self.experiment.data.root)
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file that ``model.weights`` names; None where it names no file, or one that Keras downloads."""
+        model = self.experiment.model
+        return weights_file(model.name, model.weights, self.base, self.experiment.data.root)
 
     @part
     def prediction_defence(self) -> PredictionDefence | None:

@@ -4,7 +4,12 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.algorithms.contract import proximal_of
-from fedrobust.config.resolve import algorithm_of, augmentations_of, loss_of, optimizer_of
+from fedrobust.config.resolve_training import (
+    algorithm_of,
+    augmentations_of,
+    loss_of,
+    optimizer_of,
+)
 from fedrobust.config.sections import Training
 from fedrobust.memoize import memoize
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fedrobust.algorithms.contract import is_steered, proximal_of
 from fedrobust.code_digest import code_digest
 from fedrobust.config.model_parts import prediction_defence_of
-from fedrobust.config.resolve import (
+from fedrobust.config.resolve_training import (
     algorithm_of,
     augmentations_of,
     loss_of,

@@ -4,22 +4,23 @@ TensorFlow is imported inside of functions: data and their partition do not need
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedrobust.config import ConfigError, Experiment, Training
-from fedrobust.config.resolve import partition_of
+from fedrobust.config.resolve import (
+    partition_of,
+)
 from fedrobust.config.sections import Model
 from fedrobust.data.dataset import Dataset, Split
 from fedrobust.data.held_out import without_sites
 from fedrobust.data.partition import Drawing, Partition
 from fedrobust.data.problem import Problem
-from fedrobust.data.search_path import resolve, weights_file
+from fedrobust.data.search_path import resolve
 from fedrobust.data.train_share import with_share
 from fedrobust.data.transfer_set import TransferSet, transfer_set
 from fedrobust.memoize import memoize, part
 from fedrobust.models.layout import Part
-from fedrobust.models.network_file import pinned, pinned_parts
+from fedrobust.models.network_file import pinned_parts
 from fedrobust.poisoning import AttackContext
 from fedrobust.randomness import Purpose, generator, sequence
 from fedrobust.study.named_parts import NamedParts
@@ -92,14 +93,6 @@ class Study(NamedParts):
         if two_batchnorms(self.recipe):
             changed["normalization"] = "two-batch"
         return model.model_copy(update=changed)
-
-    def network_name(self, name: str) -> str:
-        """Return the name of a network, with path and digest of its file if it is in one.
-
-        Raises:
-            DataError: there is no such file.
-        """
-        return pinned(name, self.base, self.experiment.data.root)
 
     @property
     def network_digest(self) -> str:
@@ -178,12 +171,6 @@ class Study(NamedParts):
         if layers == training.trained_layers:
             return None
         return Part.of(self.classifier.layout, self.frozen_but(layers).layout)
-
-    @property
-    def weights_file(self) -> Path | None:
-        """The file that ``model.weights`` names; None where it names no file, or one that Keras downloads."""
-        model = self.experiment.model
-        return weights_file(model.name, model.weights, self.base, self.experiment.data.root)
 
     def initial(self) -> "tuple[Classifier, Weights]":
         """Return the global model and its initial weights.

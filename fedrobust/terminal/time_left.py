@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from fedrobust.config import Experiment
-from fedrobust.config.resolve import distillation_method_of
+from fedrobust.config.resolve import (
+    distillation_method_of,
+)
 from fedrobust.errors import FedrobustError
 from fedrobust.runs.events import Event, ForecastMade, RoundFinished, StageStarted, StudyResumed, StudyStarted
 from fedrobust.runs.forecast import duration

@@ -45,7 +45,7 @@ def clients_models(parts: ServerParts, weights: Weights) -> tuple[Weights, ...]:
     """
     federation, settings = parts.federation, parts.study.experiment
     number = settings.federation.rounds
-    sampled = federation.sample(number)
+    sampled = federation.sampling.sample(number)
     messages = federation.messages(number, weights, sampled)
     replies = exchange(parts.grid, messages, settings.engine.client_timeout)
     models, failed = federation.models(number, weights, sampled, replies)

@@ -7,8 +7,7 @@ from small_federation import step_of
 from fedrobust.config import Experiment
 from fedrobust.models.layout import Weights
 from server.accumulators import Collected
-from server.aggregation_step import RuleError
-from server.errors import BrokenRuleError
+from server.errors import BrokenRuleError, RuleError
 
 MODULE = """
 from dataclasses import dataclass

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedrobust.config.resolve import recipe_of
+from fedrobust.config.resolve_training import (
+    recipe_of,
+)
 
 HERE = Path(__file__).resolve().parents[2] / "experiments/defences"
 

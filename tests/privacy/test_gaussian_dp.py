@@ -124,7 +124,9 @@ def test_a_long_update_is_clipped_as_it_arrives_and_statistics_are_not_looked_at
     spec = "gaussian-dp(clip=1.0, noise-multiplier=0.0)"
     one = federation(federation__postprocessors=[spec], **malicious)
     updates = [[0.3, 0, 0], [0, 0.4, 0], [0, 0, 0], [300, 0, 400]]
-    made = one.aggregate(1, CURRENT, one.sample(1), [reply(*each) for each in enumerate(updates)], {})
+    made = one.aggregate(
+        1, CURRENT, one.sampling.sample(1), [reply(*each) for each in enumerate(updates)], {}
+    )
     change = made.weights.trainable - CURRENT.trainable
     np.testing.assert_allclose(change, np.array([0.3 + 0.6, 0.4, 0.8]) / 4, atol=1e-6)
     assert made.weights.statistics.tolist() == CURRENT.statistics.tolist()
@@ -137,12 +139,16 @@ def test_the_adaptive_clip_counts_short_updates_and_is_kept_for_the_next_round(i
     spec = "adaptive-gaussian-dp(clip=1.0, noise-multiplier=0.0, quantile=0.25)"
     one = federation(federation__postprocessors=[spec], **malicious)
     updates = [[0.3, 0, 0], [0, 0.4, 0], [0, 0, 0], [300, 0, 400]]
-    made = one.aggregate(1, CURRENT, one.sample(1), [reply(*each) for each in enumerate(updates)], {})
+    made = one.aggregate(
+        1, CURRENT, one.sampling.sample(1), [reply(*each) for each in enumerate(updates)], {}
+    )
     norm = float(made.memory["privacy/clip"])
     assert norm == pytest.approx(np.exp(-0.2 * (0.75 - 0.25)))
-    again = one.aggregate(1, CURRENT, one.sample(1), [reply(3, [300, 0, 400])] * 1, made.memory)
+    again = one.aggregate(1, CURRENT, one.sampling.sample(1), [reply(3, [300, 0, 400])] * 1, made.memory)
     assert again.weights is None, "three of four clients are missing"
-    once_more = one.aggregate(1, CURRENT, one.sample(1), [reply(c, [3, 0, 4]) for c in range(4)], made.memory)
+    once_more = one.aggregate(
+        1, CURRENT, one.sampling.sample(1), [reply(c, [3, 0, 4]) for c in range(4)], made.memory
+    )
     np.testing.assert_allclose(
         np.linalg.norm(once_more.weights.trainable - CURRENT.trainable), norm, rtol=1e-5
     )
@@ -152,7 +158,7 @@ def test_a_round_for_which_nobody_is_drawn_still_has_its_noise(identity):
     spec = "gaussian-dp(clip=1.0, noise-multiplier=1.0)"
     settings = {"federation__sampling": "poisson", "federation__participation": 0.01}
     one = federation(federation__postprocessors=[spec], **settings)
-    assert one.sample(1) == []
+    assert one.sampling.sample(1) == []
     made = one.aggregate(1, CURRENT, [], [], {})
     assert made.fault == ""
     assert np.abs(made.weights.trainable - CURRENT.trainable).min() > 0
@@ -160,12 +166,12 @@ def test_a_round_for_which_nobody_is_drawn_still_has_its_noise(identity):
 
 def test_poisson_sampling_draws_each_client_with_its_probability(identity):
     one = federation(clients=20, federation__sampling="poisson", federation__participation=0.3)
-    rounds = np.array([[c in one.sample(r) for c in range(20)] for r in range(1, 401)])
+    rounds = np.array([[c in one.sampling.sample(r) for c in range(20)] for r in range(1, 401)])
     assert rounds.mean() == pytest.approx(0.3, abs=0.02)
     assert np.abs(rounds.mean(0) - 0.3).max() < 0.1
     # The number in a round is binomial; drawn without replacement it would be 6 each time.
     assert rounds.sum(1).var() == pytest.approx(20 * 0.3 * 0.7, rel=0.25)
-    assert [len(one.typical(r)) for r in (1, 2)] == [6, 6]
+    assert [len(one.sampling.typical(r)) for r in (1, 2)] == [6, 6]
 
 
 def test_a_client_sends_neither_statistics_nor_metrics_of_its_images():

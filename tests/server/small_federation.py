@@ -8,6 +8,7 @@ from fedrobust.study import Study
 from server.aggregation_step import AggregationStep
 from server.client_registry import ClientRegistry
 from server.federation import Federation
+from server.sampling import Sampling
 
 PROBLEM = Problem((4, 4, 1), 2)
 FIRST_NODE = 100
@@ -53,13 +54,14 @@ def federation_of(layout, sizes, partitions=None, **settings) -> Federation:
     experiment = Experiment.of(**{"federation__clients": len(sizes), **settings})
     known = np.arange(len(sizes)) if partitions is None else np.array(partitions)
     nodes = {int(client): FIRST_NODE + int(client) for client in known}
+    registry = ClientRegistry(known, nodes, np.array(sizes), 0.1, 10**9)
     return Federation(
         experiment.federation,
         experiment.poisoning,
         layout,
         PROBLEM,
-        ClientRegistry(known, nodes, np.array(sizes), 0.1, 10**9),
+        registry,
+        Sampling(experiment.federation, registry, experiment.seed, Study(experiment, PROBLEM).availability),
         step_of(experiment),
         experiment.seed,
-        availability=Study(experiment, PROBLEM).availability,
     )

@@ -14,8 +14,8 @@ from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.poisoning import Attack
 from fedrobust.randomness import Purpose, generator
 from server.accumulators import Collected, UpdateMatrix, collector_for
-from server.aggregation_step import AggregationStep, RuleError
-from server.errors import BrokenRuleError
+from server.aggregation_step import AggregationStep
+from server.errors import BrokenRuleError, RuleError
 from server.forecast import sums_only
 from server.replies import Failure
 

@@ -46,7 +46,7 @@ def made(clients=4, **settings) -> Federation:
 
 
 def aggregated(federation, replies, memory=None, round=1) -> Aggregated:
-    return federation.aggregate(round, CURRENT, federation.sample(round), replies, memory or {})
+    return federation.aggregate(round, CURRENT, federation.sampling.sample(round), replies, memory or {})
 
 
 def asked(client):
@@ -390,7 +390,7 @@ def test_clients_whose_replies_are_lost_are_not_asked_and_count_as_failed():
     federation = made(
         federation__availability=["1: dropout(probability=1.0)"], federation__aggregator="median"
     )
-    messages = federation.messages(1, CURRENT, federation.sample(1))
+    messages = federation.messages(1, CURRENT, federation.sampling.sample(1))
     assert [message.metadata.dst_node_id - FIRST_NODE for message in messages] == [0, 2, 3]
     found = aggregated(federation, [reply(client, client + 1.0) for client in (0, 2, 3)])
     assert reasons(found) == {1: "dropout: its reply is lost (federation.availability)"}
@@ -420,10 +420,10 @@ def test_a_malicious_client_whose_reply_is_lost_does_not_attack():
 def test_rounds_are_sampled_from_the_members():
     half = {"federation__participation": 0.5, "federation__availability": ["0-3: joins(round=3)"]}
     federation = made(clients=8, **half)
-    early = [federation.sample(round) for round in (1, 2)]
+    early = [federation.sampling.sample(round) for round in (1, 2)]
     assert all(len(each) == 2 and min(each) >= 4 for each in early)
-    assert len(federation.sample(3)) == 4
-    assert federation.fullest_round(5) == 3
+    assert len(federation.sampling.sample(3)) == 4
+    assert federation.sampling.fullest_round(5) == 3
 
 
 def test_a_round_without_members_fails_in_a_sentence():

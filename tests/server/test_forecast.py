@@ -94,9 +94,8 @@ def dataset_of(validation):
 def federation(registry, sample, **settings):
     """Return the clients of a study, of whom `sample` chooses those of a round."""
     step = parts_of(**settings).step
-    return SimpleNamespace(
-        registry=registry, layout=LAYOUT, step=step, typical=sample, fullest_round=lambda rounds: 1
-    )
+    sampling = SimpleNamespace(typical=sample, fullest_round=lambda rounds: 1)
+    return SimpleNamespace(registry=registry, layout=LAYOUT, step=step, sampling=sampling)
 
 
 def forecast(workers=2, sampled=(1, 4, 6), **settings):

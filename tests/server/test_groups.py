@@ -55,7 +55,7 @@ def reply_to(message: Message, clients, round=1, change=lambda arrays, metrics: 
 
 
 def asked(federation: Federation) -> list[Message]:
-    return federation.messages(1, START, federation.sample(1))
+    return federation.messages(1, START, federation.sampling.sample(1))
 
 
 def federation(grouping: Grouping, **settings) -> Federation:
@@ -109,7 +109,7 @@ def test_the_next_model_is_that_of_clients_that_were_asked_one_by_one(rule):
 
             answers.append(reply_to(message, [client], change=single))
         with listening(told.append):
-            found.append(one.aggregate(1, START, one.sample(1), answers, {}))
+            found.append(one.aggregate(1, START, one.sampling.sample(1), answers, {}))
     together, apart = found
     assert together.weights.digest() == apart.weights.digest()
     assert together.outcome.record() == apart.outcome.record()

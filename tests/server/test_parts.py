@@ -12,8 +12,9 @@ import server.rare_clients
 from fedrobust.config import ConfigError
 from fedrobust.models.layout import Layout, Weights
 from server.aggregation_step import AggregationStep
+from server.baseline_parts import MOST_COMPARED
 from server.callbacks import AttackSuccess, KeptRound, PGDProbe, PrivacySpent, UndefendedSnapshot, WorstClient
-from server.parts import MOST_COMPARED, ServerParts
+from server.parts import ServerParts
 from server.rare_clients import RARE, rare_clients
 from server.tolerance import tolerance_of
 
@@ -118,11 +119,14 @@ def test_clients_are_asked_to_get_ready(noted):
 
 
 def test_the_federation_is_made_of_its_clients_and_its_step():
-    parts = with_parts(parts_of(seed=5), registry="registry", step="step")
+    parts = with_parts(parts_of(seed=5), registry="registry", step=SimpleNamespace(secret=True))
     federation, settings = parts.federation, parts.study.experiment
     assert (federation.settings, federation.poisoning) == (settings.federation, settings.poisoning)
     assert (federation.layout, federation.problem) == (LAYOUT, parts.study.problem)
-    assert (federation.registry, federation.step, federation.seed) == ("registry", "step", 5)
+    assert (federation.registry, federation.step, federation.seed) == ("registry", parts.step, 5)
+    sampling = federation.sampling
+    assert (sampling.settings, sampling.registry, sampling.seed) == (settings.federation, "registry", 5)
+    assert (sampling.availability, sampling.secret) == (parts.study.availability, True)
 
 
 def test_tolerance_is_told_of_the_studys_own_attackers():

@@ -18,6 +18,7 @@ from small_study import (
     with_parts,
 )
 
+import server.beginning
 import server.model_parts
 import server.pipeline
 from fedrobust.audit.predictions import predictions_record
@@ -150,8 +151,8 @@ def begun(stub, monkeypatch, tmp_path):
             start_tensorflow=noting(calls, "tensorflow"),
             evaluation_threads=lambda engine: 3,
             check=noting(calls, "check"),
-            environment=lambda workers: {**VERSIONS, "workers": workers},
         )
+        monkeypatch.setattr(server.beginning, "environment", lambda workers: {**VERSIONS, "workers": workers})
         monkeypatch.setattr(server.model_parts, "plan_distillation", noting(calls, "plan", "plan"))
         ready = {
             "initial": (CLASSIFIER, weights(1.0)),

@@ -198,11 +198,13 @@ def weights(value=0.0):
 
 
 def sent(federation):
-    return [each.metadata.dst_node_id for each in federation.messages(1, weights(), federation.sample(1))]
+    return [
+        each.metadata.dst_node_id for each in federation.messages(1, weights(), federation.sampling.sample(1))
+    ]
 
 
 def aggregated(federation, replies, value=0.0) -> Aggregated:
-    return federation.aggregate(1, weights(value), federation.sample(1), replies, {})
+    return federation.aggregate(1, weights(value), federation.sampling.sample(1), replies, {})
 
 
 def test_clients_with_many_images_are_sent_theirs_first():
@@ -327,12 +329,12 @@ def test_a_rule_that_compares_clients_gets_one_row_for_each_that_answered():
 
 def test_sampling_is_seeded_by_round_and_goes_by_partition():
     federation = made(clients=20, federation__participation=0.3)
-    assert federation.sample(1) == made(clients=20, federation__participation=0.3).sample(1)
-    assert len(federation.sample(1)) == 6
-    assert len({tuple(federation.sample(round)) for round in range(1, 20)}) > 15
-    counts = np.bincount([p for round in range(400) for p in federation.sample(round)], minlength=20)
+    assert federation.sampling.sample(1) == made(clients=20, federation__participation=0.3).sampling.sample(1)
+    assert len(federation.sampling.sample(1)) == 6
+    assert len({tuple(federation.sampling.sample(round)) for round in range(1, 20)}) > 15
+    counts = np.bincount([p for round in range(400) for p in federation.sampling.sample(round)], minlength=20)
     assert counts.min() > 80, "every client's turn comes"
-    assert made(clients=20, federation__participation=0.01).sample(1) != []
+    assert made(clients=20, federation__participation=0.01).sampling.sample(1) != []
 
 
 def test_halves_go_up():

@@ -163,7 +163,7 @@ def test_who_takes_part_is_drawn_without_replacement_from_those_that_can_be_aske
     available = list(range(5, 35))
     made = federation(available, seed=3, federation__participation=participation)
     for round in (1, 2):
-        drawn = made.sample(round)
+        drawn = made.sampling.sample(round)
         again = generator(3, Purpose.SAMPLING, round).choice(available, wanted, replace=False)
         assert drawn == sorted(again.tolist())
         assert len(set(drawn)) == wanted
@@ -172,7 +172,7 @@ def test_who_takes_part_is_drawn_without_replacement_from_those_that_can_be_aske
 
 def test_rounds_draw_anew():
     made = federation(range(30), federation__participation=0.5)
-    assert made.sample(1) == made.sample(1) != made.sample(2)
+    assert made.sampling.sample(1) == made.sampling.sample(1) != made.sampling.sample(2)
 
 
 def test_a_rounds_clients_as_plain_data():

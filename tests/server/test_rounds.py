@@ -72,6 +72,7 @@ class Clients:
 
     def __init__(self, found, seen=None):
         self.found, self.seen = found, [] if seen is None else seen
+        self.sampling = self
 
     def sample(self, number):
         self.seen.append(("sample", number))

@@ -39,7 +39,7 @@ def federation(clients=4, sums=True, **settings):
 
 def aggregated(one, updates):
     replies = [reply(*each) for each in enumerate(updates)]
-    return one.aggregate(1, CURRENT, one.sample(1), replies, {})
+    return one.aggregate(1, CURRENT, one.sampling.sample(1), replies, {})
 
 
 def test_the_mean_is_the_same_and_only_a_running_sum_is_kept_even_with_attackers():
@@ -74,14 +74,14 @@ def test_one_reply_with_nan_spoils_the_sum_and_is_not_found_out():
 def test_claims_of_images_are_not_checked_one_by_one():
     replies = [reply(0, [1, 0, 0], examples=10_000), *(reply(client, [0, 0, 0]) for client in (1, 2, 3))]
     one = federation()
-    made = one.aggregate(1, CURRENT, one.sample(1), replies, {})
+    made = one.aggregate(1, CURRENT, one.sampling.sample(1), replies, {})
     assert made.weights.trainable[0] == pytest.approx(7 + 10_000 / 10_030)
     assert federation(sums=False).aggregate(1, CURRENT, [0, 1, 2, 3], replies, {}).outcome.trained == 3
 
 
 def test_the_sum_of_one_client_is_not_taken():
     one = federation(federation__min_replies=0.0)
-    made = one.aggregate(1, CURRENT, one.sample(1), [reply(0, [1, 1, 1])], {})
+    made = one.aggregate(1, CURRENT, one.sampling.sample(1), [reply(0, [1, 1, 1])], {})
     assert made.weights is None
 
 

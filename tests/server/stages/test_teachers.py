@@ -26,7 +26,7 @@ def parts_of(models=(), failed="", recalibrate=None, **settings):
     asked = []
     experiment = Experiment.of(**{"federation__clients": 4, "federation__rounds": 3, **settings})
     federation = SimpleNamespace(
-        sample=lambda number: [0, 1, 2, 3],
+        sampling=SimpleNamespace(sample=lambda number: [0, 1, 2, 3]),
         messages=lambda *given: asked.append(given) or ["message"],
         models=lambda *given: asked.append(given) or (tuple(models), failed),
     )
