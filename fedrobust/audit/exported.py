@@ -6,19 +6,20 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from fedrobust.edge.about import MEMBER, read_about
 from fedrobust.edge.interpreter import Interpreter, Quantisation
 from fedrobust.evasion.models.compiled import NotDifferentiableError
 from fedrobust.evasion.models.model_file import as_logits, looks_like_probabilities, ordered, probes
 from fedrobust.evasion.models.protocol import Labels, Logits, Slopes
 from fedrobust.evasion.threat import Images
-from fedrobust.models.input_format import InputFormat
+from fedrobust.models.input_format import UNIT, InputFormat
 from fedrobust.models.interface import UNDECLARED, Interface
 
 
 class ExportedTarget:
     """A ``.tflite`` file as a target of black-box attacks, run by one thread at a time.
 
-    Its input format is the declared one, else the range of its input's quantisation, else ``interface.assumed``.
+    Its input format is the declared one, else the one that the file shows (`shown_format`), else ``interface.assumed``.
 
     Args:
         path: the file.
@@ -33,8 +34,7 @@ class ExportedTarget:
         self._lock = threading.Lock()
         height, width, channels = self._interpreter.image_shape
         self.shape = (height, width, channels)
-        code = self._interpreter.input_code
-        shown = None if code is None else coded_range(code)
+        shown, _ = shown_format(path, self._interpreter.input_code)
         self.format = interface.input or shown or interface.assumed
         self.labels = interface.labels
         answers = self._asked(probes(self.shape), self.format)
@@ -65,6 +65,23 @@ class ExportedTarget:
                 self._interpreter.invoke()
                 parts.append(self._interpreter.read())
         return np.concatenate(parts)
+
+
+def shown_format(path: Path, code: Quantisation | None) -> tuple[InputFormat | None, str]:
+    """Return the input format that a ``.tflite`` file shows, and what shows it; None if nothing does.
+
+    Files of `fedrobust.edge.export` say in their metadata that they take images in [0, 1].
+
+    Args:
+        path: the file.
+        code: how its input is quantised; None for float32.
+
+    Raises:
+        LiteRTFileError: its metadata are damaged.
+    """
+    if read_about(path) is not None:
+        return UNIT, f"as its {MEMBER} says"
+    return (None if code is None else coded_range(code)), "as the quantisation of its input shows"
 
 
 def coded_range(code: Quantisation) -> InputFormat | None:

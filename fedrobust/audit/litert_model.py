@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.audit.exported import coded_range
+from fedrobust.audit.exported import shown_format
 from fedrobust.edge.interpreter import Interpreter
 from fedrobust.evasion.models.adapter import Adapter
 from fedrobust.models.input_format import InputFormat
@@ -47,10 +47,9 @@ class LiteRTModel(Adapter):
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
-    def shown(self) -> InputFormat | None:
-        """The pixel range that the quantisation of its input shows; None where it shows none."""
-        code = self.interpreter.input_code
-        return None if code is None else coded_range(code)
+    def shown(self) -> tuple[InputFormat | None, str]:
+        """The input format that the file shows, and what shows it; None where nothing does."""
+        return shown_format(self.path, self.interpreter.input_code)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the outputs (n, classes) for `images` (n, height, width, channels) float32 in its own format."""

@@ -16,13 +16,14 @@ from fedrobust.audit.misreading import SAMPLE as SAMPLE_READ
 from fedrobust.audit.misreading import check_reading
 from fedrobust.config import ConfigError
 from fedrobust.data.dataset import Dataset
+from fedrobust.edge.onnx_file import KEY
 from fedrobust.evasion.models.adapter import Adapter
 from fedrobust.evasion.models.model_file import OpenedModel, open_model
 from fedrobust.evasion.models.onnx_model import NO_GRADIENT, OnnxModel, onnx_model
 from fedrobust.evasion.models.predictor import Gradient, Predictor
 from fedrobust.evasion.models.protocol import Logits
 from fedrobust.lazy import keras
-from fedrobust.models.input_format import UNIT
+from fedrobust.models.input_format import UNIT, InputFormat
 from fedrobust.models.interface import Interface
 from fedrobust.models.interfaces import NONE_DECLARED, Interfaces
 from fedrobust.models.keras_file import check_readable
@@ -110,12 +111,17 @@ def opened_with_digest(
     """
     interface = interfaces.of("", dataset)
     opened: Opened
+    shown: InputFormat | None = None
+    shown_by = ""
     digest = model_digest(model, name)
     if isinstance(model, str | Path) and is_onnx(model):
         model = onnx_model(expanded(model))
     if isinstance(model, str | Path) and is_litert(model):
         model = litert_model(expanded(model))
-        interface = replace(interface, assumed=model.shown or interface.assumed)
+        shown, shown_by = model.shown
+    if isinstance(model, OnnxModel) and KEY in model.metadata:
+        shown, shown_by = UNIT, "as its metadata say"
+    interface = replace(interface, assumed=shown or interface.assumed)
     if is_function(model):
         if space != "native":
             raise ConfigError(f"space = {space!r}: a function takes the data's images; choose native")
@@ -137,7 +143,10 @@ def opened_with_digest(
         notes.append(LITERT_HAS_NONE)
     # A run's model takes images in [0, 1], and has the class order of its data.
     if not (isinstance(model, str | Path) and is_of_run(model_path(model))):
-        if interface.input is None and opened.format == UNIT:
+        if interface.input is None and shown is not None:
+            notes = [note for note in notes if not note.startswith("input format")]
+            notes.append(f"input format {shown}: {shown_by}")
+        elif interface.input is None and opened.format == UNIT:
             is_shown = isinstance(opened, OpenedModel) and recognised_range(opened.keras) is not None
             why = "as its first layers show" if is_shown else "assumed, neither given nor recognised"
             notes.append(f"input format 0..1: {why}")

@@ -72,10 +72,12 @@ class About:
         """Return what `to_json` wrote.
 
         Raises:
-            ValueError: a key is missing or of another kind.
+            ValueError: a key is missing or of another kind, or the range is not that of exported files.
         """
         try:
-            labels, shape = content["labels"], content["input"]["shape"]
+            labels, shape, range = content["labels"], content["input"]["shape"], content["input"]["range"]
+            if list(range) != [0, 1]:
+                raise ValueError(f"range = {range!r}: exported files take images in [0, 1]")
             if not all(isinstance(label, str) for label in labels) or not labels:
                 raise ValueError(f"labels = {labels!r}: names are texts")
             return cls(

@@ -8,9 +8,12 @@ import tensorflow as tf
 import fedrobust
 from fedrobust.audit.exported import ExportedTarget
 from fedrobust.audit.misreading import MisreadModelError, by_chance, check_reading
+from fedrobust.audit.opened import opened_with_digest
+from fedrobust.data.load import load
+from fedrobust.edge.about import About
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.evasion.models.predictor import Predictor, PredictorError
-from fedrobust.models.input_format import UNIT
+from fedrobust.models.input_format import UNIT, InputFormat
 from fedrobust.models.interface import Interface
 
 SHAPE = (16, 16, 1)
@@ -288,6 +291,18 @@ def test_an_exported_file_is_given_the_range_that_its_code_shows_or_that_was_tol
     softmax = keras.Model(core.inputs[0], keras.layers.Softmax()(core.outputs[0]))
     unwrapped = ExportedTarget(exported(softmax, tmp_path / "softmax.tflite"))
     np.testing.assert_allclose(np.diff(unwrapped.logits(images)), np.diff(expected), atol=1e-3)
+
+
+def test_a_file_that_says_its_range_needs_no_other_and_is_not_given_another(core, data, tmp_path):
+    file = exported(core, tmp_path / "float.tflite")
+    bare = opened_with_digest(file, load(data), "native")
+    assert "input format 0..1: assumed, neither given nor recognised" in bare[2]
+    file.write_bytes(About(("a", "b"), SHAPE).behind(file.read_bytes()))
+    opened, _, notes = opened_with_digest(file, load(data), "native")
+    assert [note for note in notes if "input format" in note] == ["input format 0..1: as its about.json says"]
+    assert str(opened.format) == "0..1"
+    # Beside a model that takes 0..255, whose range a file that shows none has, too.
+    assert str(ExportedTarget(file, Interface(assumed=InputFormat(0.0, 255.0))).format) == "0..1"
 
 
 def test_an_exported_file_that_wants_another_range_is_asked_about(core, data, tmp_path):

@@ -51,6 +51,11 @@ class OnnxModel(Adapter):
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The file's ``metadata_props``."""
+        return dict(self.session.get_modelmeta().custom_metadata_map)
+
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the outputs (n, classes) for `images` (n, height, width, channels) float32."""
         given = images.transpose(0, 3, 1, 2) if self.channels_first else images
