@@ -190,7 +190,16 @@ class ModelParts:
         if not settings.audit.enabled:
             return None
         recipe = settings.training.recipe
-        return Auditor(settings.audit, settings.name, recipe, study.threat, study.seed, study.base)
+        return Auditor(
+            settings.audit,
+            settings.name,
+            recipe,
+            study.threat,
+            study.seed,
+            study.base,
+            study.detector,
+            settings.model.detector_rate,
+        )
 
     @part
     def distillation(self) -> DistillationPlan | None:
@@ -227,6 +236,12 @@ class ModelParts:
                 f'model.defence = "{study.experiment.model.defence}": it is fitted after the last round, to the '
                 f"selected model and {len(study.dataset.validation)} validation images; the figures of rounds, and of "
                 "central, personal and local models, are of models without it"
+            )
+        if study.detector is not None:
+            said.append(
+                f'model.detector = "{study.experiment.model.detector}": it is fitted after the last round, to the '
+                "global model; figures of rounds, the student and exported files are of models without it, which "
+                "answer every image"
             )
         if not malicious:
             return said

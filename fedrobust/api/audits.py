@@ -21,12 +21,15 @@ from fedrobust.api.model_request import (
     write_json,
 )
 from fedrobust.checks import check_reach
+from fedrobust.config import ConfigError
 from fedrobust.cores import cores
+from fedrobust.detectors import DETECTORS, Detector
 from fedrobust.evasion import Threat
 from fedrobust.report.card import write as write_card
 from fedrobust.runs.environment import environment
 from fedrobust.runs.events import CheckFinished, Listener, emit
 from fedrobust.runtime import start_tensorflow
+from fedrobust.spec import build
 
 if TYPE_CHECKING:
     import keras
@@ -57,6 +60,8 @@ def audit_model(
     head: "Texts" = "",
     gradient: "Gradient | None" = None,
     name: str = "",
+    detector: str = "",
+    detector_rate: float = 0.0,
     data_root: str | Path = "",
     out: str | Path = "",
     force: bool = False,
@@ -91,6 +96,9 @@ def audit_model(
             row i is the gradient by image i of ``(vectors[i] * predict(images)[i]).sum()``. Without it, a function is
             attacked by queries only; PyTorch modules have their own, ONNX files none.
         name: of a function; results of attacks are stored under it.
+        detector: of attacked images, on which the model abstains, as in "mahalanobis"; empty: that of the study for a
+            run folder, "none" for none. The verdict stays the model's own.
+        detector_rate: share of clean images on which it may abstain; 0: that of the study, else 0.05.
         data_root: folder that is searched first for data.
         out: folder of the card; ``runs/NAME-audit`` if empty, with a number if that has another card. Finished parts of
             the same request are not run again.
@@ -111,6 +119,7 @@ def audit_model(
     trained_on = tuple(trained_on)
     check_named(model, data, out)
     interfaces = interfaces_of(input, labels, head)
+    chosen, rate, named = _detector_of(model, detector, detector_rate, space)
     start_tensorflow(cores())
     from fedrobust.audit.from_file import audit_file
     from fedrobust.audit.opened import model_digest
@@ -127,6 +136,7 @@ def audit_model(
         "epsilon": str(epsilon),
         "effort": effort,
         "trained-on": trained_on or used,
+        **({"detector": [named, rate]} if named else {}),
         **{what: model_digest(path) if str(path) else "" for what, path in companions.items()},
     }
     request = request_of(model, dataset, threat, split, images, seed, name, interfaces, **asked)
@@ -150,10 +160,33 @@ def audit_model(
             report=progress_teller(),
             note=lambda finding: emit(CheckFinished(finding.record())),
             environment=environment(cores()),
+            detector=chosen,
+            detector_rate=rate,
         )
     write_json(folder / "card.json", card.content)
     write_card(folder)
     return {**card.content, "folder": str(folder)}
+
+
+def _detector_of(model: Any, detector: str, rate: float, space: str) -> tuple[Detector | None, float, str]:
+    """Return the detector, the share of clean images on which the model may abstain, and the detector's spec.
+
+    Raises:
+        ConfigError, SpecError: it cannot be used.
+    """
+    if rate < 0 or rate >= 1:
+        raise ConfigError(f"detector_rate = {rate}: choose a number above 0, below 1, such as 0.05")
+    run = run_of(model)
+    base = run.experiment.model if run is not None else None
+    named = detector or (base.detector if base else "none")
+    rate = rate or (base.detector_rate if base else 0.05)
+    if named == "none":
+        return None, rate, ""
+    if space != "native":
+        raise ConfigError(
+            f"detector = {named!r} with space = {space!r}: it sees stored images; choose native"
+        )
+    return build(DETECTORS, named), rate, named
 
 
 def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:

@@ -4,6 +4,7 @@ TensorFlow is imported inside functions, so that settings are checked without it
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     import keras
 
     from fedrobust.models.interfaces import Texts
+
+NO_DETECTOR = "the files hold no detector: they answer every image, also those on which the model would abstain ({})"
+"""Note on the files of a run with a detector."""
 
 ATTACKED = 200
 """Test images on which the file to take is attacked, if the user names no number."""
@@ -134,6 +138,8 @@ def export_model(
             report=progress_teller(),
             environment=environment(cores()),
         )
+        if run is not None and stem == "model" and run.experiment.model.detector != "none":
+            found = replace(found, notes=(*found.notes, NO_DETECTOR.format(run.experiment.model.detector)))
         content = to_json(found)
         write_json(folder / "export.json", content)
         write_page(folder)

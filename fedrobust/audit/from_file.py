@@ -7,12 +7,14 @@ from typing import Any
 from fedrobust.audit.attack_cache import SAMPLE, AttackCache, Report
 from fedrobust.audit.card import Card, audit
 from fedrobust.audit.companions import companion, edge_companion
+from fedrobust.audit.detection import Guarded, behind, detected, with_gradient
 from fedrobust.audit.finding import Finding
 from fedrobust.audit.images import chosen_split
 from fedrobust.audit.model_under_audit import ModelUnderAudit
 from fedrobust.audit.opened import in_training_mode, is_known, opened_with_digest
 from fedrobust.audit.plan import Plan
 from fedrobust.data.dataset import Dataset
+from fedrobust.detectors import Detector
 from fedrobust.evasion.models.predictor import Gradient
 from fedrobust.evasion.run import Map
 from fedrobust.models.interfaces import NONE_DECLARED, Interfaces
@@ -38,6 +40,8 @@ def audit_file(
     report: Report = lambda name, progress: None,
     note: Callable[[Finding], None] = lambda finding: None,
     environment: Mapping[str, Any] | None = None,
+    detector: Detector | None = None,
+    detector_rate: float = 0.05,
 ) -> Card:
     """Audit a model on a data set.
 
@@ -60,6 +64,8 @@ def audit_file(
         report: called with an attack's name and progress.
         note: called with every finding.
         environment: versions, processor and threads.
+        detector: of attacked images, on which the model abstains; None: there is none.
+        detector_rate: share of clean images on which it may abstain.
 
     Raises:
         ModelFileError, PredictorError, ConfigError: an argument does not fit the data.
@@ -84,5 +90,10 @@ def audit_file(
         history=tuple(history),
         notes=notes,
     )
+    # Fitted before the attacks: what cannot be guarded is refused at once.
+    guard = None if detector is None else Guarded(with_gradient(opened), dataset, detector, detector_rate)
     kept = folder if is_known(model, name) else None
-    return audit(AttackCache(audited, plan, kept, map, report), note, environment)
+    card = audit(AttackCache(audited, plan, kept, map, report), note, environment)
+    if guard is None:
+        return card
+    return behind(card, detected(guard, audited.images, labels, plan.threat, plan.value, plan.seed, map))

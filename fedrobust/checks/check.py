@@ -80,9 +80,11 @@ def check_models(study: Study) -> None:
             lambda: study.recipe,
             lambda: optimizer_of(given.training, given.base),
             lambda: study.prediction_defence,
+            lambda: study.detector,
             lambda: study.removal,
         ),
         settings.defended_space(given.model, given.evaluation),
+        settings.detector_measured(given.model, given.evaluation, given.audit),
         models.networks(given.model, given.distillation, study.problem, study.network_name),
         models.normalised_alone(given.model, given.training, lambda: study.classifier),
         secure_aggregation.statistics_averaged(

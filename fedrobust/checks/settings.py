@@ -183,6 +183,20 @@ def defended_space(model: Model, evaluation: Evaluation) -> Iterator[str]:
         )
 
 
+def detector_measured(model: Model, evaluation: Evaluation, audit: Audit) -> Iterator[str]:
+    """A detector is measured by the audit, on the pixels that are stored."""
+    named = f'model.detector = "{model.detector}"'
+    if model.detector == "none":
+        return
+    if not audit.enabled:
+        yield f"audit.enabled = false with {named}: the audit measures the detector; set it to true"
+    if evaluation.space == "prepared":
+        yield (
+            f'evaluation.space = "prepared" with {named}: the detector sees stored images; choose evaluation.space = '
+            '"native"'
+        )
+
+
 def weights_file(model: Model, base: Path | None, root: str) -> Iterator[str]:
     """The file of the initial weights exists."""
     if model.weights not in ("random", "imagenet", "file"):

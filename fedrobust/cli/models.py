@@ -93,6 +93,15 @@ def audit(
     trained_on: Annotated[
         list[str] | None, typer.Option(help="An attack that its training used, such as fgsm; repeatable.")
     ] = None,
+    detector: Annotated[
+        str,
+        typer.Option(
+            help='Detector on which the model abstains, as in mahalanobis; "none": the run\'s left out.'
+        ),
+    ] = "",
+    detector_rate: Annotated[
+        float, typer.Option(help="Share of clean images on which it may abstain; 0: the run's, else 0.05.")
+    ] = 0.0,
     effort: Annotated[
         str, typer.Option(help="quick, standard, or full: AutoAttack's steps and queries.")
     ] = "standard",
@@ -112,7 +121,7 @@ def audit(
     otherwise. For models of other libraries, fedrobust.audit_model takes any function of images.
     """
     from fedrobust import api
-    from fedrobust.terminal.audit import notes, verdict_of
+    from fedrobust.terminal.audit import detector_lines, notes, verdict_of
     from fedrobust.terminal.screen import say, standard_output
 
     runtime.claim_process()
@@ -130,6 +139,8 @@ def audit(
             teacher=teacher,
             edge=edge,
             trained_on=trained_on or (),
+            detector=detector,
+            detector_rate=detector_rate,
             **options,
         )
     if json:
@@ -139,6 +150,8 @@ def audit(
             say(standard_output(), verdict_of(card))
             for note in notes(card):
                 say(standard_output(), note)
+            for line in detector_lines(card):
+                say(standard_output(), line)
         typer.echo(f"{card['folder']}/card.html")
     if strict and card["verdict"]["word"] != "robust":
         sys.exit(NOT_ROBUST)

@@ -1,6 +1,6 @@
 """Check all names in a study by building their objects before it starts."""
 
-from fedrobust.config.model_parts import removal_of
+from fedrobust.config.model_parts import detector_of, removal_of
 from fedrobust.config.naming import naming
 from fedrobust.config.resolve import (
     attack_of,
@@ -70,6 +70,8 @@ def check_names(
         augmentations_of(training, base)
     if not _is_own(training.recipe):
         recipe_of(training, base)
+    if not _is_own(model.detector):
+        detector_of(model, base)
     if not _is_own(model.removal):
         removal_of(model, base)
     if not _is_own(distillation.method):

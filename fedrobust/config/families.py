@@ -9,6 +9,7 @@ from fedrobust.availability import AVAILABILITY
 from fedrobust.data.partition import PARTITIONS
 from fedrobust.data.shifts import SITE_SHIFTS
 from fedrobust.defences import DEFENCES
+from fedrobust.detectors import DETECTORS
 from fedrobust.evaluation.scores import METRICS
 from fedrobust.evasion import ATTACKS
 from fedrobust.leakage import LEAKAGE
@@ -65,6 +66,7 @@ FAMILIES = {
     "algorithms": Family(ALGORITHMS, ("training.algorithm",)),
     "distillation-methods": Family(DISTILLATION_METHODS, ("distillation.method",)),
     "defences": Family(DEFENCES, ("model.defence",)),
+    "detectors": Family(DETECTORS, ("model.detector",)),
     "removals": Family(REMOVALS, ("model.removal",)),
     "postprocessors": Family(POSTPROCESSORS, ("federation.postprocessors",)),
     "rules": Family(RULES, ("federation.aggregator",)),

@@ -3,6 +3,7 @@
 from fedrobust.config.naming import make_importable, naming
 from fedrobust.config.sections import Model
 from fedrobust.defences import DEFENCES, PredictionDefence
+from fedrobust.detectors import DETECTORS, Detector
 from fedrobust.removal import REMOVALS, Removal
 from fedrobust.spec import build
 
@@ -19,6 +20,20 @@ def prediction_defence_of(model: Model, base: str = "") -> PredictionDefence | N
     with naming("model.defence", model.defence):
         defence: PredictionDefence = build(DEFENCES, model.defence)
     return defence
+
+
+def detector_of(model: Model, base: str = "") -> Detector | None:
+    """Return the detector of attacked images on which the trained model abstains; None without one.
+
+    Raises:
+        ConfigError: there is no such detector, or it does not take the settings given.
+    """
+    if model.detector == "none":
+        return None
+    make_importable(base)
+    with naming("model.detector", model.detector):
+        detector: Detector = build(DETECTORS, model.detector)
+    return detector
 
 
 def removal_of(model: Model, base: str = "") -> Removal | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fedrobust.atomic import atomic
 from fedrobust.report import html
+from fedrobust.report.card_detector import detector_part
 from fedrobust.report.check_families import check_families, urgency
 from fedrobust.report.errors import ReportError
 from fedrobust.report.predictions import predictions
@@ -76,6 +77,7 @@ def section(card: CardRecord | None) -> dict[str, Any]:
         "open": card.count("not made"),
         "passed": card.count("passed"),
         "figures": _figures(card),
+        "detector": detector_part(card),
         "classes": _classes(card),
         "predictions": predictions(card.data.labels, card.predictions),
         "curve": _curve(card),

@@ -9,7 +9,7 @@ from fedrobust.aggregation import AggregationPipeline, ServerOptimizer
 from fedrobust.algorithms import Algorithm
 from fedrobust.availability import Availability
 from fedrobust.config import Experiment
-from fedrobust.config.model_parts import prediction_defence_of, removal_of
+from fedrobust.config.model_parts import detector_of, prediction_defence_of, removal_of
 from fedrobust.config.resolve import (
     attack_of,
     availability_of,
@@ -28,6 +28,7 @@ from fedrobust.config.resolve_training import (
 from fedrobust.data.search_path import weights_file
 from fedrobust.data.shifts import SiteShifts
 from fedrobust.defences import PredictionDefence
+from fedrobust.detectors import Detector
 from fedrobust.evaluation.scores import Metric
 from fedrobust.evasion import Threat
 from fedrobust.memoize import part
@@ -110,6 +111,15 @@ class NamedParts:
             ConfigError: there is no such defence, or it does not take the settings given.
         """
         return prediction_defence_of(self.experiment.model, self.experiment.base)
+
+    @part
+    def detector(self) -> Detector | None:
+        """The detector of attacked images on which the trained model abstains; None if there is none.
+
+        Raises:
+            ConfigError: there is no such detector, or it does not take the settings given.
+        """
+        return detector_of(self.experiment.model, self.experiment.base)
 
     @part
     def removal(self) -> Removal | None:

@@ -42,6 +42,8 @@ ADDED = (
     "federation.sampling",
     "federation.secure-aggregation",
     "model.defence",
+    "model.detector",
+    "model.detector-rate",
     "model.head",
     "model.normalization",
     "model.removal",

@@ -44,6 +44,12 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     return [f"  [dim]{escape(str(note))}[/]" for note in result.get("notes", ())]
 
 
+def detector_lines(content: Mapping[str, Any]) -> list[str]:
+    """Return what a detector costs and holds, from the content of a ``card.json``, in Rich's markup."""
+    found = CardRecord.read(content).detector
+    return [] if found is None else [f"  {escape(line)}" for line in found.sentences()]
+
+
 def attack_table(content: Mapping[str, Any]) -> Table:
     """Return the accuracy of a model under attacks, the content of an ``attack.json``, as a table."""
     found = read(AttackTableRecord, content)

@@ -158,6 +158,8 @@ class ConsoleListener:
             self._say(f"defence: {escape(words)}")
         if run.audit:
             self._say(f"\naudit: {verdict_line(run.audit)}")
+            for line in run.audit.detector.sentences() if run.audit.detector else ():
+                self._say(f"  {escape(line)}")
         if run.student and run.student.audit:
             self._say(f"audit of the student: {verdict_line(run.student.audit)}")
 

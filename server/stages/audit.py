@@ -11,19 +11,22 @@ from numpy.typing import NDArray
 from fedrobust.audit import AttackCache, Card, ModelUnderAudit, Plan, audit
 from fedrobust.audit.attack_cache import SAMPLE
 from fedrobust.audit.companions import companion
+from fedrobust.audit.detection import Guarded, behind, detected, with_gradient
 from fedrobust.audit.exported import ExportedTarget
 from fedrobust.audit.images import official
-from fedrobust.audit.opened import file_digest, model_path
+from fedrobust.audit.opened import file_digest, model_path, opened_with_digest
 from fedrobust.config.sections import Audit
 from fedrobust.data.dataset import Dataset
 from fedrobust.defences.contract import combined
+from fedrobust.detectors import Detector
+from fedrobust.epsilon import epsilon_value
 from fedrobust.evaluation.robustness import clean_logits
 from fedrobust.evasion import TargetModel, Threat
 from fedrobust.evasion.models.protocol import Logits
 from fedrobust.lazy import keras
 from fedrobust.models.interfaces import Interfaces
 from fedrobust.models.layout import Weights
-from fedrobust.runs.events import AttackProgressed, CheckFinished, emit, teller
+from fedrobust.runs.events import AttackProgressed, CheckFinished, StageStarted, emit, teller
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import DatasetRecord, RunRecord
 from fedrobust.training.recipes.recipe import attacks_of
@@ -42,6 +45,8 @@ class Auditor:
         threat: the threat model.
         seed: of the attacks' random numbers.
         base: folder that the control's path is resolved against first.
+        detector: on which the global model abstains; None: there is none.
+        detector_rate: share of clean images on which it may abstain.
     """
 
     settings: Audit
@@ -50,6 +55,8 @@ class Auditor:
     threat: Threat
     seed: int
     base: Path | None
+    detector: Detector | None = None
+    detector_rate: float = 0.05
 
     def audited(self, evaluator: Evaluator, weights: Weights, run: RunRecord, folder: RunFolder) -> Card:
         """Return the card of the study's global model.
@@ -73,7 +80,24 @@ class Auditor:
             trained_on=attacks_of(self.recipe),
             history=tuple(probe for probe in probes if probe is not None),
         )
-        return self.card(model, evaluator, run, Path(folder.file("audit")))
+        card = self.card(model, evaluator, run, Path(folder.file("audit")))
+        if self.detector is None:
+            return card
+        emit(StageStarted("attacking model and detector together"))
+        file = Path(folder.file("model.keras"))
+        return behind(card, self.measured_detector(model, evaluator, file))
+
+    def measured_detector(self, model: ModelUnderAudit, evaluator: Evaluator, file: Path) -> dict[str, Any]:
+        """Return what the detector costs and holds: that of the model in `file`, on the images of the audit.
+
+        Raises:
+            ConfigError, ModelError: the detector does not fit the model or the data.
+        """
+        opened, _, _ = opened_with_digest(file, evaluator.dataset, "native")
+        assert self.detector is not None
+        guard = Guarded(with_gradient(opened), evaluator.dataset, self.detector, self.detector_rate)
+        epsilon = epsilon_value(self.settings.epsilon)
+        return detected(guard, model.images, model.labels, self.threat, epsilon, self.seed, evaluator.map)
 
     def audited_student(
         self,

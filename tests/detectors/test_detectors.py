@@ -1,5 +1,7 @@
 """Detectors: their scores, the model that abstains, and the measure of both."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ from scipy.spatial.distance import mahalanobis
 
 from fedrobust import api
 from fedrobust.audit.detection import detection
-from fedrobust.config import ConfigError
+from fedrobust.checks.settings import detector_measured
+from fedrobust.config import ConfigError, Experiment
+from fedrobust.data.load import load
 from fedrobust.detectors import DETECTORS, Seen
 from fedrobust.detectors.feature_squeezing import FeatureSqueezing
 from fedrobust.detectors.guard import features_of, guarded, threshold_of
@@ -17,6 +21,8 @@ from fedrobust.evasion import Threat
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.classifier import build_classifier
 from fedrobust.registry import UnknownNameError
+from fedrobust.runs.codec import read
+from fedrobust.runs.record import DetectorRecord
 
 
 class NeverSuspicious:
@@ -136,6 +142,118 @@ def test_a_detector_that_is_never_suspicious_changes_nothing(trained):
     assert found["clean"]["right"] == found["clean"]["without-detector"]
     assert found["attacked"]["robust-unaware"] == found["attacked"]["robust-without-detector"]
     assert found["attacked"]["fooled-and-detected"]["successes"] == 0
+
+
+class SecondPixel:
+    """A detector whose score is how far the second pixel is from a middle grey."""
+
+    def fitted(self, to):
+        return lambda images: tf.abs(images[:, 0, 1, 0] - 0.5)
+
+
+@pytest.fixture(scope="module")
+def two_pixels(tmp_path_factory):
+    """Return data whose class is whether the first pixel is bright, and a model that adds the second to it."""
+    labels = np.arange(40) % 2
+    images = np.full((40, 1, 2), 127, np.uint8)
+    images[:, 0, 0] = np.where(labels == 1, 148, 107)
+    path = tmp_path_factory.mktemp("data") / "pixels.npz"
+    np.savez(
+        path,
+        **{f"{split}_images": images for split in ("train", "val", "test")},
+        **{f"{split}_labels": labels.astype(np.uint8) for split in ("train", "val", "test")},
+    )
+    dense = keras.layers.Dense(2)
+    model = keras.Sequential([keras.Input((1, 2, 1)), keras.layers.Flatten(), dense])
+    dense.set_weights([20 * np.array([[-1.0, 1.0], [-1.0, 1.0]], np.float32), 20 * np.array([1.0, -1.0])])
+    return load(str(path)), model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("epsilon", "left"), [(0.1, 0), (0.05, 40)])
+def test_an_attack_that_knows_the_detector_leaves_alone_what_it_looks_at(two_pixels, epsilon, left):
+    """Both pixels together change the answer from 0.04 on, the first alone from 0.08 on; the second is watched."""
+    dataset, model = two_pixels
+    found = detection(model, dataset, SecondPixel(), Threat(), epsilon)
+    clean, attacked = (
+        {name: each["successes"] for name, each in found[part].items()} for part in ("clean", "attacked")
+    )
+    assert clean == {
+        "without-detector": 40,
+        "coverage": 40,
+        "false-alarms": 0,
+        "right": 40,
+        "right-of-answered": 40,
+    }
+    assert attacked["robust-without-detector"] == 0
+    # A random start may leave the second pixel where it was by chance.
+    assert attacked["robust-unaware"] == attacked["fooled-and-detected"] >= 37
+    assert left - 3 <= attacked["robust"] <= left
+
+
+def test_few_validation_images_are_refused(two_pixels):
+    dataset, model = two_pixels
+    few = replace(dataset, validation=dataset.validation.sample(19))
+    with pytest.raises(
+        ConfigError, match="19 validation images: detector and threshold are fitted to 20 or more"
+    ):
+        detection(model, few, SecondPixel(), Threat(), 0.1)
+
+
+@pytest.mark.slow
+def test_an_audit_has_the_detector_beside_a_verdict_that_stays_the_models_own(two_pixels, tmp_path):
+    dataset, model = two_pixels
+    settings = {"effort": "quick", "epsilon": 0.1, "data": dataset.source}
+    with_it = api.audit_model(
+        model, detector="mahalanobis", detector_rate=0.1, out=tmp_path / "with", **settings
+    )
+    alone = api.audit_model(model, out=tmp_path / "alone", **settings)
+    assert with_it["verdict"] == alone["verdict"]
+    assert "detector" not in alone
+    assert with_it["detector"]["detector"]["rate"] == 0.1
+    assert with_it["notes"][-1].startswith(
+        "verdict, checks and attacks are of the model without its detector"
+    )
+    page = (tmp_path / "with" / "card.html").read_text()
+    assert "With the detector" in page
+    assert "Robust, the attacker knows the detector" in page
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"audit__enabled": False}, "audit.enabled = false with model.detector"),
+        ({"evaluation__space": "prepared"}, 'evaluation.space = "prepared" with model.detector'),
+    ],
+)
+def test_a_study_whose_detector_nobody_would_measure_is_refused(setting, said):
+    given = Experiment.of(model__detector="mahalanobis", **setting)
+    assert [one for one in detector_measured(given.model, given.evaluation, given.audit) if said in one]
+    assert not list(detector_measured(Experiment.of(**setting).model, given.evaluation, given.audit))
+
+
+def test_what_a_detector_costs_is_told_in_two_sentences():
+    share = {"value": 0.5, "successes": 5, "n": 10, "interval": [0.24, 0.76]}
+    found = read(
+        DetectorRecord,
+        {
+            "detector": {
+                "settings": "D()",
+                "rate": 0.05,
+                "threshold": 1.0,
+                "fitted-on": 9,
+                "threshold-on": 8,
+            },
+            "n": 10,
+            "clean": {"false-alarms": share, "right": share, "without-detector": share},
+            "attacked": {"robust": share, "robust-unaware": None, "robust-without-detector": share},
+        },
+    )
+    costs, left = found.sentences()
+    assert costs.startswith(
+        "detector D(): the model abstains on 5 of 10 (50.0 %, 95 % 24.0 to 76.0) clean images"
+    )
+    assert "no images where it does not" in left
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,10 @@ def test_equal_contents_give_equal_bytes_and_everything_comes_back(tmp_path):
         (b'{"labels": ["a"]}', "KeyError"),
         (json.dumps(ABOUT.to_json() | {"labels": []}).encode(), "names are texts"),
         (json.dumps(ABOUT.to_json() | {"labels": [1, 2]}).encode(), "names are texts"),
-        (json.dumps(ABOUT.to_json() | {"input": ABOUT.to_json()["input"] | {"range": [0, 255]}}).encode(), "range"),
+        (
+            json.dumps(ABOUT.to_json() | {"input": ABOUT.to_json()["input"] | {"range": [0, 255]}}).encode(),
+            "range",
+        ),
         (b" " * (2**20 + 1), "1,048,577 bytes; allowed: 1,048,576"),
     ],
 )

@@ -39,6 +39,14 @@ class Model(Section):
         "none",
         description="prediction-time defence of the model and its student, as in bit-depth(bits=4), or a dotted path",
     )
+    detector: str = Field(
+        "none",
+        description="detector of attacked images on which the trained model abstains, measured by the audit, as in "
+        "mahalanobis, or a dotted path",
+    )
+    detector_rate: float = Field(
+        0.05, gt=0, lt=1, description="share of clean images on which the model may abstain"
+    )
     removal: str = Field(
         "none",
         description="removal of backdoors from the trained global model on the server's validation images, as in "

@@ -12,6 +12,7 @@ from fedrobust.runs.record.clients import (
     ClientModelRecord,
     ClientsComparisonRecord,
 )
+from fedrobust.runs.record.detector import CountedRecord, DetectorRecord
 from fedrobust.runs.record.durability import DurabilityRecord
 from fedrobust.runs.record.heterogeneity import HeterogeneityRecord
 from fedrobust.runs.record.hospitals import HospitalRecord, HospitalsRecord
@@ -59,8 +60,10 @@ __all__ = [
     "ClientsComparisonRecord",
     "ClientsRecord",
     "ClinicalRecord",
+    "CountedRecord",
     "DatasetRecord",
     "DefenceRecord",
+    "DetectorRecord",
     "DistillationRecord",
     "DurabilityRecord",
     "EvaluationRecord",

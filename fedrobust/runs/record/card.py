@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedrobust.runs.codec import RecordError, entry, read, record, to_json
+from fedrobust.runs.record.detector import DetectorRecord
 from fedrobust.runs.record.leakage import LeakageRecord
 from fedrobust.runs.record.metrics import Curve, Interval, MetricsRecord
 from fedrobust.runs.record.old_card import modern
@@ -213,6 +214,11 @@ class CardRecord:
         "every kind of evidence, in the terms of standards", default=()
     )
     environment: Mapping[str, Any] = entry("versions, processor, threads", default_factory=dict)
+    detector: DetectorRecord | None = entry(
+        "what abstaining costs and holds; the verdict is of the model without its detector; left out without one",
+        default=None,
+        left_out=True,
+    )
     privacy: CardPrivacyRecord | None = entry(
         "the privacy page: what is promised, what was attacked, what was found; left out unless it was attacked",
         default=None,
