@@ -77,7 +77,7 @@ class BaselineParts(ModelParts):
         """The training of local models."""
         study = self.study
         return LocalBaseline(
-            study.local_training, study.shard, self.initial[1], self._taken_part, study.changed_alone
+            study.local_training, study.shard, self.initial[1], self.taken_part, study.changed_alone
         )
 
     @part
@@ -99,14 +99,14 @@ class BaselineParts(ModelParts):
             study.local_training,
             study.dataset.train,
             self.initial[1],
-            self._taken_part,
+            self.taken_part,
             self.evaluator,
             self.weight_average,
             self.recalibrate,
         )
 
     @property
-    def _taken_part(self) -> list[int]:
+    def taken_part(self) -> list[int]:
         """The rounds in which a client takes part: their mean number, spread over the study."""
         federation = self.study.experiment.federation
         rounds = range(1, federation.rounds + 1)

@@ -1,14 +1,16 @@
 """Answers of models near the global one: on noise, and on the server's own images."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from fedrobust.aggregation.answers import Fusion, Sent
 from fedrobust.data.label_sets import unpacked
 from fedrobust.evaluation.metrics import log_softmax
 from fedrobust.models.layout import Weights
+from fedrobust.training.fusion import fuse
 from server.root_update import root_images
 from server.stages.evaluation import Evaluator
 
@@ -61,6 +63,22 @@ class StudyAnswers:
             return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
 
         return self._once(update, statistics, ("losses", images, 0), answered)
+
+    def fused(self, models: Iterable[Sent], start: Sent, fusion: Fusion, round: int) -> np.ndarray:
+        """Return the update of the model that is trained from `start` on the mean logits of `models`."""
+        validation = self.evaluator.dataset.validation
+        own = root_images(validation, fusion.images, self.seed) if fusion.images else validation
+
+        def logits(model: Weights) -> np.ndarray:
+            return self._logits(model, own.images)
+
+        asked = ("logits", fusion.images, 0)
+        each = [self._once(update, statistics, asked, logits) for update, statistics in models]
+        first = Weights(self.current.trainable + start[0], np.asarray(start[1], np.float32))
+        trained = fuse(
+            self.evaluator.classifier, first, own.images, np.mean(each, axis=0), fusion, self.seed, round
+        )
+        return trained.trainable - self.current.trainable
 
     def _logits(self, model: Weights, images: np.ndarray) -> np.ndarray:
         # With frozen layers their features of these images, the same in every round, are computed once.

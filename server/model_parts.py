@@ -208,9 +208,9 @@ class ModelParts:
         if not settings.distillation.enabled:
             return None
         teacher = settings.distillation.teacher
-        if teacher == "local-models" and not isinstance(self.grid, SimulatedGrid):
+        if teacher in ("local-models", "class-logits") and not isinstance(self.grid, SimulatedGrid):
             raise ConfigError(
-                'distillation.teacher = "local-models": the clients\' own models are trained in a simulation, where '
+                f'distillation.teacher = "{teacher}": the clients\' own models are trained in a simulation, where '
                 'their images are; choose "global-model" or "clients"'
             )
         return plan_distillation(

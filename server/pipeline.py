@@ -40,7 +40,7 @@ from server.stages.hospitals import hospitals_record
 from server.stages.removal import cleansed
 from server.stages.selected import selected_evaluation
 from server.stages.student_record import student_record
-from server.stages.teachers import teachers_of
+from server.stages.teachers import taught
 from server.writing import writing
 
 
@@ -219,12 +219,12 @@ class Pipeline:
         auditor, plan = self.parts.auditor, self.parts.distillation
         assert plan is not None
         emit(StageStarted("distilling the student"))
-        student: Student = plan.distilled(evaluator, teachers_of(self.parts, weights))
-        taught = self.parts.defended(evaluator.of_model(student.classifier), student.weights)
+        student: Student = taught(self.parts, plan, evaluator, weights)
+        behind = self.parts.defended(evaluator.of_model(student.classifier), student.weights)
         emit(StageStarted("training the control of the student"))
         control = plan.label_trained_control()
         emit(StageStarted("measuring the student"))
-        record = student_record(self.experiment.distillation.student, student, control, taught)
+        record = student_record(self.experiment.distillation.student, student, control, behind)
         self.recorder.note(student=record)
         export = self.experiment.export
         if export.enabled:
@@ -233,7 +233,7 @@ class Pipeline:
         defence = self.experiment.model.defence
         records = export_student(
             folder,
-            taught,
+            behind,
             student.weights,
             formats,
             self.experiment.seed,
@@ -244,7 +244,7 @@ class Pipeline:
         if auditor is not None and self.experiment.audit.student:
             emit(StageStarted("auditing the student"))
             card = auditor.audited_student(
-                taught,
+                behind,
                 student.weights,
                 control,
                 evaluator.target(weights),

@@ -46,11 +46,13 @@ import collections
 import itertools
 import sys
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from fedrobust.aggregation import AggregationContext, AggregationPipeline, InfeasibleError, Updates, defence
+from fedrobust.aggregation.answers import Fusion, Sent
 from fedrobust.aggregation.contract import ByzantineTolerant
 from fedrobust.aggregation.rules.centred_clipping import CentredClipping
 from fedrobust.models.layout import Entry, Layout
@@ -147,6 +149,11 @@ class LinearAnswers:
         """Return distances of two halves of the update to the server's."""
         apart = np.clip((update - self._root) / self._scale, -1e9, 1e9) ** 2
         return np.array([apart[::2].sum(), apart[1::2].sum()])
+
+    def fused(self, models: Iterable[Sent], start: Sent, fusion: Fusion, round: int) -> np.ndarray:
+        """Return the update half way from the mean to that of the models, each counted alike."""
+        each = [update.astype(np.float64) for update, _ in models]
+        return 0.5 * (start[0] + sum(each) / len(each))
 
 
 def case(number: int) -> Case | None:

@@ -26,6 +26,7 @@ from fedrobust.aggregation.rules.bulyan import Bulyan
 from fedrobust.aggregation.rules.centred_clipping import CentredClipping
 from fedrobust.aggregation.rules.deepsight import DeepSight
 from fedrobust.aggregation.rules.dnc import DivideAndConquer
+from fedrobust.aggregation.rules.feddf import FedDF
 from fedrobust.aggregation.rules.flame import Flame
 from fedrobust.aggregation.rules.fldetector import FLDetector
 from fedrobust.aggregation.rules.flshield import FLShield
@@ -79,6 +80,7 @@ __all__ = [
     "FLTrust",
     "FedAdam",
     "FedAvgM",
+    "FedDF",
     "FedYogi",
     "Flame",
     "FoolsGold",

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
     from fedrobust.models.interfaces import Texts
 
-NO_DETECTOR = "the files hold no detector: they answer every image, also those on which the model would abstain ({})"
+NO_DETECTOR = (
+    "the files hold no detector: they answer every image, also those on which the model would abstain ({})"
+)
 """Note on the files of a run with a detector."""
 
 ATTACKED = 200

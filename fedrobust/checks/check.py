@@ -6,7 +6,7 @@ The checks of networks are imported inside of functions: they start TensorFlow.
 from collections.abc import Iterable, Iterator
 
 from fedrobust.checks import data, privacy, secure_aggregation, settings
-from fedrobust.checks.distillation import method_fits, teacher_fits, transfer_labels
+from fedrobust.checks.distillation import classes_teach, method_fits, teacher_fits, transfer_labels
 from fedrobust.checks.multilabel import labels_fit
 from fedrobust.config.resolve_training import (
     loss_named,
@@ -107,6 +107,7 @@ def _distillation(study: Study) -> Iterator[str]:
     yield from teacher_fits(
         given.distillation, given.poisoning, given.training, study.attack, study.algorithm
     )
+    yield from classes_teach(given.distillation, given.federation, given.training, method, loss)
     names = study.dataset.label_names
     yield from transfer_labels(given.distillation, method, names, lambda: study.public)
 

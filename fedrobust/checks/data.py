@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.aggregation import FLShield, FLTrust
+from fedrobust.aggregation import FedDF, FLShield, FLTrust
 from fedrobust.checks.reach import check_reach
 from fedrobust.checks.settings import shown
 from fedrobust.config.sections import Audit, Distillation, Evaluation
@@ -34,7 +34,12 @@ def root_images(rule: Any, name: str, there: int) -> Iterator[str]:
         name: as the study writes it.
         there: images of the validation split.
     """
-    if isinstance(rule, FLTrust | FLShield) and rule.images > there:
+    if isinstance(rule, FedDF) and not there:
+        yield (
+            f'federation.aggregator = "{name}": it distils on images of the validation split, which has none; choose '
+            "another rule"
+        )
+    if isinstance(rule, FLTrust | FLShield | FedDF) and rule.images > there:
         yield (
             f'federation.aggregator = "{name}": images = {rule.images}: the root images come from the validation '
             f"split, which has {there}"

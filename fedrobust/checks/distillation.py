@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fedrobust.config.sections import Distillation, Model, Poisoning, Training
+from fedrobust.config.sections import Distillation, Federation, Model, Poisoning, Training
 from fedrobust.data.transfer_set import TransferSet
 from fedrobust.training.distillation_methods.contract import trait
+from fedrobust.training.losses.cross_entropy import CrossEntropy
 from fedrobust.training.losses.tempered_cross_entropy import TemperedCrossEntropy
+
+MOST_EXCHANGING = 100
+"""Most clients whose models are kept in memory at once."""
 
 
 def method_fits(
@@ -60,7 +64,7 @@ def teacher_fits(
     if not distillation.enabled or distillation.teacher == "global-model":
         return
     attacked = f'poisoning.attack = "{poisoning.attack}"'
-    if distillation.teacher == "local-models":
+    if distillation.teacher in ("local-models", "class-logits"):
         if attack:
             yield (
                 f'{key} with {attacked}: models that are trained alone are those of honest clients; choose "clients", '
@@ -80,6 +84,38 @@ def teacher_fits(
         )
 
 
+def classes_teach(
+    distillation: Distillation, federation: Federation, training: Training, method: Any, loss: Any
+) -> Iterator[str]:
+    """Models that learn from each other's answers to each class have a loss of soft labels, and are not too many.
+
+    Args:
+        distillation: settings of the student.
+        federation: number of clients.
+        training: names the loss.
+        method: of the study.
+        loss: of the clients.
+    """
+    if not distillation.enabled or distillation.teacher != "class-logits":
+        return
+    key = 'distillation.teacher = "class-logits"'
+    if not isinstance(loss, CrossEntropy):
+        yield (
+            f'{key} with training.loss = "{training.loss}": labels and answers of others are mixed, which is what '
+            'cross-entropy can do; set training.loss = "cross-entropy"'
+        )
+    if trait(method, "asks_teacher"):
+        yield (
+            f'{key} with distillation.method = "{distillation.method}": it asks the teacher about perturbed images, '
+            'and mean answers are no model; choose "soft-labels" or "rslad"'
+        )
+    if not 2 <= federation.clients <= MOST_EXCHANGING:
+        yield (
+            f"{key} with federation.clients = {federation.clients}: clients learn from others, and the models of all "
+            f"are kept; choose from 2 to {MOST_EXCHANGING} clients"
+        )
+
+
 def transfer_labels(
     distillation: Distillation,
     method: Any,
@@ -94,18 +130,24 @@ def transfer_labels(
         label_names: of the study's images.
         public: returns the public transfer set; None: the validation split.
     """
-    if not (distillation.enabled and trait(method, "needs_labels")):
+    by_classes = distillation.teacher == "class-logits"
+    if not (distillation.enabled and (by_classes or trait(method, "needs_labels"))):
         return
-    key = f'distillation.method = "{distillation.method}"'
+    key, other_choice = (
+        f'distillation.method = "{distillation.method}"',
+        'a method without labels, such as "rslad"',
+    )
+    if by_classes:
+        key, other_choice = 'distillation.teacher = "class-logits"', 'another teacher, such as "local-models"'
     if distillation.mixup:
         yield (
             f"{key} with distillation.mixup = {distillation.mixup}: it needs one label an image, mixed images have "
-            'two; set it to 0, or choose a method without labels, such as "rslad"'
+            f"two; set it to 0, or choose {other_choice}"
         )
     other = public() if distillation.public else None
     if other is not None and (other.labels is None or tuple(other.label_names) != tuple(label_names)):
         what = "no labels" if other.labels is None else "labels of other classes"
         yield (
             f'{key} with distillation.public = "{distillation.public}": it needs the labels of the transfer images, '
-            f'these have {what}; choose a method without labels, such as "rslad"'
+            f"these have {what}; choose {other_choice}"
         )

@@ -56,6 +56,8 @@ def _refused(study: Study) -> Iterator[tuple[str, str, str]]:
         yield "training.recipe", f'"{training.recipe}"', "choose another, such as pgd"
     if given.distillation.enabled and getattr(study.distillation_method, "one_class", False):
         yield "distillation.method", f'"{given.distillation.method}"', "choose soft-labels"
+    if given.distillation.enabled and given.distillation.teacher == "class-logits":
+        yield "distillation.teacher", '"class-logits"', 'choose "global-model"'
     if training.class_weights == "balanced":
         allowed = 'set it to "none", and training.loss = "binary-cross-entropy(balanced=True)"'
         yield "training.class-weights", '"balanced"', allowed

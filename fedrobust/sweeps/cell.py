@@ -24,6 +24,7 @@ ADDED = (
     "data.site-shifts",
     "data.train-draw",
     "data.train-share",
+    "distillation.gamma",
     "distillation.method",
     "distillation.mixup",
     "distillation.teacher",

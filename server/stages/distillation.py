@@ -25,7 +25,9 @@ from fedrobust.training.distillation import TARGET_STEPS, distil, teach_labels
 from fedrobust.training.distillation_methods import DistillationMethod
 from fedrobust.training.distillation_methods.contract import trait
 from fedrobust.training.transfer import moved_copies
+from server.stages.class_logits import teaching
 from server.stages.evaluation import Evaluator
+from server.stages.mean_logits import answers_of, mean_logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +85,42 @@ class DistillationPlan:
             models: the teachers' weights; an iterator makes them one by one, and they are not kept.
         """
         started = time.perf_counter()
-        settings, asks = self.settings, trait(self.method, "asks_teacher")
+        asks = trait(self.method, "asks_teacher")
         models = tuple(models) if asks else models
         logits, count = mean_logits(self.logits_of(teacher, weights) for weights in models)
+        answers = answers_of(teacher.classifier, tuple(models)) if asks else None
+        return self.taught(logits, count, self.sent_bytes(teacher.classifier), started, answers)
+
+    def distilled_by_classes(self, table: np.ndarray, clients: int, rounds: int) -> "Student":
+        """Return the student, trained on the clients' mean answers to each image's class, see `ClassLogits`.
+
+        Args:
+            table: (classes, classes) mean probabilities.
+            clients: their number.
+            rounds: in each of which a client sent a table.
+        """
+        assert self.shown_labels is not None
+        started, logits = time.perf_counter(), teaching(table, self.shown_labels)
+        return self.taught(logits, clients, 4 * table.size * rounds, started)
+
+    def taught(
+        self,
+        logits: np.ndarray,
+        count: int,
+        sent_bytes: int | None,
+        started: float,
+        answers: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ) -> "Student":
+        """Return the student, trained on a teacher's logits.
+
+        Args:
+            logits: (n, classes) of the images and their copies.
+            count: models that teach.
+            sent_bytes: what a client sends for it; None: nothing.
+            started: when its making began.
+            answers: the teacher inside the graph, for methods that ask it.
+        """
+        settings = self.settings
         distilled = distil(
             self.student,
             self.shown,
@@ -97,7 +132,7 @@ class DistillationPlan:
             self.seed,
             self.method,
             self.shown_labels if trait(self.method, "needs_labels") else None,
-            answers_of(teacher.classifier, tuple(models)) if asks else None,
+            answers,
         )
         record = DistillationRecord(
             images=len(self.images),
@@ -106,7 +141,7 @@ class DistillationPlan:
             method=settings.method,
             teacher=settings.teacher,
             models=count,
-            sent_bytes=self.sent_bytes(teacher.classifier),
+            sent_bytes=sent_bytes,
             epochs=distilled.epochs,
             steps=distilled.metrics["steps"],
             temperature=settings.temperature if getattr(self.method, "tempered", True) else None,
@@ -224,36 +259,6 @@ def plan_distillation(
                 "other export.formats, or set export.enabled = false"
             ) from error
     return DistillationPlan(settings, student, images, labels, source, seed, method)
-
-
-def mean_logits(asked: Iterable[np.ndarray]) -> tuple[np.ndarray, int]:
-    """Return the mean of several models' logits, float32, and their number; one model's are left as they are.
-
-    It is the teacher of FedDF (Lin et al., 2020, arXiv:2006.07242, equation 1): clients count alike.
-
-    Example:
-        >>> mean_logits([np.array([[1.0, 0.0]]), np.array([[3.0, 1.0]])])
-        (array([[2. , 0.5]], dtype=float32), 2)
-    """
-    first, *others = asked
-    if not others:
-        return first, 1
-    total = first.astype(np.float64)
-    for logits in others:
-        total += logits
-    return (total / (1 + len(others))).astype(np.float32), 1 + len(others)
-
-
-def answers_of(classifier: Classifier, models: Sequence[Weights]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return the function from native images in [0, 1] to the teachers' mean logits, for use inside a graph."""
-    arrays = [classifier.arrays(weights) for weights in models]
-
-    def answers(images: tf.Tensor) -> tf.Tensor:
-        seen = classifier.predicted(images)
-        each = [classifier.logits(trainable, statistics, seen)[0] for trainable, statistics in arrays]
-        return tf.add_n(each) / len(each)
-
-    return answers
 
 
 def transfer_images(

@@ -1,12 +1,19 @@
-"""The teachers of the student: the global model, the clients' models after a round, or models trained alone."""
+"""The teachers of the student: the global model, the clients' models, models trained alone, or mean answers."""
 
 from collections.abc import Iterable, Iterator
 
+from fedrobust.config.resolve_training import augmentations_of, loss_named, optimizer_of
 from fedrobust.engines.exchange import exchange
+from fedrobust.lazy import tf
 from fedrobust.models.layout import Weights
 from fedrobust.runs.events import StageStarted, emit
+from fedrobust.training.class_logits import SoftenedUpdate
+from fedrobust.training.local_update import LocalUpdate
 from server.errors import RoundError
 from server.parts import ServerParts
+from server.stages.class_logits import ClassLogits
+from server.stages.distillation import DistillationPlan, Student
+from server.stages.evaluation import Evaluator
 
 
 def teachers_of(parts: ServerParts, weights: Weights) -> Iterable[Weights]:
@@ -27,6 +34,52 @@ def teachers_of(parts: ServerParts, weights: Weights) -> Iterable[Weights]:
         emit(StageStarted(f"training a model at each of {parts.study.experiment.federation.clients} clients"))
         return local_models(parts)
     return (weights,)
+
+
+def taught(parts: ServerParts, plan: DistillationPlan, evaluator: Evaluator, weights: Weights) -> Student:
+    """Return the student of the study's teachers; see `teachers_of` and `class_logits`.
+
+    Args:
+        parts: of the study's server.
+        plan: of the distillation.
+        evaluator: of the teachers' network.
+        weights: of the selected global model.
+
+    Raises:
+        RoundError: too few clients replied with their models.
+    """
+    if plan.settings.teacher != "class-logits":
+        return plan.distilled(evaluator, teachers_of(parts, weights))
+    exchange_of = class_logits(parts)
+    emit(StageStarted(f"training {exchange_of.clients} models that exchange their answers to each class"))
+    table, _ = exchange_of()
+    return plan.distilled_by_classes(table, exchange_of.clients, len(exchange_of.rounds))
+
+
+def class_logits(parts: ServerParts) -> ClassLogits:
+    """Return the exchange of answers to each class among all clients, which are simulated."""
+    study, settings = parts.study, parts.study.experiment
+    update = LocalUpdate(
+        parts.classifier,
+        study.recipe,
+        optimizer_of(settings.training, settings.base),
+        loss_named(settings.training, settings.base),
+        settings.training.space,
+        tf.TensorSpec([None, parts.classifier.classes], tf.float32),
+        augmentations=augmentations_of(settings.training, settings.base),
+        backbone_rate=settings.training.backbone_rate,
+    )
+    return ClassLogits(
+        study.local_training,
+        lambda table: SoftenedUpdate(update, table, settings.distillation.gamma),
+        study.shard,
+        parts.initial[1],
+        settings.federation.clients,
+        parts.taken_part,
+        parts.recalibrated_locally,
+        parts.evaluator.clean_logits,
+        study.changed_alone,
+    )
 
 
 def clients_models(parts: ServerParts, weights: Weights) -> tuple[Weights, ...]:

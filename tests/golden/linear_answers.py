@@ -23,6 +23,11 @@ class LinearAnswers:
         odds = np.exp(np.clip(logits * noise, -50, 50))
         return odds / odds.sum(1, keepdims=True)
 
+    def fused(self, models, start, fusion, round):
+        """Return the update after `fusion.steps` steps that each take it a part of the way to the models' mean."""
+        mean = np.mean([update.astype(np.float64) for update, _ in models], axis=0)
+        return start[0] + (1 - (1 - min(fusion.learning_rate, 1.0)) ** fusion.steps) * (mean - start[0])
+
     def class_losses(self, update, statistics, images):
         """Return the squared distance to the goal in each part of the update, (classes,)."""
         apart = np.clip((update - self._goal) / self._scale, -1e9, 1e9)

@@ -16,10 +16,17 @@ class Distillation(Section):
         "soft-labels",
         description="how the student learns from its teacher, as in rslad(epsilon='4/255', steps=7), or a dotted path",
     )
-    teacher: Literal["global-model", "clients", "local-models"] = Field(
+    teacher: Literal["global-model", "clients", "local-models", "class-logits"] = Field(
         "global-model",
         description="who teaches: the global model; clients: the mean logits of the clients' models after the last "
-        "round (FedDF); local-models: those of models that clients train alone, whose logits are all they would send",
+        "round (FedDF); local-models: those of models that clients train alone, whose logits are all they would send; "
+        "class-logits: the mean answers to each class of models that clients train on each other's (FD)",
+    )
+    gamma: float = Field(
+        1.0,
+        gt=0,
+        le=LARGEST,
+        description="class-logits: weight of the other clients' answers in a client's loss",
     )
     image_size: int = Field(
         0, ge=0, le=1024, description="side of the student's input in pixels; 0: the native size"

@@ -95,7 +95,7 @@ def test_clients_that_teach_are_those_of_a_round(settings, message):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("teacher", ["clients", "local-models"])
+@pytest.mark.parametrize("teacher", ["clients", "local-models", "class-logits"])
 def test_ensembles_teach_a_student_that_learns(teacher, tmp_path):
     """Phantoms are easy: a student that learnt nothing is right on half of the images."""
     run = fedrobust.run(
