@@ -20,7 +20,7 @@ from fedrobust.code_digest import code_digest
 from fedrobust.config import Engine
 from fedrobust.cores import cores
 from fedrobust.engines.ray_worker import Actor, Fingerprint, ObjectCache, RayWorker
-from fedrobust.engines.worker import EngineError
+from fedrobust.engines.worker import EngineError, NoPlaceError
 from fedrobust.plain import plain_text
 from fedrobust.reasons import first_reason
 
@@ -54,6 +54,7 @@ class RayEngine:
         """Start a worker and check that it has the driver's code and data.
 
         Raises:
+            NoPlaceError: it does not come up in time: no machine of the cluster has room, or it hangs.
             EngineError: it has other code or data, or does not start.
         """
         remote: Any = ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=0)(Actor)
@@ -72,9 +73,9 @@ class RayEngine:
                 ) from error
             except GetTimeoutError as error:
                 RayWorker(actor, self.cache).close()
-                raise EngineError(
+                raise NoPlaceError(
                     f'engine.name = "ray": a worker did not come up within {START_SECONDS:.0f} s; the logs of Ray\'s '
-                    "session say why (/tmp/ray/session_latest/logs)"
+                    "session say why (/tmp/ray/session_latest/logs), `ray status` whether a machine was lost"
                 ) from error
             except Exception as error:
                 raise EngineError(f'engine.name = "ray": a worker cannot start: {_said(error)}') from error

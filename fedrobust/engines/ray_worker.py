@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import ray
 from flwr.app import Array, Context, Message, RecordDict
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    RayActorError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from fedrobust.apps import load_app
 from fedrobust.code_digest import code_digest
@@ -25,6 +32,9 @@ from fedrobust.flower.message_arrays import Envelope, opened, pack, sealed, unpa
 from fedrobust.plain import plain_text
 from fedrobust.runtime import claim_process, start_tensorflow
 from fedrobust.study import Study
+
+LOST = (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError, LocalRayletDiedError)
+"""Errors that say a process or a machine was lost, perhaps between the end of the training and the reply's arrival."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,7 @@ class RayWorker:
         """Return the reply of the node's app.
 
         Raises:
-            WorkerDiedError: the process died.
+            WorkerDiedError: the process or its machine was lost, or the reply with it.
             UnreadableError: it sent something other than a reply.
         """
         envelope, arrays = pack(message)
@@ -121,7 +131,7 @@ class RayWorker:
             answer = ray.get(
                 self._actor.answer.remote(envelope, dict(context.node_config), context.state, *references)
             )
-        except RayActorError as error:
+        except LOST as error:
             raise WorkerDiedError(plain_text(str(error))) from error
         except RayTaskError as error:
             raise RuntimeError(str(error.cause if error.cause is not None else error)) from error

@@ -11,6 +11,10 @@ class EngineError(FedrobustError, RuntimeError):
     """An engine cannot start or cannot continue."""
 
 
+class NoPlaceError(EngineError):
+    """There is no place for another worker now: a machine of the cluster is lost, or busy."""
+
+
 class WorkerDiedError(Exception):
     """A worker died; another worker has to process its message."""
 

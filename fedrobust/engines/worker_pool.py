@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from flwr.app import Message, RecordDict
 
 from fedrobust.engines.nodes import SimulatedNodes
-from fedrobust.engines.worker import EngineError, Worker, WorkerDiedError
+from fedrobust.engines.worker import EngineError, NoPlaceError, Worker, WorkerDiedError
 from fedrobust.errors import FedrobustError
 from fedrobust.flower.guard import failed_reply
 from fedrobust.plain import plain_text
@@ -41,6 +41,7 @@ class WorkerSlot:
         job: the worker's current message.
         since: start of that message, on the monotonic clock.
         given_up: whether its worker exceeded the time limit; its reply is then ignored.
+        worker: None while one is started.
     """
 
     number: int
@@ -91,7 +92,8 @@ class WorkerPool:
             if slot.worker is not None:
                 slot.worker.close()
         for slot in self._slots:
-            if slot.thread is not None:
+            # A thread that waits for a place for its worker is not waited for.
+            if slot.thread is not None and slot.worker is not None:
                 slot.thread.join()
 
     def submit(self, job: Job) -> None:
@@ -201,7 +203,7 @@ class WorkerPool:
 
     def _staff(self, slot: WorkerSlot, again: bool) -> None:
         """Start the slot's worker; a replacement is sent the preparation message first."""
-        slot.worker = self._start(slot.number)
+        slot.worker = self._started(slot, again)
         if again and self._preparation is not None:
             message_type, content = self._preparation
             node = slot.number % self._nodes.clients + 1
@@ -210,7 +212,35 @@ class WorkerPool:
                 self._answered(slot, Job("", message))
             except WorkerDiedError:
                 # Workers die on the preparation message itself: continue with an unprepared one.
-                slot.worker = self._start(slot.number)
+                slot.worker = self._started(slot, again)
+
+    def _started(self, slot: WorkerSlot, again: bool) -> Worker:
+        """Start a slot's worker; a replacement waits for a place as long as there is another worker.
+
+        Raises:
+            EngineError: it cannot be started.
+        """
+        slot.worker = None
+        while True:
+            try:
+                worker = self._start(slot.number)
+            except NoPlaceError as error:
+                others = [each for each in self._slots if each is not slot and each.worker is not None]
+                if not again or self._closed or not others:
+                    raise
+                self._fail_own(slot, str(error))
+                continue
+            if self._closed:
+                worker.close()
+            return worker
+
+    def _fail_own(self, slot: WorkerSlot, reason: str) -> None:
+        """Fail the waiting jobs that must go to a slot which has no worker."""
+        with self._changed:
+            own = [job for job in self._waiting if job.worker == slot.number]
+            self._waiting = deque(job for job in self._waiting if job.worker != slot.number)
+        for job in own:
+            self._finished.put((job.key, failed_reply(job.message, plain_text(reason))))
 
     def _next(self, slot: WorkerSlot) -> Job | None:
         with self._changed:

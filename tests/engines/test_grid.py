@@ -11,7 +11,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedrobust.engines.exchange import exchange
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.engines.threads import ThreadWorker
-from fedrobust.engines.worker import EngineError, WorkerDiedError
+from fedrobust.engines.worker import EngineError, NoPlaceError, WorkerDiedError
 from fedrobust.engines.worker_pool import Job, WorkerSlot
 from fedrobust.flower import guard
 from fedrobust.flower.identity import server_identity
@@ -180,6 +180,75 @@ def test_a_worker_that_cannot_be_hired_ends_the_run():
         pytest.raises(EngineError, match="no such cluster"),
     ):
         grid.send_and_receive(to_nodes(1))
+
+
+def test_where_no_place_is_left_for_a_worker_the_others_go_on_and_it_comes_back_when_there_is_one():
+    """As on a cluster that loses a machine in a round: its message is answered by another, its worker waits."""
+    hired, deaths = [], [1]
+    back, asked, returned = threading.Event(), threading.Event(), threading.Event()
+
+    def start(seat):
+        if len(hired) >= 2 and not back.is_set():
+            asked.set()
+            back.wait(0.01)
+            raise NoPlaceError("a worker did not come up within 300 s")
+        if back.is_set():
+            returned.set()
+        return Mortal(seat, deaths, hired)
+
+    with server_identity(), SimulatedGrid(start, {}, 3, 2) as grid:
+        replies = grid.send_and_receive(to_nodes(1, 2, 3))
+        assert [reply.has_error() for reply in replies] == [False, False, False]
+        assert asked.wait(10)
+        waiting = next(slot.number for slot in grid._pool._slots if slot.worker is None)
+        own = grid.ask_every_worker(MessageType.QUERY, RecordDict())
+        assert sorted(reply.has_error() for reply in own) == [False, True], (
+            "a message to it alone is not waited for"
+        )
+        (failed,) = (reply for reply in own if reply.has_error())
+        assert failed.metadata.src_node_id == waiting + 1
+        assert "did not come up" in failed.error.reason
+        back.set()
+        assert returned.wait(10)
+        again = grid.ask_every_worker(MessageType.QUERY, RecordDict())
+        assert [reply.has_error() for reply in again] == [False, False]
+    assert sorted(hired) == [0, 0, 1] or sorted(hired) == [0, 1, 1]
+
+
+def test_where_no_place_is_left_for_any_worker_the_run_ends():
+    hired, deaths = [], [1]
+
+    def start(seat):
+        if hired:
+            raise NoPlaceError("a worker did not come up within 300 s")
+        return Mortal(seat, deaths, hired)
+
+    with (
+        server_identity(),
+        SimulatedGrid(start, {}, 3, 1) as grid,
+        pytest.raises(EngineError, match="did not come up within 300 s"),
+    ):
+        grid.send_and_receive(to_nodes(1, 2, 3))
+
+
+def test_a_grid_is_closed_while_a_worker_waits_for_its_place():
+    hired, deaths, never, asked = [], [1], threading.Event(), threading.Event()
+
+    def start(seat):
+        if len(hired) >= 2:
+            asked.set()
+            never.wait(60)
+            raise NoPlaceError("late")
+        return Mortal(seat, deaths, hired)
+
+    with server_identity(), SimulatedGrid(start, {}, 3, 2) as grid:
+        replies = grid.send_and_receive(to_nodes(1, 2, 3))
+        assert asked.wait(10)
+        (thread,) = (slot.thread for slot in grid._pool._slots if slot.worker is None)
+    assert len(replies) == 3
+    assert thread.is_alive(), "it was not waited for"
+    never.set()
+    thread.join(10)
 
 
 def test_every_worker_is_asked_and_so_is_one_that_comes_later():

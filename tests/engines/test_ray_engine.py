@@ -8,13 +8,21 @@ import numpy as np
 import pytest
 import ray
 from flwr.app import ArrayRecord, Context, Message, MessageType, MetricRecord, RecordDict
-from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError, RayTaskError
+from ray.exceptions import (
+    GetTimeoutError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    RayActorError,
+    RaySystemError,
+    RayTaskError,
+)
 
 from fedrobust.config import Experiment
 from fedrobust.engines import ray_engine
 from fedrobust.engines.ray_engine import RayEngine, check_folder
 from fedrobust.engines.ray_worker import Actor, Fingerprint, ObjectCache, RayWorker
-from fedrobust.engines.worker import EngineError, WorkerDiedError
+from fedrobust.engines.worker import EngineError, NoPlaceError, WorkerDiedError
 from fedrobust.flower.guard import UnreadableError
 from fedrobust.flower.identity import server_identity
 from fedrobust.flower.message_arrays import opened, pack, values_of
@@ -164,6 +172,7 @@ def test_a_worker_that_does_not_come_up_ends_the_run_in_words(monkeypatch, kille
     with pytest.raises(EngineError, match=said) as caught:
         RayEngine(1, "clients.app:app", {}, 0.0, "digest").start_worker(0)
     assert str(caught.value).isprintable()
+    assert isinstance(caught.value, NoPlaceError) == isinstance(error, GetTimeoutError), "others may go on"
     assert len(killed) == isinstance(error, GetTimeoutError), "one that is late is not left behind"
 
 
@@ -182,6 +191,10 @@ def test_a_worker_that_is_not_this_program_is_refused(monkeypatch, killed):
     ("error", "raised", "said"),
     [
         (DIED, WorkerDiedError, "out of memory"),
+        # The machine was lost after the training, with the reply in its memory.
+        (ObjectLostError("ab", None, ""), WorkerDiedError, "ab"),
+        (NodeDiedError("the raylet is gone"), WorkerDiedError, "the raylet is gone"),
+        (LocalRayletDiedError(), WorkerDiedError, "raylet"),
         (RayTaskError("answer", "trace", OSError("disk full")), RuntimeError, "disk full"),
         (RaySystemError("lost"), RaySystemError, "lost"),
     ],
