@@ -8,12 +8,9 @@ them. Facts about the file, such as its checksum, are stored beside them.
 import hashlib
 import os
 import shutil
-import tempfile
-import time
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +21,10 @@ from numpy.typing import NDArray
 from fedrobust.atomic import atomic
 from fedrobust.cache_root import cache_root
 from fedrobust.data.dataset import DataError
+from fedrobust.temporary import temporary_folder
 
 LARGE = 32 * 2**20
 """Bytes from which arrays are mapped; smaller ones are cheaper to copy in each process."""
-
-DAY = 86_400.0
 
 
 class CacheNotice(UserWarning):
@@ -155,16 +151,12 @@ def _is_whole(folder: Path, members: Sequence[zipfile.ZipInfo]) -> bool:
 
 def _unpack(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder.parent))
-    try:
+    with temporary_folder(".unpacking-", folder.parent) as temporary:
         for member in members:
             _extract(archive, member, temporary)
-        # mkdtemp allows only its owner; a cache may be shared by users.
+        # Only its owner may read a temporary folder; a cache may be shared by users.
         temporary.chmod(0o755)
         _take_place(temporary, folder, members)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
@@ -183,15 +175,6 @@ def _take_place(temporary: Path, folder: Path, members: Sequence[zipfile.ZipInfo
     except OSError:
         if not _is_whole(folder, members):
             raise
-
-
-def _sweep(root: Path) -> None:
-    """Remove temporary folders of processes that were killed while unpacking."""
-    for leftover in root.glob(".unpacking-*"):
-        # Another process may rename or remove the folder at the same time.
-        with suppress(FileNotFoundError):
-            if time.time() - leftover.stat().st_mtime > DAY:
-                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _warn(root: Path, error: OSError) -> None:

@@ -9,7 +9,6 @@ unpacked into a separate folder after the comparison.
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +20,7 @@ from fedrobust.deployment.bundle import COMPONENTS, check_app
 from fedrobust.deployment.keys import ADMITTED
 from fedrobust.errors import FedrobustError
 from fedrobust.plain import plain_text
+from fedrobust.temporary import temporary_folder
 
 MOST_SAID = 2000
 """Most characters of an error in a log."""
@@ -100,8 +100,8 @@ def serverapp() -> None:
     from flwr.superlink.cli import flwr_serverapp
 
     # Flower would reuse an existing folder, found by 32 bits of the app's digest: the new folder is empty.
-    with tempfile.TemporaryDirectory(prefix="fedrobust-app-") as home:
-        os.environ["FLWR_HOME"] = home
+    with temporary_folder("fedrobust-app-") as home:
+        os.environ["FLWR_HOME"] = str(home)
         flwr_serverapp()
 
 

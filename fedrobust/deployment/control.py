@@ -4,12 +4,10 @@ Calls of Flower's control API at the loopback port, with the account's token.
 """
 
 import hashlib
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import tomli_w
@@ -27,6 +25,7 @@ from fedrobust.deployment.bundle import COMPONENTS, installed_files
 from fedrobust.deployment.folder_file import DeploymentError
 from fedrobust.deployment.folders import Server
 from fedrobust.errors import FedrobustError
+from fedrobust.temporary import temporary_folder
 
 POLL = 2.0
 """Seconds between two looks at which sites are online."""
@@ -196,13 +195,13 @@ def wait_for_sites(
 
 def bundle(experiment: Experiment) -> bytes:
     """Return the installed apps with the settings of a study, as Flower sends an app."""
-    with tempfile.TemporaryDirectory(prefix="fedrobust-bundle-") as folder:
+    with temporary_folder("fedrobust-bundle-") as folder:
         for path, content in installed_files().items():
-            file = Path(folder, path)
+            file = folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        Path(folder, "pyproject.toml").write_text(tomli_w.dumps(_project(experiment)), encoding="utf-8")
-        return build_fab_from_disk(Path(folder))
+        (folder / "pyproject.toml").write_text(tomli_w.dumps(_project(experiment)), encoding="utf-8")
+        return build_fab_from_disk(folder)
 
 
 def _project(experiment: Experiment) -> dict[str, object]:

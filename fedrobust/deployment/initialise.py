@@ -1,8 +1,6 @@
 """Write the folders of a deployment: keys, certificates, settings and instructions for the server and every site."""
 
 import secrets
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,9 +24,13 @@ from fedrobust.deployment.pages import write_server_pages, write_site_pages
 from fedrobust.deployment.server_study import server_study
 from fedrobust.paths import check_can_hold, expanded
 from fedrobust.study import Study
+from fedrobust.temporary import temporary_folder
 
 AUTHORITY_DAYS = 10 * 365
 """Validity of the authority's certificate, which every site has to replace when it ends."""
+
+DRAFT = ".fedrobust-deployment-"
+"""Prefix of the folder in which a deployment is written until it is whole."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -69,8 +71,8 @@ def initialise(
     takes = Expected(study.name, dataset.image_shape, dataset.label_names, dataset.multilabel)
     authority, key = Authority.new(AUTHORITY_DAYS), new_key()
     certificate = server_certificate(authority, key.public_key(), list(hosts), days)
-    draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    # Its secrets do not stay behind where this process is killed: the next deployment written there removes it.
+    with temporary_folder(DRAFT, out.parent) as draft:
         listen = "127.0.0.1" if set(hosts) <= set(LOOPBACK) else "0.0.0.0"
         server = Server(draft / "server", study.name, hosts, listen, port, control_port, tuple(sites))
         _write_authority(draft / "authority", authority)
@@ -88,9 +90,6 @@ def initialise(
             _write_site(site, nodes, pem(authority.certificate))
             write_site_pages(site, study, server.keys / "server.pem")
         draft.rename(out)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
     return Deployment.read(out)
 
 

@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -43,6 +42,7 @@ from fedrobust.deployment.front_door import FrontDoor
 from fedrobust.deployment.handshake import telling
 from fedrobust.deployment.keys import ADMITTED, SITES, NodeKey, read_node_keys
 from fedrobust.errors import FedrobustError
+from fedrobust.temporary import temporary_folder
 
 LOCAL = "127.0.0.1"
 OTHER_DOORS = ("FLWR_INTERNAL_GRPC_CONTROL_API", "FLWR_INTERNAL_GRPC_FLEET_API")
@@ -242,8 +242,7 @@ def run(options: argparse.Namespace) -> None:
             stack.enter_context(listening(LOCAL, options.control_port)),
         ]
         app = create_app(config, SuperLinkLifespan)
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fedrobust-superlink-"))
-        admitted = Path(folder, "admitted.json")
+        admitted = stack.enter_context(temporary_folder("fedrobust-superlink-")) / "admitted.json"
         admitted.write_text(json.dumps(admit(app.state.linkstate_factory.state(), nodes)))
         names = json.dumps({node.partition: node.site for node in nodes})
         address = f"{LOCAL}:{options.control_port}"

@@ -1,6 +1,5 @@
 """Convert a Keras model to LiteRT and ONNX files, and check the types of their tensors."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from fedrobust.edge.noise import without_noise
 from fedrobust.edge.onnx_file import onnx_content
 from fedrobust.edge.rescaling import convolve_rescalings
 from fedrobust.errors import first_line
+from fedrobust.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import keras
@@ -106,8 +106,8 @@ def check_exportable(model: "keras.Model", formats: Sequence[str]) -> None:
     import numpy as np
 
     ramp = np.linspace(0, 1, 4, dtype=np.float32)[:, None, None, None]
-    with tempfile.TemporaryDirectory(prefix="fedrobust-") as folder:
-        export(model, Path(folder), formats, np.ones((4, *image_shape(model)), np.float32) * ramp)
+    with temporary_folder("fedrobust-export-") as folder:
+        export(model, folder, formats, np.ones((4, *image_shape(model)), np.float32) * ramp)
 
 
 def image_shape(model: "keras.Model") -> tuple[int, ...]:

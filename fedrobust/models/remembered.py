@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -26,6 +25,7 @@ from fedrobust.models.model_template import TemplateError, code, template_of, wr
 from fedrobust.models.naming import Normalization
 from fedrobust.models.network_file import pinned_parts
 from fedrobust.models.preparation import Preparation, Shape
+from fedrobust.temporary import temporary_folder
 
 NETWORK, FIRST, FILE = "network", "first weights", "model file"
 """Kinds of kept files of a classifier, see `Origin.name`."""
@@ -89,8 +89,8 @@ class Remembered(Classifier):
             return
         model = self.deployable(weights)
         model.save(path)
-        with suppress(TemplateError), tempfile.TemporaryDirectory() as folder:
-            coded = Path(folder, "coded.keras")
+        with suppress(TemplateError), temporary_folder("fedrobust-template-") as folder:
+            coded = folder / "coded.keras"
             variables = self._variables(next(each for each in model.layers if isinstance(each, keras.Model)))
             for place, variable in enumerate(variables):
                 variable.assign(np.full(variable.shape, code(place), np.float32))

@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from fedrobust.data import npz, npz_cache
 from fedrobust.data.dataset import DataError, Dataset
 from fedrobust.data.npz import read_npz
 from fedrobust.data.npz_cache import CacheNotice, cache_folder, remembered
+from fedrobust.temporary import temporary_folder
 
 
 @pytest.fixture
@@ -105,14 +105,15 @@ def test_processes_that_unpack_at_once_end_well(own, cache):
 
 
 def test_leftovers_of_a_killed_process_are_not_taken_for_a_whole(own, cache):
-    old, new = cache / ".unpacking-old", cache / ".unpacking-new"
-    for leftover in (old, new):
-        leftover.mkdir(parents=True)
-        (leftover / "train_images.npy").write_bytes(b"half")
-    os.utime(old, (time.time() - 2 * 86_400,) * 2)
-    assert isinstance(read_npz(own), Dataset)
-    assert not old.exists()
-    assert new.exists(), "a process may still be at it"
+    cache.mkdir(parents=True)
+    killed = cache / ".unpacking-abcdefgh"
+    killed.mkdir()
+    (killed / "train_images.npy").write_bytes(b"half")
+    with temporary_folder(".unpacking-", cache) as held:
+        killed.mkdir(exist_ok=True)
+        assert isinstance(read_npz(own), Dataset)
+        assert not killed.exists()
+        assert held.exists(), "a process is still at it"
 
 
 def test_without_a_cache_the_images_are_held_in_memory_and_it_is_said(own, cache, monkeypatch):
