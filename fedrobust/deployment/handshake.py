@@ -33,7 +33,8 @@ class TellingTLS(ssl.SSLObject):
 
 
 def telling(_: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """Return the server's TLS context, whose connections are `TellingTLS`."""
+    """Return the server's TLS context: TLS 1.2 and above, whatever this host's OpenSSL allows, of `TellingTLS`."""
     context = default()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslobject_class = TellingTLS
     return context

@@ -33,6 +33,7 @@ from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.superlink.main import create_app
+from flwr.superlink.servicer.fleet import fleet_handlers
 from starlette.types import ASGIApp
 
 from fedrobust.deployment.account import AccountToken, read_token
@@ -41,6 +42,7 @@ from fedrobust.deployment.executor import executor, when_over
 from fedrobust.deployment.front_door import FrontDoor
 from fedrobust.deployment.handshake import telling
 from fedrobust.deployment.keys import ADMITTED, SITES, NodeKey, read_node_keys
+from fedrobust.deployment.own_messages import guard
 from fedrobust.errors import FedrobustError
 from fedrobust.temporary import temporary_folder
 
@@ -241,6 +243,7 @@ def run(options: argparse.Namespace) -> None:
             stack.enter_context(listening(options.host, options.port)),
             stack.enter_context(listening(LOCAL, options.control_port)),
         ]
+        guard(fleet_handlers)
         app = create_app(config, SuperLinkLifespan)
         admitted = stack.enter_context(temporary_folder("fedrobust-superlink-")) / "admitted.json"
         admitted.write_text(json.dumps(admit(app.state.linkstate_factory.state(), nodes)))

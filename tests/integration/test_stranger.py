@@ -25,6 +25,7 @@ from fastapi.routing import iter_route_contexts
 from federation import PROJECT, environment, foreign_app, free_ports, process, wait_for
 from flwr.proto import control_pb2, fleet_pb2, runtime_pb2
 from flwr.proto.fab_pb2 import Fab
+from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, Message, Metadata, ObjectTree
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.date import now
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
@@ -341,6 +342,34 @@ def test_an_admitted_node_cannot_act_for_another_or_register_more(coordinator):
         }.items():
             answer = coordinator.call(coordinator.port, path, request.SerializeToString(), **signed(key))
             assert answer.status_code >= 400
+
+
+def test_an_admitted_node_cannot_reply_in_anothers_name_or_confirm_its_messages(coordinator):
+    listed = coordinator.as_account(
+        "/v1/control/list-nodes", control_pb2.ListNodesRequest(), control_pb2.ListNodesResponse
+    )
+    ids = {node.name: node.node_id for node in listed.nodes_info}
+    key = load_ssh_private_key((coordinator.keys / "node-0").read_bytes(), None)
+    own = Node(node_id=ids["node-0"])
+
+    def answer(path, request):
+        return coordinator.call(
+            coordinator.port, path, request.SerializeToString(), **signed(key)
+        ).status_code
+
+    forged = Message(metadata=Metadata(run_id=1, src_node_id=ids["node-1"], reply_to_message_id="a" * 64))
+    push = fleet_pb2.PushMessagesRequest(
+        node=own, messages_list=[forged], message_object_trees=[ObjectTree()]
+    )
+    assert answer("/v1/fleet/push-messages", push) == 403
+    forged.metadata.src_node_id = ids["node-0"]
+    push = fleet_pb2.PushMessagesRequest(
+        node=own, messages_list=[forged], message_object_trees=[ObjectTree()]
+    )
+    assert answer("/v1/fleet/push-messages", push) != 403, "its own is Flower's to judge"
+    confirm = ConfirmMessageReceivedRequest(node=own, run_id=1, message_object_id="a" * 64)
+    assert answer("/v1/fleet/confirm-message-received", confirm) == 403
+    assert "a reply in the name of another node" in coordinator.log.read_text()
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
