@@ -183,8 +183,19 @@ def rounds_done(run_folder: Path) -> int:
     return len(lines.read_text().splitlines()) if lines.exists() else 0
 
 
-def run(experiment: Experiment, folder: Path, kill: int | None) -> int:
-    """Bring a federation up, run the study on it, shut it down; return the exit code."""
+@contextmanager
+def opened(
+    experiment: Experiment, folder: Path
+) -> Iterator[tuple[Federation, list["subprocess.Popen[bytes]"]]]:
+    """Bring a federation up, and shut it down at the end of the block.
+
+    Args:
+        experiment: the study; each of its clients becomes a node with a file of its part of the images.
+        folder: new folder for everything.
+
+    Yields:
+        The federation, and the processes of its nodes, all of which are online.
+    """
     folder.mkdir(parents=True)
     federation = Federation(folder.resolve(), *free_ports(2))
     clients = experiment.federation.clients
@@ -209,10 +220,21 @@ def run(experiment: Experiment, folder: Path, kill: int | None) -> int:
             for node in range(clients)
         ]
         wait_until("SuperNodes", lambda: online(federation) == clients)
-        print(f"{clients} authenticated nodes are online at https://{federation.address}", flush=True)
-        config = str(federation.folder / "run.toml")
-        said = federation.flwr("run", str(PROJECT), CONNECTION, "--run-config", config, "--format", "json")
-        identity = str(json.loads(said)["run-id"])
+        yield federation, nodes
+
+
+def submitted(federation: Federation) -> str:
+    """Start the study on a federation, and return the run's id."""
+    config = str(federation.folder / "run.toml")
+    said = federation.flwr("run", str(PROJECT), CONNECTION, "--run-config", config, "--format", "json")
+    return str(json.loads(said)["run-id"])
+
+
+def run(experiment: Experiment, folder: Path, kill: int | None) -> int:
+    """Bring a federation up, run the study on it, shut it down; return the exit code."""
+    with opened(experiment, folder) as (federation, nodes):
+        print(f"{len(nodes)} authenticated nodes are online at https://{federation.address}", flush=True)
+        identity = submitted(federation)
         watch(federation, identity, Path(experiment.output.dir), nodes[kill] if kill is not None else None)
         state, details = status(federation, identity)
         print(federation.flwr("log", identity, CONNECTION, "--show"))
