@@ -184,8 +184,8 @@ def swept(
 
 
 COMMANDS = {
-    "audit": ["audit", "run", "--out", "audited", "--quiet"],
-    "export": ["export", "run/student.keras", "--out", "exported", "--quiet"],
+    "audit": ["audit", "run", "--out", "audited", "--effort", "quick", "--images", "20", "--quiet"],
+    "export": ["export", "run", "--out", "exported", "--images", "20", "--quiet"],
     "report": ["report", "run"],
     "figures": ["figures", "run", "--out", "drawn"],
 }

@@ -28,6 +28,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,12 +194,14 @@ def row(part: str, cluster: Cluster, folder: Path, expected: str, **more: Any) -
 
 def signalled(cluster: Cluster, folder: Path, expected: str, draw: random.Random) -> dict[str, Any]:
     """Run a study under signals to its driver and its workers until it is finished."""
-    run, sent, codes, lost, killed = folder / "run", [], [], 0, 0
+    run, lost, killed = folder / "run", 0, 0
+    sent: list[str] = []
+    codes: list[int] = []
     for _ in range(MOST_SIGNALS + 4):
         before, resumes = reported(run), started(run)
         process = forked(command(*words(run, *engine(cluster))))
         if draw.random() < 0.75:
-            until(lambda process=process: bool(cluster.workers()) or not alive(process), 120)
+            until(partial(settled, cluster, process), 120)
         code = ended(process, draw.uniform(0, 4))
         while code is None and len(sent) < MOST_SIGNALS:
             which, workers = draw.choice(SIGNALS), cluster.workers()
@@ -223,9 +226,11 @@ def signalled(cluster: Cluster, folder: Path, expected: str, draw: random.Random
     )  # fmt: skip
 
 
-def alive(process: int) -> bool:
-    """Return whether a child still runs; it is not waited for."""
-    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+def settled(cluster: Cluster, process: int) -> bool:
+    """Return whether a study has workers, or has ended; it is not waited for."""
+    return bool(cluster.workers()) or (
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    )
 
 
 def until(what: Callable[[], bool], seconds: float) -> bool:

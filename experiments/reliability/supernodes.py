@@ -28,11 +28,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+import fedrobust
 from fedrobust.config import Experiment
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "deployment"))
@@ -125,6 +127,11 @@ def whole(node: Node) -> list[int]:
     return [process.pid, *(each.pid for each in process.children(recursive=True))]
 
 
+def is_over(run: Path, number: int) -> bool:
+    """Return whether a round has ended."""
+    return here.rounds_done(run) >= number
+
+
 def hit(node: Node, fault: str, over: Callable[[], bool]) -> None:
     """Do one fault to a node that trains; `over` tells whether the round has ended."""
     app = node.app()
@@ -144,64 +151,97 @@ def hit(node: Node, fault: str, over: Callable[[], bool]) -> None:
         signalled(still, signal.SIGCONT)
 
 
-def measure(faults: tuple[str, ...], rounds: int, folder: Path, most: float) -> dict[str, Any]:
-    """Run a study while node 1 suffers `faults`, and return the figures."""
-    experiment = Experiment.quickstart(**SETTINGS, federation__rounds=rounds, output__dir=str(folder / "run"))
-    run, events, waiting = folder / "run", [], list(faults)
-    began = time.monotonic()
+def simulated(experiment: Experiment, missed: list[int], folder: Path) -> str:
+    """Return the digest of the model that a simulation gives, in which client 1 is absent in the rounds `missed`."""
+    absences = " + ".join(f"absent(first={round}, last={round})" for round in missed)
+    lines = [f"1: {absences}"] if missed else []
+    run = fedrobust.run(experiment.changed(federation__availability=lines), out=folder)
+    return str(run.result["model"]["digest"])
+
+
+def measure(faults: list[str], rounds: int, folder: Path, most: float) -> dict[str, Any]:
+    """Run a study while node 1 suffers `faults`, and return the figures.
+
+    Args:
+        faults: in their order; each hits the first round in which the node trains again after the one before.
+        rounds: of the study.
+        folder: new folder for everything.
+        most: seconds after which the study is given up.
+    """
+    run, waiting = folder / "run", list(faults)
+    experiment = Experiment.quickstart(**SETTINGS, federation__rounds=rounds, output__dir=str(run))
+    hits: dict[int, str] = {}
+    seconds: list[float] = []
+    began = looked = time.monotonic()
     with here.opened(experiment, folder) as (federation, nodes), ExitStack() as stack:
-        node, identity = Node(federation, stack, nodes[1]), here.submitted(federation)
-        hits: dict[int, str] = {}
-        looked = 0.0
-        done, since = 0, time.monotonic()
-        while time.monotonic() - began < most:
+        node, identity, since = (
+            Node(federation, stack, nodes[1]),
+            here.submitted(federation),
+            time.monotonic(),
+        )
+        state = ""
+        while not state.startswith("finished") and time.monotonic() - began < most:
             node.keep_up()
-            if here.rounds_done(run) > done:
-                done, now = here.rounds_done(run), time.monotonic()
-                events.append({"round": done, "seconds": round(now - since, 1), "fault": hits.get(done, "")})
-                since = now
-                print(json.dumps(events[-1]), flush=True)
+            done = here.rounds_done(run)
+            if done > len(seconds):
+                seconds.append(round(time.monotonic() - since, 1))
+                since = time.monotonic()
+                print(f"round {done}: {seconds[-1]} s {hits.get(done, '')}", file=sys.stderr, flush=True)
             at = node.round()
-            if waiting and at > max(hits, default=0) + 1 and at == done + 1 and node.app() is not None:
+            if waiting and at > max(hits, default=1) and at == done + 1 and node.app() is not None:
                 hits[at] = waiting.pop(0)
-                hit(node, hits[at], lambda at=at: here.rounds_done(run) >= at)
-            if time.monotonic() - looked > 3:
-                looked = time.monotonic()
-                if here.status(federation, identity)[0].startswith("finished"):
-                    break
+                hit(node, hits[at], partial(is_over, run, at))
+            # Each look starts a process: they are rare as long as rounds go on.
+            if time.monotonic() - looked > (2 if done == rounds else 30):
+                looked, state = time.monotonic(), here.status(federation, identity)[0]
             time.sleep(0.1)
-        state, details = here.status(federation, identity)
-    result = (
-        json.loads((run / "result.json").read_text()) if (run / "result.json").exists() else {"rounds": []}
-    )
-    return {
-        "state": state,
-        "details": details,
-        "hits": hits,
-        "events": events,
-        "starts": node.starts,
-        "result": result,
-        "seconds": round(time.monotonic() - began),
+        tracebacks = federation_tracebacks(folder)
+    if state != "finished:completed":
+        sys.exit(f"the run is {state or 'not finished'}; its logs: {folder}")
+    result = json.loads((run / "result.json").read_text())
+    trained = {entry["round"]: entry["clients"]["trained"] for entry in result["rounds"]}
+    reasons = {
+        entry["round"]: [each["reason"] for each in entry["clients"]["failures"]]
+        for entry in result["rounds"]
     }
+    missed = [number for number, clients in trained.items() if clients < 2]
+    same = simulated(experiment, missed, folder / "simulated") == result["model"]["digest"]
+    return {
+        "faults": [
+            {
+                "fault": fault, "round": number, "seconds": seconds[number - 1],
+                "rounds without the node": sum(number <= each < later for each in missed),
+                "reason": (reasons[number] or [""])[0],
+            }
+            for (number, fault), later in zip(hits.items(), [*list(hits)[1:], rounds + 1], strict=True)
+        ],
+        "rounds": rounds, "rounds lost": rounds - len(trained), "faults that hit nobody": len(waiting),
+        "starts of the node": node.starts, "nodes not back": int(rounds in missed), "other bits": int(not same),
+        "tracebacks": tracebacks, "seconds of a round without a fault": [
+            one for number, one in enumerate(seconds, 1) if number not in hits and number not in missed
+        ],
+    }  # fmt: skip
 
 
-if __name__ == "__main__":
+def federation_tracebacks(folder: Path) -> int:
+    """Return how many logs of the server and of node 0, which nobody disturbs, have a traceback."""
+    return sum("Traceback" in (folder / f"{name}.log").read_text() for name in ("superlink", "node-0"))
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS))
-    parser.add_argument("--rounds", type=int, default=0)
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--seconds", type=float, default=1500.0, help="after which the study is given up")
+    parser.add_argument("--folder", type=Path, help="keep everything there; by default it is removed")
     given = parser.parse_args()
+    # A hit costs two rounds at most, where its node is let in again only when its lease is over.
+    rounds = 2 * len(given.faults) + 1
     with tempfile.TemporaryDirectory() as place:
-        found = measure(
-            tuple(given.faults),
-            given.rounds or 2 + 2 * len(given.faults),
-            given.folder or Path(place) / "here",
-            1500,
-        )
-    result = found.pop("result")
-    for each in result["rounds"]:
-        print(each["round"], each["clients"]["trained"], each["clients"]["failures"])
-    print(json.dumps(found))
+        folder = (given.folder or Path(place) / "here").resolve()
+        print(json.dumps(measure(given.faults, rounds, folder, given.seconds), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -30,8 +30,58 @@ def test_a_figure_that_has_to_be_zero_is_told(programs):
         "faults, race: lost = 1",
         "faults, race: files left = 2",
     ]
+    assert run.wrong([{"rounds": 11, "nodes not back": 1, "other bits": 0, "strangers in": 0}]) == [
+        "nodes not back = 1"
+    ]
+    assert run.wrong([{"times an honest reply's: largest": 10.5}]) == [
+        "times an honest reply's: largest = 10.5"
+    ]
+    assert run.wrong([{"rounds": 60, "kB a round": [9.0, 8.0, 10.0]}]) == [], (
+        "so few rounds say nothing of a slope"
+    )
+    assert run.wrong([{"rounds": 5000, "kB a round": [9.0, 8.0, 10.0]}]) == ["kB a round = [9.0, 8.0, 10.0]"]
     assert run.QUICK.keys() == run.FULL.keys()
     assert all((HERE / words[0]).is_file() for words in run.FULL.values())
+
+
+def test_a_stopped_run_goes_on_with_the_parts_that_are_missing_or_were_not_well(
+    programs, tmp_path, monkeypatch, capsys
+):
+    """Parts are little programs here, which note that they ran."""
+    run, _ = programs
+    for name, lines in (
+        ("good", "print('{\"lost\": 0}')"),
+        ("bad", "print('{\"lost\": 2}')"),
+        ("ends", "1 / 0"),
+    ):
+        (tmp_path / f"{name}.py").write_text(f"open('{tmp_path}/ran', 'a').write('{name} ')\n{lines}\n")
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    parts = {name: [f"{name}.py"] for name in ("good", "bad", "ends")}
+    monkeypatch.setattr(run, "FULL", parts)
+    out = tmp_path / "figures.json"
+
+    def played(code, *more):
+        monkeypatch.setattr(sys, "argv", ["run.py", "--out", str(out), *more])
+        with pytest.raises(SystemExit) as end:
+            run.main()
+        assert end.value.code == code
+        ran = (tmp_path / "ran").read_text().split() if (tmp_path / "ran").exists() else []
+        (tmp_path / "ran").unlink(missing_ok=True)
+        return ran, capsys.readouterr().out.splitlines()
+
+    ran, said = played(1)
+    assert ran == ["good", "bad", "ends"]
+    assert [line.partition(" min, ")[2] for line in said] == [
+        "as it has to be",
+        "bad: lost = 2",
+        "ends: exit code 1",
+    ]
+    assert played(1)[0] == ["bad", "ends"], "what was well is not run again"
+    assert played(0, "--part", "good")[0] == []
+    parts["good"] = ["good.py", "--more"]
+    assert played(0, "--part", "good")[0] == ["good"], "other settings are another part"
+    monkeypatch.setattr(run, "code_digest", lambda: "other")
+    assert played(0, "--part", "good")[0] == ["good"], "and so is other code"
 
 
 def test_the_slope_of_the_memory_and_its_interval(programs):
@@ -57,7 +107,7 @@ def test_the_quick_form():
         capture_output=True,
         text=True,
         check=False,
-        timeout=900,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("as it has to be") == 7
+    assert done.stdout.count("as it has to be") == 11
