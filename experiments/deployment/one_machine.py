@@ -183,23 +183,16 @@ def rounds_done(run_folder: Path) -> int:
     return len(lines.read_text().splitlines()) if lines.exists() else 0
 
 
-@contextmanager
-def opened(
-    experiment: Experiment, folder: Path
-) -> Iterator[tuple[Federation, list["subprocess.Popen[bytes]"]]]:
-    """Bring a federation up, and shut it down at the end of the block.
+def prepared(experiment: Experiment, folder: Path) -> Federation:
+    """Write what a federation needs into a new folder: keys, the nodes' images, the study.
 
     Args:
         experiment: the study; each of its clients becomes a node with a file of its part of the images.
         folder: new folder for everything.
-
-    Yields:
-        The federation, and the processes of its nodes, all of which are online.
     """
     folder.mkdir(parents=True)
     federation = Federation(folder.resolve(), *free_ports(2))
-    clients = experiment.federation.clients
-    make(folder / "keys", [], clients)
+    make(folder / "keys", [], experiment.federation.clients)
     write_shards(experiment, folder)
     write_run_config(experiment, folder / "run.toml")
     (folder / "home-researcher").mkdir()
@@ -210,8 +203,22 @@ def opened(
     (folder / "home-researcher" / "config.toml").write_text(
         tomli_w.dumps({"superlink": {"default": CONNECTION, CONNECTION: connection}})
     )
+    return federation
+
+
+@contextmanager
+def opened(federation: Federation, clients: int) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """Start a federation's server and nodes, and shut them down at the end of the block.
+
+    Args:
+        federation: as `prepared`.
+        clients: number of its nodes.
+
+    Yields:
+        The processes of the server and of the nodes, all of which are online.
+    """
     with ExitStack() as processes:
-        processes.enter_context(federation.process("superlink", *superlink(federation)))
+        server = processes.enter_context(federation.process("superlink", *superlink(federation)))
         wait_until("SuperLink", lambda: answers(federation))
         token = str(federation.folder / "keys" / "account.token")
         federation.researcher(sys.executable, "-m", "fedrobust.deployment.account", CONNECTION, token)
@@ -220,7 +227,7 @@ def opened(
             for node in range(clients)
         ]
         wait_until("SuperNodes", lambda: online(federation) == clients)
-        yield federation, nodes
+        yield [server, *nodes]
 
 
 def submitted(federation: Federation) -> str:
@@ -232,7 +239,8 @@ def submitted(federation: Federation) -> str:
 
 def run(experiment: Experiment, folder: Path, kill: int | None) -> int:
     """Bring a federation up, run the study on it, shut it down; return the exit code."""
-    with opened(experiment, folder) as (federation, nodes):
+    federation = prepared(experiment, folder)
+    with opened(federation, experiment.federation.clients) as (_, *nodes):
         print(f"{len(nodes)} authenticated nodes are online at https://{federation.address}", flush=True)
         identity = submitted(federation)
         watch(federation, identity, Path(experiment.output.dir), nodes[kill] if kill is not None else None)

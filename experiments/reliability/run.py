@@ -30,7 +30,7 @@ FULL = {
     "faults": ["faults.py", "--trials", "110", "--writes", "300"],
     "faults of Ray": ["ray_faults.py", "--trials", "20", "--machines", "2", "--heads", "1"],
     "late faults": ["late_faults.py", "--trials", "16", "--commands", "2", "--sweeps", "3"],
-    "nodes": ["supernodes.py"],
+    "nodes": ["supernodes.py", "--server"],
     "strangers": ["strangers.py"],
     "soak": ["soak.py", "--rounds", "5000"],
     "supply chain": ["supply_chain.py"],

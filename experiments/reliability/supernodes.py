@@ -12,6 +12,8 @@ take part again afterwards:
 * slow: its app stands still for some seconds;
 * late: node and app stand still until the round has ended without them, and their reply comes afterwards.
 
+With `--server` the server is killed, too, in a study of its own, which is resumed.
+
 At the end the model must have the bits of a simulation in which the client is absent in the rounds that it missed.
 """
 
@@ -121,9 +123,9 @@ def signalled(processes: list[int], which: signal.Signals) -> None:
             os.kill(each, which)
 
 
-def whole(node: Node) -> list[int]:
-    """Return the ids of a node and of all that it started."""
-    process = psutil.Process(node.process.pid)
+def whole(started: "subprocess.Popen[bytes]") -> list[int]:
+    """Return the ids of a process and of all that it started."""
+    process = psutil.Process(started.pid)
     return [process.pid, *(each.pid for each in process.children(recursive=True))]
 
 
@@ -137,13 +139,13 @@ def hit(node: Node, fault: str, over: Callable[[], bool]) -> None:
     app = node.app()
     assert app is not None
     if fault == "killed":
-        signalled(whole(node), signal.SIGKILL)
+        signalled(whole(node.process), signal.SIGKILL)
     elif fault == "its app killed":
         signalled([app.pid], signal.SIGKILL)
     elif fault == "restarted":
         signalled([node.process.pid], signal.SIGTERM)
     else:
-        still = whole(node) if fault == "late" else [app.pid]
+        still = whole(node.process) if fault == "late" else [app.pid]
         signalled(still, signal.SIGSTOP)
         end = time.monotonic() + SLOW_SECONDS
         while not over() if fault == "late" else time.monotonic() < end:
@@ -173,12 +175,10 @@ def measure(faults: list[str], rounds: int, folder: Path, most: float) -> dict[s
     hits: dict[int, str] = {}
     seconds: list[float] = []
     began = looked = time.monotonic()
-    with here.opened(experiment, folder) as (federation, nodes), ExitStack() as stack:
-        node, identity, since = (
-            Node(federation, stack, nodes[1]),
-            here.submitted(federation),
-            time.monotonic(),
-        )
+    federation = here.prepared(experiment, folder)
+    with here.opened(federation, 2) as (_, _, hurt), ExitStack() as stack:
+        node, identity = Node(federation, stack, hurt), here.submitted(federation)
+        since = time.monotonic()
         state = ""
         while not state.startswith("finished") and time.monotonic() - began < most:
             node.keep_up()
@@ -223,6 +223,34 @@ def measure(faults: list[str], rounds: int, folder: Path, most: float) -> dict[s
     }  # fmt: skip
 
 
+def server_lost(folder: Path, most: float) -> dict[str, Any]:
+    """Kill the server with all that it started in the second round of three, start it again, and resume the study."""
+    run = folder / "run"
+    experiment = Experiment.quickstart(**SETTINGS, federation__rounds=3, output__dir=str(run))
+    federation, began = here.prepared(experiment, folder), time.monotonic()
+    with here.opened(federation, 2) as (server, *_):
+        here.submitted(federation)
+        log = folder / "node-0.log"
+        here.wait_until("round 2", lambda: "ROUND 2]" in log.read_text(), most)
+        before = here.rounds_done(run)
+        signalled(whole(server), signal.SIGKILL)
+    here.write_run_config(experiment.changed(output__resume=True), folder / "run.toml")
+    with here.opened(federation, 2):
+        identity = here.submitted(federation)
+        here.wait_until("the end", lambda: here.status(federation, identity)[0].startswith("finished"), most)
+        state = here.status(federation, identity)
+    if state[0] != "finished:completed":
+        sys.exit(f"the resumed run is {state}; its logs: {folder}")
+    result = json.loads((run / "result.json").read_text())
+    return {
+        "server lost": {
+            "rounds before": before, "rounds lost": max(0, before - result["resumed-after"][-1]),
+            "other bits": int(simulated(experiment, [], folder / "simulated") != result["model"]["digest"]),
+            "seconds": round(time.monotonic() - began), "tracebacks": federation_tracebacks(folder),
+        }
+    }  # fmt: skip
+
+
 def federation_tracebacks(folder: Path) -> int:
     """Return how many logs of the server and of node 0, which nobody disturbs, have a traceback."""
     return sum("Traceback" in (folder / f"{name}.log").read_text() for name in ("superlink", "node-0"))
@@ -233,6 +261,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS))
+    parser.add_argument("--server", action="store_true", help="kill the server, too, in a study of its own")
     parser.add_argument("--seconds", type=float, default=1500.0, help="after which the study is given up")
     parser.add_argument("--folder", type=Path, help="keep everything there; by default it is removed")
     given = parser.parse_args()
@@ -240,7 +269,10 @@ def main() -> None:
     rounds = 2 * len(given.faults) + 1
     with tempfile.TemporaryDirectory() as place:
         folder = (given.folder or Path(place) / "here").resolve()
-        print(json.dumps(measure(given.faults, rounds, folder, given.seconds), indent=1))
+        found = measure(given.faults, rounds, folder, given.seconds)
+        if given.server:
+            found |= server_lost(folder.with_name(f"{folder.name}-server"), given.seconds)
+        print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The one command of all figures of reliability, and parts of it; the slow test runs its quick form."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,19 @@ def test_a_stopped_run_goes_on_with_the_parts_that_are_missing_or_were_not_well(
     assert played(0, "--part", "good")[0] == ["good"], "other settings are another part"
     monkeypatch.setattr(run, "code_digest", lambda: "other")
     assert played(0, "--part", "good")[0] == ["good"], "and so is other code"
+
+
+def test_every_test_that_the_page_calls_a_proof_is_there():
+    tests = HERE.parents[1] / "tests"
+    section = (HERE / "README.md").read_text().partition("## Deployment security")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 8
+    for row in rows:
+        files = re.findall(r"`(tests/[a-z_/]+?(?:\.py)?)`", row)
+        names = re.findall(r"`(test_[a-z0-9_]+)`", row)
+        assert files, row
+        text = "".join((tests.parent / name).read_text() for name in files if name.endswith(".py"))
+        assert [name for name in names if f"def {name}(" not in text] == [], row
 
 
 def test_the_slope_of_the_memory_and_its_interval(programs):

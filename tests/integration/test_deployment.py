@@ -157,6 +157,28 @@ def test_nothing_secret_can_be_read_by_others(host):
     assert not [command for command in commands if token in " ".join(command)]
 
 
+def test_no_secret_is_in_a_log_a_run_folder_or_an_output(host):
+    secret = [host.home / name for name in ("node", "account.token", "keys/server.key", "keys/account.token")]
+    # Of a key the lines between its first and its last, which say nothing but what it is.
+    wanted = {line for path in secret for line in path.read_text().splitlines() if len(line) > 40}
+    assert len(wanted) > 8
+    searched = [path for place in (host.runs, host.folder) for path in place.rglob("*") if path.is_file()]
+    searched = [path for path in searched if not path.is_relative_to(host.home)]
+    assert {"superlink.log", "supernode.log", "result.json", "experiment.toml"} <= {
+        path.name for path in searched
+    }
+    texts = {str(path): path.read_bytes() for path in searched} | {"outputs": "\n".join(host.said).encode()}
+    found = [name for name, text in texts.items() if any(line.encode() in text for line in wanted)]
+    assert found == []
+    given = [
+        process.environ()
+        for process in psutil.process_iter()
+        if str(host.folder) in " ".join(commands_of(process))
+    ]
+    assert given
+    assert not [one for one in given if any(line in " ".join(one.values()) for line in wanted)]
+
+
 def test_every_port_listens_on_loopback_and_refuses_a_stranger(host):
     assert stranger_answers(host, host.nodes) == []
     assert stranger_answers(host, host.control) == []
