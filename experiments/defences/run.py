@@ -9,6 +9,7 @@ Records of cells that are not run again stay in ``results/``.
 
 import argparse
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def main() -> None:
         sys.exit(f"stopped; the same command goes on, with --out {given.out}")
     finally:
         collect(wanted, Path(given.out))
+        # In a process of its own, whose TensorFlow has one thread.
+        subprocess.run([sys.executable, str(Path(__file__).with_name("prediction.py"))], check=True)
         write()
 
 

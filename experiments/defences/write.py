@@ -3,14 +3,19 @@
 python experiments/defences/write.py
 """
 
+import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cells import DEFENCES, DIVISIONS, PLAIN, STUDIES
+from pareto import Point, draw, points
+from prediction import costs
 from records import Record, read
 
 from fedrobust.sweeps.spread import Spread
@@ -23,7 +28,9 @@ Written by `python experiments/defences/run.py` from the records of its runs. Ba
 test images; on the audited ones, clean and under every attack of the audit (robust), and of the worst class under it.
 With one seed the brackets hold the 95 % interval over images, with more half the 95 % interval of the mean over seeds.
 "Gain" is robust less that of plain training of the same rounds and seed, "cost" the clean balanced accuracy that is
-lost against it; both paired by seed. Seconds are those of the rounds, on a machine with other work."""
+lost against it; both paired by seed. "Passes" are forward and backward passes of a training step, "prediction" the
+processor's time of an answer, both in those of plain training. Seconds are those of the rounds, on a machine with other
+work. In the pictures no other defence is better in both accuracies than a blue one."""
 
 HEAD = (
     "defence",
@@ -35,17 +42,50 @@ HEAD = (
     "cost",
     "verdicts",
     "passes",
+    "prediction",
     "seconds",
     "seeds",
 )
 
 
 def main() -> None:
-    PAGE.write_text(page(), encoding="utf-8")
+    """Write the page, and its pictures where there are two defences to compare."""
+    pictures = draw(dict(tables()), PAGE.parent / "pictures")
+    PAGE.write_text(page(pictures), encoding="utf-8")
 
 
-def page() -> str:
-    """Return the text of RESULTS.md."""
+def tables() -> Iterator[tuple[str, tuple[str, list[Point]]]]:
+    """Yield the name of each table's picture, its title and its points: means over seeds."""
+    for data in STUDIES:
+        for division in DIVISIONS:
+            there = [one for one in read(data) if one["division"] == division]
+            for protocol in sorted({_protocol(one) for one in there}):
+                found = [one for one in there if _protocol(one) == protocol]
+                means = [
+                    (
+                        name,
+                        *(fmean(one[of]["balanced"] for one in its) for of in ("test", "robust")),
+                        DEFENCES[name].passes,
+                    )
+                    for name in DEFENCES
+                    if (its := [one for one in found if one["defence"] == name])
+                ]
+                yield picture_of(data, division, protocol), (f"{data}, {division}; {protocol}", points(means))
+
+
+def picture_of(data: str, division: str, protocol: str) -> str:
+    """Return the name of a table's picture.
+
+    Example:
+        >>> picture_of("dermamnist_rebuilt.npz", "Dirichlet 0.5", "5 rounds, epsilon 4/255")
+        'dermamnist_rebuilt-dirichlet-0-5-5-rounds-epsilon-4-255'
+    """
+    words = re.findall(r"[a-z0-9_]+", f"{data.removesuffix('.npz')} {division} {protocol}".lower())
+    return "-".join(words)
+
+
+def page(pictures: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the text of RESULTS.md, with the pictures, whose files are given by their names."""
     parts = [INTRODUCTION]
     for data in STUDIES:
         found = read(data)
@@ -58,6 +98,8 @@ def page() -> str:
                     f"### {division}; {protocol}",
                     table([one for one in there if _protocol(one) == protocol]),
                 ]
+                drawn = pictures.get(picture_of(data, division, protocol))
+                parts += [f"![Clean against robust balanced accuracy]({drawn})"] if drawn else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -91,9 +133,17 @@ def row(name: str, found: Sequence[Record], control: dict[int, Record]) -> tuple
         _spread(paired, lambda two: two[1]["test"]["balanced"] - two[0]["test"]["balanced"]),
         ", ".join(dict.fromkeys(one["verdict"] for one in found)),
         f"{DEFENCES[name].passes:g}",
+        _prediction(name),
         f"{sum(one['training-seconds'] for one in found) / len(found):.0f}",
         str(len(found)),
     )
+
+
+def _prediction(name: str) -> str:
+    """Return what an answer costs in those of the network alone; a recipe's is the same network."""
+    spec = DEFENCES[name].settings.get("model__defence")
+    cost = 1.0 if spec is None else costs().get(str(spec))
+    return "" if cost is None else f"{cost:.2g}"
 
 
 def _score(found: Sequence[Record], of: str) -> str:

@@ -68,12 +68,12 @@ def attacks_on_file(suite: AttackSuite) -> FileUnderAttack:
     if cache.plan.threat.norm != "linf":
         decisions, decision = "HopSkipJump", f"hop-skip-jump(queries={queries})"
     runs: dict[str, Result] = {
-        "float transfer": cache.run(Transfer(surrogate=audited.target), target=edge, of=f"int8 {name}"),
+        "float transfer": cache.run(Transfer(surrogate=audited.target), target=edge, of=f"file {name}"),
         "straight-through PGD": cache.run(
-            suite.plain, target=StraightThrough(edge, audited.target), of=f"int8 {name}, straight through"
+            suite.plain, target=StraightThrough(edge, audited.target), of=f"file {name}, straight through"
         ),
-        "Square": cache.run(square, target=edge, of=f"int8 {name}"),
-        decisions: cache.run(decision, target=edge, of=f"int8 {name}"),
+        "Square": cache.run(square, target=edge, of=f"file {name}"),
+        decisions: cache.run(decision, target=edge, of=f"file {name}"),
     }
     stands = {attack: ~result.success[0] for attack, result in runs.items()}
     return FileUnderAttack(

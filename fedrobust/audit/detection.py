@@ -171,7 +171,7 @@ def detected(
     done = attack(guard.opened.target, images, labels, UNAWARE, threat, [epsilon], seed, map=map)
     assert done.images is not None
     unaware = guard.target.logits(done.images[0]).argmax(1)
-    fooled, unaware_wrong = done.success[0], (unaware != labels) & (unaware < classes)
+    fooled, unaware_wrong = done.success[0] & right, (unaware != labels) & (unaware < classes)
     standing = answered & right & ~unaware_wrong
     for spec in AWARE:
         for target in range(classes):

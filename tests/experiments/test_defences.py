@@ -17,12 +17,14 @@ HERE = Path(__file__).resolve().parents[2] / "experiments/defences"
 def table():
     sys.path.insert(0, str(HERE))
     import cells
+    import pareto
+    import prediction
     import records
     import write
 
-    yield SimpleNamespace(cells=cells, records=records, write=write)
+    yield SimpleNamespace(cells=cells, pareto=pareto, prediction=prediction, records=records, write=write)
     sys.path.remove(str(HERE))
-    for name in ("cells", "records", "write"):
+    for name in ("cells", "pareto", "prediction", "records", "write"):
         sys.modules.pop(name, None)
 
 
@@ -93,3 +95,24 @@ def test_records_of_other_protocols_are_kept_apart(table):
     }
     assert table.records.key(one) == table.records.key({**one, "verdict": "robust"})
     assert all(table.records.key(one) != table.records.key({**one, name: 1}) for name in one)
+
+
+def test_the_front_has_what_no_other_defence_beats_in_both(table):
+    means = [("plain", 0.9, 0.1, 1), ("PGD", 0.8, 0.5, 6), ("worse", 0.8, 0.4, 7), ("equal", 0.8, 0.5, 9)]
+    found = {one["defence"]: one["front"] for one in table.pareto.points(means)}
+    assert found == {"plain": True, "PGD": True, "worse": False, "equal": True}
+
+
+def test_a_table_of_one_defence_has_no_picture_and_of_two_it_has_their_names(table, tmp_path):
+    two = table.pareto.points([("plain", 0.9, 0.1, 1), ("PGD", 0.8, 0.5, 6)])
+    drawn = table.pareto.draw({"one": ("One", two[:1]), "two": ("Two", two)}, tmp_path / "pictures")
+    assert drawn == {"two": "pictures/two.svg"}
+    picture = (tmp_path / "pictures" / "two.svg").read_text()
+    assert "PGD" in picture
+    assert (tmp_path / "pictures" / "two.csv").read_text().startswith("defence,clean,robust,passes,front\n")
+
+
+def test_every_prediction_time_defence_is_timed_and_a_recipe_costs_one_prediction(table, monkeypatch):
+    monkeypatch.setattr(table.write, "costs", lambda: {"jpeg(quality=75)": 1.234})
+    assert set(table.prediction.wanted()) >= {"jpeg(quality=75)", "total-variation", "ape-gan"}
+    assert [table.write._prediction(name) for name in ("PGD", "JPEG", "median")] == ["1", "1.2", ""]

@@ -51,8 +51,8 @@ class DetectorRecord:
         default_factory=dict,
     )
     attacked: Mapping[str, CountedRecord | None] = entry(
-        "under attack: ``robust-without-detector``, ``fooled-and-detected``, ``robust-unaware``, ``robust`` (right "
-        "without an attack, and never answered wrongly under one) -> share",
+        "under attack: ``robust-without-detector``, ``fooled-and-detected`` (abstained on, of what fools the model "
+        "alone), ``robust-unaware``, ``robust`` (right without an attack, never answered wrongly under one) -> share",
         default_factory=dict,
     )
 

@@ -253,7 +253,7 @@ def test_a_control_is_compared_where_there_is_one_with_gradients_on_both_sides()
     assert blind.details == comparison.control(search()).details == {}
 
 
-INT8 = "int8 small.tflite"
+INT8 = "file small.tflite"
 
 
 def twin(float_square=10, square=10, through=30, transfer=20, rays=5, effort="standard"):
