@@ -67,6 +67,7 @@ DEFENCES: Mapping[str, Defence] = {
     "GradAlign": recipe("grad-align(epsilon='{epsilon}')", 4.0),
     "GAN trainer": recipe("gan-trainer(epsilon='{epsilon}')", 4.0),
     "gradient penalty": recipe("gradient-penalty(weight=1.0)", 3.0),
+    "PGD, 3 steps": recipe("pgd(epsilon='{epsilon}', steps=3, warmup=0.3)", 4.0),
     "PGD": recipe("pgd(epsilon='{epsilon}', steps=5)", 6.0),
     "PGD, warm-up": recipe("pgd(epsilon='{epsilon}', steps=5, warmup=0.5)", 6.0),
     "AdvProp": recipe("advprop(recipe='pgd(epsilon=\"{epsilon}\", steps=5)')", 7.0),

@@ -74,14 +74,20 @@ def fitting(dataset: Dataset, classifier: Classifier, weights: Weights) -> Fitti
     return Fitting(images, split.labels.astype(np.int32), answers_of(classifier, weights), seed=0)
 
 
-def audited(file: Path, images: int, effort: str, epsilon: str) -> dict[str, Any]:
-    """Return the card of a file, audited at the first call."""
+def audited(file: Path, images: int, effort: str, epsilon: str, control: Path | None) -> dict[str, Any]:
+    """Return the card of a file, audited at the first call; adversaries of the control are transferred to it."""
     folder = file.with_suffix("")
     card = folder / "card.json"
     if card.is_file():
         return json.loads(card.read_text())
     return fedrobust.audit_model(
-        file, "pneumoniamnist", epsilon=epsilon, effort=effort, images=images, out=folder
+        file,
+        "pneumoniamnist",
+        epsilon=epsilon,
+        effort=effort,
+        images=images,
+        control=control or "",
+        out=folder,
     )
 
 
@@ -103,9 +109,11 @@ def main() -> None:
     start_tensorflow(2)
     parts = base(asked.out)
     cards = {}
-    for spec in asked.only:
+    undefended = file_of("none", asked.out, *parts)
+    for spec in dict.fromkeys(("none", *asked.only)):
         file = file_of(spec, asked.out, *parts)
-        cards[spec] = audited(file, asked.images, asked.effort, asked.epsilon)
+        control = None if spec == "none" else undefended
+        cards[spec] = audited(file, asked.images, asked.effort, asked.epsilon, control)
         text = written(cards)
         (asked.out / "results.md").write_text(text)
         print(text, flush=True)
