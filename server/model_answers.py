@@ -25,11 +25,14 @@ class StudyAnswers:
         evaluator: of the global model, with the server's images.
         current: the global weights that clients were sent.
         seed: the study's.
+        recalibrate: measures a teacher's BatchNorm statistics anew, if the study recalibrates the global model's:
+            a client's moving ones fit its weights badly after a few steps.
     """
 
     evaluator: Evaluator
     current: Weights
     seed: int
+    recalibrate: Callable[[Weights], Weights] | None = None
     _known: dict[tuple[bytes, str, int, int], np.ndarray] = field(default_factory=dict, repr=False)
 
     def on_noise(self, update: np.ndarray, statistics: np.ndarray, images: int, seed: int) -> np.ndarray:
@@ -70,7 +73,8 @@ class StudyAnswers:
         own = root_images(validation, fusion.images, self.seed) if fusion.images else validation
 
         def logits(model: Weights) -> np.ndarray:
-            return self._logits(model, own.images)
+            measured = model if self.recalibrate is None else self.recalibrate(model)
+            return self._logits(measured, own.images)
 
         asked = ("logits", fusion.images, 0)
         each = [self._once(update, statistics, asked, logits) for update, statistics in models]

@@ -65,7 +65,7 @@ class ServerParts(BaselineParts):
             sends_of(study.algorithm, self.classifier.layout),
             federation.clients,
             self.classifier.layout,
-            lambda current: StudyAnswers(self.evaluator, current, study.seed),
+            lambda current: StudyAnswers(self.evaluator, current, study.seed, self.recalibrate),
             self.batchnorm_policy == "moments",
             study.promise is not None and not isinstance(self.grid, SimulatedGrid),
             federation.secure_aggregation,

@@ -1,11 +1,13 @@
 """What rules that ask models are answered, with a linear model in the place of the network."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import server.model_answers as answers
+from fedrobust.aggregation.answers import Fusion
 from fedrobust.data.dataset import Split
 from fedrobust.models.layout import Weights
 from server.root_update import root_images
@@ -91,3 +93,36 @@ def test_a_model_that_overflows_answers_with_numbers(asked):
         noise = made().on_noise(update, np.zeros(1), 10, 0)
     assert np.isfinite(losses[:2]).all()
     assert np.isfinite(noise).all()
+
+
+@pytest.mark.parametrize("recalibrates", [False, True])
+def test_an_ensembles_logits_are_the_mean_of_its_models_with_their_own_or_measured_statistics(
+    asked, monkeypatch, recalibrates
+):
+    """A recalibrated model has the statistic 7 in the place of what it was sent with."""
+    made, calls = asked
+    fused = []
+
+    def fuse(*given):
+        fused.append(given)
+        return Weights(CURRENT.trainable + 2, np.zeros(1, np.float32))
+
+    monkeypatch.setattr(answers, "fuse", fuse)
+    measured = (lambda model: Weights(model.trainable, np.full(1, 7, np.float32))) if recalibrates else None
+    model = replace(made(), recalibrate=measured)
+    model.evaluator.classifier = "network"
+    models = [(np.full(3, value, np.float32), np.array([value], np.float32)) for value in (1.0, 3.0)]
+    fusion = Fusion(images=10, steps=3, batch_size=5, learning_rate=0.1, temperature=1.0)
+    found = model.fused(models, (ZERO, np.zeros(1)), fusion, 4)
+    np.testing.assert_allclose(found, 2, rtol=1e-6)
+    ((network, start, images, logits, how, seed, round),) = fused
+    np.testing.assert_array_equal(start.trainable, CURRENT.trainable)
+    own = root_images(VALIDATION, 10, 3).images
+    np.testing.assert_array_equal(images, own)
+    statistic = 7 if recalibrates else 2
+    expected = own.mean((1, 2, 3))[:, None] / 10 * (CURRENT.trainable + 2) + statistic
+    np.testing.assert_allclose(logits, expected, rtol=1e-5)
+    assert (network, how, seed, round) == ("network", fusion, 3, 4)
+    asked_before = len(calls)
+    model.fused(models, (ZERO, np.zeros(1)), fusion, 4)
+    assert len(calls) == asked_before, "the same models are asked once"

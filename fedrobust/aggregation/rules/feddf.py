@@ -22,7 +22,7 @@ class FedDF:
 
     In the paper the steps, up to 10,000, end when the accuracy on other validation images does; here their number is
     fixed, because the validation images are those of the distillation. BatchNorm statistics stay the clients' mean, or
-    are measured anew where the study recalibrates.
+    are measured anew, also of the teachers, where the study recalibrates.
 
     It tolerates no malicious client: it starts from a mean, and one client's large logits can be those of the ensemble.
     The server needs single models, so that secure aggregation excludes it.
