@@ -68,6 +68,7 @@ def main() -> None:
     alone = predictor(classifier.deployable(weights))
     for spec in left:
         defence = prediction_defence_of(Experiment.of(model__defence=spec).model)
+        assert defence is not None
         if is_learned(defence):
             few = np.repeat(image, 8, axis=0)
             fitting = Fitting(few, np.zeros(8, np.int32), _flat, seed=0)
