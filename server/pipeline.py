@@ -22,6 +22,7 @@ from fedrobust.runs.events import (
 )
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import ModelEvaluationRecord, RunRecord
+from fedrobust.runs.round_log import RoundLog
 from fedrobust.runtime import start_tensorflow
 from fedrobust.training.distillation_methods.contract import attacks_on_student
 from server.beginning import note_beginning
@@ -92,6 +93,7 @@ class Pipeline:
         folder.write_text("experiment.toml", experiment.to_toml())
         self.parts.study.partition.write(folder.file("partition.json"))
         folder.write_json("environment.json", self.record.environment)
+        self.recorder.log = RoundLog.of(folder, ())
         return Checkpoint(0, weights, weights, -np.inf, experiment.base, self.record.to_json())
 
     def resumed(self, folder: RunFolder) -> Checkpoint:
@@ -104,6 +106,10 @@ class Pipeline:
         settings, now = self.experiment.to_dict(), self.record.environment
         state = resumed_from(folder, settings, study.dataset, study.partition, now, study.network_digest)
         before = RunRecord.read(state.result)
+        log = RoundLog.continued(folder, state.log)
+        for one in before.rounds:
+            log.append(one)
+        self.recorder.log, before = log, replace(before, rounds=())
         if before.shared is not None and before.shared.rounds == state.round:
             self.recorder.start_after(before)
         else:
@@ -111,7 +117,7 @@ class Pipeline:
         if isinstance(self.parts.grid, SimulatedGrid):
             self.parts.grid.restore(state.clients)
         # A round with a record but without a checkpoint is run again.
-        folder.write_lines("metrics.jsonl", [one.plain for one in self.record.rounds])
+        log.publish()
         return state
 
     def announce(self, folder: RunFolder, state: Checkpoint) -> None:
@@ -148,6 +154,7 @@ class Pipeline:
         except KeyboardInterrupt:
             # No report is written: after Ctrl-C the process should end soon.
             saved, rounds = self.recorder.saved, self.experiment.federation.rounds
+            self.recorder.gather()
             self.recorder.note(rounds=self.record.rounds[:saved])
             self.recorder.note_status(folder, "stopped", f"stopped after {saved} of {rounds} rounds")
             raise
@@ -166,6 +173,7 @@ class Pipeline:
         if state.round < self.experiment.federation.rounds:
             self.prepare()
             state = self.parts.rounds(folder).run(state, self.recorder, folder)
+        self.recorder.gather()
         self.recorder.note_model(digest=state.selected.digest())
         last = self.experiment.poisoning.last_round
         self.recorder.note(durability=durability_of(self.record.rounds, last))
@@ -279,6 +287,7 @@ class Pipeline:
     def give_up(self, folder: RunFolder, error: BaseException) -> None:
         """Finish a failed study, as far as its files can be written; the first error is reported."""
         try:
+            self.recorder.gather()
             self.finish(folder, "failed", plain_text(f"{type(error).__name__}: {error}", MOST_STRING))
         except Exception as second:
             error.add_note(

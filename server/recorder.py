@@ -1,7 +1,7 @@
 """The recorder of a running study, which writes ``result.json``."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +9,7 @@ from fedrobust.data.dataset import Dataset
 from fedrobust.runs.events import RoundFinished, emit
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import DatasetRecord, ModelRecord, RoundRecord, RunRecord
+from fedrobust.runs.round_log import METRICS, Mark, RoundLog
 
 
 class Recorder:
@@ -20,13 +21,15 @@ class Recorder:
         remarks: warnings before the first round.
 
     Attributes:
-        run: the record that ``result.json`` holds.
+        run: the record that ``result.json`` holds; of the rounds those that are not in `log`.
+        log: the rounds that were told, on disk; None before the run has a folder, and after the last round.
         saved: the last round with a checkpoint.
     """
 
     def __init__(self, name: str, settings: Mapping[str, Any], remarks: list[str]):
         self.started = time.perf_counter()
         self.saved = 0
+        self.log: RoundLog | None = None
         self.run = RunRecord(
             status="running", name=name, experiment=settings, remarks=tuple(remarks), seconds=0.0
         )
@@ -35,6 +38,30 @@ class Recorder:
     def seconds(self) -> float:
         """Seconds of the study so far, including those before it was resumed."""
         return time.perf_counter() - self.started
+
+    @property
+    def mark(self) -> Mark:
+        """The mark at the end of the log."""
+        return Mark() if self.log is None else self.log.mark
+
+    def rounds(self) -> Iterator[RoundRecord]:
+        """Return the records of all rounds, read one by one."""
+        last = -1
+        for one in self.log or ():
+            last = one.round
+            yield one
+        # The last round is in both, if the process was interrupted just after it was logged.
+        yield from (one for one in self.run.rounds if one.round > last)
+
+    def latest_first(self) -> Iterator[RoundRecord]:
+        """Return the records of all rounds, the last one first, read one by one."""
+        yield from reversed(self.run.rounds)
+        yield from reversed(self.log or ())
+
+    def gather(self) -> None:
+        """Read the rounds into `run`, after the last one."""
+        self.note(rounds=tuple(self.rounds()))
+        self.log = None
 
     def note(self, **parts: Any) -> None:
         """Set fields of the record."""
@@ -58,7 +85,7 @@ class Recorder:
     def start_after(self, shared: RunRecord) -> None:
         """Begin after the rounds that another run computed."""
         selected = None if shared.model is None else shared.model.selected_round
-        self.note(rounds=shared.rounds, shared=shared.shared)
+        self.note(shared=shared.shared)
         self.note_model(selected_round=selected)
 
     def add_round(self, entry: RoundRecord) -> None:
@@ -67,7 +94,10 @@ class Recorder:
 
     def tell_round(self, folder: RunFolder, entry: RoundRecord) -> None:
         """Write a round's line and emit its event."""
-        folder.append_line("metrics.jsonl", entry.plain)
+        if self.log is not None:
+            self.log.append(entry)
+            self.note(rounds=())
+        folder.append_line(METRICS, entry.plain)
         emit(RoundFinished(entry))
 
     def note_status(self, folder: RunFolder, status: str, error: str | None = None) -> None:

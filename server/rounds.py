@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from flwr.app import Message
 from flwr.serverapp import Grid
@@ -89,11 +90,13 @@ class RoundLoop:
 
     def run(self, state: Checkpoint, recorder: Recorder, folder: RunFolder) -> Checkpoint:
         """Run the rounds after `state`, and return the last state; stop early if the study says so."""
+        scores = self.selection.scores(recorder.rounds())
         for number in range(state.round + 1, self.rounds + 1):
-            if why := self.selection.exhausted(recorder.run.rounds):
+            if why := self.selection.exhausted(scores):
                 emit(StageStarted(f"stopped after round {state.round} of {self.rounds}: {why}"))
                 break
             state = self.round(number, state, recorder, folder)
+            scores += self.selection.scores(islice(recorder.latest_first(), 1))
         return state
 
     def round(self, number: int, state: Checkpoint, recorder: Recorder, folder: RunFolder) -> Checkpoint:
@@ -147,8 +150,9 @@ class RoundLoop:
             recorder.note_model(selected_round=number)
         recorder.add_round(entry)
         clients = self.grid.client_states() if isinstance(self.grid, SimulatedGrid) else {}
+        result, mark = recorder.run.to_json(), recorder.mark
         reached = Checkpoint(
-            number, made.weights, selected, best, state.base, recorder.run.to_json(), made.memory, clients
+            number, made.weights, selected, best, state.base, result, made.memory, clients, mark
         )
         # The checkpoint comes before the report: a reported round is not run again.
         reached.save(folder)
@@ -238,7 +242,7 @@ class RoundLoop:
             RoundError: `entry` is the last of them; the message has the reason of the first.
         """
         row = [entry]
-        for before in reversed(recorder.run.rounds):
+        for before in recorder.latest_first():
             if not before.failed:
                 break
             row.append(before)

@@ -1,6 +1,6 @@
 """Model selection over rounds, and early stopping."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,10 +51,15 @@ class Selection:
         value: float | None = getattr(validation, by.replace("-", "_"))
         return value
 
-    def exhausted(self, rounds: Sequence[RoundRecord]) -> str:
+    def scores(self, rounds: Iterable[RoundRecord]) -> list[float]:
+        """Return the scores of validated rounds, for `exhausted`; none if the study does not stop early."""
+        if not self.settings.stop_after:
+            return []
+        return [self.score(entry) for entry in rounds if entry.validation is not None]
+
+    def exhausted(self, scores: Sequence[float]) -> str:
         """Return why the study stops early (no better score in `stop_after` evaluations), "" if it continues."""
         wait = self.settings.stop_after
-        scores = [self.score(entry) for entry in rounds if entry.validation is not None]
         if not wait or len(scores) <= wait or max(scores[-wait:]) > max(scores[:-wait]):
             return ""
         return f"no better validation {self.settings.select_by} in {wait} evaluations (evaluation.stop-after)"

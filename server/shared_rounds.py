@@ -6,6 +6,7 @@ from dataclasses import replace
 from fedrobust.runs.checkpoint import SHARED, Checkpoint
 from fedrobust.runs.events import StageStarted, emit
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.round_log import RoundLog
 from server.callbacks import AttackSuccess, FinishedRound
 from server.recorder import Recorder
 
@@ -29,17 +30,18 @@ def attacked(state: Checkpoint, folder: RunFolder, success: AttackSuccess, recor
     if not models.path.is_dir():
         return state
     emit(StageStarted("measuring the attack on the shared rounds"))
-    rounds = tuple(
+    rounds = (
         one
         if one.clean is None
         else replace(
             one, **success(FinishedRound(one.round, Checkpoint.of_round(models, one.round).weights, one))
         )
-        for one in recorder.run.rounds
+        for one in recorder.rounds()
     )
-    recorder.note(rounds=rounds)
-    folder.write_lines("metrics.jsonl", [one.plain for one in rounds])
-    state = replace(state, result=recorder.run.to_json())
+    # Until the checkpoint is written, the earlier one finds its rounds in metrics.jsonl.
+    recorder.log = RoundLog.of(folder, rounds)
+    state = replace(state, result=recorder.run.to_json(), log=recorder.mark)
     state.save(folder)
+    recorder.log.publish()
     shutil.rmtree(models.path)
     return state

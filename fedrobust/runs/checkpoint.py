@@ -4,13 +4,12 @@ A checkpoint is an ``.npz`` file whose archive comment ends in the SHA-256 of al
 before parsing, so that no parser reads a damaged file.
 """
 
-import hashlib
 import hmac
 import json
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ from fedrobust.config.keys import default, keys
 from fedrobust.config.old_keys import modern
 from fedrobust.models.layout import Weights
 from fedrobust.runs.folder import RunFolder, RunFolderError
+from fedrobust.runs.record import RoundRecord
+from fedrobust.runs.round_log import LOG, Mark, digest_of_start
 
 KEPT = 2
 """Number of checkpoints kept: if the last one is damaged, the one before it is used."""
@@ -32,8 +33,11 @@ SHARED = "shared"
 """The folder of a run with the checkpoints of rounds that another run computed, until its own attack was measured on
 their models."""
 
-SCHEMA = 2
-"""Version of the checkpoint format; version 1 had no digest."""
+SCHEMA = 3
+"""Version of the checkpoint format; version 1 had no digest, version 2 held the records of all rounds."""
+
+READABLE = (2, 3)
+"""Versions that can be read."""
 
 _MEMORY = "memory/"
 _CLIENTS = "clients/"
@@ -59,9 +63,10 @@ class Checkpoint:
         selected: the weights of the best round so far, by ``evaluation.select``.
         score: the metric by which they were selected.
         base: folder for the study's relative paths.
-        result: ``result.json`` so far.
+        result: ``result.json`` so far; of the rounds those that are not in `log`.
         memory: the state of the aggregation step.
         clients: node -> the encoded state of a simulated client.
+        log: the records of the rounds up to here, in the run's log of rounds.
     """
 
     round: int
@@ -72,6 +77,13 @@ class Checkpoint:
     result: Mapping[str, Any]
     memory: Mapping[str, np.ndarray] = field(default_factory=dict)
     clients: Mapping[int, bytes] = field(default_factory=dict)
+    log: Mark = field(default_factory=Mark)
+
+    def rounds(self, folder: RunFolder) -> Iterator[RoundRecord]:
+        """Return the records of the rounds up to here, read one by one from the log in the run's folder."""
+        if self.log.rounds:
+            yield from self.log.records(folder)
+        yield from map(RoundRecord.read, self.result["rounds"])
 
     def save(self, folder: RunFolder) -> Path:
         """Write the checkpoint into the run folder, then remove superseded ones."""
@@ -83,6 +95,7 @@ class Checkpoint:
             "score": None if np.isinf(self.score) else self.score,
             "base": self.base,
             "result": dict(self.result),
+            "log": vars(self.log),
         }
         arrays: dict[str, Any] = {
             "head": np.frombuffer(json.dumps(head, allow_nan=False).encode(), np.uint8),
@@ -114,12 +127,15 @@ class Checkpoint:
             RunFolderError: there is none.
 
         Warns:
-            CheckpointNotice: a newer one is damaged.
+            CheckpointNotice: a newer one, or the end of the log that it needs, is damaged.
         """
         paths = _newest_first(folder)
         for path in paths:
             try:
-                return cls._read(path)
+                found = cls._read(path)
+                if found.log.rounds:
+                    found.log.source(folder)
+                return found
             # Any damage to a file: the checkpoint before it is used.
             except Exception as error:
                 warnings.warn(
@@ -143,8 +159,9 @@ class Checkpoint:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         head = json.loads(arrays["head"].tobytes())
-        if head["schema"] != SCHEMA:
-            raise DamagedError(f"schema {head['schema']}, this version of fedrobust reads {SCHEMA}")
+        if head["schema"] not in READABLE:
+            known = " and ".join(map(str, READABLE))
+            raise DamagedError(f"schema {head['schema']}, this version of fedrobust reads {known}")
         if path.name != _name(head["round"]):
             raise DamagedError(f"it is of round {head['round']}")
         weights = selected = Weights(arrays["trainable"], arrays["statistics"])
@@ -159,7 +176,10 @@ class Checkpoint:
             if name.startswith(_CLIENTS)
         }
         score = -np.inf if head["score"] is None else head["score"]
-        return cls(head["round"], weights, selected, score, head["base"], head["result"], memory, clients)
+        log = Mark(**head["log"]) if "log" in head else Mark()
+        return cls(
+            head["round"], weights, selected, score, head["base"], head["result"], memory, clients, log
+        )
 
 
 def seal(path: Path) -> None:
@@ -167,7 +187,7 @@ def seal(path: Path) -> None:
     with zipfile.ZipFile(path, "a") as archive:
         archive.comment = _MARK + b"0" * _DIGITS
     with path.open("r+b") as file:
-        digest = _digest(path, path.stat().st_size - _DIGITS)
+        digest = digest_of_start(path, path.stat().st_size - _DIGITS).encode()
         file.seek(-_DIGITS, 2)
         file.write(digest)
 
@@ -190,22 +210,12 @@ def check_seal(path: Path) -> None:
             "it does not end in its digest: it is damaged, or an earlier version of fedrobust wrote it, which can "
             "still go on with it"
         )
-    if not hmac.compare_digest(written, _digest(path, size - _DIGITS)):
+    if not hmac.compare_digest(written, digest_of_start(path, size - _DIGITS).encode()):
         raise DamagedError("damaged: its digest is that of another content")
 
 
 def _halves(end: bytes) -> tuple[bytes, bytes]:
     return end[:-_DIGITS], end[-_DIGITS:]
-
-
-def _digest(path: Path, size: int) -> bytes:
-    """Return the SHA-256 of the first `size` bytes of a file, in hexadecimal."""
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while size > 0 and (part := file.read(min(size, 2**20))):
-            sha.update(part)
-            size -= len(part)
-    return sha.hexdigest().encode()
 
 
 def any_whole(folder: RunFolder) -> bool:
@@ -222,13 +232,17 @@ def any_whole(folder: RunFolder) -> bool:
 
 
 def discard_checkpoints(folder: RunFolder) -> None:
-    """Remove all checkpoints of a finished run, whose model is in ``model.keras``; other files are kept."""
+    """Remove all checkpoints of a finished run and its log; other files are kept.
+
+    Its model is in ``model.keras``, and its rounds are in ``result.json``.
+    """
     directory = folder.file("checkpoints")
     if not directory.is_dir():
         return
     sweep(directory)
     for path in _newest_first(folder):
         path.unlink(missing_ok=True)
+    folder.file(LOG).unlink(missing_ok=True)
     if not any(directory.iterdir()):
         directory.rmdir()
 

@@ -3,12 +3,12 @@
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from fedrobust.atomic import atomic, cannot_write
 from fedrobust.errors import FedrobustError
@@ -39,8 +39,8 @@ class RunFolder:
     """A run's folder.
 
     Holds ``experiment.toml``, ``partition.json``, ``metrics.jsonl`` (a line per round), ``result.json``,
-    ``checkpoints/`` (until the run is finished), ``model.keras``, ``student.keras``, ``*.tflite``, ``examples.npz``,
-    ``environment.json`` and ``report.html``.
+    ``checkpoints/`` (until the run is finished; with the log of the rounds), ``model.keras``, ``student.keras``,
+    ``*.tflite``, ``examples.npz``, ``environment.json`` and ``report.html``.
 
     Attributes:
         path: of the folder.
@@ -135,7 +135,7 @@ class RunFolder:
         """
         return self.write_json(name, plain(value))
 
-    def write_with(self, name: str, write: Callable[[Path], None]) -> Path:
+    def write_with(self, name: str, write: Callable[[Path], object]) -> Path:
         """Write a file atomically by calling `write` with a temporary path of the same suffix."""
         with atomic(self.file(name)) as temporary:
             write(temporary)
@@ -197,24 +197,18 @@ class RunFolder:
         except RecordError as error:
             raise RunFolderError(f"{self.file('result.json')}: damaged: {error}") from error
 
-    def write_lines(self, name: str, values: Iterable[Mapping[str, Any]]) -> Path:
-        """Write a file with one JSON line per value, atomically."""
-        return self.write_text(name, "".join(json.dumps(value, allow_nan=False) + "\n" for value in values))
-
-    def append_line(self, name: str, value: Mapping[str, Any]) -> None:
-        """Append `value` as one line of JSON, and flush it to disk."""
+    def append_line(self, name: str, value: Mapping[str, Any]) -> bytes:
+        """Append `value` as one line of JSON, flush it to disk, and return the line."""
+        line = (json.dumps(value, allow_nan=False) + "\n").encode()
         path = self.file(name)
         try:
-            with path.open("a", encoding="utf-8") as file:
-                _write_line(file, value)
+            with path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise cannot_write(path, error) from error
-
-
-def _write_line(file: IO[str], value: Mapping[str, Any]) -> None:
-    file.write(json.dumps(value, allow_nan=False) + "\n")
-    file.flush()
-    os.fsync(file.fileno())
+        return line
 
 
 def _not_empty(directory: str) -> str:

@@ -12,6 +12,7 @@ from fedrobust.runs.checkpoint import SHARED, Checkpoint, path_of
 from fedrobust.runs.events import Event, RoundFinished
 from fedrobust.runs.folder import RunFolder, RunFolderError
 from fedrobust.runs.record import RoundRecord, RunRecord, SharedRoundsRecord
+from fedrobust.runs.round_log import LOG, RoundLog
 from fedrobust.study import Study
 from fedrobust.sweeps.cell import content_of
 
@@ -68,7 +69,7 @@ class Fork:
     """The rounds before the attack, of the studies with one key.
 
     Attributes:
-        folder: with the checkpoints of these rounds.
+        folder: with the checkpoints of these rounds, and their records.
         rounds: their number.
     """
 
@@ -88,6 +89,7 @@ class Fork:
                 kept, number = RunFolder(self.folder), event.record.round
                 linked(run / "partition.json", kept.file("partition.json"))
                 kept.write_text("run", run.name)
+                linked(run / LOG, kept.file(LOG))
                 linked(path_of(RunFolder(run), number), path_of(kept, number))
 
         return listener
@@ -109,7 +111,7 @@ class Fork:
         except RunFolderError:
             return False
         before = RunRecord.read(state.result)
-        paths = [path_of(kept, one.round) for one in before.rounds if self.wants(one)]
+        paths = [path_of(kept, one.round) for one in state.rounds(kept) if self.wants(one)]
         if state.round != self.rounds or not all(path.is_file() for path in paths):
             return False
         if run.exists():
@@ -123,11 +125,12 @@ class Fork:
         record = replace(
             before,
             experiment=study.experiment.to_dict(),
-            rounds=tuple(replace(one, attack_success=None) for one in before.rounds),
+            rounds=(),
             shared=SharedRoundsRecord(rounds=self.rounds, run=kept.file("run").read_text("utf-8")),
             resumed_after=(),
         )
-        replace(state, base=study.experiment.base, result=record.to_json()).save(own)
+        log = RoundLog.of(own, (replace(one, attack_success=None) for one in state.rounds(kept)))
+        replace(state, base=study.experiment.base, result=record.to_json(), log=log.mark).save(own)
         return True
 
 

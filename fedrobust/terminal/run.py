@@ -76,7 +76,7 @@ class ConsoleListener:
             disable=not self.live,
         )
         self.rounds = 0
-        self.seconds: list[float] = []
+        self.seconds, self.seen = 0.0, 0
         self.after: tuple[str, ...] = ()
         self.folder = ""
         self.clients = self.sampled = 0
@@ -132,7 +132,8 @@ class ConsoleListener:
 
     def _round(self, one: RoundRecord) -> None:
         """Show a finished round and its failures."""
-        self.seconds.append(one.seconds or 0.0)
+        self.seconds += one.seconds or 0.0
+        self.seen += 1
         self._say(escape(round_line(one, self.rounds) + self._left(one.round)))
         for failure in one.defence.attack_failures[:3] if one.defence else ():
             reason = escape(first_reason(failure.reason))
@@ -168,10 +169,10 @@ class ConsoleListener:
         if known := self.time_left.line():
             return f"  {known}"
         left = self.rounds - round
-        if left <= 0 or not any(self.seconds):
+        if left <= 0 or not self.seconds:
             return ""
         after = f", then {', '.join(self.after)}" if self.after else ""
-        return f"  about {duration(left * sum(self.seconds) / len(self.seconds))} of rounds left{after}"
+        return f"  about {duration(left * self.seconds / self.seen)} of rounds left{after}"
 
     def _begin(self, description: str, clients: int | None) -> None:
         self.progress.remove_task(self.task)

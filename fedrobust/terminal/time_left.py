@@ -38,8 +38,8 @@ class TimeLeft:
         self.clock = clock
         self.folder = ""
         self.rounds = self.done = 0
-        self.round_seconds = 0.0
-        self.measured: list[float] = []
+        self.round_seconds = self.measured = 0.0
+        self.seen = 0
         self.after: dict[str, float] = {}
         self.since = clock()
 
@@ -54,7 +54,8 @@ class TimeLeft:
                 self._forecast(event.figures)
             case RoundFinished():
                 self.done = event.record.round
-                self.measured.append(event.record.seconds or 0.0)
+                self.measured += event.record.seconds or 0.0
+                self.seen += 1
                 self.since = self.clock()
             case StageStarted() if event.stage.startswith(("measuring", "exporting", *STAGES)):
                 self.done = self.rounds  # also of a study that stopped early
@@ -67,7 +68,7 @@ class TimeLeft:
         """Seconds left; None where nothing is known."""
         if not self.round_seconds:
             return None
-        a_round = sum(self.measured) / len(self.measured) if any(self.measured) else self.round_seconds
+        a_round = self.measured / self.seen if self.measured else self.round_seconds
         pace = a_round / self.round_seconds
         left = (self.rounds - self.done) * a_round + pace * sum(self.after.values())
         return max(0.0, left - (self.clock() - self.since))

@@ -108,10 +108,10 @@ def test_a_checkpoint_under_anothers_name_is_not_taken_for_it(tmp_path):
 
 def test_schemas_that_are_not_known_are_refused_in_a_sentence(tmp_path, monkeypatch):
     saved(tmp_path, 1)
-    monkeypatch.setattr(module, "SCHEMA", 3)
+    monkeypatch.setattr(module, "SCHEMA", 4)
     saved(tmp_path, 2)
     monkeypatch.undo()
-    with pytest.warns(CheckpointNotice, match="schema 3, this version of fedrobust reads 2"):
+    with pytest.warns(CheckpointNotice, match="schema 4, this version of fedrobust reads 2 and 3"):
         assert Checkpoint.latest(RunFolder(tmp_path)).round == 1
     for path in tmp_path.glob("checkpoints/*"):
         with zipfile.ZipFile(path, "a") as archive:
@@ -233,11 +233,12 @@ def test_every_field_comes_back_and_the_arrays_have_these_names(tmp_path):
             "selected_statistics",
         ]
         assert json.loads(archive["head"].tobytes()) == {
-            "schema": 2,
+            "schema": 3,
             "round": 12,
             "score": 0.25,
             "base": "/some/base",
             "result": given.result,
+            "log": {"rounds": 0, "size": 0, "digest": hashlib.sha256().hexdigest()},
         }
 
 

@@ -254,6 +254,8 @@ def test_a_resumed_study_goes_on_from_its_checkpoint(begun, tmp_path, told):
     _, folder, state = calls[-1]
     assert folder.path == kept.path
     assert (state.round, state.score, state.weights.digest()) == (2, 0.75, weights(4.0).digest())
+    assert again.record.rounds == (), "they are on disk"
+    again.recorder.gather()
     record = again.record
     assert record.resumed_after == (1, 2)
     assert (record.status, record.error) == ("running", None)

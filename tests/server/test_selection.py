@@ -70,8 +70,9 @@ def test_a_study_stops_after_as_many_evaluations_without_a_better_one(aucs, stop
         RoundRecord(round=number, validation=None if auc is None else replace(FIGURES, auc=auc))
         for number, auc in enumerate(aucs, 1)
     ]
-    assert bool(selection(select="best", stop_after=2).exhausted(rounds)) == stops
-    assert not selection(select="best").exhausted(rounds)
+    waiting, patient = selection(select="best", stop_after=2), selection(select="best")
+    assert bool(waiting.exhausted(waiting.scores(rounds))) == stops
+    assert not patient.exhausted(patient.scores(rounds))
 
 
 def test_stopping_early_needs_a_validation_figure():
