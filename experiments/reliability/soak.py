@@ -4,15 +4,13 @@
 
 Three clients train a narrow network on 60 drawn images, on the threads engine. Every tenth round the process' resident
 memory, open handles, threads and checkpoints are noted. The slope of the memory is that of the least-squares line
-through the means of 20 blocks of rounds, after the first tenth; its 95 % interval is Student's, of these means. The
-record of the rounds, which a run keeps for `result.json`, grows with their number by design: its bytes are counted, and
-the slope is given with and without them.
+through the means of 20 blocks of rounds, after the first tenth; its 95 % interval is Student's, of these means. Beside
+it is the size of the checkpoints, which must not grow either.
 """
 
 import argparse
 import gc
 import json
-import shutil
 import tempfile
 import threading
 import time
@@ -22,11 +20,11 @@ from typing import Any
 
 import numpy as np
 import psutil
+from page_load import beside_others
 from scipy import stats
 
 import fedrobust
 from fedrobust.runs.events import Event, RoundFinished
-from fedrobust.runs.record import RoundRecord
 
 SETTINGS: dict[str, Any] = {
     "data__samples": 60,
@@ -58,6 +56,7 @@ class Watch:
         handles: open files, sockets and pipes.
         threads: of Python.
         checkpoints: files in the folder of checkpoints.
+        checkpoint_bytes: size of the newest checkpoint.
     """
 
     folder: Path
@@ -66,6 +65,7 @@ class Watch:
     handles: list[int] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
     checkpoints: list[int] = field(default_factory=list)
+    checkpoint_bytes: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
     def __call__(self, event: Event) -> None:
@@ -77,7 +77,9 @@ class Watch:
             self.resident.append(process.memory_info().rss / 1e3)
             self.handles.append(process.num_fds())
             self.threads.append(threading.active_count())
-            self.checkpoints.append(len(list((self.folder / "checkpoints").iterdir())))
+            files = sorted((self.folder / "checkpoints").glob("round-*.npz"))
+            self.checkpoints.append(len(files))
+            self.checkpoint_bytes.append(files[-1].stat().st_size)
             self.seconds.append(time.perf_counter())
             if event.record.round % 500 == 0:
                 print(f"round {event.record.round}: {self.resident[-1] / 1e3:.0f} MB", flush=True)
@@ -99,43 +101,6 @@ def slope(rounds: list[int], values: list[float]) -> tuple[float, float, float]:
     return float(line.slope), float(line.slope) - half, float(line.slope) + half
 
 
-def record_slope(result: dict[str, Any]) -> float:
-    """Return the kB of memory that a round's record takes: what 200 more of them allocate."""
-    import tracemalloc
-
-    entries = [one for one in result["rounds"] if one["clean"] is None][:200] or result["rounds"][:200]
-    texts = [json.dumps(one) for one in entries]
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    kept = [RoundRecord.read(json.loads(text)) for text in texts]
-    _ = [one.plain for one in kept]
-    grown = tracemalloc.get_traced_memory()[0] - before
-    tracemalloc.stop()
-    return grown / len(kept) / 1e3
-
-
-def page(report: Path) -> dict[str, Any]:
-    """Return size of the report and the seconds until Chromium has drawn it; without Chromium the size alone."""
-    found: dict[str, Any] = {"page-bytes": report.stat().st_size}
-    program = shutil.which("chromium")
-    if program is None:
-        return found
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        times = []
-        for _ in range(3):
-            opened = browser.new_page()
-            began = time.perf_counter()
-            opened.goto(report.as_uri(), wait_until="load")
-            opened.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)))")
-            times.append(time.perf_counter() - began)
-            opened.close()
-        browser.close()
-    return found | {"page-seconds": [float(f"{one:.2f}") for one in times]}
-
-
 def soak(rounds: int, folder: Path) -> dict[str, Any]:
     """Run the federation for so many rounds in `folder`, and return what was noted."""
     watch = Watch(folder)
@@ -147,10 +112,7 @@ def soak(rounds: int, folder: Path) -> dict[str, Any]:
     total = time.perf_counter() - began
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     numbers = [json.loads(line)["round"] for line in lines]
-    result = json.loads((folder / "result.json").read_text())
-    of_record = record_slope(result)
     rose = slope(watch.rounds, watch.resident)
-    without = [value - of_record * at for at, value in zip(watch.rounds, watch.resident, strict=True)]
     half = len(watch.seconds) // 2
     first, second = (np.diff(part).mean() / EVERY for part in (watch.seconds[:half], watch.seconds[half:]))
     return {
@@ -159,8 +121,10 @@ def soak(rounds: int, folder: Path) -> dict[str, Any]:
         "seconds": round(total),
         "ms a round, first and second half": [round(1e3 * float(first)), round(1e3 * float(second))],
         "kB a round": [round(one, 2) for one in rose],
-        "kB a round of the record": round(of_record, 2),
-        "kB a round without the record": [round(one, 2) for one in slope(watch.rounds, without)],
+        "checkpoint-bytes, after a tenth and at the end": [
+            watch.checkpoint_bytes[len(watch.rounds) // 10],
+            watch.checkpoint_bytes[-1],
+        ],
         "MB after a tenth, at the end": [
             round(watch.resident[len(watch.rounds) // 10] / 1e3, 1),
             round(watch.resident[-1] / 1e3, 1),
@@ -173,7 +137,7 @@ def soak(rounds: int, folder: Path) -> dict[str, Any]:
         "metrics-in-order": numbers == list(range(1, rounds + 1)),
         "metrics-bytes": (folder / "metrics.jsonl").stat().st_size,
         "result-bytes": (folder / "result.json").stat().st_size,
-        **page(folder / "report.html"),
+        **beside_others(folder / "report.html"),
         "series": {"round": watch.rounds, "kB": watch.resident},
     }
 

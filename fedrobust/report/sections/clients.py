@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fedrobust.report import findings, wording
+from fedrobust.report import findings, thinning, wording
 from fedrobust.report.folder import Run
 from fedrobust.report.tables import Cell, Table
 from fedrobust.runs.record import (
@@ -16,19 +16,21 @@ from fedrobust.runs.record import (
 
 def clients(run: Run) -> dict[str, Any]:
     """Return the failures of clients, the plot of their images, and the table of their models."""
-    failures: dict[tuple[int, str], list[str]] = {}
+    failures: dict[tuple[int, str], list[int]] = {}
     for one in run.rounds:
         for failure in one.record.clients.failures:
-            failures.setdefault((failure.partition, failure.reason), []).append(str(one.number))
-    rows = [
-        (client, wording.enumerate_words(rounds), reason)
-        for (client, reason), rounds in sorted(failures.items())
-    ]
+            failures.setdefault((failure.partition, failure.reason), []).append(one.number)
+    often = sorted(failures.items(), key=lambda one: (-len(one[1]), one[0]))[: thinning.MOST_ROWS]
+    rows = [(client, thinning.numbers(rounds), reason) for (client, reason), rounds in sorted(often)]
+    more = len(failures) - len(rows)
+    unshown = (
+        f"{more:,} more reasons, of fewer rounds, are in metrics.jsonl in the run folder." if more else ""
+    )
     compared = run.record.clients
     table = None if compared is None else _comparison(compared)
     worse = compared is not None and bool(compared.worse)
     told = {"compared": findings.joining(run), "worse": worse, "table": table}
-    return {"failures": rows, **told, **_partition(run), "distances": _distances(run)}
+    return {"failures": rows, "unshown": unshown, **told, **_partition(run), "distances": _distances(run)}
 
 
 def _comparison(compared: ClientsComparisonRecord) -> Table:

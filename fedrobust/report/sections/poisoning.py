@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fedrobust.reasons import first_reason
-from fedrobust.report import wording
+from fedrobust.report import thinning, wording
 from fedrobust.report.folder import Run
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent
@@ -33,7 +33,18 @@ def poisoning(run: Run) -> dict[str, Any]:
     # Imported here, so that writing a card does not import Plotly.
     from fedrobust.report import plots
 
-    figure = plots.by_defence(defended)
+    points = thinning.extremes(defended, [share for *_, share in plots.LINES])
+    rows = thinning.spread(defended)
+    figure = plots.by_defence(points)
+    notes = [
+        thinning.note(
+            points, defended, "The plot", "in each stretch those with the lowest and the highest shares"
+        )
+        if figure
+        else "",
+        thinning.note(rows, defended, "The table", "in equal distances"),
+    ]
+    kept = [one.kept for one in run.record.rounds if one.kept]
     return {
         "figure": plots.rounded(figure.to_plotly_json()) if figure else None,
         "sentence": f"{attackers} The server's defence: {' → '.join(rule)}.",
@@ -48,11 +59,13 @@ def poisoning(run: Run) -> dict[str, Any]:
             HEAD,
             [
                 (Cell(str(one.round), _state(defence, attack)), _row(defence, one.attack_success))
-                for one, defence in defended
+                for one, defence in rows
             ],
         ),
+        "notes": [one for one in notes if one],
         "fates": _fates(defended, malicious),
-        "kept": [one.kept for one in run.record.rounds if one.kept],
+        "kept": thinning.spread(kept),
+        "kept_note": thinning.note(thinning.spread(kept), kept, "The list", "in equal distances"),
     }
 
 
@@ -133,11 +146,16 @@ def _fates(defended: Defended, malicious: Sequence[int]) -> dict[str, Any]:
     )
     if not chosen or len(clients) > MOST_CLIENTS:
         return {}
+    shown = thinning.spread(chosen, thinning.MOST_COLUMNS)
     rows = [
-        (str(client), client in malicious, [_fate(client, one, defence) for one, defence in chosen])
+        (str(client), client in malicious, [_fate(client, one, defence) for one, defence in shown])
         for client in clients
     ]
-    return {"rounds": [str(one.round) for one, _ in chosen], "rows": rows}
+    return {
+        "rounds": [str(one.round) for one, _ in shown],
+        "rows": rows,
+        "note": thinning.note(shown, chosen, "The table", "in equal distances"),
+    }
 
 
 def _failed(one: RoundRecord) -> set[int]:
