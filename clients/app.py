@@ -11,6 +11,7 @@ from flwr.clientapp import ClientApp
 from clients.attacker import Attacker
 from clients.client import Client, told
 from clients.shard import client_id_of, shard
+from fedrobust.algorithms import State
 from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
 from fedrobust.config.sections import Model, Training
@@ -65,7 +66,7 @@ def train(message: Message, context: Context) -> Message:
     broadcast = arrays_of(message.content.array_records.get(BESIDE))
     memory = arrays_of(context.state.array_records.get(RECORD))
     sent, metrics = client.train(weights, number, state, broadcast, memory)
-    for name, kept in ((STATE, sent.state), (RECORD, sent.memory)):
+    for name, kept in ((STATE, usable(sent.state, state)), (RECORD, sent.memory)):
         context.state.pop(name, None)
         if kept:
             context.state[name] = arrays_record(kept)
@@ -73,6 +74,18 @@ def train(message: Message, context: Context) -> Message:
     if sent.arrays:
         content[BESIDE] = arrays_record(sent.arrays)
     return Message(content, reply_to=message)
+
+
+def usable(new: State, old: State) -> State:
+    """Return a client's next state; the one before if a number in it is not finite.
+
+    Else a client that diverges once, as by a single batch, would send such numbers in all later rounds.
+
+    Example:
+        >>> usable({"variate": np.float32([np.inf])}, {"variate": np.float32([1])})
+        {'variate': array([1.], dtype=float32)}
+    """
+    return new if all(np.isfinite(array).all() for array in new.values()) else old
 
 
 @app.train("group")

@@ -50,5 +50,9 @@ class AttackFailedError(RoundError):
         )
 
 
+class NumbersError(RoundError):
+    """A client or the new model has numbers that are not finite, and ``federation.non-finite`` is "stop"."""
+
+
 class UnmeasurableError(FedrobustError, ValueError):
     """The logits of a study's final model are not finite."""

@@ -284,7 +284,7 @@ class Federation:
         if isinstance(answer, Failure) or sums:
             return answer
         fault = statistics_fault(answer.weights.statistics, self.layout) or beside_fault(answer.beside)
-        return Failure(client, fault) if fault else answer
+        return Failure(client, fault, numbers=True) if fault else answer
 
     def _stop_for(self, round: int, failures: Sequence[Failure], outcome: RoundOutcome) -> None:
         """Stop the study if an attack failed: a crash must not count as a success of the defence.

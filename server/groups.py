@@ -11,7 +11,9 @@ from fedrobust.engines.exchange import last_line
 from fedrobust.flower.records import vector_of
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.poisoning import Schedule
+from server.not_finite import all_finite, not_finite
 from server.replies import Failure, Reply, ReplyError, short
+from server.soundness import statistics_fault
 
 FEWEST, MOST = 32, 128
 """Fewest and most clients in a group: those of one call of the graph, and a limit on the size of a message."""
@@ -87,7 +89,7 @@ def _read(message: Message, clients: Sequence[int], layout: Layout, round: int) 
         raise ReplyError(f"a reply to round {short(metrics['round'])}: this is round {round}")
     trainable = _matrix(arrays, "trainable", len(clients), layout.parameters)
     statistics = _matrix(arrays, "statistics", len(clients), layout.statistics)
-    finite = np.isfinite(trainable).all(axis=1) & np.isfinite(statistics).all(axis=1)
+    faults = [fault_of(trainable[row], statistics[row], layout) for row in range(len(clients))]
     unknown = [math.nan] * len(clients)
     examples, losses, seconds = (
         unknown if name == "loss" and name not in metrics else _column(metrics, name, len(clients))
@@ -95,10 +97,18 @@ def _read(message: Message, clients: Sequence[int], layout: Layout, round: int) 
     )
     return [
         Reply(client, Weights(trainable[row], statistics[row]), int(examples[row]), losses[row], seconds[row])
-        if finite[row]
-        else Failure(client, "its weights have numbers that are not finite")
+        if not faults[row]
+        else Failure(client, faults[row], numbers=True)
         for row, client in enumerate(clients)
     ]
+
+
+def fault_of(trainable: np.ndarray, statistics: np.ndarray, layout: Layout) -> str:
+    """Return why a client's weights are unusable, with the layer; "" if they are usable."""
+    for name, vector in (("trainable", trainable), ("statistics", statistics)):
+        if not all_finite(vector):
+            return not_finite(name, vector, layout)
+    return statistics_fault(statistics, layout)
 
 
 COLUMNS = ("num-examples", "loss", "seconds")

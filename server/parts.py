@@ -167,6 +167,7 @@ class ServerParts(BaselineParts):
             self.recalibrate,
             self.callbacks(folder),
             self.weight_average,
+            settings.federation.non_finite == "stop",
         )
 
     @part

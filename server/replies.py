@@ -20,6 +20,7 @@ from fedrobust.models.layout import Layout, Weights
 from fedrobust.plain import plain_text
 from fedrobust.reasons import first_reason
 from fedrobust.runs.record import FailureRecord
+from server.not_finite import all_finite, not_finite
 
 MOST_EXAMPLES = 2**31
 """Largest accepted number of images of a client."""
@@ -91,10 +92,16 @@ class Failure:
     """One client that is dropped from a round, and the reason.
 
     The reason appears in records, terminals and pages: it is cut to one short printable line.
+
+    Attributes:
+        client_id: the client.
+        reason: why.
+        numbers: whether its numbers are the reason: they are not finite, or impossible.
     """
 
     client_id: int
     reason: str
+    numbers: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", plain_text(self.reason))
@@ -106,6 +113,10 @@ class Failure:
 
 class ReplyError(ValueError):
     """A reply is invalid."""
+
+
+class ReplyNumbersError(ReplyError):
+    """A reply holds numbers that are not finite."""
 
 
 def read_reply(
@@ -135,7 +146,7 @@ def read_reply(
             return Failure(client_id, last_line(message))
         return _checked(message, client_id, layout, round, most_examples, beside, sums)
     except ReplyError as error:
-        return Failure(client_id, str(error))
+        return Failure(client_id, str(error), isinstance(error, ReplyNumbersError))
     except Exception as error:  # an untrusted reply may cause any exception: its client fails
         return Failure(client_id, f"it cannot be read: {first_reason(described(error))}")
 
@@ -251,29 +262,13 @@ def _vector(record: ArrayRecord, name: str, size: int, sums: bool, of: Layout | 
     if vector.dtype != np.float32 or vector.shape != (size,):
         raise ReplyError(f"{name} holds {vector.dtype} {short(vector.shape)}: float32 ({size},) is expected")
     if not sums and not all_finite(vector):
-        bad = np.flatnonzero(~np.isfinite(vector))
-        where = of.first_of("trainable" if name == "trainable" else "statistic", bad) if of else ""
-        raise ReplyError(f"{name} has {len(bad)} numbers that are not finite{where}")
+        raise ReplyNumbersError(not_finite(name, vector, of))
     return vector
 
 
 def _few(names: Iterable[str]) -> list[str]:
     """Return the first names, shortened, so that a malicious reply cannot fill the run's record."""
     return [name[:40] for name in islice(sorted(names), 5)]
-
-
-def all_finite(vector: np.ndarray) -> bool:
-    """Return whether all values of `vector` are finite, without a temporary array.
-
-    Example:
-        >>> all_finite(np.ones(3, np.float32)), all_finite(np.array([1, np.nan, np.inf], np.float32))
-        (True, False)
-    """
-    blocks = (vector[start : start + BLOCK] for start in range(0, vector.size, BLOCK))
-    return all(np.isfinite(block).all() for block in blocks)
-
-
-BLOCK = 65536
 
 
 def _examples(metrics: MetricRecord) -> int:

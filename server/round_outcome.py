@@ -59,6 +59,36 @@ class Aggregated:
     fault: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Made:
+    """The result of a round: the next global model, or the previous one.
+
+    Attributes:
+        weights: the global weights for the next round.
+        memory: the next state of rules and server optimiser.
+        outcomes: outcomes of the clients' training, for each global model.
+        kept: why weights and state are those of the previous round, "" if they are new.
+        failed: whether the round failed; see `RoundLoop.round`.
+        unsound: the first client or model whose numbers are not finite or impossible, with its layer; "" if none.
+        model: the weights that are evaluated and selected: `weights`, or an average over rounds.
+    """
+
+    weights: Weights
+    memory: Memory
+    outcomes: tuple[RoundOutcome, ...]
+    kept: str = ""
+    failed: bool = False
+    unsound: str = ""
+    model: Weights | None = None
+
+
+def unsound_client(number: int, outcomes: Sequence[RoundOutcome]) -> str:
+    """Return the first client that was dropped because of its numbers, with the reason; "" if there is none."""
+    dropped = (one for outcome in outcomes for one in outcome.failures if one.numbers)
+    first = next(dropped, None)
+    return "" if first is None else f"round {number}, client {first.client_id}: {first.reason}"
+
+
 def failure_of(answer: Reply | Failure) -> str:
     """Return the reason why a client is dropped, "" if it is not."""
     return answer.reason if isinstance(answer, Failure) else ""

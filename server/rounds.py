@@ -8,7 +8,6 @@ from itertools import islice
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from fedrobust.aggregation import Memory
 from fedrobust.config.sections import Evaluation
 from fedrobust.engines.exchange import exchange
 from fedrobust.engines.grid import SimulatedGrid
@@ -19,36 +18,15 @@ from fedrobust.runs.events import RoundStarted, StageStarted, emit
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import EvaluationRecord, MetricsRecord, ModelRoundRecord, RoundRecord
 from server.callbacks import Callback, FinishedRound
-from server.errors import AttackFailedError, RoundError
+from server.errors import AttackFailedError, NumbersError, RoundError
 from server.federation import Federation
 from server.global_models import GlobalModels, shared_out
 from server.recorder import Recorder
-from server.round_outcome import Aggregated, RoundOutcome, together
+from server.round_outcome import Aggregated, Made, together, unsound_client
 from server.selection import Selection
 from server.soundness import weights_fault
 from server.stages.evaluation import Evaluator
 from server.weight_average import WeightAverage
-
-
-@dataclass(frozen=True, eq=False)
-class Made:
-    """The result of a round: the next global model, or the previous one.
-
-    Attributes:
-        weights: the global weights for the next round.
-        memory: the next state of rules and server optimiser.
-        outcomes: outcomes of the clients' training, for each global model.
-        kept: why weights and state are those of the previous round, "" if they are new.
-        failed: whether the round failed; see `RoundLoop.round`.
-        model: the weights that are evaluated and selected: `weights`, or an average over rounds.
-    """
-
-    weights: Weights
-    memory: Memory
-    outcomes: tuple[RoundOutcome, ...]
-    kept: str = ""
-    failed: bool = False
-    model: Weights | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +47,7 @@ class RoundLoop:
         recalibrate: recalibrates BatchNorm statistics; None: those of the clients are used.
         callbacks: called after every round.
         average: moving average of the weights; None: each round's weights are evaluated.
+        stops_at_numbers: whether the study ends at the first numbers that are not finite.
     """
 
     grid: Grid
@@ -82,6 +61,7 @@ class RoundLoop:
     recalibrate: Callable[[Weights], Weights] | None = None
     callbacks: Sequence[Callback] = field(default_factory=tuple)
     average: WeightAverage | None = None
+    stops_at_numbers: bool = False
 
     @property
     def models(self) -> GlobalModels:
@@ -113,6 +93,7 @@ class RoundLoop:
         Raises:
             RoundError: too many rounds in a row failed. The last one has no checkpoint: a resumed run repeats it.
             AttackFailedError: an attack failed.
+            NumbersError: numbers are not finite, and ``federation.non-finite`` is "stop"; without a checkpoint, too.
         """
         began = time.perf_counter()
         sampled = [federation.sampling.sample(number) for federation in self.federations]
@@ -133,12 +114,18 @@ class RoundLoop:
             made = Made(state.weights, state.memory, (error.outcome,), str(error))
             self.note_last(recorder, folder, round_record(number, made, began))
             raise
+        if made.unsound and self.stops_at_numbers:
+            self.note_last(recorder, folder, round_record(number, made, began))
+            raise NumbersError(f'{made.unsound} (federation.non-finite = "stop")')
         if made.failed:
             self.stop_after_failures(recorder, folder, round_record(number, made, began))
         training_seconds = time.perf_counter() - began
         made = self.averaged(made, number)
         model = made.model or made.weights
         entry = round_record(number, made, began, self.measured(number, model))
+        if entry.unmeasured and self.stops_at_numbers:
+            self.note_last(recorder, folder, entry)
+            raise NumbersError(f'round {number}: {entry.unmeasured} (federation.non-finite = "stop")')
         entry = replace(
             entry,
             attack_success=entry.attack_success if entry.valid else None,
@@ -183,6 +170,7 @@ class RoundLoop:
             memory = models.memory_of(state.memory, model)
             found.append(federation.aggregate(number, current, asked, its, memory))
         outcomes = tuple(one.outcome for one in found)
+        unsound = unsound_client(number, outcomes)
         faults = [
             one.fault if one.weights is None else one.fault or weights_fault(one.weights, layout)
             for one, layout in zip(found, models.layouts, strict=True)
@@ -190,7 +178,11 @@ class RoundLoop:
         if all(faults):
             failed = all(one.weights is None for one in found)
             kept = faults[0] if failed else f"round {number}: {faults[0]}"
-            return Made(state.weights, state.memory, outcomes, kept, failed)
+            return Made(
+                state.weights, state.memory, outcomes, kept, failed, unsound or ("" if failed else kept)
+            )
+        fault = next((fault for one, fault in zip(found, faults, strict=True) if fault and one.weights), "")
+        unsound = unsound or (fault and f"round {number}: {fault}")
         weights = models.joined(
             [
                 old if fault else one.weights or old
@@ -198,12 +190,13 @@ class RoundLoop:
             ]
         )
         if fault := self.unusable(weights := self.recalibrated(weights, number)):
-            return Made(state.weights, state.memory, outcomes, f"round {number}: {fault}")
+            kept = f"round {number}: {fault}"
+            return Made(state.weights, state.memory, outcomes, kept, unsound=unsound or kept)
         memories = [
             models.memory_of(state.memory, model) if fault else one.memory
             for model, (one, fault) in enumerate(zip(found, faults, strict=True))
         ]
-        return Made(weights, models.joined_memory(memories), outcomes)
+        return Made(weights, models.joined_memory(memories), outcomes, unsound=unsound)
 
     def recalibrated(self, weights: Weights, number: int) -> Weights:
         """Return `weights` with recalibrated BatchNorm statistics, if the study recalibrates.

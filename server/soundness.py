@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fedrobust.models.layout import Kind, Layout, Weights
-from server.replies import all_finite
+from server.not_finite import all_finite
 
 LARGEST_MEAN = 1e6
 """Largest accepted moving mean. Images reach 255; activations in training are smaller."""

@@ -11,7 +11,7 @@ from fedrobust.edge.interpreter import Images
 from fedrobust.edge.latency import Latency, measure_latency
 from fedrobust.edge.memory import peak_memory
 from fedrobust.edge.runner import opened
-from fedrobust.evaluation.metrics import Metrics, measure
+from fedrobust.evaluation.metrics import Metrics, NotFiniteError, measure
 from fedrobust.evaluation.multilabel import measure_multilabel
 
 
@@ -82,6 +82,10 @@ def measure_export(
     logits = interpreter.logits(images)
     if model_logits.shape != logits.shape:
         raise ValueError(f"model_logits have shape {model_logits.shape}: the file's have {logits.shape}")
+    try:
+        metrics = measure_multilabel(labels, logits) if multilabel else measure(labels, logits)
+    except NotFiniteError as error:
+        raise NotFiniteError(f"{path.name}: {error}") from error
     return EdgeResult(
         format="onnx" if path.suffix == ".onnx" else path.name.removesuffix(".tflite").rpartition(".")[2],
         file=path.name,
@@ -89,7 +93,7 @@ def measure_export(
         changed=int((_answers(logits, multilabel) != _answers(model_logits, multilabel)).sum()),
         max_logit_difference=float(np.abs(logits - model_logits).max()),
         latency=measure_latency(interpreter, images[0], warmups, runs),
-        metrics=measure_multilabel(labels, logits) if multilabel else measure(labels, logits),
+        metrics=metrics,
         peak_bytes=peak_memory(path) if memory else None,
     )
 

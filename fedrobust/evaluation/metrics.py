@@ -7,6 +7,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fedrobust.errors import FedrobustError
 from fedrobust.evaluation.intervals import Floats, Integers, Interval, mean_of_proportions, wilson
 from fedrobust.evaluation.roc import area_under_roc
 from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
@@ -96,7 +97,7 @@ class Metrics:
     changed: float | None = None
 
 
-class NotFiniteError(ValueError):
+class NotFiniteError(FedrobustError, ValueError):
     """A model's logits are NaN or infinite, so that no metric is defined."""
 
 

@@ -38,6 +38,7 @@ ADDED = (
     "evaluation.validation",
     "federation.availability",
     "federation.average",
+    "federation.non-finite",
     "federation.patience",
     "federation.postprocessors",
     "federation.sampling",

@@ -9,6 +9,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.runs.record import EvaluationRecord, MetricsRecord
 from fedrobust.study.local_training import LocalTraining
 from server.stages.evaluation import Evaluator
+from server.stages.measurable import measurable
 from server.weight_average import WeightAverage
 
 CLIENT = 0
@@ -44,9 +45,10 @@ class CentralBaseline:
         """Return the metrics of the model after the last round on the test images.
 
         Raises:
-            NotFiniteError: its logits are not finite.
+            UnmeasurableError: its logits are not finite.
         """
-        return EvaluationRecord.of(self.evaluator.test(self.trained(), attacked=False)).clean
+        with measurable("the model of all images in one place (evaluation.baselines)"):
+            return EvaluationRecord.of(self.evaluator.test(self.trained(), attacked=False)).clean
 
     def trained(self) -> Weights:
         """Return the weights after the last round."""

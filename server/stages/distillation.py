@@ -14,6 +14,7 @@ from fedrobust.edge.errors import ExportError
 from fedrobust.edge.export import check_exportable
 from fedrobust.edge.formats import check_installed
 from fedrobust.errors import ConfigError
+from fedrobust.evaluation.metrics import finite
 from fedrobust.lazy import tf
 from fedrobust.memoize import part
 from fedrobust.models.classifier import Classifier
@@ -28,6 +29,7 @@ from fedrobust.training.transfer import moved_copies
 from server.stages.class_logits import teaching
 from server.stages.evaluation import Evaluator
 from server.stages.mean_logits import answers_of, mean_logits
+from server.stages.measurable import measurable
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,9 @@ class DistillationPlan:
         started = time.perf_counter()
         asks = trait(self.method, "asks_teacher")
         models = tuple(models) if asks else models
-        logits, count = mean_logits(self.logits_of(teacher, weights) for weights in models)
+        logits, count = mean_logits(
+            self.finite_logits_of(teacher, weights, number) for number, weights in enumerate(models, 1)
+        )
         answers = answers_of(teacher.classifier, tuple(models)) if asks else None
         return self.taught(logits, count, self.sent_bytes(teacher.classifier), started, answers)
 
@@ -149,6 +153,19 @@ class DistillationPlan:
             seconds=time.perf_counter() - started,
         )
         return Student(self.student, distilled.weights, record)
+
+    def finite_logits_of(self, teacher: Evaluator, weights: Weights, number: int) -> np.ndarray:
+        """Return the logits of the teacher of this number, counted from 1.
+
+        Raises:
+            UnmeasurableError: they are not finite.
+        """
+        logits = self.logits_of(teacher, weights)
+        with measurable(
+            f'teacher {number} of the student (distillation.teacher = "{self.settings.teacher}")'
+        ):
+            finite(logits)
+        return logits
 
     def logits_of(self, teacher: Evaluator, weights: Weights) -> np.ndarray:
         """Return one teacher's logits of the images and their copies, (n, classes)."""

@@ -13,6 +13,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import ExportRecord
 from server.stages.evaluation import Evaluator
+from server.stages.measurable import measurable
 
 
 def export_student(
@@ -35,6 +36,9 @@ def export_student(
         formats: of the files; empty: only the Keras file.
         seed: the study's, for the calibration sample.
         defence: spec of the prediction-time defence inside; empty: none.
+
+    Raises:
+        UnmeasurableError: a file's logits are not finite.
     """
     folder.write_with("student.keras", partial(student.classifier.save, weights))
     if not formats:
@@ -55,8 +59,9 @@ def export_student(
     # Files take native images, also if the study's attacks are in the prepared space.
     native = student if student.settings.space == "native" else student.of_model(student.classifier, "native")
     logits = native.answers(weights).test
-    measured = exported_and_measured(
-        model, folder.path, formats, calibration, test, dataset.test.labels, logits, about, stem="student"
-    )
+    with measurable("a file of the student (export.formats)"):
+        measured = exported_and_measured(
+            model, folder.path, formats, calibration, test, dataset.test.labels, logits, about, stem="student"
+        )
     taken = chosen(measured)
     return tuple(ExportRecord.of(one, alarm(one), one is taken) for one in measured)

@@ -2,8 +2,11 @@
 
 from fedrobust.models.layout import Weights
 from fedrobust.runs.record import EvaluationRecord, StudentRecord
+from server.errors import UnmeasurableError
+from server.soundness import weights_fault
 from server.stages.distillation import Student
 from server.stages.evaluation import Evaluator
+from server.stages.measurable import measurable
 from server.stages.predictions import predictions_of
 
 
@@ -17,14 +20,22 @@ def student_record(
         student: the student.
         control: weights of the label-trained control; None: there is none.
         evaluator: of the student's network.
+
+    Raises:
+        UnmeasurableError: the student's weights, or logits of one of them, are not finite.
     """
-    found = EvaluationRecord.of(evaluator.test(student.weights))
+    if fault := weights_fault(student.weights, student.classifier.layout):
+        raise UnmeasurableError(f"the student diverged: {fault}; lower distillation.learning-rate")
+    with measurable("the student"):
+        found = EvaluationRecord.of(evaluator.test(student.weights))
+    with measurable("the control of the student"):
+        beside = None if control is None else EvaluationRecord.of(evaluator.test(control))
     return StudentRecord(
         name=name,
         parameters=student.classifier.layout.parameters,
         clean=found.clean,
         robust=found.robust,
         distillation=student.record,
-        control=None if control is None else EvaluationRecord.of(evaluator.test(control)),
+        control=beside,
         predictions=predictions_of(evaluator, student.weights),
     )

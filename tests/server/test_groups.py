@@ -13,7 +13,7 @@ from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.poisoning import Schedule
 from fedrobust.runs.events import ClientReplied, listening
 from server.federation import Federation
-from server.groups import FEWEST, MOST, TOGETHER, Grouping, read_group
+from server.groups import FEWEST, MOST, TOGETHER, Grouping, fault_of, read_group
 from server.replies import Failure, Reply
 
 LAYOUT = Layout((Entry("kernel", (3,), "trainable"), Entry("moving_mean", (2,), "statistic")))
@@ -133,8 +133,20 @@ def test_numbers_that_are_not_finite_leave_their_client_out_alone():
     assert first.examples == SIZES[0]
     np.testing.assert_array_equal(first.weights.trainable, answer_of(0).trainable)
     assert [second.client_id, third.client_id] == [1, 2]
-    assert "not finite" in second.reason
-    assert "not finite" in third.reason
+    assert second.reason.startswith("trainable has 1 numbers that are not finite, the first in ")
+    assert third.reason.startswith("statistics has 1 numbers that are not finite")
+    assert second.numbers
+    assert third.numbers
+
+
+def test_impossible_statistics_leave_their_client_out_as_in_a_reply_of_its_own():
+    names = ("norm/moving_mean", "norm/moving_variance")
+    layout = Layout(tuple(Entry(name, (1,), "statistic") for name in names))
+    trainable, statistics = np.zeros(0, np.float32), np.array([0.0, -1e-30], np.float32)
+    assert fault_of(trainable, statistics, layout).startswith(
+        "statistics: 1 of 1 moving variances are negative"
+    )
+    assert fault_of(trainable, np.array([1e-45, 1e-45], np.float32), layout) == "", "denormal, and possible"
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from fedrobust.runs.events import RoundFinished, RoundStarted
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import AttackSuccessRecord, DefenceRecord, MetricsRecord, ModelRecord, RoundRecord
 from server.callbacks import FinishedRound
-from server.errors import AttackFailedError, RoundError
+from server.errors import AttackFailedError, NumbersError, RoundError
 from server.recorder import Recorder
-from server.round_outcome import Aggregated, RoundOutcome
-from server.rounds import Made, RoundLoop, round_record
+from server.replies import Failure
+from server.round_outcome import Aggregated, Made, RoundOutcome
+from server.rounds import RoundLoop, round_record
 from server.selection import Selection
 from server.weight_average import WeightAverage
 
@@ -112,6 +113,7 @@ def loop(
         recalibrate,
         callbacks,
         average,
+        study.federation.non_finite == "stop",
     )
 
 
@@ -507,3 +509,53 @@ def test_an_attack_that_fails_is_noted_and_raised(a_round, told):
     assert third.recorder.run.rounds == (entry,)
     assert told == [RoundStarted(3, 4), RoundFinished(entry)]
     assert third.recorder.saved == 0
+
+
+# -- Numbers that are not finite -----------------------------------------------------------------------------------
+
+LEFT_OUT = replace(
+    OUTCOME, failures=(Failure(5, "trainable has 1 numbers that are not finite", numbers=True),)
+)
+LATE = replace(OUTCOME, failures=(Failure(5, "no reply in time"),))
+
+
+@pytest.mark.parametrize(
+    ("found", "judge", "reason"),
+    [
+        (
+            Aggregated(LEFT_OUT, weights(3.0), MEMORY),
+            {},
+            "round 3, client 5: trainable has 1 numbers that are not finite",
+        ),
+        (
+            Aggregated(LEFT_OUT, None, fault="round 3: too few"),
+            {},
+            "round 3, client 5: trainable has 1 numbers that are not finite",
+        ),
+        (Aggregated(OUTCOME, weights(np.inf), MEMORY), {}, "round 3: 2 of its weights are not finite"),
+        (Aggregated(OUTCOME, weights(3.0), MEMORY, "what is remembered"), {}, "round 3: what is remembered"),
+        (Aggregated(OUTCOME, weights(3.0), MEMORY), {"fault": "its gradients"}, "round 3: its gradients"),
+        (
+            Aggregated(OUTCOME, weights(3.0), MEMORY),
+            {"error": NotFiniteError("1 of 2 rows of logits hold NaN")},
+            "round 3: 1 of 2 rows of logits hold NaN",
+        ),
+    ],
+)
+def test_numbers_that_are_not_finite_stop_a_study_that_asks_for_it(a_round, told, found, judge, reason):
+    going_on = a_round(found, judge=Judge(**judge)).run()
+    assert going_on.round == 3
+    stopping = a_round(found, judge=Judge(**judge), federation__non_finite="stop", federation__patience=2)
+    with pytest.raises(NumbersError) as stopped:
+        stopping.run()
+    assert str(stopped.value).startswith(reason)
+    assert str(stopped.value).endswith('(federation.non-finite = "stop")')
+    assert [one.round for one in stopping.recorder.run.rounds] == [3], "the round is in the record"
+    assert stopping.recorder.saved == 0, "and a resumed run repeats it"
+
+
+@pytest.mark.parametrize(
+    "found", [Aggregated(LATE, weights(3.0), MEMORY), Aggregated(LATE, None, fault="few")]
+)
+def test_what_is_no_matter_of_numbers_stops_nothing(a_round, found):
+    assert a_round(found, federation__non_finite="stop", federation__patience=2).run().round == 3

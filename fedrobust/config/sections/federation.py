@@ -67,6 +67,11 @@ class Federation(Section):
         le=1,
         description="share of the sampled clients whose replies must be valid, else the round fails",
     )
+    non_finite: Literal["drop", "stop"] = Field(
+        "drop",
+        description="numbers that are NaN, infinite or impossible: drop keeps back the client or model that has them "
+        "and goes on; stop ends the study there, with round, client and layer",
+    )
     patience: int = Field(3, ge=1, description="failed rounds in a row that stop the study")
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from fedrobust.training.distillation import Distilled
 from fedrobust.training.distillation_methods import SoftLabels
 from fedrobust.training.distillation_methods.iad import IAD
 from fedrobust.training.distillation_methods.rslad import RSLAD
+from server.errors import UnmeasurableError
 from server.stages import distillation as distiller
 from server.stages.distillation import DistillationPlan, plan_distillation, transfer_images
 
@@ -38,6 +39,7 @@ def settings(**more):
 
 IMAGES = np.zeros((4, 8, 8, 1), np.uint8)
 LABELS = np.array([0, 1, 0, 1], np.int32)
+LOGITS = np.zeros((4, 2), np.float32)
 
 
 def plan(labels=LABELS, method=SoftLabels(), **more) -> DistillationPlan:  # noqa: B008 - frozen
@@ -62,7 +64,7 @@ def test_a_student_learns_what_the_global_model_answers(monkeypatch):
 
     def clean_logits(*arguments):
         asked.append(arguments)
-        return "logits"
+        return LOGITS
 
     def distil(*arguments):
         asked.append(arguments)
@@ -74,7 +76,7 @@ def test_a_student_learns_what_the_global_model_answers(monkeypatch):
     found = plan().distilled(teacher, ("weights",))
     assert asked == [
         ("weights", IMAGES),
-        ("student", IMAGES, "logits", 3.0, 7, 16, 0.25, 5, SoftLabels(), None, None),
+        ("student", IMAGES, LOGITS, 3.0, 7, 16, 0.25, 5, SoftLabels(), None, None),
     ]
     assert (found.classifier, found.weights) == ("student", TAUGHT)
     assert to_json(found.record) == {
@@ -90,6 +92,20 @@ def test_a_student_learns_what_the_global_model_answers(monkeypatch):
         "loss": 0.5,
         "seconds": 2.5,
     }
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_a_teacher_that_answers_with_numbers_that_are_not_finite_is_named(monkeypatch, broken):
+    monkeypatch.setattr(distiller, "distil", lambda *given: pytest.fail("the student would learn them"))
+    answers = {"sound": LOGITS, "broken": np.where(np.arange(4)[:, None] == 2, broken, LOGITS)}
+    teacher = SimpleNamespace(
+        clean_logits=lambda weights, images: answers[weights], dataset=dataset(), classifier=NETWORK
+    )
+    with pytest.raises(
+        UnmeasurableError, match=r"^teacher 2 of the student \(distillation\.teacher = \"clients"
+    ) as found:
+        plan(distillation__teacher="clients").distilled(teacher, ("sound", "broken"))
+    assert "1 of 4 rows of logits hold NaN or infinity" in str(found.value)
 
 
 def test_a_teacher_is_asked_on_moved_copies_too(monkeypatch):
