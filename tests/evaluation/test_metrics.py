@@ -128,6 +128,14 @@ def test_the_order_of_images_does_not_matter(classes):
     assert first.interval["auc"] == pytest.approx(second.interval["auc"], rel=1e-12)
 
 
+@pytest.mark.parametrize("size", [3.4e38, 1e30, 1e-38, 1e-45])
+def test_the_largest_and_the_smallest_numbers_of_float32_are_measured(size):
+    logits = np.array([[size, -size], [-size, size], [size, -size], [-size, size]], np.float32)
+    found = measure(np.array([0, 1, 1, 0]), logits)
+    assert (found.accuracy, found.auc) == (0.5, 0.5)
+    assert found.loss == pytest.approx(max(np.log(2), float(np.float32(size))), rel=1e-6)
+
+
 def test_a_shift_of_a_rows_logits_does_not_matter():
     labels, logits = answers(3)
     shifted = measure(labels, logits + np.random.default_rng(4).integers(-50, 50, (labels.size, 1)))
