@@ -15,6 +15,7 @@ from fedrobust.aggregation import (
     Updates,
 )
 from fedrobust.aggregation.weights import SiteWeights
+from fedrobust.vectors import length
 
 
 def figures_of(
@@ -40,8 +41,8 @@ def figures_of(
     shown: dict[str, Any] = {}
     if honest_mean is not None:
         apart = aggregation.update.astype(np.float64) - honest_mean
-        shown["distance"] = _finite(np.linalg.norm(apart))
-        shown["honest_norm"] = _finite(np.linalg.norm(honest_mean.astype(np.float64)))
+        shown["distance"] = _finite(length(apart))
+        shown["honest_norm"] = _finite(length(honest_mean))
     if caught and not bad.any():  # no attacker's reply reached the rule
         shown |= {"true_positive_rate": 1.0, "malicious_influence": 0.0}
     influence = aggregation.influence

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from linear_answers import LinearAnswers
+from threadpoolctl import threadpool_limits
 
 from fedrobust import api
 from fedrobust.aggregation import PRE_AGGREGATORS, RULES, SERVER_OPTIMIZERS, AggregationContext, defence
@@ -125,34 +126,39 @@ def test_listing_everything_starts_no_tensorflow():
 # -- What members do -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("rule", "before"), [(rule, ()) for rule in RULES] + [("mean", (before,)) for before in PRE_AGGREGATORS]
-)
-def test_rules_return_one_finite_float32_update_twice_and_leave_updates_alone(rule, before, draw):
-    updates = draw.standard_normal((13, 60)).astype(np.float32)
-    shapes = {"conv/kernel": (5, 8), "conv/bias": (8,), "logits/kernel": (5, 2), "logits/bias": (2,)}
+def rule_context(updates):
+    """Return all that a rule may ask for, for a network with one convolution and a head."""
+    clients, size = updates.shape
+    shapes = {"conv/kernel": (size - 20, 1), "conv/bias": (8,), "logits/kernel": (5, 2), "logits/bias": (2,)}
     names = ("norm/moving_mean", "norm/moving_variance")
     layout = Layout(
         tuple(Entry(path, shape, "trainable") for path, shape in shapes.items())
         + tuple(Entry(name, (5,), "statistic") for name in names)
     )
-    statistics = draw.random((13, 10)).astype(np.float32)
+    statistics = np.random.default_rng(3).random((clients, 10)).astype(np.float32)
+    return AggregationContext(
+        np.arange(clients),
+        np.arange(10, 10 + clients),
+        generator=np.random.default_rng(1),
+        current=np.ones(size, np.float32),
+        root=lambda images: updates[:5].mean(0),
+        losses=np.linspace(1, 2, clients),
+        layout=layout,
+        statistics=statistics,
+        current_statistics=statistics[0],
+        model=LinearAnswers(2, updates[0]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "before"), [(rule, ()) for rule in RULES] + [("mean", (before,)) for before in PRE_AGGREGATORS]
+)
+def test_rules_return_one_finite_float32_update_twice_and_leave_updates_alone(rule, before, draw):
+    updates = draw.standard_normal((13, 60)).astype(np.float32)
     given = updates.copy()
 
     def aggregated():
-        context = AggregationContext(
-            np.arange(13),
-            np.arange(10, 23),
-            generator=np.random.default_rng(1),
-            current=np.ones(60, np.float32),
-            root=lambda images: given[:5].mean(0),
-            losses=np.linspace(1, 2, 13),
-            layout=layout,
-            statistics=statistics,
-            current_statistics=statistics[0],
-            model=LinearAnswers(2, given[0]),
-        )
-        return defence(rule, *before, f=2)(updates, context)
+        return defence(rule, *before, f=2)(updates, rule_context(given))
 
     one, other = aggregated(), aggregated()
     assert (one.update.shape, one.update.dtype) == ((60,), np.float32)
@@ -161,6 +167,23 @@ def test_rules_return_one_finite_float32_update_twice_and_leave_updates_alone(ru
     np.testing.assert_array_equal(updates, given)
     assert one.influence is None or (one.influence.shape == (13,) and (one.influence >= 0).all())
     assert all(isinstance(array, np.ndarray) for array in one.memory.values())
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_rules_have_the_same_bits_with_any_number_of_threads_of_blas(rule):
+    """In the second round too, where rules remember the first."""
+    rounds = np.random.default_rng(5).standard_normal((2, 13, 60_000)).astype(np.float32)
+
+    def aggregated(threads):
+        memory = {}
+        with threadpool_limits(threads, user_api="blas"):
+            for updates in rounds:
+                context = dataclasses.replace(rule_context(updates), memory=memory)
+                found = defence(rule, f=2)(updates, context)
+                memory = found.memory
+        return found.update
+
+    np.testing.assert_array_equal(aggregated(1), aggregated(2))
 
 
 @pytest.mark.parametrize("name", SERVER_OPTIMIZERS)

@@ -55,6 +55,29 @@ def test_the_library_imports_no_app():
     assert found == []
 
 
+SUMS_OF_BLAS = re.compile(r"np\.(linalg\.norm|dot|vdot|inner|tensordot)\(")
+
+
+def test_what_is_sent_and_aggregated_is_summed_without_blas():
+    """Its last bits depend on its number of threads: `fedrobust.vectors` and `inner_products` have none such."""
+    folders = (
+        "fedrobust/aggregation",
+        "fedrobust/poisoning",
+        "fedrobust/privacy",
+        "fedrobust/algorithms",
+        "server",
+    )
+    found = [
+        f"{path.relative_to(PROJECT)}:{number}"
+        for folder in folders
+        for path in (PROJECT / folder).rglob("*.py")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if SUMS_OF_BLAS.search(line)
+    ]
+    assert found == []
+    assert SUMS_OF_BLAS.search("float(np.linalg.norm(update))"), "or nothing would be found"
+
+
 def test_families_know_neither_config_nor_study(ours):
     families = ("aggregation", "poisoning", "evasion", "training", "evaluation", "data", "models")
     assert not [

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrobust.bounds import NonNegative, Positive, Share
-from fedrobust.privacy.clip import clipped, length
+from fedrobust.privacy.clip import clipped
 from fedrobust.privacy.cohort import Cohort
 from fedrobust.privacy.contract import POSTPROCESSORS, Counted, State
 from fedrobust.privacy.gaussian_dp import central_releases
 from fedrobust.privacy.promise import Promise
+from fedrobust.vectors import length
 
 
 @POSTPROCESSORS.register("adaptive-gaussian-dp")

@@ -6,12 +6,7 @@ import numpy as np
 
 from fedrobust.bounds import Positive
 from fedrobust.privacy.contract import POSTPROCESSORS
-
-
-def length(update: np.ndarray) -> float:
-    """Return the Euclidean norm of `update`."""
-    # Not by BLAS, whose last bits depend on its threads: engines would differ.
-    return float(np.sqrt(np.sum(np.square(update, dtype=np.float64))))
+from fedrobust.vectors import length
 
 
 def clipped(update: np.ndarray, norm: float) -> np.ndarray:

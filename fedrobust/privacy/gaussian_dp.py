@@ -7,10 +7,11 @@ import numpy as np
 
 from fedrobust.bounds import NonNegative, Positive
 from fedrobust.privacy.accounting import Releases
-from fedrobust.privacy.clip import clipped, length
+from fedrobust.privacy.clip import clipped
 from fedrobust.privacy.cohort import Cohort
 from fedrobust.privacy.contract import POSTPROCESSORS, Counted, State
 from fedrobust.privacy.promise import Promise
+from fedrobust.vectors import length
 
 Noise = Literal["server", "distributed", "local"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedrobust.aggregation import AggregationContext, InfeasibleError, defence
-from fedrobust.aggregation.rules.trimmed_mean import sorted_with_columns, trimmed_by_weight
+from fedrobust.aggregation.rules.trimmed_mean import trimmed_by_weight
 from fedrobust.aggregation.weights import capped
 
 SIZES = np.array([3, 1, 2, 4, 2])
@@ -61,14 +61,43 @@ def test_a_client_at_the_border_counts_in_part():
     np.testing.assert_allclose(trimmed_by_weight(values, np.full(3, 1 / 3), 1 / 3), [6])
 
 
-def test_values_are_sorted_with_their_columns_whatever_they_are(draw):
-    values = draw.standard_normal((50, 33)).astype(np.float32)
+def by_hand(row, weights, cut):
+    """The definition: sort, and count of each value what of its weight lies between the shares `cut` and 1 - `cut`."""
+    order = np.argsort(row, kind="stable")
+    shares = weights[order] / weights.sum()
+    ends = np.cumsum(shares)
+    left = np.maximum(0, np.minimum(ends, 1 - cut) - np.maximum(ends - shares, cut))
+    return left @ row[order].astype(np.float64) / left.sum()
+
+
+@pytest.mark.parametrize("weights", ["whole", "shares", "equal", "with zeros"])
+def test_trimming_by_weight_is_its_definition_whatever_the_values_are(weights, draw):
+    values = draw.standard_normal((1500, 33)).astype(np.float32)
     values[:10] = np.round(values[:10])
     values[10] = [0.0, -0.0, 1e-45, -1e-45, 3.4e38, -3.4e38, *values[10, 6:]]
-    ordered, columns = sorted_with_columns(values)
-    np.testing.assert_array_equal(ordered, np.sort(values, axis=1))
-    np.testing.assert_array_equal(np.take_along_axis(values, columns, axis=1), ordered)
-    assert all(sorted(row) == list(range(33)) for row in columns.tolist())
+    given = {
+        "whole": draw.integers(1, 500, 33).astype(np.float64),
+        "shares": draw.lognormal(0, 1, 33),
+        "equal": np.ones(33),
+        "with zeros": draw.integers(0, 3, 33).astype(np.float64),
+    }[weights]
+    for cut in (0.0, 0.1, 0.33, 0.48):
+        expected = [by_hand(row, given, cut) for row in values]
+        if cut == 0:
+            values, expected = np.delete(values, 10, 0), np.delete(expected, 10)  # 1e38 is not left out
+        np.testing.assert_allclose(trimmed_by_weight(values, given, cut), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "sizes", [[3.0, 3, 3, 3, 3, 4, 2, 3, 3, 3], [0.3, 0.3, 0.3, 0.3, 0.3, 0.4, 0.2, 0.3, 0.3, 0.3]]
+)
+def test_an_attacker_whose_share_ends_at_the_border_has_no_weight_whatever_it_sends(sizes, draw):
+    """A tenth is left out at each end, the attacker's whole share: rounding must not leave it a part of 1e38."""
+    values = draw.standard_normal((40, 10)).astype(np.float32)
+    values[:20, 0], values[20:, 0] = 3e38, -3e38
+    found = trimmed_by_weight(values, np.array(sizes), 0.1)
+    assert (found >= values[:, 1:].min(1)).all()
+    assert (found <= values[:, 1:].max(1)).all()
 
 
 def test_trimming_by_weight_holds_against_less_than_its_share(draw):

@@ -11,6 +11,7 @@ from fedrobust.aggregation.kernels import clip_factors, usual
 from fedrobust.aggregation.selection import CHUNK, magnitude_threshold
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Positive, PositiveShare
+from fedrobust.vectors import length
 
 
 @RULES.register("alignins")
@@ -66,7 +67,7 @@ class AlignIns:
 
 def directions(updates: Updates, current: np.ndarray) -> np.ndarray:
     """Return the cosines (n,) of `updates` and the `current` weights (d,); 0 where one of them is zero."""
-    scale = updates.norms * float(np.linalg.norm(current.astype(np.float64)))
+    scale = updates.norms * length(current)
     return np.divide(updates.inner_with(current), scale, out=np.zeros_like(scale), where=scale > 0)
 
 

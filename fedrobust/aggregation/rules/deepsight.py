@@ -8,10 +8,12 @@ import numpy as np
 from fedrobust.aggregation.answers import ModelAnswers
 from fedrobust.aggregation.clustering import clusters
 from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, InfeasibleError, known
+from fedrobust.aggregation.distances import inner_products
 from fedrobust.aggregation.kernels import clip_factors
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count, FromTwo, PositiveShare
 from fedrobust.models.layout import Entry, Layout
+from fedrobust.vectors import lengths
 
 SMALLEST_PROBABILITY = 1e-8
 """Added to the global model's probabilities, by which those of clients are divided."""
@@ -179,9 +181,9 @@ def probability_ratios(
 
 def cosine_distances(rows: np.ndarray) -> np.ndarray:
     """Return 1 - cosine between `rows` (n, k), (n, n); 1 to rows of zeros."""
-    lengths = np.linalg.norm(rows, axis=1)
-    scale = lengths[:, None] * lengths[None]
-    cosines = np.divide(rows @ rows.T, scale, out=np.zeros_like(scale), where=scale > 0)
+    own = lengths(rows)
+    scale = own[:, None] * own[None]
+    cosines = np.divide(inner_products(rows), scale, out=np.zeros_like(scale), where=scale > 0)
     return np.asarray(1 - np.clip(cosines, -1, 1))
 
 

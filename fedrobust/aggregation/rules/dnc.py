@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext, ByzantineTolerant
+from fedrobust.aggregation.distances import inner_products
 from fedrobust.aggregation.kernels import chosen_only, drawn_coordinates
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count, Positive
@@ -43,7 +44,7 @@ class DivideAndConquer(ByzantineTolerant):
             drawn = drawn_coordinates(updates, self.coordinates, context)
             centred = drawn - drawn.mean(0)
             # The top right singular vector's projections are the top left one's entries times the singular value.
-            _, vectors = np.linalg.eigh(centred @ centred.T)
+            _, vectors = np.linalg.eigh(inner_products(centred))
             scores = vectors[:, -1] ** 2
             kept[np.argsort(-scores, kind="stable")[:dropped]] = False
         if not kept.any():

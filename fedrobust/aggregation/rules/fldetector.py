@@ -7,10 +7,12 @@ from typing import ClassVar
 import numpy as np
 
 from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
+from fedrobust.aggregation.distances import inner_products
 from fedrobust.aggregation.kernels import chosen_only
 from fedrobust.aggregation.sketch import sketch
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count
+from fedrobust.vectors import lengths
 
 
 @RULES.register("fldetector")
@@ -110,7 +112,7 @@ class FLDetector:
             same = ago == since
             move = moves[same][:1]
             predicted = hessian_product(np.concatenate([memory["moves"], move]), memory["changes"], move[0])
-            apart[same] = np.linalg.norm(changes[same] - predicted, axis=1)
+            apart[same] = lengths(changes[same] - predicted)
         typical = np.mean(apart[ago > 0]) if ago.any() else 0.0
         return apart / typical if typical else np.where(ago > 0, 1.0, np.nan)
 
@@ -126,12 +128,14 @@ class FLDetector:
     ) -> None:
         memory["last"][places] = latest
         memory["seen"][places] = memory["rounds"]
-        memory["step"] = shares @ latest
+        memory["step"] = np.sum(latest * shares[:, None], axis=0)
         there = (ago > 0) & (shares > 0)
         if there.any():
             known = shares[there] / shares[there].sum()
             for name, rows in (("moves", moves), ("changes", changes)):
-                memory[name] = np.concatenate([memory[name], (known @ rows[there])[None]])[-self.window :]
+                memory[name] = np.concatenate(
+                    [memory[name], np.sum(rows[there] * known[:, None], axis=0)[None]]
+                )[-self.window :]
 
 
 def averaged(errors: np.ndarray) -> np.ndarray:
@@ -157,14 +161,16 @@ def hessian_product(steps: np.ndarray, changes: np.ndarray, vector: np.ndarray) 
     # Scaled, so that products of three numbers stay within float64's range.
     unit, scale = np.abs(moves).max(), np.abs(changes).max() or 1.0
     moves, changed = moves / unit, changes / scale
-    inner = moves @ changed.T
-    curvature = inner[-1, -1] / max(float(moves[-1] @ moves[-1]), 1e-300)
-    lower = np.tril(inner, -1)
-    diagonal = np.diag(np.diag(inner))
-    middle = np.block([[curvature * moves @ moves.T, lower], [lower.T, -diagonal]])
+    # Products of all pairs at once, in blocks: their bits do not depend on the number of threads.
+    pairs = inner_products(np.concatenate([moves, changed]))
+    within, between = pairs[: len(moves), : len(moves)], pairs[: len(moves), len(moves) :]
+    curvature = between[-1, -1] / max(float(within[-1, -1]), 1e-300)
+    lower = np.tril(between, -1)
+    diagonal = np.diag(np.diag(between))
+    middle = np.block([[curvature * within, lower], [lower.T, -diagonal]])
     basis = np.concatenate([curvature * moves, changed])
-    solved = np.linalg.lstsq(middle, basis @ vector, rcond=None)[0]
-    product: np.ndarray = (curvature * vector - basis.T @ solved) * (scale / unit)
+    solved = np.linalg.lstsq(middle, np.sum(basis * vector, axis=1), rcond=None)[0]
+    product: np.ndarray = (curvature * vector - np.sum(basis * solved[:, None], axis=0)) * (scale / unit)
     return product
 
 

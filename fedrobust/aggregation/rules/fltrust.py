@@ -8,6 +8,7 @@ import numpy as np
 from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count
+from fedrobust.vectors import length
 
 
 @RULES.register("fltrust")
@@ -30,12 +31,12 @@ class FLTrust:
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the mean of `updates` weighted by trust scores."""
         root = context.root(self.images).astype(np.float64)
-        length = float(np.linalg.norm(root))
-        scale = updates.norms * length
+        own = length(root)
+        scale = updates.norms * own
         cosines = np.divide(updates.inner_with(root), scale, out=np.zeros_like(scale), where=scale > 0)
         trust = np.maximum(cosines, 0)
         if not trust.any():
             return Aggregation(np.zeros(updates.size, np.float32), np.zeros(len(updates)))
         shares = trust / trust.sum()
-        lengths = np.divide(length, updates.norms, out=np.zeros_like(scale), where=updates.norms > 0)
+        lengths = np.divide(own, updates.norms, out=np.zeros_like(scale), where=updates.norms > 0)
         return Aggregation(updates.combined(shares * lengths), shares)

@@ -6,8 +6,10 @@ from typing import ClassVar
 import numpy as np
 
 from fedrobust.aggregation.contract import RULES, Aggregation, AggregationContext
+from fedrobust.aggregation.distances import inner_products
 from fedrobust.aggregation.sketch import sketch
 from fedrobust.aggregation.updates import Updates
+from fedrobust.vectors import lengths as lengths_of
 
 CONFIDENCE = 1.0
 """The kappa of the paper."""
@@ -59,9 +61,9 @@ class FoolsGold:
         places = np.searchsorted(partitions, context.client_ids)
         history[places] += latest
         mine = history[places]
-        lengths = np.linalg.norm(mine, axis=1)
+        lengths = lengths_of(mine)
         scale = lengths[:, None] * lengths[None, :]
-        cosines = np.divide(mine @ mine.T, scale, out=np.zeros_like(scale), where=scale > 0)
+        cosines = np.divide(inner_products(mine), scale, out=np.zeros_like(scale), where=scale > 0)
         weights = foolsgold_weights(cosines)
         shares = weights / weights.sum() if weights.any() else weights
         memory = {"partitions": partitions, "sums": history}

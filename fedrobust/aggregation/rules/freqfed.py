@@ -13,6 +13,7 @@ from fedrobust.aggregation.kernels import chosen_only
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import LARGEST, PositiveShare
 from fedrobust.models.layout import Layout
+from fedrobust.vectors import length
 
 TOGETHER = 8
 """Clients that are transformed at a time."""
@@ -66,7 +67,7 @@ def low_products(updates: Updates, current: np.ndarray, layout: Layout, low: flo
     n = len(updates)
     products = np.zeros((n + 1, n + 1))
     # Vectors of length 1 are transformed: sums of very large ones would not be float32, squares of very small ones 0.
-    lengths = np.append(updates.norms, np.linalg.norm(current.astype(np.float64)))
+    lengths = np.append(updates.norms, length(current))
     factors = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
     for entry, columns in layout.spans:
         places = low_places(matrix_sides(entry.shape), low)

@@ -11,6 +11,7 @@ from fedrobust.aggregation.kernels import chosen_only
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import PositiveShare
 from fedrobust.shares import sample_size
+from fedrobust.vectors import length
 
 EQUAL = 1e-12
 """Spread of a metric, relative to its size, up to which clients count as equal: that of rounding."""
@@ -68,7 +69,7 @@ def metrics(updates: Updates, current: np.ndarray) -> np.ndarray:
         return np.abs(updates.values(block)).sum(1, dtype=np.float64)
 
     manhattan = np.sum(each_block(updates.size, len(updates.matrix), absolute), axis=0)
-    own = float(np.linalg.norm(current.astype(np.float64)))
+    own = length(current)
     along = updates.inner_with(current)
     lengths = np.sqrt(np.maximum(own**2 + 2 * along + updates.norms**2, 0))
     scale = own * lengths

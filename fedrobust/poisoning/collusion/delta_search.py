@@ -10,6 +10,7 @@ from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count, Positive
 from fedrobust.poisoning.context import CollusionContext
 from fedrobust.poisoning.contract import POISONING
+from fedrobust.vectors import inner, length
 
 Shape = Literal["together", "apart"]
 
@@ -37,7 +38,7 @@ class Goal:
     @classmethod
     def of(cls, vector: np.ndarray, bounded: bool) -> "Goal":
         """Return the goal at the difference `vector` (d,) from the honest mean."""
-        distance = float(np.linalg.norm(vector.astype(np.float64)))
+        distance = length(vector)
         return cls(np.asarray(vector / (distance or 1.0), np.float32), distance, bounded)
 
     def reached(self, change: np.ndarray) -> float:
@@ -50,7 +51,7 @@ class Goal:
             >>> Goal.of(towards, False).reached(np.array([5.0, 7.0]))
             5.0
         """
-        far = float(change.astype(np.float64) @ self.direction)
+        far = inner(change, self.direction)
         if not np.isfinite(far):
             return -np.inf
         return min(far, 2 * self.distance - far) if self.bounded else far
@@ -180,9 +181,9 @@ class DeltaSearch:
             lengths = [goal.distance, whole, *lengths[:-1]]
         else:
             lengths = [1.5 * goal.distance, *lengths]
-        for length in dict.fromkeys(lengths):
-            yield "apart", length
-            yield "together", length
+        for deviation in dict.fromkeys(lengths):
+            yield "apart", deviation
+            yield "together", deviation
 
 
 def changed(context: CollusionContext, sent: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from fedrobust.aggregation.updates import Updates
 from fedrobust.poisoning.collusion.statistics import mean_and_deviation
 from fedrobust.poisoning.context import CollusionContext
 from fedrobust.poisoning.contract import POISONING
+from fedrobust.vectors import inner, length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +23,13 @@ class _Farthest:
         if self.direction == "deviation":
             direction = -deviation
         elif self.direction == "mean":
-            direction = -mean / np.float32(np.linalg.norm(mean.astype(np.float64)) or 1.0)
+            direction = -mean / np.float32(length(mean) or 1.0)
         else:
             direction = -np.sign(mean)
         # |mean + g p - x_i|^2 = |x_i - mean|^2 - 2 g p.(x_i - mean) + g^2 |p|^2: three numbers a client.
         apart = honest.distances_to(mean) ** 2
-        along = honest.inner_with(direction) - float(mean.astype(np.float64) @ direction)
-        square = float(direction.astype(np.float64) @ direction)
+        along = honest.inner_with(direction) - inner(mean, direction)
+        square = inner(direction, direction)
         gamma = self.strength(apart, along, square, honest.squared[:-1, :-1])
         return mean + np.float32(gamma) * direction
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from fedrobust.vectors import length
+
 
 def strongest(
     candidates: Iterable[float],
@@ -29,7 +31,7 @@ def strongest(
     def harm(strength: float) -> float:
         if strength not in tried:
             apart = outcome(sent(strength)).astype(np.float64) - honest_mean
-            far = float(np.linalg.norm(apart))
+            far = length(apart)
             # A model that is not finite is kept back by the server: nothing was moved.
             tried[strength] = far if np.isfinite(far) else -1.0
         return tried[strength]

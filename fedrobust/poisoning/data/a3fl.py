@@ -13,7 +13,7 @@ from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING, Problem
 from fedrobust.poisoning.data.backdoor import Backdoor
 from fedrobust.poisoning.data.visibility import unit
-from fedrobust.poisoning.update.finite import length
+from fedrobust.vectors import length
 
 BATCH = 64
 """Images of one step of the trigger."""

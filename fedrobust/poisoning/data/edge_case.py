@@ -9,6 +9,7 @@ from fedrobust.data.dataset import Split
 from fedrobust.poisoning.context import AttackContext, SuccessCriterion
 from fedrobust.poisoning.contract import POISONING, Problem, require_class
 from fedrobust.shares import part_of
+from fedrobust.vectors import lengths
 
 
 @POISONING.register("edge-case")
@@ -64,5 +65,5 @@ def rare_images(images: np.ndarray, labels: np.ndarray, label: int, share: float
     if not len(rows):
         return rows
     pixels = images[rows].reshape(len(rows), -1).astype(np.float64)
-    apart = np.linalg.norm(pixels - pixels.mean(0), axis=1)
+    apart = lengths(pixels - pixels.mean(0))
     return np.sort(rows[np.argsort(-apart, kind="stable")[: part_of(share, len(rows))]])

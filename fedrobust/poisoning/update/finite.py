@@ -1,4 +1,4 @@
-"""Arithmetic of attackers: finite in float32, and the same bits with any number of threads."""
+"""Arithmetic of attackers that stays finite in float32."""
 
 import numpy as np
 
@@ -16,16 +16,3 @@ def scaled(update: np.ndarray, factor: float) -> np.ndarray:
     """
     product: np.ndarray = np.clip(update.astype(np.float64) * factor, -LARGEST, LARGEST).astype(np.float32)
     return product
-
-
-def length(vector: np.ndarray) -> float:
-    """Return the length of a vector (d,), summed in float64.
-
-    Libraries of linear algebra divide long sums among their threads, of which a Ray worker has fewer: the last bits
-    would depend on the engine.
-
-    Example:
-        >>> length(np.array([3.0, -4.0], np.float32))
-        5.0
-    """
-    return float(np.sqrt(np.sum(np.square(vector, dtype=np.float64))))

@@ -8,7 +8,8 @@ import numpy as np
 from fedrobust.bounds import Positive
 from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.update.finite import length, scaled
+from fedrobust.poisoning.update.finite import scaled
+from fedrobust.vectors import length
 
 
 @POISONING.register("gaussian")

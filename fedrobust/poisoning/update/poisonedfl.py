@@ -10,7 +10,8 @@ from scipy.special import ndtri
 from fedrobust.bounds import Count, Positive, PositiveShare
 from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
-from fedrobust.poisoning.update.finite import length, scaled
+from fedrobust.poisoning.update.finite import scaled
+from fedrobust.vectors import length
 
 CONFIDENCE = 0.99
 """Probability below which as many agreeing signs are taken for chance."""
