@@ -62,6 +62,7 @@ class AggregationStep:
         secret: whether noise and sampling come from the system's randomness: with a promise of privacy in a deployment,
             where the study's seed is known to every site.
         sums: whether the server sees only sums of updates.
+        objective: returns how good a model is for colluding clients; None where that is not measured.
     """
 
     defence: AggregationPipeline
@@ -82,6 +83,7 @@ class AggregationStep:
     moments: bool = False
     secret: bool = False
     sums: bool = False
+    objective: Callable[[], Callable[[Weights], float] | None] = lambda: None
 
     @property
     def malicious(self) -> frozenset[int]:
@@ -257,6 +259,12 @@ class AggregationStep:
             taken = arrival.counted if arrival.acts else Counted(counted)
             return self.change(context.round, aggregation.update, memory, received, draw, taken)[::2]
 
+        objective = self.objective()
+
+        def value(changed: np.ndarray) -> float:
+            assert objective is not None
+            return objective(Weights((current.trainable + changed).astype(np.float32), current.statistics))
+
         tolerated = self.tolerated if defence.tolerated is None else defence.tolerated
         # The attackers know the defence, not its random numbers.
         return collude(
@@ -267,6 +275,7 @@ class AggregationStep:
             lambda: generator(self.seed, Purpose.POISONING, context.round),
             aggregate,
             change,
+            None if objective is None else value,
         )
 
     def _stepped(

@@ -18,6 +18,7 @@ def collude(
     draw: Callable[[], np.random.Generator],
     aggregate: Callable[[np.random.Generator], Aggregation],
     change: Callable[[Aggregation, np.random.Generator], tuple[np.ndarray, str]],
+    value: Callable[[np.ndarray], float] | None = None,
 ) -> tuple[Failure, ...]:
     """Replace the rows of the colluding clients by the attack's updates; return failures of its code.
 
@@ -32,6 +33,7 @@ def collude(
         aggregate: function from random numbers to the defence's result on the present rows.
         change: function from that result and random numbers to the change of the global weights, and why the server
             rejects it ("" if it accepts it).
+        value: function from the change of the global weights to how good that is for the attackers; None: not measured.
     """
     updates = collected.updates
     own = updates[bad].copy()
@@ -49,7 +51,13 @@ def collude(
         return np.full_like(changed, np.nan) if fault else changed
 
     knowledge = CollusionContext(
-        Updates(own), len(updates), tolerated, draw(), lambda sent: aggregated(sent).update, step
+        Updates(own),
+        len(updates),
+        tolerated,
+        draw(),
+        lambda sent: aggregated(sent).update,
+        step,
+        value=value,
     )
     try:
         updates[bad] = np.nan_to_num(attack.collude(honest, knowledge))

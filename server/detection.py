@@ -76,8 +76,8 @@ def _share(left_out: np.ndarray, among: np.ndarray) -> float | None:
     return float((left_out & among).sum() / among.sum()) if among.any() else None
 
 
-def _finite(number: np.floating[Any]) -> float | None:
-    return float(number) if np.isfinite(number) else None
+def _finite(number: float) -> float | None:
+    return number if np.isfinite(number) else None
 
 
 def claims_of(defence: AggregationPipeline, context: AggregationContext) -> np.ndarray:

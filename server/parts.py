@@ -11,6 +11,7 @@ from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord
 from server.aggregation_step import AggregationStep
+from server.attack_objective import AttackObjective, objective_of
 from server.baseline_parts import MOST_COMPARED, BaselineParts
 from server.callbacks import (
     AttackSuccess,
@@ -69,7 +70,16 @@ class ServerParts(BaselineParts):
             self.batchnorm_policy == "moments",
             study.promise is not None and not isinstance(self.grid, SimulatedGrid),
             federation.secure_aggregation,
+            cache(self.objective),
         )
+
+    def objective(self) -> AttackObjective | None:
+        """Return the objective of colluding clients, on images that only a simulation shows; None without any."""
+        study = self.study
+        if not isinstance(self.grid, SimulatedGrid):
+            return None
+        own = [study.shard(client) for client in study.schedule.malicious]
+        return objective_of(study.attack, self.evaluator, own, study.problem.classes, study.seed)
 
     @part
     def registry(self) -> ClientRegistry:

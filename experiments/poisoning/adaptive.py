@@ -213,12 +213,14 @@ def main() -> None:
     """Run unfinished cells, and write what is there."""
     whole = Sweep.load(STUDY)
     rules, seeds = whole.axes["federation.aggregator"], whole.axes["seed"]
+    attacks = whole.axes["poisoning.attack"]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", default="runs/adaptive", help="folder of the runs")
     parser.add_argument("--workers", type=int, default=0, help="cells run at a time; 0: one a core")
     parser.add_argument("--rules", nargs="+", choices=rules, default=list(rules))
+    parser.add_argument("--attacks", nargs="+", choices=attacks, default=list(attacks))
     parser.add_argument("--seeds", nargs="+", type=int, choices=seeds, default=list(seeds))
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -229,6 +231,7 @@ def main() -> None:
             cell
             for cell in whole.cells
             if cell.experiment.federation.aggregator in arguments.rules
+            and cell.experiment.poisoning.attack in arguments.attacks
             and cell.experiment.seed in arguments.seeds
         ),
     )

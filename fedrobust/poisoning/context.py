@@ -113,6 +113,9 @@ class CollusionContext:
             postprocessors, algorithm and server optimiser. NaN where the server would reject the round. None: the
             aggregate is that change.
         poisoned: whether other parts of the attack made `own`: poisoned data, training or updates.
+        value: function from the change of the global weights (d,) to how good the model after it is for the attackers,
+            on images of their own (`server.attack_objective`); larger is better. None where it is not measured: outside
+            of a study, with several labels an image, and with a trigger that is learnt.
     """
 
     own: Updates
@@ -122,6 +125,7 @@ class CollusionContext:
     outcome: Callable[[np.ndarray], np.ndarray]
     step: Callable[[np.ndarray], np.ndarray] | None = None
     poisoned: bool = False
+    value: Callable[[np.ndarray], float] | None = None
 
     @property
     def malicious(self) -> int:

@@ -1,5 +1,7 @@
 """The adaptive attacker: it reaches what a fine scan reaches, never less than fixed attacks, with few evaluations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from linear_answers import LinearAnswers
@@ -186,3 +188,45 @@ def test_only_the_order_of_clients_changes_nothing(honest, learnt):
         for rows in (honest, honest[::-1].copy())
     )
     np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def judged(server, own, value, poisoned=False):
+    return replace(server.context(own, poisoned), value=value)
+
+
+@pytest.mark.parametrize("rule", ["mean", "median", "krum", "trimmed-mean", "fltrust"])
+def test_trials_are_judged_by_the_model_and_none_of_the_fixed_attacks_is_worth_more(rule, honest):
+    """The model's harm is the distance from a point, which is on none of the lines."""
+    away = np.random.default_rng(4).standard_normal(D)
+    server, own = Server(honest, rule), honest[:BAD]
+
+    def value(change):
+        return float(np.sum(np.square(change - away)))
+
+    context = judged(server, own, value)
+    sent = DeltaSearch().collude(Updates.of(honest), context)
+    found = value(server.aggregate(sent).astype(np.float64))
+    alie = Attack.parse("alie(z=1.5)").collude(Updates.of(honest), context)
+    for other in (-own, -4 * own, honest.mean(0), alie):
+        assert found >= value(server.aggregate(other).astype(np.float64)) - 1e-3
+
+
+def test_a_judge_that_likes_nothing_better_than_the_honest_mean_gets_it(honest, learnt):
+    server = Server(honest, "median")
+    usual = server.aggregate(honest.mean(0)).astype(np.float64)
+
+    def value(change):
+        return -float(np.abs(change - usual).sum())
+
+    sent = DeltaSearch().collude(Updates.of(honest), judged(server, learnt, value, poisoned=True))
+    np.testing.assert_allclose(sent, honest.mean(0), atol=1e-6)
+
+
+def test_distance_judges_where_it_is_asked_for(honest, learnt):
+    server = Server(honest, "median")
+    with_images = judged(server, learnt, lambda change: 0.0, poisoned=True)
+    without = server.context(learnt, poisoned=True)
+    np.testing.assert_array_equal(
+        DeltaSearch(judge="distance").collude(Updates.of(honest), with_images),
+        DeltaSearch().collude(Updates.of(honest), without),
+    )

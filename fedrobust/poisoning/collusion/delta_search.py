@@ -1,24 +1,27 @@
 """Delta search: the largest step towards the attacker's goal that the server's whole pipeline lets through."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from fedrobust.aggregation.updates import Updates
 from fedrobust.bounds import Count, Positive
+from fedrobust.poisoning.collusion.line import Line, Trial, beside
+from fedrobust.poisoning.collusion.statistics import mean_and_deviation
 from fedrobust.poisoning.context import CollusionContext
 from fedrobust.poisoning.contract import POISONING
 from fedrobust.vectors import inner, length
 
-Shape = Literal["together", "apart"]
-
 SPREADS = (1.0, 4.0, 16.0, 64.0)
 """Deviations that are tried first, in multiples of the honest updates' median distance to their mean."""
 
-NARROW = 1.25
-"""Ratio of two deviations from which the gap between them is looked at after others."""
+REVERSED = (1.0, 4.0)
+"""Multiples of the members' own updates that are tried with the opposite sign, as `sign-flip` sends them."""
+
+DEVIATIONS = (1.5, 6.0)
+"""Standard deviations from the mean that are tried first, as ALIE and the attacks of Fang et al. send them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,66 +60,24 @@ class Goal:
         return min(far, 2 * self.distance - far) if self.bounded else far
 
 
-@dataclass(frozen=True, eq=False)
-class Search:
-    """The search for the best update of a round: each step costs one evaluation of the server's pipeline.
-
-    Attributes:
-        goal: of the round.
-        bases: what malicious clients send at deviation 0, (d,) or (malicious, d), by shape.
-        context: of the round.
-        idle: the change of the global weights at deviation 0, (d,).
-        scores: how far the global weights moved towards the goal, by shape and deviation.
-    """
-
-    goal: Goal
-    bases: dict[Shape, np.ndarray]
-    context: CollusionContext
-    idle: np.ndarray
-    scores: dict[tuple[Shape, float], float] = field(default_factory=dict)
-
-    def sent(self, shape: Shape, deviation: float) -> np.ndarray:
-        """Return what malicious clients send, (d,) or (malicious, d), at a `deviation` (a length) from the mean."""
-        return self.bases[shape] + np.float32(deviation) * self.goal.direction
-
-    def tried(self, shape: Shape, deviation: float) -> None:
-        """Evaluate the pipeline on such updates."""
-        change = changed(self.context, self.sent(shape, deviation))
-        self.scores[shape, deviation] = self.goal.reached(change - self.idle)
-
-    @property
-    def best(self) -> tuple[Shape, float]:
-        """Shape and deviation that reached farthest; of equal ones the smallest deviation."""
-        return max(self.scores, key=lambda one: (self.scores[one], -one[1]))
-
-    def next(self) -> tuple[Shape, float]:
-        """Return the next trial: a smaller deviation if none helped yet, else one in a gap beside the best.
-
-        The gap above the best comes first, until it is narrow: a rule that rejects large deviations lets through the
-        most just below its limit.
-        """
-        shape, best = self.best
-        if self.scores[shape, best] <= 0:
-            return shape, min(deviation for each, deviation in self.scores if each == shape) / 4
-        others = [deviation for each, deviation in self.scores if each == shape and deviation != best]
-        below = max((one for one in others if one < best), default=best / 4)
-        above = min((one for one in others if one > best), default=best)
-        beside = above if above > NARROW * best or above / best > best / below else below
-        return shape, float(np.sqrt(best * beside))
-
-
 @POISONING.register("delta-search")
 @dataclass(frozen=True, kw_only=True)
 class DeltaSearch:
-    """Search the largest step towards a goal that the defence lets through, whatever the defence (adaptive attack).
+    """Search the update that serves the attackers best after the whole defence, whatever it is (adaptive attack).
 
     The attacker of Fenaux et al. (2025, arXiv:2509.08089) knows honest updates, aggregation rule and its settings, and
-    chooses its deviation from the honest mean by them; the search is this project's. Malicious clients send the honest
-    mean plus a deviation towards the goal, either all the same, or each with differences as between honest updates.
-    Each trial runs the server's whole pipeline, with the memory of its rule and the server's step, and is judged by how
-    far the global weights really move towards the goal, not by acceptance. First a range of deviations is tried, then
-    the gaps beside the best one are halved. If no trial moves the weights towards the goal, the honest mean is sent.
-    The search is greedy: a rule that excludes clients after several rounds may exclude these.
+    chooses its deviation from the honest mean by them; the search is this project's. Malicious clients send points of
+    some lines: the honest mean plus a deviation towards a goal, either all the same, or each with differences as
+    between honest updates; multiples of their own updates; and, without another attack, the lines of `sign-flip`, of
+    ALIE and of Fang et al. Each trial runs the server's whole pipeline, with the memory of its rule and the server's
+    step. First some points of each line are tried, then the gaps beside the best one are halved. If no trial is better
+    than sending the honest mean, that is sent. The search is greedy: a rule that excludes clients after some rounds may
+    exclude these.
+
+    Trials are judged by the model that the server would have: its loss on at most 256 of the attackers' own images, for
+    a backdoor the log-probabilities of the target class with the trigger and of the true class without it. With
+    ``judge="distance"``, and where there are no such images (`CollusionContext.value`), they are judged by how far the
+    global weights move towards the goal.
 
     Behind another attack, the goal is what that one makes of the members' updates, on average:
     ``"pixel-backdoor + delta-search"`` replaces the global model by the backdoored one as far as it can, and
@@ -125,6 +86,7 @@ class DeltaSearch:
     Attributes:
         goal: ``own``: the mean of the members' own updates, which an attack before it made; alone, or with
             ``against-mean``: minus the honest mean, as far as possible.
+        judge: ``loss`` or ``distance``.
         evaluations: most evaluations of the pipeline in a round.
         most: largest deviation, in multiples of the honest updates' median distance to their mean.
 
@@ -139,6 +101,7 @@ class DeltaSearch:
     """
 
     goal: Literal["own", "against-mean"] = "own"
+    judge: Literal["loss", "distance"] = "loss"
     evaluations: Count = 20
     most: Positive = 64.0
 
@@ -156,34 +119,69 @@ class DeltaSearch:
         goal = Goal.of((middle - mean).astype(np.float32) if towards_own else -mean, towards_own)
         if not goal.distance:
             return mean
-        # Members that learnt what the attack asks for differ from each other as they do; others copy honest clients.
-        apart = own - middle if towards_own and len(own) > 1 else differences(honest, mean, len(own))
-        bases: dict[Shape, np.ndarray] = {"together": mean, "apart": (mean + apart).astype(np.float32)}
         # Where the server would reject even the honest mean, trials count from no change.
-        search = Search(goal, bases, context, np.nan_to_num(changed(context, mean)))
-        for shape, deviation in self._first(honest, mean, goal, context):
-            if len(search.scores) < self.evaluations - 1:
-                search.tried(shape, deviation)
-        for _ in range(self.evaluations - 1 - len(search.scores)):
-            search.tried(*search.next())
-        if not search.scores or search.scores[search.best] <= 0:
-            return mean
-        return search.sent(*search.best)
+        idle = np.nan_to_num(changed(context, mean))
+        score: Callable[[np.ndarray], float] = lambda change: goal.reached(change - idle)  # noqa: E731
+        judged = context.value is not None and self.judge == "loss"
+        if context.value is not None and judged:
+            score = context.value
+        least = score(idle)
+        lines = self._lines(honest, mean, goal, context, judged)
+        scores: dict[Trial, float] = {}
+        for trial in first_trials(lines):
+            if len(scores) < self.evaluations - 1:
+                scores[trial] = score(changed(context, lines[trial[0]].at(trial[1])))
+        for _ in range(self.evaluations - 1 - len(scores)):
+            trial = beside(scores, least)
+            scores[trial] = score(changed(context, lines[trial[0]].at(trial[1])))
+        # Of equal ones the smallest step.
+        best = max(scores, key=lambda one: (scores[one], -one[1]), default=None)
+        return mean if best is None or scores[best] <= least else lines[best[0]].at(best[1])
 
-    def _first(
-        self, honest: Updates, mean: np.ndarray, goal: Goal, context: CollusionContext
-    ) -> Iterator[tuple[Shape, float]]:
-        """Yield the first trials: own updates, model replacement or IPM, and multiples of the honest spread."""
+    def _lines(
+        self, honest: Updates, mean: np.ndarray, goal: Goal, context: CollusionContext, judged: bool
+    ) -> dict[str, Line]:
+        """Return the lines that are searched, by name; those of other attacks only where a model is `judged`."""
+        own = np.asarray(context.own)
         spread = float(np.median(honest.distances_to(mean))) or goal.distance
         lengths = [spread * min(factor, self.most) for factor in SPREADS]
+        whole = context.clients / context.malicious
         if goal.bounded:
-            whole = goal.distance * context.clients / context.malicious
-            lengths = [goal.distance, whole, *lengths[:-1]]
+            lengths = [goal.distance, whole * goal.distance, *lengths[:-1]]
         else:
-            lengths = [1.5 * goal.distance, *lengths]
-        for deviation in dict.fromkeys(lengths):
-            yield "apart", deviation
-            yield "together", deviation
+            lengths = [1.5 * goal.distance, *(lengths[:-1] if judged else lengths)]
+        # Members that learnt what the attack asks for differ from each other as they do; others copy honest clients.
+        learnt = goal.bounded and len(own) > 1
+        differing = own - own.mean(0, dtype=np.float64) if learnt else differences(honest, mean, len(own))
+        steps = tuple(dict.fromkeys(lengths))
+        lines = {
+            "apart": Line((mean + differing).astype(np.float32), goal.direction, steps),
+            "together": Line(mean, goal.direction, steps),
+        }
+        if not judged:
+            return lines
+        if goal.bounded:
+            # At 1 it is what "apart" has at the goal's distance.
+            return {**lines, "own": Line(np.zeros_like(own), own, (whole,))}
+        _, deviation = mean_and_deviation(honest)
+        lines["reversed"] = Line(np.zeros_like(own), -own, REVERSED)
+        lines["deviation"] = Line(mean, -deviation, DEVIATIONS)
+        lines["against signs"] = Line(mean, -np.sign(mean) * deviation, DEVIATIONS)
+        return lines
+
+
+def first_trials(lines: dict[str, Line]) -> Iterator[Trial]:
+    """Yield the first points of all lines: the first one of each line, the second ones, and so on.
+
+    Example:
+        >>> one, other = (Line(np.zeros(1), np.ones(1), steps) for steps in ((1.0, 2.0), (5.0,)))
+        >>> list(first_trials({"a": one, "b": other}))
+        [('a', 1.0), ('b', 5.0), ('a', 2.0)]
+    """
+    for place in range(max(len(line.steps) for line in lines.values())):
+        for name, line in lines.items():
+            if place < len(line.steps):
+                yield name, line.steps[place]
 
 
 def changed(context: CollusionContext, sent: np.ndarray) -> np.ndarray:
