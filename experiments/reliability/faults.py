@@ -44,6 +44,7 @@ from trials import (
     forked,
     left_over,
     lost_rounds,
+    options,
     play,
     reported,
     started,
@@ -249,18 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name, number in (
-        ("trials", 60),
-        ("writes", 300),
-        ("clock", 2),
-        ("races", 5),
-        ("disk", 1),
-        ("seed", 0),
-    ):
-        parser.add_argument(f"--{name}", type=int, default=number)
-    parser.add_argument("--out", type=Path, help="a line of JSON for every trial, as it ends")
-    given = parser.parse_args()
-    play(lambda folder, tell: measure(given, folder, tell), given.out)
+    play(measure, options(parser, trials=60, writes=300, clock=2, races=5, disk=1))
 
 
 if __name__ == "__main__":

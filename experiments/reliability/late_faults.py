@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from trials import STUDY, command, ended, forked, left_over, play, reported, traceback, waited
+from trials import STUDY, command, ended, forked, left_over, options, play, reported, traceback, waited
 
 LATE = (
     STUDY.replace("rounds = 8", "rounds = 2")
@@ -73,10 +73,10 @@ def numbers(value: Any) -> Any:
 
 
 def arrays(path: Path) -> str:
-    """Return the digest of the arrays of an .npz file, whose container notes the time."""
+    """Return the digest of the arrays of an .npz file but for seconds; its container notes the time."""
     found = hashlib.sha256()
     with np.load(path) as content:
-        for name in sorted(content.files):
+        for name in sorted({*content.files} - {"seconds"}):
             found.update(name.encode() + content[name].tobytes())
     return found.hexdigest()
 
@@ -88,7 +88,7 @@ def bits(folder: Path) -> dict[str, Any]:
         name = str(path.relative_to(folder))
         if path.suffix in (".tflite", ".txt", ".py", ".csv", ".onnx", ".svg"):
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-        elif path.suffix == ".npz" and path.parent.name == "audit":
+        elif path.suffix == ".npz" and path.parent.name in ("audit", "attacks"):
             # Named by a digest of the attack and of this code.
             found["audit"] = sorted([*found.get("audit", []), arrays(path)])
         elif path.suffix == ".npz":
@@ -258,8 +258,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name, number in (("trials", 30), ("commands", 4), ("sweeps", 5), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=number)
-    parser.add_argument("--out", type=Path, help="a line of JSON for every trial, as it ends")
-    options = parser.parse_args()
-    play(lambda folder, tell: measure(options, folder, tell), options.out)
+    play(measure, options(parser, trials=30, commands=4, sweeps=5))

@@ -42,6 +42,7 @@ from trials import (
     forked,
     left_over,
     lost_rounds,
+    options,
     play,
     reported,
     started,
@@ -326,8 +327,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name, number in (("trials", 30), ("machines", 3), ("heads", 1), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=number)
-    parser.add_argument("--out", type=Path, help="a line of JSON for every trial, as it ends")
-    options = parser.parse_args()
-    play(lambda folder, tell: measure(options, folder, tell), options.out)
+    play(measure, options(parser, trials=30, machines=3, heads=1))

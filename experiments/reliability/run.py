@@ -5,7 +5,8 @@
 
 Each part is a program of this folder in a process of its own. What it printed is written to `--out` as it ends; the
 same command again skips the parts that are there and well, as long as they have the same settings and this code. A part
-that ends with an error, or with a figure beyond its bar, is named, and the exit code is 1.
+that ends with an error, or with a figure beyond its bar, is named, and the exit code is 1. Parts of many trials begin
+none after their minutes, so that a slow machine takes an hour, too; the figures say how many were played.
 """
 
 import argparse
@@ -27,9 +28,16 @@ FULL = {
     "replies": ["replies.py", "--replies", "17000"],
     "costs of replies": ["reply_costs.py", "--replies", "3000"],
     "absurd updates": ["absurd.py", "--seeds", "1"],
-    "faults": ["faults.py", "--trials", "110", "--writes", "300"],
-    "faults of Ray": ["ray_faults.py", "--trials", "20", "--machines", "2", "--heads", "1"],
-    "late faults": ["late_faults.py", "--trials", "16", "--commands", "2", "--sweeps", "3"],
+    "faults": ["faults.py", "--trials", "130", "--writes", "300", "--minutes", "9"],
+    "faults of Ray": [
+        *("ray_faults.py", "--trials", "20", "--machines", "0", "--heads", "0", "--minutes", "8"),
+    ],
+    "machines of Ray": [
+        *("ray_faults.py", "--trials", "0", "--machines", "2", "--heads", "1", "--minutes", "4"),
+    ],
+    "late stages": ["late_faults.py", "--trials", "16", "--commands", "0", "--sweeps", "0", "--minutes", "6"],
+    "commands": ["late_faults.py", "--trials", "0", "--commands", "2", "--sweeps", "0", "--minutes", "4"],
+    "sweeps": ["late_faults.py", "--trials", "0", "--commands", "0", "--sweeps", "3", "--minutes", "2"],
     "nodes": ["supernodes.py", "--server"],
     "strangers": ["strangers.py"],
     "soak": ["soak.py", "--rounds", "5000"],
@@ -40,11 +48,12 @@ QUICK = {
     "replies": ["replies.py", "--replies", "300"],
     "costs of replies": ["reply_costs.py", "--replies", "100"],
     "absurd updates": ["absurd.py", "--seeds", "1", "--rules", "mean", "median"],
-    "faults": [
-        *("faults.py", "--trials", "2", "--writes", "9", "--clock", "1", "--races", "1", "--disk", "0"),
-    ],
+    "faults": ["faults.py", "--trials", "2", "--writes", "9", "--clock", "1", "--races", "1", "--disk", "0"],
     "faults of Ray": ["ray_faults.py", "--trials", "1", "--machines", "0", "--heads", "0"],
-    "late faults": ["late_faults.py", "--trials", "1", "--commands", "0", "--sweeps", "1"],
+    "machines of Ray": ["ray_faults.py", "--trials", "0", "--machines", "1", "--heads", "0"],
+    "late stages": ["late_faults.py", "--trials", "1", "--commands", "0", "--sweeps", "0"],
+    "commands": ["late_faults.py", "--trials", "0", "--commands", "1", "--sweeps", "0", "--minutes", "1"],
+    "sweeps": ["late_faults.py", "--trials", "0", "--commands", "0", "--sweeps", "1"],
     "nodes": ["supernodes.py", "--faults", "restarted"],
     "strangers": ["strangers.py", "--quick"],
     "soak": ["soak.py", "--rounds", "60"],
@@ -125,6 +134,8 @@ def played(words: list[str]) -> dict[str, Any]:
 def faults(name: str, part: dict[str, Any]) -> list[str]:
     """Return what is wrong with a part: figures beyond their bars, and its exit code."""
     found = wrong(part["figures"], name)
+    if not part["figures"] or part["figures"] == [{}]:
+        found.append(f"{name}: no figures")
     return found + ([f"{name}: exit code {part['exit']}"] if part["exit"] else [])
 
 

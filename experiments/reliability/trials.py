@@ -1,10 +1,12 @@
 """What trials of faults share: a tiny study, processes forked from one that has imported TensorFlow, what is left."""
 
+import argparse
 import contextlib
 import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -168,31 +170,53 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def play(measure: Callable[[Path, Callable[[dict[str, Any]], None]], None], out: Path | None) -> None:
+class OverError(Exception):
+    """The time is over: the trials that were played count."""
+
+
+def options(parser: argparse.ArgumentParser, **counts: int) -> argparse.Namespace:
+    """Return the command line of a program: how many trials of each part, a seed, a limit of time, a file of rows."""
+    for name, number in counts.items():
+        parser.add_argument(f"--{name}", type=int, default=number)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="no trial is begun after these")
+    parser.add_argument("--out", type=Path, help="a line of JSON for every trial, as it ends")
+    return parser.parse_args()
+
+
+def play(
+    measure: Callable[[argparse.Namespace, Path, Callable[[dict[str, Any]], None]], None],
+    given: argparse.Namespace,
+) -> None:
     """Import TensorFlow once, play all trials of a program in a temporary folder, and print the figures of its parts.
 
     Args:
-        measure: gets the folder, and a function to which it gives a row for every trial.
-        out: file to which every row is added as its trial ends.
+        measure: gets the command line, the folder, and a function to which it gives a row for every trial.
+        given: of `options`.
     """
+    began = time.monotonic()
     runtime.claim_process = lambda: None
     runtime.start_tensorflow(2)
     import server.app
     import server.pipeline  # noqa: F401
 
     rows: list[dict[str, Any]] = []
-    out = out.absolute() if out else None
+    out = given.out.absolute() if given.out else None
 
     def tell(row: dict[str, Any]) -> None:
         rows.append(row)
         if out:
             with out.open("a") as file:
                 file.write(json.dumps(row) + "\n")
+        if time.monotonic() - began > 60 * given.minutes:
+            raise OverError
 
     home = os.getcwd()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            measure(Path(folder).resolve(), tell)
+            measure(given, Path(folder).resolve(), tell)
+        except OverError:
+            print(f"the time is over after {len(rows)} trials", file=sys.stderr)
         finally:
             os.chdir(home)
     print(json.dumps(summary(rows), indent=1))

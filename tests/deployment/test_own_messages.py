@@ -3,13 +3,20 @@
 from types import SimpleNamespace
 
 import pytest
+from flwr.app import ConfigRecord, RecordDict
+from flwr.app import Message as FlowerMessage
 from flwr.proto.fleet_pb2 import PullMessagesRequest, PullMessagesResponse, PushMessagesRequest
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, Message, Metadata
 from flwr.proto.node_pb2 import Node
+from flwr.server.superlink.linkstate import LinkStateFactory
+from flwr.supercore.constant import NOOP_FEDERATION_ID, TaskType
+from flwr.supercore.object_store import ObjectStoreFactory
+from flwr.superlink.federation import NoOpFederationManager
 from flwr.superlink.servicer.fleet import fleet_handlers
 from starlette.exceptions import HTTPException
 
 from fedrobust.deployment.own_messages import guard
+from fedrobust.flower.identity import server_identity
 
 MINE, OTHER = 2**63 + 1, 7
 
@@ -89,3 +96,38 @@ def test_flower_has_the_handlers_that_are_guarded_and_calls_them_by_these_names(
                 __name__="other", pull_messages=len, push_messages=len, confirm_message_received=0
             )
         )
+
+
+@pytest.fixture(params=["memory", "file"])
+def state(request, tmp_path):
+    database = ":flwr-in-memory:" if request.param == "memory" else str(tmp_path / "state.db")
+    return LinkStateFactory(database, NoOpFederationManager(), ObjectStoreFactory(database)).state()
+
+
+@pytest.mark.filterwarnings("ignore:No path_separator found:DeprecationWarning")
+def test_flower_keeps_the_first_reply_to_a_message_and_asks_only_what_the_reply_says_of_its_sender(state):
+    """Why a second reply changes nothing, and why the sender is compared with who signed the call."""
+    mine, other = (state.create_node("a", "a", name.encode(), 30, name=name) for name in ("mine", "other"))
+    assert all(state.activate_node(node, 30) for node in (mine, other))
+    run = state.create_run("app", "1", "0" * 64, {}, NOOP_FEDERATION_ID, None, "a", TaskType.SERVER_APP)
+
+    def named(message, **metadata):
+        message.metadata.__dict__.update({f"_{name}": value for name, value in metadata.items()})
+        message.metadata.__dict__["_message_id"] = ""
+        message.metadata.__dict__["_message_id"] = message.object_id
+        return message
+
+    def reply(asked, text, **metadata):
+        content = RecordDict({"said": ConfigRecord({"text": text})})
+        return named(FlowerMessage(content, reply_to=asked), **metadata)
+
+    with server_identity():
+        asked = named(FlowerMessage(RecordDict(), mine, "train"), run_id=run, src_node_id=1)
+        assert state.store_message_ins(asked) == asked.metadata.message_id
+        assert state.get_message_ins(mine, limit=1)
+        assert state.store_message_res(reply(asked, "of another", src_node_id=other)) is None
+        first = reply(asked, "first")
+        assert state.store_message_res(first) == first.metadata.message_id, "whoever sent it"
+        assert state.store_message_res(first) == first.metadata.message_id, "sent again, it is the same one"
+        assert state.store_message_res(reply(asked, "second")) is None
+        assert state.num_message_res() == 1
