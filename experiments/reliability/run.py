@@ -134,9 +134,9 @@ def played(words: list[str]) -> dict[str, Any]:
 def faults(name: str, part: dict[str, Any]) -> list[str]:
     """Return what is wrong with a part: figures beyond their bars, and its exit code."""
     found = wrong(part["figures"], name)
-    if not part["figures"] or part["figures"] == [{}]:
-        found.append(f"{name}: no figures")
-    return found + ([f"{name}: exit code {part['exit']}"] if part["exit"] else [])
+    if part["exit"]:
+        return [*found, f"{name}: exit code {part['exit']}"]
+    return found if part["figures"] not in ("", [{}]) else [f"{name}: no figures"]
 
 
 def main() -> None:

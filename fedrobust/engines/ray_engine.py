@@ -5,8 +5,10 @@ object store once a round for all workers; replies come back as arrays in shared
 """
 
 import os
+import signal
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -140,10 +142,12 @@ def ray_engine(
     _reach(settings.address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
-        if settings.address:
-            ray.init(address=settings.address, **quiet)
-        else:
-            ray.init(address="local", num_cpus=settings.workers or cores(), include_dashboard=False, **quiet)
+        with _sigterm_kept():
+            if settings.address:
+                ray.init(address=settings.address, **quiet)
+            else:
+                cpus = settings.workers or cores()
+                ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
     except Exception as error:  # Ray raises various types here, also a bare Exception on a timeout
         shut_down()
         where = (
@@ -164,6 +168,19 @@ def ray_engine(
         yield RayEngine(workers, client_app, run_config, settings.gpus_per_worker, data)
     finally:
         shut_down()
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Keep this process' handler of SIGTERM, by which a run stops as by Ctrl-C: Ray's ends the process where it is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _resources() -> Mapping[str, float]:

@@ -1,7 +1,9 @@
 """The Ray engine without a cluster: what its processes send, and what Ray itself fails with."""
 
 import pickle
+import signal
 import socket
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -226,6 +228,31 @@ def test_ray_that_does_not_start_ends_the_run_in_words(monkeypatch, error):
     ):
         raise AssertionError("it does not start")
     assert str(error) in str(caught.value)
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_ray_does_not_take_the_handler_of_sigterm(monkeypatch, starts):
+    def init(**settings):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(15))
+        if not starts:
+            raise OSError("full")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0})
+    settings = Experiment.of(engine__name="ray", engine__workers=2).engine
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with (
+            pytest.raises(KeyboardInterrupt if starts else EngineError),
+            ray_engine.ray_engine(settings, "clients.app:app", {}, ""),
+        ):
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_cluster_that_is_lost_at_the_end_takes_no_result_with_it(monkeypatch):
