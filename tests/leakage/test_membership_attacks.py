@@ -140,24 +140,38 @@ def test_liras_choices_by_itself():
         LiRA(form="online")(few)
 
 
-def test_rmia_is_the_papers_formula_written_out():
+@pytest.mark.parametrize("population", ["validation", "all"])
+def test_rmia_is_the_papers_formula_written_out(population):
     seen, _ = evidence(np.random.default_rng(9), shadows=6, images=25)
     a, gamma = 0.4, 1.3
 
     def p(confidences):
         return 1 / (1 + np.exp(-confidences))
 
-    expected = []
-    for image in range(25):
+    def ratio_of_attacked(image):
         out = [p(seen.shadows[s, -1, image]) for s in range(6) if not seen.members[s, image]]
-        ratio_x = p(seen.target[-1, image]) / ((1 + a) / 2 * np.mean(out) + (1 - a) / 2)
-        count = 0
-        for z in range(80):
-            mean_z = np.mean([p(seen.shadow_population[s, z]) for s in range(6)])
-            ratio_z = p(seen.population[z]) / ((1 + a) / 2 * mean_z + (1 - a) / 2)
-            count += ratio_x / ratio_z >= gamma
-        expected.append(count / 80)
-    np.testing.assert_allclose(RMIA(a=a, gamma=gamma)(seen), expected)
+        return p(seen.target[-1, image]) / ((1 + a) / 2 * np.mean(out) + (1 - a) / 2)
+
+    ratios = []
+    for z in range(80):
+        mean_z = np.mean([p(seen.shadow_population[s, z]) for s in range(6)])
+        ratios.append(p(seen.population[z]) / ((1 + a) / 2 * mean_z + (1 - a) / 2))
+    if population == "all":
+        ratios += [ratio_of_attacked(image) for image in range(25)]
+    expected = [np.mean([ratio_of_attacked(image) / z >= gamma for z in ratios]) for image in range(25)]
+    np.testing.assert_allclose(RMIA(a=a, gamma=gamma, population=population)(seen), expected)
+
+
+def test_rmia_with_few_validation_images_still_tells_the_attacked_ones_apart():
+    """With three of them there are four scores; the order within a model is that of the ratios alone."""
+    seen, inside = evidence(np.random.default_rng(12), images=400, effect=3.0)
+    few = Evidence(
+        seen.target, seen.shadows, seen.members, seen.population[:3], seen.shadow_population[:, :3]
+    )
+    coarse, fine = RMIA(population="validation")(few), RMIA()(few)
+    assert len(np.unique(coarse)) <= 4
+    assert len(np.unique(fine)) > 300
+    assert auc(fine, inside) > auc(coarse, inside)
 
 
 @pytest.mark.parametrize("name", ["lira", "rmia", "trajectory"])
