@@ -31,12 +31,15 @@ class Inversion:
         round: in which updates are captured.
         answers: logits (n, classes) of the round's global model on stored images: of the server's own.
         seed: of everything random.
+        policy: of BatchNorm statistics. With "moments" a client sends those of its new weights, which its step did not
+            use; they are left aside.
     """
 
     updates: Updates
     round: int
     answers: Callable[[np.ndarray], np.ndarray]
     seed: int
+    policy: str = "recalibrate"
 
     def on_client(self, name: str, attack: InversionAttack, images: int, trial: int) -> InversionRecord:
         """Return the figures of one reconstruction.
@@ -67,14 +70,16 @@ class Inversion:
         training = study.experiment.training
         steps = training.epochs * -(-images // training.batch_size)
         shares = softmax(self.answers(study.dataset.validation.images)).mean(axis=0)
+        start, sent = self.updates.start(self.round), self.updates.sent(client, self.round, few)
         captured = CapturedUpdate(
             study.classifier,
-            self.updates.start(self.round),
-            self.updates.of(client, self.round, few),
+            start,
+            sent.trainable - start.trainable,
             images,
             training.learning_rate * steps,
             shares,
             int(draw.integers(2**31)),
+            self.own_statistics(start.statistics, sent.statistics),
         )
         found = attack(captured)
         truth = few.images / 255.0
@@ -94,6 +99,11 @@ class Inversion:
             matched=found.matched,
             seconds=time.perf_counter() - began,
         )
+
+    def own_statistics(self, before: np.ndarray, sent: np.ndarray) -> np.ndarray:
+        """Return the moving statistics that a client sent; none if they are not of its step, or do not leave it."""
+        moving = self.policy != "moments" and not np.array_equal(before, sent)
+        return sent if moving else np.zeros(0, np.float32)
 
 
 def batchnorm_of(norm: str, statistics: bool) -> str:

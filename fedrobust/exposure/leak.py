@@ -10,6 +10,7 @@ import numpy as np
 
 from fedrobust.config import ConfigError
 from fedrobust.exposure.confidences import Confidences
+from fedrobust.exposure.crafted_heads import CraftedHeads, why_not_crafted
 from fedrobust.exposure.dp_audit import Mechanism, audited
 from fedrobust.exposure.inversion import Inversion
 from fedrobust.exposure.membership import Membership
@@ -18,7 +19,7 @@ from fedrobust.exposure.shadows import Shadow, trained_shadows
 from fedrobust.exposure.updates import Updates, check_replayable
 from fedrobust.lazy import tf
 from fedrobust.leakage import LeakageAttack, MembershipAttack
-from fedrobust.leakage.contract import AuditAttack, InversionAttack, PropertyAttack
+from fedrobust.leakage.contract import AuditAttack, CraftedHeadAttack, InversionAttack, PropertyAttack
 from fedrobust.runs.kept_rounds import KeptRounds
 from fedrobust.runs.record.leakage import (
     InversionRecord,
@@ -69,6 +70,8 @@ class Leak:
             self.tell(name)
             if isinstance(attack, MembershipAttack):
                 rows += self.of_membership(membership, name, attack)
+            elif isinstance(attack, CraftedHeadAttack):
+                rows.append(CraftedHeads(self.updates, self.seed).on_clients(name, attack))
             elif isinstance(attack, InversionAttack):
                 rows += self.of_inversion(name, attack)
             elif isinstance(attack, PropertyAttack):
@@ -125,12 +128,14 @@ class Leak:
             return self.why_no_audit()
         if attack.sees == "rounds" and not self.kept.numbers:
             return "the run kept no global models of its rounds; run it with output.keep-every = 1, or a larger number"
-        if attack.sees != "updates":
+        if attack.sees not in ("updates", "active"):
             return ""
         try:
             check_replayable(self.study)
         except ConfigError as error:
             return str(error)
+        if isinstance(attack, CraftedHeadAttack):
+            return why_not_crafted(self.updates, attack)
         round = getattr(attack, "round", 1)
         if round not in self.updates.rounds:
             known = ", ".join(map(str, self.updates.rounds))
@@ -169,7 +174,9 @@ class Leak:
         """Return the entries of one attack: one for each trial."""
         start = self.updates.start(attack.round)
         answers = partial(Confidences(self.study).logits, start)
-        inversion = Inversion(self.updates, attack.round, answers, self.seed)
+        model = self.run.record.model
+        policy = (model and model.batchnorm) or "none"
+        inversion = Inversion(self.updates, attack.round, answers, self.seed, policy)
         return [inversion.on_client(name, attack, attack.images, trial) for trial in range(attack.trials)]
 
     def answers(self) -> Callable[[np.ndarray], np.ndarray]:

@@ -13,7 +13,7 @@ from fedrobust.exposure.confidences import Confidences
 from fedrobust.exposure.rates import FALSE_POSITIVE_RATES, Rate, area, pooled, rate_at
 from fedrobust.exposure.shadows import Shadow
 from fedrobust.exposure.updates import Updates
-from fedrobust.leakage import Evidence, MembershipAttack, confidence
+from fedrobust.leakage import Evidence, LeakageAttack, MembershipAttack, confidence
 from fedrobust.leakage.confidence import Floats
 from fedrobust.memoize import part
 from fedrobust.runs.kept_rounds import KeptRounds
@@ -229,7 +229,7 @@ class Membership:
 
 def record(
     name: str,
-    attack: MembershipAttack,
+    attack: LeakageAttack,
     target: str,
     targets: int,
     others: str,

@@ -78,21 +78,27 @@ class Updates:
         return self.initial if round == 1 else self.kept.weights(round - 1)
 
     def of(self, client: int, round: int, shard: Split | None = None) -> np.ndarray:
-        """Return the update (d,) that a client sends, or would send with other images.
+        """Return the update (d,) of the trainable weights that a client sends; see `sent`."""
+        return self.sent(client, round, shard).trainable - self.start(round).trainable
+
+    def sent(
+        self, client: int, round: int, shard: Split | None = None, start: Weights | None = None
+    ) -> Weights:
+        """Return the weights that a client sends, or would send with other images or from another global model.
 
         Args:
             client: its number.
             round: one of `rounds`.
             shard: other images than the client's own.
+            start: another global model than the round's.
         """
-        study, start = self.study, self.start(round)
+        study, start = self.study, self.start(round) if start is None else start
         changed = study.changed(client) or UNCHANGED
         own = study.shard(client) if shard is None else shard
         after, _ = study.local_training(
             own, start, round, client, changed=changed, work=study.work(round, client)
         )
-        sent = postprocessed(study.postprocessors, after, start, study.seed, round, client)
-        return sent.trainable - start.trainable
+        return postprocessed(study.postprocessors, after, start, study.seed, round, client)
 
     def alignments(self, updates: np.ndarray, round: int, split: Split) -> Floats:
         """Return the cosine of updates and minus each image's gradient at the round's global model.

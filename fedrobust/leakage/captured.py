@@ -1,6 +1,6 @@
 """A client's captured update, and images that are reconstructed from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +26,7 @@ class CapturedUpdate:
         rate: learning rate times local steps, by which a plain gradient step divides the update.
         answers: mean softmax of the global model over the server's own images, (classes,).
         seed: of everything random.
+        statistics: moving BatchNorm statistics that it sent along, (s,) float32; empty: none, or none of its step.
     """
 
     classifier: "Classifier"
@@ -35,6 +36,7 @@ class CapturedUpdate:
     rate: float
     answers: NDArray[np.float64]
     seed: int
+    statistics: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @property
     def gradient(self) -> NDArray[np.float32]:

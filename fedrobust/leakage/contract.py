@@ -1,8 +1,9 @@
 """The contract of attacks on privacy, and their registry.
 
-An attack is a frozen dataclass of settings, of one kind: a `MembershipAttack` asks whether an image was trained on, an
-`InversionAttack` what the images of an update look like, a `PropertyAttack` which share of a client's images has a
-class, and an `AuditAttack` whether a promise of differential privacy is kept.
+An attack is a frozen dataclass of settings, of one kind: a `MembershipAttack` asks whether an image was trained on, a
+`CraftedHeadAttack` of a malicious server whether it is one of a client's, an `InversionAttack` what the images of an
+update look like, a `PropertyAttack` which share of a client's images has a class, and an `AuditAttack` whether a
+promise of differential privacy is kept.
 """
 
 from dataclasses import dataclass, field
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 LEAKAGE = Registry("attack on privacy", "fedrobust.leakage.attacks")
 
 Kind = Literal["membership", "inversion", "property", "audit"]
-Sees = Literal["model", "rounds", "updates"]
-"""What an attacker needs: the final model; the global models of several rounds, which every client is sent; or single
-updates, which the server is sent unless it sees sums only."""
+Sees = Literal["model", "rounds", "updates", "active"]
+"""What an attacker needs: the final model; the global models of several rounds, which every client is sent; single
+updates, which the server is sent unless it sees sums only; or to be a malicious server, which also sends a client other
+models than the global one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +95,47 @@ class MembershipAttack(LeakageAttack):
 
     def __call__(self, evidence: Evidence) -> Floats:
         """Return a score of each image, (n,), finite: the higher, the likelier it is a member."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CraftedHeadAttack(LeakageAttack):
+    """Base class of attacks by a malicious server on training of the head alone: is an image one of a client's?
+
+    For each image it sends the client two heads in two rounds, and compares what the client makes of them.
+
+    Attributes:
+        clients: that are attacked.
+        images: of each of them; every attacked client is asked for the images of all.
+        pairs: of heads for each image.
+    """
+
+    kind: ClassVar[Kind] = "membership"
+    sees: ClassVar[Sees] = "active"
+
+    clients: FromTwo = 4
+    images: Count = 30
+    pairs: Count = 1
+
+    def heads(self, features: Floats, label: int, own: Floats, classes: int) -> Floats:
+        """Return the two heads that are sent, (2, d + 1, classes), the bias last.
+
+        Args:
+            features: of the image, (d,).
+            label: of the image.
+            own: features of the server's own images, (m, d).
+            classes: their number.
+        """
+        raise NotImplementedError
+
+    def score(self, features: Floats, label: int, updates: Floats) -> float:
+        """Return how likely the image is a member, finite.
+
+        Args:
+            features: of the image, (d,).
+            label: of the image.
+            updates: of the two heads, the mean over the pairs, (2, d + 1, classes).
+        """
         raise NotImplementedError
 
 

@@ -9,10 +9,12 @@ import fedrobust
 from fedrobust.api.leakage import named
 from fedrobust.config import ConfigError
 from fedrobust.exposure.confidences import Confidences
+from fedrobust.exposure.crafted_heads import CraftedHeads
 from fedrobust.exposure.leak import Leak
 from fedrobust.exposure.membership import Membership
 from fedrobust.exposure.shadows import first_draw, shadow_sweep
-from fedrobust.leakage import confidence
+from fedrobust.exposure.updates import Updates
+from fedrobust.leakage import confidence, leakage_attack_named
 from fedrobust.report.card import render
 from fedrobust.runs.kept_rounds import KeptRounds
 from fedrobust.runs.record import CardRecord
@@ -72,6 +74,31 @@ def test_a_run_without_kept_rounds_is_attacked_through_its_model_alone(head_run,
     assert found["skipped"][0].startswith("trajectory: the run kept no global models")
 
 
+def test_a_malicious_server_finds_whose_image_it_is_where_steps_are_whole(head_run):
+    """Plain SGD on all images at once: the difference of two updates is the image; batches of four hide it."""
+    found = []
+    for size in (64, 4):
+        whole = head_run.experiment.changed(
+            training__optimizer="sgd", training__batch_size=size, training__epochs=1
+        )
+        updates = Updates(Study.of(whole), KeptRounds(head_run.folder))
+        attack = leakage_attack_named("feature-fishing(clients=3, images=8)")
+        found.append(CraftedHeads(updates, 0).on_clients("fishing", attack))
+    exact, hidden = found
+    assert (exact.sees, exact.target, exact.targets) == ("active", "clients", 3)
+    assert exact.auc > 0.9 > hidden.auc
+    assert exact.control_auc < 0.7
+
+
+def test_crafted_heads_need_head_only_training_and_enough_rounds(head_run):
+    attacks = {"many": leakage_attack_named("feature-fishing(pairs=2)")}
+    leak = Leak(head_run, Study.of(head_run.experiment), attacks, 0, print)
+    assert "pairs = 2: heads are sent in 4 rounds" in leak.skipped()["many"]
+    every = Study.of(head_run.experiment.changed(training__layers="all"))
+    one = {"one": leakage_attack_named("feature-fishing")}
+    assert 'training.layers = "all"' in Leak(head_run, every, one, 0, print).skipped()["one"]
+
+
 @pytest.mark.slow
 def test_shadows_of_an_overfitted_run_find_its_members(small, tmp_path):
     """Half of the images are left out: LiRA is online, and the others come from the same distribution."""
@@ -83,6 +110,33 @@ def test_shadows_of_an_overfitted_run_find_its_members(small, tmp_path):
     assert rows["lira", "shadows"]["auc"] > 0.6
     assert rows["lira", "shadows"]["interval"][0] > 0.5
     assert found["shadows"] == 8
+
+
+@pytest.mark.slow
+def test_at_few_false_positives_the_likelihood_ratio_finds_members_of_an_overfitted_run_that_the_loss_does_not(
+    small, tmp_path
+):
+    """A network that is trained to a loss near 0; 16 shadows with 100 others each: at 1 %, 16 may be accused."""
+    settings = {
+        **small,
+        "data__samples": 200,
+        "data__train_share": 0.5,
+        "model__name": "strided-cnn(width=8)",
+        "training__layers": "all",
+        "training__learning_rate": 0.003,
+        "training__epochs": 40,
+        "federation__clients": 2,
+        "output__keep_every": 0,
+    }
+    run = fedrobust.run(**settings, output__dir=str(tmp_path / "run"))
+    found = fedrobust.attack_privacy(run.path, ["loss", "lira", "rmia"], shadows=16)
+    rows = {one["attack"]: one for one in found["membership"] if one["target"] == "shadows"}
+    at_one_percent = {name: row["rates"][0] for name, row in rows.items()}
+    assert at_one_percent["lira"]["others"] == 1600
+    for name in ("lira", "rmia"):
+        assert at_one_percent[name]["value"] > 2 * at_one_percent["loss"]["value"]
+        assert at_one_percent[name]["interval"][0] > 0.01
+        assert rows[name]["auc"] > rows["loss"]["auc"]
 
 
 def test_the_card_and_the_report_get_a_privacy_page(head_run):

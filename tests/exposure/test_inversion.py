@@ -1,11 +1,22 @@
 """Images from updates: a network without pooling gives its image away; distances are counted by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import fedrobust
-from fedrobust.exposure.inversion import batchnorm_of, matched_psnr, neighbour_psnr, softmax
+from fedrobust.config import Experiment
+from fedrobust.exposure.inversion import Inversion, batchnorm_of, matched_psnr, neighbour_psnr, softmax
 from fedrobust.exposure.prevalence import mean_interval
+from fedrobust.exposure.updates import Updates
+from fedrobust.leakage.attacks.generative_inversion import code, generated, weights
+from fedrobust.leakage.captured import CapturedUpdate
+from fedrobust.leakage.matching import Match
+from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.kept_rounds import KeptRounds
+from fedrobust.study import Study
 
 
 def test_psnr_is_that_of_the_best_pairing():
@@ -26,6 +37,78 @@ def test_batchnorm_is_told_by_the_study():
     ]
     np.testing.assert_allclose(softmax(np.array([[1000.0, 0.0]])), [[1.0, 0.0]])
     assert mean_interval([0.5]) == (-1.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def captured():
+    """Return the update of one step of SGD on one image by a network with BatchNorm in training mode, and the image."""
+    settings = {"data__samples": 60, "model__name": "edge-cnn(width=4)", "model__image_size": 28}
+    study = Study.of(Experiment.of(**settings, training__optimizer="sgd", training__learning_rate=0.1))
+    updates = Updates(study, KeptRounds(RunFolder(Path("none"))))
+    few = study.shard(0).of_rows(np.arange(1))
+    start, sent = updates.start(1), updates.sent(0, 1, few)
+    update = sent.trainable - start.trainable
+    found = CapturedUpdate(study.classifier, start, update, 1, 0.1, np.zeros(2), 0, sent.statistics)
+    return found, few
+
+
+@pytest.mark.parametrize("moments", [0.0, 1.0])
+def test_the_true_image_is_the_best_match_and_noise_is_none(captured, moments):
+    update, few = captured
+    match = Match(update, few.labels, moments)
+    image = tf.constant(few.images / 255, tf.float32)
+    noise = tf.constant(np.random.default_rng(0).random(image.shape), tf.float32)
+    distance, cosine = match(image)
+    assert float(distance) == pytest.approx(0, abs=1e-4)
+    assert float(cosine) == pytest.approx(1, abs=1e-4)
+    distance, cosine = match(noise)
+    assert float(cosine) < 0.95
+    if moments:
+        assert float(distance) > 1 - float(cosine) + 1e-3
+    else:
+        assert float(distance) == pytest.approx(1 - float(cosine), abs=1e-6)
+
+
+def test_statistics_of_other_weights_or_of_the_global_model_are_left_aside():
+    before, sent = np.zeros(3, np.float32), np.ones(3, np.float32)
+
+    def kept(policy, its):
+        return Inversion(None, 1, None, 0, policy).own_statistics(before, its).size
+
+    assert [kept("recalibrate", sent), kept("moments", sent), kept("average", before)] == [3, 0, 0]
+
+
+def test_a_generator_gives_images_of_any_size_in_zero_to_one():
+    draw = np.random.default_rng(0)
+    shape = (2, 30, 21, 3)
+    noise, parameters = code(draw, shape), weights(draw, 8, 3)
+    images = np.asarray(generated(noise, parameters, shape[1:3]))
+    assert images.shape == shape
+    assert 0 < images.min() < images.max() < 1
+    alone = np.asarray(generated(noise[:1], parameters, shape[1:3]))
+    np.testing.assert_allclose(alone[0], images[0], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_an_untrained_generator_finds_an_image_where_pooling_hides_it_from_a_search_over_pixels(
+    small, tmp_path
+):
+    settings = {
+        **small,
+        "data__samples": 80,
+        "model__name": "edge-cnn",
+        "model__normalization": "group",
+        "training__layers": "all",
+        "training__optimizer": "sgd",
+        "training__learning_rate": 0.1,
+        "training__epochs": 1,
+        "federation__rounds": 1,
+    }
+    run = fedrobust.run(**settings, output__dir=str(tmp_path / "run"))
+    attacks = [f"{name}(steps=500, trials=1)" for name in ("generative-inversion", "inverting-gradients")]
+    generated, pixels = fedrobust.attack_privacy(run.path, attacks)["inversion"]
+    assert generated["labels-found"] == 1
+    assert generated["psnr"][0] > pixels["psnr"][0] + 2
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from fedrobust.lazy import tf
 from fedrobust.leakage.captured import CapturedUpdate, Reconstruction
 from fedrobust.leakage.contract import LEAKAGE, InversionAttack
 from fedrobust.leakage.labels import restored_labels
+from fedrobust.leakage.matching import Match, variation
 
 DROPS = (3 / 8, 5 / 8, 7 / 8)
 """Shares of the steps after which the step size falls to a tenth, as in the authors' code."""
@@ -33,6 +34,8 @@ class InvertingGradients(InversionAttack):
         steps: of the search.
         step_size: of the first steps, pixels in [0, 1].
         total_variation: weight of the mean absolute difference of neighbouring pixels.
+        moments: weight of the BatchNorm statistics that the client sent, see `fedrobust.leakage.matching.Match`; 0, as
+            in the paper: not used.
         restarts: searches from other noise; the best match is kept.
         trials: clients that are attacked, one update each.
         round: of the attacked updates, see `output.keep-every`; in the first the model is untrained, which is easiest.
@@ -41,6 +44,7 @@ class InvertingGradients(InversionAttack):
     steps: Count = 2000
     step_size: Positive = 0.1
     total_variation: NonNegative = 1e-2
+    moments: NonNegative = 0.0
     restarts: Count = 1
 
     def __call__(self, captured: CapturedUpdate) -> Reconstruction:
@@ -48,42 +52,22 @@ class InvertingGradients(InversionAttack):
         classifier = captured.classifier
         slope = captured.gradient[-classifier.classes :]
         labels = restored_labels(slope, captured.answers, captured.images)
-        search = self._search(captured, labels)
+        search = self._search(Match(captured, labels, self.moments))
         shape = (captured.images, *classifier.preparation.native)
         found = [
             search(np.random.default_rng([captured.seed, restart]).random(shape).astype(np.float32))
             for restart in range(self.restarts)
         ]
-        images, matched = max(found, key=lambda each: each[1])
+        images, matched, _ = min(found, key=lambda each: each[2])
         return Reconstruction(images, labels, matched)
 
-    def _search(
-        self, captured: CapturedUpdate, labels: np.ndarray
-    ) -> Callable[[np.ndarray], tuple[np.ndarray, float]]:
-        """Return the compiled search from initial images to images and the cosine that they reach."""
-        classifier = captured.classifier
-        trainable, statistics = classifier.arrays(captured.start)
-        wanted = captured.gradient / max(float(np.linalg.norm(captured.gradient)), 1e-12)
-        directions = [tf.constant(each) for each in classifier.layout.split(tf.constant(wanted), "trainable")]
-        targets = tf.constant(labels)
-
-        def cosine(images: Any) -> Any:
-            with tf.GradientTape() as tape:
-                tape.watch(trainable)
-                prepared = classifier.preparation(images)
-                logits = classifier.logits(trainable, statistics, prepared, training=True)[0]
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-                loss = tf.reduce_mean(losses)
-            slopes = tape.gradient(loss, trainable)
-            along = tf.add_n(
-                [tf.reduce_sum(mine * its) for mine, its in zip(slopes, directions, strict=True)]
-            )
-            return along / (tf.linalg.global_norm(slopes) + 1e-12)
+    def _search(self, match: Match) -> Callable[[np.ndarray], tuple[np.ndarray, float, float]]:
+        """Return the compiled search from initial images to images, their cosine and their distance."""
 
         def body(step: Any, images: Any, mean: Any, square: Any) -> tuple[Any, ...]:
             with tf.GradientTape() as tape:
                 tape.watch(images)
-                objective = 1 - cosine(images) + self.total_variation * variation(images)
+                objective = match(images)[0] + self.total_variation * variation(images)
             sign = tf.sign(tape.gradient(objective, images))
             share = tf.cast(step, tf.float32) / self.steps
             drops = tf.add_n([tf.cast(share >= drop, tf.float32) for drop in DROPS])
@@ -102,16 +86,10 @@ class InvertingGradients(InversionAttack):
                 (tf.constant(0), images, zeros, zeros),
                 parallel_iterations=1,
             )
-            return images, cosine(images)
+            return images, *match(images)
 
-        def searched(images: np.ndarray) -> tuple[np.ndarray, float]:
-            found, matched = search(tf.constant(images))
-            return np.asarray(found), float(matched)
+        def searched(images: np.ndarray) -> tuple[np.ndarray, float, float]:
+            found, distance, cosine = search(tf.constant(images))
+            return np.asarray(found), float(cosine), float(distance)
 
         return searched
-
-
-def variation(images: Any) -> Any:
-    """Return the total variation: mean absolute difference of neighbours, down plus across."""
-    down = tf.reduce_mean(tf.abs(images[:, 1:] - images[:, :-1]))
-    return down + tf.reduce_mean(tf.abs(images[:, :, 1:] - images[:, :, :-1]))

@@ -30,7 +30,7 @@ class MembershipRecord:
     """An attack that tells images that were trained on from others."""
 
     attack: str = entry("with its settings")
-    sees: str = entry("what the attacker needs", choices=("model", "rounds", "updates"))
+    sees: str = entry("what the attacker needs", choices=("model", "rounds", "updates", "active"))
     target: str = entry("what is attacked", choices=("model", "shadows", "clients"))
     targets: int = entry("models, shadow federations or clients attacked", default=1)
     shadows: int = entry("shadow federations that the attack used", default=0)
