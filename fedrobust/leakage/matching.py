@@ -46,7 +46,8 @@ class Match:
         slopes = tape.gradient(loss, trainable)
         pairs = zip(slopes, self._directions, strict=True)
         along = tf.add_n([tf.reduce_sum(mine * its) for mine, its in pairs])
-        cosine = along / (tf.linalg.global_norm(slopes) + 1e-12)
+        # Where the network is certain of the labels there is no gradient: the root's would be infinite.
+        cosine = along / tf.sqrt(tf.add_n([tf.reduce_sum(mine**2) for mine in slopes]) + 1e-24)
         if not self._sent:
             return 1 - cosine, cosine
         apart = [tf.reduce_sum((own - its) ** 2) for own, its in zip(after, self._sent, strict=True)]

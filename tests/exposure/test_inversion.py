@@ -1,5 +1,6 @@
 """Images from updates: a network without pooling gives its image away; distances are counted by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from fedrobust.exposure.updates import Updates
 from fedrobust.leakage.attacks.generative_inversion import code, generated, weights
 from fedrobust.leakage.captured import CapturedUpdate
 from fedrobust.leakage.matching import Match
+from fedrobust.models.layout import Weights
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.kept_rounds import KeptRounds
 from fedrobust.study import Study
@@ -67,6 +69,20 @@ def test_the_true_image_is_the_best_match_and_noise_is_none(captured, moments):
         assert float(distance) > 1 - float(cosine) + 1e-3
     else:
         assert float(distance) == pytest.approx(1 - float(cosine), abs=1e-6)
+
+
+def test_an_image_without_a_gradient_matches_nothing_and_moves_nowhere(captured):
+    """A head that is certain of the label, whatever the image: softmax is the label to the last bit."""
+    update, few = captured
+    trainable = update.start.trainable.copy()
+    trainable[-2:] = np.where(np.arange(2) == few.labels[0], 1e4, -1e4)
+    certain = replace(update, start=Weights(trainable, update.start.statistics))
+    image = tf.constant(few.images / 255, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        distance, cosine = Match(certain, few.labels)(image)
+    assert (float(distance), float(cosine)) == (1.0, 0.0)
+    np.testing.assert_array_equal(tape.gradient(distance, image), np.zeros(image.shape))
 
 
 def test_statistics_of_other_weights_or_of_the_global_model_are_left_aside():
