@@ -55,6 +55,7 @@ def main() -> None:
     from fedrobust.exposure.inversion import Inversion
     from fedrobust.exposure.updates import Updates
     from fedrobust.leakage import leakage_attack_named
+    from fedrobust.leakage.contract import InversionAttack
     from fedrobust.runs.folder import RunFolder
     from fedrobust.runs.kept_rounds import KeptRounds
 
@@ -78,6 +79,7 @@ def main() -> None:
         updates = Updates(study, KeptRounds(RunFolder(Path("none"))))
         answers = partial(Confidences(study).logits, updates.start(1))
         attack = leakage_attack_named(given.attack, images=images)
+        assert isinstance(attack, InversionAttack)
         for trial in range(given.trials):
             one = Inversion(updates, 1, answers, 0).on_client(name, attack, images, trial)
             psnr, beside = (
