@@ -174,7 +174,7 @@ def swept(
     codes.append(waited(forked(command(*words))))
     now = rows(folder / "sweep")
     again += sum(now.get(name) != row for name, row in done.items())
-    plain = [{name: row[:2] for name, row in each.items()} for each in (now, expected)]
+    plain = [{name: list(row[:2]) for name, row in each.items()} for each in (now, expected)]
     files, processes = left_over(folder)
     return {
         "part": "sweeps", "sent": sent, "codes": codes, "signals": len(sent), "finished cells run again or lost": again,

@@ -112,12 +112,20 @@ def reported(run: Path) -> int:
 
 
 def left_over(folder: Path) -> tuple[int, int]:
-    """Return temporary files, and processes that still run in the folder."""
-    processes = 0
+    """Return temporary files, and processes that still run in the folder; those that are ending have 20 seconds."""
+    end = time.monotonic() + 20
+    while (processes := running_in(folder)) and time.monotonic() < end:
+        time.sleep(0.1)
+    return len(list(folder.rglob(TEMPORARY))), processes
+
+
+def running_in(folder: Path) -> int:
+    """Return how many other processes have their working folder there."""
+    found = 0
     for each in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            processes += each.pid != os.getpid() and each.cwd().startswith(str(folder))
-    return len(list(folder.rglob(TEMPORARY))), processes
+            found += each.pid != os.getpid() and each.cwd().startswith(str(folder))
+    return found
 
 
 def started(run: Path) -> bool:

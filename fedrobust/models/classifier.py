@@ -29,6 +29,7 @@ from fedrobust.models.naming import Normalization, Scaling, keras_name
 from fedrobust.models.network_file import is_network_file, pinned_parts
 from fedrobust.models.preparation import Preparation, Shape
 from fedrobust.models.pretrained import load_backbone_weights, load_file_weights
+from fedrobust.models.saving import save_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +125,11 @@ class Classifier:
     def save(self, weights: Weights, path: Path) -> None:
         """Write the `deployable` model with `weights` as a Keras file."""
         if not self.frozen.arrays:
-            self.deployable(weights).save(path)
+            save_model(self.deployable(weights), path)
             return
-        self._filled.write(self.layout.unflatten(weights), path, lambda: self.deployable(weights).save(path))
+        self._filled.write(
+            self.layout.unflatten(weights), path, lambda: save_model(self.deployable(weights), path)
+        )
 
     @part
     def _filled(self) -> FilledFiles:

@@ -25,6 +25,7 @@ from fedrobust.models.model_template import TemplateError, code, template_of, wr
 from fedrobust.models.naming import Normalization
 from fedrobust.models.network_file import pinned_parts
 from fedrobust.models.preparation import Preparation, Shape
+from fedrobust.models.saving import save_model
 from fedrobust.temporary import temporary_folder
 
 NETWORK, FIRST, FILE = "network", "first weights", "model file"
@@ -88,13 +89,13 @@ class Remembered(Classifier):
             write_filled(template, self.layout.unflatten(weights), path)
             return
         model = self.deployable(weights)
-        model.save(path)
+        save_model(model, path)
         with suppress(TemplateError), temporary_folder("fedrobust-template-") as folder:
             coded = folder / "coded.keras"
             variables = self._variables(next(each for each in model.layers if isinstance(each, keras.Model)))
             for place, variable in enumerate(variables):
                 variable.assign(np.full(variable.shape, code(place), np.float32))
-            model.save(coded)
+            save_model(model, coded)
             self._files.write(name, template_of(coded, [entry.shape for entry in self.layout.entries]))
 
 
