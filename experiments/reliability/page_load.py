@@ -134,6 +134,7 @@ def opened(pages: dict[str, Path]) -> dict[str, Any]:
         for _ in range(OPENINGS):
             for name, path in pages.items():
                 page = browser.new_page(viewport={"width": 1280, "height": 900})
+                page.set_default_timeout(0)  # a busy machine takes its time
                 devtools = page.context.new_cdp_session(page)
                 devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
                 page.goto(path.as_uri(), wait_until="load")

@@ -3,12 +3,15 @@
     python experiments/reliability/soak.py --rounds 5000 --out soak.json
 
 Three clients train a narrow network on 60 drawn images, on the threads engine. Every tenth round the process' resident
-memory, open handles, threads and checkpoints are noted. The slope of the memory is that of the least-squares line
+anonymous memory, open handles, threads and checkpoints are noted. Before that Python collects its garbage and the C
+library gives its free pages back (malloc_trim), so that what is left is in use; pages of libraries, which are read from
+their files as they are needed, do not count. The slope of the memory is that of the least-squares line
 through the means of 20 blocks of rounds, after the first tenth; its 95 % interval is Student's, of these means. Beside
 it is the size of the checkpoints, which must not grow either.
 """
 
 import argparse
+import ctypes
 import gc
 import json
 import tempfile
@@ -52,7 +55,7 @@ class Watch:
 
     Attributes:
         rounds: at which the rest was noted.
-        resident: memory in kB.
+        resident: anonymous memory in kB.
         handles: open files, sockets and pipes.
         threads: of Python.
         checkpoints: files in the folder of checkpoints.
@@ -71,10 +74,9 @@ class Watch:
     def __call__(self, event: Event) -> None:
         """Note the state of the process after every tenth round."""
         if isinstance(event, RoundFinished) and event.record.round % EVERY == 0:
-            gc.collect()
             process = psutil.Process()
             self.rounds.append(event.record.round)
-            self.resident.append(process.memory_info().rss / 1e3)
+            self.resident.append(anonymous())
             self.handles.append(process.num_fds())
             self.threads.append(threading.active_count())
             files = sorted((self.folder / "checkpoints").glob("round-*.npz"))
@@ -83,6 +85,14 @@ class Watch:
             self.seconds.append(time.perf_counter())
             if event.record.round % 500 == 0:
                 print(f"round {event.record.round}: {self.resident[-1] / 1e3:.0f} MB", flush=True)
+
+
+def anonymous() -> float:
+    """Return the kB of memory that the process uses and no file backs."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1.024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
 
 def slope(rounds: list[int], values: list[float]) -> tuple[float, float, float]:
@@ -137,7 +147,6 @@ def soak(rounds: int, folder: Path) -> dict[str, Any]:
         "metrics-in-order": numbers == list(range(1, rounds + 1)),
         "metrics-bytes": (folder / "metrics.jsonl").stat().st_size,
         "result-bytes": (folder / "result.json").stat().st_size,
-        **beside_others(folder / "report.html"),
         "series": {"round": watch.rounds, "kB": watch.resident},
     }
 
@@ -151,7 +160,9 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, help="write the figures there, with the series of the memory")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        found = soak(given.rounds, given.folder or Path(place) / "run")
-    if given.out:
-        given.out.write_text(json.dumps(found) + "\n")
+        folder = given.folder or Path(place) / "run"
+        found = soak(given.rounds, folder)
+        if given.out:  # before the page, which a browser may fail to open
+            given.out.write_text(json.dumps(found) + "\n")
+        found |= beside_others(folder / "report.html")
     print(json.dumps({key: value for key, value in found.items() if key != "series"}, indent=1))
