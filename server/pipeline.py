@@ -21,6 +21,7 @@ from fedrobust.runs.events import (
     emit,
 )
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.privacy_page import privacy_page
 from fedrobust.runs.record import ModelEvaluationRecord, RunRecord
 from fedrobust.runs.round_log import RoundLog
 from fedrobust.runtime import start_tensorflow
@@ -207,8 +208,10 @@ class Pipeline:
         if auditor is not None:
             emit(StageStarted("auditing the global model"))
             card = auditor.audited(evaluator, weights, self.record, folder)
-            folder.write_json("card.json", card.content)
-            self.recorder.note(audit=card.record)
+            # What was not attacked is said from the start: silence would read as safety.
+            record = replace(card.record, privacy=privacy_page(self.record.privacy, None))
+            folder.write_json("card.json", record.to_json())
+            self.recorder.note(audit=record)
         if self.parts.distillation is not None:
             self.teach(folder, evaluator, weights)
 

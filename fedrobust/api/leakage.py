@@ -15,9 +15,8 @@ from fedrobust.leakage import LeakageAttack, leakage_attack_named
 from fedrobust.report.page import write as write_report
 from fedrobust.runs.environment import environment
 from fedrobust.runs.events import Listener, StageStarted, emit, listening
-from fedrobust.runs.leakage_words import summary
+from fedrobust.runs.privacy_page import privacy_page
 from fedrobust.runs.record import CardRecord
-from fedrobust.runs.record.card import CardPrivacyRecord
 from fedrobust.runs.record.leakage import LeakageRecord
 from fedrobust.runs.run import Run
 from fedrobust.runtime import start_tensorflow
@@ -83,7 +82,7 @@ def _write_pages(run: Run, found: LeakageRecord) -> None:
     """Write the privacy page into the run's card and report, where it has them."""
     card = run.folder.file("card.json")
     if card.is_file():
-        page = CardPrivacyRecord(statement=summary(found), promised=run.record.privacy, attacked=found)
+        page = privacy_page(run.record.privacy, found)
         write_json(card, replace(CardRecord.read(run.folder.read_json("card.json")), privacy=page).to_json())
     if run.report.is_file():
         write_report(run.path)

@@ -79,22 +79,24 @@ def availability_of(federation: Federation, base: str = "", malicious: tuple[int
         return Availability.of(federation.availability, federation.clients, malicious)
 
 
-def cohort_of(federation: Federation, malicious: int = 0) -> Cohort:
+def cohort_of(federation: Federation, malicious: int, delta: float) -> Cohort:
     """Return the clients of a round, as privacy mechanisms need them.
 
     Args:
         federation: clients, participation, sampling and rounds.
         malicious: most malicious clients in a round.
+        delta: of the promise.
     """
     clients, share = federation.clients, federation.participation
     poisson = federation.sampling == "poisson"
     expected = share * clients if poisson else float(sample_size(share, clients))
     sampling: Sampling = "all" if expected == clients else "poisson" if poisson else "fixed"
-    return Cohort(clients, expected, sampling, federation.rounds, min(malicious, sample_size(share, clients)))
+    most = min(malicious, sample_size(share, clients))
+    return Cohort(clients, expected, sampling, federation.rounds, most, delta)
 
 
 def postprocessors_of(
-    federation: Federation, malicious: int = 0, base: str = ""
+    federation: Federation, malicious: int = 0, base: str = "", delta: float = 1e-3
 ) -> tuple[Postprocessor, ...]:
     """Return the postprocessors of updates.
 
@@ -102,12 +104,13 @@ def postprocessors_of(
         federation: names them, and says how many clients take part in a round.
         malicious: most malicious clients in a round.
         base: folder of the study file, beside which modules of a user's own may lie.
+        delta: of the study's promise.
 
     Raises:
         ConfigError: there is no such postprocessor, or it does not take the settings given.
     """
     make_importable(base)
-    cohort = cohort_of(federation, malicious)
+    cohort = cohort_of(federation, malicious, delta)
     with naming("federation.postprocessors", list(federation.postprocessors)):
         made = [build(POSTPROCESSORS, each) for each in federation.postprocessors]
         return tuple(one.within(cohort) if hasattr(one, "within") else one for one in made)

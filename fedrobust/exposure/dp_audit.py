@@ -1,16 +1,18 @@
-"""A one-run audit of a study's mechanism of client-level differential privacy, by canary clients.
+"""A one-run audit of a study's mechanism of differential privacy: of clients here, of images in `image_canaries`.
 
-The canaries' updates are the worst case that clipping allows: each lies in a coordinate of its own, far longer than the
-clipping norm, in every round. They pass through the study's own postprocessors, in as many rounds as the study has; no
-model is trained. So the claim of the mechanism as it runs is audited, not only the accounting.
+The canary clients' updates are the worst case that clipping allows: each lies in a coordinate of its own, far longer
+than the clipping norm, in every round. They pass through the study's own postprocessors, in as many rounds as the study
+has; no model is trained. So the claim of the mechanism as it runs is audited, not only the accounting.
 """
 
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import chdtri
 
 from fedrobust.evaluation.intervals import Interval
@@ -36,9 +38,31 @@ SHARES = (1.0, 0.5, 0.2, 0.1, 0.05)
 NOISE_CONFIDENCE = 0.999
 
 
+class Audited(Protocol):
+    """A mechanism as an audit sees it."""
+
+    @property
+    def promise(self) -> Promise:
+        """What is claimed."""
+
+    @property
+    def rate(self) -> float:
+        """Probability that a unit is in a release."""
+
+    @property
+    def claimed_noise(self) -> float:
+        """The noise of a release that the promise implies, in clipping norms."""
+
+    def sums(self, canaries: int, included: NDArray[np.bool_], draw: np.random.Generator) -> Floats:
+        """Return a score of each canary, (m,), from all that was released: the higher, the likelier included."""
+
+    def noise(self, draw: np.random.Generator) -> tuple[float, Interval] | None:
+        """Return the measured noise in clipping norms, and its interval; None where it cannot be measured."""
+
+
 @dataclass(frozen=True)
 class Mechanism:
-    """A mechanism as it runs in a study.
+    """A mechanism of client-level differential privacy as it runs in a study.
 
     Attributes:
         postprocessors: of the study.
@@ -90,11 +114,7 @@ class Mechanism:
         ]
         mean = np.asarray(np.mean(taken, axis=0, dtype=np.float64), np.float32)
         after, _ = at_server(self.postprocessors, mean, draw, Counted(clients, clients), {})
-        found = np.asarray(after, np.float64) * self.replies / self.promise.clip
-        squares, tail = float(np.square(found).sum()), (1 - NOISE_CONFIDENCE) / 2
-        # `chdtri(k, p)` is the value above which a chi-square of k degrees of freedom lies with probability p.
-        interval = math.sqrt(squares / chdtri(QUIET, tail)), math.sqrt(squares / chdtri(QUIET, 1 - tail))
-        return math.sqrt(squares / QUIET), interval
+        return deviation_interval(np.asarray(after, np.float64) * self.replies / self.promise.clip)
 
     @property
     def claimed_noise(self) -> float:
@@ -103,21 +123,41 @@ class Mechanism:
         return self.promise.releases.noise_multiplier * shares
 
 
-def guess_share(mechanism: Mechanism, canaries: int, delta: float, seed: int) -> float:
-    """Return the share of canaries to guess on that gives the best bound for a Gaussian with the claimed noise.
+def deviation_interval(drawn: Floats) -> tuple[float, Interval]:
+    """Return the standard deviation of Gaussian numbers of mean 0, and its interval at 99.9 %.
+
+    Example:
+        >>> deviation_interval(np.zeros(10))
+        (0.0, (0.0, 0.0))
+    """
+    n, squares, tail = len(drawn), float(np.square(drawn).sum()), (1 - NOISE_CONFIDENCE) / 2
+    # `chdtri(k, p)` is the value above which a chi-square of k degrees of freedom lies with probability p.
+    interval = math.sqrt(squares / chdtri(n, tail)), math.sqrt(squares / chdtri(n, 1 - tail))
+    return math.sqrt(squares / n), interval
+
+
+def guess_share(mechanism: Audited, noise: float, canaries: int, delta: float, seed: int) -> float:
+    """Return the share of canaries to guess on that gives the best bound for a Gaussian mechanism.
 
     It is chosen from simulated scores, before the audit's own are seen: otherwise the bound would not hold.
+
+    Args:
+        mechanism: gives the number of releases, and the probability that a unit is in one.
+        noise: of a release, in clipping norms: measured, or else claimed.
+        canaries: their number m.
+        delta: of the bound.
+        seed: of the simulation.
     """
     draw, rounds = np.random.default_rng([seed, 1]), mechanism.promise.releases.count
     included = draw.random(canaries) < 0.5
     present = draw.binomial(rounds, mechanism.rate, canaries) * included
-    scores = present + draw.normal(size=canaries) * mechanism.claimed_noise * math.sqrt(rounds)
+    scores = present + draw.normal(size=canaries) * noise * math.sqrt(rounds)
     bounds = [lower_bound(guesses(scores, included, round(share * canaries)), delta) for share in SHARES]
     return SHARES[int(np.argmax(bounds))]
 
 
 def audited(
-    mechanism: Mechanism, delta: float, seed: int, canaries: int = CANARIES, claimed: float | None = None
+    mechanism: Audited, delta: float, seed: int, canaries: int = CANARIES, claimed: float | None = None
 ) -> PrivacyAuditRecord:
     """Return a lower bound of a mechanism's epsilon at 95 %, beside the claimed one.
 
@@ -135,13 +175,13 @@ def audited(
     if claimed is None:
         rdp, pld = mechanism.promise.spent(small)
         claimed = rdp if pld is None else min(rdp, pld)
-    share = guess_share(mechanism, canaries, small, seed)
+    wanted = mechanism.claimed_noise
+    noise, interval = mechanism.noise(np.random.default_rng([seed, 3])) or (None, None)
+    share = guess_share(mechanism, wanted if noise is None else noise, canaries, small, seed)
     draw = np.random.default_rng([seed, 2])
     included = draw.random(canaries) < 0.5
     found = guesses(mechanism.sums(canaries, included, draw), included, round(share * canaries))
     bound = lower_bound(found, small)
-    noise, interval = mechanism.noise(draw)
-    wanted = mechanism.claimed_noise
     return PrivacyAuditRecord(
         unit=mechanism.promise.unit,
         mechanism=mechanism.promise.mechanism,
@@ -155,6 +195,6 @@ def audited(
         noise=noise,
         noise_interval=interval,
         noise_claimed=wanted,
-        caught=bool(bound > claimed or interval[1] < wanted),
+        caught=bool(bound > claimed or (interval is not None and interval[1] < wanted)),
         seconds=time.perf_counter() - began,
     )

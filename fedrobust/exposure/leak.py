@@ -11,7 +11,8 @@ import numpy as np
 from fedrobust.config import ConfigError
 from fedrobust.exposure.confidences import Confidences
 from fedrobust.exposure.crafted_heads import CraftedHeads, why_not_crafted
-from fedrobust.exposure.dp_audit import Mechanism, audited
+from fedrobust.exposure.dp_audit import Audited, Mechanism, audited
+from fedrobust.exposure.image_canaries import ImageCanaries
 from fedrobust.exposure.inversion import Inversion
 from fedrobust.exposure.membership import Membership
 from fedrobust.exposure.prevalence import PrevalenceInference
@@ -79,7 +80,10 @@ class Leak:
                 rows.append(inference.made(name, attack, attack.updates))
             elif isinstance(attack, AuditAttack):
                 delta = self.study.experiment.privacy.delta
-                rows.append(audited(self.mechanism, delta, self.seed, attack.canaries))
+                rows += [
+                    audited(mechanism, delta, self.seed, number)
+                    for number, mechanism in self.mechanisms(attack.canaries)
+                ]
         model = self.run.record.model
         return LeakageRecord(
             run=self.run.record.name,
@@ -105,14 +109,18 @@ class Leak:
         """The updates of the run's clients."""
         return Updates(self.study, self.kept)
 
-    @property
-    def mechanism(self) -> Mechanism:
-        """The run's mechanism of client-level differential privacy."""
-        study, federation = self.study, self.study.experiment.federation
-        assert study.promise is not None
-        is_drawn = federation.sampling == "poisson"
-        rate = federation.participation if is_drawn else 1.0
-        return Mechanism(study.postprocessors, study.promise, rate, federation.clients * rate)
+    def mechanisms(self, canaries: int) -> list[tuple[int, Audited]]:
+        """Return the run's mechanisms of differential privacy, of clients and of images, with numbers of canaries."""
+        study, federation, found = self.study, self.study.experiment.federation, list[tuple[int, Audited]]()
+        if study.promise is not None and not self.why_no_client_audit():
+            is_drawn = federation.sampling == "poisson"
+            rate = federation.participation if is_drawn else 1.0
+            replies = federation.clients * rate
+            found.append((canaries, Mechanism(study.postprocessors, study.promise, rate, replies)))
+        if study.dp_sgd is not None:
+            images = ImageCanaries.of(study, canaries, self.seed)
+            found.append((len(images.canaries), images))
+        return found
 
     def skipped(self) -> dict[str, str]:
         """Return the attacks that cannot be made on this run, and why."""
@@ -143,10 +151,16 @@ class Leak:
         return ""
 
     def why_no_audit(self) -> str:
-        """Return why the promise of differential privacy cannot be audited; "" if it can."""
-        promise, federation = self.study.promise, self.study.experiment.federation
-        if promise is None:
-            return "no client-level differential privacy was promised, which is what is audited"
+        """Return why no promise of differential privacy can be audited; "" if one can."""
+        if self.study.dp_sgd is not None:
+            return ""
+        if self.study.promise is None:
+            return "no differential privacy was promised, which is what is audited"
+        return self.why_no_client_audit()
+
+    def why_no_client_audit(self) -> str:
+        """Return why the promise to clients cannot be audited; "" if it can."""
+        federation = self.study.experiment.federation
         if federation.sampling != "poisson" and federation.participation < 1:
             return (
                 f"federation.participation = {federation.participation} with federation.sampling = "

@@ -2,6 +2,7 @@
 
 from fedrobust.privacy.accounting import Releases, epsilon_by_pld, epsilon_by_rdp, noise_for
 from fedrobust.privacy.adaptive_gaussian_dp import AdaptiveGaussianDP
+from fedrobust.privacy.calibration import calibrated
 from fedrobust.privacy.clip import Clip
 from fedrobust.privacy.cohort import Cohort
 from fedrobust.privacy.contract import (
@@ -36,6 +37,7 @@ __all__ = [
     "Releases",
     "at_client",
     "at_server",
+    "calibrated",
     "changes_aggregates",
     "changes_models",
     "epsilon_by_pld",

@@ -26,6 +26,10 @@ COARSE = 1e-3
 """Width of the intervals of privacy loss while noise is calibrated; the result is an upper bound at any width."""
 
 
+FINE = 20.0
+"""Largest epsilon for which privacy loss distributions have the library's narrow intervals."""
+
+
 @dataclass(frozen=True)
 class Releases:
     """Gaussian mechanisms in sequence on the same data.
@@ -126,6 +130,15 @@ def epsilon_by_pld(releases: Releases, delta: float, width: float = 1e-4) -> flo
     with _quiet():
         accountant = pld.PLDAccountant(value_discretization_interval=width)
         return float(accountant.compose(releases.event(), releases.count).get_epsilon(delta))
+
+
+def spent(releases: Releases, delta: float) -> tuple[float, float | None]:
+    """Return epsilon by Rényi divergences and by privacy loss distributions; the second is None where it is not known.
+
+    For an epsilon above `FINE` the second is computed in wider intervals, which takes less time: still an upper bound.
+    """
+    rdp = epsilon_by_rdp(releases, delta)
+    return rdp, epsilon_by_pld(releases, delta, 1e-4 if rdp <= FINE else COARSE)
 
 
 @memoize(keep=256)

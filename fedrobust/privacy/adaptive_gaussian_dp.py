@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrobust.bounds import NonNegative, Positive, Share
+from fedrobust.privacy.calibration import calibrated
 from fedrobust.privacy.clip import clipped
 from fedrobust.privacy.cohort import Cohort
 from fedrobust.privacy.contract import POSTPROCESSORS, Counted, State
-from fedrobust.privacy.gaussian_dp import central_releases
+from fedrobust.privacy.gaussian_dp import central_releases, check_one_given
 from fedrobust.privacy.promise import Promise
 from fedrobust.vectors import length
 
@@ -26,6 +27,8 @@ class AdaptiveGaussianDP:
     Attributes:
         clip: C of the first round.
         noise_multiplier: z, of both releases together.
+        epsilon: of the whole study at ``privacy.delta``, from which z is computed in place of `noise_multiplier`; 0:
+            not given.
         quantile: share of updates that are to be left as they are.
         rate: learning rate of log C.
         count_noise: standard deviation of the noise in the number of short updates; 0: a twentieth of the expected
@@ -40,6 +43,7 @@ class AdaptiveGaussianDP:
 
     clip: Positive = 0.1
     noise_multiplier: NonNegative = 1.0
+    epsilon: NonNegative = 0.0
     quantile: Share = 0.5
     rate: Positive = 0.2
     count_noise: NonNegative = 0.0
@@ -48,8 +52,10 @@ class AdaptiveGaussianDP:
         """Return the mechanism for the clients of a study.
 
         Raises:
-            ValueError: the noise in the counts is too small for the promise.
+            ValueError: the noise in the counts is too small for the promise, or both epsilon and noise multiplier are
+                given.
         """
+        check_one_given(self.epsilon, self.noise_multiplier)
         return AdaptiveCentral(self, cohort)
 
 
@@ -69,7 +75,10 @@ class AdaptiveCentral:
     cohort: Cohort
 
     def __post_init__(self) -> None:
-        z, counts = self.settings.noise_multiplier, self.count_noise
+        # Counts whose noise follows z always have enough of it, and computing z takes seconds.
+        if self.settings.epsilon and not self.settings.count_noise:
+            return
+        z, counts = self.z, self.count_noise
         if z and 2 * counts <= z:
             raise ValueError(
                 f"count_noise = {counts:g} with noise_multiplier = {z:g}: the count alone would cost more than both "
@@ -77,9 +86,16 @@ class AdaptiveCentral:
             )
 
     @property
+    def z(self) -> float:
+        """The noise multiplier: as given, or that which ends at epsilon."""
+        if not self.settings.epsilon:
+            return self.settings.noise_multiplier
+        return calibrated(self.settings.epsilon, self.cohort.delta, central_releases(1.0, self.cohort))
+
+    @property
     def count_noise(self) -> float:
         """Standard deviation of the noise in the number of short updates."""
-        z = self.settings.noise_multiplier
+        z = self.z
         return self.settings.count_noise or (max(self.cohort.expected / 20, z) if z else 0.0)
 
     @property
@@ -91,16 +107,16 @@ class AdaptiveCentral:
             >>> round(one.update_noise, 4)
             1.1547
         """
-        z = self.settings.noise_multiplier
+        z = self.z
         return float((z**-2 - (2 * self.count_noise) ** -2) ** -0.5) if z else 0.0
 
     @property
     def promise(self) -> Promise:
         """What it promises for the whole study."""
         one = self.settings
-        releases = central_releases(one.noise_multiplier, self.cohort)
+        releases = central_releases(self.z, self.cohort)
         name = (
-            f"adaptive-gaussian-dp(clip={one.clip:g}, noise_multiplier={one.noise_multiplier:g}, "
+            f"adaptive-gaussian-dp(clip={one.clip:g}, noise_multiplier={self.z:.6g}, "
             f"quantile={one.quantile:g})"
         )
         return Promise("client", name, "server", one.clip, releases, self.cohort.expected)

@@ -17,6 +17,7 @@ class Cohort:
             "poisson": each client with the same probability, independently of the others.
         rounds: of the study.
         malicious: most malicious clients in a round.
+        delta: of the study's promise.
 
     Example:
         >>> Cohort(clients=10, expected=3.0, sampling="poisson", rounds=20).rate
@@ -28,6 +29,7 @@ class Cohort:
     sampling: Sampling = "all"
     rounds: int = 1
     malicious: int = 0
+    delta: float = 1e-3
 
     @property
     def rate(self) -> float:

@@ -1,12 +1,14 @@
 """Client-level differential privacy with a fixed clipping norm."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from fedrobust.bounds import NonNegative, Positive
+from fedrobust.errors import ConfigError
 from fedrobust.privacy.accounting import Releases
+from fedrobust.privacy.calibration import calibrated
 from fedrobust.privacy.clip import clipped
 from fedrobust.privacy.cohort import Cohort
 from fedrobust.privacy.contract import POSTPROCESSORS, Counted, State
@@ -28,6 +30,8 @@ class GaussianDP:
         clip: C, the largest Euclidean norm of an update.
         noise_multiplier: z; the sum has noise of standard deviation z C in each coordinate. 0: clipped only, which
             promises nothing.
+        epsilon: of the whole study at ``privacy.delta``, from which z is computed in place of `noise_multiplier`; 0:
+            not given.
         noise: ``server``: the server adds it to the sum, and is trusted to; the rule is then the uniform mean, whose
             sensitivity is known. ``distributed``: every client adds N(0, z^2 C^2 / m) to its update, so that the sum
             has the whole noise while all honest clients of a round reply. ``local``: every client adds N(0, z^2 C^2),
@@ -44,18 +48,52 @@ class GaussianDP:
 
     clip: Positive = 1.0
     noise_multiplier: NonNegative = 1.0
+    epsilon: NonNegative = 0.0
     noise: Noise = "server"
 
     def within(self, cohort: Cohort) -> "Central | Distributed | Local":
-        """Return the mechanism for the clients of a study."""
+        """Return the mechanism for the clients of a study.
+
+        Raises:
+            ValueError: both epsilon and noise multiplier are given.
+        """
+        check_one_given(self.epsilon, self.noise_multiplier)
         if self.noise == "server":
             return Central(self, cohort)
         return Distributed(self, cohort) if self.noise == "distributed" else Local(self, cohort)
 
-    def promised(self, releases: Releases, averaged: float) -> Promise:
-        """Return the promise of `releases` of means over `averaged` clients."""
-        name = f"gaussian-dp(clip={self.clip:g}, noise_multiplier={self.noise_multiplier:g}, noise='{self.noise}')"
+    def multiplier(self, cohort: Cohort, unit: Releases) -> float:
+        """Return z: as given, or that which ends at epsilon.
+
+        Args:
+            cohort: gives delta.
+            unit: the releases of a study with z = 1.
+
+        Raises:
+            ConfigError: dp-accounting is not installed.
+        """
+        if not self.epsilon:
+            return self.noise_multiplier
+        return calibrated(self.epsilon, cohort.delta, unit) / unit.noise_multiplier
+
+    def promised(self, z: float, unit: Releases, averaged: float) -> Promise:
+        """Return the promise of means over `averaged` clients with noise multiplier z; `unit` as in `multiplier`."""
+        name = f"gaussian-dp(clip={self.clip:g}, noise_multiplier={z:.6g}, noise='{self.noise}')"
+        releases = replace(unit, noise_multiplier=z * unit.noise_multiplier)
         return Promise("client", name, self.noise, self.clip, releases, averaged)
+
+
+def check_one_given(epsilon: float, noise_multiplier: float) -> None:
+    """Refuse an epsilon beside a noise multiplier other than the default.
+
+    Raises:
+        ValueError: both are given.
+    """
+    if epsilon and noise_multiplier != 1.0:
+        raise ValueError(
+            f"epsilon = {epsilon:g} with noise_multiplier = {noise_multiplier:g}: each of them sets the noise; take "
+            "one out"
+        )
 
 
 def central_releases(noise_multiplier: float, cohort: Cohort) -> Releases:
@@ -91,10 +129,14 @@ class Central:
     cohort: Cohort
 
     @property
+    def z(self) -> float:
+        """The noise multiplier."""
+        return self.settings.multiplier(self.cohort, central_releases(1.0, self.cohort))
+
+    @property
     def promise(self) -> Promise:
         """What it promises for the whole study."""
-        releases = central_releases(self.settings.noise_multiplier, self.cohort)
-        return self.settings.promised(releases, self.cohort.expected)
+        return self.settings.promised(self.z, central_releases(1.0, self.cohort), self.cohort.expected)
 
     def client(self, update: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Return the clipped update."""
@@ -112,7 +154,7 @@ class Central:
         The number of replies is not divided by: with it, one client would change all others' shares.
         """
         total = np.asarray(mean, np.float64) * counted.replies
-        total += generator.normal(0.0, self.settings.noise_multiplier * self.settings.clip, len(total))
+        total += generator.normal(0.0, self.z * self.settings.clip, len(total))
         return (total / self.cohort.expected).astype(np.float32), memory
 
 
@@ -129,15 +171,34 @@ class Distributed:
     cohort: Cohort
 
     @property
-    def promise(self) -> Promise:
-        """What it promises for the whole study: by the noise of the honest clients alone."""
+    def unit(self) -> Releases:
+        """The releases with z = 1: by the noise of the honest clients alone."""
         share = max(0.0, 1 - self.cohort.malicious / self.cohort.expected)
-        releases = central_releases(self.settings.noise_multiplier * share**0.5, self.cohort)
-        return self.settings.promised(releases, self.cohort.expected)
+        return central_releases(share**0.5, self.cohort)
+
+    @property
+    def z(self) -> float:
+        """The noise multiplier.
+
+        Raises:
+            ConfigError: of no noise multiplier epsilon is reached: every client of a round may be malicious.
+        """
+        if self.settings.epsilon and not self.unit.noise_multiplier:
+            raise ConfigError(
+                f"federation.postprocessors: gaussian-dp with epsilon = {self.settings.epsilon:g} and "
+                "noise='distributed': every client of a round may be malicious and keep back its share of the noise; "
+                "choose noise='local'"
+            )
+        return self.settings.multiplier(self.cohort, self.unit)
+
+    @property
+    def promise(self) -> Promise:
+        """What it promises for the whole study."""
+        return self.settings.promised(self.z, self.unit, self.cohort.expected)
 
     def client(self, update: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Return the clipped update with its share of the noise."""
-        scale = self.settings.noise_multiplier * self.settings.clip / self.cohort.expected**0.5
+        scale = self.z * self.settings.clip / self.cohort.expected**0.5
         return clipped(update, self.settings.clip) + generator.normal(0.0, scale, len(update))
 
 
@@ -154,12 +215,21 @@ class Local:
     cohort: Cohort
 
     @property
+    def unit(self) -> Releases:
+        """The releases with z = 1."""
+        return Releases(1.0, self.cohort.rounds, replace_one=True)
+
+    @property
+    def z(self) -> float:
+        """The noise multiplier."""
+        return self.settings.multiplier(self.cohort, self.unit)
+
+    @property
     def promise(self) -> Promise:
         """What it promises to a client that takes part in every round: its update may be any other."""
-        releases = Releases(self.settings.noise_multiplier, self.cohort.rounds, replace_one=True)
-        return self.settings.promised(releases, self.cohort.expected)
+        return self.settings.promised(self.z, self.unit, self.cohort.expected)
 
     def client(self, update: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Return the clipped update with noise."""
-        scale = self.settings.noise_multiplier * self.settings.clip
+        scale = self.z * self.settings.clip
         return clipped(update, self.settings.clip) + generator.normal(0.0, scale, len(update))

@@ -4,10 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from fedrobust.privacy.accounting import COARSE, Releases, epsilon_by_pld, epsilon_by_rdp
-
-FINE = 20.0
-"""Largest epsilon for which privacy loss distributions have the library's narrow intervals."""
+from fedrobust.privacy.accounting import COARSE, Releases, epsilon_by_pld, epsilon_by_rdp, spent
 
 
 @dataclass(frozen=True)
@@ -32,13 +29,8 @@ class Promise:
     averaged: float
 
     def spent(self, delta: float) -> tuple[float, float | None]:
-        """Return epsilon by Rényi divergences and by privacy loss distributions, for the whole study.
-
-        The second is None where it is not known. For an epsilon above `FINE` it is computed in wider intervals, which
-        takes less time: still an upper bound.
-        """
-        rdp = epsilon_by_rdp(self.releases, delta)
-        return rdp, epsilon_by_pld(self.releases, delta, 1e-4 if rdp <= FINE else COARSE)
+        """Return epsilon by Rényi divergences and by privacy loss distributions (None: not known), of all releases."""
+        return spent(self.releases, delta)
 
     def spent_after(self, count: int, delta: float) -> float:
         """Return the smaller bound of epsilon after `count` releases, in wide intervals: fast enough for each round."""

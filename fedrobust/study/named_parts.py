@@ -182,7 +182,7 @@ class NamedParts:
         """
         experiment = self.experiment
         most = max(len(experiment.malicious), experiment.tolerated)
-        return postprocessors_of(experiment.federation, most, experiment.base)
+        return postprocessors_of(experiment.federation, most, experiment.base, experiment.privacy.delta)
 
     @property
     def promise(self) -> Promise | None:

@@ -147,7 +147,7 @@ def test_the_card_and_the_report_get_a_privacy_page(head_run):
     head_run.folder.write_json("card.json", card.to_json())
     head_run.folder.file("leakage.json").unlink(missing_ok=True)
     fedrobust.write_report(head_run.path)
-    assert "Attacks on privacy" not in head_run.report.read_text(), "nothing was promised or attacked"
+    assert "Nothing promised, not attacked." in head_run.report.read_text()
     found = fedrobust.attack_privacy(head_run.path, ["update-alignment", "one-run-audit"])
     written = head_run.folder.read_json("card.json")
     assert written["privacy"]["promised"] is None
@@ -155,7 +155,8 @@ def test_the_card_and_the_report_get_a_privacy_page(head_run):
     assert CardRecord.read(written).privacy.statement == tuple(written["privacy"]["statement"])
     assert "unknown: reconstruction of images" in " ".join(written["privacy"]["statement"])
     page = head_run.report.read_text()
-    assert "Nothing is promised about privacy" in page
+    assert "Nothing promised, attacked." in page
+    assert "not attacked." not in page
     assert "update-alignment on updates of 3 clients" in page
-    assert "Not made: one-run-audit: no client-level differential privacy was promised" in page
+    assert "Not made: one-run-audit: no differential privacy was promised" in page
     assert "Privacy" in render(CardRecord.read(written))

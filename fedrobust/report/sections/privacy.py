@@ -6,6 +6,7 @@ from fedrobust.report.folder import Run
 from fedrobust.report.sections.leakage import leakage
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE
+from fedrobust.runs.privacy_page import promise_told
 from fedrobust.runs.promised import SECURE, WHERE, WHO, headline
 from fedrobust.runs.record import PromiseRecord
 
@@ -23,18 +24,19 @@ HEAD = (
 
 
 def privacy(run: Run) -> dict[str, Any]:
-    """Return the section's content; empty where nothing is promised and nothing was attacked."""
+    """Return the section's content; empty of runs without a model, which have nothing to attack."""
     found = run.record.privacy
-    if found is None and run.leakage is None:
+    if found is None and run.leakage is None and (run.failed or run.unfinished):
         return {}
     attacked = {"leakage": leakage(run.leakage)}
     if found is None:
         nothing: dict[str, Any] = {"table": None, "clients": [], "not_covered": ()}
-        return {"sentences": ["Nothing is promised about privacy."], **nothing, **attacked}
+        return {"sentences": list(promise_told(None, run.leakage)), **nothing, **attacked}
     return {
         **attacked,
         "sentences": [
-            *(f"{sentence(headline(one))} {one.mechanism}: {WHERE[one.noise]}." for one in found.promises)
+            promise_told(found, run.leakage)[0],
+            *(f"{sentence(headline(one))} {one.mechanism}: {WHERE[one.noise]}." for one in found.promises),
         ]
         + ([sentence(SECURE)] if found.secure_aggregation else []),
         "table": Table("Unit", HEAD, [(Cell(WHO[one.unit]), row(one)) for one in found.promises])

@@ -220,7 +220,7 @@ class CardRecord:
         left_out=True,
     )
     privacy: CardPrivacyRecord | None = entry(
-        "the privacy page: what is promised, what was attacked, what was found; left out unless it was attacked",
+        "the privacy page: what is promised, what was attacked, what was found; left out of models without a run",
         default=None,
         left_out=True,
     )

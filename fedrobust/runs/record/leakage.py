@@ -84,8 +84,8 @@ class PropertyRecord:
 class PrivacyAuditRecord:
     """A lower bound of epsilon from canaries, in one run of the mechanism."""
 
-    unit: str = entry("what is protected", choices=("client", "example"))
-    mechanism: str = entry("the postprocessors, as in the study")
+    unit: str = entry("what is protected", choices=("client", "image"))
+    mechanism: str = entry("its name and settings")
     claimed: float | None = entry("epsilon that was claimed; null: none was", default=None)
     delta: float = entry("of the claim")
     canaries: int = entry("each included with probability one half")
