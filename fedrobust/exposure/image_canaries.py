@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.config.sections import Training
 from fedrobust.data.dataset import Split
 from fedrobust.evaluation.intervals import Interval
 from fedrobust.exposure.dp_audit import deviation_interval
@@ -151,28 +152,30 @@ class ImageCanaries:
             included: whether each is in the training, (m,).
             draw: not used: the training has random numbers of its own.
         """
-        trained = [self.canaries.of_rows(included)] * bool(included.any()) + [self.real] * (
-            self.real is not None
-        )
+        trained = [] if self.real is None else [self.real]
+        if included.any():
+            trained.append(self.canaries.of_rows(included))
         # Without any image there is nothing to train on: so the coins of m canaries fall once in 2^m.
         ends = self.ends(Split.joined(trained)) if trained else []
         known = self.canaries if self.real is None else Split.joined([self.canaries, self.real])
         steps = self.privacy.steps(0)
         drawn, times = np.arange(len(known)) < canaries, steps * self.rate
-        variances = times * (1 - self.rate) / len(ends) * np.where(drawn, 0.5, 1.0) + drawn * times**2 / 4
+        shares = np.where(drawn, 0.5, 1.0)
+        # Of real images in whole batches nothing is random.
+        varies = np.maximum(times * (1 - self.rate) / max(1, len(ends)) * shares + drawn * times**2 / 4, 1e-9)
         gram, along = np.zeros((len(known), len(known))), np.zeros(len(known))
         for end in ends:
             halfway = (self.start.trainable + end.trainable) / 2
-            slopes = self.gradients(halfway, known) * np.sqrt(variances, dtype=np.float32)[:, None]
+            slopes = self.gradients(halfway, known) * np.sqrt(varies, dtype=np.float32)[:, None]
             moved = self.start.trainable - end.trainable.astype(np.float64)
             rest = moved * self.privacy.expected(0) * steps / end.accumulated
-            rest -= times * (np.where(drawn, 0.5, 1.0) / np.sqrt(variances)) @ slopes
+            rest = rest - times * (shares / np.sqrt(varies)) @ slopes
             gram += slopes @ slopes.T
             along += slopes @ rest
         deviation = self.claimed_noise if self.measured is None else self.measured[0]
         ridge = steps * (deviation * self.privacy.clip) ** 2 + LINEAR * float(np.trace(gram)) / len(known)
-        found: Floats = np.linalg.solve(gram + (ridge + 1e-12) * np.eye(len(known)), along)
-        return found[:canaries]
+        found = np.linalg.solve(gram + (ridge + 1e-12) * np.eye(len(known)), along)
+        return np.asarray(found[:canaries], np.float64)
 
     def ends(self, shard: Split) -> list[Trained]:
         """Return the hospital's weights after each round, which it begins with the same model."""
@@ -200,7 +203,11 @@ class ImageCanaries:
         proportional = settings.optimizer.startswith("sgd") and "nesterov" not in settings.optimizer
         if not proportional or settings.backbone_rate != 1:
             return None
-        emptied = replace(self.training, update=lambda changed: EmptyStep(self.training.update(changed)))
+
+        def one_step(changed: Training) -> Any:
+            return EmptyStep(self.training.update(changed))
+
+        emptied = replace(self.training, update=one_step)
         steps = [
             emptied(self.canaries, self.start, 1, client)[0].trainable.astype(np.float64)
             for client in (self.client, OTHER)
