@@ -7,13 +7,12 @@ Whatever ends it, the same command goes on where it ended.
 """
 
 import argparse
-import json
-import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from kept import Kept, Result
 
 from fedrobust.config import Experiment
 from fedrobust.runs.record import RunRecord
@@ -24,14 +23,12 @@ from fedrobust.sweeps.sweep import Sweep
 from fedrobust.terminal.sweep import SweepConsole
 
 HERE = Path(__file__).parent
-STUDY, RESULTS, PAGE = HERE / "adaptive.toml", HERE / "adaptive.json", HERE / "ADAPTIVE.md"
-BETWEEN = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
+STUDY, KEPT = HERE / "adaptive.toml", Kept(HERE / "adaptive.json", HERE / "ADAPTIVE.md")
 
 HARM, SUCCESS, BALANCED = "auc", "attack-success", "balanced_accuracy"
 CONTROL = "attack-success without trigger"
 ADAPTIVE = "delta-search"
 
-Result = dict[str, Any]
 Values = Mapping[str, Mapping[str, Mapping[int, Result]]]
 """Results by rule, attack and seed."""
 
@@ -195,20 +192,6 @@ def table(results: Sequence[Result]) -> str:
     )
 
 
-def read() -> list[Result]:
-    """Return the results so far."""
-    found: list[Result] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
-    return found
-
-
-def write(results: Sequence[Result]) -> None:
-    """Write the results, and their tables into ADAPTIVE.md."""
-    lines = ",\n".join(json.dumps(one) for one in results)
-    RESULTS.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(BETWEEN.sub(lambda _: table(results), page), encoding="utf-8")
-
-
 def main() -> None:
     """Run unfinished cells, and write what is there."""
     whole = Sweep.load(STUDY)
@@ -241,7 +224,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(f"stopped; the same command goes on, with --out {arguments.out}")
     finally:
-        write(collect(whole, Path(arguments.out), read()))
+        found = collect(whole, Path(arguments.out), KEPT.read())
+        KEPT.write(found, table(found))
 
 
 if __name__ == "__main__":

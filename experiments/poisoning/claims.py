@@ -8,7 +8,6 @@ far. A claim that does not appear here may well hold there. Whatever ends the sc
 """
 
 import argparse
-import json
 import signal
 import sys
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
+from kept import Kept, Result
 
 from fedrobust.runs.record import RunRecord
 from fedrobust.sweeps.bench import bench
@@ -26,7 +26,7 @@ from fedrobust.sweeps.sweep import Sweep
 from fedrobust.terminal.sweep import SweepConsole
 
 HERE = Path(__file__).parent
-RESULTS, PAGE = HERE / "claims.json", HERE / "CLAIMS.md"
+KEPT = Kept(HERE / "claims.json", HERE / "CLAIMS.md")
 
 PIXEL = "pixel-backdoor(target=0)"
 
@@ -133,8 +133,6 @@ CLAIMS = (
     ),
 )
 """Claims to check; to add one, add a line."""
-
-Result = dict[str, Any]
 
 
 def cells_of(claims: Iterable[Claim]) -> list[Cell]:
@@ -248,19 +246,6 @@ def verdict(spread: Spread, higher: bool) -> str:
     return "yes" if (spread.low > 0) == higher else "the opposite"
 
 
-def read() -> list[Result]:
-    """Return the results so far."""
-    found: list[Result] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
-    return found
-
-
-def write(results: Sequence[Result]) -> None:
-    """Write the results, and the page with their table."""
-    RESULTS.write_text("[\n" + ",\n".join(map(json.dumps, results)) + "\n]\n", encoding="utf-8")
-    first, second = PAGE.read_text(encoding="utf-8").split("<!-- table -->\n")[0], table(CLAIMS, results)
-    PAGE.write_text(f"{first}<!-- table -->\n\n{second}", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -281,7 +266,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(f"stopped; the same command goes on, with --out {folder}")
     finally:
-        write(collect(sweep, folder, read()))
+        found = collect(sweep, folder, KEPT.read())
+        KEPT.write(found, f"\n{table(CLAIMS, found)}\n")
 
 
 if __name__ == "__main__":

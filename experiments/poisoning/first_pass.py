@@ -7,13 +7,12 @@ One seed: it says what is worth three. Whatever ends it, the same command goes o
 """
 
 import argparse
-import json
-import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from kept import Kept, Result
 
 from fedrobust.config import Experiment
 from fedrobust.runs.record import RunRecord
@@ -24,15 +23,13 @@ from fedrobust.sweeps.sweep import Sweep
 from fedrobust.terminal.sweep import SweepConsole
 
 HERE = Path(__file__).parent
-STUDY, RESULTS, PAGE = HERE / "first-pass.toml", HERE / "first_pass.json", HERE / "FIRST_PASS.md"
-BETWEEN = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
+STUDY, KEPT = HERE / "first-pass.toml", Kept(HERE / "first_pass.json", HERE / "FIRST_PASS.md")
 
 AUC, BALANCED, SUCCESS = "auc", "balanced_accuracy", "attack-success"
 WITHOUT = "attack-success without trigger"
 KEPT = (AUC, BALANCED, SUCCESS, WITHOUT, "majority_rate", "true-positive-rate", "false-positive-rate")
 NONE = "none"
 
-Result = dict[str, Any]
 Values = Mapping[str, Mapping[str, Result]]
 """Results by rule and attack."""
 
@@ -222,21 +219,6 @@ def table(results: Sequence[Result], cells: int) -> str:
     )
 
 
-def read() -> list[Result]:
-    """Return the results so far."""
-    found: list[Result] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
-    return found
-
-
-def write(results: Sequence[Result], sweep: Sweep) -> None:
-    """Write the results, and their tables into FIRST_PASS.md."""
-    lines = ",\n".join(json.dumps(one) for one in results)
-    RESULTS.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    page = PAGE.read_text(encoding="utf-8")
-    text = table(results, len(sweep.cells))
-    PAGE.write_text(BETWEEN.sub(lambda _: text, page), encoding="utf-8")
-
-
 def main() -> None:
     """Run unfinished cells, and write what is there."""
     whole = Sweep.load(STUDY)
@@ -268,7 +250,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(f"stopped; the same command goes on, with --out {arguments.out}")
     finally:
-        write(collect(whole, Path(arguments.out), read()), whole)
+        found = collect(whole, Path(arguments.out), KEPT.read())
+        KEPT.write(found, table(found, len(whole.cells)))
 
 
 if __name__ == "__main__":

@@ -26,9 +26,10 @@ class ClaimedFigure:
 
     mean: float = entry("over the seeds")
     low: float | None = entry(
-        "lower limit of the mean's 95 % interval (Student's t); null with one seed", default=None
+        "lower limit of the mean's 95 % interval (Student's t), cut off at 0; null with one seed",
+        default=None,
     )
-    high: float | None = entry("upper limit", default=None)
+    high: float | None = entry("upper limit, cut off at 1", default=None)
     values: tuple[float, ...] = entry("of each seed, in the order of ``seeds``", default=())
 
 

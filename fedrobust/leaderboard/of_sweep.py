@@ -155,15 +155,16 @@ def robust_of(rows: Iterable[Row], seeds: Sequence[int]) -> dict[str, ClaimedFig
 
 
 def figure_of(values: Sequence[float]) -> ClaimedFigure:
-    """Return mean and interval of values of seeds.
+    """Return mean and interval of values of seeds, which are shares: an interval is cut off at 0 and 1.
 
     Example:
-        >>> figure_of([0.5]).low is None, round(figure_of([0.8, 0.9, 1.0]).low, 3)
-        (True, 0.652)
+        >>> figure_of([0.5]).low is None, round(figure_of([0.8, 0.9, 1.0]).low, 3), figure_of([0.8, 0.9, 1.0]).high
+        (True, 0.652, 1.0)
     """
     spread = Spread.of(values)
     assert spread is not None
-    return ClaimedFigure(mean=spread.mean, low=spread.low, high=spread.high, values=tuple(values))
+    low, high = (None if limit is None else min(max(limit, 0.0), 1.0) for limit in (spread.low, spread.high))
+    return ClaimedFigure(mean=spread.mean, low=low, high=high, values=tuple(values))
 
 
 def worst_of(

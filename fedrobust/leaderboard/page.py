@@ -81,12 +81,12 @@ def write(claims: Sequence[ClaimRecord], folder: Path) -> Path:
 
 
 def percent(figure: ClaimedFigure | None) -> str:
-    """Return a figure in percent with its interval; with the smallest and largest seed where that leaves 0 to 100 %.
+    """Return a figure in percent with its interval; with the smallest and largest seed where that is cut off.
 
     Example:
         >>> percent(ClaimedFigure(mean=0.5)), percent(ClaimedFigure(mean=0.5, low=0.4, high=0.6)), percent(None)
         ('50.0', '50.0 (40.0 to 60.0)', '–')
-        >>> percent(ClaimedFigure(mean=0.5, low=-0.4, high=1.4, values=(0.4, 0.6)))
+        >>> percent(ClaimedFigure(mean=0.5, low=0.0, high=1.0, values=(0.4, 0.6)))
         '50.0 (seeds 40.0 to 60.0)'
     """
     if figure is None:
@@ -94,7 +94,7 @@ def percent(figure: ClaimedFigure | None) -> str:
     if figure.low is None or figure.high is None:
         return f"{100 * figure.mean:.1f}"
     low, high, word = figure.low, figure.high, ""
-    if low < 0 or high > 1:
+    if low <= 0 or high >= 1:
         low, high, word = min(figure.values), max(figure.values), "seeds "
     return f"{100 * figure.mean:.1f} ({word}{100 * low:.1f} to {100 * high:.1f})"
 
