@@ -63,6 +63,7 @@ class AggregationStep:
             where the study's seed is known to every site.
         sums: whether the server sees only sums of updates.
         objective: returns how good a model is for colluding clients; None where that is not measured.
+        surrogate: whether colluding clients know their own updates only.
     """
 
     defence: AggregationPipeline
@@ -84,6 +85,7 @@ class AggregationStep:
     secret: bool = False
     sums: bool = False
     objective: Callable[[], Callable[[Weights], float] | None] = lambda: None
+    surrogate: bool = False
 
     @property
     def malicious(self) -> frozenset[int]:
@@ -276,6 +278,7 @@ class AggregationStep:
             aggregate,
             change,
             None if objective is None else value,
+            self.surrogate,
         )
 
     def _stepped(

@@ -19,10 +19,14 @@ def collude(
     aggregate: Callable[[np.random.Generator], Aggregation],
     change: Callable[[Aggregation, np.random.Generator], tuple[np.ndarray, str]],
     value: Callable[[np.ndarray], float] | None = None,
+    surrogate: bool = False,
 ) -> tuple[Failure, ...]:
     """Replace the rows of the colluding clients by the attack's updates; return failures of its code.
 
     If all clients of a round are malicious, their own updates are used in place of the honest ones.
+
+    With `surrogate` knowledge they do not see honest updates: copies of what they learnt themselves stand in their
+    place, also where they try what the defence lets through.
 
     Args:
         attack: with a part that colludes.
@@ -34,10 +38,14 @@ def collude(
         change: function from that result and random numbers to the change of the global weights, and why the server
             rejects it ("" if it accepts it).
         value: function from the change of the global weights to how good that is for the attackers; None: not measured.
+        surrogate: whether they know their own updates only.
     """
     updates = collected.updates
     own = updates[bad].copy()
-    honest = Updates(own if bad.all() else updates[~bad])
+    hidden = updates[~bad] if surrogate else None
+    if hidden is not None:
+        updates[~bad] = own[np.arange(len(hidden)) % len(own)]
+    honest = Updates(own if surrogate or bad.all() else updates[~bad])
 
     def aggregated(sent: np.ndarray) -> Aggregation:
         updates[bad] = np.nan_to_num(sent)
@@ -65,4 +73,7 @@ def collude(
         updates[bad] = own
         reason = f"{type(error).__name__}: {error}"
         return tuple(Failure(int(client_id), reason) for client_id in collected.client_ids[bad])
+    finally:
+        if hidden is not None:
+            updates[~bad] = hidden
     return ()

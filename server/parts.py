@@ -71,6 +71,7 @@ class ServerParts(BaselineParts):
             study.promise is not None and not isinstance(self.grid, SimulatedGrid),
             federation.secure_aggregation,
             cache(self.objective),
+            study.experiment.poisoning.knowledge == "own",
         )
 
     def objective(self) -> AttackObjective | None:

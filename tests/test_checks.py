@@ -391,3 +391,21 @@ def test_methods_with_labels_need_one_label_an_image(tmp_path):
         check_data(study(distillation__method="iad", distillation__mixup=1.0))
     with pytest.raises(ConfigError, match=r'distillation\.method = "rslad": it needs one class an image'):
         check_data(study(distillation__method="rslad", data__multilabel=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"attack": "sign-flip", "malicious": 3}, "it uses no updates of others"),
+        ({"attack": "label-flip + delta-search", "malicious": 3}, "says nothing about honest clients"),
+        ({"attack": "alie", "malicious": 1}, "only 1 client is malicious"),
+    ],
+)
+def test_knowledge_of_own_updates_is_refused_where_it_would_change_nothing(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        check_data(
+            study(
+                **{f"poisoning__{key}": value for key, value in settings.items()}, poisoning__knowledge="own"
+            )
+        )
+    check_data(study(poisoning__attack="alie", poisoning__malicious=3, poisoning__knowledge="own"))

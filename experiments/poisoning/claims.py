@@ -30,6 +30,8 @@ KEPT = Kept(HERE / "claims.json", HERE / "CLAIMS.md")
 
 PIXEL = "pixel-backdoor(target=0)"
 
+SUCCESS, WITHOUT = "attack-success", "attack-success without trigger"
+
 SHARED = {
     "name": "claims",
     "data": {"name": "breastmnist"},
@@ -54,11 +56,13 @@ class Cell:
         attack: as in a study file; "none" for no attack.
         rule: the aggregation rule.
         last: the last round of the attack; 0: it goes on to the end.
+        postprocessor: of the aggregate and the model; "" for none.
     """
 
     attack: str
     rule: str
     last: int = 0
+    postprocessor: str = ""
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of this study beside the shared ones."""
@@ -68,6 +72,8 @@ class Cell:
         if self.last:
             poisoning["last-round"] = self.last
         federation: dict[str, Any] = {"aggregator": self.rule}
+        if self.postprocessor:
+            federation["postprocessors"] = [self.postprocessor]
         if self.attack == "none":
             federation["tolerate"] = 2
         return {"poisoning": poisoning, "federation": federation}
@@ -81,7 +87,7 @@ class Claim:
         name: of the claim's attack or defence.
         says: the claim, in words.
         cell: with the attack or defence.
-        control: without it.
+        control: without it; None: the same models on images without the trigger.
         score: "attack-success", of the model of the last round, or "balanced_accuracy".
         higher: whether the claim is that the score is above the control's.
     """
@@ -89,8 +95,8 @@ class Claim:
     name: str
     says: str
     cell: Cell
-    control: Cell
-    score: str = "attack-success"
+    control: Cell | None
+    score: str = SUCCESS
     higher: bool = True
 
 
@@ -103,6 +109,32 @@ def stronger(name: str, attack: str, rule: str, says: str, last: int = 0) -> Cla
     """Return the claim that an attack succeeds more often than a plain backdoor."""
     return Claim(name, says, Cell(attack, rule, last), Cell(PIXEL, rule, last))
 
+
+def holds(name: str, attack: str, rule: str = "", postprocessor: str = "") -> Claim:
+    """Return the claim that a backdoor succeeds less often than with the plain mean."""
+    says = f"lowers the success of `{attack}` against the plain mean"
+    return Claim(
+        name,
+        says,
+        Cell(attack, rule or "mean", 0, postprocessor),
+        Cell(attack, "mean"),
+        SUCCESS,
+        higher=False,
+    )
+
+
+def saves(name: str, attack: str, rule: str) -> Claim:
+    """Return the claim that a rule keeps more balanced accuracy under an attack than the plain mean."""
+    return Claim(
+        name,
+        f"keeps more balanced accuracy under `{attack}` than the plain mean",
+        Cell(attack, rule),
+        Cell(attack, "mean"),
+        "balanced_accuracy",
+    )
+
+
+REPLACED = f"{PIXEL} + model-replacement"
 
 CLAIMS = (
     harm("poisonedfl", "poisonedfl(window=4)", "trimmed-mean", "does harm past the trimmed mean"),
@@ -131,13 +163,32 @@ CLAIMS = (
         "multi-krum",
         "succeeds more often past multi-Krum",
     ),
+    stronger(
+        "semantic-backdoor",
+        "semantic-backdoor(target=0)",
+        "multi-krum",
+        "succeeds more often past multi-Krum",
+    ),
+    Claim(
+        "clean-label-backdoor",
+        "succeeds more often with the trigger than without it, no label being wrong",
+        Cell("clean-label-backdoor(target=0)", "mean"),
+        None,
+    ),
+    holds("alignins", PIXEL, "alignins"),
+    *(
+        holds(rule, REPLACED, rule)
+        for rule in ("freqfed", "multi-metrics", "deepsight", "flshield", "bnguard", "rlr")
+    ),
+    holds("crfl", REPLACED, postprocessor="crfl(norm=15, deviation=0.01)"),
+    *(saves(rule, "sign-flip", rule) for rule in ("lasa", "sparsefed")),
 )
 """Claims to check; to add one, add a line."""
 
 
 def cells_of(claims: Iterable[Claim]) -> list[Cell]:
     """Return the cells and controls of claims, each once."""
-    return list(dict.fromkeys(cell for claim in claims for cell in (claim.cell, claim.control)))
+    return list(dict.fromkeys(cell for claim in claims for cell in (claim.cell, claim.control) if cell))
 
 
 def sweep_of(claims: Iterable[Claim], seeds: Sequence[int], folder: Path) -> Sweep:
@@ -150,17 +201,22 @@ def sweep_of(claims: Iterable[Claim], seeds: Sequence[int], folder: Path) -> Swe
     return Sweep.load(file)
 
 
+KEY = ("attack", "rule", "last", "postprocessor", "seed")
+"""What tells results from one another."""
+
+
 def score_of(run: RunRecord, score: str) -> float | None:
     """Return a score of the last round's model, None if it was not measured."""
     last = run.rounds[-1]
-    if score == "attack-success":
-        return None if last.attack_success is None else last.attack_success.rate
+    if score in (SUCCESS, WITHOUT):
+        found = last.attack_success
+        return None if found is None else found.rate if score == SUCCESS else found.without_trigger
     return None if last.clean is None else float(getattr(last.clean, score))
 
 
 def collect(sweep: Sweep, folder: Path, known: Sequence[Result]) -> list[Result]:
     """Return the scores of finished cells in `folder`, and the `known` ones of others."""
-    found = {(one["attack"], one["rule"], one["last"], one["seed"]): one for one in known}
+    found = {tuple(one[name] for name in KEY): one for one in known}
     for cell in sweep.cells:
         run = record_in(folder / "cells" / cell.hash)
         if run is None or run.status != "finished":
@@ -170,12 +226,13 @@ def collect(sweep: Sweep, folder: Path, known: Sequence[Result]) -> list[Result]
             study.poisoning.attack,
             study.federation.aggregator,
             study.poisoning.last_round,
+            " + ".join(study.federation.postprocessors),
             study.seed,
         )
-        scores = {score: score_of(run, score) for score in ("attack-success", "balanced_accuracy")}
+        scores = {score: score_of(run, score) for score in (SUCCESS, WITHOUT, "balanced_accuracy")}
         success = run.rounds[-1].attack_success
         images = None if success is None else success.n
-        found[key] = dict(zip(("attack", "rule", "last", "seed"), key, strict=True)) | scores | {"n": images}
+        found[key] = dict(zip(KEY, key, strict=True)) | scores | {"n": images}
     return [found[key] for key in sorted(found)]
 
 
@@ -186,7 +243,8 @@ def table(claims: Iterable[Claim], results: Sequence[Result]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for claim in claims:
-        own, control = (scores_of(cell, claim.score, results) for cell in (claim.cell, claim.control))
+        own = scores_of(claim.cell, claim.score, results)
+        control = scores_of(claim.control or claim.cell, claim.score if claim.control else WITHOUT, results)
         seeds = sorted(own.keys() & control.keys())
         if not seeds:
             continue
@@ -209,11 +267,11 @@ def table(claims: Iterable[Claim], results: Sequence[Result]) -> str:
 
 def scores_of(cell: Cell, score: str, results: Sequence[Result]) -> dict[int, float]:
     """Return a cell's score by seed."""
-    wanted = (cell.attack, cell.rule, cell.last)
+    wanted = (cell.attack, cell.rule, cell.last, cell.postprocessor)
     return {
         one["seed"]: one[score]
         for one in results
-        if (one["attack"], one["rule"], one["last"]) == wanted and one[score] is not None
+        if tuple(one[name] for name in KEY[:-1]) == wanted and one.get(score) is not None
     }
 
 

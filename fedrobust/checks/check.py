@@ -48,6 +48,7 @@ def check_data(study: Study) -> None:
         settings.tolerated_fits(given.federation, study.sampled),
         settings.attackers(given.poisoning, given.federation.clients, given.seed),
         _losses(study),
+        settings.knowledge_is_used(given.poisoning, lambda: (study.attack, study.schedule)),
         settings.attack_begins(given.poisoning, given.federation.rounds),
         settings.attack_changes_training(
             given.poisoning, given.training, given.federation.rounds, lambda: (study.attack, study.schedule)

@@ -132,6 +132,26 @@ def site_sizes(federation: Federation, rule: Any) -> Iterator[str]:
         )
 
 
+def knowledge_is_used(poisoning: Poisoning, attacked: Callable[[], tuple[Attack, Schedule]]) -> Iterator[str]:
+    """Colluding clients that know their own updates only are honest ones while they train, and more than one."""
+    if poisoning.knowledge == "all":
+        return
+    given = f'poisoning.knowledge = "own" with poisoning.attack = "{poisoning.attack}"'
+    try:
+        attack, schedule = attacked()
+    except FedrobustError:  # named elsewhere
+        return
+    if not attack.colludes:
+        yield f'{given}: it uses no updates of others; leave knowledge out, or choose one such as "alie" or "min-max"'
+    elif len(attack.parts) > 1:
+        yield (
+            f"{given}: what members of an attack learn from poisoned images says nothing about honest clients; choose "
+            'knowledge = "all", or an attack that colludes alone'
+        )
+    elif len(schedule.malicious) < 2:
+        yield f"{given}: only {len(schedule.malicious)} client is malicious, and updates are compared; let two attack"
+
+
 def attack_begins(poisoning: Poisoning, rounds: int) -> Iterator[str]:
     """The attack is active in at least one round."""
     if poisoning.attack != "none" and poisoning.first_round > rounds:

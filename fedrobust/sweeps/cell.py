@@ -49,6 +49,7 @@ ADDED = (
     "model.head",
     "model.normalization",
     "model.removal",
+    "poisoning.knowledge",
     "poisoning.on-failure",
     "privacy.delta",
     "privacy.example-clip",

@@ -25,10 +25,15 @@ def test_every_claim_is_a_valid_study_and_shares_its_control(claims, tmp_path):
     sweep = claims.sweep_of(claims.CLAIMS, [0, 1], tmp_path)
     assert len(sweep.cells) == 2 * len(cells)
     studies = {
-        (one.poisoning.attack, one.federation.aggregator, one.poisoning.last_round)
+        (
+            one.poisoning.attack,
+            one.federation.aggregator,
+            one.poisoning.last_round,
+            " + ".join(one.federation.postprocessors),
+        )
         for one in (cell.experiment for cell in sweep.cells)
     }
-    assert studies == {(cell.attack, cell.rule, cell.last) for cell in cells}
+    assert studies == {(cell.attack, cell.rule, cell.last, cell.postprocessor) for cell in cells}
     assert {cell.experiment.tolerated for cell in sweep.cells} == {2}, "controls tolerate as many"
 
 
@@ -36,7 +41,14 @@ def results(claims, own, control):
     """Return what was measured of the first claim, three seeds each."""
     claim = claims.Claim("one", "does harm", claims.Cell("a", "mean"), claims.Cell("none", "mean"))
     rows = [
-        {"attack": cell.attack, "rule": "mean", "last": 0, "seed": seed, "attack-success": value}
+        {
+            "attack": cell.attack,
+            "rule": "mean",
+            "last": 0,
+            "postprocessor": "",
+            "seed": seed,
+            "attack-success": value,
+        }
         for cell, values in ((claim.cell, own), (claim.control, control))
         for seed, value in enumerate(values)
     ]
@@ -61,7 +73,7 @@ def test_a_claim_appears_only_if_its_interval_leaves_zero(claims, own, control, 
 
 
 def test_the_page_has_the_table_of_the_results(claims):
-    assert claims.table(claims.CLAIMS, claims.KEPT.read()) in claims.PAGE.read_text(encoding="utf-8")
+    assert claims.table(claims.CLAIMS, claims.KEPT.read()) in claims.KEPT.page.read_text(encoding="utf-8")
 
 
 def test_seeds_without_their_control_do_not_count(claims):

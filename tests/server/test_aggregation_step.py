@@ -351,6 +351,46 @@ def test_a_coalition_knows_the_defence_and_not_what_it_draws(draw):
     assert guessed != drawn
 
 
+@dataclass(frozen=True)
+class Looks:
+    """A coalition that notes what it knows of honest updates."""
+
+    seen: list = field(default_factory=list, hash=False)
+
+    def collude(self, honest, context):
+        self.seen.append(np.array(honest))
+        context.outcome(np.zeros(D, np.float32))
+        return np.full((context.malicious, D), 7.0, np.float32)
+
+
+def test_a_coalition_that_knows_only_its_own_updates_sees_no_others_and_leaves_them_alone(draw):
+    looks = Looks()
+    server, rule = conspiring(looks, poisoning__knowledge="own")
+    replies = collected(draw)
+    given = replies.updates.copy()
+    replace(server, surrogate=True).next_weights(1, CURRENT, replies, {})
+    np.testing.assert_array_equal(looks.seen[0], given[[3, 6]])
+    (tried, _), (decided, _) = rule.seen
+    np.testing.assert_array_equal(
+        tried[[0, 1, 2, 4, 5, 7]], given[[3, 6, 3, 6, 3, 6]], "copies stand for the others"
+    )
+    np.testing.assert_array_equal(decided[[0, 1, 2, 4, 5, 7]], given[[0, 1, 2, 4, 5, 7]])
+
+
+@dataclass(frozen=True)
+class LooksAndCrashes:
+    def collude(self, honest, context):
+        raise KeyError("target")
+
+
+def test_honest_updates_are_back_after_a_coalition_of_such_knowledge_crashes(draw):
+    server, rule = conspiring(LooksAndCrashes())
+    replies = collected(draw)
+    given = replies.updates.copy()
+    replace(server, surrogate=True).next_weights(1, CURRENT, replies, {})
+    np.testing.assert_array_equal(rule.seen[-1][0], given)
+
+
 @pytest.mark.parametrize("attack", ["alie", "ipm", "min-max", "mimic", "fang-krum", "optimised-alie"])
 def test_a_round_of_malicious_clients_alone_is_attacked_too(draw, attack):
     server = step(clients=4, poisoning__attack=attack, poisoning__malicious=4)

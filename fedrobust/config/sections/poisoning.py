@@ -24,6 +24,10 @@ class Poisoning(Section):
         "stop", description="if an attack raises an error: stop the study, or mark its rounds as invalid"
     )
 
+    knowledge: Literal["all", "own"] = Field(
+        "all", description="updates that colluding clients know: all of a round, or only their own"
+    )
+
     @model_validator(mode="after")
     def _somebody_attacks(self) -> Self:
         wanted = self.malicious
