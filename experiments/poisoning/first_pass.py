@@ -27,7 +27,7 @@ STUDY, KEPT = HERE / "first-pass.toml", Kept(HERE / "first_pass.json", HERE / "F
 
 AUC, BALANCED, SUCCESS = "auc", "balanced_accuracy", "attack-success"
 WITHOUT = "attack-success without trigger"
-KEPT = (AUC, BALANCED, SUCCESS, WITHOUT, "majority_rate", "true-positive-rate", "false-positive-rate")
+FIGURES = (AUC, BALANCED, SUCCESS, WITHOUT, "majority_rate", "true-positive-rate", "false-positive-rate")
 NONE = "none"
 
 Values = Mapping[str, Mapping[str, Result]]
@@ -43,7 +43,7 @@ def result_of(study: Experiment, run: RunRecord) -> Result:
         "images": int(figures["images"]),
         "success images": int(figures.get("attack-success images", 0)),
         "seconds": round(figures.get("seconds", 0.0), 1),
-        **{name: round(figures[name], 4) for name in KEPT if name in figures},
+        **{name: round(figures[name], 4) for name in FIGURES if name in figures},
     }
 
 

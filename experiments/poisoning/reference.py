@@ -1,0 +1,268 @@
+"""Run chosen rules against chosen attacks in 27 settings over three seeds, and write the tables into REFERENCE.md.
+
+    python experiments/poisoning/reference.py --dry-run
+    python experiments/poisoning/reference.py --out runs/reference --minutes 60
+    python experiments/poisoning/reference.py --settings 0 1 --seeds 0
+
+Rules and attacks are those that the first pass (`first_pass.py`) left, see `chosen`. Settings come in the order of
+their cost; the first seed of all settings comes before the second. Whatever ends it, the same command goes on.
+"""
+
+import argparse
+import signal
+import sys
+import time
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import first_pass
+import tomli_w
+from kept import Kept, Result
+
+from fedrobust.sweeps.bench import bench
+from fedrobust.sweeps.results import record_in
+from fedrobust.sweeps.sweep import Sweep
+from fedrobust.terminal.sweep import SweepConsole
+
+HERE = Path(__file__).parent
+KEPT = Kept(HERE / "reference.json", HERE / "REFERENCE.md")
+SEEDS = (0, 1, 2)
+AUC, SUCCESS, WITHOUT, NONE = first_pass.AUC, first_pass.SUCCESS, first_pass.WITHOUT, first_pass.NONE
+
+ALWAYS = ("mean", "median")
+"""Rules that are shown in any case: the undefended federation, and the simplest defence."""
+
+ADAPTIVE = ("label-flip + delta-search", "pixel-backdoor + delta-search")
+"""Attacks that are run in any case: the attacker who knows the rule, for harm and with a backdoor."""
+
+MOST = 6
+"""Most attacks beside these, and most rules beside `ALWAYS`."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One federation.
+
+    Attributes:
+        partition: of the images over clients.
+        clients: their number.
+        participation: share of them in a round.
+        malicious: share of attackers.
+    """
+
+    partition: str
+    clients: int
+    participation: float
+    malicious: float
+
+    @property
+    def name(self) -> str:
+        """What the page calls it."""
+        part = "" if self.participation == 1 else f", {round(self.clients * self.participation)} in a round"
+        return f"{self.partition}, {self.clients} clients{part}, {self.malicious:.0%} malicious"
+
+    def values(self) -> dict[str, Any]:
+        """Return its settings, as in a study file. Where few take part in a round there are more rounds."""
+        return {
+            "data": {"partition": self.partition},
+            "federation": {
+                "clients": self.clients,
+                "participation": self.participation,
+                "rounds": 8 if self.participation == 1 else 24,
+            },
+            "evaluation": {"every": 8 if self.participation == 1 else 24},
+            "poisoning": {"malicious": self.malicious},
+        }
+
+
+SETTINGS = tuple(
+    Setting(partition, clients, participation, malicious)
+    for (clients, participation), partition, malicious in product(
+        ((10, 1.0), (50, 0.2), (50, 1.0)),
+        ("dirichlet(alpha=0.5)", "iid", "dirichlet(alpha=0.1)"),
+        (0.3, 0.2, 0.1),
+    )
+)
+"""Two of ten clients in a round are too few for most rules: ten all take part."""
+
+
+def chosen(results: Sequence[Result]) -> tuple[list[str], list[str]]:
+    """Return the rules and attacks that the first pass leaves.
+
+    Rules: `ALWAYS`, and those that no other one beats in all of AUC without an attack, lowest AUC and highest success;
+    of more than `MOST`, those with the smallest highest success. Attacks: none, `ADAPTIVE`, and those that are the
+    worst of their kind for the most rules.
+    """
+    found = first_pass.by_rule(results)
+    scores = {rule: first_pass.scores(found[rule]) for rule in first_pass.undominated(found)}
+    best = sorted(scores, key=lambda rule: -(scores[rule] or (0.0, 0.0, -1.0))[2])
+    rules = [*ALWAYS, *[rule for rule in best if rule not in ALWAYS][:MOST]]
+    matter = [name for name in first_pass.that_matter(found) if name not in ADAPTIVE]
+    return [rule for rule in found if rule in rules], [NONE, *ADAPTIVE, *matter[:MOST]]
+
+
+def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `more`, table by table.
+
+    Example:
+        >>> merged({"data": {"name": "a", "root": "b"}}, {"data": {"name": "c"}, "seed": 1})
+        {'data': {'name': 'c', 'root': 'b'}, 'seed': 1}
+    """
+    found = {**base}
+    for key, value in more.items():
+        known = found.get(key)
+        found[key] = (
+            {**known, **value} if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+        )
+    return found
+
+
+def sweep_of(setting: Setting, rules: Sequence[str], attacks: Sequence[str], folder: Path) -> Sweep:
+    """Return the sweep of a setting, after writing its file into `folder`."""
+    base = tomllib.loads(first_pass.STUDY.read_text(encoding="utf-8"))
+    base.pop("sweep", None)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "reference.toml"
+    swept: dict[str, Any] = {
+        "name": "reference",
+        "seed": list(SEEDS),
+        "federation": {"aggregator": list(rules)},
+        "poisoning": {"attack": list(attacks)},
+    }
+    together = merged(merged(base, setting.values()), swept)
+    file.write_text(tomli_w.dumps(together), encoding="utf-8")
+    return Sweep.load(file)
+
+
+def folder_of(setting: Setting, out: Path) -> Path:
+    """Return the folder of a setting's cells."""
+    return out / f"setting-{SETTINGS.index(setting)}"
+
+
+def collect(sweep: Sweep, setting: Setting, folder: Path) -> list[Result]:
+    """Return the results of the finished cells of a setting."""
+    found = []
+    for cell in sweep.cells:
+        run = record_in(folder / "cells" / cell.hash)
+        if run is not None and run.status == "finished":
+            one = first_pass.result_of(cell.experiment, run)
+            found.append({"setting": setting.name, "seed": cell.experiment.seed, **one})
+    return found
+
+
+def joined(known: Sequence[Result], new: Sequence[Result]) -> list[Result]:
+    """Return all results, the `new` ones in place of `known` ones of the same cell, in the order of settings."""
+
+    def key(one: Result) -> tuple[str, str, str, int]:
+        return one["setting"], one["rule"], one["attack"], one["seed"]
+
+    together = {key(one): one for one in (*known, *new)}
+    order = {setting.name: place for place, setting in enumerate(SETTINGS)}
+    return [together[name] for name in sorted(together, key=lambda name: (order[name[0]], *name[1:]))]
+
+
+def span(values: Sequence[float]) -> str:
+    """Return mean, smallest and largest of shares in percent.
+
+    Example:
+        >>> span([0.5, 0.6, 0.7]), span([0.5])
+        ('60.0 (50.0 to 70.0)', '50.0')
+    """
+    shown = [100 * value for value in values]
+    between = f" ({min(shown):.1f} to {max(shown):.1f})" if len(shown) > 1 else ""
+    return f"{sum(shown) / len(shown):.1f}{between}"
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return the tables of REFERENCE.md, one for each setting with results."""
+    lines = [f"{len(results)} cells are finished.", ""]
+    for setting in SETTINGS:
+        own = [one for one in results if one["setting"] == setting.name]
+        if own:
+            lines += [
+                f"**{setting.name}** (seeds {', '.join(map(str, sorted({one['seed'] for one in own})))})",
+                "",
+            ]
+            lines += [
+                "| rule | AUC, no attack | lowest AUC | by | top success | no trigger | by | adaptive success |",
+                "| --- " * 8 + "|",
+            ]
+            rules = dict.fromkeys(one["rule"] for one in own)
+            lines += [row(rule, [one for one in own if one["rule"] == rule]) for rule in rules]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def row(rule: str, own: Sequence[Result]) -> str:
+    """Return the line of a rule: the worst attacks are those with the worst mean over the seeds."""
+    by: dict[str, list[Result]] = {}
+    for one in own:
+        by.setdefault(one["attack"], []).append(one)
+
+    def mean(name: str, figure: str) -> float:
+        return sum(one[figure] for one in by[name]) / len(by[name])
+
+    def shown(name: str, figure: str) -> str:
+        values = [one[figure] for one in by.get(name, []) if figure in one]
+        return span(values) if values else "–"
+
+    targeted = [name for name in by if SUCCESS in by[name][0]]
+    harm = min((n for n in by if n != NONE and n not in targeted), key=lambda n: mean(n, AUC), default="")
+    top = max(targeted, key=lambda n: mean(n, SUCCESS), default="")
+    cells = (
+        rule,
+        shown(NONE, AUC),
+        *(shown(harm, AUC), f"`{harm}`" if harm else "–"),
+        *(shown(top, SUCCESS), shown(top, WITHOUT), f"`{top}`" if top else "–"),
+        shown(ADAPTIVE[1], SUCCESS),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Run unfinished cells in the order of their cost, and write what is there."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", default="runs/reference", help="folder of the runs")
+    parser.add_argument("--workers", type=int, default=0, help="cells run at a time; 0: one a core")
+    parser.add_argument("--seeds", nargs="+", type=int, choices=SEEDS, default=list(SEEDS))
+    parser.add_argument("--settings", nargs="+", type=int, choices=range(len(SETTINGS)), help="their numbers")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no setting after so long")
+    parser.add_argument("--dry-run", action="store_true", help="print settings, rules and attacks")
+    arguments = parser.parse_args()
+    rules, attacks = chosen(first_pass.KEPT.read())
+    numbers = range(len(SETTINGS)) if arguments.settings is None else arguments.settings
+    if arguments.dry_run:
+        print(f"rules: {', '.join(rules)}\nattacks: {', '.join(attacks)}")
+        for number in numbers:
+            print(f"{number}: {SETTINGS[number].name}, {len(rules) * len(attacks)} cells a seed")
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    started, new = time.monotonic(), []
+    try:
+        for seed, number in product(arguments.seeds, numbers):
+            if time.monotonic() - started > 60 * arguments.minutes:
+                break
+            setting = SETTINGS[number]
+            folder = folder_of(setting, Path(arguments.out))
+            sweep = sweep_of(setting, rules, attacks, folder)
+            try:
+                with SweepConsole() as console:
+                    wanted = sweep.only([f"seed={seed}"])
+                    bench(wanted, folder, console, workers=arguments.workers, whole=sweep)
+            finally:
+                new += collect(sweep, setting, folder)
+    except KeyboardInterrupt:
+        sys.exit(f"stopped; the same command goes on, with --out {arguments.out}")
+    finally:
+        found = joined(KEPT.read(), new)
+        KEPT.write(found, table(found))
+
+
+if __name__ == "__main__":
+    main()
