@@ -136,7 +136,12 @@ LOGITS = {
     for who, first in (("weights", 0.0), ("taught", 4.0))
 }
 ANSWERED = {who: predictions_record(TEST.test.labels, logits, TEST.disease) for who, logits in LOGITS.items()}
-ASKED = {"dataset": TEST, "answers": lambda weights: SimpleNamespace(test=LOGITS[weights])}
+STUDENTS = weights(4.0)
+"""The student's weights."""
+ASKED = {
+    "dataset": TEST,
+    "answers": lambda asked: SimpleNamespace(test=LOGITS["taught" if asked is STUDENTS else asked]),
+}
 """What an evaluator tells of a model's answers."""
 
 CLASSIFIER = SimpleNamespace(name="net", layout=LAYOUT, parameters=LAYOUT.parameters)
@@ -470,8 +475,8 @@ def concluded(stub, tmp_path, unseen=None, **settings):
     """Return the study, and everything that its last stages handed over and wrote, in order."""
     seen = []
     student = SimpleNamespace(
-        classifier=SimpleNamespace(name="small", layout=SimpleNamespace(parameters=9)),
-        weights="taught",
+        classifier=SimpleNamespace(name="small", layout=LAYOUT),
+        weights=STUDENTS,
         record=TAUGHT,
     )
     taught = SimpleNamespace(test=lambda given: MEASURED, **ASKED)
@@ -492,6 +497,7 @@ def concluded(stub, tmp_path, unseen=None, **settings):
         method=RSLAD(),
     )
     done = pipeline(ready={"evaluator": evaluator}, **settings)
+    plan.settings = done.experiment.distillation
     with_parts(
         done.parts,
         auditor=auditor if done.experiment.audit.enabled else None,
@@ -566,13 +572,13 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
         ("distilled", done.evaluator, ("selected",)),
         ("evaluator", done.student.classifier),
         ("label-trained",),
-        ("export", done.folder, done.taught, "taught", formats, 5, ""),
+        ("export", done.folder, done.taught, STUDENTS, formats, 5, ""),
         ("teacher", "selected"),
-        ("audited student", done.taught, "taught", "control", "teacher", ("pgd",), before, done.folder, file),
+        ("audited student", done.taught, STUDENTS, "control", "teacher", ("pgd",), before, done.folder, file),
     ]
     assert done.record.student == StudentRecord(
         name="edge-cnn",
-        parameters=9,
+        parameters=LAYOUT.parameters,
         clean=CLEAN,
         robust=ROBUST,
         distillation=TAUGHT,
