@@ -106,28 +106,6 @@ def test_a_generator_gives_images_of_any_size_in_zero_to_one():
 
 
 @pytest.mark.slow
-def test_an_untrained_generator_finds_an_image_where_pooling_hides_it_from_a_search_over_pixels(
-    small, tmp_path
-):
-    settings = {
-        **small,
-        "data__samples": 80,
-        "model__name": "edge-cnn",
-        "model__normalization": "group",
-        "training__layers": "all",
-        "training__optimizer": "sgd",
-        "training__learning_rate": 0.1,
-        "training__epochs": 1,
-        "federation__rounds": 1,
-    }
-    run = fedrobust.run(**settings, output__dir=str(tmp_path / "run"))
-    attacks = [f"{name}(steps=500, trials=1)" for name in ("generative-inversion", "inverting-gradients")]
-    generated, pixels = fedrobust.attack_privacy(run.path, attacks)["inversion"]
-    assert generated["labels-found"] == 1
-    assert generated["psnr"][0] > pixels["psnr"][0] + 2
-
-
-@pytest.mark.slow
 def test_an_image_is_reconstructed_from_a_plain_gradient_step(small, tmp_path):
     """PSNR of 20 dB and more, above the most similar other training image; with many images it is lost."""
     settings = {
