@@ -136,8 +136,9 @@ def test_a_control_variate_goes_to_the_clients_and_comes_back_also_from_maliciou
     attacked = {**SCAFFOLD, "poisoning__attack": "label-flip", "poisoning__malicious": [1]}
     with pytest.raises(KeyboardInterrupt):
         fedrobust.run(None, stop, out=tmp_path / "stopped", **attacked)
-    checkpoint = Checkpoint.latest(RunFolder.open(tmp_path / "stopped"))
-    assert [one["clients"]["trained"] for one in checkpoint.result["rounds"]] == [3, 3]
+    folder = RunFolder.open(tmp_path / "stopped")
+    checkpoint = Checkpoint.latest(folder)
+    assert [one.clients.trained for one in checkpoint.rounds(folder)] == [3, 3]
     states = [
         recorddict_from_proto(ProtoRecordDict.FromString(checkpoint.clients[node])) for node in (1, 2, 3)
     ]
