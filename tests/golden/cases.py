@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from comparison import ARRAYS, AUDITS, STUDIES, Tolerance
+from comparison import ARRAYS, ATTACKS, AUDITS, STUDIES, Tolerance
 from linear_answers import LinearAnswers
 
 import fedrobust
@@ -412,7 +412,7 @@ CASES = {
     "attacks-on-learning": Case(attacks_on_learning, ARRAYS),
     "partitions": Case(partitions, ARRAYS),
     "clean": Case(clean, STUDIES),
-    "attacks-on-models": Case(attacks_on_models, ARRAYS, long=True),
+    "attacks-on-models": Case(attacks_on_models, ATTACKS, long=True),
     "quickstart": Case(quickstart, AUDITS, long=True),
     "defended": Case(defended, STUDIES, long=True),
     "backdoored": Case(backdoored, STUDIES, long=True),
