@@ -79,6 +79,22 @@ def test_every_page_is_in_the_contents(pages):
     assert tree("Empty", []) == ""
 
 
+def skipped_levels(text: str) -> list[str]:
+    """Return the headings that are more than one level below the one before, which Sphinx refuses."""
+    outside = re.sub(r"^( *)(`{3,})(.*?)^\1\2 *$", "", text, flags=re.DOTALL | re.MULTILINE)
+    found, last = [], 0
+    for marks, heading in re.findall(r"^(#+) (.*)$", outside, re.MULTILINE):
+        if len(marks) > last + 1:
+            found.append(heading)
+        last = len(marks)
+    return found
+
+
+def test_no_heading_skips_a_level(pages):
+    assert skipped_levels("# A\n\n### B\n\n## C\n\n```sh\n### no heading\n```\n") == ["B"]
+    assert {page: found for page, text in pages.items() if (found := skipped_levels(text))} == {}
+
+
 def test_links_lead_to_the_place_on_the_site():
     text, files = written(
         "[a](audit.md#limits) [b](../experiments/README.md) [c](https://x.y)", Path("docs/evasion.md")
