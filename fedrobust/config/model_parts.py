@@ -1,9 +1,12 @@
 """Resolve the names in `[model]` that are applied to a trained model; errors begin with the key."""
 
+from typing import Any
+
 from fedrobust.config.naming import make_importable, naming
 from fedrobust.config.sections import Model
 from fedrobust.defences import DEFENCES, PredictionDefence
 from fedrobust.detectors import DETECTORS, Detector
+from fedrobust.registry import Registry
 from fedrobust.removal import REMOVALS, Removal
 from fedrobust.spec import build
 
@@ -14,11 +17,7 @@ def prediction_defence_of(model: Model, base: str = "") -> PredictionDefence | N
     Raises:
         ConfigError: there is no such defence, or it does not take the settings given.
     """
-    if model.defence == "none":
-        return None
-    make_importable(base)
-    with naming("model.defence", model.defence):
-        defence: PredictionDefence = build(DEFENCES, model.defence)
+    defence: PredictionDefence | None = _named(DEFENCES, "model.defence", model.defence, base)
     return defence
 
 
@@ -28,11 +27,7 @@ def detector_of(model: Model, base: str = "") -> Detector | None:
     Raises:
         ConfigError: there is no such detector, or it does not take the settings given.
     """
-    if model.detector == "none":
-        return None
-    make_importable(base)
-    with naming("model.detector", model.detector):
-        detector: Detector = build(DETECTORS, model.detector)
+    detector: Detector | None = _named(DETECTORS, "model.detector", model.detector, base)
     return detector
 
 
@@ -42,9 +37,14 @@ def removal_of(model: Model, base: str = "") -> Removal | None:
     Raises:
         ConfigError: there is no such removal, or it does not take the settings given.
     """
-    if model.removal == "none":
+    removal: Removal | None = _named(REMOVALS, "model.removal", model.removal, base)
+    return removal
+
+
+def _named(family: Registry, key: str, spec: str, base: str) -> Any:
+    """Return what `spec` names among a family, told of under `key`; None for "none"."""
+    if spec == "none":
         return None
     make_importable(base)
-    with naming("model.removal", model.removal):
-        removal: Removal = build(REMOVALS, model.removal)
-    return removal
+    with naming(key, spec):
+        return build(family, spec)

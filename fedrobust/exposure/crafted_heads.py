@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrobust.exposure.membership import evenly, label_shares, record
-from fedrobust.exposure.rates import pooled
+from fedrobust.exposure.membership import evenly
+from fedrobust.exposure.membership_record import record_of_clients
 from fedrobust.exposure.updates import Updates
 from fedrobust.leakage.confidence import Floats
 from fedrobust.leakage.contract import CraftedHeadAttack
@@ -72,20 +72,7 @@ class CraftedHeads:
             ]
         )
         inside = np.stack([np.isin(rows, shards[client]) for client in clients])
-        found = pooled(scores, inside, self.seed)
-        figures = found.auc, found.interval
-        return record(
-            name,
-            attack,
-            "clients",
-            len(clients),
-            "images of the other clients",
-            figures,
-            found.rates,
-            began,
-            control="the label alone",
-            control_auc=pooled(label_shares(asked.labels, inside), inside, self.seed).auc,
-        )
+        return record_of_clients(name, attack, scores, inside, asked.labels, self.seed, began)
 
     def score(
         self, attack: CraftedHeadAttack, client: int, own: Floats, features: Floats, label: int

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from fedrobust.data.dataset import Split
 from fedrobust.data.train_share import drawn_rows
 from fedrobust.exposure.confidences import Confidences
-from fedrobust.exposure.rates import FALSE_POSITIVE_RATES, Rate, area, pooled, rate_at
+from fedrobust.exposure.membership_record import record, record_of_clients
+from fedrobust.exposure.rates import FALSE_POSITIVE_RATES, area, pooled, rate_at
 from fedrobust.exposure.shadows import Shadow
 from fedrobust.exposure.updates import Updates
-from fedrobust.leakage import Evidence, LeakageAttack, MembershipAttack, confidence
+from fedrobust.leakage import Evidence, MembershipAttack, confidence
 from fedrobust.leakage.confidence import Floats
 from fedrobust.memoize import part
 from fedrobust.runs.kept_rounds import KeptRounds
-from fedrobust.runs.record.leakage import MembershipRecord, RateRecord
+from fedrobust.runs.record.leakage import MembershipRecord
 from fedrobust.study import Study
 
 CONTROLS = 8
@@ -181,20 +182,7 @@ class Membership:
         inside = np.zeros(scores.shape, bool)
         for place, client in enumerate(clients):
             inside[place, shards[client]] = True
-        found = pooled(scores, inside, self.seed)
-        figures = found.auc, found.interval
-        return record(
-            name,
-            attack,
-            "clients",
-            len(clients),
-            "images of the other clients",
-            figures,
-            found.rates,
-            began,
-            control="the label alone",
-            control_auc=pooled(label_shares(train.labels, inside), inside, self.seed).auc,
-        )
+        return record_of_clients(name, attack, scores, inside, train.labels, self.seed, began)
 
     @part
     def _inside(self) -> NDArray[np.bool_]:
@@ -227,46 +215,6 @@ class Membership:
         return area(scores[outside], of_training[outside])[0]
 
 
-def record(
-    name: str,
-    attack: LeakageAttack,
-    target: str,
-    targets: int,
-    others: str,
-    figures: tuple[float, tuple[float, float]],
-    rates: Sequence[Rate],
-    began: float,
-    control: str = "",
-    control_auc: float | None = None,
-) -> MembershipRecord:
-    """Return the entry of an attack on one kind of target."""
-    return MembershipRecord(
-        attack=name,
-        sees=attack.sees,
-        target=target,
-        targets=targets,
-        shadows=attack.federations,
-        others=others,
-        auc=figures[0],
-        interval=figures[1],
-        rates=tuple(
-            RateRecord(
-                false_positive_rate=rate.asked,
-                value=rate.value,
-                interval=rate.interval,
-                found=rate.found,
-                members=rate.members,
-                false=rate.false,
-                others=rate.others,
-            )
-            for rate in rates
-        ),
-        control=control,
-        control_auc=control_auc,
-        seconds=time.perf_counter() - began,
-    )
-
-
 def evenly(values: Sequence[int], most: int) -> tuple[int, ...]:
     """Return at most so many of the values, evenly over all, the first and the last among them.
 
@@ -277,17 +225,3 @@ def evenly(values: Sequence[int], most: int) -> tuple[int, ...]:
     if len(values) <= most:
         return tuple(values)
     return tuple(values[int(place)] for place in np.linspace(0, len(values) - 1, most).round())
-
-
-def label_shares(labels: NDArray[np.integer], inside: NDArray[np.bool_]) -> Floats:
-    """Return the share of each image's label at each client, less that among all images: (clients, n).
-
-    Example:
-        >>> label_shares(np.array([0, 1]), np.array([[True, False]])).tolist()
-        [[0.5, -0.5]]
-    """
-    classes = np.arange(labels.max() + 1)
-    one_hot = (labels[:, None] == classes).astype(float)
-    at_clients = inside @ one_hot / np.maximum(inside.sum(axis=1, keepdims=True), 1)
-    found: Floats = (at_clients - one_hot.mean(axis=0))[:, labels]
-    return found
