@@ -16,6 +16,7 @@ from fedrobust import cli
 from fedrobust.aggregation import RULES, Updates
 from fedrobust.audit.review import ADVICE
 from fedrobust.config import Experiment
+from fedrobust.poisoning import POISONING
 from fedrobust.sweeps.sweep import Sweep
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -176,3 +177,9 @@ def test_the_rule_in_contributing_averages_the_shorter_half(tmp_path, monkeypatc
         sys.modules.pop("shortest_half", None)
     assert done.update.tolist() == [0.5, 1.5]
     assert done.influence.tolist() == [0.5, 0, 0.5]
+
+
+def test_the_readme_counts_attacks_and_rules_as_they_are():
+    text = (PROJECT / "README.md").read_text()
+    assert [int(count) for count in re.findall(r"\| (\d+) aggregation rules", text)] == [len(list(RULES))]
+    assert [int(count) for count in re.findall(r"\| (\d+) attacks on data", text)] == [len(list(POISONING))]
