@@ -4,9 +4,12 @@ import fcntl
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_alone = threading.Lock()
 
 
 @contextmanager
@@ -46,6 +49,30 @@ def temporary_folder(prefix: str, where: Path | None = None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+@contextmanager
+def temporary_files_in(prefix: str) -> Iterator[None]:
+    """Let what libraries write to the folder for temporary files lie in a `temporary_folder` during the block.
+
+    Keras and LiteRT's converter make folders there, which stay where the process is killed. One block at a time is in a
+    process; others wait.
+
+    Args:
+        prefix: of the folder's name.
+
+    Example:
+        >>> with temporary_files_in("fedrobust-example-"):
+        ...     kept = Path(tempfile.mkdtemp())
+        >>> kept.exists()
+        False
+    """
+    with temporary_folder(prefix) as folder, _alone:
+        before, tempfile.tempdir = tempfile.tempdir, str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def remove_abandoned(prefix: str, root: Path) -> int:

@@ -89,3 +89,20 @@ def test_without_locks_a_folder_is_made_all_the_same(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["fedrobust-trial-abcdefgh"], (
         "nobody knows whose it is"
     )
+
+
+def test_what_libraries_write_for_themselves_goes_with_the_next_start_once_they_were_killed(tmp_path):
+    doomed = (
+        "import os, signal, tempfile\n"
+        "from fedrobust.temporary import temporary_files_in\n"
+        "with temporary_files_in('fedrobust-trial-'):\n"
+        "    tempfile.mkdtemp()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    place = {**os.environ, "TMPDIR": str(tmp_path)}
+    assert (
+        subprocess.run([sys.executable, "-c", doomed], env=place, check=False).returncode == -signal.SIGKILL
+    )
+    assert [len(list(path.iterdir())) for path in tmp_path.iterdir()] == [1], "it lies in a folder of ours"
+    assert remove_abandoned("fedrobust-trial-", tmp_path) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from fedrobust.edge.noise import without_noise
 from fedrobust.edge.onnx_file import onnx_content
 from fedrobust.edge.rescaling import convolve_rescalings
 from fedrobust.errors import first_line
-from fedrobust.temporary import temporary_folder
+from fedrobust.temporary import temporary_files_in, temporary_folder
 
 if TYPE_CHECKING:
     import keras
@@ -182,7 +182,8 @@ def converted(inference: Any, form: Format, calibration: Images | None) -> bytes
     converter = tf.lite.TFLiteConverter.from_concrete_functions([inference], tf.Module())
     settle(converter, form, calibration)
     try:
-        return bytes(converter.convert())
+        with temporary_files_in("fedrobust-conversion-"):
+            return bytes(converter.convert())
     except Exception as error:
         raise ExportError(f"the model cannot be exported as {form.name}: {reason(str(error))}") from error
 

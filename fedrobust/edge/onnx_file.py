@@ -11,6 +11,7 @@ from fedrobust.edge.about import About
 from fedrobust.edge.errors import ExportError
 from fedrobust.edge.interpreter import Images, LiteRTFileError, Logits, unit_images
 from fedrobust.errors import first_line
+from fedrobust.temporary import temporary_files_in
 
 if TYPE_CHECKING:
     import keras
@@ -52,7 +53,8 @@ def onnx_content(model: "keras.Model", shape: tuple[int, ...], about: About | No
     function = tf.function(logits, autograph=False)
     signature = [tf.TensorSpec((None, *shape), tf.float32, name="images")]
     try:
-        content, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+        with temporary_files_in("fedrobust-conversion-"):
+            content, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
     except Exception as error:  # tf2onnx raises various errors
         raise ExportError(f"the model cannot be exported as onnx: {first_line(error)}") from error
     if about is not None:

@@ -15,6 +15,7 @@ from fedrobust.epsilon import shortened
 from fedrobust.errors import FedrobustError, first_line
 from fedrobust.lazy import keras
 from fedrobust.models.weight_bound import OversizedError, bounded
+from fedrobust.temporary import temporary_files_in
 
 MOST_CONFIG_BYTES = 2**26
 """Most bytes of ``config.json``, which Keras parses as a whole; the largest of Keras' applications has 2 MB."""
@@ -97,7 +98,8 @@ def load_keras(path: Path) -> Any:
     try:
         with warnings.catch_warnings(), bounded(path.stat().st_size):
             warnings.simplefilter("ignore")
-            model = keras.models.load_model(path, compile=False)
+            with temporary_files_in("fedrobust-opening-"):
+                model = keras.models.load_model(path, compile=False)
     except (
         Exception,
         SystemExit,
