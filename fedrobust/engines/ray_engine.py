@@ -1,18 +1,18 @@
 """The Ray engine: workers are processes of a Ray cluster, on this machine or on many.
 
 Each worker is one actor with one compiled local update, which loads the data once. The global weights are put into the
-object store once a round for all workers; replies come back as arrays in shared memory, without a copy.
+object store once a round for all workers; replies come back through shared memory.
 """
 
 import os
 import signal
-import socket
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import ray
@@ -21,6 +21,8 @@ from ray.exceptions import GetTimeoutError, RayActorError
 from fedrobust.code_digest import code_digest
 from fedrobust.config import Engine
 from fedrobust.cores import cores
+from fedrobust.engines.ray_calls import RayCalls
+from fedrobust.engines.ray_head import raylet_lost, reach, watched
 from fedrobust.engines.ray_worker import Actor, Fingerprint, ObjectCache, RayWorker
 from fedrobust.engines.worker import EngineError, NoPlaceError
 from fedrobust.plain import plain_text
@@ -28,6 +30,9 @@ from fedrobust.reasons import first_reason
 
 MOST_STARTS = 3
 """Attempts to start a worker that dies during its start."""
+
+CLIENT = "ray://"
+"""Start of an address of Ray Client, whose driver is another process, on the cluster."""
 
 START_SECONDS = 300.0
 """Time limit for the start of a worker, which imports TensorFlow and reads the data."""
@@ -43,6 +48,8 @@ class RayEngine:
         run_config: Flower's flat run config.
         gpus: share of a GPU for each worker.
         data: digest of the driver's copy of the study's data set.
+        cache: the arrays in Ray's object store.
+        calls: counts the calls to Ray that are under way.
     """
 
     workers: int
@@ -50,21 +57,31 @@ class RayEngine:
     run_config: Mapping[str, Any]
     gpus: float
     data: str
-    cache: ObjectCache = field(default_factory=ObjectCache)
+    cache: ObjectCache
+    calls: RayCalls
 
     def start_worker(self, number: int) -> RayWorker:
         """Start a worker and check that it has the driver's code and data.
 
         Raises:
             NoPlaceError: it does not come up in time: no machine of the cluster has room, or it hangs.
-            EngineError: it has other code or data, or does not start.
+            EngineError: it has other code or data, or does not start; LeftError: Ray was left.
         """
-        remote: Any = ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=0)(Actor)
+        with self.calls.one():
+            return self._started()
+
+    @cached_property
+    def _actor(self) -> Any:
+        # One class for all workers: Ray sends a class to the head when its first actor is made, and waits for the head
+        # without an end where that is lost.
+        return ray.remote(num_cpus=1, num_gpus=self.gpus, max_restarts=0)(Actor)
+
+    def _started(self) -> RayWorker:
         for attempt in range(1, MOST_STARTS + 1):
             actor = None
             try:
-                actor = remote.remote(self.client_app, self.run_config, sys.path)
-                self._check(ray.get(actor.fingerprint.remote(), timeout=START_SECONDS))
+                actor = self._actor.remote(self.client_app, self.run_config, sys.path)
+                self._check(self.calls.get(actor.fingerprint.remote(), timeout=START_SECONDS))
             except EngineError:
                 raise
             except RayActorError as error:
@@ -74,14 +91,14 @@ class RayEngine:
                     f'engine.name = "ray": a worker does not come up: {_said(error)}'
                 ) from error
             except GetTimeoutError as error:
-                RayWorker(actor, self.cache).close()
+                RayWorker(actor, self.cache, self.calls).close()
                 raise NoPlaceError(
                     f'engine.name = "ray": a worker did not come up within {START_SECONDS:.0f} s; the logs of Ray\'s '
                     "session say why (/tmp/ray/session_latest/logs), `ray status` whether a machine was lost"
                 ) from error
             except Exception as error:
                 raise EngineError(f'engine.name = "ray": a worker cannot start: {_said(error)}') from error
-            return RayWorker(actor, self.cache)
+            return RayWorker(actor, self.cache, self.calls)
         raise AssertionError("unreachable")
 
     def _check(self, found: Fingerprint) -> None:
@@ -103,24 +120,6 @@ def _said(error: Exception) -> str:
     return first_reason("".join(traceback.format_exception_only(cause)))
 
 
-def _reach(address: str) -> None:
-    """Refuse an address without a listener, which Ray itself would try to reach for minutes.
-
-    Raises:
-        EngineError: no connection to `address` can be opened.
-    """
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        raise EngineError(
-            f'engine.address = "{address}": nobody answers there ({error}); start a cluster with '
-            "`ray start --head`, or leave the address empty for one on this machine"
-        ) from error
-
-
 @contextmanager
 def ray_engine(
     settings: Engine, client_app: str, run_config: Mapping[str, Any], data: str
@@ -137,9 +136,10 @@ def ray_engine(
         EngineError: the cluster cannot be reached, or has fewer cores or GPUs than asked for.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if not settings.address:
+    if settings.address:
+        reach(settings.address)
+    else:
         check_folder(os.environ)
-    _reach(settings.address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
         with _sigterm_kept():
@@ -148,14 +148,16 @@ def ray_engine(
             else:
                 cpus = settings.workers or cores()
                 ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+        raylet = _raylet(settings.address)
     except Exception as error:  # Ray raises various types here, also a bare Exception on a timeout
-        shut_down()
+        leave(RayCalls(), "Ray did not start")
         where = (
             f'engine.address = "{settings.address}": no Ray cluster'
             if settings.address
             else "Ray does not start"
         )
         raise EngineError(f'engine.name = "ray": {where}: {_said(error)}') from error
+    calls = RayCalls(raylet)
     try:
         found = _resources()
         workers = settings.workers or int(found.get("CPU", 0))
@@ -165,9 +167,13 @@ def ray_engine(
                     f"engine.workers = {settings.workers}: the cluster has {found.get(name, 0):g} {name}s, "
                     f"{needed:g} are needed"
                 )
-        yield RayEngine(workers, client_app, run_config, settings.gpus_per_worker, data)
+        engine = RayEngine(
+            workers, client_app, run_config, settings.gpus_per_worker, data, ObjectCache(), calls
+        )
+        with _watched(settings.address, raylet, calls):
+            yield engine
     finally:
-        shut_down()
+        leave(calls, "the study has left Ray")
 
 
 @contextmanager
@@ -193,10 +199,31 @@ def _resources() -> Mapping[str, float]:
     return found
 
 
-def shut_down() -> None:
-    """Leave Ray; an error because the cluster is gone must not lose a study's results."""
-    with suppress(Exception):
-        ray.shutdown()
+def _raylet(address: str) -> Callable[[], str]:
+    """Return the function that says whether Ray's process on this machine has ended; see `raylet_lost`."""
+    if address.startswith(CLIENT):
+        return str
+    mine = ray.get_runtime_context().get_node_id()
+    (path,) = (node["RayletSocketName"] for node in ray.nodes() if node["NodeID"] == mine)  # type: ignore[no-untyped-call]
+    return partial(raylet_lost, path)
+
+
+def _watched(address: str, raylet: Callable[[], str], calls: RayCalls) -> AbstractContextManager[None]:
+    """Leave Ray when it is lost: Ray itself would end this process, with all that a notebook holds."""
+    if address.startswith(CLIENT):
+        return nullcontext()
+    return watched(ray.get_runtime_context().gcs_address, raylet, lambda reason: leave(calls, reason))
+
+
+def leave(calls: RayCalls, reason: str) -> None:
+    """Leave Ray once no thread calls it any more.
+
+    An error because the cluster is gone must not lose a study's results. Where a call does not end, Ray stays connected
+    until the process ends: shutting it down would end the process now.
+    """
+    if calls.end(reason):
+        with suppress(Exception):
+            ray.shutdown()
 
 
 LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107

@@ -25,6 +25,7 @@ from ray.exceptions import (
 from fedrobust.apps import load_app
 from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
+from fedrobust.engines.ray_calls import LeftError, RayCalls
 from fedrobust.engines.worker import WorkerDiedError
 from fedrobust.flower.guard import described, failed_reply, plain_state, private_copy
 from fedrobust.flower.identity import server_identity
@@ -112,36 +113,45 @@ class RayWorker:
     Args:
         actor: handle of an `Actor`.
         cache: the arrays in Ray's object store, shared by all workers.
+        calls: counts the calls to Ray that are under way.
     """
 
-    def __init__(self, actor: Any, cache: "ObjectCache"):
+    def __init__(self, actor: Any, cache: "ObjectCache", calls: RayCalls):
         self._actor = actor
         self._cache = cache
+        self._calls = calls
 
     def answer(self, message: Message, context: Context) -> Message:
         """Return the reply of the node's app.
 
         Raises:
-            WorkerDiedError: the process or its machine was lost, or the reply with it.
+            WorkerDiedError: the process or its machine was lost, or the reply with it; or Ray was left.
             UnreadableError: it sent something other than a reply.
         """
         envelope, arrays = pack(message)
-        references = [self._cache.reference(array) for array in arrays]
         try:
-            answer = ray.get(
-                self._actor.answer.remote(envelope, dict(context.node_config), context.state, *references)
-            )
-        except LOST as error:
+            with self._calls.one():
+                reply, state = self._answer(envelope, arrays, context)
+        except (*LOST, LeftError) as error:
             raise WorkerDiedError(plain_text(str(error))) from error
         except RayTaskError as error:
             raise RuntimeError(str(error.cause if error.cause is not None else error)) from error
-        reply, context.state = opened(answer)
+        context.state = state
         return reply
+
+    def _answer(
+        self, envelope: Envelope, arrays: list[Array], context: Context
+    ) -> tuple[Message, RecordDict]:
+        references = [self._cache.reference(array) for array in arrays]
+        answer = self._calls.get(
+            self._actor.answer.remote(envelope, dict(context.node_config), context.state, *references)
+        )
+        return opened(answer)
 
     def close(self) -> None:
         """Kill the process."""
         # Errors are ignored: the process, or all of Ray, is already gone.
-        with suppress(Exception):
+        with suppress(Exception), self._calls.one():
             ray.kill(self._actor)
 
 

@@ -60,7 +60,9 @@ def sealed(reply: object, asked: Message) -> tuple[Envelope, list[np.ndarray]]:
 
 
 def opened(answer: object) -> tuple[Message, RecordDict]:
-    """Return the reply and the client's state from a worker's result.
+    """Return the reply and the client's state from a worker's result, with copies of its arrays.
+
+    Arrays in Ray's shared memory must not be kept: to free one after Ray has ended on this machine ends the process.
 
     Raises:
         UnreadableError: the result is invalid.
@@ -71,7 +73,7 @@ def opened(answer: object) -> tuple[Message, RecordDict]:
             and len(values) == len(envelope.names)
             and all(isinstance(array, np.ndarray) for array in values)
         ):
-            return unpack(envelope, values), state
+            return unpack(envelope, [array.copy() for array in values]), state
     raise UnreadableError("its worker sent no answer of this project's")
 
 

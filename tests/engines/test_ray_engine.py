@@ -1,9 +1,12 @@
 """The Ray engine without a cluster: what its processes send, and what Ray itself fails with."""
 
 import pickle
+import shutil
 import signal
 import socket
 import sys
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,8 +24,10 @@ from ray.exceptions import (
 )
 
 from fedrobust.config import Experiment
-from fedrobust.engines import ray_engine
+from fedrobust.engines import ray_engine, ray_head
+from fedrobust.engines.ray_calls import WAIT_SECONDS, RayCalls
 from fedrobust.engines.ray_engine import RayEngine, check_folder
+from fedrobust.engines.ray_head import reach
 from fedrobust.engines.ray_worker import Actor, Fingerprint, ObjectCache, RayWorker
 from fedrobust.engines.worker import EngineError, NoPlaceError, WorkerDiedError
 from fedrobust.flower.guard import UnreadableError
@@ -135,6 +140,10 @@ class Handle:
         remote = staticmethod(lambda: "fingerprint")
 
 
+def engine_of(app, settings, gpus=0.0):
+    return RayEngine(1, app, settings, gpus, "digest", ObjectCache(), RayCalls())
+
+
 def failing(error):
     def get(reference, timeout=None):
         raise error
@@ -160,7 +169,7 @@ DIED = RayActorError(error_msg="the node is out of memory")
     ("error", "said"),
     [
         (DIED, "a worker does not come up"),
-        (GetTimeoutError("late"), "a worker did not come up within 300 s"),
+        (GetTimeoutError("late"), "a worker did not come up within 0 s"),
         (RaySystemError("object store"), "a worker cannot start: .*object store"),
         (
             RayTaskError("fingerprint", "trace", ValueError("no data")),
@@ -171,15 +180,16 @@ DIED = RayActorError(error_msg="the node is out of memory")
 )
 def test_a_worker_that_does_not_come_up_ends_the_run_in_words(monkeypatch, killed, error, said):
     monkeypatch.setattr(ray, "get", failing(error))
+    monkeypatch.setattr(ray_engine, "START_SECONDS", 0.0)
     with pytest.raises(EngineError, match=said) as caught:
-        RayEngine(1, "clients.app:app", {}, 0.0, "digest").start_worker(0)
+        engine_of("clients.app:app", {}).start_worker(0)
     assert str(caught.value).isprintable()
     assert isinstance(caught.value, NoPlaceError) == isinstance(error, GetTimeoutError), "others may go on"
     assert len(killed) == isinstance(error, GetTimeoutError), "one that is late is not left behind"
 
 
 def test_a_worker_that_is_not_this_program_is_refused(monkeypatch, killed):
-    engine = RayEngine(1, "clients.app:app", {}, 0.0, "digest")
+    engine = engine_of("clients.app:app", {})
     for answer, said in (
         ("hello", "a worker answers with a str"),
         (Fingerprint("n", 1, "other", "d"), "other code"),
@@ -205,7 +215,7 @@ def test_what_ray_raises_for_an_answer_is_the_grids_to_hear(monkeypatch, killed,
     monkeypatch.setattr(ray, "get", failing(error))
     context = Context(1, 2, {}, RecordDict(), {})
     with pytest.raises(raised, match=said):
-        RayWorker(Handle(), ObjectCache()).answer(asked(), context)
+        RayWorker(Handle(), ObjectCache(), RayCalls()).answer(asked(), context)
 
 
 @pytest.mark.parametrize(
@@ -230,8 +240,28 @@ def test_ray_that_does_not_start_ends_the_run_in_words(monkeypatch, error):
     assert str(error) in str(caught.value)
 
 
+@pytest.fixture
+def head(monkeypatch):
+    """Sockets that listen, as the head of a cluster of eight cores and a raylet do; without Ray. The head's socket."""
+    # Not below pytest's folder: names of sockets must be short.
+    raylet = str(Path(tempfile.mkdtemp(prefix="ray-")) / "raylet")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_server(raylet, family=socket.AF_UNIX),
+    ):
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        monkeypatch.setattr(ray, "init", lambda **settings: None)
+        monkeypatch.setattr(ray, "shutdown", lambda: None)
+        monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0})
+        context = SimpleNamespace(gcs_address=address, get_node_id=lambda: "me")
+        monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
+        monkeypatch.setattr(ray, "nodes", lambda: [{"NodeID": "me", "RayletSocketName": raylet}])
+        yield listening
+    shutil.rmtree(Path(raylet).parent)
+
+
 @pytest.mark.parametrize("starts", [True, False])
-def test_ray_does_not_take_the_handler_of_sigterm(monkeypatch, starts):
+def test_ray_does_not_take_the_handler_of_sigterm(monkeypatch, head, starts):
     def init(**settings):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(15))
         if not starts:
@@ -241,7 +271,6 @@ def test_ray_does_not_take_the_handler_of_sigterm(monkeypatch, starts):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ray, "init", init)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0})
     settings = Experiment.of(engine__name="ray", engine__workers=2).engine
     before = signal.signal(signal.SIGTERM, stop)
     try:
@@ -255,12 +284,10 @@ def test_ray_does_not_take_the_handler_of_sigterm(monkeypatch, starts):
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_cluster_that_is_lost_at_the_end_takes_no_result_with_it(monkeypatch):
+def test_a_cluster_that_is_lost_at_the_end_takes_no_result_with_it(monkeypatch, head):
     def gone(*arguments, **settings):
         raise ConnectionError("the head is gone")
 
-    monkeypatch.setattr(ray, "init", lambda **settings: None)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0})
     monkeypatch.setattr(ray, "shutdown", gone)
     settings = Experiment.of(engine__name="ray", engine__workers=2).engine
     with ray_engine.ray_engine(settings, "clients.app:app", {}, "") as engine:
@@ -343,14 +370,14 @@ def context_of(state=None):
 def test_a_worker_is_made_of_the_studys_app_settings_and_folders(monkeypatch):
     fake = in_memory(monkeypatch)
     settings = {"seed": 7}
-    worker = RayEngine(1, "my.app:client", settings, 0.25, "digest").start_worker(0)
+    worker = engine_of("my.app:client", settings, gpus=0.25).start_worker(0)
     assert fake.calls == [
         (
             {"num_cpus": 1, "num_gpus": 0.25, "max_restarts": 0},
             ("my.app:client", settings, ray_engine.sys.path),
         )
     ]
-    assert fake.timeouts == [ray_engine.START_SECONDS]
+    assert fake.timeouts == [WAIT_SECONDS]
     context = context_of()
     reply = worker.answer(asked(), context)
     np.testing.assert_array_equal(reply.content["weights"]["0"].numpy(), np.ones(3, np.float32))
@@ -360,14 +387,14 @@ def test_a_worker_is_made_of_the_studys_app_settings_and_folders(monkeypatch):
 @pytest.mark.parametrize("deaths", [0, 1, 2])
 def test_a_worker_that_dies_while_it_comes_up_is_started_anew(monkeypatch, deaths):
     fake = in_memory(monkeypatch, deaths)
-    assert isinstance(RayEngine(1, "app", {}, 0.0, "digest").start_worker(0), RayWorker)
+    assert isinstance(engine_of("app", {}).start_worker(0), RayWorker)
     assert len(fake.calls) == deaths + 1
 
 
 def test_after_three_deaths_the_engine_gives_up(monkeypatch):
     fake = in_memory(monkeypatch, deaths=99)
     with pytest.raises(EngineError, match="a worker does not come up"):
-        RayEngine(1, "app", {}, 0.0, "digest").start_worker(0)
+        engine_of("app", {}).start_worker(0)
     assert len(fake.calls) == ray_engine.MOST_STARTS == 3
 
 
@@ -390,20 +417,20 @@ def test_a_client_is_told_which_node_it_is(monkeypatch):
     actor._app, actor._run_config = app, {}
     handle = SimpleNamespace(answer=SimpleNamespace(remote=lambda *values: actor.answer(*values)))
     monkeypatch.setattr(ray, "put", lambda value: value)
-    monkeypatch.setattr(ray, "get", lambda value: value)
+    monkeypatch.setattr(ray, "get", lambda value, timeout: value)
     message = asked()
-    RayWorker(handle, ObjectCache()).answer(message, context_of())
+    RayWorker(handle, ObjectCache(), RayCalls()).answer(message, context_of())
     assert seen == [({"partition-id": 1}, 2, message.metadata.run_id)]
 
 
 def test_a_cluster_that_listens_is_reached_and_one_that_does_not_is_said():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        assert ray_engine._reach(f"127.0.0.1:{port}") is None
-        assert ray_engine._reach(f"ray://127.0.0.1:{port}") is None
+        assert reach(f"127.0.0.1:{port}") is None
+        assert reach(f"ray://127.0.0.1:{port}") is None
     with pytest.raises(EngineError, match="nobody answers there"):
-        ray_engine._reach(f"127.0.0.1:{port}")
-    assert ray_engine._reach("auto") is None
+        reach(f"127.0.0.1:{port}")
+    assert reach("auto") is None
 
 
 def test_a_cluster_has_ten_seconds_to_answer(monkeypatch):
@@ -413,8 +440,8 @@ def test_a_cluster_has_ten_seconds_to_answer(monkeypatch):
         asked.append((address, timeout))
         return SimpleNamespace(close=lambda: None)
 
-    monkeypatch.setattr(ray_engine.socket, "create_connection", connect)
-    ray_engine._reach("ray://head.example:10001")
+    monkeypatch.setattr(ray_head.socket, "create_connection", connect)
+    reach("ray://head.example:10001")
     assert asked == [(("head.example", 10001), 10)]
 
 

@@ -8,19 +8,22 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import ray
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from clients.app import app as honest
 from fedrobust.config import Experiment
 from fedrobust.engines import ray_engine
-from fedrobust.engines.simulate import simulate
+from fedrobust.engines.simulate import resumed, simulate
 from fedrobust.engines.worker import EngineError
+from fedrobust.runs.events import RoundFinished
 
 SETTINGS = {
     "data__samples": 200,
@@ -148,18 +151,29 @@ def test_a_client_over_its_time_is_left_out(tmp_path, victim):
     assert "engine.client-timeout = 4: no reply after 4" in clients["failures"][0]["reason"]
 
 
+@dataclass
+class Cluster:
+    """A running cluster of two cores."""
+
+    address: str
+    head: subprocess.Popen
+
+    def vanish(self) -> None:
+        """Kill every process of it, as where its machine loses power."""
+        for process in psutil.Process(self.head.pid).children(recursive=True):
+            process.kill()
+
+
 @pytest.fixture
 def cluster():
-    """A running cluster of two cores; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # Not below pytest's folder: the names of sockets must be short.
     folder = tempfile.mkdtemp(prefix="ray-")
-    ray = str(Path(sys.executable).with_name("ray"))
     head = subprocess.Popen(
         [
-            ray,
+            str(Path(sys.executable).with_name("ray")),
             "start",
             "--head",
             "--block",
@@ -178,7 +192,7 @@ def cluster():
     for line in head.stdout:
         if "Ray runtime started" in line:
             break
-    yield f"127.0.0.1:{port}"
+    yield Cluster(f"127.0.0.1:{port}", head)
     head.send_signal(signal.SIGTERM)
     head.communicate(timeout=60)
     shutil.rmtree(folder, ignore_errors=True)
@@ -186,15 +200,35 @@ def cluster():
 
 @pytest.mark.slow
 def test_joins_a_running_cluster_and_leaves_it_running(tmp_path, threads_digest, cluster, monkeypatch):
-    experiment = small(tmp_path, engine__name="ray", engine__address=cluster)
+    experiment = small(tmp_path, engine__name="ray", engine__address=cluster.address)
     run = simulate(experiment)
     assert run.result["model"]["digest"] == threads_digest
     assert run.result["environment"]["workers"] == 2
+    assert not ray.is_initialized()
     with pytest.raises(EngineError, match=r"engine.workers = 5: the cluster has 2 CPUs, 5 are needed"):
         simulate(experiment.changed(engine__workers=5))
     monkeypatch.setattr(ray_engine, "code_digest", lambda: "0" * 64)
     with pytest.raises(EngineError, match=r"has other code than this machine .*here 000000000000"):
         simulate(experiment)
+    assert not ray.is_initialized()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_goes_away_ends_the_study_and_not_its_process(tmp_path, threads_digest, cluster):
+    """Ray ends a process that puts an array after that. The run goes on from its checkpoint."""
+
+    def lose(event):
+        if isinstance(event, RoundFinished) and event.record.round == 1:
+            cluster.vanish()
+
+    experiment = small(
+        tmp_path, engine__name="ray", engine__address=cluster.address, output__dir=str(tmp_path / "run")
+    )
+    with pytest.raises(EngineError, match=r"Ray has ended on this machine .* resume the run"):
+        simulate(experiment, lose)
+    assert not ray.is_initialized()
+    run = resumed(tmp_path / "run", engine__name="threads", engine__address="", engine__workers=2)
+    assert run.result["model"]["digest"] == threads_digest
 
 
 def test_a_cluster_that_is_not_there(tmp_path):
