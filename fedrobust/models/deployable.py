@@ -11,11 +11,13 @@ from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.convolution import DirectConv2D, DirectDepthwiseConv2D
 from fedrobust.models.dropout import StatelessDropout
 from fedrobust.models.preparation import Preparation
+from fedrobust.models.twice_differentiable import EXACT
 
-STOCK = (
+STOCK: tuple[tuple[Any, Any], ...] = (
     (keras.layers.BatchNormalization, FusedBatchNormalization),
     (keras.layers.Conv2D, DirectConv2D),
     (keras.layers.DepthwiseConv2D, DirectDepthwiseConv2D),
+    *EXACT.items(),
 )
 """This project's layers, and Keras' own that replace them in files."""
 

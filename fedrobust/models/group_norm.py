@@ -26,7 +26,10 @@ def groups_of(channels: int) -> int:
 
 def group_normalization(layer: keras.layers.BatchNormalization, name: str) -> keras.layers.Layer:
     """Return the GroupNorm that replaces a BatchNorm `layer`: the same scales and shifts, no moving statistics."""
-    return keras.layers.GroupNormalization(
+    # Starts Keras.
+    from fedrobust.models.twice_differentiable import ExactGroupNormalization
+
+    return ExactGroupNormalization(
         groups=groups_of(int(layer.moving_mean.shape[-1])),
         axis=layer.axis,
         epsilon=layer.epsilon,

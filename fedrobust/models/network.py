@@ -18,12 +18,14 @@ from fedrobust.models.layers import inner_layers
 from fedrobust.models.naming import Normalization, Scaling, keras_name
 from fedrobust.models.preparation import Shape
 from fedrobust.models.recognition import recognised_range
+from fedrobust.models.twice_differentiable import EXACT, exact_within
 
-FASTER = {
+REPLACED = {
     keras.layers.Conv2D: DirectConv2D,
     keras.layers.DepthwiseConv2D: DirectDepthwiseConv2D,
+    **EXACT,
 }
-"""Keras' layers, and this project's faster ones with the same results."""
+"""Keras' layers, and this project's with the same results: faster ones, and ones with right second derivatives."""
 
 
 def build_network(
@@ -75,7 +77,8 @@ def build_network(
         if (dropout := without_state(layer, config["name"])) is not None:
             return dropout
         # Only Keras' own classes are replaced: subclasses may compute something else.
-        return FASTER.get(layer.__class__, layer.__class__).from_config(config)
+        made = REPLACED.get(layer.__class__, layer.__class__).from_config(config)
+        return exact_within(made) if isinstance(made, keras.Model) else made
 
     # Keras' applications use a global random generator and a fixed momentum: their layers are rebuilt.
     backbone = _rebuilt(name, features, rebuilt)
@@ -139,7 +142,7 @@ def _features(architecture: Architecture, prepared: Shape) -> keras.Model:
 def _is_all_group_norm(backbone: keras.Model) -> bool:
     kinds = {type(layer) for layer in inner_layers(backbone)}
     left = any(issubclass(kind, keras.layers.BatchNormalization) for kind in kinds)
-    return keras.layers.GroupNormalization in kinds and not left
+    return any(issubclass(kind, keras.layers.GroupNormalization) for kind in kinds) and not left
 
 
 def _called(layer: keras.layers.Layer, *inputs: Any, **given: Any) -> Any:

@@ -129,3 +129,32 @@ def with_its_own_scale(height, width, channels):
 def of_whole_numbers(height, width, channels):
     x = inputs = keras.Input((height, width, channels), dtype="uint8")
     return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(x)))
+
+
+def _smooth(height, width, channels, norm):
+    x = inputs = keras.Input((height, width, channels))
+    x = norm(keras.layers.Conv2D(4, 3, padding="same", use_bias=False)(x))
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(keras.layers.Activation("softplus")(x)))
+
+
+def smooth_batch(height, width, channels):
+    return _smooth(height, width, channels, keras.layers.BatchNormalization())
+
+
+def smooth_group(height, width, channels):
+    return _smooth(height, width, channels, keras.layers.GroupNormalization(2))
+
+
+def smooth_layer(height, width, channels):
+    return _smooth(height, width, channels, keras.layers.LayerNormalization(axis=[1, 3]))
+
+
+def smooth_inside(height, width, channels):
+    block = keras.Sequential(
+        [
+            keras.Input((height, width, 4)),
+            keras.layers.GroupNormalization(1, name="inner"),
+            keras.layers.Dense(4),
+        ]
+    )
+    return _smooth(height, width, channels, block)
