@@ -5,7 +5,7 @@ import re
 import sys
 import tomllib
 from functools import cache
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions as read_distributions
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,10 @@ PACKAGES = ("fedrobust", "clients", "server")
 OWN = {*PACKAGES, "tests"}
 OPPONENTS = {"adv_lib", "pyautoattack", "torch"}
 """What benchmarks compare with in an environment of their own, as their docstrings say: torch is not installed here."""
+
+
+packages_distributions = cache(read_distributions)
+"""Modules and the distributions they come from: read from the metadata of all packages that are installed."""
 
 
 @cache

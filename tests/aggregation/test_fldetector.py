@@ -64,8 +64,17 @@ def honest(federation, own):
     return own
 
 
-@pytest.mark.parametrize("participation", [1.0, 0.5, 0.25])
-@pytest.mark.parametrize("attack", [noise, flipped])
+@pytest.mark.parametrize(
+    ("attack", "participation"),
+    [
+        (noise, 1.0),
+        (flipped, 0.5),
+        *(
+            pytest.param(attack, participation, marks=pytest.mark.slow)
+            for attack, participation in ((noise, 0.5), (noise, 0.25), (flipped, 1.0), (flipped, 0.25))
+        ),
+    ],
+)
 def test_finds_them_at_every_participation(attack, participation):
     """It takes as many rounds more as clients take part in fewer."""
     rounds = int(30 / participation)

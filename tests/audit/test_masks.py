@@ -163,7 +163,7 @@ def test_read_outs_of_hidden_layers_break_what_the_model_inside_does_not_stand(
     found = hidden_read_outs(evidence.target, evidence.audited.images)
     inside = broken(evidence_of(undefended).target, evidence)
     assert all(one.agreement >= 0.97 and one.alike < 0.5 for one in found)
-    assert max(broken(one.target, evidence) for one in found) >= 0.9 * inside
+    assert max(broken(one.target, evidence) for one in found) >= 0.85 * inside
     # Answers are the model's own.
     images = evidence.audited.images[:5]
     np.testing.assert_array_equal(found[0].target.logits(images), evidence.target.logits(images))

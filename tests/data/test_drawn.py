@@ -107,6 +107,7 @@ def test_a_population_larger_than_the_data_is_run_and_reported(tmp_path):
     run = fedrobust.run(
         out=tmp_path / "run",
         data__samples=300,
+        model__name="edge-cnn(width=8)",
         data__partition="draw(images_per_client=20)",
         federation__clients=5000,
         federation__participation=0.001,

@@ -46,7 +46,8 @@ def test_a_class_that_a_draw_leaves_out_is_named():
 
 
 def test_a_study_partitions_and_trains_on_the_share_with_the_features_of_the_whole():
-    settings = {"training__layers": "head", "data__samples": 60, "federation__clients": 3}
+    network = {"model__name": "edge-cnn(width=8)", "model__image_size": 28}
+    settings = {**network, "training__layers": "head", "data__samples": 60, "federation__clients": 3}
     half = Study.of(Experiment.of(**settings, data__train_share=0.5, data__train_draw=2))
     whole = Study.of(Experiment.of(**settings))
     assert list(map(int, half.partition.sizes)) == [10, 10, 10]

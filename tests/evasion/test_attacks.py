@@ -65,8 +65,8 @@ def bounded():
         "pgd(steps=40, loss='dlr')",
         "apgd-ce",
         "apgd-dlr",
-        "apgd-focused",
-        "ensemble(steps=30, queries=10)",
+        pytest.param("apgd-focused", marks=pytest.mark.slow),
+        pytest.param("ensemble(steps=30, queries=10)", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("norm", ["linf", pytest.param("l2", marks=pytest.mark.slow)])

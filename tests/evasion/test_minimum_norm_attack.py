@@ -109,6 +109,7 @@ def test_sigma_zero_needs_fewer_pixels_than_saliency_maps(curved_network):
     assert sigma.mean() <= 0.8 * jsma.mean()
 
 
+@pytest.mark.slow
 def test_minimisers_agree_on_a_curved_network(curved_network):
     """Methods that have nothing in common but the model end at the same distance."""
     target, images, labels = curved_network

@@ -116,6 +116,7 @@ pytest_add_cli_args = ["-p", "no:cacheprovider"]
 """
 
 
+@pytest.mark.slow
 def test_one_session_tells_noticed_changes_from_others(program, tmp_path, monkeypatch, capsys):
     """`>=` for `>` alters no maximum; a name that a change has registered stays so afterwards."""
     mutation, source = program("mutation"), tmp_path / "source"

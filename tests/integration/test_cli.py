@@ -37,6 +37,7 @@ def test_run_prints_plain_lines_and_a_table_into_a_pipe(tmp_path):
         *("--set", "federation.clients=2"),
         *("--set", "federation.rounds=1"),
         *("--set", "distillation.epochs=1"),
+        *("--set", "distillation.copies=1"),
         *("--set", "evaluation.epsilons=[0.005, '1/255']"),
         folder=tmp_path,
     )

@@ -9,8 +9,12 @@ import fedrobust
 from fedrobust.config import Experiment
 from fedrobust.runs.events import RoundFinished
 
+# A narrow network with a large learning rate: it learns in three rounds, in half the time of the default's.
 SETTINGS = {
-    "data__samples": 900,
+    "data__samples": 600,
+    "model__name": "edge-cnn(width=8)",
+    "training__batch_size": 16,
+    "training__learning_rate": 0.01,
     "federation__clients": 10,
     "federation__rounds": 3,
     "poisoning__malicious": 3,
@@ -37,20 +41,34 @@ def clean(tmp_path_factory):
     return last(tmp_path_factory.mktemp("clean") / "run", poisoning__attack="none", poisoning__malicious=0)
 
 
-@pytest.mark.parametrize("attack", ["sign-flip", pytest.param("scaling(factor=100)", marks=pytest.mark.slow)])
-def test_the_mean_collapses_and_robust_rules_do_not(tmp_path, clean, attack):
+ATTACKS = ["sign-flip", pytest.param("scaling(factor=100)", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_the_mean_collapses(tmp_path, attack):
+    assert last(tmp_path / "mean", poisoning__attack=attack)["clean"]["balanced_accuracy"] < 0.6
+
+
+@pytest.mark.parametrize(
+    ("rule", "before"),
+    [
+        pytest.param("median", [], marks=pytest.mark.slow),
+        ("trimmed-mean", ["clipping"]),
+        ("multi-krum", []),
+    ],
+)
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_robust_rules_do_not_collapse(tmp_path, clean, attack, rule, before):
     good = clean["clean"]["balanced_accuracy"]
     assert good > 0.8
-    assert last(tmp_path / "mean", poisoning__attack=attack)["clean"]["balanced_accuracy"] < 0.6
-    for rule, before in (("median", []), ("trimmed-mean", ["clipping"]), ("multi-krum", [])):
-        settings = {"federation__aggregator": rule, "federation__pre_aggregators": before}
-        defended = last(tmp_path / rule, poisoning__attack=attack, **settings)
-        assert defended["clean"]["balanced_accuracy"] > good - 0.1, rule
-        told = defended["defence"]
-        assert len(told["malicious"]) == 3
-        if rule == "multi-krum":
-            assert (told["true-positive-rate"], told["false-positive-rate"]) == (1.0, 0.0)
-            assert not set(told["accepted"]) & set(told["malicious"])
+    settings = {"federation__aggregator": rule, "federation__pre_aggregators": before}
+    defended = last(tmp_path / rule, poisoning__attack=attack, **settings)
+    assert defended["clean"]["balanced_accuracy"] > good - 0.1
+    told = defended["defence"]
+    assert len(told["malicious"]) == 3
+    if rule == "multi-krum":
+        assert (told["true-positive-rate"], told["false-positive-rate"]) == (1.0, 0.0)
+        assert not set(told["accepted"]) & set(told["malicious"])
 
 
 def test_a_backdoor_gets_in_through_the_mean_and_not_past_a_defence(tmp_path):

@@ -47,14 +47,18 @@ def test_a_whole_study_leaves_everything_behind(tmp_path):
     run = fedrobust.run(
         small(
             tmp_path,
-            federation__rounds=5,
+            federation__rounds=3,
             data__samples=600,
+            training__learning_rate=0.01,
             audit__enabled=True,
             audit__images=20,
             audit__effort="quick",
             distillation__enabled=True,
-            distillation__student="edge-cnn(width=16)",
-            distillation__epochs=8,
+            distillation__student="edge-cnn(width=8)",
+            distillation__epochs=6,
+            distillation__copies=1,
+            distillation__batch_size=16,
+            distillation__learning_rate=0.01,
             export__enabled=True,
         ),
         events.append,
@@ -80,8 +84,8 @@ def test_a_whole_study_leaves_everything_behind(tmp_path):
     }
     result = run.result
     assert result["status"] == "finished"
-    assert [entry["round"] for entry in result["rounds"]] == [1, 2, 3, 4, 5]
-    assert [event.record.round for event in events if isinstance(event, RoundFinished)] == [1, 2, 3, 4, 5]
+    assert [entry["round"] for entry in result["rounds"]] == [1, 2, 3]
+    assert [event.record.round for event in events if isinstance(event, RoundFinished)] == [1, 2, 3]
     last = result["rounds"][-1]
     assert last["clients"]["trained"] == 4
     assert last["clients"]["failed"] == 0
@@ -101,7 +105,7 @@ def test_a_whole_study_leaves_everything_behind(tmp_path):
     lines = [json.loads(line) for line in run.folder.file("metrics.jsonl").read_text().splitlines()]
     assert lines == result["rounds"]
     table = run.rounds
-    assert list(table["round"]) == [1, 2, 3, 4, 5]
+    assert list(table["round"]) == [1, 2, 3]
     assert table["fgsm 8/255 accuracy"].iloc[-1] == last["robust"]["fgsm"]["8/255"]["accuracy"]
     partition = run.folder.read_json("partition.json")
     assert sorted(place for shard in partition["indices"] for place in shard) == list(range(600))

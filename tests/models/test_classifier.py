@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from functools import cache
 
 import keras
 import numpy as np
@@ -21,13 +22,19 @@ def mobilenet():
 
 @pytest.fixture(scope="module")
 def backbones():
-    """Each of Keras' backbones, built once: DenseNet121 alone takes seconds."""
-    return {name: build_classifier(name, native=(28, 28, 3), classes=2, momentum=0.8) for name in SIZES}
+    """Each of Keras' backbones, built once, by name."""
+    return cache(lambda name: build_classifier(name, native=(28, 28, 3), classes=2, momentum=0.8))
 
 
-@pytest.mark.parametrize("name", sorted(SIZES))
+LARGE = {"densenet121", "resnet50"}
+"""To build one takes seconds; test_keras_applications.py compares their scaling without building them."""
+
+BACKBONES = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in sorted(SIZES)]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
 def test_backbones_have_keras_parameters_and_give_logits(backbones, name):
-    classifier = backbones[name]
+    classifier = backbones(name)
     assert classifier.layout.parameters == SIZES[name]
     momenta = {
         layer.momentum
@@ -43,16 +50,17 @@ def test_backbones_have_keras_parameters_and_give_logits(backbones, name):
     assert np.isfinite(logits).all()
 
 
-def test_scaling_is_that_of_keras_applications(backbones, draw):
+@pytest.mark.parametrize("name", BACKBONES)
+def test_scaling_is_that_of_keras_applications(backbones, draw, name):
     pixels = draw.integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
-    for name, module in [
-        ("mobilenetv2", keras.applications.mobilenet_v2),
-        ("densenet121", keras.applications.densenet),
-        ("resnet50", keras.applications.resnet),
-    ]:
-        network = backbones[name].network
-        scaled = keras.Model(network.input, network.get_layer("scale").output)(pixels / 255.0)
-        np.testing.assert_allclose(scaled, module.preprocess_input(pixels.copy()), rtol=1e-4, atol=1e-3)
+    module = {
+        "mobilenetv2": keras.applications.mobilenet_v2,
+        "densenet121": keras.applications.densenet,
+        "resnet50": keras.applications.resnet,
+    }[name]
+    network = backbones(name).network
+    scaled = keras.Model(network.input, network.get_layer("scale").output)(pixels / 255.0)
+    np.testing.assert_allclose(scaled, module.preprocess_input(pixels.copy()), rtol=1e-4, atol=1e-3)
 
 
 def test_random_weights_come_from_the_seed_alone(mobilenet):

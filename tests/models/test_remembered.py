@@ -164,15 +164,22 @@ def test_arrays_that_are_not_the_templates_are_refused(tmp_path):
             write_filled(template, arrays, tmp_path / "new.keras")
 
 
-@pytest.mark.parametrize("weights", [pytest.param("random", marks=pytest.mark.slow), "imagenet"])
-def test_a_network_that_a_trace_needs_first_is_built_outside_of_it(kept, tmp_path, weights):
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("edge-cnn", "backbone.weights.h5"),
+        pytest.param("mobilenetv2", "random", marks=pytest.mark.slow),
+        pytest.param("mobilenetv2", "imagenet", marks=pytest.mark.slow),
+    ],
+)
+def test_a_network_that_a_trace_needs_first_is_built_outside_of_it(kept, tmp_path, name, weights):
     """Its weights are read from a file with NumPy, which a graph has none of."""
     file = tmp_path / "backbone.weights.h5"
-    settings = {"weights": weights, "weights_file": file if weights == "imagenet" else None}
+    settings = {"weights": weights, "weights_file": None if weights == "random" else file}
     small = {"native": (32, 32, 3), "classes": 2, "image_size": 32}
-    architecture_named("mobilenetv2").features((32, 32, 3)).save_weights(file)
-    remembered_classifier("mobilenetv2", **small, **settings)
-    found = remembered_classifier("mobilenetv2", **small, **settings)
+    architecture_named(name).features((32, 32, 3)).save_weights(file)
+    remembered_classifier(name, **small, **settings)
+    found = remembered_classifier(name, **small, **settings)
     assert "network" not in found.__dict__
     first = found.initial_weights()
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
