@@ -84,10 +84,10 @@ class ImageCanaries:
 
     @classmethod
     def of(cls, study: Study, wanted: int, seed: int) -> "ImageCanaries":
-        """Return the largest honest hospital of a study, with `wanted` canaries, or as many as there are images.
+        """Return the largest honest hospital of a study, with `wanted` canaries, or as many as there are images for.
 
-        They take the place of its own images, as far as it has them, so that it draws an image into a batch as often as
-        the study's hospital does.
+        Half of them, as many as the coins include on average, take the place of its own images: it draws an image into
+        a batch as often as the study's hospital does, with the same noise. So they are at most twice its images.
 
         Args:
             study: with DP-SGD.
@@ -100,15 +100,16 @@ class ImageCanaries:
         client = max(honest, key=lambda one: int(sizes[one]))
         others = [one for one in range(len(sizes)) if one != client]
         strange = Split.joined([*map(study.shard, others), study.dataset.validation])
-        most = min(wanted, len(strange), max(2, MOST_NUMBERS // study.classifier.layout.parameters))
+        own = study.shard(client)
+        held = max(2, MOST_NUMBERS // study.classifier.layout.parameters)
+        most = min(wanted, len(strange), held, 2 * len(own))
         draw = np.random.default_rng([seed, 3])
         update = study.update_of(study.experiment.training)
         assert isinstance(update, PrivateUpdate)
         chosen = strange.of_rows(np.sort(draw.permutation(len(strange))[:most]))
         wrong = (chosen.labels + draw.integers(1, study.problem.classes, most)) % study.problem.classes
-        own = study.shard(client)
         left = len(own) - most // 2
-        known = KnownSize(**vars(given), known=max(len(own), -(-most // 2)))
+        known = KnownSize(**vars(given), known=len(own))
         return cls(
             replace(study.local_training, privacy=known, seed=seed),
             study.initial()[1],

@@ -109,6 +109,10 @@ def test_canaries_have_wrong_labels_and_take_the_place_of_the_hospitals_own_imag
     assert len(one.real) == size - 30
     assert one.privacy.known == size
     assert one.promise.releases == given.dp_sgd.promise(size).releases
+    small = study(federation__clients=6)
+    many, few = ImageCanaries.of(small, 1000, seed=0), int(small.partition.sizes.max())
+    assert len(many.canaries) == 2 * few, "the other hospitals have more, and the audited one keeps its size"
+    assert many.promise.releases == small.dp_sgd.promise(few).releases
     # However the coins fall, sampling and noise are those of the known number.
     assert one.privacy.rate(3) == one.privacy.rate(1000) == given.dp_sgd.rate(size)
 
