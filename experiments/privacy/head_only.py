@@ -9,6 +9,7 @@ repeated.
 
 import argparse
 import json
+import shutil
 import statistics
 from itertools import product
 from pathlib import Path
@@ -32,6 +33,7 @@ def measured(out: Path, name: str, **settings) -> dict:
     """Run one study, unless it is there, and return its AUCs, accuracy and epsilon."""
     folder, file = out / name, out / f"{name}.json"
     if not file.exists():
+        shutil.rmtree(folder, ignore_errors=True)  # of a command that was stopped
         run = fedrobust.run(STUDY, out=folder, **settings)
         last, promises = run.record.rounds[-1], run.record.privacy
         assert last.validation
