@@ -194,8 +194,15 @@ class Leak:
         return [inversion.on_client(name, attack, attack.images, trial) for trial in range(attack.trials)]
 
     def answers(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Return the final model as a function of stored images, uint8 (n, height, width, channels), to logits."""
-        model = self.run.model()
+        """Return the final model as a function of stored images, uint8 (n, height, width, channels), to logits.
+
+        A model of the study's own network answers by its weights: with the head alone trained, on features that were
+        computed once for all models.
+        """
+        model, classifier = self.run.model(), self.study.classifier
+        weights = classifier.weights_of(model) if classifier.defence is None else None
+        if weights is not None:
+            return partial(Confidences(self.study).logits, weights)
         call = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
 
         def answers(images: np.ndarray) -> np.ndarray:

@@ -42,7 +42,9 @@ def test_the_cached_head_and_the_saved_model_answer_alike(head_run):
     leak = Leak(head_run, study, {}, 0, print)
     split = study.dataset.test.of_rows(np.arange(20))
     own = Confidences(study)(kept.weights(3), split)
-    np.testing.assert_allclose(own, confidence(leak.answers()(split.images), split.labels), atol=1e-4)
+    saved = np.asarray(head_run.model()(split.images.astype(np.float32) / 255, training=False))
+    np.testing.assert_allclose(own, confidence(saved, split.labels), atol=1e-4)
+    np.testing.assert_allclose(leak.answers()(split.images), saved, atol=1e-4)
     assert Membership(study, kept, leak.answers(), (), 0).rounds == (1, 2)
 
 
