@@ -1,11 +1,12 @@
 """Write files atomically."""
 
 import errno
+import fcntl
 import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fedrobust.errors import FedrobustError
@@ -27,7 +28,7 @@ def atomic(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to, then replace `path` by it: write, fsync, rename.
 
     If the block raises, `path` stays as it was and nothing is left behind. A process that is killed leaves the
-    temporary file; `sweep` removes it.
+    temporary file, which it has locked: the next that writes `path` removes it, and so does `sweep`.
 
     Args:
         path: of the file.
@@ -37,9 +38,8 @@ def atomic(path: Path, mode: int = 0o644) -> Iterator[Path]:
         DiskError: the disk is full, read-only or broken, or the folder cannot be written.
     """
     with disk_faults_told(path):
-        handle, name = _temporary(path)
-        os.close(handle)
-        temporary = Path(name)
+        _remove_abandoned(path)
+        handle, temporary = _locked(path)
         try:
             yield temporary
             with temporary.open("rb") as file:
@@ -48,6 +48,7 @@ def atomic(path: Path, mode: int = 0o644) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+            os.close(handle)
 
 
 def sweep(folder: Path) -> int:
@@ -96,15 +97,51 @@ def cannot_write(path: Path, error: OSError) -> DiskError:
     return told
 
 
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files of `path` that no process holds; a file system without locks keeps them."""
+    own = re.compile(re.escape(_prefix(path)) + "[a-z0-9_]{8}" + re.escape(_suffix(path)))
+    with suppress(OSError):  # a folder that is missing or cannot be read: writing tells
+        for name in filter(own.fullmatch, os.listdir(path.parent)):
+            found = path.parent / name
+            with suppress(OSError):
+                handle = os.open(found, os.O_RDONLY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    found.unlink(missing_ok=True)
+                finally:
+                    os.close(handle)
+
+
+def _locked(path: Path) -> tuple[int, Path]:
+    """Make a temporary file for `path`, and return a handle that holds its lock, and its path."""
+    while True:
+        handle, name = _temporary(path)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            continue  # another process took it for abandoned before it was locked
+        except OSError:
+            return handle, Path(name)  # a file system without locks
+        if os.path.exists(name):
+            return handle, Path(name)
+        os.close(handle)
+
+
 def _temporary(path: Path) -> tuple[int, str]:
-    # Long names are truncated, because the temporary file's name is longer.
-    prefix = f"{_PREFIX}{path.stem[:40] or 'file'}-"
     try:
-        return tempfile.mkstemp(
-            prefix=prefix, suffix=path.suffix if len(path.suffix) <= 20 else "", dir=path.parent
-        )
+        return tempfile.mkstemp(prefix=_prefix(path), suffix=_suffix(path), dir=path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def _prefix(path: Path) -> str:
+    # Long names are truncated, because the temporary file's name is longer.
+    return f"{_PREFIX}{path.stem[:40] or 'file'}-"
+
+
+def _suffix(path: Path) -> str:
+    return path.suffix if len(path.suffix) <= 20 else ""
 
 
 def _fault(error: BaseException | None) -> OSError | None:
