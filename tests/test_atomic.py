@@ -26,7 +26,9 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_the_draft_of_a_process_stays_while_it_lives_and_goes_with_the_next_write_once_it_was_killed(tmp_path):
+def test_the_draft_of_a_process_stays_while_it_lives_and_goes_with_the_next_write_once_it_was_killed(
+    tmp_path,
+):
     path = tmp_path / "clients.svg"
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -59,7 +61,9 @@ def test_nothing_but_drafts_is_removed(tmp_path):
         draft.write_text("{}")
     assert kept.read_text() == "mine"
     assert link.is_symlink()
-    assert names(tmp_path) == sorted([link.name, ".fedrobust-writing-card-notes.json", "card.json", "elsewhere"])
+    assert names(tmp_path) == sorted(
+        [link.name, ".fedrobust-writing-card-notes.json", "card.json", "elsewhere"]
+    )
 
 
 def test_many_writers_of_one_file_disturb_no_draft(tmp_path):
@@ -87,8 +91,13 @@ def test_many_writers_of_one_file_disturb_no_draft(tmp_path):
 def test_a_block_that_raises_leaves_the_file_as_it_was(tmp_path):
     path = tmp_path / "result.json"
     path.write_text("before")
-    with pytest.raises(ValueError, match="half"), atomic(path) as draft:
-        draft.write_text("after")
-        raise ValueError("half")
+
+    def write():
+        with atomic(path) as draft:
+            draft.write_text("after")
+            raise ValueError("half")
+
+    with pytest.raises(ValueError, match="half"):
+        write()
     assert names(tmp_path) == ["result.json"]
     assert path.read_text() == "before"
