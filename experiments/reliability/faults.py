@@ -227,8 +227,6 @@ def measure(given: argparse.Namespace, folder: Path, tell: Callable[[dict[str, A
     if waited(forked(command("run", "study.toml", "--out", "run", "--quiet"))):
         sys.exit((here / "errors.txt").read_text())
     seconds, expected = time.monotonic() - began, digest(here / "run")
-    for number in range(given.trials):
-        tell(signalled(place(), seconds, expected, random.Random(f"{given.seed} threads {number}")))
     for _ in range(given.clock):
         here = place()
         code = waited(forked(jumping(draw)))
@@ -244,6 +242,8 @@ def measure(given: argparse.Namespace, folder: Path, tell: Callable[[dict[str, A
     if given.disk:
         for found in full_disk(place(), expected):
             tell(found)
+    for number in range(given.trials):
+        tell(signalled(place(), seconds, expected, random.Random(f"{given.seed} threads {number}")))
 
 
 def main() -> None:
