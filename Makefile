@@ -3,6 +3,8 @@
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
+# What pytest makes of the tests' asserts is kept, too: to make it anew takes every process a quarter of a minute.
+PYTEST := $(RUN) env -u PYTHONDONTWRITEBYTECODE pytest
 
 .PHONY: install run paper reference test test-all coverage docs golden mutation audit sbom lint format clean
 
@@ -24,13 +26,13 @@ reference: install
 	$(RUN) python experiments/reference/run.py $(ARGS)
 
 test: install
-	$(RUN) pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
+	$(PYTEST) -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-all: install
-	$(RUN) pytest -n 2 --dist loadfile $(ARGS)
+	$(PYTEST) -n 2 --dist loadfile $(ARGS)
 
 coverage: install
-	$(RUN) pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+	$(PYTEST) -m "not slow" -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 docs: install
 	$(UV) sync --quiet --no-progress --group docs

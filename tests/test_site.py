@@ -20,12 +20,17 @@ from fedrobust.config.families import FAMILIES
 
 
 @pytest.fixture(scope="module")
-def pages():
-    return {str(place): text for place, text in site()[0].items()}
+def made():
+    return site()
 
 
-def test_every_file_that_a_page_links_to_exists():
-    assert sorted(str(file) for file in site()[1] if not (PROJECT / file).exists()) == []
+@pytest.fixture(scope="module")
+def pages(made):
+    return {str(place): text for place, text in made[0].items()}
+
+
+def test_every_file_that_a_page_links_to_exists(made):
+    assert sorted(str(file) for file in made[1] if not (PROJECT / file).exists()) == []
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 SETTINGS = {
     "data.samples": 200,
     "data.partition": "dirichlet(min_size=1)",
@@ -23,7 +25,7 @@ SETTINGS = {
 }
 
 
-def bits(folder, workers):
+def bits(folder, cache, workers):
     """Return what a run recorded of clients and scores in each round, and the digest of its model."""
     settings = {**SETTINGS, "engine.workers": workers}
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
@@ -31,7 +33,7 @@ def bits(folder, workers):
         [sys.executable, "-m", "fedrobust", "run", *words, "--out", str(folder / str(workers))],
         capture_output=True,
         text=True,
-        env={**os.environ, "FEDROBUST_CACHE": str(folder / "cache")},
+        env={**os.environ, "FEDROBUST_CACHE": str(cache)},
     )
     assert done.returncode == 0, done.stderr
     found = json.loads((folder / str(workers) / "result.json").read_text())
@@ -40,7 +42,16 @@ def bits(folder, workers):
     return clients, [(one["clean"], one["robust"]) for one in found["rounds"]], found["model"]["digest"]
 
 
-def test_same_seed_same_bits_with_any_number_of_workers(tmp_path):
-    alone = bits(tmp_path, workers=1)
-    assert bits(tmp_path, workers=2) == alone
-    assert bits(tmp_path, workers=4) == alone
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, cache):
+    return bits(tmp_path_factory.mktemp("alone"), cache, workers=1)
+
+
+@pytest.mark.parametrize("workers", [pytest.param(2, marks=pytest.mark.slow), 4])
+def test_same_seed_same_bits_with_any_number_of_workers(alone, tmp_path, cache, workers):
+    assert bits(tmp_path, cache, workers) == alone

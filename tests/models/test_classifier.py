@@ -10,6 +10,7 @@ import tensorflow as tf
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.batchnorm import FusedBatchNormalization
 from fedrobust.models.classifier import build_classifier
+from fedrobust.models.preparation import Preparation
 from fedrobust.registry import UnknownNameError
 
 SIZES = {"mobilenetv2": 2_226_434, "densenet121": 6_955_906, "resnet50": 23_538_690}
@@ -80,9 +81,11 @@ def test_deployable_model_answers_as_the_classifier_and_does_not_train_when_call
         np.testing.assert_allclose(model(images), expected, atol=1e-5)
 
 
-def test_model_file_opens_without_this_project(mobilenet, tmp_path, draw):
+@pytest.mark.parametrize("name", ["edge-cnn", pytest.param("mobilenetv2", marks=pytest.mark.slow)])
+def test_model_file_opens_without_this_project(name, tmp_path, draw):
     images = draw.random((2, 28, 28, 1)).astype(np.float32)
-    model = mobilenet.deployable(mobilenet.initial_weights())
+    classifier = build_classifier(name, native=(28, 28, 1), classes=2)
+    model = classifier.deployable(classifier.initial_weights())
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", images)
     code = (
@@ -145,10 +148,14 @@ def test_too_small_images_and_too_few_classes_are_refused():
         build_classifier("vgg", native=(28, 28, 1), classes=2)
 
 
+def test_a_classifier_prepares_images_for_its_network(mobilenet):
+    assert mobilenet.preparation == Preparation((28, 28, 1), (32, 32, 3))
+
+
 @pytest.mark.parametrize("native", [(28, 28, 1), (64, 64, 1), (28, 28, 3), (32, 32, 3)])
 def test_preparation_is_the_resize_of_tensorflow(native, draw):
     images = draw.random((2, *native)).astype(np.float32)
-    prepared = build_classifier("mobilenetv2", native=native, classes=2).preparation(tf.constant(images))
+    prepared = Preparation(native, (32, 32, 3))(tf.constant(images))
     colour = np.repeat(images, 3, -1) if native[2] == 1 else images
     expected = tf.image.resize(colour, (32, 32), antialias=native[0] > 32)
     np.testing.assert_allclose(prepared, expected, atol=1e-6)

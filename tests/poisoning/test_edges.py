@@ -1,6 +1,7 @@
 """Every attack where there is little to attack: few clients, few images, no spread, numbers at the edge of float32."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -51,10 +52,13 @@ def test_overshooting_sends_the_largest_number_with_its_sign():
 
 
 @pytest.mark.parametrize("name", having("collude"))
-@pytest.mark.parametrize("honest", [1, 2, 5])
-@pytest.mark.parametrize("malicious", [1, 2, 4])
 @pytest.mark.parametrize("kind", ["spread", "identical", "zero", "tiny", "huge"])
-def test_coalitions_among_few_clients_and_without_spread(name, honest, malicious, kind):
+def test_coalitions_among_few_clients_and_without_spread(name, kind):
+    for honest, malicious in product([1, 2, 5], [1, 2, 4]):
+        among_few_clients(name, honest, malicious, kind)
+
+
+def among_few_clients(name, honest, malicious, kind):
     rows = np.random.default_rng(3).standard_normal((honest, 30)).astype(np.float32)
     rows = {
         "spread": rows,
@@ -64,7 +68,7 @@ def test_coalitions_among_few_clients_and_without_spread(name, honest, malicious
         "huge": rows * np.float32(1e30),
     }[kind]
     sent = conspired(name, rows, malicious)
-    assert not np.isnan(sent).any()
+    assert not np.isnan(sent).any(), (honest, malicious)
     if kind == "identical" and name in ("alie", "min-max", "min-sum", "mimic"):
         np.testing.assert_allclose(np.broadcast_to(sent, (malicious, 30))[0], rows[0], rtol=1e-4, atol=1e-6)
 
@@ -121,9 +125,12 @@ SHARDS = {
 
 @pytest.mark.parametrize("name", having("data"))
 @pytest.mark.parametrize("shard", SHARDS)
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("share", [0.0, 1e-9, 0.5, 1.0])
-def test_shards_of_every_kind_can_be_poisoned(name, shard, channels, share):
+def test_shards_of_every_kind_can_be_poisoned(name, shard):
+    for channels, share in product([1, 3], [0.0, 1e-9, 0.5, 1.0]):
+        can_be_poisoned(name, shard, channels, share)
+
+
+def can_be_poisoned(name, shard, channels, share):
     count, labels = SHARDS[shard]
     images = np.random.default_rng(0).integers(0, 256, (count, 28, 28, channels)).astype(np.uint8)
     labels = np.array(labels, np.int32)

@@ -153,7 +153,15 @@ def network():
 SHORT = {"neural-cleanse": "neural-cleanse(steps=3)"}
 
 
-@pytest.mark.parametrize("name", REMOVALS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow)
+        if name in {"neural-cleanse", "super-fine-tuning"}
+        else name
+        for name in REMOVALS
+    ],
+)
 def test_every_removal_gives_finite_weights_of_the_same_network_twice(name, network):
     images, before = network.images.copy(), network.weights.digest()
     one, other = (build(REMOVALS, SHORT.get(name, name))(network) for _ in range(2))

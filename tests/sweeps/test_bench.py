@@ -115,7 +115,11 @@ def test_a_sweep_is_run_recorded_shown_and_not_run_twice(tmp_path):
     again = []
     fedrobust.bench(file(tmp_path), again.append, out=tmp_path / "out")
     assert not [event for event in again if isinstance(event, CellStarted)]
-    # One more value: the cells that are finished stay, also when the file of results was lost.
+
+
+@pytest.mark.slow
+def test_with_one_more_value_finished_cells_stay_also_when_the_file_of_results_was_lost(tmp_path):
+    fedrobust.bench(file(tmp_path), out=tmp_path / "out", workers=2)
     (tmp_path / "out" / "results.sqlite").unlink()
     more = []
     path = file(tmp_path)

@@ -85,7 +85,7 @@ def classifier():
     return build_classifier("edge-cnn(width=4)", native=(16, 16, 1), classes=2, image_size=0, seed=3)
 
 
-@pytest.mark.parametrize("epsilon", [1e-6, 0.3])
+@pytest.mark.parametrize("epsilon", [pytest.param(1e-6, marks=pytest.mark.slow), 0.3])
 def test_in_the_graph_the_moving_statistics_are_those_of_adversarial_images(classifier, epsilon):
     draw = np.random.default_rng(0)
     images, labels = (

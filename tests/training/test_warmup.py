@@ -55,7 +55,7 @@ def test_every_adversarial_recipe_moves_images_by_the_radius_of_the_hour(inner, 
     assert update(start, data, batches, [0.0], [0, 0])[1]["loss"] == pytest.approx(0.1, abs=1e-6)
 
 
-@pytest.mark.parametrize("step_size", [0.0, 0.02])
+@pytest.mark.parametrize("step_size", [pytest.param(0.0, marks=pytest.mark.slow), 0.02])
 def test_half_of_the_way_it_is_the_recipe_of_half_the_epsilon_and_step(linear_classifier, images, step_size):
     batches = Batches(np.arange(6, dtype=np.int32)[None], np.array([6], np.int32))
     given = linear_classifier.initial_weights(), TrainingData.of(images, LABELS), batches, [1.0], [1, 2]
