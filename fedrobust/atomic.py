@@ -99,9 +99,14 @@ def cannot_write(path: Path, error: OSError) -> DiskError:
 
 def _remove_abandoned(path: Path) -> None:
     """Remove the temporary files of `path` that no process holds; a file system without locks keeps them."""
-    own = re.compile(re.escape(_prefix(path)) + "[a-z0-9_]{8}" + re.escape(_suffix(path)))
+    prefix, suffix = _prefix(path), _suffix(path)
+    # Of a longer stem's name more is left between the two.
+    length = len(prefix) + 8 + len(suffix)
     with suppress(OSError):  # a folder that is missing or cannot be read: writing tells
-        for name in filter(own.fullmatch, os.listdir(path.parent)):
+        for name in os.listdir(path.parent):
+            # No pattern of its own: every path would stay in the cache of patterns.
+            if len(name) != length or not (name.startswith(prefix) and name.endswith(suffix)):
+                continue
             found = path.parent / name
             with suppress(OSError):
                 handle = os.open(found, os.O_RDONLY | os.O_NOFOLLOW)

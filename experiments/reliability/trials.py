@@ -173,6 +173,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for name in HELD:
             if any(name in row for row in mine):
                 found[part][f"not {name}"] = sum(not row[name] for row in mine)
+        if other := sorted({name for row in mine for name in row.get("differ", ())}):
+            found[part]["differ"] = other
         if any("traceback" in row for row in mine):
             found[part]["tracebacks"] = sum(row["traceback"] for row in mine)
     return found
