@@ -25,12 +25,19 @@ HEAD = (
 
 
 def written(cells: Iterable[Cell], path: Path) -> None:
-    """Write the tables into their marked places on the page `path`, whose words are its author's."""
-    page = path.read_text()
-    for name, text in (("cells", results(cells)), ("conflict", conflict())):
-        marked = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        page = marked.sub(lambda found, text=text: f"{found[1]}{text}\n{found[2]}", page)  # type: ignore[misc]
-    path.write_text(page)
+    """Write the table of the cells into its marked place on the page `path`, whose words are its author's."""
+    place(path, "cells", results(cells))
+
+
+def write_conflict(path: Path) -> None:
+    """Write the table of what each promise refuses, which takes seconds, into its marked place on the page `path`."""
+    place(path, "conflict", conflict())
+
+
+def place(path: Path, name: str, text: str) -> None:
+    """Write a text between the marks with a name on the page `path`."""
+    marked = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    path.write_text(marked.sub(lambda found: f"{found[1]}{text}\n{found[2]}", path.read_text()))
 
 
 def results(cells: Iterable[Cell]) -> str:
