@@ -189,9 +189,13 @@ def cluster():
         # Ray notes the newest cluster of a machine in its folder, and forgets to take a stopped one out.
         env={**os.environ, "RAY_TMPDIR": folder},
     )
+    said = []
     for line in head.stdout:
+        said.append(line)
         if "Ray runtime started" in line:
             break
+    else:
+        pytest.fail("the cluster does not start: " + "".join(said[-20:]))
     yield Cluster(f"127.0.0.1:{port}", head)
     head.send_signal(signal.SIGTERM)
     head.communicate(timeout=60)
